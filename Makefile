@@ -1,0 +1,52 @@
+# Everything a newcomer needs is Python 3.11 or newer, and make.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+BUNDLE ?= models/bundles/cifar10-resnet32/1
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+SERVICE := HARMGAUGE_HOST=$(HOST) HARMGAUGE_PORT=$(PORT) HARMGAUGE_BUNDLE=$(BUNDLE)
+
+.PHONY: install install-dev serve demo test check bench clean
+
+install: $(VENV)/installed-cpu
+install-dev: $(VENV)/installed-dev
+
+serve: install
+	@$(SERVICE) exec $(BIN)/harmgauge serve
+
+demo: install
+	@$(SERVICE) $(BIN)/harmgauge demo
+
+test: install-dev
+	$(BIN)/python -m pytest
+
+check: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install-dev
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "harmgauge needs Python 3.11 or newer; name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "no virtual environment could be made; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/installed-cpu: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing the service into $(VENV) (once) ..."
+	@$(PIP_INSTALL) --editable '.[cpu]'
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed-cpu
+	@echo "installing PyTorch and the tools for training and tests into $(VENV) (once) ..."
+	@$(PIP_INSTALL) --editable '.[cpu,train,dev]'
+	@touch $@
