@@ -1,0 +1,64 @@
+"""`harmgauge serve | check | demo`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable
+
+from service import settings as settings_module
+from service.errors import BundleError, SettingsError
+from service.observe import logs
+
+
+def serve() -> int:
+    """Serve the bundle until SIGTERM."""
+    from service.app import serve as run  # noqa: PLC0415 - `--help` need not load ONNX Runtime
+
+    settings = settings_module.load()
+    logs.configure(settings.log_level)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(run(settings))
+    return 0
+
+
+def check() -> int:
+    """Print the settings, verify the bundle and run it once."""
+    from service.check import check as run  # noqa: PLC0415
+
+    return run(settings_module.load())
+
+
+def demo() -> int:
+    """Send real images, then corrupted ones, to a running service."""
+    from service.demo import demo as run  # noqa: PLC0415
+
+    return run(settings_module.load())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - there is none for Windows
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def main(arguments: list[str] | None = None) -> int:
+    commands = {"serve": serve, "check": check, "demo": demo}
+    parser = argparse.ArgumentParser("harmgauge", description="Harmfulness scores and drift beside a classifier.")
+    chosen = parser.add_subparsers(dest="command", required=True, metavar="serve | check | demo")
+    for name, command in commands.items():
+        chosen.add_parser(name, help=command.__doc__, description=command.__doc__)
+    try:
+        return commands[parser.parse_args(arguments).command]()
+    except (BundleError, SettingsError) as error:
+        print(f"harmgauge: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

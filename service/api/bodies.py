@@ -1,0 +1,80 @@
+"""Bytes of a request to one array of instances, or an error that says what is wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from service.api.arrays import read_npy, read_raw
+from service.api.images import read_image
+from service.api.json_body import read_json
+from service.errors import InvalidParameters, UnknownMediaType, Unreadable
+from service.inference.bundle import InputSpec
+from service.inference.runtime import Rows
+
+JSON = "application/json"
+NPY = "application/x-npy"
+RAW = "application/octet-stream"
+IMAGES = {"image/png": "PNG", "image/jpeg": "JPEG"}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the answer should hold besides scores, flags and predictions."""
+
+    probabilities: bool = False
+    correct: bool = False
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """`instances` (n, *shape) in the bundle's dtype, n >= 1, every value finite and in range."""
+
+    instances: Rows
+    parameters: Parameters
+
+
+def media_types(spec: InputSpec) -> list[str]:
+    """What this bundle's input can be sent as."""
+    return [JSON, NPY, RAW, *(IMAGES if spec.image else ())]
+
+
+def read(body: bytes, content_type: str, query: dict[str, str], spec: InputSpec) -> ScoreRequest:
+    """Read a body of any media type; `query` carries the parameters of those that have no place for them.
+
+    Raises Unreadable, UnknownMediaType, Unprocessable or InvalidParameters.
+    """
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type not in media_types(spec):
+        raise UnknownMediaType(
+            f"Content-Type {media_type!r} is not taken here; send one of {', '.join(media_types(spec))}."
+        )
+    if not body:
+        raise Unreadable("The body is empty.")
+    given: dict[str, Any] = {name: _from_query(name, value) for name, value in query.items()}
+    if media_type == JSON:
+        instances, in_body = read_json(body, spec)
+        given |= in_body
+    elif media_type == NPY:
+        instances = read_npy(body, spec)
+    elif media_type == RAW:
+        instances = read_raw(body, spec)
+    else:
+        instances = read_image(body, IMAGES[media_type], spec)
+    return ScoreRequest(instances, _parameters(given))
+
+
+def _from_query(name: str, value: str) -> bool:
+    if value not in ("true", "false"):
+        raise InvalidParameters(f"The parameter {name!r} must be true or false, not {value!r}.")
+    return value == "true"
+
+
+def _parameters(given: dict[str, Any]) -> Parameters:
+    known = [field.name for field in fields(Parameters)]
+    for name, value in given.items():
+        if name not in known:
+            raise InvalidParameters(f"There is no parameter {name!r}; there are {', '.join(known)}.")
+        if not isinstance(value, bool):
+            raise InvalidParameters(f"The parameter {name!r} must be true or false.")
+    return Parameters(**given)

@@ -1,0 +1,47 @@
+"""An instance from a PNG or JPEG picture."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from service.api.arrays import conform
+from service.errors import Unprocessable, Unreadable
+from service.inference.bundle import InputSpec
+from service.inference.runtime import Rows
+
+_EIGHT_BIT_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}
+
+
+def read_image(body: bytes, file_format: str, spec: InputSpec) -> Rows:
+    """One picture of exactly the input's size as (1, *shape); `file_format` is Pillow's name for it.
+
+    Transparency is dropped, palettes and greys become the bundle's mode. The size is read from the header, so that a
+    small file that unpacks to a huge picture is refused before it is unpacked.
+    """
+    assert spec.image is not None
+    try:
+        picture = Image.open(io.BytesIO(body), formats=[file_format])
+        if picture.size != spec.image_size:
+            raise Unprocessable(f"The picture has {_by(picture.size)} pixels; {_by(spec.image_size)} are due.")
+        if picture.mode not in _EIGHT_BIT_MODES:
+            raise Unprocessable(f"The picture has the mode {picture.mode}; 8 bits a channel are due.")
+        pixels = np.asarray(picture.convert(spec.image.mode))
+    except Unprocessable:
+        raise
+    except UnidentifiedImageError:
+        raise Unreadable(f"The body is no {file_format} picture.") from None
+    except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
+        raise Unreadable(f"The {file_format} picture cannot be decoded: {error}.") from None
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    if spec.image.layout == "CHW":
+        pixels = pixels.transpose(2, 0, 1)
+    instance = pixels if spec.image.scale == 1 else pixels.astype(np.float64) * spec.image.scale
+    return conform(instance[None], spec)
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"

@@ -1,0 +1,82 @@
+"""Instances from JSON. Numpy reads the nested lists; where it could have been lenient, a walk finds the culprit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import orjson
+
+from service.api.arrays import conform
+from service.errors import InvalidParameters, Unprocessable, Unreadable
+from service.inference.bundle import InputSpec
+from service.inference.runtime import Rows
+
+
+def read_json(body: bytes, spec: InputSpec) -> tuple[Rows, dict[str, Any]]:
+    """`{"instances": [...], "parameters": {...}}`; the parameters come back unchecked.
+
+    Raises Unreadable where it is no JSON (NaN and Infinity are none), Unprocessable or InvalidParameters.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Unreadable(f"The body is no JSON: {error}.") from None
+    if not isinstance(document, dict) or "instances" not in document:
+        raise Unprocessable('The body must be an object like {"instances": [...]}.')
+    unknown = sorted(document.keys() - {"instances", "parameters"})
+    if unknown:
+        raise Unprocessable(f"The body has {unknown[0]!r}; it may have just 'instances' and 'parameters'.")
+    parameters = document.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise InvalidParameters("'parameters' must be an object.")
+    # Counting words is cheap, walking thousands of numbers is not: more booleans than the parameters have are suspect.
+    booleans = body.count(b"true") + body.count(b"false")
+    expected = sum(isinstance(value, bool) for value in parameters.values())
+    return _to_array(document["instances"], spec, has_booleans=booleans > expected), parameters
+
+
+def _to_array(instances: Any, spec: InputSpec, *, has_booleans: bool) -> Rows:  # noqa: ANN401 - whatever JSON holds
+    try:
+        array = np.array(instances)
+    except (ValueError, OverflowError):  # ragged, or nested too deeply
+        array = None
+    # Text and null show in the dtype, but booleans among numbers silently become 0 and 1.
+    if array is None or array.dtype.kind not in "iuf" or array.shape[1:] != spec.shape or has_booleans:
+        problem = _first_problem(instances, (None, *spec.shape), "instances")
+        if problem is not None:
+            raise Unprocessable(problem)
+    if array is None or array.dtype.kind == "O":  # well-formed, but with whole numbers beyond 64 bits
+        array = np.array(instances, np.float64)
+    return conform(array, spec)
+
+
+def _first_problem(value: Any, shape: tuple[int | None, ...], path: str) -> str | None:  # noqa: ANN401
+    """What keeps `value` from being nested lists of numbers of this shape (None: any length but 0)."""
+    if not shape:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return None
+        return f"{path} is {_said(value)}; a number is due."
+    length = shape[0]
+    due = "a list of instances" if length is None else f"a list of {length}"
+    if not isinstance(value, list):
+        return f"{path} is {_said(value)}; {due} is due."
+    if length is None and not value:
+        return f"{path} is empty; at least one instance is due."
+    if length is not None and len(value) != length:
+        return f"{path} has {len(value)} elements; {due} is due."
+    for index, element in enumerate(value):
+        problem = _first_problem(element, shape[1:], f"{path}[{index}]")
+        if problem is not None:
+            return problem
+    return None
+
+
+def _said(value: Any) -> str:  # noqa: ANN401
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return f"the text {value[:20]!r}"
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return f"the number {value}"

@@ -1,0 +1,75 @@
+"""Around every request: its id, its time, its count, and an answer whatever happens inside."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from typing import Protocol
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api import problems
+from service.errors import RequestError
+
+log = logging.getLogger(__name__)
+
+CLIENT_CLOSED_REQUEST = 499
+"""Counted for a client that left before its request was whole; nobody is there to be sent it."""
+
+_GOOD_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+class Observer(Protocol):
+    def answered(self, route: str, status: int, seconds: float) -> None: ...
+    def rejected(self, reason: str) -> None: ...
+
+
+class RequestMiddleware:
+    """Pure ASGI: a request costs no task and no queue of its own.
+
+    `X-Request-Id` is taken from the client where it is short and printable, and else made; the answer carries it.
+    """
+
+    def __init__(self, app: ASGIApp, observer: Observer) -> None:
+        self._app = app
+        self._observer = observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begin = time.perf_counter()
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _GOOD_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        scope["request_id"] = request_id
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            status = CLIENT_CLOSED_REQUEST
+        except RequestError as error:
+            self._observer.rejected(error.code)
+            if error.__cause__ is not None:
+                log.error("request %s: %s", request_id, error.detail, exc_info=error.__cause__)
+            await problems.from_error(error, request_id)(scope, receive, send_with_id)
+        except Exception:
+            log.exception("request %s failed", request_id)
+            self._observer.rejected("internal")
+            if status:  # the answer has begun: the server can only cut it off
+                raise
+            await problems.internal(request_id)(scope, receive, send_with_id)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")  # never the raw path: anyone could invent labels
+            self._observer.answered(route, status, time.perf_counter() - begin)

@@ -1,0 +1,76 @@
+"""Errors as RFC 9457 problem documents."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from service.errors import InvalidParameters, RequestError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """What every request that fails is answered with; `code` is stable, `detail` says what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+
+
+def problem(
+    request_id: str, *, status: int, code: str, title: str, detail: str, headers: dict[str, str] | None = None
+) -> Response:
+    document = Problem(
+        type=f"urn:harmgauge:problem:{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        code=code,
+        request_id=request_id,
+    )
+    return JSONResponse(document.model_dump(), status, headers, MEDIA_TYPE)
+
+
+def from_error(error: RequestError, request_id: str) -> Response:
+    return problem(
+        request_id, status=error.status, code=error.code, title=error.title, detail=error.detail, headers=error.headers
+    )
+
+
+def internal(request_id: str) -> Response:
+    """For what nobody foresaw: nothing of the inside is told; the log has it under the request id."""
+    return from_error(RequestError("Something failed inside the service; its log has more."), request_id)
+
+
+def install(app: FastAPI) -> None:
+    """Give the framework's own errors (no such route, wrong method, bad query) the same form."""
+
+    async def from_framework(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        title = HTTPStatus(error.status_code).phrase
+        return problem(
+            request.scope["request_id"],
+            status=error.status_code,
+            code=title.lower().replace(" ", "_"),
+            title=title,
+            detail=f"{request.method} {request.url.path}: {title.lower()}; /docs lists what there is.",
+            headers=dict(error.headers or {}),
+        )
+
+    async def from_validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        return from_error(InvalidParameters(f"{where}: {first['msg']}."), request.scope["request_id"])
+
+    app.add_exception_handler(HTTPException, from_framework)
+    app.add_exception_handler(RequestValidationError, from_validation)

@@ -1,0 +1,115 @@
+"""`POST /score`: the main job."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api import bodies
+from service.api.problems import MEDIA_TYPE as PROBLEM
+from service.api.problems import Problem
+from service.api.receive import receive_body
+from service.errors import InvalidParameters, NotReady
+from service.inference.bundle import InputSpec, Manifest
+from service.inference.detector import Detector, Scored
+from service.readiness import Readiness
+
+_THREAD_BODY_BYTES = 256 * 2**10
+"""Bodies above this are read on a thread: the loop must not stand still for milliseconds."""
+
+
+class ScoreAnswer(BaseModel):
+    """Answers in the order of the instances."""
+
+    model: str
+    version: str
+    threshold: float = Field(description="Score above which an instance is flagged.")
+    scores: list[float] = Field(description="Harmfulness scores.")
+    is_adversarial: list[bool] = Field(description="score > threshold")
+    predictions: list[int] = Field(description="Index of the classifier's likeliest class.")
+    probabilities: list[list[float]] | None = Field(None, description="Of the classifier, where asked for.")
+
+
+def router(
+    manifest: Manifest, threshold: float, detector: Detector, readiness: Readiness, max_body_bytes: int
+) -> APIRouter:
+    routes = APIRouter(tags=["score"])
+    head = {"model": manifest.name, "version": manifest.version, "threshold": threshold}
+
+    @routes.post(
+        "/score",
+        response_model=ScoreAnswer,
+        response_model_exclude_none=True,
+        summary="Score inputs",
+        responses={
+            status: {"model": Problem, "content": {PROBLEM: {}}} for status in (400, 413, 415, 422, 429, 500, 503, 504)
+        },
+        openapi_extra={"requestBody": _request_body(manifest.input)},
+    )
+    async def score(request: Request) -> Response:
+        if readiness.reason is not None:
+            raise NotReady(f"The service is {readiness.reason}.")
+        body = await receive_body(request, max_body_bytes)
+        content_type = request.headers.get("content-type", "")
+        arguments = (body, content_type, dict(request.query_params), manifest.input)
+        if len(body) > _THREAD_BODY_BYTES:
+            asked = await asyncio.to_thread(bodies.read, *arguments)
+        else:
+            asked = bodies.read(*arguments)
+        if asked.parameters.correct:
+            raise InvalidParameters(f"The bundle {manifest.name}/{manifest.version} offers no correction.")
+        scored = await detector.score(asked.instances)
+        return Response(
+            orjson.dumps(_answer(head, scored, asked.parameters), option=orjson.OPT_SERIALIZE_NUMPY),
+            media_type="application/json",
+        )
+
+    return routes
+
+
+def _answer(head: dict[str, Any], scored: Scored, parameters: bodies.Parameters) -> dict[str, Any]:
+    answer = {
+        **head,
+        # As float64: a client sees the very numbers that enter the window, and can repeat every comparison.
+        "scores": scored.scores.astype("float64"),
+        "is_adversarial": scored.is_adversarial,
+        "predictions": scored.predictions,
+    }
+    if parameters.probabilities:
+        answer["probabilities"] = scored.probabilities
+    return answer
+
+
+def _request_body(spec: InputSpec) -> dict[str, Any]:
+    number: dict[str, Any] = {"type": "number" if spec.dtype.startswith("float") else "integer"}
+    if spec.minimum is not None:
+        number["minimum"] = spec.minimum
+    if spec.maximum is not None:
+        number["maximum"] = spec.maximum
+    schema = number
+    for length in reversed(spec.shape):
+        schema = {"type": "array", "items": schema, "minItems": length, "maxItems": length}
+    parameters = {
+        "type": "object",
+        "properties": {"probabilities": {"type": "boolean"}, "correct": {"type": "boolean"}},
+    }
+    document = {
+        "type": "object",
+        "required": ["instances"],
+        "additionalProperties": False,
+        "properties": {
+            "instances": {"type": "array", "minItems": 1, "items": schema},
+            "parameters": {**parameters, "additionalProperties": False},
+        },
+    }
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    return {
+        "required": True,
+        "content": {name: {"schema": document} if name == bodies.JSON else binary for name in bodies.media_types(spec)},
+    }

@@ -1,0 +1,110 @@
+"""What operators look at: drift, metrics, health, what is served."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from starlette.responses import RedirectResponse, Response
+
+from service.api.problems import MEDIA_TYPE as PROBLEM
+from service.api.problems import Problem
+from service.drift.monitor import DriftState, Monitor
+from service.errors import NotReady
+from service.inference.bundle import Bundle
+from service.observe.metrics import CONTENT_TYPE, Metrics
+from service.readiness import Readiness
+
+
+class DetectorAnswer(BaseModel):
+    """One drift detector; `p_value` and `statistic` are null until the window is full."""
+
+    state: Literal["warming", "ok", "drifting"]
+    p_value: float | None
+    statistic: float | None
+    threshold: float = Field(description="Statistic at which the alarm is given.")
+    window_rows: int
+    rows: int = Field(description="Scores in the window now.")
+    reference_rows: int
+    rows_between_false_alarms: int
+    since: datetime = Field(description="When `state` began.")
+
+
+class DetectorAnswerWithScores(DetectorAnswer):
+    scores: list[float] = Field(description="The scores in the window, oldest first.")
+
+
+class DriftAnswer(BaseModel):
+    model: str
+    version: str
+    detectors: dict[str, DetectorAnswer | DetectorAnswerWithScores]
+
+
+class InfoAnswer(BaseModel):
+    model: str
+    version: str
+    sha256: str = Field(description="Of bundle.json, which holds those of all other files.")
+    files: dict[str, str] = Field(description="sha256 by file name.")
+    detector: str
+    input: dict[str, Any]
+    class_names: list[str]
+    threshold: float
+    providers: list[str] = Field(description="ONNX Runtime's execution providers in use.")
+    workers: int = Field(description="Inferences side by side.")
+    max_batch_rows: int
+    max_queue_rows: int
+    max_body_bytes: int
+    deadline_seconds: float
+
+
+def drift_router(bundle: Bundle, monitor: Monitor, metrics: Metrics) -> APIRouter:
+    routes = APIRouter(tags=["drift"])
+    manifest = bundle.manifest
+
+    @routes.get("/drift", summary="State of every drift detector")
+    async def drift(*, scores: bool = False) -> DriftAnswer:
+        states = await monitor.states()
+        return DriftAnswer(
+            model=manifest.name,
+            version=manifest.version,
+            detectors={name: _detector(state, with_scores=scores) for name, state in states.items()},
+        )
+
+    @routes.get("/metrics", summary="Metrics in Prometheus' text format", response_class=Response)
+    async def metrics_text() -> Response:
+        return Response(metrics.exposition(await monitor.states()), media_type=CONTENT_TYPE)
+
+    return routes
+
+
+def _detector(state: DriftState, *, with_scores: bool) -> DetectorAnswer:
+    fields = {name: getattr(state, name) for name in DetectorAnswer.model_fields}
+    if with_scores:
+        return DetectorAnswerWithScores(**fields, scores=state.scores.tolist())
+    return DetectorAnswer(**fields)
+
+
+def health_router(readiness: Readiness, info: InfoAnswer) -> APIRouter:
+    routes = APIRouter(tags=["health"])
+
+    @routes.get("/livez", summary="The process runs")
+    async def livez() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @routes.get("/readyz", summary="It takes work", responses={503: {"model": Problem, "content": {PROBLEM: {}}}})
+    async def readyz() -> dict[str, str]:
+        if readiness.reason is not None:
+            raise NotReady(f"The service is {readiness.reason}.")
+        return {"status": "ready"}
+
+    @routes.get("/info", summary="What is served, and its limits")
+    async def about() -> InfoAnswer:
+        return info
+
+    @routes.get("/", include_in_schema=False)
+    async def home() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+    return routes

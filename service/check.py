@@ -1,0 +1,52 @@
+"""`harmgauge check`: what would be served, and whether it can be."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+
+from service.app import score_ks
+from service.inference.bundle import SAMPLES_FILE, Bundle, load
+from service.inference.runtime import OnnxRuntime, Rows
+from service.samples import read_samples
+from service.settings import PREFIX, Settings
+
+
+def check(settings: Settings) -> int:
+    """Print the settings, verify the bundle, run it once; 0 if all is well. Raises BundleError, SettingsError."""
+    say = sys.stdout.write
+    say("settings\n")
+    for name, field in Settings.model_fields.items():
+        origin = "environment" if name in settings.model_fields_set else "default"
+        say(f"  {PREFIX}{name.upper()} = {getattr(settings, name)}  ({origin})\n    {field.description}\n")
+
+    bundle = load(settings.bundle)
+    manifest = bundle.manifest
+    say(f"\nbundle {manifest.name}/{manifest.version}: all {len(manifest.files)} files match their sha256\n")
+    say(f"  input {manifest.input.dtype} {manifest.input.shape}, {len(manifest.class_names)} classes\n")
+    say(f"  {manifest.detector}, {manifest.loss}, temperature {manifest.temperature:g}\n")
+    say(f"  threshold {bundle.threshold:g} (percentile {manifest.threshold.percentile:g})\n")
+
+    runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows)
+    rows, what = _rows(bundle)
+    begin = time.perf_counter()
+    outputs = runtime.run(rows)
+    milliseconds = (time.perf_counter() - begin) * 1000
+    say(f"\nran on {runtime.providers[0]}: {len(rows)} {what} in {milliseconds:.1f} ms\n")
+    say(f"  scores {np.array2string(outputs.score, precision=4, max_line_width=100)}\n")
+
+    monitor = score_ks(bundle, settings)
+    say(
+        f"\ndrift: {monitor.window_rows} recent scores against {len(bundle.reference_scores)} reference scores; "
+        f"alarm at D >= {monitor.threshold:.4g}\n\nall is well; next: harmgauge serve\n"
+    )
+    return 0
+
+
+def _rows(bundle: Bundle) -> tuple[Rows, str]:
+    spec = bundle.manifest.input
+    if SAMPLES_FILE in bundle.manifest.files:
+        return read_samples(bundle).clean[:4], "sample instances"
+    return np.full((1, *spec.shape), spec.minimum or 0, spec.numpy_dtype), "made-up instance"

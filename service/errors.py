@@ -1,0 +1,74 @@
+"""What can go wrong, one class a failure.
+
+    bytes of a request --(Unreadable, TooLarge, UnknownMediaType)--> array
+    array --(Unprocessable)--> instances --(Overloaded, NotReady)--> queue
+    queue --(DeadlinePassed)--> graph --(NonFiniteScore, InferenceFailed)--> scores
+
+Every class carries its HTTP status and a stable `code`; `detail` says what is wrong and what to do about it.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class BundleError(Exception):
+    """A bundle that must not be served; the message names the file and the reason. The service does not start."""
+
+
+class SettingsError(Exception):
+    """A setting that cannot be; the message names the environment variable and the remedy."""
+
+
+class RequestError(Exception):
+    """A failure that one request is answered with, as an RFC 9457 problem document."""
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = headers or {}
+
+
+class Unreadable(RequestError):
+    status, code, title = HTTPStatus.BAD_REQUEST, "unreadable_body", "Unreadable body"
+
+
+class TooLarge(RequestError):
+    status, code, title = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "Request too large"
+
+
+class UnknownMediaType(RequestError):
+    status, code, title = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unknown_media_type", "Unknown media type"
+
+
+class Unprocessable(RequestError):
+    status, code, title = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_instances", "Invalid instances"
+
+
+class InvalidParameters(RequestError):
+    status, code, title = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_parameters", "Invalid parameters"
+
+
+class Overloaded(RequestError):
+    status, code, title = HTTPStatus.TOO_MANY_REQUESTS, "queue_full", "Queue full"
+
+
+class NotReady(RequestError):
+    status, code, title = HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "Not ready"
+
+
+class DeadlinePassed(RequestError):
+    status, code, title = HTTPStatus.GATEWAY_TIMEOUT, "deadline_passed", "Deadline passed"
+
+
+class NonFiniteScore(RequestError):
+    code, title = "non_finite_score", "Score is not finite"
+
+
+class InferenceFailed(RequestError):
+    code, title = "inference_failed", "Inference failed"

@@ -1,0 +1,194 @@
+"""The bundle: a folder that holds everything the service needs, verified before any of it is used.
+
+`bundle.json` names every other file with its size and sha256; a file that differs, or a setting that does not fit the
+rest, is refused with a message that says which. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from service.errors import BundleError
+
+MANIFEST_FILE = "bundle.json"
+DETECTOR_FILE = "detector.onnx"
+REFERENCE_FILE = "reference.npz"
+SAMPLES_FILE = "samples.npz"
+MIN_REFERENCE_ROWS = 100
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Loss = Literal["kld", "xent"]
+Dtype = Literal["uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ImageSpec(_Part):
+    """How a decoded picture (8 bits a channel) becomes an instance: axes put in order, values times `scale`."""
+
+    mode: Literal["L", "RGB"]
+    layout: Literal["HWC", "CHW"]
+    scale: float = Field(gt=0)
+
+
+class InputSpec(_Part):
+    """One instance: `shape` without the rows' axis; `minimum` and `maximum` are inclusive, absent where unbounded."""
+
+    dtype: Dtype
+    shape: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1, max_length=8)
+    minimum: float | None = None
+    maximum: float | None = None
+    image: ImageSpec | None = None
+
+    @cached_property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.dtype)
+
+    @cached_property
+    def row_bytes(self) -> int:
+        return int(np.prod(self.shape)) * self.numpy_dtype.itemsize
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height in pixels; only of an image bundle."""
+        assert self.image is not None
+        height, width = self.shape[:2] if self.image.layout == "HWC" else self.shape[1:]
+        return width, height
+
+    @model_validator(mode="after")
+    def _image_fits_shape(self) -> InputSpec:
+        if self.image is not None:
+            channels = 1 if self.image.mode == "L" else 3
+            axis = -1 if self.image.layout == "HWC" else 0
+            if len(self.shape) != 3 or self.shape[axis] != channels:
+                raise ValueError(f"shape {self.shape} is no {self.image.layout} image of mode {self.image.mode}")
+        return self
+
+
+class ThresholdSpec(_Part):
+    """`value` is the `percentile` of the scores of `rows` rows of normal data, `source`."""
+
+    value: float
+    percentile: float = Field(gt=0, le=100)
+    rows: int = Field(ge=MIN_REFERENCE_ROWS)
+    source: str
+
+
+class DriftSpec(_Part):
+    """Window and alarm of the KS monitor; the alarm is `p <= p_value_threshold`, that is `D >= statistic_threshold`."""
+
+    window_rows: int = Field(ge=2)
+    rows_between_false_alarms: int = Field(ge=1)
+    p_value_threshold: float = Field(gt=0, lt=1)
+    statistic_threshold: float = Field(gt=0, le=1)
+
+
+class FileSpec(_Part):
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+
+
+class Manifest(_Part):
+    """`bundle.json`."""
+
+    schema_version: Literal[1]
+    name: Name
+    version: Name
+    detector: Literal["distillation", "adversarial_autoencoder"]
+    loss: Loss
+    temperature: float = Field(gt=0)
+    input: InputSpec
+    class_names: tuple[str, ...] = Field(min_length=2)
+    threshold: ThresholdSpec
+    drift: DriftSpec
+    made: dict[str, Any]
+    quality: dict[str, Any]
+    files: dict[str, FileSpec]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files are what its manifest says.
+
+    `graph` is the serialised ONNX model; `reference_scores` (n,) float64, sorted, finite; `sha256` is the manifest's,
+    and so stands for the whole bundle.
+    """
+
+    path: Path
+    manifest: Manifest
+    sha256: str
+    graph: bytes
+    reference_scores: npt.NDArray[np.float64]
+
+    @property
+    def threshold(self) -> np.float32:
+        """Scores are compared with it in float32, the precision in which the graph gives them."""
+        return np.float32(self.manifest.threshold.value)
+
+
+def load(path: Path) -> Bundle:
+    """Read and verify the bundle in folder `path`; raises BundleError."""
+    try:
+        text = (path / MANIFEST_FILE).read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path} is no bundle: {MANIFEST_FILE} cannot be read ({error.strerror})") from error
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise BundleError(f"{path / MANIFEST_FILE}: {where}: {first['msg']}") from error
+    for needed in (DETECTOR_FILE, REFERENCE_FILE):
+        if needed not in manifest.files:
+            raise BundleError(f"{path / MANIFEST_FILE} does not list {needed} among its files")
+    contents = {name: _verified(path, name, spec) for name, spec in manifest.files.items()}
+    return Bundle(
+        path=path,
+        manifest=manifest,
+        sha256=hashlib.sha256(text).hexdigest(),
+        graph=contents[DETECTOR_FILE],
+        reference_scores=_reference(path / REFERENCE_FILE, contents[REFERENCE_FILE]),
+    )
+
+
+def _verified(path: Path, name: str, spec: FileSpec) -> bytes:
+    file = path / name
+    if not file.resolve().is_relative_to(path.resolve()):
+        raise BundleError(f"{path / MANIFEST_FILE} lists {name}, which lies outside the bundle")
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{file} cannot be read ({error.strerror})") from error
+    if len(data) != spec.bytes:
+        raise BundleError(f"{file} has {len(data)} bytes, its manifest says {spec.bytes}: copy the bundle again")
+    if hashlib.sha256(data).hexdigest() != spec.sha256:
+        raise BundleError(f"{file} is not the file its manifest describes (sha256 differs): copy the bundle again")
+    return data
+
+
+def _reference(file: Path, data: bytes) -> npt.NDArray[np.float64]:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            scores: npt.NDArray[Any] = arrays["scores"]
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise BundleError(f"{file} holds no readable array 'scores' ({error})") from error
+    if scores.dtype != np.float64 or scores.ndim != 1 or len(scores) < MIN_REFERENCE_ROWS:
+        raise BundleError(
+            f"{file}: 'scores' must be float64 of shape (n,), n >= {MIN_REFERENCE_ROWS}; "
+            f"it is {scores.dtype} {scores.shape}"
+        )
+    if not np.isfinite(scores).all() or (np.diff(scores) < 0).any():
+        raise BundleError(f"{file}: 'scores' must be finite and sorted")
+    return scores

@@ -1,0 +1,69 @@
+"""Two metrics that prometheus-client has no class for: a histogram fed by arrays, and gauges that may be absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from service.drift.monitor import DriftState
+
+SCORE_BUCKETS = 64
+
+
+class ScoreHistogram(Collector):
+    """Scores in buckets of equal share of the reference: its bounds are the reference's quantiles.
+
+    Hand-picked bounds lose most of a KS test's power; these keep it, so that Prometheus can compute the statistic of
+    a whole fleet. Tied quantiles share a bucket.
+    """
+
+    def __init__(self, model: str, reference: npt.NDArray[np.float64]) -> None:
+        self._model = model
+        quantiles = np.quantile(reference, np.arange(1, SCORE_BUCKETS) / SCORE_BUCKETS, method="inverted_cdf")
+        self._bounds = np.unique(quantiles)
+        self._counts = np.zeros(len(self._bounds) + 1, np.int64)
+        self._sum = 0.0
+
+    def observe(self, scores: npt.NDArray[np.floating]) -> None:
+        """Add scores (n,)."""
+        buckets = np.searchsorted(self._bounds, scores, side="left")  # a bucket holds score <= its bound
+        self._counts += np.bincount(buckets, minlength=len(self._counts))
+        self._sum += float(scores.sum(dtype=np.float64))
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        family = HistogramMetricFamily("harmgauge_score", "Harmfulness scores.", labels=["model"])
+        cumulative = np.cumsum(self._counts).tolist()
+        bounds = [*(repr(bound) for bound in self._bounds.tolist()), "+Inf"]
+        family.add_metric([self._model], list(zip(bounds, cumulative, strict=True)), self._sum)
+        yield family
+
+
+class DriftCollector(Collector):
+    """The drift gauges. What is not known yet is absent: a made-up 0 or 1 would be an alarm, or the lack of one."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self.states: dict[str, DriftState] = {}
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        p_value = self._family("drift_p_value", "p-value of the window against the reference.")
+        statistic = self._family("drift_statistic", "Test statistic of the window against the reference.")
+        threshold = self._family("drift_statistic_threshold", "Statistic at which drift_detected becomes 1.")
+        detected = self._family("drift_detected", "The calibrated alarm: 1 while it is given.")
+        rows = self._family("drift_window_rows", "Scores in the window now.")
+        for name, state in self.states.items():
+            labels = [self._model, name]
+            if state.p_value is not None and state.statistic is not None:
+                p_value.add_metric(labels, state.p_value)
+                statistic.add_metric(labels, state.statistic)
+            threshold.add_metric(labels, state.threshold)
+            detected.add_metric(labels, state.state == "drifting")
+            rows.add_metric(labels, state.rows)
+        yield from (p_value, statistic, threshold, detected, rows)
+
+    def _family(self, name: str, text: str) -> GaugeMetricFamily:
+        return GaugeMetricFamily(f"harmgauge_{name}", text, labels=["model", "detector"])

@@ -1,0 +1,106 @@
+"""Everything that Prometheus sees. All names begin with `harmgauge_`, all carry the label `model`.
+
+One object over a registry of its own; no module holds a metric.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from service.drift.monitor import DriftState
+from service.inference.bundle import Bundle
+from service.inference.detector import Scored
+from service.observe.collectors import DriftCollector, ScoreHistogram
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """The service's metrics; also the batcher's observer and a watcher of scores."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        registry = self.registry = CollectorRegistry()
+        model = bundle.manifest.name
+
+        instances = Counter("harmgauge_instances", "Inputs scored, by flag.", ["model", "flag"], registry=registry)
+        self._clean = instances.labels(model, "clean")
+        self._adversarial = instances.labels(model, "adversarial")
+        self._scores = ScoreHistogram(model, bundle.reference_scores)
+        registry.register(self._scores)
+        Gauge(
+            "harmgauge_score_threshold", "Score above which an input is flagged.", ["model"], registry=registry
+        ).labels(model).set(float(bundle.threshold))
+        self._drift = DriftCollector(model)
+        registry.register(self._drift)
+        Gauge(
+            "harmgauge_bundle_info",
+            "The bundle in service; always 1.",
+            ["model", "version", "sha256", "detector"],
+            registry=registry,
+        ).labels(model, bundle.manifest.version, bundle.sha256, bundle.manifest.detector).set(1)
+
+        self._model = model
+        self._requests = Counter(
+            "harmgauge_requests", "Requests answered.", ["model", "route", "status"], registry=registry
+        )
+        self._request_seconds = Histogram(
+            "harmgauge_request_seconds",
+            "Time to answer a request.",
+            ["model", "route"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._rejected = Counter(
+            "harmgauge_rejected", "Requests answered with an error.", ["model", "reason"], registry=registry
+        )
+
+        self._queue_rows = Gauge(
+            "harmgauge_queue_rows", "Rows waiting for inference.", ["model"], registry=registry
+        ).labels(model)
+        self._batch_rows = Histogram(
+            "harmgauge_batch_rows", "Rows in a run of the graph.", ["model"], buckets=ROWS, registry=registry
+        ).labels(model)
+        self._queue_seconds = Histogram(
+            "harmgauge_queue_seconds",
+            "Time a request waited for its first row to run.",
+            ["model"],
+            buckets=SECONDS,
+            registry=registry,
+        ).labels(model)
+        self._inference_seconds = Histogram(
+            "harmgauge_inference_seconds", "Time of a run of the graph.", ["model"], buckets=SECONDS, registry=registry
+        ).labels(model)
+
+    def scored(self, scored: Scored) -> None:
+        flagged = int(np.count_nonzero(scored.is_adversarial))
+        self._adversarial.inc(flagged)
+        self._clean.inc(len(scored.scores) - flagged)
+        self._scores.observe(scored.scores)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        self._requests.labels(self._model, route, str(status)).inc()
+        self._request_seconds.labels(self._model, route).observe(seconds)
+
+    def rejected(self, reason: str) -> None:
+        self._rejected.labels(self._model, reason).inc()
+
+    def queue_changed(self, rows: int) -> None:
+        self._queue_rows.set(rows)
+
+    def batch_started(self, rows: int, queue_seconds: list[float]) -> None:
+        self._batch_rows.observe(rows)
+        for seconds in queue_seconds:
+            self._queue_seconds.observe(seconds)
+
+    def batch_finished(self, inference_seconds: float) -> None:
+        self._inference_seconds.observe(inference_seconds)
+
+    def exposition(self, drift: dict[str, DriftState]) -> bytes:
+        """The text for a scrape, with the drift states as they are now."""
+        self._drift.states = drift
+        return generate_latest(self.registry)

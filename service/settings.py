@@ -1,0 +1,94 @@
+"""Every knob of the service, read once from the environment (prefix `HARMGAUGE_`)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import SettingsError
+
+PREFIX = "HARMGAUGE_"
+SHIPPED_BUNDLE = Path(__file__).parent.parent / "models" / "bundles" / "cifar10-resnet32" / "1"
+
+_KUBERNETES_LINK = re.compile(r"HARMGAUGE(_\w+)?_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP)\w*)?)$")
+
+
+class Settings(BaseSettings):
+    """One frozen tree; the text under a field says what it decides."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, use_attribute_docstrings=True, extra="forbid")
+
+    bundle: Path = SHIPPED_BUNDLE
+    """Folder of the bundle to serve: `models/bundles/NAME/VERSION`."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; `0.0.0.0` answers to the network."""
+
+    port: int = Field(8000, ge=0, le=65535)
+    """TCP port to listen on; 0 lets the system choose one, which the log names."""
+
+    providers: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the graph runs: `cuda` refuses to start without a working GPU, `auto` takes the CPU then and says so."""
+
+    workers: int | None = Field(None, ge=1, le=256)
+    """Inferences side by side; by default one for each core this process may use, and one on a GPU."""
+
+    max_batch_rows: int = Field(32, ge=1)
+    """Most rows in one run of the graph. Larger requests are run in pieces, smaller ones together while they wait."""
+
+    max_queue_rows: int = Field(4096, ge=1)
+    """Rows that may wait for inference; past that, requests get 429 instead of a longer wait."""
+
+    max_body_bytes: int = Field(16 * 2**20, ge=1)
+    """Largest request body; past that, 413."""
+
+    deadline_seconds: float = Field(10.0, gt=0)
+    """A request whose scores are not there by then gets 504 and leaves the queue."""
+
+    drain_seconds: float = Field(8.0, gt=0)
+    """After SIGTERM, requests in flight get this long to finish."""
+
+    window_rows: int | None = Field(None, ge=2)
+    """Recent scores that the KS monitor compares with the reference; by default what the bundle says."""
+
+    rows_between_false_alarms: int | None = Field(None, ge=1)
+    """Fewest scores, on average, between two false alarms of `drift_detected`; by default what the bundle says."""
+
+    drift_interval_seconds: float = Field(5.0, gt=0)
+    """How often the drift state is brought up to date while nobody looks; a look always brings it up to date."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe message that is logged."""
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process; raises SettingsError, naming the variable and the remedy."""
+    environment = os.environ if environment is None else environment
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and value and not _from_kubernetes(name, value)
+    }
+    for name in given:
+        if name not in Settings.model_fields:
+            close = get_close_matches(name, Settings.model_fields, n=1)
+            hint = f"; did you mean {PREFIX}{close[0].upper()}?" if close else ""
+            raise SettingsError(f"{PREFIX}{name.upper()} is not a setting{hint} (`harmgauge check` lists them all)")
+    try:
+        return Settings.model_validate_strings(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + str(first["loc"][0]).upper()
+        raise SettingsError(f"{name}={given[str(first['loc'][0])]!r}: {first['msg']}") from error
+
+
+def _from_kubernetes(name: str, value: str) -> bool:
+    """Whether Kubernetes put it there: a Service called harmgauge gives every pod HARMGAUGE_PORT=tcp://10.0.0.1:8000."""
+    return _KUBERNETES_LINK.match(name) is not None and (name != PREFIX + "PORT" or value.startswith("tcp://"))
