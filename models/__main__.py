@@ -1,0 +1,111 @@
+"""`python -m models train | build`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from models.build import Options, build
+from models.errors import UserError
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from models import cifar10  # noqa: PLC0415 - `build --distilled` must work without PyTorch
+    from models.download import CIFAR10_MD5, CIFAR10_URL, download  # noqa: PLC0415
+    from models.train import Recipe, train  # noqa: PLC0415
+
+    if arguments.download:
+        download(arguments.url or CIFAR10_URL, arguments.md5 or CIFAR10_MD5, arguments.data)
+    recipe = Recipe(epochs=arguments.epochs, seed=arguments.seed)
+    data = cifar10.load(arguments.data)
+    measured = train(data, arguments.out, recipe, arguments.command_line)
+    out = arguments.out
+    print(f"accuracy: {measured['test_accuracy']:.2%} on the test images, {measured['held_out_accuracy']:.2%} held out")
+    print(f"made {out}/classifier.onnx, and train.npz, calibration.npz, test.npz and samples.npz beside it")
+    print(
+        f"next: python -m models build --classifier {out}/classifier.onnx --train {out}/train.npz "
+        f"--calibration {out}/calibration.npz --samples {out}/samples.npz --work {out} "
+        f"--class-names {','.join(data.class_names)} --name cifar10-resnet32"
+    )
+
+
+def _build(arguments: argparse.Namespace) -> None:
+    given = vars(arguments)
+    given["command"] = given.pop("command_line")
+    given["class_names"] = tuple(name.strip() for name in (given["class_names"] or "").split(",") if name.strip())
+    options = Options(**{field.name: given[field.name] for field in fields(Options) if field.name in given})
+    folder = build(options)
+    size_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    print(f"made the bundle {folder} ({size_bytes / 1e6:.1f} MB); look at {folder}/report/build.png")
+    print(f"next: make serve BUNDLE={folder}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m models", description="Makes what harmgauge serves.")
+    commands = parser.add_subparsers(required=True, metavar="train | build")
+    whole = argparse.ArgumentDefaultsHelpFormatter
+
+    train = commands.add_parser("train", help="train ResNet-32 on CIFAR-10", formatter_class=whole)
+    train.set_defaults(run=_train)
+    add = train.add_argument
+    add("--data", type=Path, required=True, help="folder of CIFAR-10's .bin files, or cifar-10-binary.tar.gz")
+    add("--download", action="store_true", help="fetch the archive to --data where it is not there yet")
+    add("--url", help="fetch it from this address instead of its author's")
+    add("--md5", help="checksum of what --url gives")
+    add("--out", type=Path, default=Path("runs/cifar10-resnet32"), help="folder for all that it makes; resumes there")
+    add("--epochs", type=int, default=80)
+    add("--seed", type=int, default=0)
+
+    make = commands.add_parser("build", help="make a bundle from any ONNX classifier", formatter_class=whole)
+    make.set_defaults(run=_build)
+    add = make.add_argument
+    default = {field.name: field.default for field in fields(Options)}
+    add("--classifier", type=Path, required=True, help="ONNX file: (n, ...) to logits or probabilities (n, classes)")
+    add("--calibration", type=Path, required=True, help=".npz with x (and y): normal rows that trained nothing")
+    add("--name", required=True, help="name of the bundle")
+    add("--train", type=Path, help=".npz with x: rows to distil on")
+    add("--distilled", type=Path, help="second network of your own (ONNX) instead of distilling one")
+    add("--student", help="module:function that makes the student, instead of one chosen by the input's shape")
+    add("--samples", type=Path, help=".npz with clean and corrupted: instances that the demo sends")
+    add("--class-names", help="names in the order of the classes, with commas between")
+    add("--version", help="version of the bundle; the next free number if left out")
+    add("--out", type=Path, default=default["out"], help="folder for bundles")
+    add("--work", type=Path, help="folder for the student's checkpoint; a run that was cut off resumes there")
+    add("--loss", default=default["loss"], metavar="kld|xent", help="divergence that the score is")
+    add(
+        "--temperature",
+        type=float,
+        default=default["temperature"],
+        help="of the classifier's distribution in the score",
+    )
+    add("--percentile", type=float, default=default["percentile"], help="of the calibration scores: the threshold")
+    for role in ("classifier", "distilled"):
+        add(f"--{role}-output", metavar="NAME", help=f"which output of the {role} network holds the class scores")
+        add(f"--{role}-gives", choices=("logits", "probabilities"), help="found out if left out")
+    add("--window-rows", type=int, default=default["window_rows"], help="scores that the drift monitor looks back on")
+    add("--rows-between-false-alarms", type=int, default=default["rows_between_false_alarms"])
+    add("--epochs", type=int, default=default["epochs"], help="of the distillation")
+    add("--seed", type=int, default=default["seed"], help="of the distillation")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parsed = _parser().parse_args(arguments)
+    parsed.command_line = shlex.join(["python", "-m", "models", *arguments])
+    try:
+        parsed.run(parsed)
+    except UserError as error:
+        print(f"harmgauge: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

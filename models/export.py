@@ -1,0 +1,44 @@
+"""A PyTorch network as an ONNX file."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+OPSET = 18
+
+
+def to_onnx(network: nn.Module, example: Tensor, path: Path) -> Path:
+    """Export with input `input` (n, *shape), output `logits` (n, classes) and a free number of rows; returns `path`.
+
+    `example` holds at least 2 raw instances (one row would be taken for a constant).
+    """
+    network.eval()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it advises on opset conversions that we asked for
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own, about its dependencies
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            input_names=["input"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("n")},),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model = program.model_proto
+    del model.metadata_props[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]  # stack traces with this machine's paths
+        node.doc_string = ""
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save_model(model, str(path))
+    return path

@@ -1,0 +1,167 @@
+"""Two networks and the divergence between them, as one ONNX graph: raw instances in, score out.
+
+All of it is done on ONNX graphs, so a classifier from any framework goes the same way. The divergence is computed from
+log-probabilities: `y ** (1 / T)` underflows at small T and many classes, `log y / T` does not.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import onnx
+from onnx import TensorProto, compose, helper, parser, version_converter
+
+from models.errors import UserError
+from service.inference.bundle import Loss
+
+Gives = Literal["logits", "probabilities"]
+
+MIN_OPSET = 13
+"""The first whose ReduceSum and Softmax mean what the divergence needs."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """An ONNX classifier: `input` names its only input, `output` the (n, classes) it gives."""
+
+    model: onnx.ModelProto
+    input: str
+    output: str
+    gives: Gives
+
+
+def read(path: Path) -> onnx.ModelProto:
+    """Load an ONNX file, external data included; raises UserError."""
+    try:
+        return onnx.load(str(path))
+    except Exception as error:  # protobuf's DecodeError and OSError share no base class
+        raise UserError(f"{path} is no readable ONNX file: {error}") from error
+
+
+def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -> onnx.ModelProto:
+    """One graph: `input` (n, *shape) to `score` (n,) float32 and the classifier's `probabilities` (n, classes) float32.
+
+    `temperature` acts on the classifier's distribution in the score only. Raises UserError where the two cannot meet.
+    """
+    opset = max(MIN_OPSET, *(_opset(network.model) for network in (classifier, second)))
+    parts = []
+    for name, network in (("classifier", classifier), ("second", second)):
+        model = onnx.ModelProto()
+        model.CopyFrom(_at_opset(network.model, opset))
+        _free_rows(model, network)
+        parts.append(compose.add_prefix(model, f"{name}/"))
+    divergence = parser.parse_model(divergence_text(classifier.gives, second.gives, loss, temperature, opset))
+    fork = _fork(parts[0], f"classifier/{classifier.input}", opset)
+    models = [fork, *parts, divergence]
+    ir_version = max(model.ir_version for model in models)
+    for model in models:
+        model.ir_version = ir_version
+    try:
+        fused = compose.merge_models(fork, parts[0], [("to_classifier", f"classifier/{classifier.input}")])
+        fused = compose.merge_models(fused, parts[1], [("to_second", f"second/{second.input}")])
+        fused = compose.merge_models(
+            fused,
+            divergence,
+            [(f"classifier/{classifier.output}", "first"), (f"second/{second.output}", "second")],
+            outputs=["score", "probabilities"],
+        )
+    except (ValueError, onnx.checker.ValidationError) as error:
+        raise UserError(f"the two networks cannot be joined: {error}") from error
+    fused.producer_name = "harmgauge"
+    fused.doc_string = ""
+    return fused
+
+
+def divergence_text(first: Gives, second: Gives, loss: Loss, temperature: float, opset: int) -> str:
+    """The divergence in ONNX's text form.
+
+    kld: sum y ln(y / y2), both clipped to [1e-7, 1]. xent: y2 / sum(y2) clipped to [1e-7, 1 - 1e-7], then
+    -sum y ln y2. y is the first network's distribution at the temperature: y ** (1 / T), renormalised.
+    """
+    return f"""
+        <ir_version: 8, opset_import: ["" : {opset}]>
+        divergence (float[n, classes] first, float[n, classes] second)
+            => (float[n] score, float[n, classes] probabilities)
+        {{
+            {_log_probabilities("first", first)}
+            {_log_probabilities("second", second)}
+            probabilities = {"Softmax <axis = -1>" if first == "logits" else "Identity"} (first_32)
+            temperature = Constant <value_float = {temperature!r}> ()
+            log_powers = Div (log_first, temperature)
+            log_y = LogSoftmax <axis = -1> (log_powers)
+            low = Constant <value_float = {math.log(1e-7)!r}> ()
+            classes_axis = Constant <value_ints = [-1]> ()
+            {_KLD if loss == "kld" else _XENT}
+        }}"""
+
+
+def _log_probabilities(name: str, gives: Gives) -> str:
+    cast = f"{name}_32 = Cast <to = 1> ({name})"
+    if gives == "logits":
+        return f"{cast}  log_{name} = LogSoftmax <axis = -1> ({name}_32)"
+    # float32's smallest normal number in place of 0: its log is finite, and far below every clip
+    return f"""{cast}
+            {name}_tiny = Constant <value_float = 1.1754944e-38> ()
+            {name}_positive = Max ({name}_32, {name}_tiny)
+            log_{name} = Log ({name}_positive)"""
+
+
+_KLD = """
+            zero = Constant <value_float = 0.0> ()
+            ln_y = Clip (log_y, low, zero)
+            ln_y2 = Clip (log_second, low, zero)
+            y = Exp (ln_y)
+            ln_ratio = Sub (ln_y, ln_y2)
+            terms = Mul (y, ln_ratio)
+            score = ReduceSum <keepdims = 0> (terms, classes_axis)"""
+
+_XENT = f"""
+            high = Constant <value_float = {math.log1p(-1e-7)!r}> ()
+            log_normalised = LogSoftmax <axis = -1> (log_second)
+            ln_y2 = Clip (log_normalised, low, high)
+            y = Exp (log_y)
+            terms = Mul (y, ln_y2)
+            total = ReduceSum <keepdims = 0> (terms, classes_axis)
+            score = Neg (total)"""
+
+
+def _fork(model: onnx.ModelProto, name: str, opset: int) -> onnx.ModelProto:
+    """The raw input, given to both networks."""
+    source = next(value for value in model.graph.input if value.name == name)
+    values = []
+    for new_name in ("input", "to_classifier", "to_second"):
+        value = onnx.ValueInfoProto()
+        value.CopyFrom(source)
+        value.name = new_name
+        values.append(value)
+    nodes = [helper.make_node("Identity", ["input"], [value.name]) for value in values[1:]]
+    graph = helper.make_graph(nodes, "fork", values[:1], values[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=MIN_OPSET)
+
+
+def _at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    if _opset(model) == opset:
+        return model
+    try:
+        return version_converter.convert_version(model, opset)
+    except Exception as error:  # the converter's C++ errors are RuntimeErrors and more
+        raise UserError(
+            f"a network of opset {_opset(model)} cannot be brought to opset {opset} ({error}); "
+            f"export both networks with opset {opset}"
+        ) from error
+
+
+def _free_rows(model: onnx.ModelProto, network: Network) -> None:
+    """Let the first axis of input and output be any number of rows, whatever the export said."""
+    for value in [*model.graph.input, *model.graph.output]:
+        if value.name in (network.input, network.output):
+            tensor = value.type.tensor_type
+            if tensor.elem_type != TensorProto.UNDEFINED and len(tensor.shape.dim):
+                tensor.shape.dim[0].dim_param = "n"

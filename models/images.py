@@ -1,0 +1,41 @@
+"""Which inputs are pictures, and how a decoded PNG or JPEG becomes one."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from service.inference.bundle import Dtype, ImageSpec, InputSpec
+
+Layout = Literal["HWC", "CHW"]
+
+
+def image_layout(shape: tuple[int, ...]) -> Layout | None:
+    """`HWC` or `CHW` for three axes of which one has 1 or 3 channels (the last, where both do), else None."""
+    if len(shape) != 3:
+        return None
+    if shape[2] in (1, 3):
+        return "HWC"
+    return "CHW" if shape[0] in (1, 3) else None
+
+
+def input_spec(x: npt.NDArray[Any], dtype: Dtype) -> InputSpec:
+    """What the service takes, judged by normal instances `x` (n, *shape).
+
+    8-bit inputs have their range. Pictures of real numbers that fill 0..1 or 0..255 keep to that range and may be sent
+    as PNG and JPEG; standardised ones may not, since nobody could tell how.
+    """
+    shape = x.shape[1:]
+    layout = image_layout(shape)
+    mode: Literal["L", "RGB"] = "RGB" if layout and shape[2 if layout == "HWC" else 0] == 3 else "L"
+    if dtype == "uint8":
+        image = ImageSpec(mode=mode, layout=layout, scale=1) if layout else None
+        return InputSpec(dtype=dtype, shape=shape, minimum=0, maximum=255, image=image)
+    if layout and np.dtype(dtype).kind == "f" and x.min() >= 0:
+        for maximum in (1.0, 255.0):
+            if 0.5 * maximum < x.max() <= maximum:
+                image = ImageSpec(mode=mode, layout=layout, scale=maximum / 255)
+                return InputSpec(dtype=dtype, shape=shape, minimum=0, maximum=maximum, image=image)
+    return InputSpec(dtype=dtype, shape=shape)

@@ -1,0 +1,44 @@
+"""Run an ONNX file over many rows, offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from tqdm import tqdm
+
+from models.errors import UserError
+
+Array = npt.NDArray[np.generic]
+
+
+def open_session(model: Path | bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    source = str(model) if isinstance(model, Path) else model
+    try:
+        return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no base class below Exception
+        raise UserError(
+            f"ONNX Runtime cannot load {model if isinstance(model, Path) else 'the graph'}: {error}"
+        ) from error
+
+
+def predict(model: Path | bytes, x: Array, what: str, output: str | None = None, batch_rows: int = 256) -> Array:
+    """One output (the first, unless named) for all rows of `x`, as one array; shows progress as `what`."""
+    session = open_session(model)
+    name = session.get_inputs()[0].name
+    outputs = None if output is None else [output]
+    parts = []
+    for start in tqdm(range(0, len(x), batch_rows), desc=what, leave=False, disable=len(x) < 20 * batch_rows):
+        try:
+            parts.append(session.run(outputs, {name: x[start : start + batch_rows]})[0])
+        except Exception as error:
+            raise UserError(f"the network cannot run on {what} (rows of {x.dtype} {x.shape[1:]}): {error}") from error
+    return np.concatenate(parts)
+
+
+def accuracy(outputs: Array, y: npt.NDArray[np.int64]) -> float:
+    return float((np.asarray(outputs).argmax(1) == y).mean())

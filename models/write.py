@@ -1,0 +1,132 @@
+"""Writing a bundle: all of it or nothing, and verified by the service's own reader."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from models.errors import UserError
+from service.errors import BundleError
+from service.inference.bundle import (
+    DETECTOR_FILE,
+    MANIFEST_FILE,
+    REFERENCE_FILE,
+    SAMPLES_FILE,
+    DriftSpec,
+    FileSpec,
+    InputSpec,
+    Loss,
+    Manifest,
+    ThresholdSpec,
+    load,
+)
+from service.inference.runtime import OnnxRuntime
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Everything that a bundle holds, not yet on disk. `report` maps file names to contents."""
+
+    name: str
+    loss: Loss
+    temperature: float
+    input: InputSpec
+    class_names: tuple[str, ...]
+    threshold: ThresholdSpec
+    drift: DriftSpec
+    made: dict[str, Any]
+    quality: dict[str, Any]
+    graph: bytes
+    scores: npt.NDArray[np.float64]
+    samples: Path | None
+    report: dict[str, bytes]
+
+
+def reserve(out: Path, name: str, version: str | None) -> Path:
+    """The folder for the new bundle: `version`, or the next free number. Refuses one that is there already."""
+    if version is None:
+        taken = [int(path.name) for path in (out / name).glob("*") if path.name.isdecimal()]
+        version = str(max(taken, default=0) + 1)
+    folder = out / name / version
+    if folder.exists():
+        raise UserError(f"{folder} exists; leave out --version for the next number, or choose another --out")
+    return folder
+
+
+def class_names_for(given: tuple[str, ...], classes: int) -> tuple[str, ...]:
+    if given and len(given) != classes:
+        raise UserError(f"--class-names names {len(given)} classes, the classifier has {classes}")
+    return given or tuple(str(index) for index in range(classes))
+
+
+def write(draft: Draft, folder: Path) -> None:
+    """Write the bundle beside its place, read it back as the service will, then move it there. Raises UserError."""
+    contents = {DETECTOR_FILE: draft.graph, REFERENCE_FILE: _npz(scores=draft.scores)}
+    if draft.samples is not None:
+        contents[SAMPLES_FILE] = _samples(draft.samples, draft.input)
+    contents |= {f"report/{name}": data for name, data in draft.report.items()}
+    try:
+        manifest = Manifest(
+            schema_version=1,
+            name=draft.name,
+            version=folder.name,
+            detector="distillation",
+            loss=draft.loss,
+            temperature=draft.temperature,
+            input=draft.input,
+            class_names=draft.class_names,
+            threshold=draft.threshold,
+            drift=draft.drift,
+            made=draft.made,
+            quality=draft.quality,
+            files={
+                name: FileSpec(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+                for name, data in contents.items()
+            },
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"--{first['loc'][0]}: {first['msg']}") from error
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
+        new = Path(unfinished) / folder.name
+        for name, data in contents.items():
+            file = new / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        (new / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1, exclude_none=True) + "\n")
+        try:
+            OnnxRuntime(load(new), "cpu")
+        except BundleError as error:
+            raise UserError(f"the service would refuse this bundle: {error}") from error
+        shutil.move(new, folder)
+
+
+def _npz(**values: npt.NDArray[Any]) -> bytes:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, **values)
+    return stream.getvalue()
+
+
+def _samples(path: Path, spec: InputSpec) -> bytes:
+    """`clean` and `corrupted` (n, *shape) in the bundle's dtype, the same instances before and after."""
+    with np.load(path, allow_pickle=False) as arrays:
+        missing = {"clean", "corrupted"} - set(arrays)
+        if missing:
+            raise UserError(f"{path} lacks {', '.join(sorted(missing))}: it must hold clean and corrupted instances")
+        found = {name: arrays[name] for name in arrays}
+    for name in ("clean", "corrupted"):
+        if found[name].shape[1:] != spec.shape or found[name].dtype != spec.numpy_dtype:
+            raise UserError(
+                f"{path}: {name} is {found[name].dtype} {found[name].shape}; (n, *{spec.shape}) {spec.dtype} is due"
+            )
+    return _npz(**found)
