@@ -49,8 +49,9 @@ class OnnxRuntime:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        wanted = _wanted(providers)
         try:
-            self._session = ort.InferenceSession(bundle.graph, options, providers=_wanted(providers))
+            self._session = ort.InferenceSession(bundle.graph, options, providers=wanted)
         except Exception as error:  # ONNX Runtime's errors share no base class below Exception
             raise BundleError(f"{bundle.path}: ONNX Runtime refuses the graph: {error}") from error
         self.providers: Sequence[str] = self._session.get_providers()

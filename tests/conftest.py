@@ -1,0 +1,48 @@
+"""Fixtures that several tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.inference.bundle import Bundle, load
+from tests.process import RunningService, running_service
+from tests.toy import toy_bundle
+
+ROOT = Path(__file__).parent.parent
+SHIPPED_BUNDLE = ROOT / "models" / "bundles" / "cifar10-resnet32" / "1"
+
+
+@pytest.fixture(scope="session")
+def image_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_bundle(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture(scope="session")
+def image_bundle(image_bundle_path: Path) -> Bundle:
+    return load(image_bundle_path)
+
+
+@pytest.fixture(scope="session")
+def vector_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_bundle(tmp_path_factory.mktemp("vector"), shape=(5,), dtype="float32", loss="xent")
+
+
+@pytest.fixture
+def image_service(image_bundle_path: Path) -> Iterator[RunningService]:
+    with running_service(image_bundle_path) as service:
+        yield service
+
+
+@pytest.fixture
+def cifar10_path() -> Path:
+    """CIFAR-10 on this machine; without it the test is skipped, but never in CI."""
+    path = Path(os.environ.get("CIFAR10", ROOT.parent / "shared" / "data" / "cifar-10-batches-bin"))
+    if not path.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have CIFAR-10 at {path}")
+        pytest.skip(f"no CIFAR-10 at {path}; name its folder with CIFAR10=")
+    return path

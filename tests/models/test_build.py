@@ -1,0 +1,237 @@
+"""`build`: what it makes, what it finds out, and what it refuses with which remedy."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from models.build import Options, build
+from models.errors import UserError
+from service.inference.bundle import load
+from service.inference.runtime import OnnxRuntime
+from tests.process import running_service
+from tests.toy import instances, linear_network, toy_bundle
+
+SHAPE = (4, 4, 3)
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Options:
+    """Good options, in which each test spoils one thing."""
+    np.savez(tmp_path / "calibration.npz", x=instances(200, SHAPE, seed=1), y=np.zeros(200, np.int64))
+    return Options(
+        classifier=linear_network(tmp_path / "classifier.onnx", SHAPE, 3, 1, scale=0.02),
+        distilled=linear_network(tmp_path / "second.onnx", SHAPE, 3, 2, scale=0.02),
+        calibration=tmp_path / "calibration.npz",
+        name="toy",
+        out=tmp_path / "bundles",
+        window_rows=100,
+        say=lambda _: None,
+    )
+
+
+def changed(options: Options, **changes: Any) -> Options:  # noqa: ANN401 - any of Options
+    return dataclasses.replace(options, **changes)
+
+
+def test_threshold_and_reference_are_those_of_the_calibration_scores(options: Options) -> None:
+    bundle = load(build(changed(options, percentile=90)))
+    with np.load(options.calibration) as arrays:
+        scores = OnnxRuntime(bundle, "cpu").run(arrays["x"]).score
+    np.testing.assert_allclose(bundle.reference_scores, np.sort(scores), atol=1e-6)
+    assert bundle.threshold == pytest.approx(np.percentile(scores, 90), abs=1e-6)
+    assert bundle.manifest.quality["calibration_flagged"] == pytest.approx(0.1, abs=0.006)
+    assert set(bundle.manifest.quality) >= {"agreement", "classifier_accuracy", "second_accuracy"}
+
+
+def test_versions_count_up_and_are_never_overwritten(options: Options) -> None:
+    assert [build(options).name for _ in range(3)] == ["1", "2", "3"]
+    assert build(changed(options, version="2026.1")).name == "2026.1"
+    with pytest.raises(UserError, match="exists"):
+        build(changed(options, version="2"))
+    assert sorted(path.name for path in (options.out / "toy").iterdir()) == ["1", "2", "2026.1", "3"], "nothing left over"
+
+
+def test_finds_out_probabilities_and_takes_an_override(options: Options, tmp_path: Path) -> None:
+    said: list[str] = []
+    softmaxed = linear_network(tmp_path / "softmax.onnx", SHAPE, 3, 1, scale=0.02, softmax=True)
+    found = load(build(changed(options, classifier=softmaxed, say=said.append)))
+    assert "gives probabilities of 3 classes (found out" in "".join(said)
+    from_logits = load(build(options))
+    np.testing.assert_allclose(found.reference_scores, from_logits.reference_scores, atol=1e-5)
+    overridden = build(changed(options, classifier=softmaxed, classifier_gives="logits", say=said.append))
+    assert "gives logits of 3 classes (as told" in "".join(said)
+    assert load(overridden).manifest.made["classifier_gives"] == "logits"
+
+
+def test_a_given_second_network_needs_neither_torch_nor_training_rows(options: Options) -> None:
+    without_torch = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ImportError("no torch here")
+sys.meta_path.insert(0, Blocked())
+from models.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+    arguments = ["build", "--classifier", str(options.classifier), "--distilled", str(options.distilled)]
+    arguments += ["--calibration", str(options.calibration), "--name", "plain", "--out", str(options.out)]
+    done = subprocess.run([sys.executable, "-c", without_torch, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "next: make serve BUNDLE=" in done.stdout
+    manifest = json.loads((options.out / "plain" / "1" / "bundle.json").read_text())
+    assert manifest["made"]["command"].startswith("python -m models build --classifier ")
+
+    arguments[3:5] = ["--train", str(options.calibration)]
+    done = subprocess.run([sys.executable, "-c", without_torch, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "harmgauge[train]" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"temperature": 0.0}, "--temperature 0.0.*above 0"),
+        ({"temperature": -1.0}, "--temperature -1.0.*above 0"),
+        ({"temperature": float("nan")}, "--temperature nan"),
+        ({"loss": "l2"}, "--loss l2: there are kld and xent"),
+        ({"percentile": 0.0}, "--percentile 0.0"),
+        ({"percentile": 101.0}, "--percentile 101"),
+        ({"distilled": None}, "--train.*--distilled"),
+        ({"train": Path("train.npz")}, "leave out --train"),
+        ({"name": "a/b"}, "--name"),
+        ({"class_names": ("cat", "dog")}, "names 2 classes, the classifier has 3"),
+        ({"window_rows": 1}, "--window-rows 1: at least 2"),
+        ({"window_rows": 2}, "can never reach"),
+        ({"rows_between_false_alarms": 10}, "ask for at least"),
+        ({"calibration": Path("nowhere.npz")}, "there is no calibration file"),
+        ({"classifier": Path("nowhere.onnx")}, "no readable ONNX file"),
+    ],
+)
+def test_refuses_bad_options(options: Options, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build(changed(options, **changes))
+    assert not list(options.out.rglob("bundle.json"))
+
+
+def test_refuses_one_column(options: Options, tmp_path: Path) -> None:
+    """A sigmoid's p alone would score about 0 always."""
+    one = linear_network(tmp_path / "one.onnx", SHAPE, 1, 1)
+    with pytest.raises(UserError, match="one column.*two columns, 1 - p and p"):
+        build(changed(options, classifier=one))
+
+
+def test_refuses_unequal_class_counts(options: Options, tmp_path: Path) -> None:
+    """(n, 8) against (n, 1) would broadcast."""
+    four = linear_network(tmp_path / "four.onnx", SHAPE, 4, 2)
+    with pytest.raises(UserError, match="the classifier has 3 classes, the second network 4"):
+        build(changed(options, distilled=four))
+
+
+def test_refuses_networks_of_different_inputs(options: Options, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="takes rows of"):
+        build(changed(options, distilled=linear_network(tmp_path / "wide.onnx", (5, 4, 3), 3, 2)))
+    with pytest.raises(UserError, match="takes uint8, the second network float32"):
+        build(changed(options, distilled=linear_network(tmp_path / "real.onnx", SHAPE, 3, 2, dtype="float32")))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (instances(99, SHAPE), "holds 99 calibration rows; at least 100"),
+        (instances(200, (5, 4, 3)), "takes rows of"),
+        (np.full((200, *SHAPE), 0.5), "save x as uint8"),
+        (np.full((200, *SHAPE), np.nan), "200 calibration rows hold NaN"),
+        (np.array([[None]] * 200), "no .npz file with a numeric array"),
+        (np.zeros(200), "numbers \\(n, features\\)"),
+    ],
+)
+def test_refuses_bad_calibration_data(options: Options, x: np.ndarray[Any, Any], message: str) -> None:
+    np.savez(options.calibration, x=x)
+    with pytest.raises(UserError, match=message):
+        build(options)
+
+
+def test_refuses_nan_scores(options: Options, tmp_path: Path) -> None:
+    """Log of negative pixels: NaN would make a threshold that never fires."""
+    model = onnx.load(options.classifier)
+    node = helper.make_node("Log", ["real_0"], ["real"])
+    model.graph.node[0].output[0] = "real_0"
+    cast, *rest = list(model.graph.node)
+    minus = helper.make_node("Sub", ["real_0", "offset"], ["shifted"])
+    node.input[0] = "shifted"
+    model.graph.initializer.append(helper.make_tensor("offset", TensorProto.FLOAT, [], [10.0]))
+    del model.graph.node[:]
+    model.graph.node.extend([cast, minus, node, *rest])
+    onnx.save_model(model, str(tmp_path / "nan.onnx"))
+    with pytest.raises(UserError, match="gives NaN or infinity on the calibration data"):
+        build(changed(options, classifier=tmp_path / "nan.onnx"))
+
+
+def test_few_reference_rows_are_warned_of(options: Options) -> None:
+    said: list[str] = []
+    build(changed(options, say=said.append))
+    assert any("200 calibration rows are few" in line for line in said)
+
+
+def test_double_rows_are_taken_for_a_float_input(tmp_path: Path) -> None:
+    folder = toy_bundle(tmp_path, shape=(5,), dtype="float32")
+    np.savez(tmp_path / "double.npz", x=instances(200, (5,), "float64", seed=1))
+    classifier, second = tmp_path / "classifier.onnx", tmp_path / "second.onnx"
+    again = build(Options(classifier, tmp_path / "double.npz", "toy", distilled=second, out=tmp_path, window_rows=100))
+    assert folder != again
+    assert load(again).manifest.input.dtype == "float32"
+
+
+def test_a_scikit_learn_classifier_goes_the_same_way(tmp_path: Path) -> None:
+    """A random forest on the breast cancer data (569 real rows, 30 columns): exported, distilled, served and scored."""
+    from skl2onnx import to_onnx
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.ensemble import RandomForestClassifier
+
+    x, y = load_breast_cancer(return_X_y=True)
+    x = x.astype(np.float32)
+    order = np.random.default_rng(0).permutation(len(x))
+    train, calibration, fresh = order[:300], order[300:450], order[450:]
+    forest = RandomForestClassifier(30, random_state=0).fit(x[train], y[train])
+    exported = to_onnx(forest, x[:1], options={"zipmap": False}, target_opset=18)
+    (tmp_path / "forest.onnx").write_bytes(exported.SerializeToString())
+    for name, rows in (("train", train), ("calibration", calibration)):
+        np.savez(tmp_path / f"{name}.npz", x=x[rows], y=y[rows])
+    said: list[str] = []
+    folder = build(
+        Options(
+            classifier=tmp_path / "forest.onnx",
+            train=tmp_path / "train.npz",
+            calibration=tmp_path / "calibration.npz",
+            name="forest",
+            class_names=("malignant", "benign"),
+            out=tmp_path,
+            window_rows=100,
+            epochs=40,
+            say=said.append,
+        )
+    )
+    manifest = load(folder).manifest
+    assert "gives probabilities of 2 classes" in "".join(said)
+    assert manifest.made["second_network"]["student"] == "DenseStudent"
+    assert manifest.quality["agreement"] > 0.9
+    with running_service(folder) as service:
+        answer = service.client.post(
+            "/score", json={"instances": x[fresh].tolist(), "parameters": {"probabilities": True}}
+        ).json()
+        np.testing.assert_array_equal(answer["predictions"], forest.predict(x[fresh]))
+        np.testing.assert_allclose(answer["probabilities"], forest.predict_proba(x[fresh]), atol=1e-5)
+        noise = np.random.default_rng(1).uniform(x.min(0), x.max(0), (200, 30)).astype(np.float32)
+        assert np.mean(service.score(noise)["scores"]) > 2 * np.mean(answer["scores"]), "noise is no tumour"
+        assert service.score_ks()["state"] == "drifting"

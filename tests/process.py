@@ -1,0 +1,115 @@
+"""The real service as a process of its own, on a free port."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+from prometheus_client.parser import text_string_to_metric_families
+
+RAW = {"Content-Type": "application/octet-stream"}
+
+
+@dataclass
+class RunningService:
+    """A running process, the client that speaks to it, and what it logged so far."""
+
+    process: subprocess.Popen[str]
+    client: httpx.Client
+    port: int
+    log: list[str] = field(default_factory=list)
+
+    def score(self, rows: npt.NDArray[Any]) -> dict[str, Any]:
+        """Score rows in the bundle's dtype, as raw bytes; the answer must be good."""
+        answer = self.client.post("/score", content=rows.tobytes(), headers=RAW)
+        assert answer.status_code == 200, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+    def score_ks(self, *, scores: bool = False) -> dict[str, Any]:
+        answer = self.client.get("/drift", params={"scores": "true"} if scores else {})
+        detector: dict[str, Any] = answer.json()["detectors"]["score_ks"]
+        return detector
+
+    def metrics(self) -> dict[str, list[tuple[dict[str, str], float]]]:
+        """Every sample on /metrics: its labels (without `model`) and value, by name."""
+        found: dict[str, list[tuple[dict[str, str], float]]] = {}
+        for family in text_string_to_metric_families(self.client.get("/metrics").text):
+            for sample in family.samples:
+                labels = {name: value for name, value in sample.labels.items() if name != "model"}
+                found.setdefault(sample.name, []).append((labels, sample.value))
+        return found
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout_seconds: float = 15) -> int:
+        return self.process.wait(timeout_seconds)
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """The machine's environment with these HARMGAUGE_ settings and no others."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HARMGAUGE_")}
+    return kept | {f"HARMGAUGE_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+@contextmanager
+def running_service(bundle: Path, **settings: object) -> Iterator[RunningService]:
+    """Start `harmgauge serve` and wait until it says where it listens; end it afterwards, whatever happened."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", "serve"],
+        env=environment(bundle=bundle, port=0, **settings),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log: list[str] = []
+    listening = threading.Event()
+
+    def read_log() -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            log.append(line)
+            if " serving " in line:
+                listening.set()
+        listening.set()
+
+    reader = threading.Thread(target=read_log)
+    reader.start()
+    try:
+        assert listening.wait(30), "it did not say that it serves"
+        address = next((found for line in log if (found := re.search(r"http://127\.0\.0\.1:(\d+) \(docs", line))), None)
+        assert address is not None, "".join(log)
+        port = int(address[1])
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            yield RunningService(process, client, port, log)
+    finally:
+        process.kill()
+        process.wait()
+        reader.join()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def wait_until(condition: Any, timeout_seconds: float = 10) -> None:  # noqa: ANN401 - any callable
+    """Poll until `condition()` holds; fails after the time limit."""
+    end = time.monotonic() + timeout_seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def as_float32(values: list[float]) -> npt.NDArray[np.float32]:
+    return np.array(values, np.float32)

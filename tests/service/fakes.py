@@ -1,0 +1,56 @@
+"""Stand-ins whose behaviour a test decides: a runtime that is a plain function of its input, an observer that notes."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from service.inference.runtime import Outputs, Rows
+
+
+class FakeRuntime:
+    """The score of a row is its first number; a row that begins with -1 raises, with -2 it is not finite.
+
+    While `gate` is clear, runs wait. `batches` holds the size of every run.
+    """
+
+    classes = 2
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.batches: list[int] = []
+        self.answer_short = False
+
+    def run(self, rows: Rows) -> Outputs:
+        assert self.gate.wait(10)
+        self.batches.append(len(rows))
+        first = rows[:, 0].astype(np.float32)
+        if (first == -1).any():
+            raise RuntimeError("a secret of the inside")
+        first[first == -2] = np.nan
+        if self.answer_short:
+            first = first[1:]
+        return Outputs(first, np.stack([first, -first], 1))
+
+
+class Notes:
+    """An observer of the batcher that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.queue_rows: list[int] = []
+        self.batch_rows: list[int] = []
+        self.queue_seconds: list[float] = []
+        self.inferences = 0
+
+    def queue_changed(self, rows: int) -> None:
+        self.queue_rows.append(rows)
+
+    def batch_started(self, rows: int, queue_seconds: list[float]) -> None:
+        self.batch_rows.append(rows)
+        self.queue_seconds += queue_seconds
+
+    def batch_finished(self, inference_seconds: float) -> None:
+        assert inference_seconds >= 0
+        self.inferences += 1

@@ -1,0 +1,165 @@
+"""Batching: every request gets its own answer, whatever its neighbours do."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import pytest
+
+from service.errors import InferenceFailed, Overloaded, TooLarge
+from service.inference.batcher import Batcher
+from service.inference.runtime import Outputs, Rows
+from tests.service.fakes import FakeRuntime, Notes
+
+Test = Callable[[Batcher, FakeRuntime, Notes], Awaitable[None]]
+
+
+def run(test: Test, workers: int = 2, max_batch_rows: int = 8, max_queue_rows: int = 100) -> None:
+    async def whole() -> None:
+        runtime, notes = FakeRuntime(), Notes()
+        batcher = Batcher(runtime, workers, max_batch_rows, max_queue_rows, notes)
+        try:
+            async with asyncio.timeout(20):
+                await test(batcher, runtime, notes)
+        finally:
+            runtime.gate.set()
+            batcher.close()
+
+    asyncio.run(whole())
+
+
+def rows_of(*values: float) -> Rows:
+    return np.array([[value, 0] for value in values], np.float32)
+
+
+async def settled() -> None:
+    await asyncio.sleep(0.05)
+
+
+def test_a_thousand_requests_of_random_sizes_each_get_their_own_scores() -> None:
+    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+        chance = random.Random(0)
+
+        async def client(number: int) -> None:
+            await asyncio.sleep(chance.random() / 10)
+            values = [number * 100 + index for index in range(chance.choice([1, 1, 1, 2, 7, 30]))]
+            outputs = await batcher.run(rows_of(*values))
+            assert outputs.score.tolist() == values
+            assert outputs.probabilities[:, 1].tolist() == [-value for value in values]
+
+        await asyncio.gather(*(client(number) for number in range(1, 1001)))
+        assert max(runtime.batches) <= 8
+        assert sum(runtime.batches) == sum(notes.batch_rows)
+        assert notes.queue_rows[-1] == 0
+        assert len(notes.queue_seconds) == 1000
+        assert notes.inferences == len(runtime.batches)
+
+    run(test, max_queue_rows=10_000)
+
+
+def test_an_idle_batcher_answers_at_once_and_a_busy_one_fills_its_batches() -> None:
+    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+        await batcher.run(rows_of(1))
+        assert runtime.batches == [1]
+        runtime.gate.clear()
+        waiting = [asyncio.ensure_future(batcher.run(rows_of(value))) for value in range(17)]
+        await settled()
+        runtime.gate.set()
+        await asyncio.gather(*waiting)
+        assert runtime.batches == [1, 1, 8, 8], "one was running; the others waited and went together"
+
+    run(test, workers=1)
+
+
+def test_a_large_request_is_shared_among_idle_workers() -> None:
+    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+        outputs = await batcher.run(rows_of(*range(10)))
+        assert outputs.score.tolist() == list(range(10))
+        assert sorted(runtime.batches) == [5, 5]
+
+    run(test, workers=2)
+
+
+def test_a_bad_neighbour_fails_alone() -> None:
+    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+        runtime.gate.clear()
+        first = asyncio.ensure_future(batcher.run(rows_of(0)))
+        await settled()
+        waiting = [asyncio.ensure_future(batcher.run(rows_of(value))) for value in (1, 2, -1, 3)]
+        await settled()
+        runtime.gate.set()
+        answers = await asyncio.gather(first, *waiting, return_exceptions=True)
+        good = [answer.score.tolist() for answer in answers if isinstance(answer, Outputs)]
+        assert good == [[0], [1], [2], [3]]
+        assert isinstance(answers[3], InferenceFailed)
+        assert "secret" not in answers[3].detail
+        assert "secret" in str(answers[3].__cause__)
+
+    run(test, workers=1)
+
+
+def test_a_large_request_that_fails_in_its_middle_fails_once() -> None:
+    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+        values = [*range(20), -1, *range(60)]
+        with pytest.raises(InferenceFailed):
+            await batcher.run(rows_of(*values))
+        assert (await batcher.run(rows_of(5))).score.tolist() == [5]
+        await settled()
+        assert notes.queue_rows[-1] == 0
+        assert sum(runtime.batches) < len(values), "what still waited was dropped"
+
+    run(test, workers=1)
+
+
+def test_a_client_that_leaves_costs_no_inference_and_no_neighbour() -> None:
+    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+        runtime.gate.clear()
+        running = asyncio.ensure_future(batcher.run(rows_of(0)))
+        await settled()
+        leaving, staying = (asyncio.ensure_future(batcher.run(rows_of(value))) for value in (1, 2))
+        await settled()
+        leaving.cancel()
+        running.cancel()
+        await settled()
+        assert notes.queue_rows[-1] == 1
+        runtime.gate.set()
+        assert (await staying).score.tolist() == [2]
+        assert runtime.batches == [1, 1]
+
+    run(test, workers=1)
+
+
+def test_a_full_queue_refuses_at_once_and_says_when_to_return() -> None:
+    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+        runtime.gate.clear()
+        waiting = [asyncio.ensure_future(batcher.run(rows_of(*range(4)))) for _ in range(4)]
+        await settled()
+        with pytest.raises(Overloaded) as refusal:
+            await batcher.run(rows_of(1))
+        assert int(refusal.value.headers["Retry-After"]) >= 1
+        runtime.gate.set()
+        assert len(await asyncio.gather(*waiting)) == 4
+        assert (await batcher.run(rows_of(1))).score.tolist() == [1]
+
+    run(test, workers=1, max_batch_rows=4, max_queue_rows=12)
+
+
+def test_a_request_that_could_never_fit_is_told_to_split() -> None:
+    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+        with pytest.raises(TooLarge, match="Split the request"):
+            await batcher.run(rows_of(*range(101)))
+
+    run(test)
+
+
+def test_a_runtime_that_loses_rows_is_an_error_not_a_mix_up() -> None:
+    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+        runtime.answer_short = True
+        with pytest.raises(InferenceFailed) as failure:
+            await batcher.run(rows_of(1, 2))
+        assert "scores" in str(failure.value.__cause__)
+
+    run(test)

@@ -1,0 +1,85 @@
+"""The graph in ONNX Runtime."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from service.errors import BundleError, SettingsError
+from service.inference.bundle import Bundle, load
+from service.inference.cores import usable_cores
+from service.inference.runtime import OnnxRuntime
+from tests.service.inference.test_bundle import edit, replace_file
+from tests.toy import instances, linear_network, toy_bundle
+
+
+def test_threads_side_by_side_give_the_same_as_one(image_bundle: Bundle) -> None:
+    runtime = OnnxRuntime(image_bundle, "cpu")
+    rows = instances(64, (4, 4, 3))
+    whole = runtime.run(rows)
+    with ThreadPoolExecutor(4) as pool:
+        single = list(pool.map(lambda index: runtime.run(rows[index : index + 1]), range(64)))
+    np.testing.assert_allclose(np.concatenate([one.score for one in single]), whole.score, atol=1e-6)
+    assert whole.score.dtype == np.float32
+    assert whole.probabilities.shape == (64, 3)
+
+
+def test_read_only_rows_are_taken(image_bundle: Bundle) -> None:
+    """A body is never copied on its way into the graph."""
+    rows = np.frombuffer(instances(2, (4, 4, 3)).tobytes(), np.uint8).reshape(2, 4, 4, 3)
+    assert OnnxRuntime(image_bundle, "cpu").run(rows).score.shape == (2,)
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="there is a CUDA provider")
+def test_cuda_is_refused_where_there_is_none(image_bundle: Bundle) -> None:
+    with pytest.raises(SettingsError, match="HARMGAUGE_PROVIDERS=cuda needs onnxruntime-gpu"):
+        OnnxRuntime(image_bundle, "cuda")
+
+
+def test_a_graph_of_other_names_is_refused(tmp_path: Path) -> None:
+    folder = toy_bundle(tmp_path)
+    other = linear_network(tmp_path / "other.onnx", (4, 4, 3), 3, 1)
+    replace_file(folder, "detector.onnx", other.read_bytes())
+    with pytest.raises(BundleError, match="it must take just 'input'"):
+        OnnxRuntime(load(folder), "cpu")
+    model = onnx.load(other)
+    model.graph.input[0].name = model.graph.node[0].input[0] = "input"
+    replace_file(folder, "detector.onnx", model.SerializeToString())
+    with pytest.raises(BundleError, match="does not give probabilities, score"):
+        OnnxRuntime(load(folder), "cpu")
+
+
+def test_a_probe_that_gives_nan_is_refused(tmp_path: Path) -> None:
+    """The probe's rows are the input's minimum; here they are what the graph cannot bear."""
+    folder = toy_bundle(tmp_path, shape=(5,), dtype="float32")
+    model = onnx.load(folder / "detector.onnx")
+    model.graph.node[0].output[0] = "before"
+    log = onnx.helper.make_node("Log", ["before"], [onnx.load(folder / "detector.onnx").graph.node[0].output[0]])
+    model.graph.node.insert(1, log)
+    replace_file(folder, "detector.onnx", model.SerializeToString())
+    edit(folder, lambda manifest: manifest["input"].update(minimum=-1.0, maximum=1.0))
+    with pytest.raises(BundleError, match="the probe's score is nan"):
+        OnnxRuntime(load(folder), "cpu")
+
+
+def test_cores_are_those_of_the_quota(tmp_path: Path) -> None:
+    def cores(**files: str) -> int:
+        for name, text in files.items():
+            file = tmp_path / name.replace("__", "/").replace("cpu_max", "cpu.max").replace("cpu_cfs", "cpu.cfs")
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
+        return usable_cores(tmp_path)
+
+    everything = usable_cores(Path("/nowhere"))
+    assert everything >= 1
+    assert cores(cpu_max="max 100000\n") == everything
+    assert cores(cpu_max="50000 100000\n") == 1
+    assert cores(cpu_max="100000000 100000\n") == everything
+    assert cores(cpu_max="nonsense") == everything
+    assert cores(cpu_max="", cpu__cpu_cfs_quota_us="-1\n", cpu__cpu_cfs_period_us="100000\n") == everything
+    assert cores(cpu__cpu_cfs_quota_us="20000\n") == 1

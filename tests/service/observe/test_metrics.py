@@ -1,0 +1,111 @@
+"""What Prometheus gets, read back by prometheus-client's own parser."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.drift.monitor import DriftState
+from service.inference.bundle import Bundle
+from service.inference.detector import Scored
+from service.observe.collectors import ScoreHistogram
+from service.observe.metrics import Metrics
+
+
+def drift_state(p_value: float | None, rows: int) -> DriftState:
+    return DriftState(
+        state="warming" if p_value is None else "drifting",
+        p_value=p_value,
+        statistic=None if p_value is None else 0.5,
+        threshold=0.07,
+        window_rows=100,
+        rows=rows,
+        reference_rows=1000,
+        rows_between_false_alarms=1_000_000,
+        since=datetime(2026, 1, 1, tzinfo=UTC),
+        scores=np.zeros(rows),
+    )
+
+
+def samples(text: bytes) -> dict[str, float]:
+    return {
+        sample.name + "".join(f",{name}={value}" for name, value in sorted(sample.labels.items()) if name != "model"): (
+            sample.value
+        )
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+def test_drift_gauges_are_absent_until_the_window_is_full(image_bundle: Bundle) -> None:
+    """A gauge that starts at 0 is a false alarm at every deploy."""
+    metrics = Metrics(image_bundle)
+    warming = samples(metrics.exposition({"score_ks": drift_state(None, 40)}))
+    assert "harmgauge_drift_p_value,detector=score_ks" not in warming
+    assert "harmgauge_drift_statistic,detector=score_ks" not in warming
+    assert warming["harmgauge_drift_window_rows,detector=score_ks"] == 40
+    assert warming["harmgauge_drift_detected,detector=score_ks"] == 0
+    full = samples(metrics.exposition({"score_ks": drift_state(1.234e-20, 100)}))
+    assert full["harmgauge_drift_p_value,detector=score_ks"] == 1.234e-20
+    assert full["harmgauge_drift_statistic,detector=score_ks"] == 0.5
+    assert full["harmgauge_drift_statistic_threshold,detector=score_ks"] == 0.07
+    assert full["harmgauge_drift_detected,detector=score_ks"] == 1
+
+
+def test_counters_exist_from_the_start_and_count(image_bundle: Bundle) -> None:
+    metrics = Metrics(image_bundle)
+    before = samples(metrics.exposition({}))
+    assert before["harmgauge_instances_total,flag=clean"] == 0
+    assert before["harmgauge_instances_total,flag=adversarial"] == 0
+    assert before["harmgauge_score_count"] == 0
+    assert before["harmgauge_score_threshold"] == image_bundle.threshold
+    info = f"harmgauge_bundle_info,detector=distillation,sha256={image_bundle.sha256},version=1"
+    assert before[info] == 1
+    scores = np.array([0.0, 1.0, 100.0], np.float32)
+    metrics.scored(Scored(scores, scores > 0.5, np.zeros(3, np.int64), np.zeros((3, 2), np.float32)))
+    metrics.answered("/score", 200, 0.004)
+    metrics.rejected("queue_full")
+    after = samples(metrics.exposition({}))
+    assert after["harmgauge_instances_total,flag=clean"] == 1
+    assert after["harmgauge_instances_total,flag=adversarial"] == 2
+    assert after["harmgauge_score_count"] == 3
+    assert after["harmgauge_score_sum"] == 101
+    assert after["harmgauge_requests_total,route=/score,status=200"] == 1
+    assert after["harmgauge_request_seconds_bucket,le=0.005,route=/score"] == 1
+    assert after["harmgauge_rejected_total,reason=queue_full"] == 1
+
+
+@given(
+    reference=st.lists(st.floats(0, 20), min_size=100, max_size=300),
+    scores=st.lists(st.floats(-1, 21, width=32), min_size=1, max_size=60),
+)
+def test_a_bucket_counts_the_scores_up_to_its_bound(reference: list[float], scores: list[float]) -> None:
+    registry = CollectorRegistry()
+    histogram = ScoreHistogram("toy", np.sort(reference))
+    registry.register(histogram)
+    histogram.observe(np.array(scores, np.float32))
+    (family,) = text_string_to_metric_families(generate_latest(registry).decode())
+    buckets = {float(s.labels["le"]): s.value for s in family.samples if s.name.endswith("_bucket")}
+    assert buckets[float("inf")] == len(scores)
+    for bound, count in buckets.items():
+        assert count == sum(score <= bound for score in scores)
+
+
+def test_the_buckets_are_the_references_quantiles() -> None:
+    """Each of the 64 buckets holds as many scores of the reference as any other, to within one."""
+    reference = np.sort(np.random.default_rng(0).exponential(size=5000))
+    registry = CollectorRegistry()
+    histogram = ScoreHistogram("toy", reference)
+    registry.register(histogram)
+    histogram.observe(reference)
+    (family,) = text_string_to_metric_families(generate_latest(registry).decode())
+    counts = np.diff([0, *(s.value for s in family.samples if s.name.endswith("_bucket"))])
+    assert len(counts) == 64
+    assert set(counts) <= {78, 79}
+    assert 5000 / 64 == pytest.approx(78.1, abs=0.1)

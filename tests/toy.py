@@ -1,0 +1,91 @@
+"""Small real networks and bundles, made without PyTorch by the same code that makes large ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from models.build import Options, build
+
+Array = npt.NDArray[Any]
+
+
+def linear_network(
+    path: Path,
+    shape: tuple[int, ...],
+    classes: int,
+    seed: int,
+    *,
+    dtype: str = "uint8",
+    softmax: bool = False,
+    opset: int = 18,
+    scale: float = 1.0,
+    output_columns: int | None = None,
+) -> Path:
+    """Flatten, one matrix, optionally softmax: an ONNX classifier of rows (n, *shape)."""
+    random = np.random.default_rng(seed)
+    features = int(np.prod(shape))
+    weights = random.normal(0, scale / np.sqrt(features), (features, output_columns or classes)).astype(np.float32)
+    nodes = [
+        helper.make_node("Cast", ["x"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["real"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "weights"], ["y"]),
+    ]
+    if softmax:
+        nodes[-1].output[0] = "logits"
+        nodes.append(helper.make_node("Softmax", ["logits"], ["y"], axis=-1))
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("x", element, ["n", *shape])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", output_columns or classes])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    onnx.save_model(model, str(path))
+    return path
+
+
+def instances(rows: int, shape: tuple[int, ...], dtype: str = "uint8", seed: int = 0) -> Array:
+    random = np.random.default_rng(seed)
+    if dtype == "uint8":
+        return random.integers(0, 256, (rows, *shape), np.uint8)
+    return random.normal(size=(rows, *shape)).astype(dtype)
+
+
+def toy_bundle(
+    folder: Path,
+    *,
+    shape: tuple[int, ...] = (4, 4, 3),
+    dtype: str = "uint8",
+    classes: int = 3,
+    rows: int = 600,
+    window_rows: int = 100,
+    **options: Any,  # noqa: ANN401 - any of Options
+) -> Path:
+    """A bundle of two linear networks over random instances; returns its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scale = 0.02 if dtype == "uint8" else 1.0
+    calibration = instances(rows, shape, dtype, seed=1)
+    np.savez(folder / "calibration.npz", x=calibration)
+    if "samples" not in options:
+        np.savez(folder / "samples.npz", clean=calibration[:40], corrupted=calibration[:40][:, ::-1])
+        options["samples"] = folder / "samples.npz"
+    return build(
+        Options(
+            classifier=linear_network(folder / "classifier.onnx", shape, classes, 1, dtype=dtype, scale=scale),
+            distilled=linear_network(folder / "second.onnx", shape, classes, 2, dtype=dtype, scale=scale),
+            calibration=folder / "calibration.npz",
+            name="toy",
+            out=folder,
+            window_rows=window_rows,
+            say=lambda _: None,
+            **options,
+        )
+    )
