@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from models.errors import UserError
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 
 def open_session(model: Path | bytes) -> ort.InferenceSession:

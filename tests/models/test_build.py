@@ -58,7 +58,9 @@ def test_versions_count_up_and_are_never_overwritten(options: Options) -> None:
     assert build(changed(options, version="2026.1")).name == "2026.1"
     with pytest.raises(UserError, match="exists"):
         build(changed(options, version="2"))
-    assert sorted(path.name for path in (options.out / "toy").iterdir()) == ["1", "2", "2026.1", "3"], "nothing left over"
+    assert sorted(path.name for path in (options.out / "toy").iterdir()) == ["1", "2", "2026.1", "3"], (
+        "nothing left over"
+    )
 
 
 def test_finds_out_probabilities_and_takes_an_override(options: Options, tmp_path: Path) -> None:
@@ -86,14 +88,18 @@ sys.exit(main(sys.argv[1:]))
 """
     arguments = ["build", "--classifier", str(options.classifier), "--distilled", str(options.distilled)]
     arguments += ["--calibration", str(options.calibration), "--name", "plain", "--out", str(options.out)]
-    done = subprocess.run([sys.executable, "-c", without_torch, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", without_torch, *arguments], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "next: make serve BUNDLE=" in done.stdout
     manifest = json.loads((options.out / "plain" / "1" / "bundle.json").read_text())
     assert manifest["made"]["command"].startswith("python -m models build --classifier ")
 
     arguments[3:5] = ["--train", str(options.calibration)]
-    done = subprocess.run([sys.executable, "-c", without_torch, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", without_torch, *arguments], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "harmgauge[train]" in done.stderr
 

@@ -107,7 +107,8 @@ def test_nothing_there_names_the_remedy(tmp_path: Path) -> None:
 
 def test_the_real_data_set(cifar10_path: Path) -> None:
     data = cifar10.load(cifar10_path)
-    assert data.class_names == tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
+    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    assert data.class_names == names
     assert (len(data.train.x), len(data.held_out.x), len(data.test.x)) == (45_000, 5_000, 5_000)
     assert np.bincount(np.concatenate([data.train.y, data.held_out.y])).tolist() == [5_000] * 10
     np.testing.assert_allclose(data.train.x.mean((0, 1, 2)), [125.3, 123.0, 113.9], atol=0.5)

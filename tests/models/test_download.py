@@ -23,7 +23,7 @@ MD5 = hashlib.md5(BODY).hexdigest()
 class _Handler(BaseHTTPRequestHandler):
     body = BODY
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that the base class calls
+    def do_GET(self) -> None:
         if self.path == "/missing":
             self.send_error(404)
             return

@@ -62,11 +62,10 @@ def test_agrees_with_the_networks_run_apart(
         path = linear_network(tmp_path / f"{seed}.onnx", shape, classes, seed, softmax=softmaxed, scale=0.05)
         networks.append((path, softmaxed))
     gives: list[Gives] = ["probabilities" if softmaxed else "logits" for _, softmaxed in networks]
-    fused = fuse(
-        *(Network(onnx.load(path), "x", "y", give) for (path, _), give in zip(networks, gives, strict=True)),
-        loss,
-        temperature,
+    classifier, other = (
+        Network(onnx.load(path), "x", "y", give) for (path, _), give in zip(networks, gives, strict=True)
     )
+    fused = fuse(classifier, other, loss, temperature)
     session = open_session(fused.SerializeToString())
     for rows in (1, 3, 64):
         x = instances(rows, shape, seed=rows)
@@ -76,7 +75,9 @@ def test_agrees_with_the_networks_run_apart(
             distributions.append(outputs if softmaxed else softmax(outputs))
         score, probabilities = session.run(["score", "probabilities"], {"input": x})
         assert score.dtype == np.float32
-        np.testing.assert_allclose(score, formula(*distributions, loss, temperature), rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(
+            score, formula(distributions[0], distributions[1], loss, temperature), rtol=0, atol=TOLERANCE
+        )
         np.testing.assert_allclose(probabilities, distributions[0], atol=1e-6)
 
 

@@ -27,7 +27,7 @@ def task(epochs: int, **settings: Any) -> Task:  # noqa: ANN401 - whatever setti
 
     def batches(epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
         order = torch.from_numpy(np.random.default_rng((0, epoch)).permutation(64))
-        return [(x[rows], y[rows]) for rows in order.split(16)]
+        return [(x[rows], y[rows]) for rows in torch.chunk(order, 4)]
 
     return Task("toy", batches, 4, functional.cross_entropy, epochs, {"epochs_in_all": 4, **settings}, bfloat16=False)
 

@@ -31,7 +31,7 @@ def run(test: Test, workers: int = 2, max_batch_rows: int = 8, max_queue_rows: i
     asyncio.run(whole())
 
 
-def rows_of(*values: float) -> Rows:
+def rows_of(*values: float | np.floating) -> Rows:
     return np.array([[value, 0] for value in values], np.float32)
 
 

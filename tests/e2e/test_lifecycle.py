@@ -1,0 +1,162 @@
+"""Start, refusal to start, overload, and stopping without losing a request."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.process import RAW, RunningService, environment, running_service
+from tests.toy import instances
+
+SHAPE = (4, 4, 3)
+
+
+def run(command: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "service", command],
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_sigterm_answers_what_it_has_refuses_new_work_and_ends(image_bundle_path: Path) -> None:
+    with running_service(image_bundle_path, max_queue_rows=200_000) as service:
+        rows = instances(60_000, SHAPE)
+        answers: list[httpx.Response] = []
+        client = threading.Thread(
+            target=lambda: answers.append(service.client.post("/score", content=rows.tobytes(), headers=RAW))
+        )
+        client.start()
+        with httpx.Client(base_url=service.client.base_url) as other:
+            while not other.get("/metrics").text.count("harmgauge_batch_rows_count"):
+                time.sleep(0.001)
+            time.sleep(0.02)
+            begin = time.monotonic()
+            service.terminate()
+            assert service.wait() == 0
+        seconds = time.monotonic() - begin
+        client.join()
+        assert seconds < 10
+        assert answers[0].status_code == 200
+        assert len(answers[0].json()["scores"]) == 60_000
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"http://127.0.0.1:{service.port}/livez")
+        assert any("draining" in line for line in service.log)
+        assert not any("Traceback" in line for line in service.log)
+
+
+def test_a_client_that_never_finishes_cannot_hold_up_the_end(image_bundle_path: Path) -> None:
+    import socket
+
+    with (
+        running_service(image_bundle_path, drain_seconds=1) as service,
+        socket.create_connection(("127.0.0.1", service.port)) as slow,
+    ):
+        slow.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 48\r\n\r\nabc")
+        time.sleep(0.2)
+        begin = time.monotonic()
+        service.terminate()
+        service.wait()
+        assert time.monotonic() - begin < 5
+
+
+def test_a_full_queue_is_refused_with_retry_after(image_bundle_path: Path) -> None:
+    with running_service(image_bundle_path, max_queue_rows=64, workers=1, max_batch_rows=1) as service:
+        rows = instances(60, SHAPE)
+        codes: list[int] = []
+
+        def post() -> None:
+            answer = httpx.post(f"{service.client.base_url}/score", content=rows.tobytes(), headers=RAW)
+            codes.append(answer.status_code)
+            if answer.status_code == 429:
+                assert int(answer.headers["retry-after"]) >= 1
+                assert answer.json()["code"] == "queue_full"
+            else:
+                assert len(answer.json()["scores"]) == 60
+
+        def client() -> None:
+            for _ in range(10):
+                post()
+
+        threads = [threading.Thread(target=client) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert set(codes) == {200, 429}
+        accepted = codes.count(200) * 60
+        assert sum(count for _, count in service.metrics()["harmgauge_instances_total"]) == accepted
+        assert service.client.post("/score", content=instances(65, SHAPE).tobytes(), headers=RAW).status_code == 413
+
+
+def test_a_deadline_that_passes_is_504(image_bundle_path: Path) -> None:
+    with running_service(
+        image_bundle_path, max_queue_rows=500_000, max_batch_rows=1, workers=1, deadline_seconds=0.05
+    ) as service:
+        answer = service.client.post("/score", content=instances(50_000, SHAPE).tobytes(), headers=RAW)
+        assert (answer.status_code, answer.json()["code"]) == (504, "deadline_passed")
+        assert service.score_ks()["rows"] == 0
+        assert service.score(instances(1, SHAPE))["scores"], "the rest of the queue was dropped"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bundle": "nowhere"}, "nowhere is no bundle"),
+        ({"window_rows": 0}, "HARMGAUGE_WINDOW_ROWS='0'"),
+        ({"window_row": 5}, "did you mean HARMGAUGE_WINDOW_ROWS?"),
+        ({"window_rows": 2}, "can never reach"),
+        ({"providers": "cuda"}, "HARMGAUGE_PROVIDERS=cuda"),
+    ],
+)
+def test_what_cannot_be_served_is_said_in_one_line(
+    image_bundle_path: Path, settings: dict[str, object], message: str
+) -> None:
+    for command in ("serve", "check"):
+        done = run(command, **{"bundle": image_bundle_path, **settings})
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_damaged_bundle_is_not_served(image_bundle_path: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(image_bundle_path, tmp_path / "copy"))
+    (folder / "detector.onnx").write_bytes(b"x" * 100)
+    done = run("serve", bundle=folder)
+    assert done.returncode == 1
+    assert "detector.onnx has 100 bytes" in done.stderr
+
+
+def test_check_prints_settings_and_runs_the_bundle(image_bundle_path: Path) -> None:
+    done = run("check", bundle=image_bundle_path, window_rows=200)
+    assert done.returncode == 0, done.stderr
+    for expected in (
+        "HARMGAUGE_WINDOW_ROWS = 200  (environment)",
+        "HARMGAUGE_PORT = 8000  (default)",
+        "bundle toy/1: all 5 files match their sha256",
+        "ran on CPUExecutionProvider: 4 sample instances",
+        "200 recent scores against 600 reference scores",
+    ):
+        assert expected in done.stdout
+
+
+def test_demo_against_the_running_service(image_bundle_path: Path, image_service: RunningService) -> None:
+    done = run("demo", bundle=image_bundle_path, port=image_service.port)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert any("clean" in line and line.split()[0] == "100" for line in lines)
+    assert image_service.metrics()["harmgauge_requests_total"]
+    missing = run("demo", bundle=image_bundle_path, port=1)
+    assert missing.returncode == 1
+    assert "run `make serve` in another terminal first" in missing.stderr
