@@ -8,8 +8,9 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from models.build import Options, build
+from models.build import build
 from models.errors import UserError
+from models.options import Options
 
 
 def _train(arguments: argparse.Namespace) -> None:

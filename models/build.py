@@ -6,55 +6,27 @@ import importlib.metadata
 import json
 import platform
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from models import arrays, report
+from models import arrays, report, samples
 from models.classifier import Classifier, distribution, fit_rows, open_classifier
 from models.errors import UserError
-from models.fuse import Gives, fuse
+from models.fuse import fuse
 from models.images import input_spec
 from models.onnx_run import accuracy, predict
+from models.options import Options, check, drift_settings
 from models.write import Draft, class_names_for, reserve, write
-from service.drift import ks
-from service.inference.bundle import MIN_REFERENCE_ROWS, DriftSpec, Loss, ThresholdSpec
+from service.inference.bundle import MIN_REFERENCE_ROWS, ThresholdSpec
 
 FEW_REFERENCE_ROWS = 500
 
 
-@dataclass(frozen=True)
-class Options:
-    """What `build` was asked for. `epochs` and `seed` are the distillation's."""
-
-    classifier: Path
-    calibration: Path
-    name: str
-    train: Path | None = None
-    distilled: Path | None = None
-    student: str | None = None
-    samples: Path | None = None
-    class_names: tuple[str, ...] = ()
-    version: str | None = None
-    out: Path = Path("models/bundles")
-    work: Path | None = None
-    loss: Loss = "kld"
-    temperature: float = 1.0
-    percentile: float = 95.0
-    classifier_output: str | None = None
-    distilled_output: str | None = None
-    classifier_gives: Gives | None = None
-    distilled_gives: Gives | None = None
-    window_rows: int = 1000
-    rows_between_false_alarms: int = 1_000_000
-    epochs: int = 50
-    seed: int = 0
-    command: str = ""
-    say: Callable[[str], None] = field(default=print, repr=False)
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -68,8 +40,8 @@ class _Second:
 
 def build(options: Options) -> Path:
     """Distil (or take) the second network, fuse, calibrate, write; returns the bundle's folder. Raises UserError."""
-    _check(options)
-    drift = _drift(options)
+    check(options)
+    drift = drift_settings(options)
     folder = reserve(options.out, options.name, options.version)
     calibration = arrays.read(options.calibration, "calibration", MIN_REFERENCE_ROWS)
     if len(calibration.x) < FEW_REFERENCE_ROWS:
@@ -80,6 +52,9 @@ def build(options: Options) -> Path:
     how = "as told" if options.classifier_gives else "found out on the calibration data; --classifier-gives overrides"
     options.say(f"the classifier gives {classifier.network.gives} of {classifier.classes} classes ({how})")
     x = fit_rows(calibration.x, classifier.dtype, classifier.shape, "the classifier")
+    spec = input_spec(x, classifier.dtype)
+    class_names = class_names_for(options.class_names, classifier.classes)
+    given_samples = samples.read(options.samples, spec) if options.samples else None
 
     with tempfile.TemporaryDirectory() as scratch:
         if options.distilled:
@@ -92,21 +67,19 @@ def build(options: Options) -> Path:
         second_outputs = predict(second.network.path, x, "second network", second.network.network.output)
     scores = _scores(graph, x)
     threshold = float(np.float32(np.percentile(scores, options.percentile)))
-    quality: dict[str, Any] = {
-        "agreement": float((first_outputs.argmax(1) == second_outputs.argmax(1)).mean()),
-        "calibration_flagged": float((scores > threshold).mean()),
-    }
-    if calibration.y is not None:
-        quality["classifier_accuracy"] = accuracy(first_outputs, calibration.y)
-        quality["second_accuracy"] = accuracy(second_outputs, calibration.y)
+    quality = {"calibration_flagged": float((scores > threshold).mean())}
+    quality |= _compare(first_outputs, second_outputs, calibration.y)
+    drawn = report.draw(second.losses, scores, threshold, quality)
+    if given_samples and spec.image:
+        drawn["samples.png"] = samples.draw(given_samples, spec, graph, threshold, class_names)
 
     source = f"{len(x)} rows of {options.calibration.name}, which trained neither network"
     draft = Draft(
         name=options.name,
         loss=options.loss,
         temperature=options.temperature,
-        input=input_spec(x, classifier.dtype),
-        class_names=class_names_for(options.class_names, classifier.classes),
+        input=spec,
+        class_names=class_names,
         threshold=ThresholdSpec(value=threshold, percentile=options.percentile, rows=len(scores), source=source),
         drift=drift(len(scores)),
         made={
@@ -120,8 +93,8 @@ def build(options: Options) -> Path:
         quality=quality,
         graph=graph,
         scores=np.sort(scores),
-        samples=options.samples,
-        report=report.draw(second.losses, scores, threshold, quality),
+        samples=given_samples,
+        report=drawn,
     )
     write(draft, folder)
     options.say(f"agreement with the classifier on the calibration data: {quality['agreement']:.1%}")
@@ -129,54 +102,13 @@ def build(options: Options) -> Path:
     return folder
 
 
-def _check(options: Options) -> None:
-    if not options.temperature > 0 or not np.isfinite(options.temperature):
-        raise UserError(
-            f"--temperature {options.temperature}: it divides logarithms and must be above 0 (1 changes nothing)"
-        )
-    if options.loss not in ("kld", "xent"):
-        raise UserError(f"--loss {options.loss}: there are kld and xent")
-    if not 0 < options.percentile <= 100:
-        raise UserError(f"--percentile {options.percentile}: it must be above 0 and at most 100")
-    if options.distilled is None and options.train is None:
-        raise UserError("name the training rows with --train, or a second network of your own with --distilled")
-    if options.distilled is not None and (options.train or options.student):
-        raise UserError("--distilled takes a network as it is; leave out --train and --student")
-    if options.epochs < 1:
-        raise UserError(f"--epochs {options.epochs}: at least 1 is needed")
-
-
-def _drift(options: Options) -> Callable[[int], DriftSpec]:
-    """The drift settings but for the number of reference rows, so that bad ones are refused before the training."""
-    rows, between = options.window_rows, options.rows_between_false_alarms
-    if rows < 2:
-        raise UserError(f"--window-rows {rows}: at least 2 are needed")
-    try:
-        p_value = ks.p_value_threshold(rows, between)
-    except ValueError as error:
-        raise UserError(f"--window-rows and --rows-between-false-alarms do not fit: {error}") from error
-
-    def spec(reference_rows: int) -> DriftSpec:
-        statistic = ks.statistic_threshold(rows, reference_rows, p_value)
-        if statistic > 1:
-            raise UserError(f"--window-rows {rows}: so small a window can never reach p <= {p_value:.2g}")
-        return DriftSpec(
-            window_rows=rows,
-            rows_between_false_alarms=between,
-            p_value_threshold=p_value,
-            statistic_threshold=statistic,
-        )
-
-    return spec
-
-
-def _given(options: Options, path: Path, x: npt.NDArray[Any]) -> _Second:
+def _given(options: Options, path: Path, x: Array) -> _Second:
     network = open_classifier(path, x, "distilled", options.distilled_output, options.distilled_gives)
     made = {"given": {"file": path.name, "sha256": arrays.sha256_of(path)}, "gives": network.network.gives}
     return _Second(network, made, [])
 
 
-def _distilled(options: Options, classifier: Classifier, x: npt.NDArray[Any], scratch: Path) -> _Second:
+def _distilled(options: Options, classifier: Classifier, x: Array, scratch: Path) -> _Second:
     try:
         from models.distil import Recipe, distil  # noqa: PLC0415 - only this way needs PyTorch
     except ImportError as error:
@@ -212,7 +144,7 @@ def _check_pair(first: Classifier, second: Classifier) -> None:
         )
 
 
-def _scores(graph: bytes, x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def _scores(graph: bytes, x: Array) -> npt.NDArray[np.float64]:
     scores = predict(graph, x, "calibration scores", "score").astype(np.float64)
     bad = int(np.count_nonzero(~np.isfinite(scores)))
     if bad:
@@ -220,6 +152,14 @@ def _scores(graph: bytes, x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
             f"{bad} of {len(scores)} calibration scores are not finite: look at these rows and both networks"
         )
     return scores
+
+
+def _compare(first: Array, second: Array, y: Array | None) -> dict[str, float]:
+    """How far two networks' outputs (n, classes) agree, and how right each is where `y` is known."""
+    compared = {"agreement": float((first.argmax(1) == second.argmax(1)).mean())}
+    if y is not None:
+        compared |= {"classifier_accuracy": accuracy(first, y), "second_accuracy": accuracy(second, y)}
+    return compared
 
 
 def _classifier_origin(path: Path) -> dict[str, Any]:

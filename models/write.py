@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from models.errors import UserError
+from models.samples import Samples
 from service.errors import BundleError
 from service.inference.bundle import (
     DETECTOR_FILE,
@@ -47,7 +47,7 @@ class Draft:
     quality: dict[str, Any]
     graph: bytes
     scores: npt.NDArray[np.float64]
-    samples: Path | None
+    samples: Samples | None
     report: dict[str, bytes]
 
 
@@ -72,30 +72,25 @@ def write(draft: Draft, folder: Path) -> None:
     """Write the bundle beside its place, read it back as the service will, then move it there. Raises UserError."""
     contents = {DETECTOR_FILE: draft.graph, REFERENCE_FILE: _npz(scores=draft.scores)}
     if draft.samples is not None:
-        contents[SAMPLES_FILE] = _samples(draft.samples, draft.input)
+        contents[SAMPLES_FILE] = _npz(**draft.samples.arrays)
     contents |= {f"report/{name}": data for name, data in draft.report.items()}
-    try:
-        manifest = Manifest(
-            schema_version=1,
-            name=draft.name,
-            version=folder.name,
-            detector="distillation",
-            loss=draft.loss,
-            temperature=draft.temperature,
-            input=draft.input,
-            class_names=draft.class_names,
-            threshold=draft.threshold,
-            drift=draft.drift,
-            made=draft.made,
-            quality=draft.quality,
-            files={
-                name: FileSpec(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
-                for name, data in contents.items()
-            },
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"--{first['loc'][0]}: {first['msg']}") from error
+    manifest = Manifest(
+        schema_version=1,
+        name=draft.name,
+        version=folder.name,
+        detector="distillation",
+        loss=draft.loss,
+        temperature=draft.temperature,
+        input=draft.input,
+        class_names=draft.class_names,
+        threshold=draft.threshold,
+        drift=draft.drift,
+        made=draft.made,
+        quality=draft.quality,
+        files={
+            name: FileSpec(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)) for name, data in contents.items()
+        },
+    )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
         new = Path(unfinished) / folder.name
@@ -115,18 +110,3 @@ def _npz(**values: npt.NDArray[Any]) -> bytes:
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **values)
     return stream.getvalue()
-
-
-def _samples(path: Path, spec: InputSpec) -> bytes:
-    """`clean` and `corrupted` (n, *shape) in the bundle's dtype, the same instances before and after."""
-    with np.load(path, allow_pickle=False) as arrays:
-        missing = {"clean", "corrupted"} - set(arrays)
-        if missing:
-            raise UserError(f"{path} lacks {', '.join(sorted(missing))}: it must hold clean and corrupted instances")
-        found = {name: arrays[name] for name in arrays}
-    for name in ("clean", "corrupted"):
-        if found[name].shape[1:] != spec.shape or found[name].dtype != spec.numpy_dtype:
-            raise UserError(
-                f"{path}: {name} is {found[name].dtype} {found[name].shape}; (n, *{spec.shape}) {spec.dtype} is due"
-            )
-    return _npz(**found)

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from models.build import Options, build
+from models.build import build
+from models.options import Options
 
 Array = npt.NDArray[Any]
 

@@ -26,7 +26,9 @@ REFERENCE_FILE = "reference.npz"
 SAMPLES_FILE = "samples.npz"
 MIN_REFERENCE_ROWS = 100
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Loss = Literal["kld", "xent"]
 Dtype = Literal["uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64"]
 

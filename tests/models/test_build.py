@@ -14,8 +14,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from models.build import Options, build
+from models.build import build
 from models.errors import UserError
+from models.options import Options
 from service.inference.bundle import load
 from service.inference.runtime import OnnxRuntime
 from tests.process import running_service

@@ -1,0 +1,90 @@
+"""What `build` can be asked for, and what of it makes no sense."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from models.errors import UserError
+from models.fuse import Gives
+from service.drift import ks
+from service.inference.bundle import NAME_PATTERN, DriftSpec, Loss
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `build` was asked for. `epochs` and `seed` are the distillation's."""
+
+    classifier: Path
+    calibration: Path
+    name: str
+    train: Path | None = None
+    distilled: Path | None = None
+    student: str | None = None
+    samples: Path | None = None
+    class_names: tuple[str, ...] = ()
+    version: str | None = None
+    out: Path = Path("models/bundles")
+    work: Path | None = None
+    loss: Loss = "kld"
+    temperature: float = 1.0
+    percentile: float = 95.0
+    classifier_output: str | None = None
+    distilled_output: str | None = None
+    classifier_gives: Gives | None = None
+    distilled_gives: Gives | None = None
+    window_rows: int = 1000
+    rows_between_false_alarms: int = 1_000_000
+    epochs: int = 50
+    seed: int = 0
+    command: str = ""
+    say: Callable[[str], None] = field(default=print, repr=False)
+
+
+def check(options: Options) -> None:
+    """Raise UserError, naming the option, for whatever can be seen to be wrong before any file is read."""
+    if not options.temperature > 0 or not np.isfinite(options.temperature):
+        raise UserError(
+            f"--temperature {options.temperature}: it divides logarithms and must be above 0 (1 changes nothing)"
+        )
+    if options.loss not in ("kld", "xent"):
+        raise UserError(f"--loss {options.loss}: there are kld and xent")
+    if not 0 < options.percentile <= 100:
+        raise UserError(f"--percentile {options.percentile}: it must be above 0 and at most 100")
+    if options.distilled is None and options.train is None:
+        raise UserError("name the training rows with --train, or a second network of your own with --distilled")
+    if options.distilled is not None and (options.train or options.student):
+        raise UserError("--distilled takes a network as it is; leave out --train and --student")
+    for option, value in (("--name", options.name), ("--version", options.version)):
+        if value is not None and not re.fullmatch(NAME_PATTERN, value):
+            raise UserError(f"{option} {value}: letters, digits, '.', '_' and '-' are allowed, at most 64")
+    if options.epochs < 1:
+        raise UserError(f"--epochs {options.epochs}: at least 1 is needed")
+
+
+def drift_settings(options: Options) -> Callable[[int], DriftSpec]:
+    """The drift settings but for the number of reference rows, so that bad ones are refused before the training."""
+    rows, between = options.window_rows, options.rows_between_false_alarms
+    if rows < 2:
+        raise UserError(f"--window-rows {rows}: at least 2 are needed")
+    try:
+        p_value = ks.p_value_threshold(rows, between)
+    except ValueError as error:
+        raise UserError(f"--window-rows and --rows-between-false-alarms do not fit: {error}") from error
+
+    def spec(reference_rows: int) -> DriftSpec:
+        statistic = ks.statistic_threshold(rows, reference_rows, p_value)
+        if statistic > 1:
+            raise UserError(f"--window-rows {rows}: so small a window can never reach p <= {p_value:.2g}")
+        return DriftSpec(
+            window_rows=rows,
+            rows_between_false_alarms=between,
+            p_value_threshold=p_value,
+            statistic_threshold=statistic,
+        )
+
+    return spec

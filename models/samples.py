@@ -1,0 +1,71 @@
+"""Sample instances for a bundle: the same ones clean and corrupted, for the demo and to look at."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from models.errors import UserError
+from models.onnx_run import predict
+from service.inference.bundle import InputSpec
+
+Array = npt.NDArray[Any]
+
+SHOWN = 9
+
+
+@dataclass(frozen=True)
+class Samples:
+    """`arrays` holds at least `clean` and `corrupted`, both (n, *shape) in the bundle's dtype."""
+
+    arrays: dict[str, Array]
+
+
+def read(path: Path, spec: InputSpec) -> Samples:
+    """Read an `.npz` file of samples; raises UserError where it does not fit the input."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file}
+    except (OSError, ValueError, BadZipFile) as error:
+        raise UserError(f"--samples {path} is no readable .npz file ({error})") from error
+    missing = {"clean", "corrupted"} - set(arrays)
+    if missing:
+        raise UserError(f"--samples {path} lacks {' and '.join(sorted(missing))}: clean and corrupted instances")
+    for name in ("clean", "corrupted"):
+        given = arrays[name]
+        if given.shape[1:] != spec.shape or given.dtype != spec.numpy_dtype or not len(given):
+            raise UserError(
+                f"--samples {path}: {name} is {given.dtype} {given.shape}; (n, *{spec.shape}) {spec.dtype} is due"
+            )
+    if len(arrays["clean"]) != len(arrays["corrupted"]):
+        raise UserError(f"--samples {path}: clean and corrupted must be the same instances, before and after")
+    return Samples(arrays)
+
+
+def draw(samples: Samples, spec: InputSpec, graph: bytes, threshold: float, class_names: tuple[str, ...]) -> bytes:
+    """A PNG of the first images, clean above and corrupted below, with score, flag (red) and prediction."""
+    assert spec.image is not None
+    figure = Figure(figsize=(1.35 * SHOWN, 3.9), layout="constrained")
+    axes = figure.subplots(2, SHOWN, squeeze=False)
+    for row, name in zip(axes, ("clean", "corrupted"), strict=True):
+        instances = samples.arrays[name][:SHOWN]
+        scores = predict(graph, instances, "samples", "score")
+        predictions = predict(graph, instances, "samples", "probabilities").argmax(1)
+        for axis in row:
+            axis.set_axis_off()
+        for axis, instance, score, prediction in zip(row, instances, scores, predictions, strict=False):
+            picture = instance.transpose(1, 2, 0) if spec.image.layout == "CHW" else instance
+            axis.imshow(picture.squeeze() / (255 * spec.image.scale), cmap="gray", vmin=0, vmax=1)
+            color = "tab:red" if score > threshold else "black"
+            axis.set_title(f"{class_names[prediction]}\n{score:.3f}", color=color, fontsize=10)
+    figure.suptitle(f"Prediction and harmfulness score, clean and corrupted; red is above {threshold:.3g}", fontsize=11)
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=80, metadata={"Software": None})
+    return image.getvalue()

@@ -1,0 +1,115 @@
+"""The shipped CIFAR-10 bundle on real images, served by the real process."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+
+from models import cifar10
+from models.__main__ import _parser
+from models.corruptions import CORRUPTIONS
+from service.inference.bundle import Bundle, load
+from service.samples import read_samples
+from tests.conftest import SHIPPED_BUNDLE
+from tests.e2e.test_lifecycle import run
+from tests.process import RunningService, running_service
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return load(SHIPPED_BUNDLE)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[RunningService]:
+    with running_service(SHIPPED_BUNDLE) as running:
+        yield running
+
+
+def test_it_is_small_and_says_how_to_make_it_again(bundle: Bundle) -> None:
+    size_bytes = sum(file.stat().st_size for file in SHIPPED_BUNDLE.rglob("*") if file.is_file())
+    assert size_bytes <= 8_000_000
+    made = bundle.manifest.made
+    for command in (made["classifier"]["training"]["command"], made["command"]):
+        words = shlex.split(command)
+        assert words[:3] == ["python", "-m", "models"]
+        _parser().parse_args(words[3:])
+    assert made["second_network"]["student"] == "ConvolutionalStudent"
+    assert made["second_network"]["epochs"] == 50
+    assert made["second_network"]["train"]["rows"] == 45_000
+    assert made["calibration"]["rows"] == len(bundle.reference_scores) == 5_000
+    assert made["classifier"]["training"]["test_accuracy"] >= 0.92
+    assert bundle.manifest.threshold.percentile == 95
+
+
+def test_accuracy_over_http_is_the_classifiers_own(service: RunningService, bundle: Bundle, cifar10_path: Path) -> None:
+    """All 5,000 test images, in requests of 250."""
+    test = cifar10.load(cifar10_path).test
+    predictions: list[int] = []
+    for start in range(0, len(test.x), 250):
+        predictions += service.score(test.x[start : start + 250])["predictions"]
+    accuracy = float(np.mean(np.array(predictions) == test.y))
+    assert accuracy >= 0.92
+    assert accuracy == pytest.approx(bundle.manifest.made["classifier"]["training"]["test_accuracy"], abs=1e-9)
+
+
+def test_the_samples_are_test_images_and_what_became_of_them(bundle: Bundle, cifar10_path: Path) -> None:
+    samples, test = read_samples(bundle), cifar10.load(cifar10_path).test
+    known = {hashlib.sha256(image.tobytes()).digest() for image in test.x}
+    assert all(hashlib.sha256(image.tobytes()).digest() in known for image in samples.clean)
+    assert samples.clean.shape == samples.corrupted.shape
+    assert (samples.clean != samples.corrupted).any((1, 2, 3)).all()
+
+
+def test_clean_images_stay_calm_and_corrupted_ones_drift(bundle: Bundle) -> None:
+    samples = read_samples(bundle)
+    with running_service(SHIPPED_BUNDLE, window_rows=500) as service:
+        clean = service.score(samples.clean[:500])
+        calm = service.score_ks(scores=True)
+        assert calm["state"] == "ok"
+        assert calm["p_value"] > 0.01
+        assert np.mean(clean["is_adversarial"]) == pytest.approx(0.05, abs=0.03), "the percentile was 95"
+        p_values = []
+        corrupted = []
+        for start in range(0, 500, 100):
+            corrupted.append(service.score(samples.corrupted[start : start + 100]))
+            p_values.append(service.score_ks()["p_value"])
+        assert p_values == sorted(p_values, reverse=True)
+        drift = service.score_ks(scores=True)
+        assert drift["state"] == "drifting"
+        assert drift["p_value"] == ks_2samp(drift["scores"], bundle.reference_scores).pvalue
+        assert service.metrics()["harmgauge_drift_detected"] == [({"detector": "score_ks"}, 1)]
+        mean = np.mean([score for answer in corrupted for score in answer["scores"]])
+        assert mean > 2 * np.mean(clean["scores"])
+
+
+def test_the_window_forgets(bundle: Bundle) -> None:
+    """The alarm ends when the window holds clean images again."""
+    samples = read_samples(bundle)
+    with running_service(SHIPPED_BUNDLE, window_rows=200) as service:
+        service.score(samples.corrupted[:200])
+        assert service.score_ks()["state"] == "drifting"
+        service.score(samples.clean[:200])
+        assert service.score_ks()["state"] == "ok"
+
+
+def test_harder_corruption_scores_higher(service: RunningService, bundle: Bundle) -> None:
+    clean = read_samples(bundle).clean[:300]
+    for corrupt in (CORRUPTIONS["gaussian_noise"], CORRUPTIONS["contrast"]):
+        means = [np.mean(service.score(clean)["scores"])]
+        for severity in (1, 3, 5):
+            means.append(np.mean(service.score(corrupt(clean, severity, np.random.default_rng(0)))["scores"]))
+        assert means == sorted(means)
+
+
+def test_demo_shows_the_p_value_fall(service: RunningService) -> None:
+    done = run("demo", bundle=SHIPPED_BUNDLE, port=service.port)
+    assert done.returncode == 0, done.stderr
+    assert "drifting" in done.stdout
+    assert done.stdout.index("clean") < done.stdout.index("corrupted")
