@@ -71,7 +71,7 @@ def build(options: Options) -> Path:
     quality |= _compare(first_outputs, second_outputs, calibration.y)
     drawn = report.draw(second.losses, scores, threshold, quality)
     if given_samples and spec.image:
-        drawn["samples.png"] = samples.draw(given_samples, spec, graph, threshold, class_names)
+        drawn |= samples.draw(given_samples, spec, graph, threshold, class_names)
 
     source = f"{len(x)} rows of {options.calibration.name}, which trained neither network"
     draft = Draft(

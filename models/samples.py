@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from PIL import Image
 
 from models.errors import UserError
 from models.onnx_run import predict
@@ -49,23 +50,41 @@ def read(path: Path, spec: InputSpec) -> Samples:
     return Samples(arrays)
 
 
-def draw(samples: Samples, spec: InputSpec, graph: bytes, threshold: float, class_names: tuple[str, ...]) -> bytes:
-    """A PNG of the first images, clean above and corrupted below, with score, flag (red) and prediction."""
-    assert spec.image is not None
+def draw(
+    samples: Samples, spec: InputSpec, graph: bytes, threshold: float, class_names: tuple[str, ...]
+) -> dict[str, bytes]:
+    """PNG files for the bundle's `report/`.
+
+    `samples.png`: the first images, clean above and corrupted below, with score, flag (red) and prediction.
+    `clean.png`, `corrupted.png`: the first of each just as the service takes it, to send by hand.
+    """
     figure = Figure(figsize=(1.35 * SHOWN, 3.9), layout="constrained")
-    axes = figure.subplots(2, SHOWN, squeeze=False)
-    for row, name in zip(axes, ("clean", "corrupted"), strict=True):
+    files: dict[str, bytes] = {}
+    for row, name in zip(figure.subplots(2, SHOWN, squeeze=False), ("clean", "corrupted"), strict=True):
         instances = samples.arrays[name][:SHOWN]
         scores = predict(graph, instances, "samples", "score")
         predictions = predict(graph, instances, "samples", "probabilities").argmax(1)
         for axis in row:
             axis.set_axis_off()
         for axis, instance, score, prediction in zip(row, instances, scores, predictions, strict=False):
-            picture = instance.transpose(1, 2, 0) if spec.image.layout == "CHW" else instance
-            axis.imshow(picture.squeeze() / (255 * spec.image.scale), cmap="gray", vmin=0, vmax=1)
+            axis.imshow(_picture(instance, spec).convert("RGB"))
             color = "tab:red" if score > threshold else "black"
             axis.set_title(f"{class_names[prediction]}\n{score:.3f}", color=color, fontsize=10)
+        files[f"{name}.png"] = _png(_picture(instances[0], spec))
     figure.suptitle(f"Prediction and harmfulness score, clean and corrupted; red is above {threshold:.3g}", fontsize=11)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=80, metadata={"Software": None})
-    return image.getvalue()
+    return {**files, "samples.png": image.getvalue()}
+
+
+def _picture(instance: Array, spec: InputSpec) -> Image.Image:
+    assert spec.image is not None
+    planes = instance.transpose(1, 2, 0) if spec.image.layout == "CHW" else instance
+    pixels = np.rint(planes / spec.image.scale).astype(np.uint8)
+    return Image.fromarray(pixels[:, :, 0] if spec.image.mode == "L" else pixels).convert(spec.image.mode)
+
+
+def _png(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()

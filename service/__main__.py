@@ -14,7 +14,7 @@ from service.observe import logs
 
 def serve() -> int:
     """Serve the bundle until SIGTERM."""
-    from service.app import serve as run  # noqa: PLC0415 - `--help` need not load ONNX Runtime
+    from service.server import serve as run  # noqa: PLC0415 - `--help` need not load ONNX Runtime
 
     settings = settings_module.load()
     logs.configure(settings.log_level)

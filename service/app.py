@@ -1,18 +1,11 @@
-"""Composition root: makes every part, hands each its collaborators, runs the whole until it is told to stop."""
+"""Composition root: makes every part and hands each its collaborators."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import signal
-import sys
 from dataclasses import dataclass
 from importlib.metadata import version
-from types import FrameType
 
-import uvicorn
 from fastapi import FastAPI
-from prometheus_client import disable_created_metrics
 
 from service.api import problems, score, state
 from service.api.middleware import RequestMiddleware
@@ -26,8 +19,6 @@ from service.observe.metrics import Metrics
 from service.readiness import Readiness
 from service.settings import Settings
 
-log = logging.getLogger("harmgauge")
-
 
 @dataclass(frozen=True)
 class Service:
@@ -36,6 +27,8 @@ class Service:
     app: FastAPI
     bundle: Bundle
     monitor: Monitor
+    runtime: OnnxRuntime
+    workers: int
     batcher: Batcher
     readiness: Readiness
 
@@ -71,7 +64,7 @@ def build(settings: Settings) -> Service:
     )
     app.include_router(state.drift_router(bundle, monitor, metrics))
     app.include_router(state.health_router(readiness, info))
-    return Service(app, bundle, monitor, batcher, readiness)
+    return Service(app, bundle, monitor, runtime, workers, batcher, readiness)
 
 
 def score_ks(bundle: Bundle, settings: Settings) -> ScoreKs:
@@ -107,51 +100,3 @@ def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int
         max_body_bytes=settings.max_body_bytes,
         deadline_seconds=settings.deadline_seconds,
     )
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn, which says where it listens and flips readiness as soon as it is told to stop."""
-
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
-        super().__init__(config)
-        self._service = service
-
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)  # type: ignore[arg-type]
-        self._service.readiness.ready()
-        manifest = self._service.bundle.manifest
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        log.info("serving %s/%s on http://%s:%d (docs at /docs)", manifest.name, manifest.version, shown, port)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._service.readiness.draining()
-        log.info(
-            "draining: no new connections, up to %s s for requests in flight", self.config.timeout_graceful_shutdown
-        )
-        super().handle_exit(sig, frame)
-
-
-async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. Raises BundleError and SettingsError before it listens."""
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody here reads
-    service = build(settings)
-    config = uvicorn.Config(
-        service.app,
-        host=settings.host,
-        port=settings.port,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]  # it takes fractions as well
-    )
-    keeping_up = asyncio.create_task(service.monitor.keep_up(settings.drift_interval_seconds))
-    # Uvicorn raises the signal again once it has drained; that then ends the process with status 0, not -15.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        await _Server(config, service).serve()
-    finally:
-        keeping_up.cancel()
-        service.batcher.close()
-        log.info("stopped")

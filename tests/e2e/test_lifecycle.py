@@ -144,7 +144,7 @@ def test_check_prints_settings_and_runs_the_bundle(image_bundle_path: Path) -> N
     for expected in (
         "HARMGAUGE_WINDOW_ROWS = 200  (environment)",
         "HARMGAUGE_PORT = 8000  (default)",
-        "bundle toy/1: all 5 files match their sha256",
+        "bundle toy/1: all 8 files match their sha256",
         "ran on CPUExecutionProvider: 4 sample instances",
         "200 recent scores against 600 reference scores",
     ):

@@ -1,0 +1,66 @@
+"""The running process: listens, says so, and drains when it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from types import FrameType
+
+import uvicorn
+from prometheus_client import disable_created_metrics
+
+from service.app import Service, build
+from service.settings import Settings
+
+log = logging.getLogger("harmgauge")
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, which says where it listens and flips readiness as soon as it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self._bundle = f"{service.bundle.manifest.name}/{service.bundle.manifest.version}"
+        self._engine = f"{service.workers} inferences side by side on {service.runtime.providers[0]}"
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        self._service.readiness.ready()
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        log.info("serving %s on %s (docs at /docs), %s", self._bundle, address, self._engine)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._service.readiness.draining()
+        log.info(
+            "draining: no new connections, up to %s s for requests in flight", self.config.timeout_graceful_shutdown
+        )
+        super().handle_exit(sig, frame)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. Raises BundleError and SettingsError before it listens."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody here reads
+    service = build(settings)
+    config = uvicorn.Config(
+        service.app,
+        host=settings.host,
+        port=settings.port,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]  # it takes fractions as well
+    )
+    keeping_up = asyncio.create_task(service.monitor.keep_up(settings.drift_interval_seconds))
+    # Uvicorn raises the signal again once it has drained; that then ends the process with status 0, not -15.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        await Server(config, service).serve()
+    finally:
+        keeping_up.cancel()
+        service.batcher.close()
+        log.info("stopped")

@@ -1,0 +1,45 @@
+"""README says what the code does: its tables are checked against the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from service.settings import PREFIX, SHIPPED_BUNDLE, Settings
+from tests.conftest import ROOT
+from tests.process import RunningService
+from tests.toy import instances
+
+README = (ROOT / "README.md").read_text()
+
+
+def settings_table() -> str:
+    """The table of settings, as README must have it."""
+    lines = ["| variable | default | what it decides |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = "the shipped bundle" if field.default == SHIPPED_BUNDLE else f"`{field.default}`"
+        shown = "" if field.default is None else default
+        lines.append(f"| `{PREFIX}{name.upper()}` | {shown} | {(field.description or '').strip()} |")
+    return "\n".join(lines)
+
+
+def test_the_settings_table_is_the_codes() -> None:
+    assert settings_table() in README, settings_table()
+
+
+def test_every_metric_is_in_readme_and_the_other_way_round(image_service: RunningService) -> None:
+    image_service.score(instances(200, (4, 4, 3)))
+    image_service.client.post("/score", content=b"")
+    text = image_service.client.get("/metrics").text
+    exported = {match.removeprefix("harmgauge_") for match in re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)}
+    section = README[README.index("## Metrics") : README.index("## Settings")]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    documented = {name for cell in cells for name in re.findall(r"`(\w+)", cell)}
+    assert documented == exported
+
+
+def test_the_files_it_names_are_there() -> None:
+    for path in re.findall(r"[@(](models/[\w./-]+)", README):
+        assert (ROOT / path).is_file(), path
+    for path in re.findall(r"`([\w-]+\.(?:txt|toml|md))`", README):
+        assert Path(ROOT / path).is_file(), path
