@@ -18,7 +18,7 @@ from service.errors import RequestError
 log = logging.getLogger(__name__)
 
 CLIENT_CLOSED_REQUEST = 499
-"""Counted for a client that left before its request was whole; nobody is there to be sent it."""
+"""Counted for a request that got no answer: its client left, or did not finish it before the drain's end."""
 
 _GOOD_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -46,19 +46,19 @@ class RequestMiddleware:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _GOOD_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope["request_id"] = request_id
-        status = 0
+        status, started = CLIENT_CLOSED_REQUEST, False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, started = message["status"], True
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
-            status = CLIENT_CLOSED_REQUEST
+            pass
         except RequestError as error:
             self._observer.rejected(error.code)
             if error.__cause__ is not None:
@@ -67,7 +67,7 @@ class RequestMiddleware:
         except Exception:
             log.exception("request %s failed", request_id)
             self._observer.rejected("internal")
-            if status:  # the answer has begun: the server can only cut it off
+            if started:  # the answer has begun: the server can only cut it off
                 raise
             await problems.internal(request_id)(scope, receive, send_with_id)
         finally:

@@ -61,6 +61,23 @@ def test_warming_then_ok_then_drifting_then_ok_again() -> None:
     run(test)
 
 
+def test_the_reference_never_absorbs_the_drift_it_should_report() -> None:
+    """A peer's reference updates itself from what it sees; ours is the bundle's, for ever."""
+
+    async def test() -> None:
+        random = np.random.default_rng(0)
+        reference = np.sort(clean(random, 1000))
+        before = reference.copy()
+        monitor = ScoreKs(reference, 100, 1_000_000)
+        for _ in range(100):
+            monitor.observe(harmful(random, 100))
+            state = await monitor.state()
+            assert (state.state, state.reference_rows) == ("drifting", 1000)
+        np.testing.assert_array_equal(reference, before)
+
+    run(test)
+
+
 def test_nothing_is_computed_while_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         from service.drift import ks
