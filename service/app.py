@@ -9,6 +9,8 @@ from fastapi import FastAPI
 
 from service.api import problems, score, state
 from service.api.middleware import RequestMiddleware
+from service.api.receive import Intake
+from service.api.v2 import routes as v2
 from service.drift.monitor import Monitor, ScoreKs
 from service.errors import SettingsError
 from service.inference.batcher import Batcher
@@ -59,9 +61,9 @@ def build(settings: Settings) -> Service:
     )
     problems.install(app)
     app.add_middleware(RequestMiddleware, observer=metrics)
-    app.include_router(
-        score.router(bundle.manifest, float(bundle.threshold), detector, readiness, settings.max_body_bytes)
-    )
+    intake = Intake(readiness, settings.max_body_bytes)
+    app.include_router(score.router(bundle.manifest, float(bundle.threshold), detector, intake))
+    app.include_router(v2.router(bundle.manifest, detector, readiness, intake))
     app.include_router(state.drift_router(bundle, monitor, metrics))
     app.include_router(state.health_router(readiness, info))
     return Service(app, bundle, monitor, runtime, workers, batcher, readiness)

@@ -54,6 +54,10 @@ class InvalidParameters(RequestError):
     status, code, title = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_parameters", "Invalid parameters"
 
 
+class UnknownModel(RequestError):
+    status, code, title = HTTPStatus.NOT_FOUND, "unknown_model", "Unknown model"
+
+
 class Overloaded(RequestError):
     status, code, title = HTTPStatus.TOO_MANY_REQUESTS, "queue_full", "Queue full"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from service.errors import NotReady
+
 
 class Readiness:
     """`reason` says why not, and is None while it does."""
@@ -14,3 +16,8 @@ class Readiness:
 
     def draining(self) -> None:
         self.reason = "draining: it answers what it has and then stops"
+
+    def check(self) -> None:
+        """Raise NotReady while no work is taken."""
+        if self.reason is not None:
+            raise NotReady(f"The service is {self.reason}.")

@@ -63,13 +63,13 @@ class RequestMiddleware:
             self._observer.rejected(error.code)
             if error.__cause__ is not None:
                 log.error("request %s: %s", request_id, error.detail, exc_info=error.__cause__)
-            await problems.from_error(error, request_id)(scope, receive, send_with_id)
+            await problems.from_error(error, scope)(scope, receive, send_with_id)
         except Exception:
             log.exception("request %s failed", request_id)
             self._observer.rejected("internal")
             if started:  # the answer has begun: the server can only cut it off
                 raise
-            await problems.internal(request_id)(scope, receive, send_with_id)
+            await problems.internal(scope)(scope, receive, send_with_id)
         finally:
             route = getattr(scope.get("route"), "path", "other")  # never the raw path: anyone could invent labels
             self._observer.answered(route, status, time.perf_counter() - begin)

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
 
 from service.errors import InvalidParameters, RequestError
 
@@ -27,7 +28,7 @@ class Problem(BaseModel):
 
 
 def problem(
-    request_id: str, *, status: int, code: str, title: str, detail: str, headers: dict[str, str] | None = None
+    scope: Scope, *, status: int, code: str, title: str, detail: str, headers: dict[str, str] | None = None
 ) -> Response:
     document = Problem(
         type=f"urn:harmgauge:problem:{code}",
@@ -35,20 +36,22 @@ def problem(
         status=status,
         detail=detail,
         code=code,
-        request_id=request_id,
-    )
-    return JSONResponse(document.model_dump(), status, headers, MEDIA_TYPE)
+        request_id=scope["request_id"],
+    ).model_dump()
+    if scope["path"].startswith("/v2"):
+        document["error"] = detail  # where the clients of that protocol look
+    return JSONResponse(document, status, headers, MEDIA_TYPE)
 
 
-def from_error(error: RequestError, request_id: str) -> Response:
+def from_error(error: RequestError, scope: Scope) -> Response:
     return problem(
-        request_id, status=error.status, code=error.code, title=error.title, detail=error.detail, headers=error.headers
+        scope, status=error.status, code=error.code, title=error.title, detail=error.detail, headers=error.headers
     )
 
 
-def internal(request_id: str) -> Response:
+def internal(scope: Scope) -> Response:
     """For what nobody foresaw: nothing of the inside is told; the log has it under the request id."""
-    return from_error(RequestError("Something failed inside the service; its log has more."), request_id)
+    return from_error(RequestError("Something failed inside the service; its log has more."), scope)
 
 
 def install(app: FastAPI) -> None:
@@ -58,7 +61,7 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         title = HTTPStatus(error.status_code).phrase
         return problem(
-            request.scope["request_id"],
+            request.scope,
             status=error.status_code,
             code=title.lower().replace(" ", "_"),
             title=title,
@@ -70,7 +73,7 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:])
-        return from_error(InvalidParameters(f"{where}: {first['msg']}."), request.scope["request_id"])
+        return from_error(InvalidParameters(f"{where}: {first['msg']}."), request.scope)
 
     app.add_exception_handler(HTTPException, from_framework)
     app.add_exception_handler(RequestValidationError, from_validation)

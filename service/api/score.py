@@ -14,13 +14,12 @@ from starlette.responses import Response
 from service.api import bodies
 from service.api.problems import MEDIA_TYPE as PROBLEM
 from service.api.problems import Problem
-from service.api.receive import receive_body
-from service.errors import InvalidParameters, NotReady
+from service.api.receive import Intake
+from service.errors import InvalidParameters
 from service.inference.bundle import InputSpec, Manifest
 from service.inference.detector import Detector, Scored
-from service.readiness import Readiness
 
-_THREAD_BODY_BYTES = 256 * 2**10
+THREAD_BODY_BYTES = 256 * 2**10
 """Bodies above this are read on a thread: the loop must not stand still for milliseconds."""
 
 
@@ -36,9 +35,7 @@ class ScoreAnswer(BaseModel):
     probabilities: list[list[float]] | None = Field(None, description="Of the classifier, where asked for.")
 
 
-def router(
-    manifest: Manifest, threshold: float, detector: Detector, readiness: Readiness, max_body_bytes: int
-) -> APIRouter:
+def router(manifest: Manifest, threshold: float, detector: Detector, intake: Intake) -> APIRouter:
     routes = APIRouter(tags=["score"])
     head = {"model": manifest.name, "version": manifest.version, "threshold": threshold}
 
@@ -53,12 +50,10 @@ def router(
         openapi_extra={"requestBody": _request_body(manifest.input)},
     )
     async def score(request: Request) -> Response:
-        if readiness.reason is not None:
-            raise NotReady(f"The service is {readiness.reason}.")
-        body = await receive_body(request, max_body_bytes)
+        body = await intake.body(request)
         content_type = request.headers.get("content-type", "")
         arguments = (body, content_type, dict(request.query_params), manifest.input)
-        if len(body) > _THREAD_BODY_BYTES:
+        if len(body) > THREAD_BODY_BYTES:
             asked = await asyncio.to_thread(bodies.read, *arguments)
         else:
             asked = bodies.read(*arguments)

@@ -12,7 +12,6 @@ from starlette.responses import RedirectResponse, Response
 from service.api.problems import MEDIA_TYPE as PROBLEM
 from service.api.problems import Problem
 from service.drift.monitor import DriftState, Monitor
-from service.errors import NotReady
 from service.inference.bundle import Bundle
 from service.observe.metrics import CONTENT_TYPE, Metrics
 from service.readiness import Readiness
@@ -95,8 +94,7 @@ def health_router(readiness: Readiness, info: InfoAnswer) -> APIRouter:
 
     @routes.get("/readyz", summary="It takes work", responses={503: {"model": Problem, "content": {PROBLEM: {}}}})
     async def readyz() -> dict[str, str]:
-        if readiness.reason is not None:
-            raise NotReady(f"The service is {readiness.reason}.")
+        readiness.check()
         return {"status": "ready"}
 
     @routes.get("/info", summary="What is served, and its limits")

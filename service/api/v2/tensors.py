@@ -1,0 +1,100 @@
+"""Tensors of the protocol: names of datatypes, bytes and nested numbers to arrays and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.api.arrays import conform
+from service.errors import Unprocessable
+from service.inference.bundle import InputSpec
+from service.inference.detector import Scored
+from service.inference.runtime import Rows
+
+INPUT = "input"
+
+DATATYPES = {
+    "bool": "BOOL",
+    "uint8": "UINT8",
+    "uint16": "UINT16",
+    "int8": "INT8",
+    "int16": "INT16",
+    "int32": "INT32",
+    "int64": "INT64",
+    "float16": "FP16",
+    "float32": "FP32",
+    "float64": "FP64",
+}
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """An output that can be asked for; -1 stands for the number of instances."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+def outputs(classes: int) -> list[OutputSpec]:
+    """What every bundle gives, in the order in which it is given when nothing is asked for by name."""
+    return [
+        OutputSpec("score", "FP32", (-1,)),
+        OutputSpec("is_adversarial", "BOOL", (-1,)),
+        OutputSpec("predictions", "INT64", (-1,)),
+        OutputSpec("probabilities", "FP32", (-1, classes)),
+    ]
+
+
+def output_array(name: str, scored: Scored) -> npt.NDArray[Any]:
+    """The output `name`, little-endian and C-contiguous in its datatype."""
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "score": scored.scores,
+        "is_adversarial": scored.is_adversarial,
+        "predictions": scored.predictions,
+        "probabilities": scored.probabilities,
+    }
+    return np.ascontiguousarray(arrays[name])
+
+
+def check_shape(shape: object, spec: InputSpec) -> tuple[int, ...]:
+    """The shape of an input tensor, if it is one that the bundle takes."""
+    due = f"[n, {', '.join(map(str, spec.shape))}], n at least 1"
+    if not isinstance(shape, list) or not all(isinstance(size, int) and not isinstance(size, bool) for size in shape):
+        raise Unprocessable(f"The input's shape must be a list of whole numbers: {due}.")
+    if tuple(shape[1:]) != spec.shape or shape[0] < 1:
+        raise Unprocessable(f"The input has the shape {shape}; {due} is due.")
+    return tuple(shape)
+
+
+def from_bytes(data: memoryview, shape: tuple[int, ...], spec: InputSpec) -> Rows:
+    """A tensor's little-endian bytes as rows, not copied."""
+    due_bytes = shape[0] * spec.row_bytes
+    if len(data) != due_bytes:
+        raise Unprocessable(f"The input's shape needs {due_bytes} bytes; binary_data_size is {len(data)}.")
+    return conform(np.frombuffer(data, spec.numpy_dtype.newbyteorder("<")).reshape(shape), spec)
+
+
+def from_numbers(data: object, shape: tuple[int, ...], spec: InputSpec) -> Rows:
+    """A tensor's numbers, flat or nested as its shape, as rows."""
+    if not isinstance(data, list):
+        raise Unprocessable("The input's data must be a list of numbers, or its bytes as a binary tensor.")
+    try:
+        array = np.array(data)
+    except (ValueError, OverflowError):
+        raise Unprocessable("The input's data is ragged, or holds what is no number.") from None
+    if array.dtype.kind == "O" or array.dtype.kind not in "iuf" or _holds_boolean(data):
+        raise Unprocessable(f"The input's data holds what is no number; {spec.dtype} is due.")
+    if array.ndim != 1 and array.shape != shape:
+        raise Unprocessable(f"The input's data is nested as {list(array.shape)}, its shape says {list(shape)}.")
+    if array.size != int(np.prod(shape, dtype=object)):
+        raise Unprocessable(f"The input's data has {array.size} numbers, its shape {list(shape)} needs another count.")
+    return conform(array.reshape(shape), spec)
+
+
+def _holds_boolean(data: list[Any]) -> bool:
+    """Numpy takes true for 1 among numbers."""
+    return any(isinstance(value, bool) or (isinstance(value, list) and _holds_boolean(value)) for value in data)
