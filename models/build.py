@@ -167,7 +167,8 @@ def _classifier_origin(path: Path) -> dict[str, Any]:
     origin: dict[str, Any] = {"file": path.name, "sha256": arrays.sha256_of(path)}
     training = path.parent / "train.json"
     if training.is_file():
-        origin["training"] = {**json.loads(training.read_text()), "losses": None}
+        known = json.loads(training.read_text())
+        origin["training"] = {name: value for name, value in known.items() if name != "losses"}
     return origin
 
 

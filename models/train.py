@@ -32,7 +32,7 @@ class Recipe:
     seed: int = 0
 
 
-SAMPLE_ROWS = 900
+SAMPLE_ROWS = 500
 SAMPLE_SEVERITY = 5
 
 
