@@ -56,21 +56,23 @@ def draw(
     """PNG files for the bundle's `report/`.
 
     `samples.png`: the first images, clean above and corrupted below, with score, flag (red) and prediction.
-    `clean.png`, `corrupted.png`: the first of each just as the service takes it, to send by hand.
+    `clean.png`, `corrupted.png`: the one that scores highest when corrupted, before and after, just as the service
+    takes it, to send by hand.
     """
+    shown = {name: samples.arrays[name][:SHOWN] for name in ("clean", "corrupted")}
+    scores = {name: predict(graph, instances, "samples", "score") for name, instances in shown.items()}
+    worst = int(scores["corrupted"].argmax())
     figure = Figure(figsize=(1.35 * SHOWN, 3.9), layout="constrained")
     files: dict[str, bytes] = {}
-    for row, name in zip(figure.subplots(2, SHOWN, squeeze=False), ("clean", "corrupted"), strict=True):
-        instances = samples.arrays[name][:SHOWN]
-        scores = predict(graph, instances, "samples", "score")
+    for row, (name, instances) in zip(figure.subplots(2, SHOWN, squeeze=False), shown.items(), strict=True):
         predictions = predict(graph, instances, "samples", "probabilities").argmax(1)
         for axis in row:
             axis.set_axis_off()
-        for axis, instance, score, prediction in zip(row, instances, scores, predictions, strict=False):
+        for axis, instance, score, prediction in zip(row, instances, scores[name], predictions, strict=False):
             axis.imshow(_picture(instance, spec).convert("RGB"))
             color = "tab:red" if score > threshold else "black"
             axis.set_title(f"{class_names[prediction]}\n{score:.3f}", color=color, fontsize=10)
-        files[f"{name}.png"] = _png(_picture(instances[0], spec))
+        files[f"{name}.png"] = _png(_picture(instances[worst], spec))
     figure.suptitle(f"Prediction and harmfulness score, clean and corrupted; red is above {threshold:.3g}", fontsize=11)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=80, metadata={"Software": None})
