@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 
 from service.api.arrays import conform
+from service.api.plain_json import read_plain
 from service.errors import InvalidParameters, Unprocessable, Unreadable
 from service.inference.bundle import InputSpec
 from service.inference.runtime import Rows
@@ -18,6 +19,9 @@ def read_json(body: bytes, spec: InputSpec) -> tuple[Rows, dict[str, Any]]:
 
     Raises Unreadable where it is no JSON (NaN and Infinity are none), Unprocessable or InvalidParameters.
     """
+    plain = read_plain(body, spec)
+    if plain is not None:
+        return conform(plain, spec), {}
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -59,8 +59,13 @@ class InputSpec(_Part):
         return np.dtype(self.dtype)
 
     @cached_property
+    def row_size(self) -> int:
+        """Numbers in one instance."""
+        return int(np.prod(self.shape))
+
+    @cached_property
     def row_bytes(self) -> int:
-        return int(np.prod(self.shape)) * self.numpy_dtype.itemsize
+        return self.row_size * self.numpy_dtype.itemsize
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -1,0 +1,84 @@
+"""The fast reader: whatever it reads, the slow one reads alike; what it should not, it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.api import json_body
+from service.api.plain_json import read_plain
+from service.errors import RequestError
+from service.inference.bundle import InputSpec
+from tests.toy import instances
+
+PIXELS = InputSpec(dtype="uint8", shape=(2, 3), minimum=0, maximum=255)
+FLOATS = InputSpec(dtype="float32", shape=(3,))
+SIGNED = InputSpec(dtype="int16", shape=(2,))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 17])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_plain_bodies_are_read(rows: int, indent: int | None) -> None:
+    x = instances(rows, PIXELS.shape)
+    body = json.dumps({"instances": x.tolist()}, indent=indent).encode()
+    np.testing.assert_array_equal(read_plain(body, PIXELS), x)
+    real = instances(rows, FLOATS.shape, "float64") * 1e-20
+    np.testing.assert_array_equal(read_plain(json.dumps({"instances": real.tolist()}).encode(), FLOATS), real)
+    signed = [[-5, 7]] * rows
+    np.testing.assert_array_equal(read_plain(json.dumps({"instances": signed}).encode(), SIGNED), signed)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances":[[[1,2,3],[4,5]],[[6,7],[8,9,10,11]]]}',  # as many numbers and brackets, nested otherwise
+        b'{"instances":[[[1,2,3],[4,5,6]]],"parameters":{}}',
+        b'{"inst1ances":[[[1,2,3],[4,5,6]]]}',
+        b'{"instances":[[[1,2,3],[4,5,-6]]]}',
+        b'{"instances":[[[1,2,3],[4,5,6.5]]]}',
+        b'{"instances":[[[1,2,3],[4,5,true]]]}',
+        b'{"instances":[[[1,2,3],[4,5,null]]]}',
+        b'{"instances":[[[1,2,3],[4,5,"6"]]]}',
+        b'{"instances":[[[1,2,3],[4,5,]]]}',
+        b'{"instances":[[[1,2,3],[4,5,06]]]}',
+        b'{"instances":[[[1,2,3],[4 4,5,6]]]}',
+        b'{"instances":[[[1,2,3],[4,5,6]]]}7',
+        b'{"instances":[[[1,2,3],[4,5,99999999999999999999]]]}',
+        b'{"instances":[]}',
+        b'{"instances":[[[1,2,3],[4,5,6]]',
+        b"",
+    ],
+)
+def test_anything_else_is_left_to_the_other_reader(body: bytes) -> None:
+    assert read_plain(body, PIXELS) is None
+
+
+def slowly(body: bytes, spec: InputSpec) -> Any:  # noqa: ANN401 - an array or an error
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_body, "read_plain", lambda *_: None)
+        return outcome(body, spec)
+
+
+def outcome(body: bytes, spec: InputSpec) -> Any:  # noqa: ANN401 - an array or an error
+    try:
+        return json_body.read_json(body, spec)[0].tolist()
+    except RequestError as error:
+        return type(error), error.detail
+
+
+@settings(max_examples=500)
+@given(seed=st.integers(0, 2**32), changes=st.integers(0, 3), spec=st.sampled_from([PIXELS, FLOATS, SIGNED]))
+def test_both_readers_agree_on_any_damage(seed: int, changes: int, spec: InputSpec) -> None:
+    chance = random.Random(seed)
+    whole = spec.dtype != "float32"
+    values = instances(2, spec.shape, seed=seed) if whole else instances(2, spec.shape, "float64", seed=seed)
+    body = bytearray(json.dumps({"instances": values.tolist()}).encode())
+    for _ in range(changes):
+        body[chance.randrange(len(body))] = chance.choice(b'0123456789-+.eE[]{},:" nt')
+    assert outcome(bytes(body), spec) == slowly(bytes(body), spec)
