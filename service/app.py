@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from service.api import problems, score, state
+from service.api.hot import HotRoutes
 from service.api.middleware import RequestMiddleware
 from service.api.receive import Intake
 from service.api.v2 import routes as v2
@@ -26,7 +28,7 @@ from service.settings import Settings
 class Service:
     """The parts that outlive a request."""
 
-    app: FastAPI
+    app: ASGIApp
     bundle: Bundle
     monitor: Monitor
     runtime: OnnxRuntime
@@ -62,11 +64,13 @@ def build(settings: Settings) -> Service:
     problems.install(app)
     app.add_middleware(RequestMiddleware, observer=metrics)
     intake = Intake(readiness, settings.max_body_bytes)
-    app.include_router(score.router(bundle.manifest, float(bundle.threshold), detector, intake))
+    post_score = score.handler(bundle.manifest, float(bundle.threshold), detector, intake)
+    app.include_router(score.router(bundle.manifest, post_score))
     app.include_router(v2.router(bundle.manifest, detector, readiness, intake))
     app.include_router(state.drift_router(bundle, monitor, metrics))
     app.include_router(state.health_router(readiness, info))
-    return Service(app, bundle, monitor, runtime, workers, batcher, readiness)
+    hot = HotRoutes(app, {score.PATH: (score.PATH, post_score)}, metrics)
+    return Service(hot, bundle, monitor, runtime, workers, batcher, readiness)
 
 
 def score_ks(bundle: Bundle, settings: Settings) -> ScoreKs:

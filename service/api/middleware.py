@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
-import uuid
 from typing import Protocol
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,6 +16,9 @@ from service.api import problems
 from service.errors import RequestError
 
 log = logging.getLogger(__name__)
+
+ROUTE = "harmgauge.route"
+"""Where a scope says which route it took, if the framework did not find it."""
 
 CLIENT_CLOSED_REQUEST = 499
 """Counted for a request that got no answer: its client left, or did not finish it before the drain's end."""
@@ -44,7 +47,7 @@ class RequestMiddleware:
             return
         begin = time.perf_counter()
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _GOOD_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given if _GOOD_REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         scope["request_id"] = request_id
         status, started = CLIENT_CLOSED_REQUEST, False
 
@@ -71,5 +74,6 @@ class RequestMiddleware:
                 raise
             await problems.internal(scope)(scope, receive, send_with_id)
         finally:
-            route = getattr(scope.get("route"), "path", "other")  # never the raw path: anyone could invent labels
+            # Never the raw path: anyone could invent labels.
+            route = scope[ROUTE] if ROUTE in scope else getattr(scope.get("route"), "path", "other")
             self._observer.answered(route, status, time.perf_counter() - begin)

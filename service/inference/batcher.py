@@ -89,7 +89,7 @@ class Batcher:
         self._again: deque[_Batch] = deque()  # pieces of a failed batch, each to be run alone
         self._queue_rows = 0
         self._rows_per_second = 0.0
-        self._idle = workers
+        self._handed_out = 0  # batches that are running, or next in line for a worker
         self._jobs: SimpleQueue[_Batch | None] = SimpleQueue()
         # Daemons: an inference that hangs must not keep the process from ending.
         self._threads = [
@@ -128,15 +128,17 @@ class Batcher:
             self._jobs.put(None)
 
     def _dispatch(self) -> None:
-        while self._idle and (batch := self._next_batch()) is not None:
-            self._idle -= 1
+        # One batch for each worker and as many in line, so that a worker never waits for the event loop in between.
+        while self._handed_out < 2 * len(self._threads) and (batch := self._next_batch()) is not None:
+            self._handed_out += 1
             self._jobs.put(batch)
 
     def _next_batch(self) -> _Batch | None:
         if self._again:
             return self._again.popleft()
         # Rows are shared among the idle workers: one request of 32 on two idle cores is two runs of 16.
-        room = min(self._max_batch_rows, math.ceil(self._queue_rows / self._idle))
+        idle = max(1, len(self._threads) - self._handed_out)
+        room = min(self._max_batch_rows, math.ceil(self._queue_rows / idle))
         pieces: list[_Piece] = []
         now = time.perf_counter()
         while self._queue and room:
@@ -163,7 +165,7 @@ class Batcher:
                 return
 
     def _finished(self, batch: _Batch) -> None:
-        self._idle += 1
+        self._handed_out -= 1
         self._observer.batch_finished(batch.seconds)
         if isinstance(batch.result, Outputs):
             self._hand_out(batch.pieces, batch.result, batch.seconds)

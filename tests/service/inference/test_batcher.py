@@ -69,7 +69,7 @@ def test_an_idle_batcher_answers_at_once_and_a_busy_one_fills_its_batches() -> N
         await settled()
         runtime.gate.set()
         await asyncio.gather(*waiting)
-        assert runtime.batches == [1, 1, 8, 8], "one was running; the others waited and went together"
+        assert runtime.batches == [1, 1, 1, 8, 7], "one ran, one was next in line; the others waited and went together"
 
     run(test, workers=1)
 
@@ -117,7 +117,7 @@ def test_a_large_request_that_fails_in_its_middle_fails_once() -> None:
 def test_a_client_that_leaves_costs_no_inference_and_no_neighbour() -> None:
     async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
         runtime.gate.clear()
-        running = asyncio.ensure_future(batcher.run(rows_of(0)))
+        running, _next_in_line = (asyncio.ensure_future(batcher.run(rows_of(0))) for _ in range(2))
         await settled()
         leaving, staying = (asyncio.ensure_future(batcher.run(rows_of(value))) for value in (1, 2))
         await settled()
@@ -127,7 +127,7 @@ def test_a_client_that_leaves_costs_no_inference_and_no_neighbour() -> None:
         assert notes.queue_rows[-1] == 1
         runtime.gate.set()
         assert (await staying).score.tolist() == [2]
-        assert runtime.batches == [1, 1]
+        assert runtime.batches == [1, 1, 1]
 
     run(test, workers=1)
 
@@ -135,13 +135,13 @@ def test_a_client_that_leaves_costs_no_inference_and_no_neighbour() -> None:
 def test_a_full_queue_refuses_at_once_and_says_when_to_return() -> None:
     async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
         runtime.gate.clear()
-        waiting = [asyncio.ensure_future(batcher.run(rows_of(*range(4)))) for _ in range(4)]
+        waiting = [asyncio.ensure_future(batcher.run(rows_of(*range(4)))) for _ in range(5)]
         await settled()
         with pytest.raises(Overloaded) as refusal:
             await batcher.run(rows_of(1))
         assert int(refusal.value.headers["Retry-After"]) >= 1
         runtime.gate.set()
-        assert len(await asyncio.gather(*waiting)) == 4
+        assert len(await asyncio.gather(*waiting)) == 5
         assert (await batcher.run(rows_of(1))).score.tolist() == [1]
 
     run(test, workers=1, max_batch_rows=4, max_queue_rows=12)

@@ -1,0 +1,38 @@
+"""The routes that carry the traffic, taken past the framework's own layers.
+
+FastAPI finds a route, enters its middlewares and resolves dependencies in about twice the time that the rest of a
+request takes on the event loop. A hot route is one dictionary look-up away instead; everything else, the OpenAPI page
+included, is FastAPI's, and both run the very same handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.api.middleware import ROUTE, Observer, RequestMiddleware
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class HotRoutes:
+    """`routes` maps the exact path of a POST to its route (as metrics call it) and its handler."""
+
+    def __init__(self, others: ASGIApp, routes: dict[str, tuple[str, Handler]], observer: Observer) -> None:
+        self._others = others
+        self._routes = routes
+        self._hot = RequestMiddleware(self._run, observer)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._routes:
+            await self._hot(scope, receive, send)
+        else:
+            await self._others(scope, receive, send)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[ROUTE], handler = self._routes[scope["path"]]
+        response = await handler(Request(scope, receive))
+        await response(scope, receive, send)
