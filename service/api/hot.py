@@ -1,8 +1,8 @@
 """The routes that carry the traffic, taken past the framework's own layers.
 
-FastAPI finds a route, enters its middlewares and resolves dependencies in about twice the time that the rest of a
-request takes on the event loop. A hot route is one dictionary look-up away instead; everything else, the OpenAPI page
-included, is FastAPI's, and both run the very same handler.
+A round trip through FastAPI was measured to cost 68 us of CPU, through a plain ASGI handler 22 us; scoring an image takes
+about 1,100. A hot route is one dictionary look-up away; everything else, the OpenAPI page included, is FastAPI's, and
+both run the very same handler.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ class Runtime(Protocol):
 class OnnxRuntime:
     """A session over the bundle's graph, probed and warm.
 
-    On CPUs a run uses one thread, the caller's: two runs side by side on two cores beat one run on both (about 1.9
-    times one core's rate, against 1.3 to 1.5), and nothing spins between requests.
+    On CPUs a run uses one thread, the caller's. Measured with the shipped bundle on two cores: runs side by side scored
+    1,716 images a second one by one and 1,781 in batches of 32; one run on both cores 1,106 and 1,589; one core 897.
     Raises BundleError where the graph is not what the manifest promises, SettingsError where `cuda` is not to be had.
     """
 
