@@ -56,6 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (BundleError, SettingsError) as error:
         print(f"harmgauge: {error}", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:
+        if error.name != "onnxruntime":
+            raise
+        print("harmgauge: ONNX Runtime is missing: pip install 'harmgauge[cpu]', or [gpu]", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 
