@@ -1,90 +1,117 @@
-"""`make bench`: the real process against bare ONNX Runtime with the same graph, on the same cores, in one run."""
+"""`make bench`: the real process under real load generators, against bare ONNX Runtime in the same round."""
 
 from __future__ import annotations
 
-import http.client
+import io
 import json
-import multiprocessing
 import os
 import statistics
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from service.inference.bundle import load
-from service.inference.cores import usable_cores
-from service.inference.runtime import OnnxRuntime, Rows
+from service.inference.runtime import Rows
 from service.samples import read_samples
+from tests.bench import bare, report
+from tests.bench.load import closed_loop, open_loop, wrk_is_missing
 from tests.process import running_service
 
 BUNDLE = Path(os.environ.get("BUNDLE", "models/bundles/cifar10-resnet32/1"))
-SECONDS = float(os.environ.get("SECONDS", "5"))
-ROUNDS = 3
+SECONDS = float(os.environ.get("SECONDS", "4"))
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
+OUT = Path(os.environ.get("OUT", "docs/benchmarks"))
+CONNECTIONS = (1, 4, 16, 64)
+
+RAW = "application/octet-stream"
 
 
-def bare(rows: Rows, batch_rows: int) -> float:
-    """Rows a second of the session alone, one thread a core."""
-    runtime = OnnxRuntime(load(BUNDLE), "cpu")
-    end = time.perf_counter() + SECONDS
-
-    def work(_: int) -> int:
-        done = 0
-        while time.perf_counter() < end:
-            runtime.run(rows[:batch_rows])
-            done += batch_rows
-        return done
-
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        return sum(pool.map(work, range(usable_cores()))) / SECONDS
+class Case(NamedTuple):
+    request: str
+    rows: int
+    body: bytes
+    media_type: str
+    connections: tuple[int, ...]
 
 
-def _client(port: int, body: bytes, media_type: str) -> int:
-    """Requests that one keep-alive connection completed."""
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    done, end = 0, time.perf_counter() + SECONDS
-    while time.perf_counter() < end:
-        connection.request("POST", "/score", body, {"Content-Type": media_type})
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status == 200
-        done += 1
-    return done
-
-
-def served(port: int, body: bytes, media_type: str, connections: int, rows: int) -> float:
-    """Rows a second over HTTP; each connection is a process of its own, and shares the cores."""
-    with multiprocessing.Pool(connections) as pool:
-        return sum(pool.starmap(_client, [(port, body, media_type)] * connections)) * rows / SECONDS
+def cases(rows: Rows) -> list[Case]:
+    npy, png = io.BytesIO(), io.BytesIO()
+    np.save(npy, rows[:1])
+    Image.fromarray(rows[0]).save(png, "PNG")
+    as_json = json.dumps({"instances": rows[:1].tolist()}).encode()
+    single = [
+        Case("1 row, raw", 1, rows[:1].tobytes(), RAW, CONNECTIONS),
+        Case("1 row, .npy", 1, npy.getvalue(), "application/x-npy", CONNECTIONS),
+        Case("1 row, JSON", 1, as_json, "application/json", CONNECTIONS),
+        Case("1 row, PNG", 1, png.getvalue(), "image/png", CONNECTIONS),
+    ]
+    return single + [Case(f"{count} rows, raw", count, rows[:count].tobytes(), RAW, (4, 16)) for count in (8, 32, 128)]
 
 
 def main() -> int:
-    """Print a table of ratios: the median of several rounds, bare and served by turns."""
-    rows = read_samples(load(BUNDLE)).clean
-    raw, as_json = "application/octet-stream", "application/json"
-    cases = {
-        "1 row, raw bytes": (rows[:1].tobytes(), raw, 1, 4),
-        "1 row, JSON": (json.dumps({"instances": rows[:1].tolist()}).encode(), as_json, 1, 4),
-        "32 rows, raw bytes": (rows[:32].tobytes(), raw, 32, 4),
-    }
-    results: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
-    with running_service(BUNDLE) as service, tqdm(total=ROUNDS * len(cases) * 2, desc="bench") as bar:
+    """Measure, print the table, write it under `docs/benchmarks`."""
+    if wrk_is_missing():
+        sys.stderr.write("the benchmark needs wrk: apt install wrk\n")
+        return 1
+    bundle = load(BUNDLE)
+    rows = read_samples(bundle).clean
+    wanted = cases(rows)
+    points = [(case, connections) for case in wanted for connections in case.connections]
+    seen: dict[tuple[str, int], list[report.Line]] = {}
+    yardsticks: list[bare.Bare] = []
+    notes: list[str] = []
+    with running_service(BUNDLE) as service, tqdm(total=ROUNDS * (len(points) + 3) + 1, desc="bench") as bar:
+        url = f"http://127.0.0.1:{service.port}/score"
         for _ in range(ROUNDS):
-            for name, (body, media_type, count, connections) in cases.items():
-                yardstick = bare(rows, count)
+            rates: dict[int, float] = {}
+            for count in (1, 8, 32):
+                measured = bare.measure(bundle, rows[:count], SECONDS)
+                rates[count] = measured.rows_per_second
+                if count == 1:
+                    yardsticks.append(measured)
                 bar.update()
-                results[name].append((yardstick, served(service.port, body, media_type, connections, count)))
+            rates[128] = rates[32]  # the service runs them in pieces of 32
+            for case, connections in points:
+                load_seen = closed_loop(url, case.body, case.media_type, connections, SECONDS)
+                rate = load_seen.requests_per_second * case.rows
+                seen.setdefault((case.request, connections), []).append(
+                    report.Line(
+                        case.request,
+                        connections,
+                        rate,
+                        rate / rates[case.rows],
+                        load_seen.p50_seconds,
+                        load_seen.p99_seconds,
+                    )
+                )
                 bar.update()
-    lines = [f"{'request':<20} {'bare rows/s':>12} {'served rows/s':>14} {'ratio':>6}"]
-    for name, pairs in results.items():
-        bare_rate, served_rate = (statistics.median(column) for column in zip(*pairs, strict=True))
-        ratio = statistics.median(one / other for other, one in pairs)
-        lines.append(f"{name:<20} {bare_rate:>12.0f} {served_rate:>14.0f} {ratio:>6.2f}")
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.write(f"{usable_cores()} cores, which the load generator shares; {ROUNDS} rounds of {SECONDS:g} s\n")
+        capacity = statistics.median(line.rows_per_second for line in seen["1 row, raw", 16])
+        steady = open_loop(service.port, wanted[0].body, RAW, capacity / 2, SECONDS * ROUNDS)
+        bar.update()
+    alone = statistics.median(yardstick.latency_seconds for yardstick in yardsticks)
+    notes.append(f"Bare ONNX Runtime: {statistics.median(y.rows_per_second for y in yardsticks):.0f} single rows/s.")
+    notes.append(
+        f"Single raw rows at half the capacity ({capacity / 2:.0f} requests/s, open loop): p50 "
+        f"{steady.p50_seconds * 1e3:.2f} ms, p99 {steady.p99_seconds * 1e3:.2f} ms; "
+        f"a bare run takes {alone * 1e3:.2f} ms."
+    )
+    lines = [_median(of) for of in seen.values()]
+    for line in lines:
+        if line.connections == 16 and line.request in report.BARS:
+            notes.append(f"{line.request} at 16 connections: {line.ratio:.2f}, wanted {report.BARS[line.request]:.2f}.")
+    path = report.write(OUT, lines, notes)
+    sys.stdout.write(report.table(lines) + "\n" + "\n".join(notes) + f"\nwritten to {path}\n")
     return 0
+
+
+def _median(rounds: list[report.Line]) -> report.Line:
+    columns = zip(*(line.__dict__.values() for line in rounds), strict=True)
+    request, connections, *numbers = columns
+    return report.Line(request[0], connections[0], *(statistics.median(column) for column in numbers))
 
 
 if __name__ == "__main__":
