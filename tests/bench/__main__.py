@@ -7,6 +7,7 @@ import json
 import os
 import statistics
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from service.inference.runtime import Rows
 from service.samples import read_samples
 from tests.bench import bare, report
 from tests.bench.load import closed_loop, open_loop, wrk_is_missing
-from tests.process import running_service
+from tests.process import RunningService, running_service, wait_until
 
 BUNDLE = Path(os.environ.get("BUNDLE", "models/bundles/cifar10-resnet32/1"))
 SECONDS = float(os.environ.get("SECONDS", "4"))
@@ -52,6 +53,12 @@ def cases(rows: Rows) -> list[Case]:
     return single + [Case(f"{count} rows, raw", count, rows[:count].tobytes(), RAW, (4, 16)) for count in (8, 32, 128)]
 
 
+def settle(service: RunningService) -> None:
+    """Wait until the service is done with what the last load left behind."""
+    wait_until(lambda: service.metrics()["harmgauge_queue_rows"][0][1] == 0, timeout_seconds=60)
+    time.sleep(0.2)
+
+
 def main() -> int:
     """Measure, print the table, write it under `docs/benchmarks`."""
     if wrk_is_missing():
@@ -76,6 +83,7 @@ def main() -> int:
                 bar.update()
             rates[128] = rates[32]  # the service runs them in pieces of 32
             for case, connections in points:
+                settle(service)
                 load_seen = closed_loop(url, case.body, case.media_type, connections, SECONDS)
                 rate = load_seen.requests_per_second * case.rows
                 seen.setdefault((case.request, connections), []).append(
@@ -90,6 +98,7 @@ def main() -> int:
                 )
                 bar.update()
         capacity = statistics.median(line.rows_per_second for line in seen["1 row, raw", 16])
+        settle(service)
         steady = open_loop(service.port, wanted[0].body, RAW, capacity / 2, SECONDS * ROUNDS)
         bar.update()
     alone = statistics.median(yardstick.latency_seconds for yardstick in yardsticks)
