@@ -71,7 +71,7 @@ def fit(learner: Learner, task: Task, checkpoint: Path) -> list[float]:
             if not math.isfinite(loss):
                 raise UserError(f"{task.name}: the loss of epoch {epoch + 1} is {loss}; look at the data's range")
             losses.append(loss)
-            bar.set_postfix(epoch=f"{epoch + 1}/{task.epochs}", loss=f"{loss:.4f}")
+            bar.set_postfix(epoch=f"{epoch + 1}/{task.epochs}", loss=f"{loss:.4f}", refresh=False)
             _save(learner, task, losses, checkpoint)
     learner.network.to("cpu").eval()
     return losses
