@@ -14,9 +14,9 @@ from models.options import Options
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from models import cifar10  # noqa: PLC0415 - `build --distilled` must work without PyTorch
-    from models.download import CIFAR10_MD5, CIFAR10_URL, download  # noqa: PLC0415
-    from models.train import Recipe, train  # noqa: PLC0415
+    from models import cifar10  # `build --distilled` must work without PyTorch
+    from models.download import CIFAR10_MD5, CIFAR10_URL, download
+    from models.train import Recipe, train
 
     if arguments.download:
         download(arguments.url or CIFAR10_URL, arguments.md5 or CIFAR10_MD5, arguments.data)

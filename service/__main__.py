@@ -14,7 +14,7 @@ from service.observe import logs
 
 def serve() -> int:
     """Serve the bundle until SIGTERM."""
-    from service.server import serve as run  # noqa: PLC0415 - `--help` need not load ONNX Runtime
+    from service.server import serve as run  # `--help` need not load ONNX Runtime
 
     settings = settings_module.load()
     logs.configure(settings.log_level)
@@ -25,21 +25,21 @@ def serve() -> int:
 
 def check() -> int:
     """Print the settings, verify the bundle and run it once."""
-    from service.check import check as run  # noqa: PLC0415
+    from service.check import check as run
 
     return run(settings_module.load())
 
 
 def demo() -> int:
     """Send real images, then corrupted ones, to a running service."""
-    from service.demo import demo as run  # noqa: PLC0415
+    from service.demo import demo as run
 
     return run(settings_module.load())
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 - there is none for Windows
+        import uvloop  # there is none for Windows
     except ImportError:
         return None
     return uvloop.new_event_loop

@@ -103,7 +103,7 @@ def running_service(bundle: Path, **settings: object) -> Iterator[RunningService
         process.stderr.close()
 
 
-def wait_until(condition: Any, timeout_seconds: float = 10) -> None:  # noqa: ANN401 - any callable
+def wait_until(condition: Any, timeout_seconds: float = 10) -> None:
     """Poll until `condition()` holds; fails after the time limit."""
     end = time.monotonic() + timeout_seconds
     while not condition():

@@ -68,7 +68,7 @@ def toy_bundle(
     classes: int = 3,
     rows: int = 600,
     window_rows: int = 100,
-    **options: Any,  # noqa: ANN401 - any of Options
+    **options: Any,
 ) -> Path:
     """A bundle of two linear networks over random instances; returns its folder."""
     folder.mkdir(parents=True, exist_ok=True)

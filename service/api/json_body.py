@@ -40,7 +40,7 @@ def read_json(body: bytes, spec: InputSpec) -> tuple[Rows, dict[str, Any]]:
     return _to_array(document["instances"], spec, has_booleans=booleans > expected), parameters
 
 
-def _to_array(instances: Any, spec: InputSpec, *, has_booleans: bool) -> Rows:  # noqa: ANN401 - whatever JSON holds
+def _to_array(instances: object, spec: InputSpec, *, has_booleans: bool) -> Rows:
     try:
         array = np.array(instances)
     except (ValueError, OverflowError):  # ragged, or nested too deeply
@@ -55,7 +55,7 @@ def _to_array(instances: Any, spec: InputSpec, *, has_booleans: bool) -> Rows:  
     return conform(array, spec)
 
 
-def _first_problem(value: Any, shape: tuple[int | None, ...], path: str) -> str | None:  # noqa: ANN401
+def _first_problem(value: object, shape: tuple[int | None, ...], path: str) -> str | None:
     """What keeps `value` from being nested lists of numbers of this shape (None: any length but 0)."""
     if not shape:
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -76,7 +76,7 @@ def _first_problem(value: Any, shape: tuple[int | None, ...], path: str) -> str 
     return None
 
 
-def _said(value: Any) -> str:  # noqa: ANN401
+def _said(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):

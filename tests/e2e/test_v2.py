@@ -32,7 +32,7 @@ def expected(image_bundle_path: Path) -> Outputs:
     return OnnxRuntime(load(image_bundle_path), "cpu").run(ROWS)
 
 
-def triton(service: RunningService) -> Any:  # noqa: ANN401 - the client has no types
+def triton(service: RunningService) -> Any:
     import tritonclient.http
 
     return tritonclient.http.InferenceServerClient(f"127.0.0.1:{service.port}")

@@ -40,7 +40,7 @@ def options(tmp_path: Path) -> Options:
     )
 
 
-def changed(options: Options, **changes: Any) -> Options:  # noqa: ANN401 - any of Options
+def changed(options: Options, **changes: Any) -> Options:
     return dataclasses.replace(options, **changes)
 
 

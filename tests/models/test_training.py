@@ -21,7 +21,7 @@ from models.training import Learner, Task, fit
 from tests.toy import instances
 
 
-def task(epochs: int, **settings: Any) -> Task:  # noqa: ANN401 - whatever settings
+def task(epochs: int, **settings: Any) -> Task:
     x = torch.from_numpy(instances(64, (5,), "float32"))
     y = (x[:, 0] > 0).long()
 

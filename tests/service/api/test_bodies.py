@@ -28,7 +28,7 @@ UNIT = InputSpec(
 IMAGES = instances(3, PIXELS.shape)
 
 
-def npy(array: npt.NDArray[Any], **options: Any) -> bytes:  # noqa: ANN401 - numpy.save's
+def npy(array: npt.NDArray[Any], **options: Any) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array, **options)
     return stream.getvalue()
@@ -38,7 +38,7 @@ def as_json(instances: object, **more: object) -> bytes:
     return json.dumps({"instances": instances, **more}).encode()
 
 
-def picture(array: npt.NDArray[Any], file_format: str = "PNG", **options: Any) -> bytes:  # noqa: ANN401 - Pillow's
+def picture(array: npt.NDArray[Any], file_format: str = "PNG", **options: Any) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(array).save(stream, file_format, **options)
     return stream.getvalue()

@@ -59,13 +59,13 @@ def test_anything_else_is_left_to_the_other_reader(body: bytes) -> None:
     assert read_plain(body, PIXELS) is None
 
 
-def slowly(body: bytes, spec: InputSpec) -> Any:  # noqa: ANN401 - an array or an error
+def slowly(body: bytes, spec: InputSpec) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_body, "read_plain", lambda *_: None)
         return outcome(body, spec)
 
 
-def outcome(body: bytes, spec: InputSpec) -> Any:  # noqa: ANN401 - an array or an error
+def outcome(body: bytes, spec: InputSpec) -> Any:
     try:
         return json_body.read_json(body, spec)[0].tolist()
     except RequestError as error:

@@ -40,7 +40,7 @@ def replace_file(folder: Path, name: str, data: bytes) -> None:
     edit(folder, lambda manifest: manifest["files"].update({name: entry}))
 
 
-def npz(**arrays: Any) -> bytes:  # noqa: ANN401 - arrays good and bad
+def npz(**arrays: Any) -> bytes:
     stream = io.BytesIO()
     np.savez(stream, **arrays)
     return stream.getvalue()
