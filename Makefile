@@ -1,8 +1,8 @@
 # Everything a newcomer needs is Python 3.11 or newer, and make.
 PYTHON ?= python3
-HOST ?= 127.0.0.1
-PORT ?= 8000
-BUNDLE ?= models/bundles/cifar10-resnet32/1
+HOST ?= $(or $(HARMGAUGE_HOST),127.0.0.1)
+PORT ?= $(or $(HARMGAUGE_PORT),8000)
+BUNDLE ?= $(or $(HARMGAUGE_BUNDLE),models/bundles/cifar10-resnet32/1)
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -6,14 +6,20 @@ the body when the numbers' own characters are taken out: it must be exactly the 
 
 from __future__ import annotations
 
+import importlib
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import simdjson
 
 from service.inference.bundle import InputSpec
 from service.inference.runtime import Rows
+
+simdjson: Any
+try:
+    simdjson = importlib.import_module("simdjson")
+except ImportError:  # there is no wheel for this Python
+    simdjson = None
 
 _WHITE_SPACE = b" \t\r\n"
 _DIGITS = b"0123456789" + _WHITE_SPACE
@@ -25,6 +31,8 @@ def read_plain(body: bytes, spec: InputSpec) -> Rows | None:
 
     None says nothing of what is wrong, or whether anything is: the slower reader decides.
     """
+    if simdjson is None:
+        return None
     unsigned = spec.numpy_dtype.kind == "u"
     left_out = _DIGITS if unsigned else _REAL_NUMBERS
     skeleton = body.translate(None, left_out)

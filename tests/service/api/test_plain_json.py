@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.api import json_body
+from service.api import json_body, plain_json
 from service.api.plain_json import read_plain
 from service.errors import RequestError
 from service.inference.bundle import InputSpec
@@ -57,6 +57,14 @@ def test_plain_bodies_are_read(rows: int, indent: int | None) -> None:
 )
 def test_anything_else_is_left_to_the_other_reader(body: bytes) -> None:
     assert read_plain(body, PIXELS) is None
+
+
+def test_without_simdjson_everything_is_left_to_the_other_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b'{"instances":[[[1,2,3],[4,5,6]]]}'
+    assert read_plain(body, PIXELS) is not None
+    monkeypatch.setattr(plain_json, "simdjson", None)
+    assert read_plain(body, PIXELS) is None
+    assert json_body.read_json(body, PIXELS)[0].tolist() == [[[1, 2, 3], [4, 5, 6]]]
 
 
 def slowly(body: bytes, spec: InputSpec) -> Any:
