@@ -60,7 +60,7 @@ class DriftCollector(Collector):
             if state.p_value is not None and state.statistic is not None:
                 p_value.add_metric(labels, state.p_value)
                 statistic.add_metric(labels, state.statistic)
-            threshold.add_metric(labels, state.threshold)
+                threshold.add_metric(labels, state.threshold)
             detected.add_metric(labels, state.state == "drifting")
             rows.add_metric(labels, state.rows)
         yield from (p_value, statistic, threshold, detected, rows)

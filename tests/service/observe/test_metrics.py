@@ -49,6 +49,7 @@ def test_drift_gauges_are_absent_until_the_window_is_full(image_bundle: Bundle) 
     warming = samples(metrics.exposition({"score_ks": drift_state(None, 40)}))
     assert "harmgauge_drift_p_value,detector=score_ks" not in warming
     assert "harmgauge_drift_statistic,detector=score_ks" not in warming
+    assert "harmgauge_drift_statistic_threshold,detector=score_ks" not in warming
     assert warming["harmgauge_drift_window_rows,detector=score_ks"] == 40
     assert warming["harmgauge_drift_detected,detector=score_ks"] == 0
     full = samples(metrics.exposition({"score_ks": drift_state(1.234e-20, 100)}))
