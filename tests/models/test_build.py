@@ -242,3 +242,38 @@ def test_a_scikit_learn_classifier_goes_the_same_way(tmp_path: Path) -> None:
         noise = np.random.default_rng(1).uniform(x.min(0), x.max(0), (200, 30)).astype(np.float32)
         assert np.mean(service.score(noise)["scores"]) > 2 * np.mean(answer["scores"]), "noise is no tumour"
         assert service.score_ks()["state"] == "drifting"
+
+
+@pytest.mark.filterwarnings("ignore")  # the exporter's own
+def test_a_pytorch_classifier_exported_as_readme_says(tmp_path: Path) -> None:
+    """Images as planes of 0..1; the exporter puts the weights into a second file beside the graph."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 14 * 14, 5)).eval()
+    example = torch.rand(2, 3, 16, 16)
+    path = tmp_path / "classifier.onnx"
+    torch.onnx.export(network, (example,), str(path), dynamic_shapes=({0: torch.export.Dim("n")},), verbose=False)
+    x = np.random.default_rng(0).random((300, 3, 16, 16), np.float32)
+    for name in ("train", "calibration"):
+        np.savez(tmp_path / f"{name}.npz", x=x)
+    bundle = load(
+        build(
+            Options(
+                path,
+                tmp_path / "calibration.npz",
+                "torch",
+                train=tmp_path / "train.npz",
+                out=tmp_path,
+                epochs=1,
+                say=lambda _: None,
+            )
+        )
+    )
+    with torch.no_grad():
+        expected = network(torch.from_numpy(x[:20])).softmax(1).numpy()
+    np.testing.assert_allclose(OnnxRuntime(bundle, "cpu").run(x[:20]).probabilities, expected, atol=1e-5)
+    assert bundle.manifest.input.image is not None
+    assert bundle.manifest.input.image.layout == "CHW"
+    assert bundle.manifest.made["second_network"]["student"] == "ConvolutionalStudent"
