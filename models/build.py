@@ -121,7 +121,12 @@ def _distilled(options: Options, classifier: Classifier, x: Array, scratch: Path
     outputs = predict(options.classifier, train_x, "soft labels", classifier.network.output)
     soft_labels = distribution(outputs, classifier.network.gives, options.temperature)
     recipe = Recipe(epochs=options.epochs, seed=options.seed)
-    settings = {"classifier": arrays.sha256_of(options.classifier), "temperature": options.temperature}
+    settings = {
+        "classifier": arrays.sha256_of(options.classifier),
+        "output": [classifier.network.output, classifier.network.gives],
+        "temperature": options.temperature,
+        "train": arrays.sha256_of(train.path),
+    }
     graph, losses, name = distil(
         train_x, soft_labels, recipe, student=options.student, work=options.work, settings=settings
     )

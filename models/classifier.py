@@ -58,7 +58,12 @@ def fit_rows(x: Array, dtype: Dtype, shape: tuple[int, ...], what: str) -> Array
         raise UserError(f"{what} takes rows of shape {shape}; the file has rows of shape {x.shape[1:]}")
     if not np.can_cast(x.dtype, dtype, "same_kind"):
         raise UserError(f"{what} takes {dtype}; the file holds {x.dtype}: save x as {dtype}")
-    return np.ascontiguousarray(x, dtype)
+    rows = np.ascontiguousarray(x, dtype)
+    if np.dtype(dtype).kind in "iu" and not np.array_equal(rows, x):
+        raise UserError(
+            f"{what} takes {dtype}, and the file holds values from {x.min()} to {x.max()}, beyond its range"
+        )
+    return rows
 
 
 def find_out(outputs: Array) -> Gives:

@@ -67,7 +67,11 @@ def conform(array: Rows, spec: InputSpec) -> Rows:
         limits = np.iinfo(target)
         if array.dtype.kind == "f":
             _refuse(array, np.isfinite(array) & (np.floor(array) == array), "a whole number is due")
-        _refuse(array, (array >= limits.min) & (array <= limits.max), _range(limits.min, limits.max))
+            # 2 ** 63 - 1 is no float64: the bound must be the power itself, and exclusive.
+            below = array < float(limits.max // 2 + 1) * 2
+        else:
+            below = array <= limits.max
+        _refuse(array, (array >= limits.min) & below, _range(limits.min, limits.max))
     if target.kind == "f":
         with np.errstate(over="ignore"):
             rows = np.ascontiguousarray(array, target)

@@ -27,13 +27,14 @@ _REAL_NUMBERS = _DIGITS + b"+-.eE"
 
 
 def read_plain(body: bytes, spec: InputSpec) -> Rows | None:
-    """The numbers as (n, *shape), float64 or uint64, unchecked but for their nesting; None where it is no such body.
+    """The numbers as (n, *shape) in 64 bits, unchecked but for their nesting; None where it is no such body.
 
     None says nothing of what is wrong, or whether anything is: the slower reader decides.
     """
     if simdjson is None:
         return None
-    unsigned = spec.numpy_dtype.kind == "u"
+    kind = spec.numpy_dtype.kind
+    unsigned = kind == "u"
     left_out = _DIGITS if unsigned else _REAL_NUMBERS
     skeleton = body.translate(None, left_out)
     head, instance = _skeletons(spec.shape, left_out)
@@ -42,10 +43,10 @@ def read_plain(body: bytes, spec: InputSpec) -> Rows | None:
         return None
     try:
         document: Any = simdjson.Parser().parse(body)
-        numbers = document["instances"].as_buffer(of_type="u" if unsigned else "d")
+        numbers = document["instances"].as_buffer(of_type={"u": "u", "i": "i"}.get(kind, "d"))
     except Exception:  # whatever it stumbles over, the other reader says better
         return None
-    array = np.frombuffer(numbers, np.uint64 if unsigned else np.float64)
+    array = np.frombuffer(numbers, {"u": np.uint64, "i": np.int64}.get(kind, np.float64))
     return array.reshape(count, *spec.shape) if array.size == count * spec.row_size else None
 
 

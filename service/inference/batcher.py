@@ -63,8 +63,10 @@ class _Batch:
             parts = [piece.entry.rows[piece.start : piece.stop] for piece in self.pieces]
             rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
             outputs = runtime.run(rows)
-            if len(outputs.score) != len(rows):
-                raise RuntimeError(f"{len(rows)} rows gave {len(outputs.score)} scores")
+            due = (len(rows), runtime.classes)
+            if outputs.score.shape != due[:1] or outputs.probabilities.shape != due:
+                given = f"scores {outputs.score.shape} and probabilities {outputs.probabilities.shape}"
+                raise RuntimeError(f"{len(rows)} rows of {runtime.classes} classes gave {given}")
             self.result = outputs
         except Exception as error:
             self.result = error

@@ -166,6 +166,7 @@ BINARY = {"binary_data_size": 48}
         ({"inputs": [tensor(data=None, parameters={"binary_data_size": 47})]}, b"x" * 47, 422, "needs 48 bytes"),
         ({"inputs": [tensor()]}, b"xyz", 422, "3 bytes follow the JSON part"),
         ({"inputs": [tensor()], "outputs": [{"name": "loss"}]}, b"", 422, "There is no output 'loss'"),
+        ({"inputs": [tensor()], "outputs": [{"name": "score"}] * 2}, b"", 422, "asks for one output twice"),
         ({"inputs": [tensor()], "outputs": "score"}, b"", 422, "'outputs' must be a list"),
         ({"inputs": [tensor()], "parameters": {"binary_data_output": 1}}, b"", 422, "must be true or false"),
         ({"inputs": [tensor()], "id": 5}, b"", 422, "'id' must be text"),

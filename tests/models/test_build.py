@@ -185,6 +185,12 @@ def test_refuses_nan_scores(options: Options, tmp_path: Path) -> None:
         build(changed(options, classifier=tmp_path / "nan.onnx"))
 
 
+def test_values_that_the_input_cannot_hold_are_refused_not_wrapped(options: Options) -> None:
+    np.savez(options.calibration, x=instances(200, SHAPE).astype(np.uint16) + 256)
+    with pytest.raises(UserError, match="beyond its range"):
+        build(options)
+
+
 def test_few_reference_rows_are_warned_of(options: Options) -> None:
     said: list[str] = []
     build(changed(options, say=said.append))

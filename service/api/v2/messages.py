@@ -108,6 +108,8 @@ def _wanted(document: dict[str, Any], offered: list[tensors.OutputSpec]) -> list
     for output in wanted:
         if output.get("name") not in names:
             raise Unprocessable(f"There is no output {output.get('name')!r}; there are {', '.join(names)}.")
+    if len({output["name"] for output in wanted}) < len(wanted):
+        raise Unprocessable("'outputs' asks for one output twice.")
     return [(output["name"], _flag(_parameters(output), "binary_data", default=all_binary)) for output in wanted]
 
 

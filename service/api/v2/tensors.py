@@ -82,12 +82,14 @@ def from_numbers(data: object, shape: tuple[int, ...], spec: InputSpec) -> Rows:
     """A tensor's numbers, flat or nested as its shape, as rows."""
     if not isinstance(data, list):
         raise Unprocessable("The input's data must be a list of numbers, or its bytes as a binary tensor.")
+    if not _only_numbers(data, depth=len(shape)):  # before numpy, which would blow texts up to one length
+        raise Unprocessable(f"The input's data holds what is no number; {spec.dtype} is due.")
     try:
         array = np.array(data)
     except (ValueError, OverflowError):
-        raise Unprocessable("The input's data is ragged, or holds what is no number.") from None
-    if array.dtype.kind == "O" or array.dtype.kind not in "iuf" or _holds_boolean(data):
-        raise Unprocessable(f"The input's data holds what is no number; {spec.dtype} is due.")
+        raise Unprocessable("The input's data is ragged.") from None
+    if array.dtype.kind == "O":
+        raise Unprocessable(f"The input's data holds numbers beyond 64 bits; {spec.dtype} is due.")
     if array.ndim != 1 and array.shape != shape:
         raise Unprocessable(f"The input's data is nested as {list(array.shape)}, its shape says {list(shape)}.")
     if array.size != int(np.prod(shape, dtype=object)):
@@ -95,6 +97,9 @@ def from_numbers(data: object, shape: tuple[int, ...], spec: InputSpec) -> Rows:
     return conform(array.reshape(shape), spec)
 
 
-def _holds_boolean(data: list[Any]) -> bool:
-    """Numpy takes true for 1 among numbers."""
-    return any(isinstance(value, bool) or (isinstance(value, list) and _holds_boolean(value)) for value in data)
+def _only_numbers(data: list[Any], depth: int) -> bool:
+    """Whether lists, nested at most so deep, hold numbers alone: true and false are none."""
+    return all(
+        (depth > 1 and _only_numbers(value, depth - 1)) if isinstance(value, list) else type(value) in (int, float)
+        for value in data
+    )

@@ -167,6 +167,28 @@ def test_what_is_refused(
     assert message in refusal.value.detail
 
 
+def test_one_long_text_among_numbers_costs_no_more_than_itself() -> None:
+    """Numpy would make every number a text of that length: 400 MB of this body."""
+    import tracemalloc
+
+    body = b'{"instances":["' + b"a" * 10_000 + b'"' + b",1" * 10_000 + b"]}"
+    tracemalloc.start()
+    with pytest.raises(Unprocessable, match="a list of 4"):
+        read(body, JSON, {}, PIXELS)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 5_000_000
+
+
+def test_64_bit_whole_numbers_keep_every_bit() -> None:
+    spec = InputSpec(dtype="int64", shape=(3,))
+    values = [2**53 + 1, 2**63 - 1, -(2**63)]
+    for body in (as_json([values]), as_json([values], parameters={})):
+        assert rows(body, JSON, spec).tolist() == [values]
+    with pytest.raises(Unprocessable):
+        rows(npy(np.array([[2.0**63, 0, 0]])), NPY, spec)
+
+
 def test_an_npy_header_that_claims_the_world_costs_nothing() -> None:
     """numpy.load would allocate what the header promises before it looks at the data."""
     stream = io.BytesIO()
