@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
-import sys
 from types import FrameType
 
 import uvicorn
@@ -41,6 +41,13 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+def _end(*_: object) -> None:
+    """Uvicorn raises the signal again once it has drained: end then, whatever bodies are still read on threads."""
+    log.info("stopped")
+    logging.shutdown()
+    os._exit(0)
+
+
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises BundleError and SettingsError before it listens."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody here reads
@@ -57,8 +64,7 @@ async def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]  # it takes fractions as well
     )
     keeping_up = asyncio.create_task(service.monitor.keep_up(settings.drift_interval_seconds))
-    # Uvicorn raises the signal again once it has drained; that then ends the process with status 0, not -15.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _end)
     try:
         await Server(config, service).serve()
     finally:

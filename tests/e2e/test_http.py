@@ -170,6 +170,12 @@ def test_a_body_without_a_declared_length_is_bounded_too(service: RunningService
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
 
 
+def test_a_body_far_over_the_limit_still_gets_its_answer(service: RunningService) -> None:
+    """Closing with unread data would reset the connection before the answer is read."""
+    answer = service.client.post("/score", content=bytes(20_000_000), headers=JSON)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
 def test_compressed_bodies_are_refused_not_misread(service: RunningService) -> None:
     headers = {**JSON, "Content-Encoding": "gzip"}
     assert service.client.post("/score", content=b"\x1f\x8b", headers=headers).status_code == 400
