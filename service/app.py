@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from service.api import problems, score, state
 from service.api.hot import HotRoutes
 from service.api.middleware import RequestMiddleware
+from service.api.reading import Reading
 from service.api.receive import Intake
 from service.api.v2 import routes as v2
 from service.drift.monitor import Monitor, ScoreKs
@@ -52,7 +53,7 @@ def build(settings: Settings) -> Service:
     def watch_drift(scored: Scored) -> None:
         monitor.observe(scored.scores)
 
-    detector = Detector(batcher, bundle.threshold, settings.deadline_seconds, [metrics.scored, watch_drift])
+    detector = Detector(batcher, bundle.threshold, [metrics.scored, watch_drift])
     readiness = Readiness()
     info = _info(bundle, settings, runtime, workers)
 
@@ -61,15 +62,19 @@ def build(settings: Settings) -> Service:
         version=version("harmgauge"),
         description="Harmfulness scores and drift beside a classifier, without labels.",
     )
-    problems.install(app)
+    problems.install(app, metrics.rejected)
     app.add_middleware(RequestMiddleware, observer=metrics)
-    intake = Intake(readiness, settings.max_body_bytes)
-    post_score = score.handler(bundle.manifest, float(bundle.threshold), detector, intake)
+    intake = Intake(readiness, settings.max_body_bytes, _max_bodies_bytes(settings), settings.deadline_seconds)
+    reading = Reading()
+    post_score = score.handler(bundle.manifest, float(bundle.threshold), detector, intake, reading)
+    infer = v2.infer_handler(bundle.manifest, detector, intake, reading)
     app.include_router(score.router(bundle.manifest, post_score))
-    app.include_router(v2.router(bundle.manifest, detector, readiness, intake))
+    app.include_router(v2.router(bundle.manifest, readiness, infer))
     app.include_router(state.drift_router(bundle, monitor, metrics))
     app.include_router(state.health_router(readiness, info))
-    hot = HotRoutes(app, {score.PATH: (score.PATH, post_score)}, metrics)
+    hot_routes = {score.PATH: (score.PATH, post_score)}
+    hot_routes |= dict.fromkeys(v2.infer_paths(bundle.manifest), (v2.INFER_ROUTE, infer))
+    hot = HotRoutes(app, hot_routes, metrics)
     return Service(hot, bundle, monitor, runtime, workers, batcher, readiness)
 
 
@@ -86,6 +91,18 @@ def score_ks(bundle: Bundle, settings: Settings) -> ScoreKs:
         raise SettingsError(
             f"HARMGAUGE_WINDOW_ROWS and HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS do not fit: {error}"
         ) from error
+
+
+def _max_bodies_bytes(settings: Settings) -> int:
+    """The bytes of all unanswered bodies together. Raises SettingsError where not even one would fit."""
+    if settings.max_bodies_bytes is None:
+        return 8 * settings.max_body_bytes
+    if settings.max_bodies_bytes < settings.max_body_bytes:
+        raise SettingsError(
+            f"HARMGAUGE_MAX_BODIES_BYTES={settings.max_bodies_bytes} is less than one body may have "
+            f"(HARMGAUGE_MAX_BODY_BYTES={settings.max_body_bytes}): raise the first or lower the second"
+        )
+    return settings.max_bodies_bytes
 
 
 def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int) -> state.InfoAnswer:

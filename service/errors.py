@@ -17,6 +17,10 @@ class BundleError(Exception):
     """A bundle that must not be served; the message names the file and the reason. The service does not start."""
 
 
+class CallerLeft(Exception):
+    """Nobody waits for the answer any more: nothing is scored, nothing is answered."""
+
+
 class SettingsError(Exception):
     """A setting that cannot be; the message names the environment variable and the remedy."""
 

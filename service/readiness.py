@@ -20,4 +20,4 @@ class Readiness:
     def check(self) -> None:
         """Raise NotReady while no work is taken."""
         if self.reason is not None:
-            raise NotReady(f"The service is {self.reason}.")
+            raise NotReady(f"The service is {self.reason}; ask another replica, or again when /readyz says so.")

@@ -23,7 +23,9 @@ _KUBERNETES_LINK = re.compile(r"HARMGAUGE(_\w+)?_(SERVICE_(HOST|PORT)\w*|PORT(_\
 class Settings(BaseSettings):
     """One frozen tree; the text under a field says what it decides."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, use_attribute_docstrings=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, use_attribute_docstrings=True, extra="forbid", allow_inf_nan=False
+    )
 
     bundle: Path = SHIPPED_BUNDLE
     """Folder of the bundle to serve: `models/bundles/NAME/VERSION`."""
@@ -40,28 +42,31 @@ class Settings(BaseSettings):
     workers: int | None = Field(None, ge=1, le=256)
     """Inferences side by side; by default one for each core this process may use, and one on a GPU."""
 
-    max_batch_rows: int = Field(32, ge=1)
+    max_batch_rows: int = Field(32, ge=1, le=65_536)
     """Most rows in one run of the graph. Larger requests are run in pieces, smaller ones together while they wait."""
 
-    max_queue_rows: int = Field(4096, ge=1)
+    max_queue_rows: int = Field(4096, ge=1, le=10_000_000)
     """Rows that may wait for inference; past that, requests get 429 instead of a longer wait."""
 
-    max_body_bytes: int = Field(16 * 2**20, ge=1)
+    max_body_bytes: int = Field(16 * 2**20, ge=1, le=2**30)
     """Largest request body; past that, 413."""
 
-    deadline_seconds: float = Field(10.0, gt=0)
-    """A request whose scores are not there by then gets 504 and leaves the queue."""
+    max_bodies_bytes: int | None = Field(None, ge=1, le=2**40)
+    """Most bytes of all unanswered bodies together; past that, 429. By default eight of the largest."""
 
-    drain_seconds: float = Field(8.0, gt=0)
+    deadline_seconds: float = Field(10.0, gt=0, le=3600)
+    """From a request's head to its scores; then it is dropped with 504. `X-Harmgauge-Deadline-Seconds` asks for less."""
+
+    drain_seconds: float = Field(8.0, gt=0, le=3600)
     """After SIGTERM, requests in flight get this long to finish."""
 
-    window_rows: int | None = Field(None, ge=2)
+    window_rows: int | None = Field(None, ge=2, le=1_000_000)
     """Recent scores that the KS monitor compares with the reference; by default what the bundle says."""
 
-    rows_between_false_alarms: int | None = Field(None, ge=1)
+    rows_between_false_alarms: int | None = Field(None, ge=1, le=10**15)
     """Fewest scores, on average, between two false alarms of `drift_detected`; by default what the bundle says."""
 
-    drift_interval_seconds: float = Field(5.0, gt=0)
+    drift_interval_seconds: float = Field(5.0, gt=0, le=3600)
     """How often the drift state is brought up to date while nobody looks; a look always brings it up to date."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"

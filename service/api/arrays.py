@@ -49,7 +49,7 @@ def read_raw(body: bytes, spec: InputSpec) -> Rows:
     if len(body) % spec.row_bytes:
         raise Unprocessable(
             f"The body has {len(body)} bytes, not a whole number of instances of {spec.row_bytes} bytes "
-            f"({spec.dtype}, {_by(spec.shape)})."
+            f"({spec.dtype}, {by(spec.shape)})."
         )
     return conform(np.frombuffer(body, spec.numpy_dtype.newbyteorder("<")).reshape(-1, *spec.shape), spec)
 
@@ -108,9 +108,10 @@ def _range(minimum: float | None, maximum: float | None) -> str:
 
 def _wrong_shape(shape: tuple[int, ...], spec: InputSpec) -> Unprocessable:
     return Unprocessable(
-        f"The array has the shape ({_by(shape)}); (n x {_by(spec.shape)}) is due, n instances, at least one."
+        f"The array has the shape ({by(shape)}); (n x {by(spec.shape)}) is due, n instances, at least one."
     )
 
 
-def _by(shape: tuple[int, ...]) -> str:
+def by(shape: tuple[int, ...]) -> str:
+    """A shape as people write it: 32 x 32 x 3."""
     return " x ".join(map(str, shape))

@@ -8,6 +8,7 @@ from typing import Any
 from service.api.arrays import read_npy, read_raw
 from service.api.images import read_image
 from service.api.json_body import read_json
+from service.api.reading import THREAD_BODY_BYTES
 from service.errors import InvalidParameters, UnknownMediaType, Unreadable
 from service.inference.bundle import InputSpec
 from service.inference.runtime import Rows
@@ -39,16 +40,24 @@ def media_types(spec: InputSpec) -> list[str]:
     return [JSON, NPY, RAW, *(IMAGES if spec.image else ())]
 
 
-def read(body: bytes, content_type: str, query: dict[str, str], spec: InputSpec) -> ScoreRequest:
-    """Read a body of any media type; `query` carries the parameters of those that have no place for them.
+def media_type(content_type: str, spec: InputSpec) -> str:
+    """The media type that a `Content-Type` header names; raises UnknownMediaType where the bundle takes no such."""
+    named = content_type.partition(";")[0].strip().lower()
+    if named not in media_types(spec):
+        raise UnknownMediaType(f"Content-Type {named!r} is not taken here; send one of {', '.join(media_types(spec))}.")
+    return named
 
-    Raises Unreadable, UnknownMediaType, Unprocessable or InvalidParameters.
+
+def is_large(body_bytes: int, media_type: str, spec: InputSpec) -> bool:
+    """Whether reading such a body takes milliseconds. A picture's work lies in what it unpacks to."""
+    return body_bytes > THREAD_BODY_BYTES or (media_type in IMAGES and spec.row_bytes > THREAD_BODY_BYTES / 4)
+
+
+def read(body: bytes, media_type: str, query: dict[str, str], spec: InputSpec) -> ScoreRequest:
+    """Read a body of one of `media_types`; `query` carries the parameters of those that have no place for them.
+
+    Raises Unreadable, TooLarge, Unprocessable or InvalidParameters.
     """
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type not in media_types(spec):
-        raise UnknownMediaType(
-            f"Content-Type {media_type!r} is not taken here; send one of {', '.join(media_types(spec))}."
-        )
     if not body:
         raise Unreadable("The body is empty.")
     given: dict[str, Any] = {name: _from_query(name, value) for name, value in query.items()}

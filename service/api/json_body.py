@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 import orjson
 
-from service.api.arrays import conform
+from service.api import plain_json
+from service.api.arrays import by, conform
 from service.api.plain_json import read_plain
 from service.errors import InvalidParameters, Unprocessable, Unreadable
 from service.inference.bundle import InputSpec
 from service.inference.runtime import Rows
+
+_MAX_LOOSE_BYTES = 4 * 2**20
+"""Nested lists take twenty times the body's memory, and hold up every thread while they are made."""
 
 
 def read_json(body: bytes, spec: InputSpec) -> tuple[Rows, dict[str, Any]]:
@@ -21,7 +25,13 @@ def read_json(body: bytes, spec: InputSpec) -> tuple[Rows, dict[str, Any]]:
     """
     plain = read_plain(body, spec)
     if plain is not None:
-        return conform(plain, spec), {}
+        return conform(plain.numbers, spec), plain.parameters
+    if len(body) > _MAX_LOOSE_BYTES and plain_json.is_available():
+        raise Unprocessable(
+            f"'instances' is no list of numbers nested as (n x {by(spec.shape)}), or not the only thing beside "
+            f"'parameters'; above {_MAX_LOOSE_BYTES} bytes no closer look is taken: send less at once to be told, or "
+            "send a .npy array."
+        )
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

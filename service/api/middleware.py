@@ -8,12 +8,10 @@ import re
 import time
 from typing import Protocol
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
-from service.errors import RequestError
+from service.errors import CallerLeft, RequestError
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +21,7 @@ ROUTE = "harmgauge.route"
 CLIENT_CLOSED_REQUEST = 499
 """Counted for a request that got no answer: its client left, or did not finish it before the drain's end."""
 
-_GOOD_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_GOOD_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
 class Observer(Protocol):
@@ -46,8 +44,8 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         begin = time.perf_counter()
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _GOOD_REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+        request_id = _request_id(scope)
+        id_header = (b"x-request-id", request_id.encode("ascii"))
         scope["request_id"] = request_id
         status, started = CLIENT_CLOSED_REQUEST, False
 
@@ -55,12 +53,12 @@ class RequestMiddleware:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                message["headers"] = [*message["headers"], id_header]
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
-        except ClientDisconnect:
+        except CallerLeft:
             pass
         except RequestError as error:
             self._observer.rejected(error.code)
@@ -77,3 +75,10 @@ class RequestMiddleware:
             # Never the raw path: anyone could invent labels.
             route = scope[ROUTE] if ROUTE in scope else getattr(scope.get("route"), "path", "other")
             self._observer.answered(route, status, time.perf_counter() - begin)
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _GOOD_REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return f"{random.getrandbits(128):032x}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -54,16 +55,18 @@ def internal(scope: Scope) -> Response:
     return from_error(RequestError("Something failed inside the service; its log has more."), scope)
 
 
-def install(app: FastAPI) -> None:
-    """Give the framework's own errors (no such route, wrong method, bad query) the same form."""
+def install(app: FastAPI, rejected: Callable[[str], None]) -> None:
+    """Give the framework's own errors (no such route, wrong method, bad query) the same form; `rejected` is told."""
 
     async def from_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         title = HTTPStatus(error.status_code).phrase
+        code = title.lower().replace(" ", "_")
+        rejected(code)
         return problem(
             request.scope,
             status=error.status_code,
-            code=title.lower().replace(" ", "_"),
+            code=code,
             title=title,
             detail=f"{request.method} {request.url.path}: {title.lower()}; /docs lists what there is.",
             headers=dict(error.headers or {}),
@@ -73,6 +76,7 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:])
+        rejected(InvalidParameters.code)
         return from_error(InvalidParameters(f"{where}: {first['msg']}."), request.scope)
 
     app.add_exception_handler(HTTPException, from_framework)

@@ -1,63 +1,159 @@
-"""A request's body, no larger than allowed and only while work is taken."""
+"""A request's body: in time, no larger than allowed, and only while work is taken."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import math
+from collections.abc import Coroutine
 from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self, cast
 
 from starlette.requests import Request
+from starlette.types import Message, Receive
 
-from service.errors import TooLarge, Unreadable
+from service.errors import CallerLeft, DeadlinePassed, InvalidParameters, Overloaded, TooLarge, Unreadable
+from service.inference.caller import Caller
 from service.readiness import Readiness
+
+DEADLINE_HEADER = "X-Harmgauge-Deadline-Seconds"
 
 _DISCARD_BYTES = 64 * 2**20
 _DISCARD_SECONDS = 2.0
 
 
 class Intake:
-    """What every route that scores does first."""
+    """What every route that scores does first. Knows how many bytes of unanswered bodies the process holds."""
 
-    def __init__(self, readiness: Readiness, max_body_bytes: int) -> None:
-        self._readiness = readiness
-        self._max_body_bytes = max_body_bytes
+    def __init__(
+        self, readiness: Readiness, max_body_bytes: int, max_bodies_bytes: int, deadline_seconds: float
+    ) -> None:
+        self.readiness = readiness
+        self.max_body_bytes = max_body_bytes
+        self.max_bodies_bytes = max_bodies_bytes
+        self.deadline_seconds = deadline_seconds
+        self.bodies_bytes = 0
 
-    async def body(self, request: Request) -> bytes:
+    def call(self, request: Request) -> Call:
+        """Raises NotReady, and InvalidParameters where the deadline's header makes no sense."""
+        self.readiness.check()
+        seconds = self.deadline_seconds
+        asked = request.headers.get(DEADLINE_HEADER)
+        if asked is not None:
+            seconds = min(seconds, read_deadline(asked))
+        return Call(self, request, asyncio.get_running_loop().time() + seconds)
+
+
+class Call:
+    """One request from its first byte to its answer; a context, which holds the body's bytes against the bound."""
+
+    def __init__(self, intake: Intake, request: Request, deadline: float) -> None:
+        self._intake = intake
+        self._request = request
+        self._receive = request.receive
+        self._held_bytes = 0
+        self.caller = Caller(deadline, self._left)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._intake.bodies_bytes -= self._held_bytes
+
+    async def body(self) -> bytes:
         """The whole body.
 
-        Raises NotReady, TooLarge as soon as the body must be over the limit, ClientDisconnect where the client left.
+        Raises TooLarge as soon as it must be over the limit, Overloaded where too many bodies are held already,
+        DeadlinePassed where it is not whole by then, CallerLeft where it never will be.
         """
-        self._readiness.check()
-        stream = request.stream()
-        declared = request.headers.get("content-length")
-        if declared is not None and int(declared) > self._max_body_bytes:  # the server lets only digits through to here
-            await _discard(stream)
-            raise self._too_large()
-        if request.headers.get("content-encoding", "identity") != "identity":
+        declared = self._request.headers.get("content-length")
+        # The server lets only digits through to here, but any number of them.
+        if declared is not None and (len(declared) > 18 or int(declared) > self._intake.max_body_bytes):
+            raise await self._too_large(more=True)
+        if self._request.headers.get("content-encoding", "identity") != "identity":
             raise Unreadable("Compressed bodies are not taken; send it without Content-Encoding.")
-        chunks: list[bytes] = []
-        received_bytes = 0
-        async for chunk in stream:
-            received_bytes += len(chunk)
-            if received_bytes > self._max_body_bytes:
-                chunks.clear()
-                await _discard(stream)
-                raise self._too_large()
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        message = at_once(self._receive)
+        if message is not None and not message.get("more_body"):
+            return await self._take(message)
+        try:
+            async with asyncio.timeout_at(self.caller.deadline):
+                return await self._in_pieces(message)
+        except TimeoutError:
+            raise DeadlinePassed(
+                "The body was not whole by the request's deadline; send less at once, or over a faster way.",
+                {"Connection": "close"},
+            ) from None
 
-    def _too_large(self) -> TooLarge:
+    async def _in_pieces(self, message: Message | None) -> bytes:
+        pieces: list[bytes] = []
+        if message is not None:
+            pieces.append(await self._take(message))
+        while message is None or message.get("more_body"):
+            message = await self._receive()
+            pieces.append(await self._take(message))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _take(self, message: Message) -> bytes:
+        if message["type"] == "http.disconnect":
+            raise CallerLeft
+        piece: bytes = message.get("body", b"")
+        intake = self._intake
+        self._held_bytes += len(piece)
+        intake.bodies_bytes += len(piece)
+        if self._held_bytes > intake.max_body_bytes:
+            raise await self._too_large(more=bool(message.get("more_body")))
+        if intake.bodies_bytes > intake.max_bodies_bytes:
+            raise Overloaded(
+                f"The bodies of all unanswered requests take {intake.max_bodies_bytes} bytes already; try again later.",
+                {"Retry-After": "1", "Connection": "close"},
+            )
+        return piece
+
+    async def _too_large(self, *, more: bool) -> TooLarge:
+        if more:
+            await _discard(self._receive)
         # Not all of the body may have been read, so the connection cannot be used again.
-        detail = f"The body is larger than {self._max_body_bytes} bytes; split the request."
+        detail = f"The body is larger than {self._intake.max_body_bytes} bytes; split the request."
         return TooLarge(detail, {"Connection": "close"})
 
+    def _left(self) -> bool:
+        message = at_once(self._receive)
+        return message is not None and message["type"] == "http.disconnect"
 
-async def _discard(stream: AsyncIterator[bytes]) -> None:
+
+def at_once(receive: Receive) -> Message | None:
+    """What the server has ready; None where `receive` would wait.
+
+    One step of its coroutine, which is closed if that was not enough. It tells whether the client is still there at
+    the cost of a microsecond or two, a task that waits for it costs ten.
+    """
+    step = cast("Coroutine[Any, Any, Message]", receive())
+    try:
+        step.send(None)
+    except StopIteration as ready:
+        return cast("Message", ready.value)
+    step.close()
+    return None
+
+
+def read_deadline(text: str) -> float:
+    """Seconds from now; raises InvalidParameters."""
+    with suppress(ValueError):
+        seconds = float(text)
+        if 0 < seconds < math.inf:
+            return seconds
+    raise InvalidParameters(f"{DEADLINE_HEADER} must be a number of seconds above 0, not {text[:40]!r}.")
+
+
+async def _discard(receive: Receive) -> None:
     """Read on for a while: closing with unread data resets the connection before the client has seen its answer."""
     left_bytes = _DISCARD_BYTES
     with suppress(TimeoutError):
         async with asyncio.timeout(_DISCARD_SECONDS):
-            async for chunk in stream:
-                left_bytes -= len(chunk)
-                if left_bytes < 0:
+            while left_bytes > 0:
+                message = await receive()
+                if not message.get("more_body"):
                     return
+                left_bytes -= len(message["body"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import orjson
@@ -15,15 +14,13 @@ from service.api import bodies
 from service.api.hot import Handler
 from service.api.problems import MEDIA_TYPE as PROBLEM
 from service.api.problems import Problem
+from service.api.reading import Reading
 from service.api.receive import Intake
 from service.errors import InvalidParameters
 from service.inference.bundle import InputSpec, Manifest
 from service.inference.detector import Detector, Scored
 
 PATH = "/score"
-
-THREAD_BODY_BYTES = 256 * 2**10
-"""Bodies above this are read on a thread: the loop must not stand still for milliseconds."""
 
 
 class ScoreAnswer(BaseModel):
@@ -38,25 +35,24 @@ class ScoreAnswer(BaseModel):
     probabilities: list[list[float]] | None = Field(None, description="Of the classifier, where asked for.")
 
 
-def handler(manifest: Manifest, threshold: float, detector: Detector, intake: Intake) -> Handler:
+def handler(manifest: Manifest, threshold: float, detector: Detector, intake: Intake, reading: Reading) -> Handler:
     """What answers `POST /score`."""
     head = {"model": manifest.name, "version": manifest.version, "threshold": threshold}
+    spec = manifest.input
 
     async def score(request: Request) -> Response:
-        body = await intake.body(request)
-        content_type = request.headers.get("content-type", "")
-        arguments = (body, content_type, dict(request.query_params), manifest.input)
-        if len(body) > THREAD_BODY_BYTES:
-            asked = await asyncio.to_thread(bodies.read, *arguments)
-        else:
-            asked = bodies.read(*arguments)
-        if asked.parameters.correct:
-            raise InvalidParameters(f"The bundle {manifest.name}/{manifest.version} offers no correction.")
-        scored = await detector.score(asked.instances)
-        return Response(
-            orjson.dumps(_answer(head, scored, asked.parameters), option=orjson.OPT_SERIALIZE_NUMPY),
-            media_type="application/json",
-        )
+        with intake.call(request) as call:
+            body = await call.body()
+            media_type = bodies.media_type(request.headers.get("content-type", ""), spec)
+            query = dict(request.query_params) if request.scope["query_string"] else {}
+            asked = await reading.read(
+                bodies.is_large(len(body), media_type, spec), bodies.read, body, media_type, query, spec
+            )
+            if asked.parameters.correct:
+                raise InvalidParameters(f"The bundle {manifest.name}/{manifest.version} offers no correction.")
+            scored = await detector.score(asked.instances, call.caller)
+        content = orjson.dumps(_answer(head, scored, asked.parameters), option=orjson.OPT_SERIALIZE_NUMPY)
+        return Response(content, media_type="application/json")
 
     return score
 

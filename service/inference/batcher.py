@@ -17,7 +17,8 @@ from typing import Protocol
 
 import numpy as np
 
-from service.errors import InferenceFailed, Overloaded, TooLarge
+from service.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge
+from service.inference.caller import PATIENT, Caller
 from service.inference.runtime import Outputs, Rows, Runtime
 
 
@@ -34,6 +35,7 @@ class _Entry:
     """One request's rows, and its answer while pieces of it come in."""
 
     rows: Rows
+    caller: Caller
     outputs: Outputs
     answered: asyncio.Future[Outputs]
     since: float
@@ -91,6 +93,7 @@ class Batcher:
         self._again: deque[_Batch] = deque()  # pieces of a failed batch, each to be run alone
         self._queue_rows = 0
         self._rows_per_second = 0.0
+        self._next_look = 0.0
         self._handed_out = 0  # batches that are running, or next in line for a worker
         self._jobs: SimpleQueue[_Batch | None] = SimpleQueue()
         # Daemons: an inference that hangs must not keep the process from ending.
@@ -100,27 +103,35 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    async def run(self, rows: Rows) -> Outputs:
+    async def run(self, rows: Rows, caller: Caller = PATIENT) -> Outputs:
         """The outputs of `rows` (n, *shape), n >= 1, in order. Cancelled, it leaves the queue.
 
-        Raises TooLarge or Overloaded without queueing, InferenceFailed where the graph failed on these rows.
+        Raises TooLarge or Overloaded without queueing, DeadlinePassed and CallerLeft where `caller` waits no longer,
+        InferenceFailed where the graph failed on these rows.
         """
         count = len(rows)
         if count > self._max_queue_rows:
             raise TooLarge(f"{count} instances in one request; at most {self._max_queue_rows} fit. Split the request.")
+        if self._queue_rows + count > self._max_queue_rows:
+            self._drop_the_departed()
         if self._queue_rows + count > self._max_queue_rows:
             raise Overloaded(
                 f"{self._queue_rows} rows are waiting and at most {self._max_queue_rows} may; try again later.",
                 {"Retry-After": str(self._seconds_to_drain())},
             )
         outputs = Outputs(np.empty(count, np.float32), np.empty((count, self._runtime.classes), np.float32))
-        entry = _Entry(rows, outputs, self._loop.create_future(), time.perf_counter())
+        entry = _Entry(rows, caller, outputs, self._loop.create_future(), time.perf_counter())
+        timer = None
+        if caller.deadline < math.inf:
+            timer = self._loop.call_at(caller.deadline, self._expire, entry)
         self._queue.append(entry)
         self._count(count)
         self._dispatch()
         try:
             return await entry.answered
         finally:
+            if timer is not None:
+                timer.cancel()
             if not entry.answered.done() or entry.answered.cancelled():
                 self._forget(entry)
 
@@ -145,6 +156,8 @@ class Batcher:
         now = time.perf_counter()
         while self._queue and room:
             entry = self._queue[0]
+            if self._dropped(entry):
+                continue
             stop = min(len(entry.rows), entry.taken + room)
             pieces.append(_Piece(entry, entry.taken, stop))
             room -= stop - entry.taken
@@ -174,12 +187,11 @@ class Batcher:
         elif len(batch.pieces) > 1:  # one of them is bad: none of the others may suffer for it
             self._again.extend(_Batch([piece]) for piece in batch.pieces if not piece.entry.answered.done())
         else:
-            entry = batch.pieces[0].entry
-            self._forget(entry)
-            if not entry.answered.done():
-                failure = InferenceFailed("The graph could not be run on this input.")
-                failure.__cause__ = batch.result
-                entry.answered.set_exception(failure)
+            failure = InferenceFailed(
+                "The graph could not be run on this input; the service's log says why, under this request's id."
+            )
+            failure.__cause__ = batch.result
+            self._drop(batch.pieces[0].entry, failure)
         self._dispatch()
 
     def _hand_out(self, pieces: list[_Piece], outputs: Outputs, seconds: float) -> None:
@@ -195,6 +207,29 @@ class Batcher:
         rate = begin / max(seconds, 1e-6) * len(self._threads)
         self._rows_per_second += 0.1 * (rate - self._rows_per_second)
 
+    def _dropped(self, entry: _Entry) -> bool:
+        """Whether nobody waits for the entry any more; it is out of the queue then."""
+        if entry.caller.left():
+            self._drop(entry, CallerLeft())
+        elif entry.caller.deadline <= self._loop.time():
+            self._expire(entry)
+        return entry.answered.done()
+
+    def _drop_the_departed(self) -> None:
+        """Make room; at most ten times a second, for a look at every entry is not for free."""
+        if self._loop.time() >= self._next_look:
+            self._next_look = self._loop.time() + 0.1
+            for entry in list(self._queue):
+                self._dropped(entry)
+
+    def _expire(self, entry: _Entry) -> None:
+        self._drop(entry, _too_late())
+
+    def _drop(self, entry: _Entry, why: Exception) -> None:
+        if not entry.answered.done():
+            entry.answered.set_exception(why)
+        self._forget(entry)
+
     def _forget(self, entry: _Entry) -> None:
         """Drop what still waits of a request that nobody waits for."""
         if entry.taken < len(entry.rows) and entry in self._queue:
@@ -208,3 +243,10 @@ class Batcher:
     def _seconds_to_drain(self) -> int:
         """Whole seconds, at least 1: what `Retry-After` asks for."""
         return max(1, min(60, math.ceil(self._queue_rows / max(self._rows_per_second, 1.0))))
+
+
+def _too_late() -> DeadlinePassed:
+    return DeadlinePassed(
+        "The scores were not there by the request's deadline, and it was dropped; try again later, send fewer "
+        "instances at once, or wait longer (HARMGAUGE_DEADLINE_SECONDS and the request's own deadline)."
+    )

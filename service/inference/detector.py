@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from service.errors import DeadlinePassed, NonFiniteScore
+from service.errors import CallerLeft, NonFiniteScore
 from service.inference.batcher import Batcher
+from service.inference.caller import PATIENT, Caller
 from service.inference.runtime import Rows
 
 
@@ -32,29 +32,27 @@ Watcher = Callable[[Scored], None]
 class Detector:
     """The one data plane behind every route. `watchers` see each answer that is about to be given, and no other."""
 
-    def __init__(
-        self, batcher: Batcher, threshold: np.float32, deadline_seconds: float, watchers: Sequence[Watcher]
-    ) -> None:
+    def __init__(self, batcher: Batcher, threshold: np.float32, watchers: Sequence[Watcher]) -> None:
         self._batcher = batcher
         self._threshold = threshold
-        self._deadline_seconds = deadline_seconds
         self._watchers = watchers
 
-    async def score(self, rows: Rows) -> Scored:
+    async def score(self, rows: Rows, caller: Caller = PATIENT) -> Scored:
         """Score checked rows (n, *shape) in the bundle's dtype, n >= 1.
 
-        Raises DeadlinePassed, NonFiniteScore, and what the batcher raises.
+        Raises NonFiniteScore, CallerLeft, and what the batcher raises.
         """
-        try:
-            async with asyncio.timeout(self._deadline_seconds):
-                outputs = await self._batcher.run(rows)
-        except TimeoutError:
-            raise DeadlinePassed(f"No scores after {self._deadline_seconds:g} s; the request was dropped.") from None
+        outputs = await self._batcher.run(rows, caller)
+        if caller.left():
+            raise CallerLeft
         finite = np.isfinite(outputs.score)
         if not finite.all():
             # A NaN compares as "not adversarial": it must fail the request rather than pass the input.
             bad = int(np.flatnonzero(~finite)[0])
-            raise NonFiniteScore(f"The score of instance {bad} is not finite; no score of this request is given.")
+            raise NonFiniteScore(
+                f"The score of instance {bad} is not finite, and no score of this request is given: the graph "
+                "overflows on it. Leave it out, and look whether its values are like those of the training data."
+            )
         scored = Scored(
             scores=outputs.score,
             is_adversarial=outputs.score > self._threshold,

@@ -73,11 +73,14 @@ class OnnxRuntime:
         """Run a smallest and a largest batch: shows that the graph works, and warms it up."""
         spec = bundle.manifest.input
         for count in (1, max_batch_rows):
-            rows = np.full((count, *spec.shape), spec.minimum or 0, spec.numpy_dtype)
             try:
+                rows = np.full((count, *spec.shape), spec.minimum or 0, spec.numpy_dtype)
                 outputs = self.run(rows)
             except Exception as error:
-                raise BundleError(f"{bundle.path}: the graph cannot run {count} rows: {error}") from error
+                raise BundleError(
+                    f"{bundle.path}: the graph cannot run {count} rows ({error}): build it again, or lower "
+                    "HARMGAUGE_MAX_BATCH_ROWS if memory ran out"
+                ) from error
             if outputs.score.shape != (count,) or outputs.probabilities.shape != (count, self.classes):
                 raise BundleError(
                     f"{bundle.path}: {count} rows gave scores {outputs.score.shape} and probabilities "

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from service.api.v2 import tensors
-from service.errors import Unprocessable, Unreadable
+from service.errors import TooLarge, Unprocessable, Unreadable
 from service.inference.bundle import InputSpec
 from service.inference.detector import Scored
 from service.inference.runtime import Rows
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+
+_MAX_JSON_BYTES = 4 * 2**20
+"""Nested lists take twenty times the JSON's memory, and hold up every thread while they are made."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,18 @@ class InferRequest:
 def parse(body: bytes, header_length: str | None, spec: InputSpec, offered: list[tensors.OutputSpec]) -> InferRequest:
     """Read a request; `header_length` is what the header of that name says, where it came.
 
-    Raises Unreadable or Unprocessable.
+    Raises Unreadable, TooLarge or Unprocessable.
     """
     size = len(body)
     if header_length is not None:
-        if not header_length.isdecimal() or int(header_length) > len(body):
+        # As text first: Python refuses to read thousands of digits.
+        if not re.fullmatch("[0-9]{1,18}", header_length) or int(header_length) > len(body):
             raise Unreadable(f"{HEADER_LENGTH} must be the JSON part's size in bytes, at most {len(body)}.")
         size = int(header_length)
+    if size > _MAX_JSON_BYTES:
+        raise TooLarge(
+            f"The JSON part has {size} bytes, at most {_MAX_JSON_BYTES} are read: send the input as a binary tensor."
+        )
     try:
         document = orjson.loads(memoryview(body)[:size])
     except orjson.JSONDecodeError as error:

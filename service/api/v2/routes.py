@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from importlib.metadata import version
 from typing import Any
 
@@ -10,8 +9,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.api.hot import Handler
+from service.api.reading import THREAD_BODY_BYTES, Reading
 from service.api.receive import Intake
-from service.api.score import THREAD_BODY_BYTES
 from service.api.v2 import messages, tensors
 from service.errors import UnknownModel
 from service.inference.bundle import Manifest
@@ -19,18 +19,31 @@ from service.inference.detector import Detector
 from service.readiness import Readiness
 
 ROOT = "/v2"
+INFER_ROUTE = f"{ROOT}/models/{{name}}/infer"
+"""How metrics call the route."""
 
 
-def router(manifest: Manifest, detector: Detector, readiness: Readiness, intake: Intake) -> APIRouter:
-    routes = APIRouter(prefix=ROOT, tags=["Open Inference Protocol V2"])
+def infer_handler(manifest: Manifest, detector: Detector, intake: Intake, reading: Reading) -> Handler:
+    """What answers an infer request for the served model."""
     offered = tensors.outputs(len(manifest.class_names))
-    metadata = _metadata(manifest, offered)
 
-    def check_model(name: str, asked_version: str | None) -> None:
-        if name != manifest.name:
-            raise UnknownModel(f"There is no model {name!r}; {manifest.name!r} is served.")
-        if asked_version not in (None, manifest.version):
-            raise UnknownModel(f"There is no version {asked_version!r}; {manifest.version!r} is served.")
+    async def infer(request: Request) -> Response:
+        with intake.call(request) as call:
+            body = await call.body()
+            header_length = request.headers.get(messages.HEADER_LENGTH)
+            large = len(body) > THREAD_BODY_BYTES
+            asked = await reading.read(large, messages.parse, body, header_length, manifest.input, offered)
+            scored = await detector.score(asked.instances, call.caller)
+        content, headers = messages.answer(manifest.name, manifest.version, asked, scored)
+        return Response(content, headers=headers)
+
+    return infer
+
+
+def router(manifest: Manifest, readiness: Readiness, infer: Handler) -> APIRouter:
+    routes = APIRouter(prefix=ROOT, tags=["Open Inference Protocol V2"])
+    metadata = _metadata(manifest)
+    models = ServedModel(manifest)
 
     @routes.get("", summary="Server metadata")
     async def server() -> dict[str, Any]:
@@ -48,36 +61,49 @@ def router(manifest: Manifest, detector: Detector, readiness: Readiness, intake:
     @routes.get("/models/{name}", summary="Model metadata")
     @routes.get("/models/{name}/versions/{asked_version}", summary="Model metadata", include_in_schema=False)
     async def model(name: str, asked_version: str | None = None) -> dict[str, Any]:
-        check_model(name, asked_version)
+        models.check(name, asked_version)
         return metadata
 
     @routes.get("/models/{name}/ready", summary="Model ready")
     @routes.get("/models/{name}/versions/{asked_version}/ready", summary="Model ready", include_in_schema=False)
     async def model_ready(name: str, asked_version: str | None = None) -> dict[str, Any]:
-        check_model(name, asked_version)
+        models.check(name, asked_version)
         readiness.check()
         return {"name": manifest.name, "ready": True}
 
     @routes.post("/models/{name}/infer", summary="Score inputs", response_model=None)
     @routes.post("/models/{name}/versions/{asked_version}/infer", response_model=None, include_in_schema=False)
-    async def infer(request: Request, name: str, asked_version: str | None = None) -> Response:
-        check_model(name, asked_version)
-        body = await intake.body(request)
-        arguments = (body, request.headers.get(messages.HEADER_LENGTH), manifest.input, offered)
-        if len(body) > THREAD_BODY_BYTES:
-            asked = await asyncio.to_thread(messages.parse, *arguments)
-        else:
-            asked = messages.parse(*arguments)
-        scored = await detector.score(asked.instances)
-        content, headers = messages.answer(manifest.name, manifest.version, asked, scored)
-        return Response(content, headers=headers)
+    async def infer_named(request: Request, name: str, asked_version: str | None = None) -> Response:
+        models.check(name, asked_version)
+        return await infer(request)
 
     return routes
 
 
-def _metadata(manifest: Manifest, offered: list[tensors.OutputSpec]) -> dict[str, Any]:
+def infer_paths(manifest: Manifest) -> list[str]:
+    """Where the served model's infer requests go: exact paths, which can take the short way (`hot.py`)."""
+    model = f"{ROOT}/models/{manifest.name}"
+    return [f"{model}/infer", f"{model}/versions/{manifest.version}/infer"]
+
+
+class ServedModel:
+    """The one model that there is."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._name, self._version = manifest.name, manifest.version
+
+    def check(self, name: str, version: str | None) -> None:
+        """Raises UnknownModel for any other, and for another version; None and "" ask for whatever is served."""
+        if name != self._name:
+            raise UnknownModel(f"There is no model {name!r}; {self._name!r} is served.")
+        if version not in (None, "", self._version):
+            raise UnknownModel(f"There is no version {version!r}; {self._version!r} is served.")
+
+
+def _metadata(manifest: Manifest) -> dict[str, Any]:
     spec = manifest.input
     datatype = tensors.DATATYPES[spec.dtype]
+    offered = tensors.outputs(len(manifest.class_names))
     return {
         "name": manifest.name,
         "versions": [manifest.version],

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
 
-from service.errors import InferenceFailed, Overloaded, TooLarge
+from service.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge
 from service.inference.batcher import Batcher
+from service.inference.caller import Caller
 from service.inference.runtime import Outputs, Rows
 from tests.service.fakes import FakeRuntime, Notes
 
@@ -145,6 +147,46 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_return() -> None:
         assert (await batcher.run(rows_of(1))).score.tolist() == [1]
 
     run(test, workers=1, max_batch_rows=4, max_queue_rows=12)
+
+
+def test_callers_that_left_cost_no_inference_and_make_room() -> None:
+    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+        gone: set[int] = set()
+
+        def send(number: int) -> asyncio.Future[Outputs]:
+            caller = Caller(left=lambda: number in gone)
+            return asyncio.ensure_future(batcher.run(rows_of(number), caller))
+
+        runtime.gate.clear()
+        waiting = [send(number) for number in range(8)]
+        await settled()
+        gone.update((3, 5))
+        more = [send(8), send(9)]
+        await settled()
+        assert notes.queue_rows[-1] == 6, "the queue was full until those who had left were looked for"
+        gone.add(4)
+        runtime.gate.set()
+        answers = await asyncio.gather(*waiting, *more, return_exceptions=True)
+        assert [number for number, answer in enumerate(answers) if isinstance(answer, CallerLeft)] == [3, 4, 5]
+        assert sum(runtime.batches) == 7
+
+    run(test, workers=1, max_batch_rows=4, max_queue_rows=6)
+
+
+def test_a_deadline_that_passes_in_the_queue_costs_no_inference() -> None:
+    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+        runtime.gate.clear()
+        patient = [asyncio.ensure_future(batcher.run(rows_of(value))) for value in (1, 2)]
+        await settled()
+        begin = time.monotonic()
+        with pytest.raises(DeadlinePassed):
+            await batcher.run(rows_of(3), Caller(asyncio.get_running_loop().time() + 0.05))
+        assert time.monotonic() - begin < 5, "answered in time, not when its turn came"
+        runtime.gate.set()
+        await asyncio.gather(*patient)
+        assert sum(runtime.batches) == 2
+
+    run(test, workers=1)
 
 
 def test_a_request_that_could_never_fit_is_told_to_split() -> None:

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import pytest
 
-from service.errors import DeadlinePassed, NonFiniteScore
+from service.errors import CallerLeft, DeadlinePassed, NonFiniteScore
 from service.inference.batcher import Batcher
+from service.inference.caller import Caller
 from service.inference.detector import Detector, Scored
 from tests.service.fakes import FakeRuntime, Notes
 from tests.service.inference.test_batcher import rows_of
@@ -17,12 +18,12 @@ from tests.service.inference.test_batcher import rows_of
 Test = Callable[[Detector, FakeRuntime, list[Scored]], Awaitable[None]]
 
 
-def run(test: Test, threshold: float = 0.1, deadline_seconds: float = 10) -> None:
+def run(test: Test, threshold: float = 0.1) -> None:
     async def whole() -> None:
         runtime, seen = FakeRuntime(), list[Scored]()
         batcher = Batcher(runtime, 1, 8, 100, Notes())
         try:
-            await test(Detector(batcher, np.float32(threshold), deadline_seconds, [seen.append]), runtime, seen)
+            await test(Detector(batcher, np.float32(threshold), [seen.append]), runtime, seen)
         finally:
             runtime.gate.set()
             batcher.close()
@@ -57,9 +58,25 @@ def test_a_deadline_that_passes_is_said_and_seen_by_nobody() -> None:
     async def test(detector: Detector, runtime: FakeRuntime, seen: list[Scored]) -> None:
         runtime.gate.clear()
         with pytest.raises(DeadlinePassed):
-            await detector.score(rows_of(1))
+            await detector.score(rows_of(1), Caller(asyncio.get_running_loop().time() + 0.05))
         runtime.gate.set()
         await asyncio.sleep(0.05)
         assert seen == []
 
-    run(test, deadline_seconds=0.05)
+    run(test)
+
+
+def test_a_caller_that_left_while_the_graph_ran_is_seen_by_nobody() -> None:
+    async def test(detector: Detector, runtime: FakeRuntime, seen: list[Scored]) -> None:
+        has_left = False
+        runtime.gate.clear()
+        answer = asyncio.ensure_future(detector.score(rows_of(1), Caller(left=lambda: has_left)))
+        await asyncio.sleep(0.05)
+        has_left = True
+        runtime.gate.set()
+        with pytest.raises(CallerLeft):
+            await answer
+        assert runtime.batches == [1]
+        assert seen == []
+
+    run(test)

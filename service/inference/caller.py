@@ -1,0 +1,26 @@
+"""Whoever waits for an answer, as far as inference cares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+def _stays() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Waits until `deadline`, in seconds of the event loop's clock, unless `left()` says that it gave up before.
+
+    `left` is asked just before rows would cost inference, and once more before an answer counts: it must be cheap.
+    """
+
+    deadline: float = math.inf
+    left: Callable[[], bool] = _stays
+
+
+PATIENT = Caller()
+"""Waits for ever."""
