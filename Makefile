@@ -39,7 +39,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "harmgauge needs Python 3.11 or newer; name one with PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
-		{ echo "no virtual environment could be made; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+		{ rm -rf $(VENV); echo "no virtual environment could be made; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 
 $(VENV)/installed-cpu: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing the service into $(VENV) (once) ..."

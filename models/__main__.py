@@ -103,7 +103,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"harmgauge: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        resumes = parsed.run is _train or parsed.work is not None
+        print(
+            "\nstopped;",
+            "the same command goes on from the last checkpoint"
+            if resumes
+            else "nothing was written; with --work FOLDER it would go on from the last checkpoint",
+            file=sys.stderr,
+        )
         return 130
     return 0
 

@@ -6,12 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from models.errors import UserError
+from service.inference.bundle import read_npz
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,9 @@ def read(path: Path, role: str, min_rows: int) -> Rows:
     if not path.is_file():
         raise UserError(f"there is no {role} file {path}: make one with numpy.savez(path, x=instances)")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            x = arrays["x"]
-            y = arrays.get("y")
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        arrays = read_npz(path)
+        x, y = arrays["x"], arrays.get("y")
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} is no .npz file with a numeric array x ({error}): numpy.savez(path, x=...)") from error
     if x.dtype.kind not in "iuf" or x.ndim < 2:
         raise UserError(

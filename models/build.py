@@ -63,8 +63,8 @@ def build(options: Options) -> Path:
             second = _distilled(options, classifier, x, Path(scratch))
         _check_pair(classifier, second.network)
         graph = fuse(classifier.network, second.network.network, options.loss, options.temperature).SerializeToString()
-        first_outputs = predict(options.classifier, x, "classifier", classifier.network.output)
-        second_outputs = predict(second.network.path, x, "second network", second.network.network.output)
+        first_outputs = predict(classifier.runnable, x, "classifier", classifier.network.output)
+        second_outputs = predict(second.network.runnable, x, "second network", second.network.network.output)
     scores = _scores(graph, x)
     threshold = float(np.float32(np.percentile(scores, options.percentile)))
     quality = {"calibration_flagged": float((scores > threshold).mean())}
@@ -118,7 +118,7 @@ def _distilled(options: Options, classifier: Classifier, x: Array, scratch: Path
     assert options.train is not None
     train = arrays.read(options.train, "training", 2)
     train_x = fit_rows(train.x, classifier.dtype, classifier.shape, "the classifier")
-    outputs = predict(options.classifier, train_x, "soft labels", classifier.network.output)
+    outputs = predict(classifier.runnable, train_x, "soft labels", classifier.network.output)
     soft_labels = distribution(outputs, classifier.network.gives, options.temperature)
     recipe = Recipe(epochs=options.epochs, seed=options.seed)
     settings = {

@@ -6,6 +6,7 @@ A record is one byte of label, then 3,072 bytes of pixels: the red, green and bl
 from __future__ import annotations
 
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -106,5 +107,5 @@ def _archive_members(path: Path) -> Iterator[tuple[str, bytes]]:
                 stream = archive.extractfile(member)
                 assert stream is not None  # a regular file always has one
                 yield name.name, stream.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise UserError(f"{path} is no readable .tar.gz ({error}): fetch it again") from error

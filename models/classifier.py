@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from models.errors import UserError
-from models.fuse import Gives, Network, read
+from models.fuse import Gives, Network, free_rows, read
 from models.onnx_run import predict
 from service.inference.bundle import Dtype
 
@@ -21,9 +21,13 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Classifier:
-    """An ONNX network with its signature. `shape` is that of one instance, without the rows' axis."""
+    """An ONNX network with its signature. `shape` is that of one instance, without the rows' axis.
+
+    `runnable` takes any number of rows: the file as it is, or what was made of one with a fixed number.
+    """
 
     path: Path
+    runnable: Path | bytes
     network: Network
     dtype: Dtype
     shape: tuple[int, ...]
@@ -46,10 +50,20 @@ def open_classifier(
     shape = _shape(inputs[0], x, path)
     rows = fit_rows(x, dtype, shape, f"the {role} {path}")
     name = output or _likely_output(model, role, path)
-    outputs = predict(path, rows, f"{role} on calibration rows", name)
+    fixed = free_rows(model, [inputs[0].name, *(value.name for value in model.graph.output)])
+    runnable = model.SerializeToString() if fixed else path
+    try:
+        outputs = predict(runnable, rows, f"{role} on calibration rows", name)
+    except UserError as error:
+        if not fixed:
+            raise
+        raise UserError(
+            f"the {role} {path} was exported for a fixed number of rows, and cannot take another ({error}): "
+            "export it with a dynamic first axis"
+        ) from error
     _check_classes(outputs, len(rows), name, role, path)
     known = gives or find_out(outputs)
-    return Classifier(path, Network(model, inputs[0].name, name, known), dtype, shape, outputs.shape[1])
+    return Classifier(path, runnable, Network(model, inputs[0].name, name, known), dtype, shape, outputs.shape[1])
 
 
 def fit_rows(x: Array, dtype: Dtype, shape: tuple[int, ...], what: str) -> Array:
@@ -75,7 +89,8 @@ def find_out(outputs: Array) -> Gives:
 def distribution(outputs: Array, gives: Gives, temperature: float) -> npt.NDArray[np.float64]:
     """y ** (1 / T), renormalised, (n, classes) float64, by way of logarithms."""
     wide = outputs.astype(np.float64)
-    log_y = (wide if gives == "logits" else np.log(np.maximum(wide, np.finfo(np.float32).tiny))) / temperature
+    with np.errstate(divide="ignore"):  # the log of 0 is -infinity, and its power 0 again
+        log_y = (wide if gives == "logits" else np.log(np.maximum(wide, 0))) / temperature
     powers = np.exp(log_y - log_y.max(1, keepdims=True))
     return cast("npt.NDArray[np.float64]", powers / powers.sum(1, keepdims=True))
 

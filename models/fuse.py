@@ -7,6 +7,7 @@ log-probabilities: `y ** (1 / T)` underflows at small T and many classes, `log y
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -51,7 +52,7 @@ def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -
     for name, network in (("classifier", classifier), ("second", second)):
         model = onnx.ModelProto()
         model.CopyFrom(_at_opset(network.model, opset))
-        _free_rows(model, network)
+        free_rows(model, (network.input, network.output))
         parts.append(compose.add_prefix(model, f"{name}/"))
     divergence = parser.parse_model(divergence_text(classifier.gives, second.gives, loss, temperature, opset))
     fork = _fork(parts[0], f"classifier/{classifier.input}", opset)
@@ -102,10 +103,10 @@ def _log_probabilities(name: str, gives: Gives) -> str:
     cast = f"{name}_32 = Cast <to = 1> ({name})"
     if gives == "logits":
         return f"{cast}  log_{name} = LogSoftmax <axis = -1> ({name}_32)"
-    # float32's smallest normal number in place of 0: its log is finite, and far below every clip
+    # The log of 0 is -infinity and stays it at any temperature; that of a small number would grow to a real share.
     return f"""{cast}
-            {name}_tiny = Constant <value_float = 1.1754944e-38> ()
-            {name}_positive = Max ({name}_32, {name}_tiny)
+            {name}_none = Constant <value_float = 0.0> ()
+            {name}_positive = Max ({name}_32, {name}_none)
             log_{name} = Log ({name}_positive)"""
 
 
@@ -158,10 +159,14 @@ def _at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         ) from error
 
 
-def _free_rows(model: onnx.ModelProto, network: Network) -> None:
-    """Let the first axis of input and output be any number of rows, whatever the export said."""
+def free_rows(model: onnx.ModelProto, names: Collection[str]) -> bool:
+    """Let the first axis of these inputs and outputs be any number of rows; whether the export had fixed one."""
+    fixed = False
     for value in [*model.graph.input, *model.graph.output]:
-        if value.name in (network.input, network.output):
-            tensor = value.type.tensor_type
-            if tensor.elem_type != TensorProto.UNDEFINED and len(tensor.shape.dim):
-                tensor.shape.dim[0].dim_param = "n"
+        tensor = value.type.tensor_type
+        if value.name in names and tensor.elem_type != TensorProto.UNDEFINED and len(tensor.shape.dim):
+            fixed |= tensor.shape.dim[0].HasField("dim_value")
+            tensor.shape.dim[0].dim_param = "n"
+    if fixed:
+        del model.graph.value_info[:]  # the shapes in between were worked out for the fixed number
+    return fixed

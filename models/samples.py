@@ -6,7 +6,6 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ from PIL import Image
 
 from models.errors import UserError
 from models.onnx_run import predict
-from service.inference.bundle import InputSpec
+from service.inference.bundle import InputSpec, read_npz
 
 Array = npt.NDArray[Any]
 
@@ -32,9 +31,8 @@ class Samples:
 def read(path: Path, spec: InputSpec) -> Samples:
     """Read an `.npz` file of samples; raises UserError where it does not fit the input."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file}
-    except (OSError, ValueError, BadZipFile) as error:
+        arrays = read_npz(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"--samples {path} is no readable .npz file ({error})") from error
     missing = {"clean", "corrupted"} - set(arrays)
     if missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -14,8 +15,9 @@ from service.api.middleware import RequestMiddleware
 from service.api.reading import Reading
 from service.api.receive import Intake
 from service.api.v2 import routes as v2
+from service.drift import ks
 from service.drift.monitor import Monitor, ScoreKs
-from service.errors import SettingsError
+from service.errors import BundleError, SettingsError
 from service.inference.batcher import Batcher
 from service.inference.bundle import Bundle, load
 from service.inference.detector import Detector, Scored
@@ -81,6 +83,7 @@ def build(settings: Settings) -> Service:
 def score_ks(bundle: Bundle, settings: Settings) -> ScoreKs:
     """The KS monitor that the bundle asks for, where the settings do not ask otherwise. Raises SettingsError."""
     drift = bundle.manifest.drift
+    _check_calibration(bundle)
     try:
         return ScoreKs(
             bundle.reference_scores,
@@ -91,6 +94,22 @@ def score_ks(bundle: Bundle, settings: Settings) -> ScoreKs:
         raise SettingsError(
             f"HARMGAUGE_WINDOW_ROWS and HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS do not fit: {error}"
         ) from error
+
+
+def _check_calibration(bundle: Bundle) -> None:
+    """Raises BundleError where the bundle promises other alarm thresholds than its own drift settings give."""
+    drift, rows = bundle.manifest.drift, len(bundle.reference_scores)
+    try:
+        p_value = ks.p_value_threshold(drift.window_rows, drift.rows_between_false_alarms)
+    except ValueError as error:
+        raise BundleError(f"{bundle.path}: drift: {error}") from error
+    statistic = ks.statistic_threshold(drift.window_rows, rows, p_value)
+    given = (drift.p_value_threshold, drift.statistic_threshold)
+    if not math.isclose(given[0], p_value, rel_tol=1e-6) or abs(given[1] - statistic) > 1 / rows:
+        raise BundleError(
+            f"{bundle.path}: drift: the thresholds are p <= {given[0]:g} and D >= {given[1]:g}, but window_rows and "
+            f"rows_between_false_alarms give {p_value:g} and {statistic:g}: build the bundle again"
+        )
 
 
 def _max_bodies_bytes(settings: Settings) -> int:

@@ -18,6 +18,7 @@ from service.samples import read_samples
 from service.settings import Settings
 
 STEP_ROWS = 100
+"""Fewer where so many would be a larger body than the service takes."""
 
 
 class DemoService:
@@ -68,9 +69,10 @@ def demo(settings: Settings) -> int:
 
     print_line(f"\n{'rows sent':>9}  {'images':<9} {'mean score':>10} {'flagged':>8}  {'p-value':>9}  state")
     sent = 0
+    step_rows = max(1, min(STEP_ROWS, info["max_body_bytes"] // bundle.manifest.input.row_bytes))
     for name, rows in (("clean", samples.clean), ("corrupted", samples.corrupted)):
-        for start in range(0, window_rows, STEP_ROWS):
-            picked = np.arange(start, min(start + STEP_ROWS, window_rows)) % len(rows)
+        for start in range(0, window_rows, step_rows):
+            picked = np.arange(start, min(start + step_rows, window_rows)) % len(rows)
             sent += len(picked)
             _show_step(service, name, rows[picked], sent)
     print_line(
@@ -84,8 +86,9 @@ def _show_single_images(service: DemoService, clean: Rows, corrupted: Rows, y: R
     heads = ("score", "flag", "prediction")
     print_line(f"{'':>5}  {'':<12}{'clean':<28}corrupted")
     print_line(f"{'image':>5}  {'label':<12}" + 2 * f"{heads[0]:<8}{heads[1]:<6}{heads[2]:<14}")
-    for index in range(6):
-        cells = [f"{index:>5}  {names[int(y[index])] if y is not None else '-':<12}"]
+    for index in range(min(6, len(clean))):
+        label = int(y[index]) if y is not None else -1
+        cells = [f"{index:>5}  {names[label] if 0 <= label < len(names) else '-':<12}"]
         for rows in (clean, corrupted):
             answer = service.score(rows[index : index + 1])
             flag = "FLAG" if answer["is_adversarial"][0] else "ok"

@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from service.errors import BundleError
-from service.inference.bundle import SAMPLES_FILE, Bundle
+from service.inference.bundle import SAMPLES_FILE, Bundle, read_npz
 from service.inference.runtime import Rows
+
+_REMEDY = "build the bundle again, with other --samples"
 
 
 @dataclass(frozen=True)
@@ -25,5 +27,16 @@ def read_samples(bundle: Bundle) -> Samples:
     """Raises BundleError where the bundle carries none."""
     if SAMPLES_FILE not in bundle.manifest.files:
         raise BundleError(f"{bundle.path} carries no {SAMPLES_FILE}: build it with --samples")
-    with np.load(bundle.path / SAMPLES_FILE, allow_pickle=False) as arrays:
-        return Samples(arrays["clean"], arrays["corrupted"], arrays.get("y"))
+    file = bundle.path / SAMPLES_FILE
+    try:
+        arrays = read_npz(file)
+        samples = Samples(arrays["clean"], arrays["corrupted"], arrays.get("y"))
+    except (OSError, ValueError, KeyError) as error:
+        raise BundleError(f"{file} holds no readable arrays 'clean' and 'corrupted' ({error}): {_REMEDY}") from error
+    spec, rows = bundle.manifest.input, len(samples.clean)
+    for part in (samples.clean, samples.corrupted):
+        if part.shape != (rows, *spec.shape) or part.dtype != spec.numpy_dtype or not rows:
+            raise BundleError(f"{file}: clean and corrupted must both be {spec.dtype} (n, *{spec.shape}): {_REMEDY}")
+    if samples.y is not None and (samples.y.shape != (rows,) or samples.y.dtype.kind not in "iu"):
+        raise BundleError(f"{file}: 'y' must be one whole number for each of the {rows} samples: {_REMEDY}")
+    return samples

@@ -12,6 +12,7 @@ import uvicorn
 from prometheus_client import disable_created_metrics
 
 from service.app import Service, build
+from service.errors import SettingsError
 from service.settings import Settings
 
 log = logging.getLogger("harmgauge")
@@ -27,7 +28,13 @@ class Server(uvicorn.Server):
         self._engine = f"{service.workers} inferences side by side on {service.runtime.providers[0]}"
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)  # type: ignore[arg-type]
+        try:
+            await super().startup(sockets)  # type: ignore[arg-type]
+        except SystemExit:  # uvicorn's answer to an address that cannot be had; its log line says why
+            raise SettingsError(
+                f"cannot listen on {self.config.host}:{self.config.port}: choose others with HARMGAUGE_HOST and "
+                "HARMGAUGE_PORT (or make's PORT=), or end what listens there"
+            ) from None
         self._service.readiness.ready()
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     """Most bytes of all unanswered bodies together; past that, 429. By default eight of the largest."""
 
     deadline_seconds: float = Field(10.0, gt=0, le=3600)
-    """From a request's head to its scores; then it is dropped with 504. `X-Harmgauge-Deadline-Seconds` asks for less."""
+    """From a request's head to its scores; then 504. The header `X-Harmgauge-Deadline-Seconds` may ask for less."""
 
     drain_seconds: float = Field(8.0, gt=0, le=3600)
     """After SIGTERM, requests in flight get this long to finish."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -25,6 +26,8 @@ DETECTOR_FILE = "detector.onnx"
 REFERENCE_FILE = "reference.npz"
 SAMPLES_FILE = "samples.npz"
 MIN_REFERENCE_ROWS = 100
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -87,7 +90,7 @@ class InputSpec(_Part):
 class ThresholdSpec(_Part):
     """`value` is the `percentile` of the scores of `rows` rows of normal data, `source`."""
 
-    value: float
+    value: float = Field(gt=-_FLOAT32_MAX, lt=_FLOAT32_MAX)
     percentile: float = Field(gt=0, le=100)
     rows: int = Field(ge=MIN_REFERENCE_ROWS)
     source: str
@@ -170,6 +173,21 @@ def load(path: Path) -> Bundle:
     )
 
 
+def read_npz(file: Path | IO[bytes]) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of an `.npz` file. Raises OSError where it cannot be read, ValueError whatever else is wrong."""
+    if isinstance(file, Path):
+        with file.open("rb") as stream:  # numpy leaves a file open that it cannot read
+            return read_npz(stream)
+    try:
+        loaded = np.load(file, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise ValueError("it is a single array; numpy.savez names them")
+        with loaded as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (BadZipFile, EOFError, zlib.error, KeyError) as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
 def _verified(path: Path, name: str, spec: FileSpec) -> bytes:
     file = path / name
     if not file.resolve().is_relative_to(path.resolve()):
@@ -187,9 +205,8 @@ def _verified(path: Path, name: str, spec: FileSpec) -> bytes:
 
 def _reference(file: Path, data: bytes) -> npt.NDArray[np.float64]:
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            scores: npt.NDArray[Any] = arrays["scores"]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        scores: npt.NDArray[Any] = read_npz(io.BytesIO(data))["scores"]
+    except (ValueError, KeyError) as error:
         raise BundleError(f"{file} holds no readable array 'scores' ({error})") from error
     if scores.dtype != np.float64 or scores.ndim != 1 or len(scores) < MIN_REFERENCE_ROWS:
         raise BundleError(

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.process import RAW, RunningService, environment, running_service
+from tests.process import RAW, RunningService, environment, running_service, wait_until
+from tests.service.inference.test_bundle import edit
 from tests.toy import instances
 
 SHAPE = (4, 4, 3)
@@ -43,6 +45,10 @@ def test_sigterm_answers_what_it_has_refuses_new_work_and_ends(image_bundle_path
             time.sleep(0.02)
             begin = time.monotonic()
             service.terminate()
+            wait_until(lambda: any("draining" in line for line in service.log))
+            with suppress(httpx.TransportError):  # idle connections are closed, and no new ones taken
+                refused = other.post("/score", content=rows[:1].tobytes(), headers=RAW)
+                assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
             assert service.wait() == 0
         seconds = time.monotonic() - begin
         client.join()
@@ -128,6 +134,25 @@ def test_what_cannot_be_served_is_said_in_one_line(
         assert message in done.stderr
         assert "Traceback" not in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_port_that_is_taken_is_said_with_the_remedy(image_bundle_path: Path, image_service: RunningService) -> None:
+    done = run("serve", bundle=image_bundle_path, port=image_service.port)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"harmgauge: cannot listen on 127.0.0.1:{image_service.port}: choose others with")
+    assert "Traceback" not in done.stderr
+
+
+def test_alarm_thresholds_that_the_drift_settings_do_not_give_are_refused(
+    image_bundle_path: Path, tmp_path: Path
+) -> None:
+    for name, value in (("p_value_threshold", 1e-3), ("statistic_threshold", 0.9)):
+        folder = Path(shutil.copytree(image_bundle_path, tmp_path / name))
+        edit(folder, lambda manifest, name=name, value=value: manifest["drift"].update({name: value}))  # type: ignore[misc]
+        done = run("check", bundle=folder)
+        assert done.returncode == 1
+        assert "window_rows and rows_between_false_alarms give" in done.stderr
 
 
 def test_a_damaged_bundle_is_not_served(image_bundle_path: Path, tmp_path: Path) -> None:

@@ -191,6 +191,40 @@ def test_values_that_the_input_cannot_hold_are_refused_not_wrapped(options: Opti
         build(options)
 
 
+def test_networks_exported_for_one_row_take_many(options: Options, tmp_path: Path) -> None:
+    for path in (options.classifier, options.distilled):
+        assert path is not None
+        model = onnx.load(path)
+        for value in (model.graph.input[0], model.graph.output[0]):
+            value.type.tensor_type.shape.dim[0].dim_value = 1
+        onnx.save_model(onnx.shape_inference.infer_shapes(model), path)
+    runtime = OnnxRuntime(load(build(options)), "cpu")
+    assert runtime.run(instances(7, SHAPE)).score.shape == (7,)
+
+
+def test_a_number_of_rows_that_is_baked_in_is_named(options: Options) -> None:
+    model = onnx.load(options.classifier)
+    flatten = next(node for node in model.graph.node if node.op_type == "Flatten")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 48]), "one_row"))
+    flatten.CopyFrom(helper.make_node("Reshape", [flatten.input[0], "one_row"], list(flatten.output)))
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save_model(model, options.classifier)
+    with pytest.raises(UserError, match="export it with a dynamic first axis"):
+        build(options)
+
+
+@pytest.mark.parametrize("role", ["calibration", "samples"])
+def test_files_that_are_no_npz_are_refused(options: Options, tmp_path: Path, role: str) -> None:
+    path = tmp_path / "other.npz"
+    np.save(tmp_path / "array.npy", np.zeros((200, *SHAPE)))
+    whole = options.calibration.read_bytes()
+    for data in (b"", (tmp_path / "array.npy").read_bytes(), whole[: len(whole) // 2], b"PK\x03\x04" + bytes(100)):
+        path.write_bytes(data)
+        with pytest.raises(UserError, match="other.npz"):
+            build(changed(options, **{role: path}))
+
+
 def test_few_reference_rows_are_warned_of(options: Options) -> None:
     said: list[str] = []
     build(changed(options, say=said.append))

@@ -51,6 +51,8 @@ def test_a_student_learns_the_teacher_and_resumes(tmp_path: Path) -> None:
     assert agreement > 0.95
     again, _, _ = distil(x, soft_labels, recipe, student=None, work=tmp_path, settings={})
     np.testing.assert_array_equal(predict(again, x, "student"), predict(graph, x, "student"))
+    with pytest.raises(UserError, match="other settings"):
+        distil(x, soft_labels, recipe, student=None, work=tmp_path, settings={"train": "of other data"})
 
 
 def own_student(x: Array, classes: int) -> nn.Module:
@@ -74,6 +76,12 @@ def test_distribution_is_the_power_renormalised() -> None:
     expected /= expected.sum(1, keepdims=True)
     np.testing.assert_allclose(distribution(y, "probabilities", 0.5), expected, atol=1e-7)
     np.testing.assert_allclose(distribution(np.log(y + 1e-30), "logits", 0.5), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 1.0, 10.0, 20.0])
+def test_a_class_without_probability_has_none_at_any_temperature(temperature: float) -> None:
+    outputs = np.array([[1, 0, 0], [0.5, 0.5, 0]], np.float32)
+    np.testing.assert_allclose(distribution(outputs, "probabilities", temperature), outputs, atol=1e-12)
 
 
 def test_input_spec_knows_pictures_by_shape_and_range() -> None:

@@ -46,6 +46,12 @@ def npz(**arrays: Any) -> bytes:
     return stream.getvalue()
 
 
+def npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
 def test_a_good_bundle_loads(folder: Path) -> None:
     bundle = load(folder)
     assert bundle.manifest.name == "toy"
@@ -85,6 +91,7 @@ def test_a_cut_off_or_missing_file_is_noticed(folder: Path) -> None:
         (lambda m: m.update(loss="l2"), "loss"),
         (lambda m: m.update(class_names=["one"]), "class_names"),
         (lambda m: m["threshold"].update(value=float("nan")), "threshold.value: Input should be a finite number"),
+        (lambda m: m["threshold"].update(value=1e39), "threshold.value: Input should be less than 340"),
         (lambda m: m["threshold"].update(rows=5), "threshold.rows"),
         (lambda m: m["input"].update(dtype="object"), "input.dtype"),
         (lambda m: m["input"].update(shape=[4, 0, 3]), "input.shape"),
@@ -111,6 +118,8 @@ def test_a_manifest_that_does_not_hold_is_refused(
         (npz(scores=np.array([0.0] * 150 + [np.nan])), "finite and sorted"),
         (npz(scores=np.linspace(1, 0, 200)), "finite and sorted"),
         (npz(other=np.zeros(200)), "no readable array 'scores'"),
+        (b"", "no readable array 'scores'"),
+        (npy(np.linspace(0, 1, 200)), "it is a single array"),
         (b"no zip at all", "no readable array 'scores'"),
         (pickle.dumps({"scores": [1.0] * 200}), "no readable array 'scores'"),
         (npz(scores=np.array([{"a": 1}] * 200, dtype=object)), "no readable array 'scores'"),
