@@ -10,10 +10,11 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 
 SERVICE := HARMGAUGE_HOST=$(HOST) HARMGAUGE_PORT=$(PORT) HARMGAUGE_BUNDLE=$(BUNDLE)
 
-.PHONY: install install-dev serve demo test check bench clean
+.PHONY: install install-dev install-kserve serve demo test check bench proto clean
 
 install: $(VENV)/installed-cpu
 install-dev: $(VENV)/installed-dev
+install-kserve: $(VENV)-kserve/installed
 
 serve: install
 	@$(SERVICE) exec $(BIN)/harmgauge serve
@@ -32,8 +33,11 @@ check: install-dev
 bench: install-dev
 	$(BIN)/python -m tests.bench
 
+proto: install-dev
+	cd service/api/grpc && ../../../$(BIN)/python -m grpc_tools.protoc -I. --descriptor_set_out=open_inference.binpb open_inference.proto
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(VENV)-kserve .pytest_cache .mypy_cache .ruff_cache build *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -49,4 +53,10 @@ $(VENV)/installed-cpu: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/installed-dev: $(VENV)/installed-cpu
 	@echo "installing PyTorch and the tools for training and tests into $(VENV) (once) ..."
 	@$(PIP_INSTALL) --editable '.[cpu,train,dev]'
+	@touch $@
+
+$(VENV)-kserve/installed:
+	@echo "installing KServe's client, which one test speaks to the service with, into $(VENV)-kserve (once) ..."
+	@$(PYTHON) -m venv $(VENV)-kserve
+	@$(VENV)-kserve/bin/python -m pip install --quiet --disable-pip-version-check kserve==0.21.0
 	@touch $@

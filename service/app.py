@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -26,12 +27,16 @@ from service.observe.metrics import Metrics
 from service.readiness import Readiness
 from service.settings import Settings
 
+if TYPE_CHECKING:
+    from service.api.grpc.server import GrpcServer
+
 
 @dataclass(frozen=True)
 class Service:
     """The parts that outlive a request."""
 
     app: ASGIApp
+    grpc: GrpcServer | None
     bundle: Bundle
     monitor: Monitor
     runtime: OnnxRuntime
@@ -77,7 +82,8 @@ def build(settings: Settings) -> Service:
     hot_routes = {score.PATH: (score.PATH, post_score)}
     hot_routes |= dict.fromkeys(v2.infer_paths(bundle.manifest), (v2.INFER_ROUTE, infer))
     hot = HotRoutes(app, hot_routes, metrics)
-    return Service(hot, bundle, monitor, runtime, workers, batcher, readiness)
+    grpc = _grpc(settings, bundle=bundle, detector=detector, intake=intake, reading=reading, metrics=metrics)
+    return Service(hot, grpc, bundle, monitor, runtime, workers, batcher, readiness)
 
 
 def score_ks(bundle: Bundle, settings: Settings) -> ScoreKs:
@@ -110,6 +116,18 @@ def _check_calibration(bundle: Bundle) -> None:
             f"{bundle.path}: drift: the thresholds are p <= {given[0]:g} and D >= {given[1]:g}, but window_rows and "
             f"rows_between_false_alarms give {p_value:g} and {statistic:g}: build the bundle again"
         )
+
+
+def _grpc(
+    settings: Settings, *, bundle: Bundle, detector: Detector, intake: Intake, reading: Reading, metrics: Metrics
+) -> GrpcServer | None:
+    if settings.grpc_port is None:
+        return None
+    try:
+        from service.api.grpc.server import GrpcServer  # noqa: PLC0415 - an extra: most do without it
+    except ImportError as error:
+        raise SettingsError(f"HARMGAUGE_GRPC_PORT needs gRPC ({error}): pip install 'harmgauge[grpc]'") from error
+    return GrpcServer(bundle.manifest, detector, intake, reading, metrics)
 
 
 def _max_bodies_bytes(settings: Settings) -> int:

@@ -21,11 +21,19 @@ log = logging.getLogger("harmgauge")
 class Server(uvicorn.Server):
     """Uvicorn, which says where it listens and flips readiness as soon as it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, grpc_port: int | None) -> None:
         super().__init__(config)
         self._service = service
+        self._grpc_port = grpc_port
         self._bundle = f"{service.bundle.manifest.name}/{service.bundle.manifest.version}"
         self._engine = f"{service.workers} inferences side by side on {service.runtime.providers[0]}"
+
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        if self._service.grpc is None:
+            await super().shutdown(sockets)  # type: ignore[arg-type]
+        else:
+            seconds = self.config.timeout_graceful_shutdown or 0
+            await asyncio.gather(super().shutdown(sockets), self._service.grpc.stop(seconds))  # type: ignore[arg-type]
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         try:
@@ -35,6 +43,10 @@ class Server(uvicorn.Server):
                 f"cannot listen on {self.config.host}:{self.config.port}: choose others with HARMGAUGE_HOST and "
                 "HARMGAUGE_PORT (or make's PORT=), or end what listens there"
             ) from None
+        if self._service.grpc is not None:
+            assert self._grpc_port is not None
+            port = await self._service.grpc.start(self.config.host, self._grpc_port)
+            log.info("serving gRPC on %s:%s", self.config.host, port)
         self._service.readiness.ready()
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -73,7 +85,7 @@ async def serve(settings: Settings) -> None:
     keeping_up = asyncio.create_task(service.monitor.keep_up(settings.drift_interval_seconds))
     signal.signal(signal.SIGTERM, _end)
     try:
-        await Server(config, service).serve()
+        await Server(config, service, settings.grpc_port).serve()
     finally:
         keeping_up.cancel()
         service.batcher.close()

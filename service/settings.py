@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     """TCP port to listen on; 0 lets the system choose one, which the log names."""
 
+    grpc_port: int | None = Field(None, ge=0, le=65535)
+    """TCP port for the Open Inference Protocol over gRPC; off by default. 0 lets the system choose one."""
+
     providers: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the graph runs: `cuda` refuses to start without a working GPU, `auto` takes the CPU then and says so."""
 

@@ -82,7 +82,7 @@ def running_service(bundle: Path, **settings: object) -> Iterator[RunningService
         assert process.stderr is not None
         for line in process.stderr:
             log.append(line)
-            if " serving " in line:
+            if "(docs at" in line:
                 listening.set()
         listening.set()
 

@@ -34,6 +34,18 @@ class Intake:
         self.deadline_seconds = deadline_seconds
         self.bodies_bytes = 0
 
+    def hold(self, size_bytes: int) -> None:
+        """Count so many bytes more, to be given back by `release`; raises Overloaded where they are too many."""
+        self.bodies_bytes += size_bytes
+        if self.bodies_bytes > self.max_bodies_bytes:
+            raise Overloaded(
+                f"The bodies of all unanswered requests take {self.max_bodies_bytes} bytes already; try again later.",
+                {"Retry-After": "1", "Connection": "close"},
+            )
+
+    def release(self, size_bytes: int) -> None:
+        self.bodies_bytes -= size_bytes
+
     def call(self, request: Request) -> Call:
         """Raises NotReady, and InvalidParameters where the deadline's header makes no sense."""
         self.readiness.check()
@@ -60,7 +72,7 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._intake.bodies_bytes -= self._held_bytes
+        self._intake.release(self._held_bytes)
 
     async def body(self) -> bytes:
         """The whole body.
@@ -99,16 +111,10 @@ class Call:
         if message["type"] == "http.disconnect":
             raise CallerLeft
         piece: bytes = message.get("body", b"")
-        intake = self._intake
         self._held_bytes += len(piece)
-        intake.bodies_bytes += len(piece)
-        if self._held_bytes > intake.max_body_bytes:
+        self._intake.hold(len(piece))
+        if self._held_bytes > self._intake.max_body_bytes:
             raise await self._too_large(more=bool(message.get("more_body")))
-        if intake.bodies_bytes > intake.max_bodies_bytes:
-            raise Overloaded(
-                f"The bodies of all unanswered requests take {intake.max_bodies_bytes} bytes already; try again later.",
-                {"Retry-After": "1", "Connection": "close"},
-            )
         return piece
 
     async def _too_large(self, *, more: bool) -> TooLarge:

@@ -55,6 +55,7 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self._answered: dict[tuple[str, int | str], tuple[Counter, Histogram]] = {}
         self._rejected = Counter(
             "harmgauge_rejected", "Requests answered with an error.", ["model", "reason"], registry=registry
         )
@@ -82,9 +83,16 @@ class Metrics:
         self._clean.inc(len(scored.scores) - flagged)
         self._scores.observe(scored.scores)
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
-        self._requests.labels(self._model, route, str(status)).inc()
-        self._request_seconds.labels(self._model, route).observe(seconds)
+    def answered(self, route: str, status: int | str, seconds: float) -> None:
+        children = self._answered.get((route, status))
+        if children is None:  # finding a child by its labels costs more than counting with it
+            children = (
+                self._requests.labels(self._model, route, str(status)),
+                self._request_seconds.labels(self._model, route),
+            )
+            self._answered[route, status] = children
+        children[0].inc()
+        children[1].observe(seconds)
 
     def rejected(self, reason: str) -> None:
         self._rejected.labels(self._model, reason).inc()

@@ -88,11 +88,7 @@ def _input(inputs: object, binary: memoryview, spec: InputSpec) -> Rows:
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise Unprocessable(f"'inputs' must be a list of one tensor, {tensors.INPUT!r}.")
     tensor = inputs[0]
-    if tensor.get("name") != tensors.INPUT:
-        raise Unprocessable(f"There is no input {tensor.get('name')!r}; there is {tensors.INPUT!r}.")
-    datatype = tensors.DATATYPES[spec.dtype]
-    if tensor.get("datatype") != datatype:
-        raise Unprocessable(f"The input's datatype is {tensor.get('datatype')!r}; {datatype} is due.")
+    tensors.check_input(tensor.get("name"), tensor.get("datatype"), spec)
     shape = tensors.check_shape(tensor.get("shape"), spec)
     size = _parameters(tensor).get("binary_data_size")
     if (size is None) == ("data" not in tensor):
@@ -111,14 +107,9 @@ def _wanted(document: dict[str, Any], offered: list[tensors.OutputSpec]) -> list
     wanted = document.get("outputs")
     if not wanted:
         return [(output.name, all_binary) for output in offered]
-    names = [output.name for output in offered]
     if not isinstance(wanted, list) or not all(isinstance(output, dict) for output in wanted):
         raise Unprocessable("'outputs' must be a list of objects with a 'name'.")
-    for output in wanted:
-        if output.get("name") not in names:
-            raise Unprocessable(f"There is no output {output.get('name')!r}; there are {', '.join(names)}.")
-    if len({output["name"] for output in wanted}) < len(wanted):
-        raise Unprocessable("'outputs' asks for one output twice.")
+    tensors.check_outputs([output.get("name") for output in wanted], offered)
     return [(output["name"], _flag(_parameters(output), "binary_data", default=all_binary)) for output in wanted]
 
 

@@ -42,7 +42,7 @@ def infer_handler(manifest: Manifest, detector: Detector, intake: Intake, readin
 
 def router(manifest: Manifest, readiness: Readiness, infer: Handler) -> APIRouter:
     routes = APIRouter(prefix=ROOT, tags=["Open Inference Protocol V2"])
-    metadata = _metadata(manifest)
+    about = metadata(manifest)
     models = ServedModel(manifest)
 
     @routes.get("", summary="Server metadata")
@@ -62,7 +62,7 @@ def router(manifest: Manifest, readiness: Readiness, infer: Handler) -> APIRoute
     @routes.get("/models/{name}/versions/{asked_version}", summary="Model metadata", include_in_schema=False)
     async def model(name: str, asked_version: str | None = None) -> dict[str, Any]:
         models.check(name, asked_version)
-        return metadata
+        return about
 
     @routes.get("/models/{name}/ready", summary="Model ready")
     @routes.get("/models/{name}/versions/{asked_version}/ready", summary="Model ready", include_in_schema=False)
@@ -100,7 +100,8 @@ class ServedModel:
             raise UnknownModel(f"There is no version {version!r}; {self._version!r} is served.")
 
 
-def _metadata(manifest: Manifest) -> dict[str, Any]:
+def metadata(manifest: Manifest) -> dict[str, Any]:
+    """What both ways of the protocol tell of the model."""
     spec = manifest.input
     datatype = tensors.DATATYPES[spec.dtype]
     offered = tensors.outputs(len(manifest.class_names))

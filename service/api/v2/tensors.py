@@ -60,6 +60,26 @@ def output_array(name: str, scored: Scored) -> npt.NDArray[Any]:
     return np.ascontiguousarray(arrays[name])
 
 
+def check_input(name: object, datatype: object, spec: InputSpec) -> None:
+    """Raises Unprocessable where an input tensor is not the one there is, or of another datatype than it takes."""
+    if name != INPUT:
+        raise Unprocessable(f"There is no input {name!r}; there is {INPUT!r}.")
+    due = DATATYPES[spec.dtype]
+    if datatype != due:
+        raise Unprocessable(f"The input's datatype is {datatype!r}; {due} is due.")
+
+
+def check_outputs(names: list[Any], offered: list[OutputSpec]) -> list[str]:
+    """The outputs wanted, in order: all that are offered where none is named. Raises Unprocessable."""
+    known = [output.name for output in offered]
+    for name in names:
+        if name not in known:
+            raise Unprocessable(f"There is no output {name!r}; there are {', '.join(known)}.")
+    if len(set(names)) < len(names):
+        raise Unprocessable("'outputs' asks for one output twice.")
+    return names or known
+
+
 def check_shape(shape: object, spec: InputSpec) -> tuple[int, ...]:
     """The shape of an input tensor, if it is one that the bundle takes."""
     due = f"[n, {', '.join(map(str, spec.shape))}], n at least 1"
@@ -92,9 +112,14 @@ def from_numbers(data: object, shape: tuple[int, ...], spec: InputSpec) -> Rows:
         raise Unprocessable(f"The input's data holds numbers beyond 64 bits; {spec.dtype} is due.")
     if array.ndim != 1 and array.shape != shape:
         raise Unprocessable(f"The input's data is nested as {list(array.shape)}, its shape says {list(shape)}.")
-    if array.size != int(np.prod(shape, dtype=object)):
-        raise Unprocessable(f"The input's data has {array.size} numbers, its shape {list(shape)} needs another count.")
+    check_size(array.size, shape)
     return conform(array.reshape(shape), spec)
+
+
+def check_size(size: int, shape: tuple[int, ...]) -> None:
+    """Raises Unprocessable where so many numbers are not what the shape needs."""
+    if size != int(np.prod(shape, dtype=object)):  # exact: a shape may claim any size
+        raise Unprocessable(f"The input's data has {size} numbers, its shape {list(shape)} needs another count.")
 
 
 def _only_numbers(data: list[Any], depth: int) -> bool:

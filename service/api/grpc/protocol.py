@@ -1,0 +1,26 @@
+"""The protocol's messages, from its description.
+
+In a descriptor pool of our own: clients in the same process may bring their own description of the same package.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+SERVICE = "inference.GRPCInferenceService"
+
+
+def methods() -> dict[str, tuple[Any, Any]]:
+    """The classes of request and response, by the name of the call."""
+    description = Path(__file__).with_name("open_inference.binpb").read_bytes()
+    pool = descriptor_pool.DescriptorPool()
+    for file in descriptor_pb2.FileDescriptorSet.FromString(description).file:
+        pool.Add(file)
+    message = message_factory.GetMessageClass
+    return {
+        method.name: (message(method.input_type), message(method.output_type))
+        for method in pool.FindServiceByName(SERVICE).methods
+    }

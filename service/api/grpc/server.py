@@ -1,0 +1,161 @@
+"""The gRPC server: the same data plane as `POST /score`, on a port of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Any
+
+import grpc
+
+from service.api.grpc import messages
+from service.api.grpc.protocol import SERVICE, methods
+from service.api.middleware import Observer
+from service.api.reading import THREAD_BODY_BYTES, Reading
+from service.api.receive import Intake
+from service.api.v2 import tensors
+from service.api.v2.routes import ServedModel, metadata
+from service.errors import CallerLeft, RequestError, SettingsError
+from service.inference.bundle import Manifest
+from service.inference.caller import Caller
+from service.inference.detector import Detector
+
+log = logging.getLogger(__name__)
+
+MAX_CALLS = 256
+"""Calls at once; more are refused. Each may hold one message in memory before we see it."""
+
+CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    404: grpc.StatusCode.NOT_FOUND,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    422: grpc.StatusCode.INVALID_ARGUMENT,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+
+Call = Callable[[Any, Any, Any], Awaitable[None]]
+"""Fills a response: (request, response, context)."""
+
+
+class GrpcServer:
+    """Make and start it on a running event loop."""
+
+    def __init__(
+        self, manifest: Manifest, detector: Detector, intake: Intake, reading: Reading, observer: Observer
+    ) -> None:
+        self._manifest = manifest
+        self._detector = detector
+        self._intake = intake
+        self._reading = reading
+        self._observer = observer
+        self._served = ServedModel(manifest)
+        self._offered = tensors.outputs(len(manifest.class_names))
+        calls: dict[str, Call] = {
+            "ServerLive": self._live,
+            "ServerReady": self._ready,
+            "ModelReady": self._model_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelMetadata": self._model_metadata,
+            "ModelInfer": self._infer,
+        }
+        handlers = {name: self._handler(name, calls[name], *types) for name, types in methods().items()}
+        largest = [("grpc.max_receive_message_length", intake.max_body_bytes), ("grpc.so_reuseport", 0)]
+        self._server = grpc.aio.server(options=largest, maximum_concurrent_rpcs=MAX_CALLS)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port. Raises SettingsError where it cannot."""
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            bound: int = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise SettingsError(f"cannot listen on {address} for gRPC: choose another HARMGAUGE_GRPC_PORT") from error
+        await self._server.start()
+        return bound
+
+    async def stop(self, seconds: float) -> None:
+        """Take no new calls; those in flight get so long to end."""
+        await self._server.stop(seconds)
+
+    def _handler(self, name: str, call: Call, request_type: Any, response_type: Any) -> grpc.RpcMethodHandler:
+        route = f"/{SERVICE}/{name}"
+
+        async def run(request: Any, context: Any) -> Any:
+            begin = time.perf_counter()
+            request_id = f"{random.getrandbits(128):032x}"
+            status = grpc.StatusCode.CANCELLED  # what stays, where the client left
+            response = response_type()
+            try:
+                await call(request, response, context)
+                status = grpc.StatusCode.OK
+            except RequestError as error:
+                status = CODES.get(error.status, grpc.StatusCode.INTERNAL)
+                self._refuse(context, status, error, request_id)
+            except CallerLeft:
+                pass
+            except Exception:
+                log.exception("request %s failed", request_id)
+                status = grpc.StatusCode.INTERNAL
+                inside = RequestError("Something failed inside the service; its log has more.")
+                self._refuse(context, status, inside, request_id)
+            finally:
+                self._observer.answered(route, status.name, time.perf_counter() - begin)
+            return response
+
+        return grpc.unary_unary_rpc_method_handler(run, request_type.FromString, response_type.SerializeToString)
+
+    def _refuse(self, context: Any, status: grpc.StatusCode, error: RequestError, request_id: str) -> None:
+        if error.__cause__ is not None:
+            log.error("request %s: %s", request_id, error.detail, exc_info=error.__cause__)
+        self._observer.rejected(error.code)
+        context.set_code(status)
+        context.set_details(error.detail)
+        more = [(name.lower(), value) for name, value in error.headers.items() if name == "Retry-After"]
+        context.set_trailing_metadata([("code", error.code), ("x-request-id", request_id), *more])
+
+    async def _infer(self, request: Any, response: Any, context: Any) -> None:
+        self._served.check(request.model_name, request.model_version)
+        self._intake.readiness.check()
+        remaining = context.time_remaining()  # None where the client set no deadline
+        seconds = self._intake.deadline_seconds if remaining is None else min(remaining, self._intake.deadline_seconds)
+        caller = Caller(asyncio.get_running_loop().time() + seconds, context.cancelled)
+        size_bytes = request.ByteSize()
+        try:
+            self._intake.hold(size_bytes)
+            large = size_bytes > THREAD_BODY_BYTES
+            asked = await self._reading.read(large, messages.parse, request, self._manifest.input, self._offered)
+            scored = await self._detector.score(asked.instances, caller)
+        finally:
+            self._intake.release(size_bytes)
+        response.model_name, response.model_version = self._manifest.name, self._manifest.version
+        response.id = request.id
+        messages.answer(response, asked, scored)
+
+    async def _live(self, request: Any, response: Any, context: Any) -> None:
+        response.live = True
+
+    async def _ready(self, request: Any, response: Any, context: Any) -> None:
+        response.ready = self._intake.readiness.reason is None
+
+    async def _model_ready(self, request: Any, response: Any, context: Any) -> None:
+        self._served.check(request.name, request.version)
+        response.ready = self._intake.readiness.reason is None
+
+    async def _server_metadata(self, request: Any, response: Any, context: Any) -> None:
+        response.name, response.version = "harmgauge", version("harmgauge")
+
+    async def _model_metadata(self, request: Any, response: Any, context: Any) -> None:
+        self._served.check(request.name, request.version)
+        known = metadata(self._manifest)
+        response.name, response.platform = known["name"], known["platform"]
+        response.versions.extend(known["versions"])
+        for tensor in known["inputs"]:
+            response.inputs.add(**tensor)
+        for tensor in known["outputs"]:
+            response.outputs.add(**tensor)

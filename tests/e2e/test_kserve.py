@@ -1,0 +1,59 @@
+"""KServe's Python clients, unmodified, in an environment of their own: they are 450 MB and pin other libraries."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.inference.bundle import load
+from service.inference.runtime import OnnxRuntime
+from tests.conftest import ROOT
+from tests.e2e.test_grpc import grpc_port
+from tests.process import running_service
+from tests.toy import instances
+
+PYTHON = ROOT / ".venv-kserve" / "bin" / "python"
+
+
+@pytest.fixture
+def kserve_python() -> Path:
+    if not PYTHON.exists():
+        if os.environ.get("CI"):
+            pytest.fail("CI must have KServe's client: make install-kserve")
+        pytest.skip("KServe's client is not installed: make install-kserve")
+    return PYTHON
+
+
+def test_kserves_clients_score_over_rest_and_grpc(kserve_python: Path, image_bundle_path: Path, tmp_path: Path) -> None:
+    rows = instances(5, (4, 4, 3), seed=9)
+    np.save(tmp_path / "rows.npy", rows)
+    expected = OnnxRuntime(load(image_bundle_path), "cpu").run(rows)
+    with running_service(image_bundle_path, grpc_port=0) as service:
+        done = subprocess.run(
+            [
+                kserve_python,
+                Path(__file__).with_name("kserve_client.py"),
+                f"http://127.0.0.1:{service.port}",
+                f"127.0.0.1:{grpc_port(service)}",
+                tmp_path / "rows.npy",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout.splitlines()[-1])
+        for name in ("live", "ready", "model_ready", "grpc_live", "grpc_ready", "grpc_model_ready"):
+            assert found[name] is True, name
+        for way in ("rest_json", "rest_binary", "grpc", "grpc_typed"):
+            assert set(found[way]) == {"score", "is_adversarial", "predictions", "probabilities"}
+            np.testing.assert_allclose(found[way]["score"], expected.score, atol=1e-5)
+            np.testing.assert_allclose(found[way]["probabilities"], expected.probabilities, atol=1e-5)
+            assert found[way]["predictions"] == expected.probabilities.argmax(1).tolist()
+        assert service.score_ks()["rows"] == 20
