@@ -1,4 +1,4 @@
-"""KServe's own clients, unmodified, against a running service. Runs in KServe's environment; `test_kserve.py` starts it.
+"""KServe's own clients, unmodified, against a running service; `test_kserve.py` starts it in their environment.
 
 Usage: kserve_client.py HTTP_ADDRESS GRPC_ADDRESS ROWS.npy; prints what they got as JSON.
 """
@@ -41,7 +41,7 @@ async def main(http: str, grpc: str, path: str) -> None:
         found["grpc_model_ready"] = await client.is_model_ready("toy")
         found["grpc"] = outputs(await client.infer(request(rows, binary=True)))
         found["grpc_typed"] = outputs(await client.infer(request(rows, binary=False)))
-    print(json.dumps(found))
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":
