@@ -21,8 +21,9 @@ from service.drift.monitor import Monitor, ScoreKs
 from service.errors import BundleError, SettingsError
 from service.inference.batcher import Batcher
 from service.inference.bundle import Bundle, load
-from service.inference.detector import Detector, Scored
+from service.inference.detector import Detector
 from service.inference.runtime import OnnxRuntime
+from service.observe.feed import Feed
 from service.observe.metrics import Metrics
 from service.readiness import Readiness
 from service.settings import Settings
@@ -56,11 +57,9 @@ def build(settings: Settings) -> Service:
     metrics = Metrics(bundle)
     workers = settings.workers or runtime.default_workers
     batcher = Batcher(runtime, workers, settings.max_batch_rows, settings.max_queue_rows, metrics)
-
-    def watch_drift(scored: Scored) -> None:
-        monitor.observe(scored.scores)
-
-    detector = Detector(batcher, bundle.threshold, [metrics.scored, watch_drift])
+    feed = Feed([metrics.scored, lambda scores, _: monitor.observe(scores)])
+    monitor.before_look = feed.drain
+    detector = Detector(batcher, bundle.threshold, feed.put)
     readiness = Readiness()
     info = _info(bundle, settings, runtime, workers)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 from service.api.arrays import read_npy, read_raw
@@ -27,6 +28,9 @@ class Parameters:
     correct: bool = False
 
 
+_PARAMETERS = [field.name for field in fields(Parameters)]
+
+
 @dataclass(frozen=True)
 class ScoreRequest:
     """`instances` (n, *shape) in the bundle's dtype, n >= 1, every value finite and in range."""
@@ -35,9 +39,10 @@ class ScoreRequest:
     parameters: Parameters
 
 
-def media_types(spec: InputSpec) -> list[str]:
+@lru_cache(maxsize=8)
+def media_types(spec: InputSpec) -> tuple[str, ...]:
     """What this bundle's input can be sent as."""
-    return [JSON, NPY, RAW, *(IMAGES if spec.image else ())]
+    return (JSON, NPY, RAW, *(IMAGES if spec.image else ()))
 
 
 def media_type(content_type: str, spec: InputSpec) -> str:
@@ -80,10 +85,9 @@ def _from_query(name: str, value: str) -> bool:
 
 
 def _parameters(given: dict[str, Any]) -> Parameters:
-    known = [field.name for field in fields(Parameters)]
     for name, value in given.items():
-        if name not in known:
-            raise InvalidParameters(f"There is no parameter {name!r}; there are {', '.join(known)}.")
+        if name not in _PARAMETERS:
+            raise InvalidParameters(f"There is no parameter {name!r}; there are {', '.join(_PARAMETERS)}.")
         if not isinstance(value, bool):
             raise InvalidParameters(f"The parameter {name!r} must be true or false.")
     return Parameters(**given)

@@ -18,6 +18,8 @@ from service.readiness import Readiness
 
 DEADLINE_HEADER = "X-Harmgauge-Deadline-Seconds"
 
+_DEADLINE = DEADLINE_HEADER.lower().encode()
+
 _DISCARD_BYTES = 64 * 2**20
 _DISCARD_SECONDS = 2.0
 
@@ -49,20 +51,24 @@ class Intake:
     def call(self, request: Request) -> Call:
         """Raises NotReady, and InvalidParameters where the deadline's header makes no sense."""
         self.readiness.check()
+        headers = {name: str(value, "latin-1") for name, value in request.scope["headers"]}
         seconds = self.deadline_seconds
-        asked = request.headers.get(DEADLINE_HEADER)
+        asked = headers.get(_DEADLINE)
         if asked is not None:
             seconds = min(seconds, read_deadline(asked))
-        return Call(self, request, asyncio.get_running_loop().time() + seconds)
+        return Call(self, request.receive, headers, asyncio.get_running_loop().time() + seconds)
 
 
 class Call:
-    """One request from its first byte to its answer; a context, which holds the body's bytes against the bound."""
+    """One request from its first byte to its answer; a context, which holds the body's bytes against the bound.
 
-    def __init__(self, intake: Intake, request: Request, deadline: float) -> None:
+    `headers` has them by name, in lower case.
+    """
+
+    def __init__(self, intake: Intake, receive: Receive, headers: dict[bytes, str], deadline: float) -> None:
         self._intake = intake
-        self._request = request
-        self._receive = request.receive
+        self._receive = receive
+        self.headers = headers
         self._held_bytes = 0
         self.caller = Caller(deadline, self._left)
 
@@ -80,11 +86,11 @@ class Call:
         Raises TooLarge as soon as it must be over the limit, Overloaded where too many bodies are held already,
         DeadlinePassed where it is not whole by then, CallerLeft where it never will be.
         """
-        declared = self._request.headers.get("content-length")
+        declared = self.headers.get(b"content-length")
         # The server lets only digits through to here, but any number of them.
         if declared is not None and (len(declared) > 18 or int(declared) > self._intake.max_body_bytes):
             raise await self._too_large(more=True)
-        if self._request.headers.get("content-encoding", "identity") != "identity":
+        if self.headers.get(b"content-encoding", "identity") != "identity":
             raise Unreadable("Compressed bodies are not taken; send it without Content-Encoding.")
         message = at_once(self._receive)
         if message is not None and not message.get("more_body"):

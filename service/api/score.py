@@ -43,7 +43,7 @@ def handler(manifest: Manifest, threshold: float, detector: Detector, intake: In
     async def score(request: Request) -> Response:
         with intake.call(request) as call:
             body = await call.body()
-            media_type = bodies.media_type(request.headers.get("content-type", ""), spec)
+            media_type = bodies.media_type(call.headers.get(b"content-type", ""), spec)
             query = dict(request.query_params) if request.scope["query_string"] else {}
             asked = await reading.read(
                 bodies.is_large(len(body), media_type, spec), bodies.read, body, media_type, query, spec

@@ -130,6 +130,8 @@ class Monitor:
 
     def __init__(self, detectors: list[ScoreKs]) -> None:
         self._detectors = detectors
+        self.before_look: Callable[[], None] = lambda: None
+        """Called before the states are brought up to date: whoever keeps scores back hands them over then."""
 
     def observe(self, scores: npt.NDArray[np.floating]) -> None:
         """Add scores (n,), oldest first, all finite."""
@@ -138,6 +140,7 @@ class Monitor:
 
     async def states(self) -> dict[str, DriftState]:
         """By detector name, each brought up to date."""
+        self.before_look()
         return {detector.name: await detector.state() for detector in self._detectors}
 
     async def keep_up(self, interval_seconds: float) -> None:

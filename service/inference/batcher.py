@@ -1,5 +1,6 @@
 """Greedy batching: whatever waits is run as soon as a worker is free. No timer, so an idle service answers at once and
-a busy one fills its batches by itself.
+a busy one fills its batches by itself: for each worker one batch runs and one is next in line, which takes whatever
+comes until its turn.
 
 The event loop owns the queue; worker threads only run the graph. Rows are counted, not requests.
 """
@@ -11,13 +12,13 @@ import math
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Protocol
 
 import numpy as np
 
 from service.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge
+from service.inference.batch import Batch, Entry, Piece
 from service.inference.caller import PATIENT, Caller
 from service.inference.runtime import Outputs, Rows, Runtime
 
@@ -26,53 +27,7 @@ class Observer(Protocol):
     """Told what the batcher does, on the event loop."""
 
     def queue_changed(self, rows: int) -> None: ...
-    def batch_started(self, rows: int, queue_seconds: list[float]) -> None: ...
-    def batch_finished(self, inference_seconds: float) -> None: ...
-
-
-@dataclass(eq=False)
-class _Entry:
-    """One request's rows, and its answer while pieces of it come in."""
-
-    rows: Rows
-    caller: Caller
-    outputs: Outputs
-    answered: asyncio.Future[Outputs]
-    since: float
-    taken: int = 0
-    finished: int = 0
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Rows `start` to `stop` of one entry."""
-
-    entry: _Entry
-    start: int
-    stop: int
-
-
-@dataclass
-class _Batch:
-    pieces: list[_Piece]
-    result: Outputs | Exception | None = None
-    seconds: float = field(default=0.0)
-
-    def run(self, runtime: Runtime) -> None:
-        """On a worker thread. An exception becomes the result: it must reach the requests, not end the thread."""
-        begin = time.perf_counter()
-        try:
-            parts = [piece.entry.rows[piece.start : piece.stop] for piece in self.pieces]
-            rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
-            outputs = runtime.run(rows)
-            due = (len(rows), runtime.classes)
-            if outputs.score.shape != due[:1] or outputs.probabilities.shape != due:
-                given = f"scores {outputs.score.shape} and probabilities {outputs.probabilities.shape}"
-                raise RuntimeError(f"{len(rows)} rows of {runtime.classes} classes gave {given}")
-            self.result = outputs
-        except Exception as error:
-            self.result = error
-        self.seconds = time.perf_counter() - begin
+    def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None: ...
 
 
 class Batcher:
@@ -89,13 +44,15 @@ class Batcher:
         self._max_queue_rows = max_queue_rows
         self._observer = observer
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[_Entry] = deque()
-        self._again: deque[_Batch] = deque()  # pieces of a failed batch, each to be run alone
+        self._queue: deque[Entry] = deque()
+        self._again: deque[Batch] = deque()  # pieces of a failed batch, each to be run alone
+        self._in_line: list[Batch] = []  # batches that still take rows, or did when last looked at
         self._queue_rows = 0
         self._rows_per_second = 0.0
         self._next_look = 0.0
         self._handed_out = 0  # batches that are running, or next in line for a worker
-        self._jobs: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._handed_out_rows = 0
+        self._jobs: SimpleQueue[Batch | None] = SimpleQueue()
         # Daemons: an inference that hangs must not keep the process from ending.
         self._threads = [
             threading.Thread(target=self._work, name=f"inference-{index}", daemon=True) for index in range(workers)
@@ -120,7 +77,7 @@ class Batcher:
                 {"Retry-After": str(self._seconds_to_drain())},
             )
         outputs = Outputs(np.empty(count, np.float32), np.empty((count, self._runtime.classes), np.float32))
-        entry = _Entry(rows, caller, outputs, self._loop.create_future(), time.perf_counter())
+        entry = Entry(rows, caller, outputs, self._loop.create_future(), time.perf_counter())
         timer = None
         if caller.deadline < math.inf:
             timer = self._loop.call_at(caller.deadline, self._expire, entry)
@@ -142,34 +99,50 @@ class Batcher:
 
     def _dispatch(self) -> None:
         # One batch for each worker and as many in line, so that a worker never waits for the event loop in between.
-        while self._handed_out < 2 * len(self._threads) and (batch := self._next_batch()) is not None:
+        while (self._again or self._queue) and self._handed_out < 2 * len(self._threads):
+            batch: Batch | None
+            if self._again:
+                batch = self._again.popleft()
+            else:
+                batch = Batch()
+                self._fill(batch, self._room())
+                if not batch.pieces:
+                    continue
+                self._in_line.append(batch)
             self._handed_out += 1
             self._jobs.put(batch)
+        while self._queue and (batch := self._emptiest()) is not None:
+            self._fill(batch, 1)
 
-    def _next_batch(self) -> _Batch | None:
-        if self._again:
-            return self._again.popleft()
-        # Rows are shared among the idle workers: one request of 32 on two idle cores is two runs of 16.
-        idle = max(1, len(self._threads) - self._handed_out)
-        room = min(self._max_batch_rows, math.ceil(self._queue_rows / idle))
-        pieces: list[_Piece] = []
-        now = time.perf_counter()
+    def _emptiest(self) -> Batch | None:
+        """The batch in line with the most room, if any."""
+        self._in_line = [batch for batch in self._in_line if batch.is_open]
+        batch = min(self._in_line, key=lambda batch: batch.rows, default=None)
+        return batch if batch is not None and batch.rows < self._room() else None
+
+    def _room(self) -> int:
+        """Rows for one batch: an equal share for each that runs or is in line.
+
+        Were the first to take all, the clients would send in step, and workers idle while answers go out.
+        """
+        share = math.ceil((self._queue_rows + self._handed_out_rows) / (2 * len(self._threads)))
+        return min(self._max_batch_rows, share)
+
+    def _fill(self, batch: Batch, room: int) -> None:
+        """Move waiting rows, at most `room`, into the batch, unless it has begun."""
         while self._queue and room:
             entry = self._queue[0]
             if self._dropped(entry):
                 continue
             stop = min(len(entry.rows), entry.taken + room)
-            pieces.append(_Piece(entry, entry.taken, stop))
+            if not batch.add(Piece(entry, entry.taken, stop)):
+                return
             room -= stop - entry.taken
+            self._handed_out_rows += stop - entry.taken
             self._count(entry.taken - stop)
             entry.taken = stop
             if stop == len(entry.rows):
                 self._queue.popleft()
-        if not pieces:
-            return None
-        rows = sum(piece.stop - piece.start for piece in pieces)
-        self._observer.batch_started(rows, [now - piece.entry.since for piece in pieces if piece.start == 0])
-        return _Batch(pieces)
 
     def _work(self) -> None:
         while (batch := self._jobs.get()) is not None:
@@ -179,13 +152,18 @@ class Batcher:
             except RuntimeError:  # the loop was closed: nobody waits any more
                 return
 
-    def _finished(self, batch: _Batch) -> None:
+    def _finished(self, batch: Batch) -> None:
         self._handed_out -= 1
-        self._observer.batch_finished(batch.seconds)
+        self._handed_out_rows -= batch.rows
+        waits = [batch.began - piece.entry.since for piece in batch.pieces if piece.start == 0]
+        self._observer.batch_finished(batch.rows, waits, batch.seconds)
         if isinstance(batch.result, Outputs):
             self._hand_out(batch.pieces, batch.result, batch.seconds)
         elif len(batch.pieces) > 1:  # one of them is bad: none of the others may suffer for it
-            self._again.extend(_Batch([piece]) for piece in batch.pieces if not piece.entry.answered.done())
+            for piece in batch.pieces:
+                if not piece.entry.answered.done():
+                    self._again.append(Batch([piece], is_open=False))
+                    self._handed_out_rows += piece.stop - piece.start
         else:
             failure = InferenceFailed(
                 "The graph could not be run on this input; the service's log says why, under this request's id."
@@ -194,7 +172,7 @@ class Batcher:
             self._drop(batch.pieces[0].entry, failure)
         self._dispatch()
 
-    def _hand_out(self, pieces: list[_Piece], outputs: Outputs, seconds: float) -> None:
+    def _hand_out(self, pieces: list[Piece], outputs: Outputs, seconds: float) -> None:
         begin = 0
         for piece in pieces:
             entry, end = piece.entry, begin + piece.stop - piece.start
@@ -207,7 +185,7 @@ class Batcher:
         rate = begin / max(seconds, 1e-6) * len(self._threads)
         self._rows_per_second += 0.1 * (rate - self._rows_per_second)
 
-    def _dropped(self, entry: _Entry) -> bool:
+    def _dropped(self, entry: Entry) -> bool:
         """Whether nobody waits for the entry any more; it is out of the queue then."""
         if entry.caller.left():
             self._drop(entry, CallerLeft())
@@ -222,15 +200,15 @@ class Batcher:
             for entry in list(self._queue):
                 self._dropped(entry)
 
-    def _expire(self, entry: _Entry) -> None:
+    def _expire(self, entry: Entry) -> None:
         self._drop(entry, _too_late())
 
-    def _drop(self, entry: _Entry, why: Exception) -> None:
+    def _drop(self, entry: Entry, why: Exception) -> None:
         if not entry.answered.done():
             entry.answered.set_exception(why)
         self._forget(entry)
 
-    def _forget(self, entry: _Entry) -> None:
+    def _forget(self, entry: Entry) -> None:
         """Drop what still waits of a request that nobody waits for."""
         if entry.taken < len(entry.rows) and entry in self._queue:
             self._queue.remove(entry)

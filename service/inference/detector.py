@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,16 +26,13 @@ class Scored:
     probabilities: npt.NDArray[np.float32]
 
 
-Watcher = Callable[[Scored], None]
-
-
 class Detector:
-    """The one data plane behind every route. `watchers` see each answer that is about to be given, and no other."""
+    """The one data plane behind every route. `watch` sees each answer that is about to be given, and no other."""
 
-    def __init__(self, batcher: Batcher, threshold: np.float32, watchers: Sequence[Watcher]) -> None:
+    def __init__(self, batcher: Batcher, threshold: np.float32, watch: Callable[[Scored], None]) -> None:
         self._batcher = batcher
         self._threshold = threshold
-        self._watchers = watchers
+        self._watch = watch
 
     async def score(self, rows: Rows, caller: Caller = PATIENT) -> Scored:
         """Score checked rows (n, *shape) in the bundle's dtype, n >= 1.
@@ -59,6 +56,5 @@ class Detector:
             predictions=outputs.probabilities.argmax(1),
             probabilities=outputs.probabilities,
         )
-        for watch in self._watchers:
-            watch(scored)
+        self._watch(scored)
         return scored

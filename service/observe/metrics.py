@@ -6,12 +6,12 @@ One object over a registry of its own; no module holds a metric.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.drift.monitor import DriftState
 from service.inference.bundle import Bundle
-from service.inference.detector import Scored
 from service.observe.collectors import DriftCollector, ScoreHistogram
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -77,11 +77,11 @@ class Metrics:
             "harmgauge_inference_seconds", "Time of a run of the graph.", ["model"], buckets=SECONDS, registry=registry
         ).labels(model)
 
-    def scored(self, scored: Scored) -> None:
-        flagged = int(np.count_nonzero(scored.is_adversarial))
+    def scored(self, scores: npt.NDArray[np.float32], is_adversarial: npt.NDArray[np.bool_]) -> None:
+        flagged = int(np.count_nonzero(is_adversarial))
         self._adversarial.inc(flagged)
-        self._clean.inc(len(scored.scores) - flagged)
-        self._scores.observe(scored.scores)
+        self._clean.inc(len(scores) - flagged)
+        self._scores.observe(scores)
 
     def answered(self, route: str, status: int | str, seconds: float) -> None:
         children = self._answered.get((route, status))
@@ -100,12 +100,10 @@ class Metrics:
     def queue_changed(self, rows: int) -> None:
         self._queue_rows.set(rows)
 
-    def batch_started(self, rows: int, queue_seconds: list[float]) -> None:
+    def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None:
         self._batch_rows.observe(rows)
         for seconds in queue_seconds:
             self._queue_seconds.observe(seconds)
-
-    def batch_finished(self, inference_seconds: float) -> None:
         self._inference_seconds.observe(inference_seconds)
 
     def exposition(self, drift: dict[str, DriftState]) -> bytes:

@@ -47,10 +47,8 @@ class Notes:
     def queue_changed(self, rows: int) -> None:
         self.queue_rows.append(rows)
 
-    def batch_started(self, rows: int, queue_seconds: list[float]) -> None:
+    def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None:
+        assert inference_seconds >= 0
         self.batch_rows.append(rows)
         self.queue_seconds += queue_seconds
-
-    def batch_finished(self, inference_seconds: float) -> None:
-        assert inference_seconds >= 0
         self.inferences += 1

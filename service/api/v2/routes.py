@@ -19,6 +19,9 @@ from service.inference.detector import Detector
 from service.readiness import Readiness
 
 ROOT = "/v2"
+
+_HEADER_LENGTH = messages.HEADER_LENGTH.lower().encode()
+
 INFER_ROUTE = f"{ROOT}/models/{{name}}/infer"
 """How metrics call the route."""
 
@@ -30,7 +33,7 @@ def infer_handler(manifest: Manifest, detector: Detector, intake: Intake, readin
     async def infer(request: Request) -> Response:
         with intake.call(request) as call:
             body = await call.body()
-            header_length = request.headers.get(messages.HEADER_LENGTH)
+            header_length = call.headers.get(_HEADER_LENGTH)
             large = len(body) > THREAD_BODY_BYTES
             asked = await reading.read(large, messages.parse, body, header_length, manifest.input, offered)
             scored = await detector.score(asked.instances, call.caller)

@@ -1,0 +1,82 @@
+"""Rows of several requests that go through the graph together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.inference.caller import Caller
+from service.inference.runtime import Outputs, Rows, Runtime
+
+
+@dataclass(eq=False)
+class Entry:
+    """One request's rows, and its answer while pieces of it come in. `since` is when it came, by `perf_counter`."""
+
+    rows: Rows
+    caller: Caller
+    outputs: Outputs
+    answered: asyncio.Future[Outputs]
+    since: float
+    taken: int = 0
+    finished: int = 0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows `start` to `stop` of one entry."""
+
+    entry: Entry
+    start: int
+    stop: int
+
+
+class Batch:
+    """Open until a worker begins with it: rows that come in the meantime need not wait for the next.
+
+    `began` and `seconds` (by `perf_counter`) and `result` are there once it ran.
+    """
+
+    def __init__(self, pieces: Iterable[Piece] = (), *, is_open: bool = True) -> None:
+        self.pieces = list(pieces)
+        self.rows = sum(piece.stop - piece.start for piece in self.pieces)
+        self.result: Outputs | Exception | None = None
+        self.began = 0.0
+        self.seconds = 0.0
+        self._is_open = is_open
+        self._lock = threading.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        return self._is_open
+
+    def add(self, piece: Piece) -> bool:
+        """On the event loop. False where it is too late."""
+        with self._lock:
+            if self._is_open:
+                self.pieces.append(piece)
+                self.rows += piece.stop - piece.start
+            return self._is_open
+
+    def run(self, runtime: Runtime) -> None:
+        """On a worker thread. An exception becomes the result: it must reach the requests, not end the thread."""
+        with self._lock:
+            self._is_open = False
+        self.began = time.perf_counter()
+        try:
+            parts = [piece.entry.rows[piece.start : piece.stop] for piece in self.pieces]
+            rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            outputs = runtime.run(rows)
+            due = (len(rows), runtime.classes)
+            if outputs.score.shape != due[:1] or outputs.probabilities.shape != due:
+                given = f"scores {outputs.score.shape} and probabilities {outputs.probabilities.shape}"
+                raise RuntimeError(f"{len(rows)} rows of {runtime.classes} classes gave {given}")
+            self.result = outputs
+        except Exception as error:
+            self.result = error
+        self.seconds = time.perf_counter() - self.began
