@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from types import FrameType
+from typing import Literal
 
 import uvicorn
 from prometheus_client import disable_created_metrics
@@ -68,6 +69,14 @@ def _end(*_: object) -> None:
     os._exit(0)
 
 
+def _http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
+    try:
+        from service.corked import CorkedHttpProtocol  # noqa: PLC0415 - there is no httptools for Windows
+    except ImportError:
+        return "auto"
+    return CorkedHttpProtocol
+
+
 def _spare_the_collector() -> None:
     """Keep Python's cycle collector from the hundreds of thousands of objects that stay for ever.
 
@@ -87,6 +96,7 @@ async def serve(settings: Settings) -> None:
         service.app,
         host=settings.host,
         port=settings.port,
+        http=_http_protocol(),
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     """Most rows in one run of the graph. Larger requests are run in pieces, smaller ones together while they wait."""
 
     max_queue_rows: int = Field(4096, ge=1, le=10_000_000)
-    """Rows that may wait for inference; past that, requests get 429 instead of a longer wait."""
+    """Rows accepted and not yet scored; past that, requests get 429 instead of a longer wait."""
 
     max_body_bytes: int = Field(16 * 2**20, ge=1, le=2**30)
     """Largest request body; past that, 413."""

@@ -39,6 +39,7 @@ class Piece:
 class Batch:
     """Open until a worker begins with it: rows that come in the meantime need not wait for the next.
 
+    `rows` counts all that were ever added; `pieces` are those that nobody gave up, once a worker began.
     `began` and `seconds` (by `perf_counter`) and `result` are there once it ran.
     """
 
@@ -67,7 +68,11 @@ class Batch:
         """On a worker thread. An exception becomes the result: it must reach the requests, not end the thread."""
         with self._lock:
             self._is_open = False
+        # Those that were answered meanwhile (too late, or cancelled) cost no inference.
+        self.pieces = [piece for piece in self.pieces if not piece.entry.answered.done()]
         self.began = time.perf_counter()
+        if not self.pieces:
+            return
         try:
             parts = [piece.entry.rows[piece.start : piece.stop] for piece in self.pieces]
             rows = parts[0] if len(parts) == 1 else np.concatenate(parts)

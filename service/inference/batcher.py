@@ -47,11 +47,10 @@ class Batcher:
         self._queue: deque[Entry] = deque()
         self._again: deque[Batch] = deque()  # pieces of a failed batch, each to be run alone
         self._in_line: list[Batch] = []  # batches that still take rows, or did when last looked at
-        self._queue_rows = 0
+        self._rows = 0  # accepted and not yet scored: in the queue, in line, running
         self._rows_per_second = 0.0
         self._next_look = 0.0
         self._handed_out = 0  # batches that are running, or next in line for a worker
-        self._handed_out_rows = 0
         self._jobs: SimpleQueue[Batch | None] = SimpleQueue()
         # Daemons: an inference that hangs must not keep the process from ending.
         self._threads = [
@@ -69,11 +68,11 @@ class Batcher:
         count = len(rows)
         if count > self._max_queue_rows:
             raise TooLarge(f"{count} instances in one request; at most {self._max_queue_rows} fit. Split the request.")
-        if self._queue_rows + count > self._max_queue_rows:
+        if self._rows + count > self._max_queue_rows:
             self._drop_the_departed()
-        if self._queue_rows + count > self._max_queue_rows:
+        if self._rows + count > self._max_queue_rows:
             raise Overloaded(
-                f"{self._queue_rows} rows are waiting and at most {self._max_queue_rows} may; try again later.",
+                f"{self._rows} rows are waiting and at most {self._max_queue_rows} may; try again later.",
                 {"Retry-After": str(self._seconds_to_drain())},
             )
         outputs = Outputs(np.empty(count, np.float32), np.empty((count, self._runtime.classes), np.float32))
@@ -125,8 +124,7 @@ class Batcher:
 
         Were the first to take all, the clients would send in step, and workers idle while answers go out.
         """
-        share = math.ceil((self._queue_rows + self._handed_out_rows) / (2 * len(self._threads)))
-        return min(self._max_batch_rows, share)
+        return min(self._max_batch_rows, math.ceil(self._rows / (2 * len(self._threads))))
 
     def _fill(self, batch: Batch, room: int) -> None:
         """Move waiting rows, at most `room`, into the batch, unless it has begun."""
@@ -138,8 +136,6 @@ class Batcher:
             if not batch.add(Piece(entry, entry.taken, stop)):
                 return
             room -= stop - entry.taken
-            self._handed_out_rows += stop - entry.taken
-            self._count(entry.taken - stop)
             entry.taken = stop
             if stop == len(entry.rows):
                 self._queue.popleft()
@@ -154,16 +150,20 @@ class Batcher:
 
     def _finished(self, batch: Batch) -> None:
         self._handed_out -= 1
-        self._handed_out_rows -= batch.rows
+        self._count(-batch.rows)
+        if not batch.pieces:
+            self._dispatch()
+            return
         waits = [batch.began - piece.entry.since for piece in batch.pieces if piece.start == 0]
-        self._observer.batch_finished(batch.rows, waits, batch.seconds)
+        rows = sum(piece.stop - piece.start for piece in batch.pieces)
+        self._observer.batch_finished(rows, waits, batch.seconds)
         if isinstance(batch.result, Outputs):
             self._hand_out(batch.pieces, batch.result, batch.seconds)
         elif len(batch.pieces) > 1:  # one of them is bad: none of the others may suffer for it
             for piece in batch.pieces:
                 if not piece.entry.answered.done():
                     self._again.append(Batch([piece], is_open=False))
-                    self._handed_out_rows += piece.stop - piece.start
+                    self._count(piece.stop - piece.start)
         else:
             failure = InferenceFailed(
                 "The graph could not be run on this input; the service's log says why, under this request's id."
@@ -215,12 +215,12 @@ class Batcher:
             self._count(entry.taken - len(entry.rows))
 
     def _count(self, change: int) -> None:
-        self._queue_rows += change
-        self._observer.queue_changed(self._queue_rows)
+        self._rows += change
+        self._observer.queue_changed(self._rows)
 
     def _seconds_to_drain(self) -> int:
         """Whole seconds, at least 1: what `Retry-After` asks for."""
-        return max(1, min(60, math.ceil(self._queue_rows / max(self._rows_per_second, 1.0))))
+        return max(1, min(60, math.ceil(self._rows / max(self._rows_per_second, 1.0))))
 
 
 def _too_late() -> DeadlinePassed:

@@ -61,7 +61,7 @@ class Metrics:
         )
 
         self._queue_rows = Gauge(
-            "harmgauge_queue_rows", "Rows waiting for inference.", ["model"], registry=registry
+            "harmgauge_queue_rows", "Rows accepted and not yet scored.", ["model"], registry=registry
         ).labels(model)
         self._batch_rows = Histogram(
             "harmgauge_batch_rows", "Rows in a run of the graph.", ["model"], buckets=ROWS, registry=registry

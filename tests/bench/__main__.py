@@ -18,7 +18,7 @@ from tqdm import tqdm
 from service.inference.bundle import load
 from service.inference.runtime import Rows
 from service.samples import read_samples
-from tests.bench import bare, report
+from tests.bench import bare, overload, report
 from tests.bench.load import closed_loop, open_loop, wrk_is_missing
 from tests.process import RunningService, running_service, wait_until
 
@@ -105,9 +105,10 @@ def main() -> int:
     notes.append(f"Bare ONNX Runtime: {statistics.median(y.rows_per_second for y in yardsticks):.0f} single rows/s.")
     notes.append(
         f"Single raw rows at half the capacity ({capacity / 2:.0f} requests/s, open loop): p50 "
-        f"{steady.p50_seconds * 1e3:.2f} ms, p99 {steady.p99_seconds * 1e3:.2f} ms; "
+        f"{steady.percentile_seconds(50) * 1e3:.2f} ms, p99 {steady.percentile_seconds(99) * 1e3:.2f} ms; "
         f"a bare run takes {alone * 1e3:.2f} ms."
     )
+    notes.append(str(overload.measure(BUNDLE, rows, RAW, 2 * SECONDS)))
     lines = [_median(of) for of in seen.values()]
     for line in lines:
         if line.connections == 16 and line.request in report.BARS:

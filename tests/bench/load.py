@@ -50,39 +50,64 @@ def closed_loop(url: str, body: bytes, media_type: str, connections: int, second
     return Load(float(rate[1]), percentiles["50"], percentiles["99"])
 
 
-def open_loop(port: int, body: bytes, media_type: str, requests_per_second: float, seconds: float) -> Load:
+@dataclass(frozen=True)
+class Answers:
+    """What an open loop saw. `latencies_seconds`, sorted, are those of the good answers; `refused` counts the 429."""
+
+    sent: int
+    refused: int
+    seconds: float
+    latencies_seconds: list[float]
+
+    @property
+    def good_per_second(self) -> float:
+        return len(self.latencies_seconds) / self.seconds
+
+    def percentile_seconds(self, percent: float) -> float:
+        return self.latencies_seconds[int(len(self.latencies_seconds) * percent / 100)]
+
+
+def open_loop(port: int, body: bytes, media_type: str, requests_per_second: float, seconds: float) -> Answers:
     """Requests leave at random moments (a Poisson stream), however long the answers to earlier ones take.
 
-    Our own generator: those at hand send in step, eight at once, and so measure a queue of their own making.
+    Our own generator: those at hand send in step, eight at once, and so measure a queue of their own making. Raises
+    where an answer is neither 200 nor 429.
     """
     return asyncio.run(_poisson(port, body, media_type, requests_per_second, seconds))
 
 
-async def _poisson(port: int, body: bytes, media_type: str, requests_per_second: float, seconds: float) -> Load:
+async def _poisson(port: int, body: bytes, media_type: str, requests_per_second: float, seconds: float) -> Answers:
     head = f"POST /score HTTP/1.1\r\nHost: bench\r\nContent-Type: {media_type}\r\nContent-Length: {len(body)}\r\n\r\n"
     request = head.encode() + body
     free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
     latencies: list[float] = []
+    refused = 0
 
     async def send(due: float) -> None:
+        nonlocal refused
         reader, writer = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
         writer.write(request)
         answer = await reader.readuntil(b"\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 200"), answer
         length = re.search(rb"content-length: (\d+)", answer)
         assert length is not None
         await reader.readexactly(int(length[1]))
-        latencies.append(time.perf_counter() - due)
+        if answer.startswith(b"HTTP/1.1 200"):
+            latencies.append(time.perf_counter() - due)
+        else:
+            assert answer.startswith(b"HTTP/1.1 429"), answer
+            refused += 1
         free.append((reader, writer))
 
     chance = random.Random(0)
     begin = due = time.perf_counter()
+    sent = 0
     async with asyncio.TaskGroup() as group:
         while due < begin + seconds:
             await asyncio.sleep(max(0, due - time.perf_counter()))
             group.create_task(send(due))
+            sent += 1
             due += chance.expovariate(requests_per_second)
+    seconds_in_all = time.perf_counter() - begin
     for _, writer in free:
         writer.close()
-    latencies.sort()
-    return Load(len(latencies) / seconds, latencies[len(latencies) // 2], latencies[int(len(latencies) * 0.99)])
+    return Answers(sent, refused, seconds_in_all, sorted(latencies))

@@ -67,11 +67,13 @@ def test_an_idle_batcher_answers_at_once_and_a_busy_one_fills_its_batches() -> N
         await batcher.run(rows_of(1))
         assert runtime.batches == [1]
         runtime.gate.clear()
-        waiting = [asyncio.ensure_future(batcher.run(rows_of(value))) for value in range(17)]
+        waiting = [asyncio.ensure_future(batcher.run(rows_of(0)))]
+        await settled()
+        waiting += [asyncio.ensure_future(batcher.run(rows_of(value))) for value in range(1, 17)]
         await settled()
         runtime.gate.set()
         await asyncio.gather(*waiting)
-        assert runtime.batches == [1, 1, 1, 8, 7], "one ran, one was next in line; the others waited and went together"
+        assert runtime.batches == [1, 1, 8, 8], "one ran; those that came meanwhile went together"
 
     run(test, workers=1)
 
@@ -80,7 +82,7 @@ def test_a_large_request_is_shared_among_idle_workers() -> None:
     async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
         outputs = await batcher.run(rows_of(*range(10)))
         assert outputs.score.tolist() == list(range(10))
-        assert sorted(runtime.batches) == [5, 5]
+        assert sorted(runtime.batches) == [1, 3, 3, 3], "a quarter for each that runs or is in line"
 
     run(test, workers=2)
 
@@ -119,17 +121,22 @@ def test_a_large_request_that_fails_in_its_middle_fails_once() -> None:
 def test_a_client_that_leaves_costs_no_inference_and_no_neighbour() -> None:
     async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
         runtime.gate.clear()
-        running, _next_in_line = (asyncio.ensure_future(batcher.run(rows_of(0))) for _ in range(2))
+        running = asyncio.ensure_future(batcher.run(rows_of(0)))
         await settled()
-        leaving, staying = (asyncio.ensure_future(batcher.run(rows_of(value))) for value in (1, 2))
+        next_in_line = asyncio.ensure_future(batcher.run(rows_of(0)))
         await settled()
+        in_line, leaving, staying = (asyncio.ensure_future(batcher.run(rows_of(value))) for value in (1, 2, 3))
+        await settled()
+        in_line.cancel()
         leaving.cancel()
         running.cancel()
         await settled()
-        assert notes.queue_rows[-1] == 1
+        assert not staying.done()
         runtime.gate.set()
-        assert (await staying).score.tolist() == [2]
-        assert runtime.batches == [1, 1, 1]
+        assert (await staying).score.tolist() == [3]
+        assert next_in_line.done()
+        assert sum(runtime.batches) == 3, "what ran already, and those who stayed"
+        assert notes.queue_rows[-1] == 0
 
     run(test, workers=1)
 
@@ -137,13 +144,13 @@ def test_a_client_that_leaves_costs_no_inference_and_no_neighbour() -> None:
 def test_a_full_queue_refuses_at_once_and_says_when_to_return() -> None:
     async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
         runtime.gate.clear()
-        waiting = [asyncio.ensure_future(batcher.run(rows_of(*range(4)))) for _ in range(5)]
+        waiting = [asyncio.ensure_future(batcher.run(rows_of(*range(4)))) for _ in range(3)]
         await settled()
         with pytest.raises(Overloaded) as refusal:
             await batcher.run(rows_of(1))
         assert int(refusal.value.headers["Retry-After"]) >= 1
         runtime.gate.set()
-        assert len(await asyncio.gather(*waiting)) == 5
+        assert len(await asyncio.gather(*waiting)) == 3
         assert (await batcher.run(rows_of(1))).score.tolist() == [1]
 
     run(test, workers=1, max_batch_rows=4, max_queue_rows=12)
@@ -158,26 +165,30 @@ def test_callers_that_left_cost_no_inference_and_make_room() -> None:
             return asyncio.ensure_future(batcher.run(rows_of(number), caller))
 
         runtime.gate.clear()
-        waiting = [send(number) for number in range(8)]
+        waiting = [send(0)]
         await settled()
-        gone.update((3, 5))
-        more = [send(8), send(9)]
+        waiting += [send(number) for number in range(1, 11)]
         await settled()
-        assert notes.queue_rows[-1] == 6, "the queue was full until those who had left were looked for"
-        gone.add(4)
+        assert notes.queue_rows[-1] == 11
+        gone.update((6, 8))
+        more = [send(11), send(12)]
+        await settled()
+        assert notes.queue_rows[-1] == 11, "it was full until those who had left were looked for"
+        gone.add(9)
         runtime.gate.set()
         answers = await asyncio.gather(*waiting, *more, return_exceptions=True)
-        assert [number for number, answer in enumerate(answers) if isinstance(answer, CallerLeft)] == [3, 4, 5]
-        assert sum(runtime.batches) == 7
+        assert [number for number, answer in enumerate(answers) if isinstance(answer, CallerLeft)] == [6, 8, 9]
+        assert sum(runtime.batches) == 10
 
-    run(test, workers=1, max_batch_rows=4, max_queue_rows=6)
+    run(test, workers=1, max_batch_rows=4, max_queue_rows=11)
 
 
 def test_a_deadline_that_passes_in_the_queue_costs_no_inference() -> None:
     async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
         runtime.gate.clear()
-        patient = [asyncio.ensure_future(batcher.run(rows_of(value))) for value in (1, 2)]
+        patient = [asyncio.ensure_future(batcher.run(rows_of(1)))]
         await settled()
+        patient.append(asyncio.ensure_future(batcher.run(rows_of(2))))
         begin = time.monotonic()
         with pytest.raises(DeadlinePassed):
             await batcher.run(rows_of(3), Caller(asyncio.get_running_loop().time() + 0.05))
