@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         add(f"--{role}-gives", choices=("logits", "probabilities"), help="found out if left out")
     add("--window-rows", type=int, default=default["window_rows"], help="scores that the drift monitor looks back on")
     add("--rows-between-false-alarms", type=int, default=default["rows_between_false_alarms"])
+    add("--int8", action="store_true", help="the graph in 8 bits as well, for CPUs: HARMGAUGE_PRECISION=int8")
     add("--epochs", type=int, default=default["epochs"], help="of the distillation")
     add("--seed", type=int, default=default["seed"], help="of the distillation")
     return parser

@@ -6,14 +6,14 @@ import importlib.metadata
 import json
 import platform
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from models import arrays, report, samples
+from models import arrays, int8, report, samples
 from models.classifier import Classifier, distribution, fit_rows, open_classifier
 from models.errors import UserError
 from models.fuse import fuse
@@ -81,6 +81,7 @@ def build(options: Options) -> Path:
         input=spec,
         class_names=class_names,
         threshold=ThresholdSpec(value=threshold, percentile=options.percentile, rows=len(scores), source=source),
+        int8=int8.build(options, graph, replace(calibration, x=x), scores, source) if options.int8 else None,
         drift=drift(len(scores)),
         made={
             "command": options.command,

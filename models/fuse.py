@@ -72,8 +72,16 @@ def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -
     except (ValueError, onnx.checker.ValidationError) as error:
         raise UserError(f"the two networks cannot be joined: {error}") from error
     fused.producer_name = "harmgauge"
+    name_opsets_once(fused)
     fused.doc_string = ""
     return fused
+
+
+def name_opsets_once(model: onnx.ModelProto) -> None:
+    """Merging repeats them, which not every tool bears."""
+    domains = {entry.domain: entry.version for entry in model.opset_import}
+    del model.opset_import[:]
+    model.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in domains.items())
 
 
 def divergence_text(first: Gives, second: Gives, loss: Loss, temperature: float, opset: int) -> str:

@@ -39,6 +39,7 @@ class Options:
     distilled_gives: Gives | None = None
     window_rows: int = 1000
     rows_between_false_alarms: int = 1_000_000
+    int8: bool = False
     epochs: int = 50
     seed: int = 0
     command: str = ""

@@ -18,18 +18,30 @@ from models.samples import Samples
 from service.errors import BundleError
 from service.inference.bundle import (
     DETECTOR_FILE,
+    DETECTOR_INT8_FILE,
     MANIFEST_FILE,
     REFERENCE_FILE,
+    REFERENCE_INT8_FILE,
     SAMPLES_FILE,
     DriftSpec,
     FileSpec,
     InputSpec,
+    Int8Spec,
     Loss,
     Manifest,
     ThresholdSpec,
     load,
 )
 from service.inference.runtime import OnnxRuntime
+
+
+@dataclass(frozen=True)
+class Int8:
+    """The graph in 8 bits, what the manifest says of it, and its sorted scores of the calibration rows."""
+
+    graph: bytes
+    spec: Int8Spec
+    scores: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,7 @@ class Draft:
     quality: dict[str, Any]
     graph: bytes
     scores: npt.NDArray[np.float64]
+    int8: Int8 | None
     samples: Samples | None
     report: dict[str, bytes]
 
@@ -71,6 +84,8 @@ def class_names_for(given: tuple[str, ...], classes: int) -> tuple[str, ...]:
 def write(draft: Draft, folder: Path) -> None:
     """Write the bundle beside its place, read it back as the service will, then move it there. Raises UserError."""
     contents = {DETECTOR_FILE: draft.graph, REFERENCE_FILE: _npz(scores=draft.scores)}
+    if draft.int8 is not None:
+        contents |= {DETECTOR_INT8_FILE: draft.int8.graph, REFERENCE_INT8_FILE: _npz(scores=draft.int8.scores)}
     if draft.samples is not None:
         contents[SAMPLES_FILE] = _npz(**draft.samples.arrays)
     contents |= {f"report/{name}": data for name, data in draft.report.items()}
@@ -84,6 +99,7 @@ def write(draft: Draft, folder: Path) -> None:
         input=draft.input,
         class_names=draft.class_names,
         threshold=draft.threshold,
+        int8=draft.int8.spec if draft.int8 else None,
         drift=draft.drift,
         made=draft.made,
         quality=draft.quality,
@@ -101,6 +117,8 @@ def write(draft: Draft, folder: Path) -> None:
         (new / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1, exclude_none=True) + "\n")
         try:
             OnnxRuntime(load(new), "cpu")
+            if draft.int8 is not None:
+                OnnxRuntime(load(new, "int8"), "cpu")
         except BundleError as error:
             raise UserError(f"the service would refuse this bundle: {error}") from error
         shutil.move(new, folder)

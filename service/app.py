@@ -51,7 +51,7 @@ def build(settings: Settings) -> Service:
 
     Raises BundleError and SettingsError: nothing is served then.
     """
-    bundle = load(settings.bundle)
+    bundle = load(settings.bundle, settings.precision)
     runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows)
     monitor = Monitor([score_ks(bundle, settings)])
     metrics = Metrics(bundle)
@@ -152,6 +152,7 @@ def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int
         input=manifest.input.model_dump(exclude_none=True),
         class_names=list(manifest.class_names),
         threshold=float(bundle.threshold),
+        precision=bundle.precision,
         providers=list(runtime.providers),
         workers=workers,
         max_batch_rows=settings.max_batch_rows,

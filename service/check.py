@@ -22,12 +22,12 @@ def check(settings: Settings) -> int:
         origin = "environment" if name in settings.model_fields_set else "default"
         say(f"  {PREFIX}{name.upper()} = {getattr(settings, name)}  ({origin})\n    {field.description}\n")
 
-    bundle = load(settings.bundle)
+    bundle = load(settings.bundle, settings.precision)
     manifest = bundle.manifest
     say(f"\nbundle {manifest.name}/{manifest.version}: all {len(manifest.files)} files match their sha256\n")
     say(f"  input {manifest.input.dtype} {manifest.input.shape}, {len(manifest.class_names)} classes\n")
     say(f"  {manifest.detector}, {manifest.loss}, temperature {manifest.temperature:g}\n")
-    say(f"  threshold {bundle.threshold:g} (percentile {manifest.threshold.percentile:g})\n")
+    say(f"  threshold {bundle.threshold:g} (percentile {bundle.threshold_spec.percentile:g}), {bundle.precision}\n")
 
     runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows)
     rows, what = _rows(bundle)

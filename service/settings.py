@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     providers: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the graph runs: `cuda` refuses to start without a working GPU, `auto` takes the CPU then and says so."""
 
+    precision: Literal["float32", "int8"] = "float32"
+    """`int8` serves the graph in 8 bits, several times as fast on a CPU, where the bundle was built with `--int8`."""
+
     workers: int | None = Field(None, ge=1, le=256)
     """Inferences side by side; by default one for each core this process may use, and one on a GPU."""
 

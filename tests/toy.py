@@ -68,9 +68,10 @@ def toy_bundle(
     classes: int = 3,
     rows: int = 600,
     window_rows: int = 100,
+    networks: tuple[Path, Path] | None = None,
     **options: Any,
 ) -> Path:
-    """A bundle of two linear networks over random instances; returns its folder."""
+    """A bundle of two linear networks (or of `networks`) over random instances; returns its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     scale = 0.02 if dtype == "uint8" else 1.0
     calibration = instances(rows, shape, dtype, seed=1)
@@ -78,10 +79,14 @@ def toy_bundle(
     if "samples" not in options:
         np.savez(folder / "samples.npz", clean=calibration[:40], corrupted=calibration[:40][:, ::-1])
         options["samples"] = folder / "samples.npz"
+    classifier, distilled = networks or (
+        linear_network(folder / "classifier.onnx", shape, classes, 1, dtype=dtype, scale=scale),
+        linear_network(folder / "second.onnx", shape, classes, 2, dtype=dtype, scale=scale),
+    )
     return build(
         Options(
-            classifier=linear_network(folder / "classifier.onnx", shape, classes, 1, dtype=dtype, scale=scale),
-            distilled=linear_network(folder / "second.onnx", shape, classes, 2, dtype=dtype, scale=scale),
+            classifier=classifier,
+            distilled=distilled,
             calibration=folder / "calibration.npz",
             name="toy",
             out=folder,

@@ -50,6 +50,7 @@ class InfoAnswer(BaseModel):
     input: dict[str, Any]
     class_names: list[str]
     threshold: float
+    precision: str
     providers: list[str] = Field(description="ONNX Runtime's execution providers in use.")
     workers: int = Field(description="Inferences side by side.")
     max_batch_rows: int

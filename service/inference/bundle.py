@@ -11,6 +11,7 @@ import io
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal
 from zipfile import BadZipFile
@@ -24,6 +25,8 @@ from service.errors import BundleError
 MANIFEST_FILE = "bundle.json"
 DETECTOR_FILE = "detector.onnx"
 REFERENCE_FILE = "reference.npz"
+DETECTOR_INT8_FILE = "detector-int8.onnx"
+REFERENCE_INT8_FILE = "reference-int8.npz"
 SAMPLES_FILE = "samples.npz"
 MIN_REFERENCE_ROWS = 100
 
@@ -32,6 +35,7 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Precision = Literal["float32", "int8"]
 Loss = Literal["kld", "xent"]
 Dtype = Literal["uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64"]
 
@@ -105,6 +109,17 @@ class DriftSpec(_Part):
     statistic_threshold: float = Field(gt=0, le=1)
 
 
+class Int8Spec(_Part):
+    """The same graph in 8 bits, with a threshold and a reference of its own.
+
+    `measured` compares it with the float32 graph: speedup (one thread), rank_correlation of the scores and more.
+    """
+
+    threshold: ThresholdSpec
+    calibration_rows: int = Field(ge=1)
+    measured: dict[str, float]
+
+
 class FileSpec(_Part):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     bytes: int = Field(ge=0)
@@ -122,6 +137,7 @@ class Manifest(_Part):
     input: InputSpec
     class_names: tuple[str, ...] = Field(min_length=2)
     threshold: ThresholdSpec
+    int8: Int8Spec | None = None
     drift: DriftSpec
     made: dict[str, Any]
     quality: dict[str, Any]
@@ -132,8 +148,8 @@ class Manifest(_Part):
 class Bundle:
     """A bundle whose files are what its manifest says.
 
-    `graph` is the serialised ONNX model; `reference_scores` (n,) float64, sorted, finite; `sha256` is the manifest's,
-    and so stands for the whole bundle.
+    `graph` is the serialised ONNX model in `precision`, `reference_scores` (n,) float64, sorted, finite, are its own;
+    `sha256` is the manifest's, and so stands for the whole bundle.
     """
 
     path: Path
@@ -141,14 +157,20 @@ class Bundle:
     sha256: str
     graph: bytes
     reference_scores: npt.NDArray[np.float64]
+    precision: Precision = "float32"
+
+    @property
+    def threshold_spec(self) -> ThresholdSpec:
+        int8 = self.manifest.int8
+        return int8.threshold if int8 is not None and self.precision == "int8" else self.manifest.threshold
 
     @property
     def threshold(self) -> np.float32:
         """Scores are compared with it in float32, the precision in which the graph gives them."""
-        return np.float32(self.manifest.threshold.value)
+        return np.float32(self.threshold_spec.value)
 
 
-def load(path: Path) -> Bundle:
+def load(path: Path, precision: Precision = "float32") -> Bundle:
     """Read and verify the bundle in folder `path`; raises BundleError."""
     try:
         text = (path / MANIFEST_FILE).read_bytes()
@@ -160,16 +182,23 @@ def load(path: Path) -> Bundle:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise BundleError(f"{path / MANIFEST_FILE}: {where}: {first['msg']}") from error
-    for needed in (DETECTOR_FILE, REFERENCE_FILE):
+    if precision == "int8" and manifest.int8 is None:
+        raise BundleError(f"{path} has no graph in int8: build it with --int8, or leave HARMGAUGE_PRECISION out")
+    files = {"float32": (DETECTOR_FILE, REFERENCE_FILE)}
+    if manifest.int8 is not None:
+        files["int8"] = (DETECTOR_INT8_FILE, REFERENCE_INT8_FILE)
+    for needed in chain(*files.values()):
         if needed not in manifest.files:
             raise BundleError(f"{path / MANIFEST_FILE} does not list {needed} among its files")
     contents = {name: _verified(path, name, spec) for name, spec in manifest.files.items()}
+    graph_file, reference_file = files[precision]
     return Bundle(
         path=path,
         manifest=manifest,
         sha256=hashlib.sha256(text).hexdigest(),
-        graph=contents[DETECTOR_FILE],
-        reference_scores=_reference(path / REFERENCE_FILE, contents[REFERENCE_FILE]),
+        graph=contents[graph_file],
+        reference_scores=_reference(path / reference_file, contents[reference_file]),
+        precision=precision,
     )
 
 

@@ -49,7 +49,9 @@ class OnnxRuntime:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        wanted = _wanted(providers)
+        if bundle.precision == "int8" and providers == "cuda":
+            raise SettingsError("HARMGAUGE_PRECISION=int8 is made for CPUs: leave it out, or HARMGAUGE_PROVIDERS=cuda")
+        wanted = _wanted("cpu" if bundle.precision == "int8" else providers)
         try:
             self._session = ort.InferenceSession(bundle.graph, options, providers=wanted)
         except Exception as error:  # ONNX Runtime's errors share no base class below Exception

@@ -38,7 +38,18 @@ def closed_loop(url: str, body: bytes, media_type: str, connections: int, second
             'wrk.body = file:read("*all")\nfile:close()\nwrk.method = "POST"\n'
             f'wrk.headers["Content-Type"] = "{media_type}"\n'
         )
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script), url]
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{seconds:g}s",
+            "--latency",
+            "--timeout",
+            "30s",
+            "-s",
+            str(script),
+            url,
+        ]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in text or "Socket errors" in text:
         raise RuntimeError(f"requests failed:\n{text}")

@@ -1,0 +1,117 @@
+"""The graph in 8 bits: close to the float32 graph on the shipped networks, and served with its own threshold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from scipy.stats import spearmanr
+
+from models.errors import UserError
+from models.onnx_run import predict
+from models.quantise import quantise
+from service.errors import BundleError, SettingsError
+from service.inference.bundle import load
+from service.inference.runtime import OnnxRuntime
+from service.samples import read_samples
+from tests.conftest import SHIPPED_BUNDLE
+from tests.process import running_service
+from tests.toy import Array, instances, toy_bundle
+
+SHAPE = (4, 4, 3)
+
+
+def two_layers(path: Path, seed: int) -> Path:
+    """Flatten, 48 x 32, Relu, 32 x 3."""
+    random = np.random.default_rng(seed)
+    weights = {
+        "first": random.normal(0, 0.002, (48, 32)).astype(np.float32),
+        "second": random.normal(0, 0.3, (32, 3)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Cast", ["x"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["real"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "first"], ["hidden"]),
+        helper.make_node("Relu", ["hidden"], ["bent"]),
+        helper.make_node("MatMul", ["bent", "second"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("x", TensorProto.UINT8, ["n", *SHAPE])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    onnx.save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), str(path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def int8_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("int8")
+    networks = (two_layers(folder / "first.onnx", 1), two_layers(folder / "other.onnx", 2))
+    return toy_bundle(folder, int8=True, networks=networks)
+
+
+def both(graph: bytes, quantised: bytes, x: Array, output: str) -> tuple[Array, Array]:
+    return predict(graph, x, "float32", output), predict(quantised, x, "int8", output)
+
+
+def test_the_shipped_graph_in_8_bits_scores_alike() -> None:
+    bundle = load(SHIPPED_BUNDLE)
+    samples = read_samples(bundle)
+    x = np.concatenate([samples.clean, samples.corrupted])
+    assert samples.y is not None
+    quantised = quantise(bundle.graph, samples.clean)
+    score, score_int8 = both(bundle.graph, quantised, x, "score")
+    assert spearmanr(score, score_int8).statistic >= 0.98
+    wide, narrow = both(bundle.graph, quantised, samples.clean, "probabilities")
+    lost = (wide.argmax(1) == samples.y).mean() - (narrow.argmax(1) == samples.y).mean()
+    assert lost <= 0.01, "5 of 500; the whole test set's figure is in the benchmarks"
+    assert len(quantised) < 0.5 * len(bundle.graph)
+    operators = [node.op_type for node in onnx.load_from_string(quantised).graph.node]
+    assert operators.count("QuantizeLinear") > 30
+
+
+def test_last_layers_and_divergence_stay_in_float(int8_bundle_path: Path) -> None:
+    """Were the logits quantised, a score could have no more than so many values."""
+    model = onnx.load_from_string(load(int8_bundle_path, "int8").graph)
+    dequantised = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    products = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]
+    assert sum(node.input[1] in dequantised for node in products) == 2
+    assert sum(node.input[1] not in dequantised for node in products) == 2
+
+
+def test_its_bundle_is_served_with_its_own_threshold_and_reference(int8_bundle_path: Path) -> None:
+    wide, narrow = load(int8_bundle_path), load(int8_bundle_path, "int8")
+    spec = narrow.manifest.int8
+    assert spec is not None
+    assert spec.measured["rank_correlation"] > 0.98
+    assert spec.measured["classifier_agreement"] > 0.95
+    assert spec.measured["speedup"] > 0
+    rows = instances(20, SHAPE, seed=8)
+    expected = OnnxRuntime(narrow, "cpu").run(rows)
+    assert not np.array_equal(expected.score, OnnxRuntime(wide, "cpu").run(rows).score)
+    calibration = np.sort(OnnxRuntime(narrow, "cpu").run(instances(600, SHAPE, seed=1)).score)
+    np.testing.assert_allclose(narrow.reference_scores, calibration, atol=1e-5)
+    assert narrow.threshold == pytest.approx(np.percentile(narrow.reference_scores, 95), abs=1e-5)
+    with running_service(int8_bundle_path, precision="int8") as service:
+        answer = service.score(rows)
+        np.testing.assert_allclose(answer["scores"], expected.score, atol=1e-5)
+        assert answer["threshold"] == narrow.threshold != wide.threshold
+        assert service.client.get("/info").json()["precision"] == "int8"
+    with pytest.raises(SettingsError, match="HARMGAUGE_PRECISION=int8 is made for CPUs"):
+        OnnxRuntime(narrow, "cuda")
+
+
+def test_a_bundle_without_it_says_so(image_bundle_path: Path) -> None:
+    with pytest.raises(BundleError, match="has no graph in int8: build it with --int8"):
+        load(image_bundle_path, "int8")
+
+
+def test_networks_without_inner_layers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no inner Conv, Gemm or MatMul"):
+        toy_bundle(tmp_path, int8=True)
