@@ -56,7 +56,7 @@ def build(settings: Settings) -> Service:
     monitor = Monitor([score_ks(bundle, settings)])
     metrics = Metrics(bundle)
     workers = settings.workers or runtime.default_workers
-    batcher = Batcher(runtime, workers, settings.max_batch_rows, settings.max_queue_rows, metrics)
+    batcher = Batcher(runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, metrics)
     feed = Feed([metrics.scored, lambda scores, _: monitor.observe(scores)])
     monitor.before_look = feed.drain
     detector = Detector(batcher, bundle.threshold, feed.put)
@@ -155,7 +155,7 @@ def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int
         precision=bundle.precision,
         providers=list(runtime.providers),
         workers=workers,
-        max_batch_rows=settings.max_batch_rows,
+        max_batch_rows=runtime.max_batch_rows,
         max_queue_rows=settings.max_queue_rows,
         max_body_bytes=settings.max_body_bytes,
         deadline_seconds=settings.deadline_seconds,

@@ -9,7 +9,8 @@ import numpy as np
 
 from service.app import score_ks
 from service.inference.bundle import SAMPLES_FILE, Bundle, load
-from service.inference.runtime import OnnxRuntime, Rows
+from service.inference.outputs import Rows
+from service.inference.runtime import OnnxRuntime
 from service.samples import read_samples
 from service.settings import PREFIX, Settings
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from service.errors import BundleError, SettingsError
 from service.inference.bundle import load
-from service.inference.runtime import Rows
+from service.inference.outputs import Rows
 from service.samples import read_samples
 from service.settings import Settings
 

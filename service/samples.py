@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from service.errors import BundleError
 from service.inference.bundle import SAMPLES_FILE, Bundle, read_npz
-from service.inference.runtime import Rows
+from service.inference.outputs import Rows
 
 _REMEDY = "build the bundle again, with other --samples"
 

@@ -39,8 +39,8 @@ class Settings(BaseSettings):
     grpc_port: int | None = Field(None, ge=0, le=65535)
     """TCP port for the Open Inference Protocol over gRPC; off by default. 0 lets the system choose one."""
 
-    providers: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the graph runs: `cuda` refuses to start without a working GPU, `auto` takes the CPU then and says so."""
+    providers: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
+    """Where the graph runs: `cuda` and `tensorrt` refuse to start without a working GPU, `auto` takes the CPU then."""
 
     precision: Literal["float32", "int8"] = "float32"
     """`int8` serves the graph in 8 bits, several times as fast on a CPU, where the bundle was built with `--int8`."""
@@ -48,8 +48,8 @@ class Settings(BaseSettings):
     workers: int | None = Field(None, ge=1, le=256)
     """Inferences side by side; by default one for each core this process may use, and one on a GPU."""
 
-    max_batch_rows: int = Field(32, ge=1, le=65_536)
-    """Most rows in one run of the graph. Larger requests are run in pieces, smaller ones together while they wait."""
+    max_batch_rows: int | None = Field(None, ge=1, le=65_536)
+    """Most rows in one run of the graph, by default 32 on CPUs and 256 on a GPU; larger requests are run in pieces."""
 
     max_queue_rows: int = Field(4096, ge=1, le=10_000_000)
     """Rows accepted and not yet scored; past that, requests get 429 instead of a longer wait."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from service.errors import Unprocessable, Unreadable
 from service.inference.bundle import InputSpec
-from service.inference.runtime import Rows
+from service.inference.outputs import Rows
 
 _MAX_NPY_HEADER_BYTES = 4096
 

@@ -12,7 +12,7 @@ from service.api.json_body import read_json
 from service.api.reading import THREAD_BODY_BYTES
 from service.errors import InvalidParameters, UnknownMediaType, Unreadable
 from service.inference.bundle import InputSpec
-from service.inference.runtime import Rows
+from service.inference.outputs import Rows
 
 JSON = "application/json"
 NPY = "application/x-npy"

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from service.api.arrays import conform
 from service.errors import TooLarge, Unprocessable, Unreadable
 from service.inference.bundle import InputSpec
-from service.inference.runtime import Rows
+from service.inference.outputs import Rows
 
 _EIGHT_BIT_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}
 

@@ -12,7 +12,7 @@ from service.api.arrays import by, conform
 from service.api.plain_json import read_plain
 from service.errors import InvalidParameters, Unprocessable, Unreadable
 from service.inference.bundle import InputSpec
-from service.inference.runtime import Rows
+from service.inference.outputs import Rows
 
 _MAX_LOOSE_BYTES = 4 * 2**20
 """Nested lists take twenty times the body's memory, and hold up every thread while they are made."""

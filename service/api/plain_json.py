@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from service.inference.bundle import InputSpec
-from service.inference.runtime import Rows
+from service.inference.outputs import Rows
 
 simdjson: Any
 try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.inference.caller import Caller
-from service.inference.runtime import Outputs, Rows, Runtime
+from service.inference.outputs import Outputs, Rows, Runtime
 
 
 @dataclass(eq=False)

@@ -20,7 +20,7 @@ import numpy as np
 from service.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge
 from service.inference.batch import Batch, Entry, Piece
 from service.inference.caller import PATIENT, Caller
-from service.inference.runtime import Outputs, Rows, Runtime
+from service.inference.outputs import Outputs, Rows, Runtime
 
 
 class Observer(Protocol):

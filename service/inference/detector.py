@@ -11,7 +11,7 @@ import numpy.typing as npt
 from service.errors import CallerLeft, NonFiniteScore
 from service.inference.batcher import Batcher
 from service.inference.caller import PATIENT, Caller
-from service.inference.runtime import Rows
+from service.inference.outputs import Rows
 
 
 @dataclass(frozen=True)

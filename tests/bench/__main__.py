@@ -16,7 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from service.inference.bundle import load
-from service.inference.runtime import Rows
+from service.inference.outputs import Rows
 from service.samples import read_samples
 from tests.bench import bare, overload, report
 from tests.bench.load import closed_loop, open_loop, wrk_is_missing

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from service.inference.bundle import Bundle
 from service.inference.cores import usable_cores
-from service.inference.runtime import OnnxRuntime, Rows
+from service.inference.outputs import Rows
+from service.inference.runtime import OnnxRuntime
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.inference.runtime import Rows
+from service.inference.outputs import Rows
 from tests.bench.load import closed_loop, open_loop
 from tests.process import running_service
 

@@ -19,7 +19,8 @@ from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2, ser
 from tritonclient.utils import InferenceServerException
 
 from service.inference.bundle import load
-from service.inference.runtime import OnnxRuntime, Outputs
+from service.inference.outputs import Outputs
+from service.inference.runtime import OnnxRuntime
 from tests.process import RunningService, running_service, wait_until
 from tests.toy import instances
 

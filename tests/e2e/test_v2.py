@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from service.inference.bundle import load
-from service.inference.runtime import OnnxRuntime, Outputs
+from service.inference.outputs import Outputs
+from service.inference.runtime import OnnxRuntime
 from tests.process import RunningService, running_service
 from tests.toy import instances
 

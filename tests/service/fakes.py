@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from service.inference.runtime import Outputs, Rows
+from service.inference.outputs import Outputs, Rows
 
 
 class FakeRuntime:

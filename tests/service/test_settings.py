@@ -49,7 +49,7 @@ def test_the_environment_overrides() -> None:
         ("DRAIN_SECONDS", "inf", "a finite number"),
         ("MAX_BATCH_ROWS", "100000000", "less than or equal to 65536"),
         ("WINDOW_ROWS", "2000000000", "less than or equal to 1000000"),
-        ("PROVIDERS", "gpu", "'auto', 'cpu' or 'cuda'"),
+        ("PROVIDERS", "gpu", "'cpu', 'cuda' or 'tensorrt'"),
         ("MAX_QUEUE_ROW", "5", "is not a setting; did you mean HARMGAUGE_MAX_QUEUE_ROWS?"),
         ("API_KEYS", "secret", "HARMGAUGE_API_KEYS is not a setting"),
     ],

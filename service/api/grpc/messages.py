@@ -12,7 +12,7 @@ from service.api.v2 import tensors
 from service.errors import Unprocessable
 from service.inference.bundle import InputSpec
 from service.inference.detector import Scored
-from service.inference.runtime import Rows
+from service.inference.outputs import Rows
 
 _CONTENTS = {
     "BOOL": "bool_contents",

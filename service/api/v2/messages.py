@@ -12,7 +12,7 @@ from service.api.v2 import tensors
 from service.errors import TooLarge, Unprocessable, Unreadable
 from service.inference.bundle import InputSpec
 from service.inference.detector import Scored
-from service.inference.runtime import Rows
+from service.inference.outputs import Rows
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 

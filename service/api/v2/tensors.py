@@ -12,7 +12,7 @@ from service.api.arrays import conform
 from service.errors import Unprocessable
 from service.inference.bundle import InputSpec
 from service.inference.detector import Scored
-from service.inference.runtime import Rows
+from service.inference.outputs import Rows
 
 INPUT = "input"
 

@@ -13,7 +13,7 @@ import pytest
 from service.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge
 from service.inference.batcher import Batcher
 from service.inference.caller import Caller
-from service.inference.runtime import Outputs, Rows
+from service.inference.outputs import Outputs, Rows
 from tests.service.fakes import FakeRuntime, Notes
 
 Test = Callable[[Batcher, FakeRuntime, Notes], Awaitable[None]]
