@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from service.api import problems, score, state
+from service.api import admin, problems, score, state
 from service.api.hot import HotRoutes
 from service.api.middleware import RequestMiddleware
 from service.api.reading import Reading
 from service.api.receive import Intake
 from service.api.v2 import routes as v2
 from service.drift import ks
-from service.drift.monitor import Monitor, ScoreKs
+from service.drift.monitor import Monitor
+from service.drift.score_evidence import ScoreEvidence
+from service.drift.score_ks import ScoreKs
 from service.errors import BundleError, SettingsError
 from service.inference.batcher import Batcher
 from service.inference.bundle import Bundle, load
@@ -53,11 +55,11 @@ def build(settings: Settings) -> Service:
     """
     bundle = load(settings.bundle, settings.precision)
     runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows)
-    monitor = Monitor([score_ks(bundle, settings)])
+    monitor = Monitor([score_ks(bundle, settings), score_evidence(bundle, settings)])
     metrics = Metrics(bundle)
     workers = settings.workers or runtime.default_workers
     batcher = Batcher(runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, metrics)
-    feed = Feed([metrics.scored, lambda scores, _: monitor.observe(scores)])
+    feed = Feed([metrics.scored, lambda blocks, _: monitor.observe(blocks)])
     monitor.before_look = feed.drain
     detector = Detector(batcher, bundle.threshold, feed.put)
     readiness = Readiness()
@@ -78,6 +80,7 @@ def build(settings: Settings) -> Service:
     app.include_router(v2.router(bundle.manifest, readiness, infer))
     app.include_router(state.drift_router(bundle, monitor, metrics))
     app.include_router(state.health_router(readiness, info))
+    app.include_router(admin.router(admin.AdminKeys(settings.admin_keys), monitor))
     hot_routes = {score.PATH: (score.PATH, post_score)}
     hot_routes |= dict.fromkeys(v2.infer_paths(bundle.manifest), (v2.INFER_ROUTE, infer))
     hot = HotRoutes(app, hot_routes, metrics)
@@ -99,6 +102,15 @@ def score_ks(bundle: Bundle, settings: Settings) -> ScoreKs:
         raise SettingsError(
             f"HARMGAUGE_WINDOW_ROWS and HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS do not fit: {error}"
         ) from error
+
+
+def score_evidence(bundle: Bundle, settings: Settings) -> ScoreEvidence:
+    """The sequential alarm. Raises SettingsError."""
+    between = settings.rows_between_false_alarms or bundle.manifest.drift.rows_between_false_alarms
+    try:
+        return ScoreEvidence(bundle.reference_scores, between, settings.tolerance)
+    except ValueError as error:
+        raise SettingsError(f"HARMGAUGE_TOLERANCE or HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS: {error}") from error
 
 
 def _check_calibration(bundle: Bundle) -> None:

@@ -58,6 +58,14 @@ class InvalidParameters(RequestError):
     status, code, title = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_parameters", "Invalid parameters"
 
 
+class Unauthorized(RequestError):
+    status, code, title = HTTPStatus.UNAUTHORIZED, "unauthorized", "Unauthorized"
+
+
+class Forbidden(RequestError):
+    status, code, title = HTTPStatus.FORBIDDEN, "forbidden", "Forbidden"
+
+
 class UnknownModel(RequestError):
     status, code, title = HTTPStatus.NOT_FOUND, "unknown_model", "Unknown model"
 

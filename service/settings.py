@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import SettingsError
 
@@ -18,6 +18,14 @@ PREFIX = "HARMGAUGE_"
 SHIPPED_BUNDLE = Path(__file__).parent.parent / "models" / "bundles" / "cifar10-resnet32" / "1"
 
 _KUBERNETES_LINK = re.compile(r"HARMGAUGE(_\w+)?_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP)\w*)?)$")
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Keys = Annotated[tuple[Annotated[SecretStr, Field(min_length=8)], ...], NoDecode, BeforeValidator(_split)]
+"""Written with commas between, never shown."""
 
 
 class Settings(BaseSettings):
@@ -72,8 +80,14 @@ class Settings(BaseSettings):
     rows_between_false_alarms: int | None = Field(None, ge=1, le=10**15)
     """Fewest scores, on average, between two false alarms of `drift_detected`; by default what the bundle says."""
 
+    tolerance: float = Field(0.01, ge=0, lt=1)
+    """Share of the traffic that may be anything at all without being evidence of drift; 0 is the strict guarantee."""
+
     drift_interval_seconds: float = Field(5.0, gt=0, le=3600)
     """How often the drift state is brought up to date while nobody looks; a look always brings it up to date."""
+
+    admin_keys: Keys = ()
+    """Keys for `/admin`, with commas between: any of them opens it; without one it is closed."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe message that is logged."""
@@ -97,7 +111,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
-        raise SettingsError(f"{name}={given[str(first['loc'][0])]!r}: {first['msg']}") from error
+        value = "..." if name.endswith("_KEYS") else repr(given[str(first["loc"][0])])
+        raise SettingsError(f"{name}={value}: {first['msg']}") from error
 
 
 def _from_kubernetes(name: str, value: str) -> bool:

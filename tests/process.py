@@ -53,6 +53,10 @@ class RunningService:
                 found.setdefault(sample.name, []).append((labels, sample.value))
         return found
 
+    def detector_metric(self, name: str) -> dict[str, float]:
+        """A drift gauge by detector; empty where it is absent."""
+        return {labels["detector"]: value for labels, value in self.metrics().get(f"harmgauge_{name}", [])}
+
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Coroutine
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -18,6 +19,9 @@ from service.readiness import Readiness
 
 DEADLINE_HEADER = "X-Harmgauge-Deadline-Seconds"
 
+CLIENT_HEADER = "X-Harmgauge-Client"
+
+_CLIENT = CLIENT_HEADER.lower().encode()
 _DEADLINE = DEADLINE_HEADER.lower().encode()
 
 _DISCARD_BYTES = 64 * 2**20
@@ -70,7 +74,7 @@ class Call:
         self._receive = receive
         self.headers = headers
         self._held_bytes = 0
-        self.caller = Caller(deadline, self._left)
+        self.caller = Caller(deadline, partial(_left, receive), headers.get(_CLIENT))
 
     def __enter__(self) -> Self:
         return self
@@ -130,10 +134,6 @@ class Call:
         detail = f"The body is larger than {self._intake.max_body_bytes} bytes; split the request."
         return TooLarge(detail, {"Connection": "close"})
 
-    def _left(self) -> bool:
-        message = at_once(self._receive)
-        return message is not None and message["type"] == "http.disconnect"
-
 
 def at_once(receive: Receive) -> Message | None:
     """What the server has ready; None where `receive` would wait.
@@ -148,6 +148,12 @@ def at_once(receive: Receive) -> Message | None:
         return cast("Message", ready.value)
     step.close()
     return None
+
+
+def _left(receive: Receive) -> bool:
+    # No method of Call: that would be a cycle, and keep each body until the collector comes round.
+    message = at_once(receive)
+    return message is not None and message["type"] == "http.disconnect"
 
 
 def read_deadline(text: str) -> float:

@@ -11,7 +11,8 @@ from starlette.responses import RedirectResponse, Response
 
 from service.api.problems import MEDIA_TYPE as PROBLEM
 from service.api.problems import Problem
-from service.drift.monitor import DriftState, Monitor
+from service.drift.monitor import Monitor
+from service.drift.state import DriftState
 from service.inference.bundle import Bundle
 from service.observe.metrics import CONTENT_TYPE, Metrics
 from service.readiness import Readiness
@@ -24,11 +25,20 @@ class DetectorAnswer(BaseModel):
     p_value: float | None
     statistic: float | None
     threshold: float = Field(description="Statistic at which the alarm is given.")
-    window_rows: int
-    rows: int = Field(description="Scores in the window now.")
+    window_rows: int | None = Field(description="null where the detector has no window.")
+    rows: int = Field(description="Scores in the window now, or since the detector began.")
     reference_rows: int
     rows_between_false_alarms: int
     since: datetime = Field(description="When `state` began.")
+
+
+class EvidenceAnswer(DetectorAnswer):
+    """`statistic` is the evidence; the alarm is latched once it reached `threshold`."""
+
+    highest: float = Field(description="The evidence's peak since the detector began.")
+    direction: Literal["higher", "lower"] = Field(description="Which way the scores went, if they did.")
+    design_effect: float | None = Field(description="1 where the rows of a request are independent of each other.")
+    tolerance: float = Field(description="Share of the traffic that may be anything without being evidence.")
 
 
 class DetectorAnswerWithScores(DetectorAnswer):
@@ -38,7 +48,7 @@ class DetectorAnswerWithScores(DetectorAnswer):
 class DriftAnswer(BaseModel):
     model: str
     version: str
-    detectors: dict[str, DetectorAnswer | DetectorAnswerWithScores]
+    detectors: dict[str, DetectorAnswerWithScores | EvidenceAnswer | DetectorAnswer]
 
 
 class InfoAnswer(BaseModel):
@@ -81,6 +91,9 @@ def drift_router(bundle: Bundle, monitor: Monitor, metrics: Metrics) -> APIRoute
 
 def _detector(state: DriftState, *, with_scores: bool) -> DetectorAnswer:
     fields = {name: getattr(state, name) for name in DetectorAnswer.model_fields}
+    if state.evidence is not None:
+        more = {name: getattr(state.evidence, name) for name in ("highest", "direction", "design_effect", "tolerance")}
+        return EvidenceAnswer(**fields, **more)
     if with_scores:
         return DetectorAnswerWithScores(**fields, scores=state.scores.tolist())
     return DetectorAnswer(**fields)

@@ -20,6 +20,8 @@ class Caller:
 
     deadline: float = math.inf
     left: Callable[[], bool] = _stays
+    client: str | None = None
+    """The key that it gave itself: requests of one client are not independent of each other."""
 
 
 PATIENT = Caller()

@@ -29,7 +29,7 @@ class Scored:
 class Detector:
     """The one data plane behind every route. `watch` sees each answer that is about to be given, and no other."""
 
-    def __init__(self, batcher: Batcher, threshold: np.float32, watch: Callable[[Scored], None]) -> None:
+    def __init__(self, batcher: Batcher, threshold: np.float32, watch: Callable[[Scored, str | None], None]) -> None:
         self._batcher = batcher
         self._threshold = threshold
         self._watch = watch
@@ -56,5 +56,5 @@ class Detector:
             predictions=outputs.probabilities.argmax(1),
             probabilities=outputs.probabilities,
         )
-        self._watch(scored)
+        self._watch(scored, caller.client)
         return scored

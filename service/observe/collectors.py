@@ -9,7 +9,7 @@ import numpy.typing as npt
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from service.drift.monitor import DriftState
+from service.drift.state import DriftState
 
 SCORE_BUCKETS = 64
 
@@ -54,16 +54,23 @@ class DriftCollector(Collector):
         statistic = self._family("drift_statistic", "Test statistic of the window against the reference.")
         threshold = self._family("drift_statistic_threshold", "Statistic at which drift_detected becomes 1.")
         detected = self._family("drift_detected", "The calibrated alarm: 1 while it is given.")
-        rows = self._family("drift_window_rows", "Scores in the window now.")
+        rows = self._family("drift_window_rows", "Scores in the window now, or since the detector began.")
+        direction = self._family("drift_direction", "Which way the scores went, if they did: 1 higher, -1 lower.")
+        design = self._family("drift_design_effect", "1 where the rows of a request are independent of each other.")
         for name, state in self.states.items():
             labels = [self._model, name]
-            if state.p_value is not None and state.statistic is not None:
+            if state.p_value is not None:
                 p_value.add_metric(labels, state.p_value)
+            if state.statistic is not None:
                 statistic.add_metric(labels, state.statistic)
                 threshold.add_metric(labels, state.threshold)
             detected.add_metric(labels, state.state == "drifting")
             rows.add_metric(labels, state.rows)
-        yield from (p_value, statistic, threshold, detected, rows)
+            if state.evidence is not None:
+                direction.add_metric(labels, 1 if state.evidence.direction == "higher" else -1)
+                if state.evidence.design_effect is not None:
+                    design.add_metric(labels, state.evidence.design_effect)
+        yield from (direction, design, p_value, statistic, threshold, detected, rows)
 
     def _family(self, name: str, text: str) -> GaugeMetricFamily:
         return GaugeMetricFamily(f"harmgauge_{name}", text, labels=["model", "detector"])

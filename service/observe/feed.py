@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from service.drift.state import Blocks
 from service.inference.detector import Scored
 
 MAX_KEPT = 256
 """Requests; at most so many are handed on together."""
 
-Watcher = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], None]
-"""Told of scores (n,), finite, in the order in which they were answered, and their flags (n,)."""
+Watcher = Callable[[Blocks, npt.NDArray[np.bool_]], None]
+"""Told of the requests' scores, in the order in which they were answered, and of the flags (n,)."""
 
 
 class Feed:
@@ -25,10 +26,11 @@ class Feed:
 
     def __init__(self, watchers: Sequence[Watcher]) -> None:
         self._watchers = watchers
-        self._kept: list[Scored] = []
+        self._kept: list[tuple[Scored, str | None]] = []
 
-    def put(self, scored: Scored) -> None:
-        self._kept.append(scored)
+    def put(self, scored: Scored, client: str | None) -> None:
+        """Keep one request's scores; `client` is the key of who sent it, if there is one."""
+        self._kept.append((scored, client))
         if len(self._kept) >= MAX_KEPT:
             self.drain()
 
@@ -37,7 +39,11 @@ class Feed:
         if not self._kept:
             return
         kept, self._kept = self._kept, []
-        scores = np.concatenate([scored.scores for scored in kept])
-        flags = np.concatenate([scored.is_adversarial for scored in kept])
+        blocks = Blocks(
+            scores=np.concatenate([scored.scores for scored, _ in kept]),
+            rows=np.array([len(scored.scores) for scored, _ in kept], np.intp),
+            clients=tuple(client for _, client in kept),
+        )
+        flags = np.concatenate([scored.is_adversarial for scored, _ in kept])
         for watch in self._watchers:
-            watch(scores, flags)
+            watch(blocks, flags)

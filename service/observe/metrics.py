@@ -10,7 +10,7 @@ import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from service.drift.monitor import DriftState
+from service.drift.state import Blocks, DriftState
 from service.inference.bundle import Bundle
 from service.observe.collectors import DriftCollector, ScoreHistogram
 
@@ -77,11 +77,11 @@ class Metrics:
             "harmgauge_inference_seconds", "Time of a run of the graph.", ["model"], buckets=SECONDS, registry=registry
         ).labels(model)
 
-    def scored(self, scores: npt.NDArray[np.float32], is_adversarial: npt.NDArray[np.bool_]) -> None:
+    def scored(self, blocks: Blocks, is_adversarial: npt.NDArray[np.bool_]) -> None:
         flagged = int(np.count_nonzero(is_adversarial))
         self._adversarial.inc(flagged)
-        self._clean.inc(len(scores) - flagged)
-        self._scores.observe(scores)
+        self._clean.inc(len(blocks.scores) - flagged)
+        self._scores.observe(blocks.scores)
 
     def answered(self, route: str, status: int | str, seconds: float) -> None:
         children = self._answered.get((route, status))

@@ -16,7 +16,7 @@ from service.api.grpc import messages
 from service.api.grpc.protocol import SERVICE, methods
 from service.api.middleware import Observer
 from service.api.reading import THREAD_BODY_BYTES, Reading
-from service.api.receive import Intake
+from service.api.receive import CLIENT_HEADER, Intake
 from service.api.v2 import tensors
 from service.api.v2.routes import ServedModel, metadata
 from service.errors import CallerLeft, RequestError, SettingsError
@@ -124,7 +124,9 @@ class GrpcServer:
         self._intake.readiness.check()
         remaining = context.time_remaining()  # None where the client set no deadline
         seconds = self._intake.deadline_seconds if remaining is None else min(remaining, self._intake.deadline_seconds)
-        caller = Caller(asyncio.get_running_loop().time() + seconds, context.cancelled)
+        sent = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+        client = sent.get(CLIENT_HEADER.lower())
+        caller = Caller(asyncio.get_running_loop().time() + seconds, context.cancelled, client)
         size_bytes = request.ByteSize()
         try:
             self._intake.hold(size_bytes)

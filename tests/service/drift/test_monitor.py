@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from service.drift.monitor import DriftState, Monitor, ScoreKs
+from service.drift.monitor import Monitor
+from service.drift.score_ks import ScoreKs
+from service.drift.state import Blocks, DriftState
 
 Float64 = np.ndarray[Any, np.dtype[np.float64]]
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -37,7 +39,7 @@ def test_warming_then_ok_then_drifting_then_ok_again() -> None:
         monitor = ScoreKs(reference, 100, 1_000_000, now=lambda: clock[0])
 
         async def after(scores: Float64, minutes: int) -> DriftState:
-            monitor.observe(scores)
+            monitor.observe(Blocks.of(scores))
             clock[0] = START + timedelta(minutes=minutes)
             return await monitor.state()
 
@@ -70,7 +72,7 @@ def test_the_reference_never_absorbs_the_drift_it_should_report() -> None:
         before = reference.copy()
         monitor = ScoreKs(reference, 100, 1_000_000)
         for _ in range(100):
-            monitor.observe(harmful(random, 100))
+            monitor.observe(Blocks.of(harmful(random, 100)))
             state = await monitor.state()
             assert (state.state, state.reference_rows) == ("drifting", 1000)
         np.testing.assert_array_equal(reference, before)
@@ -92,11 +94,11 @@ def test_nothing_is_computed_while_nothing_changes(monkeypatch: pytest.MonkeyPat
         random = np.random.default_rng(0)
         monitor = Monitor([ScoreKs(np.sort(clean(random, 200)), 100, 100_000)])
         monkeypatch.setattr(ks, "two_sample", counting)
-        monitor.observe(clean(random, 100))
+        monitor.observe(Blocks.of(clean(random, 100)))
         assert calls == 0, "taking scores in computes nothing"
         await asyncio.gather(*(monitor.states() for _ in range(20)))
         assert calls == 1
-        monitor.observe(clean(random, 1))
+        monitor.observe(Blocks.of(clean(random, 1)))
         await monitor.states()
         assert calls == 2
 
@@ -108,7 +110,7 @@ def test_it_keeps_up_while_nobody_looks(caplog: pytest.LogCaptureFixture) -> Non
         random = np.random.default_rng(0)
         monitor = Monitor([ScoreKs(np.sort(clean(random, 500)), 100, 100_000)])
         keeping_up = asyncio.create_task(monitor.keep_up(0.01))
-        monitor.observe(harmful(random, 100))
+        monitor.observe(Blocks.of(harmful(random, 100)))
         await asyncio.sleep(0.3)
         keeping_up.cancel()
 
@@ -132,12 +134,12 @@ def first_alarm(monitor_rows: tuple[int, int], between: int, seed: int, *, share
 
     async def stream() -> int:
         monitor = ScoreKs(np.sort(clean(random, reference_rows)), window_rows, between)
-        monitor.observe(clean(random, window_rows))
+        monitor.observe(Blocks.of(clean(random, window_rows)))
         for sent in range(10, limit + 1, 10):
             scores = clean(random, 10)
             bad = random.random(10) < share
             scores[bad] = harmful(random, int(bad.sum()))
-            monitor.observe(scores)
+            monitor.observe(Blocks.of(scores))
             if (await monitor.state()).state == "drifting":
                 return sent
         return limit

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.drift.monitor import DriftState
+from service.drift.state import Blocks, DriftState
 from service.inference.bundle import Bundle
 from service.observe.collectors import ScoreHistogram
 from service.observe.metrics import Metrics
@@ -68,7 +68,7 @@ def test_counters_exist_from_the_start_and_count(image_bundle: Bundle) -> None:
     info = f"harmgauge_bundle_info,detector=distillation,sha256={image_bundle.sha256},version=1"
     assert before[info] == 1
     scores = np.array([0.0, 1.0, 100.0], np.float32)
-    metrics.scored(scores, scores > 0.5)
+    metrics.scored(Blocks.of(scores), scores > 0.5)
     metrics.answered("/score", 200, 0.004)
     metrics.rejected("queue_full")
     after = samples(metrics.exposition({}))

@@ -1,0 +1,120 @@
+"""Sequential evidence that scores are no longer distributed as the reference: a KS test by betting.
+
+A Shiryaev-Roberts e-detector over the conformal null (Shin, Ramdas and Rinaldo, E-detectors, 2022; Vovk, Testing
+randomness online, arXiv 1906.09256). For every half-line of the reference's ranks and every stake, a gambler bets that
+the next score falls into it more often than the ranks say, and at every score another such gambler joins in; their mean
+wealth is the evidence. While nothing has changed its expected growth is one a score, for any continuous distribution
+and any finite reference, so an alarm at `evidence >= r` comes, on average, no earlier than after r scores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Scores = npt.NDArray[np.float64]
+Direction = Literal["higher", "lower"]
+
+LEVELS = 8
+"""Half-lines hold a share of 2 ** -1 to 2 ** -LEVELS of the reference, at its upper and at its lower end."""
+
+STAKES: Scores = np.array([0.01, 0.025, 0.06, 0.12, 0.25, 0.5])
+"""Shares of its wealth that a gambler stakes at each score."""
+
+MAX_BLOCKS = 32
+"""Gains lie between 1/2 and about 130: so many of them multiplied stay well inside float64."""
+
+_MOST = 1e300
+"""Evidence stays a number, however long nobody looks."""
+
+
+class Ranks:
+    """Where scores fall among the reference's, ties broken at random: once for each reference score, afresh for others.
+
+    `reference` (n,) float64, sorted, finite. `gaps` gives whole numbers 0..n: how many reference scores lie below.
+    """
+
+    def __init__(self, reference: Scores, random: np.random.Generator) -> None:
+        self._random = random
+        self._values, groups = np.unique(reference, return_inverse=True)
+        # A tied score's place among its equals is a random fraction; that of one between two values is whole.
+        self._places = np.sort(groups + random.uniform(1e-12, 1, len(reference)))
+
+    def gaps(self, scores: Scores) -> npt.NDArray[np.intp]:
+        index = np.searchsorted(self._values, scores)
+        tied = self._values[np.minimum(index, len(self._values) - 1)] == scores
+        places = index + tied * self._random.random(len(scores))
+        found: npt.NDArray[np.intp] = np.searchsorted(self._places, places)
+        return found
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The gamblers' wealth R (2 * LEVELS, stakes) and the urn: of `rows` rank gaps so far, `counts` (2 * LEVELS,) lie
+    in each half-line, the upper ones first.
+    """
+
+    wealth: Scores
+    counts: Scores
+    rows: float
+
+    @property
+    def value(self) -> float:
+        return float(self.wealth.mean())
+
+    @property
+    def direction(self) -> Direction:
+        """Which way scores went, if they went: the side whose gamblers have more."""
+        upper, lower = self.wealth[:LEVELS].sum(), self.wealth[LEVELS:].sum()
+        return "higher" if upper >= lower else "lower"
+
+
+def half_lines(reference_rows: int) -> npt.NDArray[np.intp]:
+    """How many of the n + 1 rank gaps each level's half-line holds, (LEVELS,), at least one each."""
+    gaps = reference_rows + 1
+    sizes: npt.NDArray[np.intp] = np.maximum(1, np.rint(gaps * 0.5 ** np.arange(1, LEVELS + 1))).astype(np.intp)
+    return sizes
+
+
+def start(reference_rows: int) -> Evidence:
+    """No evidence, and an urn that holds the reference alone."""
+    sizes = half_lines(reference_rows)
+    return Evidence(
+        np.zeros((2 * LEVELS, len(STAKES))), np.concatenate([sizes, sizes]).astype(float), reference_rows + 1
+    )
+
+
+def hits(gaps: npt.NDArray[np.intp], rows: npt.NDArray[np.intp], reference_rows: int) -> Scores:
+    """How many of each block's gaps lie in each half-line, (blocks, 2 * LEVELS).
+
+    `gaps` are those of all blocks, one after the other; `rows` (blocks,) how many are whose, at least one each.
+    """
+    sizes = half_lines(reference_rows)
+    column = gaps[:, None]
+    inside = np.concatenate([column > reference_rows - sizes, column < sizes], axis=1)
+    return np.add.reduceat(inside, np.cumsum(rows) - rows, axis=0, dtype=np.float64)
+
+
+def bet(before: Evidence, inside: Scores, rows: Scores, tolerance: float) -> tuple[Evidence, Scores]:
+    """The evidence after the last of some blocks, and its value after each of them (blocks,).
+
+    Block i has `rows[i]` scores, of which `inside[i]` (2 * LEVELS,) lie in each half-line. The bet is on the block's
+    mean, and so holds for any dependence inside the block. `tolerance` is the share of the traffic that may be anything
+    at all without being evidence. At most MAX_BLOCKS at a time: it multiplies their gains before it sums.
+
+    In words: share N / M of the urn; allowed = share + tolerance * (1 - share); R becomes
+    (R + rows) * (1 - stake + stake * mean(inside) / allowed), then N and M take the block in.
+    """
+    counts = before.counts + np.cumsum(inside, axis=0)
+    total = before.rows + np.cumsum(rows)
+    share = (counts - inside) / (total - rows)[:, None]
+    allowed = share + tolerance * (1 - share)
+    gain = 1 - STAKES + STAKES * (inside / rows[:, None] / allowed)[:, :, None]
+    product = np.cumprod(gain, axis=0)
+    joined = np.cumsum(rows[:, None, None] * gain / product, axis=0)
+    with np.errstate(over="ignore"):
+        wealth = np.minimum(product * (before.wealth + joined), _MOST)
+    return Evidence(wealth[-1], counts[-1], float(total[-1])), wealth.mean(axis=(1, 2))

@@ -1,0 +1,78 @@
+"""What drift detectors take, and what they tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from service.drift.evidence import Direction
+
+State = Literal["warming", "ok", "drifting"]
+Scores = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The scores of some requests, one after the other: `scores` (n,), oldest first, all finite; `rows` (k,), how many
+    are of which request; `clients` (k,), the key of each request's client, where it gave one.
+    """
+
+    scores: npt.NDArray[np.floating]
+    rows: npt.NDArray[np.intp]
+    clients: tuple[str | None, ...]
+
+    @classmethod
+    def of(cls, scores: npt.NDArray[np.floating], rows: int | None = None) -> Blocks:
+        """Scores as requests of `rows` each, which must divide them; as one request if left out."""
+        each = rows or len(scores)
+        count = len(scores) // each if each else 0
+        return cls(scores, np.full(count, each, np.intp), (None,) * count)
+
+
+@dataclass(frozen=True)
+class EvidenceState:
+    """`value` is the evidence, `highest` its peak since it last began at nothing; `design_effect` is how many times
+    fewer independent scores the traffic is worth than it has (None before there is anything to tell it from).
+    """
+
+    value: float
+    highest: float
+    direction: Direction
+    design_effect: float | None
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class DriftState:
+    """One detector as it stands. `p_value` and `statistic` are None until there is something to tell.
+
+    `threshold` is the statistic at which the alarm is given; `scores` are those that the figures were computed from,
+    (rows,) float64, oldest first, of a detector with a window (else `window_rows` is None); `since` is when `state`
+    began.
+    """
+
+    state: State
+    p_value: float | None
+    statistic: float | None
+    threshold: float
+    window_rows: int | None
+    rows: int
+    reference_rows: int
+    rows_between_false_alarms: int
+    since: datetime
+    scores: Scores
+    evidence: EvidenceState | None = None
+
+
+class DriftDetector(Protocol):
+    """Rows in, state out. Used on the event loop; what takes long goes to a thread."""
+
+    name: str
+
+    def observe(self, blocks: Blocks) -> None: ...
+    async def state(self) -> DriftState: ...
+    def reset(self) -> None: ...

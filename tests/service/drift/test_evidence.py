@@ -1,0 +1,210 @@
+"""The sequential alarm: the recursion to the letter, its false alarms, its delays, and what correlated traffic does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.drift import evidence
+from service.drift.score_evidence import CLIENT_MEMORY_REQUESTS, ScoreEvidence
+from service.drift.state import Blocks, DriftState
+
+Float64 = np.ndarray[Any, np.dtype[np.float64]]
+Draw = Callable[[np.random.Generator, int], Float64]
+
+
+def clean(random: np.random.Generator, rows: int) -> Float64:
+    return np.exp(random.normal(-6, 2, rows))
+
+
+def contaminated(share: float) -> Draw:
+    def draw(random: np.random.Generator, rows: int) -> Float64:
+        scores = clean(random, rows)
+        bad = random.random(rows) < share
+        scores[bad] = np.exp(random.normal(-0.5, 1, int(bad.sum())))
+        return scores
+
+    return draw
+
+
+def rows_to_alarm(
+    reference: Float64, draw: Draw, threshold: float, seed: int, most_rows: int, tolerance: float = 0
+) -> int:
+    """Scores until the evidence reaches the threshold, each a request of its own; `most_rows` if it does not."""
+    random = np.random.default_rng(seed)
+    ranks, state = evidence.Ranks(reference, random), evidence.start(len(reference))
+    one = np.ones(evidence.MAX_BLOCKS, np.intp)
+    for start in range(0, most_rows, 1024):
+        gaps = ranks.gaps(draw(random, 1024))
+        for at in range(0, 1024, evidence.MAX_BLOCKS):
+            inside = evidence.hits(gaps[at : at + evidence.MAX_BLOCKS], one, len(reference))
+            state, values = evidence.bet(state, inside, one.astype(float), tolerance)
+            if values.max() >= threshold:
+                return start + at + int(np.argmax(values >= threshold)) + 1
+    return most_rows
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.lists(st.integers(1, 9), min_size=1, max_size=evidence.MAX_BLOCKS),
+    tolerance=st.sampled_from([0.0, 0.01, 0.3]),
+)
+def test_many_blocks_at_once_are_the_recursion_block_by_block(seed: int, rows: list[int], tolerance: float) -> None:
+    random = np.random.default_rng(seed)
+    reference = np.sort(random.normal(size=200))
+    gaps = evidence.Ranks(reference, random).gaps(random.normal(0.5, 1, sum(rows)))
+    wealth = np.zeros((16, 6))
+    sizes = [max(1, round(201 / 2**level)) for level in range(1, 9)]
+    urn, total, begin, expected = np.array([*sizes, *sizes], float), 201.0, 0, []
+    for count in rows:
+        block = gaps[begin : begin + count]
+        begin += count
+        inside = np.array([sum(block >= 201 - size) for size in sizes] + [sum(block < size) for size in sizes], float)
+        allowed = urn / total + tolerance * (1 - urn / total)
+        for stake_index, stake in enumerate(evidence.STAKES):
+            column = wealth[:, stake_index]
+            wealth[:, stake_index] = (column + count) * (1 - stake + stake * inside / count / allowed)
+        urn += inside
+        total += count
+        expected.append(wealth.mean())
+    found, values = evidence.bet(
+        evidence.start(200), evidence.hits(gaps, np.array(rows), 200), np.array(rows, float), tolerance
+    )
+    np.testing.assert_allclose(values, expected, rtol=1e-9)
+    np.testing.assert_allclose(found.wealth, wealth, rtol=1e-9)
+    np.testing.assert_array_equal(found.counts, urn)
+    assert found.rows == total
+
+
+def test_ranks_without_ties_are_searchsorted_and_with_ties_uniform_among_equals() -> None:
+    random = np.random.default_rng(0)
+    reference = np.sort(random.normal(size=1000))
+    scores = random.normal(size=500)
+    np.testing.assert_array_equal(evidence.Ranks(reference, random).gaps(scores), np.searchsorted(reference, scores))
+    tied = np.repeat([0.0, 1.0, 2.0], [10, 20, 10])
+    gaps = evidence.Ranks(tied, random).gaps(np.full(20_000, 1.0))
+    assert (gaps.min(), gaps.max()) == (10, 30)
+    outside = evidence.Ranks(tied, random).gaps(np.array([-1.0, 0.5, 1.5, 3.0]))
+    assert outside.tolist() == [0, 10, 30, 40]
+    means = [evidence.Ranks(tied, np.random.default_rng(seed)).gaps(np.full(50, 1.0)).mean() for seed in range(200)]
+    assert np.mean(means) == pytest.approx(20, abs=0.5)
+
+
+@pytest.mark.parametrize("decimals", [None, 2, 1])
+@pytest.mark.parametrize("reference_rows", [200, 2000])
+def test_false_alarms_are_no_more_frequent_than_asked(reference_rows: int, decimals: int | None) -> None:
+    """Mean run to a false alarm, over references as well as streams; rounded scores are nearly all ties."""
+
+    def draw(random: np.random.Generator, rows: int) -> Float64:
+        scores = random.normal(size=rows)
+        return scores if decimals is None else np.round(scores, decimals)
+
+    asked, runs = 2000, []
+    for seed in range(200):
+        reference = np.sort(draw(np.random.default_rng(10_000 + seed), reference_rows))
+        runs.append(rows_to_alarm(reference, draw, asked, seed, most_rows=20 * asked))
+    assert np.mean(runs) >= asked, "cut off at 20 times what was asked, which only lowers the mean"
+
+
+@pytest.mark.parametrize(("share", "delay"), [(0.05, 235), (0.1, 93), (0.2, 34), (0.5, 11)])
+def test_delays_are_those_of_the_table(share: float, delay: float) -> None:
+    """At 1e5 scores between false alarms, no tolerance, a reference of 20,000; one of 5,000 takes 5 to 11 % longer."""
+    runs = []
+    for seed in range(400):
+        reference = np.sort(clean(np.random.default_rng(50_000 + seed), 20_000))
+        runs.append(rows_to_alarm(reference, contaminated(share), 1e5, seed, most_rows=20_000))
+    assert np.mean(runs) == pytest.approx(delay, rel=0.15)
+
+
+def state_of(detector: ScoreEvidence) -> DriftState:
+    return asyncio.run(detector.state())
+
+
+def bursts(random: np.random.Generator, count: int, rows: int = 20) -> Float64:
+    """Requests of rows that are all but the same."""
+    return np.repeat(random.normal(size=count), rows) + random.normal(0, 1e-3, count * rows)
+
+
+def test_bursts_of_one_request_are_one_block_and_no_evidence() -> None:
+    random = np.random.default_rng(0)
+    reference = np.sort(random.normal(size=2000))
+    together = ScoreEvidence(reference, 10_000, 0, seed=0)
+    apart = ScoreEvidence(reference, 10_000, 0, seed=0)
+    scores = bursts(random, 400)
+    together.observe(Blocks.of(scores, rows=20))
+    apart.observe(Blocks.of(scores, rows=1))
+    assert state_of(together).state == "ok"
+    assert state_of(apart).state == "drifting", "as single requests the same scores are an alarm"
+    design_effect = state_of(together).evidence
+    assert design_effect is not None
+    assert design_effect.design_effect == pytest.approx(20, rel=0.2)
+
+
+def test_a_client_counts_once_among_recent_requests() -> None:
+    random = np.random.default_rng(1)
+    reference = np.sort(random.normal(size=2000))
+    scores = bursts(random, 400)
+    clients = tuple(f"client {index // 20}" for index in range(len(scores)))
+    rows = np.ones(len(scores), np.intp)
+    counted, anonymous = (ScoreEvidence(reference, 10_000, 0, seed=0) for _ in range(2))
+    for start in range(0, len(scores), 50):
+        part = slice(start, start + 50)
+        counted.observe(Blocks(scores[part], rows[part], clients[part]))
+        anonymous.observe(Blocks(scores[part], rows[part], (None,) * 50))
+    assert (state_of(counted).state, state_of(anonymous).state) == ("ok", "drifting")
+    assert state_of(counted).rows == 400
+    again = (Blocks(np.zeros(1), np.ones(1, np.intp), ("client 0",)), Blocks.of(np.zeros(CLIENT_MEMORY_REQUESTS), 1))
+    counted.observe(again[1])
+    counted.observe(again[0])
+    assert state_of(counted).rows == 400 + CLIENT_MEMORY_REQUESTS + 1, "after so many others it counts again"
+
+
+def test_the_alarm_stays_until_it_is_acknowledged_and_tells_the_direction() -> None:
+    random = np.random.default_rng(2)
+    reference = np.sort(clean(random, 2000))
+    for shift, direction in ((5.0, "higher"), (1 / 50, "lower")):
+        detector = ScoreEvidence(reference, 100_000, 0.01, seed=0)
+        detector.observe(Blocks.of(clean(random, 500), 1))
+        assert state_of(detector).state == "ok"
+        detector.observe(Blocks.of(clean(random, 500) * shift, 1))
+        drifting = state_of(detector)
+        assert drifting.state == "drifting"
+        assert drifting.evidence is not None
+        assert drifting.evidence.direction == direction
+        for _ in range(20):
+            detector.observe(Blocks.of(clean(random, 1000), 1))
+        assert state_of(detector).state == "drifting", "latched"
+        detector.reset()
+        fresh = state_of(detector)
+        assert (fresh.state, fresh.statistic, fresh.rows) == ("ok", 0, 0)
+
+
+def test_tolerance_lets_a_little_contamination_pass() -> None:
+    reference = np.sort(clean(np.random.default_rng(3), 5000))
+    draw = contaminated(0.005)
+    assert rows_to_alarm(reference, draw, 1e6, 0, most_rows=200_000, tolerance=0.01) == 200_000
+    assert rows_to_alarm(reference, contaminated(0.05), 1e6, 0, most_rows=200_000, tolerance=0.01) < 5_000
+
+
+def test_evidence_stays_a_number_for_ever() -> None:
+    detector = ScoreEvidence(np.linspace(0, 1, 200), 1000, 0, seed=0)
+    for _ in range(20):
+        detector.observe(Blocks.of(np.full(2000, 5.0), 1))
+    statistic = state_of(detector).statistic
+    assert statistic is not None
+    assert np.isfinite(statistic)
+
+
+@pytest.mark.parametrize(
+    ("between", "tolerance", "message"), [(99, 0, "too few"), (1000, 1, "no share"), (1000, -0.1, "no share")]
+)
+def test_nonsense_is_refused(between: int, tolerance: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ScoreEvidence(np.linspace(0, 1, 200), between, tolerance)

@@ -1,0 +1,61 @@
+"""The whole application in this process, called as a server would."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from pathlib import Path
+
+from starlette.types import Message, Scope
+
+from service.app import build
+from service.settings import load
+from tests.toy import instances
+
+
+def test_requests_leave_nothing_for_the_cycle_collector(image_bundle_path: Path) -> None:
+    """A cycle would keep each body in memory until the collector comes round: that was 200 MiB under load."""
+    body = instances(1, (4, 4, 3)).tobytes()
+
+    async def test() -> int:
+        service = build(load({"HARMGAUGE_BUNDLE": str(image_bundle_path)}))
+        service.readiness.ready()
+        statuses: list[int] = []
+
+        async def request() -> None:
+            messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+            async def receive() -> Message:
+                if not messages:
+                    await asyncio.Event().wait()
+                return messages.pop()
+
+            async def send(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    statuses.append(message["status"])
+
+            headers = [(b"content-type", b"application/octet-stream")]
+            scope: Scope = {
+                "type": "http",
+                "method": "POST",
+                "path": "/score",
+                "query_string": b"",
+                "headers": headers,
+            }
+            await service.app(scope, receive, send)
+
+        for _ in range(50):
+            await request()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(200):
+                await request()
+            garbage = gc.collect()
+        finally:
+            gc.enable()
+            service.batcher.close()
+        assert statuses == [200] * 250
+        return garbage
+
+    assert asyncio.run(test()) < 200
