@@ -72,7 +72,7 @@ def build(settings: Settings) -> Service:
     )
     problems.install(app, metrics.rejected)
     app.add_middleware(RequestMiddleware, observer=metrics)
-    intake = Intake(readiness, settings.max_body_bytes, _max_bodies_bytes(settings), settings.deadline_seconds)
+    intake = Intake(readiness, settings.max_body_bytes, max_bodies_bytes(settings), settings.deadline_seconds)
     reading = Reading()
     post_score = score.handler(bundle.manifest, float(bundle.threshold), detector, intake, reading)
     infer = v2.infer_handler(bundle.manifest, detector, intake, reading)
@@ -141,7 +141,7 @@ def _grpc(
     return GrpcServer(bundle.manifest, detector, intake, reading, metrics)
 
 
-def _max_bodies_bytes(settings: Settings) -> int:
+def max_bodies_bytes(settings: Settings) -> int:
     """The bytes of all unanswered bodies together. Raises SettingsError where not even one would fit."""
     if settings.max_bodies_bytes is None:
         return 8 * settings.max_body_bytes

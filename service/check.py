@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from service.app import score_ks
+from service.app import max_bodies_bytes, score_evidence, score_ks
 from service.inference.bundle import SAMPLES_FILE, Bundle, load
 from service.inference.outputs import Rows
 from service.inference.runtime import OnnxRuntime
@@ -39,6 +39,8 @@ def check(settings: Settings) -> int:
     say(f"  scores {np.array2string(outputs.score, precision=4, max_line_width=100)}\n")
 
     monitor = score_ks(bundle, settings)
+    score_evidence(bundle, settings)
+    max_bodies_bytes(settings)
     say(
         f"\ndrift: {monitor.window_rows} recent scores against {len(bundle.reference_scores)} reference scores; "
         f"alarm at D >= {monitor.threshold:.4g}\n\nall is well; next: harmgauge serve\n"

@@ -33,8 +33,8 @@ class CorkedTransport:
         self._transport.close()
 
     def _flush(self) -> None:
-        if self._kept:
-            kept, self._kept = self._kept, []
+        kept, self._kept = self._kept, []
+        if kept and not self._transport.is_closing():  # the client may have left since
             self._transport.write(kept[0] if len(kept) == 1 else b"".join(kept))
 
 

@@ -6,6 +6,7 @@ request count. Whoever looks drains first, so nobody sees that anything was kept
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,8 +15,11 @@ import numpy.typing as npt
 from service.drift.state import Blocks
 from service.inference.detector import Scored
 
-MAX_KEPT = 256
-"""Requests; at most so many are handed on together."""
+log = logging.getLogger(__name__)
+
+MAX_REQUESTS = 256
+MAX_ROWS = 4096
+"""No more are kept."""
 
 Watcher = Callable[[Blocks, npt.NDArray[np.bool_]], None]
 """Told of the requests' scores, in the order in which they were answered, and of the flags (n,)."""
@@ -26,24 +30,29 @@ class Feed:
 
     def __init__(self, watchers: Sequence[Watcher]) -> None:
         self._watchers = watchers
-        self._kept: list[tuple[Scored, str | None]] = []
+        self._kept: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], str | None]] = []
+        self._rows = 0
 
     def put(self, scored: Scored, client: str | None) -> None:
         """Keep one request's scores; `client` is the key of who sent it, if there is one."""
-        self._kept.append((scored, client))
-        if len(self._kept) >= MAX_KEPT:
+        self._kept.append((scored.scores, scored.is_adversarial, client))
+        self._rows += len(scored.scores)
+        if len(self._kept) >= MAX_REQUESTS or self._rows >= MAX_ROWS:
             self.drain()
 
     def drain(self) -> None:
-        """Hand on whatever is kept."""
+        """Hand on whatever is kept. A watcher that fails is logged: no request is answered worse for it."""
         if not self._kept:
             return
-        kept, self._kept = self._kept, []
+        kept, self._kept, self._rows = self._kept, [], 0
         blocks = Blocks(
-            scores=np.concatenate([scored.scores for scored, _ in kept]),
-            rows=np.array([len(scored.scores) for scored, _ in kept], np.intp),
-            clients=tuple(client for _, client in kept),
+            scores=np.concatenate([scores for scores, _, _ in kept]),
+            rows=np.array([len(scores) for scores, _, _ in kept], np.intp),
+            clients=tuple(client for _, _, client in kept),
         )
-        flags = np.concatenate([scored.is_adversarial for scored, _ in kept])
+        flags = np.concatenate([flags for _, flags, _ in kept])
         for watch in self._watchers:
-            watch(blocks, flags)
+            try:
+                watch(blocks, flags)
+            except Exception:
+                log.exception("the scores of %d requests were not all counted", len(kept))

@@ -123,6 +123,11 @@ def test_a_deadline_that_passes_is_504(image_bundle_path: Path) -> None:
         ({"window_row": 5}, "did you mean HARMGAUGE_WINDOW_ROWS?"),
         ({"window_rows": 2}, "can never reach"),
         ({"providers": "cuda"}, "HARMGAUGE_PROVIDERS=cuda"),
+        ({"precision": "int8"}, "has no graph in int8"),
+        ({"tolerance": 1}, "HARMGAUGE_TOLERANCE='1'"),
+        ({"rows_between_false_alarms": 90}, "too few: ask for at least 100"),
+        ({"max_bodies_bytes": 1000}, "is less than one body may have"),
+        ({"admin_keys": "short"}, "HARMGAUGE_ADMIN_KEYS=..."),
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(
