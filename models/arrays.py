@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import UserError
-from service.inference.bundle import read_npz
+from service.npz import read_npz
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from PIL import Image
 
 from models.errors import UserError
 from models.onnx_run import predict
-from service.inference.bundle import InputSpec, read_npz
+from service.inference.bundle import InputSpec
+from service.npz import read_npz
 
 Array = npt.NDArray[Any]
 

@@ -20,6 +20,7 @@ from service.drift import ks
 from service.drift.monitor import Monitor
 from service.drift.score_evidence import ScoreEvidence
 from service.drift.score_ks import ScoreKs
+from service.drift.store import Store
 from service.errors import BundleError, SettingsError
 from service.inference.batcher import Batcher
 from service.inference.bundle import Bundle, load
@@ -42,6 +43,7 @@ class Service:
     grpc: GrpcServer | None
     bundle: Bundle
     monitor: Monitor
+    store: Store | None
     runtime: OnnxRuntime
     workers: int
     batcher: Batcher
@@ -61,6 +63,10 @@ def build(settings: Settings) -> Service:
     batcher = Batcher(runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, metrics)
     feed = Feed([metrics.scored, lambda blocks, _: monitor.observe(blocks)])
     monitor.before_look = feed.drain
+    store = None
+    if settings.state_dir is not None:
+        store = Store(settings.state_dir, f"{bundle.sha256[:16]}-{bundle.precision}", monitor)
+        store.restore()
     detector = Detector(batcher, bundle.threshold, feed.put)
     readiness = Readiness()
     info = _info(bundle, settings, runtime, workers)
@@ -85,7 +91,7 @@ def build(settings: Settings) -> Service:
     hot_routes |= dict.fromkeys(v2.infer_paths(bundle.manifest), (v2.INFER_ROUTE, infer))
     hot = HotRoutes(app, hot_routes, metrics)
     grpc = _grpc(settings, bundle=bundle, detector=detector, intake=intake, reading=reading, metrics=metrics)
-    return Service(hot, grpc, bundle, monitor, runtime, workers, batcher, readiness)
+    return Service(hot, grpc, bundle, monitor, store, runtime, workers, batcher, readiness)
 
 
 def score_ks(bundle: Bundle, settings: Settings) -> ScoreKs:

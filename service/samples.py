@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from service.errors import BundleError
-from service.inference.bundle import SAMPLES_FILE, Bundle, read_npz
+from service.inference.bundle import SAMPLES_FILE, Bundle
 from service.inference.outputs import Rows
+from service.npz import read_npz
 
 _REMEDY = "build the bundle again, with other --samples"
 

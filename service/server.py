@@ -36,6 +36,8 @@ class Server(uvicorn.Server):
         else:
             seconds = self.config.timeout_graceful_shutdown or 0
             await asyncio.gather(super().shutdown(sockets), self._service.grpc.stop(seconds))  # type: ignore[arg-type]
+        if self._service.store is not None:
+            await self._service.store.save()
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         try:
@@ -105,10 +107,13 @@ async def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]  # it takes fractions as well
     )
     keeping_up = asyncio.create_task(service.monitor.keep_up(settings.drift_interval_seconds))
+    saving = asyncio.create_task(service.store.keep_saving()) if service.store is not None else None
     signal.signal(signal.SIGTERM, _end)
     try:
         await Server(config, service, settings.grpc_port).serve()
     finally:
         keeping_up.cancel()
+        if saving is not None:
+            saving.cancel()
         service.batcher.close()
         log.info("stopped")

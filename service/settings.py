@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     drift_interval_seconds: float = Field(5.0, gt=0, le=3600)
     """How often the drift state is brought up to date while nobody looks; a look always brings it up to date."""
 
+    state_dir: Path | None = None
+    """Folder that keeps windows and evidence over a restart, one for each process; without it they live in memory."""
+
     admin_keys: Keys = ()
     """Keys for `/admin`, with commas between: any of them opens it; without one it is closed."""
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy.typing as npt
 
 from service.drift.state import Blocks, DriftDetector, DriftState
 
@@ -29,6 +32,22 @@ class Monitor:
         for detector in self._detectors:
             detector.reset()
         log.info("the drift detectors were reset")
+
+    def dump(self) -> tuple[tuple[int, ...], dict[str, npt.NDArray[Any]]]:
+        """The versions of all detectors, and what they know, by name and key."""
+        self.before_look()
+        versions = tuple(detector.version for detector in self._detectors)
+        arrays = {
+            f"{detector.name}/{key}": array for detector in self._detectors for key, array in detector.dump().items()
+        }
+        return versions, arrays
+
+    def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
+        """Go on from what `dump` gave. Raises ValueError or KeyError where it does not fit."""
+        for detector in self._detectors:
+            prefix = f"{detector.name}/"
+            own = {key.removeprefix(prefix): array for key, array in dumped.items() if key.startswith(prefix)}
+            detector.restore(own)
 
     async def states(self) -> dict[str, DriftState]:
         """By detector name, each brought up to date."""

@@ -6,6 +6,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,7 @@ class ScoreEvidence:
         self._ranks = evidence.Ranks(reference, np.random.default_rng(seed))
         self._recent: deque[str | None] = deque(maxlen=CLIENT_MEMORY_REQUESTS)
         self._recent_counts: Counter[str] = Counter()
+        self._version = 0
         self.reset()
 
     def reset(self) -> None:
@@ -55,9 +57,39 @@ class ScoreEvidence:
         self._evidence = evidence.start(self._reference_rows)
         self._design = DesignEffect()
         self._rows = 0
+        self._version += 1
         self._highest = 0.0
         self._drifting = False
         self._since = self._now()
+
+    @property
+    def version(self) -> int:
+        return self._version
+
+    def dump(self) -> dict[str, npt.NDArray[Any]]:
+        return {
+            "wealth": self._evidence.wealth,
+            "counts": self._evidence.counts,
+            "urn_rows": np.array(self._evidence.rows),
+            "rows": np.array(self._rows),
+            "highest": np.array(self._highest),
+            "drifting": np.array(self._drifting),
+            "since": np.array(self._since.timestamp()),
+        }
+
+    def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
+        fresh = evidence.start(self._reference_rows)
+        wealth, counts, urn_rows = dumped["wealth"], dumped["counts"], float(dumped["urn_rows"])
+        if wealth.shape != fresh.wealth.shape or counts.shape != fresh.counts.shape:
+            raise ValueError(f"the evidence is of {wealth.shape} bets and {counts.shape} half-lines")
+        held = np.concatenate([wealth.ravel(), counts, [urn_rows, float(dumped["highest"])]])
+        if not np.isfinite(held).all() or (wealth < 0).any() or (counts < fresh.counts).any() or urn_rows < fresh.rows:
+            raise ValueError("the evidence is none that this reference can have led to")
+        rows, since = int(dumped["rows"]), datetime.fromtimestamp(float(dumped["since"]), UTC)
+        self._evidence = evidence.Evidence(wealth.astype(np.float64), counts.astype(np.float64), urn_rows)
+        self._rows, self._highest, self._since = rows, float(dumped["highest"]), since
+        self._drifting = bool(dumped["drifting"])
+        self._version += 1
 
     def observe(self, blocks: Blocks) -> None:
         blocks = self._once_each(blocks)
@@ -67,6 +99,7 @@ class ScoreEvidence:
         inside = evidence.hits(gaps, blocks.rows, self._reference_rows)
         self._design.observe(inside[:, 0], blocks.rows)
         self._rows += len(gaps)
+        self._version += 1
         for start in range(0, len(blocks.rows), evidence.MAX_BLOCKS):
             part = slice(start, start + evidence.MAX_BLOCKS)
             self._evidence, values = evidence.bet(

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,7 @@ class ScoreKs:
             )
         self._now = now
         self._computed_total = 0
+        self._resets = 0
         self._state = self._describe(None, self._window.snapshot(), None)
         self._one_at_a_time = asyncio.Lock()
 
@@ -63,8 +65,22 @@ class ScoreKs:
     def observe(self, blocks: Blocks) -> None:
         self._window.extend(blocks.scores)
 
+    @property
+    def version(self) -> int:
+        return self._window.total + self._resets
+
+    def dump(self) -> dict[str, npt.NDArray[Any]]:
+        return {"scores": self._window.snapshot()}
+
+    def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
+        scores = dumped["scores"]
+        if scores.dtype != np.float64 or scores.ndim != 1:
+            raise ValueError(f"the window's scores are {scores.dtype} {scores.shape}")
+        self._window.extend(scores)
+
     def reset(self) -> None:
         """Empty the window."""
+        self._resets += self._window.total + 1
         self._window = Window(self._window.capacity)
         self._computed_total = 0
         self._state = self._describe(None, self._window.snapshot(), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -76,3 +76,13 @@ class DriftDetector(Protocol):
     def observe(self, blocks: Blocks) -> None: ...
     async def state(self) -> DriftState: ...
     def reset(self) -> None: ...
+
+    @property
+    def version(self) -> int:
+        """Changes with every score and every reset."""
+
+    def dump(self) -> dict[str, npt.NDArray[Any]]:
+        """All that it knows, as copies."""
+
+    def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
+        """Go on from there. Raises ValueError or KeyError where it does not fit, having changed nothing."""

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal
-from zipfile import BadZipFile
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import BundleError
+from service.npz import read_npz
 
 MANIFEST_FILE = "bundle.json"
 DETECTOR_FILE = "detector.onnx"
@@ -200,21 +199,6 @@ def load(path: Path, precision: Precision = "float32") -> Bundle:
         reference_scores=_reference(path / reference_file, contents[reference_file]),
         precision=precision,
     )
-
-
-def read_npz(file: Path | IO[bytes]) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of an `.npz` file. Raises OSError where it cannot be read, ValueError whatever else is wrong."""
-    if isinstance(file, Path):
-        with file.open("rb") as stream:  # numpy leaves a file open that it cannot read
-            return read_npz(stream)
-    try:
-        loaded = np.load(file, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError("it is a single array; numpy.savez names them")
-        with loaded as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (BadZipFile, EOFError, zlib.error, KeyError) as error:
-        raise ValueError(str(error) or type(error).__name__) from error
 
 
 def _verified(path: Path, name: str, spec: FileSpec) -> bytes:

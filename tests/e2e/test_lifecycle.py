@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -113,6 +114,24 @@ def test_a_deadline_that_passes_is_504(image_bundle_path: Path) -> None:
         assert (answer.status_code, answer.json()["code"]) == (504, "deadline_passed")
         assert service.score_ks()["rows"] == 0
         assert service.score(instances(1, SHAPE))["scores"], "the rest of the queue was dropped"
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
+def test_windows_and_evidence_survive_a_restart(image_bundle_path: Path, tmp_path: Path, how: str) -> None:
+    with running_service(image_bundle_path, state_dir=tmp_path) as service:
+        for seed in range(15):
+            service.score(instances(10, SHAPE, seed=seed))
+        before = service.client.get("/drift?scores=true").json()["detectors"]
+        if how == "SIGKILL":
+            time.sleep(2.5)  # at most the last second is lost
+        service.process.send_signal(signal.Signals[how])
+        service.wait()
+    with running_service(image_bundle_path, state_dir=tmp_path) as service:
+        after = service.client.get("/drift?scores=true").json()["detectors"]
+        assert after["score_ks"]["scores"] == before["score_ks"]["scores"]
+        assert after["score_ks"]["p_value"] == before["score_ks"]["p_value"] is not None
+        assert after["score_evidence"]["statistic"] == before["score_evidence"]["statistic"]
+        assert after["score_evidence"]["rows"] == 150
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,122 @@
+"""Windows and evidence on disk: what comes back is what was, and nothing on disk stops a start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.drift.monitor import Monitor
+from service.drift.score_evidence import ScoreEvidence
+from service.drift.score_ks import ScoreKs
+from service.drift.state import Blocks, DriftState
+from service.drift.store import Store
+
+REFERENCE = np.sort(np.random.default_rng(0).normal(size=500))
+
+
+def monitor(window_rows: int = 100) -> Monitor:
+    return Monitor([ScoreKs(REFERENCE, window_rows, 10_000), ScoreEvidence(REFERENCE, 10_000, 0.01, seed=0)])
+
+
+def fed(rows: int, shift: float = 0) -> Monitor:
+    made = monitor()
+    made.observe(Blocks.of(np.random.default_rng(1).normal(shift, 1, rows), 1))
+    return made
+
+
+def states(of: Monitor) -> dict[str, DriftState]:
+    return asyncio.run(of.states())
+
+
+def save(of: Monitor, folder: Path, key: str = "key") -> Path:
+    asyncio.run(Store(folder, key, of).save())
+    return folder / f"drift-{key}.npz"
+
+
+@pytest.mark.parametrize(("rows", "shift"), [(0, 0), (40, 0), (1000, 0), (1000, 2)])
+def test_what_comes_back_is_what_was(tmp_path: Path, rows: int, shift: float) -> None:
+    before, after = fed(rows, shift), monitor()
+    save(before, tmp_path)
+    Store(tmp_path, "key", after).restore()
+    for name, state in states(before).items():
+        again = states(after)[name]
+        assert (again.state, again.rows, again.p_value) == (state.state, state.rows, state.p_value)
+        assert again.statistic == state.statistic
+        np.testing.assert_array_equal(again.scores, state.scores)
+    more = Blocks.of(np.random.default_rng(2).normal(size=50), 1)
+    for each in (before, after):
+        each.observe(more)
+    assert states(before)["score_ks"].p_value == states(after)["score_ks"].p_value
+    assert states(after)["score_evidence"].rows == rows + 50
+
+
+def test_the_alarm_stays_over_a_restart_with_the_time_it_began(tmp_path: Path) -> None:
+    before, after = fed(1000, 2), monitor()
+    save(before, tmp_path)
+    Store(tmp_path, "key", after).restore()
+    assert states(after)["score_evidence"].state == "drifting"
+    assert states(after)["score_evidence"].since == states(before)["score_evidence"].since
+
+
+def test_another_window_size_takes_the_newest(tmp_path: Path) -> None:
+    before, after = fed(1000), monitor(window_rows=50)
+    save(before, tmp_path)
+    Store(tmp_path, "key", after).restore()
+    np.testing.assert_array_equal(states(after)["score_ks"].scores, states(before)["score_ks"].scores[-50:])
+
+
+def test_another_key_finds_nothing(tmp_path: Path) -> None:
+    save(fed(1000), tmp_path)
+    after = monitor()
+    Store(tmp_path, "other", after).restore()
+    assert states(after)["score_ks"].rows == 0
+
+
+def test_a_file_cut_anywhere_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = save(fed(300), tmp_path).read_bytes()
+    for size in [*range(0, len(whole), 37), len(whole) - 1]:
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        (folder / "drift-key.npz").write_bytes(whole[:size])
+        after = monitor()
+        Store(folder, "key", after).restore()
+        assert states(after)["score_ks"].rows == 0
+        assert states(after)["score_evidence"].rows == 0
+        assert len(list(folder.glob("*.broken"))) == 1
+        assert not (folder / "drift-key.npz").exists()
+    assert "set aside" in caplog.text
+
+
+def test_what_this_reference_cannot_have_led_to_is_set_aside(tmp_path: Path) -> None:
+    file = save(fed(300), tmp_path)
+    with np.load(file) as loaded:
+        good = dict(loaded)
+    spoiled = {
+        "score_evidence/wealth": np.full((16, 6), np.nan),
+        "score_evidence/counts": np.zeros(16),
+        "score_ks/scores": np.array([1.0, np.inf]),
+        "score_evidence/rows": np.array("many"),
+    }
+    for name, array in spoiled.items():
+        np.savez(file, **{**good, name: array})
+        after = monitor()
+        Store(tmp_path, "key", after).restore()
+        assert {state.rows for state in states(after).values()} == {0}, name
+
+
+def test_a_disk_that_cannot_be_written_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("no folder")
+    made = fed(10)
+
+    async def twice() -> None:
+        store = Store(tmp_path / "file", "key", made)
+        await store.save()
+        await store.save()
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(twice())
+    assert caplog.text.count("could not be saved") == 1
