@@ -1,0 +1,156 @@
+"""Clients that are slow, greedy or gone: they get what they can be given, and cost others nothing."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.process import RAW, RunningService, running_service, wait_until
+from tests.toy import instances
+
+SHAPE = (4, 4, 3)
+GOOD = instances(2, SHAPE)
+JSON = {"Content-Type": "application/json"}
+RAW_TYPE = RAW["Content-Type"]
+MAX_BODY_BYTES = 100_000
+
+
+@pytest.fixture(scope="module")
+def service(image_bundle_path: Path) -> Iterator[RunningService]:
+    with running_service(image_bundle_path, max_body_bytes=MAX_BODY_BYTES) as running:
+        yield running
+
+
+def test_a_body_without_a_declared_length_is_bounded_too(service: RunningService) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(1000):
+            yield b" " * 1000
+
+    answer = service.client.post("/score", content=endless(), headers=JSON)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+def test_a_body_far_over_the_limit_still_gets_its_answer(service: RunningService) -> None:
+    """Closing with unread data would reset the connection before the answer is read."""
+    answer = service.client.post("/score", content=bytes(20_000_000), headers=JSON)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+def test_a_client_that_hangs_up_in_mid_request(service: RunningService) -> None:
+    rows = service.score_ks()["rows"]
+    body = GOOD.tobytes()
+    for sent in (0, 1, len(body) - 1):
+        with socket.create_connection(("127.0.0.1", service.port)) as connection:
+            head = f"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: {RAW_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body[:sent])
+    wait_until(
+        lambda: ({"route": "/score", "status": "499"}, 3) in service.metrics().get("harmgauge_requests_total", [])
+    )
+    assert service.score_ks()["rows"] == rows
+    assert service.score(GOOD)["scores"]
+    assert not any("Traceback" in line for line in service.log)
+
+
+def connect(service: RunningService, body_bytes: int, *headers: str) -> socket.socket:
+    """A connection on which a request for /score has begun; its body is still to come."""
+    connection = socket.create_connection(("127.0.0.1", service.port))
+    lines = ["POST /score HTTP/1.1", "Host: x", f"Content-Type: {RAW_TYPE}", f"Content-Length: {body_bytes}", *headers]
+    connection.sendall("\r\n".join([*lines, "", ""]).encode())
+    return connection
+
+
+def answered(service: RunningService, status: str) -> float:
+    totals = service.metrics().get("harmgauge_requests_total", [])
+    return sum(count for labels, count in totals if labels == {"route": "/score", "status": status})
+
+
+def test_clients_that_leave_after_their_whole_body_are_not_scored(image_bundle_path: Path) -> None:
+    with running_service(image_bundle_path, max_batch_rows=1, workers=1, max_queue_rows=60_000) as service:
+        first = connect(service, 40_000 * len(GOOD[:1].tobytes()))
+        first.sendall(GOOD[:1].tobytes() * 40_000)
+        wait_until(lambda: service.metrics()["harmgauge_queue_rows"][0][1] > 1000)
+        for _ in range(20):
+            connection = connect(service, len(GOOD.tobytes()))
+            connection.sendall(GOOD.tobytes())
+            connection.close()
+        time.sleep(0.1)
+        first.close()
+        wait_until(lambda: answered(service, "499") == 21)
+        assert service.score_ks()["rows"] == 0
+        assert service.metrics()["harmgauge_instances_total"] == [({"flag": "clean"}, 0), ({"flag": "adversarial"}, 0)]
+        assert service.metrics()["harmgauge_queue_rows"] == [({}, 0)]
+        assert answered(service, "200") == 0
+
+
+def test_a_body_that_does_not_come_in_time_is_told_so(image_bundle_path: Path) -> None:
+    with running_service(image_bundle_path, deadline_seconds=0.3) as service, connect(service, 48) as slow:
+        slow.sendall(b"abc")
+        answer = slow.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 504")
+        assert b"The body was not whole" in answer
+        assert b"connection: close" in answer
+        assert service.score(GOOD)["scores"]
+
+
+def test_a_request_may_have_a_deadline_of_its_own(service: RunningService) -> None:
+    header = "X-Harmgauge-Deadline-Seconds"
+    late = service.client.post("/score", content=GOOD.tobytes(), headers={**RAW, header: "0.000001"})
+    assert (late.status_code, late.json()["code"]) == (504, "deadline_passed")
+    assert service.client.post("/score", content=GOOD.tobytes(), headers={**RAW, header: "5"}).status_code == 200
+    for wrong in ("0", "-1", "soon", "nan", "inf"):
+        refused = service.client.post("/score", content=GOOD.tobytes(), headers={**RAW, header: wrong})
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_parameters")
+
+
+def test_bodies_that_never_end_are_bounded_together(image_bundle_path: Path) -> None:
+    """However many connections hold half a body, their bytes together stay below the bound, and others are served."""
+    limits = {"max_body_bytes": 100_000, "max_bodies_bytes": 300_000, "deadline_seconds": 3}
+    with running_service(image_bundle_path, **limits) as service:
+        held = [connect(service, 100_000) for _ in range(4)]
+        for connection in held[:3]:
+            connection.sendall(bytes(99_000))
+        wait_until(lambda: service.client.get("/livez").status_code == 200)
+        time.sleep(0.2)
+        held[3].sendall(bytes(99_000))
+        refusal = held[3].recv(10_000)
+        assert refusal.startswith(b"HTTP/1.1 429")
+        assert b"retry-after: 1" in refusal
+        assert service.score(GOOD)["scores"]
+        for connection in held[:3]:
+            assert connection.recv(10_000).startswith(b"HTTP/1.1 504")
+        with connect(service, 99_984) as whole:
+            whole.sendall(bytes(99_984))
+            assert whole.recv(100).startswith(b"HTTP/1.1 200"), "the bytes are given back"
+        for connection in held:
+            connection.close()
+
+
+def test_a_large_json_body_does_not_stop_the_loop(image_bundle_path: Path) -> None:
+    rows = instances(60_000, SHAPE)
+    good = json.dumps({"instances": rows.tolist(), "parameters": {"probabilities": False}}).encode()
+    with running_service(image_bundle_path, max_queue_rows=60_000, workers=1) as service:
+        answers: list[httpx.Response] = []
+        bodies = [good, good.replace(b"]]]]", b"], 7]]]"), b'{"instances":[' + b"[]," * 4_000_000 + b"[]]}"]
+
+        def post() -> None:
+            answers.extend(
+                httpx.post(f"{service.client.base_url}/score", content=body, headers=JSON) for body in bodies
+            )
+
+        client = threading.Thread(target=post)
+        client.start()
+        longest_seconds = 0.0
+        while client.is_alive():
+            begin = time.monotonic()
+            assert service.client.get("/livez").status_code == 200
+            longest_seconds = max(longest_seconds, time.monotonic() - begin)
+        assert [answer.status_code for answer in answers] == [200, 422, 422]
+        assert len(answers[0].json()["scores"]) == 60_000
+        assert longest_seconds < 1.5, "nothing else was answered while a body was read"
