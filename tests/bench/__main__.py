@@ -19,7 +19,7 @@ from service.inference.bundle import load
 from service.inference.outputs import Rows
 from service.samples import read_samples
 from tests.bench import bare, overload, report
-from tests.bench.load import closed_loop, open_loop, wrk_is_missing
+from tests.bench.load import closed_loop, paced_loop, wrk_is_missing
 from tests.process import RunningService, running_service, wait_until
 
 BUNDLE = Path(os.environ.get("BUNDLE", "models/bundles/cifar10-resnet32/1"))
@@ -99,13 +99,13 @@ def main() -> int:
                 bar.update()
         capacity = statistics.median(line.rows_per_second for line in seen["1 row, raw", 16])
         settle(service)
-        steady = open_loop(service.port, wanted[0].body, RAW, capacity / 2, SECONDS * ROUNDS)
+        steady = paced_loop(url, wanted[0].body, RAW, capacity / 2, SECONDS * ROUNDS)
         bar.update()
     alone = statistics.median(yardstick.latency_seconds for yardstick in yardsticks)
     notes.append(f"Bare ONNX Runtime: {statistics.median(y.rows_per_second for y in yardsticks):.0f} single rows/s.")
     notes.append(
-        f"Single raw rows at half the capacity ({capacity / 2:.0f} requests/s, open loop): p50 "
-        f"{steady.percentile_seconds(50) * 1e3:.2f} ms, p99 {steady.percentile_seconds(99) * 1e3:.2f} ms; "
+        f"Single raw rows at half the capacity ({capacity / 2:.0f} requests/s, random pauses): p50 "
+        f"{steady.p50_seconds * 1e3:.2f} ms, p99 {steady.p99_seconds * 1e3:.2f} ms; "
         f"a bare run takes {alone * 1e3:.2f} ms."
     )
     notes.append(str(overload.measure(BUNDLE, rows, RAW, 2 * SECONDS)))

@@ -30,26 +30,33 @@ def wrk_is_missing() -> bool:
 
 def closed_loop(url: str, body: bytes, media_type: str, connections: int, seconds: float) -> Load:
     """wrk: each connection sends the next request when it has the last one's answer. Raises where one failed."""
+    return _wrk(url, body, media_type, connections, seconds)
+
+
+def paced_loop(url: str, body: bytes, media_type: str, requests_per_second: float, seconds: float) -> Load:
+    """wrk with pauses of random length (exponential): close to a Poisson stream while answers take less than those.
+
+    Many connections make the pauses long, so that few requests are late because their connection still waits.
+    """
+    connections = 64
+    return _wrk(url, body, media_type, connections, seconds, mean_pause_seconds=connections / requests_per_second)
+
+
+def _wrk(
+    url: str, body: bytes, media_type: str, connections: int, seconds: float, *, mean_pause_seconds: float = 0
+) -> Load:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "body").write_bytes(body)
         script = Path(folder) / "post.lua"
+        pause = f"-math.log(1 - math.random()) * {mean_pause_seconds * 1e3}"
         script.write_text(
             f'local file = io.open("{folder}/body", "rb")\n'
             'wrk.body = file:read("*all")\nfile:close()\nwrk.method = "POST"\n'
             f'wrk.headers["Content-Type"] = "{media_type}"\n'
+            + (f"function delay() return math.floor({pause} + 0.5) end\n" if mean_pause_seconds else "")
         )
-        command = [
-            "wrk",
-            "-t1",
-            f"-c{connections}",
-            f"-d{seconds:g}s",
-            "--latency",
-            "--timeout",
-            "30s",
-            "-s",
-            str(script),
-            url,
-        ]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "30s"]
+        command += ["-s", str(script), url]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in text or "Socket errors" in text:
         raise RuntimeError(f"requests failed:\n{text}")
@@ -81,8 +88,8 @@ class Answers:
 def open_loop(port: int, body: bytes, media_type: str, requests_per_second: float, seconds: float) -> Answers:
     """Requests leave at random moments (a Poisson stream), however long the answers to earlier ones take.
 
-    Our own generator: those at hand send in step, eight at once, and so measure a queue of their own making. Raises
-    where an answer is neither 200 nor 429.
+    Our own generator, for wrk stops sending where answers do not come. It takes a good part of a core, and is for
+    throughput, not for latency. Raises where an answer is neither 200 nor 429.
     """
     return asyncio.run(_poisson(port, body, media_type, requests_per_second, seconds))
 
