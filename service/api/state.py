@@ -23,6 +23,7 @@ class DetectorAnswer(BaseModel):
 
     state: Literal["warming", "ok", "drifting"]
     p_value: float | None
+    log10_p_value: float | None = Field(description="Goes on where p_value is too small for a number.")
     statistic: float | None
     threshold: float = Field(description="Statistic at which the alarm is given.")
     window_rows: int | None = Field(description="null where the detector has no window.")

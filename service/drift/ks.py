@@ -25,12 +25,21 @@ class KsResult:
 
     statistic: float
     p_value: float
+    log10_p_value: float
 
 
 def two_sample(window: Scores, reference: Scores) -> KsResult:
-    """The two-sided test of `window` (n,) against `reference` (m,), as `scipy.stats.ks_2samp` has it."""
+    """The two-sided test of `window` (n,) against `reference` (m,), as `scipy.stats.ks_2samp` has it.
+
+    `log10_p_value` goes on where the p-value is too small for a float64, by Smirnov's limit for large samples:
+    2 exp(-2 D^2 nm / (n + m)).
+    """
     result = ks_2samp(window, reference)
-    return KsResult(float(result.statistic), float(result.pvalue))
+    statistic, p_value = float(result.statistic), float(result.pvalue)
+    if p_value > 0:
+        return KsResult(statistic, p_value, math.log10(p_value))
+    n, m = len(window), len(reference)
+    return KsResult(statistic, p_value, math.log10(2) - 2 * statistic**2 * n * m / (n + m) / math.log(10))
 
 
 def p_value_threshold(window_rows: int, rows_between_false_alarms: int) -> float:

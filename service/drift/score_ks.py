@@ -116,6 +116,7 @@ class ScoreKs:
             rows_between_false_alarms=self._rows_between_false_alarms,
             since=before.since if before and before.state == state else self._now(),
             scores=scores,
+            log10_p_value=None if result is None else result.log10_p_value,
         )
 
     def _log_change(self, state: DriftState) -> None:

@@ -66,6 +66,7 @@ class DriftState:
     since: datetime
     scores: Scores
     evidence: EvidenceState | None = None
+    log10_p_value: float | None = None
 
 
 class DriftDetector(Protocol):

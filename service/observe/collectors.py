@@ -21,8 +21,16 @@ class ScoreHistogram(Collector):
     a whole fleet. Tied quantiles share a bucket.
     """
 
-    def __init__(self, model: str, reference: npt.NDArray[np.float64]) -> None:
+    def __init__(
+        self,
+        model: str,
+        reference: npt.NDArray[np.float64],
+        name: str = "harmgauge_score",
+        text: str = "Harmfulness scores.",
+    ) -> None:
         self._model = model
+        self._name = name
+        self._text = text
         quantiles = np.quantile(reference, np.arange(1, SCORE_BUCKETS) / SCORE_BUCKETS, method="inverted_cdf")
         self._bounds = np.unique(quantiles)
         self._counts = np.zeros(len(self._bounds) + 1, np.int64)
@@ -35,7 +43,7 @@ class ScoreHistogram(Collector):
         self._sum += float(scores.sum(dtype=np.float64))
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        family = HistogramMetricFamily("harmgauge_score", "Harmfulness scores.", labels=["model"])
+        family = HistogramMetricFamily(self._name, self._text, labels=["model"])
         cumulative = np.cumsum(self._counts).tolist()
         bounds = [*(repr(bound) for bound in self._bounds.tolist()), "+Inf"]
         family.add_metric([self._model], list(zip(bounds, cumulative, strict=True)), self._sum)

@@ -32,6 +32,11 @@ class Metrics:
         self._adversarial = instances.labels(model, "adversarial")
         self._scores = ScoreHistogram(model, bundle.reference_scores)
         registry.register(self._scores)
+        reference = ScoreHistogram(
+            model, bundle.reference_scores, "harmgauge_reference_score", "Scores of the reference; never changes."
+        )
+        reference.observe(bundle.reference_scores)
+        registry.register(reference)
         Gauge(
             "harmgauge_score_threshold", "Score above which an input is flagged.", ["model"], registry=registry
         ).labels(model).set(float(bundle.threshold))

@@ -35,7 +35,7 @@ def test_closed_forms() -> None:
     apart = ks.two_sample(np.zeros(4), np.arange(1.0, 7))
     assert apart.statistic == 1
     assert apart.p_value == pytest.approx(2 / math.comb(10, 4))
-    assert ks.two_sample(np.zeros(100), np.zeros(1000)) == ks.KsResult(0, 1)
+    assert ks.two_sample(np.zeros(100), np.zeros(1000)) == ks.KsResult(0, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,19 @@ def test_the_statistic_threshold_is_the_smallest_that_alarms(
 
 def test_a_window_too_small_to_alarm_has_no_threshold() -> None:
     assert ks.statistic_threshold(2, 100, 1e-6) == math.inf
+
+
+def test_the_logarithm_goes_on_where_the_p_value_is_too_small() -> None:
+    random = np.random.default_rng(0)
+    reference = np.sort(random.normal(size=5000))
+    near = ks.two_sample(random.normal(0.2, 1, 1000), reference)
+    assert near.log10_p_value == pytest.approx(math.log10(near.p_value))
+    shifts = [ks.two_sample(random.normal(shift, 1, 5000), reference) for shift in (0.5, 1, 2, 4)]
+    logarithms = [result.log10_p_value for result in shifts]
+    assert logarithms == sorted(logarithms, reverse=True)
+    far = shifts[-1]
+    assert far.p_value == 0
+    assert -5000 < far.log10_p_value < -1000
 
 
 def test_the_p_value_threshold() -> None:

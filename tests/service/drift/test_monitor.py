@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -89,7 +90,7 @@ def test_nothing_is_computed_while_nothing_changes(monkeypatch: pytest.MonkeyPat
         def counting(window: Float64, reference: Float64) -> ks.KsResult:
             nonlocal calls
             calls += 1
-            return ks.KsResult(0.1, 0.5)
+            return ks.KsResult(0.1, 0.5, math.log10(0.5))
 
         random = np.random.default_rng(0)
         monitor = Monitor([ScoreKs(np.sort(clean(random, 200)), 100, 100_000)])

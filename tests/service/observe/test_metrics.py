@@ -81,6 +81,20 @@ def test_counters_exist_from_the_start_and_count(image_bundle: Bundle) -> None:
     assert after["harmgauge_rejected_total,reason=queue_full"] == 1
 
 
+def test_the_reference_is_there_in_the_same_buckets(image_bundle: Bundle) -> None:
+    """What Prometheus needs to compute the statistic of a fleet."""
+    metrics = Metrics(image_bundle)
+    found = samples(metrics.exposition({}))
+    bounds, reference = (
+        {name.partition(",le=")[2]: value for name, value in found.items() if name.startswith(f"{which}_bucket")}
+        for which in ("harmgauge_score", "harmgauge_reference_score")
+    )
+    assert set(reference) == set(bounds)
+    assert found["harmgauge_reference_score_count"] == len(image_bundle.reference_scores)
+    for bound, value in reference.items():
+        assert value == (image_bundle.reference_scores <= float(bound)).sum()
+
+
 @given(
     reference=st.lists(st.floats(0, 20), min_size=100, max_size=300),
     scores=st.lists(st.floats(-1, 21, width=32), min_size=1, max_size=60),
