@@ -15,8 +15,10 @@ from models.errors import UserError
 Array = npt.NDArray[Any]
 
 
-def open_session(model: Path | bytes) -> ort.InferenceSession:
+def open_session(model: Path | bytes, threads: int = 0) -> ort.InferenceSession:
+    """A session on the CPU; 0 threads: as many as there are cores. Raises UserError."""
     options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3
     source = str(model) if isinstance(model, Path) else model
     try:

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from models.errors import UserError
 from models.fuse import name_opsets_once
+from models.onnx_run import open_session
 
 Array = npt.NDArray[Any]
 
@@ -101,11 +101,7 @@ def _kept_in_float(model: onnx.ModelProto) -> set[str]:
 
 def speedup(graph: bytes, quantised: bytes, x: Array, batch_rows: int = 32, rounds: int = 7) -> float:
     """How many times faster the second runs on this machine: one thread each, in turn, the median of the rounds."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    sessions = [
-        ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]) for model in (graph, quantised)
-    ]
+    sessions = [open_session(model, threads=1) for model in (graph, quantised)]
     batch = np.ascontiguousarray(x[:batch_rows])
     ratios: list[float] = []
     for _ in range(rounds):

@@ -144,7 +144,7 @@ def _grpc(
         from service.api.grpc.server import GrpcServer  # noqa: PLC0415 - an extra: most do without it
     except ImportError as error:
         raise SettingsError(f"HARMGAUGE_GRPC_PORT needs gRPC ({error}): pip install 'harmgauge[grpc]'") from error
-    return GrpcServer(bundle.manifest, detector, intake, reading, metrics)
+    return GrpcServer(bundle.manifest, detector, intake, reading, metrics, port=settings.grpc_port)
 
 
 def max_bodies_bytes(settings: Settings) -> int:

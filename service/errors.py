@@ -38,6 +38,11 @@ class RequestError(Exception):
         self.headers = headers or {}
 
 
+def unforeseen() -> RequestError:
+    """What a client is told of a failure that nobody foresaw: nothing of the inside."""
+    return RequestError("Something failed inside the service; its log has more.")
+
+
 class Unreadable(RequestError):
     status, code, title = HTTPStatus.BAD_REQUEST, "unreadable_body", "Unreadable body"
 

@@ -23,10 +23,9 @@ log = logging.getLogger("harmgauge")
 class Server(uvicorn.Server):
     """Uvicorn, which says where it listens and flips readiness as soon as it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, grpc_port: int | None) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
-        self._grpc_port = grpc_port
         self._bundle = f"{service.bundle.manifest.name}/{service.bundle.manifest.version}"
         self._engine = f"{service.workers} inferences side by side on {service.runtime.providers[0]}"
 
@@ -48,8 +47,7 @@ class Server(uvicorn.Server):
                 "HARMGAUGE_PORT (or make's PORT=), or end what listens there"
             ) from None
         if self._service.grpc is not None:
-            assert self._grpc_port is not None
-            port = await self._service.grpc.start(self.config.host, self._grpc_port)
+            port = await self._service.grpc.start(self.config.host)
             log.info("serving gRPC on %s:%s", self.config.host, port)
         self._service.readiness.ready()
         host, port = self.servers[0].sockets[0].getsockname()[:2]
@@ -110,7 +108,7 @@ async def serve(settings: Settings) -> None:
     saving = asyncio.create_task(service.store.keep_saving()) if service.store is not None else None
     signal.signal(signal.SIGTERM, _end)
     try:
-        await Server(config, service, settings.grpc_port).serve()
+        await Server(config, service).serve()
     finally:
         keeping_up.cancel()
         if saving is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
+from typing import Any
 
 from fastapi import APIRouter
 from pydantic import SecretStr
@@ -34,9 +35,11 @@ class AdminKeys:
 
 def router(keys: AdminKeys, monitor: Monitor) -> APIRouter:
     routes = APIRouter(prefix="/admin", tags=["admin"])
-    refusals = {status: {"model": Problem, "content": {PROBLEM: {}}} for status in (401, 403)}
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": Problem, "content": {PROBLEM: {}}} for status in (401, 403)
+    }
 
-    @routes.post("/drift/reset", summary="Acknowledge drift: all detectors begin anew", responses=refusals)  # type: ignore[arg-type]
+    @routes.post("/drift/reset", summary="Acknowledge drift: all detectors begin anew", responses=refusals)
     async def reset(request: Request) -> dict[str, str]:
         keys.check(request)
         monitor.reset()

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
-from service.errors import InvalidParameters, RequestError
+from service.errors import InvalidParameters, RequestError, unforeseen
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -52,7 +52,7 @@ def from_error(error: RequestError, scope: Scope) -> Response:
 
 def internal(scope: Scope) -> Response:
     """For what nobody foresaw: nothing of the inside is told; the log has it under the request id."""
-    return from_error(RequestError("Something failed inside the service; its log has more."), scope)
+    return from_error(unforeseen(), scope)
 
 
 def install(app: FastAPI, rejected: Callable[[str], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,7 @@ def p_value_threshold(window_rows: int, rows_between_false_alarms: int) -> float
     return threshold
 
 
+@lru_cache(maxsize=8)
 def statistic_threshold(window_rows: int, reference_rows: int, p_value: float) -> float:
     """The smallest statistic whose p-value is at most `p_value`, for samples of these sizes; in 0..1.
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.process import RAW, RunningService, running_service, wait_until
 from tests.toy import instances
@@ -19,13 +18,6 @@ SHAPE = (4, 4, 3)
 GOOD = instances(2, SHAPE)
 JSON = {"Content-Type": "application/json"}
 RAW_TYPE = RAW["Content-Type"]
-MAX_BODY_BYTES = 100_000
-
-
-@pytest.fixture(scope="module")
-def service(image_bundle_path: Path) -> Iterator[RunningService]:
-    with running_service(image_bundle_path, max_body_bytes=MAX_BODY_BYTES) as running:
-        yield running
 
 
 def test_a_body_without_a_declared_length_is_bounded_too(service: RunningService) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from scipy.stats import ks_2samp
 
 from service.inference.bundle import load
@@ -14,12 +12,6 @@ from tests.toy import instances
 
 SHAPE = (4, 4, 3)
 GOOD = instances(2, SHAPE)
-
-
-@pytest.fixture(scope="module")
-def service(image_bundle_path: Path) -> Iterator[RunningService]:
-    with running_service(image_bundle_path) as running:
-        yield running
 
 
 def test_every_p_value_is_scipys(image_bundle_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,6 +13,7 @@ from PIL import Image
 
 from service.inference.bundle import load
 from service.inference.runtime import OnnxRuntime
+from tests.e2e.conftest import MAX_BODY_BYTES
 from tests.process import RAW, RunningService, as_float32, running_service
 from tests.service.api.test_bodies import NAN, npy, picture
 from tests.toy import instances
@@ -21,13 +21,6 @@ from tests.toy import instances
 SHAPE = (4, 4, 3)
 JSON = {"Content-Type": "application/json"}
 RAW_TYPE = RAW["Content-Type"]
-MAX_BODY_BYTES = 100_000
-
-
-@pytest.fixture(scope="module")
-def service(image_bundle_path: Path) -> Iterator[RunningService]:
-    with running_service(image_bundle_path, max_body_bytes=MAX_BODY_BYTES) as running:
-        yield running
 
 
 def test_scores_flags_and_predictions_are_the_graphs(service: RunningService, image_bundle_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
@@ -14,12 +13,12 @@ import grpc
 
 from service.api.grpc import messages
 from service.api.grpc.protocol import SERVICE, methods
-from service.api.middleware import Observer
+from service.api.middleware import Observer, new_request_id
 from service.api.reading import THREAD_BODY_BYTES, Reading
 from service.api.receive import CLIENT_HEADER, Intake
 from service.api.v2 import tensors
 from service.api.v2.routes import ServedModel, metadata
-from service.errors import CallerLeft, RequestError, SettingsError
+from service.errors import CallerLeft, RequestError, SettingsError, unforeseen
 from service.inference.bundle import Manifest
 from service.inference.caller import Caller
 from service.inference.detector import Detector
@@ -47,8 +46,16 @@ class GrpcServer:
     """Make and start it on a running event loop."""
 
     def __init__(
-        self, manifest: Manifest, detector: Detector, intake: Intake, reading: Reading, observer: Observer
+        self,
+        manifest: Manifest,
+        detector: Detector,
+        intake: Intake,
+        reading: Reading,
+        observer: Observer,
+        *,
+        port: int,
     ) -> None:
+        self._port = port
         self._manifest = manifest
         self._detector = detector
         self._intake = intake
@@ -69,9 +76,9 @@ class GrpcServer:
         self._server = grpc.aio.server(options=largest, maximum_concurrent_rpcs=MAX_CALLS)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port. Raises SettingsError where it cannot."""
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    async def start(self, host: str) -> int:
+        """Listen; returns the port, which the system chose where 0 was given. Raises SettingsError where it cannot."""
+        address = f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
         try:
             bound: int = self._server.add_insecure_port(address)
         except RuntimeError as error:
@@ -88,7 +95,7 @@ class GrpcServer:
 
         async def run(request: Any, context: Any) -> Any:
             begin = time.perf_counter()
-            request_id = f"{random.getrandbits(128):032x}"
+            request_id = new_request_id()
             status = grpc.StatusCode.CANCELLED  # what stays, where the client left
             response = response_type()
             try:
@@ -102,8 +109,7 @@ class GrpcServer:
             except Exception:
                 log.exception("request %s failed", request_id)
                 status = grpc.StatusCode.INTERNAL
-                inside = RequestError("Something failed inside the service; its log has more.")
-                self._refuse(context, status, inside, request_id)
+                self._refuse(context, status, unforeseen(), request_id)
             finally:
                 self._observer.answered(route, status.name, time.perf_counter() - begin)
             return response
