@@ -86,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
     for role in ("classifier", "distilled"):
         add(f"--{role}-output", metavar="NAME", help=f"which output of the {role} network holds the class scores")
         add(f"--{role}-gives", choices=("logits", "probabilities"), help="found out if left out")
+    add(
+        "--features",
+        metavar="NAME",
+        help="tensor of the classifier for feature_mmd, or none; the last layer's input if left out",
+    )
     add("--window-rows", type=int, default=default["window_rows"], help="scores that the drift monitor looks back on")
     add("--rows-between-false-alarms", type=int, default=default["rows_between_false_alarms"])
     add("--int8", action="store_true", help="the graph in 8 bits as well, for CPUs: HARMGAUGE_PRECISION=int8")

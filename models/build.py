@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models import arrays, int8, report, samples
+from models import arrays, features, int8, report, samples
 from models.classifier import Classifier, distribution, fit_rows, open_classifier
 from models.errors import UserError
 from models.fuse import fuse
@@ -21,7 +21,8 @@ from models.images import input_spec
 from models.onnx_run import accuracy, predict
 from models.options import Options, check, drift_settings
 from models.write import Draft, class_names_for, reserve, write
-from service.inference.bundle import MIN_REFERENCE_ROWS, ThresholdSpec
+from service.inference.bundle import ThresholdSpec
+from service.inference.reference import MIN_REFERENCE_ROWS
 
 FEW_REFERENCE_ROWS = 500
 
@@ -54,6 +55,7 @@ def build(options: Options) -> Path:
     x = fit_rows(calibration.x, classifier.dtype, classifier.shape, "the classifier")
     spec = input_spec(x, classifier.dtype)
     class_names = class_names_for(options.class_names, classifier.classes)
+    tensor = features.choose(classifier.network, options.features, options.say)
     given_samples = samples.read(options.samples, spec) if options.samples else None
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -62,7 +64,10 @@ def build(options: Options) -> Path:
         else:
             second = _distilled(options, classifier, x, Path(scratch))
         _check_pair(classifier, second.network)
-        graph = fuse(classifier.network, second.network.network, options.loss, options.temperature).SerializeToString()
+        fused = fuse(classifier.network, second.network.network, options.loss, options.temperature)
+        if tensor is not None:
+            features.give(fused, classifier.network, tensor)
+        graph = fused.SerializeToString()
         first_outputs = predict(classifier.runnable, x, "classifier", classifier.network.output)
         second_outputs = predict(second.network.runnable, x, "second network", second.network.network.output)
     scores = _scores(graph, x)
@@ -73,6 +78,7 @@ def build(options: Options) -> Path:
     if given_samples and spec.image:
         drawn |= samples.draw(given_samples, spec, graph, threshold, class_names)
 
+    reference = features.reference(graph, scores, x, tensor=tensor, seed=options.seed, say=options.say)
     source = f"{len(x)} rows of {options.calibration.name}, which trained neither network"
     draft = Draft(
         name=options.name,
@@ -81,7 +87,10 @@ def build(options: Options) -> Path:
         input=spec,
         class_names=class_names,
         threshold=ThresholdSpec(value=threshold, percentile=options.percentile, rows=len(scores), source=source),
-        int8=int8.build(options, graph, replace(calibration, x=x), scores, source) if options.int8 else None,
+        int8=int8.build(options, graph, replace(calibration, x=x), scores, source=source, tensor=tensor)
+        if options.int8
+        else None,
+        features=features.spec(reference, tensor),
         drift=drift(len(scores)),
         made={
             "command": options.command,
@@ -93,7 +102,7 @@ def build(options: Options) -> Path:
         },
         quality=quality,
         graph=graph,
-        scores=np.sort(scores),
+        reference=reference,
         samples=given_samples,
         report=drawn,
     )

@@ -37,6 +37,7 @@ class Options:
     distilled_output: str | None = None
     classifier_gives: Gives | None = None
     distilled_gives: Gives | None = None
+    features: str | None = None
     window_rows: int = 1000
     rows_between_false_alarms: int = 1_000_000
     int8: bool = False

@@ -24,6 +24,7 @@ from service.inference.bundle import (
     REFERENCE_INT8_FILE,
     SAMPLES_FILE,
     DriftSpec,
+    FeaturesSpec,
     FileSpec,
     InputSpec,
     Int8Spec,
@@ -32,16 +33,17 @@ from service.inference.bundle import (
     ThresholdSpec,
     load,
 )
+from service.inference.reference import Reference
 from service.inference.runtime import OnnxRuntime
 
 
 @dataclass(frozen=True)
 class Int8:
-    """The graph in 8 bits, what the manifest says of it, and its sorted scores of the calibration rows."""
+    """The graph in 8 bits, what the manifest says of it, and its own reference."""
 
     graph: bytes
     spec: Int8Spec
-    scores: npt.NDArray[np.float64]
+    reference: Reference
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,12 @@ class Draft:
     input: InputSpec
     class_names: tuple[str, ...]
     threshold: ThresholdSpec
+    features: FeaturesSpec | None
     drift: DriftSpec
     made: dict[str, Any]
     quality: dict[str, Any]
     graph: bytes
-    scores: npt.NDArray[np.float64]
+    reference: Reference
     int8: Int8 | None
     samples: Samples | None
     report: dict[str, bytes]
@@ -83,9 +86,9 @@ def class_names_for(given: tuple[str, ...], classes: int) -> tuple[str, ...]:
 
 def write(draft: Draft, folder: Path) -> None:
     """Write the bundle beside its place, read it back as the service will, then move it there. Raises UserError."""
-    contents = {DETECTOR_FILE: draft.graph, REFERENCE_FILE: _npz(scores=draft.scores)}
+    contents = {DETECTOR_FILE: draft.graph, REFERENCE_FILE: draft.reference.npz()}
     if draft.int8 is not None:
-        contents |= {DETECTOR_INT8_FILE: draft.int8.graph, REFERENCE_INT8_FILE: _npz(scores=draft.int8.scores)}
+        contents |= {DETECTOR_INT8_FILE: draft.int8.graph, REFERENCE_INT8_FILE: draft.int8.reference.npz()}
     if draft.samples is not None:
         contents[SAMPLES_FILE] = _npz(**draft.samples.arrays)
     contents |= {f"report/{name}": data for name, data in draft.report.items()}
@@ -100,6 +103,7 @@ def write(draft: Draft, folder: Path) -> None:
         class_names=draft.class_names,
         threshold=draft.threshold,
         int8=draft.int8.spec if draft.int8 else None,
+        features=draft.features,
         drift=draft.drift,
         made=draft.made,
         quality=draft.quality,

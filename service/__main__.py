@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 
@@ -14,6 +15,9 @@ from service.observe import logs
 
 def serve() -> int:
     """Serve the bundle until SIGTERM."""
+    # Before numpy is loaded: by default it takes a thread for each core of the host, from inference and in memory.
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        os.environ.setdefault(name, "1")
     from service.server import serve as run  # `--help` need not load ONNX Runtime
 
     settings = settings_module.load()

@@ -61,6 +61,7 @@ class DriftCollector(Collector):
         p_value = self._family("drift_p_value", "p-value of the window against the reference.")
         statistic = self._family("drift_statistic", "Test statistic of the window against the reference.")
         threshold = self._family("drift_statistic_threshold", "Statistic at which drift_detected becomes 1.")
+        p_threshold = self._family("drift_p_value_threshold", "p-value at or below which drift_detected becomes 1.")
         detected = self._family("drift_detected", "The calibrated alarm: 1 while it is given.")
         rows = self._family("drift_window_rows", "Scores in the window now, or since the detector began.")
         direction = self._family("drift_direction", "Which way the scores went, if they did: 1 higher, -1 lower.")
@@ -71,14 +72,17 @@ class DriftCollector(Collector):
                 p_value.add_metric(labels, state.p_value)
             if state.statistic is not None:
                 statistic.add_metric(labels, state.statistic)
+            if state.statistic is not None and state.threshold is not None:
                 threshold.add_metric(labels, state.threshold)
+            if state.p_value_threshold is not None:
+                p_threshold.add_metric(labels, state.p_value_threshold)
             detected.add_metric(labels, state.state == "drifting")
             rows.add_metric(labels, state.rows)
             if state.evidence is not None:
                 direction.add_metric(labels, 1 if state.evidence.direction == "higher" else -1)
                 if state.evidence.design_effect is not None:
                     design.add_metric(labels, state.evidence.design_effect)
-        yield from (direction, design, p_value, statistic, threshold, detected, rows)
+        yield from (direction, design, p_value, p_threshold, statistic, threshold, detected, rows)
 
     def _family(self, name: str, text: str) -> GaugeMetricFamily:
         return GaugeMetricFamily(f"harmgauge_{name}", text, labels=["model", "detector"])

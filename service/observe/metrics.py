@@ -30,12 +30,12 @@ class Metrics:
         instances = Counter("harmgauge_instances", "Inputs scored, by flag.", ["model", "flag"], registry=registry)
         self._clean = instances.labels(model, "clean")
         self._adversarial = instances.labels(model, "adversarial")
-        self._scores = ScoreHistogram(model, bundle.reference_scores)
+        self._scores = ScoreHistogram(model, bundle.reference.scores)
         registry.register(self._scores)
         reference = ScoreHistogram(
-            model, bundle.reference_scores, "harmgauge_reference_score", "Scores of the reference; never changes."
+            model, bundle.reference.scores, "harmgauge_reference_score", "Scores of the reference; never changes."
         )
-        reference.observe(bundle.reference_scores)
+        reference.observe(bundle.reference.scores)
         registry.register(reference)
         Gauge(
             "harmgauge_score_threshold", "Score above which an input is flagged.", ["model"], registry=registry

@@ -43,7 +43,7 @@ def test_it_is_small_and_says_how_to_make_it_again(bundle: Bundle) -> None:
     assert made["second_network"]["student"] == "ConvolutionalStudent"
     assert made["second_network"]["epochs"] == 50
     assert made["second_network"]["train"]["rows"] == 45_000
-    assert made["calibration"]["rows"] == len(bundle.reference_scores) == 5_000
+    assert made["calibration"]["rows"] == len(bundle.reference.scores) == 5_000
     assert made["classifier"]["training"]["test_accuracy"] >= 0.92
     assert bundle.manifest.threshold.percentile == 95
 
@@ -83,7 +83,7 @@ def test_clean_images_stay_calm_and_corrupted_ones_drift(bundle: Bundle) -> None
         assert p_values == sorted(p_values, reverse=True)
         drift = service.score_ks(scores=True)
         assert drift["state"] == "drifting"
-        assert drift["p_value"] == ks_2samp(drift["scores"], bundle.reference_scores).pvalue
+        assert drift["p_value"] == ks_2samp(drift["scores"], bundle.reference.scores).pvalue
         assert service.detector_metric("drift_detected")["score_ks"] == 1
         mean = np.mean([score for answer in corrupted for score in answer["scores"]])
         assert mean > 1.5 * np.mean(clean["scores"])

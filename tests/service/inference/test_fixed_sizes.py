@@ -29,7 +29,8 @@ def test_sizes(most: int, sizes: tuple[int, ...]) -> None:
 @pytest.fixture
 def fixed(image_bundle: Bundle) -> FixedSizes:
     session = ort.InferenceSession(image_bundle.graph, providers=["CPUExecutionProvider"])
-    return FixedSizes(session, image_bundle.manifest.input, 3, batch_sizes(32), "cpu")
+    outputs = {"score": (), "probabilities": (3,), "features": (48,)}
+    return FixedSizes(session, image_bundle.manifest.input, outputs, batch_sizes(32), "cpu")
 
 
 def test_padding_changes_no_score(fixed: FixedSizes, image_bundle: Bundle) -> None:
@@ -41,6 +42,7 @@ def test_padding_changes_no_score(fixed: FixedSizes, image_bundle: Bundle) -> No
         np.testing.assert_allclose(outputs.score, expected.score, atol=1e-5)
         np.testing.assert_allclose(outputs.probabilities, expected.probabilities, atol=1e-5)
         assert outputs.probabilities.shape == (count, 3)
+        np.testing.assert_array_equal(outputs.features, rows.reshape(count, 48))  # a linear network's are its input
         kept.append((outputs, expected))
     for outputs, expected in kept:
         np.testing.assert_allclose(outputs.score, expected.score, atol=1e-5, err_msg="a later run wrote into it")

@@ -28,7 +28,8 @@ def drift_state(p_value: float | None, rows: int) -> DriftState:
         reference_rows=1000,
         rows_between_false_alarms=1_000_000,
         since=datetime(2026, 1, 1, tzinfo=UTC),
-        scores=np.zeros(rows),
+        total_rows=rows,
+        p_value_threshold=8e-5,
     )
 
 
@@ -55,6 +56,7 @@ def test_drift_gauges_are_absent_until_the_window_is_full(image_bundle: Bundle) 
     assert full["harmgauge_drift_p_value,detector=score_ks"] == 1.234e-20
     assert full["harmgauge_drift_statistic,detector=score_ks"] == 0.5
     assert full["harmgauge_drift_statistic_threshold,detector=score_ks"] == 0.07
+    assert full["harmgauge_drift_p_value_threshold,detector=score_ks"] == 8e-5
     assert full["harmgauge_drift_detected,detector=score_ks"] == 1
 
 
@@ -90,9 +92,9 @@ def test_the_reference_is_there_in_the_same_buckets(image_bundle: Bundle) -> Non
         for which in ("harmgauge_score", "harmgauge_reference_score")
     )
     assert set(reference) == set(bounds)
-    assert found["harmgauge_reference_score_count"] == len(image_bundle.reference_scores)
+    assert found["harmgauge_reference_score_count"] == len(image_bundle.reference.scores)
     for bound, value in reference.items():
-        assert value == (image_bundle.reference_scores <= float(bound)).sum()
+        assert value == (image_bundle.reference.scores <= float(bound)).sum()
 
 
 @given(
