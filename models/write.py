@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,25 +13,22 @@ import numpy.typing as npt
 from models.errors import UserError
 from models.samples import Samples
 from service.errors import BundleError
+from service.inference import writing
 from service.inference.bundle import (
     DETECTOR_FILE,
     DETECTOR_INT8_FILE,
-    MANIFEST_FILE,
     REFERENCE_FILE,
     REFERENCE_INT8_FILE,
     SAMPLES_FILE,
     DriftSpec,
     FeaturesSpec,
-    FileSpec,
     InputSpec,
     Int8Spec,
     Loss,
     Manifest,
     ThresholdSpec,
-    load,
 )
 from service.inference.reference import Reference
-from service.inference.runtime import OnnxRuntime
 
 
 @dataclass(frozen=True)
@@ -68,14 +62,11 @@ class Draft:
 
 
 def reserve(out: Path, name: str, version: str | None) -> Path:
-    """The folder for the new bundle: `version`, or the next free number. Refuses one that is there already."""
-    if version is None:
-        taken = [int(path.name) for path in (out / name).glob("*") if path.name.isdecimal()]
-        version = str(max(taken, default=0) + 1)
-    folder = out / name / version
-    if folder.exists():
-        raise UserError(f"{folder} exists; leave out --version for the next number, or choose another --out")
-    return folder
+    """The folder for the new bundle, as the service's writer has it. Raises UserError for one that is there."""
+    try:
+        return writing.reserve(out, name, version)
+    except BundleError as error:
+        raise UserError(str(error)) from error
 
 
 def class_names_for(given: tuple[str, ...], classes: int) -> tuple[str, ...]:
@@ -107,25 +98,12 @@ def write(draft: Draft, folder: Path) -> None:
         drift=draft.drift,
         made=draft.made,
         quality=draft.quality,
-        files={
-            name: FileSpec(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)) for name, data in contents.items()
-        },
+        files={},
     )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
-        new = Path(unfinished) / folder.name
-        for name, data in contents.items():
-            file = new / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(data)
-        (new / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1, exclude_none=True) + "\n")
-        try:
-            OnnxRuntime(load(new), "cpu")
-            if draft.int8 is not None:
-                OnnxRuntime(load(new, "int8"), "cpu")
-        except BundleError as error:
-            raise UserError(f"the service would refuse this bundle: {error}") from error
-        shutil.move(new, folder)
+    try:
+        writing.write_bundle(manifest, contents, folder)
+    except BundleError as error:
+        raise UserError(f"the service would refuse this bundle: {error}") from error
 
 
 def _npz(**values: npt.NDArray[Any]) -> bytes:

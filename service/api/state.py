@@ -29,6 +29,7 @@ class DetectorAnswer(BaseModel):
     p_value_threshold: float | None = Field(description="p-value at or below which the alarm is given; null for none.")
     window_rows: int | None = Field(description="null where the detector has no window.")
     rows: int = Field(description="Rows in the window now, or since the detector began.")
+    total_rows: int = Field(description="Rows since the detector began: tells whoever polls which ones are new.")
     reference_rows: int
     rows_between_false_alarms: int
     since: datetime = Field(description="When `state` began.")
@@ -44,7 +45,6 @@ class EvidenceAnswer(DetectorAnswer):
 
 
 class DetectorAnswerWithScores(DetectorAnswer):
-    total_rows: int = Field(description="Scores since the detector began: tells which of `scores` are new.")
     scores: list[float] = Field(description="The scores in the window, oldest first.")
 
 
@@ -98,7 +98,7 @@ def _detector(state: DriftState, *, with_scores: bool) -> DetectorAnswer:
         more = {name: getattr(state.evidence, name) for name in ("highest", "direction", "design_effect", "tolerance")}
         return EvidenceAnswer(**fields, **more)
     if with_scores and state.scores is not None:
-        return DetectorAnswerWithScores(**fields, total_rows=state.total_rows, scores=state.scores.tolist())
+        return DetectorAnswerWithScores(**fields, scores=state.scores.tolist())
     return DetectorAnswer(**fields)
 
 

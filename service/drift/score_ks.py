@@ -62,7 +62,7 @@ class ScoreKs:
             )
         self._resets = 0
         self._computed = (0, 0)
-        self._state = self._describe(self._window.snapshot(), None, None)
+        self._state = self._describe(0, self._window.snapshot(), None, None)
         self._one_at_a_time = asyncio.Lock()
 
     @property
@@ -106,7 +106,7 @@ class ScoreKs:
         self._resets += self._window.total + 1
         self._window = self._empty(self._window.capacity)
         self._computed = (0, 0)
-        self._state = self._describe(self._window.snapshot(), None, None)
+        self._state = self._describe(0, self._window.snapshot(), None, None)
 
     def _empty(self, window_rows: int) -> Window:
         if self._max_age_seconds is None:
@@ -122,7 +122,7 @@ class ScoreKs:
                 if len(scores) >= self._least_rows():
                     result = await asyncio.to_thread(ks.two_sample, scores, self._reference)
                 before = self._state
-                self._state = self._describe(scores, result, before)
+                self._state = self._describe(total, scores, result, before)
                 self._computed = total, len(scores)
                 if before.state != self._state.state:
                     self._log_change(self._state)
@@ -141,7 +141,7 @@ class ScoreKs:
         return p_value, ks.approximate_statistic_threshold(rows, len(self._reference), p_value)
 
     def _describe(
-        self, scores: npt.NDArray[np.float64], result: ks.KsResult | None, before: DriftState | None
+        self, total: int, scores: npt.NDArray[np.float64], result: ks.KsResult | None, before: DriftState | None
     ) -> DriftState:
         p_value_threshold, threshold = self._thresholds(len(scores))
         state: State = "warming"
@@ -157,7 +157,7 @@ class ScoreKs:
             reference_rows=len(self._reference),
             rows_between_false_alarms=self._rows_between_false_alarms,
             since=before.since if before and before.state == state else self._now(),
-            total_rows=self._window.total,
+            total_rows=total,
             scores=scores,
             log10_p_value=None if result is None else result.log10_p_value,
             p_value_threshold=p_value_threshold,
