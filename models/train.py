@@ -34,6 +34,8 @@ class Recipe:
 
 SAMPLE_ROWS = 500
 SAMPLE_SEVERITY = 5
+SAMPLE_KINDS = ("gaussian_noise", "gaussian_blur", "contrast")
+"""Kinds that harm much, for the demo."""
 
 
 def train(data: cifar10.Cifar10, out: Path, recipe: Recipe, command: str = "") -> dict[str, float]:
@@ -70,7 +72,7 @@ def train(data: cifar10.Cifar10, out: Path, recipe: Recipe, command: str = "") -
     for name, part in (("train", data.train), ("calibration", data.held_out), ("test", data.test)):
         np.savez(out / f"{name}.npz", x=part.x, y=part.y)
     clean = data.test.x[:SAMPLE_ROWS]
-    corrupted, kinds = corrupt_in_turn(clean, SAMPLE_SEVERITY, recipe.seed)
+    corrupted, kinds = corrupt_in_turn(clean, SAMPLE_SEVERITY, recipe.seed, SAMPLE_KINDS)
     np.savez(out / "samples.npz", clean=clean, corrupted=corrupted, kinds=kinds, y=data.test.y[:SAMPLE_ROWS])
     measured = {
         "held_out_accuracy": accuracy(predict(path, data.held_out.x, "held-out images"), data.held_out.y),

@@ -1,0 +1,70 @@
+"""What the corruptions share: pixels in 0..1 and back, a level for each severity, resampling."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Images = npt.NDArray[np.uint8]
+"""(n, height, width, 3) uint8, red, green, blue."""
+
+Array = npt.NDArray[Any]
+Level = TypeVar("Level")
+
+SEVERITIES = (1, 2, 3, 4, 5)
+
+
+def at(severity: int, *levels: Level) -> Level:
+    """The parameter for this severity, of the five in order. Raises ValueError for any other severity."""
+    if severity not in SEVERITIES:
+        raise ValueError(f"severity {severity}: it is a whole number from 1 to 5")
+    return levels[severity - 1]
+
+
+def unit(images: Images) -> npt.NDArray[np.float32]:
+    """Pixels in 0..1."""
+    return images.astype(np.float32) / np.float32(255)
+
+
+def to_uint8(images: Array) -> Images:
+    """From 0..1, cut off at both ends and rounded down, as the benchmark does."""
+    clipped: Images = np.clip(images * 255, 0, 255).astype(np.uint8)
+    return clipped
+
+
+def sample(images: Array, rows: Array, columns: Array) -> Array:
+    """`images` (n, h, w, c) at real-valued `rows` and `columns` (n, h', w'), bilinear, mirrored at the borders."""
+    row, column = np.floor(rows).astype(int), np.floor(columns).astype(int)
+    down, right = (rows - row)[..., None], (columns - column)[..., None]
+    up_rows, low_rows = (_mirror(row + step, images.shape[1]) for step in (0, 1))
+    left_columns, right_columns = (_mirror(column + step, images.shape[2]) for step in (0, 1))
+    each = np.arange(len(images))[:, None, None]
+    upper = images[each, up_rows, left_columns] * (1 - right) + images[each, up_rows, right_columns] * right
+    lower = images[each, low_rows, left_columns] * (1 - right) + images[each, low_rows, right_columns] * right
+    return upper * (1 - down) + lower * down  # type: ignore[no-any-return]
+
+
+def zoom(images: Array, factor: float) -> Array:
+    """The middle of `images` (n, h, w, c), `factor` times as large, bilinear, in the same shape."""
+    by_row, by_column = (_zoom_weights(size, factor) for size in images.shape[1:3])
+    rows = np.einsum("ij,njwc->niwc", by_row, images, optimize=True)
+    return np.einsum("ij,nhjc->nhic", by_column, rows, optimize=True)  # type: ignore[no-any-return]
+
+
+def _zoom_weights(size: int, factor: float) -> Array:
+    """(size, size): from the pixels of one axis to those of its enlarged middle."""
+    kept = int(np.ceil(size / factor))
+    enlarged = max(size, round(kept * factor))
+    first = (enlarged - size) // 2
+    places = (size - kept) // 2 + np.linspace(0, kept - 1, enlarged)[first : first + size]
+    weights: Array = 1 - np.abs(places[:, None] - np.arange(size))
+    return np.maximum(weights, 0).astype(np.float32)
+
+
+def _mirror(index: Array, size: int) -> Array:
+    """Indices beyond 0..size-1 folded back, the border's own pixel not repeated."""
+    period = max(1, 2 * (size - 1))
+    folded = np.abs(index) % period
+    return np.minimum(folded, period - folded)  # type: ignore[no-any-return]
