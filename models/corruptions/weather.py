@@ -37,7 +37,7 @@ def frost(images: Images, severity: int, random: np.random.Generator) -> Images:
     """Ice on the pane.
 
     The benchmark lays photographs of frost over the image. Those are not ours to ship: these are textures of ice made
-    of seeded noise instead, with the benchmark's weights, as coarse as to harm about as much. This kind alone is not the
+    of seeded noise instead, with the benchmark's weights, as coarse as to harm about as much. Only this kind is not the
     published one.
     """
     kept, ice = at(severity, (1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45))
