@@ -65,7 +65,7 @@ def build(settings: Settings) -> Service:
     monitor.before_look = feed.drain
     store = None
     if settings.state_dir is not None:
-        store = Store(settings.state_dir, f"{bundle.sha256[:16]}-{bundle.precision}", monitor)
+        store = Store(settings.state_dir, bundle.key, monitor)
         store.restore()
     detector = Detector(batcher, bundle.threshold, feed.put)
     readiness = Readiness()

@@ -164,6 +164,11 @@ class Bundle:
     precision: Precision = "float32"
 
     @property
+    def key(self) -> str:
+        """Names the graph and its reference: scores under different keys do not compare."""
+        return f"{self.sha256[:16]}-{self.precision}"
+
+    @property
     def threshold_spec(self) -> ThresholdSpec:
         int8 = self.manifest.int8
         return int8.threshold if int8 is not None and self.precision == "int8" else self.manifest.threshold
