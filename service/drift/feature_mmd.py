@@ -3,8 +3,8 @@
 A test costs tens of milliseconds, a few hundred where p is small. So it runs on a worker thread, which then rests: it
 never takes more than a few hundredths of a core.
 
-Windows are tested when they hold only rows that no test has seen, which keeps the tests apart: with p at most `rows from
-test to test / rows between false alarms`, the mean run to a false alarm is at least what was asked, taken over
+Windows are tested when they hold only rows that no test has seen, which keeps the tests apart: with p at most `rows
+from test to test / rows between false alarms`, the mean run to a false alarm is at least what was asked, taken over
 references. (The mean of a run is at least the inverse of the mean rate.)
 """
 
