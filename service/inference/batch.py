@@ -78,9 +78,10 @@ class Batch:
             rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
             outputs = runtime.run(rows)
             due = (len(rows), runtime.classes)
-            if outputs.score.shape != due[:1] or outputs.probabilities.shape != due:
-                given = f"scores {outputs.score.shape} and probabilities {outputs.probabilities.shape}"
-                raise RuntimeError(f"{len(rows)} rows of {runtime.classes} classes gave {given}")
+            corrected = outputs.corrected_probabilities
+            same = outputs.probabilities.shape == due and (corrected is None or corrected.shape == due)
+            if outputs.score.shape != due[:1] or not same:
+                raise RuntimeError(f"{len(rows)} rows of {runtime.classes} classes gave {outputs.shapes()}")
             self.result = outputs
         except Exception as error:
             self.result = error

@@ -15,8 +15,6 @@ from collections import deque
 from queue import SimpleQueue
 from typing import Protocol
 
-import numpy as np
-
 from service.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge
 from service.inference.batch import Batch, Entry, Piece
 from service.inference.caller import PATIENT, Caller
@@ -75,7 +73,7 @@ class Batcher:
                 f"{self._rows} rows are waiting and at most {self._max_queue_rows} may; try again later.",
                 {"Retry-After": str(self._seconds_to_drain())},
             )
-        outputs = Outputs(np.empty(count, np.float32), np.empty((count, self._runtime.classes), np.float32))
+        outputs = Outputs.empty(count, self._runtime.classes, corrects=self._runtime.corrects)
         entry = Entry(rows, caller, outputs, self._loop.create_future(), time.perf_counter())
         timer = None
         if caller.deadline < math.inf:
@@ -175,11 +173,10 @@ class Batcher:
     def _hand_out(self, pieces: list[Piece], outputs: Outputs, seconds: float) -> None:
         begin = 0
         for piece in pieces:
-            entry, end = piece.entry, begin + piece.stop - piece.start
-            entry.outputs.score[piece.start : piece.stop] = outputs.score[begin:end]
-            entry.outputs.probabilities[piece.start : piece.stop] = outputs.probabilities[begin:end]
-            entry.finished += end - begin
-            begin = end
+            entry = piece.entry
+            entry.outputs.put(piece.start, piece.stop, outputs, begin)
+            entry.finished += piece.stop - piece.start
+            begin += piece.stop - piece.start
             if entry.finished == len(entry.rows) and not entry.answered.done():
                 entry.answered.set_result(entry.outputs)
         rate = begin / max(seconds, 1e-6) * len(self._threads)

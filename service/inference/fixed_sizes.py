@@ -33,8 +33,7 @@ class _Buffers:
 
     host: Rows
     input: Any
-    score: Any
-    probabilities: Any
+    outputs: list[Any]
     binding: Any
 
 
@@ -42,11 +41,20 @@ class FixedSizes:
     """`device` is ONNX Runtime's name of it, cuda or cpu. Threads may run side by side, each with its own buffers."""
 
     def __init__(
-        self, session: ort.InferenceSession, spec: InputSpec, classes: int, sizes: Sequence[int], device: str
+        self,
+        session: ort.InferenceSession,
+        spec: InputSpec,
+        classes: int,
+        sizes: Sequence[int],
+        device: str,
+        *,
+        corrects: bool = False,
     ) -> None:
         self._session = session
         self._spec = spec
-        self._classes = classes
+        self._widths: dict[str, tuple[int, ...]] = {"score": (), "probabilities": (classes,)}
+        if corrects:
+            self._widths["corrected_probabilities"] = (classes,)
         self._device = device
         self._free: dict[int, SimpleQueue[_Buffers]] = {size: SimpleQueue() for size in sizes}
 
@@ -67,7 +75,7 @@ class FixedSizes:
             self._session.run_with_iobinding(buffers.binding)
             buffers.binding.synchronize_outputs()
             # Copies: on the CPU these arrays are the buffers themselves.
-            return Outputs(buffers.score.numpy()[:count].copy(), buffers.probabilities.numpy()[:count].copy())
+            return Outputs(*(output.numpy()[:count].copy() for output in buffers.outputs))
         finally:
             self._free[size].put(buffers)
 
@@ -75,10 +83,10 @@ class FixedSizes:
         host = np.full((size, *self._spec.shape), self._spec.minimum or 0, self._spec.numpy_dtype)
         make = ort.OrtValue
         on_device = make.ortvalue_from_numpy(host, self._device, 0)
-        score = make.ortvalue_from_shape_and_type((size,), np.float32, self._device, 0)
-        probabilities = make.ortvalue_from_shape_and_type((size, self._classes), np.float32, self._device, 0)
         binding = self._session.io_binding()
         binding.bind_ortvalue_input("input", on_device)
-        binding.bind_ortvalue_output("score", score)
-        binding.bind_ortvalue_output("probabilities", probabilities)
-        return _Buffers(host, on_device, score, probabilities, binding)
+        outputs = []
+        for name, width in self._widths.items():
+            outputs.append(make.ortvalue_from_shape_and_type((size, *width), np.float32, self._device, 0))
+            binding.bind_ortvalue_output(name, outputs[-1])
+        return _Buffers(host, on_device, outputs, binding)

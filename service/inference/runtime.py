@@ -49,19 +49,21 @@ class OnnxRuntime:
         self.default_workers = usable_cores() if on_cpu else 1
         self.max_batch_rows = max_batch_rows or (MAX_BATCH_ROWS_CPU if on_cpu else MAX_BATCH_ROWS_GPU)
         self.classes = len(bundle.manifest.class_names)
-        _check_signature(self._session, bundle)
+        self.corrects = _check_signature(self._session, bundle)
+        self._names = ["score", "probabilities", *(["corrected_probabilities"] if self.corrects else [])]
         if on_cpu:
             self._fixed = None
             self._probe(bundle, (1, self.max_batch_rows))
         else:
-            self._fixed = FixedSizes(self._session, bundle.manifest.input, self.classes, sizes, "cuda")
+            self._fixed = FixedSizes(
+                self._session, bundle.manifest.input, self.classes, sizes, "cuda", corrects=self.corrects
+            )
             self._probe(bundle, sizes)
 
     def run(self, rows: Rows) -> Outputs:
         if self._fixed is not None:
             return self._fixed.run(rows)
-        score, probabilities = self._session.run(["score", "probabilities"], {"input": rows})
-        return Outputs(score, probabilities)
+        return Outputs(*self._session.run(self._names, {"input": rows}))
 
     def _probe(self, bundle: Bundle, sizes: Sequence[int]) -> None:
         """Run every one of these batch sizes: shows that the graph works, and warms it up."""
@@ -75,16 +77,15 @@ class OnnxRuntime:
                     f"{bundle.path}: the graph cannot run {count} rows ({error}): build it again, or lower "
                     "HARMGAUGE_MAX_BATCH_ROWS if memory ran out"
                 ) from error
-            if outputs.score.shape != (count,) or outputs.probabilities.shape != (count, self.classes):
-                raise BundleError(
-                    f"{bundle.path}: {count} rows gave scores {outputs.score.shape} and probabilities "
-                    f"{outputs.probabilities.shape}; ({count},) and ({count}, {self.classes}) are due"
-                )
+            due = Outputs.empty(count, self.classes, corrects=self.corrects).shapes()
+            if outputs.shapes() != due:
+                raise BundleError(f"{bundle.path}: {count} rows gave {outputs.shapes()}; {due} are due")
             if not np.isfinite(outputs.score).all():
                 raise BundleError(f"{bundle.path}: the probe's score is {outputs.score[0]}")
 
 
-def _check_signature(session: ort.InferenceSession, bundle: Bundle) -> None:
+def _check_signature(session: ort.InferenceSession, bundle: Bundle) -> bool:
+    """Whether the graph offers a correction; raises BundleError where it is none of ours."""
     names = [node.name for node in session.get_inputs()]
     if names != ["input"]:
         raise BundleError(f"{bundle.path}: the graph takes {names}; it must take just 'input'")
@@ -92,3 +93,4 @@ def _check_signature(session: ort.InferenceSession, bundle: Bundle) -> None:
     missing = {"score", "probabilities"} - given
     if missing:
         raise BundleError(f"{bundle.path}: the graph does not give {', '.join(sorted(missing))}")
+    return "corrected_probabilities" in given

@@ -16,6 +16,7 @@ class FakeRuntime:
     """
 
     classes = 2
+    corrects = False
 
     def __init__(self) -> None:
         self.gate = threading.Event()

@@ -133,7 +133,7 @@ def test_a_reference_that_is_none_is_refused_and_never_unpickled(folder: Path, d
 
 def test_a_graph_that_is_not_as_promised_is_refused(folder: Path) -> None:
     edit(folder, lambda manifest: manifest.update(class_names=["a", "b"]))
-    with pytest.raises(BundleError, match=r"\(1,\) and \(1, 2\) are due"):
+    with pytest.raises(BundleError, match=r"scores \(1,\) and probabilities \(1, 2\) are due"):
         OnnxRuntime(load(folder), "cpu")
     replace_file(folder, DETECTOR_FILE, b"no graph")
     with pytest.raises(BundleError, match="ONNX Runtime refuses the graph"):
