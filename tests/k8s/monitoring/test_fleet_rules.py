@@ -122,7 +122,8 @@ def test_evidence_adds_up_over_replicas_and_bundles(tmp_path: Path) -> None:
         annotations={
             "summary": "The inputs of m have drifted",
             "description": "The replicas' evidence that scores no longer follow the reference adds up to 1e+06: more "
-            "than the rows that may pass between two false alarms. It stays until the drift ends or is acknowledged.",
+            "than the rows asked for between two false alarms. "
+            "It stays long after the drift, until it is acknowledged.",
             "runbook_url": "docs/runbook.md#harmgaugefleetdriftevidence",
         },
     )
