@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
+import re
 import tempfile
 from pathlib import Path
 
 from service.errors import BundleError
-from service.inference.bundle import MANIFEST_FILE, FileSpec, Manifest, load
+from service.inference.bundle import MANIFEST_FILE, NAME_PATTERN, FileSpec, Manifest, load
 from service.inference.runtime import OnnxRuntime
 
 
 def reserve(out: Path, name: str, version: str | None) -> Path:
-    """The folder for the new bundle: `version`, or the next free number. Raises BundleError for one that is there."""
+    """The folder for the new bundle: `version`, or the next free number; the folder above it is made.
+
+    Raises BundleError for one that is there, that has no name, or whose place cannot be written to.
+    """
+    if version is not None and not re.fullmatch(NAME_PATTERN, version):
+        raise BundleError(f"--version {version}: letters, digits, '.', '_' and '-' are allowed, at most 64")
+    try:
+        (out / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BundleError(f"{out / name} cannot be made ({error.strerror}): choose another --out") from error
     if version is None:
         taken = [int(path.name) for path in (out / name).glob("*") if path.name.isdecimal()]
         version = str(max(taken, default=0) + 1)
@@ -33,7 +42,6 @@ def write_bundle(manifest: Manifest, contents: dict[str, bytes], folder: Path) -
         name: FileSpec(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)) for name, data in contents.items()
     }
     document = manifest.model_copy(update={"files": files, "version": folder.name})
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
         new = Path(unfinished) / folder.name
         for name, data in contents.items():
@@ -44,4 +52,7 @@ def write_bundle(manifest: Manifest, contents: dict[str, bytes], folder: Path) -
         OnnxRuntime(load(new), "cpu")
         if manifest.int8 is not None:
             OnnxRuntime(load(new, "int8"), "cpu")
-        shutil.move(new, folder)
+        try:
+            new.rename(folder)  # and not into it, where somebody made it meanwhile
+        except OSError as error:
+            raise BundleError(f"{folder} could not be written ({error.strerror}): try again") from error
