@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from service.errors import BundleError
 from service.inference.bundle import load
 from service.inference.writing import reserve, write_bundle
 from tests.models.test_int8 import two_layers
-from tests.process import RunningService, run, running_service
+from tests.process import RunningService, environment, run, running_service
 from tests.toy import instances, toy_bundle
 
 SHAPE = (4, 4, 3)
@@ -122,18 +123,26 @@ def test_refusals_come_before_the_recording(bundle_path: Path, image_bundle_path
 
 
 def test_a_service_that_is_started_again_is_waited_for(bundle_path: Path) -> None:
-    with running_service(bundle_path) as service, ThreadPoolExecutor(1) as pool:
+    with running_service(bundle_path) as service:
         port = service.port
+        recording = subprocess.Popen(
+            [sys.executable, "-m", "service", "reference", "--rows", "500"],
+            env=environment(bundle=bundle_path, port=port),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        assert recording.stderr is not None
+        assert "/500 scores" in recording.stderr.readline(), "it has begun"
         with traffic(service):
-            done = pool.submit(run, "reference", "--rows", "500", bundle=bundle_path, port=port)
             time.sleep(2)
         service.process.kill()
         service.wait()
         time.sleep(1.5)
         with running_service(bundle_path, port=port) as again, traffic(again):
-            assert done.result().returncode == 0, done.result().stderr
-    new = load(bundle_path.parent / "2")
-    assert len(new.reference.scores) == 500
+            assert recording.wait(60) == 0, recording.stderr.read()
+        recording.stderr.close()
+    assert len(load(bundle_path.parent / "2").reference.scores) == 500
 
 
 def test_two_writers_of_one_version_do_not_mix(bundle_path: Path) -> None:
