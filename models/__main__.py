@@ -7,10 +7,11 @@ import shlex
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 from models.build import build
 from models.errors import UserError
-from models.options import Options
+from models.options import Options, Second
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -69,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--name", required=True, help="name of the bundle")
     add("--train", type=Path, help=".npz with x: rows to distil on")
     add("--distilled", type=Path, help="second network of your own (ONNX) instead of distilling one")
+    add(
+        "--second",
+        choices=get_args(Second),
+        default=default["second"],
+        help="head: on the classifier's features; student: apart from it; auto: a head where there are feature maps",
+    )
     add("--student", help="module:function that makes the student, instead of one chosen by the input's shape")
     add("--samples", type=Path, help=".npz with clean and corrupted: instances that the demo sends")
     add("--class-names", help="names in the order of the classes, with commas between")
@@ -89,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--window-rows", type=int, default=default["window_rows"], help="scores that the drift monitor looks back on")
     add("--rows-between-false-alarms", type=int, default=default["rows_between_false_alarms"])
     add("--int8", action="store_true", help="the graph in 8 bits as well, for CPUs: HARMGAUGE_PRECISION=int8")
-    add("--epochs", type=int, default=default["epochs"], help="of the distillation")
+    add("--epochs", type=int, help="of the distillation; 24 for a head, 50 for a student if left out")
     add("--seed", type=int, default=default["seed"], help="of the distillation")
     return parser
 

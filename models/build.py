@@ -17,11 +17,13 @@ from models import arrays, int8, report, samples
 from models.classifier import Classifier, distribution, fit_rows, open_classifier
 from models.errors import UserError
 from models.fuse import fuse
-from models.images import input_spec
+from models.images import image_layout, input_spec
 from models.onnx_run import accuracy, predict
 from models.options import Options, check, drift_settings
+from models.pictures import pictures
+from models.taps import Tap, find_taps
 from models.write import Draft, class_names_for, reserve, write
-from service.inference.bundle import MIN_REFERENCE_ROWS, ThresholdSpec
+from service.inference.bundle import MIN_REFERENCE_ROWS, InputSpec, ThresholdSpec
 
 FEW_REFERENCE_ROWS = 500
 
@@ -60,7 +62,7 @@ def build(options: Options) -> Path:
         if options.distilled:
             second = _given(options, options.distilled, x)
         else:
-            second = _distilled(options, classifier, x, Path(scratch))
+            second = _distilled(options, classifier, spec, x, Path(scratch))
         _check_pair(classifier, second.network)
         graph = fuse(classifier.network, second.network.network, options.loss, options.temperature).SerializeToString()
         first_outputs = predict(classifier.runnable, x, "classifier", classifier.network.output)
@@ -109,33 +111,70 @@ def _given(options: Options, path: Path, x: Array) -> _Second:
     return _Second(network, made, [])
 
 
-def _distilled(options: Options, classifier: Classifier, x: Array, scratch: Path) -> _Second:
+def _distilled(options: Options, classifier: Classifier, spec: InputSpec, x: Array, scratch: Path) -> _Second:
     try:
-        from models.distil import Recipe, distil  # noqa: PLC0415 - only this way needs PyTorch
+        from models import distil, distil_head  # noqa: PLC0415 - only this way needs PyTorch
     except ImportError as error:
         raise UserError(
             f"distilling needs PyTorch ({error}): pip install 'harmgauge[train]', or take --distilled"
         ) from error
     assert options.train is not None
+    taps = _taps(options, classifier, x)
     train = arrays.read(options.train, "training", 2)
     train_x = fit_rows(train.x, classifier.dtype, classifier.shape, "the classifier")
     outputs = predict(classifier.runnable, train_x, "soft labels", classifier.network.output)
-    soft_labels = distribution(outputs, classifier.network.gives, options.temperature)
-    recipe = Recipe(epochs=options.epochs, seed=options.seed)
+    # A head is to know how sure the classifier would be; the score's temperature is no part of that
+    temperature = 1 if taps else options.temperature
+    soft_labels = distribution(outputs, classifier.network.gives, temperature)
     settings = {
         "classifier": arrays.sha256_of(options.classifier),
         "output": [classifier.network.output, classifier.network.gives],
-        "temperature": options.temperature,
+        "temperature": temperature,
         "train": arrays.sha256_of(train.path),
     }
-    graph, losses, name = distil(
-        train_x, soft_labels, recipe, student=options.student, work=options.work, settings=settings
+    if taps:
+        layout = image_layout(classifier.shape)
+        assert layout is not None
+        recipe = distil_head.Recipe(seed=options.seed)
+        recipe = replace(recipe, epochs=options.epochs or recipe.epochs)
+        network, losses = distil_head.distil_head(
+            classifier,
+            taps,
+            train_x,
+            soft_labels,
+            pictures=pictures(train_x, spec, layout),
+            recipe=recipe,
+            work=options.work,
+            settings=settings,
+        )
+        made = {"head": [tap.name for tap in taps], "train": arrays.provenance(train), **asdict(recipe)}
+        return _Second(network, {**made, "final_loss": losses[-1]}, losses)
+    student_recipe = distil.Recipe(seed=options.seed)
+    student_recipe = replace(student_recipe, epochs=options.epochs or student_recipe.epochs)
+    graph, losses, name = distil.distil(
+        train_x, soft_labels, student_recipe, student=options.student, work=options.work, settings=settings
     )
     path = scratch / "student.onnx"
     path.write_bytes(graph)
     network = open_classifier(path, x, "distilled", gives="logits")
-    made = {"student": name, "train": arrays.provenance(train), **asdict(recipe), "final_loss": losses[-1]}
+    made = {"student": name, "train": arrays.provenance(train), **asdict(student_recipe), "final_loss": losses[-1]}
     return _Second(network, made, losses)
+
+
+def _taps(options: Options, classifier: Classifier, x: Array) -> tuple[Tap, ...]:
+    """Where a head is to read; nothing where a student is to be made. Raises UserError where no head can be."""
+    if options.second == "student" or options.student:
+        return ()
+    pictured = image_layout(classifier.shape) is not None
+    taps = find_taps(classifier.network, x) if pictured else ()
+    if taps:
+        options.say(
+            f"the second network is a head on {len(taps)} tensors of the classifier; --second student: one apart"
+        )
+    elif options.second == "head":
+        lacking = "has no convolutions" if pictured else f"takes rows of {classifier.shape}, no pictures"
+        raise UserError(f"--second head: the classifier {lacking}; --second student makes a network apart")
+    return taps
 
 
 def _check_pair(first: Classifier, second: Classifier) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -14,16 +15,20 @@ from models.fuse import Gives
 from service.drift import ks
 from service.inference.bundle import NAME_PATTERN, DriftSpec, Loss
 
+Second = Literal["auto", "head", "student"]
+"""The second network: a head on the classifier's own features, a student apart, or the first that will do."""
+
 
 @dataclass(frozen=True)
 class Options:
-    """What `build` was asked for. `epochs` and `seed` are the distillation's."""
+    """What `build` was asked for. `epochs` and `seed` are the distillation's, `epochs` None for the recipe's own."""
 
     classifier: Path
     calibration: Path
     name: str
     train: Path | None = None
     distilled: Path | None = None
+    second: Second = "auto"
     student: str | None = None
     samples: Path | None = None
     class_names: tuple[str, ...] = ()
@@ -40,7 +45,7 @@ class Options:
     window_rows: int = 1000
     rows_between_false_alarms: int = 1_000_000
     int8: bool = False
-    epochs: int = 50
+    epochs: int | None = None
     seed: int = 0
     command: str = ""
     say: Callable[[str], None] = field(default=print, repr=False)
@@ -60,10 +65,14 @@ def check(options: Options) -> None:
         raise UserError("name the training rows with --train, or a second network of your own with --distilled")
     if options.distilled is not None and (options.train or options.student):
         raise UserError("--distilled takes a network as it is; leave out --train and --student")
+    if options.second not in get_args(Second):
+        raise UserError(f"--second {options.second}: there are {', '.join(get_args(Second))}")
+    if options.second == "head" and (options.distilled or options.student):
+        raise UserError("--second head trains a head of ours; leave out --distilled and --student")
     for option, value in (("--name", options.name), ("--version", options.version)):
         if value is not None and not re.fullmatch(NAME_PATTERN, value):
             raise UserError(f"{option} {value}: letters, digits, '.', '_' and '-' are allowed, at most 64")
-    if options.epochs < 1:
+    if options.epochs is not None and options.epochs < 1:
         raise UserError(f"--epochs {options.epochs}: at least 1 is needed")
 
 
