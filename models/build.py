@@ -6,24 +6,25 @@ import importlib.metadata
 import json
 import platform
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from models import arrays, int8, report, samples
-from models.classifier import Classifier, distribution, fit_rows, open_classifier
+from models import arrays, distilled, features, front, int8, report, samples
+from models.classifier import Classifier, fit_rows, open_classifier
 from models.errors import UserError
 from models.fuse import fuse
-from models.images import image_layout, input_spec
+from models.fuse_autoencoder import finish
+from models.hidden import HiddenLayer
+from models.images import input_spec
 from models.onnx_run import accuracy, predict
 from models.options import Options, check, drift_settings
-from models.pictures import pictures
-from models.taps import Tap, find_taps
 from models.write import Draft, class_names_for, reserve, write
-from service.inference.bundle import MIN_REFERENCE_ROWS, InputSpec, ThresholdSpec
+from service.inference.bundle import ThresholdSpec
+from service.inference.reference import MIN_REFERENCE_ROWS
 
 FEW_REFERENCE_ROWS = 500
 
@@ -33,15 +34,16 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class _Second:
-    """The second network and how it came to be."""
+    """The second network and how it came to be; `hidden` layers are an autoencoder's."""
 
     network: Classifier
     made: dict[str, Any]
     losses: list[float]
+    hidden: list[HiddenLayer] | None = None
 
 
 def build(options: Options) -> Path:
-    """Distil (or take) the second network, fuse, calibrate, write; returns the bundle's folder. Raises UserError."""
+    """Train (or take) the second network, fuse, calibrate, write; returns the bundle's folder. Raises UserError."""
     check(options)
     drift = drift_settings(options)
     folder = reserve(options.out, options.name, options.version)
@@ -56,15 +58,23 @@ def build(options: Options) -> Path:
     x = fit_rows(calibration.x, classifier.dtype, classifier.shape, "the classifier")
     spec = input_spec(x, classifier.dtype)
     class_names = class_names_for(options.class_names, classifier.classes)
+    tensor = features.choose(classifier.network, options.features, options.say)
     given_samples = samples.read(options.samples, spec) if options.samples else None
 
     with tempfile.TemporaryDirectory() as scratch:
-        if options.distilled:
-            second = _given(options, options.distilled, x)
+        if options.detector == "adversarial-autoencoder":
+            made = front.make(options, classifier, x, Path(scratch))
+            second = _Second(made.network, made.made, made.losses, made.hidden)
         else:
-            second = _distilled(options, classifier, spec, x, Path(scratch))
+            found = distilled.make(options, classifier, spec, x, Path(scratch))
+            second = _Second(found.network, found.made, found.losses)
         _check_pair(classifier, second.network)
-        graph = fuse(classifier.network, second.network.network, options.loss, options.temperature).SerializeToString()
+        fused = fuse(classifier.network, second.network.network, options.loss, options.temperature)
+        if second.hidden is not None:
+            fused = finish(fused, second.hidden)
+        if tensor is not None:
+            features.give(fused, classifier.network, tensor)
+        graph = fused.SerializeToString()
         first_outputs = predict(classifier.runnable, x, "classifier", classifier.network.output)
         second_outputs = predict(second.network.runnable, x, "second network", second.network.network.output)
     scores = _scores(graph, x)
@@ -75,15 +85,20 @@ def build(options: Options) -> Path:
     if given_samples and spec.image:
         drawn |= samples.draw(given_samples, spec, graph, threshold, class_names)
 
+    reference = features.reference(graph, scores, x, tensor=tensor, seed=options.seed, say=options.say)
     source = f"{len(x)} rows of {options.calibration.name}, which trained neither network"
     draft = Draft(
         name=options.name,
+        detector="distillation" if second.hidden is None else "adversarial_autoencoder",
         loss=options.loss,
         temperature=options.temperature,
         input=spec,
         class_names=class_names,
         threshold=ThresholdSpec(value=threshold, percentile=options.percentile, rows=len(scores), source=source),
-        int8=int8.build(options, graph, replace(calibration, x=x), scores, source) if options.int8 else None,
+        int8=int8.build(options, graph, replace(calibration, x=x), scores, source=source, tensor=tensor)
+        if options.int8
+        else None,
+        features=features.spec(reference, tensor),
         drift=drift(len(scores)),
         made={
             "command": options.command,
@@ -95,7 +110,7 @@ def build(options: Options) -> Path:
         },
         quality=quality,
         graph=graph,
-        scores=np.sort(scores),
+        reference=reference,
         samples=given_samples,
         report=drawn,
     )
@@ -103,78 +118,6 @@ def build(options: Options) -> Path:
     options.say(f"agreement with the classifier on the calibration data: {quality['agreement']:.1%}")
     options.say(f"threshold {threshold:.4g}: {quality['calibration_flagged']:.1%} of the calibration rows lie above it")
     return folder
-
-
-def _given(options: Options, path: Path, x: Array) -> _Second:
-    network = open_classifier(path, x, "distilled", options.distilled_output, options.distilled_gives)
-    made = {"given": {"file": path.name, "sha256": arrays.sha256_of(path)}, "gives": network.network.gives}
-    return _Second(network, made, [])
-
-
-def _distilled(options: Options, classifier: Classifier, spec: InputSpec, x: Array, scratch: Path) -> _Second:
-    try:
-        from models import distil, distil_head  # noqa: PLC0415 - only this way needs PyTorch
-    except ImportError as error:
-        raise UserError(
-            f"distilling needs PyTorch ({error}): pip install 'harmgauge[train]', or take --distilled"
-        ) from error
-    assert options.train is not None
-    taps = _taps(options, classifier, x)
-    train = arrays.read(options.train, "training", 2)
-    train_x = fit_rows(train.x, classifier.dtype, classifier.shape, "the classifier")
-    outputs = predict(classifier.runnable, train_x, "soft labels", classifier.network.output)
-    # A head is to know how sure the classifier would be; the score's temperature is no part of that
-    temperature = 1 if taps else options.temperature
-    soft_labels = distribution(outputs, classifier.network.gives, temperature)
-    settings = {
-        "classifier": arrays.sha256_of(options.classifier),
-        "output": [classifier.network.output, classifier.network.gives],
-        "temperature": temperature,
-        "train": arrays.sha256_of(train.path),
-    }
-    if taps:
-        layout = image_layout(classifier.shape)
-        assert layout is not None
-        recipe = distil_head.Recipe(seed=options.seed)
-        recipe = replace(recipe, epochs=options.epochs or recipe.epochs)
-        network, losses = distil_head.distil_head(
-            classifier,
-            taps,
-            train_x,
-            soft_labels,
-            pictures=pictures(train_x, spec, layout),
-            recipe=recipe,
-            work=options.work,
-            settings=settings,
-        )
-        made = {"head": [tap.name for tap in taps], "train": arrays.provenance(train), **asdict(recipe)}
-        return _Second(network, {**made, "final_loss": losses[-1]}, losses)
-    student_recipe = distil.Recipe(seed=options.seed)
-    student_recipe = replace(student_recipe, epochs=options.epochs or student_recipe.epochs)
-    graph, losses, name = distil.distil(
-        train_x, soft_labels, student_recipe, student=options.student, work=options.work, settings=settings
-    )
-    path = scratch / "student.onnx"
-    path.write_bytes(graph)
-    network = open_classifier(path, x, "distilled", gives="logits")
-    made = {"student": name, "train": arrays.provenance(train), **asdict(student_recipe), "final_loss": losses[-1]}
-    return _Second(network, made, losses)
-
-
-def _taps(options: Options, classifier: Classifier, x: Array) -> tuple[Tap, ...]:
-    """Where a head is to read; nothing where a student is to be made. Raises UserError where no head can be."""
-    if options.second == "student" or options.student:
-        return ()
-    pictured = image_layout(classifier.shape) is not None
-    taps = find_taps(classifier.network, x) if pictured else ()
-    if taps:
-        options.say(
-            f"the second network is a head on {len(taps)} tensors of the classifier; --second student: one apart"
-        )
-    elif options.second == "head":
-        lacking = "has no convolutions" if pictured else f"takes rows of {classifier.shape}, no pictures"
-        raise UserError(f"--second head: the classifier {lacking}; --second student makes a network apart")
-    return taps
 
 
 def _check_pair(first: Classifier, second: Classifier) -> None:

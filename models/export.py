@@ -13,8 +13,8 @@ from torch import Tensor, nn
 OPSET = 18
 
 
-def to_onnx(network: nn.Module, example: Tensor | dict[str, Tensor], path: Path) -> Path:
-    """Export with input `input` (n, *shape), output `logits` (n, classes) and a free number of rows; returns `path`.
+def to_onnx(network: nn.Module, example: Tensor | dict[str, Tensor], path: Path, output: str = "logits") -> Path:
+    """Export with input `input` (n, *shape), `output` (n, ...) and a free number of rows; returns `path`.
 
     `example` holds at least 2 raw instances (one row would be taken for a constant). For a network of `*tensors` it
     maps the names that they are to have to examples.
@@ -31,7 +31,7 @@ def to_onnx(network: nn.Module, example: Tensor | dict[str, Tensor], path: Path)
             tuple(examples.values()),
             dynamo=True,
             input_names=list(examples),
-            output_names=["logits"],
+            output_names=[output],
             dynamic_shapes=free,
             opset_version=OPSET,
             verbose=False,

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
+from models import features
 from models.arrays import Rows
 from models.errors import UserError
 from models.onnx_run import accuracy, predict
@@ -17,8 +18,12 @@ LEAST_RANK_CORRELATION = 0.98
 MOST_ACCURACY_LOST = 0.003
 
 
-def build(options: Options, graph: bytes, data: Rows, scores: npt.NDArray[np.float64], source: str) -> Int8:
-    """Quantise `graph`, whose scores of the calibration rows `data` are `scores`. Raises UserError."""
+def build(
+    options: Options, graph: bytes, data: Rows, scores: npt.NDArray[np.float64], *, source: str, tensor: str | None
+) -> Int8:
+    """Quantise `graph`, whose scores of the calibration rows `data` are `scores`, its features the classifier's
+    `tensor`. Raises UserError.
+    """
     from models.quantise import CALIBRATION_ROWS, quantise, speedup  # noqa: PLC0415 - slow to load, seldom needed
 
     x, y = data.x, data.y
@@ -41,7 +46,9 @@ def build(options: Options, graph: bytes, data: Rows, scores: npt.NDArray[np.flo
         calibration_rows=min(CALIBRATION_ROWS, len(x)),
         measured=measured,
     )
-    return Int8(quantised, spec, np.sort(own))
+    return Int8(
+        quantised, spec, features.reference(quantised, own, x, tensor=tensor, seed=options.seed, say=options.say)
+    )
 
 
 def _tell(options: Options, measured: dict[str, float]) -> None:

@@ -15,21 +15,34 @@ from models.fuse import Gives
 from service.drift import ks
 from service.inference.bundle import NAME_PATTERN, DriftSpec, Loss
 
+Detector = Literal["distillation", "adversarial-autoencoder"]
 Second = Literal["auto", "head", "student"]
-"""The second network: a head on the classifier's own features, a student apart, or the first that will do."""
+"""A distilled network: a head on the classifier's own features, a student apart, or the first that will do."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `build` was asked for. `epochs` and `seed` are the distillation's, `epochs` None for the recipe's own."""
+    """What `build` was asked for. `epochs` and `seed` are the second network's training, `epochs` None for the
+    recipe's own.
+
+    From `autoencoder` to `flip`: of the adversarial autoencoder alone.
+    """
 
     classifier: Path
     calibration: Path
     name: str
+    detector: Detector = "distillation"
     train: Path | None = None
     distilled: Path | None = None
     second: Second = "auto"
     student: str | None = None
+    autoencoder: str | None = None
+    autoencoder_onnx: Path | None = None
+    hidden_layers: tuple[str, ...] = ()
+    reconstruction_weight: float = 0.0
+    noise: float = 0.0
+    shift_pixels: int = 0
+    flip: bool = False
     samples: Path | None = None
     class_names: tuple[str, ...] = ()
     version: str | None = None
@@ -42,6 +55,7 @@ class Options:
     distilled_output: str | None = None
     classifier_gives: Gives | None = None
     distilled_gives: Gives | None = None
+    features: str | None = None
     window_rows: int = 1000
     rows_between_false_alarms: int = 1_000_000
     int8: bool = False
@@ -49,6 +63,17 @@ class Options:
     seed: int = 0
     command: str = ""
     say: Callable[[str], None] = field(default=print, repr=False)
+
+
+_OF_AUTOENCODER = (
+    "autoencoder",
+    "autoencoder_onnx",
+    "hidden_layers",
+    "reconstruction_weight",
+    "noise",
+    "shift_pixels",
+    "flip",
+)
 
 
 def check(options: Options) -> None:
@@ -61,6 +86,18 @@ def check(options: Options) -> None:
         raise UserError(f"--loss {options.loss}: there are kld and xent")
     if not 0 < options.percentile <= 100:
         raise UserError(f"--percentile {options.percentile}: it must be above 0 and at most 100")
+    if options.detector == "adversarial-autoencoder":
+        _check_autoencoder(options)
+    else:
+        _check_distillation(options)
+    for option, value in (("--name", options.name), ("--version", options.version)):
+        if value is not None and not re.fullmatch(NAME_PATTERN, value):
+            raise UserError(f"{option} {value}: letters, digits, '.', '_' and '-' are allowed, at most 64")
+    if options.epochs is not None and options.epochs < 1:
+        raise UserError(f"--epochs {options.epochs}: at least 1 is needed")
+
+
+def _check_distillation(options: Options) -> None:
     if options.distilled is None and options.train is None:
         raise UserError("name the training rows with --train, or a second network of your own with --distilled")
     if options.distilled is not None and (options.train or options.student):
@@ -69,11 +106,25 @@ def check(options: Options) -> None:
         raise UserError(f"--second {options.second}: there are {', '.join(get_args(Second))}")
     if options.second == "head" and (options.distilled or options.student):
         raise UserError("--second head trains a head of ours; leave out --distilled and --student")
-    for option, value in (("--name", options.name), ("--version", options.version)):
-        if value is not None and not re.fullmatch(NAME_PATTERN, value):
-            raise UserError(f"{option} {value}: letters, digits, '.', '_' and '-' are allowed, at most 64")
-    if options.epochs is not None and options.epochs < 1:
-        raise UserError(f"--epochs {options.epochs}: at least 1 is needed")
+    for option in _OF_AUTOENCODER:
+        if getattr(options, option):
+            name = option.replace("hidden_layers", "hidden_layer").replace("_", "-")
+            raise UserError(f"--{name} is for --detector adversarial-autoencoder; add that, or leave it out")
+
+
+def _check_autoencoder(options: Options) -> None:
+    if options.distilled is not None or options.student is not None or options.second != "auto":
+        raise UserError("--distilled, --student and --second are for --detector distillation; leave them out")
+    if options.loss != "kld":
+        raise UserError("--loss: an adversarial autoencoder's score is a KL divergence; leave it out")
+    if options.autoencoder_onnx is None and options.train is None:
+        raise UserError("name the training rows with --train, or an autoencoder of your own with --autoencoder-onnx")
+    if options.autoencoder_onnx is not None and (options.train or options.autoencoder):
+        raise UserError("--autoencoder-onnx takes an autoencoder as it is; leave out --train and --autoencoder")
+    for name in ("reconstruction_weight", "noise", "shift_pixels"):
+        value = getattr(options, name)
+        if not 0 <= value < np.inf:
+            raise UserError(f"--{name.replace('_', '-')} {value}: it must be 0 or more")
 
 
 def drift_settings(options: Options) -> Callable[[int], DriftSpec]:

@@ -89,7 +89,7 @@ def _kept_in_float(model: onnx.ModelProto) -> set[str]:
     """
     maker = {output: node for node in model.graph.node for output in node.output}
     kept: set[str] = set()
-    ahead = [output.name for output in model.graph.output]
+    ahead = ["score", "probabilities"]
     while ahead:
         node = maker.get(ahead.pop())
         if node is not None and node.name not in kept:

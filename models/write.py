@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,32 +13,32 @@ import numpy.typing as npt
 from models.errors import UserError
 from models.samples import Samples
 from service.errors import BundleError
+from service.inference import writing
 from service.inference.bundle import (
     DETECTOR_FILE,
     DETECTOR_INT8_FILE,
-    MANIFEST_FILE,
     REFERENCE_FILE,
     REFERENCE_INT8_FILE,
     SAMPLES_FILE,
+    DetectorKind,
     DriftSpec,
-    FileSpec,
+    FeaturesSpec,
     InputSpec,
     Int8Spec,
     Loss,
     Manifest,
     ThresholdSpec,
-    load,
 )
-from service.inference.runtime import OnnxRuntime
+from service.inference.reference import Reference
 
 
 @dataclass(frozen=True)
 class Int8:
-    """The graph in 8 bits, what the manifest says of it, and its sorted scores of the calibration rows."""
+    """The graph in 8 bits, what the manifest says of it, and its own reference."""
 
     graph: bytes
     spec: Int8Spec
-    scores: npt.NDArray[np.float64]
+    reference: Reference
 
 
 @dataclass(frozen=True)
@@ -49,30 +46,29 @@ class Draft:
     """Everything that a bundle holds, not yet on disk. `report` maps file names to contents."""
 
     name: str
+    detector: DetectorKind
     loss: Loss
     temperature: float
     input: InputSpec
     class_names: tuple[str, ...]
     threshold: ThresholdSpec
+    features: FeaturesSpec | None
     drift: DriftSpec
     made: dict[str, Any]
     quality: dict[str, Any]
     graph: bytes
-    scores: npt.NDArray[np.float64]
+    reference: Reference
     int8: Int8 | None
     samples: Samples | None
     report: dict[str, bytes]
 
 
 def reserve(out: Path, name: str, version: str | None) -> Path:
-    """The folder for the new bundle: `version`, or the next free number. Refuses one that is there already."""
-    if version is None:
-        taken = [int(path.name) for path in (out / name).glob("*") if path.name.isdecimal()]
-        version = str(max(taken, default=0) + 1)
-    folder = out / name / version
-    if folder.exists():
-        raise UserError(f"{folder} exists; leave out --version for the next number, or choose another --out")
-    return folder
+    """The folder for the new bundle, as the service's writer has it. Raises UserError for one that is there."""
+    try:
+        return writing.reserve(out, name, version)
+    except BundleError as error:
+        raise UserError(str(error)) from error
 
 
 def class_names_for(given: tuple[str, ...], classes: int) -> tuple[str, ...]:
@@ -83,9 +79,9 @@ def class_names_for(given: tuple[str, ...], classes: int) -> tuple[str, ...]:
 
 def write(draft: Draft, folder: Path) -> None:
     """Write the bundle beside its place, read it back as the service will, then move it there. Raises UserError."""
-    contents = {DETECTOR_FILE: draft.graph, REFERENCE_FILE: _npz(scores=draft.scores)}
+    contents = {DETECTOR_FILE: draft.graph, REFERENCE_FILE: draft.reference.npz()}
     if draft.int8 is not None:
-        contents |= {DETECTOR_INT8_FILE: draft.int8.graph, REFERENCE_INT8_FILE: _npz(scores=draft.int8.scores)}
+        contents |= {DETECTOR_INT8_FILE: draft.int8.graph, REFERENCE_INT8_FILE: draft.int8.reference.npz()}
     if draft.samples is not None:
         contents[SAMPLES_FILE] = _npz(**draft.samples.arrays)
     contents |= {f"report/{name}": data for name, data in draft.report.items()}
@@ -93,35 +89,23 @@ def write(draft: Draft, folder: Path) -> None:
         schema_version=1,
         name=draft.name,
         version=folder.name,
-        detector="distillation",
+        detector=draft.detector,
         loss=draft.loss,
         temperature=draft.temperature,
         input=draft.input,
         class_names=draft.class_names,
         threshold=draft.threshold,
         int8=draft.int8.spec if draft.int8 else None,
+        features=draft.features,
         drift=draft.drift,
         made=draft.made,
         quality=draft.quality,
-        files={
-            name: FileSpec(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)) for name, data in contents.items()
-        },
+        files={},
     )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
-        new = Path(unfinished) / folder.name
-        for name, data in contents.items():
-            file = new / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(data)
-        (new / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1, exclude_none=True) + "\n")
-        try:
-            OnnxRuntime(load(new), "cpu")
-            if draft.int8 is not None:
-                OnnxRuntime(load(new, "int8"), "cpu")
-        except BundleError as error:
-            raise UserError(f"the service would refuse this bundle: {error}") from error
-        shutil.move(new, folder)
+    try:
+        writing.write_bundle(manifest, contents, folder)
+    except BundleError as error:
+        raise UserError(f"the service would refuse this bundle: {error}") from error
 
 
 def _npz(**values: npt.NDArray[Any]) -> bytes:

@@ -1,19 +1,24 @@
-"""`harmgauge serve | check | demo`."""
+"""`harmgauge serve | check | demo | reference`."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from service import settings as settings_module
 from service.errors import BundleError, SettingsError
 from service.observe import logs
 
 
-def serve() -> int:
+def serve(_: argparse.Namespace) -> int:
     """Serve the bundle until SIGTERM."""
+    # Before numpy is loaded: by default it takes a thread for each core of the host, from inference and in memory.
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        os.environ.setdefault(name, "1")
     from service.server import serve as run  # `--help` need not load ONNX Runtime
 
     settings = settings_module.load()
@@ -23,18 +28,30 @@ def serve() -> int:
     return 0
 
 
-def check() -> int:
+def check(_: argparse.Namespace) -> int:
     """Print the settings, verify the bundle and run it once."""
     from service.check import check as run
 
     return run(settings_module.load())
 
 
-def demo() -> int:
+def demo(_: argparse.Namespace) -> int:
     """Send real images, then corrupted ones, to a running service."""
     from service.demo import demo as run
 
     return run(settings_module.load())
+
+
+def reference(arguments: argparse.Namespace) -> int:
+    """Make a new version of the bundle, with what the running service scores now as its reference."""
+    from service.reference import replace_reference
+
+    settings = settings_module.load()
+    folder = replace_reference(
+        settings, arguments.rows, arguments.out, arguments.version, new_threshold=arguments.new_threshold
+    )
+    print(f"made the bundle {folder}\nnext: HARMGAUGE_BUNDLE={folder} harmgauge serve")
+    return 0
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -45,14 +62,34 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def main(arguments: list[str] | None = None) -> int:
-    commands = {"serve": serve, "check": check, "demo": demo}
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("harmgauge", description="Harmfulness scores and drift beside a classifier.")
-    chosen = parser.add_subparsers(dest="command", required=True, metavar="serve | check | demo")
+    chosen = parser.add_subparsers(required=True, metavar="serve | check | demo | reference")
+    commands: dict[str, Callable[[argparse.Namespace], int]] = {
+        "serve": serve,
+        "check": check,
+        "demo": demo,
+        "reference": reference,
+    }
     for name, command in commands.items():
-        chosen.add_parser(name, help=command.__doc__, description=command.__doc__)
+        added = chosen.add_parser(name, help=command.__doc__, description=command.__doc__)
+        added.set_defaults(run=command)
+        if command is reference:
+            added.add_argument(
+                "--rows", type=int, help="scores to record; as many as the old reference has if left out"
+            )
+            added.add_argument("--out", type=Path, help="folder for bundles; that of the bundle in service if left out")
+            added.add_argument("--version", help="version of the new bundle; the next free number if left out")
+            added.add_argument(
+                "--new-threshold", action="store_true", help="also the flag's threshold: the same percentile of these"
+            )
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parsed = _parser().parse_args(arguments)
     try:
-        return commands[parser.parse_args(arguments).command]()
+        status: int = parsed.run(parsed)
     except (BundleError, SettingsError) as error:
         print(f"harmgauge: {error}", file=sys.stderr)
         return 1
@@ -63,6 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    return status
 
 
 if __name__ == "__main__":

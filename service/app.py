@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -10,18 +9,18 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from service.api import admin, problems, score, state
+from service.api import admin, features, problems, score, state
 from service.api.hot import HotRoutes
 from service.api.middleware import RequestMiddleware
 from service.api.reading import Reading
 from service.api.receive import Intake
 from service.api.v2 import routes as v2
-from service.drift import ks
+from service.api.v2.tensors import OutputSpec, outputs
+from service.detectors import feature_mmd, score_evidence, score_ks
+from service.drift.isomap import Embedding
 from service.drift.monitor import Monitor
-from service.drift.score_evidence import ScoreEvidence
-from service.drift.score_ks import ScoreKs
 from service.drift.store import Store
-from service.errors import BundleError, SettingsError
+from service.errors import SettingsError
 from service.inference.batcher import Batcher
 from service.inference.bundle import Bundle, load
 from service.inference.detector import Detector
@@ -56,8 +55,10 @@ def build(settings: Settings) -> Service:
     Raises BundleError and SettingsError: nothing is served then.
     """
     bundle = load(settings.bundle, settings.precision)
-    runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows)
-    monitor = Monitor([score_ks(bundle, settings), score_evidence(bundle, settings)])
+    runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
+    on_scores = score_ks(bundle, settings), score_evidence(bundle, settings)
+    on_features = feature_mmd(bundle, settings)
+    monitor = Monitor([*on_scores, *([on_features] if on_features else [])])
     metrics = Metrics(bundle)
     workers = settings.workers or runtime.default_workers
     batcher = Batcher(runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, metrics)
@@ -65,7 +66,7 @@ def build(settings: Settings) -> Service:
     monitor.before_look = feed.drain
     store = None
     if settings.state_dir is not None:
-        store = Store(settings.state_dir, f"{bundle.sha256[:16]}-{bundle.precision}", monitor)
+        store = Store(settings.state_dir, bundle.key, monitor)
         store.restore()
     detector = Detector(batcher, bundle.threshold, feed.put)
     readiness = Readiness()
@@ -80,63 +81,34 @@ def build(settings: Settings) -> Service:
     app.add_middleware(RequestMiddleware, observer=metrics)
     intake = Intake(readiness, settings.max_body_bytes, max_bodies_bytes(settings), settings.deadline_seconds)
     reading = Reading()
-    post_score = score.handler(bundle.manifest, float(bundle.threshold), detector, intake, reading)
-    infer = v2.infer_handler(bundle.manifest, detector, intake, reading)
+    threshold, corrects = float(bundle.threshold), "corrected_probabilities" in runtime.shapes
+    post_score = score.handler(bundle.manifest, threshold, detector, intake, reading, corrects=corrects)
+    offered = outputs(len(bundle.manifest.class_names), corrects=corrects)
+    infer = v2.infer_handler(bundle.manifest, offered, detector, intake, reading)
     app.include_router(score.router(bundle.manifest, post_score))
-    app.include_router(v2.router(bundle.manifest, readiness, infer))
+    app.include_router(v2.router(bundle.manifest, offered, readiness, infer))
     app.include_router(state.drift_router(bundle, monitor, metrics))
+    app.include_router(features.router(bundle.manifest, monitor, on_features, _embedding(bundle)))
     app.include_router(state.health_router(readiness, info))
     app.include_router(admin.router(admin.AdminKeys(settings.admin_keys), monitor))
     hot_routes = {score.PATH: (score.PATH, post_score)}
     hot_routes |= dict.fromkeys(v2.infer_paths(bundle.manifest), (v2.INFER_ROUTE, infer))
     hot = HotRoutes(app, hot_routes, metrics)
-    grpc = _grpc(settings, bundle=bundle, detector=detector, intake=intake, reading=reading, metrics=metrics)
+    grpc = _grpc(
+        settings, bundle=bundle, offered=offered, detector=detector, intake=intake, reading=reading, metrics=metrics
+    )
     return Service(hot, grpc, bundle, monitor, store, runtime, workers, batcher, readiness)
 
 
-def score_ks(bundle: Bundle, settings: Settings) -> ScoreKs:
-    """The KS monitor that the bundle asks for, where the settings do not ask otherwise. Raises SettingsError."""
-    drift = bundle.manifest.drift
-    _check_calibration(bundle)
-    try:
-        return ScoreKs(
-            bundle.reference_scores,
-            settings.window_rows or drift.window_rows,
-            settings.rows_between_false_alarms or drift.rows_between_false_alarms,
-        )
-    except ValueError as error:
-        raise SettingsError(
-            f"HARMGAUGE_WINDOW_ROWS and HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS do not fit: {error}"
-        ) from error
-
-
-def score_evidence(bundle: Bundle, settings: Settings) -> ScoreEvidence:
-    """The sequential alarm. Raises SettingsError."""
-    between = settings.rows_between_false_alarms or bundle.manifest.drift.rows_between_false_alarms
-    try:
-        return ScoreEvidence(bundle.reference_scores, between, settings.tolerance)
-    except ValueError as error:
-        raise SettingsError(f"HARMGAUGE_TOLERANCE or HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS: {error}") from error
-
-
-def _check_calibration(bundle: Bundle) -> None:
-    """Raises BundleError where the bundle promises other alarm thresholds than its own drift settings give."""
-    drift, rows = bundle.manifest.drift, len(bundle.reference_scores)
-    try:
-        p_value = ks.p_value_threshold(drift.window_rows, drift.rows_between_false_alarms)
-    except ValueError as error:
-        raise BundleError(f"{bundle.path}: drift: {error}") from error
-    statistic = ks.statistic_threshold(drift.window_rows, rows, p_value)
-    given = (drift.p_value_threshold, drift.statistic_threshold)
-    if not math.isclose(given[0], p_value, rel_tol=1e-6) or abs(given[1] - statistic) > 1 / rows:
-        raise BundleError(
-            f"{bundle.path}: drift: the thresholds are p <= {given[0]:g} and D >= {given[1]:g}, but window_rows and "
-            f"rows_between_false_alarms give {p_value:g} and {statistic:g}: build the bundle again"
-        )
-
-
 def _grpc(
-    settings: Settings, *, bundle: Bundle, detector: Detector, intake: Intake, reading: Reading, metrics: Metrics
+    settings: Settings,
+    *,
+    bundle: Bundle,
+    offered: list[OutputSpec],
+    detector: Detector,
+    intake: Intake,
+    reading: Reading,
+    metrics: Metrics,
 ) -> GrpcServer | None:
     if settings.grpc_port is None:
         return None
@@ -144,7 +116,7 @@ def _grpc(
         from service.api.grpc.server import GrpcServer  # noqa: PLC0415 - an extra: most do without it
     except ImportError as error:
         raise SettingsError(f"HARMGAUGE_GRPC_PORT needs gRPC ({error}): pip install 'harmgauge[grpc]'") from error
-    return GrpcServer(bundle.manifest, detector, intake, reading, metrics, port=settings.grpc_port)
+    return GrpcServer(bundle.manifest, offered, detector, intake, reading, observer=metrics, port=settings.grpc_port)
 
 
 def max_bodies_bytes(settings: Settings) -> int:
@@ -157,6 +129,14 @@ def max_bodies_bytes(settings: Settings) -> int:
             f"(HARMGAUGE_MAX_BODY_BYTES={settings.max_body_bytes}): raise the first or lower the second"
         )
     return settings.max_bodies_bytes
+
+
+def _embedding(bundle: Bundle) -> Embedding | None:
+    """Of the reference's features, where the bundle has one."""
+    found = bundle.reference
+    if found.features is None or found.embedding is None or found.neighbours is None:
+        return None
+    return Embedding(found.features, found.embedding, found.neighbours)
 
 
 def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int) -> state.InfoAnswer:

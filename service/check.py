@@ -7,7 +7,8 @@ import time
 
 import numpy as np
 
-from service.app import max_bodies_bytes, score_evidence, score_ks
+from service.app import max_bodies_bytes
+from service.detectors import feature_mmd, score_evidence, score_ks
 from service.inference.bundle import SAMPLES_FILE, Bundle, load
 from service.inference.outputs import Rows
 from service.inference.runtime import OnnxRuntime
@@ -30,7 +31,7 @@ def check(settings: Settings) -> int:
     say(f"  {manifest.detector}, {manifest.loss}, temperature {manifest.temperature:g}\n")
     say(f"  threshold {bundle.threshold:g} (percentile {bundle.threshold_spec.percentile:g}), {bundle.precision}\n")
 
-    runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows)
+    runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
     rows, what = _rows(bundle)
     begin = time.perf_counter()
     outputs = runtime.run(rows)
@@ -40,11 +41,15 @@ def check(settings: Settings) -> int:
 
     monitor = score_ks(bundle, settings)
     score_evidence(bundle, settings)
+    mmd = feature_mmd(bundle, settings)
     max_bodies_bytes(settings)
     say(
-        f"\ndrift: {monitor.window_rows} recent scores against {len(bundle.reference_scores)} reference scores; "
-        f"alarm at D >= {monitor.threshold:.4g}\n\nall is well; next: harmgauge serve\n"
+        f"\ndrift: {monitor.window_rows} recent scores against {len(bundle.reference.scores)} reference scores; "
+        f"alarm at D >= {monitor.threshold:.4g}\n"
     )
+    width = manifest.features.width if manifest.features else 0
+    say(f"  {width} features an instance\n" if mmd else "  no features: feature_mmd is off\n")
+    say("\nall is well; next: harmgauge serve\n")
     return 0
 
 

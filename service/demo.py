@@ -1,57 +1,57 @@
-"""`harmgauge demo`: real clean images, then the same ones corrupted, sent to a running service."""
+"""`harmgauge demo`: real clean images, then more and more corrupted ones among them, sent to a running service."""
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-import urllib.error
-import urllib.request
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from service.errors import BundleError, SettingsError
+from service.client import ServiceClient
+from service.errors import BundleError
 from service.inference.bundle import load
 from service.inference.outputs import Rows
-from service.samples import read_samples
+from service.samples import Samples, read_samples
 from service.settings import Settings
 
-STEP_ROWS = 100
-"""Fewer where so many would be a larger body than the service takes."""
+SHARES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Of the images that are corrupted, one after the other."""
+
+STEPS = 20
+"""Looks at the detectors while as many rows pass as the window holds."""
+
+LINE_STEPS = 5
+
+LAST_TEST_SECONDS = 10.0
+"""At the end, a detector that tests at its own pace gets this long to see the last images."""
 
 
-class DemoService:
-    """The running service, as its users see it. Raises SettingsError where it is not there."""
+@dataclass
+class _Alarm:
+    """When a detector fired first; None until it did."""
 
-    def __init__(self, settings: Settings) -> None:
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - not listened on
-        self.address = f"http://{host}:{settings.port}"
+    rows: int | None = None
+    corrupted: int = 0
+    share: float = 0.0
 
-    def get(self, path: str) -> dict[str, Any]:
-        return self._call(urllib.request.Request(self.address + path))  # noqa: S310 - always http
 
-    def score(self, rows: Rows) -> dict[str, Any]:
-        headers = {"Content-Type": "application/octet-stream"}
-        return self._call(urllib.request.Request(f"{self.address}/score", rows.tobytes(), headers))  # noqa: S310
+@dataclass
+class _Progress:
+    """What was sent so far, and the scores and flags since the last line."""
 
-    def _call(self, request: urllib.request.Request) -> dict[str, Any]:
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-                document: dict[str, Any] = json.load(answer)
-        except urllib.error.HTTPError as error:
-            raise SettingsError(f"{request.full_url} answered {error.code}: {error.read().decode()}") from error
-        except OSError as error:
-            raise SettingsError(
-                f"no service answers at {self.address} ({error}): run `make serve` in another terminal first, "
-                "or name it with HARMGAUGE_HOST and HARMGAUGE_PORT"
-            ) from error
-        return document
+    rows: int = 0
+    corrupted: int = 0
+    scores: list[float] = field(default_factory=list)
+    flags: list[bool] = field(default_factory=list)
 
 
 def demo(settings: Settings) -> int:
-    """Fill the window with clean images, then with corrupted ones, and print what the service says of it."""
-    service = DemoService(settings)
+    """Send clean images, then rising shares of corrupted ones, and print when each detector fires."""
+    service = ServiceClient(settings)
     info = service.get("/info")
     bundle = load(settings.bundle)
     if (info["model"], info["sha256"]) != (bundle.manifest.name, bundle.sha256):
@@ -60,51 +60,113 @@ def demo(settings: Settings) -> int:
             "set HARMGAUGE_BUNDLE to its bundle"
         )
     samples = read_samples(bundle)
-    window_rows: int = service.get("/drift")["detectors"]["score_ks"]["window_rows"]
     print_line(
         f"{service.address} serves {info['model']}/{info['version']}; flagged is score > {info['threshold']:.3f}\n"
     )
-
-    _show_single_images(service, samples.clean, samples.corrupted, samples.y, info["class_names"])
-
-    print_line(f"\n{'rows sent':>9}  {'images':<9} {'mean score':>10} {'flagged':>8}  {'p-value':>9}  state")
-    sent = 0
-    step_rows = max(1, min(STEP_ROWS, info["max_body_bytes"] // bundle.manifest.input.row_bytes))
-    for name, rows in (("clean", samples.clean), ("corrupted", samples.corrupted)):
-        for start in range(0, window_rows, step_rows):
-            picked = np.arange(start, min(start + step_rows, window_rows)) % len(rows)
-            sent += len(picked)
-            _show_step(service, name, rows[picked], sent)
-    print_line(
-        f"\nThe p-value is that of a two-sample Kolmogorov-Smirnov test of the last {window_rows} scores against the "
-        f"bundle's reference.\nNext: {service.address}/drift, {service.address}/metrics, {service.address}/docs"
-    )
+    _show_single_images(service, samples, info["class_names"])
+    _show_contamination(service, samples)
+    print_line(f"\nNext: {service.address}/drift, {service.address}/metrics, {service.address}/docs")
     return 0
 
 
-def _show_single_images(service: DemoService, clean: Rows, corrupted: Rows, y: Rows | None, names: list[str]) -> None:
+def _show_single_images(service: ServiceClient, samples: Samples, names: list[str]) -> None:
     heads = ("score", "flag", "prediction")
     print_line(f"{'':>5}  {'':<12}{'clean':<28}corrupted")
     print_line(f"{'image':>5}  {'label':<12}" + 2 * f"{heads[0]:<8}{heads[1]:<6}{heads[2]:<14}")
-    for index in range(min(6, len(clean))):
-        label = int(y[index]) if y is not None else -1
+    for index in range(min(6, len(samples.clean))):
+        label = int(samples.y[index]) if samples.y is not None else -1
         cells = [f"{index:>5}  {names[label] if 0 <= label < len(names) else '-':<12}"]
-        for rows in (clean, corrupted):
+        for rows in (samples.clean, samples.corrupted):
             answer = service.score(rows[index : index + 1])
             flag = "FLAG" if answer["is_adversarial"][0] else "ok"
             cells.append(f"{answer['scores'][0]:<8.4f}{flag:<6}{names[answer['predictions'][0]]:<14}")
         print_line("".join(cells))
 
 
-def _show_step(service: DemoService, name: str, rows: Rows, sent: int) -> None:
-    answer = service.score(rows)
-    drift = service.get("/drift")["detectors"]["score_ks"]
-    flagged = np.mean(answer["is_adversarial"])
-    p_value = drift["p_value"]
-    shown = "-" if p_value is None else f"{p_value:.3g}"
-    bar = "" if p_value is None else "#" * min(40, round(-math.log10(max(p_value, 1e-300)) / 2))
-    state = f"warming {drift['rows']}/{drift['window_rows']}" if drift["state"] == "warming" else drift["state"]
-    print_line(f"{sent:>9}  {name:<9} {np.mean(answer['scores']):>10.4f} {flagged:>8.1%}  {shown:>9}  {state:<9} {bar}")
+def _show_contamination(service: ServiceClient, samples: Samples) -> None:
+    detectors = service.get("/drift")["detectors"]
+    window_rows: int = detectors["score_ks"]["window_rows"]
+    for name, found in detectors.items():
+        if found["state"] == "drifting":
+            print_line(
+                f"\n{name} has been drifting since {found['since']}: to see it fire anew, start the service again or "
+                "POST to /admin/drift/reset"
+            )
+    print_line(
+        f"\nEach image is a request of its own, and more and more of them are corrupted.\n\n"
+        f"{'images':>6} {'corrupted':>9} {'mean score':>10} {'flagged':>7}"
+        + "".join(f"  {name:<24}" for name in detectors)
+    )
+    alarms = {name: _Alarm() for name in detectors}
+    progress, random = _Progress(), np.random.default_rng(0)
+    step_rows = max(1, window_rows // STEPS)
+    for share in SHARES:
+        steps = STEPS if share == 0 else STEPS // 2
+        for step in range(steps):
+            picked, is_corrupted = _pick(samples, step_rows, share, progress.rows, random)
+            for answer in service.score_each(picked):
+                progress.scores += answer["scores"]
+                progress.flags += answer["is_adversarial"]
+            progress.rows += step_rows
+            progress.corrupted += int(is_corrupted.sum())
+            states = _look(service, alarms, progress, share)
+            if step % LINE_STEPS == LINE_STEPS - 1:
+                _print_step(progress, share, states)
+    end = time.monotonic() + LAST_TEST_SECONDS
+    while any(alarm.rows is None for alarm in alarms.values()) and time.monotonic() < end:
+        time.sleep(0.2)
+        _look(service, alarms, progress, SHARES[-1])
+    print_line("")
+    for name, alarm in alarms.items():
+        when = "did not fire"
+        if alarm.rows is not None:
+            when = (
+                f"fired at image {alarm.rows}, after {alarm.corrupted} corrupted ones, at a share of {alarm.share:.0%}"
+            )
+        print_line(f"{name} {when}")
+
+
+def _look(
+    service: ServiceClient, alarms: dict[str, _Alarm], progress: _Progress, share: float
+) -> dict[str, dict[str, Any]]:
+    """The detectors' states now; notes in `alarms` which of them fire for the first time."""
+    states: dict[str, dict[str, Any]] = service.get("/drift")["detectors"]
+    for name, found in states.items():
+        if found["state"] == "drifting" and alarms[name].rows is None:
+            alarms[name] = _Alarm(progress.rows, progress.corrupted, share)
+    return states
+
+
+def _pick(
+    samples: Samples, rows: int, share: float, start: int, random: np.random.Generator
+) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """The next rows, and which of them are corrupted; from the first again when all were sent."""
+    picked = np.arange(start, start + rows) % len(samples.clean)
+    is_corrupted = random.random(rows) < share
+    column = is_corrupted.reshape(-1, *[1] * (samples.clean.ndim - 1))
+    return np.where(column, samples.corrupted[picked], samples.clean[picked]), is_corrupted
+
+
+def _print_step(progress: _Progress, share: float, states: dict[str, dict[str, Any]]) -> None:
+    print_line(
+        f"{progress.rows:>6} {share:>9.0%} {np.mean(progress.scores):>10.4f} {np.mean(progress.flags):>7.1%}"
+        + "".join(f"  {_cell(found):<24}" for found in states.values())
+    )
+    progress.scores.clear()
+    progress.flags.clear()
+
+
+def _cell(found: dict[str, Any]) -> str:
+    """One detector as it stands: what its alarm goes by, and whether that is given."""
+    if found["state"] == "warming":
+        return f"warming {found['rows']}/{found['window_rows']}"
+    if found["p_value"] is None:
+        text = f"evidence {found['statistic']:.3g}"
+    elif found["p_value"] > 0:
+        text = f"p {found['p_value']:.2g}"
+    else:
+        text = f"p 1e{math.floor(found['log10_p_value'])}"
+    return f"{text} {'ALARM' if found['state'] == 'drifting' else 'ok'}"
 
 
 def print_line(text: str) -> None:

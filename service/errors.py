@@ -75,6 +75,10 @@ class UnknownModel(RequestError):
     status, code, title = HTTPStatus.NOT_FOUND, "unknown_model", "Unknown model"
 
 
+class NotOffered(RequestError):
+    status, code, title = HTTPStatus.NOT_FOUND, "not_offered", "Not offered by this bundle"
+
+
 class Overloaded(RequestError):
     status, code, title = HTTPStatus.TOO_MANY_REQUESTS, "queue_full", "Queue full"
 

@@ -77,6 +77,15 @@ class Settings(BaseSettings):
     window_rows: int | None = Field(None, ge=2, le=1_000_000)
     """Recent scores that the KS monitor compares with the reference; by default what the bundle says."""
 
+    window_seconds: float | None = Field(None, ge=1, le=10**8)
+    """Scores older than this leave the KS monitor's window as well; by default none grows too old."""
+
+    feature_mmd: bool = True
+    """Whether the classifier's features are watched too, where the bundle has them; `false` leaves them out."""
+
+    feature_window_rows: int = Field(500, ge=20, le=2000)
+    """Recent rows of features that `feature_mmd` compares with the reference's."""
+
     rows_between_false_alarms: int | None = Field(None, ge=1, le=10**15)
     """Fewest scores, on average, between two false alarms of `drift_detected`; by default what the bundle says."""
 

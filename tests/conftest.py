@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from service.inference.bundle import Bundle, load
 from tests.process import RunningService, running_service
@@ -14,6 +15,13 @@ from tests.toy import toy_bundle
 
 ROOT = Path(__file__).parent.parent
 SHIPPED_BUNDLE = ROOT / "models" / "bundles" / "cifar10-resnet32" / "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_for_products() -> Iterator[None]:
+    """As `harmgauge serve` has it: numpy's own threads wait for each other where the cores are busy."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture(scope="session")

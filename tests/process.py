@@ -70,6 +70,18 @@ def environment(**settings: object) -> dict[str, str]:
     return kept | {f"HARMGAUGE_{name.upper()}": str(value) for name, value in settings.items()}
 
 
+def run(command: str, *options: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    """A `harmgauge` command from its start to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "service", command, *options],
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @contextmanager
 def running_service(bundle: Path, **settings: object) -> Iterator[RunningService]:
     """Start `harmgauge serve` and wait until it says where it listens; end it afterwards, whatever happened."""

@@ -37,8 +37,8 @@ def frost(images: Images, severity: int, random: np.random.Generator) -> Images:
     """Ice on the pane.
 
     The benchmark lays photographs of frost over the image. Those are not ours to ship: these are textures of ice made
-    of seeded noise instead, with the benchmark's weights, and so coarse that they harm about as much. This kind alone
-    is not the published one.
+    of seeded noise instead, with the benchmark's weights, as coarse as to harm about as much. Only this kind is not the
+    published one.
     """
     kept, ice = at(severity, (1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45))
     return to_uint8(kept * unit(images) + ice * _ice(images.shape, random))

@@ -19,15 +19,17 @@ from service.readiness import Readiness
 
 
 class DetectorAnswer(BaseModel):
-    """One drift detector; `p_value` and `statistic` are null until the window is full."""
+    """One drift detector; `p_value` and `statistic` are null until there is something to tell."""
 
     state: Literal["warming", "ok", "drifting"]
     p_value: float | None
     log10_p_value: float | None = Field(description="Goes on where p_value is too small for a number.")
     statistic: float | None
-    threshold: float = Field(description="Statistic at which the alarm is given.")
+    threshold: float | None = Field(description="Statistic at which the alarm is given; null where p decides.")
+    p_value_threshold: float | None = Field(description="p-value at or below which the alarm is given; null for none.")
     window_rows: int | None = Field(description="null where the detector has no window.")
-    rows: int = Field(description="Scores in the window now, or since the detector began.")
+    rows: int = Field(description="Rows in the window now, or since the detector began.")
+    total_rows: int = Field(description="Rows since the detector began: tells whoever polls which ones are new.")
     reference_rows: int
     rows_between_false_alarms: int
     since: datetime = Field(description="When `state` began.")
@@ -95,7 +97,7 @@ def _detector(state: DriftState, *, with_scores: bool) -> DetectorAnswer:
     if state.evidence is not None:
         more = {name: getattr(state.evidence, name) for name in ("highest", "direction", "design_effect", "tolerance")}
         return EvidenceAnswer(**fields, **more)
-    if with_scores:
+    if with_scores and state.scores is not None:
         return DetectorAnswerWithScores(**fields, scores=state.scores.tolist())
     return DetectorAnswer(**fields)
 

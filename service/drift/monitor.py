@@ -43,11 +43,15 @@ class Monitor:
         return versions, arrays
 
     def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from what `dump` gave. Raises ValueError or KeyError where it does not fit."""
+        """Go on from what `dump` gave; a detector that was not there then begins anew.
+
+        Raises ValueError or KeyError where it does not fit.
+        """
         for detector in self._detectors:
             prefix = f"{detector.name}/"
             own = {key.removeprefix(prefix): array for key, array in dumped.items() if key.startswith(prefix)}
-            detector.restore(own)
+            if own:
+                detector.restore(own)
 
     async def states(self) -> dict[str, DriftState]:
         """By detector name, each brought up to date."""

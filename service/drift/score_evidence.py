@@ -124,7 +124,7 @@ class ScoreEvidence:
             reference_rows=self._reference_rows,
             rows_between_false_alarms=self._rows_between_false_alarms,
             since=self._since,
-            scores=np.empty(0),
+            total_rows=self._rows,
             evidence=EvidenceState(value, self._highest, self._evidence.direction, self._design.value, self._tolerance),
         )
 

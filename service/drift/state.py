@@ -18,12 +18,14 @@ Scores = npt.NDArray[np.float64]
 @dataclass(frozen=True)
 class Blocks:
     """The scores of some requests, one after the other: `scores` (n,), oldest first, all finite; `rows` (k,), how many
-    are of which request; `clients` (k,), the key of each request's client, where it gave one.
+    are of which request; `clients` (k,), the key of each request's client, where it gave one; `features` (n, d)
+    float32, where the bundle gives them.
     """
 
     scores: npt.NDArray[np.floating]
     rows: npt.NDArray[np.intp]
     clients: tuple[str | None, ...]
+    features: npt.NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, scores: npt.NDArray[np.floating], rows: int | None = None) -> Blocks:
@@ -50,23 +52,26 @@ class EvidenceState:
 class DriftState:
     """One detector as it stands. `p_value` and `statistic` are None until there is something to tell.
 
-    `threshold` is the statistic at which the alarm is given; `scores` are those that the figures were computed from,
-    (rows,) float64, oldest first, of a detector with a window (else `window_rows` is None); `since` is when `state`
-    began.
+    `threshold` is the statistic at which the alarm is given, `p_value_threshold` the p-value at or below which it is;
+    either is None where the alarm does not go by it. `rows` are those in the window of `window_rows` (or of
+    all time, where that is None), `total_rows` those since the detector began. `scores` are what the figures were
+    computed from, (rows,) float64, oldest first, of a detector with a window of scores; `since` is when `state` began.
     """
 
     state: State
     p_value: float | None
     statistic: float | None
-    threshold: float
+    threshold: float | None
     window_rows: int | None
     rows: int
     reference_rows: int
     rows_between_false_alarms: int
     since: datetime
-    scores: Scores
+    total_rows: int
+    scores: Scores | None = None
     evidence: EvidenceState | None = None
     log10_p_value: float | None = None
+    p_value_threshold: float | None = None
 
 
 class DriftDetector(Protocol):

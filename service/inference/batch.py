@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.inference.caller import Caller
-from service.inference.outputs import Outputs, Rows, Runtime
+from service.inference.outputs import Outputs, Rows, Runtime, check_shapes
 
 
 @dataclass(eq=False)
@@ -77,10 +77,7 @@ class Batch:
             parts = [piece.entry.rows[piece.start : piece.stop] for piece in self.pieces]
             rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
             outputs = runtime.run(rows)
-            due = (len(rows), runtime.classes)
-            if outputs.score.shape != due[:1] or outputs.probabilities.shape != due:
-                given = f"scores {outputs.score.shape} and probabilities {outputs.probabilities.shape}"
-                raise RuntimeError(f"{len(rows)} rows of {runtime.classes} classes gave {given}")
+            check_shapes(outputs, len(rows), runtime.shapes)
             self.result = outputs
         except Exception as error:
             self.result = error

@@ -15,12 +15,10 @@ from collections import deque
 from queue import SimpleQueue
 from typing import Protocol
 
-import numpy as np
-
 from service.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge
 from service.inference.batch import Batch, Entry, Piece
 from service.inference.caller import PATIENT, Caller
-from service.inference.outputs import Outputs, Rows, Runtime
+from service.inference.outputs import Outputs, Rows, Runtime, copy_rows, empty_outputs
 
 
 class Observer(Protocol):
@@ -75,7 +73,7 @@ class Batcher:
                 f"{self._rows} rows are waiting and at most {self._max_queue_rows} may; try again later.",
                 {"Retry-After": str(self._seconds_to_drain())},
             )
-        outputs = Outputs(np.empty(count, np.float32), np.empty((count, self._runtime.classes), np.float32))
+        outputs = empty_outputs(count, self._runtime.shapes)
         entry = Entry(rows, caller, outputs, self._loop.create_future(), time.perf_counter())
         timer = None
         if caller.deadline < math.inf:
@@ -176,8 +174,7 @@ class Batcher:
         begin = 0
         for piece in pieces:
             entry, end = piece.entry, begin + piece.stop - piece.start
-            entry.outputs.score[piece.start : piece.stop] = outputs.score[begin:end]
-            entry.outputs.probabilities[piece.start : piece.stop] = outputs.probabilities[begin:end]
+            copy_rows(outputs, begin, end, entry.outputs, piece.start)
             entry.finished += end - begin
             begin = end
             if entry.finished == len(entry.rows) and not entry.answered.done():

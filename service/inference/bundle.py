@@ -7,7 +7,6 @@ rest, is refused with a message that says which. Nothing is unpickled.
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -15,11 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import BundleError
-from service.npz import read_npz
+from service.inference.reference import MIN_REFERENCE_ROWS, Reference, read_reference
 
 MANIFEST_FILE = "bundle.json"
 DETECTOR_FILE = "detector.onnx"
@@ -27,7 +25,6 @@ REFERENCE_FILE = "reference.npz"
 DETECTOR_INT8_FILE = "detector-int8.onnx"
 REFERENCE_INT8_FILE = "reference-int8.npz"
 SAMPLES_FILE = "samples.npz"
-MIN_REFERENCE_ROWS = 100
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -35,6 +32,7 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Precision = Literal["float32", "int8"]
+DetectorKind = Literal["distillation", "adversarial_autoencoder"]
 Loss = Literal["kld", "xent"]
 Dtype = Literal["uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64"]
 
@@ -119,6 +117,13 @@ class Int8Spec(_Part):
     measured: dict[str, float]
 
 
+class FeaturesSpec(_Part):
+    """Where the graph's output `features` comes from: the `tensor` of the classifier, `width` numbers an instance."""
+
+    tensor: str
+    width: int = Field(ge=1)
+
+
 class FileSpec(_Part):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     bytes: int = Field(ge=0)
@@ -130,13 +135,14 @@ class Manifest(_Part):
     schema_version: Literal[1]
     name: Name
     version: Name
-    detector: Literal["distillation", "adversarial_autoencoder"]
+    detector: DetectorKind
     loss: Loss
     temperature: float = Field(gt=0)
     input: InputSpec
     class_names: tuple[str, ...] = Field(min_length=2)
     threshold: ThresholdSpec
     int8: Int8Spec | None = None
+    features: FeaturesSpec | None = None
     drift: DriftSpec
     made: dict[str, Any]
     quality: dict[str, Any]
@@ -147,16 +153,21 @@ class Manifest(_Part):
 class Bundle:
     """A bundle whose files are what its manifest says.
 
-    `graph` is the serialised ONNX model in `precision`, `reference_scores` (n,) float64, sorted, finite, are its own;
-    `sha256` is the manifest's, and so stands for the whole bundle.
+    `graph` is the serialised ONNX model in `precision`, `reference` its own; `sha256` is the manifest's, and so stands
+    for the whole bundle.
     """
 
     path: Path
     manifest: Manifest
     sha256: str
     graph: bytes
-    reference_scores: npt.NDArray[np.float64]
+    reference: Reference
     precision: Precision = "float32"
+
+    @property
+    def key(self) -> str:
+        """Names the graph and its reference: scores under different keys do not compare."""
+        return f"{self.sha256[:16]}-{self.precision}"
 
     @property
     def threshold_spec(self) -> ThresholdSpec:
@@ -191,14 +202,23 @@ def load(path: Path, precision: Precision = "float32") -> Bundle:
             raise BundleError(f"{path / MANIFEST_FILE} does not list {needed} among its files")
     contents = {name: _verified(path, name, spec) for name, spec in manifest.files.items()}
     graph_file, reference_file = files[precision]
+    reference = read_reference(path / reference_file, contents[reference_file])
+    _check_features(path / reference_file, reference, manifest.features)
     return Bundle(
         path=path,
         manifest=manifest,
         sha256=hashlib.sha256(text).hexdigest(),
         graph=contents[graph_file],
-        reference_scores=_reference(path / reference_file, contents[reference_file]),
+        reference=reference,
         precision=precision,
     )
+
+
+def _check_features(file: Path, reference: Reference, spec: FeaturesSpec | None) -> None:
+    width = None if reference.features is None else reference.features.shape[1]
+    if width != (None if spec is None else spec.width):
+        promised = "no features" if spec is None else f"features of width {spec.width}"
+        raise BundleError(f"{file} has features of width {width}, and the manifest speaks of {promised}")
 
 
 def _verified(path: Path, name: str, spec: FileSpec) -> bytes:
@@ -214,18 +234,3 @@ def _verified(path: Path, name: str, spec: FileSpec) -> bytes:
     if hashlib.sha256(data).hexdigest() != spec.sha256:
         raise BundleError(f"{file} is not the file its manifest describes (sha256 differs): copy the bundle again")
     return data
-
-
-def _reference(file: Path, data: bytes) -> npt.NDArray[np.float64]:
-    try:
-        scores: npt.NDArray[Any] = read_npz(io.BytesIO(data))["scores"]
-    except (ValueError, KeyError) as error:
-        raise BundleError(f"{file} holds no readable array 'scores' ({error})") from error
-    if scores.dtype != np.float64 or scores.ndim != 1 or len(scores) < MIN_REFERENCE_ROWS:
-        raise BundleError(
-            f"{file}: 'scores' must be float64 of shape (n,), n >= {MIN_REFERENCE_ROWS}; "
-            f"it is {scores.dtype} {scores.shape}"
-        )
-    if not np.isfinite(scores).all() or (np.diff(scores) < 0).any():
-        raise BundleError(f"{file}: 'scores' must be finite and sorted")
-    return scores

@@ -17,13 +17,16 @@ from service.inference.outputs import Rows
 @dataclass(frozen=True)
 class Scored:
     """Of n instances: `scores` (n,) float32, finite; `is_adversarial` (n,) bool; `predictions` (n,) int64, the index
-    of the classifier's likeliest class; `probabilities` (n, classes) float32.
+    of the classifier's likeliest class; `probabilities` (n, classes) float32; where the bundle gives them, `features`
+    (n, d) float32 and `corrected_probabilities` (n, classes) float32.
     """
 
     scores: npt.NDArray[np.float32]
     is_adversarial: npt.NDArray[np.bool_]
     predictions: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float32] | None = None
+    corrected_probabilities: npt.NDArray[np.float32] | None = None
 
 
 class Detector:
@@ -55,6 +58,8 @@ class Detector:
             is_adversarial=outputs.score > self._threshold,
             predictions=outputs.probabilities.argmax(1),
             probabilities=outputs.probabilities,
+            features=outputs.features,
+            corrected_probabilities=outputs.corrected_probabilities,
         )
         self._watch(scored, caller.client)
         return scored

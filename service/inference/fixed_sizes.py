@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime as ort
 
 from service.inference.bundle import InputSpec
-from service.inference.outputs import Outputs, Rows
+from service.inference.outputs import Outputs, Rows, RowShapes
 
 
 def batch_sizes(max_batch_rows: int) -> tuple[int, ...]:
@@ -33,20 +33,26 @@ class _Buffers:
 
     host: Rows
     input: Any
-    score: Any
-    probabilities: Any
+    outputs: dict[str, Any]
     binding: Any
 
 
 class FixedSizes:
-    """`device` is ONNX Runtime's name of it, cuda or cpu. Threads may run side by side, each with its own buffers."""
+    """`outputs` are those that are wanted; `device` is ONNX Runtime's
+    name of it, cuda or cpu. Threads may run side by side, each with its own buffers.
+    """
 
     def __init__(
-        self, session: ort.InferenceSession, spec: InputSpec, classes: int, sizes: Sequence[int], device: str
+        self,
+        session: ort.InferenceSession,
+        spec: InputSpec,
+        outputs: RowShapes,
+        sizes: Sequence[int],
+        device: str,
     ) -> None:
         self._session = session
         self._spec = spec
-        self._classes = classes
+        self._outputs = outputs
         self._device = device
         self._free: dict[int, SimpleQueue[_Buffers]] = {size: SimpleQueue() for size in sizes}
 
@@ -67,7 +73,7 @@ class FixedSizes:
             self._session.run_with_iobinding(buffers.binding)
             buffers.binding.synchronize_outputs()
             # Copies: on the CPU these arrays are the buffers themselves.
-            return Outputs(buffers.score.numpy()[:count].copy(), buffers.probabilities.numpy()[:count].copy())
+            return Outputs(**{name: output.numpy()[:count].copy() for name, output in buffers.outputs.items()})
         finally:
             self._free[size].put(buffers)
 
@@ -75,10 +81,11 @@ class FixedSizes:
         host = np.full((size, *self._spec.shape), self._spec.minimum or 0, self._spec.numpy_dtype)
         make = ort.OrtValue
         on_device = make.ortvalue_from_numpy(host, self._device, 0)
-        score = make.ortvalue_from_shape_and_type((size,), np.float32, self._device, 0)
-        probabilities = make.ortvalue_from_shape_and_type((size, self._classes), np.float32, self._device, 0)
         binding = self._session.io_binding()
         binding.bind_ortvalue_input("input", on_device)
-        binding.bind_ortvalue_output("score", score)
-        binding.bind_ortvalue_output("probabilities", probabilities)
-        return _Buffers(host, on_device, score, probabilities, binding)
+        outputs = {}
+        for name, shape in self._outputs.items():
+            output = make.ortvalue_from_shape_and_type((size, *shape), np.float32, self._device, 0)
+            binding.bind_ortvalue_output(name, output)
+            outputs[name] = output
+        return _Buffers(host, on_device, outputs, binding)

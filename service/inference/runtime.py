@@ -12,7 +12,7 @@ from service.inference import providers as execution
 from service.inference.bundle import Bundle
 from service.inference.cores import usable_cores
 from service.inference.fixed_sizes import FixedSizes, batch_sizes
-from service.inference.outputs import Outputs, Rows
+from service.inference.outputs import Outputs, Rows, RowShapes, check_shapes
 from service.inference.providers import CPU, Providers
 
 MAX_BATCH_ROWS_CPU = 32
@@ -26,11 +26,19 @@ class OnnxRuntime:
 
     On CPUs a run uses one thread, the caller's. Measured with the shipped bundle on two cores: runs side by side scored
     1,716 images a second one by one and 1,781 in batches of 32; one run on both cores 1,106 and 1,589; one core 897.
-    On a GPU batches are padded to a few sizes. Raises BundleError where the graph is not what the manifest promises,
-    SettingsError where the provider asked for is not to be had.
+    On a GPU batches are padded to a few sizes. With `features`, runs give them where the bundle has them. Raises
+    BundleError where the graph is not what the manifest promises, SettingsError where the provider asked for is not to
+    be had.
     """
 
-    def __init__(self, bundle: Bundle, providers: Providers = "auto", max_batch_rows: int | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        providers: Providers = "auto",
+        max_batch_rows: int | None = None,
+        *,
+        features: bool = True,
+    ) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -48,20 +56,19 @@ class OnnxRuntime:
         on_cpu = self.providers[0] == CPU
         self.default_workers = usable_cores() if on_cpu else 1
         self.max_batch_rows = max_batch_rows or (MAX_BATCH_ROWS_CPU if on_cpu else MAX_BATCH_ROWS_GPU)
-        self.classes = len(bundle.manifest.class_names)
-        _check_signature(self._session, bundle)
+        self.shapes = _row_shapes(self._session, bundle, features=features)
         if on_cpu:
             self._fixed = None
             self._probe(bundle, (1, self.max_batch_rows))
         else:
-            self._fixed = FixedSizes(self._session, bundle.manifest.input, self.classes, sizes, "cuda")
+            self._fixed = FixedSizes(self._session, bundle.manifest.input, self.shapes, sizes, "cuda")
             self._probe(bundle, sizes)
 
     def run(self, rows: Rows) -> Outputs:
         if self._fixed is not None:
             return self._fixed.run(rows)
-        score, probabilities = self._session.run(["score", "probabilities"], {"input": rows})
-        return Outputs(score, probabilities)
+        values = self._session.run(list(self.shapes), {"input": rows})
+        return Outputs(**dict(zip(self.shapes, values, strict=True)))
 
     def _probe(self, bundle: Bundle, sizes: Sequence[int]) -> None:
         """Run every one of these batch sizes: shows that the graph works, and warms it up."""
@@ -75,20 +82,27 @@ class OnnxRuntime:
                     f"{bundle.path}: the graph cannot run {count} rows ({error}): build it again, or lower "
                     "HARMGAUGE_MAX_BATCH_ROWS if memory ran out"
                 ) from error
-            if outputs.score.shape != (count,) or outputs.probabilities.shape != (count, self.classes):
-                raise BundleError(
-                    f"{bundle.path}: {count} rows gave scores {outputs.score.shape} and probabilities "
-                    f"{outputs.probabilities.shape}; ({count},) and ({count}, {self.classes}) are due"
-                )
+            try:
+                check_shapes(outputs, count, self.shapes)
+            except RuntimeError as error:
+                raise BundleError(f"{bundle.path}: {error}") from error
             if not np.isfinite(outputs.score).all():
                 raise BundleError(f"{bundle.path}: the probe's score is {outputs.score[0]}")
 
 
-def _check_signature(session: ort.InferenceSession, bundle: Bundle) -> None:
+def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool) -> RowShapes:
+    """The outputs that are wanted of the graph; raises BundleError where it is none of ours."""
     names = [node.name for node in session.get_inputs()]
     if names != ["input"]:
         raise BundleError(f"{bundle.path}: the graph takes {names}; it must take just 'input'")
+    classes = len(bundle.manifest.class_names)
+    shapes: RowShapes = {"score": (), "probabilities": (classes,)}
+    if bundle.manifest.features is not None and features:
+        shapes["features"] = (bundle.manifest.features.width,)
     given = {node.name for node in session.get_outputs()}
-    missing = {"score", "probabilities"} - given
+    missing = set(shapes) - given
     if missing:
         raise BundleError(f"{bundle.path}: the graph does not give {', '.join(sorted(missing))}")
+    if "corrected_probabilities" in given:
+        shapes["corrected_probabilities"] = (classes,)
+    return shapes

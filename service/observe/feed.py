@@ -19,9 +19,14 @@ log = logging.getLogger(__name__)
 
 MAX_REQUESTS = 256
 MAX_ROWS = 4096
+MAX_FEATURES_BYTES = 4 * 2**20
 """No more are kept."""
 
-Watcher = Callable[[Blocks, npt.NDArray[np.bool_]], None]
+_Scores = npt.NDArray[np.float32]
+_Flags = npt.NDArray[np.bool_]
+_Features = npt.NDArray[np.float32]
+
+Watcher = Callable[[Blocks, _Flags], None]
 """Told of the requests' scores, in the order in which they were answered, and of the flags (n,)."""
 
 
@@ -30,27 +35,32 @@ class Feed:
 
     def __init__(self, watchers: Sequence[Watcher]) -> None:
         self._watchers = watchers
-        self._kept: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], str | None]] = []
+        self._kept: list[tuple[_Scores, _Flags, _Features | None, str | None]] = []
         self._rows = 0
+        self._features_bytes = 0
 
     def put(self, scored: Scored, client: str | None) -> None:
         """Keep one request's scores; `client` is the key of who sent it, if there is one."""
-        self._kept.append((scored.scores, scored.is_adversarial, client))
+        self._kept.append((scored.scores, scored.is_adversarial, scored.features, client))
         self._rows += len(scored.scores)
-        if len(self._kept) >= MAX_REQUESTS or self._rows >= MAX_ROWS:
+        if scored.features is not None:
+            self._features_bytes += scored.features.nbytes
+        if len(self._kept) >= MAX_REQUESTS or self._rows >= MAX_ROWS or self._features_bytes >= MAX_FEATURES_BYTES:
             self.drain()
 
     def drain(self) -> None:
         """Hand on whatever is kept. A watcher that fails is logged: no request is answered worse for it."""
         if not self._kept:
             return
-        kept, self._kept, self._rows = self._kept, [], 0
+        kept, self._kept, self._rows, self._features_bytes = self._kept, [], 0, 0
+        features = [features for _, _, features, _ in kept if features is not None]
         blocks = Blocks(
-            scores=np.concatenate([scores for scores, _, _ in kept]),
-            rows=np.array([len(scores) for scores, _, _ in kept], np.intp),
-            clients=tuple(client for _, _, client in kept),
+            scores=np.concatenate([scores for scores, _, _, _ in kept]),
+            rows=np.array([len(scores) for scores, _, _, _ in kept], np.intp),
+            clients=tuple(client for _, _, _, client in kept),
+            features=np.concatenate(features) if features else None,
         )
-        flags = np.concatenate([flags for _, flags, _ in kept])
+        flags = np.concatenate([flags for _, flags, _, _ in kept])
         for watch in self._watchers:
             try:
                 watch(blocks, flags)

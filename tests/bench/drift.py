@@ -7,22 +7,28 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from service.drift import ks
+from service.drift import ks, mmd
+from service.drift.feature_mmd import PERMUTATIONS
 from service.drift.score_evidence import ScoreEvidence
 from service.drift.state import Blocks
-from tests.service.drift.test_evidence import clean, contaminated, rows_to_alarm
+from tests.service.drift.test_evidence import Draw, Float64, clean, contaminated, rows_to_alarm
 
 RUNS = int(os.environ.get("RUNS", "300"))
+KS_RUNS = max(1, RUNS // 4)
 OUT = Path(os.environ.get("OUT", "docs/benchmarks"))
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.5)
 REFERENCES = (1000, 5000, 20_000)
 MOST_ROWS = 50_000
 ROWS_BETWEEN_FALSE_ALARMS = 100_000
+KS_WINDOWS = (500, 2000)
+KS_REFERENCE_ROWS = 5000
+KS_STEP_ROWS = 10
 
 
 def evidence_microseconds(reference_rows: int, request_rows: int) -> float:
@@ -46,6 +52,46 @@ def ks_milliseconds(rows: int) -> float:
     return (time.perf_counter() - begin) / 5 * 1e3
 
 
+def mmd_milliseconds(width: int, shift: float) -> float:
+    """CPU time of one test at the default window, 1000 reference rows; with a shift, of all permutations."""
+    random = np.random.default_rng(0)
+    reference = random.normal(size=(1000, width)).astype(np.float32)
+    recent = random.normal(shift, 1, (500, width)).astype(np.float32)
+    begin = time.process_time()
+    mmd.permutation_test(reference, recent, PERMUTATIONS, random)
+    return (time.process_time() - begin) * 1e3
+
+
+def rows_to_ks_alarm(reference: Float64, draw: Draw, window_rows: int, seed: int) -> int:
+    """Scores until `score_ks`, looked at every 10 scores, gives its alarm; its window was full of clean ones before."""
+    random = np.random.default_rng(seed)
+    n, m = window_rows, len(reference)
+    threshold = ks.statistic_threshold(n, m, ks.p_value_threshold(n, ROWS_BETWEEN_FALSE_ALARMS))
+    steps = np.arange(1, n + 1) / n
+    scores = np.concatenate([clean(random, n), draw(random, MOST_ROWS)])
+    below = np.searchsorted(reference, scores) / m
+    for end in range(n + KS_STEP_ROWS, len(scores) + 1, KS_STEP_ROWS):
+        window = np.sort(below[end - n : end])
+        if max((steps - window).max(), (window - steps).max() + 1 / n) >= threshold:
+            return end - n
+    return MOST_ROWS
+
+
+def ks_delays(bar: tqdm[Any]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for window_rows in KS_WINDOWS:
+        for share in SHARES:
+            runs = []
+            for seed in range(KS_RUNS):
+                reference = np.sort(clean(np.random.default_rng(50_000 + seed), KS_REFERENCE_ROWS))
+                runs.append(rows_to_ks_alarm(reference, contaminated(share), window_rows, seed))
+                bar.update()
+            found.setdefault(f"`score_ks`, window {window_rows}, reference {KS_REFERENCE_ROWS}", []).append(
+                float(np.mean(runs))
+            )
+    return found
+
+
 def main() -> int:
     """Measure, draw, write."""
     costs = [
@@ -54,8 +100,13 @@ def main() -> int:
         for rows in (1000, 10_000, 100_000)
     ]
     costs.append(f"- KS of 10,000 scores against 10,000: {ks_milliseconds(10_000):.1f} ms")
-    delays: dict[int, list[float]] = {}
-    with tqdm(total=len(REFERENCES) * len(SHARES) * RUNS, desc="delays") as bar:
+    costs += [
+        f"- `feature_mmd`, 500 rows of {width} features against 1000: {mmd_milliseconds(width, 0):.0f} ms of a core a "
+        f"test, {mmd_milliseconds(width, 0.5):.0f} ms where p is small and all {PERMUTATIONS} permutations are drawn"
+        for width in (64, 2048)
+    ]
+    delays: dict[str, list[float]] = {}
+    with tqdm(total=(len(REFERENCES) * RUNS + len(KS_WINDOWS) * KS_RUNS) * len(SHARES), desc="delays") as bar:
         for rows in REFERENCES:
             for share in SHARES:
                 runs = []
@@ -67,27 +118,29 @@ def main() -> int:
                         )
                     )
                     bar.update()
-                delays.setdefault(rows, []).append(float(np.mean(runs)))
+                delays.setdefault(f"`score_evidence`, reference {rows}", []).append(float(np.mean(runs)))
+        delays |= ks_delays(bar)
     date = f"{datetime.now(UTC):%Y-%m-%d}"
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
-    for rows, means in delays.items():
-        axes.plot([100 * share for share in SHARES], means, marker="o", label=f"reference of {rows}")
+    for name, means in delays.items():
+        style = "--" if "score_ks" in name else "-"
+        axes.plot([100 * share for share in SHARES], means, style, marker="o", label=name.replace("`", ""))
     axes.set(xscale="log", yscale="log", xlabel="harmful traffic, %", ylabel="scores until the alarm (mean)")
-    axes.legend()
+    axes.legend(fontsize=7)
     figure.savefig(OUT / f"{date}-drift.png", dpi=90, metadata={"Software": None})
     table = [
-        "| reference | " + " | ".join(f"{share:.0%}" for share in SHARES) + " |",
+        "| detector | " + " | ".join(f"{share:.0%}" for share in SHARES) + " |",
         "| --- |" + " ---: |" * len(SHARES),
     ]
-    table += [f"| {rows} | " + " | ".join(f"{mean:.0f}" for mean in means) + " |" for rows, means in delays.items()]
+    table += [f"| {name} | " + " | ".join(f"{mean:.0f}" for mean in means) + " |" for name, means in delays.items()]
     path = OUT / f"{date}-drift.md"
     path.write_text(
         f"# Drift detectors, {date}\n\n`python -m tests.bench.drift`. What they cost, on one core:\n\n"
         + "\n".join(costs)
-        + "\n\nScores until `score_evidence` gives the alarm, by the share of traffic that turned harmful: means of "
-        + f"{RUNS} streams, each against a reference of its own, at {ROWS_BETWEEN_FALSE_ALARMS} rows between false "
-        + f"alarms and no tolerance; cut off at {MOST_ROWS}.\n\n"
+        + "\n\nScores until the alarm is given, by the share of traffic that turned harmful: means of "
+        + f"{RUNS} streams (`score_ks`: {KS_RUNS}), each against a reference of its own, at "
+        + f"{ROWS_BETWEEN_FALSE_ALARMS} rows between false alarms and no tolerance; cut off at {MOST_ROWS}.\n\n"
         + "\n".join(table)
         + f"\n\n![delays]({date}-drift.png)\n"
     )

@@ -15,7 +15,7 @@ GOOD = instances(2, SHAPE)
 
 
 def test_every_p_value_is_scipys(image_bundle_path: Path) -> None:
-    reference = load(image_bundle_path).reference_scores
+    reference = load(image_bundle_path).reference.scores
     with running_service(image_bundle_path) as service:
         sent: list[float] = []
         for step in range(12):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -14,22 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.process import RAW, RunningService, environment, running_service, wait_until
+from tests.process import RAW, RunningService, run, running_service, wait_until
 from tests.service.inference.test_bundle import edit
 from tests.toy import instances
 
 SHAPE = (4, 4, 3)
-
-
-def run(command: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "service", command],
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def test_sigterm_answers_what_it_has_refuses_new_work_and_ends(image_bundle_path: Path) -> None:
@@ -204,7 +191,8 @@ def test_demo_against_the_running_service(image_bundle_path: Path, image_service
     done = run("demo", bundle=image_bundle_path, port=image_service.port)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert any("clean" in line and line.split()[0] == "100" for line in lines)
+    assert any(line.split()[:2] == ["100", "0%"] for line in lines)
+    assert lines[-3].startswith("feature_mmd ")
     assert image_service.metrics()["harmgauge_requests_total"]
     missing = run("demo", bundle=image_bundle_path, port=1)
     assert missing.returncode == 1

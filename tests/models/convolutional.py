@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,7 +21,7 @@ def convolutional_network(
         values = random.normal(0, 1 / np.sqrt(np.prod(size[1:])), size).astype(np.float32)
         return numpy_helper.from_array(values, name)
 
-    around = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    around: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
     nodes = [
         helper.make_node("Cast", ["x"], ["real"], to=TensorProto.FLOAT),
         helper.make_node("Div", ["real", "white"], ["unit"]),
@@ -47,7 +48,7 @@ def convolutional_network(
         [helper.make_tensor_value_info("x", TensorProto.UINT8, ["rows", *shape])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", classes])],
         [
-            numpy_helper.from_array(np.float32(255), "white"),
+            numpy_helper.from_array(np.array(255, np.float32), "white"),
             weights("w1", 6, channels, 3, 3),
             weights("w2", 10, 6, 3, 3),
             weights("w3", 10, 10, 3, 3),

@@ -47,7 +47,7 @@ def test_threshold_and_reference_are_those_of_the_calibration_scores(options: Op
     bundle = load(build(changed(options, percentile=90)))
     with np.load(options.calibration) as arrays:
         scores = OnnxRuntime(bundle, "cpu").run(arrays["x"]).score
-    np.testing.assert_allclose(bundle.reference_scores, np.sort(scores), atol=1e-6)
+    np.testing.assert_allclose(bundle.reference.scores, np.sort(scores), atol=1e-6)
     assert bundle.threshold == pytest.approx(np.percentile(scores, 90), abs=1e-6)
     assert bundle.manifest.quality["calibration_flagged"] == pytest.approx(0.1, abs=0.006)
     assert set(bundle.manifest.quality) >= {"agreement", "classifier_accuracy", "second_accuracy"}
@@ -69,7 +69,7 @@ def test_finds_out_probabilities_and_takes_an_override(options: Options, tmp_pat
     found = load(build(changed(options, classifier=softmaxed, say=said.append)))
     assert "gives probabilities of 3 classes (found out" in "".join(said)
     from_logits = load(build(options))
-    np.testing.assert_allclose(found.reference_scores, from_logits.reference_scores, atol=1e-5)
+    np.testing.assert_allclose(found.reference.scores, from_logits.reference.scores, atol=1e-5)
     overridden = build(changed(options, classifier=softmaxed, classifier_gives="logits", say=said.append))
     assert "gives logits of 3 classes (as told" in "".join(said)
     assert load(overridden).manifest.made["classifier_gives"] == "logits"

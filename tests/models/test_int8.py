@@ -96,8 +96,8 @@ def test_its_bundle_is_served_with_its_own_threshold_and_reference(int8_bundle_p
     expected = OnnxRuntime(narrow, "cpu").run(rows)
     assert not np.array_equal(expected.score, OnnxRuntime(wide, "cpu").run(rows).score)
     calibration = np.sort(OnnxRuntime(narrow, "cpu").run(instances(600, SHAPE, seed=1)).score)
-    np.testing.assert_allclose(narrow.reference_scores, calibration, atol=1e-5)
-    assert narrow.threshold == pytest.approx(np.percentile(narrow.reference_scores, 95), abs=1e-5)
+    np.testing.assert_allclose(narrow.reference.scores, calibration, atol=1e-5)
+    assert narrow.threshold == pytest.approx(np.percentile(narrow.reference.scores, 95), abs=1e-5)
     with running_service(int8_bundle_path, precision="int8") as service:
         answer = service.score(rows)
         np.testing.assert_allclose(answer["scores"], expected.score, atol=1e-5)

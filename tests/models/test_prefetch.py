@@ -25,7 +25,7 @@ def test_what_the_maker_raises_is_raised_after_what_it_made() -> None:
         yield 1
         raise ValueError("no more")
 
-    seen = []
+    seen: list[int] = []
     with pytest.raises(ValueError, match="no more"):
         seen.extend(prefetch(items()))
     iterator = prefetch(items())

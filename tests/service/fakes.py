@@ -6,18 +6,18 @@ import threading
 
 import numpy as np
 
-from service.inference.outputs import Outputs, Rows
+from service.inference.outputs import Outputs, Rows, RowShapes
 
 
 class FakeRuntime:
-    """The score of a row is its first number; a row that begins with -1 raises, with -2 it is not finite.
+    """The score of a row, and its only feature, is its first number.
 
+    A row that begins with -1 raises, the score of one that begins with -2 is not finite.
     While `gate` is clear, runs wait. `batches` holds the size of every run.
     """
 
-    classes = 2
-
     def __init__(self) -> None:
+        self.shapes: RowShapes = {"score": (), "probabilities": (2,), "features": (1,)}
         self.gate = threading.Event()
         self.gate.set()
         self.batches: list[int] = []
@@ -32,7 +32,7 @@ class FakeRuntime:
         first[first == -2] = np.nan
         if self.answer_short:
             first = first[1:]
-        return Outputs(first, np.stack([first, -first], 1))
+        return Outputs(first, np.stack([first, -first], 1), first[:, None])
 
 
 class Notes:

@@ -55,9 +55,11 @@ def test_warming_then_ok_then_drifting_then_ok_again() -> None:
         bad = await after(harmful(random, 50), 4)
         assert (bad.state, bad.since) == ("drifting", START + timedelta(minutes=4))
         assert bad.statistic is not None
+        assert bad.threshold is not None
         assert bad.statistic >= bad.threshold
         again = await after(clean(random, 100), 5)
         assert again.state == "ok"
+        assert again.scores is not None
         expected = ks_2samp(again.scores, reference)
         assert (again.p_value, again.statistic) == (expected.pvalue, expected.statistic)
 

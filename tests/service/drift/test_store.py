@@ -66,7 +66,9 @@ def test_another_window_size_takes_the_newest(tmp_path: Path) -> None:
     before, after = fed(1000), monitor(window_rows=50)
     save(before, tmp_path)
     Store(tmp_path, "key", after).restore()
-    np.testing.assert_array_equal(states(after)["score_ks"].scores, states(before)["score_ks"].scores[-50:])
+    scores = states(before)["score_ks"].scores
+    assert scores is not None
+    np.testing.assert_array_equal(states(after)["score_ks"].scores, scores[-50:])
 
 
 def test_another_key_finds_nothing(tmp_path: Path) -> None:

@@ -213,9 +213,9 @@ def test_a_runtime_that_loses_rows_is_an_error_not_a_mix_up() -> None:
         runtime.answer_short = True
         with pytest.raises(InferenceFailed) as failure:
             await batcher.run(rows_of(1, 2))
-        assert "scores (0,)" in str(failure.value.__cause__)
+        assert "score (0,)" in str(failure.value.__cause__)
         runtime.answer_short = False
-        runtime.classes = 3  # and it gives two
+        runtime.shapes["probabilities"] = (3,)  # and it gives two
         with pytest.raises(InferenceFailed) as failure:
             await batcher.run(rows_of(1, 2))
         assert "probabilities (1, 2)" in str(failure.value.__cause__)

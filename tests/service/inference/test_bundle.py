@@ -57,7 +57,7 @@ def test_a_good_bundle_loads(folder: Path) -> None:
     assert bundle.manifest.name == "toy"
     assert bundle.manifest.input.row_bytes == 48
     assert bundle.manifest.input.image_size == (4, 4)
-    assert len(bundle.reference_scores) == 600
+    assert len(bundle.reference.scores) == 600
     assert bundle.sha256 == hashlib.sha256((folder / MANIFEST_FILE).read_bytes()).hexdigest()
 
 
@@ -133,7 +133,7 @@ def test_a_reference_that_is_none_is_refused_and_never_unpickled(folder: Path, d
 
 def test_a_graph_that_is_not_as_promised_is_refused(folder: Path) -> None:
     edit(folder, lambda manifest: manifest.update(class_names=["a", "b"]))
-    with pytest.raises(BundleError, match=r"\(1,\) and \(1, 2\) are due"):
+    with pytest.raises(BundleError, match=r"probabilities \(1, 3\); \(1, 2\) is due"):
         OnnxRuntime(load(folder), "cpu")
     replace_file(folder, DETECTOR_FILE, b"no graph")
     with pytest.raises(BundleError, match="ONNX Runtime refuses the graph"):

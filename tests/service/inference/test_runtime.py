@@ -50,7 +50,7 @@ def test_a_graph_of_other_names_is_refused(tmp_path: Path) -> None:
     model = onnx.load(other)
     model.graph.input[0].name = model.graph.node[0].input[0] = "input"
     replace_file(folder, "detector.onnx", model.SerializeToString())
-    with pytest.raises(BundleError, match="does not give probabilities, score"):
+    with pytest.raises(BundleError, match="does not give features, probabilities, score"):
         OnnxRuntime(load(folder), "cpu")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -28,13 +29,17 @@ def drift_state(p_value: float | None, rows: int) -> DriftState:
         reference_rows=1000,
         rows_between_false_alarms=1_000_000,
         since=datetime(2026, 1, 1, tzinfo=UTC),
-        scores=np.zeros(rows),
+        total_rows=rows,
+        p_value_threshold=8e-5,
     )
 
 
 def samples(text: bytes) -> dict[str, float]:
+    """By name and labels, without those that all have."""
+    everywhere = ("model", "bundle")
     return {
-        sample.name + "".join(f",{name}={value}" for name, value in sorted(sample.labels.items()) if name != "model"): (
+        sample.name
+        + "".join(f",{name}={value}" for name, value in sorted(sample.labels.items()) if name not in everywhere): (
             sample.value
         )
         for family in text_string_to_metric_families(text.decode())
@@ -55,6 +60,7 @@ def test_drift_gauges_are_absent_until_the_window_is_full(image_bundle: Bundle) 
     assert full["harmgauge_drift_p_value,detector=score_ks"] == 1.234e-20
     assert full["harmgauge_drift_statistic,detector=score_ks"] == 0.5
     assert full["harmgauge_drift_statistic_threshold,detector=score_ks"] == 0.07
+    assert full["harmgauge_drift_p_value_threshold,detector=score_ks"] == 8e-5
     assert full["harmgauge_drift_detected,detector=score_ks"] == 1
 
 
@@ -90,9 +96,27 @@ def test_the_reference_is_there_in_the_same_buckets(image_bundle: Bundle) -> Non
         for which in ("harmgauge_score", "harmgauge_reference_score")
     )
     assert set(reference) == set(bounds)
-    assert found["harmgauge_reference_score_count"] == len(image_bundle.reference_scores)
+    assert found["harmgauge_reference_score_count"] == len(image_bundle.reference.scores)
     for bound, value in reference.items():
-        assert value == (image_bundle.reference_scores <= float(bound)).sum()
+        assert value == (image_bundle.reference.scores <= float(bound)).sum()
+
+
+def test_bundles_and_precisions_never_share_a_histogram(image_bundle: Bundle) -> None:
+    """Each has its own reference and its own bounds: Prometheus must not add their buckets up."""
+    rebuilt = replace(image_bundle, sha256="f" * 64)
+    eight_bits = replace(image_bundle, precision="int8")
+    keys = set()
+    for bundle in (image_bundle, rebuilt, eight_bits):
+        families = text_string_to_metric_families(Metrics(bundle).exposition({}).decode())
+        found = {
+            sample.labels["bundle"]
+            for family in families
+            for sample in family.samples
+            if "score_" in sample.name and family.type == "histogram"
+        }
+        assert found == {bundle.key}
+        keys |= found
+    assert len(keys) == 3
 
 
 @given(
@@ -101,7 +125,7 @@ def test_the_reference_is_there_in_the_same_buckets(image_bundle: Bundle) -> Non
 )
 def test_a_bucket_counts_the_scores_up_to_its_bound(reference: list[float], scores: list[float]) -> None:
     registry = CollectorRegistry()
-    histogram = ScoreHistogram("toy", np.sort(reference))
+    histogram = ScoreHistogram("toy", "0-float32", np.sort(reference))
     registry.register(histogram)
     histogram.observe(np.array(scores, np.float32))
     (family,) = text_string_to_metric_families(generate_latest(registry).decode())
@@ -115,7 +139,7 @@ def test_the_buckets_are_the_references_quantiles() -> None:
     """Each of the 64 buckets holds as many scores of the reference as any other, to within one."""
     reference = np.sort(np.random.default_rng(0).exponential(size=5000))
     registry = CollectorRegistry()
-    histogram = ScoreHistogram("toy", reference)
+    histogram = ScoreHistogram("toy", "0-float32", reference)
     registry.register(histogram)
     histogram.observe(reference)
     (family,) = text_string_to_metric_families(generate_latest(registry).decode())

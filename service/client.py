@@ -1,0 +1,62 @@
+"""The running service as its users see it, for the commands that speak to it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from service.errors import SettingsError
+from service.inference.outputs import Rows
+from service.settings import Settings
+
+CONNECTIONS = 4
+
+
+class ServiceClient:
+    """Speaks to the service where the settings say that it listens. Every call raises SettingsError where none does."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - not listened on
+        self._port = settings.port
+        self.address = f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
+        self._thread = threading.local()
+
+    def get(self, path: str) -> dict[str, Any]:
+        """A JSON document."""
+        document: dict[str, Any] = json.loads(self.get_bytes(path))
+        return document
+
+    def get_bytes(self, path: str) -> bytes:
+        return self._call("GET", path)
+
+    def score(self, rows: Rows) -> dict[str, Any]:
+        """Score rows (n, *shape), in the bundle's dtype, as one request."""
+        body = self._call("POST", "/score", rows.tobytes(), {"Content-Type": "application/octet-stream"})
+        document: dict[str, Any] = json.loads(body)
+        return document
+
+    def score_each(self, rows: Sequence[Rows] | Rows) -> list[dict[str, Any]]:
+        """Score rows (n, *shape), each as a request of its own, several at a time."""
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            return list(pool.map(lambda row: self.score(row[None]), rows))
+
+    def _call(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
+        connection = getattr(self._thread, "connection", None)
+        if connection is None:
+            connection = self._thread.connection = http.client.HTTPConnection(self._host, self._port, timeout=60)
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            content: bytes = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise SettingsError(
+                f"no service answers at {self.address} ({error}): run `make serve` in another terminal first, "
+                "or name it with HARMGAUGE_HOST and HARMGAUGE_PORT"
+            ) from error
+        if answer.status != http.client.OK:
+            raise SettingsError(f"{self.address}{path} answered {answer.status}: {content.decode(errors='replace')}")
+        return content

@@ -1,0 +1,123 @@
+"""Kernel MMD: how far apart two samples of vectors are, and the p-value of it by permutations.
+
+Gretton et al., *A Kernel Two-Sample Test* (JMLR 2012): the unbiased estimate of the squared maximum mean discrepancy
+under the Gaussian kernel exp(-d^2 / 2 l^2), its length scale l the median of all pairwise distances of both samples
+together (as TorchDrift has it). All of it in float64, and centred: in float32, or far from the origin, the squares of
+the distances are differences of large numbers and cancel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial.distance import squareform
+
+Matrix = npt.NDArray[np.float64]
+
+PERMUTATIONS_AT_ONCE = 200
+ENOUGH_EXCEEDED = 20
+"""Permutations at or above the observed statistic after which no more are drawn: p is far from small then."""
+
+_SAME = 1e-12
+"""Squared distances below this share of the squared lengths are rounding of 0."""
+
+
+@dataclass(frozen=True)
+class MmdResult:
+    """`statistic` is the unbiased MMD^2, which may fall below 0; `p_value` is (1 + exceeded) / (1 + permutations)."""
+
+    statistic: float
+    p_value: float
+    permutations: int
+
+
+def squared_distances(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Matrix:
+    """Of every row of a (n, d) to every row of b (m, d): (n, m), exactly 0 where rows are the same."""
+    # Shifted by a row that is there, rather than by the mean: equal rows stay equal to the last bit.
+    origin = np.asarray(a[:1], np.float64)
+    a64, b64 = a - origin, b - origin
+    lengths = (a64 * a64).sum(1)[:, None] + (b64 * b64).sum(1)
+    squares: Matrix = lengths - 2 * (a64 @ b64.T)
+    squares[squares <= _SAME * lengths] = 0
+    return squares
+
+
+def median_length_scale(squares: Matrix) -> float:
+    """The median distance over all pairs of different rows; `squares` (n, n) are the squared distances.
+
+    Where more than half of the pairs are ties, the mean of the distances that are not 0, or 0 if there are none: a
+    kernel of width 0 would call every tie a difference. Both are the same for every permutation of the rows.
+    """
+    pairs: Matrix = squareform(squares, checks=False)
+    median = float(np.median(pairs))
+    if median == 0:
+        apart = pairs[pairs > 0]
+        return float(np.sqrt(apart).mean()) if len(apart) else 0.0
+    return float(np.sqrt(median))
+
+
+def gaussian_kernel(squares: Matrix, length_scale: float) -> Matrix:
+    """exp(-d^2 / 2 l^2) of squared distances."""
+    return np.exp(squares / (-2 * length_scale**2))
+
+
+def unbiased_mmd2(kernel: Matrix, recent: Matrix) -> Matrix:
+    """MMD^2 of each way to tell the rows apart: `kernel` (n, n) with ones on its diagonal, `recent` (n, k) 1.0 for the
+    rows of the one sample and 0.0 for those of the other, as many in each column; gives (k,).
+
+    The mean of the kernel over pairs of different rows within each sample, less twice that over pairs of one of each.
+    """
+    rows = len(kernel)
+    n = float(recent[:, 0].sum())
+    m = rows - n
+    products = kernel @ recent
+    own = (recent * products).sum(0)
+    across = products.sum(0) - own
+    others = kernel.sum() - own - 2 * across
+    result: Matrix = (own - n) / (n * (n - 1)) + (others - m) / (m * (m - 1)) - 2 * across / (n * m)
+    return result
+
+
+def permutation_test(
+    reference: npt.NDArray[np.floating],
+    recent: npt.NDArray[np.floating],
+    permutations: int,
+    random: np.random.Generator,
+    *,
+    length_scale: float | None = None,
+    enough_exceeded: int = ENOUGH_EXCEEDED,
+) -> MmdResult:
+    """Test whether `recent` (n, d) and `reference` (m, d) are of one distribution; all finite, n and m at least 2.
+
+    Permutations are drawn until there are `permutations`, or until `enough_exceeded` of them reached the observed
+    statistic (Besag and Clifford 1991): only a small p needs them all. The p-value is never 0. Raises ValueError for
+    fewer than two rows or unequal widths.
+    """
+    n, m = len(recent), len(reference)
+    if n < 2 or m < 2 or recent.shape[1:] != reference.shape[1:]:
+        raise ValueError(f"MMD of {recent.shape} against {reference.shape}: two rows each, of one width, are needed")
+    together = np.concatenate([reference, recent])
+    squares = squared_distances(together, together)
+    scale = median_length_scale(squares) if length_scale is None else length_scale
+    if scale == 0:  # all rows are the same one
+        return MmdResult(0.0, 1.0, 0)
+    kernel = gaussian_kernel(squares, scale)
+    observed = float(unbiased_mmd2(kernel, _columns(np.arange(m, m + n)[None], n + m))[0])
+    # A permutation that gives the same sums in another order must count as equal.
+    reached = observed - 1e-12
+    drawn = exceeded = 0
+    while drawn < permutations and exceeded < enough_exceeded:
+        count = min(PERMUTATIONS_AT_ONCE, permutations - drawn)
+        picked = np.argpartition(random.random((count, n + m)), n - 1, axis=1)[:, :n]
+        exceeded += int(np.count_nonzero(unbiased_mmd2(kernel, _columns(picked, n + m)) >= reached))
+        drawn += count
+    return MmdResult(observed, (1 + exceeded) / (1 + drawn), drawn)
+
+
+def _columns(picked: npt.NDArray[np.intp], rows: int) -> Matrix:
+    """(rows, k): 1.0 for the rows that are `picked` (k, n), each line of it a column."""
+    columns = np.zeros((rows, len(picked)))
+    columns[picked, np.arange(len(picked))[:, None]] = 1
+    return columns

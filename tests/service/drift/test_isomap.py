@@ -1,0 +1,54 @@
+"""Placing rows in the plane, against scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_swiss_roll
+from sklearn.manifold import Isomap
+
+from service.drift.isomap import Embedding, fit
+
+SEED = 0
+
+
+def roll(rows: int, seed: int = SEED) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    points: np.ndarray[tuple[int, int], np.dtype[np.float32]] = make_swiss_roll(rows, random_state=seed)[0].astype(
+        np.float32
+    )
+    return points
+
+
+def test_fit_and_place_are_scikit_learns() -> None:
+    reference, recent = roll(300), roll(40, seed=1)
+    coordinates, neighbours = fit(reference)
+    assert neighbours == 10
+    theirs = Isomap(n_neighbors=10, n_components=2, eigen_solver="dense").fit(reference.astype(np.float64))
+    np.testing.assert_allclose(coordinates, theirs.embedding_, atol=1e-8)
+    placed = Embedding(reference, coordinates, neighbours).place(recent)
+    np.testing.assert_allclose(placed, theirs.transform(recent.astype(np.float64)), atol=1e-6)
+
+
+def test_reference_rows_lie_where_they_are() -> None:
+    reference = roll(200)
+    coordinates, neighbours = fit(reference)
+    np.testing.assert_allclose(Embedding(reference, coordinates, neighbours).place(reference), coordinates, atol=1e-6)
+
+
+def test_clusters_far_apart_are_joined() -> None:
+    """Ten neighbours leave them apart, and no path from the one to the other has a length."""
+    random = np.random.default_rng(SEED)
+    reference = np.concatenate([random.normal(at, 0.1, (30, 4)) for at in (0, 100)]).astype(np.float32)
+    coordinates, neighbours = fit(reference)
+    assert neighbours > 10
+    placed = Embedding(reference, coordinates, neighbours).place(reference[:5] + np.float32(0.01))
+    assert np.isfinite(placed).all()
+    assert np.abs(placed - coordinates[:5]).max() < 5, "they are 100 apart"
+
+
+def test_same_rows_again_and_again() -> None:
+    reference = np.repeat(roll(20), 10, axis=0)
+    coordinates, neighbours = fit(reference)
+    assert np.isfinite(Embedding(reference, coordinates, neighbours).place(reference)).all()
+    with pytest.raises(ValueError, match="the same"):
+        fit(np.ones((100, 3), np.float32))
