@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from models.build import build
 from models.errors import UserError
-from models.options import Detector, Options
+from models.options import Detector, Options, Second
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -78,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--train", type=Path, help=".npz with x: rows to train the second network on")
     add("--distilled", type=Path, help="second network of your own (ONNX) instead of distilling one")
+    add(
+        "--second",
+        choices=get_args(Second),
+        default=default["second"],
+        help="head: on the classifier's features; student: apart from it; auto: a head where there are feature maps",
+    )
     add("--student", help="module:function that makes the student, instead of one chosen by the input's shape")
     _add_autoencoder(add, default)
     add("--samples", type=Path, help=".npz with clean and corrupted: instances that the demo sends")
@@ -104,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--window-rows", type=int, default=default["window_rows"], help="scores that the drift monitor looks back on")
     add("--rows-between-false-alarms", type=int, default=default["rows_between_false_alarms"])
     add("--int8", action="store_true", help="the graph in 8 bits as well, for CPUs: HARMGAUGE_PRECISION=int8")
-    add("--epochs", type=int, default=default["epochs"], help="of the second network's training")
+    add("--epochs", type=int, help="of the second network's training; 24 for a head, else 50, if left out")
     add("--seed", type=int, default=default["seed"], help="of the second network's training")
     return parser
 

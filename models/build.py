@@ -6,15 +6,15 @@ import importlib.metadata
 import json
 import platform
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from models import arrays, features, front, int8, report, samples
-from models.classifier import Classifier, distribution, fit_rows, open_classifier
+from models import arrays, distilled, features, front, int8, report, samples
+from models.classifier import Classifier, fit_rows, open_classifier
 from models.errors import UserError
 from models.fuse import fuse
 from models.fuse_autoencoder import finish
@@ -65,10 +65,9 @@ def build(options: Options) -> Path:
         if options.detector == "adversarial-autoencoder":
             made = front.make(options, classifier, x, Path(scratch))
             second = _Second(made.network, made.made, made.losses, made.hidden)
-        elif options.distilled:
-            second = _given(options, options.distilled, x)
         else:
-            second = _distilled(options, classifier, x, Path(scratch))
+            found = distilled.make(options, classifier, spec, x, Path(scratch))
+            second = _Second(found.network, found.made, found.losses)
         _check_pair(classifier, second.network)
         fused = fuse(classifier.network, second.network.network, options.loss, options.temperature)
         if second.hidden is not None:
@@ -119,41 +118,6 @@ def build(options: Options) -> Path:
     options.say(f"agreement with the classifier on the calibration data: {quality['agreement']:.1%}")
     options.say(f"threshold {threshold:.4g}: {quality['calibration_flagged']:.1%} of the calibration rows lie above it")
     return folder
-
-
-def _given(options: Options, path: Path, x: Array) -> _Second:
-    network = open_classifier(path, x, "distilled", options.distilled_output, options.distilled_gives)
-    made = {"given": {"file": path.name, "sha256": arrays.sha256_of(path)}, "gives": network.network.gives}
-    return _Second(network, made, [])
-
-
-def _distilled(options: Options, classifier: Classifier, x: Array, scratch: Path) -> _Second:
-    try:
-        from models.distil import Recipe, distil  # noqa: PLC0415 - only this way needs PyTorch
-    except ImportError as error:
-        raise UserError(
-            f"distilling needs PyTorch ({error}): pip install 'harmgauge[train]', or take --distilled"
-        ) from error
-    assert options.train is not None
-    train = arrays.read(options.train, "training", 2)
-    train_x = fit_rows(train.x, classifier.dtype, classifier.shape, "the classifier")
-    outputs = predict(classifier.runnable, train_x, "soft labels", classifier.network.output)
-    soft_labels = distribution(outputs, classifier.network.gives, options.temperature)
-    recipe = Recipe(epochs=options.epochs, seed=options.seed)
-    settings = {
-        "classifier": arrays.sha256_of(options.classifier),
-        "output": [classifier.network.output, classifier.network.gives],
-        "temperature": options.temperature,
-        "train": arrays.sha256_of(train.path),
-    }
-    graph, losses, name = distil(
-        train_x, soft_labels, recipe, student=options.student, work=options.work, settings=settings
-    )
-    path = scratch / "student.onnx"
-    path.write_bytes(graph)
-    network = open_classifier(path, x, "distilled", gives="logits")
-    made = {"student": name, "train": arrays.provenance(train), **asdict(recipe), "final_loss": losses[-1]}
-    return _Second(network, made, losses)
 
 
 def _check_pair(first: Classifier, second: Classifier) -> None:

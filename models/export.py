@@ -13,22 +13,26 @@ from torch import Tensor, nn
 OPSET = 18
 
 
-def to_onnx(network: nn.Module, example: Tensor, path: Path, output: str = "logits") -> Path:
+def to_onnx(network: nn.Module, example: Tensor | dict[str, Tensor], path: Path, output: str = "logits") -> Path:
     """Export with input `input` (n, *shape), `output` (n, ...) and a free number of rows; returns `path`.
 
-    `example` holds at least 2 raw instances (one row would be taken for a constant).
+    `example` holds at least 2 raw instances (one row would be taken for a constant). For a network of `*tensors` it
+    maps the names that they are to have to examples.
     """
+    examples = example if isinstance(example, dict) else {"input": example}
+    rows = {0: torch.export.Dim("n")}
+    free = ((rows,) * len(examples),) if isinstance(example, dict) else (rows,)
     network.eval()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it advises on opset conversions that we asked for
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, about its dependencies
         program = torch.onnx.export(
             network,
-            (example,),
+            tuple(examples.values()),
             dynamo=True,
-            input_names=["input"],
+            input_names=list(examples),
             output_names=[output],
-            dynamic_shapes=({0: torch.export.Dim("n")},),
+            dynamic_shapes=free,
             opset_version=OPSET,
             verbose=False,
         )

@@ -65,7 +65,7 @@ def _train(
     rows = arrays.read(options.train, "training", 2)
     x = fit_rows(rows.x, classifier.dtype, classifier.shape, "the classifier")
     recipe = Recipe(
-        epochs=options.epochs,
+        epochs=options.epochs or Recipe.epochs,
         noise=options.noise,
         reconstruction_weight=options.reconstruction_weight,
         shift_pixels=options.shift_pixels,

@@ -26,12 +26,17 @@ MIN_OPSET = 13
 
 @dataclass(frozen=True)
 class Network:
-    """An ONNX classifier: `input` names its only input, `output` the (n, classes) it gives."""
+    """An ONNX classifier: `input` names its only input, `output` the (n, classes) it gives.
+
+    A second network may read tensors inside the classifier instead: `reads` pairs each with the input that takes it,
+    and `input` is that of the classifier.
+    """
 
     model: onnx.ModelProto
     input: str
     output: str
     gives: Gives
+    reads: tuple[tuple[str, str], ...] = ()
 
 
 def read(path: Path) -> onnx.ModelProto:
@@ -52,17 +57,23 @@ def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -
     for name, network in (("classifier", classifier), ("second", second)):
         model = onnx.ModelProto()
         model.CopyFrom(at_opset(network.model, opset))
-        free_rows(model, (network.input, network.output))
+        free_rows(model, (network.input, network.output, *(name for _, name in network.reads)))
         parts.append(compose.add_prefix(model, f"{name}/"))
     divergence = parser.parse_model(divergence_text(classifier.gives, second.gives, loss, temperature, opset))
-    fork = _fork(parts[0], f"classifier/{classifier.input}", opset)
+    to_second = [] if second.reads else ["to_second"]
+    fork = _fork(parts[0], f"classifier/{classifier.input}", opset, ["to_classifier", *to_second])
     models = [fork, *parts, divergence]
     ir_version = max(model.ir_version for model in models)
     for model in models:
         model.ir_version = ir_version
     try:
         fused = compose.merge_models(fork, parts[0], [("to_classifier", f"classifier/{classifier.input}")])
-        fused = compose.merge_models(fused, parts[1], [("to_second", f"second/{second.input}")])
+        if second.reads:
+            fused = _join(
+                fused, parts[1], [(f"classifier/{inside}", f"second/{name}") for inside, name in second.reads]
+            )
+        else:
+            fused = compose.merge_models(fused, parts[1], [("to_second", f"second/{second.input}")])
         fused = compose.merge_models(
             fused,
             divergence,
@@ -75,6 +86,38 @@ def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -
     name_opsets_once(fused)
     fused.doc_string = ""
     return fused
+
+
+def with_reader(classifier: Network, reader: Network) -> onnx.ModelProto:
+    """The classifier and a second network that reads inside it, as one network with the second's output alone."""
+    opset = max(MIN_OPSET, opset_of(classifier.model), opset_of(reader.model))
+    first = compose.add_prefix(at_opset(classifier.model, opset), "classifier/")
+    second = onnx.ModelProto()
+    second.CopyFrom(at_opset(reader.model, opset))
+    first.ir_version = second.ir_version = max(first.ir_version, second.ir_version)
+    free_rows(first, [f"classifier/{classifier.input}", *(value.name for value in first.graph.output)])
+    joined = _join(first, second, [(f"classifier/{inside}", name) for inside, name in reader.reads])
+    outputs = [value for value in joined.graph.output if value.name == reader.output]
+    del joined.graph.output[:]
+    joined.graph.output.extend(outputs)
+    name_opsets_once(joined)
+    return joined
+
+
+def _join(model: onnx.ModelProto, reader: onnx.ModelProto, reads: list[tuple[str, str]]) -> onnx.ModelProto:
+    """Merge a network that reads tensors inside `model`, whose own outputs stay."""
+    own = list(model.graph.output)
+    types = {value.name: value for value in reader.graph.input}
+    for inside, name in reads:
+        if inside not in {value.name for value in own}:
+            value = onnx.ValueInfoProto()
+            value.CopyFrom(types[name])
+            value.name = inside
+            model.graph.output.append(value)
+    joined = compose.merge_models(model, reader, reads)
+    there = {value.name for value in joined.graph.output}
+    joined.graph.output.extend(value for value in own if value.name not in there)
+    return joined
 
 
 def name_opsets_once(model: onnx.ModelProto) -> None:
@@ -137,11 +180,11 @@ _XENT = f"""
             score = Neg (total)"""
 
 
-def _fork(model: onnx.ModelProto, name: str, opset: int) -> onnx.ModelProto:
-    """The raw input, given to both networks."""
+def _fork(model: onnx.ModelProto, name: str, opset: int, branches: list[str]) -> onnx.ModelProto:
+    """The raw input, given to each branch."""
     source = next(value for value in model.graph.input if value.name == name)
     values = []
-    for new_name in ("input", "to_classifier", "to_second"):
+    for new_name in ("input", *branches):
         value = onnx.ValueInfoProto()
         value.CopyFrom(source)
         value.name = new_name

@@ -39,11 +39,11 @@ class Standardise(nn.Module):
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions and a shortcut without parameters (option A of He et al. 2015)."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, groups: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, groups=groups, bias=False)
         self.norm1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, groups=groups, bias=False)
         self.norm2 = nn.BatchNorm2d(outputs)
         self.stride = stride
         self.new_channels = outputs - inputs

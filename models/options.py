@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -16,11 +16,14 @@ from service.drift import ks
 from service.inference.bundle import NAME_PATTERN, DriftSpec, Loss
 
 Detector = Literal["distillation", "adversarial-autoencoder"]
+Second = Literal["auto", "head", "student"]
+"""A distilled network: a head on the classifier's own features, a student apart, or the first that will do."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `build` was asked for. `epochs` and `seed` are the second network's training.
+    """What `build` was asked for. `epochs` and `seed` are the second network's training, `epochs` None for the
+    recipe's own.
 
     From `autoencoder` to `flip`: of the adversarial autoencoder alone.
     """
@@ -31,6 +34,7 @@ class Options:
     detector: Detector = "distillation"
     train: Path | None = None
     distilled: Path | None = None
+    second: Second = "auto"
     student: str | None = None
     autoencoder: str | None = None
     autoencoder_onnx: Path | None = None
@@ -55,7 +59,7 @@ class Options:
     window_rows: int = 1000
     rows_between_false_alarms: int = 1_000_000
     int8: bool = False
-    epochs: int = 50
+    epochs: int | None = None
     seed: int = 0
     command: str = ""
     say: Callable[[str], None] = field(default=print, repr=False)
@@ -89,7 +93,7 @@ def check(options: Options) -> None:
     for option, value in (("--name", options.name), ("--version", options.version)):
         if value is not None and not re.fullmatch(NAME_PATTERN, value):
             raise UserError(f"{option} {value}: letters, digits, '.', '_' and '-' are allowed, at most 64")
-    if options.epochs < 1:
+    if options.epochs is not None and options.epochs < 1:
         raise UserError(f"--epochs {options.epochs}: at least 1 is needed")
 
 
@@ -98,6 +102,10 @@ def _check_distillation(options: Options) -> None:
         raise UserError("name the training rows with --train, or a second network of your own with --distilled")
     if options.distilled is not None and (options.train or options.student):
         raise UserError("--distilled takes a network as it is; leave out --train and --student")
+    if options.second not in get_args(Second):
+        raise UserError(f"--second {options.second}: there are {', '.join(get_args(Second))}")
+    if options.second == "head" and (options.distilled or options.student):
+        raise UserError("--second head trains a head of ours; leave out --distilled and --student")
     for option in _OF_AUTOENCODER:
         if getattr(options, option):
             name = option.replace("hidden_layers", "hidden_layer").replace("_", "-")
@@ -105,8 +113,8 @@ def _check_distillation(options: Options) -> None:
 
 
 def _check_autoencoder(options: Options) -> None:
-    if options.distilled is not None or options.student is not None:
-        raise UserError("--distilled and --student are for --detector distillation; leave them out")
+    if options.distilled is not None or options.student is not None or options.second != "auto":
+        raise UserError("--distilled, --student and --second are for --detector distillation; leave them out")
     if options.loss != "kld":
         raise UserError("--loss: an adversarial autoencoder's score is a KL divergence; leave it out")
     if options.autoencoder_onnx is None and options.train is None:

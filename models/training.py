@@ -23,6 +23,9 @@ from models.errors import UserError
 Batch = tuple[Tensor, Tensor]
 """Raw instances (b, *shape) and their targets: labels (b,) or soft labels (b, classes)."""
 
+Batches = Iterable[tuple[Tensor | tuple[Tensor, ...], Tensor]]
+"""The same, for networks that take one tensor or several."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -33,7 +36,7 @@ class Task:
     """
 
     name: str
-    batches: Callable[[int], Iterable[Batch]]
+    batches: Callable[[int], Batches]
     batches_per_epoch: int
     loss: Callable[[Tensor, Tensor], Tensor]
     epochs: int
@@ -81,17 +84,18 @@ def _epoch(learner: Learner, task: Task, epoch: int, target: torch.device, bar: 
     learner.network.train()
     loss_sum, rows = 0.0, 0
     for raw, wanted in task.batches(epoch):
-        inputs, targets = raw.to(target), wanted.to(target)
+        inputs = [tensor.to(target) for tensor in (raw if isinstance(raw, tuple) else (raw,))]
+        targets = wanted.to(target)
         with torch.autocast(target.type, torch.bfloat16, enabled=task.bfloat16):
-            logits = learner.network(inputs)
+            logits = learner.network(*inputs)
         loss = task.loss(logits.float(), targets)
         learner.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         learner.optimizer.step()
         if learner.schedule is not None:
             learner.schedule.step()
-        loss_sum += loss.item() * len(inputs)
-        rows += len(inputs)
+        loss_sum += loss.item() * len(targets)
+        rows += len(targets)
         bar.update()
     return loss_sum / rows
 

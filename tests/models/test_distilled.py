@@ -1,0 +1,68 @@
+"""Which second network `build` makes, and that the bundle with a head on the classifier is whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.build import build
+from models.errors import UserError
+from models.options import Options
+from service.inference.bundle import load
+from tests.models.convolutional import convolutional_network
+from tests.toy import instances, linear_network
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Options:
+    x = instances(300, (13, 13, 3))
+    for name in ("train", "calibration"):
+        np.savez(tmp_path / f"{name}.npz", x=x)
+    return Options(
+        classifier=convolutional_network(tmp_path / "classifier.onnx"),
+        calibration=tmp_path / "calibration.npz",
+        train=tmp_path / "train.npz",
+        name="toy",
+        out=tmp_path / "bundles",
+        epochs=1,
+        say=lambda _: None,
+    )
+
+
+def test_a_classifier_of_pictures_gets_a_head_by_default(options: Options) -> None:
+    said: list[str] = []
+    bundle = load(build(replace(options, say=said.append)))
+    assert bundle.manifest.made["second_network"]["head"] == ["picture", "fine", "coarse"]
+    assert bundle.manifest.detector == "distillation"
+    assert any("--second student" in line for line in said)
+
+
+def test_the_graph_in_8_bits_has_the_head_too(options: Options) -> None:
+    bundle = load(build(replace(options, int8=True)), "int8")
+    assert bundle.manifest.int8 is not None
+    assert len(bundle.reference.scores) == 300
+
+
+def test_a_student_where_it_is_asked_for_or_no_head_can_be(options: Options, tmp_path: Path) -> None:
+    apart = load(build(replace(options, second="student")))
+    assert apart.manifest.made["second_network"]["student"] == "ConvolutionalStudent"
+    linear = linear_network(tmp_path / "linear.onnx", (13, 13, 3), 4, 0)
+    fallen_back = load(build(replace(options, classifier=linear)))
+    assert fallen_back.manifest.made["second_network"]["student"] == "ConvolutionalStudent"
+
+
+def test_a_head_asked_for_in_vain_is_refused(options: Options, tmp_path: Path) -> None:
+    linear = linear_network(tmp_path / "linear.onnx", (13, 13, 3), 4, 0)
+    with pytest.raises(UserError, match="has no convolutions"):
+        build(replace(options, classifier=linear, second="head"))
+    rows = instances(300, (12,))
+    for name in ("train", "calibration"):
+        np.savez(tmp_path / f"{name}.npz", x=rows)
+    vectors = linear_network(tmp_path / "vectors.onnx", (12,), 4, 0)
+    with pytest.raises(UserError, match="no pictures"):
+        build(replace(options, classifier=vectors, second="head"))
+    with pytest.raises(UserError, match="--second head"):
+        build(replace(options, second="head", student="some:function"))
