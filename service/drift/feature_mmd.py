@@ -34,6 +34,11 @@ PERMUTATIONS = 1999
 LARGEST_SHARE_OF_A_CORE = 0.1
 
 
+def rows_between_tests(window_rows: int, rows_between_false_alarms: int) -> int:
+    """Rows from test to test: all of a window's are new, and the p-value of an alarm is one that a test can reach."""
+    return max(window_rows, math.ceil(rows_between_false_alarms / (PERMUTATIONS + 1)))
+
+
 class FeatureMmd:
     """Kernel MMD test of `window_rows` rows of features against `reference` (m, d) float32.
 
@@ -53,7 +58,7 @@ class FeatureMmd:
         clock: Callable[[], float] = time.monotonic,
         seed: int | None = None,
     ) -> None:
-        self._rows_between_tests = max(window_rows, math.ceil(rows_between_false_alarms / (PERMUTATIONS + 1)))
+        self._rows_between_tests = rows_between_tests(window_rows, rows_between_false_alarms)
         self._p_value_threshold = self._rows_between_tests / rows_between_false_alarms
         if self._p_value_threshold >= 0.5:
             raise ValueError(
