@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any, get_args
 
 from models.build import build
 from models.errors import UserError
 from models.evaluation.command import add_evaluate
-from models.options import Options
+from models.options import Detector, Options
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -38,6 +40,7 @@ def _build(arguments: argparse.Namespace) -> None:
     given = vars(arguments)
     given["command"] = given.pop("command_line")
     given["class_names"] = tuple(name.strip() for name in (given["class_names"] or "").split(",") if name.strip())
+    given["hidden_layers"] = tuple(given["hidden_layers"])
     options = Options(**{field.name: given[field.name] for field in fields(Options) if field.name in given})
     folder = build(options)
     size_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -68,14 +71,21 @@ def _parser() -> argparse.ArgumentParser:
     add("--classifier", type=Path, required=True, help="ONNX file: (n, ...) to logits or probabilities (n, classes)")
     add("--calibration", type=Path, required=True, help=".npz with x (and y): normal rows that trained nothing")
     add("--name", required=True, help="name of the bundle")
-    add("--train", type=Path, help=".npz with x: rows to distil on")
+    add(
+        "--detector",
+        default=default["detector"],
+        choices=get_args(Detector),
+        help="what the classifier is compared with: a distilled network, or itself behind an autoencoder",
+    )
+    add("--train", type=Path, help=".npz with x: rows to train the second network on")
     add("--distilled", type=Path, help="second network of your own (ONNX) instead of distilling one")
     add("--student", help="module:function that makes the student, instead of one chosen by the input's shape")
+    _add_autoencoder(add, default)
     add("--samples", type=Path, help=".npz with clean and corrupted: instances that the demo sends")
     add("--class-names", help="names in the order of the classes, with commas between")
     add("--version", help="version of the bundle; the next free number if left out")
     add("--out", type=Path, default=default["out"], help="folder for bundles")
-    add("--work", type=Path, help="folder for the student's checkpoint; a run that was cut off resumes there")
+    add("--work", type=Path, help="folder for the training's checkpoint; a run that was cut off resumes there")
     add("--loss", default=default["loss"], metavar="kld|xent", help="divergence that the score is")
     add(
         "--temperature",
@@ -95,10 +105,32 @@ def _parser() -> argparse.ArgumentParser:
     add("--window-rows", type=int, default=default["window_rows"], help="scores that the drift monitor looks back on")
     add("--rows-between-false-alarms", type=int, default=default["rows_between_false_alarms"])
     add("--int8", action="store_true", help="the graph in 8 bits as well, for CPUs: HARMGAUGE_PRECISION=int8")
-    add("--epochs", type=int, default=default["epochs"], help="of the distillation")
-    add("--seed", type=int, default=default["seed"], help="of the distillation")
+    add("--epochs", type=int, default=default["epochs"], help="of the second network's training")
+    add("--seed", type=int, default=default["seed"], help="of the second network's training")
     add_evaluate(commands)
     return parser
+
+
+def _add_autoencoder(add: Callable[..., Any], default: dict[str, Any]) -> None:
+    add("--autoencoder", help="module:function that makes the autoencoder, instead of one chosen by the input's shape")
+    add(
+        "--autoencoder-onnx",
+        type=Path,
+        help="autoencoder of your own (ONNX): raw rows to rows alike; nothing is trained",
+    )
+    add(
+        "--hidden-layer",
+        dest="hidden_layers",
+        action="append",
+        default=[],
+        metavar="NAME:DIM[:WEIGHT]",
+        help="tensor of the classifier's graph to match too, through a softmax head of DIM classes; may be repeated",
+    )
+    weight = default["reconstruction_weight"]
+    add("--reconstruction-weight", type=float, default=weight, help="of the reconstruction's mean squared error")
+    add("--noise", type=float, default=default["noise"], help="most noise on what it trains on, in the data's spreads")
+    add("--shift-pixels", type=int, default=default["shift_pixels"], help="training images are moved by up to so many")
+    add("--flip", action="store_true", help="training images are mirrored half the time")
 
 
 def main(arguments: list[str] | None = None) -> int:

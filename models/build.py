@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models import arrays, features, int8, report, samples
+from models import arrays, features, front, int8, report, samples
 from models.classifier import Classifier, distribution, fit_rows, open_classifier
 from models.errors import UserError
 from models.fuse import fuse
+from models.fuse_autoencoder import finish
+from models.hidden import HiddenLayer
 from models.images import input_spec
 from models.onnx_run import accuracy, predict
 from models.options import Options, check, drift_settings
@@ -32,15 +34,16 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class _Second:
-    """The second network and how it came to be."""
+    """The second network and how it came to be; `hidden` layers are an autoencoder's."""
 
     network: Classifier
     made: dict[str, Any]
     losses: list[float]
+    hidden: list[HiddenLayer] | None = None
 
 
 def build(options: Options) -> Path:
-    """Distil (or take) the second network, fuse, calibrate, write; returns the bundle's folder. Raises UserError."""
+    """Train (or take) the second network, fuse, calibrate, write; returns the bundle's folder. Raises UserError."""
     check(options)
     drift = drift_settings(options)
     folder = reserve(options.out, options.name, options.version)
@@ -59,12 +62,17 @@ def build(options: Options) -> Path:
     given_samples = samples.read(options.samples, spec) if options.samples else None
 
     with tempfile.TemporaryDirectory() as scratch:
-        if options.distilled:
+        if options.detector == "adversarial-autoencoder":
+            made = front.make(options, classifier, x, Path(scratch))
+            second = _Second(made.network, made.made, made.losses, made.hidden)
+        elif options.distilled:
             second = _given(options, options.distilled, x)
         else:
             second = _distilled(options, classifier, x, Path(scratch))
         _check_pair(classifier, second.network)
         fused = fuse(classifier.network, second.network.network, options.loss, options.temperature)
+        if second.hidden is not None:
+            fused = finish(fused, second.hidden)
         if tensor is not None:
             features.give(fused, classifier.network, tensor)
         graph = fused.SerializeToString()
@@ -82,6 +90,7 @@ def build(options: Options) -> Path:
     source = f"{len(x)} rows of {options.calibration.name}, which trained neither network"
     draft = Draft(
         name=options.name,
+        detector="distillation" if second.hidden is None else "adversarial_autoencoder",
         loss=options.loss,
         temperature=options.temperature,
         input=spec,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -15,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.errors import UserError
 from models.export import to_onnx
 from models.images import image_layout
 from models.networks import ConvolutionalStudent, DenseStudent, Standardise
+from models.own import own_function
 from models.training import Batch, Learner, Task, fit
 
 Array = npt.NDArray[Any]
@@ -90,15 +89,8 @@ def default_student(x: Array, classes: int) -> nn.Module:
 def _make(student: str | None) -> MakeStudent:
     if student is None:
         return default_student
-    module, _, function = student.partition(":")
-    try:
-        made: MakeStudent = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"--student {student}: {error}. Name a function of an importable module as module:function; it takes the "
-            "training instances and the number of classes and returns a torch module from raw instances to logits"
-        ) from error
-    return made
+    takes = "the training instances and the number of classes and returns a torch module from raw instances to logits"
+    return own_function("--student", student, takes)
 
 
 def _batches(x: Array, labels: Tensor, recipe: Recipe, epoch: int) -> Iterator[Batch]:

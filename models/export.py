@@ -13,8 +13,8 @@ from torch import Tensor, nn
 OPSET = 18
 
 
-def to_onnx(network: nn.Module, example: Tensor, path: Path) -> Path:
-    """Export with input `input` (n, *shape), output `logits` (n, classes) and a free number of rows; returns `path`.
+def to_onnx(network: nn.Module, example: Tensor, path: Path, output: str = "logits") -> Path:
+    """Export with input `input` (n, *shape), `output` (n, ...) and a free number of rows; returns `path`.
 
     `example` holds at least 2 raw instances (one row would be taken for a constant).
     """
@@ -27,7 +27,7 @@ def to_onnx(network: nn.Module, example: Tensor, path: Path) -> Path:
             (example,),
             dynamo=True,
             input_names=["input"],
-            output_names=["logits"],
+            output_names=[output],
             dynamic_shapes=({0: torch.export.Dim("n")},),
             opset_version=OPSET,
             verbose=False,

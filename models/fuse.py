@@ -47,11 +47,11 @@ def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -
 
     `temperature` acts on the classifier's distribution in the score only. Raises UserError where the two cannot meet.
     """
-    opset = max(MIN_OPSET, *(_opset(network.model) for network in (classifier, second)))
+    opset = max(MIN_OPSET, *(opset_of(network.model) for network in (classifier, second)))
     parts = []
     for name, network in (("classifier", classifier), ("second", second)):
         model = onnx.ModelProto()
-        model.CopyFrom(_at_opset(network.model, opset))
+        model.CopyFrom(at_opset(network.model, opset))
         free_rows(model, (network.input, network.output))
         parts.append(compose.add_prefix(model, f"{name}/"))
     divergence = parser.parse_model(divergence_text(classifier.gives, second.gives, loss, temperature, opset))
@@ -151,18 +151,18 @@ def _fork(model: onnx.ModelProto, name: str, opset: int) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
-def _opset(model: onnx.ModelProto) -> int:
+def opset_of(model: onnx.ModelProto) -> int:
     return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=MIN_OPSET)
 
 
-def _at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    if _opset(model) == opset:
+def at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    if opset_of(model) == opset:
         return model
     try:
         return version_converter.convert_version(model, opset)
     except Exception as error:  # the converter's C++ errors are RuntimeErrors and more
         raise UserError(
-            f"a network of opset {_opset(model)} cannot be brought to opset {opset} ({error}); "
+            f"a network of opset {opset_of(model)} cannot be brought to opset {opset} ({error}); "
             f"export both networks with opset {opset}"
         ) from error
 

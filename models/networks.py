@@ -30,6 +30,11 @@ class Standardise(nn.Module):
         x = (x.float() - self.get_buffer("mean")) / self.get_buffer("spread")
         return x.permute(0, 3, 1, 2) if self.channels_last else x
 
+    def undo(self, x: Tensor) -> Tensor:
+        """What `forward` gave, back in raw units and the raw layout; float32."""
+        x = x.permute(0, 2, 3, 1) if self.channels_last else x
+        return x * self.get_buffer("spread") + self.get_buffer("mean")
+
 
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions and a shortcut without parameters (option A of He et al. 2015)."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -14,17 +15,30 @@ from models.fuse import Gives
 from service.drift import ks
 from service.inference.bundle import NAME_PATTERN, DriftSpec, Loss
 
+Detector = Literal["distillation", "adversarial-autoencoder"]
+
 
 @dataclass(frozen=True)
 class Options:
-    """What `build` was asked for. `epochs` and `seed` are the distillation's."""
+    """What `build` was asked for. `epochs` and `seed` are the second network's training.
+
+    From `autoencoder` to `flip`: of the adversarial autoencoder alone.
+    """
 
     classifier: Path
     calibration: Path
     name: str
+    detector: Detector = "distillation"
     train: Path | None = None
     distilled: Path | None = None
     student: str | None = None
+    autoencoder: str | None = None
+    autoencoder_onnx: Path | None = None
+    hidden_layers: tuple[str, ...] = ()
+    reconstruction_weight: float = 0.0
+    noise: float = 0.0
+    shift_pixels: int = 0
+    flip: bool = False
     samples: Path | None = None
     class_names: tuple[str, ...] = ()
     version: str | None = None
@@ -47,6 +61,17 @@ class Options:
     say: Callable[[str], None] = field(default=print, repr=False)
 
 
+_OF_AUTOENCODER = (
+    "autoencoder",
+    "autoencoder_onnx",
+    "hidden_layers",
+    "reconstruction_weight",
+    "noise",
+    "shift_pixels",
+    "flip",
+)
+
+
 def check(options: Options) -> None:
     """Raise UserError, naming the option, for whatever can be seen to be wrong before any file is read."""
     if not options.temperature > 0 or not np.isfinite(options.temperature):
@@ -57,15 +82,41 @@ def check(options: Options) -> None:
         raise UserError(f"--loss {options.loss}: there are kld and xent")
     if not 0 < options.percentile <= 100:
         raise UserError(f"--percentile {options.percentile}: it must be above 0 and at most 100")
-    if options.distilled is None and options.train is None:
-        raise UserError("name the training rows with --train, or a second network of your own with --distilled")
-    if options.distilled is not None and (options.train or options.student):
-        raise UserError("--distilled takes a network as it is; leave out --train and --student")
+    if options.detector == "adversarial-autoencoder":
+        _check_autoencoder(options)
+    else:
+        _check_distillation(options)
     for option, value in (("--name", options.name), ("--version", options.version)):
         if value is not None and not re.fullmatch(NAME_PATTERN, value):
             raise UserError(f"{option} {value}: letters, digits, '.', '_' and '-' are allowed, at most 64")
     if options.epochs < 1:
         raise UserError(f"--epochs {options.epochs}: at least 1 is needed")
+
+
+def _check_distillation(options: Options) -> None:
+    if options.distilled is None and options.train is None:
+        raise UserError("name the training rows with --train, or a second network of your own with --distilled")
+    if options.distilled is not None and (options.train or options.student):
+        raise UserError("--distilled takes a network as it is; leave out --train and --student")
+    for option in _OF_AUTOENCODER:
+        if getattr(options, option):
+            name = option.replace("hidden_layers", "hidden_layer").replace("_", "-")
+            raise UserError(f"--{name} is for --detector adversarial-autoencoder; add that, or leave it out")
+
+
+def _check_autoencoder(options: Options) -> None:
+    if options.distilled is not None or options.student is not None:
+        raise UserError("--distilled and --student are for --detector distillation; leave them out")
+    if options.loss != "kld":
+        raise UserError("--loss: an adversarial autoencoder's score is a KL divergence; leave it out")
+    if options.autoencoder_onnx is None and options.train is None:
+        raise UserError("name the training rows with --train, or an autoencoder of your own with --autoencoder-onnx")
+    if options.autoencoder_onnx is not None and (options.train or options.autoencoder):
+        raise UserError("--autoencoder-onnx takes an autoencoder as it is; leave out --train and --autoencoder")
+    for name in ("reconstruction_weight", "noise", "shift_pixels"):
+        value = getattr(options, name)
+        if not 0 <= value < np.inf:
+            raise UserError(f"--{name.replace('_', '-')} {value}: it must be 0 or more")
 
 
 def drift_settings(options: Options) -> Callable[[int], DriftSpec]:

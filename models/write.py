@@ -20,6 +20,7 @@ from service.inference.bundle import (
     REFERENCE_FILE,
     REFERENCE_INT8_FILE,
     SAMPLES_FILE,
+    DetectorKind,
     DriftSpec,
     FeaturesSpec,
     InputSpec,
@@ -45,6 +46,7 @@ class Draft:
     """Everything that a bundle holds, not yet on disk. `report` maps file names to contents."""
 
     name: str
+    detector: DetectorKind
     loss: Loss
     temperature: float
     input: InputSpec
@@ -87,7 +89,7 @@ def write(draft: Draft, folder: Path) -> None:
         schema_version=1,
         name=draft.name,
         version=folder.name,
-        detector="distillation",
+        detector=draft.detector,
         loss=draft.loss,
         temperature=draft.temperature,
         input=draft.input,

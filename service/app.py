@@ -15,6 +15,7 @@ from service.api.middleware import RequestMiddleware
 from service.api.reading import Reading
 from service.api.receive import Intake
 from service.api.v2 import routes as v2
+from service.api.v2.tensors import OutputSpec, outputs
 from service.detectors import feature_mmd, score_evidence, score_ks
 from service.drift.isomap import Embedding
 from service.drift.monitor import Monitor
@@ -65,7 +66,7 @@ def build(settings: Settings) -> Service:
     monitor.before_look = feed.drain
     store = None
     if settings.state_dir is not None:
-        store = Store(settings.state_dir, f"{bundle.sha256[:16]}-{bundle.precision}", monitor)
+        store = Store(settings.state_dir, bundle.key, monitor)
         store.restore()
     detector = Detector(batcher, bundle.threshold, feed.put)
     readiness = Readiness()
@@ -80,10 +81,12 @@ def build(settings: Settings) -> Service:
     app.add_middleware(RequestMiddleware, observer=metrics)
     intake = Intake(readiness, settings.max_body_bytes, max_bodies_bytes(settings), settings.deadline_seconds)
     reading = Reading()
-    post_score = score.handler(bundle.manifest, float(bundle.threshold), detector, intake, reading)
-    infer = v2.infer_handler(bundle.manifest, detector, intake, reading)
+    threshold, corrects = float(bundle.threshold), "corrected_probabilities" in runtime.shapes
+    post_score = score.handler(bundle.manifest, threshold, detector, intake, reading, corrects=corrects)
+    offered = outputs(len(bundle.manifest.class_names), corrects=corrects)
+    infer = v2.infer_handler(bundle.manifest, offered, detector, intake, reading)
     app.include_router(score.router(bundle.manifest, post_score))
-    app.include_router(v2.router(bundle.manifest, readiness, infer))
+    app.include_router(v2.router(bundle.manifest, offered, readiness, infer))
     app.include_router(state.drift_router(bundle, monitor, metrics))
     app.include_router(features.router(bundle.manifest, monitor, on_features, _embedding(bundle)))
     app.include_router(state.health_router(readiness, info))
@@ -91,12 +94,21 @@ def build(settings: Settings) -> Service:
     hot_routes = {score.PATH: (score.PATH, post_score)}
     hot_routes |= dict.fromkeys(v2.infer_paths(bundle.manifest), (v2.INFER_ROUTE, infer))
     hot = HotRoutes(app, hot_routes, metrics)
-    grpc = _grpc(settings, bundle=bundle, detector=detector, intake=intake, reading=reading, metrics=metrics)
+    grpc = _grpc(
+        settings, bundle=bundle, offered=offered, detector=detector, intake=intake, reading=reading, metrics=metrics
+    )
     return Service(hot, grpc, bundle, monitor, store, runtime, workers, batcher, readiness)
 
 
 def _grpc(
-    settings: Settings, *, bundle: Bundle, detector: Detector, intake: Intake, reading: Reading, metrics: Metrics
+    settings: Settings,
+    *,
+    bundle: Bundle,
+    offered: list[OutputSpec],
+    detector: Detector,
+    intake: Intake,
+    reading: Reading,
+    metrics: Metrics,
 ) -> GrpcServer | None:
     if settings.grpc_port is None:
         return None
@@ -104,7 +116,7 @@ def _grpc(
         from service.api.grpc.server import GrpcServer  # noqa: PLC0415 - an extra: most do without it
     except ImportError as error:
         raise SettingsError(f"HARMGAUGE_GRPC_PORT needs gRPC ({error}): pip install 'harmgauge[grpc]'") from error
-    return GrpcServer(bundle.manifest, detector, intake, reading, metrics, port=settings.grpc_port)
+    return GrpcServer(bundle.manifest, offered, detector, intake, reading, observer=metrics, port=settings.grpc_port)
 
 
 def max_bodies_bytes(settings: Settings) -> int:

@@ -53,11 +53,56 @@ def linear_network(
     return path
 
 
+def linear_autoencoder(path: Path, shape: tuple[int, ...], seed: int, *, dtype: str = "uint8") -> Path:
+    """Each row moved towards a random mixture of its numbers: an ONNX autoencoder, (n, *shape) to float32 alike."""
+    random = np.random.default_rng(seed)
+    features = int(np.prod(shape))
+    mixture = random.normal(0, 1 / np.sqrt(features), (features, features))
+    weights = (0.5 * np.eye(features) + 0.5 * mixture).astype(np.float32)
+    nodes = [
+        helper.make_node("Cast", ["raw"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["real"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "weights"], ["mixed"]),
+        helper.make_node("Reshape", ["mixed", "shape"], ["reconstruction"]),
+    ]
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("raw", element, ["n", *shape])],
+        [helper.make_tensor_value_info("reconstruction", TensorProto.FLOAT, ["n", *shape])],
+        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.array([-1, *shape]), "shape")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    onnx.save_model(model, str(path))
+    return path
+
+
 def instances(rows: int, shape: tuple[int, ...], dtype: str = "uint8", seed: int = 0) -> Array:
     random = np.random.default_rng(seed)
     if dtype == "uint8":
         return random.integers(0, 256, (rows, *shape), np.uint8)
     return random.normal(size=(rows, *shape)).astype(dtype)
+
+
+def toy_autoencoder_bundle(folder: Path, *, shape: tuple[int, ...] = (4, 4, 3), dtype: str = "uint8") -> Path:
+    """A bundle with correction: a linear classifier, seen through a linear autoencoder; returns its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scale = 0.02 if dtype == "uint8" else 1.0
+    np.savez(folder / "calibration.npz", x=instances(600, shape, dtype, seed=1))
+    return build(
+        Options(
+            classifier=linear_network(folder / "classifier.onnx", shape, 3, 1, dtype=dtype, scale=scale),
+            detector="adversarial-autoencoder",
+            autoencoder_onnx=linear_autoencoder(folder / "autoencoder.onnx", shape, 2, dtype=dtype),
+            calibration=folder / "calibration.npz",
+            name="toy",
+            out=folder,
+            window_rows=100,
+            percentile=60.0,
+            say=lambda _: None,
+        )
+    )
 
 
 def toy_bundle(

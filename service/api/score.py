@@ -18,6 +18,7 @@ from service.api.reading import Reading
 from service.api.receive import Intake
 from service.errors import InvalidParameters
 from service.inference.bundle import InputSpec, Manifest
+from service.inference.correction import Correction, correct
 from service.inference.detector import Detector, Scored
 
 PATH = "/score"
@@ -33,10 +34,22 @@ class ScoreAnswer(BaseModel):
     is_adversarial: list[bool] = Field(description="score > threshold")
     predictions: list[int] = Field(description="Index of the classifier's likeliest class.")
     probabilities: list[list[float]] | None = Field(None, description="Of the classifier, where asked for.")
+    corrected: list[int] | None = Field(
+        None,
+        description="`defense` where the instance is flagged, else `no_defense`; this and the next where asked for.",
+    )
+    no_defense: list[int] | None = Field(None, description="Class that the classifier gives the instance.")
+    defense: list[int] | None = Field(
+        None, description="Class that it gives what the autoencoder made of the instance."
+    )
+    corrected_probabilities: list[list[float]] | None = Field(None, description="With `probabilities` and `correct`.")
+    defense_probabilities: list[list[float]] | None = Field(None, description="With `probabilities` and `correct`.")
 
 
-def handler(manifest: Manifest, threshold: float, detector: Detector, intake: Intake, reading: Reading) -> Handler:
-    """What answers `POST /score`."""
+def handler(
+    manifest: Manifest, threshold: float, detector: Detector, intake: Intake, reading: Reading, *, corrects: bool
+) -> Handler:
+    """What answers `POST /score`; `corrects` says that the bundle offers a correction."""
     head = {"model": manifest.name, "version": manifest.version, "threshold": threshold}
     spec = manifest.input
 
@@ -48,8 +61,11 @@ def handler(manifest: Manifest, threshold: float, detector: Detector, intake: In
             asked = await reading.read(
                 bodies.is_large(len(body), media_type, spec), bodies.read, body, media_type, query, spec
             )
-            if asked.parameters.correct:
-                raise InvalidParameters(f"The bundle {manifest.name}/{manifest.version} offers no correction.")
+            if asked.parameters.correct and not corrects:
+                raise InvalidParameters(
+                    f"The bundle {manifest.name}/{manifest.version} offers no correction: leave 'correct' out, or "
+                    "serve a bundle that was built with --detector adversarial-autoencoder."
+                )
             scored = await detector.score(asked.instances, call.caller)
         content = orjson.dumps(_answer(head, scored, asked.parameters), option=orjson.OPT_SERIALIZE_NUMPY)
         return Response(content, media_type="application/json")
@@ -83,7 +99,16 @@ def _answer(head: dict[str, Any], scored: Scored, parameters: bodies.Parameters)
     }
     if parameters.probabilities:
         answer["probabilities"] = scored.probabilities
+    if parameters.correct:
+        answer |= _correction(correct(scored), with_probabilities=parameters.probabilities)
     return answer
+
+
+def _correction(correction: Correction, *, with_probabilities: bool) -> dict[str, Any]:
+    names = ["corrected", "no_defense", "defense"]
+    if with_probabilities:
+        names += ["corrected_probabilities", "defense_probabilities"]  # no defense's are the `probabilities`
+    return {name: getattr(correction, name) for name in names}
 
 
 def _request_body(spec: InputSpec) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """`feature_mmd`: kernel MMD of the classifier's features in a window against reference features.
 
-A test costs tens of milliseconds, so it runs on a worker thread, and its thread rests ten times as long as it worked:
-never more than a tenth of a core. Windows are tested when they hold only rows that no test has seen, which keeps the
-tests apart: with p at most `rows from test to test / rows between false alarms`, the mean run to a false alarm is at
-least what was asked. (For a reference that favours false alarms as much as for one that does not: the mean of a run is
-at least the inverse of the mean rate.)
+A test costs tens of milliseconds, a few hundred where p is small. So it runs on a worker thread, which then rests: it
+never takes more than a few hundredths of a core.
+
+Windows are tested when they hold only rows that no test has seen, which keeps the tests apart: with p at most `rows
+from test to test / rows between false alarms`, the mean run to a false alarm is at least what was asked, taken over
+references. (The mean of a run is at least the inverse of the mean rate.)
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Features = npt.NDArray[np.float32]
 PERMUTATIONS = 1999
 """The p-value of a test can fall to 1 / 2000 and no further; a rarer alarm is had by testing more seldom."""
 
-LARGEST_SHARE_OF_A_CORE = 0.1
+LARGEST_SHARE_OF_A_CORE = 0.03
 
 
 def rows_between_tests(window_rows: int, rows_between_false_alarms: int) -> int:

@@ -77,7 +77,7 @@ class Batch:
             parts = [piece.entry.rows[piece.start : piece.stop] for piece in self.pieces]
             rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
             outputs = runtime.run(rows)
-            check_shapes(outputs, len(rows), runtime)
+            check_shapes(outputs, len(rows), runtime.shapes)
             self.result = outputs
         except Exception as error:
             self.result = error

@@ -73,9 +73,8 @@ class Batcher:
                 f"{self._rows} rows are waiting and at most {self._max_queue_rows} may; try again later.",
                 {"Retry-After": str(self._seconds_to_drain())},
             )
-        entry = Entry(
-            rows, caller, empty_outputs(count, self._runtime), self._loop.create_future(), time.perf_counter()
-        )
+        outputs = empty_outputs(count, self._runtime.shapes)
+        entry = Entry(rows, caller, outputs, self._loop.create_future(), time.perf_counter())
         timer = None
         if caller.deadline < math.inf:
             timer = self._loop.call_at(caller.deadline, self._expire, entry)

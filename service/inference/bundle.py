@@ -32,6 +32,7 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Precision = Literal["float32", "int8"]
+DetectorKind = Literal["distillation", "adversarial_autoencoder"]
 Loss = Literal["kld", "xent"]
 Dtype = Literal["uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64"]
 
@@ -134,7 +135,7 @@ class Manifest(_Part):
     schema_version: Literal[1]
     name: Name
     version: Name
-    detector: Literal["distillation", "adversarial_autoencoder"]
+    detector: DetectorKind
     loss: Loss
     temperature: float = Field(gt=0)
     input: InputSpec
@@ -162,6 +163,11 @@ class Bundle:
     graph: bytes
     reference: Reference
     precision: Precision = "float32"
+
+    @property
+    def key(self) -> str:
+        """Names the graph and its reference: scores under different keys do not compare."""
+        return f"{self.sha256[:16]}-{self.precision}"
 
     @property
     def threshold_spec(self) -> ThresholdSpec:

@@ -17,8 +17,8 @@ from service.inference.outputs import Rows
 @dataclass(frozen=True)
 class Scored:
     """Of n instances: `scores` (n,) float32, finite; `is_adversarial` (n,) bool; `predictions` (n,) int64, the index
-    of the classifier's likeliest class; `probabilities` (n, classes) float32; `features` (n, d) float32, where the
-    bundle gives them.
+    of the classifier's likeliest class; `probabilities` (n, classes) float32; where the bundle gives them, `features`
+    (n, d) float32 and `corrected_probabilities` (n, classes) float32.
     """
 
     scores: npt.NDArray[np.float32]
@@ -26,6 +26,7 @@ class Scored:
     predictions: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float32]
     features: npt.NDArray[np.float32] | None = None
+    corrected_probabilities: npt.NDArray[np.float32] | None = None
 
 
 class Detector:
@@ -58,6 +59,7 @@ class Detector:
             predictions=outputs.probabilities.argmax(1),
             probabilities=outputs.probabilities,
             features=outputs.features,
+            corrected_probabilities=outputs.corrected_probabilities,
         )
         self._watch(scored, caller.client)
         return scored

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime as ort
 
 from service.inference.bundle import InputSpec
-from service.inference.outputs import Outputs, Rows
+from service.inference.outputs import Outputs, Rows, RowShapes
 
 
 def batch_sizes(max_batch_rows: int) -> tuple[int, ...]:
@@ -33,12 +33,12 @@ class _Buffers:
 
     host: Rows
     input: Any
-    outputs: list[Any]
+    outputs: dict[str, Any]
     binding: Any
 
 
 class FixedSizes:
-    """`outputs` are the shapes of one row of each output, as `Outputs` has them in turn; `device` is ONNX Runtime's
+    """`outputs` are those that are wanted; `device` is ONNX Runtime's
     name of it, cuda or cpu. Threads may run side by side, each with its own buffers.
     """
 
@@ -46,7 +46,7 @@ class FixedSizes:
         self,
         session: ort.InferenceSession,
         spec: InputSpec,
-        outputs: dict[str, tuple[int, ...]],
+        outputs: RowShapes,
         sizes: Sequence[int],
         device: str,
     ) -> None:
@@ -73,7 +73,7 @@ class FixedSizes:
             self._session.run_with_iobinding(buffers.binding)
             buffers.binding.synchronize_outputs()
             # Copies: on the CPU these arrays are the buffers themselves.
-            return Outputs(*(output.numpy()[:count].copy() for output in buffers.outputs))
+            return Outputs(**{name: output.numpy()[:count].copy() for name, output in buffers.outputs.items()})
         finally:
             self._free[size].put(buffers)
 
@@ -83,9 +83,9 @@ class FixedSizes:
         on_device = make.ortvalue_from_numpy(host, self._device, 0)
         binding = self._session.io_binding()
         binding.bind_ortvalue_input("input", on_device)
-        outputs = []
+        outputs = {}
         for name, shape in self._outputs.items():
             output = make.ortvalue_from_shape_and_type((size, *shape), np.float32, self._device, 0)
             binding.bind_ortvalue_output(name, output)
-            outputs.append(output)
+            outputs[name] = output
         return _Buffers(host, on_device, outputs, binding)

@@ -11,53 +11,49 @@ import numpy.typing as npt
 Rows = npt.NDArray[Any]
 """Instances `(n, *shape)` in the bundle's dtype."""
 
+RowShapes = dict[str, tuple[int, ...]]
+"""The outputs by name, each with the shape that it has for one row."""
+
 
 @dataclass(frozen=True)
 class Outputs:
-    """Of n rows: `score` (n,) float32, `probabilities` (n, classes) float32, and `features` (n, d) float32 where the
-    runtime gives them.
+    """Of n rows: `score` (n,) float32 and `probabilities` (n, classes) float32.
+
+    Where the graph gives them: `features` (n, d) float32, and `corrected_probabilities` (n, classes) float32, what the
+    classifier says of what the autoencoder made of the row.
     """
 
     score: npt.NDArray[np.float32]
     probabilities: npt.NDArray[np.float32]
     features: npt.NDArray[np.float32] | None = None
+    corrected_probabilities: npt.NDArray[np.float32] | None = None
 
 
 class Runtime(Protocol):
     """What the batcher runs; `run` is called from several threads at once."""
 
-    classes: int
-    features_width: int | None
-    """d of the features, or None where there are none."""
+    shapes: RowShapes
 
     def run(self, rows: Rows) -> Outputs: ...
 
 
-def empty_outputs(rows: int, runtime: Runtime) -> Outputs:
+def empty_outputs(rows: int, shapes: RowShapes) -> Outputs:
     """Room for the outputs of so many rows."""
-    width = runtime.features_width
-    return Outputs(
-        np.empty(rows, np.float32),
-        np.empty((rows, runtime.classes), np.float32),
-        None if width is None else np.empty((rows, width), np.float32),
-    )
+    return Outputs(**{name: np.empty((rows, *shape), np.float32) for name, shape in shapes.items()})
 
 
-def check_shapes(outputs: Outputs, rows: int, runtime: Runtime) -> None:
+def check_shapes(outputs: Outputs, rows: int, shapes: RowShapes) -> None:
     """Raises RuntimeError where the graph gave something else than it should for so many rows."""
-    due: dict[str, tuple[int, ...]] = {"score": (rows,), "probabilities": (rows, runtime.classes)}
-    if runtime.features_width is not None:
-        due["features"] = (rows, runtime.features_width)
-    for name, shape in due.items():
+    for name, shape in shapes.items():
         array: npt.NDArray[np.float32] | None = getattr(outputs, name)
-        if array is None or array.shape != shape:
-            raise RuntimeError(f"{rows} rows gave {name} {'none' if array is None else array.shape}; {shape} is due")
+        if array is None or array.shape != (rows, *shape):
+            given = "none" if array is None else array.shape
+            raise RuntimeError(f"{rows} rows gave {name} {given}; {(rows, *shape)} is due")
 
 
 def copy_rows(source: Outputs, begin: int, end: int, target: Outputs, start: int) -> None:
     """Copy rows `begin` to `end` of the one to the other, from `start` on."""
     stop = start + end - begin
-    target.score[start:stop] = source.score[begin:end]
-    target.probabilities[start:stop] = source.probabilities[begin:end]
-    if target.features is not None and source.features is not None:
-        target.features[start:stop] = source.features[begin:end]
+    for name, array in vars(target).items():
+        if array is not None:
+            array[start:stop] = getattr(source, name)[begin:end]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import onnxruntime as ort
@@ -12,7 +12,7 @@ from service.inference import providers as execution
 from service.inference.bundle import Bundle
 from service.inference.cores import usable_cores
 from service.inference.fixed_sizes import FixedSizes, batch_sizes
-from service.inference.outputs import Outputs, Rows, check_shapes
+from service.inference.outputs import Outputs, Rows, RowShapes, check_shapes
 from service.inference.providers import CPU, Providers
 
 MAX_BATCH_ROWS_CPU = 32
@@ -56,24 +56,19 @@ class OnnxRuntime:
         on_cpu = self.providers[0] == CPU
         self.default_workers = usable_cores() if on_cpu else 1
         self.max_batch_rows = max_batch_rows or (MAX_BATCH_ROWS_CPU if on_cpu else MAX_BATCH_ROWS_GPU)
-        self.classes = len(bundle.manifest.class_names)
-        spec = bundle.manifest.features
-        self.features_width = spec.width if spec is not None and features else None
-        self._outputs: dict[str, tuple[int, ...]] = {"score": (), "probabilities": (self.classes,)}
-        if self.features_width is not None:
-            self._outputs["features"] = (self.features_width,)
-        _check_signature(self._session, bundle, self._outputs)
+        self.shapes = _row_shapes(self._session, bundle, features=features)
         if on_cpu:
             self._fixed = None
             self._probe(bundle, (1, self.max_batch_rows))
         else:
-            self._fixed = FixedSizes(self._session, bundle.manifest.input, self._outputs, sizes, "cuda")
+            self._fixed = FixedSizes(self._session, bundle.manifest.input, self.shapes, sizes, "cuda")
             self._probe(bundle, sizes)
 
     def run(self, rows: Rows) -> Outputs:
         if self._fixed is not None:
             return self._fixed.run(rows)
-        return Outputs(*self._session.run(list(self._outputs), {"input": rows}))
+        values = self._session.run(list(self.shapes), {"input": rows})
+        return Outputs(**dict(zip(self.shapes, values, strict=True)))
 
     def _probe(self, bundle: Bundle, sizes: Sequence[int]) -> None:
         """Run every one of these batch sizes: shows that the graph works, and warms it up."""
@@ -88,18 +83,26 @@ class OnnxRuntime:
                     "HARMGAUGE_MAX_BATCH_ROWS if memory ran out"
                 ) from error
             try:
-                check_shapes(outputs, count, self)
+                check_shapes(outputs, count, self.shapes)
             except RuntimeError as error:
                 raise BundleError(f"{bundle.path}: {error}") from error
             if not np.isfinite(outputs.score).all():
                 raise BundleError(f"{bundle.path}: the probe's score is {outputs.score[0]}")
 
 
-def _check_signature(session: ort.InferenceSession, bundle: Bundle, outputs: Iterable[str]) -> None:
+def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool) -> RowShapes:
+    """The outputs that are wanted of the graph; raises BundleError where it is none of ours."""
     names = [node.name for node in session.get_inputs()]
     if names != ["input"]:
         raise BundleError(f"{bundle.path}: the graph takes {names}; it must take just 'input'")
+    classes = len(bundle.manifest.class_names)
+    shapes: RowShapes = {"score": (), "probabilities": (classes,)}
+    if bundle.manifest.features is not None and features:
+        shapes["features"] = (bundle.manifest.features.width,)
     given = {node.name for node in session.get_outputs()}
-    missing = set(outputs) - given
+    missing = set(shapes) - given
     if missing:
         raise BundleError(f"{bundle.path}: the graph does not give {', '.join(sorted(missing))}")
+    if "corrected_probabilities" in given:
+        shapes["corrected_probabilities"] = (classes,)
+    return shapes

@@ -14,25 +14,31 @@ from service.drift.state import DriftState
 SCORE_BUCKETS = 64
 
 
+def bucket_bounds(reference: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The quantiles of `reference` (n,) that part it into SCORE_BUCKETS of equal share, ascending; tied ones once."""
+    return np.unique(np.quantile(reference, np.arange(1, SCORE_BUCKETS) / SCORE_BUCKETS, method="inverted_cdf"))
+
+
 class ScoreHistogram(Collector):
     """Scores in buckets of equal share of the reference: its bounds are the reference's quantiles.
 
     Hand-picked bounds lose most of a KS test's power; these keep it, so that Prometheus can compute the statistic of
-    a whole fleet. Tied quantiles share a bucket.
+    a whole fleet. Tied quantiles share a bucket. The label `bundle` keeps apart what has other bounds: the buckets of
+    two bundles added up, during a rollout, would be a false alarm.
     """
 
     def __init__(
         self,
         model: str,
+        bundle: str,
         reference: npt.NDArray[np.float64],
         name: str = "harmgauge_score",
         text: str = "Harmfulness scores.",
     ) -> None:
-        self._model = model
+        self._labels = {"model": model, "bundle": bundle}
         self._name = name
         self._text = text
-        quantiles = np.quantile(reference, np.arange(1, SCORE_BUCKETS) / SCORE_BUCKETS, method="inverted_cdf")
-        self._bounds = np.unique(quantiles)
+        self._bounds = bucket_bounds(reference)
         self._counts = np.zeros(len(self._bounds) + 1, np.int64)
         self._sum = 0.0
 
@@ -43,10 +49,10 @@ class ScoreHistogram(Collector):
         self._sum += float(scores.sum(dtype=np.float64))
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        family = HistogramMetricFamily(self._name, self._text, labels=["model"])
+        family = HistogramMetricFamily(self._name, self._text, labels=list(self._labels))
         cumulative = np.cumsum(self._counts).tolist()
         bounds = [*(repr(bound) for bound in self._bounds.tolist()), "+Inf"]
-        family.add_metric([self._model], list(zip(bounds, cumulative, strict=True)), self._sum)
+        family.add_metric(list(self._labels.values()), list(zip(bounds, cumulative, strict=True)), self._sum)
         yield family
 
 

@@ -1,4 +1,5 @@
-"""Everything that Prometheus sees. All names begin with `harmgauge_`, all carry the label `model`.
+"""Everything that Prometheus sees. All names begin with `harmgauge_`, all carry the label `model`,
+and the histograms of scores `bundle` as well.
 
 One object over a registry of its own; no module holds a metric.
 """
@@ -30,10 +31,14 @@ class Metrics:
         instances = Counter("harmgauge_instances", "Inputs scored, by flag.", ["model", "flag"], registry=registry)
         self._clean = instances.labels(model, "clean")
         self._adversarial = instances.labels(model, "adversarial")
-        self._scores = ScoreHistogram(model, bundle.reference.scores)
+        self._scores = ScoreHistogram(model, bundle.key, bundle.reference.scores)
         registry.register(self._scores)
         reference = ScoreHistogram(
-            model, bundle.reference.scores, "harmgauge_reference_score", "Scores of the reference; never changes."
+            model,
+            bundle.key,
+            bundle.reference.scores,
+            "harmgauge_reference_score",
+            "Scores of the reference; never changes.",
         )
         reference.observe(bundle.reference.scores)
         registry.register(reference)

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from service.inference.outputs import Outputs, Rows
+from service.inference.outputs import Outputs, Rows, RowShapes
 
 
 class FakeRuntime:
@@ -16,10 +16,8 @@ class FakeRuntime:
     While `gate` is clear, runs wait. `batches` holds the size of every run.
     """
 
-    classes = 2
-    features_width: int | None = 1
-
     def __init__(self) -> None:
+        self.shapes: RowShapes = {"score": (), "probabilities": (2,), "features": (1,)}
         self.gate = threading.Event()
         self.gate.set()
         self.batches: list[int] = []

@@ -67,8 +67,7 @@ def _from_contents(tensor: Any, shape: tuple[int, ...], spec: InputSpec) -> Rows
 
 def answer(response: Any, request: InferRequest, scored: Scored) -> None:
     """Fill the outputs of a ModelInferResponse."""
-    for name in request.outputs:
-        array = tensors.output_array(name, scored)
+    for name, array in zip(request.outputs, tensors.output_arrays(request.outputs, scored), strict=True):
         datatype = tensors.DATATYPES[array.dtype.name]
         output = response.outputs.add(name=name, datatype=datatype, shape=array.shape)
         if request.raw:

@@ -48,11 +48,12 @@ class GrpcServer:
     def __init__(
         self,
         manifest: Manifest,
+        offered: list[tensors.OutputSpec],
         detector: Detector,
         intake: Intake,
         reading: Reading,
-        observer: Observer,
         *,
+        observer: Observer,
         port: int,
     ) -> None:
         self._port = port
@@ -62,7 +63,7 @@ class GrpcServer:
         self._reading = reading
         self._observer = observer
         self._served = ServedModel(manifest)
-        self._offered = tensors.outputs(len(manifest.class_names))
+        self._offered = offered
         calls: dict[str, Call] = {
             "ServerLive": self._live,
             "ServerReady": self._ready,
@@ -160,7 +161,7 @@ class GrpcServer:
 
     async def _model_metadata(self, request: Any, response: Any, context: Any) -> None:
         self._served.check(request.name, request.version)
-        known = metadata(self._manifest)
+        known = metadata(self._manifest, self._offered)
         response.name, response.platform = known["name"], known["platform"]
         response.versions.extend(known["versions"])
         for tensor in known["inputs"]:

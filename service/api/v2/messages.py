@@ -61,8 +61,8 @@ def answer(model: str, version: str, request: InferRequest, scored: Scored) -> t
     """The body of an answer and its headers."""
     described: list[dict[str, Any]] = []
     chunks: list[bytes] = []
-    for name, binary in request.outputs:
-        array = tensors.output_array(name, scored)
+    arrays = tensors.output_arrays([name for name, _ in request.outputs], scored)
+    for (name, binary), array in zip(request.outputs, arrays, strict=True):
         tensor: dict[str, Any] = {
             "name": name,
             "datatype": tensors.DATATYPES[array.dtype.name],

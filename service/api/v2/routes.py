@@ -26,9 +26,10 @@ INFER_ROUTE = f"{ROOT}/models/{{name}}/infer"
 """How metrics call the route."""
 
 
-def infer_handler(manifest: Manifest, detector: Detector, intake: Intake, reading: Reading) -> Handler:
-    """What answers an infer request for the served model."""
-    offered = tensors.outputs(len(manifest.class_names))
+def infer_handler(
+    manifest: Manifest, offered: list[tensors.OutputSpec], detector: Detector, intake: Intake, reading: Reading
+) -> Handler:
+    """What answers an infer request for the served model; `offered` are the outputs to be had."""
 
     async def infer(request: Request) -> Response:
         with intake.call(request) as call:
@@ -43,9 +44,9 @@ def infer_handler(manifest: Manifest, detector: Detector, intake: Intake, readin
     return infer
 
 
-def router(manifest: Manifest, readiness: Readiness, infer: Handler) -> APIRouter:
+def router(manifest: Manifest, offered: list[tensors.OutputSpec], readiness: Readiness, infer: Handler) -> APIRouter:
     routes = APIRouter(prefix=ROOT, tags=["Open Inference Protocol V2"])
-    about = metadata(manifest)
+    about = metadata(manifest, offered)
     models = ServedModel(manifest)
 
     @routes.get("", summary="Server metadata")
@@ -103,11 +104,10 @@ class ServedModel:
             raise UnknownModel(f"There is no version {version!r}; {self._version!r} is served.")
 
 
-def metadata(manifest: Manifest) -> dict[str, Any]:
+def metadata(manifest: Manifest, offered: list[tensors.OutputSpec]) -> dict[str, Any]:
     """What both ways of the protocol tell of the model."""
     spec = manifest.input
     datatype = tensors.DATATYPES[spec.dtype]
-    offered = tensors.outputs(len(manifest.class_names))
     return {
         "name": manifest.name,
         "versions": [manifest.version],

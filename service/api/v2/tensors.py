@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from service.api.arrays import conform
 from service.errors import Unprocessable
 from service.inference.bundle import InputSpec
+from service.inference.correction import correct
 from service.inference.detector import Scored
 from service.inference.outputs import Rows
 
@@ -39,25 +41,37 @@ class OutputSpec:
     shape: tuple[int, ...]
 
 
-def outputs(classes: int) -> list[OutputSpec]:
-    """What every bundle gives, in the order in which it is given when nothing is asked for by name."""
-    return [
+def outputs(classes: int, *, corrects: bool) -> list[OutputSpec]:
+    """What a bundle gives, in the order in which it is given when nothing is asked for by name.
+
+    `corrects`: the bundle offers a correction.
+    """
+    always = [
         OutputSpec("score", "FP32", (-1,)),
         OutputSpec("is_adversarial", "BOOL", (-1,)),
         OutputSpec("predictions", "INT64", (-1,)),
         OutputSpec("probabilities", "FP32", (-1, classes)),
     ]
+    if not corrects:
+        return always
+    return [
+        *always,
+        *(OutputSpec(name, "INT64", (-1,)) for name in ("corrected", "no_defense", "defense")),
+        *(OutputSpec(name, "FP32", (-1, classes)) for name in ("corrected_probabilities", "defense_probabilities")),
+    ]
 
 
-def output_array(name: str, scored: Scored) -> npt.NDArray[Any]:
-    """The output `name`, little-endian and C-contiguous in its datatype."""
+def output_arrays(names: Sequence[str], scored: Scored) -> list[npt.NDArray[Any]]:
+    """The outputs of these names, little-endian and C-contiguous in their datatypes."""
     arrays: dict[str, npt.NDArray[Any]] = {
         "score": scored.scores,
         "is_adversarial": scored.is_adversarial,
         "predictions": scored.predictions,
         "probabilities": scored.probabilities,
     }
-    return np.ascontiguousarray(arrays[name])
+    if not arrays.keys() >= set(names):
+        arrays |= vars(correct(scored))
+    return [np.ascontiguousarray(arrays[name]) for name in names]
 
 
 def check_input(name: object, datatype: object, spec: InputSpec) -> None:

@@ -215,7 +215,7 @@ def test_a_runtime_that_loses_rows_is_an_error_not_a_mix_up() -> None:
             await batcher.run(rows_of(1, 2))
         assert "score (0,)" in str(failure.value.__cause__)
         runtime.answer_short = False
-        runtime.classes = 3  # and it gives two
+        runtime.shapes["probabilities"] = (3,)  # and it gives two
         with pytest.raises(InferenceFailed) as failure:
             await batcher.run(rows_of(1, 2))
         assert "probabilities (1, 2)" in str(failure.value.__cause__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -10,10 +11,10 @@ import pytest
 
 from service.errors import SettingsError
 from service.inference import providers
-from service.inference.bundle import Bundle
+from service.inference.bundle import Bundle, load
 from service.inference.fixed_sizes import FixedSizes, batch_sizes
 from service.inference.runtime import OnnxRuntime
-from tests.toy import instances
+from tests.toy import instances, toy_autoencoder_bundle
 
 SHAPE = (4, 4, 3)
 
@@ -85,3 +86,15 @@ def test_what_is_asked_of_a_runtime_that_has_a_gpu(image_bundle: Bundle, monkeyp
     assert tensorrt[0] == "TensorrtExecutionProvider"
     assert tensorrt[1]["trt_profile_min_shapes"] == "input:1x4x4x3"
     assert tensorrt[1]["trt_profile_max_shapes"] == "input:64x4x4x3"
+
+
+def test_a_correction_goes_through_the_buffers_too(tmp_path: Path) -> None:
+    bundle = load(toy_autoencoder_bundle(tmp_path))
+    session = ort.InferenceSession(bundle.graph, providers=["CPUExecutionProvider"])
+    plain = OnnxRuntime(bundle, "cpu")
+    fixed = FixedSizes(session, bundle.manifest.input, plain.shapes, batch_sizes(32), "cpu")
+    rows = instances(11, SHAPE)
+    found, expected = fixed.run(rows).corrected_probabilities, plain.run(rows)
+    assert found is not None
+    assert expected.corrected_probabilities is not None
+    np.testing.assert_allclose(found, expected.corrected_probabilities, atol=1e-5)

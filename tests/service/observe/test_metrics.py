@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -34,8 +35,11 @@ def drift_state(p_value: float | None, rows: int) -> DriftState:
 
 
 def samples(text: bytes) -> dict[str, float]:
+    """By name and labels, without those that all have."""
+    everywhere = ("model", "bundle")
     return {
-        sample.name + "".join(f",{name}={value}" for name, value in sorted(sample.labels.items()) if name != "model"): (
+        sample.name
+        + "".join(f",{name}={value}" for name, value in sorted(sample.labels.items()) if name not in everywhere): (
             sample.value
         )
         for family in text_string_to_metric_families(text.decode())
@@ -97,13 +101,31 @@ def test_the_reference_is_there_in_the_same_buckets(image_bundle: Bundle) -> Non
         assert value == (image_bundle.reference.scores <= float(bound)).sum()
 
 
+def test_bundles_and_precisions_never_share_a_histogram(image_bundle: Bundle) -> None:
+    """Each has its own reference and its own bounds: Prometheus must not add their buckets up."""
+    rebuilt = replace(image_bundle, sha256="f" * 64)
+    eight_bits = replace(image_bundle, precision="int8")
+    keys = set()
+    for bundle in (image_bundle, rebuilt, eight_bits):
+        families = text_string_to_metric_families(Metrics(bundle).exposition({}).decode())
+        found = {
+            sample.labels["bundle"]
+            for family in families
+            for sample in family.samples
+            if "score_" in sample.name and family.type == "histogram"
+        }
+        assert found == {bundle.key}
+        keys |= found
+    assert len(keys) == 3
+
+
 @given(
     reference=st.lists(st.floats(0, 20), min_size=100, max_size=300),
     scores=st.lists(st.floats(-1, 21, width=32), min_size=1, max_size=60),
 )
 def test_a_bucket_counts_the_scores_up_to_its_bound(reference: list[float], scores: list[float]) -> None:
     registry = CollectorRegistry()
-    histogram = ScoreHistogram("toy", np.sort(reference))
+    histogram = ScoreHistogram("toy", "0-float32", np.sort(reference))
     registry.register(histogram)
     histogram.observe(np.array(scores, np.float32))
     (family,) = text_string_to_metric_families(generate_latest(registry).decode())
@@ -117,7 +139,7 @@ def test_the_buckets_are_the_references_quantiles() -> None:
     """Each of the 64 buckets holds as many scores of the reference as any other, to within one."""
     reference = np.sort(np.random.default_rng(0).exponential(size=5000))
     registry = CollectorRegistry()
-    histogram = ScoreHistogram("toy", reference)
+    histogram = ScoreHistogram("toy", "0-float32", reference)
     registry.register(histogram)
     histogram.observe(reference)
     (family,) = text_string_to_metric_families(generate_latest(registry).decode())

@@ -1,0 +1,146 @@
+"""Adversarial attacks: on a classifier alone, and on classifier and detector together.
+
+By Foolbox (Rauber et al. 2017). Of the libraries that install beside today's PyTorch it alone has both attacks that the
+literature of adversarial autoencoders reports: Carlini-Wagner with its binary search, and SLIDE (sparse l1 descent).
+All are untargeted: any wrong class will do. Sizes are in units of the input's range: 1 is all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from foolbox.attacks.carlini_wagner import L2CarliniWagnerAttack
+from foolbox.attacks.fast_gradient_method import LinfFastGradientAttack
+from foolbox.attacks.gradient_descent_base import BaseGradientDescent
+from foolbox.attacks.projected_gradient_descent import LinfProjectedGradientDescentAttack
+from foolbox.attacks.sparse_l1_descent_attack import SparseL1DescentAttack
+from foolbox.criteria import Misclassification
+from foolbox.models.pytorch import PyTorchModel
+from torch import Tensor, nn
+from tqdm import tqdm
+
+Array = npt.NDArray[Any]
+
+Attack = Callable[[PyTorchModel, Tensor, Tensor], Tensor]
+"""From a model, instances (b, *shape) in 0..1 and their labels (b,) to the attacked instances, alike."""
+
+SLIDE_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """`x` (n, *shape) float32 in the instances' own units; `fooled` (n,) bool: the classifier gets them wrong now."""
+
+    x: npt.NDArray[np.float32]
+    fooled: npt.NDArray[np.bool_]
+
+
+def carlini_wagner(*, searches: int = 5, steps: int = 60, step_size: float = 0.01) -> Attack:
+    """The least l2 distance that fools (Carlini and Wagner 2017), `searches` values of its constant tried in turn."""
+    attack = L2CarliniWagnerAttack(searches, steps, step_size, initial_const=0.1)
+
+    def run(model: PyTorchModel, x: Tensor, y: Tensor) -> Tensor:
+        found = attack.run(model, x, Misclassification(y))
+        missing = (found == 0).flatten(1).all(1)  # Foolbox gives back black what it found nothing for
+        return torch.where(_alongside(missing, x), x, found)
+
+    return run
+
+
+def slide(sizes: tuple[float, ...] = SLIDE_SIZES, *, quantile: float = 0.8, steps: int = 20) -> Attack:
+    """Sparse l1 descent (Tramer and Boneh 2019): each step moves the numbers whose gradient is above the `quantile`.
+
+    Each row stays at the first of the l1 distances `sizes` that fools.
+    """
+    attack = SparseL1DescentAttack(quantile=quantile, steps=steps)
+
+    def run(model: PyTorchModel, x: Tensor, y: Tensor) -> Tensor:
+        found, left = x.clone(), torch.arange(len(x))
+        for size in sizes:
+            found[left] = attack.run(model, x[left], Misclassification(y[left]), epsilon=size)
+            with torch.no_grad():
+                left = left[model(found[left]).argmax(1) == y[left]]
+            if not len(left):
+                break
+        return found
+
+    return run
+
+
+def fast_gradient_sign(size: float = 8 / 255) -> Attack:
+    """One step of `size` along the gradient's sign (Goodfellow et al. 2015)."""
+    return _of_size(LinfFastGradientAttack(), size)
+
+
+def projected_gradient_descent(size: float = 8 / 255, *, steps: int = 20) -> Attack:
+    """Steps along the gradient's sign within l-infinity distance `size`, from a random start (Madry et al. 2018)."""
+    return _of_size(LinfProjectedGradientDescentAttack(steps=steps, rel_stepsize=2.5 / steps), size)
+
+
+ATTACKS: dict[str, Callable[[], Attack]] = {
+    "cw": carlini_wagner,
+    "slide": slide,
+    "fgsm": fast_gradient_sign,
+    "pgd": projected_gradient_descent,
+}
+"""By the names that tables give them; each with the settings that our figures are measured with."""
+
+
+def attack(
+    way: Attack,
+    classifier: nn.Module,
+    x: Array,
+    y: npt.NDArray[np.int64],
+    *,
+    bounds: tuple[float, float],
+    seed: int = 0,
+    batch_rows: int = 50,
+    what: str = "attack",
+) -> Attacked:
+    """Attack `classifier`, from raw real instances (n, *shape) to logits (n, classes), on rows `x` with labels `y`.
+
+    `bounds` are the least and the greatest value that an instance may have. Rows that the classifier gets wrong as they
+    are stay as they are. Shows progress as `what`.
+    """
+    torch.manual_seed(seed)
+    low, high = bounds
+    scaled = Scaled(classifier, low, high).eval()
+    model = PyTorchModel(scaled, bounds=(0, 1), device="cpu")
+    parts: list[Tensor] = []
+    fooled: list[Tensor] = []
+    for start in tqdm(range(0, len(x), batch_rows), desc=what, mininterval=10, leave=False):
+        rows = slice(start, start + batch_rows)
+        clean = (torch.from_numpy(x[rows]).float() - low) / (high - low)
+        labels = torch.from_numpy(y[rows])
+        with torch.no_grad():
+            wrong = scaled(clean).argmax(1) != labels
+        attacked = torch.where(_alongside(wrong, clean), clean, way(model, clean, labels).detach())
+        with torch.no_grad():
+            fooled.append(scaled(attacked).argmax(1) != labels)
+        parts.append(attacked * (high - low) + low)
+    return Attacked(torch.cat(parts).numpy(), torch.cat(fooled).numpy())
+
+
+def _of_size(attack: BaseGradientDescent, size: float) -> Attack:
+    return lambda model, x, y: attack.run(model, x, Misclassification(y), epsilon=size)
+
+
+def _alongside(rows: Tensor, x: Tensor) -> Tensor:
+    """One value for each row (b,), to be broadcast along (b, *shape)."""
+    return rows.reshape(-1, *[1] * (x.ndim - 1))
+
+
+class Scaled(nn.Module):
+    """The network for instances in 0..1."""
+
+    def __init__(self, network: nn.Module, low: float, high: float) -> None:
+        super().__init__()
+        self.network, self.low, self.high = network, low, high
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x * (self.high - self.low) + self.low)  # type: ignore[no-any-return]

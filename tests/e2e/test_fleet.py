@@ -1,0 +1,125 @@
+"""A fleet under the real Prometheus: three processes, real images, clean ones and then corrupted ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.stats import ks_2samp
+
+from service.inference.bundle import Bundle, load
+from service.inference.outputs import Rows
+from service.samples import read_samples
+from tests.conftest import SHIPPED_BUNDLE
+from tests.process import RunningService, running_service, wait_until
+from tests.prometheus import RULES, RunningPrometheus, binary, promtool, running_prometheus
+from tests.toy import instances
+
+REPLICAS = 3
+PHASE_SECONDS = 6
+PAUSE_SECONDS = 3
+"""Longer than it takes until a score is scraped and the rules have seen it."""
+
+WINDOW_SECONDS = 20
+"""Stands for the 10 minutes of the rules; holds a phase, and forgets it in a test's time."""
+
+D = "fleet_bundle:harmgauge_score:ks_statistic10m"
+LOG10_P_VALUE = "fleet_bundle:harmgauge_score:ks_log10_p_value10m"
+EVIDENCE = "fleet:harmgauge_drift_evidence:sum"
+FLAGGED = "fleet:harmgauge_adversarial_per_instances:ratio_rate10m"
+
+
+def rules_with_short_windows() -> str:
+    """The rules as they are, but for the length of their windows."""
+    rules = RULES.read_text()
+    assert rules.count("[10m]") == 4, "the windows of the rules are no longer what this test shortens"
+    return rules.replace("[10m]", f"[{WINDOW_SECONDS}s]")
+
+
+@dataclass
+class Fleet:
+    services: list[RunningService]
+    prometheus: RunningPrometheus
+    bundle: Bundle
+
+    def score(self, rows: Rows) -> float:
+        """Send the rows one by one over PHASE_SECONDS, each replica its share; returns when it began, in Unix time."""
+        begin = time.time()
+
+        def send(replica: int) -> None:
+            own = rows[replica::REPLICAS]
+            for sent in range(len(own)):
+                time.sleep(max(0.0, begin + PHASE_SECONDS * sent / len(own) - time.time()))
+                self.services[replica].score(own[sent : sent + 1])
+
+        with ThreadPoolExecutor(REPLICAS) as threads:
+            list(threads.map(send, range(REPLICAS)))
+        assert time.time() - begin < WINDOW_SECONDS - PAUSE_SECONDS - 2, "too slow: the window holds no phase any more"
+        time.sleep(PAUSE_SECONDS)
+        return begin
+
+    def newest_scores(self, rows: int) -> npt.NDArray[np.float64]:
+        """The newest of all replicas' windows together, `rows` of them."""
+        windows = [service.score_ks(scores=True)["scores"] for service in self.services]
+        shares = [len(range(replica, rows, REPLICAS)) for replica in range(REPLICAS)]
+        return np.concatenate([window[-share:] for window, share in zip(windows, shares, strict=True)])
+
+    def statistic(self, scores: npt.NDArray[np.float64]) -> float:
+        return float(ks_2samp(scores, self.bundle.reference.scores).statistic)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    binary("prometheus")
+    with ExitStack() as stack:
+        services = [stack.enter_context(running_service(SHIPPED_BUNDLE, workers=1)) for _ in range(REPLICAS)]
+        ports = [service.port for service in services]
+        prometheus = stack.enter_context(running_prometheus(tmp_path, rules_with_short_windows(), ports))
+        wait_until(lambda: prometheus.value("count(harmgauge_score_count == 0)") == REPLICAS, 30)
+        yield Fleet(services, prometheus, load(SHIPPED_BUNDLE))
+
+
+def test_prometheus_finds_the_drift_of_a_fleet_and_nothing_before_it(fleet: Fleet) -> None:
+    samples, prometheus = read_samples(fleet.bundle), fleet.prometheus
+
+    fleet.score(samples.clean)
+    clean = fleet.newest_scores(len(samples.clean))
+    assert prometheus.value("sum(harmgauge_score_count)") == len(clean) == len(samples.clean)
+    assert prometheus.value(D) == pytest.approx(fleet.statistic(clean), abs=0.02)
+    assert prometheus.query("max_over_time(ALERTS[1m])") == [], "no alert while all is well"
+
+    begin = fleet.score(samples.corrupted)
+    corrupted = fleet.newest_scores(len(samples.corrupted))
+    found = prometheus.query('ALERTS{alertstate="firing"}')
+    assert {sample["metric"]["alertname"] for sample in found} == {
+        "HarmgaugeFleetDriftKs",
+        "HarmgaugeFleetDriftEvidence",
+    }
+    evidence = [service.client.get("/drift").json()["detectors"]["score_evidence"] for service in fleet.services]
+    assert prometheus.value(EVIDENCE) == pytest.approx(sum(replica["statistic"] for replica in evidence))
+
+    # Now the window begins between the phases, and holds corrupted images alone.
+    end = begin - PAUSE_SECONDS / 2 + WINDOW_SECONDS
+    time.sleep(max(0.0, end + 1 - time.time()))
+    expected = fleet.statistic(corrupted)
+    assert prometheus.value(D, end) == pytest.approx(expected, abs=0.02)
+    assert expected > fleet.statistic(clean) + 0.1
+    flagged = np.mean(corrupted > fleet.bundle.threshold)
+    assert prometheus.value(FLAGGED, end) == pytest.approx(flagged, abs=0.02)
+    n, m = len(corrupted), len(fleet.bundle.reference.scores)
+    p_value = np.log10(2) - 2 * np.log10(np.e) * expected**2 * n * m / (n + m)
+    assert prometheus.value(LOG10_P_VALUE, end) == pytest.approx(p_value, rel=0.15)
+
+
+def test_promtool_has_no_complaint_about_the_metrics(service: RunningService) -> None:
+    service.score(instances(5, (4, 4, 3)))
+    service.client.post("/score", content=b"{")
+    done = promtool("check", "metrics", text=service.client.get("/metrics").text)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

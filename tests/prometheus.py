@@ -1,0 +1,103 @@
+"""The real Prometheus and its promtool, of Debian's package `prometheus`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT
+from tests.process import wait_until
+
+RULES = ROOT / "k8s" / "monitoring" / "harmgauge.rules.yaml"
+
+
+def binary(name: str) -> str:
+    """Where `name` lies; without it the test is skipped, but never in CI."""
+    found = shutil.which(name)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have {name}: apt-get install prometheus")
+        pytest.skip(f"{name} is not installed: apt-get install prometheus")
+    return found
+
+
+def promtool(*arguments: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run promtool with `text` as its input."""
+    return subprocess.run(
+        [binary("promtool"), *arguments], input=text, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@dataclass
+class RunningPrometheus:
+    """A running process and the client that speaks to it."""
+
+    client: httpx.Client
+
+    def query(self, expression: str, at_seconds: float | None = None) -> list[dict[str, Any]]:
+        """The samples of an instant vector, now or at a Unix time: each with `metric`, its labels, and `value`."""
+        parameters = {"query": expression} | ({} if at_seconds is None else {"time": str(at_seconds)})
+        answer = self.client.post("/api/v1/query", data=parameters)
+        assert answer.status_code == 200, answer.text
+        return [sample | {"value": float(sample["value"][1])} for sample in answer.json()["data"]["result"]]
+
+    def value(self, expression: str, at_seconds: float | None = None) -> float | None:
+        """The value of the only sample; None where there is none."""
+        found = self.query(expression, at_seconds)
+        assert len(found) <= 1, found
+        return found[0]["value"] if found else None
+
+
+@contextmanager
+def running_prometheus(folder: Path, rules: str, ports: Sequence[int]) -> Iterator[RunningPrometheus]:
+    """Start Prometheus over the replicas at `ports`, scraping and evaluating `rules` each second; end it afterwards."""
+    (folder / "harmgauge.rules.yaml").write_text(rules)
+    configuration = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": ["harmgauge.rules.yaml"],
+        "scrape_configs": [
+            {"job_name": "harmgauge", "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}]}
+        ],
+    }
+    file = folder / "prometheus.yml"
+    file.write_text(json.dumps(configuration))  # JSON is YAML
+    checked = promtool("check", "config", file)
+    assert checked.returncode == 0, checked.stderr
+    log = folder / "prometheus.log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [
+                binary("prometheus"),
+                f"--config.file={file}",
+                f"--storage.tsdb.path={folder / 'tsdb'}",
+                "--web.listen-address=127.0.0.1:0",
+            ],
+            stderr=stream,
+        )
+    try:
+        wait_until(lambda: process.poll() is not None or _port(log), timeout_seconds=30)
+        port = _port(log)
+        assert port is not None, log.read_text()
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            wait_until(lambda: client.get("/-/ready").status_code == 200, timeout_seconds=30)
+            yield RunningPrometheus(client)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _port(log: Path) -> str | None:
+    """The port that the system chose."""
+    found = re.search(r'msg="Listening on" .*address=127\.0\.0\.1:(\d+)', log.read_text())
+    return found[1] if found else None
