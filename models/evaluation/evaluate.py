@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,21 @@ PLOT_FILES = {"scores": "report/scores.png", "contamination": "report/contaminat
 
 @dataclass(frozen=True)
 class Options:
-    """What `evaluate` was asked for; `data` is as `pictures.read` takes it."""
+    """What `evaluate` was asked for; `data` is as `pictures.read` takes it, None as much as the plan says."""
 
     bundle: Path
     data: Path
     work: Path | None = None
     quick: bool = False
+    attacks: tuple[str, ...] | None = None
+    attack_rows: int | None = None
     seed: int = 0
     say: Callable[[str], None] = field(default=print, repr=False)
 
 
 def evaluate(options: Options) -> dict[str, Any]:
     """Measure, draw, and rewrite the bundle with its report; returns what `quality.json` holds. Raises UserError."""
-    plan = QUICK if options.quick else FULL
+    plan = _plan(options)
     try:
         bundle = load(options.bundle)
         writing.check_rewritable(bundle)
@@ -70,14 +73,31 @@ def evaluate(options: Options) -> dict[str, Any]:
         "threshold": float(bundle.threshold),
         "clean": clean_table(measured[CLEAN], test.y, bundle.threshold),
         "severity": {str(severity): severity_table(pooled, bundle.threshold) for severity, pooled in pools.items()},
-        "contamination": _contamination(bundle, measured[CLEAN], pools, plan, options.seed),
+        "contamination": _contamination(bundle, measured[CLEAN], pools, plan, work, seed=options.seed),
         "delays": _delays(bundle, measured[CLEAN], pools[DELAY_SEVERITY], plan, work, seed=options.seed),
     }
+    if plan.attacks:
+        quality["attacks"] = _attacks(bundle, test, plan, work, options.seed)
     shown = examples.choose(
         test, corrupted, measured, pools[DELAY_SEVERITY], severity=DELAY_SEVERITY, seed=options.seed
     )
     _publish(bundle, quality, _files(bundle, quality, shown))
     return quality
+
+
+def _plan(options: Options) -> Plan:
+    plan = QUICK if options.quick else FULL
+    if options.attacks is not None:
+        plan = replace(plan, attacks=options.attacks)
+    if options.attack_rows is not None:
+        if options.attack_rows < 1:
+            raise UserError(
+                f"--attack-rows {options.attack_rows}: at least 1 is needed; --attacks none leaves them out"
+            )
+        plan = replace(plan, attacked_pictures=options.attack_rows)
+    if plan.attacks and importlib.util.find_spec("foolbox") is None:
+        raise UserError("attacks need Foolbox: pip install 'harmgauge[attack]', or leave them out with --attacks none")
+    return plan
 
 
 def default_work(bundle: Bundle) -> Path:
@@ -100,11 +120,13 @@ def headlines(quality: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _contamination(bundle: Bundle, clean: Measured, pools: dict[int, Pool], plan: Plan, seed: int) -> dict[str, Any]:
+def _contamination(
+    bundle: Bundle, clean: Measured, pools: dict[int, Pool], plan: Plan, work: Work, *, seed: int
+) -> dict[str, Any]:
     strangers = {
         group: {severity: pooled.group(group).scores for severity, pooled in pools.items()} for group in GROUPS
     }
-    return contamination_table(bundle.reference.scores, clean.scores["score"], strangers, plan.batches, seed)
+    return contamination_table(bundle.reference.scores, clean.scores["score"], strangers, plan.batches, work, seed=seed)
 
 
 def _delays(bundle: Bundle, clean: Measured, pooled: Pool, plan: Plan, work: Work, *, seed: int) -> dict[str, Any]:
@@ -117,6 +139,13 @@ def _delays(bundle: Bundle, clean: Measured, pooled: Pool, plan: Plan, work: Wor
         "shares": list(plan.delay_shares),
         "detectors": delays(bundle, Group(clean.scores["score"], clean.features), changed, plan, work, seed=seed),
     }
+
+
+def _attacks(bundle: Bundle, test: Pictures, plan: Plan, work: Work, seed: int) -> dict[str, Any]:
+    from models.evaluation.attacked import attack_table  # noqa: PLC0415 - only this part needs PyTorch
+
+    rows = slice(plan.attacked_pictures)
+    return attack_table(bundle, Pictures(test.x[rows], test.y[rows]), plan.attacks, work, seed=seed)
 
 
 def _files(bundle: Bundle, quality: dict[str, Any], shown: list[examples.Example]) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from models.evaluation.measure import SCORES
+from models.evaluation.plan import ATTACKS
 
 Quality = dict[str, Any]
 
@@ -119,11 +120,33 @@ def detection_delays(quality: Quality) -> Figure:
     return figure
 
 
+def attacks(quality: Quality) -> Figure:
+    """ROC AUC by attack; beside it the shares that were fooled, and fooled without a flag."""
+    figure, (left, right) = _two()
+    found = quality["attacks"]["by"]
+    at, labels = range(len(found)), [ATTACKS[name].replace(" ", "\n", 1) for name in found]
+    left.bar(at, [entry["roc_auc"] or 0 for entry in found.values()], 0.6, color=COLORS["score"])
+    left.axhline(0.5, color="gray", linewidth=0.8, linestyle="--")
+    left.set(ylim=(0, 1), ylabel="ROC AUC", title="Attacked against clean")
+    for offset, name, label, color in (
+        (-0.2, "fooled", "classifier fooled", COLORS["harmless"]),
+        (0.2, "evaded", "and not flagged", COLORS["harmful"]),
+    ):
+        shares = [entry[name] for entry in found.values()]
+        right.bar([index + offset for index in at], shares, 0.38, color=color, label=label)
+    right.set(ylim=(0, 1.18), ylabel="share of pictures", title="Success of the attack")
+    right.legend(fontsize=8, ncols=2, loc="upper center")
+    for axes in (left, right):
+        axes.set_xticks(list(at), labels)
+    return figure
+
+
 FIGURES: dict[str, Callable[[Quality], Figure]] = {
     "scores": scores_by_severity,
     "roc": roc_curves,
     "contamination": p_by_contamination,
     "delays": detection_delays,
+    "attacks": attacks,
 }
 
 

@@ -43,7 +43,8 @@ def page(quality: Quality, examples: list[Example], class_names: tuple[str, ...]
     """The whole document, from the numbers of `quality.json` and some pictures."""
     bundle = quality["bundle"]
     title = f"Evaluation of {bundle['name']}, version {bundle['version']}"
-    sections = "\n".join([_scores(quality), _roc(quality), _contamination(quality), _delays(quality)])
+    parts = [_scores, _roc, _contamination, _delays, *([_attacks] if "attacks" in quality else [])]
+    sections = "\n".join(part(quality) for part in parts)
     document = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -140,6 +141,22 @@ def _delays(quality: Quality) -> str:
         "delays",
         quality,
         [tables.delays(quality)],
+    )
+
+
+def _attacks(quality: Quality) -> str:
+    rounded = any("rounded" in entry for entry in quality["attacks"]["by"].values())
+    return _section(
+        "Attacks",
+        f"By Foolbox on {quality['attacks']['rows']} pictures: FGSM and PGD within 8/255 of each pixel, Carlini-Wagner "
+        "with the least l2 distance, SLIDE with the least l1 distance of a few. The white-box attack knows everything: "
+        "within 8/255 it fools the classifier and keeps the score low at once. Fooled: right when clean, wrong now."
+        + (
+            " Attacks give real numbers; the rows called rounded are what the service would be sent." if rounded else ""
+        ),
+        "attacks",
+        quality,
+        [tables.attacks(quality)],
     )
 
 

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from models.evaluation.measure import SCORES
+from models.evaluation.plan import ATTACKS
 from models.evaluation.severity import GROUPS
 
 Quality = dict[str, Any]
@@ -83,6 +84,29 @@ def delays(quality: Quality) -> str:
         rows.append([detector, *(_delay(entry, found["streams"]) for entry in [*entries, groups["none"]["0"]])])
     head = ["detector", *(f"{float(share):.0%} {group}" for group, share in columns), "clean alone"]
     return table("Mean rows to the alarm (streams with an alarm, where not all)", head, rows)
+
+
+def attacks(quality: Quality) -> str:
+    """Each attack as it is, and rounded to whole numbers where the bundle takes no others."""
+    found = quality["attacks"]["by"]
+    corrects = any("corrected_accuracy" in entry for entry in found.values())
+    head = ["attack", "fooled", "and not flagged", "flagged of the fooled", "ROC AUC", "median l2", "median l-inf"]
+    rows = []
+    for name, entry in found.items():
+        for label, part in ((ATTACKS[name], entry), (f"{ATTACKS[name]}, rounded", entry.get("rounded"))):
+            if part is not None:
+                rows.append([label, *_attack(part), *_accuracies(part, corrects=corrects)])
+    return table("Attacks", [*head, "accuracy", *(["corrected"] if corrects else [])], rows)
+
+
+def _attack(part: dict[str, Any]) -> list[str]:
+    flagged = ABSENT if part["flagged"] is None else _share(part["flagged"])
+    sizes = [_number(part.get(norm), 3) for norm in ("l2", "linf")]
+    return [_share(part["fooled"]), _share(part["evaded"]), flagged, _number(part["roc_auc"], 3), *sizes]
+
+
+def _accuracies(part: dict[str, Any], *, corrects: bool) -> list[str]:
+    return [_share(part[name]) for name in ("accuracy", "corrected_accuracy")[: 1 + corrects]]
 
 
 def _flags_and_spreads(part: dict[str, Any]) -> list[str]:
