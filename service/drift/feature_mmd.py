@@ -49,6 +49,24 @@ class _Tested:
     total_rows: int
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """At least `rows_between_tests` lie between two tests, of at most so many `permutations` each; the alarm is given
+    at `p_value` or below.
+    """
+
+    rows_between_tests: int
+    permutations: int
+    p_value: float
+
+
+def schedule(window_rows: int, rows_between_false_alarms: int) -> Schedule:
+    """All rows of a window are new to its test, and the p-value of the alarm is one that a test can reach."""
+    rows = max(window_rows, math.ceil(rows_between_false_alarms / (MOST_PERMUTATIONS + 1)))
+    permutations = min(MOST_PERMUTATIONS, math.ceil(rows_between_false_alarms / window_rows) - 1)
+    return Schedule(rows, permutations, rows / rows_between_false_alarms)
+
+
 class FeatureMmd:
     """Kernel MMD test of `window_rows` rows of features against `reference` (m, d) float32.
 
@@ -68,10 +86,8 @@ class FeatureMmd:
         clock: Callable[[], float] = time.monotonic,
         seed: int | None = None,
     ) -> None:
-        self._permutations = min(MOST_PERMUTATIONS, math.ceil(rows_between_false_alarms / window_rows) - 1)
-        self.rows_between_tests = max(window_rows, math.ceil(rows_between_false_alarms / (MOST_PERMUTATIONS + 1)))
-        self._p_value_threshold = self.rows_between_tests / rows_between_false_alarms
-        if self._p_value_threshold >= 0.5:
+        self._schedule = schedule(window_rows, rows_between_false_alarms)
+        if self._schedule.p_value >= 0.5:
             raise ValueError(
                 f"{rows_between_false_alarms} rows between false alarms are too few for a window of {window_rows} rows "
                 f"of features: ask for more than {2 * window_rows}"
@@ -109,6 +125,10 @@ class FeatureMmd:
     @property
     def version(self) -> int:
         return self._window.total + self._changes
+
+    @property
+    def rows_between_tests(self) -> int:
+        return self._schedule.rows_between_tests
 
     @property
     def total_rows(self) -> int:
@@ -165,8 +185,8 @@ class FeatureMmd:
             since=self._since,
             total_rows=self._window.total,
             log10_p_value=None if last is None else math.log10(last.p_value),
-            p_value_threshold=self._p_value_threshold,
-            cadence=CadenceState(self.rows_between_tests, None if last is None else last.at),
+            p_value_threshold=self._schedule.p_value,
+            cadence=CadenceState(self._schedule.rows_between_tests, None if last is None else last.at),
         )
 
     async def settled(self) -> None:
@@ -175,7 +195,7 @@ class FeatureMmd:
             await self._running
 
     def _is_due(self) -> bool:
-        wanted = self._window.capacity if self._last is None else self.rows_between_tests
+        wanted = self._window.capacity if self._last is None else self._schedule.rows_between_tests
         idle = self._running is None or self._running.done()
         enough = self._window.total - self._begun_total >= wanted and self._window.rows == self._window.capacity
         return idle and enough and self._clock() >= self._rested_at
@@ -194,7 +214,7 @@ class FeatureMmd:
         now = self._now()
         self._last = _Tested(result.statistic, result.p_value, now, total)
         self._changes += 1
-        state: State = "drifting" if result.p_value <= self._p_value_threshold else "ok"
+        state: State = "drifting" if result.p_value <= self._schedule.p_value else "ok"
         if state != self._state:
             self._state, self._since = state, now
             level = logging.WARNING if state == "drifting" else logging.INFO
@@ -203,5 +223,5 @@ class FeatureMmd:
     def _measured(self, rows: Features) -> tuple[mmd.MmdResult, float]:
         """The test, and how many seconds this thread worked for it (waits for a busy core are not work)."""
         begin = time.thread_time()
-        result = mmd.permutation_test(self._reference, rows, self._permutations, self._random)
+        result = mmd.permutation_test(self._reference, rows, self._schedule.permutations, self._random)
         return result, time.thread_time() - begin
