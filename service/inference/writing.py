@@ -17,16 +17,15 @@ UNFINISHED = ".unfinished-"
 
 
 def reserve(out: Path, name: str, version: str | None) -> Path:
-    """The folder for the new bundle: `version`, or the next free number; the folder above it is made.
+    """The folder for the new bundle: `version`, or the next free number; nothing is made yet.
 
-    Raises BundleError for one that is there, that has no name, or whose place cannot be written to.
+    Raises BundleError for one that is there, whose name is none, or whose place cannot be written to.
     """
     if version is not None and not re.fullmatch(NAME_PATTERN, version):
         raise BundleError(f"--version {version}: letters, digits, '.', '_' and '-' are allowed, at most 64")
-    try:
-        (out / name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BundleError(f"{out / name} cannot be made ({error.strerror}): choose another --out") from error
+    above = next(path for path in ((out / name).resolve(), *(out / name).resolve().parents) if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise BundleError(f"{above} is no folder that can be written to: choose another --out")
     if version is None:
         taken = [int(path.name) for path in (out / name).glob("*") if path.name.isdecimal()]
         version = str(max(taken, default=0) + 1)
@@ -42,6 +41,7 @@ def write_bundle(manifest: Manifest, contents: dict[str, bytes], folder: Path) -
     `contents` are its files by name; `manifest.files` is made from them. Raises BundleError where the service would
     refuse it, having left nothing behind.
     """
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=UNFINISHED) as unfinished:
         named = manifest.model_copy(update={"version": folder.name})
         new = _written(named, contents, Path(unfinished) / folder.name)
