@@ -1,4 +1,4 @@
-"""`python -m models train | build`."""
+"""`python -m models train | build | evaluate`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from models.build import build
 from models.errors import UserError
+from models.evaluation.command import add_evaluate
 from models.options import Detector, Options, Second
 
 
@@ -49,7 +50,7 @@ def _build(arguments: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m models", description="Makes what harmgauge serves.")
-    commands = parser.add_subparsers(required=True, metavar="train | build")
+    commands = parser.add_subparsers(required=True, metavar="train | build | evaluate")
     whole = argparse.ArgumentDefaultsHelpFormatter
 
     train = commands.add_parser("train", help="train ResNet-32 on CIFAR-10", formatter_class=whole)
@@ -111,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--int8", action="store_true", help="the graph in 8 bits as well, for CPUs: HARMGAUGE_PRECISION=int8")
     add("--epochs", type=int, help="of the second network's training; 24 for a head, else 50, if left out")
     add("--seed", type=int, default=default["seed"], help="of the second network's training")
+    add_evaluate(commands)
     return parser
 
 
@@ -146,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"harmgauge: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        resumes = parsed.run is _train or parsed.work is not None
+        resumes = parsed.run is not _build or parsed.work is not None
         print(
             "\nstopped;",
             "the same command goes on from the last checkpoint"

@@ -79,12 +79,8 @@ def train(
     Augment(recipe.shift_pixels, recipe.flip).check(x.shape[1:])
     torch.manual_seed(recipe.seed)
     network, name = _make(x, autoencoder)
-    with torch.no_grad():
-        made = network(torch.from_numpy(x[:2]))
-    if made.shape != (2, *x.shape[1:]):
-        raise UserError(f"--autoencoder {name} gives rows of shape {tuple(made.shape[1:])}; {x.shape[1:]} is due")
     spread = standardise_by(x).get_buffer("spread")
-    bfloat16 = any(isinstance(module, nn.Conv2d) for module in network.modules())
+    bfloat16 = _convolves(network)
     model = with_outputs(classifier, [layer.name for layer in hidden])
     matching = Matching(
         classifier=to_torch(model, x, "the classifier").to(device()),
@@ -115,11 +111,22 @@ def train(
 
 def _make(x: Array, autoencoder: str | None) -> tuple[nn.Module, str]:
     if autoencoder is None:
-        made = default_autoencoder(x)
-        return made, "convolutional" if any(isinstance(module, nn.Conv2d) for module in made.modules()) else "dense"
+        chosen = default_autoencoder(x)
+        return chosen, "convolutional" if _convolves(chosen) else "dense"
     takes = "the training instances and returns a torch module from raw instances (n, *shape) to alike real numbers"
     network: nn.Module = own_function("--autoencoder", autoencoder, takes)(x)
+    try:
+        with torch.no_grad():
+            made = network(torch.from_numpy(x[:2]))
+    except Exception as error:  # whatever the user's own code raises
+        raise UserError(f"--autoencoder {autoencoder} cannot take rows of {x.dtype} {x.shape[1:]}: {error}") from error
+    if made.shape != (2, *x.shape[1:]):
+        raise UserError(f"--autoencoder {autoencoder} gives rows of {tuple(made.shape[1:])}; {x.shape[1:]} is due")
     return network, autoencoder
+
+
+def _convolves(network: nn.Module) -> bool:
+    return any(isinstance(module, nn.Conv2d) for module in network.modules())
 
 
 def _learner(network: nn.Module, recipe: Recipe, steps: int) -> Learner:

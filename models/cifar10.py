@@ -52,20 +52,7 @@ def load(path: Path) -> Cifar10:
 
     Raises UserError where something is missing, damaged or not what the format promises.
     """
-    if path.is_dir():
-        folder = path / "cifar-10-batches-bin" if (path / "cifar-10-batches-bin").is_dir() else path
-        files = {name: (folder / name).read_bytes() for name in WANTED if (folder / name).is_file()}
-    elif path.is_file():
-        files = dict(_archive_members(path))
-    else:
-        raise UserError(
-            f"there is no CIFAR-10 at {path}: name the folder of the .bin files or cifar-10-binary.tar.gz, "
-            "or add --download to fetch the archive to that path"
-        )
-    missing = [name for name in WANTED if name not in files]
-    if missing:
-        raise UserError(f"{path} lacks {', '.join(missing)}: is it CIFAR-10's binary version?")
-
+    files = _files(path, WANTED)
     parts = [_records(name, files[name]) for name in TRAIN_FILES]
     x, y = np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])
     if len(x) <= HELD_OUT_ROWS:
@@ -77,6 +64,32 @@ def load(path: Path) -> Cifar10:
         test=_records(TEST_FILE, files[TEST_FILE]),
         class_names=names,
     )
+
+
+def load_test(path: Path) -> Labelled:
+    """Read the test images alone, from a folder of `.bin` files or the archive; the other files may be missing.
+
+    Raises UserError as `load` does.
+    """
+    return _records(TEST_FILE, _files(path, (TEST_FILE,))[TEST_FILE])
+
+
+def _files(path: Path, wanted: tuple[str, ...]) -> dict[str, bytes]:
+    """The contents of the `wanted` files, all of them."""
+    if path.is_dir():
+        folder = path / "cifar-10-batches-bin" if (path / "cifar-10-batches-bin").is_dir() else path
+        files = {name: (folder / name).read_bytes() for name in wanted if (folder / name).is_file()}
+    elif path.is_file():
+        files = dict(_archive_members(path, wanted))
+    else:
+        raise UserError(
+            f"there is no CIFAR-10 at {path}: name the folder of the .bin files or cifar-10-binary.tar.gz, "
+            "or add --download to fetch the archive to that path"
+        )
+    missing = [name for name in wanted if name not in files]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}: is it CIFAR-10's binary version?")
+    return files
 
 
 def _records(name: str, data: bytes) -> Labelled:
@@ -92,7 +105,7 @@ def _records(name: str, data: bytes) -> Labelled:
     return Labelled(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels)
 
 
-def _archive_members(path: Path) -> Iterator[tuple[str, bytes]]:
+def _archive_members(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
     """The wanted files of the archive, read in memory: nothing is written, so nothing can land outside a folder."""
     try:
         with tarfile.open(path, "r:gz") as archive:
@@ -100,7 +113,7 @@ def _archive_members(path: Path) -> Iterator[tuple[str, bytes]]:
                 name = PurePosixPath(member.name)
                 if name.is_absolute() or ".." in name.parts or not (member.isfile() or member.isdir()):
                     raise UserError(f"{path} holds {member.name!r}, which no CIFAR-10 archive does: fetch it again")
-                if name.name not in WANTED or not member.isfile():
+                if name.name not in wanted or not member.isfile():
                     continue
                 if member.size > _MAX_MEMBER_BYTES:
                     raise UserError(f"{path} holds {member.name!r} of {member.size} bytes, too large for CIFAR-10")

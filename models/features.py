@@ -35,8 +35,7 @@ def choose(network: Network, named: str | None, say: Callable[[str], None]) -> s
     if named == NONE:
         return None
     if named is not None:
-        tensors = {name for node in network.model.graph.node for name in (*node.input, *node.output)}
-        if named not in tensors:
+        if named not in _of_the_input(network):
             raise UserError(
                 f"--features {named}: the classifier has no such tensor; look at its graph with Netron, say "
                 "--features none, or leave it out to have the last layer's input found"
@@ -50,12 +49,8 @@ def choose(network: Network, named: str | None, say: Callable[[str], None]) -> s
 
 def penultimate(network: Network) -> str | None:
     """What the last linear layer before the output takes; None where there is no such layer, or more than one."""
-    graph = network.model.graph
-    depends = {network.input}
-    for node in graph.node:  # in the order in which they run
-        if depends.intersection(node.input):
-            depends.update(node.output)
-    maker = {output: node for node in graph.node for output in node.output}
+    depends = _of_the_input(network)
+    maker = {output: node for node in network.model.graph.node for output in node.output}
     taken: set[str] = set()
     seen: set[str] = set()
     ahead = [network.output]
@@ -71,6 +66,15 @@ def penultimate(network: Network) -> str | None:
         else:
             ahead.extend(data)
     return taken.pop() if len(taken) == 1 else None
+
+
+def _of_the_input(network: Network) -> set[str]:
+    """The tensors that depend on the input, and so have its rows; weights do not."""
+    depends = {network.input}
+    for node in network.model.graph.node:  # in the order in which they run
+        if depends.intersection(node.input):
+            depends.update(node.output)
+    return depends
 
 
 def give(fused: onnx.ModelProto, network: Network, tensor: str) -> None:

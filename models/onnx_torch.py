@@ -23,7 +23,10 @@ from models.onnx_run import open_session
 Array = npt.NDArray[Any]
 
 COMPARED_ROWS = 32
-REMEDY = "export the classifier to ONNX with plain operators (from PyTorch: torch.onnx.export), or leave this detector"
+REMEDY = (
+    "export it with plain tensor operators, LinearClassifier as MatMul, Add and Softmax (trees have no gradients); "
+    "--autoencoder-onnx and --detector distillation need no gradients"
+)
 
 
 class Converted(nn.Module):
@@ -59,10 +62,9 @@ def to_torch(model: onnx.ModelProto, x: Array, what: str) -> Converted:
             with torch.no_grad():
                 found = converted(torch.from_numpy(rows))
     except Exception as error:  # the converter raises whatever a graph leads it to
-        operators = ", ".join(sorted({node.op_type for node in model.graph.node}))
         raise UserError(
-            f"{what} cannot be turned into a PyTorch module, which training through it needs: {_reason(error)}. Its "
-            f"operators are {operators}; {REMEDY}"
+            f"{what} cannot be turned into a PyTorch module, which gradients through it need: {_reason(error)}. Its "
+            f"operators are {', '.join(sorted({node.op_type for node in model.graph.node}))}; {REMEDY}"
         ) from error
     session = open_session(model.SerializeToString())
     due = session.run(None, {session.get_inputs()[0].name: rows})
@@ -76,7 +78,7 @@ def to_torch(model: onnx.ModelProto, x: Array, what: str) -> Converted:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 @cache

@@ -48,7 +48,12 @@ def check(settings: Settings) -> int:
         f"alarm at D >= {monitor.threshold:.4g}\n"
     )
     width = manifest.features.width if manifest.features else 0
-    say(f"  {width} features an instance\n" if mmd else "  no features: feature_mmd is off\n")
+    say(
+        f"  {width} features an instance, {settings.feature_window_rows} rows of them tested every "
+        f"{mmd.rows_between_tests} rows\n"
+        if mmd
+        else "  no features: feature_mmd is off\n"
+    )
     say("\nall is well; next: harmgauge serve\n")
     return 0
 

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from typing import Any
 
 from service.errors import SettingsError
@@ -27,15 +28,16 @@ class ServiceClient:
 
     def get(self, path: str) -> dict[str, Any]:
         """A JSON document."""
-        document: dict[str, Any] = json.loads(self.get_bytes(path))
+        document: dict[str, Any] = json.loads(self.get_bytes(path)[0])
         return document
 
-    def get_bytes(self, path: str) -> bytes:
+    def get_bytes(self, path: str) -> tuple[bytes, Message]:
+        """A body, and the headers that came with it."""
         return self._call("GET", path)
 
     def score(self, rows: Rows) -> dict[str, Any]:
         """Score rows (n, *shape), in the bundle's dtype, as one request."""
-        body = self._call("POST", "/score", rows.tobytes(), {"Content-Type": "application/octet-stream"})
+        body, _ = self._call("POST", "/score", rows.tobytes(), {"Content-Type": "application/octet-stream"})
         document: dict[str, Any] = json.loads(body)
         return document
 
@@ -44,7 +46,9 @@ class ServiceClient:
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             return list(pool.map(lambda row: self.score(row[None]), rows))
 
-    def _call(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
+    def _call(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[bytes, Message]:
         connection = getattr(self._thread, "connection", None)
         if connection is None:
             connection = self._thread.connection = http.client.HTTPConnection(self._host, self._port, timeout=60)
@@ -53,10 +57,11 @@ class ServiceClient:
             answer = connection.getresponse()
             content: bytes = answer.read()
         except (OSError, http.client.HTTPException) as error:
+            connection.close()
             raise SettingsError(
                 f"no service answers at {self.address} ({error}): run `make serve` in another terminal first, "
                 "or name it with HARMGAUGE_HOST and HARMGAUGE_PORT"
             ) from error
         if answer.status != http.client.OK:
             raise SettingsError(f"{self.address}{path} answered {answer.status}: {content.decode(errors='replace')}")
-        return content
+        return content, answer.headers

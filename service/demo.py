@@ -32,8 +32,9 @@ LAST_TEST_SECONDS = 10.0
 
 @dataclass
 class _Alarm:
-    """When a detector fired first; None until it did."""
+    """Whether a detector is drifting, and when it began to while we looked; None until it did."""
 
+    is_on: bool
     rows: int | None = None
     corrupted: int = 0
     share: float = 0.0
@@ -89,15 +90,15 @@ def _show_contamination(service: ServiceClient, samples: Samples) -> None:
     for name, found in detectors.items():
         if found["state"] == "drifting":
             print_line(
-                f"\n{name} has been drifting since {found['since']}: to see it fire anew, start the service again or "
-                "POST to /admin/drift/reset"
+                f"\n{name} has been drifting since {found['since']}, before this demo. To see it fire anew, POST to "
+                "/admin/drift/reset, or start the service again (with an empty HARMGAUGE_STATE_DIR, if that is set)."
             )
     print_line(
         f"\nEach image is a request of its own, and more and more of them are corrupted.\n\n"
         f"{'images':>6} {'corrupted':>9} {'mean score':>10} {'flagged':>7}"
         + "".join(f"  {name:<24}" for name in detectors)
     )
-    alarms = {name: _Alarm() for name in detectors}
+    alarms = {name: _Alarm(found["state"] == "drifting") for name, found in detectors.items()}
     progress, random = _Progress(), np.random.default_rng(0)
     step_rows = max(1, window_rows // STEPS)
     for share in SHARES:
@@ -113,12 +114,12 @@ def _show_contamination(service: ServiceClient, samples: Samples) -> None:
             if step % LINE_STEPS == LINE_STEPS - 1:
                 _print_step(progress, share, states)
     end = time.monotonic() + LAST_TEST_SECONDS
-    while any(alarm.rows is None for alarm in alarms.values()) and time.monotonic() < end:
+    while any(not alarm.is_on for alarm in alarms.values()) and time.monotonic() < end:
         time.sleep(0.2)
         _look(service, alarms, progress, SHARES[-1])
     print_line("")
     for name, alarm in alarms.items():
-        when = "did not fire"
+        when = "was drifting before" if alarm.is_on else "did not fire"
         if alarm.rows is not None:
             when = (
                 f"fired at image {alarm.rows}, after {alarm.corrupted} corrupted ones, at a share of {alarm.share:.0%}"
@@ -132,8 +133,9 @@ def _look(
     """The detectors' states now; notes in `alarms` which of them fire for the first time."""
     states: dict[str, dict[str, Any]] = service.get("/drift")["detectors"]
     for name, found in states.items():
-        if found["state"] == "drifting" and alarms[name].rows is None:
-            alarms[name] = _Alarm(progress.rows, progress.corrupted, share)
+        was_on, alarms[name].is_on = alarms[name].is_on, found["state"] == "drifting"
+        if alarms[name].is_on and not was_on and alarms[name].rows is None:
+            alarms[name] = _Alarm(True, progress.rows, progress.corrupted, share)
     return states
 
 

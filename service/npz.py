@@ -25,5 +25,5 @@ def read_npz(file: Path | IO[bytes]) -> dict[str, npt.NDArray[Any]]:
             raise ValueError("it is a single array; numpy.savez names them")
         with loaded as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (BadZipFile, EOFError, zlib.error, KeyError, NotImplementedError) as error:
+    except (BadZipFile, EOFError, zlib.error, KeyError, RuntimeError) as error:  # RuntimeError: "is encrypted"
         raise ValueError(str(error) or type(error).__name__) from error

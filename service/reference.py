@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from service.api.features import TOTAL_ROWS
 from service.client import ServiceClient
 from service.drift import isomap, ks
 from service.errors import BundleError, SettingsError
@@ -26,6 +27,9 @@ from service.inference.writing import reserve, write_bundle
 from service.settings import Settings
 
 POLL_SECONDS = 1.0
+
+LOST_POLLS = 60
+"""So often in a row the service may not answer."""
 
 Say = Callable[[str], None]
 
@@ -46,14 +50,15 @@ def replace_reference(
             f"{service.address} serves {info['model']}/{info['version']} in {info['precision']}, which is not "
             f"{settings.bundle} in {bundle.precision}: set HARMGAUGE_BUNDLE and HARMGAUGE_PRECISION to what it serves"
         )
-    wanted = rows or len(bundle.reference.scores)
+    wanted = len(bundle.reference.scores) if rows is None else rows
     if wanted < MIN_REFERENCE_ROWS:
         raise SettingsError(
             f"--rows {wanted}: a reference has at least {MIN_REFERENCE_ROWS} scores; 5000 make a good one"
         )
     folder = reserve(out or settings.bundle.resolve().parent.parent, bundle.manifest.name, version)
+    contents = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files}
     began = datetime.now(UTC)
-    scores, features = _record(service, wanted, bundle.reference.features is not None)
+    scores, features = _record(service, wanted, bundle)
     recorded: dict[str, Any] = {
         "rows": len(scores),
         "from": began.isoformat(timespec="seconds"),
@@ -64,44 +69,57 @@ def replace_reference(
     _compare(scores, bundle, _say)
     reference = _with_features(replace(bundle.reference, scores=np.sort(scores)), features, _say)
     manifest = _manifest(bundle, reference, recorded, new_threshold=new_threshold)
-    contents = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files}
     contents[REFERENCE_FILE if bundle.precision == "float32" else REFERENCE_INT8_FILE] = reference.npz()
     write_bundle(manifest, contents, folder)
     return folder
 
 
 def _record(
-    service: ServiceClient, wanted: int, with_features: bool
+    service: ServiceClient, wanted: int, bundle: Bundle
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32] | None]:
     """The next `wanted` scores of the service, and up to 1000 rows of features."""
     scores: list[float] = []
     features: list[npt.NDArray[np.float32]] = []
-    seen: dict[str, int] = {}
-    began = time.monotonic()
+    scores_seen, features_seen = _Seen(), _Seen()
+    began, lost = time.monotonic(), 0
+    with_features = bundle.reference.features is not None
     while True:
-        detectors = service.get("/drift?scores=true")["detectors"]
-        fresh = _fresh_rows(seen, "score_ks", detectors["score_ks"])
-        scores += detectors["score_ks"]["scores"][-fresh:] if fresh else []
-        if with_features and "feature_mmd" in detectors:
-            fresh = _fresh_rows(seen, "feature_mmd", detectors["feature_mmd"])
-            if fresh:
-                window = np.load(io.BytesIO(service.get_bytes("/drift/features")), allow_pickle=False)
-                features.append(window[-fresh:])
+        try:
+            detectors = service.get("/drift?scores=true")["detectors"]
+            found = detectors["score_ks"]
+            scores += scores_seen.fresh(found["scores"], found["total_rows"])
+            if with_features and "feature_mmd" in detectors:
+                content, headers = service.get_bytes("/drift/features")
+                window = np.load(io.BytesIO(content), allow_pickle=False)
+                features += features_seen.fresh(list(window), int(headers[TOTAL_ROWS]))
+                features = features[-MAX_FEATURES_ROWS:]
+            if lost and service.get("/info")["sha256"] != bundle.sha256:
+                raise BundleError(f"{service.address} was started again with another bundle: begin anew")
+            lost = 0
+        except SettingsError:
+            # A service that is started again is waited for: what was recorded so far may be the work of hours.
+            lost += 1
+            if lost > LOST_POLLS:
+                raise
         _progress(len(scores), wanted, time.monotonic() - began)
         if len(scores) >= wanted:
             break
         time.sleep(POLL_SECONDS)
-    newest = np.concatenate(features)[-MAX_FEATURES_ROWS:] if features else None
-    return np.array(scores[-wanted:]), newest
+    return np.array(scores[-wanted:]), np.stack(features) if features else None
 
 
-def _fresh_rows(seen: dict[str, int], name: str, found: dict[str, Any]) -> int:
-    """How many rows of the detector's window came since the last look; those before the first look do not count."""
-    total: int = found["total_rows"]
-    rows: int = found["rows"]
-    before = seen.get(name, total)
-    seen[name] = total
-    return min(rows, total - before if total >= before else total)  # fewer than before: it began anew
+class _Seen:
+    """Tells the rows of a window that came since the last look; those before the first look do not count."""
+
+    def __init__(self) -> None:
+        self._total: int | None = None
+
+    def fresh(self, window: list[Any], total: int) -> list[Any]:
+        """`window`, oldest first, holds the newest of the `total` rows since the detector began."""
+        before = total if self._total is None else self._total
+        self._total = total
+        new = total - before if total >= before else total  # fewer than before: it began anew
+        return window[max(0, len(window) - new) :]
 
 
 def _compare(scores: npt.NDArray[np.float64], bundle: Bundle, say: Say) -> None:
@@ -138,6 +156,7 @@ def _manifest(bundle: Bundle, reference: Reference, recorded: dict[str, Any], *,
         statistic = ks.statistic_threshold(drift.window_rows, len(reference.scores), drift.p_value_threshold)
         changes["drift"] = drift.model_copy(update={"statistic_threshold": statistic})
     if new_threshold:
+        changes["quality"] = {name: value for name, value in manifest.quality.items() if name != "calibration_flagged"}
         percentile = bundle.threshold_spec.percentile
         threshold = ThresholdSpec(
             value=float(np.float32(np.percentile(reference.scores, percentile))),
@@ -159,7 +178,7 @@ def _progress(done: int, wanted: int, seconds: float) -> None:
     bar = "#" * round(30 * share)
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{bar:<30} {min(done, wanted)}/{wanted} scores, {left:<24}" + "\n" * (share >= 1))
-    elif share >= 1 or round(seconds) % 60 == 0:
+    elif share >= 1 or seconds % 60 < POLL_SECONDS:
         sys.stderr.write(f"{min(done, wanted)}/{wanted} scores, {left}\n")
     sys.stderr.flush()
 

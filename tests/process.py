@@ -87,7 +87,7 @@ def running_service(bundle: Path, **settings: object) -> Iterator[RunningService
     """Start `harmgauge serve` and wait until it says where it listens; end it afterwards, whatever happened."""
     process = subprocess.Popen(
         [sys.executable, "-m", "service", "serve"],
-        env=environment(bundle=bundle, port=0, **settings),
+        env=environment(**{"bundle": bundle, "port": 0, **settings}),
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -85,14 +85,21 @@ def instances(rows: int, shape: tuple[int, ...], dtype: str = "uint8", seed: int
     return random.normal(size=(rows, *shape)).astype(dtype)
 
 
-def toy_autoencoder_bundle(folder: Path, *, shape: tuple[int, ...] = (4, 4, 3), dtype: str = "uint8") -> Path:
-    """A bundle with correction: a linear classifier, seen through a linear autoencoder; returns its folder."""
+def toy_autoencoder_bundle(
+    folder: Path,
+    *,
+    shape: tuple[int, ...] = (4, 4, 3),
+    dtype: str = "uint8",
+    classifier: Path | None = None,
+    int8: bool = False,
+) -> Path:
+    """A bundle with correction: a linear classifier (or the one given), seen through a linear autoencoder."""
     folder.mkdir(parents=True, exist_ok=True)
     scale = 0.02 if dtype == "uint8" else 1.0
     np.savez(folder / "calibration.npz", x=instances(600, shape, dtype, seed=1))
     return build(
         Options(
-            classifier=linear_network(folder / "classifier.onnx", shape, 3, 1, dtype=dtype, scale=scale),
+            classifier=classifier or linear_network(folder / "classifier.onnx", shape, 3, 1, dtype=dtype, scale=scale),
             detector="adversarial-autoencoder",
             autoencoder_onnx=linear_autoencoder(folder / "autoencoder.onnx", shape, 2, dtype=dtype),
             calibration=folder / "calibration.npz",
@@ -100,6 +107,7 @@ def toy_autoencoder_bundle(folder: Path, *, shape: tuple[int, ...] = (4, 4, 3), 
             out=folder,
             window_rows=100,
             percentile=60.0,
+            int8=int8,
             say=lambda _: None,
         )
     )

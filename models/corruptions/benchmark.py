@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,7 +23,13 @@ FORMAT = 1
 """Raised when a kind changes its pixels, so that older folders are made anew."""
 
 
-def make(images: Images, folder: Path, seed: int = 0, processes: int | None = None) -> dict[str, Images]:
+def make(
+    images: Images,
+    folder: Path,
+    seed: int = 0,
+    processes: int | None = None,
+    kinds: Collection[str] = tuple(CORRUPTIONS),
+) -> dict[str, Images]:
     """The corrupted copies of `images` (n, h, w, 3) uint8, by kind: (5, n, h, w, 3) uint8, severity by severity.
 
     Kept in `folder` as KIND.npy and read back (mapped into memory) where they belong to the same images and seed.
@@ -34,7 +41,7 @@ def make(images: Images, folder: Path, seed: int = 0, processes: int | None = No
         for old in folder.glob("*.npy"):
             old.unlink()
         note.write_text(json.dumps(source, indent=1) + "\n")
-    missing = [name for name in CORRUPTIONS if not (folder / f"{name}.npy").is_file()]
+    missing = [name for name in kinds if not (folder / f"{name}.npy").is_file()]
     if missing:
         with (
             ProcessPoolExecutor(processes or os.cpu_count(), get_context("spawn")) as pool,
@@ -43,7 +50,7 @@ def make(images: Images, folder: Path, seed: int = 0, processes: int | None = No
             for done in as_completed([pool.submit(_make_kind, name, images, folder, seed) for name in missing]):
                 done.result()
                 bar.update()
-    return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in CORRUPTIONS}
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in kinds}
 
 
 def _make_kind(name: str, images: Images, folder: Path, seed: int) -> None:

@@ -24,3 +24,16 @@ def roc_auc(high: Scores, low: Scores) -> float:
     ranks = rankdata(np.concatenate([high, low]))
     least = len(high) * (len(high) + 1) / 2
     return float((ranks[: len(high)].sum() - least) / (len(high) * len(low)))
+
+
+def roc_curve(high: Scores, low: Scores, points: int = 101) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Shares of `low` and of `high` above a threshold, (k,) each, both rising from 0 to 1, for up to `points` of them.
+
+    The thresholds are evenly spaced quantiles of `low`, and infinity. Raises ValueError without either group.
+    """
+    if not len(high) or not len(low):
+        raise ValueError(f"a curve of {len(high)} against {len(low)} scores: both groups must have some")
+    thresholds = np.unique(np.quantile(low, np.linspace(0, 1, points - 2), method="inverted_cdf"))[::-1]
+    above = [1 - np.searchsorted(np.sort(group), thresholds, "right") / len(group) for group in (low, high)]
+    false_rate, true_rate = (np.concatenate([[0.0], share, [1.0]]) for share in above)
+    return false_rate, true_rate

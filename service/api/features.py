@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
@@ -21,6 +22,9 @@ from service.errors import NotOffered
 from service.inference.bundle import Manifest
 
 MOST_RECENT_ROWS = 500
+
+TOTAL_ROWS = "X-Harmgauge-Total-Rows"
+"""How many rows of features there were since the detector began: tells whoever polls which ones are new."""
 
 Point = tuple[float, float]
 
@@ -37,27 +41,42 @@ def router(manifest: Manifest, monitor: Monitor, detector: FeatureMmd | None, em
     not_offered: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "content": {PROBLEM: {}}}}
     missing = f"The bundle {manifest.name}/{manifest.version} has no {{}}, or feature_mmd is off: build it with them."
 
+    one_at_a_time = asyncio.Lock()
+    drawn: dict[str, Any] = {}
+    reference_points: list[Point] = [] if embedding is None else embedding.coordinates.round(4).tolist()
+
     @routes.get("/drift/features", summary="The features in the window, (rows, d) as .npy", responses=not_offered)
     async def features() -> Response:
         if detector is None:
             raise NotOffered(missing.format("features"))
         monitor.before_look()
-        stream = io.BytesIO()
-        np.save(stream, detector.recent(), allow_pickle=False)
-        return Response(stream.getvalue(), media_type=NPY)
+        headers = {TOTAL_ROWS: str(detector.total_rows)}
+        return Response(await asyncio.to_thread(_npy, detector.recent()), media_type=NPY, headers=headers)
 
     @routes.get("/drift/embedding", summary="Reference and recent features in two dimensions", responses=not_offered)
     async def picture() -> EmbeddingAnswer:
         if detector is None or embedding is None:
             raise NotOffered(missing.format("picture of its features"))
         monitor.before_look()
-        recent = detector.recent()[-MOST_RECENT_ROWS:]
-        placed = await asyncio.to_thread(embedding.place, recent) if len(recent) else np.empty((0, 2))
+        async with one_at_a_time:  # and all who asked meanwhile get the same picture
+            if drawn.get("version") != detector.version:
+                version, recent = detector.version, detector.recent()[-MOST_RECENT_ROWS:]
+                drawn["recent"] = await asyncio.to_thread(_place, embedding, recent)
+                drawn["version"] = version
+            recent_points = drawn["recent"]
         return EmbeddingAnswer(
-            model=manifest.name,
-            version=manifest.version,
-            reference=embedding.coordinates.round(4).tolist(),
-            recent=placed.round(4).tolist(),
+            model=manifest.name, version=manifest.version, reference=reference_points, recent=recent_points
         )
 
     return routes
+
+
+def _npy(array: npt.NDArray[np.float32]) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return stream.getvalue()
+
+
+def _place(embedding: Embedding, rows: npt.NDArray[np.float32]) -> list[Point]:
+    points: list[Point] = embedding.place(rows).round(4).tolist() if len(rows) else []
+    return points

@@ -44,6 +44,13 @@ class EvidenceAnswer(DetectorAnswer):
     tolerance: float = Field(description="Share of the traffic that may be anything without being evidence.")
 
 
+class FeaturesAnswer(DetectorAnswer):
+    """`p_value` and `statistic` are those of the last test, which looked at the window as it was then."""
+
+    rows_between_tests: int = Field(description="At least so many new rows lie between two tests.")
+    tested_at: datetime | None = Field(description="When the last test was.")
+
+
 class DetectorAnswerWithScores(DetectorAnswer):
     scores: list[float] = Field(description="The scores in the window, oldest first.")
 
@@ -51,7 +58,7 @@ class DetectorAnswerWithScores(DetectorAnswer):
 class DriftAnswer(BaseModel):
     model: str
     version: str
-    detectors: dict[str, DetectorAnswerWithScores | EvidenceAnswer | DetectorAnswer]
+    detectors: dict[str, DetectorAnswerWithScores | EvidenceAnswer | FeaturesAnswer | DetectorAnswer]
 
 
 class InfoAnswer(BaseModel):
@@ -97,6 +104,8 @@ def _detector(state: DriftState, *, with_scores: bool) -> DetectorAnswer:
     if state.evidence is not None:
         more = {name: getattr(state.evidence, name) for name in ("highest", "direction", "design_effect", "tolerance")}
         return EvidenceAnswer(**fields, **more)
+    if state.cadence is not None:
+        return FeaturesAnswer(**fields, **vars(state.cadence))
     if with_scores and state.scores is not None:
         return DetectorAnswerWithScores(**fields, scores=state.scores.tolist())
     return DetectorAnswer(**fields)

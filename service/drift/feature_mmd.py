@@ -15,6 +15,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,17 +23,48 @@ import numpy as np
 import numpy.typing as npt
 
 from service.drift import mmd
-from service.drift.state import Blocks, DriftState, State
+from service.drift.state import Blocks, CadenceState, DriftState, State
 from service.drift.window import Window
 
 log = logging.getLogger(__name__)
 
 Features = npt.NDArray[np.float32]
 
-PERMUTATIONS = 1999
-"""The p-value of a test can fall to 1 / 2000 and no further; a rarer alarm is had by testing more seldom."""
+MOST_PERMUTATIONS = 19_999
+"""The p-value of a test can fall to 1 / 20,000 and no further; a rarer alarm is had by testing more seldom."""
 
 LARGEST_SHARE_OF_A_CORE = 0.03
+
+MAX_SAVED_BYTES = 4 * 2**20
+"""A window of more is not saved: it would be written again every second."""
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """The last test: what it found, when, and after how many rows."""
+
+    statistic: float
+    p_value: float
+    at: datetime
+    total_rows: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """At least `rows_between_tests` lie between two tests, of at most so many `permutations` each; the alarm is given
+    at `p_value` or below.
+    """
+
+    rows_between_tests: int
+    permutations: int
+    p_value: float
+
+
+def schedule(window_rows: int, rows_between_false_alarms: int) -> Schedule:
+    """All rows of a window are new to its test, and the p-value of the alarm is one that a test can reach."""
+    rows = max(window_rows, math.ceil(rows_between_false_alarms / (MOST_PERMUTATIONS + 1)))
+    permutations = min(MOST_PERMUTATIONS, math.ceil(rows_between_false_alarms / window_rows) - 1)
+    return Schedule(rows, permutations, rows / rows_between_false_alarms)
 
 
 class FeatureMmd:
@@ -54,9 +86,8 @@ class FeatureMmd:
         clock: Callable[[], float] = time.monotonic,
         seed: int | None = None,
     ) -> None:
-        self._rows_between_tests = max(window_rows, math.ceil(rows_between_false_alarms / (PERMUTATIONS + 1)))
-        self._p_value_threshold = self._rows_between_tests / rows_between_false_alarms
-        if self._p_value_threshold >= 0.5:
+        self._schedule = schedule(window_rows, rows_between_false_alarms)
+        if self._schedule.p_value >= 0.5:
             raise ValueError(
                 f"{rows_between_false_alarms} rows between false alarms are too few for a window of {window_rows} rows "
                 f"of features: ask for more than {2 * window_rows}"
@@ -68,52 +99,84 @@ class FeatureMmd:
         self._clock = clock
         self._random = np.random.default_rng(seed)
         self._running: asyncio.Task[None] | None = None
-        self._resets = 0
+        self._changes = 0
         self.reset()
 
     def reset(self) -> None:
         """Empty the window and forget the last test; one that runs now will not count."""
-        self._resets += self._window.total + 1
+        self._changes += self._window.total + 1
         self._window = Window(self._window.capacity, self._reference.shape[1], np.float32)
-        self._tested_total = 0
+        self._last: _Tested | None = None
+        self._begun_total = 0
         self._rested_at = -math.inf
-        self._result: mmd.MmdResult | None = None
         self._state: State = "warming"
         self._since = self._now()
+        self._told_of_dropped = False
 
     def observe(self, blocks: Blocks) -> None:
         if blocks.features is None:
             return
         finite = np.isfinite(blocks.features).all(1)
+        if not finite.all() and not self._told_of_dropped:
+            self._told_of_dropped = True
+            log.warning("%s leaves out features that are not finite; the graph overflows on some inputs", self.name)
         self._window.extend(blocks.features if finite.all() else blocks.features[finite])
 
     @property
     def version(self) -> int:
-        return self._window.total + self._resets
+        return self._window.total + self._changes
 
-    def dump(self) -> dict[str, npt.NDArray[Any]]:
-        return {"features": self._window.snapshot(), "untested_rows": np.array(self._window.total - self._tested_total)}
+    @property
+    def rows_between_tests(self) -> int:
+        return self._schedule.rows_between_tests
 
-    def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
-        features, untested_rows = dumped["features"], int(dumped["untested_rows"])
-        if features.dtype != np.float32 or features.shape[1:] != self._reference.shape[1:]:
-            raise ValueError(f"the window's features are {features.dtype} {features.shape}")
-        self._window.extend(features)
-        self._tested_total = self._window.total - max(0, untested_rows)
+    @property
+    def total_rows(self) -> int:
+        """Rows since the detector began."""
+        return self._window.total
 
     def recent(self) -> Features:
         """The features in the window now, (rows, d), oldest first."""
         return self._window.snapshot()
 
+    def dump(self) -> dict[str, npt.NDArray[Any]]:
+        last, features = self._last, self._window.snapshot()
+        found = [] if last is None else [last.statistic, last.p_value, last.at.timestamp(), last.total_rows]
+        return {
+            "features": features if features.nbytes <= MAX_SAVED_BYTES else features[:0],
+            "total_rows": np.array(self._window.total),
+            "last": np.array(found, np.float64),
+            "drifting": np.array(self._state == "drifting"),
+            "since": np.array(self._since.timestamp()),
+        }
+
+    def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
+        features, last, total_rows = dumped["features"], dumped["last"], dumped["total_rows"]
+        since = datetime.fromtimestamp(float(dumped["since"]), UTC)
+        if features.dtype != np.float32 or features.shape[1:] != self._reference.shape[1:]:
+            raise ValueError(f"the window's features are {features.dtype} {features.shape}")
+        if last.shape not in ((0,), (4,)) or not np.isfinite(last).all() or total_rows.dtype.kind != "i":
+            raise ValueError(f"the last test is {last} of {total_rows}")
+        total = int(total_rows)
+        self._window.extend(features)
+        self._changes += 1
+        if len(last):
+            statistic, p_value, at, tested_total = last.tolist()
+            # Counted from here: the total began anew with this process.
+            tested = self._window.total - total + int(tested_total)
+            self._last = _Tested(statistic, p_value, datetime.fromtimestamp(at, UTC), tested)
+            self._begun_total = tested
+            self._state, self._since = ("drifting" if dumped["drifting"] else "ok"), since
+
     async def state(self) -> DriftState:
         """The state after the last test. Begins the next one, if it is due, and does not wait for it."""
         if self._is_due():
             self._running = asyncio.create_task(self._test())
-        result = self._result
+        last = self._last
         return DriftState(
             state=self._state,
-            p_value=None if result is None else result.p_value,
-            statistic=None if result is None else result.statistic,
+            p_value=None if last is None else last.p_value,
+            statistic=None if last is None else last.statistic,
             threshold=None,
             window_rows=self._window.capacity,
             rows=self._window.rows,
@@ -121,8 +184,9 @@ class FeatureMmd:
             rows_between_false_alarms=self._rows_between_false_alarms,
             since=self._since,
             total_rows=self._window.total,
-            log10_p_value=None if result is None else math.log10(result.p_value),
-            p_value_threshold=self._p_value_threshold,
+            log10_p_value=None if last is None else math.log10(last.p_value),
+            p_value_threshold=self._schedule.p_value,
+            cadence=CadenceState(self._schedule.rows_between_tests, None if last is None else last.at),
         )
 
     async def settled(self) -> None:
@@ -131,31 +195,33 @@ class FeatureMmd:
             await self._running
 
     def _is_due(self) -> bool:
-        untested_rows = self._window.total - self._tested_total
-        wanted = self._rows_between_tests if self._result else self._window.capacity
+        wanted = self._window.capacity if self._last is None else self._schedule.rows_between_tests
         idle = self._running is None or self._running.done()
-        return idle and untested_rows >= wanted and self._clock() >= self._rested_at
+        enough = self._window.total - self._begun_total >= wanted and self._window.rows == self._window.capacity
+        return idle and enough and self._clock() >= self._rested_at
 
     async def _test(self) -> None:
-        resets, window = self._resets, self._window.snapshot()
-        self._tested_total = self._window.total
+        window, rows = self._window, self._window.snapshot()
+        self._begun_total = total = window.total
         try:
-            result, seconds = await asyncio.to_thread(self._measured, window)
+            result, seconds = await asyncio.to_thread(self._measured, rows)
         except Exception:  # the next window may do better; the detector must not end with this one
             log.exception("%s could not test its window", self.name)
             return
         self._rested_at = self._clock() + seconds * (1 / LARGEST_SHARE_OF_A_CORE - 1)
-        if resets != self._resets:
+        if window is not self._window:  # it was reset meanwhile
             return
-        self._result = result
-        state: State = "drifting" if result.p_value <= self._p_value_threshold else "ok"
+        now = self._now()
+        self._last = _Tested(result.statistic, result.p_value, now, total)
+        self._changes += 1
+        state: State = "drifting" if result.p_value <= self._schedule.p_value else "ok"
         if state != self._state:
-            self._state, self._since = state, self._now()
+            self._state, self._since = state, now
             level = logging.WARNING if state == "drifting" else logging.INFO
             log.log(level, "%s is %s: p = %s, MMD^2 = %s", self.name, state, result.p_value, result.statistic)
 
-    def _measured(self, window: Features) -> tuple[mmd.MmdResult, float]:
+    def _measured(self, rows: Features) -> tuple[mmd.MmdResult, float]:
         """The test, and how many seconds this thread worked for it (waits for a busy core are not work)."""
         begin = time.thread_time()
-        result = mmd.permutation_test(self._reference, window, PERMUTATIONS, self._random)
+        result = mmd.permutation_test(self._reference, rows, self._schedule.permutations, self._random)
         return result, time.thread_time() - begin

@@ -7,7 +7,7 @@ row takes what the bundle has: the features, their embedding and the number of n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,10 @@ Matrix = npt.NDArray[np.float64]
 
 ROWS_AT_ONCE = 20
 """scipy's search holds the interpreter; in pieces of so many rows nobody else waits longer than about 5 ms."""
+
+
+_FLAT = 1e-12
+"""An eigenvalue below this share of the largest is rounding of 0."""
 
 
 def fit(features: npt.NDArray[np.float32]) -> tuple[Matrix, int]:
@@ -48,34 +52,41 @@ class Embedding:
         self.coordinates = coordinates
         self._features = features
         self._neighbours = neighbours
-        self._along_graph: Matrix | None = None
+        # The eigenvectors of the reference's kernel are the coordinates, its eigenvalues their squared lengths. Where
+        # the features have one dimension only, the second is 0, and so is every coordinate.
+        eigenvalues = (coordinates**2).sum(0)
+        there = eigenvalues > _FLAT * eigenvalues.max()
+        self._projection = np.where(there, coordinates / np.where(there, eigenvalues, 1), 0)
+
+    @cached_property
+    def _along(self) -> Matrix:
+        """Distances (m, m) along the graph."""
+        graph = _graph(squared_distances(self._features, self._features), self._neighbours)
+        starts = range(0, len(self._features), ROWS_AT_ONCE)
+        pieces = (np.arange(start, min(start + ROWS_AT_ONCE, len(self._features))) for start in starts)
+        return np.concatenate([dijkstra(graph, directed=False, indices=rows) for rows in pieces])
+
+    @cached_property
+    def _mean_squares(self) -> Matrix:
+        means: Matrix = (self._along**2).mean(0)
+        return means
 
     def place(self, rows: npt.NDArray[np.float32]) -> Matrix:
         """Coordinates (n, 2) of rows (n, d), as scikit-learn's `Isomap.transform` gives them.
 
-        The first call finds all shortest paths, in a fraction of a second.
+        The first call finds all shortest paths, in a fraction of a second; one thread at a time.
         """
-        along = self._along_graph
-        if along is None:
-            along = self._along_graph = np.concatenate(list(self._paths()))
         squares = squared_distances(rows, self._features)
         nearest = np.argpartition(squares, self._neighbours - 1, axis=1)[:, : self._neighbours]
         steps = np.sqrt(np.take_along_axis(squares, nearest, axis=1))
         distances = np.full(squares.shape, np.inf)
         for neighbour, step in zip(nearest.T, steps.T, strict=True):
-            np.minimum(distances, along[neighbour] + step[:, None], out=distances)
-        # The kernel of the reference is -1/2 of the squares, centred; its eigenvectors are the coordinates, their
-        # eigenvalues the coordinates' squared lengths.
+            np.minimum(distances, self._along[neighbour] + step[:, None], out=distances)
+        # The kernel is -1/2 of the squares, centred as the reference's is.
         kernel = -0.5 * distances**2
-        centred = kernel - (-0.5 * along**2).mean(0) - kernel.mean(1, keepdims=True)
-        placed: Matrix = centred @ (self.coordinates / (self.coordinates**2).sum(0))
+        centred = kernel + 0.5 * self._mean_squares - kernel.mean(1, keepdims=True)
+        placed: Matrix = centred @ self._projection
         return placed
-
-    def _paths(self) -> Iterator[Matrix]:
-        graph = _graph(squared_distances(self._features, self._features), self._neighbours)
-        for start in range(0, len(self._features), ROWS_AT_ONCE):
-            rows = np.arange(start, min(start + ROWS_AT_ONCE, len(self._features)))
-            yield dijkstra(graph, directed=False, indices=rows)
 
 
 def _graph(squares: Matrix, neighbours: int) -> csr_array:

@@ -35,8 +35,7 @@ class MmdResult:
 
 def squared_distances(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Matrix:
     """Of every row of a (n, d) to every row of b (m, d): (n, m), exactly 0 where rows are the same."""
-    # Shifted by a row that is there, rather than by the mean: equal rows stay equal to the last bit.
-    origin = np.asarray(a[:1], np.float64)
+    origin = a.mean(0, dtype=np.float64)
     a64, b64 = a - origin, b - origin
     lengths = (a64 * a64).sum(1)[:, None] + (b64 * b64).sum(1)
     squares: Matrix = lengths - 2 * (a64 @ b64.T)

@@ -75,7 +75,10 @@ class ScoreKs:
         return self._threshold
 
     def observe(self, blocks: Blocks) -> None:
-        self._window.extend(blocks.scores)
+        if isinstance(self._window, AgedWindow) and blocks.times is not None:
+            self._window.extend(blocks.scores, self._clock() - np.repeat(blocks.times, blocks.rows))
+        else:
+            self._window.extend(blocks.scores)
 
     @property
     def version(self) -> int:
@@ -116,11 +119,13 @@ class ScoreKs:
     async def state(self) -> DriftState:
         """The state of the window as it is now."""
         async with self._one_at_a_time:
-            total, scores = self._window.total, self._window.snapshot()
+            resets, total, scores = self._resets, self._window.total, self._window.snapshot()
             if self._computed != (total, len(scores)):
                 result = None
                 if len(scores) >= self._least_rows():
                     result = await asyncio.to_thread(ks.two_sample, scores, self._reference)
+                if resets != self._resets:  # meanwhile: these scores are gone
+                    return self._state
                 before = self._state
                 self._state = self._describe(total, scores, result, before)
                 self._computed = total, len(scores)

@@ -19,13 +19,14 @@ Scores = npt.NDArray[np.float64]
 class Blocks:
     """The scores of some requests, one after the other: `scores` (n,), oldest first, all finite; `rows` (k,), how many
     are of which request; `clients` (k,), the key of each request's client, where it gave one; `features` (n, d)
-    float32, where the bundle gives them.
+    float32, where the bundle gives them; `times` (k,), when each request was answered, by `time.monotonic`.
     """
 
     scores: npt.NDArray[np.floating]
     rows: npt.NDArray[np.intp]
     clients: tuple[str | None, ...]
     features: npt.NDArray[np.float32] | None = None
+    times: npt.NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, scores: npt.NDArray[np.floating], rows: int | None = None) -> Blocks:
@@ -46,6 +47,14 @@ class EvidenceState:
     direction: Direction
     design_effect: float | None
     tolerance: float
+
+
+@dataclass(frozen=True)
+class CadenceState:
+    """Of a detector that tests now and then: at least so many rows lie between tests; when the last one was."""
+
+    rows_between_tests: int
+    tested_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,7 @@ class DriftState:
     evidence: EvidenceState | None = None
     log10_p_value: float | None = None
     p_value_threshold: float | None = None
+    cadence: CadenceState | None = None
 
 
 class DriftDetector(Protocol):

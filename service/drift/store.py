@@ -43,7 +43,7 @@ class Store:
             return
         try:
             self._monitor.restore(read_npz(self._file))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # whatever the file holds, it must not keep the service from starting
             aside = self._file.with_name(f"{self._file.name}.{time.time_ns()}.broken")
             log.warning("%s holds no drift state that can be used (%s): set aside as %s", self._file, error, aside.name)
             self._monitor.reset()

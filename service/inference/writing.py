@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
+import os
+import re
 import tempfile
 from pathlib import Path
 
 from service.errors import BundleError
-from service.inference.bundle import MANIFEST_FILE, FileSpec, Manifest, load
+from service.inference.bundle import MANIFEST_FILE, NAME_PATTERN, Bundle, FileSpec, Manifest, load
+from service.inference.exchange import exchange
 from service.inference.runtime import OnnxRuntime
+
+UNFINISHED = ".unfinished-"
 
 
 def reserve(out: Path, name: str, version: str | None) -> Path:
-    """The folder for the new bundle: `version`, or the next free number. Raises BundleError for one that is there."""
+    """The folder for the new bundle: `version`, or the next free number; the folder above it is made.
+
+    Raises BundleError for one that is there, that has no name, or whose place cannot be written to.
+    """
+    if version is not None and not re.fullmatch(NAME_PATTERN, version):
+        raise BundleError(f"--version {version}: letters, digits, '.', '_' and '-' are allowed, at most 64")
+    try:
+        (out / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BundleError(f"{out / name} cannot be made ({error.strerror}): choose another --out") from error
     if version is None:
         taken = [int(path.name) for path in (out / name).glob("*") if path.name.isdecimal()]
         version = str(max(taken, default=0) + 1)
@@ -29,19 +42,59 @@ def write_bundle(manifest: Manifest, contents: dict[str, bytes], folder: Path) -
     `contents` are its files by name; `manifest.files` is made from them. Raises BundleError where the service would
     refuse it, having left nothing behind.
     """
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=UNFINISHED) as unfinished:
+        named = manifest.model_copy(update={"version": folder.name})
+        new = _written(named, contents, Path(unfinished) / folder.name)
+        try:
+            new.rename(folder)  # and not into it, where somebody made it meanwhile
+        except OSError as error:
+            raise BundleError(f"{folder} could not be written ({error.strerror}): try again") from error
+
+
+def rewrite_bundle(old: Bundle, manifest: Manifest, contents: dict[str, bytes]) -> None:
+    """Put a bundle with other contents in the place of `old`, written and read back as `write_bundle` does.
+
+    At every moment there is one of the two at that place, and whole. Raises BundleError where it cannot be, or where
+    the bundle there is no longer `old`; then nothing has changed.
+    """
+    check_rewritable(old)
+    folder = old.path.resolve()
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=UNFINISHED) as unfinished:
+        new = _written(manifest, contents, Path(unfinished) / folder.name)
+        if load(folder).sha256 != old.sha256:
+            raise BundleError(f"{folder} has changed meanwhile: do it again with the bundle that is there now")
+        try:
+            exchange(new, folder)
+        except OSError as error:
+            raise BundleError(
+                f"{folder} cannot be exchanged for the new bundle ({error.strerror}): copy it to another file system, "
+                "and do it again there"
+            ) from error
+
+
+def check_rewritable(bundle: Bundle) -> None:
+    """Raises BundleError where `rewrite_bundle` would: before hours of work, not after them."""
+    folder = bundle.path.resolve()
+    unlisted = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    unlisted -= {MANIFEST_FILE, *bundle.manifest.files}
+    if unlisted:
+        raise BundleError(f"{folder} holds {sorted(unlisted)[0]}, which is none of the bundle's files: move it away")
+    if not os.access(folder.parent, os.W_OK):
+        raise BundleError(f"{folder.parent} cannot be written to: copy the bundle to where it can, and take that")
+
+
+def _written(manifest: Manifest, contents: dict[str, bytes], new: Path) -> Path:
+    """The folder `new`, made and found good by what will read it."""
     files = {
         name: FileSpec(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)) for name, data in contents.items()
     }
-    document = manifest.model_copy(update={"files": files, "version": folder.name})
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
-        new = Path(unfinished) / folder.name
-        for name, data in contents.items():
-            file = new / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(data)
-        (new / MANIFEST_FILE).write_text(document.model_dump_json(indent=1, exclude_none=True) + "\n")
-        OnnxRuntime(load(new), "cpu")
-        if manifest.int8 is not None:
-            OnnxRuntime(load(new, "int8"), "cpu")
-        shutil.move(new, folder)
+    document = manifest.model_copy(update={"files": files})
+    for name, data in contents.items():
+        file = new / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    (new / MANIFEST_FILE).write_text(document.model_dump_json(indent=1, exclude_none=True) + "\n")
+    OnnxRuntime(load(new), "cpu")
+    if manifest.int8 is not None:
+        OnnxRuntime(load(new, "int8"), "cpu")
+    return new

@@ -7,6 +7,7 @@ request count. Whoever looks drains first, so nobody sees that anything was kept
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -35,13 +36,13 @@ class Feed:
 
     def __init__(self, watchers: Sequence[Watcher]) -> None:
         self._watchers = watchers
-        self._kept: list[tuple[_Scores, _Flags, _Features | None, str | None]] = []
+        self._kept: list[tuple[_Scores, _Flags, _Features | None, str | None, float]] = []
         self._rows = 0
         self._features_bytes = 0
 
     def put(self, scored: Scored, client: str | None) -> None:
         """Keep one request's scores; `client` is the key of who sent it, if there is one."""
-        self._kept.append((scored.scores, scored.is_adversarial, scored.features, client))
+        self._kept.append((scored.scores, scored.is_adversarial, scored.features, client, time.monotonic()))
         self._rows += len(scored.scores)
         if scored.features is not None:
             self._features_bytes += scored.features.nbytes
@@ -53,16 +54,16 @@ class Feed:
         if not self._kept:
             return
         kept, self._kept, self._rows, self._features_bytes = self._kept, [], 0, 0
-        features = [features for _, _, features, _ in kept if features is not None]
+        scores, flags, features, clients, times = zip(*kept, strict=True)
         blocks = Blocks(
-            scores=np.concatenate([scores for scores, _, _, _ in kept]),
-            rows=np.array([len(scores) for scores, _, _, _ in kept], np.intp),
-            clients=tuple(client for _, _, _, client in kept),
-            features=np.concatenate(features) if features else None,
+            scores=np.concatenate(scores),
+            rows=np.array([len(own) for own in scores], np.intp),
+            clients=clients,
+            features=None if features[0] is None else np.concatenate(features),
+            times=np.array(times),
         )
-        flags = np.concatenate([flags for _, flags, _, _ in kept])
         for watch in self._watchers:
             try:
-                watch(blocks, flags)
+                watch(blocks, np.concatenate(flags))
             except Exception:
                 log.exception("the scores of %d requests were not all counted", len(kept))

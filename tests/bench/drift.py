@@ -13,11 +13,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from models.evaluation.alarms import rows_to_evidence_alarm, rows_to_ks_alarm
 from service.drift import ks, mmd
-from service.drift.feature_mmd import PERMUTATIONS
 from service.drift.score_evidence import ScoreEvidence
 from service.drift.state import Blocks
-from tests.service.drift.test_evidence import Draw, Float64, clean, contaminated, rows_to_alarm
+from tests.service.drift.test_evidence import clean, contaminated
 
 RUNS = int(os.environ.get("RUNS", "300"))
 KS_RUNS = max(1, RUNS // 4)
@@ -28,7 +28,8 @@ MOST_ROWS = 50_000
 ROWS_BETWEEN_FALSE_ALARMS = 100_000
 KS_WINDOWS = (500, 2000)
 KS_REFERENCE_ROWS = 5000
-KS_STEP_ROWS = 10
+PERMUTATIONS = 1999
+"""What the default of a million rows between false alarms asks for."""
 
 
 def evidence_microseconds(reference_rows: int, request_rows: int) -> float:
@@ -62,21 +63,6 @@ def mmd_milliseconds(width: int, shift: float) -> float:
     return (time.process_time() - begin) * 1e3
 
 
-def rows_to_ks_alarm(reference: Float64, draw: Draw, window_rows: int, seed: int) -> int:
-    """Scores until `score_ks`, looked at every 10 scores, gives its alarm; its window was full of clean ones before."""
-    random = np.random.default_rng(seed)
-    n, m = window_rows, len(reference)
-    threshold = ks.statistic_threshold(n, m, ks.p_value_threshold(n, ROWS_BETWEEN_FALSE_ALARMS))
-    steps = np.arange(1, n + 1) / n
-    scores = np.concatenate([clean(random, n), draw(random, MOST_ROWS)])
-    below = np.searchsorted(reference, scores) / m
-    for end in range(n + KS_STEP_ROWS, len(scores) + 1, KS_STEP_ROWS):
-        window = np.sort(below[end - n : end])
-        if max((steps - window).max(), (window - steps).max() + 1 / n) >= threshold:
-            return end - n
-    return MOST_ROWS
-
-
 def ks_delays(bar: tqdm[Any]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for window_rows in KS_WINDOWS:
@@ -84,7 +70,17 @@ def ks_delays(bar: tqdm[Any]) -> dict[str, list[float]]:
             runs = []
             for seed in range(KS_RUNS):
                 reference = np.sort(clean(np.random.default_rng(50_000 + seed), KS_REFERENCE_ROWS))
-                runs.append(rows_to_ks_alarm(reference, contaminated(share), window_rows, seed))
+                runs.append(
+                    rows_to_ks_alarm(
+                        reference,
+                        clean,
+                        contaminated(share),
+                        window_rows=window_rows,
+                        rows_between_false_alarms=ROWS_BETWEEN_FALSE_ALARMS,
+                        most_rows=MOST_ROWS,
+                        seed=seed,
+                    )
+                )
                 bar.update()
             found.setdefault(f"`score_ks`, window {window_rows}, reference {KS_REFERENCE_ROWS}", []).append(
                 float(np.mean(runs))
@@ -113,8 +109,8 @@ def main() -> int:
                 for seed in range(RUNS):
                     reference = np.sort(clean(np.random.default_rng(50_000 + seed), rows))
                     runs.append(
-                        rows_to_alarm(
-                            reference, contaminated(share), ROWS_BETWEEN_FALSE_ALARMS, seed, most_rows=MOST_ROWS
+                        rows_to_evidence_alarm(
+                            reference, contaminated(share), ROWS_BETWEEN_FALSE_ALARMS, seed=seed, most_rows=MOST_ROWS
                         )
                     )
                     bar.update()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from sklearn.manifold import Isomap
 
 from service.inference.bundle import load
-from tests.process import RunningService, running_service, wait_until
+from tests.process import RunningService, run, running_service, wait_until
 from tests.toy import instances, toy_bundle
 
 SHAPE = (4, 4, 3)
@@ -87,11 +90,28 @@ def test_can_be_turned_off(image_bundle_path: Path) -> None:
         assert service.client.get("/drift/features").status_code == 404
 
 
-def test_windows_survive_a_restart(image_bundle_path: Path, tmp_path: Path) -> None:
-    rows = instances(40, SHAPE)
-    with running_service(image_bundle_path, state_dir=tmp_path) as service:
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
+def test_window_and_alarm_survive_a_restart(image_bundle_path: Path, tmp_path: Path, how: str) -> None:
+    rows, settings = instances(50, SHAPE) // 3, {"state_dir": tmp_path, "feature_window_rows": 50}
+    with running_service(image_bundle_path, **settings) as service:
         service.score(rows)
-        service.terminate()
-        assert service.wait() == 0
-    with running_service(image_bundle_path, state_dir=tmp_path) as service:
-        np.testing.assert_array_equal(features(service), rows.reshape(40, 48))
+        wait_until(lambda: detector(service)["state"] == "drifting")
+        before = detector(service)
+        time.sleep(2.5)  # at most the last second is lost
+        service.process.send_signal(signal.Signals[how])
+        service.wait()
+    with running_service(image_bundle_path, **settings) as service:
+        np.testing.assert_array_equal(features(service), rows.reshape(50, 48))
+        after = detector(service)
+        for name in ("state", "p_value", "statistic", "since", "tested_at"):
+            assert after[name] == before[name]
+        assert service.detector_metric("drift_detected")["feature_mmd"] == 1
+
+
+def test_settings_that_cannot_alarm_are_refused(image_bundle_path: Path) -> None:
+    done = run("check", bundle=image_bundle_path, rows_between_false_alarms=900)
+    assert done.returncode == 1
+    assert "HARMGAUGE_FEATURE_WINDOW_ROWS" in done.stderr
+    assert "HARMGAUGE_FEATURE_MMD=false" in done.stderr
+    good = run("check", bundle=image_bundle_path, rows_between_false_alarms=10**9)
+    assert "48 features an instance, 500 rows of them tested every 50000 rows" in good.stdout

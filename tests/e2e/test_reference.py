@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.errors import BundleError
 from service.inference.bundle import load
+from service.inference.writing import reserve, write_bundle
 from tests.models.test_int8 import two_layers
-from tests.process import RunningService, run, running_service
+from tests.process import RunningService, environment, run, running_service
 from tests.toy import instances, toy_bundle
 
 SHAPE = (4, 4, 3)
@@ -59,10 +64,12 @@ def test_new_version_with_its_provenance(bundle_path: Path) -> None:
     new = load(bundle_path.parent / "2")
     assert len(new.reference.scores) == 300
     assert set(new.reference.scores) <= set(answered)
+    assert len(np.unique(new.reference.scores)) == 300, "none twice"
     assert new.threshold == old.threshold
     assert new.reference.features is not None
     assert old.reference.features is not None
     assert new.reference.features.mean() == pytest.approx(old.reference.features.mean() / 3, rel=0.2)
+    assert len(np.unique(new.reference.features, axis=0)) == len(new.reference.features), "none twice"
     assert new.reference.embedding is not None
     made = new.manifest.made["reference"]
     assert (made["rows"], made["bundle_sha256"], made["service"]) == (300, old.sha256, "toy/1 in float32")
@@ -100,7 +107,10 @@ def test_refusals_come_before_the_recording(bundle_path: Path, image_bundle_path
     with running_service(bundle_path) as service:
         for options, settings, message in (
             (("--rows", "50"), {}, "a reference has at least 100 scores"),
+            (("--rows", "0"), {}, "a reference has at least 100 scores"),
             (("--version", "1"), {}, "1 exists; leave out --version"),
+            (("--version", "../../elsewhere"), {}, "letters, digits, '.', '_' and '-' are allowed"),
+            (("--out", str(bundle_path / "bundle.json")), {}, "cannot be made (Not a directory): choose another --out"),
             ((), {"bundle": image_bundle_path}, "serves toy/1 in float32, which is not"),
             ((), {"precision": "int8"}, "which is not"),
             ((), {"port": 1}, "run `make serve` in another terminal first"),
@@ -110,3 +120,38 @@ def test_refusals_come_before_the_recording(bundle_path: Path, image_bundle_path
             assert message in done.stderr
             assert "Traceback" not in done.stderr
     assert sorted(path.name for path in bundle_path.parent.iterdir()) == ["1"]
+
+
+def test_a_service_that_is_started_again_is_waited_for(bundle_path: Path) -> None:
+    with running_service(bundle_path) as service:
+        port = service.port
+        recording = subprocess.Popen(
+            [sys.executable, "-m", "service", "reference", "--rows", "500"],
+            env=environment(bundle=bundle_path, port=port),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        assert recording.stderr is not None
+        assert "/500 scores" in recording.stderr.readline(), "it has begun"
+        with traffic(service):
+            time.sleep(2)
+        service.process.kill()
+        service.wait()
+        time.sleep(1.5)
+        with running_service(bundle_path, port=port) as again, traffic(again):
+            assert recording.wait(60) == 0, recording.stderr.read()
+        recording.stderr.close()
+    assert len(load(bundle_path.parent / "2").reference.scores) == 500
+
+
+def test_two_writers_of_one_version_do_not_mix(bundle_path: Path) -> None:
+    bundle = load(bundle_path)
+    contents = {name: (bundle_path / name).read_bytes() for name in bundle.manifest.files}
+    folder = reserve(bundle_path.parent.parent, "toy", None)
+    write_bundle(bundle.manifest, contents, folder)
+    with pytest.raises(BundleError, match="could not be written"):
+        write_bundle(bundle.manifest, contents, folder)
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["1", "2"]
+    assert not (folder / "2").exists()
+    assert load(folder).manifest.version == "2"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.autoencoder import default_autoencoder, literature_autoencoder
+from models.autoencoder import default_autoencoder, literature_autoencoder, narrow_autoencoder
 from models.networks import ResNet32, Standardise
 from tests.toy import instances
 
@@ -64,3 +64,13 @@ def test_the_literatures_has_its_layers() -> None:
     codes = autoencoder.encoder(autoencoder.standardise(x))
     assert codes.shape == (2, 40)
     assert np.isfinite(codes.detach().numpy()).all()
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (3, 16, 24)])
+def test_the_narrow_ones_code_is_a_quarter_as_high_and_wide(shape: tuple[int, ...]) -> None:
+    autoencoder = narrow_autoencoder(instances(8, shape))
+    x = torch.from_numpy(instances(2, shape))
+    assert autoencoder(x).shape == x.shape
+    standardised = autoencoder.standardise(x)
+    height, width = standardised.shape[2:]
+    assert autoencoder.encoder(standardised).shape == (2, 64, height // 4, width // 4)

@@ -103,6 +103,10 @@ def wrong_shape(x: Array) -> nn.Module:
     return nn.Linear(x.shape[1], x.shape[1] + 1)
 
 
+def wrong_input(x: Array) -> nn.Module:
+    return nn.Linear(x.shape[1] + 1, x.shape[1])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -116,7 +120,8 @@ def wrong_shape(x: Array) -> nn.Module:
         ({"hidden_layers": ("y:4",)}, "is the classifier's output itself"),
         ({"flip": True}, "--shift-pixels and --flip are for images"),
         ({"detector": "distillation"}, "--reconstruction-weight is for --detector adversarial-autoencoder"),
-        ({"autoencoder": f"{__name__}:wrong_shape"}, "gives rows of shape"),
+        ({"autoencoder": f"{__name__}:wrong_shape"}, r"gives rows of \(6,\); \(5,\) is due"),
+        ({"autoencoder": f"{__name__}:wrong_input"}, r"cannot take rows of float32 \(5,\): "),
     ],
 )
 def test_what_makes_no_sense_is_refused(options: Options, changes: dict[str, Any], message: str) -> None:

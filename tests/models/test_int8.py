@@ -14,14 +14,15 @@ from models.errors import UserError
 from models.onnx_run import predict
 from models.quantise import quantise
 from service.errors import BundleError, SettingsError
-from service.inference.bundle import load
+from service.inference.bundle import Precision, load
 from service.inference.runtime import OnnxRuntime
 from service.samples import read_samples
 from tests.conftest import SHIPPED_BUNDLE
 from tests.process import running_service
-from tests.toy import Array, instances, toy_bundle
+from tests.toy import Array, instances, toy_autoencoder_bundle, toy_bundle
 
 SHAPE = (4, 4, 3)
+PRECISIONS: tuple[Precision, Precision] = ("float32", "int8")
 
 
 def two_layers(path: Path, seed: int) -> Path:
@@ -115,3 +116,14 @@ def test_a_bundle_without_it_says_so(image_bundle_path: Path) -> None:
 def test_networks_without_inner_layers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no inner Conv, Gemm or MatMul"):
         toy_bundle(tmp_path, int8=True)
+
+
+def test_an_autoencoders_correction_survives_it(tmp_path: Path) -> None:
+    bundle_path = toy_autoencoder_bundle(tmp_path, classifier=two_layers(tmp_path / "layers.onnx", 1), int8=True)
+    rows = instances(200, SHAPE, seed=3)
+    wide, narrow = (OnnxRuntime(load(bundle_path, way), "cpu").run(rows) for way in PRECISIONS)
+    assert wide.corrected_probabilities is not None
+    assert narrow.corrected_probabilities is not None
+    agreement = (wide.corrected_probabilities.argmax(1) == narrow.corrected_probabilities.argmax(1)).mean()
+    assert agreement > 0.9
+    assert spearmanr(wide.score, narrow.score).statistic > 0.9

@@ -140,3 +140,14 @@ def test_times_that_do_not_fit_are_refused() -> None:
         detector(clock).restore({"scores": np.ones(120), "times": np.ones(3)})
     with pytest.raises(ValueError, match="times of shape"):
         detector(clock).restore({"scores": np.ones(2), "times": np.array([0.0, np.nan])})
+
+
+def test_a_score_is_as_old_as_its_answer_however_late_it_is_handed_over() -> None:
+    clock = Clock()
+    monitor = detector(clock)
+    clock.seconds = 100
+    blocks = Blocks(np.arange(220.0), np.array([100, 120]), (None, None), times=np.array([30.0, 95.0]))
+    monitor.observe(blocks)
+    found = state(monitor)
+    assert found.scores is not None
+    assert found.scores.tolist() == list(range(100, 220))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.evaluation.alarms import Draw, rows_to_evidence_alarm
 from service.drift import evidence
 from service.drift.score_evidence import CLIENT_MEMORY_REQUESTS, ScoreEvidence
 from service.drift.state import Blocks, DriftState
 
 Float64 = np.ndarray[Any, np.dtype[np.float64]]
-Draw = Callable[[np.random.Generator, int], Float64]
 
 
 def clean(random: np.random.Generator, rows: int) -> Float64:
@@ -31,23 +30,6 @@ def contaminated(share: float) -> Draw:
         return scores
 
     return draw
-
-
-def rows_to_alarm(
-    reference: Float64, draw: Draw, threshold: float, seed: int, most_rows: int, tolerance: float = 0
-) -> int:
-    """Scores until the evidence reaches the threshold, each a request of its own; `most_rows` if it does not."""
-    random = np.random.default_rng(seed)
-    ranks, state = evidence.Ranks(reference, random), evidence.start(len(reference))
-    one = np.ones(evidence.MAX_BLOCKS, np.intp)
-    for start in range(0, most_rows, 1024):
-        gaps = ranks.gaps(draw(random, 1024))
-        for at in range(0, 1024, evidence.MAX_BLOCKS):
-            inside = evidence.hits(gaps[at : at + evidence.MAX_BLOCKS], one, len(reference))
-            state, values = evidence.bet(state, inside, one.astype(float), tolerance)
-            if values.max() >= threshold:
-                return start + at + int(np.argmax(values >= threshold)) + 1
-    return most_rows
 
 
 @settings(max_examples=60, deadline=None)
@@ -109,7 +91,7 @@ def test_false_alarms_are_no_more_frequent_than_asked(reference_rows: int, decim
     asked, runs = 2000, []
     for seed in range(200):
         reference = np.sort(draw(np.random.default_rng(10_000 + seed), reference_rows))
-        runs.append(rows_to_alarm(reference, draw, asked, seed, most_rows=20 * asked))
+        runs.append(rows_to_evidence_alarm(reference, draw, asked, seed=seed, most_rows=20 * asked))
     assert np.mean(runs) >= asked, "cut off at 20 times what was asked, which only lowers the mean"
 
 
@@ -119,7 +101,7 @@ def test_delays_are_those_of_the_table(share: float, delay: float) -> None:
     runs = []
     for seed in range(400):
         reference = np.sort(clean(np.random.default_rng(50_000 + seed), 20_000))
-        runs.append(rows_to_alarm(reference, contaminated(share), 1e5, seed, most_rows=20_000))
+        runs.append(rows_to_evidence_alarm(reference, contaminated(share), 1e5, seed=seed, most_rows=20_000))
     assert np.mean(runs) == pytest.approx(delay, rel=0.15)
 
 
@@ -189,8 +171,8 @@ def test_the_alarm_stays_until_it_is_acknowledged_and_tells_the_direction() -> N
 def test_tolerance_lets_a_little_contamination_pass() -> None:
     reference = np.sort(clean(np.random.default_rng(3), 5000))
     draw = contaminated(0.005)
-    assert rows_to_alarm(reference, draw, 1e6, 0, most_rows=200_000, tolerance=0.01) == 200_000
-    assert rows_to_alarm(reference, contaminated(0.05), 1e6, 0, most_rows=200_000, tolerance=0.01) < 5_000
+    assert rows_to_evidence_alarm(reference, draw, 1e6, seed=0, most_rows=200_000, tolerance=0.01) == 200_000
+    assert rows_to_evidence_alarm(reference, contaminated(0.05), 1e6, seed=0, most_rows=200_000, tolerance=0.01) < 5_000
 
 
 def test_evidence_stays_a_number_for_ever() -> None:

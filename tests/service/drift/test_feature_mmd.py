@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from service.drift import feature_mmd, mmd
-from service.drift.feature_mmd import PERMUTATIONS, FeatureMmd
+from service.drift.feature_mmd import MAX_SAVED_BYTES, MOST_PERMUTATIONS, FeatureMmd
 from service.drift.state import Blocks, DriftState
 
 Features = npt.NDArray[np.float32]
@@ -56,7 +56,7 @@ def test_warming_then_ok_then_drifting_then_ok_again() -> None:
         full = await looked(detector, features(1, 2))
         assert (full.state, full.rows, full.reference_rows) == ("ok", 50, 200)
         drifting = await looked(detector, features(50, 3, shift=1))
-        assert (drifting.state, drifting.p_value) == ("drifting", 1 / (PERMUTATIONS + 1))
+        assert (drifting.state, drifting.p_value) == ("drifting", 1 / 2000)
         assert drifting.log10_p_value == pytest.approx(np.log10(1 / 2000))
         again = await looked(detector, features(50, 4))
         assert again.state == "ok"
@@ -71,7 +71,7 @@ def test_figures_are_those_of_the_window() -> None:
         detector = made(reference, 50, 100_000, 7)
         window = features(50, 1, shift=0.2)
         found = await looked(detector, np.concatenate([features(30, 5), window]))
-        expected = mmd.permutation_test(reference, window, PERMUTATIONS, np.random.default_rng(7))
+        expected = mmd.permutation_test(reference, window, 1999, np.random.default_rng(7))
         assert (found.statistic, found.p_value) == (expected.statistic, expected.p_value)
         np.testing.assert_array_equal(detector.recent(), window)
 
@@ -90,12 +90,14 @@ def test_no_row_is_tested_twice() -> None:
 
 
 def test_seldom_alarms_come_from_seldom_tests() -> None:
-    """A p-value of 1 / 2000 at the least: for a false alarm in a million rows of windows of 20, one test in 500."""
+    """A p-value of 1 / 20,000 at the least: for a false alarm in 10 million rows, a test every 500 rows."""
 
     async def test() -> None:
-        detector = made(features(200, 0), 20, 1_000_000)
+        detector = made(features(200, 0), 20, 10_000_000)
         first = await looked(detector, features(20, 1))
-        assert first.p_value_threshold == 500 / 1_000_000
+        assert first.p_value_threshold == 1 / (MOST_PERMUTATIONS + 1)
+        assert first.cadence is not None
+        assert (first.cadence.rows_between_tests, first.cadence.tested_at) == (500, first.since)
         assert (await looked(detector, features(479, 2, shift=3))).state == "ok"
         assert (await looked(detector, features(21, 3, shift=3))).state == "drifting"
 
@@ -103,17 +105,17 @@ def test_seldom_alarms_come_from_seldom_tests() -> None:
 
 
 def test_false_alarms_are_as_rare_as_was_asked() -> None:
-    """10 references, 2000 clean rows each, asked for one in 1000: 20 are allowed, and many more are no chance."""
+    """20 references, 2000 clean rows each, asked for one in 200: at most 200, and not many fewer."""
 
     async def test() -> None:
         alarms = 0
-        for seed in range(10):
-            detector = made(features(100, seed), 20, 1000, seed)
+        for seed in range(20):
+            detector = made(features(100, seed), 20, 200, seed)
             random = np.random.default_rng(1000 + seed)
             for _ in range(100):
                 rows = random.normal(0, 1, (20, WIDTH)).astype(np.float32)
                 alarms += (await looked(detector, rows)).state == "drifting"
-        assert alarms <= 20 + 3.1 * np.sqrt(20)
+        assert 100 <= alarms <= 200 + 3.1 * np.sqrt(200)
 
     run(test())
 
@@ -198,20 +200,63 @@ def test_features_that_are_not_finite_stay_out() -> None:
     run(test())
 
 
-def test_goes_on_after_a_restart() -> None:
+@pytest.mark.parametrize("shift", [0, 3])
+def test_goes_on_after_a_restart(shift: float) -> None:
+    """With the state that it had, and without testing a row twice."""
+
     async def test() -> None:
         before = made(features(200, 0), 50, 100_000)
-        await looked(before, features(50, 1))
-        await looked(before, features(30, 2, shift=3))
+        await looked(before, features(70, 1))
+        version = before.version
+        found = await looked(before, features(50, 2, shift))
+        assert before.version > version + 50, "a test is a change as well"
+        before.observe(blocks(features(30, 3)))
         after = made(features(200, 0), 50, 100_000)
         after.restore(before.dump())
-        np.testing.assert_array_equal(after.recent(), before.recent())
-        assert (await looked(after, features(19, 3, shift=3))).state == "warming"
-        assert (await looked(after, features(1, 4, shift=3))).state == "drifting"
-        with pytest.raises(ValueError, match="the window's features are"):
-            after.restore({"features": np.zeros((3, 9), np.float32), "untested_rows": np.array(0)})
+        again = await looked(after, features(19, 4, 3 - shift))
+        for name in ("state", "p_value", "statistic", "since", "cadence"):
+            assert getattr(again, name) == getattr(found, name)
+        assert again.state == ("drifting" if shift else "ok")
+        window = np.concatenate([features(30, 3), features(19, 4, 3 - shift)])
+        np.testing.assert_array_equal(after.recent()[1:], window)
+        assert (await looked(after, features(1, 5, 3 - shift))).p_value != found.p_value
 
     run(test())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"features": np.zeros((3, 9), np.float32)},
+        {"features": np.zeros((3, WIDTH))},
+        {"last": np.array([1.0, 2.0])},
+        {"last": np.array([0.1, 0.1, np.inf, 5])},
+        {"total_rows": np.array(np.inf)},
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused(wrong: dict[str, npt.NDArray[Any]]) -> None:
+    detector = made(features(200, 0), 50, 100_000)
+    with pytest.raises(ValueError, match=r"the window's features are|the last test is"):
+        detector.restore(detector.dump() | wrong)
+
+
+def test_a_window_too_large_to_be_saved_again_and_again_is_not() -> None:
+    wide = np.zeros((200, 4096), np.float32)
+    detector = FeatureMmd(wide, 500, 1_000_000)
+    detector.observe(blocks(np.zeros((500, 4096), np.float32)))
+    assert detector.recent().nbytes > MAX_SAVED_BYTES
+    dumped = detector.dump()
+    assert dumped["features"].shape == (0, 4096)
+    after = FeatureMmd(wide, 500, 1_000_000)
+    after.restore(dumped)
+    assert asyncio.run(after.state()).rows == 0
+
+
+def test_features_that_are_dropped_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    detector = made(features(200, 0), 50, 100_000)
+    for _ in range(3):
+        detector.observe(blocks(np.full((2, WIDTH), np.nan, np.float32)))
+    assert caplog.text.count("leaves out features that are not finite") == 1
 
 
 @pytest.mark.parametrize(("window_rows", "between"), [(50, 100), (1, 100_000)])

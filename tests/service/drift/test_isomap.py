@@ -52,3 +52,13 @@ def test_same_rows_again_and_again() -> None:
     assert np.isfinite(Embedding(reference, coordinates, neighbours).place(reference)).all()
     with pytest.raises(ValueError, match="the same"):
         fit(np.ones((100, 3), np.float32))
+
+
+@pytest.mark.parametrize("spread", [(1, 0, 0), (1, 2, -1)])
+def test_features_of_one_dimension_lie_on_a_line(spread: tuple[int, ...]) -> None:
+    along = np.random.default_rng(SEED).normal(size=(150, 1)).astype(np.float32)
+    reference = along * np.array(spread, np.float32)
+    coordinates, neighbours = fit(reference)
+    placed = Embedding(reference, coordinates, neighbours).place(reference[:20])
+    np.testing.assert_allclose(placed[:, 0], coordinates[:20, 0], atol=1e-4)
+    assert np.abs(placed[:, 1]).max() < 1e-3

@@ -91,6 +91,14 @@ def test_offset_changes_nothing(offset: float) -> None:
     assert moved == pytest.approx(plain, rel=0.02)  # float32 keeps steps of 0.008 at 1e5
 
 
+@pytest.mark.parametrize("row", [0, 5])
+def test_an_outlier_in_the_reference_changes_little(row: int) -> None:
+    reference, recent = sample(200), sample(50, seed=1, shift=1)
+    reference[row] = 3e6
+    assert p_value(reference, recent) == 1 / 200
+    assert p_value(reference, sample(50, seed=2)) > 0.05
+
+
 def test_constant_samples() -> None:
     """A reference of one point gives a kernel no width; the same point again is no drift, another one is."""
     constant = np.full((100, 4), 0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
+from service.drift import ks
 from service.drift.monitor import Monitor
 from service.drift.score_ks import ScoreKs
 from service.drift.state import Blocks, DriftState
@@ -161,3 +163,31 @@ def test_harm_is_noticed_within_a_few_hundred_scores(share: float, delay: int) -
     """Published for this detector at window 500: 239 scores at 20 %, 98 at 50 % (one false alarm in 100,000)."""
     delays = [first_alarm((500, 5000), 100_000, seed, share=share, limit=3_000) for seed in range(6)]
     assert np.mean(delays) <= delay * 1.25, delays
+
+
+def test_a_reset_while_a_window_is_computed_is_not_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        random = np.random.default_rng(0)
+        detector = ScoreKs(np.sort(clean(random, 1000)), 100, 1_000_000)
+        begun, go_on = asyncio.Event(), threading.Event()
+        loop, real = asyncio.get_running_loop(), ks.two_sample
+
+        def slow(window: Float64, reference: Float64) -> ks.KsResult:
+            loop.call_soon_threadsafe(begun.set)
+            assert go_on.wait(10)
+            return real(window, reference)
+
+        monkeypatch.setattr(ks, "two_sample", slow)
+        detector.observe(Blocks.of(harmful(random, 100)))
+        look = asyncio.create_task(detector.state())
+        await begun.wait()
+        detector.reset()
+        detector.observe(Blocks.of(clean(random, 100)))
+        go_on.set()
+        await look
+        after = await detector.state()
+        assert (after.state, after.rows) == ("ok", 100)
+        assert after.p_value is not None
+        assert after.p_value > 1e-3
+
+    run(test)

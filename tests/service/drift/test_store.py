@@ -93,6 +93,23 @@ def test_a_file_cut_anywhere_is_set_aside(tmp_path: Path, caplog: pytest.LogCapt
     assert "set aside" in caplog.text
 
 
+def test_no_flipped_bit_stops_a_start(tmp_path: Path) -> None:
+    """One that says that an array is encrypted raised what nothing caught."""
+    whole = save(fed(300), tmp_path).read_bytes()
+    random = np.random.default_rng(0)
+    heads = [at for at in range(len(whole)) if whole[at : at + 2] == b"PK"]
+    places = {at + offset for at in heads for offset in range(12)} | set(random.integers(0, len(whole), 150).tolist())
+    for place in places:
+        spoiled = bytearray(whole)
+        spoiled[min(place, len(whole) - 1)] ^= 1 << int(random.integers(8))
+        if place in {at + 6 for at in heads} | {at + 8 for at in heads}:
+            spoiled[place] = whole[place] | 1
+        (tmp_path / "drift-key.npz").write_bytes(spoiled)
+        after = monitor()
+        Store(tmp_path, "key", after).restore()
+        states(after)
+
+
 def test_what_this_reference_cannot_have_led_to_is_set_aside(tmp_path: Path) -> None:
     file = save(fed(300), tmp_path)
     with np.load(file) as loaded:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import time
 
 import numpy as np
 import pytest
 
 from service.drift.state import Blocks
 from service.inference.detector import Scored
-from service.observe.feed import MAX_REQUESTS, MAX_ROWS, Feed
+from service.observe.feed import MAX_FEATURES_BYTES, MAX_REQUESTS, MAX_ROWS, Feed
 
 
 def scored(*scores: float) -> Scored:
@@ -22,6 +24,7 @@ def test_whoever_drains_gets_all_of_it_once_and_in_order() -> None:
     feed = Feed([lambda blocks, flags: seen.append((blocks, flags.tolist()))])
     feed.drain()
     assert seen == []
+    before = time.monotonic()
     feed.put(scored(1, 2), None)
     feed.put(scored(3), "a")
     assert seen == []
@@ -31,7 +34,22 @@ def test_whoever_drains_gets_all_of_it_once_and_in_order() -> None:
     assert blocks.scores.tolist() == [1, 2, 3]
     assert blocks.rows.tolist() == [2, 1]
     assert blocks.clients == (None, "a")
+    assert blocks.features is None
+    assert blocks.times is not None
+    assert before <= blocks.times[0] <= blocks.times[1] <= time.monotonic()
     assert flags == [False, True, True]
+
+
+def test_features_go_the_same_way_and_count_by_their_bytes() -> None:
+    seen: list[Blocks] = []
+    feed = Feed([lambda blocks, _: seen.append(blocks)])
+    wide = np.arange(2 * 4096, dtype=np.float32).reshape(2, 4096)
+    for _ in range(MAX_FEATURES_BYTES // wide.nbytes):
+        feed.put(dataclasses.replace(scored(1, 2), features=wide), None)
+    assert len(seen) == 1, "128 requests of 32 KiB are enough"
+    assert seen[0].features is not None
+    np.testing.assert_array_equal(seen[0].features[-2:], wide)
+    assert len(seen[0].features) == len(seen[0].scores)
 
 
 def test_little_is_kept_whatever_comes() -> None:

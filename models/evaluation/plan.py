@@ -1,0 +1,55 @@
+"""How much an evaluation measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.corruptions import CORRUPTIONS, SEVERITIES
+from models.evaluation import contamination
+
+SHARES = tuple(share / 10 for share in range(10))
+"""Of a batch that come from elsewhere."""
+
+DELAY_SEVERITY = 3
+WHITE_BOX = "white-box"
+ATTACKS = {
+    "fgsm": "FGSM",
+    "pgd": "PGD",
+    "cw": "Carlini-Wagner L2",
+    "slide": "SLIDE",
+    WHITE_BOX: "white-box, on both",
+}
+"""Names on the command line, and as a reader knows them."""
+
+ROWS_BETWEEN_FALSE_ALARMS = 100_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`batches` are those of the contamination; `delay_shares`, `streams` and `most_rows` (the cut-off) those of the
+    delays; `attacks` are tried on the first `attacked_pictures`.
+    """
+
+    kinds: tuple[str, ...] = tuple(CORRUPTIONS)
+    severities: tuple[int, ...] = SEVERITIES
+    most_pictures: int | None = None
+    batches: int = contamination.BATCHES
+    delay_shares: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)
+    streams: int = 20
+    most_rows: int = 20_000
+    attacks: tuple[str, ...] = tuple(ATTACKS)
+    attacked_pictures: int = 1000
+
+
+FULL = Plan()
+QUICK = Plan(
+    kinds=("gaussian_noise", "motion_blur", "brightness"),
+    severities=(DELAY_SEVERITY, 5),
+    most_pictures=600,
+    batches=10,
+    delay_shares=(0.1, 0.5),
+    streams=2,
+    most_rows=2000,
+    attacks=("fgsm", WHITE_BOX),
+    attacked_pictures=50,
+)
