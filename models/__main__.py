@@ -92,12 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--version", help="version of the bundle; the next free number if left out")
     add("--out", type=Path, default=default["out"], help="folder for bundles")
     add("--work", type=Path, help="folder for the training's checkpoint; a run that was cut off resumes there")
-    add("--loss", default=default["loss"], metavar="kld|xent", help="divergence that the score is")
+    add("--loss", metavar="kld|xent", help="divergence that the score is; xent for a head, else kld, if left out")
     add(
         "--temperature",
         type=float,
-        default=default["temperature"],
-        help="of the classifier's distribution in the score",
+        help="of the classifier's distribution in the score; 0.1 for a head, else 1, if left out",
     )
     add("--percentile", type=float, default=default["percentile"], help="of the calibration scores: the threshold")
     for role in ("classifier", "distilled"):

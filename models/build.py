@@ -23,7 +23,7 @@ from models.images import input_spec
 from models.onnx_run import accuracy, predict
 from models.options import Options, check, drift_settings
 from models.write import Draft, class_names_for, reserve, write
-from service.inference.bundle import ThresholdSpec
+from service.inference.bundle import Loss, ThresholdSpec
 from service.inference.reference import MIN_REFERENCE_ROWS
 
 FEW_REFERENCE_ROWS = 500
@@ -69,7 +69,8 @@ def build(options: Options) -> Path:
             found = distilled.make(options, classifier, spec, x, Path(scratch))
             second = _Second(found.network, found.made, found.losses)
         _check_pair(classifier, second.network)
-        fused = fuse(classifier.network, second.network.network, options.loss, options.temperature)
+        loss, temperature = _score(options, second)
+        fused = fuse(classifier.network, second.network.network, loss, temperature)
         if second.hidden is not None:
             fused = finish(fused, second.hidden)
         if tensor is not None:
@@ -90,8 +91,8 @@ def build(options: Options) -> Path:
     draft = Draft(
         name=options.name,
         detector="distillation" if second.hidden is None else "adversarial_autoencoder",
-        loss=options.loss,
-        temperature=options.temperature,
+        loss=loss,
+        temperature=temperature,
         input=spec,
         class_names=class_names,
         threshold=ThresholdSpec(value=threshold, percentile=options.percentile, rows=len(scores), source=source),
@@ -118,6 +119,12 @@ def build(options: Options) -> Path:
     options.say(f"agreement with the classifier on the calibration data: {quality['agreement']:.1%}")
     options.say(f"threshold {threshold:.4g}: {quality['calibration_flagged']:.1%} of the calibration rows lie above it")
     return folder
+
+
+def _score(options: Options, second: _Second) -> tuple[Loss, float]:
+    """The divergence and its temperature; from a head, by default, close to -ln P(what the classifier names)."""
+    head = bool(second.network.network.reads)
+    return options.loss or ("xent" if head else "kld"), options.temperature or (0.1 if head else 1.0)
 
 
 def _check_pair(first: Classifier, second: Classifier) -> None:

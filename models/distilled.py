@@ -47,7 +47,7 @@ def make(options: Options, classifier: Classifier, spec: InputSpec, x: Array, sc
     train_x = fit_rows(train.x, classifier.dtype, classifier.shape, "the classifier")
     outputs = predict(classifier.runnable, train_x, "soft labels", classifier.network.output)
     # A head is to know how sure the classifier would be; the score's temperature is no part of that
-    temperature = 1.0 if taps else options.temperature
+    temperature = 1.0 if taps else options.temperature or 1.0
     soft_labels = distribution(outputs, classifier.network.gives, temperature)
     settings = {
         "classifier": arrays.sha256_of(options.classifier),

@@ -83,7 +83,7 @@ def _train(
         classifier,
         layers,
         recipe,
-        temperature=options.temperature,
+        temperature=options.temperature or 1.0,
         autoencoder=options.autoencoder,
         work=options.work,
         settings=settings,

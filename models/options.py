@@ -25,6 +25,8 @@ class Options:
     """What `build` was asked for. `epochs` and `seed` are the second network's training, `epochs` None for the
     recipe's own.
 
+    `loss` and `temperature` None are what the kind of second network does best with.
+
     From `autoencoder` to `flip`: of the adversarial autoencoder alone.
     """
 
@@ -48,8 +50,8 @@ class Options:
     version: str | None = None
     out: Path = Path("models/bundles")
     work: Path | None = None
-    loss: Loss = "kld"
-    temperature: float = 1.0
+    loss: Loss | None = None
+    temperature: float | None = None
     percentile: float = 95.0
     classifier_output: str | None = None
     distilled_output: str | None = None
@@ -78,11 +80,11 @@ _OF_AUTOENCODER = (
 
 def check(options: Options) -> None:
     """Raise UserError, naming the option, for whatever can be seen to be wrong before any file is read."""
-    if not options.temperature > 0 or not np.isfinite(options.temperature):
+    if options.temperature is not None and not 0 < options.temperature < np.inf:
         raise UserError(
             f"--temperature {options.temperature}: it divides logarithms and must be above 0 (1 changes nothing)"
         )
-    if options.loss not in ("kld", "xent"):
+    if options.loss not in (None, "kld", "xent"):
         raise UserError(f"--loss {options.loss}: there are kld and xent")
     if not 0 < options.percentile <= 100:
         raise UserError(f"--percentile {options.percentile}: it must be above 0 and at most 100")
@@ -115,7 +117,7 @@ def _check_distillation(options: Options) -> None:
 def _check_autoencoder(options: Options) -> None:
     if options.distilled is not None or options.student is not None or options.second != "auto":
         raise UserError("--distilled, --student and --second are for --detector distillation; leave them out")
-    if options.loss != "kld":
+    if options.loss not in (None, "kld"):
         raise UserError("--loss: an adversarial autoencoder's score is a KL divergence; leave it out")
     if options.autoencoder_onnx is None and options.train is None:
         raise UserError("name the training rows with --train, or an autoencoder of your own with --autoencoder-onnx")

@@ -111,7 +111,7 @@ def wrong_input(x: Array) -> nn.Module:
     ("changes", "message"),
     [
         ({"train": None}, "name the training rows with --train, or an autoencoder of your own"),
-        ({"student": "a:b"}, "--distilled and --student are for --detector distillation"),
+        ({"student": "a:b"}, "--distilled, --student and --second are for --detector distillation"),
         ({"loss": "xent"}, "--loss: an adversarial autoencoder's score is a KL divergence"),
         ({"noise": -1.0}, "--noise -1.0: it must be 0 or more"),
         ({"reconstruction_weight": float("nan")}, "--reconstruction-weight nan"),

@@ -102,4 +102,4 @@ def test_a_pytorch_classifier_exported_as_readme_says(tmp_path: Path) -> None:
     np.testing.assert_allclose(OnnxRuntime(bundle, "cpu").run(x[:20]).probabilities, expected, atol=1e-5)
     assert bundle.manifest.input.image is not None
     assert bundle.manifest.input.image.layout == "CHW"
-    assert bundle.manifest.made["second_network"]["student"] == "ConvolutionalStudent"
+    assert len(bundle.manifest.made["second_network"]["head"]) == 1
