@@ -15,7 +15,7 @@ Quality = dict[str, Any]
 
 COLORS = {"harmful": "#d9482b", "harmless": "#2f86c9", "score": "#d9482b", "entropy": "#2f86c9", "doubt": "#8a63c4"}
 DETECTORS = {"score_evidence": "#d9482b", "score_ks": "#2f86c9", "feature_mmd": "#8a63c4"}
-SEVERITY_COLORS = ("#f2b84b", "#ee8f3c", "#e0602f", "#b93a3a", "#7d2f5a")
+SEVERITY_COLORS = ("#f2b84b", "#ee8f3c", "#e0602f", "#c23d55", "#a04a92")
 
 LEAST_P = 1e-6
 """Smaller p-values are drawn here: the eye needs no more."""
@@ -37,7 +37,8 @@ def scores_by_severity(quality: Quality) -> Figure:
             0.38,
             yerr=[score["std"] for score in scores],
             color=COLORS[group],
-            error_kw={"elinewidth": 1, "alpha": 0.6},
+            ecolor="#8a8a8a",
+            error_kw={"elinewidth": 1},
             label=group,
         )
     left.set_ylim(bottom=0)
@@ -78,7 +79,7 @@ def roc_curves(quality: Quality) -> Figure:
         axes.plot([0, 1], [0, 1], ":", color="gray", linewidth=1)
         axes.set(xlabel="share of harmless above the threshold", ylabel="share of harmful above it", aspect="equal")
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=8, title="ROC AUC", loc="lower right")
+            axes.legend(fontsize=8, title="ROC AUC", title_fontsize=8, loc="lower right")
     left.set_title("harmgauge, by severity")
     right.set_title(f"Beside the baselines, severity {quality['delays']['severity']}")
     return figure

@@ -16,7 +16,7 @@ STYLE = """
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e2e7ee; --soft: #9aa6b5; --paper: #14181e; --line: #333c48; --mark: #ff8265 }
 }
-body { margin: 0 auto; max-width: 62rem; padding: 1.5rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; max-width: 70rem; padding: 1.5rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.55 system-ui, sans-serif }
 h1 { font-size: 1.7rem; margin: 0 }
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .4rem; border-top: 1px solid var(--line); padding-top: 1rem }
@@ -27,9 +27,9 @@ dt { color: var(--soft); font-size: .85rem } dd { margin: 0; font-size: 1.35rem;
 figure { margin: 1rem 0 } figure > svg { width: 100%; height: auto; font-family: system-ui, sans-serif }
 figcaption { font-size: .9rem }
 details { margin: .6rem 0 } summary { cursor: pointer; color: var(--soft) }
-.scroll { overflow-x: auto } table { border-collapse: collapse; font-size: .85rem; margin: .6rem 0 }
+.scroll { overflow-x: auto } table { border-collapse: collapse; font-size: .8rem; margin: .6rem 0 }
 caption { text-align: left; color: var(--soft); padding-bottom: .3rem }
-th, td { padding: .25rem .7rem .25rem 0; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line);
+th, td { padding: .25rem .6rem .25rem 0; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line);
   font-variant-numeric: tabular-nums }
 th:first-child { text-align: left } thead th { color: var(--soft); font-weight: 500 } tbody th { font-weight: 500 }
 .examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem; padding: 0;

@@ -66,13 +66,16 @@ def accuracies(quality: Quality) -> str:
 def contamination(quality: Quality) -> str:
     found = quality["contamination"]
     shares = list(dict.fromkeys(share for group in found["p"].values() for level in group.values() for share in level))
-    rows = [
-        [f"{group}, severity {severity}", *(_p(by_share.get(share)) for share in shares)]
-        for group, by_severity in found["p"].items()
-        for severity, by_share in by_severity.items()
-    ]
-    head = ["mean p (maximum)", *(f"{float(share):.0%}" for share in shares)]
-    return table(f"p-values of {found['batches']} batches of {found['batch_rows']} rows", head, rows)
+    tables = []
+    for name, title in (("mean", "Mean"), ("max", "Largest")):
+        rows = [
+            [f"{group}, severity {severity}", *(_p(by_share.get(share), name) for share in shares)]
+            for group, by_severity in found["p"].items()
+            for severity, by_share in by_severity.items()
+        ]
+        caption = f"{title} p of {found['batches']} batches of {found['batch_rows']} rows"
+        tables.append(table(caption, ["share", *(f"{float(share):.0%}" for share in shares)], rows))
+    return "".join(tables)
 
 
 def delays(quality: Quality) -> str:
@@ -123,8 +126,8 @@ def _delay(entry: dict[str, Any] | None, streams: int) -> str:
     return f"{entry['mean_rows']:,.0f}{alarms}"
 
 
-def _p(entry: dict[str, float] | None) -> str:
-    return ABSENT if entry is None else f"{entry['mean']:.2g} ({entry['max']:.2g})"
+def _p(entry: dict[str, float] | None, name: str) -> str:
+    return ABSENT if entry is None else f"{entry[name]:.2g}"
 
 
 def _share(value: float) -> str:

@@ -28,12 +28,13 @@ class Work:
 
         `decided_by` is anything that JSON can write.
         """
-        path = self.place(name, decided_by).with_suffix(".npz")
+        place = self.place(name, decided_by)
+        path = place.with_name(f"{place.name}.npz")  # names may hold a dot: no with_suffix here
         if path.is_file():
             return read_npz(path)
         arrays = make()
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
+        part = place.with_name(f"{place.name}.part")
         with part.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
         part.replace(path)  # a run that is cut off leaves whole files only

@@ -130,7 +130,8 @@ def test_delays_are_those_of_all_three_detectors_and_within_the_cut_off(quality:
 
 def test_a_bundle_without_features_has_no_delays_of_feature_mmd(data: Path, work: Path, tmp_path: Path) -> None:
     bundle = toy_bundle(tmp_path, shape=SHAPE, features="none")
-    quality = evaluate(Options(bundle, data, work, quick=True, say=lambda _: None))
+    quality = evaluate(Options(bundle, data, work, quick=True, attacks=(), say=lambda _: None))
+    assert "attacks" not in quality
     assert list(quality["delays"]["detectors"]) == ["score_evidence", "score_ks"]
 
 

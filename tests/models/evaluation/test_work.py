@@ -25,6 +25,16 @@ def test_it_is_made_once_for_the_same_origin(tmp_path: Path) -> None:
     assert work.kept("part/y", {"seed": 0, "kinds": ["a"]}, make)["x"][1] == 3
 
 
+def test_names_with_a_dot_are_told_apart(tmp_path: Path) -> None:
+    work = Work(tmp_path)
+    for origin in (1, 2):
+        for share in (0.1, 0.5):
+            work.kept(f"x-{share}", origin, lambda share=share, origin=origin: {"x": np.array([share, origin])})  # type: ignore[misc]
+    for origin in (1, 2):
+        for share in (0.1, 0.5):
+            assert work.kept(f"x-{share}", origin, dict)["x"].tolist() == [share, origin]
+
+
 def test_a_run_that_is_cut_off_leaves_nothing_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = Work(tmp_path)
 
