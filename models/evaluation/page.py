@@ -140,8 +140,8 @@ def _delays(quality: Quality) -> str:
         f"Rows of changed traffic until the alarm, at severity {found['severity']}, all kinds together: means of "
         f"{found['streams']} streams, all detectors at {found['rows_between_false_alarms']:,} rows between false "
         f"alarms. A stream without an alarm counts as {found['most_rows']:,} rows (the dashed line). "
-        f"Of the streams of clean traffic alone, {false_alarms:.1f} would have an alarm at that rate: a detector with many "
-        "more of them owes its short delays to false alarms.",
+        f"Of the streams of clean traffic alone, {false_alarms:.1f} would have an alarm at that rate: a detector with "
+        "many more of them owes its short delays to false alarms.",
         "delays",
         quality,
         [tables.delays(quality)],
