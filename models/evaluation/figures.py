@@ -104,7 +104,7 @@ def p_by_contamination(quality: Quality) -> Figure:
 
 def detection_delays(quality: Quality) -> Figure:
     """Rows to the alarm by the share of changed rows, for both groups."""
-    figure, panels = _two()
+    figure, panels = _two(one_scale=True)
     found = quality["delays"]
     for axes, group in zip(panels, ("harmful", "harmless"), strict=True):
         for detector, groups in found["detectors"].items():
@@ -151,9 +151,9 @@ FIGURES: dict[str, Callable[[Quality], Figure]] = {
 }
 
 
-def _two(tall: float = TALL) -> tuple[Figure, list[Axes]]:
+def _two(tall: float = TALL, *, one_scale: bool = False) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(WIDE, tall), layout="constrained")
-    panels: list[Axes] = list(figure.subplots(1, 2))
+    panels: list[Axes] = list(figure.subplots(1, 2, sharey=one_scale))
     return figure, panels
 
 
