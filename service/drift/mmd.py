@@ -37,9 +37,14 @@ def squared_distances(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) 
     """Of every row of a (n, d) to every row of b (m, d): (n, m), exactly 0 where rows are the same."""
     origin = a.mean(0, dtype=np.float64)
     a64, b64 = a - origin, b - origin
-    lengths = (a64 * a64).sum(1)[:, None] + (b64 * b64).sum(1)
-    squares: Matrix = lengths - 2 * (a64 @ b64.T)
-    squares[squares <= _SAME * lengths] = 0
+    a_lengths, b_lengths = (a64 * a64).sum(1), (b64 * b64).sum(1)
+    squares: Matrix = a64 @ b64.T
+    squares *= -2
+    # Row by row: a matrix of 1500 rows takes 18 MB, and one of the sums of lengths would be another.
+    for i, length in enumerate(a_lengths):
+        lengths = length + b_lengths
+        squares[i] += lengths
+        squares[i, squares[i] <= _SAME * lengths] = 0
     return squares
 
 
@@ -59,7 +64,8 @@ def median_length_scale(squares: Matrix) -> float:
 
 def gaussian_kernel(squares: Matrix, length_scale: float) -> Matrix:
     """exp(-d^2 / 2 l^2) of squared distances."""
-    return np.exp(squares / (-2 * length_scale**2))
+    exponents = squares / (-2 * length_scale**2)
+    return np.exp(exponents, out=exponents)
 
 
 def unbiased_mmd2(kernel: Matrix, recent: Matrix) -> Matrix:
@@ -103,6 +109,7 @@ def permutation_test(
     if scale == 0:  # all rows are the same one
         return MmdResult(0.0, 1.0, 0)
     kernel = gaussian_kernel(squares, scale)
+    del squares
     observed = float(unbiased_mmd2(kernel, _columns(np.arange(m, m + n)[None], n + m))[0])
     # A permutation that gives the same sums in another order must count as equal.
     reached = observed - 1e-12

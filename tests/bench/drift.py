@@ -28,7 +28,7 @@ MOST_ROWS = 50_000
 ROWS_BETWEEN_FALSE_ALARMS = 100_000
 KS_WINDOWS = (500, 2000)
 KS_REFERENCE_ROWS = 5000
-PERMUTATIONS = 1999
+PERMUTATIONS = 9999
 """What the default of a million rows between false alarms asks for."""
 
 

@@ -59,11 +59,12 @@ def test_the_mmd_alarm_comes_at_the_first_window_whose_p_is_small_enough() -> No
     found = rows_to_mmd_alarm(
         reference, draw, window_rows=50, rows_between_false_alarms=BETWEEN, most_rows=2000, seed=1
     )
-    random, permutations = np.random.default_rng(1), schedule(50, BETWEEN).permutations
+    random, plan = np.random.default_rng(1), schedule(50, BETWEEN)
     p_values = [
-        mmd.permutation_test(reference, draw(random, 50), permutations, random).p_value for _ in range(0, found, 50)
+        mmd.permutation_test(reference, draw(random, 50), plan.permutations, random).p_value
+        for _ in range(0, found, 50)
     ]
-    assert [p <= 50 / BETWEEN for p in p_values] == [False] * (found // 50 - 1) + [True]
+    assert [p <= plan.p_value for p in p_values] == [False] * (found // 50 - 1) + [True]
     assert 50 < found < 2000
 
 

@@ -56,8 +56,8 @@ def test_warming_then_ok_then_drifting_then_ok_again() -> None:
         full = await looked(detector, features(1, 2))
         assert (full.state, full.rows, full.reference_rows) == ("ok", 50, 200)
         drifting = await looked(detector, features(50, 3, shift=1))
-        assert (drifting.state, drifting.p_value) == ("drifting", 1 / 2000)
-        assert drifting.log10_p_value == pytest.approx(np.log10(1 / 2000))
+        assert (drifting.state, drifting.p_value) == ("drifting", 1 / 10_000)
+        assert drifting.log10_p_value == pytest.approx(np.log10(1 / 10_000))
         again = await looked(detector, features(50, 4))
         assert again.state == "ok"
         assert again.since > drifting.since
@@ -71,7 +71,7 @@ def test_figures_are_those_of_the_window() -> None:
         detector = made(reference, 50, 100_000, 7)
         window = features(50, 1, shift=0.2)
         found = await looked(detector, np.concatenate([features(30, 5), window]))
-        expected = mmd.permutation_test(reference, window, 1999, np.random.default_rng(7))
+        expected = mmd.permutation_test(reference, window, 9999, np.random.default_rng(7))
         assert (found.statistic, found.p_value) == (expected.statistic, expected.p_value)
         np.testing.assert_array_equal(detector.recent(), window)
 
@@ -90,10 +90,10 @@ def test_no_row_is_tested_twice() -> None:
 
 
 def test_seldom_alarms_come_from_seldom_tests() -> None:
-    """A p-value of 1 / 20,000 at the least: for a false alarm in 10 million rows, a test every 500 rows."""
+    """A p-value of 1 / 20,000 at the least: for a false alarm in 2 million rows, a test every 500 rows."""
 
     async def test() -> None:
-        detector = made(features(200, 0), 20, 10_000_000)
+        detector = made(features(200, 0), 20, 2_000_000)
         first = await looked(detector, features(20, 1))
         assert first.p_value_threshold == 1 / (MOST_PERMUTATIONS + 1)
         assert first.cadence is not None
@@ -105,7 +105,7 @@ def test_seldom_alarms_come_from_seldom_tests() -> None:
 
 
 def test_false_alarms_are_as_rare_as_was_asked() -> None:
-    """20 references, 2000 clean rows each, asked for one in 200: at most 200, and not many fewer."""
+    """20 references, 2000 clean rows each, asked for one in 200: a fifth of 200, give or take luck."""
 
     async def test() -> None:
         alarms = 0
@@ -115,7 +115,7 @@ def test_false_alarms_are_as_rare_as_was_asked() -> None:
             for _ in range(100):
                 rows = random.normal(0, 1, (20, WIDTH)).astype(np.float32)
                 alarms += (await looked(detector, rows)).state == "drifting"
-        assert 100 <= alarms <= 200 + 3.1 * np.sqrt(200)
+        assert 15 <= alarms <= 100
 
     run(test())
 
