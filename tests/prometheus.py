@@ -58,6 +58,21 @@ class RunningPrometheus:
         assert len(found) <= 1, found
         return found[0]["value"] if found else None
 
+    def range(self, expression: str, begin: float, end: float, step_seconds: float = 1) -> list[list[float]]:
+        """The values of each series between two Unix times."""
+        data = {"query": expression, "start": str(begin), "end": str(end), "step": str(step_seconds)}
+        answer = self.client.post("/api/v1/query_range", data=data)
+        assert answer.status_code == 200, f"{expression}: {answer.text}"
+        return [[float(value) for _, value in series["values"]] for series in answer.json()["data"]["result"]]
+
+    def label_values(self, label: str, selector: str | None = None) -> list[str]:
+        """The values that a label has in the series that `selector` takes, or in all."""
+        parameters = {} if selector is None else {"match[]": selector}
+        answer = self.client.get(f"/api/v1/label/{label}/values", params=parameters)
+        assert answer.status_code == 200, answer.text
+        found: list[str] = answer.json()["data"]
+        return found
+
 
 @contextmanager
 def running_prometheus(folder: Path, rules: str, ports: Sequence[int]) -> Iterator[RunningPrometheus]:
