@@ -123,6 +123,7 @@ def number(title: str, unit: str, description: str, *queries: Query, width: int 
         .graph_mode(BigValueGraphMode.AREA)
         .color_mode(BigValueColorMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
+        .thresholds(_thresholds(Threshold(None, "blue")))  # without any, Grafana turns 80 and more red
     )
     return _panel(panel, title, description, queries, width=width, height=STAT_HEIGHT)
 
@@ -134,8 +135,9 @@ def state_number(title: str, description: str, query: Query, states: tuple[State
 
 def limits(panel: stat.Panel, warning: float, critical: float) -> stat.Panel:
     """Colour the number from these values on."""
-    steps = [Threshold(None, "green"), Threshold(warning, "orange"), Threshold(critical, "red")]
-    return panel.thresholds(dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps))
+    return panel.thresholds(
+        _thresholds(Threshold(None, "green"), Threshold(warning, "orange"), Threshold(critical, "red"))
+    )
 
 
 def buckets(title: str, unit: str, description: str, query: Query, *, axis: str, width: int = 8) -> heatmap.Panel:
@@ -149,6 +151,10 @@ def buckets(title: str, unit: str, description: str, query: Query, *, axis: str,
         .unit("short")
     )
     return _panel(panel, title, description, [query], width=width, height=HEIGHT, form=PromQueryFormat.HEATMAP)
+
+
+def _thresholds(*steps: Threshold) -> dashboard.ThresholdsConfig:
+    return dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(list(steps))
 
 
 def _mapping(states: tuple[State, ...]) -> ValueMap:
