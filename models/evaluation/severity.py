@@ -11,7 +11,7 @@ import numpy.typing as npt
 from models.evaluation.delays import Group
 from models.evaluation.harm import Harm, harm
 from models.evaluation.measure import CLEAN, SCORES, Measured
-from models.evaluation.roc import roc_auc, roc_curve
+from models.roc import roc_auc, roc_curve
 
 Labels = npt.NDArray[np.int64]
 GROUPS = ("harmful", "harmless")
