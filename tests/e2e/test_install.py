@@ -33,7 +33,7 @@ def test_the_package_alone_checks_its_shipped_bundle(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "bundle cifar10-resnet32/1" in done.stdout
+    assert "bundle cifar10-resnet32/2" in done.stdout
     listed = subprocess.run(
         [python, "-m", "pip", "list", "--format", "freeze"], capture_output=True, text=True, check=True
     )
