@@ -18,7 +18,7 @@ _ENVIRONMENT = ROOT / ".venv-deploy" / "bin"
 
 def on_path(name: str) -> str:
     """Where a program of the system's lies."""
-    return _found(shutil.which(name), name, "apt install, as .ci/run does")
+    return _found(shutil.which(name), name, "apt install, as .ci/run does (kubectl: of Kubernetes)")
 
 
 def linter(name: str) -> str:
