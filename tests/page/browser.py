@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.process import RunningService
+
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -41,24 +43,46 @@ class Tab:
     complaints: list[str] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
 
-    def painted(self, selector: str) -> int:
-        """How many different colours the first canvas below `selector` shows: one if nothing is drawn."""
+    def painted(self, panel: str, colour: str) -> int:
+        """How many pixels of a panel's canvas have the colour of this custom property, as the page's theme has it."""
         count: int = self.page.evaluate(
-            """selector => {
-                const canvas = document.querySelector(selector).querySelector("canvas");
+            """async ([panel, name]) => {
+                const { colour } = await import("/page/dom.js");
+                const [red, green, blue] = colour(name).match(/[\\d.]+/g).map(Number);
+                const canvas = document.querySelector(`#${panel} canvas`);
                 const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-                return new Set(new Uint32Array(data.buffer)).size;
+                let count = 0;
+                for (let at = 0; at < data.length; at += 4)
+                    if (data[at + 3] > 100 && Math.abs(data[at] - red) < 3 && Math.abs(data[at + 1] - green) < 3
+                        && Math.abs(data[at + 2] - blue) < 3) count += 1;
+                return count;
             }""",
-            selector,
+            [panel, colour],
         )
         return count
+
+    def figures(self, detector: str) -> dict[str, str]:
+        """What a detector's card says, by name of the figure."""
+        card = self.page.locator(f"#detector-{detector}")
+        return dict(
+            zip(card.locator("dt").all_inner_texts(), card.locator("dd").all_inner_texts(), strict=True),
+        )
+
+    def wait_for(self, selector: str, text: str, timeout_seconds: float = 15) -> None:
+        """Until the element says it."""
+        found = self.page.locator(selector).filter(has_text=text)
+        found.first.wait_for(timeout=timeout_seconds * 1000)
 
 
 @contextmanager
 def opened(
-    browser: Browser, address: str, *, width: int = 1280, height: int = 900, **context_options: Any
+    browser: Browser, service: RunningService, *, width: int = 1280, height: int = 900, **context_options: Any
 ) -> Iterator[Tab]:
-    """A tab at `address` in a context of its own, `width` x `height` CSS pixels."""
+    """A tab that shows the service's page, in a context of its own; `width` x `height` CSS pixels.
+
+    Fails at its end if the page wrote an error to the console, or asked another address.
+    """
+    address = f"http://127.0.0.1:{service.port}/"
     context: BrowserContext = browser.new_context(viewport={"width": width, "height": height}, **context_options)
     page = context.new_page()
     tab = Tab(page)
@@ -66,7 +90,10 @@ def opened(
     page.on("pageerror", lambda error: tab.complaints.append(str(error)))
     page.on("request", lambda request: tab.addresses.append(request.url))
     page.goto(address)
+    tab.wait_for("#connection", "Live")
     try:
         yield tab
     finally:
         context.close()
+    assert not tab.complaints
+    assert all(asked.startswith(address) for asked in tab.addresses)
