@@ -15,7 +15,7 @@ from service.drift.state import Blocks
 from service.inference.bundle import Bundle
 from service.observe.metrics import Metrics
 from service.observe.recorder import LEAST_EVIDENCE, STATES, Recorder, flagged_share
-from service.settings import Settings
+from service.settings import load
 
 ROUTES = frozenset({"/score", "/v2"})
 
@@ -28,7 +28,7 @@ class Clock:
 
 
 def parts(bundle: Bundle) -> tuple[Monitor, Metrics, Recorder, Clock]:
-    settings = Settings()
+    settings = load({})
     monitor = Monitor([score_ks(bundle, settings), score_evidence(bundle, settings)])
     metrics, clock = Metrics(bundle), Clock()
     recorder = Recorder(
