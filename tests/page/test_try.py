@@ -59,7 +59,7 @@ def test_an_image(service: RunningService, browser: Browser, how: str) -> None:
         assert shown_score(tab.page) == expected["scores"][0]
         text = tab.page.locator("#result").inner_text()
         assert "16.1" in text
-        assert "threshold of 9.89" in text
+        assert "flagged above 9.89" in text
         assert "frog" in text
         assert "Scaled" not in text
 

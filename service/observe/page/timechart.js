@@ -104,6 +104,7 @@ export class TimeChart {
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
       ctx.font = FONT.replace("11px", `${11 * scale}px`);
+      ctx.textAlign = "left";
       // Side by side at the old end: thresholds may lie close together, and the new end is where people look.
       ctx.fillText(label, left, this.alarm === "below" ? y + 13 * scale : y - 7 * scale);
       left += ctx.measureText(label).width + 12 * scale;

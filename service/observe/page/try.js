@@ -9,7 +9,7 @@ const ROWS_SHOWN = 20;
 
 async function post(body, type, query) {
   const answer = await fetch(`score${query}`, { method: "POST", body, headers: { "Content-Type": type } });
-  const document = await answer.json();
+  const document = await answer.json().catch(() => ({})); // a proxy's own errors are no JSON
   if (!answer.ok) throw new Error(document.detail ?? `The service answered ${answer.status}.`);
   return document;
 }
@@ -31,29 +31,27 @@ export class Try {
       element("strong", {}, "Drop an image here"),
       element("span", {}, "or ", element("em", {}, "choose a file"), ", or paste one"),
       element("small", {}, `PNG or JPEG of ${width} × ${height} pixels; others are scaled`));
-    if (!Try.listens) this.listen();
-    Try.current = this;
+    this.listen();
     return [file, this.zone];
   }
 
   // The whole page takes a drop: nobody should lose it for missing the box, and see the file instead of the page.
   listen() {
-    Try.listens = true;
     const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
     const over = (event, on) => {
       if (!hasFiles(event)) return;
       event.preventDefault();
-      Try.current.zone.classList.toggle("over", on);
+      this.zone.classList.toggle("over", on);
     };
     addEventListener("dragover", (event) => over(event, true));
     addEventListener("dragleave", (event) => event.relatedTarget ?? over(event, false));
     addEventListener("drop", (event) => {
       over(event, false);
-      if (event.dataTransfer?.files.length) Try.current.image(event.dataTransfer.files[0]);
+      if (event.dataTransfer?.files.length) this.image(event.dataTransfer.files[0]);
     });
     addEventListener("paste", (event) => {
       const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
-      if (file) Try.current.image(file);
+      if (file) this.image(file);
     });
   }
 
@@ -105,7 +103,7 @@ export class Try {
 
   present(...parts) {
     byId("result").replaceChildren(...parts);
-    byId("result").scrollIntoView({ block: "nearest", behavior: "smooth" });
+    byId("result").scrollIntoView({ block: "nearest" });
   }
 
   name(index) {
@@ -126,7 +124,7 @@ export class Try {
     return element("div", { className: "outcome" },
       element("p", { className: "flag", "data-flagged": flagged }, flagged ? "▲ Flagged" : "✓ Not flagged"),
       element("p", { className: "score" }, element("b", { id: "score", "data-score": score }, number(score)),
-        element("span", {}, ` of a threshold of ${number(answer.threshold)}`)),
+        element("span", {}, ` flagged above ${number(answer.threshold)}`)),
       meter(score, answer.threshold),
       element("dl", {}, ...lines.map(([what, value, more]) =>
         element("div", {}, element("dt", {}, what), element("dd", {}, value, element("small", {}, ` ${more}`))))),
