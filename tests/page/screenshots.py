@@ -27,7 +27,7 @@ WIDTH, HEIGHT = 1280, 900
 ROWS_PER_SECOND = 25
 CLEAN_SECONDS, CORRUPTED_SECONDS = 200, 70
 
-COLOURS = 128
+COLOURS = 256
 """A palette is a third of the bytes, and nobody sees the difference on so plain a page."""
 
 
