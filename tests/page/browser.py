@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from tests.process import RunningService
 
@@ -68,7 +69,7 @@ class Tab:
             zip(card.locator("dt").all_inner_texts(), card.locator("dd").all_inner_texts(), strict=True),
         )
 
-    def wait_for(self, selector: str, text: str, timeout_seconds: float = 15) -> None:
+    def wait_for(self, selector: str, text: str, timeout_seconds: float = 30) -> None:
         """Until the element says it."""
         found = self.page.locator(selector).filter(has_text=text)
         found.first.wait_for(timeout=timeout_seconds * 1000)
@@ -90,9 +91,12 @@ def opened(
     page.on("pageerror", lambda error: tab.complaints.append(str(error)))
     page.on("request", lambda request: tab.addresses.append(request.url))
     page.goto(address)
-    tab.wait_for("#connection", "Live")
     try:
+        tab.wait_for("#connection", "Live")
         yield tab
+    except PlaywrightError as error:  # what the page said of it itself is the better half of the story
+        error.add_note(f"the page complained of {tab.complaints}, and asked {tab.addresses}")
+        raise
     finally:
         context.close()
     assert not tab.complaints

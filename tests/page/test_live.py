@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from playwright.sync_api import Browser
@@ -82,7 +83,8 @@ def test_before_any_traffic_it_says_so(service: RunningService, browser: Browser
 def test_values_are_those_of_drift_and_every_chart_draws(service: RunningService, browser: Browser) -> None:
     score_some(service, samples().clean, 1000)
     wait_until(lambda: detectors(service)["feature_mmd"]["state"] == "ok", 30)
-    wait_until(lambda: len(service.client.get("/page/history").json()["time"]) >= 2, 4 * SAMPLE_SECONDS)
+    sampled_at = time.time()  # what comes after it is of all 1000
+    wait_until(lambda: (service.client.get("/page/history").json()["time"] or [0])[-1] > sampled_at, 4 * SAMPLE_SECONDS)
     with opened(browser, service) as tab:
         tab.wait_for("#verdict", "No drift")
         check_values(tab, detectors(service))
@@ -108,7 +110,7 @@ def test_values_are_those_of_drift_and_every_chart_draws(service: RunningService
         assert cells[1] == f"{state['window_shares'][0] * 100:.3g} %"
         for panel in ("p-value", "evidence", "flagged", "throughput", "latency"):
             tab.page.locator(f"#{panel} summary").click()
-            tab.page.locator(f"#{panel} tbody tr").nth(1).wait_for()
+            tab.page.locator(f"#{panel} tbody tr").first.wait_for()
 
 
 def test_drift_becomes_visible(browser: Browser) -> None:
@@ -123,7 +125,7 @@ def test_drift_becomes_visible(browser: Browser) -> None:
         tab.wait_for("#detector-score_ks .state", "Drifting")
         tab.wait_for("#detector-score_evidence .state", "Drifting")
         assert tab.page.title().startswith("▲ Drift")
-        tab.wait_for("#detector-feature_mmd .state", "Drifting", timeout_seconds=40)
+        tab.wait_for("#detector-feature_mmd .state", "Drifting", timeout_seconds=60)
         assert "feature_mmd: Drifting" in tab.page.locator("#changes[aria-live]").inner_text()
         tab.wait_for("#because", "All detectors in alarm")
         wait_until(lambda: tab.painted("p-value", "first") > 20, 3 * SAMPLE_SECONDS)
@@ -139,7 +141,7 @@ def test_connection_lost_and_found_again(image_bundle_path: Any, browser: Browse
         assert tab.page.locator("#lost[role=alert]").is_visible()
         assert "stale" in (tab.page.locator("body").get_attribute("class") or "")
         with running_service(image_bundle_path, port=service.port):
-            tab.wait_for("#connection", "Live", timeout_seconds=30)
+            tab.wait_for("#connection", "Live")
             assert tab.page.locator("#lost").is_hidden()
             assert "stale" not in (tab.page.locator("body").get_attribute("class") or "")
         # The browser itself complains of a server that is not there; the page's own code must not.
