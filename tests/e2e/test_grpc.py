@@ -18,8 +18,7 @@ import tritonclient.grpc
 from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
-from service.api.grpc import INFER_ROUTE
-from service.api.grpc.protocol import SERVICE, methods
+from service.api.grpc import INFER_ROUTE, protocol
 from service.inference.bundle import load
 from service.inference.outputs import Outputs
 from service.inference.runtime import OnnxRuntime
@@ -246,5 +245,5 @@ def test_the_description_is_that_of_the_proto(tmp_path: Path) -> None:
 
 def test_the_live_page_counts_its_requests_by_this_name() -> None:
     service_name, _, call = INFER_ROUTE.removeprefix("/").partition("/")
-    assert service_name == SERVICE
-    assert call in methods()
+    assert service_name == protocol.SERVICE
+    assert call in protocol.methods()
