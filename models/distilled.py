@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from models import arrays
 from models.classifier import Classifier, distribution, fit_rows, open_classifier
+from models.disturb import RESEMBLED
 from models.errors import UserError
 from models.images import image_layout
 from models.onnx_run import predict
@@ -110,7 +111,8 @@ def _head(
         work=options.work,
         settings=settings,
     )
-    return Distilled(network, {"head": [tap.name for tap in taps], **asdict(recipe)}, losses)
+    made = {"head": [tap.name for tap in taps], "resembled_kinds": list(RESEMBLED), **asdict(recipe)}
+    return Distilled(network, made, losses)
 
 
 def _student(

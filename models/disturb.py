@@ -28,6 +28,18 @@ MOST_LINKS = 3
 LINKS_SHARES = (0.55, 0.3, 0.15)
 """Of chains with one, two and three disturbances."""
 
+RESEMBLED = (
+    "gaussian_noise",
+    "gaussian_blur",
+    "glass_blur",
+    "brightness",
+    "contrast",
+    "saturate",
+    "pixelate",
+    "jpeg_compression",
+)
+"""Kinds of CIFAR-10-C that one of the disturbances is like; how a detector does on the others is what counts."""
+
 
 def disturb(pixels: Pixels, random: np.random.Generator) -> Pixels:
     """Each picture through a chain of its own; values stay within 0..1."""

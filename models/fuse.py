@@ -69,9 +69,10 @@ def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -
     try:
         fused = compose.merge_models(fork, parts[0], [("to_classifier", f"classifier/{classifier.input}")])
         if second.reads:
-            fused = _join(
-                fused, parts[1], [(f"classifier/{inside}", f"second/{name}") for inside, name in second.reads]
-            )
+            # What the classifier takes is the fork's output by now.
+            names = {classifier.input: "to_classifier"}
+            reads = [(names.get(inside, f"classifier/{inside}"), f"second/{name}") for inside, name in second.reads]
+            fused = _join(fused, parts[1], reads)
         else:
             fused = compose.merge_models(fused, parts[1], [("to_second", f"second/{second.input}")])
         fused = compose.merge_models(

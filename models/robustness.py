@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.stats import mannwhitneyu
 from torch import nn
 
+from models.roc import roc_auc
 from models.watched import Watched
 
 Array = npt.NDArray[Any]
@@ -39,18 +39,12 @@ def judge(watched: Watched, threshold: float, clean: Array, attacked: Array, y: 
     flagged = scores > np.float32(threshold)
     return Robustness(
         rows=len(attacked),
-        roc_auc=roc_auc(before, scores),
+        roc_auc=roc_auc(scores, before),
         flagged=float(flagged.mean()),
         accuracy=float((no_defense == y).mean()),
         defense_accuracy=float((defense == y).mean()),
         corrected_accuracy=float((np.where(flagged, defense, no_defense) == y).mean()),
     )
-
-
-def roc_auc(negatives: Array, positives: Array) -> float:
-    """Area under the ROC curve, from the scores (n,) and (m,) of both: Mann and Whitney's U over n m."""
-    statistic = mannwhitneyu(positives, negatives, method="asymptotic").statistic
-    return float(statistic) / (len(negatives) * len(positives))
 
 
 def outputs(network: nn.Module, x: Array, batch_rows: int = 125) -> Array:

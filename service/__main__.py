@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from service.observe import logs
 
 def serve(_: argparse.Namespace) -> int:
     """Serve the bundle until SIGTERM."""
+    # Nothing is in flight yet. By default, a container's first process would not hear of it until the server listens.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     # Before numpy is loaded: by default it takes a thread for each core of the host, from inference and in memory.
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -88,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
+    # Official builds of ONNX Runtime report their use to Microsoft unless they are told not to, before they are loaded.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         status: int = parsed.run(parsed)
     except (BundleError, SettingsError) as error:

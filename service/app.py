@@ -65,17 +65,17 @@ def build(settings: Settings) -> Service:
     on_scores = score_ks(bundle, settings), score_evidence(bundle, settings)
     on_features = feature_mmd(bundle, settings)
     monitor = Monitor([*on_scores, *([on_features] if on_features else [])])
-    metrics = Metrics(bundle)
+    readiness = Readiness()
+    metrics = Metrics(bundle, readiness)
     workers = settings.workers or runtime.default_workers
     batcher = Batcher(runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, metrics)
-    feed = Feed([metrics.scored, lambda blocks, _: monitor.observe(blocks)])
+    feed = Feed([metrics.scored, lambda blocks, *_: monitor.observe(blocks)])
     monitor.before_look = feed.drain
     store = None
     if settings.state_dir is not None:
         store = Store(settings.state_dir, bundle.key, monitor)
         store.restore()
     detector = Detector(batcher, bundle.threshold, feed.put)
-    readiness = Readiness()
     info = _info(bundle, settings, runtime, workers)
 
     app = FastAPI(

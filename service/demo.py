@@ -112,7 +112,7 @@ def _show_contamination(service: ServiceClient, samples: Samples) -> None:
             progress.corrupted += int(is_corrupted.sum())
             states = _look(service, alarms, progress, share)
             if share == SHARES[-1] and step == steps - 1:
-                states = _look_until_all_fired(service, alarms, progress, share)
+                states = _look_until_all_tested(service, alarms, progress, share)
             if step % LINE_STEPS == LINE_STEPS - 1:
                 _print_step(progress, share, states)
     print_line("")
@@ -125,19 +125,26 @@ def _show_contamination(service: ServiceClient, samples: Samples) -> None:
         print_line(f"{name} {when}")
 
 
-def _look_until_all_fired(
+def _look_until_all_tested(
     service: ServiceClient, alarms: dict[str, _Alarm], progress: _Progress, share: float
 ) -> dict[str, dict[str, Any]]:
-    """The last states; a detector that tests now and then may be due only after the last image."""
+    """The last states, once no test is due: a detector that tests now and then may rest after the last image."""
     end = time.monotonic() + LAST_TEST_SECONDS
-    states = _look(service, alarms, progress, share)
-    waiting = [name for name, alarm in alarms.items() if not alarm.is_on]
-    if waiting:
-        print_line(f"(waiting up to {LAST_TEST_SECONDS:.0f} s for the next test of {' and '.join(waiting)})")
-    while any(not alarm.is_on for alarm in alarms.values()) and time.monotonic() < end:
+    states, told = _look(service, alarms, progress, share), False
+    while any(_is_due(found) for found in states.values()) and time.monotonic() < end:
+        if not told:
+            print_line(f"(waiting up to {LAST_TEST_SECONDS:.0f} s for a test that is due)")
+            told = True
         time.sleep(0.2)
         states = _look(service, alarms, progress, share)
     return states
+
+
+def _is_due(found: dict[str, Any]) -> bool:
+    """Whether the detector, which has not fired, will test rows that are in its window already."""
+    if "untested_rows" not in found or found["state"] == "drifting" or found["rows"] < found["window_rows"]:
+        return False
+    return bool(found["untested_rows"] >= found["rows_between_tests"])
 
 
 def _look(

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from service.errors import SettingsError
 
 PREFIX = "HARMGAUGE_"
-SHIPPED_BUNDLE = Path(__file__).parent.parent / "models" / "bundles" / "cifar10-resnet32" / "1"
+SHIPPED_BUNDLE = Path(__file__).parent.parent / "models" / "bundles" / "cifar10-resnet32" / "2"
 
 _KUBERNETES_LINK = re.compile(r"HARMGAUGE(_\w+)?_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP)\w*)?)$")
 

@@ -14,7 +14,7 @@ from tests.process import RunningService, running_service
 from tests.toy import toy_bundle
 
 ROOT = Path(__file__).parent.parent
-SHIPPED_BUNDLE = ROOT / "models" / "bundles" / "cifar10-resnet32" / "1"
+SHIPPED_BUNDLE = ROOT / "models" / "bundles" / "cifar10-resnet32" / "2"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""The real Prometheus and its promtool, of Debian's package `prometheus`."""
+"""The real Prometheus, promtool and Alertmanager, of Debian's packages `prometheus` and `prometheus-alertmanager`."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def binary(name: str) -> str:
     found = shutil.which(name)
     if found is None:
         if os.environ.get("CI"):
-            pytest.fail(f"CI must have {name}: apt-get install prometheus")
-        pytest.skip(f"{name} is not installed: apt-get install prometheus")
+            pytest.fail(f"CI must have {name}: apt-get install prometheus prometheus-alertmanager")
+        pytest.skip(f"{name} is not installed: apt-get install prometheus prometheus-alertmanager")
     return found
 
 
@@ -58,18 +58,40 @@ class RunningPrometheus:
         assert len(found) <= 1, found
         return found[0]["value"] if found else None
 
+    def range(self, expression: str, begin: float, end: float, step_seconds: float = 1) -> list[list[float]]:
+        """The values of each series between two Unix times."""
+        data = {"query": expression, "start": str(begin), "end": str(end), "step": str(step_seconds)}
+        answer = self.client.post("/api/v1/query_range", data=data)
+        assert answer.status_code == 200, f"{expression}: {answer.text}"
+        return [[float(value) for _, value in series["values"]] for series in answer.json()["data"]["result"]]
+
+    def label_values(self, label: str, selector: str | None = None) -> list[str]:
+        """The values that a label has in the series that `selector` takes, or in all."""
+        parameters = {} if selector is None else {"match[]": selector}
+        answer = self.client.get(f"/api/v1/label/{label}/values", params=parameters)
+        assert answer.status_code == 200, answer.text
+        found: list[str] = answer.json()["data"]
+        return found
+
 
 @contextmanager
-def running_prometheus(folder: Path, rules: str, ports: Sequence[int]) -> Iterator[RunningPrometheus]:
-    """Start Prometheus over the replicas at `ports`, scraping and evaluating `rules` each second; end it afterwards."""
+def running_prometheus(
+    folder: Path, rules: str, ports: Sequence[int], alertmanager: str | None = None
+) -> Iterator[RunningPrometheus]:
+    """Start Prometheus over the replicas at `ports`, scraping and evaluating `rules` each second; end it afterwards.
+
+    `alertmanager` is the address of the one that is told of alerts.
+    """
     (folder / "harmgauge.rules.yaml").write_text(rules)
-    configuration = {
+    configuration: dict[str, Any] = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": ["harmgauge.rules.yaml"],
         "scrape_configs": [
             {"job_name": "harmgauge", "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}]}
         ],
     }
+    if alertmanager is not None:
+        configuration["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
     file = folder / "prometheus.yml"
     file.write_text(json.dumps(configuration))  # JSON is YAML
     checked = promtool("check", "config", file)
@@ -86,15 +108,46 @@ def running_prometheus(folder: Path, rules: str, ports: Sequence[int]) -> Iterat
             stderr=stream,
         )
     try:
-        wait_until(lambda: process.poll() is not None or _port(log), timeout_seconds=30)
-        port = _port(log)
-        assert port is not None, log.read_text()
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        with httpx.Client(base_url=_address(process, log), timeout=10) as client:
             wait_until(lambda: client.get("/-/ready").status_code == 200, timeout_seconds=30)
             yield RunningPrometheus(client)
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def running_alertmanager(folder: Path, webhook: str) -> Iterator[str]:
+    """Start Alertmanager, which tells `webhook` of each alert at once; gives its address, and ends it afterwards."""
+    file = folder / "alertmanager.yml"
+    route = {"receiver": "webhook", "group_wait": "0s", "group_interval": "1s", "group_by": ["alertname"]}
+    receivers = [{"name": "webhook", "webhook_configs": [{"url": webhook}]}]
+    file.write_text(json.dumps({"route": route, "receivers": receivers}))
+    log = folder / "alertmanager.log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [
+                binary("prometheus-alertmanager"),
+                f"--config.file={file}",
+                f"--storage.path={folder / 'alertmanager'}",
+                "--web.listen-address=127.0.0.1:0",
+                "--cluster.listen-address=",
+            ],
+            stderr=stream,
+        )
+    try:
+        yield _address(process, log).removeprefix("http://")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Where it listens, once it does."""
+    wait_until(lambda: process.poll() is not None or _port(log), timeout_seconds=30)
+    port = _port(log)
+    assert port is not None, log.read_text()
+    return f"http://127.0.0.1:{port}"
 
 
 def _port(log: Path) -> str | None:

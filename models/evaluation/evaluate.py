@@ -59,6 +59,7 @@ def evaluate(options: Options) -> dict[str, Any]:
     corrupted = benchmark.make(test.x, work.place("corrupted", origin), options.seed, kinds=plan.kinds)
     measured = measure(bundle, test, corrupted, plan.severities, work, seed=options.seed, features_of=DELAY_SEVERITY)
     pools = {severity: pool(measured, severity, test.y) for severity in plan.severities}
+    resembled = tuple(bundle.manifest.made.get("second_network", {}).get("resembled_kinds", ()))
     quality = {
         "schema_version": 1,
         "bundle": {
@@ -72,7 +73,10 @@ def evaluate(options: Options) -> dict[str, Any]:
         "pictures": {"file": options.data.name, "rows": len(test.x), "sha256": origin["pictures"]},
         "threshold": float(bundle.threshold),
         "clean": clean_table(measured[CLEAN], test.y, bundle.threshold),
-        "severity": {str(severity): severity_table(pooled, bundle.threshold) for severity, pooled in pools.items()},
+        "resembled_kinds": list(resembled),
+        "severity": {
+            str(severity): severity_table(pooled, bundle.threshold, resembled) for severity, pooled in pools.items()
+        },
         "contamination": _contamination(bundle, measured[CLEAN], pools, plan, work, seed=options.seed),
         "delays": _delays(bundle, measured[CLEAN], pools[DELAY_SEVERITY], plan, work, seed=options.seed),
     }
@@ -107,7 +111,11 @@ def default_work(bundle: Bundle) -> Path:
 def headlines(quality: dict[str, Any]) -> dict[str, Any]:
     """What the manifest says of it."""
     severity = {
-        level: {"accuracy": found["accuracy"], "roc_auc": found["roc_auc"]["score"]}
+        level: {
+            "accuracy": found["accuracy"],
+            "roc_auc": found["roc_auc"]["score"],
+            **({"roc_auc_unseen": found["roc_auc_unseen"]["score"]} if "roc_auc_unseen" in found else {}),
+        }
         for level, found in quality["severity"].items()
     }
     return {

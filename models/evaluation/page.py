@@ -114,7 +114,7 @@ def _roc(quality: Quality) -> str:
         "At every threshold: which share of the harmful pictures lies above it, and which of the harmless ones.",
         "roc",
         quality,
-        [tables.roc_areas(quality)],
+        [tables.roc_areas(quality), tables.roc_areas_by_kind(quality)],
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from models.corruptions import CORRUPTIONS, SEVERITIES
 from models.evaluation import contamination
 
-SHARES = tuple(share / 10 for share in range(10))
+SHARES = (0.0, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Of a batch that come from elsewhere."""
 
 DELAY_SEVERITY = 3

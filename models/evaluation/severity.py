@@ -11,7 +11,7 @@ import numpy.typing as npt
 from models.evaluation.delays import Group
 from models.evaluation.harm import Harm, harm
 from models.evaluation.measure import CLEAN, SCORES, Measured
-from models.evaluation.roc import roc_auc, roc_curve
+from models.roc import roc_auc, roc_curve
 
 Labels = npt.NDArray[np.int64]
 GROUPS = ("harmful", "harmless")
@@ -60,9 +60,11 @@ def clean_table(clean: Measured, labels: Labels, threshold: np.float32) -> dict[
     return table | _scores(clean.scores, np.ones(len(labels), bool), threshold)
 
 
-def severity_table(pooled: Pool, threshold: np.float32) -> dict[str, Any]:
+def severity_table(pooled: Pool, threshold: np.float32, resembled: tuple[str, ...] = ()) -> dict[str, Any]:
     """Accuracy, all kinds and each; of both groups rows, means, standard deviations, the share flagged; ROC AUC and
-    curve of harmful against harmless for each of SCORES, None where a group is empty.
+    curve of harmful against harmless for each of SCORES, None where a group is empty; the score's ROC AUC by kind.
+
+    Where the detector was trained on kinds that `resembled` names, the ROC AUC of all others as well.
     """
     table: dict[str, Any] = {
         "accuracy": float(pooled.right.mean()),
@@ -76,6 +78,10 @@ def severity_table(pooled: Pool, threshold: np.float32) -> dict[str, Any]:
     both = all(mask.any() for mask in masks.values())
     high_low = {name: [scores[mask] for mask in masks.values()] for name, scores in pooled.scores.items()}
     table["roc_auc"] = {name: roc_auc(*two) if both else None for name, two in high_low.items()}
+    table["roc_auc_by_kind"] = {kind: _area(pooled, "score", np.array([i])) for i, kind in enumerate(pooled.kinds)}
+    unseen = np.flatnonzero([kind not in resembled for kind in pooled.kinds])
+    if resembled and len(unseen):
+        table["roc_auc_unseen"] = {name: _area(pooled, name, unseen) for name in SCORES}
     if both:
         curves = {name: roc_curve(*two) for name, two in high_low.items()}
         table["roc_curve"] = {
@@ -83,6 +89,12 @@ def severity_table(pooled: Pool, threshold: np.float32) -> dict[str, Any]:
             for name, (harmless, harmful) in curves.items()
         }
     return table
+
+
+def _area(pooled: Pool, name: str, kinds: npt.NDArray[np.intp]) -> float | None:
+    """ROC AUC of harmful against harmless over some kinds, given by their index."""
+    harmful, harmless = (pooled.scores[name][kinds][getattr(pooled.harm, group)[kinds]] for group in GROUPS)
+    return roc_auc(harmful, harmless) if len(harmful) and len(harmless) else None
 
 
 def _scores(

@@ -42,11 +42,27 @@ def scores(quality: Quality) -> str:
 
 
 def roc_areas(quality: Quality) -> str:
-    rows = [
-        [severity, *(_number(level["roc_auc"][name], 3) for name in SCORES)]
-        for severity, level in quality["severity"].items()
-    ]
-    return table("ROC AUC, harmful against harmless", ["severity", *SCORES.values()], rows)
+    """Of all kinds, and of those apart that are unlike what the detector was trained on."""
+    groups = {"roc_auc": "ROC AUC, harmful against harmless"}
+    if any("roc_auc_unseen" in level for level in quality["severity"].values()):
+        groups["roc_auc_unseen"] = "The same, of the kinds unlike those that the second network was trained on"
+    tables = []
+    for group, caption in groups.items():
+        rows = [
+            [severity, *(_number(level[group][name], 3) for name in SCORES)]
+            for severity, level in quality["severity"].items()
+        ]
+        tables.append(table(caption, ["severity", *SCORES.values()], rows))
+    return "".join(tables)
+
+
+def roc_areas_by_kind(quality: Quality) -> str:
+    levels, resembled = quality["severity"], quality["resembled_kinds"]
+    rows = []
+    for kind in next(iter(levels.values()))["roc_auc_by_kind"]:
+        name = kind.replace("_", " ") + (" (trained on the like)" if kind in resembled else "")
+        rows.append([name, *(_number(level["roc_auc_by_kind"][kind], 3) for level in levels.values())])
+    return table("ROC AUC of the score by kind", ["kind", *(f"severity {severity}" for severity in levels)], rows)
 
 
 def accuracies(quality: Quality) -> str:

@@ -50,6 +50,7 @@ class FeaturesAnswer(DetectorAnswer):
 
     rows_between_tests: int = Field(description="At least so many new rows lie between two tests.")
     tested_at: datetime | None = Field(description="When the last test was.")
+    untested_rows: int = Field(description="Rows after those of the last test; a test is due once they are as many.")
 
 
 class DetectorAnswerWithScores(DetectorAnswer):

@@ -195,7 +195,11 @@ class FeatureMmd:
             total_rows=self._window.total,
             log10_p_value=None if last is None else math.log10(last.p_value),
             p_value_threshold=self._schedule.p_value,
-            cadence=CadenceState(self._schedule.rows_between_tests, None if last is None else last.at),
+            cadence=CadenceState(
+                self._schedule.rows_between_tests,
+                None if last is None else last.at,
+                self._window.total - (0 if last is None else last.total_rows),
+            ),
         )
 
     async def settled(self) -> None:

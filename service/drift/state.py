@@ -51,10 +51,13 @@ class EvidenceState:
 
 @dataclass(frozen=True)
 class CadenceState:
-    """Of a detector that tests now and then: at least so many rows lie between tests; when the last one was."""
+    """Of a detector that tests now and then: at least so many rows lie between tests; when the last one was; the rows
+    that came after those of the last result (`rows_between_tests` or more: a test is due, or runs).
+    """
 
     rows_between_tests: int
     tested_at: datetime | None
+    untested_rows: int
 
 
 @dataclass(frozen=True)

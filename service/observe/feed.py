@@ -25,10 +25,11 @@ MAX_FEATURES_BYTES = 4 * 2**20
 
 _Scores = npt.NDArray[np.float32]
 _Flags = npt.NDArray[np.bool_]
+_Predictions = npt.NDArray[np.int64]
 _Features = npt.NDArray[np.float32]
 
-Watcher = Callable[[Blocks, _Flags], None]
-"""Told of the requests' scores, in the order in which they were answered, and of the flags (n,)."""
+Watcher = Callable[[Blocks, _Flags, _Predictions], None]
+"""Told of the requests' scores, in the order in which they were answered, of the flags (n,) and predictions (n,)."""
 
 
 class Feed:
@@ -36,13 +37,15 @@ class Feed:
 
     def __init__(self, watchers: Sequence[Watcher]) -> None:
         self._watchers = watchers
-        self._kept: list[tuple[_Scores, _Flags, _Features | None, str | None, float]] = []
+        self._kept: list[tuple[_Scores, _Flags, _Predictions, _Features | None, str | None, float]] = []
         self._rows = 0
         self._features_bytes = 0
 
     def put(self, scored: Scored, client: str | None) -> None:
         """Keep one request's scores; `client` is the key of who sent it, if there is one."""
-        self._kept.append((scored.scores, scored.is_adversarial, scored.features, client, time.monotonic()))
+        self._kept.append(
+            (scored.scores, scored.is_adversarial, scored.predictions, scored.features, client, time.monotonic())
+        )
         self._rows += len(scored.scores)
         if scored.features is not None:
             self._features_bytes += scored.features.nbytes
@@ -54,7 +57,7 @@ class Feed:
         if not self._kept:
             return
         kept, self._kept, self._rows, self._features_bytes = self._kept, [], 0, 0
-        scores, flags, features, clients, times = zip(*kept, strict=True)
+        scores, flags, predictions, features, clients, times = zip(*kept, strict=True)
         blocks = Blocks(
             scores=np.concatenate(scores),
             rows=np.array([len(own) for own in scores], np.intp),
@@ -64,6 +67,6 @@ class Feed:
         )
         for watch in self._watchers:
             try:
-                watch(blocks, np.concatenate(flags))
+                watch(blocks, np.concatenate(flags), np.concatenate(predictions))
             except Exception:
                 log.exception("the scores of %d requests were not all counted", len(kept))

@@ -16,14 +16,19 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from service.drift.state import Blocks, DriftState
+from service.errors import RequestError
 from service.inference.bundle import Bundle
 from service.observe.collectors import DriftCollector, ScoreHistogram
 from service.observe.totals import Totals
+from service.readiness import Readiness
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+MAX_CLASSES = 100
+"""Predictions of a classifier with more are not counted by class: each is a series of every replica."""
 
 _GOOD = ("200", "OK")
 """The status of a request that got its scores, over HTTP and over gRPC."""
@@ -32,7 +37,7 @@ _GOOD = ("200", "OK")
 class Metrics:
     """The service's metrics; also the batcher's observer and a watcher of scores."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, readiness: Readiness) -> None:
         registry = self.registry = CollectorRegistry()
         model = bundle.manifest.name
 
@@ -40,6 +45,14 @@ class Metrics:
         self._instances = instances
         self._clean = instances.labels(model, "clean")
         self._adversarial = instances.labels(model, "adversarial")
+        predictions = Counter(
+            "harmgauge_predictions",
+            "Inputs scored, by the classifier's likeliest class.",
+            ["model", "class"],
+            registry=registry,
+        )
+        names = bundle.manifest.class_names
+        self._predictions = [predictions.labels(model, name) for name in names] if len(names) <= MAX_CLASSES else []
         self._scores = ScoreHistogram(model, bundle.key, bundle.reference.scores)
         registry.register(self._scores)
         reference = ScoreHistogram(
@@ -54,6 +67,12 @@ class Metrics:
         Gauge(
             "harmgauge_score_threshold", "Score above which an input is flagged.", ["model"], registry=registry
         ).labels(model).set(float(bundle.threshold))
+        Gauge(
+            "harmgauge_reference_flagged_ratio",
+            "Share of the reference's scores above the threshold.",
+            ["model"],
+            registry=registry,
+        ).labels(model).set(float(np.mean(bundle.reference.scores > bundle.threshold)))
         self._drift = DriftCollector(model)
         registry.register(self._drift)
         Gauge(
@@ -62,6 +81,9 @@ class Metrics:
             ["model", "version", "sha256", "detector"],
             registry=registry,
         ).labels(model, bundle.manifest.version, bundle.sha256, bundle.manifest.detector).set(1)
+        Gauge("harmgauge_ready", "1 while it takes work, as /readyz says.", ["model"], registry=registry).labels(
+            model
+        ).set_function(lambda: readiness.reason is None)
 
         self._model = model
         self._requests = Counter(
@@ -78,6 +100,8 @@ class Metrics:
         self._rejected = Counter(
             "harmgauge_rejected", "Requests answered with an error.", ["model", "reason"], registry=registry
         )
+        for code in [RequestError.code, *(error.code for error in RequestError.__subclasses__())]:
+            self._rejected.labels(model, code)  # 0 until the first, whose increase would else not be seen
 
         self._queue = Gauge("harmgauge_queue_rows", "Rows accepted and not yet scored.", ["model"], registry=registry)
         self._queue_rows = self._queue.labels(model)
@@ -95,11 +119,15 @@ class Metrics:
             "harmgauge_inference_seconds", "Time of a run of the graph.", ["model"], buckets=SECONDS, registry=registry
         ).labels(model)
 
-    def scored(self, blocks: Blocks, is_adversarial: npt.NDArray[np.bool_]) -> None:
+    def scored(self, blocks: Blocks, is_adversarial: npt.NDArray[np.bool_], predictions: npt.NDArray[np.int64]) -> None:
         flagged = int(np.count_nonzero(is_adversarial))
         self._adversarial.inc(flagged)
         self._clean.inc(len(blocks.scores) - flagged)
         self._scores.observe(blocks.scores)
+        if self._predictions:
+            counts = np.bincount(predictions, minlength=len(self._predictions))
+            for index in np.flatnonzero(counts):
+                self._predictions[index].inc(int(counts[index]))
 
     def answered(self, route: str, status: int | str, seconds: float) -> None:
         children = self._answered.get((route, status))

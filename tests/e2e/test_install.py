@@ -35,7 +35,7 @@ def test_the_package_alone_checks_its_shipped_bundle(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "bundle cifar10-resnet32/1" in done.stdout
+    assert "bundle cifar10-resnet32/2" in done.stdout
     code = "from service.api import assets, page; print(*assets.read_assets(page.FOLDER))"
     page = subprocess.run([python, "-c", code], cwd=elsewhere, capture_output=True, text=True, check=True)
     assert set(page.stdout.split()) == set(read_assets(FOLDER)), "the live page goes with the package"

@@ -20,6 +20,8 @@ from service.samples import read_samples
 from tests.conftest import SHIPPED_BUNDLE
 from tests.process import RunningService, run, running_service
 
+LITERATURE_BUNDLE = SHIPPED_BUNDLE.with_name("1")
+
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
@@ -32,20 +34,29 @@ def service() -> Iterator[RunningService]:
         yield running
 
 
-def test_it_is_small_and_says_how_to_make_it_again(bundle: Bundle) -> None:
-    size_bytes = sum(file.stat().st_size for file in SHIPPED_BUNDLE.rglob("*") if file.is_file())
+@pytest.mark.parametrize("path", [LITERATURE_BUNDLE, SHIPPED_BUNDLE], ids=["literature", "default"])
+def test_it_is_small_and_says_how_to_make_it_again(path: Path) -> None:
+    bundle = load(path)
+    size_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     assert size_bytes <= 8_000_000
     made = bundle.manifest.made
     for command in (made["classifier"]["training"]["command"], made["command"]):
         words = shlex.split(command)
         assert words[:3] == ["python", "-m", "models"]
         _parser().parse_args(words[3:])
-    assert made["second_network"]["student"] == "ConvolutionalStudent"
-    assert made["second_network"]["epochs"] == 50
     assert made["second_network"]["train"]["rows"] == 45_000
     assert made["calibration"]["rows"] == len(bundle.reference.scores) == 5_000
     assert made["classifier"]["training"]["test_accuracy"] >= 0.92
     assert bundle.manifest.threshold.percentile == 95
+
+
+def test_the_second_networks_are_the_literatures_and_a_head_on_the_classifiers_features(bundle: Bundle) -> None:
+    literature = load(LITERATURE_BUNDLE).manifest.made
+    assert literature["second_network"]["student"] == "ConvolutionalStudent"
+    assert literature["second_network"]["epochs"] == 50
+    made = bundle.manifest.made
+    assert len(made["second_network"]["head"]) == 4
+    assert made["classifier"]["sha256"] == literature["classifier"]["sha256"]
 
 
 def test_accuracy_over_http_is_the_classifiers_own(service: RunningService, bundle: Bundle, cifar10_path: Path) -> None:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from models.build import build
 from models.errors import UserError
+from models.export import to_onnx
 from models.options import Options
 from service.inference.bundle import load
+from service.inference.runtime import OnnxRuntime
 from tests.models.convolutional import convolutional_network
 from tests.toy import instances, linear_network
 
@@ -39,6 +42,21 @@ def test_a_classifier_of_pictures_gets_a_head_by_default(options: Options) -> No
     assert bundle.manifest.detector == "distillation"
     assert (bundle.manifest.loss, bundle.manifest.temperature) == ("xent", 0.1)
     assert any("--second student" in line for line in said)
+
+
+def test_a_head_reads_the_input_itself_where_the_first_layer_does(options: Options, tmp_path: Path) -> None:
+    """As in what PyTorch exports: nothing stands between input and first convolution."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Flatten())
+    network.append(torch.nn.Linear(4 * 9 * 9, 5))
+    rows = instances(300, (3, 9, 9)).astype(np.float32)
+    to_onnx(network, torch.from_numpy(rows[:2]), tmp_path / "direct.onnx")
+    for name in ("train", "calibration"):
+        np.savez(tmp_path / f"{name}.npz", x=rows)
+    bundle = load(build(replace(options, classifier=tmp_path / "direct.onnx")))
+    assert len(bundle.manifest.made["second_network"]["head"]) == 2
+    runtime = OnnxRuntime(bundle, "cpu")
+    expected = network(torch.from_numpy(rows[:20])).softmax(1).detach().numpy()
+    np.testing.assert_allclose(runtime.run(rows[:20]).probabilities, expected, atol=1e-5)
 
 
 def test_the_graph_in_8_bits_has_the_head_too(options: Options) -> None:

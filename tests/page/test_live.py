@@ -77,7 +77,7 @@ def test_before_any_traffic_it_says_so(service: RunningService, browser: Browser
         tab.wait_for("#verdict", "No traffic yet")
         assert "Warming up" in tab.page.locator("#detector-score_ks").inner_text()
         assert tab.figures("score_ks") == {"In the window": "0 of 1,000 inputs"}
-        assert tab.page.locator("#model").inner_text() == "cifar10-resnet32 / 1"
+        assert tab.page.locator("#model").inner_text() == " / ".join(SHIPPED_BUNDLE.parts[-2:])
 
 
 def test_values_are_those_of_drift_and_every_chart_draws(service: RunningService, browser: Browser) -> None:

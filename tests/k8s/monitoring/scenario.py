@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def replica(
     bounds: Sequence[str] = BOUNDS,
     flagged: int = 0,
     evidence: Sequence[float] | float = 0,
+    ready: Sequence[float] | float = 1,
     rows_between_false_alarms: float = 1_000_000,
     **labels: str,
 ) -> Series:
@@ -50,11 +52,34 @@ def replica(
         _name("harmgauge_instances_total", of_model | {"flag": "clean"}): _counter(rows[-1] - flagged, life),
         _name("harmgauge_drift_statistic", of_detector): _gauge(evidence, life),
         _name("harmgauge_drift_statistic_threshold", of_detector): _gauge(rows_between_false_alarms, life),
+        _name("harmgauge_reference_flagged_ratio", of_model): _gauge(0.05, life),
+        _name("harmgauge_bundle_info", of_model | {"sha256": of_bundle["bundle"]}): _gauge(1, life),
+        _name("harmgauge_ready", of_model): _gauge(ready, life),
     }
     for bound, scored, of_reference in zip(bounds, rows, reference, strict=True):
         found[_name("harmgauge_score_bucket", of_bundle | {"le": bound})] = _counter(scored, life)
         found[_name("harmgauge_reference_score_bucket", of_bundle | {"le": bound})] = _gauge(of_reference, life)
     return found
+
+
+def counter(metric: str, each_minute: int, *, life: Life = STEADY, instance: str = "a", **labels: str) -> Series:
+    """One more counter of a replica, with those labels that only it has."""
+    return {
+        _name(metric, {"job": "harmgauge", "instance": instance, "model": "m"} | labels): _counter(each_minute, life)
+    }
+
+
+def gauge(metric: str, values: Sequence[float] | float, *, life: Life = STEADY, **labels: str) -> Series:
+    """One more gauge, with just these labels and `job`."""
+    return {_name(metric, {"job": "harmgauge"} | labels): _gauge(values, life)}
+
+
+def histogram(metric: str, buckets: Mapping[str, int], *, instance: str = "a", **labels: str) -> Series:
+    """One more histogram of a replica, with so many observations a minute up to each bound."""
+    series: Series = {}
+    for bound, each_minute in buckets.items():
+        series |= counter(f"{metric}_bucket", each_minute, life=STEADY, instance=instance, le=bound, **labels)
+    return series
 
 
 def one_after_the_other(before: Series, after: Series) -> Series:
@@ -82,9 +107,9 @@ def check(folder: Path, *replicas: Series, minute: int = 20, values: Mapping[str
 
 
 def check_alerts(folder: Path, *replicas: Series, minute: int = 20, fired: set[str]) -> None:
-    """Fails unless exactly these alerts have been pending or firing at any time up to `minute`."""
+    """Fails unless exactly these alerts have been firing at any time up to `minute`."""
     expected = {
-        "expr": "max by (alertname) (max_over_time(ALERTS[1h]))",
+        "expr": 'max by (alertname) (max_over_time(ALERTS{alertstate="firing"}[3h]))',
         "eval_time": f"{minute}m",
         "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(fired)],
     }
@@ -109,7 +134,12 @@ def _run(folder: Path, replicas: Sequence[Series], **tests: list[dict[str, Any]]
         assert not series.keys() & one.keys(), "two replicas are the same"
         series |= one
     test = {"interval": "1m", "input_series": [{"series": name, "values": values} for name, values in series.items()]}
-    document = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test | tests]}
+    document = {
+        "rule_files": [str(RULES)],
+        "evaluation_interval": "1m",
+        "group_eval_order": re.findall(r"- name: (\S+)", RULES.read_text()),  # else it is another each time
+        "tests": [test | tests],
+    }
     file = folder / "test.yaml"
     file.write_text(json.dumps(document))  # JSON is YAML
     done = promtool("test", "rules", file)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.k8s.monitoring.scenario import (
     Life,
     Series,
@@ -19,7 +17,6 @@ from tests.k8s.monitoring.scenario import (
     one_after_the_other,
     replica,
 )
-from tests.prometheus import RULES, promtool
 
 D = "fleet_bundle:harmgauge_score:ks_statistic10m"
 P_VALUE = "fleet_bundle:harmgauge_score:ks_p_value10m"
@@ -38,19 +35,6 @@ RESTARTED: Life = [*range(14), *range(17)]
 SCRAPES_MISSED: Life = [None if 12 <= minute < 15 else minute for minute in range(31)]
 LATE: Life = [*[None] * 12, *range(19)]
 GONE: Life = [*range(16), *[None] * 15]
-
-
-def test_promtool_finds_nothing_to_complain_about() -> None:
-    done = promtool("check", "rules", "--lint=all", "--lint-fatal", RULES)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-
-
-def test_every_alert_has_a_section_in_the_runbook() -> None:
-    rules, runbook = RULES.read_text(), (ROOT / "docs" / "runbook.md").read_text()
-    alerts = re.findall(r"- alert: (\w+)", rules)
-    assert {KS, SUM} <= set(alerts)
-    assert re.findall(r"runbook_url: (\S+)", rules) == [f"docs/runbook.md#{alert.lower()}" for alert in alerts]
-    assert set(alerts) <= set(re.findall(r"^## (\w+)$", runbook, re.MULTILINE))
 
 
 def test_the_figures_of_two_replicas_are_those_worked_out_by_hand(tmp_path: Path) -> None:

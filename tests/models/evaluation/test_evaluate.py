@@ -18,8 +18,10 @@ from models.corruptions import benchmark, corrupt
 from models.errors import UserError
 from models.evaluation import evaluate as evaluation
 from models.evaluation.evaluate import NUMBERS_FILE, PAGE_FILE, PLOT_FILES, Options, evaluate
-from models.evaluation.measure import Graph
-from models.evaluation.plan import QUICK
+from models.evaluation.harm import Harm
+from models.evaluation.measure import SCORES, Graph
+from models.evaluation.plan import QUICK, SHARES
+from models.evaluation.severity import Pool, severity_table
 from service.inference.bundle import load
 from tests.models.evaluation.conftest import SHAPE, graph_outputs, options_for
 from tests.process import running_service
@@ -86,6 +88,36 @@ def test_the_numbers_by_severity_are_those_computed_by_hand(
         assert found["roc_auc"][name] == pytest.approx(expected_auc, abs=1e-4)
 
 
+@pytest.mark.parametrize("severity", QUICK.severities)
+def test_kinds_are_reported_one_by_one(original: Path, data: Path, quality: dict[str, Any], severity: int) -> None:
+    hand, found = by_hand(original, data, severity), quality["severity"][str(severity)]
+    rows = np.repeat(QUICK.kinds, len(hand.score) // len(QUICK.kinds))
+    for kind, area in found["roc_auc_by_kind"].items():
+        either = (hand.harmful | hand.harmless) & (rows == kind)
+        if area is not None:
+            assert area == pytest.approx(roc_auc_score(hand.harmful[either], hand.score[either]), abs=1e-4)
+    assert any(area is not None for area in found["roc_auc_by_kind"].values())
+    assert "roc_auc_unseen" not in found, "this bundle's second network was trained on no kinds"
+
+
+def test_kinds_like_those_of_the_training_are_left_out_of_the_unseen() -> None:
+    random = np.random.default_rng(0)
+    right = random.random((3, 200)) < 0.6
+    scores = random.random((3, 200)) + np.array([[1.0], [0.0], [0.5]]) * ~right
+    pooled = Pool(
+        kinds=("noise", "fog", "snow"),
+        scores=dict.fromkeys(SCORES, scores),
+        right=right,
+        harm=Harm(harmful=~right, harmless=right),
+        corrected_right=None,
+        features=None,
+    )
+    found = severity_table(pooled, np.float32(1), ("noise",))
+    expected = roc_auc_score(~right[1:].ravel(), scores[1:].ravel())
+    assert found["roc_auc_unseen"]["score"] == pytest.approx(expected)
+    assert found["roc_auc_by_kind"]["snow"] == pytest.approx(roc_auc_score(~right[2], scores[2]))
+
+
 def test_clean_pictures_are_measured_as_they_are(original: Path, data: Path, quality: dict[str, Any]) -> None:
     with np.load(data) as arrays:
         score, probabilities = graph_outputs(original, arrays["x"])
@@ -115,7 +147,7 @@ def test_shares_for_which_scores_are_too_few_are_left_out(quality: dict[str, Any
     for group, by_severity in quality["contamination"]["p"].items():
         for severity, shares in by_severity.items():
             rows = quality["severity"][severity][group]["rows"]
-            assert list(shares) == [f"{share / 10:g}" for share in range(10) if 10 * share <= rows]
+            assert list(shares) == [f"{share:g}" for share in SHARES if round(100 * share) <= rows]
 
 
 def test_delays_are_those_of_all_three_detectors_and_within_the_cut_off(quality: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import itertools
 import threading
 import time
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,10 @@ def test_seldom_alarms_come_from_seldom_tests() -> None:
         assert first.p_value_threshold == 1 / (MOST_PERMUTATIONS + 1)
         assert first.cadence is not None
         assert (first.cadence.rows_between_tests, first.cadence.tested_at) == (500, first.since)
-        assert (await looked(detector, features(479, 2, shift=3))).state == "ok"
+        assert first.cadence.untested_rows == 0
+        resting = await looked(detector, features(479, 2, shift=3))
+        assert resting.cadence is not None
+        assert (resting.state, resting.cadence.untested_rows) == ("ok", 479)
         assert (await looked(detector, features(21, 3, shift=3))).state == "drifting"
 
     run(test())
@@ -214,8 +218,10 @@ def test_goes_on_after_a_restart(shift: float) -> None:
         after = made(features(200, 0), 50, 100_000)
         after.restore(before.dump())
         again = await looked(after, features(19, 4, 3 - shift))
-        for name in ("state", "p_value", "statistic", "since", "cadence"):
+        for name in ("state", "p_value", "statistic", "since"):
             assert getattr(again, name) == getattr(found, name)
+        assert found.cadence is not None
+        assert again.cadence == replace(found.cadence, untested_rows=30 + 19)
         assert again.state == ("drifting" if shift else "ok")
         window = np.concatenate([features(30, 3), features(19, 4, 3 - shift)])
         np.testing.assert_array_equal(after.recent()[1:], window)

@@ -16,12 +16,12 @@ from service.observe.feed import MAX_FEATURES_BYTES, MAX_REQUESTS, MAX_ROWS, Fee
 
 def scored(*scores: float) -> Scored:
     values = np.array(scores, np.float32)
-    return Scored(values, values > 1, np.zeros(len(scores), np.int64), np.zeros((len(scores), 2), np.float32))
+    return Scored(values, values > 1, values.astype(np.int64), np.zeros((len(scores), 2), np.float32))
 
 
 def test_whoever_drains_gets_all_of_it_once_and_in_order() -> None:
-    seen: list[tuple[Blocks, list[bool]]] = []
-    feed = Feed([lambda blocks, flags: seen.append((blocks, flags.tolist()))])
+    seen: list[tuple[Blocks, list[bool], list[int]]] = []
+    feed = Feed([lambda blocks, flags, predictions: seen.append((blocks, flags.tolist(), predictions.tolist()))])
     feed.drain()
     assert seen == []
     before = time.monotonic()
@@ -30,7 +30,7 @@ def test_whoever_drains_gets_all_of_it_once_and_in_order() -> None:
     assert seen == []
     feed.drain()
     feed.drain()
-    ((blocks, flags),) = seen
+    ((blocks, flags, predictions),) = seen
     assert blocks.scores.tolist() == [1, 2, 3]
     assert blocks.rows.tolist() == [2, 1]
     assert blocks.clients == (None, "a")
@@ -38,11 +38,12 @@ def test_whoever_drains_gets_all_of_it_once_and_in_order() -> None:
     assert blocks.times is not None
     assert before <= blocks.times[0] <= blocks.times[1] <= time.monotonic()
     assert flags == [False, True, True]
+    assert predictions == [1, 2, 3]
 
 
 def test_features_go_the_same_way_and_count_by_their_bytes() -> None:
     seen: list[Blocks] = []
-    feed = Feed([lambda blocks, _: seen.append(blocks)])
+    feed = Feed([lambda blocks, *_: seen.append(blocks)])
     wide = np.arange(2 * 4096, dtype=np.float32).reshape(2, 4096)
     for _ in range(MAX_FEATURES_BYTES // wide.nbytes):
         feed.put(dataclasses.replace(scored(1, 2), features=wide), None)
@@ -54,7 +55,7 @@ def test_features_go_the_same_way_and_count_by_their_bytes() -> None:
 
 def test_little_is_kept_whatever_comes() -> None:
     seen: list[int] = []
-    feed = Feed([lambda blocks, _: seen.append(len(blocks.scores))])
+    feed = Feed([lambda blocks, *_: seen.append(len(blocks.scores))])
     for _ in range(MAX_REQUESTS):
         feed.put(scored(1), None)
     feed.put(scored(*range(MAX_ROWS)), None)
@@ -62,11 +63,11 @@ def test_little_is_kept_whatever_comes() -> None:
 
 
 def test_a_watcher_that_fails_costs_nobody_anything(caplog: pytest.LogCaptureFixture) -> None:
-    def broken(blocks: Blocks, flags: object) -> None:
+    def broken(*_: object) -> None:
         raise RuntimeError("broken")
 
     seen: list[int] = []
-    feed = Feed([broken, lambda blocks, _: seen.append(len(blocks.scores))])
+    feed = Feed([broken, lambda blocks, *_: seen.append(len(blocks.scores))])
     with caplog.at_level(logging.ERROR):
         feed.put(scored(1, 2), None)
         feed.drain()

@@ -1,0 +1,70 @@
+# Two images of the same service:
+#   docker build --tag harmgauge:0.1.0 .                        CPU
+#   docker build --tag harmgauge:0.1.0-gpu --target gpu .       CUDA 13 and cuDNN 9, from Python packages
+# docs/deploy.md says how they were tried, and how to run them.
+
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+# What installs stays here: /opt/venv, which goes into the image, has no pip of its own.
+FROM ${PYTHON_IMAGE} AS build
+WORKDIR /src
+RUN python -m venv /opt/pip && python -m venv --without-pip /opt/venv
+ENV PATH=/opt/pip/bin:$PATH PIP_PYTHON=/opt/venv/bin/python PIP_DISABLE_PIP_VERSION_CHECK=1
+COPY pyproject.toml constraints.txt ./
+# base.txt and a file for each extra: dependencies are most of the image and change less often than the code, so they get
+# a layer of their own.
+RUN python -c 'import pathlib, tomllib; \
+    project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]; \
+    lists = {"base": project["dependencies"], **project["optional-dependencies"]}; \
+    [pathlib.Path(f"{name}.txt").write_text("\n".join(lines)) for name, lines in lists.items()]'
+
+# NumPy's and SciPy's own tests are 50 MB.
+FROM build AS dependencies-cpu
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --constraint constraints.txt --requirement base.txt --requirement cpu.txt --requirement grpc.txt \
+    && find /opt/venv -type d -name tests -prune -exec rm -r {} +
+
+FROM build AS dependencies-gpu
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --constraint constraints.txt --requirement base.txt --requirement gpu.txt --requirement grpc.txt \
+        'onnxruntime-gpu[cuda,cudnn]' \
+    && find /opt/venv -type d -name tests -prune -exec rm -r {} +
+
+# The service and the shipped bundles, as installed: what is no package data stays behind.
+FROM build AS app
+COPY . .
+RUN --mount=type=cache,target=/root/.cache/pip pip install --no-deps --target /opt/app .
+
+FROM ${PYTHON_IMAGE} AS base
+# Nothing installs at run time. /state is for a volume: a new one takes over who owns the folder.
+RUN rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/lib/python3.*/ensurepip /usr/local/bin/pip* \
+    && install --directory --owner=10001 --group=10001 /state
+# Official builds of ONNX Runtime report their use to Microsoft unless they are told not to.
+ENV PATH=/opt/app/bin:/opt/venv/bin:$PATH \
+    PYTHONPATH=/opt/app \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HARMGAUGE_HOST=0.0.0.0 \
+    ORT_DISABLE_TELEMETRY=1
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+# No proxy is asked, no curl needed. Docker only: Kubernetes has its own probes.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-c", "\
+import http.client, os, sys; \
+service = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('HARMGAUGE_PORT') or 8000), timeout=4); \
+service.request('GET', '/readyz'); \
+sys.exit(service.getresponse().status != 200)"]
+ENTRYPOINT ["harmgauge"]
+CMD ["serve"]
+
+FROM base AS gpu
+COPY --from=dependencies-gpu /opt/venv /opt/venv
+COPY --from=app /opt/app /opt/app
+# A GPU that cannot be used is an error here, not a slow service.
+ENV HARMGAUGE_PROVIDERS=cuda \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+FROM base AS cpu
+COPY --from=dependencies-cpu /opt/venv /opt/venv
+COPY --from=app /opt/app /opt/app

@@ -1,0 +1,31 @@
+"""`python -m monitoring`: write the files of k8s/monitoring that are made of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent.parent / "k8s" / "monitoring"
+RULES = FOLDER / "harmgauge.rules.yaml"
+
+
+def files() -> dict[Path, str]:
+    """Their paths and texts."""
+    from monitoring import dashboard, prometheus_rule
+
+    return {
+        FOLDER / "dashboards" / "harmgauge.json": dashboard.text(),
+        FOLDER / "prometheus-rule.yaml": prometheus_rule.text(RULES.read_text()),
+    }
+
+
+def main() -> None:
+    for path, text in files().items():
+        path.parent.mkdir(exist_ok=True)
+        changed = not path.exists() or path.read_text() != text
+        path.write_text(text)
+        print(f"{'wrote' if changed else 'unchanged:'} {path.relative_to(FOLDER.parent.parent)}")
+    print("Next: commit them; python -m pytest tests/monitoring tests/k8s tests/e2e/test_monitoring.py")
+
+
+if __name__ == "__main__":
+    main()

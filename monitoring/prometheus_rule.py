@@ -1,0 +1,21 @@
+"""The alert rules as a resource of the Prometheus operator."""
+
+from __future__ import annotations
+
+from textwrap import indent
+
+_HEAD = """\
+# Made of harmgauge.rules.yaml by python -m monitoring; do not edit.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: harmgauge
+  labels:
+    app.kubernetes.io/name: harmgauge
+spec:
+"""
+
+
+def text(rules: str) -> str:
+    """`rules`, the text of a Prometheus rule file, is the resource's `spec` as it stands, comments and all."""
+    return _HEAD + indent(rules, "  ")

@@ -1,0 +1,59 @@
+"""The row about what serves: bundles over time, and the replicas with the way to their pages."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import prometheus, table
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from monitoring.panels import HEIGHT, SOURCE, Panel, Query, State, stacked, states
+from monitoring.selectors import of_replicas
+
+_PAGE = {"title": "Open its page", "url": "http://${__value.text}/", "targetBlank": True}
+
+READY_STATES = (State(1, "ready", "green"), State(0, "not ready", "red"))
+
+
+def panels() -> list[Panel | table.Panel]:
+    return [
+        stacked(
+            "Versions in service",
+            "short",
+            "Replicas by the bundle they serve. Two for longer than a rollout: HarmgaugeBundleMismatch; answers then "
+            "depend on which replica is asked.",
+            Query(f"count by (version, sha256) ({of_replicas('harmgauge_bundle_info')})", "{{version}} {{sha256}}"),
+        )
+        .min(0)
+        .decimals(0),
+        states(
+            "Readiness",
+            "Whether each replica takes work. A gap: it was not scraped. Not ready for long: its log says what it "
+            "waits for.",
+            Query(of_replicas("harmgauge_ready"), "{{instance}}"),
+            states=READY_STATES,
+        ),
+        table.Panel()
+        .title("Replicas")
+        .description(
+            "The bundle of each replica; its address leads to its live page, if your browser can reach it. A sha256 "
+            "unlike the others': the replica has old files or another image; replace it."
+        )
+        .unit("none")
+        .datasource(SOURCE)
+        .span(8)
+        .height(HEIGHT)
+        .with_target(
+            prometheus.Dataquery()
+            .ref_id("A")
+            .datasource(SOURCE)
+            .expr(of_replicas("harmgauge_bundle_info"))
+            .instant()
+            .format(PromQueryFormat.TABLE)
+        )
+        .with_transformation(
+            DataTransformerConfig(
+                "filterFieldsByName", options={"include": {"names": ["instance", "version", "sha256", "detector"]}}
+            )
+        )
+        .override_by_name("instance", [DynamicConfigValue("links", [_PAGE])]),
+    ]

@@ -1,0 +1,41 @@
+"""Which series the dashboard looks at, as its variables say."""
+
+from __future__ import annotations
+
+FLEET = 'namespace=~"$namespace", job=~"$job", model="$model"'
+REPLICAS = f'{FLEET}, instance=~"$instance"'
+DETECTORS = f'{REPLICAS}, detector=~"$detector"'
+
+SCORING = 'route=~"/score|/v2/.+/infer|/.+/ModelInfer"'
+"""The routes that score; a look at /metrics or /drift takes its own time."""
+
+
+def of_fleet(metric: str) -> str:
+    """A series of all replicas together, by a recording rule."""
+    return f"{metric}{{{FLEET}}}"
+
+
+def of_replicas(metric: str, more: str = "") -> str:
+    """The series of each chosen replica; `more` are further matchers."""
+    return f"{metric}{{{REPLICAS}{', ' if more else ''}{more}}}"
+
+
+def of_detectors(metric: str, more: str = "") -> str:
+    """The series of each chosen replica and detector."""
+    return f"{metric}{{{DETECTORS}{', ' if more else ''}{more}}}"
+
+
+def rate(series: str) -> str:
+    """Its increase a second, over an interval that holds enough scrapes."""
+    return f"rate({series}[$__rate_interval])"
+
+
+def quantile(share: float, metric: str, more: str = "", by: str = "le") -> str:
+    """A quantile, over all chosen replicas, of a histogram's recent observations."""
+    return f"histogram_quantile({share}, sum by ({by}) ({rate(of_replicas(f'{metric}_bucket', more))}))"
+
+
+def mean(metric: str, more: str = "") -> str:
+    """The mean, over all chosen replicas, of a histogram's recent observations; absent where there were none."""
+    total, count = (f"sum({rate(of_replicas(f'{metric}_{part}', more))})" for part in ("sum", "count"))
+    return f"{total} / ({count} > 0)"

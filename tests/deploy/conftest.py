@@ -1,0 +1,20 @@
+"""The image, built once for all tests that run it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.deploy.containers import IMAGE, Containers, own_storage
+from tests.deploy.tools import on_path
+
+
+@pytest.fixture(scope="session")
+def containers() -> Iterator[Containers]:
+    """A storage that holds the target `cpu` as IMAGE."""
+    for name in ("mmdebstrap", "buildah", "podman", "runc"):
+        on_path(name)
+    with own_storage() as storage:
+        storage.build("cpu", IMAGE)
+        yield storage

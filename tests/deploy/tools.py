@@ -1,0 +1,52 @@
+"""Programs that judge or run what is deployed: a test without them is skipped, but never in CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+_ENVIRONMENT = ROOT / ".venv-deploy" / "bin"
+
+
+def on_path(name: str) -> str:
+    """Where a program of the system's lies."""
+    return _found(shutil.which(name), name, "apt install, as .ci/run does (kubectl: of Kubernetes)")
+
+
+def linter(name: str) -> str:
+    """Where a program of the environment for linters lies."""
+    return _found(shutil.which(name, path=str(_ENVIRONMENT)), name, "make install-deploy")
+
+
+def _found(path: str | None, name: str, remedy: str) -> str:
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have {name}: {remedy}")
+        pytest.skip(f"{name} is not installed: {remedy}")
+    return path
+
+
+def run(*command: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program in the repository's root, with `text` as its input."""
+    return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, timeout=120, check=False)
+
+
+def rendered(folder: Path) -> list[dict[str, Any]]:
+    """The resources that `kubectl apply -k folder` would apply."""
+    done = run(on_path("kubectl"), "kustomize", folder)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def only(resources: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """The one resource of that kind."""
+    (found,) = (resource for resource in resources if resource["kind"] == kind)
+    return found

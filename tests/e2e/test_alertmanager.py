@@ -1,0 +1,65 @@
+"""From an input to whoever is on call: service, Prometheus, Alertmanager and a webhook, all of them real."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.process import RAW, running_service, wait_until
+from tests.prometheus import RULES, running_alertmanager, running_prometheus
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """An address on loopback, and the alerts that are sent there."""
+    received: list[dict[str, Any]] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["alerts"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/", received
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+def test_an_input_that_overflows_the_graph_reaches_whoever_is_on_call(vector_bundle_path: Path, tmp_path: Path) -> None:
+    overflowing = np.full((1, 5), 3e38, np.float32)
+    with (
+        webhook() as (url, received),
+        running_alertmanager(tmp_path, url) as alertmanager,
+        running_service(vector_bundle_path, workers=1) as service,
+        running_prometheus(tmp_path, RULES.read_text(), [service.port], alertmanager) as prometheus,
+    ):
+        # The counter is 0 in a scrape before it is 1 in one: its first increase is seen.
+        wait_until(lambda: prometheus.value('harmgauge_rejected_total{reason="non_finite_score"}') == 0, 30)
+        assert received == []
+        answer = service.client.post("/score", content=overflowing.tobytes(), headers=RAW)
+        assert (answer.status_code, answer.json()["code"]) == (500, "non_finite_score")
+        wait_until(lambda: received, 60)
+    (alert,) = received
+    assert alert["status"] == "firing"
+    assert alert["labels"] == {
+        "alertname": "HarmgaugeNonFiniteScores",
+        "job": "harmgauge",
+        "model": "toy",
+        "severity": "warning",
+    }
+    assert alert["annotations"]["runbook_url"] == "docs/runbook.md#harmgaugenonfinitescores"

@@ -1,0 +1,55 @@
+"""The rules as a file: what promtool's linter says of it, what every alert must have, and the runbook's side of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.k8s.monitoring.test_service_rules import FIRES
+from tests.prometheus import RULES, promtool
+
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
+SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
+ALERTS: dict[str, dict[str, Any]] = {
+    rule["alert"]: rule
+    for group in yaml.safe_load(RULES.read_text())["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
+}
+
+
+def test_promtool_finds_nothing_to_complain_about() -> None:
+    done = promtool("check", "rules", "--lint=all", "--lint-fatal", RULES)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+
+
+def test_every_alert_is_tested_firing_and_has_a_section() -> None:
+    assert len(ALERTS) == 14
+    assert set(FIRES) | {"HarmgaugeFleetDriftKs", "HarmgaugeFleetDriftEvidence"} == set(ALERTS)
+    assert set(SECTIONS) == set(ALERTS)
+
+
+@pytest.mark.parametrize(("name", "alert"), ALERTS.items(), ids=ALERTS.keys())
+def test_every_alert_says_how_bad_it_is_since_when_and_what_to_do(name: str, alert: dict[str, Any]) -> None:
+    assert alert["labels"] in ({"severity": "warning"}, {"severity": "critical"})
+    assert re.fullmatch(r"\d+m", alert["for"])
+    assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
+    assert alert["annotations"]["runbook_url"] == f"docs/runbook.md#{name.lower()}"
+    for part in ("It says", "Look", "Causes", "Do", "Silence"):
+        assert f"**{part}**" in SECTIONS[name]
+
+
+def test_the_runbook_links_to_its_own_sections_and_names_only_settings_and_metrics_that_exist() -> None:
+    anchors = set(re.findall(r"\]\(#(\w+)\)", RUNBOOK))
+    assert anchors == {name.lower() for name in ALERTS}
+    code = "".join(path.read_text() for path in (ROOT / "service").rglob("*.py")) + RULES.read_text()
+    for metric in re.findall(r"\bharmgauge_\w+", RUNBOOK):
+        stem = re.sub(r"_total$", "", metric.removeprefix("harmgauge_"))
+        assert stem in code, metric
+    settings = (ROOT / "service" / "settings.py").read_text()
+    for setting in re.findall(r"HARMGAUGE_(\w+)", RUNBOOK):
+        assert f"    {setting.lower()}:" in settings, setting

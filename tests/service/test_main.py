@@ -1,0 +1,49 @@
+"""What the commands see to before anything else is loaded."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.process import environment, wait_until
+
+
+def test_sigterm_during_the_start_ends_it_as_it_would_end_later(tmp_path: Path) -> None:
+    # A container's first process hears of no signal that it does not handle: -15 here would be "never" there.
+    manifest = tmp_path / "bundle.json"
+    os.mkfifo(manifest)
+    writers: list[int] = []
+
+    def waits_for_the_manifest() -> bool:
+        try:
+            writers.append(os.open(manifest, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:  # nobody reads it yet
+            return False
+        return True
+
+    process = subprocess.Popen([sys.executable, "-m", "service", "serve"], env=environment(bundle=tmp_path, port=0))
+    try:
+        wait_until(waits_for_the_manifest, timeout_seconds=60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+        for writer in writers:
+            os.close(writer)
+
+
+def test_onnx_runtime_reports_to_nobody_unless_it_is_told_to(image_bundle_path: Path) -> None:
+    program = "import os, service.__main__ as m; m.main(['check']); print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    for given, expected in ((None, "1"), ("0", "0")):
+        own = {} if given is None else {"ORT_DISABLE_TELEMETRY": given}
+        kept = {name: value for name, value in environment(bundle=image_bundle_path).items() if name not in own}
+        kept.pop("ORT_DISABLE_TELEMETRY", None)
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=kept | own, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == expected

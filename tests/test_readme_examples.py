@@ -1,0 +1,33 @@
+"""README's own examples: what they write becomes a bundle, and the bundle is served."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.__main__ import main
+from tests.process import running_service
+from tests.test_readme import README
+
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["scikit-learn", "pytorch"])
+def test_a_classifier_of_ones_own_comes_into_service(example: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    words = ["build", "--classifier", "classifier.onnx", "--train", "train.npz", "--calibration", "calibration.npz"]
+    words = [str(tmp_path / word) if "." in word else word for word in words]
+    assert main([*words, "--name", "mine", "--out", str(tmp_path / "bundles"), "--epochs", "4"]) == 0
+    calibration = np.load(tmp_path / "calibration.npz")
+    with running_service(tmp_path / "bundles" / "mine" / "1") as service:
+        answer = service.score(calibration["x"])
+    assert np.mean(answer["is_adversarial"]) == pytest.approx(0.05, abs=0.02)
+    assert np.mean(np.array(answer["predictions"]) == calibration["y"]) > 0.85
