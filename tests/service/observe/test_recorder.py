@@ -15,6 +15,7 @@ from service.drift.state import Blocks
 from service.inference.bundle import Bundle
 from service.observe.metrics import Metrics
 from service.observe.recorder import LEAST_EVIDENCE, STATES, Recorder, flagged_share
+from service.readiness import Readiness
 from service.settings import load
 
 ROUTES = frozenset({"/score", "/v2"})
@@ -30,7 +31,7 @@ class Clock:
 def parts(bundle: Bundle) -> tuple[Monitor, Metrics, Recorder, Clock]:
     settings = load({})
     monitor = Monitor([score_ks(bundle, settings), score_evidence(bundle, settings)])
-    metrics, clock = Metrics(bundle), Clock()
+    metrics, clock = Metrics(bundle, Readiness()), Clock()
     recorder = Recorder(
         monitor, partial(metrics.totals, ROUTES), float(bundle.threshold), clock=clock, now=lambda: 1000 + clock.seconds
     )
@@ -62,7 +63,7 @@ def test_rates_are_of_the_time_between_two_samples(image_bundle: Bundle) -> None
 
     def traffic(rows: int, seconds: float, status: int | str = 200, route: str = "/score") -> None:
         blocks = Blocks.of(reference[-rows:])
-        metrics.scored(blocks, blocks.scores > image_bundle.threshold)
+        metrics.scored(blocks, blocks.scores > image_bundle.threshold, np.zeros(rows, np.int64))
         monitor.observe(blocks)
         metrics.answered(route, status, seconds)
 
