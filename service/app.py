@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from service.api import admin, features, problems, score, state
+from service.api import admin, features, page, problems, score, state
+from service.api.grpc import INFER_ROUTE as GRPC_INFER_ROUTE
 from service.api.hot import HotRoutes
 from service.api.middleware import RequestMiddleware
+from service.api.overview import Overview
 from service.api.reading import Reading
 from service.api.receive import Intake
 from service.api.v2 import routes as v2
 from service.api.v2.tensors import OutputSpec, outputs
 from service.detectors import feature_mmd, score_evidence, score_ks
+from service.drift.feature_mmd import FeatureMmd
 from service.drift.isomap import Embedding
 from service.drift.monitor import Monitor
 from service.drift.store import Store
@@ -27,6 +31,7 @@ from service.inference.detector import Detector
 from service.inference.runtime import OnnxRuntime
 from service.observe.feed import Feed
 from service.observe.metrics import Metrics
+from service.observe.recorder import Recorder
 from service.readiness import Readiness
 from service.settings import Settings
 
@@ -47,6 +52,7 @@ class Service:
     workers: int
     batcher: Batcher
     readiness: Readiness
+    recorder: Recorder | None
 
 
 def build(settings: Settings) -> Service:
@@ -88,16 +94,23 @@ def build(settings: Settings) -> Service:
     app.include_router(score.router(bundle.manifest, post_score))
     app.include_router(v2.router(bundle.manifest, offered, readiness, infer))
     app.include_router(state.drift_router(bundle, monitor, metrics))
-    app.include_router(features.router(bundle.manifest, monitor, on_features, _embedding(bundle)))
+    picture = _picture(bundle, monitor, on_features)
+    app.include_router(features.router(bundle.manifest, monitor, on_features, picture))
     app.include_router(state.health_router(readiness, info))
     app.include_router(admin.router(admin.AdminKeys(settings.admin_keys), monitor))
+    recorder = overview = None
+    if settings.page:
+        traffic = frozenset({score.PATH, v2.INFER_ROUTE, GRPC_INFER_ROUTE})
+        recorder = Recorder(monitor, partial(metrics.totals, traffic), threshold)
+        overview = Overview(bundle, monitor, recorder, picture, corrects=corrects)
+    app.include_router(page.router(overview))
     hot_routes = {score.PATH: (score.PATH, post_score)}
     hot_routes |= dict.fromkeys(v2.infer_paths(bundle.manifest), (v2.INFER_ROUTE, infer))
     hot = HotRoutes(app, hot_routes, metrics)
     grpc = _grpc(
         settings, bundle=bundle, offered=offered, detector=detector, intake=intake, reading=reading, metrics=metrics
     )
-    return Service(hot, grpc, bundle, monitor, store, runtime, workers, batcher, readiness)
+    return Service(hot, grpc, bundle, monitor, store, runtime, workers, batcher, readiness, recorder)
 
 
 def _grpc(
@@ -131,12 +144,12 @@ def max_bodies_bytes(settings: Settings) -> int:
     return settings.max_bodies_bytes
 
 
-def _embedding(bundle: Bundle) -> Embedding | None:
-    """Of the reference's features, where the bundle has one."""
+def _picture(bundle: Bundle, monitor: Monitor, detector: FeatureMmd | None) -> features.Picture | None:
+    """Of the reference's features, where the bundle has one and somebody watches for more."""
     found = bundle.reference
-    if found.features is None or found.embedding is None or found.neighbours is None:
+    if detector is None or found.features is None or found.embedding is None or found.neighbours is None:
         return None
-    return Embedding(found.features, found.embedding, found.neighbours)
+    return features.Picture(monitor, detector, Embedding(found.features, found.embedding, found.neighbours))
 
 
 def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int) -> state.InfoAnswer:

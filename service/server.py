@@ -105,13 +105,14 @@ async def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]  # it takes fractions as well
     )
     keeping_up = asyncio.create_task(service.monitor.keep_up(settings.drift_interval_seconds))
+    recording = asyncio.create_task(service.recorder.keep_recording()) if service.recorder is not None else None
     saving = asyncio.create_task(service.store.keep_saving()) if service.store is not None else None
     signal.signal(signal.SIGTERM, _end)
     try:
         await Server(config, service).serve()
     finally:
-        keeping_up.cancel()
-        if saving is not None:
-            saving.cancel()
+        for task in (keeping_up, recording, saving):
+            if task is not None:
+                task.cancel()
         service.batcher.close()
         log.info("stopped")

@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     drift_interval_seconds: float = Field(5.0, gt=0, le=3600)
     """How often the drift state is brought up to date while nobody looks; a look always brings it up to date."""
 
+    page: bool = True
+    """Whether the live page is at `/`, with the last hour's history that it shows; `false` leaves both out."""
+
     state_dir: Path | None = None
     """Folder that keeps windows and evidence over a restart, one for each process; without it they live in memory."""
 

@@ -36,14 +36,33 @@ class EmbeddingAnswer(BaseModel):
     recent: list[Point] = Field(description="The newest features in the window, among them; oldest first.")
 
 
-def router(manifest: Manifest, monitor: Monitor, detector: FeatureMmd | None, embedding: Embedding | None) -> APIRouter:
+class Picture:
+    """Where features lie in the plane of the reference's Isomap."""
+
+    def __init__(self, monitor: Monitor, detector: FeatureMmd, embedding: Embedding) -> None:
+        self._monitor = monitor
+        self._detector = detector
+        self._embedding = embedding
+        self._one_at_a_time = asyncio.Lock()
+        self._drawn_version: int | None = None
+        self._drawn: list[Point] = []
+        self.reference: list[Point] = embedding.coordinates.round(4).tolist()
+
+    async def recent(self) -> list[Point]:
+        """The newest features in the window, oldest first."""
+        self._monitor.before_look()
+        async with self._one_at_a_time:  # and all who asked meanwhile get the same picture
+            if self._drawn_version != self._detector.version:
+                version, rows = self._detector.version, self._detector.recent()[-MOST_RECENT_ROWS:]
+                self._drawn = await asyncio.to_thread(_place, self._embedding, rows)
+                self._drawn_version = version
+            return self._drawn
+
+
+def router(manifest: Manifest, monitor: Monitor, detector: FeatureMmd | None, picture: Picture | None) -> APIRouter:
     routes = APIRouter(tags=["drift"])
     not_offered: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "content": {PROBLEM: {}}}}
     missing = f"The bundle {manifest.name}/{manifest.version} has no {{}}, or feature_mmd is off: build it with them."
-
-    one_at_a_time = asyncio.Lock()
-    drawn: dict[str, Any] = {}
-    reference_points: list[Point] = [] if embedding is None else embedding.coordinates.round(4).tolist()
 
     @routes.get("/drift/features", summary="The features in the window, (rows, d) as .npy", responses=not_offered)
     async def features() -> Response:
@@ -54,18 +73,11 @@ def router(manifest: Manifest, monitor: Monitor, detector: FeatureMmd | None, em
         return Response(await asyncio.to_thread(_npy, detector.recent()), media_type=NPY, headers=headers)
 
     @routes.get("/drift/embedding", summary="Reference and recent features in two dimensions", responses=not_offered)
-    async def picture() -> EmbeddingAnswer:
-        if detector is None or embedding is None:
+    async def embedding() -> EmbeddingAnswer:
+        if picture is None:
             raise NotOffered(missing.format("picture of its features"))
-        monitor.before_look()
-        async with one_at_a_time:  # and all who asked meanwhile get the same picture
-            if drawn.get("version") != detector.version:
-                version, recent = detector.version, detector.recent()[-MOST_RECENT_ROWS:]
-                drawn["recent"] = await asyncio.to_thread(_place, embedding, recent)
-                drawn["version"] = version
-            recent_points = drawn["recent"]
         return EmbeddingAnswer(
-            model=manifest.name, version=manifest.version, reference=reference_points, recent=recent_points
+            model=manifest.name, version=manifest.version, reference=picture.reference, recent=await picture.recent()
         )
 
     return routes

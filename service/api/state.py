@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from service.api.problems import MEDIA_TYPE as PROBLEM
 from service.api.problems import Problem
 from service.drift.monitor import Monitor
 from service.drift.state import DriftState
-from service.inference.bundle import Bundle
+from service.inference.bundle import Bundle, Manifest
 from service.observe.metrics import CONTENT_TYPE, Metrics
 from service.readiness import Readiness
 
@@ -87,17 +88,22 @@ def drift_router(bundle: Bundle, monitor: Monitor, metrics: Metrics) -> APIRoute
     @routes.get("/drift", summary="State of every drift detector")
     async def drift(*, scores: bool = False) -> DriftAnswer:
         states = await monitor.states()
-        return DriftAnswer(
-            model=manifest.name,
-            version=manifest.version,
-            detectors={name: _detector(state, with_scores=scores) for name, state in states.items()},
-        )
+        return drift_answer(manifest, states, with_scores=scores)
 
     @routes.get("/metrics", summary="Metrics in Prometheus' text format", response_class=Response)
     async def metrics_text() -> Response:
         return Response(metrics.exposition(await monitor.states()), media_type=CONTENT_TYPE)
 
     return routes
+
+
+def drift_answer(manifest: Manifest, states: Mapping[str, DriftState], *, with_scores: bool = False) -> DriftAnswer:
+    """What `GET /drift` says of these states."""
+    return DriftAnswer(
+        model=manifest.name,
+        version=manifest.version,
+        detectors={name: _detector(state, with_scores=with_scores) for name, state in states.items()},
+    )
 
 
 def _detector(state: DriftState, *, with_scores: bool) -> DetectorAnswer:
@@ -127,9 +133,5 @@ def health_router(readiness: Readiness, info: InfoAnswer) -> APIRouter:
     @routes.get("/info", summary="What is served, and its limits")
     async def about() -> InfoAnswer:
         return info
-
-    @routes.get("/", include_in_schema=False)
-    async def home() -> RedirectResponse:
-        return RedirectResponse("/docs")
 
     return routes

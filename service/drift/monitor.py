@@ -22,6 +22,11 @@ class Monitor:
         self.before_look: Callable[[], None] = lambda: None
         """Called before the states are brought up to date: whoever keeps scores back hands them over then."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the detectors."""
+        return tuple(detector.name for detector in self._detectors)
+
     def observe(self, blocks: Blocks) -> None:
         for detector in self._detectors:
             detector.observe(blocks)

@@ -6,15 +6,20 @@ One object over a registry of its own; no module holds a metric.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 import numpy as np
 import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from service.drift.state import Blocks, DriftState
 from service.errors import RequestError
 from service.inference.bundle import Bundle
 from service.observe.collectors import DriftCollector, ScoreHistogram
+from service.observe.totals import Totals
 from service.readiness import Readiness
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -25,6 +30,9 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MAX_CLASSES = 100
 """Predictions of a classifier with more are not counted by class: each is a series of every replica."""
 
+_GOOD = ("200", "OK")
+"""The status of a request that got its scores, over HTTP and over gRPC."""
+
 
 class Metrics:
     """The service's metrics; also the batcher's observer and a watcher of scores."""
@@ -34,6 +42,7 @@ class Metrics:
         model = bundle.manifest.name
 
         instances = Counter("harmgauge_instances", "Inputs scored, by flag.", ["model", "flag"], registry=registry)
+        self._instances = instances
         self._clean = instances.labels(model, "clean")
         self._adversarial = instances.labels(model, "adversarial")
         predictions = Counter(
@@ -94,9 +103,8 @@ class Metrics:
         for code in [RequestError.code, *(error.code for error in RequestError.__subclasses__())]:
             self._rejected.labels(model, code)  # 0 until the first, whose increase would else not be seen
 
-        self._queue_rows = Gauge(
-            "harmgauge_queue_rows", "Rows accepted and not yet scored.", ["model"], registry=registry
-        ).labels(model)
+        self._queue = Gauge("harmgauge_queue_rows", "Rows accepted and not yet scored.", ["model"], registry=registry)
+        self._queue_rows = self._queue.labels(model)
         self._batch_rows = Histogram(
             "harmgauge_batch_rows", "Rows in a run of the graph.", ["model"], buckets=ROWS, registry=registry
         ).labels(model)
@@ -144,7 +152,32 @@ class Metrics:
             self._queue_seconds.observe(seconds)
         self._inference_seconds.observe(inference_seconds)
 
+    def totals(self, routes: AbstractSet[str]) -> Totals:
+        """What was counted since the start; of requests, those that took one of `routes`."""
+        answered = [
+            (sample.labels["status"], sample.value)
+            for sample in _samples(self._requests, "_total")
+            if sample.labels["route"] in routes
+        ]
+        counts = np.zeros(len(SECONDS) + 1)
+        for number, sample in enumerate(_samples(self._request_seconds, "_bucket")):
+            if sample.labels["route"] in routes:
+                counts[number % len(counts)] += sample.value
+        return Totals(
+            rows=sum(sample.value for sample in _samples(self._instances, "_total")),
+            requests=sum(value for _, value in answered),
+            failed=sum(value for status, value in answered if status not in _GOOD),
+            queue_rows=sum(sample.value for sample in _samples(self._queue)),
+            seconds_bounds=SECONDS,
+            seconds_counts=np.diff(counts, prepend=0),
+        )
+
     def exposition(self, drift: dict[str, DriftState]) -> bytes:
         """The text for a scrape, with the drift states as they are now."""
         self._drift.states = drift
         return generate_latest(self.registry)
+
+
+def _samples(metric: Collector, suffix: str = "") -> list[Sample]:
+    """Of all of the metric's children, those whose name ends so."""
+    return [sample for family in metric.collect() for sample in family.samples if sample.name.endswith(suffix)]

@@ -18,6 +18,7 @@ import tritonclient.grpc
 from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
+from service.api.grpc import INFER_ROUTE, protocol
 from service.inference.bundle import load
 from service.inference.outputs import Outputs
 from service.inference.runtime import OnnxRuntime
@@ -240,3 +241,9 @@ def test_the_description_is_that_of_the_proto(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "grpc_tools.protoc", "-I.", f"--descriptor_set_out={made}", "open_inference.proto"]
     subprocess.run(command, cwd=SERVICE / "api" / "grpc", check=True)
     assert made.read_bytes() == (SERVICE / "api" / "grpc" / "open_inference.binpb").read_bytes(), "run `make proto`"
+
+
+def test_the_live_page_counts_its_requests_by_this_name() -> None:
+    service_name, _, call = INFER_ROUTE.removeprefix("/").partition("/")
+    assert service_name == protocol.SERVICE
+    assert call in protocol.methods()

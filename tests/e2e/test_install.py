@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from service.api.assets import read_assets
+from service.api.page import FOLDER
 from tests.conftest import ROOT
 from tests.process import environment
 
@@ -34,6 +36,9 @@ def test_the_package_alone_checks_its_shipped_bundle(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "bundle cifar10-resnet32/2" in done.stdout
+    code = "from service.api import assets, page; print(*assets.read_assets(page.FOLDER))"
+    page = subprocess.run([python, "-c", code], cwd=elsewhere, capture_output=True, text=True, check=True)
+    assert set(page.stdout.split()) == set(read_assets(FOLDER)), "the live page goes with the package"
     listed = subprocess.run(
         [python, "-m", "pip", "list", "--format", "freeze"], capture_output=True, text=True, check=True
     )

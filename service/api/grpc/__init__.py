@@ -1,1 +1,4 @@
 """The Open Inference Protocol (V2) over gRPC; loaded only where it is asked for."""
+
+INFER_ROUTE = "/inference.GRPCInferenceService/ModelInfer"
+"""How metrics call the route."""

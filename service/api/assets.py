@@ -1,0 +1,70 @@
+"""Files that a browser loads: read once, served from memory, and not sent again to who has them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+"""Files of other kinds are not served."""
+
+SECURITY_HEADERS = {
+    # Nothing from elsewhere, no script but our files, and no way to be framed by another site.
+    "Content-Security-Policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; object-src 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True)
+class Asset:
+    """`body`, and the same packed; `etag` changes with a byte of it."""
+
+    media_type: str
+    body: bytes
+    packed: bytes
+    etag: str
+
+    @classmethod
+    def of(cls, file: Path) -> Asset:
+        body = file.read_bytes()
+        etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+        return cls(MEDIA_TYPES[file.suffix], body, gzip.compress(body, mtime=0), etag)
+
+    def answer(self, request: Headers) -> Response:
+        """The file; 304 to who has it, gzip to who takes it."""
+        headers = {
+            **SECURITY_HEADERS,
+            "Cache-Control": "no-cache",  # keep it, and ask each time whether it changed
+            "ETag": self.etag,
+            "Vary": "Accept-Encoding",
+        }
+        if _names(request.get("if-none-match", ""), self.etag):
+            return Response(status_code=304, headers=headers)
+        if "gzip" in request.get("accept-encoding", ""):
+            return Response(self.packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=self.media_type)
+        return Response(self.body, headers=headers, media_type=self.media_type)
+
+
+def read_assets(folder: Path) -> dict[str, Asset]:
+    """Every file below `folder` of a known kind, by its path there."""
+    files = sorted(file for file in folder.rglob("*") if file.suffix in MEDIA_TYPES)
+    return {file.relative_to(folder).as_posix(): Asset.of(file) for file in files}
+
+
+def _names(if_none_match: str, etag: str) -> bool:
+    """Whether the header names this tag; a proxy that packs the answer makes it a weak one."""
+    return etag in (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))

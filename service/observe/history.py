@@ -1,0 +1,52 @@
+"""What the service looked like, sample by sample, for a bounded while."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+TIME = "time"
+"""The column that every history has: Unix seconds, whole."""
+
+
+class History:
+    """A ring of the newest `capacity` samples of the named `columns`, numbers all; memory does not grow.
+
+    Not a `Window`: what was not known is NaN here, and no column but the time needs the digits of a float64.
+    """
+
+    def __init__(self, columns: Sequence[str], capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"a history of {capacity} samples keeps nothing; at least 1 is needed")
+        self.columns = tuple(columns)
+        self._times = np.zeros(capacity, np.int64)
+        self._values = np.full((len(self.columns), capacity), np.nan, np.float32)
+        self.total = 0
+        """Samples ever added."""
+
+    @property
+    def capacity(self) -> int:
+        return len(self._times)
+
+    def add(self, time_seconds: float, values: Mapping[str, float | None]) -> None:
+        """Add one sample; a column that it leaves out, or gives as None, is NaN. Raises KeyError for an unknown one."""
+        for name in values:
+            if name not in self.columns:
+                raise KeyError(name)
+        at = self.total % self.capacity
+        given = [values.get(name) for name in self.columns]
+        self._times[at] = int(time_seconds)
+        self._values[:, at] = [np.nan if value is None else value for value in given]
+        self.total += 1
+
+    def newest(self, most: int | None = None) -> dict[str, npt.NDArray[Any]]:
+        """The newest samples, at most so many, oldest first: `time` (n,) int64, and each column (n,) float32."""
+        held = min(self.total, self.capacity)
+        count = held if most is None else min(most, held)
+        order = np.arange(self.total - count, self.total) % self.capacity
+        return {TIME: self._times[order]} | {
+            name: values[order] for name, values in zip(self.columns, self._values, strict=True)
+        }

@@ -1,0 +1,84 @@
+// The charts over time: what each shows, how far its axis goes, and where its thresholds lie.
+
+import { fromLog10, milliseconds, number, percent, power } from "./format.js";
+import { TimeChart } from "./timechart.js";
+
+const TESTS = [
+  { name: "score_ks", label: "Scores (KS)", colour: "first" },
+  { name: "feature_mmd", label: "Features (MMD)", colour: "second" },
+];
+
+// Every so many whole steps, so that at most about five ticks are there.
+function steps(least, most) {
+  const step = Math.max(1, Math.ceil((most - least) / 5));
+  const found = [];
+  for (let at = least; at <= most; at += step) found.push(at);
+  return found;
+}
+
+const fromZero = (least) => (values) => [0, Math.max(least, ...values.map((value) => value * 1.15))];
+const even = (_, most) => {
+  const step = [1, 2, 2.5, 5, 10].map((digit) => digit * 10 ** Math.floor(Math.log10(most / 4))).find((size) => most / size <= 4.5);
+  return Array.from({ length: Math.floor(most / step) + 1 }, (_, index) => index * step);
+};
+
+// By name; `detectors` are those of the service, some of which a bundle may not have.
+export function makeCharts(detectors) {
+  const tests = TESTS.filter(({ name }) => name in detectors);
+  const lowest = (thresholds) => Math.min(-6, ...thresholds.map(({ value }) => 2 * Math.floor(value)));
+  return {
+    pValue: new TimeChart("p-value", {
+      series: tests.map(({ name, ...rest }) => ({ ...rest, column: `${name}.log10`, show: fromLog10 })),
+      range: (_, thresholds) => [lowest(thresholds), 0],
+      ticks: steps,
+      axis: (at, isLeast) => (isLeast ? "≤ " : "") + power(at),
+      alarm: "below",
+      summary: (texts) => `p-value over time. ${tests.map(({ label }, i) => `${label}: ${texts[i]}`).join("; ")}. Low values are alarms.`,
+    }),
+    evidence: new TimeChart("evidence", {
+      series: [{ column: "score_evidence.log10", label: "Evidence", colour: "first", show: fromLog10 }],
+      range: (_, thresholds) => [0, Math.max(6, ...thresholds.map(({ value }) => 2 * Math.ceil(value)))],
+      ticks: steps,
+      axis: (at, isLeast, isMost) => (isLeast ? "≤ " : isMost ? "≥ " : "") + power(at),
+      alarm: "above",
+      summary: ([value]) => `Evidence of drift over time, now ${value}. High values are alarms.`,
+    }),
+    flagged: new TimeChart("flagged", {
+      series: [{ column: "flagged_share", label: "Flagged", colour: "first", show: percent }],
+      range: (values, [normal]) => fromZero(2.5 * normal.value)(values),
+      ticks: even, axis: percent,
+      summary: ([value]) => `Share of flagged scores over time, now ${value}.`,
+    }),
+    throughput: new TimeChart("throughput", {
+      series: [
+        { column: "rows_per_second", label: "Inputs/s", colour: "first", show: number },
+        { column: "failed_per_second", label: "Failed requests/s", colour: "bad", show: number },
+      ],
+      range: fromZero(1), ticks: even, axis: number,
+      summary: ([rows, failed]) => `Throughput over time, now ${rows} inputs and ${failed} failed requests a second.`,
+    }),
+    latency: new TimeChart("latency", {
+      series: [
+        { column: "median_seconds", label: "Median", colour: "first", show: milliseconds },
+        { column: "p99_seconds", label: "99 %", colour: "second", show: milliseconds },
+      ],
+      range: fromZero(0.004), ticks: even, axis: milliseconds,
+      summary: ([median, p99]) => `Latency over time, now ${median} in the median and ${p99} for 99 %.`,
+    }),
+  };
+}
+
+const alarm = (value, tone) => ({ value: Math.log10(value), label: `alarm ${number(value)}`, tone });
+
+// The last so many `seconds` of the timeline, with the thresholds that hold now.
+export function showCharts(charts, { state, about, timeline, seconds }) {
+  const { detectors, time } = state;
+  const tests = TESTS.filter(({ name }) => detectors[name]?.p_value_threshold);
+  const normal = about.normal_flagged_share;
+  const thresholds = {
+    pValue: tests.map(({ name, colour }) => alarm(detectors[name].p_value_threshold, colour)),
+    evidence: detectors.score_evidence ? [alarm(detectors.score_evidence.threshold, "bad")] : [],
+    flagged: [{ value: normal, label: `normal ${percent(normal)}`, tone: "muted" }],
+  };
+  for (const [name, chart] of Object.entries(charts)) chart.show(timeline, time, seconds, thresholds[name]);
+}

@@ -1,0 +1,95 @@
+// The page: asks the service how it is, and hands the answer to each panel.
+
+import { makeCharts, showCharts } from "./charts.js";
+import { Detectors } from "./detectors.js";
+import { byId, element, say } from "./dom.js";
+import { clock, count } from "./format.js";
+import { Histogram } from "./histogram.js";
+import { getJson, poll } from "./poll.js";
+import { Scatter } from "./scatter.js";
+import { Timeline } from "./timeline.js";
+import { Try } from "./try.js";
+
+const EMBEDDING_SECONDS = 10;
+
+const detectors = new Detectors();
+const timeline = new Timeline();
+const histogram = new Histogram("scores");
+let about = null;
+let info = null;
+let state = null;
+let charts = null;
+let scatter = null;
+let points = null;
+let pointsAt = -Infinity;
+
+// At first, and whenever another process answers than before: after a restart, or from behind a load balancer.
+async function begin() {
+  const [newAbout, newInfo, history] = await Promise.all(["page/about", "info", "page/history"].map(getJson));
+  if (info !== null && info.sha256 !== newInfo.sha256) location.reload();
+  [about, info] = [newAbout, newInfo];
+  timeline.replace(history);
+}
+
+function introduce() {
+  say(byId("model"), `${info.model} / ${info.version}`);
+  say(byId("about"), `${info.detector.replaceAll("_", " ")}, ${info.precision}, on ${info.providers[0]}, ` +
+    `${count(info.class_names.length)} classes. Samples every ${about.sample_seconds} s, kept for an hour.`);
+  if (about.reference_points === null) {
+    byId("embedding").append(element("p", { className: "empty" },
+      "This bundle has no picture of its features, or HARMGAUGE_FEATURE_MMD is off. Bundles built with features have one."));
+  } else {
+    scatter = new Scatter("embedding");
+    scatter.compare(about.reference_points);
+  }
+  histogram.compare(about);
+  startRange(state.time - about.started);
+  charts = makeCharts(state.detectors);
+  new Try(info, about);
+}
+
+// A service that has just started has little to show: a chart that is mostly empty tells nothing.
+function startRange(agedSeconds) {
+  if (agedSeconds < 300) document.querySelector("[name=range][value='300']").checked = true;
+}
+
+async function look() {
+  const found = await getJson("page/state");
+  if (about === null || about.started !== found.started) await begin();
+  else if (!timeline.extend(found.recent, about.history_seconds)) timeline.replace(await getJson("page/history"));
+  if (about.reference_points && !document.hidden && performance.now() - pointsAt > EMBEDDING_SECONDS * 1000) {
+    points = (await getJson("page/embedding")).recent_points;
+    pointsAt = performance.now();
+  }
+  state = found;
+}
+
+function show() {
+  if (state === null) return;
+  if (charts === null) introduce();
+  detectors.show(state.detectors, state.time);
+  histogram.show(state);
+  showCharts(charts, { state, about, timeline, seconds: Number(document.querySelector("[name=range]:checked").value) });
+  if (points !== null) scatter.show(points);
+  points = null;
+}
+
+function onFound() {
+  document.body.classList.remove("stale");
+  byId("lost").hidden = true;
+  say(byId("connection"), "Live");
+  byId("connection").dataset.state = "ok";
+  show();
+}
+
+function onLost() {
+  document.body.classList.add("stale");
+  const seen = state === null ? "" : ` What you see is of ${clock(state.time)}.`;
+  say(byId("lost"), `Connection lost.${seen} Trying again every few seconds.`);
+  byId("lost").hidden = false;
+  say(byId("connection"), "Connection lost");
+  byId("connection").dataset.state = "lost";
+}
+
+byId("range").addEventListener("change", show);
+poll(look, onFound, onLost);

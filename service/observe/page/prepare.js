@@ -1,0 +1,56 @@
+// A file that somebody chose, as a body for /score: untouched where it fits, else cut and scaled to the input's size.
+
+const TAKEN = ["image/png", "image/jpeg"];
+
+// { width, height } in pixels of an image bundle's input.
+export function imageSize({ shape, image }) {
+  const [height, width] = image.layout === "HWC" ? shape : shape.slice(1);
+  return { width, height };
+}
+
+// { body, type, canvas, note }; throws an Error whose message is for the person.
+export async function prepareImage(file, input) {
+  const { width, height } = imageSize(input);
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file);
+  } catch {
+    throw new Error(`${file.name || "That"} is no image that this browser can read.`);
+  }
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width, height });
+  const ctx = canvas.getContext("2d");
+  const fits = bitmap.width === width && bitmap.height === height;
+  // The largest part of the input's proportions, from the middle.
+  const scale = Math.min(bitmap.width / width, bitmap.height / height);
+  const [cutWidth, cutHeight] = [width * scale, height * scale];
+  ctx.imageSmoothingQuality = "high";
+  ctx.drawImage(bitmap, (bitmap.width - cutWidth) / 2, (bitmap.height - cutHeight) / 2, cutWidth, cutHeight, 0, 0, width, height);
+  if (fits && TAKEN.includes(file.type)) return { body: file, type: file.type, canvas, note: "" };
+  const body = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  const note = fits
+    ? "Sent as PNG."
+    : `Scaled from ${bitmap.width} × ${bitmap.height} to ${width} × ${height} pixels, which changes the score a little.`;
+  return { body, type: "image/png", canvas, note };
+}
+
+// Text as the body's document: instances, one instance alone, or the whole document.
+export function prepareJson(text, input, parameters) {
+  let given;
+  try {
+    given = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`That is no JSON: ${error.message}.`);
+  }
+  if (given !== null && typeof given === "object" && !Array.isArray(given)) return given;
+  let depth = 0;
+  for (let value = given; Array.isArray(value); value = value[0]) depth += 1;
+  return { instances: depth === input.shape.length ? [given] : given, parameters };
+}
+
+// An instance of the right shape to begin with; empty where it would fill the screen.
+export function exampleJson({ shape, minimum }) {
+  if (shape.reduce((product, length) => product * length, 1) > 64) return "";
+  const fill = ([length, ...rest]) => Array.from({ length }, () => (rest.length ? fill(rest) : (minimum ?? 0)));
+  return JSON.stringify([fill(shape)]);
+}

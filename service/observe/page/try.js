@@ -1,0 +1,156 @@
+// Score what somebody brings: an image dropped, chosen or pasted; JSON where the bundle takes no images.
+
+import { byId, element } from "./dom.js";
+import { number, percent } from "./format.js";
+import { shareBelow } from "./histogram.js";
+import { exampleJson, imageSize, prepareImage, prepareJson } from "./prepare.js";
+
+const ROWS_SHOWN = 20;
+
+async function post(body, type, query) {
+  const answer = await fetch(`score${query}`, { method: "POST", body, headers: { "Content-Type": type } });
+  const document = await answer.json().catch(() => ({})); // a proxy's own errors are no JSON
+  if (!answer.ok) throw new Error(document.detail ?? `The service answered ${answer.status}.`);
+  return document;
+}
+
+export class Try {
+  constructor(info, about) {
+    Object.assign(this, { info, about });
+    byId("try-input").replaceChildren(...(info.input.image ? this.imageInput() : this.jsonInput()));
+  }
+
+  imageInput() {
+    const { width, height } = imageSize(this.info.input);
+    const file = element("input", { type: "file", id: "file", accept: "image/*", className: "unseen" });
+    file.addEventListener("change", () => {
+      if (file.files.length) this.image(file.files[0]);
+      file.value = "";
+    });
+    this.zone = element("label", { className: "zone", id: "zone", htmlFor: "file" },
+      element("strong", {}, "Drop an image here"),
+      element("span", {}, "or ", element("em", {}, "choose a file"), ", or paste one"),
+      element("small", {}, `PNG or JPEG of ${width} × ${height} pixels; others are scaled`));
+    this.listen();
+    return [file, this.zone];
+  }
+
+  // The whole page takes a drop: nobody should lose it for missing the box, and see the file instead of the page.
+  listen() {
+    const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+    const over = (event, on) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      this.zone.classList.toggle("over", on);
+    };
+    addEventListener("dragover", (event) => over(event, true));
+    addEventListener("dragleave", (event) => event.relatedTarget ?? over(event, false));
+    addEventListener("drop", (event) => {
+      over(event, false);
+      if (event.dataTransfer?.files.length) this.image(event.dataTransfer.files[0]);
+    });
+    addEventListener("paste", (event) => {
+      const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
+      if (file) this.image(file);
+    });
+  }
+
+  jsonInput() {
+    const { shape, dtype } = this.info.input;
+    const text = element("textarea", { id: "json", rows: 6, spellcheck: false, value: exampleJson(this.info.input) });
+    const send = element("button", { type: "submit" }, "Score");
+    const form = element("form", {},
+      element("label", { htmlFor: "json" }, `Instances as JSON: ${dtype}, each ${shape.join(" × ")}`), text, send);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.json(text.value);
+    });
+    return [form];
+  }
+
+  image(file) {
+    return this.run(async () => {
+      const { body, type, canvas, note } = await prepareImage(file, this.info.input);
+      const query = `?probabilities=true${this.about.corrects ? "&correct=true" : ""}`;
+      const answer = await post(body, type, query);
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", "The image that was scored");
+      this.present(element("figure", {}, canvas), this.outcome(answer, 0, note));
+    });
+  }
+
+  json(text) {
+    return this.run(async () => {
+      const parameters = { probabilities: true, correct: this.about.corrects };
+      const answer = await post(JSON.stringify(prepareJson(text, this.info.input, parameters)), "application/json", "");
+      if (answer.scores.length === 1) this.present(this.outcome(answer, 0, ""));
+      else this.present(this.outcomes(answer));
+    });
+  }
+
+  async run(work) {
+    byId("result").setAttribute("aria-busy", "true");
+    try {
+      await work();
+    } catch (error) {
+      const unreachable = error instanceof TypeError;
+      this.present(element("p", { className: "error" },
+        unreachable ? "The service could not be reached; try again." : error.message));
+    } finally {
+      byId("result").removeAttribute("aria-busy");
+    }
+  }
+
+  present(...parts) {
+    byId("result").replaceChildren(...parts);
+    byId("result").scrollIntoView({ block: "nearest" });
+  }
+
+  name(index) {
+    return this.info.class_names[index] ?? `class ${index}`;
+  }
+
+  outcome(answer, row, note) {
+    const score = answer.scores[row];
+    const flagged = answer.is_adversarial[row];
+    const prediction = answer.predictions[row];
+    const sure = answer.probabilities?.[row][prediction];
+    const lines = [
+      ["Prediction", this.name(prediction), sure === undefined ? "" : `${percent(sure)} sure`],
+      ...(answer.corrected ? [["Corrected", this.name(answer.corrected[row]),
+        flagged ? "behind the autoencoder" : "not flagged, so left as it is"]] : []),
+      ["Against normal", `higher than ${percent(shareBelow(score, this.about))}`, "of the reference"],
+    ];
+    return element("div", { className: "outcome" },
+      element("p", { className: "flag", "data-flagged": flagged }, flagged ? "▲ Flagged" : "✓ Not flagged"),
+      element("p", { className: "score" }, element("b", { id: "score", "data-score": score }, number(score)),
+        element("span", {}, ` flagged above ${number(answer.threshold)}`)),
+      meter(score, answer.threshold),
+      element("dl", {}, ...lines.map(([what, value, more]) =>
+        element("div", {}, element("dt", {}, what), element("dd", {}, value, element("small", {}, ` ${more}`))))),
+      ...(note ? [element("p", { className: "note" }, note)] : []));
+  }
+
+  outcomes(answer) {
+    const heads = ["", "Score", "Flag", "Prediction", ...(answer.corrected ? ["Corrected"] : [])];
+    const rows = answer.scores.slice(0, ROWS_SHOWN).map((score, row) => [
+      String(row), number(score), answer.is_adversarial[row] ? "▲ flagged" : "–", this.name(answer.predictions[row]),
+      ...(answer.corrected ? [this.name(answer.corrected[row])] : []),
+    ]);
+    const left = answer.scores.length - rows.length;
+    return element("div", { className: "outcome" },
+      element("table", {},
+        element("thead", {}, element("tr", {}, ...heads.map((head) => element("th", { scope: "col" }, head)))),
+        element("tbody", {}, ...rows.map((cells) => element("tr", {}, ...cells.map((cell) => element("td", {}, cell)))))),
+      element("p", { className: "note" }, `Threshold ${number(answer.threshold)}.${left > 0 ? ` ${left} more rows were scored.` : ""}`));
+  }
+}
+
+// The score beside the threshold, which stands at the middle.
+function meter(score, threshold) {
+  const bar = element("div", { className: "meter" }, element("i"), element("u"));
+  bar.setAttribute("aria-hidden", "true");
+  bar.dataset.flagged = score > threshold;
+  bar.firstChild.style.width = `${Math.max(1, Math.min(100, (50 * score) / threshold))}%`;
+  return bar;
+}

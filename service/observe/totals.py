@@ -1,0 +1,41 @@
+"""What the counters say since the start, and the rates and latencies between two such looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Of the requests for scores since the start: `rows` scored, `requests` answered, `failed` among them;
+    `seconds_counts` (b + 1,), requests by time to answer, in the buckets whose upper bounds are `seconds_bounds` (b,).
+    """
+
+    rows: float
+    requests: float
+    failed: float
+    queue_rows: float
+    seconds_bounds: tuple[float, ...]
+    seconds_counts: npt.NDArray[np.float64]
+
+
+def bucket_quantile(bounds: Sequence[float], counts: npt.NDArray[np.float64], share: float) -> float | None:
+    """The quantile of observations of which `counts` (b + 1,) lie in the buckets with upper `bounds` (b,), ascending.
+
+    Straight lines inside a bucket, which begins at 0 or at the bound below; the last bound where it lies above all of
+    them. That is Prometheus' histogram_quantile. None where there are no observations.
+    """
+    total = float(counts.sum())
+    if total == 0:
+        return None
+    rank = share * total
+    bucket = int(np.searchsorted(np.cumsum(counts), rank))
+    if bucket >= len(bounds):
+        return float(bounds[-1])
+    below = float(counts[:bucket].sum())
+    start = bounds[bucket - 1] if bucket else 0.0
+    return float(start + (bounds[bucket] - start) * (rank - below) / counts[bucket])

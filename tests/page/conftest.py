@@ -1,0 +1,26 @@
+"""One browser and one service on the shipped bundle for each file: Playwright keeps a loop running while it is open, in
+which other tests could not run theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.conftest import SHIPPED_BUNDLE
+from tests.page.browser import running_browser
+from tests.process import RunningService, running_service
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with running_browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[RunningService]:
+    with running_service(SHIPPED_BUNDLE) as running:
+        yield running
