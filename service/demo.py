@@ -66,7 +66,7 @@ def demo(settings: Settings) -> int:
     )
     _show_single_images(service, samples, info["class_names"])
     _show_contamination(service, samples)
-    print_line(f"\nNext: {service.address}/drift, {service.address}/metrics, {service.address}/docs")
+    print_line(f"\nNext: {service.address} in a browser, {service.address}/drift, {service.address}/metrics")
     return 0
 
 
