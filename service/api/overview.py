@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
+
 from service.api.features import Picture
 from service.api.state import drift_answer
 from service.drift.monitor import Monitor
@@ -37,7 +39,7 @@ class Overview:
         return {
             "started": self._started,
             "threshold": self._threshold,
-            "normal_flagged_share": 1 - self._bundle.threshold_spec.percentile / 100,
+            "normal_flagged_share": float(np.mean(reference > self._threshold)),
             "corrects": self._corrects,
             "bucket_edges": self._edges,
             "reference_rows": len(reference),
