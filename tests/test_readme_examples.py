@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from models.__main__ import main
+from service.npz import read_npz
 from tests.process import running_service
 from tests.test_readme import README
 
@@ -26,7 +27,7 @@ def test_a_classifier_of_ones_own_comes_into_service(example: str, tmp_path: Pat
     words = ["build", "--classifier", "classifier.onnx", "--train", "train.npz", "--calibration", "calibration.npz"]
     words = [str(tmp_path / word) if "." in word else word for word in words]
     assert main([*words, "--name", "mine", "--out", str(tmp_path / "bundles"), "--epochs", "4"]) == 0
-    calibration = np.load(tmp_path / "calibration.npz")
+    calibration = read_npz(tmp_path / "calibration.npz")
     with running_service(tmp_path / "bundles" / "mine" / "1") as service:
         answer = service.score(calibration["x"])
     assert np.mean(answer["is_adversarial"]) == pytest.approx(0.05, abs=0.02)
