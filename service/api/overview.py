@@ -6,8 +6,6 @@ import asyncio
 import time
 from typing import Any
 
-import numpy as np
-
 from service.api.features import Picture
 from service.api.state import drift_answer
 from service.drift.monitor import Monitor
@@ -40,7 +38,7 @@ class Overview:
         return {
             "started": self._started,
             "threshold": self._threshold,
-            "normal_flagged_share": float(np.mean(reference > self._threshold)),
+            "normal_flagged_share": self._bundle.reference_flagged_share,
             "corrects": self._corrects,
             "bucket_edges": self._edges,
             "reference_rows": len(reference),

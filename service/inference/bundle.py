@@ -175,6 +175,11 @@ class Bundle:
         return int8.threshold if int8 is not None and self.precision == "int8" else self.manifest.threshold
 
     @property
+    def reference_flagged_share(self) -> float:
+        """Share of the reference's scores above the threshold: what is flagged without drift."""
+        return float((self.reference.scores > self.threshold).mean())
+
+    @property
     def threshold(self) -> np.float32:
         """Scores are compared with it in float32, the precision in which the graph gives them."""
         return np.float32(self.threshold_spec.value)

@@ -72,7 +72,7 @@ class Metrics:
             "Share of the reference's scores above the threshold.",
             ["model"],
             registry=registry,
-        ).labels(model).set(float(np.mean(bundle.reference.scores > bundle.threshold)))
+        ).labels(model).set(bundle.reference_flagged_share)
         self._drift = DriftCollector(model)
         registry.register(self._drift)
         Gauge(
