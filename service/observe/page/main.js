@@ -25,7 +25,7 @@ let pointsAt = -Infinity;
 
 // At first, and whenever another process answers than before: after a restart, or from behind a load balancer.
 async function begin() {
-  const [newAbout, newInfo, history] = await Promise.all(["page/about", "info", "page/history"].map(getJson));
+  const [newAbout, newInfo, history] = await Promise.all(["page/about", "page/info", "page/history"].map(getJson));
   if (info !== null && info.sha256 !== newInfo.sha256) location.reload();
   [about, info] = [newAbout, newInfo];
   timeline.replace(history);
