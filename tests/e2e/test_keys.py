@@ -12,6 +12,7 @@ import pytest
 
 from service.keys import new_key
 from tests.process import RAW, RunningService, run, running_service, wait_until
+from tests.prometheus import running_prometheus
 from tests.toy import instances
 
 SHAPE = (4, 4, 3)
@@ -184,6 +185,12 @@ def test_a_key_is_limited_and_its_neighbour_is_not(image_bundle_path: Path) -> N
         assert post(other).status_code == 200
         assert [post(ADMIN[0]).status_code for _ in range(3)] == [200] * 3
         assert rejected(service, "rate_limited") == 2
+
+
+def test_prometheus_scrapes_with_a_key(service: RunningService, tmp_path: Path) -> None:
+    with running_prometheus(tmp_path, "", [service.port], key=METRICS[0]) as prometheus:
+        wait_until(lambda: prometheus.value("up") == 1, 30)
+        assert prometheus.value("harmgauge_ready") == 1
 
 
 def test_demo_speaks_with_a_key(image_bundle_path: Path) -> None:
