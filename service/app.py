@@ -7,7 +7,8 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
+from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp
 
 from service import access
@@ -87,6 +88,8 @@ def build(settings: Settings) -> Service:
         title="harmgauge",
         version=version("harmgauge"),
         description="Harmfulness scores and drift beside a classifier, without labels.",
+        # The gate decides; this makes /docs ask for a key and send it.
+        dependencies=[Security(HTTPBearer(auto_error=False, description="Where the service has keys."))],
     )
     problems.install(app, metrics.rejected)
     app.add_middleware(RequestMiddleware, observer=metrics, gate=gate)

@@ -122,6 +122,20 @@ def test_the_answer_does_not_wait_for_the_body(service: RunningService) -> None:
         assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")
 
 
+def test_a_body_that_nobody_may_send_does_no_harm_to_the_connection(service: RunningService) -> None:
+    for _ in range(3):
+        refused = ask(service, "POST", "/score", None, content=bytes(30 * 2**20), headers=RAW)
+        assert refused.status_code == 401
+    assert ask(service, "POST", "/score", API[0], content=ROWS.tobytes(), headers=RAW).status_code == 200
+
+
+def test_the_openapi_page_says_how_a_key_is_sent(service: RunningService) -> None:
+    document = service.client.get("/openapi.json").json()
+    (scheme,) = document["components"]["securitySchemes"].values()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    assert document["paths"]["/drift"]["get"]["security"]
+
+
 def test_no_key_is_logged(service: RunningService) -> None:
     log = "".join(service.log)
     assert not any(key in log for key, _ in (API, METRICS, ADMIN))
