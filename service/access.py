@@ -72,6 +72,11 @@ def _open_areas(settings: Settings) -> frozenset[Area]:
         names = set(_OPEN)
     if "api" in names and has_keys:
         raise SettingsError("HARMGAUGE_OPEN opens the API, so HARMGAUGE_API_KEYS would protect nothing: drop one")
+    if (settings.metrics_keys or settings.metrics_keys_file) and names >= {"metrics", "page"}:
+        raise SettingsError(
+            "metrics and page are open, so HARMGAUGE_METRICS_KEYS would protect nothing: set HARMGAUGE_API_KEYS "
+            "as well, or say HARMGAUGE_OPEN=api"
+        )
     if settings.flags_only and names & {"metrics", "page"}:
         raise SettingsError(
             "HARMGAUGE_FLAGS_ONLY hides what metrics and page show: set HARMGAUGE_API_KEYS, and leave both out of "

@@ -139,6 +139,7 @@ def test_windows_and_evidence_survive_a_restart(image_bundle_path: Path, tmp_pat
         ({"host": "0.0.0.0"}, "HARMGAUGE_HOST=0.0.0.0 answers to the network: set HARMGAUGE_API_KEYS"),
         ({"host": "::", "admin_keys": KEY_LINE}, "HARMGAUGE_HOST=:: answers to the network"),
         ({"open": "all", "api_keys": KEY_LINE}, "HARMGAUGE_API_KEYS would protect nothing"),
+        ({"metrics_keys": KEY_LINE}, "HARMGAUGE_METRICS_KEYS would protect nothing"),
         ({"open": "everything"}, "HARMGAUGE_OPEN='everything'"),
         ({"flags_only": "true"}, "HARMGAUGE_FLAGS_ONLY hides what metrics and page show"),
         ({"flags_only": "true", "api_keys": KEY_LINE, "open": "metrics"}, "hides what metrics and page show"),
