@@ -1,6 +1,7 @@
 # Two images of the same service:
 #   docker build --tag harmgauge:0.1.0 .                        CPU
 #   docker build --tag harmgauge:0.1.0-gpu --target gpu .       CUDA 13 and cuDNN 9, from Python packages
+# They listen on all addresses, so they start with keys only, or with HARMGAUGE_OPEN=all: docs/security.md.
 # docs/deploy.md says how they were tried, and how to run them.
 
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
@@ -48,10 +49,12 @@ ENV PATH=/opt/app/bin:/opt/venv/bin:$PATH \
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-# No proxy is asked, no curl needed. Docker only: Kubernetes has its own probes.
+# No proxy is asked, no curl needed, and no certificate checked: it asks itself. Docker only: Kubernetes has its own probes.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-c", "\
-import http.client, os, sys; \
-service = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('HARMGAUGE_PORT') or 8000), timeout=4); \
+import http.client, os, ssl, sys; \
+address = dict(host='127.0.0.1', port=int(os.environ.get('HARMGAUGE_PORT') or 8000), timeout=4); \
+tls = os.environ.get('HARMGAUGE_TLS_CERTIFICATE'); \
+service = http.client.HTTPSConnection(**address, context=ssl._create_unverified_context()) if tls else http.client.HTTPConnection(**address); \
 service.request('GET', '/readyz'); \
 sys.exit(service.getresponse().status != 200)"]
 ENTRYPOINT ["harmgauge"]

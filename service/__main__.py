@@ -1,4 +1,4 @@
-"""`harmgauge serve | check | demo | reference`."""
+"""`harmgauge serve | check | demo | reference | key`."""
 
 from __future__ import annotations
 
@@ -57,6 +57,20 @@ def reference(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def key(arguments: argparse.Namespace) -> int:
+    """Make a random key; it is shown once, with the line that lets it in."""
+    from service.keys import new_key
+
+    made, line = new_key(arguments.name)
+    print(f"key   {made}\nline  {line}")
+    print(
+        "the key is kept nowhere: give it to who calls; next: put the line into HARMGAUGE_API_KEYS (commas between), "
+        "or into the file that HARMGAUGE_API_KEYS_FILE names",
+        file=sys.stderr,
+    )
+    return 0
+
+
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop  # there is none for Windows
@@ -67,16 +81,19 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("harmgauge", description="Harmfulness scores and drift beside a classifier.")
-    chosen = parser.add_subparsers(required=True, metavar="serve | check | demo | reference")
+    chosen = parser.add_subparsers(required=True, metavar="serve | check | demo | reference | key")
     commands: dict[str, Callable[[argparse.Namespace], int]] = {
         "serve": serve,
         "check": check,
         "demo": demo,
         "reference": reference,
+        "key": key,
     }
     for name, command in commands.items():
         added = chosen.add_parser(name, help=command.__doc__, description=command.__doc__)
         added.set_defaults(run=command)
+        if command is key:
+            added.add_argument("name", help="who will use it: letters, digits, dots, dashes and underscores")
         if command is reference:
             added.add_argument(
                 "--rows", type=int, help="scores to record; as many as the old reference has if left out"

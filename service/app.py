@@ -7,10 +7,13 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
+from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp
 
+from service import access
 from service.api import admin, features, page, problems, score, state
+from service.api.gate import Gate
 from service.api.grpc import INFER_ROUTE as GRPC_INFER_ROUTE
 from service.api.hot import HotRoutes
 from service.api.middleware import RequestMiddleware
@@ -29,6 +32,7 @@ from service.inference.batcher import Batcher
 from service.inference.bundle import Bundle, load
 from service.inference.detector import Detector
 from service.inference.runtime import OnnxRuntime
+from service.keys import KeyFile
 from service.observe.feed import Feed
 from service.observe.metrics import Metrics
 from service.observe.recorder import Recorder
@@ -53,6 +57,7 @@ class Service:
     batcher: Batcher
     readiness: Readiness
     recorder: Recorder | None
+    key_files: list[KeyFile]
 
 
 def build(settings: Settings) -> Service:
@@ -60,6 +65,7 @@ def build(settings: Settings) -> Service:
 
     Raises BundleError and SettingsError: nothing is served then.
     """
+    gate, key_files = access.gate(settings)
     bundle = load(settings.bundle, settings.precision)
     runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
     on_scores = score_ks(bundle, settings), score_evidence(bundle, settings)
@@ -82,9 +88,11 @@ def build(settings: Settings) -> Service:
         title="harmgauge",
         version=version("harmgauge"),
         description="Harmfulness scores and drift beside a classifier, without labels.",
+        # The gate decides; this makes /docs ask for a key and send it.
+        dependencies=[Security(HTTPBearer(auto_error=False, description="Where the service has keys."))],
     )
     problems.install(app, metrics.rejected)
-    app.add_middleware(RequestMiddleware, observer=metrics)
+    app.add_middleware(RequestMiddleware, observer=metrics, gate=gate)
     intake = Intake(readiness, settings.max_body_bytes, max_bodies_bytes(settings), settings.deadline_seconds)
     reading = Reading()
     threshold, corrects = float(bundle.threshold), "corrected_probabilities" in runtime.shapes
@@ -97,20 +105,27 @@ def build(settings: Settings) -> Service:
     picture = _picture(bundle, monitor, on_features)
     app.include_router(features.router(bundle.manifest, monitor, on_features, picture))
     app.include_router(state.health_router(readiness, info))
-    app.include_router(admin.router(admin.AdminKeys(settings.admin_keys), monitor))
+    app.include_router(admin.router(monitor))
     recorder = overview = None
     if settings.page:
         traffic = frozenset({score.PATH, v2.INFER_ROUTE, GRPC_INFER_ROUTE})
         recorder = Recorder(monitor, partial(metrics.totals, traffic), threshold)
         overview = Overview(bundle, monitor, recorder, picture, corrects=corrects)
-    app.include_router(page.router(overview))
+    app.include_router(page.router(overview, info))
     hot_routes = {score.PATH: (score.PATH, post_score)}
     hot_routes |= dict.fromkeys(v2.infer_paths(bundle.manifest), (v2.INFER_ROUTE, infer))
-    hot = HotRoutes(app, hot_routes, metrics)
+    hot = HotRoutes(app, hot_routes, metrics, gate)
     grpc = _grpc(
-        settings, bundle=bundle, offered=offered, detector=detector, intake=intake, reading=reading, metrics=metrics
+        settings,
+        bundle=bundle,
+        offered=offered,
+        detector=detector,
+        intake=intake,
+        reading=reading,
+        metrics=metrics,
+        gate=gate,
     )
-    return Service(hot, grpc, bundle, monitor, store, runtime, workers, batcher, readiness, recorder)
+    return Service(hot, grpc, bundle, monitor, store, runtime, workers, batcher, readiness, recorder, key_files)
 
 
 def _grpc(
@@ -122,6 +137,7 @@ def _grpc(
     intake: Intake,
     reading: Reading,
     metrics: Metrics,
+    gate: Gate,
 ) -> GrpcServer | None:
     if settings.grpc_port is None:
         return None
@@ -129,7 +145,17 @@ def _grpc(
         from service.api.grpc.server import GrpcServer  # noqa: PLC0415 - an extra: most do without it
     except ImportError as error:
         raise SettingsError(f"HARMGAUGE_GRPC_PORT needs gRPC ({error}): pip install 'harmgauge[grpc]'") from error
-    return GrpcServer(bundle.manifest, offered, detector, intake, reading, observer=metrics, port=settings.grpc_port)
+    return GrpcServer(
+        bundle.manifest,
+        offered,
+        detector,
+        intake,
+        reading,
+        observer=metrics,
+        gate=gate,
+        port=settings.grpc_port,
+        tls=access.tls_files(settings),
+    )
 
 
 def max_bodies_bytes(settings: Settings) -> int:

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from service import access
 from service.app import max_bodies_bytes
 from service.detectors import feature_mmd, score_evidence, score_ks
 from service.inference.bundle import SAMPLES_FILE, Bundle, load
@@ -24,6 +25,8 @@ def check(settings: Settings) -> int:
         origin = "environment" if name in settings.model_fields_set else "default"
         say(f"  {PREFIX}{name.upper()} = {getattr(settings, name)}  ({origin})\n    {field.description}\n")
 
+    access.gate(settings)
+    access.tls_files(settings)
     bundle = load(settings.bundle, settings.precision)
     manifest = bundle.manifest
     say(f"\nbundle {manifest.name}/{manifest.version}: all {len(manifest.files)} files match their sha256\n")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
+from pathlib import Path
 from typing import Any
 
 from service.errors import SettingsError
@@ -23,7 +25,11 @@ class ServiceClient:
     def __init__(self, settings: Settings) -> None:
         self._host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - not listened on
         self._port = settings.port
-        self.address = f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
+        self._tls = _trusting(settings.tls_certificate) if settings.tls_certificate else None
+        scheme = "https" if self._tls else "http"
+        key = settings.client_key
+        self._headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+        self.address = f"{scheme}://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
         self._thread = threading.local()
 
     def get(self, path: str) -> dict[str, Any]:
@@ -51,9 +57,9 @@ class ServiceClient:
     ) -> tuple[bytes, Message]:
         connection = getattr(self._thread, "connection", None)
         if connection is None:
-            connection = self._thread.connection = http.client.HTTPConnection(self._host, self._port, timeout=60)
+            connection = self._thread.connection = self._connection()
         try:
-            connection.request(method, path, body, headers or {})
+            connection.request(method, path, body, self._headers | (headers or {}))
             answer = connection.getresponse()
             content: bytes = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -62,6 +68,23 @@ class ServiceClient:
                 f"no service answers at {self.address} ({error}): run `make serve` in another terminal first, "
                 "or name it with HARMGAUGE_HOST and HARMGAUGE_PORT"
             ) from error
+        if answer.status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
+            raise SettingsError(
+                f"{self.address}{path} wants another key: name one that opens it with HARMGAUGE_CLIENT_KEY"
+            )
         if answer.status != http.client.OK:
             raise SettingsError(f"{self.address}{path} answered {answer.status}: {content.decode(errors='replace')}")
         return content, answer.headers
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._tls is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=60)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=60, context=self._tls)
+
+
+def _trusting(certificate: Path) -> ssl.SSLContext:
+    """Trusts the very certificate that the service was given, whatever host it is for: we ask on loopback."""
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = False
+    return context

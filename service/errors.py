@@ -83,6 +83,10 @@ class Overloaded(RequestError):
     status, code, title = HTTPStatus.TOO_MANY_REQUESTS, "queue_full", "Queue full"
 
 
+class TooManyRows(RequestError):
+    status, code, title = HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "Too many rows for this key"
+
+
 class NotReady(RequestError):
     status, code, title = HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "Not ready"
 

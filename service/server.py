@@ -13,6 +13,7 @@ from typing import Literal
 import uvicorn
 from prometheus_client import disable_created_metrics
 
+from service import access
 from service.app import Service, build
 from service.errors import SettingsError
 from service.settings import Settings
@@ -51,7 +52,8 @@ class Server(uvicorn.Server):
             log.info("serving gRPC on %s:%s", self.config.host, port)
         self._service.readiness.ready()
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "https" if self.config.is_ssl else "http"
+        address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         log.info("serving %s on %s (docs at /docs), %s", self._bundle, address, self._engine)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -90,6 +92,7 @@ def _spare_the_collector() -> None:
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises BundleError and SettingsError before it listens."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody here reads
+    tls = access.tls_files(settings)
     service = build(settings)
     _spare_the_collector()
     config = uvicorn.Config(
@@ -101,17 +104,20 @@ async def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        ssl_certfile=tls[0] if tls else None,
+        ssl_keyfile=tls[1] if tls else None,
         proxy_headers=False,  # nothing here asks for the client's address
         timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]  # it takes fractions as well
     )
     keeping_up = asyncio.create_task(service.monitor.keep_up(settings.drift_interval_seconds))
     recording = asyncio.create_task(service.recorder.keep_recording()) if service.recorder is not None else None
     saving = asyncio.create_task(service.store.keep_saving()) if service.store is not None else None
+    looking = [asyncio.create_task(file.keep_looking()) for file in service.key_files]
     signal.signal(signal.SIGTERM, _end)
     try:
         await Server(config, service).serve()
     finally:
-        for task in (keeping_up, recording, saving):
+        for task in (keeping_up, recording, saving, *looking):
             if task is not None:
                 task.cancel()
         service.batcher.close()

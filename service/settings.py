@@ -24,8 +24,11 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-Keys = Annotated[tuple[Annotated[SecretStr, Field(min_length=8)], ...], NoDecode, BeforeValidator(_split)]
-"""Written with commas between, never shown."""
+Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+"""`NAME:SHA256` each, written with commas between, never shown."""
+
+Open = Annotated[tuple[Literal["all", "api", "metrics", "page"], ...], NoDecode, BeforeValidator(_split)]
+"""Written with commas between."""
 
 
 class Settings(BaseSettings):
@@ -39,7 +42,7 @@ class Settings(BaseSettings):
     """Folder of the bundle to serve: `models/bundles/NAME/VERSION`."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; `0.0.0.0` answers to the network."""
+    """Address to listen on; `0.0.0.0` answers to the network, which needs keys or `HARMGAUGE_OPEN`."""
 
     port: int = Field(8000, ge=0, le=65535)
     """TCP port to listen on; 0 lets the system choose one, which the log names."""
@@ -101,8 +104,41 @@ class Settings(BaseSettings):
     state_dir: Path | None = None
     """Folder that keeps windows and evidence over a restart, one for each process; without it they live in memory."""
 
+    api_keys: Keys = ()
+    """Keys for scoring and asking, `NAME:SHA256` each, with commas between; `harmgauge key NAME` makes one."""
+
+    api_keys_file: Path | None = None
+    """File of such keys, one a line; a change is in force within seconds. The same holds for the other files."""
+
+    metrics_keys: Keys = ()
+    """Keys that only look: `/metrics`, the live page, `/drift` and `/info`."""
+
+    metrics_keys_file: Path | None = None
+    """File of keys that only look."""
+
     admin_keys: Keys = ()
-    """Keys for `/admin`, of 8 characters or more, with commas between: any opens it; without one it is closed."""
+    """Keys for `/admin`, which open all the rest too; without one `/admin` is closed."""
+
+    admin_keys_file: Path | None = None
+    """File of keys for `/admin`."""
+
+    open: Open = ()
+    """What needs no key: `api`, `metrics`, `page` or `all`. By default all on loopback without keys, else nothing."""
+
+    flags_only: bool = False
+    """Whether keys of `HARMGAUGE_API_KEYS` get flags without scores, by which somebody could tune an attack."""
+
+    rows_per_second_per_key: float | None = Field(None, gt=0, le=10**9)
+    """Rows that each of `HARMGAUGE_API_KEYS` may have scored, on average; past that, 429. By default no limit."""
+
+    tls_certificate: Path | None = None
+    """PEM file of the certificate, its chain behind it, for HTTPS and for gRPC over TLS."""
+
+    tls_key: Path | None = None
+    """PEM file of the certificate's private key."""
+
+    client_key: SecretStr | None = None
+    """Key that `harmgauge demo` and `harmgauge reference` send to the service."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe message that is logged."""
@@ -126,7 +162,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
-        value = "..." if name.endswith("_KEYS") else repr(given[str(first["loc"][0])])
+        value = "..." if name.endswith(("_KEYS", "_CLIENT_KEY")) else repr(given[str(first["loc"][0])])
         raise SettingsError(f"{name}={value}: {first['msg']}") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -84,7 +85,10 @@ def run(command: str, *options: str, **settings: object) -> subprocess.Completed
 
 @contextmanager
 def running_service(bundle: Path, **settings: object) -> Iterator[RunningService]:
-    """Start `harmgauge serve` and wait until it says where it listens; end it afterwards, whatever happened."""
+    """Start `harmgauge serve` and wait until it says where it listens; end it afterwards, whatever happened.
+
+    The client sends the setting `client_key`, and trusts the certificate that the service has.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "service", "serve"],
         env=environment(**{"bundle": bundle, "port": 0, **settings}),
@@ -106,10 +110,15 @@ def running_service(bundle: Path, **settings: object) -> Iterator[RunningService
     reader.start()
     try:
         assert listening.wait(30), "it did not say that it serves"
-        address = next((found for line in log if (found := re.search(r"http://127\.0\.0\.1:(\d+) \(docs", line))), None)
+        address = next((found for line in log if (found := re.search(r"(https?)://[\d.]+:(\d+) \(docs", line))), None)
         assert address is not None, "".join(log)
-        port = int(address[1])
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        port = int(address[2])
+        headers = {"Authorization": f"Bearer {settings['client_key']}"} if "client_key" in settings else {}
+        trusted = settings.get("tls_certificate")
+        verify = ssl.create_default_context(cafile=str(trusted)) if trusted else True
+        with httpx.Client(
+            base_url=f"{address[1]}://127.0.0.1:{port}", timeout=30, headers=headers, verify=verify
+        ) as client:
             yield RunningService(process, client, port, log)
     finally:
         process.kill()

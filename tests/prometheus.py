@@ -76,11 +76,11 @@ class RunningPrometheus:
 
 @contextmanager
 def running_prometheus(
-    folder: Path, rules: str, ports: Sequence[int], alertmanager: str | None = None
+    folder: Path, rules: str, ports: Sequence[int], alertmanager: str | None = None, *, key: str | None = None
 ) -> Iterator[RunningPrometheus]:
     """Start Prometheus over the replicas at `ports`, scraping and evaluating `rules` each second; end it afterwards.
 
-    `alertmanager` is the address of the one that is told of alerts.
+    `alertmanager` is the address of the one that is told of alerts; `key` is what it shows the replicas.
     """
     (folder / "harmgauge.rules.yaml").write_text(rules)
     configuration: dict[str, Any] = {
@@ -90,6 +90,9 @@ def running_prometheus(
             {"job_name": "harmgauge", "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}]}
         ],
     }
+    if key is not None:
+        (folder / "key").write_text(f"{key}\n")
+        configuration["scrape_configs"][0]["authorization"] = {"credentials_file": "key"}
     if alertmanager is not None:
         configuration["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
     file = folder / "prometheus.yml"

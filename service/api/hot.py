@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.api.gate import Gate
 from service.api.middleware import ROUTE, Observer, RequestMiddleware
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -21,18 +22,18 @@ Handler = Callable[[Request], Awaitable[Response]]
 class HotRoutes:
     """`routes` maps the exact path of a POST to its route (as metrics call it) and its handler."""
 
-    def __init__(self, others: ASGIApp, routes: dict[str, tuple[str, Handler]], observer: Observer) -> None:
+    def __init__(self, others: ASGIApp, routes: dict[str, tuple[str, Handler]], observer: Observer, gate: Gate) -> None:
         self._others = others
         self._routes = routes
-        self._hot = RequestMiddleware(self._run, observer)
+        self._hot = RequestMiddleware(self._run, observer, gate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._routes:
+            scope[ROUTE] = self._routes[scope["path"]][0]
             await self._hot(scope, receive, send)
         else:
             await self._others(scope, receive, send)
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[ROUTE], handler = self._routes[scope["path"]]
-        response = await handler(Request(scope, receive))
+        response = await self._routes[scope["path"]][1](Request(scope, receive))
         await response(scope, receive, send)

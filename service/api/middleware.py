@@ -1,4 +1,4 @@
-"""Around every request: its id, its time, its count, and an answer whatever happens inside."""
+"""Around every request: its id, who may, its time, its count, and an answer whatever happens inside."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Protocol
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
+from service.api.gate import Gate
 from service.errors import CallerLeft, RequestError
 
 log = logging.getLogger(__name__)
@@ -35,9 +36,10 @@ class RequestMiddleware:
     `X-Request-Id` is taken from the client where it is short and printable, and else made; the answer carries it.
     """
 
-    def __init__(self, app: ASGIApp, observer: Observer) -> None:
+    def __init__(self, app: ASGIApp, observer: Observer, gate: Gate) -> None:
         self._app = app
         self._observer = observer
+        self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,6 +59,7 @@ class RequestMiddleware:
             await send(message)
 
         try:
+            self._gate.check_http(scope)
             await self._app(scope, receive, send_with_id)
         except CallerLeft:
             pass

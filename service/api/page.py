@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 
 from service.api.assets import SECURITY_HEADERS, read_assets
 from service.api.overview import Overview
+from service.api.state import InfoAnswer
 
 FOLDER = Path(__file__).parent.parent / "observe" / "page"
 
@@ -43,7 +44,7 @@ class Kept:
         return Response(self._body, headers=headers, media_type="application/json")
 
 
-def router(overview: Overview | None) -> APIRouter:
+def router(overview: Overview | None, info: InfoAnswer) -> APIRouter:
     """`/` and all below `/page`; without an overview `/` leads to the OpenAPI page, and nothing else is there."""
     routes = APIRouter(include_in_schema=False)
     if overview is None:
@@ -56,7 +57,12 @@ def router(overview: Overview | None) -> APIRouter:
 
     assets = read_assets(FOLDER)
     home_page = assets.pop("index.html")
+
+    async def about_service() -> dict[str, Any]:  # as /info, which may need another key than the page
+        return info.model_dump(mode="json")
+
     kept = {
+        "info": Kept(about_service, float("inf")),
         "about": Kept(overview.about, float("inf")),
         "state": Kept(overview.state, STATE_SECONDS),
         "history": Kept(overview.history, STATE_SECONDS),

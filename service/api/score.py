@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api import bodies
+from service.api.gate import VISITOR, Visitor
 from service.api.hot import Handler
 from service.api.problems import MEDIA_TYPE as PROBLEM
 from service.api.problems import Problem
 from service.api.reading import Reading
 from service.api.receive import Intake
-from service.errors import InvalidParameters
+from service.errors import Forbidden, InvalidParameters
 from service.inference.bundle import InputSpec, Manifest
 from service.inference.correction import Correction, correct
 from service.inference.detector import Detector, Scored
@@ -29,8 +30,11 @@ class ScoreAnswer(BaseModel):
 
     model: str
     version: str
-    threshold: float = Field(description="Score above which an instance is flagged.")
-    scores: list[float] = Field(description="Harmfulness scores.")
+    threshold: float | None = Field(
+        None,
+        description="Score above which an instance is flagged; this and the next not for keys that get flags only.",
+    )
+    scores: list[float] | None = Field(None, description="Harmfulness scores.")
     is_adversarial: list[bool] = Field(description="score > threshold")
     predictions: list[int] = Field(description="Index of the classifier's likeliest class.")
     probabilities: list[list[float]] | None = Field(None, description="Of the classifier, where asked for.")
@@ -50,10 +54,11 @@ def handler(
     manifest: Manifest, threshold: float, detector: Detector, intake: Intake, reading: Reading, *, corrects: bool
 ) -> Handler:
     """What answers `POST /score`; `corrects` says that the bundle offers a correction."""
-    head = {"model": manifest.name, "version": manifest.version, "threshold": threshold}
+    head = {"model": manifest.name, "version": manifest.version}
     spec = manifest.input
 
     async def score(request: Request) -> Response:
+        visitor: Visitor = request.scope[VISITOR]
         with intake.call(request) as call:
             body = await call.body()
             media_type = bodies.media_type(call.headers.get(b"content-type", ""), spec)
@@ -66,8 +71,13 @@ def handler(
                     f"The bundle {manifest.name}/{manifest.version} offers no correction: leave 'correct' out, or "
                     "serve a bundle that was built with --detector adversarial-autoencoder."
                 )
+            if asked.parameters.probabilities and not visitor.sees_scores:
+                raise Forbidden("This key gets flags only: leave 'probabilities' out.")
+            visitor.take(len(asked.instances))
             scored = await detector.score(asked.instances, call.caller)
-        content = orjson.dumps(_answer(head, scored, asked.parameters), option=orjson.OPT_SERIALIZE_NUMPY)
+        # As float64: a client sees the very numbers that enter the window, and can repeat every comparison.
+        scores = {"threshold": threshold, "scores": scored.scores.astype("float64")} if visitor.sees_scores else {}
+        content = orjson.dumps(_answer(head | scores, scored, asked.parameters), option=orjson.OPT_SERIALIZE_NUMPY)
         return Response(content, media_type="application/json")
 
     return score
@@ -82,7 +92,8 @@ def router(manifest: Manifest, score: Handler) -> APIRouter:
         response_model_exclude_none=True,
         summary="Score inputs",
         responses={
-            status: {"model": Problem, "content": {PROBLEM: {}}} for status in (400, 413, 415, 422, 429, 500, 503, 504)
+            status: {"model": Problem, "content": {PROBLEM: {}}}
+            for status in (400, 401, 403, 413, 415, 422, 429, 500, 503, 504)
         },
         openapi_extra={"requestBody": _request_body(manifest.input)},
     )(score)
@@ -92,8 +103,6 @@ def router(manifest: Manifest, score: Handler) -> APIRouter:
 def _answer(head: dict[str, Any], scored: Scored, parameters: bodies.Parameters) -> dict[str, Any]:
     answer = {
         **head,
-        # As float64: a client sees the very numbers that enter the window, and can repeat every comparison.
-        "scores": scored.scores.astype("float64"),
         "is_adversarial": scored.is_adversarial,
         "predictions": scored.predictions,
     }

@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
+from starlette.requests import Request
 from starlette.responses import Response
 
+from service.api.gate import VISITOR
 from service.api.problems import MEDIA_TYPE as PROBLEM
 from service.api.problems import Problem
 from service.drift.monitor import Monitor
@@ -71,7 +73,7 @@ class InfoAnswer(BaseModel):
     detector: str
     input: dict[str, Any]
     class_names: list[str]
-    threshold: float
+    threshold: float | None = Field(None, description="Not for keys that get flags only.")
     precision: str
     providers: list[str] = Field(description="ONNX Runtime's execution providers in use.")
     workers: int = Field(description="Inferences side by side.")
@@ -130,8 +132,10 @@ def health_router(readiness: Readiness, info: InfoAnswer) -> APIRouter:
         readiness.check()
         return {"status": "ready"}
 
-    @routes.get("/info", summary="What is served, and its limits")
-    async def about() -> InfoAnswer:
-        return info
+    flags_info = info.model_copy(update={"threshold": None})
+
+    @routes.get("/info", summary="What is served, and its limits", response_model_exclude_none=True)
+    async def about(request: Request) -> InfoAnswer:
+        return info if request.scope[VISITOR].sees_scores else flags_info
 
     return routes

@@ -39,7 +39,9 @@ HARDENED = [
 def running(containers: Containers, *options: str, **settings: object) -> Iterator[tuple[str, httpx.Client]]:
     """A container of the image and a client of its service, once it is ready; removed afterwards."""
     port = free_port()
-    chosen = [f"--env={PREFIX}{name.upper()}={value}" for name, value in ({"port": port} | settings).items()]
+    chosen = [
+        f"--env={PREFIX}{name.upper()}={value}" for name, value in ({"port": port, "open": "all"} | settings).items()
+    ]
     name = containers.podman("run", "--detach", "--network=host", *HARDENED, *options, *chosen, IMAGE).strip()
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
@@ -105,11 +107,16 @@ def _queue_rows(metrics: str) -> float:
 
 
 def test_a_container_without_its_bundle_ends_and_says_why(containers: Containers) -> None:
-    done = containers.run(
-        "podman", "run", "--rm", "--network=host", *HARDENED, f"--env={PREFIX}BUNDLE=/nowhere", IMAGE, check=False
-    )
+    own = [f"--env={PREFIX}BUNDLE=/nowhere", f"--env={PREFIX}OPEN=all"]
+    done = containers.run("podman", "run", "--rm", "--network=host", *HARDENED, *own, IMAGE, check=False)
     assert done.returncode == 1
     assert "/nowhere" in done.stderr
+
+
+def test_a_container_that_nobody_opened_and_without_keys_does_not_start(containers: Containers) -> None:
+    done = containers.run("podman", "run", "--rm", "--network=host", *HARDENED, IMAGE, check=False)
+    assert done.returncode == 1
+    assert "set HARMGAUGE_API_KEYS" in done.stderr
 
 
 def test_a_bundle_of_ones_own_comes_as_an_image_volume(containers: Containers, tmp_path: Path) -> None:

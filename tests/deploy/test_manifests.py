@@ -18,7 +18,7 @@ from tests.deploy.tools import linter, only, rendered, run
 
 K8S = ROOT / "k8s"
 OVERLAYS = ("cpu", "gpu")
-COMPONENTS = ("bundle-claim", "bundle-image", "grpc")
+COMPONENTS = ("bundle-claim", "bundle-image", "grpc", "keys")
 VERSIONS = ("1.32", "1.35", "1.37")
 
 
@@ -78,7 +78,7 @@ def test_the_schemas_of_kubernetes_take_every_field(version: str, tmp_path: Path
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_checkov_finds_nothing_that_is_not_argued_in_place(overlay: str, tmp_path: Path) -> None:
     file = tmp_path / "resources.yaml"
-    file.write_text(yaml.safe_dump_all(with_components(tmp_path, overlay, "bundle-claim", "grpc")))
+    file.write_text(yaml.safe_dump_all(with_components(tmp_path, overlay, "bundle-claim", "grpc", "keys")))
     options = ["--framework", "kubernetes", "--skip-download", "--output", "json", "--file", str(file)]
     report = json.loads(run(linter("checkov"), *options).stdout)
     assert report["summary"]["passed"] > 80
@@ -132,6 +132,18 @@ def test_every_variable_is_a_setting_of_the_service(overlay: str, tmp_path: Path
     assert {"bundle", "grpc_port", "state_dir"} <= set(names) <= set(Settings.model_fields)
     mounts = {mount["mountPath"] for mount in pod_spec(rendered(tmp_path))["containers"][0]["volumeMounts"]}
     assert {found["HARMGAUGE_STATE_DIR"], "/bundle", "/bundles"} <= mounts
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_keys_close_what_the_base_opens(overlay: str, tmp_path: Path) -> None:
+    assert variables(rendered(K8S / "overlays" / overlay))["HARMGAUGE_OPEN"] == "all"
+    resources = with_components(tmp_path, overlay, "keys")
+    found = variables(resources)
+    assert found["HARMGAUGE_OPEN"] == ""
+    (mount,) = (mount for mount in pod_spec(resources)["containers"][0]["volumeMounts"] if mount["name"] == "keys")
+    assert "subPath" not in mount
+    for kind in ("API", "METRICS"):
+        assert Path(found[f"HARMGAUGE_{kind}_KEYS_FILE"]).parent == Path(mount["mountPath"])
 
 
 def test_a_gpu_is_asked_for_and_the_cpu_is_no_way_out() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from scipy.stats import ks_2samp
 
 from service.inference.bundle import load
+from service.keys import new_key
 from tests.process import RAW, RunningService, running_service
 from tests.toy import instances
 
@@ -45,7 +46,8 @@ def test_every_p_value_is_scipys(image_bundle_path: Path) -> None:
 
 def test_the_evidence_alarm_over_http(image_bundle_path: Path) -> None:
     """It stays when the traffic is clean again, until somebody with the key acknowledges it."""
-    keys = {"admin_keys": "first-secret, second-secret", "rows_between_false_alarms": 10_000}
+    (_, first), (second_key, second) = new_key("first"), new_key("second")
+    keys = {"admin_keys": f"{first}, {second}", "rows_between_false_alarms": 10_000}
     with running_service(image_bundle_path, **keys) as service:
         for seed in range(5):
             service.score(instances(20, SHAPE, seed=seed))
@@ -64,11 +66,16 @@ def test_the_evidence_alarm_over_http(image_bundle_path: Path) -> None:
         assert service.detector_metric("drift_design_effect")["score_evidence"] == found["design_effect"]
         assert any("score_evidence is drifting" in line for line in service.log)
 
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic first-secret"}):
+        for headers in (
+            {},
+            {"Authorization": "Bearer wrong"},
+            {"Authorization": f"Basic {second_key}"},
+            {"Authorization": second},
+        ):
             refused = service.client.post("/admin/drift/reset", headers=headers)
             assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized")
         assert service.client.get("/drift").json()["detectors"]["score_evidence"]["state"] == "drifting"
-        done = service.client.post("/admin/drift/reset", headers={"Authorization": "Bearer second-secret"})
+        done = service.client.post("/admin/drift/reset", headers={"Authorization": f"Bearer {second_key}"})
         assert done.status_code == 200, done.text
         fresh = service.client.get("/drift").json()["detectors"]
         assert (fresh["score_evidence"]["state"], fresh["score_evidence"]["rows"]) == ("ok", 0)

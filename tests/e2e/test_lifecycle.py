@@ -12,11 +12,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.keys import new_key
 from tests.process import RAW, RunningService, run, running_service, wait_until
 from tests.service.inference.test_bundle import edit
 from tests.toy import instances
 
 SHAPE = (4, 4, 3)
+KEY_LINE = new_key("somebody")[1]
 
 
 def test_sigterm_answers_what_it_has_refuses_new_work_and_ends(image_bundle_path: Path) -> None:
@@ -133,7 +135,18 @@ def test_windows_and_evidence_survive_a_restart(image_bundle_path: Path, tmp_pat
         ({"tolerance": 1}, "HARMGAUGE_TOLERANCE='1'"),
         ({"rows_between_false_alarms": 90}, "too few: ask for at least 100"),
         ({"max_bodies_bytes": 1000}, "is less than one body may have"),
-        ({"admin_keys": "short"}, "HARMGAUGE_ADMIN_KEYS=..."),
+        ({"admin_keys": "a-key-as-it-is"}, "HARMGAUGE_ADMIN_KEYS: key 1 is not written as NAME:SHA256"),
+        ({"host": "0.0.0.0"}, "HARMGAUGE_HOST=0.0.0.0 answers to the network: set HARMGAUGE_API_KEYS"),
+        ({"host": "::", "admin_keys": KEY_LINE}, "HARMGAUGE_HOST=:: answers to the network"),
+        ({"open": "all", "api_keys": KEY_LINE}, "HARMGAUGE_API_KEYS would protect nothing"),
+        ({"metrics_keys": KEY_LINE}, "HARMGAUGE_METRICS_KEYS would protect nothing"),
+        ({"open": "everything"}, "HARMGAUGE_OPEN='everything'"),
+        ({"flags_only": "true"}, "HARMGAUGE_FLAGS_ONLY hides what metrics and page show"),
+        ({"flags_only": "true", "api_keys": KEY_LINE, "open": "metrics"}, "hides what metrics and page show"),
+        ({"rows_per_second_per_key": 5}, "there are none: set HARMGAUGE_API_KEYS"),
+        ({"api_keys_file": "nowhere"}, "the keys in nowhere cannot be read"),
+        ({"tls_certificate": "nowhere"}, "need each other"),
+        ({"tls_certificate": "nowhere", "tls_key": "nowhere"}, "give no TLS"),
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(

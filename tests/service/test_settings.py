@@ -51,7 +51,7 @@ def test_the_environment_overrides() -> None:
         ("WINDOW_ROWS", "2000000000", "less than or equal to 1000000"),
         ("PROVIDERS", "gpu", "'cpu', 'cuda' or 'tensorrt'"),
         ("MAX_QUEUE_ROW", "5", "is not a setting; did you mean HARMGAUGE_MAX_QUEUE_ROWS?"),
-        ("API_KEYS", "secret", "HARMGAUGE_API_KEYS is not a setting"),
+        ("API_KEY", "secret", "is not a setting; did you mean HARMGAUGE_API_KEYS?"),
     ],
 )
 def test_nonsense_is_refused_by_name(name: str, value: str, message: str) -> None:

@@ -7,10 +7,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import grpc
 
+from service.api.gate import Area, Gate
 from service.api.grpc import messages
 from service.api.grpc.protocol import SERVICE, methods
 from service.api.middleware import Observer, new_request_id
@@ -30,6 +32,8 @@ MAX_CALLS = 256
 
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     422: grpc.StatusCode.INVALID_ARGUMENT,
@@ -54,9 +58,13 @@ class GrpcServer:
         reading: Reading,
         *,
         observer: Observer,
+        gate: Gate,
         port: int,
+        tls: tuple[Path, Path] | None,
     ) -> None:
         self._port = port
+        self._tls = tls
+        self._gate = gate
         self._manifest = manifest
         self._detector = detector
         self._intake = intake
@@ -64,6 +72,7 @@ class GrpcServer:
         self._observer = observer
         self._served = ServedModel(manifest)
         self._offered = offered
+        self._flags = tensors.without_scores(offered)
         calls: dict[str, Call] = {
             "ServerLive": self._live,
             "ServerReady": self._ready,
@@ -74,17 +83,27 @@ class GrpcServer:
         }
         handlers = {name: self._handler(name, calls[name], *types) for name, types in methods().items()}
         largest = [("grpc.max_receive_message_length", intake.max_body_bytes), ("grpc.so_reuseport", 0)]
-        self._server = grpc.aio.server(options=largest, maximum_concurrent_rpcs=MAX_CALLS)
+        self._server = grpc.aio.server(
+            options=largest, maximum_concurrent_rpcs=MAX_CALLS, interceptors=[_AtTheGate(gate, self._refused)]
+        )
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
     async def start(self, host: str) -> int:
         """Listen; returns the port, which the system chose where 0 was given. Raises SettingsError where it cannot."""
         address = f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
         try:
-            bound: int = self._server.add_insecure_port(address)
+            bound: int = self._bind(address)
         except RuntimeError as error:
             raise SettingsError(f"cannot listen on {address} for gRPC: choose another HARMGAUGE_GRPC_PORT") from error
         await self._server.start()
+        return bound
+
+    def _bind(self, address: str) -> int:
+        if self._tls is None:
+            bound: int = self._server.add_insecure_port(address)
+        else:
+            certificate, key = (file.read_bytes() for file in self._tls)
+            bound = self._server.add_secure_port(address, grpc.ssl_server_credentials([(key, certificate)]))
         return bound
 
     async def stop(self, seconds: float) -> None:
@@ -117,6 +136,17 @@ class GrpcServer:
 
         return grpc.unary_unary_rpc_method_handler(run, request_type.FromString, response_type.SerializeToString)
 
+    def _refused(self, route: str, error: RequestError) -> grpc.RpcMethodHandler:
+        """Answers a call without having read its message, for which the handler has to be one of streams."""
+
+        async def run(_: Any, context: Any) -> None:
+            begin = time.perf_counter()
+            status = CODES[error.status]
+            self._refuse(context, status, error, new_request_id())
+            self._observer.answered(route, status.name, time.perf_counter() - begin)
+
+        return grpc.stream_unary_rpc_method_handler(run)
+
     def _refuse(self, context: Any, status: grpc.StatusCode, error: RequestError, request_id: str) -> None:
         if error.__cause__ is not None:
             log.error("request %s: %s", request_id, error.detail, exc_info=error.__cause__)
@@ -134,11 +164,14 @@ class GrpcServer:
         sent = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
         client = sent.get(CLIENT_HEADER.lower())
         caller = Caller(asyncio.get_running_loop().time() + seconds, context.cancelled, client)
+        visitor = self._gate.check(Area.SCORES, _headers(context.invocation_metadata()))
+        offered = self._offered if visitor.sees_scores else self._flags
         size_bytes = request.ByteSize()
         try:
             self._intake.hold(size_bytes)
             large = size_bytes > THREAD_BODY_BYTES
-            asked = await self._reading.read(large, messages.parse, request, self._manifest.input, self._offered)
+            asked = await self._reading.read(large, messages.parse, request, self._manifest.input, offered)
+            visitor.take(len(asked.instances))
             scored = await self._detector.score(asked.instances, caller)
         finally:
             self._intake.release(size_bytes)
@@ -161,10 +194,38 @@ class GrpcServer:
 
     async def _model_metadata(self, request: Any, response: Any, context: Any) -> None:
         self._served.check(request.name, request.version)
-        known = metadata(self._manifest, self._offered)
+        visitor = self._gate.check(Area.SCORES, _headers(context.invocation_metadata()))
+        known = metadata(self._manifest, self._offered if visitor.sees_scores else self._flags)
         response.name, response.platform = known["name"], known["platform"]
         response.versions.extend(known["versions"])
         for tensor in known["inputs"]:
             response.inputs.add(**tensor)
         for tensor in known["outputs"]:
             response.outputs.add(**tensor)
+
+
+class _AtTheGate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
+    """Refuses a call by its head; `refused` makes the handler of one."""
+
+    def __init__(self, gate: Gate, refused: Callable[[str, RequestError], grpc.RpcMethodHandler]) -> None:
+        self._gate = gate
+        self._refused = refused
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        handler = await continuation(details)
+        if handler is None:  # there is no such call
+            return None
+        try:
+            self._gate.check(area_of(details.method), _headers(details.invocation_metadata))
+        except RequestError as error:
+            return self._refused(details.method, error)
+        return handler
+
+
+def area_of(method: str) -> Area:
+    """Of a call: only whether the server is alive and ready needs no key."""
+    return Area.HEALTH if method.endswith(("/ServerLive", "/ServerReady")) else Area.SCORES
+
+
+def _headers(metadata: Any) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in metadata or () if name == "authorization"]

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.api.gate import VISITOR, Visitor
 from service.api.hot import Handler
 from service.api.reading import THREAD_BODY_BYTES, Reading
 from service.api.receive import Intake
@@ -31,12 +32,17 @@ def infer_handler(
 ) -> Handler:
     """What answers an infer request for the served model; `offered` are the outputs to be had."""
 
+    flags = tensors.without_scores(offered)
+
     async def infer(request: Request) -> Response:
+        visitor: Visitor = request.scope[VISITOR]
+        seen = offered if visitor.sees_scores else flags
         with intake.call(request) as call:
             body = await call.body()
             header_length = call.headers.get(_HEADER_LENGTH)
             large = len(body) > THREAD_BODY_BYTES
-            asked = await reading.read(large, messages.parse, body, header_length, manifest.input, offered)
+            asked = await reading.read(large, messages.parse, body, header_length, manifest.input, seen)
+            visitor.take(len(asked.instances))
             scored = await detector.score(asked.instances, call.caller)
         content, headers = messages.answer(manifest.name, manifest.version, asked, scored)
         return Response(content, headers=headers)
@@ -46,7 +52,10 @@ def infer_handler(
 
 def router(manifest: Manifest, offered: list[tensors.OutputSpec], readiness: Readiness, infer: Handler) -> APIRouter:
     routes = APIRouter(prefix=ROOT, tags=["Open Inference Protocol V2"])
-    about = metadata(manifest, offered)
+    about = {
+        True: metadata(manifest, offered),
+        False: metadata(manifest, tensors.without_scores(offered)),
+    }
     models = ServedModel(manifest)
 
     @routes.get("", summary="Server metadata")
@@ -64,9 +73,9 @@ def router(manifest: Manifest, offered: list[tensors.OutputSpec], readiness: Rea
 
     @routes.get("/models/{name}", summary="Model metadata")
     @routes.get("/models/{name}/versions/{asked_version}", summary="Model metadata", include_in_schema=False)
-    async def model(name: str, asked_version: str | None = None) -> dict[str, Any]:
+    async def model(request: Request, name: str, asked_version: str | None = None) -> dict[str, Any]:
         models.check(name, asked_version)
-        return about
+        return about[request.scope[VISITOR].sees_scores]
 
     @routes.get("/models/{name}/ready", summary="Model ready")
     @routes.get("/models/{name}/versions/{asked_version}/ready", summary="Model ready", include_in_schema=False)

@@ -61,6 +61,11 @@ def outputs(classes: int, *, corrects: bool) -> list[OutputSpec]:
     ]
 
 
+def without_scores(offered: list[OutputSpec]) -> list[OutputSpec]:
+    """Those that tell flags and classes, and no number of how sure anything is."""
+    return [output for output in offered if output.datatype != "FP32"]
+
+
 def output_arrays(names: Sequence[str], scored: Scored) -> list[npt.NDArray[Any]]:
     """The outputs of these names, little-endian and C-contiguous in their datatypes."""
     arrays: dict[str, npt.NDArray[Any]] = {

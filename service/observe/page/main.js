@@ -5,6 +5,7 @@ import { Detectors } from "./detectors.js";
 import { byId, element, say } from "./dom.js";
 import { clock, count } from "./format.js";
 import { Histogram } from "./histogram.js";
+import { KeyNeeded } from "./key.js";
 import { getJson, poll } from "./poll.js";
 import { Scatter } from "./scatter.js";
 import { Timeline } from "./timeline.js";
@@ -25,7 +26,7 @@ let pointsAt = -Infinity;
 
 // At first, and whenever another process answers than before: after a restart, or from behind a load balancer.
 async function begin() {
-  const [newAbout, newInfo, history] = await Promise.all(["page/about", "info", "page/history"].map(getJson));
+  const [newAbout, newInfo, history] = await Promise.all(["page/about", "page/info", "page/history"].map(getJson));
   if (info !== null && !isSame(newAbout, newInfo)) {
     location.reload();
     await new Promise(() => {}); // nothing more is drawn by this page
@@ -90,20 +91,36 @@ function show() {
 }
 
 function onFound() {
-  document.body.classList.remove("stale");
+  document.body.classList.remove("stale", "locked");
   byId("lost").hidden = true;
   say(byId("connection"), "Live");
   byId("connection").dataset.state = "ok";
   show();
 }
 
-function onLost() {
+function onLocked() {
+  // Before the first answer nothing else has a value.
+  document.body.classList.add(state === null ? "locked" : "stale");
+  if (state === null) {
+    say(byId("verdict"), "A key is needed");
+    say(byId("because"), "Whoever runs this service has it.");
+  }
+  say(byId("connection"), "Key needed");
+  byId("connection").dataset.state = "lost";
+  byId("lost").hidden = true; // the form says it
+}
+
+function onLost(error) {
+  if (error instanceof KeyNeeded) {
+    onLocked();
+    return;
+  }
   document.body.classList.add("stale");
+  byId("connection").dataset.state = "lost";
+  byId("lost").hidden = false;
   const seen = state === null ? "" : ` What you see is of ${clock(state.time)}.`;
   say(byId("lost"), `Connection lost.${seen} Trying again every few seconds.`);
-  byId("lost").hidden = false;
   say(byId("connection"), "Connection lost");
-  byId("connection").dataset.state = "lost";
 }
 
 byId("range").addEventListener("change", show);

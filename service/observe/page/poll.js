@@ -1,17 +1,22 @@
 // Asks for the state again and again: every two seconds, seldom while nobody looks, and ever more slowly while it fails.
 
+import { authorization, demandKey, KeyNeeded, listenForKey } from "./key.js";
+
 const VISIBLE_SECONDS = 2;
 const HIDDEN_SECONDS = 30;
 const MOST_SECONDS = 30;
 const TIMEOUT_SECONDS = 8;
 
 export async function getJson(path) {
-  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_SECONDS * 1000) });
+  const signal = AbortSignal.timeout(TIMEOUT_SECONDS * 1000);
+  const answer = await fetch(path, { cache: "no-store", headers: authorization(), signal });
+  await demandKey(answer);
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
   return answer.json();
 }
 
-// `look` fetches; `onFound` is told each time that it worked, `onLost` that it did not.
+// `look` fetches; `onFound` is told each time that it worked, `onLost` the error with which it did not. Where a key is
+// needed it waits for one.
 export function poll(look, onFound, onLost) {
   let failures = 0;
   let timer = 0;
@@ -21,22 +26,25 @@ export function poll(look, onFound, onLost) {
     if (running) return;
     clearTimeout(timer);
     running = true;
+    let lost = null;
     let seconds = document.hidden ? HIDDEN_SECONDS : VISIBLE_SECONDS;
     try {
       await look();
       failures = 0;
-    } catch {
+    } catch (error) {
+      lost = error;
       failures += 1;
       // Not all pages at the same moment: the service may have just come back.
       seconds = Math.min(MOST_SECONDS, Math.max(seconds, 2 ** failures)) * (0.8 + 0.4 * Math.random());
     }
     running = false;
-    timer = setTimeout(round, seconds * 1000);
-    if (failures) onLost();
+    if (!(lost instanceof KeyNeeded)) timer = setTimeout(round, seconds * 1000);
+    if (lost) onLost(lost);
     else onFound();
   }
 
   document.addEventListener("visibilitychange", () => document.hidden || round());
   addEventListener("online", round);
+  listenForKey(round);
   round();
 }

@@ -3,12 +3,15 @@
 import { byId, element } from "./dom.js";
 import { number, percent } from "./format.js";
 import { shareBelow } from "./histogram.js";
+import { authorization, demandKey } from "./key.js";
 import { exampleJson, imageSize, prepareImage, prepareJson } from "./prepare.js";
 
 const ROWS_SHOWN = 20;
 
 async function post(body, type, query) {
-  const answer = await fetch(`score${query}`, { method: "POST", body, headers: { "Content-Type": type } });
+  const headers = { "Content-Type": type, ...authorization() };
+  const answer = await fetch(`score${query}`, { method: "POST", body, headers });
+  await demandKey(answer);
   const document = await answer.json().catch(() => ({})); // a proxy's own errors are no JSON
   if (!answer.ok) throw new Error(document.detail ?? `The service answered ${answer.status}.`);
   return document;

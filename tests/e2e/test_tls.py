@@ -1,0 +1,77 @@
+"""TLS through uvicorn and gRPC, with a certificate that openssl makes."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from service.keys import new_key
+from tests.e2e.test_grpc import grpc_port
+from tests.process import run, running_service
+from tests.toy import instances
+
+SHAPE = (4, 4, 3)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """For 127.0.0.1, and its key."""
+    openssl = shutil.which("openssl")
+    assert openssl is not None, "openssl is needed"
+    folder = tmp_path_factory.mktemp("tls")
+    files = folder / "certificate.pem", folder / "key.pem"
+    names = ["-subj", "/CN=harmgauge", "-addext", "subjectAltName=IP:127.0.0.1"]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    made = subprocess.run(
+        [openssl, "req", "-x509", *kind, *names, "-out", files[0], "-keyout", files[1]],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    return files
+
+
+def test_https_and_the_commands_that_speak_it(image_bundle_path: Path, certificate: tuple[Path, Path]) -> None:
+    key, line = new_key("shop")
+    tls = {"tls_certificate": certificate[0], "tls_key": certificate[1]}
+    with running_service(image_bundle_path, client_key=key, api_keys=line, **tls) as service:
+        assert str(service.client.base_url).startswith("https://")
+        for count in (1, 1500):  # the second in many pieces
+            assert len(service.score(instances(count, SHAPE))["scores"]) == count
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"http://127.0.0.1:{service.port}/livez")
+        done = run("demo", bundle=image_bundle_path, port=service.port, client_key=key, **tls)
+        assert done.returncode == 0, done.stderr
+        old = ssl.create_default_context(cafile=str(certificate[0]))
+        old.maximum_version = ssl.TLSVersion.TLSv1_2
+        assert httpx.get(f"https://127.0.0.1:{service.port}/livez", verify=old).status_code == 200
+        assert not any("Traceback" in text for text in service.log)
+
+
+def test_grpc_over_tls(image_bundle_path: Path, certificate: tuple[Path, Path]) -> None:
+    tls = {"tls_certificate": certificate[0], "tls_key": certificate[1]}
+    with running_service(image_bundle_path, grpc_port=0, **tls) as service:
+        credentials = grpc.ssl_channel_credentials(certificate[0].read_bytes())
+        with grpc.secure_channel(f"127.0.0.1:{grpc_port(service)}", credentials) as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            assert stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=10).live
+
+
+def test_a_key_that_is_not_the_certificates_is_refused_at_the_start(
+    image_bundle_path: Path, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "key.pem"
+    other.write_text(certificate[0].read_text())
+    for command in ("serve", "check"):
+        done = run(command, bundle=image_bundle_path, tls_certificate=certificate[0], tls_key=other)
+        assert done.returncode == 1
+        assert "give no TLS" in done.stderr
+        assert "Traceback" not in done.stderr
