@@ -15,7 +15,7 @@ from service.api.problems import Problem
 from service.drift.monitor import Monitor
 from service.drift.state import DriftState
 from service.inference.bundle import Bundle, Manifest
-from service.observe.metrics import CONTENT_TYPE, Metrics
+from service.observe.bundle_metrics import CONTENT_TYPE, BundleMetrics
 from service.readiness import Readiness
 
 
@@ -81,7 +81,7 @@ class InfoAnswer(BaseModel):
     deadline_seconds: float
 
 
-def drift_router(bundle: Bundle, monitor: Monitor, metrics: Metrics) -> APIRouter:
+def drift_router(bundle: Bundle, monitor: Monitor, metrics: BundleMetrics) -> APIRouter:
     routes = APIRouter(tags=["drift"])
     manifest = bundle.manifest
 

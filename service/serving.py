@@ -1,0 +1,96 @@
+"""All that belongs to one bundle while it is in service, from its first request to its last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from starlette.types import ASGIApp
+
+from service.api.v2.tensors import OutputSpec
+from service.drift.monitor import Monitor
+from service.drift.store import Store
+from service.inference.batcher import Batcher
+from service.inference.bundle import Bundle
+from service.inference.detector import Detector
+from service.inference.runtime import OnnxRuntime
+from service.observe.recorder import Recorder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """`app` has every route, and answers all of them for this bundle; `offered` are the outputs to be had."""
+
+    bundle: Bundle
+    runtime: OnnxRuntime
+    workers: int
+    monitor: Monitor
+    store: Store | None
+    batcher: Batcher
+    detector: Detector
+    offered: list[OutputSpec]
+    recorder: Recorder | None
+    app: ASGIApp
+
+
+class Serving:
+    """Entered (as a context) by each request that it answers, so that it is known when the last one is gone.
+
+    Made on any thread, used on one event loop.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.bundle = parts.bundle
+        self.app = parts.app
+        self._requests = 0
+        self._idle: asyncio.Event | None = None  # there once it is being retired
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def __enter__(self) -> Self:
+        self._requests += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._requests -= 1
+        if self._idle is not None and not self._requests:
+            self._idle.set()
+
+    def start(self, drift_interval_seconds: float) -> None:
+        """Begin what goes on between requests."""
+        parts = self.parts
+        work = [parts.monitor.keep_up(drift_interval_seconds)]
+        if parts.recorder is not None:
+            work.append(parts.recorder.keep_recording())
+        if parts.store is not None:
+            work.append(parts.store.keep_saving())
+        self._tasks = [asyncio.create_task(each) for each in work]
+
+    async def retire(self, seconds: float) -> None:
+        """Let its requests end, at most so long; then save its drift state and close it."""
+        if self._requests:
+            self._idle = asyncio.Event()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), seconds)
+        await self.save()
+        self.close()
+
+    async def save(self) -> None:
+        """Count what its feed still keeps, and save the drift state if there is a place for it."""
+        self.parts.monitor.before_look()
+        if self.parts.store is not None:
+            await self.parts.store.save()
+
+    def close(self) -> None:
+        """End its threads and tasks."""
+        for task in self._tasks:
+            task.cancel()
+        self.parts.batcher.close()
