@@ -1,4 +1,8 @@
-"""Composition root: makes what the process has, and hands it to each bundle that it serves in turn."""
+"""Composition root: makes the routes and all else that outlives a bundle, and has the first one put together.
+
+The routes know no bundle: each request carries the parts of the one that it goes to (`serving.py`). Only what every
+bundle in turn has in common (`switch.py`) is told to them here.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,16 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from service.api.middleware import Observer
+from fastapi import FastAPI
+
+from service.api import admin, features, page, problems, score, state, swaps
+from service.api.middleware import Observer, RequestMiddleware
 from service.api.reading import Reading
 from service.api.receive import Intake
+from service.api.v2 import routes as v2
 from service.assembly import Process, assemble
 from service.errors import SettingsError
 from service.inference.bundle import load
@@ -43,8 +52,26 @@ def build(settings: Settings) -> Service:
     metrics = Metrics(bundle.manifest, readiness)
     intake = Intake(readiness, settings.max_body_bytes, max_bodies_bytes(settings), settings.deadline_seconds)
     reading = Reading()
-    process = Process(settings, readiness, metrics, intake, reading, asyncio.get_running_loop())
-    switch = Switch(settings, bundle, partial(assemble, process))
+    post_score, infer = score.handler(intake, reading), v2.infer_handler(intake, reading)
+
+    app = FastAPI(
+        title="harmgauge",
+        version=version("harmgauge"),
+        description="Harmfulness scores and drift beside a classifier, without labels.",
+    )
+    make = partial(assemble, Process(settings, asyncio.get_running_loop(), metrics, app, post_score, infer))
+    switch = Switch(settings, make, make(bundle))
+    problems.install(app, metrics.rejected)
+    app.add_middleware(RequestMiddleware, observer=metrics)
+    app.include_router(score.router(bundle.manifest.input, post_score))
+    app.include_router(v2.router(readiness, infer))
+    app.include_router(state.drift_router())
+    app.include_router(features.router())
+    app.include_router(state.health_router(readiness))
+    keys = admin.AdminKeys(settings.admin_keys)
+    app.include_router(admin.router(keys))
+    app.include_router(swaps.router(keys, intake, switch))
+    app.include_router(page.router(shown=settings.page))
     grpc = _grpc(settings, lambda: switch.current, intake, reading, metrics)
     return Service(switch, grpc, readiness)
 

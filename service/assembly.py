@@ -1,22 +1,17 @@
-"""Puts together what serves one bundle: its graph, its detectors, its metrics, and every route, all with each other."""
+"""Puts together what serves one bundle: its graph, its detectors and its metrics, all with each other."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
-from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
-from service.api import admin, features, page, problems, score, state, swaps
+from service.api import features, page, score, state
 from service.api.grpc import INFER_ROUTE as GRPC_INFER_ROUTE
-from service.api.hot import HotRoutes
-from service.api.middleware import RequestMiddleware
+from service.api.hot import Handler, HotRoutes
 from service.api.overview import Overview
-from service.api.reading import Reading
-from service.api.receive import Intake
 from service.api.v2 import routes as v2
 from service.api.v2.tensors import outputs
 from service.detectors import feature_mmd, score_evidence, score_ks
@@ -32,12 +27,8 @@ from service.observe.bundle_metrics import BundleMetrics
 from service.observe.feed import Feed
 from service.observe.metrics import Metrics
 from service.observe.recorder import Recorder
-from service.readiness import Readiness
 from service.serving import Parts, Serving
 from service.settings import Settings
-
-if TYPE_CHECKING:
-    from service.switch import Switch
 
 TRAFFIC = frozenset({score.PATH, v2.INFER_ROUTE, GRPC_INFER_ROUTE})
 """The routes that give scores."""
@@ -45,23 +36,26 @@ TRAFFIC = frozenset({score.PATH, v2.INFER_ROUTE, GRPC_INFER_ROUTE})
 
 @dataclass(frozen=True)
 class Process:
-    """What all bundles that the process serves in turn have in common."""
+    """What all bundles that the process serves in turn have in common: `routes` has all, `score` and `infer` are the
+    handlers of those with the traffic.
+    """
 
     settings: Settings
-    readiness: Readiness
-    metrics: Metrics
-    intake: Intake
-    reading: Reading
     loop: asyncio.AbstractEventLoop
+    metrics: Metrics
+    routes: ASGIApp
+    score: Handler
+    infer: Handler
 
 
-def assemble(process: Process, bundle: Bundle, switch: Switch) -> Serving:
+def assemble(process: Process, bundle: Bundle) -> Serving:
     """Warm the graph of a verified bundle, bring back its drift state and put the parts together; on any thread.
 
     Raises BundleError and SettingsError, and leaves nothing behind then.
     """
     settings = process.settings
     runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
+    workers = settings.workers or runtime.default_workers
     on_scores = score_ks(bundle, settings), score_evidence(bundle, settings)
     on_features = feature_mmd(bundle, settings)
     monitor = Monitor([*on_scores, *([on_features] if on_features else [])])
@@ -72,40 +66,33 @@ def assemble(process: Process, bundle: Bundle, switch: Switch) -> Serving:
     if settings.state_dir is not None:
         store = Store(settings.state_dir, bundle.key, monitor)
         store.restore()
-    workers = settings.workers or runtime.default_workers
-    batcher = Batcher(runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, metrics, loop=process.loop)
-    detector = Detector(batcher, bundle.threshold, feed.put)
-
-    manifest, intake, reading = bundle.manifest, process.intake, process.reading
-    app = FastAPI(
-        title="harmgauge",
-        version=version("harmgauge"),
-        description="Harmfulness scores and drift beside a classifier, without labels.",
-    )
-    problems.install(app, process.metrics.rejected)
-    app.add_middleware(RequestMiddleware, observer=process.metrics)
-    threshold, corrects = float(bundle.threshold), "corrected_probabilities" in runtime.shapes
-    post_score = score.handler(manifest, threshold, detector, intake, reading, corrects=corrects)
-    offered = outputs(len(manifest.class_names), corrects=corrects)
-    infer = v2.infer_handler(manifest, offered, detector, intake, reading)
-    app.include_router(score.router(manifest, post_score))
-    app.include_router(v2.router(manifest, offered, process.readiness, infer))
-    app.include_router(state.drift_router(bundle, monitor, metrics))
+    corrects = "corrected_probabilities" in runtime.shapes
     picture = _picture(bundle, monitor, on_features)
-    app.include_router(features.router(manifest, monitor, on_features, picture))
-    app.include_router(state.health_router(process.readiness, _info(bundle, settings, runtime, workers)))
-    keys = admin.AdminKeys(settings.admin_keys)
-    app.include_router(admin.router(keys, monitor))
-    app.include_router(swaps.router(keys, intake, switch))
-    recorder = overview = None
+    recorder, documents = None, {}
     if settings.page:
-        recorder = Recorder(monitor, partial(metrics.totals, TRAFFIC), threshold)
-        overview = Overview(bundle, monitor, recorder, picture, corrects=corrects)
-    app.include_router(page.router(overview))
-    hot_routes = {score.PATH: (score.PATH, post_score)}
-    hot_routes |= dict.fromkeys(v2.infer_paths(manifest), (v2.INFER_ROUTE, infer))
-    hot = HotRoutes(app, hot_routes, process.metrics)
-    return Serving(Parts(bundle, runtime, workers, monitor, store, batcher, detector, offered, recorder, hot))
+        recorder = Recorder(monitor, partial(metrics.totals, TRAFFIC), float(bundle.threshold))
+        documents = page.documents(Overview(bundle, monitor, recorder, picture, corrects=corrects))
+    hot = {score.PATH: (score.PATH, process.score)}
+    hot |= dict.fromkeys(v2.infer_paths(bundle.manifest), (v2.INFER_ROUTE, process.infer))
+    batcher = Batcher(runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, metrics, loop=process.loop)
+    parts = Parts(
+        bundle=bundle,
+        runtime=runtime,
+        workers=workers,
+        info=_info(bundle, settings, runtime, workers),
+        batcher=batcher,
+        detector=Detector(batcher, bundle.threshold, feed.put),
+        offered=outputs(len(bundle.manifest.class_names), corrects=corrects),
+        corrects=corrects,
+        metrics=metrics,
+        monitor=monitor,
+        on_features=on_features,
+        picture=picture,
+        store=store,
+        recorder=recorder,
+        page=documents,
+    )
+    return Serving(parts, HotRoutes(process.routes, hot, process.metrics))
 
 
 def _picture(bundle: Bundle, monitor: Monitor, detector: FeatureMmd | None) -> features.Picture | None:

@@ -7,51 +7,75 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self, cast
 
-from starlette.types import ASGIApp
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.v2.tensors import OutputSpec
+from service.drift.feature_mmd import FeatureMmd
 from service.drift.monitor import Monitor
 from service.drift.store import Store
 from service.inference.batcher import Batcher
 from service.inference.bundle import Bundle
 from service.inference.detector import Detector
 from service.inference.runtime import OnnxRuntime
+from service.observe.bundle_metrics import BundleMetrics
 from service.observe.recorder import Recorder
+
+if TYPE_CHECKING:  # the routes get at these parts by `parts_of`
+    from service.api.features import Picture
+    from service.api.page import Kept
+    from service.api.state import InfoAnswer
+    from service.api.v2.tensors import OutputSpec
 
 log = logging.getLogger(__name__)
 
 
+_SERVING = "harmgauge.serving"
+"""Where a scope has the bundle that its request goes to."""
+
+
 @dataclass(frozen=True)
 class Parts:
-    """`app` has every route, and answers all of them for this bundle; `offered` are the outputs to be had."""
+    """What routes and servers use. `offered` are the outputs to be had, `corrects` says that a correction is among
+    them; `page` are the documents that the page polls.
+    """
 
     bundle: Bundle
     runtime: OnnxRuntime
     workers: int
-    monitor: Monitor
-    store: Store | None
+    info: InfoAnswer
     batcher: Batcher
     detector: Detector
     offered: list[OutputSpec]
+    corrects: bool
+    metrics: BundleMetrics
+    monitor: Monitor
+    on_features: FeatureMmd | None
+    picture: Picture | None
+    store: Store | None
     recorder: Recorder | None
-    app: ASGIApp
+    page: dict[str, Kept]
 
 
 class Serving:
     """Entered (as a context) by each request that it answers, so that it is known when the last one is gone.
 
-    Made on any thread, used on one event loop.
+    Made on any thread, used on one event loop. `app` has every route.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, app: ASGIApp) -> None:
         self.parts = parts
         self.bundle = parts.bundle
-        self.app = parts.app
+        self._app = app
         self._requests = 0
         self._idle: asyncio.Event | None = None  # there once it is being retired
         self._tasks: list[asyncio.Task[None]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self:
+            scope[_SERVING] = self.parts
+            await self._app(scope, receive, send)
 
     def __enter__(self) -> Self:
         self._requests += 1
@@ -94,3 +118,8 @@ class Serving:
         for task in self._tasks:
             task.cancel()
         self.parts.batcher.close()
+
+
+def parts_of(request: Request) -> Parts:
+    """Of the bundle that a request goes to: the one that was in service when it began."""
+    return cast("Parts", request.scope[_SERVING])

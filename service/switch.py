@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,23 +40,23 @@ class Swap:
 
 
 class Switch:
-    """The ASGI application: hands each request to the bundle in service.
+    """The ASGI application: hands each request to the bundle in service, `current`.
 
-    `make` puts a verified bundle's parts together, on any thread. It raises BundleError and SettingsError, and so does
-    this.
+    `make` puts a verified bundle's parts together, on any thread; it raises BundleError and SettingsError.
     """
 
-    def __init__(self, settings: Settings, bundle: Bundle, make: Callable[[Bundle, Switch], Serving]) -> None:
+    def __init__(self, settings: Settings, make: Callable[[Bundle], Serving], current: Serving) -> None:
         self._settings = settings
         self._make = make
         self._busy = False
+        # One thread for all loading: in each thread the allocator keeps what a graph once took there.
+        self._loading = ThreadPoolExecutor(1, "load")
         self._retiring: dict[str, asyncio.Task[None]] = {}
         self._reread: asyncio.Task[None] | None = None
-        self.current = make(bundle, self)
+        self.current = current
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self.current as serving:
-            await serving.app(scope, receive, send)
+        await self.current(scope, receive, send)
 
     def start(self) -> None:
         self.current.start(self._settings.drift_interval_seconds)
@@ -93,14 +94,15 @@ class Switch:
     async def _replace(self, folder: Path) -> Swap:
         begin = time.monotonic()
         old = self.current
-        bundle = await asyncio.to_thread(self._load, folder)
+        loop = asyncio.get_running_loop()
+        bundle = await loop.run_in_executor(self._loading, self._load, folder)
         if bundle.key == old.bundle.key:
             log.info("%s holds the bundle that serves already, %s: nothing changes", folder, _name(bundle))
             return Swap(old.bundle, old.bundle, time.monotonic() - begin)
         _check_successor(old.bundle.manifest, bundle.manifest)
         if bundle.key in self._retiring:  # back to one whose last requests still end: its drift state comes then
             await asyncio.wait([self._retiring[bundle.key]])
-        new = await asyncio.to_thread(self._make, bundle, self)
+        new = await loop.run_in_executor(self._loading, self._make, bundle)
         lost = {output.name for output in old.parts.offered} - {output.name for output in new.parts.offered}
         if lost:
             new.close()
@@ -123,7 +125,7 @@ class Switch:
             del self._retiring[old.bundle.key]
         key = old.bundle.key
         del old
-        # Its routes refer to each other in circles, and the collector hardly ever comes by itself (`server.py`).
+        # Its parts refer to each other in circles, and the collector hardly ever comes by itself (`server.py`).
         gc.collect()
         log.debug("the bundle %s has ended", key)
 
@@ -148,13 +150,13 @@ def _check_successor(old: Manifest, new: Manifest) -> None:
     """
     for what, before, after in (
         ("name", old.name, new.name),  # in the paths of V2, in gRPC's requests, and a label of every metric
-        ("input", old.input, new.input),
-        ("class_names", old.class_names, new.class_names),
+        ("input", old.input.model_dump(exclude_none=True), new.input.model_dump(exclude_none=True)),
+        ("class_names", list(old.class_names), list(new.class_names)),
     ):
         if before != after:
             raise BundleError(
-                f"The bundle's {what} is {after!r}, that of the one in service {before!r}; only a bundle with the same "
-                "name, input and classes can take over: start another process for this one"
+                f"the bundle's {what} is {after!r}, that of the one in service {before!r}: only a bundle with the same "
+                "name, input and classes can take over; start another process for this one"
             )
 
 

@@ -12,8 +12,8 @@ from starlette.requests import Request
 
 from service.api.problems import MEDIA_TYPE as PROBLEM
 from service.api.problems import Problem
-from service.drift.monitor import Monitor
 from service.errors import Forbidden, Unauthorized
+from service.serving import parts_of
 
 
 class AdminKeys:
@@ -33,7 +33,7 @@ class AdminKeys:
             raise Unauthorized("Send 'Authorization: Bearer KEY' with an admin key.", {"WWW-Authenticate": "Bearer"})
 
 
-def router(keys: AdminKeys, monitor: Monitor) -> APIRouter:
+def router(keys: AdminKeys) -> APIRouter:
     routes = APIRouter(prefix="/admin", tags=["admin"])
     refusals: dict[int | str, dict[str, Any]] = {
         status: {"model": Problem, "content": {PROBLEM: {}}} for status in (401, 403)
@@ -42,7 +42,7 @@ def router(keys: AdminKeys, monitor: Monitor) -> APIRouter:
     @routes.post("/drift/reset", summary="Acknowledge drift: all detectors begin anew", responses=refusals)
     async def reset(request: Request) -> dict[str, str]:
         keys.check(request)
-        monitor.reset()
+        parts_of(request).monitor.reset()
         return {"status": "reset"}
 
     return routes

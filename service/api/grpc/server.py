@@ -16,7 +16,7 @@ from service.api.grpc.protocol import SERVICE, methods
 from service.api.middleware import Observer, new_request_id
 from service.api.reading import THREAD_BODY_BYTES, Reading
 from service.api.receive import CLIENT_HEADER, Intake
-from service.api.v2.routes import ServedModel, metadata
+from service.api.v2.routes import check_served, metadata
 from service.errors import CallerLeft, RequestError, SettingsError, unforeseen
 from service.inference.caller import Caller
 from service.serving import Serving
@@ -121,7 +121,7 @@ class GrpcServer:
         context.set_trailing_metadata([("code", error.code), ("x-request-id", request_id), *more])
 
     async def _infer(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
-        ServedModel(serving.bundle.manifest).check(request.model_name, request.model_version)
+        check_served(serving.bundle.manifest, request.model_name, request.model_version)
         self._intake.readiness.check()
         remaining = context.time_remaining()  # None where the client set no deadline
         seconds = self._intake.deadline_seconds if remaining is None else min(remaining, self._intake.deadline_seconds)
@@ -148,14 +148,14 @@ class GrpcServer:
         response.ready = self._intake.readiness.reason is None
 
     async def _model_ready(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
-        ServedModel(serving.bundle.manifest).check(request.name, request.version)
+        check_served(serving.bundle.manifest, request.name, request.version)
         response.ready = self._intake.readiness.reason is None
 
     async def _server_metadata(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
         response.name, response.version = "harmgauge", version("harmgauge")
 
     async def _model_metadata(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
-        ServedModel(serving.bundle.manifest).check(request.name, request.version)
+        check_served(serving.bundle.manifest, request.name, request.version)
         known = metadata(serving.bundle.manifest, serving.parts.offered)
         response.name, response.platform = known["name"], known["platform"]
         response.versions.extend(known["versions"])
