@@ -10,7 +10,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,45 +18,16 @@ import numpy as np
 import pytest
 
 from service.inference.bundle import load
-from service.inference.runtime import OnnxRuntime
-from tests.conftest import SHIPPED_BUNDLE
+from tests.e2e.swapping import BEARER, KEY, POOL, swap
 from tests.process import RAW, RunningService, running_service, wait_until
 from tests.service.inference.test_bundle import edit
-from tests.toy import instances, linear_network, toy_bundle
-
-SHAPE = (4, 4, 3)
-KEY = "a-key-for-admin"
-BEARER = {"Authorization": f"Bearer {KEY}"}
-POOL = instances(200, SHAPE, seed=5)
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Versions 1 and 2 of one model, which give no input the same score."""
-    folder = tmp_path_factory.mktemp("versions")
-    first = toy_bundle(folder)
-    networks = tuple(linear_network(folder / f"n{seed}.onnx", SHAPE, 3, seed, scale=0.02) for seed in (8, 9))
-    second = toy_bundle(folder, networks=(networks[0], networks[1]))
-    return first, second
-
-
-@pytest.fixture(scope="module")
-def expected(bundles: tuple[Path, Path]) -> dict[str, np.ndarray[Any, Any]]:
-    """The scores of POOL by version; no two of them are the same."""
-    scores = {folder.name: OnnxRuntime(load(folder), "cpu").run(POOL).score for folder in bundles}
-    assert len(np.unique(np.concatenate(list(scores.values())))) == 2 * len(POOL)
-    return scores
+from tests.toy import toy_bundle
 
 
 @pytest.fixture
 def service(bundles: tuple[Path, Path]) -> Iterator[RunningService]:
     with running_service(bundles[0], admin_keys=KEY) as running:
         yield running
-
-
-def swap(service: RunningService, folder: Path | None = None) -> httpx.Response:
-    body = {} if folder is None else {"folder": str(folder)}
-    return service.client.post("/admin/bundle", json=body, headers=BEARER)
 
 
 def version(service: RunningService) -> str:
@@ -250,111 +220,3 @@ def test_windows_come_back_with_their_bundle(bundles: tuple[Path, Path], tmp_pat
         assert service.wait() == 0
     with running_service(bundles[0], state_dir=tmp_path) as service:
         assert service.score_ks()["total_rows"] == 80
-
-
-@dataclass
-class Client(threading.Thread):
-    """Sends inputs of the pool one request after the other; notes every answer that is not right."""
-
-    port: int
-    expected: dict[str, Any]
-    seed: int
-    stop: threading.Event
-    wrong: list[str] = field(default_factory=list)
-    answered: dict[str, int] = field(default_factory=lambda: {"1": 0, "2": 0})
-
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    __hash__ = threading.Thread.__hash__
-
-    def run(self) -> None:
-        random = np.random.default_rng(self.seed)
-        v2 = self.seed % 2 == 0
-        with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30) as client:
-            while not self.stop.is_set():
-                chosen = random.choice(len(POOL), size=random.integers(1, 6), replace=False)
-                try:
-                    self._check(chosen, *(self._infer(client, chosen) if v2 else self._score(client, chosen)))
-                except Exception as error:
-                    self.wrong.append(repr(error))
-
-    def _score(self, client: httpx.Client, chosen: Any) -> tuple[str, list[float]]:
-        answer = client.post("/score", content=POOL[chosen].tobytes(), headers=RAW)
-        answer.raise_for_status()
-        return answer.json()["version"], answer.json()["scores"]
-
-    def _infer(self, client: httpx.Client, chosen: Any) -> tuple[str, list[float]]:
-        tensor = {"name": "input", "datatype": "UINT8", "shape": [len(chosen), *SHAPE], "data": POOL[chosen].tolist()}
-        answer = client.post("/v2/models/toy/infer", json={"inputs": [tensor], "outputs": [{"name": "score"}]})
-        answer.raise_for_status()
-        return answer.json()["model_version"], answer.json()["outputs"][0]["data"]
-
-    def _check(self, chosen: Any, version: str, scores: list[float]) -> None:
-        if not np.allclose(scores, self.expected[version][chosen], rtol=1e-4, atol=1e-6):
-            self.wrong.append(f"version {version}, inputs {chosen}: {scores}")
-        self.answered[version] += 1
-
-
-def test_a_hundred_swaps_under_load_lose_and_mix_nothing(
-    bundles: tuple[Path, Path], expected: dict[str, Any], tmp_path: Path
-) -> None:
-    with running_service(bundles[0], admin_keys=KEY, state_dir=tmp_path / "state") as service:
-        stop = threading.Event()
-        clients = [Client(service.port, expected, seed, stop) for seed in range(4)]
-        for client in clients:
-            client.start()
-        try:
-            for number in range(100):
-                answer = swap(service, bundles[(number + 1) % 2])
-                assert answer.status_code == 200, answer.text
-                assert answer.json()["status"] == "swapped"
-        finally:
-            stop.set()
-            for client in clients:
-                client.join()
-        assert [wrong for client in clients for wrong in client.wrong] == []
-        answered = {name: sum(client.answered[name] for client in clients) for name in ("1", "2")}
-        assert min(answered.values()) > 100, answered
-        routes = {"/score", "/v2/models/{name}/infer"}
-        requests = service.metrics()["harmgauge_requests_total"]
-        counted = {labels["status"]: 0.0 for labels, _ in requests if labels["route"] in routes}
-        for labels, value in requests:
-            if labels["route"] in routes:
-                counted[labels["status"]] += value
-        assert counted == {"200": sum(answered.values())}
-        assert not any("Traceback" in line or "ERROR" in line for line in service.log)
-
-
-def test_swaps_leave_nothing_behind(tmp_path: Path) -> None:
-    """Of the shipped bundle each swap would leave some 15 MiB, two threads and a hundred series."""
-    versions = [tmp_path / "2", tmp_path / "3"]
-    for folder in versions:
-        shutil.copytree(SHIPPED_BUNDLE, folder)
-    edit(versions[1], lambda manifest: manifest.update(version="3"))
-    rows = instances(4, (32, 32, 3))
-    with running_service(versions[0], admin_keys=KEY, state_dir=tmp_path / "state") as service:
-
-        def cycle(times: int) -> None:
-            for _ in range(times):
-                for folder in reversed(versions):
-                    service.score(rows)
-                    assert swap(service, folder).json()["status"] == "swapped"
-            service.score(rows)
-
-        def status(name: str) -> int:
-            text = Path(f"/proc/{service.process.pid}/status").read_text()
-            return int(next(line for line in text.splitlines() if line.startswith(f"{name}:")).split()[1])
-
-        def open_files() -> int:
-            return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
-
-        def series() -> int:
-            return sum(len(samples) for samples in service.metrics().values())
-
-        cycle(4)  # the threads of the pools, and what malloc keeps
-        threads, files, names = status("Threads"), open_files(), series()
-        rss_kilobytes = status("VmRSS")
-        cycle(10)
-        wait_until(lambda: status("Threads") < threads + 10 and open_files() <= files + 2 and series() < names + 20)
-        assert status("VmRSS") < rss_kilobytes + 100 * 1024
