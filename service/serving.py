@@ -99,13 +99,17 @@ class Serving:
         self._tasks = [asyncio.create_task(each) for each in work]
 
     async def retire(self, seconds: float) -> None:
-        """Let its requests end, at most so long; then save its drift state and close it."""
-        if self._requests:
-            self._idle = asyncio.Event()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), seconds)
-        await self.save()
-        self.close()
+        """Let its requests end, at most so long; then save its drift state and close it. At once where cancelled."""
+        try:
+            if self._requests:
+                self._idle = asyncio.Event()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._idle.wait(), seconds)
+        finally:
+            try:
+                await self.save()
+            finally:
+                self.close()
 
     async def save(self) -> None:
         """Count what its feed still keeps, and save the drift state if there is a place for it."""

@@ -85,6 +85,8 @@ class Switch:
 
     async def close(self) -> None:
         """Save and end everything; no request may come any more."""
+        if self._reread is not None:
+            self._reread.cancel()
         for task in list(self._retiring.values()):
             task.cancel()
         await asyncio.gather(*self._retiring.values(), return_exceptions=True)
@@ -117,17 +119,13 @@ class Switch:
     async def _retire(self, old: Serving) -> None:
         try:
             await old.retire(self._settings.deadline_seconds + GRACE_SECONDS)
-        except asyncio.CancelledError:
-            await old.save()
-            old.close()
-            raise
+        except Exception:
+            log.exception("the drift state of %s was not saved", _name(old.bundle))
         finally:
             del self._retiring[old.bundle.key]
-        key = old.bundle.key
         del old
         # Its parts refer to each other in circles, and the collector hardly ever comes by itself (`server.py`).
         gc.collect()
-        log.debug("the bundle %s has ended", key)
 
     async def _replace_and_log(self) -> None:
         try:
