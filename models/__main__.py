@@ -45,7 +45,7 @@ def _build(arguments: argparse.Namespace) -> None:
     folder = build(options)
     size_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(f"made the bundle {folder} ({size_bytes / 1e6:.1f} MB); look at {folder}/report/build.png")
-    print(f"next: make serve BUNDLE={folder}")
+    print(f"next: HARMGAUGE_BUNDLE={folder} harmgauge serve")
 
 
 def _parser() -> argparse.ArgumentParser:

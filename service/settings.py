@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     """Share of the traffic that may be anything at all without being evidence of drift; 0 is the strict guarantee."""
 
     drift_interval_seconds: float = Field(5.0, gt=0, le=3600)
-    """How often the drift state is brought up to date while nobody looks; a look always brings it up to date."""
+    """How often the drift state is brought up to date while nobody looks; with the page, at least every 5 s."""
 
     page: bool = True
     """Whether the live page is at `/`, with the last hour's history that it shows; `false` leaves both out."""
@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     """Folder that keeps windows and evidence over a restart, one for each process; without it they live in memory."""
 
     admin_keys: Keys = ()
-    """Keys for `/admin`, with commas between: any of them opens it; without one it is closed."""
+    """Keys for `/admin`, of 8 characters or more, with commas between: any opens it; without one it is closed."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe message that is logged."""

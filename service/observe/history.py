@@ -32,13 +32,17 @@ class History:
         return len(self._times)
 
     def add(self, time_seconds: float, values: Mapping[str, float | None]) -> None:
-        """Add one sample; a column that it leaves out, or gives as None, is NaN. Raises KeyError for an unknown one."""
+        """Add one sample, later than the one before; a column that it leaves out, or gives as None, is NaN.
+
+        Raises KeyError for an unknown one.
+        """
         for name in values:
             if name not in self.columns:
                 raise KeyError(name)
         at = self.total % self.capacity
         given = [values.get(name) for name in self.columns]
-        self._times[at] = int(time_seconds)
+        newest = int(self._times[at - 1]) if self.total else -1
+        self._times[at] = max(int(time_seconds), newest + 1)  # also where the clock was set back
         self._values[:, at] = [np.nan if value is None else value for value in given]
         self.total += 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,17 @@ def with_components(folder: Path, overlay: str, *components: str) -> list[dict[s
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     return rendered(folder)
+
+
+def test_a_bundles_image_is_named_as_the_docs_say(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    (patches,) = re.findall(r"```yaml\n(patches:\n.*?)```", text, re.DOTALL)
+    with_components(tmp_path, "cpu", "bundle-image")
+    file = tmp_path / "kustomization.yaml"
+    file.write_text(file.read_text() + patches)
+    volumes = pod_spec(rendered(tmp_path))["volumes"]
+    (bundle,) = [volume for volume in volumes if volume["name"] == "bundle"]
+    assert bundle["image"] == {"reference": "REGISTRY/harmgauge-bundle:1", "pullPolicy": "IfNotPresent"}
 
 
 def pod_spec(resources: list[dict[str, Any]]) -> dict[str, Any]:

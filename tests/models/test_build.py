@@ -92,7 +92,7 @@ sys.exit(main(sys.argv[1:]))
         [sys.executable, "-c", without_torch, *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "next: make serve BUNDLE=" in done.stdout
+    assert "next: HARMGAUGE_BUNDLE=" in done.stdout
     manifest = json.loads((options.out / "plain" / "1" / "bundle.json").read_text())
     assert manifest["made"]["command"].startswith("python -m models build --classifier ")
 

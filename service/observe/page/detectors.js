@@ -9,12 +9,15 @@ const GLYPHS = { ok: "✓", drifting: "▲", warming: "…" };
 
 const p = (found) => fromLog10(found.log10_p_value ?? (found.p_value === null ? null : Math.log10(found.p_value)));
 
+// Little evidence points anywhere by chance.
+const hasDirection = (found) => found.state === "drifting" || found.statistic > 1e3;
+
 // The figures of a card: [what, value, title].
 function figures(found) {
   if (found.highest !== undefined)
     return [
       ["Evidence", `${number(found.statistic)} of ${number(found.threshold)}`],
-      ["Scores went", found.state === "drifting" || found.statistic > 1e3 ? found.direction : "nowhere yet"],
+      ["Scores went", hasDirection(found) ? found.direction : "nowhere yet"],
     ];
   const limit = found.p_value_threshold === null ? "" : ` · alarm ${number(found.p_value_threshold)}`;
   const rows = [["p-value", p(found) + limit]];
@@ -86,7 +89,8 @@ export class Detectors {
     let [heading, because] = ["No drift", "The traffic looks like the reference."];
     if (alarmed.length) {
       const first = alarmed.map(([, { since }]) => since).sort()[0];
-      const { direction } = all.find((found) => found.highest !== undefined) ?? {};
+      const evidence = all.find((found) => found.highest !== undefined);
+      const direction = evidence && hasDirection(evidence) ? evidence.direction : null;
       const scoresMoved = alarmed.some(([name]) => name.startsWith("score"));
       const where = direction && scoresMoved ? `; scores are ${direction} than the reference’s` : "";
       const many = alarmed.length === all.length ? (all.length > 1 ? "All detectors" : "The detector") : `${alarmed.length} of ${all.length} detectors`;

@@ -26,9 +26,19 @@ let pointsAt = -Infinity;
 // At first, and whenever another process answers than before: after a restart, or from behind a load balancer.
 async function begin() {
   const [newAbout, newInfo, history] = await Promise.all(["page/about", "info", "page/history"].map(getJson));
-  if (info !== null && info.sha256 !== newInfo.sha256) location.reload();
+  if (info !== null && !isSame(newAbout, newInfo)) {
+    location.reload();
+    await new Promise(() => {}); // nothing more is drawn by this page
+  }
   [about, info] = [newAbout, newInfo];
   timeline.replace(history);
+}
+
+// A restart with other settings or another bundle changes what the charts were made for.
+function isSame(newAbout, newInfo) {
+  const [before, now] = [[about, info], [newAbout, newInfo]].map(([ofPage, ofService]) =>
+    JSON.stringify([{ ...ofPage, started: null }, ofService]));
+  return before === now;
 }
 
 function introduce() {
@@ -57,11 +67,15 @@ async function look() {
   const found = await getJson("page/state");
   if (about === null || about.started !== found.started) await begin();
   else if (!timeline.extend(found.recent, about.history_seconds)) timeline.replace(await getJson("page/history"));
-  if (about.reference_points && !document.hidden && performance.now() - pointsAt > EMBEDDING_SECONDS * 1000) {
-    points = (await getJson("page/embedding")).recent_points;
-    pointsAt = performance.now();
-  }
   state = found;
+  if (about.reference_points && !document.hidden && performance.now() - pointsAt > EMBEDDING_SECONDS * 1000) {
+    pointsAt = performance.now();
+    try {
+      points = (await getJson("page/embedding")).recent_points;
+    } catch (error) {
+      console.info(`no picture of the features this time: ${error.message}`); // all else is there
+    }
+  }
 }
 
 function show() {
@@ -70,8 +84,9 @@ function show() {
   detectors.show(state.detectors, state.time);
   histogram.show(state);
   showCharts(charts, { state, about, timeline, seconds: Number(document.querySelector("[name=range]:checked").value) });
-  if (points !== null) scatter.show(points);
+  const shown = points;
   points = null;
+  if (shown !== null) scatter.show(shown);
 }
 
 function onFound() {

@@ -221,7 +221,7 @@ def test_the_command_says_what_it_found_and_made(
     said = capsys.readouterr().out
     assert f"score {quality['severity']['3']['roc_auc']['score']:.3f}" in said
     assert str(options.bundle / PAGE_FILE) in said
-    assert f"next: make serve BUNDLE={options.bundle}" in said
+    assert f"next: HARMGAUGE_BUNDLE={options.bundle} harmgauge serve" in said
 
 
 def spoilt(options: Options, folder: Path, **arrays: Any) -> Options:

@@ -47,3 +47,10 @@ def test_wrong_use_is_told() -> None:
     with pytest.raises(KeyError, match="typo"):
         history.add(1, {"typo": 1.0})
     assert history.total == 0
+
+
+def test_time_goes_on_where_the_clock_was_set_back() -> None:
+    history = History(["a"], 3)
+    for time in (100.0, 40.0, 41.0, 120.5):
+        history.add(time, {})
+    np.testing.assert_array_equal(history.newest()[TIME], [101, 102, 120])
