@@ -14,7 +14,9 @@ from typing import ClassVar
 
 
 class BundleError(Exception):
-    """A bundle that must not be served; the message names the file and the reason. The service does not start."""
+    """A bundle that must not be served; the message names the file and the reason. The service does not start with it,
+    and one that runs keeps the bundle it has.
+    """
 
 
 class CallerLeft(Exception):
@@ -77,6 +79,14 @@ class UnknownModel(RequestError):
 
 class NotOffered(RequestError):
     status, code, title = HTTPStatus.NOT_FOUND, "not_offered", "Not offered by this bundle"
+
+
+class SwapInProgress(RequestError):
+    status, code, title = HTTPStatus.CONFLICT, "swap_in_progress", "Another bundle is being loaded"
+
+
+class BundleRefused(RequestError):
+    status, code, title = HTTPStatus.UNPROCESSABLE_ENTITY, "bundle_refused", "Bundle refused"
 
 
 class Overloaded(RequestError):

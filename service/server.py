@@ -27,8 +27,6 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
-        self._bundle = f"{service.bundle.manifest.name}/{service.bundle.manifest.version}"
-        self._engine = f"{service.workers} inferences side by side on {service.runtime.providers[0]}"
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         if self._service.grpc is None:
@@ -36,8 +34,7 @@ class Server(uvicorn.Server):
         else:
             seconds = self.config.timeout_graceful_shutdown or 0
             await asyncio.gather(super().shutdown(sockets), self._service.grpc.stop(seconds))  # type: ignore[arg-type]
-        if self._service.store is not None:
-            await self._service.store.save()
+        await self._service.switch.close()
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         try:
@@ -54,7 +51,15 @@ class Server(uvicorn.Server):
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         scheme = "https" if self.config.is_ssl else "http"
         address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-        log.info("serving %s on %s (docs at /docs), %s", self._bundle, address, self._engine)
+        parts = self._service.switch.current.parts
+        log.info(
+            "serving %s/%s on %s (docs at /docs), %s inferences side by side on %s",
+            parts.bundle.manifest.name,
+            parts.bundle.manifest.version,
+            address,
+            parts.workers,
+            parts.runtime.providers[0],
+        )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._service.readiness.draining()
@@ -93,10 +98,10 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises BundleError and SettingsError before it listens."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody here reads
     tls = access.tls_files(settings)
+    _spare_the_collector()  # before the bundle's own objects are made: they go when another takes over
     service = build(settings)
-    _spare_the_collector()
     config = uvicorn.Config(
-        service.app,
+        service.switch,
         host=settings.host,
         port=settings.port,
         http=_http_protocol(),
@@ -109,16 +114,15 @@ async def serve(settings: Settings) -> None:
         proxy_headers=False,  # nothing here asks for the client's address
         timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]  # it takes fractions as well
     )
-    keeping_up = asyncio.create_task(service.monitor.keep_up(settings.drift_interval_seconds))
-    recording = asyncio.create_task(service.recorder.keep_recording()) if service.recorder is not None else None
-    saving = asyncio.create_task(service.store.keep_saving()) if service.store is not None else None
+    service.switch.start()
     looking = [asyncio.create_task(file.keep_looking()) for file in service.key_files]
+    if hasattr(signal, "SIGHUP"):  # there is none on Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.switch.reread)
     signal.signal(signal.SIGTERM, _end)
     try:
         await Server(config, service).serve()
     finally:
-        for task in (keeping_up, recording, saving, *looking):
-            if task is not None:
-                task.cancel()
-        service.batcher.close()
+        for task in looking:
+            task.cancel()
+        service.switch.current.close()
         log.info("stopped")

@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     )
 
     bundle: Path = SHIPPED_BUNDLE
-    """Folder of the bundle to serve: `models/bundles/NAME/VERSION`."""
+    """Folder of the bundle to serve: `models/bundles/NAME/VERSION`. SIGHUP reads it again."""
 
     host: str = "127.0.0.1"
     """Address to listen on; `0.0.0.0` answers to the network, which needs keys or `HARMGAUGE_OPEN`."""

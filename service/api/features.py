@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.bodies import NPY
@@ -20,6 +21,7 @@ from service.drift.isomap import Embedding
 from service.drift.monitor import Monitor
 from service.errors import NotOffered
 from service.inference.bundle import Manifest
+from service.serving import parts_of
 
 MOST_RECENT_ROWS = 500
 
@@ -59,28 +61,37 @@ class Picture:
             return self._drawn
 
 
-def router(manifest: Manifest, monitor: Monitor, detector: FeatureMmd | None, picture: Picture | None) -> APIRouter:
+def router() -> APIRouter:
     routes = APIRouter(tags=["drift"])
     not_offered: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "content": {PROBLEM: {}}}}
-    missing = f"The bundle {manifest.name}/{manifest.version} has no {{}}, or feature_mmd is off: build it with them."
 
     @routes.get("/drift/features", summary="The features in the window, (rows, d) as .npy", responses=not_offered)
-    async def features() -> Response:
+    async def features(request: Request) -> Response:
+        parts = parts_of(request)
+        detector = parts.on_features
         if detector is None:
-            raise NotOffered(missing.format("features"))
-        monitor.before_look()
+            raise _missing(parts.bundle.manifest, "features")
+        parts.monitor.before_look()
         headers = {TOTAL_ROWS: str(detector.total_rows)}
         return Response(await asyncio.to_thread(_npy, detector.recent()), media_type=NPY, headers=headers)
 
     @routes.get("/drift/embedding", summary="Reference and recent features in two dimensions", responses=not_offered)
-    async def embedding() -> EmbeddingAnswer:
+    async def embedding(request: Request) -> EmbeddingAnswer:
+        parts = parts_of(request)
+        manifest, picture = parts.bundle.manifest, parts.picture
         if picture is None:
-            raise NotOffered(missing.format("picture of its features"))
+            raise _missing(manifest, "picture of its features")
         return EmbeddingAnswer(
             model=manifest.name, version=manifest.version, reference=picture.reference, recent=await picture.recent()
         )
 
     return routes
+
+
+def _missing(manifest: Manifest, what: str) -> NotOffered:
+    return NotOffered(
+        f"The bundle {manifest.name}/{manifest.version} has no {what}, or feature_mmd is off: build it with them."
+    )
 
 
 def _npy(array: npt.NDArray[np.float32]) -> bytes:

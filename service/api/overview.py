@@ -18,7 +18,7 @@ RECENT_SAMPLES = 12
 
 
 class Overview:
-    """`about` never changes while the process lives; the others do."""
+    """Of one bundle: `about` never changes, the others do."""
 
     def __init__(
         self, bundle: Bundle, monitor: Monitor, recorder: Recorder, picture: Picture | None, *, corrects: bool

@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from service.api.assets import SECURITY_HEADERS, read_assets
 from service.api.overview import Overview
 from service.api.state import InfoAnswer
+from service.serving import parts_of
 
 FOLDER = Path(__file__).parent.parent / "observe" / "page"
 
@@ -44,10 +45,25 @@ class Kept:
         return Response(self._body, headers=headers, media_type="application/json")
 
 
-def router(overview: Overview | None, info: InfoAnswer) -> APIRouter:
-    """`/` and all below `/page`; without an overview `/` leads to the OpenAPI page, and nothing else is there."""
+def documents(overview: Overview, info: InfoAnswer) -> dict[str, Kept]:
+    """What the page polls about one bundle."""
+
+    async def about_service() -> dict[str, Any]:  # as /info, which may need another key than the page
+        return info.model_dump(mode="json")
+
+    return {
+        "info": Kept(about_service, float("inf")),
+        "about": Kept(overview.about, float("inf")),
+        "state": Kept(overview.state, STATE_SECONDS),
+        "history": Kept(overview.history, STATE_SECONDS),
+        "embedding": Kept(overview.embedding, EMBEDDING_SECONDS),
+    }
+
+
+def router(*, shown: bool) -> APIRouter:
+    """`/` and all below `/page`; where it is not shown `/` leads to the OpenAPI page, and nothing else is there."""
     routes = APIRouter(include_in_schema=False)
-    if overview is None:
+    if not shown:
 
         @routes.api_route("/", methods=["GET", "HEAD"])
         async def docs() -> RedirectResponse:
@@ -58,23 +74,13 @@ def router(overview: Overview | None, info: InfoAnswer) -> APIRouter:
     assets = read_assets(FOLDER)
     home_page = assets.pop("index.html")
 
-    async def about_service() -> dict[str, Any]:  # as /info, which may need another key than the page
-        return info.model_dump(mode="json")
-
-    kept = {
-        "info": Kept(about_service, float("inf")),
-        "about": Kept(overview.about, float("inf")),
-        "state": Kept(overview.state, STATE_SECONDS),
-        "history": Kept(overview.history, STATE_SECONDS),
-        "embedding": Kept(overview.embedding, EMBEDDING_SECONDS),
-    }
-
     @routes.api_route("/", methods=["GET", "HEAD"])
     async def home(request: Request) -> Response:
         return home_page.answer(request.headers)
 
     @routes.api_route("/page/{name:path}", methods=["GET", "HEAD"])
     async def page(request: Request, name: str) -> Response:
+        kept = parts_of(request).page
         if name in kept:
             return await kept[name].answer()
         if name in assets:

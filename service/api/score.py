@@ -18,9 +18,10 @@ from service.api.problems import Problem
 from service.api.reading import Reading
 from service.api.receive import Intake
 from service.errors import Forbidden, InvalidParameters
-from service.inference.bundle import InputSpec, Manifest
+from service.inference.bundle import InputSpec
 from service.inference.correction import Correction, correct
-from service.inference.detector import Detector, Scored
+from service.inference.detector import Scored
+from service.serving import parts_of
 
 PATH = "/score"
 
@@ -50,15 +51,14 @@ class ScoreAnswer(BaseModel):
     defense_probabilities: list[list[float]] | None = Field(None, description="With `probabilities` and `correct`.")
 
 
-def handler(
-    manifest: Manifest, threshold: float, detector: Detector, intake: Intake, reading: Reading, *, corrects: bool
-) -> Handler:
-    """What answers `POST /score`; `corrects` says that the bundle offers a correction."""
-    head = {"model": manifest.name, "version": manifest.version}
-    spec = manifest.input
+def handler(intake: Intake, reading: Reading) -> Handler:
+    """What answers `POST /score`."""
 
     async def score(request: Request) -> Response:
         visitor: Visitor = request.scope[VISITOR]
+        parts = parts_of(request)
+        manifest = parts.bundle.manifest
+        spec = manifest.input
         with intake.call(request) as call:
             body = await call.body()
             media_type = bodies.media_type(call.headers.get(b"content-type", ""), spec)
@@ -66,7 +66,7 @@ def handler(
             asked = await reading.read(
                 bodies.is_large(len(body), media_type, spec), bodies.read, body, media_type, query, spec
             )
-            if asked.parameters.correct and not corrects:
+            if asked.parameters.correct and not parts.corrects:
                 raise InvalidParameters(
                     f"The bundle {manifest.name}/{manifest.version} offers no correction: leave 'correct' out, or "
                     "serve a bundle that was built with --detector adversarial-autoencoder."
@@ -74,16 +74,18 @@ def handler(
             if asked.parameters.probabilities and not visitor.sees_scores:
                 raise Forbidden("This key gets flags only: leave 'probabilities' out.")
             visitor.take(len(asked.instances))
-            scored = await detector.score(asked.instances, call.caller)
-        # As float64: a client sees the very numbers that enter the window, and can repeat every comparison.
-        scores = {"threshold": threshold, "scores": scored.scores.astype("float64")} if visitor.sees_scores else {}
-        content = orjson.dumps(_answer(head | scores, scored, asked.parameters), option=orjson.OPT_SERIALIZE_NUMPY)
+            scored = await parts.detector.score(asked.instances, call.caller)
+        head: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
+        if visitor.sees_scores:
+            # As float64: a client sees the very numbers that enter the window, and can repeat every comparison.
+            head |= {"threshold": float(parts.bundle.threshold), "scores": scored.scores.astype("float64")}
+        content = orjson.dumps(_answer(head, scored, asked.parameters), option=orjson.OPT_SERIALIZE_NUMPY)
         return Response(content, media_type="application/json")
 
     return score
 
 
-def router(manifest: Manifest, score: Handler) -> APIRouter:
+def router(spec: InputSpec, score: Handler) -> APIRouter:
     """The route, for the OpenAPI page; its traffic takes the short way (`hot.py`)."""
     routes = APIRouter(tags=["score"])
     routes.post(
@@ -95,7 +97,7 @@ def router(manifest: Manifest, score: Handler) -> APIRouter:
             status: {"model": Problem, "content": {PROBLEM: {}}}
             for status in (400, 401, 403, 413, 415, 422, 429, 500, 503, 504)
         },
-        openapi_extra={"requestBody": _request_body(manifest.input)},
+        openapi_extra={"requestBody": _request_body(spec)},
     )(score)
     return routes
 

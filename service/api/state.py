@@ -14,11 +14,11 @@ from starlette.responses import Response
 from service.api.gate import VISITOR
 from service.api.problems import MEDIA_TYPE as PROBLEM
 from service.api.problems import Problem
-from service.drift.monitor import Monitor
 from service.drift.state import DriftState
-from service.inference.bundle import Bundle, Manifest
-from service.observe.metrics import CONTENT_TYPE, Metrics
+from service.inference.bundle import Manifest
+from service.observe.bundle_metrics import CONTENT_TYPE
 from service.readiness import Readiness
+from service.serving import parts_of
 
 
 class DetectorAnswer(BaseModel):
@@ -83,18 +83,19 @@ class InfoAnswer(BaseModel):
     deadline_seconds: float
 
 
-def drift_router(bundle: Bundle, monitor: Monitor, metrics: Metrics) -> APIRouter:
+def drift_router() -> APIRouter:
     routes = APIRouter(tags=["drift"])
-    manifest = bundle.manifest
 
     @routes.get("/drift", summary="State of every drift detector")
-    async def drift(*, scores: bool = False) -> DriftAnswer:
-        states = await monitor.states()
-        return drift_answer(manifest, states, with_scores=scores)
+    async def drift(request: Request, *, scores: bool = False) -> DriftAnswer:
+        parts = parts_of(request)
+        states = await parts.monitor.states()
+        return drift_answer(parts.bundle.manifest, states, with_scores=scores)
 
     @routes.get("/metrics", summary="Metrics in Prometheus' text format", response_class=Response)
-    async def metrics_text() -> Response:
-        return Response(metrics.exposition(await monitor.states()), media_type=CONTENT_TYPE)
+    async def metrics_text(request: Request) -> Response:
+        parts = parts_of(request)
+        return Response(parts.metrics.exposition(await parts.monitor.states()), media_type=CONTENT_TYPE)
 
     return routes
 
@@ -120,7 +121,7 @@ def _detector(state: DriftState, *, with_scores: bool) -> DetectorAnswer:
     return DetectorAnswer(**fields)
 
 
-def health_router(readiness: Readiness, info: InfoAnswer) -> APIRouter:
+def health_router(readiness: Readiness) -> APIRouter:
     routes = APIRouter(tags=["health"])
 
     @routes.get("/livez", summary="The process runs")
@@ -132,10 +133,9 @@ def health_router(readiness: Readiness, info: InfoAnswer) -> APIRouter:
         readiness.check()
         return {"status": "ready"}
 
-    flags_info = info.model_copy(update={"threshold": None})
-
     @routes.get("/info", summary="What is served, and its limits", response_model_exclude_none=True)
     async def about(request: Request) -> InfoAnswer:
-        return info if request.scope[VISITOR].sees_scores else flags_info
+        info = parts_of(request).info
+        return info if request.scope[VISITOR].sees_scores else info.model_copy(update={"threshold": None})
 
     return routes

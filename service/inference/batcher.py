@@ -31,17 +31,24 @@ class Observer(Protocol):
 class Batcher:
     """Takes rows from any number of requests, answers each with its own outputs.
 
-    Make it, use it and close it on one running event loop.
+    Use it and close it on `loop`, by default the running one; made on any thread.
     """
 
     def __init__(
-        self, runtime: Runtime, workers: int, max_batch_rows: int, max_queue_rows: int, observer: Observer
+        self,
+        runtime: Runtime,
+        workers: int,
+        max_batch_rows: int,
+        max_queue_rows: int,
+        observer: Observer,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._runtime = runtime
         self._max_batch_rows = max_batch_rows
         self._max_queue_rows = max_queue_rows
         self._observer = observer
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop or asyncio.get_running_loop()
         self._queue: deque[Entry] = deque()
         self._again: deque[Batch] = deque()  # pieces of a failed batch, each to be run alone
         self._in_line: list[Batch] = []  # batches that still take rows, or did when last looked at

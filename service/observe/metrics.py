@@ -1,6 +1,6 @@
-"""Everything that Prometheus sees. All names begin with `harmgauge_`, all carry the label `model`,
-and the histograms of scores `bundle` as well.
+"""What Prometheus sees of the process: counters that go on when another bundle takes over.
 
+All names begin with `harmgauge_`, all carry the label `model`. What belongs to one bundle is in `bundle_metrics.py`.
 One object over a registry of its own; no module holds a metric.
 """
 
@@ -10,19 +10,14 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from service.drift.state import Blocks, DriftState
 from service.errors import RequestError
-from service.inference.bundle import Bundle
-from service.observe.collectors import DriftCollector, ScoreHistogram
+from service.inference.bundle import Manifest
 from service.observe.totals import Totals
 from service.readiness import Readiness
-
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -35,11 +30,11 @@ _GOOD = ("200", "OK")
 
 
 class Metrics:
-    """The service's metrics; also the batcher's observer and a watcher of scores."""
+    """Of every bundle that the process serves in turn: they have `manifest`'s name and classes."""
 
-    def __init__(self, bundle: Bundle, readiness: Readiness) -> None:
+    def __init__(self, manifest: Manifest, readiness: Readiness) -> None:
         registry = self.registry = CollectorRegistry()
-        model = bundle.manifest.name
+        model = manifest.name
 
         instances = Counter("harmgauge_instances", "Inputs scored, by flag.", ["model", "flag"], registry=registry)
         self._instances = instances
@@ -51,36 +46,8 @@ class Metrics:
             ["model", "class"],
             registry=registry,
         )
-        names = bundle.manifest.class_names
+        names = manifest.class_names
         self._predictions = [predictions.labels(model, name) for name in names] if len(names) <= MAX_CLASSES else []
-        self._scores = ScoreHistogram(model, bundle.key, bundle.reference.scores)
-        registry.register(self._scores)
-        reference = ScoreHistogram(
-            model,
-            bundle.key,
-            bundle.reference.scores,
-            "harmgauge_reference_score",
-            "Scores of the reference; never changes.",
-        )
-        reference.observe(bundle.reference.scores)
-        registry.register(reference)
-        Gauge(
-            "harmgauge_score_threshold", "Score above which an input is flagged.", ["model"], registry=registry
-        ).labels(model).set(float(bundle.threshold))
-        Gauge(
-            "harmgauge_reference_flagged_ratio",
-            "Share of the reference's scores above the threshold.",
-            ["model"],
-            registry=registry,
-        ).labels(model).set(bundle.reference_flagged_share)
-        self._drift = DriftCollector(model)
-        registry.register(self._drift)
-        Gauge(
-            "harmgauge_bundle_info",
-            "The bundle in service; always 1.",
-            ["model", "version", "sha256", "detector"],
-            registry=registry,
-        ).labels(model, bundle.manifest.version, bundle.sha256, bundle.manifest.detector).set(1)
         Gauge("harmgauge_ready", "1 while it takes work, as /readyz says.", ["model"], registry=registry).labels(
             model
         ).set_function(lambda: readiness.reason is None)
@@ -103,8 +70,6 @@ class Metrics:
         for code in [RequestError.code, *(error.code for error in RequestError.__subclasses__())]:
             self._rejected.labels(model, code)  # 0 until the first, whose increase would else not be seen
 
-        self._queue = Gauge("harmgauge_queue_rows", "Rows accepted and not yet scored.", ["model"], registry=registry)
-        self._queue_rows = self._queue.labels(model)
         self._batch_rows = Histogram(
             "harmgauge_batch_rows", "Rows in a run of the graph.", ["model"], buckets=ROWS, registry=registry
         ).labels(model)
@@ -119,11 +84,11 @@ class Metrics:
             "harmgauge_inference_seconds", "Time of a run of the graph.", ["model"], buckets=SECONDS, registry=registry
         ).labels(model)
 
-    def scored(self, blocks: Blocks, is_adversarial: npt.NDArray[np.bool_], predictions: npt.NDArray[np.int64]) -> None:
+    def scored(self, is_adversarial: npt.NDArray[np.bool_], predictions: npt.NDArray[np.int64]) -> None:
+        """Count the flags (n,) and predictions (n,) of n inputs."""
         flagged = int(np.count_nonzero(is_adversarial))
         self._adversarial.inc(flagged)
-        self._clean.inc(len(blocks.scores) - flagged)
-        self._scores.observe(blocks.scores)
+        self._clean.inc(len(is_adversarial) - flagged)
         if self._predictions:
             counts = np.bincount(predictions, minlength=len(self._predictions))
             for index in np.flatnonzero(counts):
@@ -143,16 +108,13 @@ class Metrics:
     def rejected(self, reason: str) -> None:
         self._rejected.labels(self._model, reason).inc()
 
-    def queue_changed(self, rows: int) -> None:
-        self._queue_rows.set(rows)
-
     def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None:
         self._batch_rows.observe(rows)
         for seconds in queue_seconds:
             self._queue_seconds.observe(seconds)
         self._inference_seconds.observe(inference_seconds)
 
-    def totals(self, routes: AbstractSet[str]) -> Totals:
+    def totals(self, routes: AbstractSet[str], queue_rows: float) -> Totals:
         """What was counted since the start; of requests, those that took one of `routes`."""
         answered = [
             (sample.labels["status"], sample.value)
@@ -167,15 +129,10 @@ class Metrics:
             rows=sum(sample.value for sample in _samples(self._instances, "_total")),
             requests=sum(value for _, value in answered),
             failed=sum(value for status, value in answered if status not in _GOOD),
-            queue_rows=sum(sample.value for sample in _samples(self._queue)),
+            queue_rows=queue_rows,
             seconds_bounds=SECONDS,
             seconds_counts=np.diff(counts, prepend=0),
         )
-
-    def exposition(self, drift: dict[str, DriftState]) -> bytes:
-        """The text for a scrape, with the drift states as they are now."""
-        self._drift.states = drift
-        return generate_latest(self.registry)
 
 
 def _samples(metric: Collector, suffix: str = "") -> list[Sample]:

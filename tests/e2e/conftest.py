@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from service.inference.bundle import load
+from service.inference.runtime import OnnxRuntime
+from tests.e2e.swapping import POOL, SHAPE
 from tests.process import RunningService, running_service
+from tests.toy import linear_network, toy_bundle
 
 MAX_BODY_BYTES = 100_000
 
@@ -16,3 +22,21 @@ MAX_BODY_BYTES = 100_000
 def service(image_bundle_path: Path) -> Iterator[RunningService]:
     with running_service(image_bundle_path, max_body_bytes=MAX_BODY_BYTES) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Versions 1 and 2 of one model, which give no input the same score."""
+    folder = tmp_path_factory.mktemp("versions")
+    first = toy_bundle(folder)
+    networks = tuple(linear_network(folder / f"n{seed}.onnx", SHAPE, 3, seed, scale=0.02) for seed in (8, 9))
+    second = toy_bundle(folder, networks=(networks[0], networks[1]))
+    return first, second
+
+
+@pytest.fixture(scope="module")
+def expected(bundles: tuple[Path, Path]) -> dict[str, np.ndarray[Any, Any]]:
+    """The scores of POOL by version; no two of them are the same."""
+    scores = {folder.name: OnnxRuntime(load(folder), "cpu").run(POOL).score for folder in bundles}
+    assert len(np.unique(np.concatenate(list(scores.values())))) == 2 * len(POOL)
+    return scores

@@ -42,7 +42,7 @@ def test_requests_leave_nothing_for_the_cycle_collector(image_bundle_path: Path)
                 "query_string": b"",
                 "headers": headers,
             }
-            await service.app(scope, receive, send)
+            await service.switch(scope, receive, send)
 
         for _ in range(50):
             await request()
@@ -54,7 +54,7 @@ def test_requests_leave_nothing_for_the_cycle_collector(image_bundle_path: Path)
             garbage = gc.collect()
         finally:
             gc.enable()
-            service.batcher.close()
+            service.switch.current.close()
         assert statuses == [200] * 250
         return garbage
 

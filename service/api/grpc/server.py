@@ -18,12 +18,10 @@ from service.api.grpc.protocol import SERVICE, methods
 from service.api.middleware import Observer, new_request_id
 from service.api.reading import THREAD_BODY_BYTES, Reading
 from service.api.receive import CLIENT_HEADER, Intake
-from service.api.v2 import tensors
-from service.api.v2.routes import ServedModel, metadata
+from service.api.v2.routes import check_served, metadata
 from service.errors import CallerLeft, RequestError, SettingsError, unforeseen
-from service.inference.bundle import Manifest
 from service.inference.caller import Caller
-from service.inference.detector import Detector
+from service.serving import Serving
 
 log = logging.getLogger(__name__)
 
@@ -42,18 +40,16 @@ CODES = {
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 
-Call = Callable[[Any, Any, Any], Awaitable[None]]
-"""Fills a response: (request, response, context)."""
+Call = Callable[[Serving, Any, Any, Any], Awaitable[None]]
+"""Fills a response: (the bundle in service, request, response, context)."""
 
 
 class GrpcServer:
-    """Make and start it on a running event loop."""
+    """Make and start it on a running event loop; `current` gives the bundle that a call which begins now goes to."""
 
     def __init__(
         self,
-        manifest: Manifest,
-        offered: list[tensors.OutputSpec],
-        detector: Detector,
+        current: Callable[[], Serving],
         intake: Intake,
         reading: Reading,
         *,
@@ -65,14 +61,10 @@ class GrpcServer:
         self._port = port
         self._tls = tls
         self._gate = gate
-        self._manifest = manifest
-        self._detector = detector
+        self._current = current
         self._intake = intake
         self._reading = reading
         self._observer = observer
-        self._served = ServedModel(manifest)
-        self._offered = offered
-        self._flags = tensors.without_scores(offered)
         calls: dict[str, Call] = {
             "ServerLive": self._live,
             "ServerReady": self._ready,
@@ -119,7 +111,8 @@ class GrpcServer:
             status = grpc.StatusCode.CANCELLED  # what stays, where the client left
             response = response_type()
             try:
-                await call(request, response, context)
+                with self._current() as serving:
+                    await call(serving, request, response, context)
                 status = grpc.StatusCode.OK
             except RequestError as error:
                 status = CODES.get(error.status, grpc.StatusCode.INTERNAL)
@@ -156,46 +149,47 @@ class GrpcServer:
         more = [(name.lower(), value) for name, value in error.headers.items() if name == "Retry-After"]
         context.set_trailing_metadata([("code", error.code), ("x-request-id", request_id), *more])
 
-    async def _infer(self, request: Any, response: Any, context: Any) -> None:
-        self._served.check(request.model_name, request.model_version)
+    async def _infer(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
+        check_served(serving.bundle.manifest, request.model_name, request.model_version)
         self._intake.readiness.check()
         remaining = context.time_remaining()  # None where the client set no deadline
         seconds = self._intake.deadline_seconds if remaining is None else min(remaining, self._intake.deadline_seconds)
         sent = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
         client = sent.get(CLIENT_HEADER.lower())
+        manifest = serving.bundle.manifest
         caller = Caller(asyncio.get_running_loop().time() + seconds, context.cancelled, client)
         visitor = self._gate.check(Area.SCORES, _headers(context.invocation_metadata()))
-        offered = self._offered if visitor.sees_scores else self._flags
+        offered = serving.parts.offered_to(visitor)
         size_bytes = request.ByteSize()
         try:
             self._intake.hold(size_bytes)
             large = size_bytes > THREAD_BODY_BYTES
-            asked = await self._reading.read(large, messages.parse, request, self._manifest.input, offered)
+            asked = await self._reading.read(large, messages.parse, request, manifest.input, offered)
             visitor.take(len(asked.instances))
-            scored = await self._detector.score(asked.instances, caller)
+            scored = await serving.parts.detector.score(asked.instances, caller)
         finally:
             self._intake.release(size_bytes)
-        response.model_name, response.model_version = self._manifest.name, self._manifest.version
+        response.model_name, response.model_version = manifest.name, manifest.version
         response.id = request.id
         messages.answer(response, asked, scored)
 
-    async def _live(self, request: Any, response: Any, context: Any) -> None:
+    async def _live(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
         response.live = True
 
-    async def _ready(self, request: Any, response: Any, context: Any) -> None:
+    async def _ready(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
         response.ready = self._intake.readiness.reason is None
 
-    async def _model_ready(self, request: Any, response: Any, context: Any) -> None:
-        self._served.check(request.name, request.version)
+    async def _model_ready(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
+        check_served(serving.bundle.manifest, request.name, request.version)
         response.ready = self._intake.readiness.reason is None
 
-    async def _server_metadata(self, request: Any, response: Any, context: Any) -> None:
+    async def _server_metadata(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
         response.name, response.version = "harmgauge", version("harmgauge")
 
-    async def _model_metadata(self, request: Any, response: Any, context: Any) -> None:
-        self._served.check(request.name, request.version)
+    async def _model_metadata(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
+        check_served(serving.bundle.manifest, request.name, request.version)
         visitor = self._gate.check(Area.SCORES, _headers(context.invocation_metadata()))
-        known = metadata(self._manifest, self._offered if visitor.sees_scores else self._flags)
+        known = metadata(serving.bundle.manifest, serving.parts.offered_to(visitor))
         response.name, response.platform = known["name"], known["platform"]
         response.versions.extend(known["versions"])
         for tensor in known["inputs"]:

@@ -16,8 +16,8 @@ from service.api.receive import Intake
 from service.api.v2 import messages, tensors
 from service.errors import UnknownModel
 from service.inference.bundle import Manifest
-from service.inference.detector import Detector
 from service.readiness import Readiness
+from service.serving import parts_of
 
 ROOT = "/v2"
 
@@ -27,36 +27,28 @@ INFER_ROUTE = f"{ROOT}/models/{{name}}/infer"
 """How metrics call the route."""
 
 
-def infer_handler(
-    manifest: Manifest, offered: list[tensors.OutputSpec], detector: Detector, intake: Intake, reading: Reading
-) -> Handler:
-    """What answers an infer request for the served model; `offered` are the outputs to be had."""
-
-    flags = tensors.without_scores(offered)
+def infer_handler(intake: Intake, reading: Reading) -> Handler:
+    """What answers an infer request for the served model."""
 
     async def infer(request: Request) -> Response:
+        parts = parts_of(request)
         visitor: Visitor = request.scope[VISITOR]
-        seen = offered if visitor.sees_scores else flags
+        manifest, offered = parts.bundle.manifest, parts.offered_to(visitor)
         with intake.call(request) as call:
             body = await call.body()
             header_length = call.headers.get(_HEADER_LENGTH)
             large = len(body) > THREAD_BODY_BYTES
-            asked = await reading.read(large, messages.parse, body, header_length, manifest.input, seen)
+            asked = await reading.read(large, messages.parse, body, header_length, manifest.input, offered)
             visitor.take(len(asked.instances))
-            scored = await detector.score(asked.instances, call.caller)
+            scored = await parts.detector.score(asked.instances, call.caller)
         content, headers = messages.answer(manifest.name, manifest.version, asked, scored)
         return Response(content, headers=headers)
 
     return infer
 
 
-def router(manifest: Manifest, offered: list[tensors.OutputSpec], readiness: Readiness, infer: Handler) -> APIRouter:
+def router(readiness: Readiness, infer: Handler) -> APIRouter:
     routes = APIRouter(prefix=ROOT, tags=["Open Inference Protocol V2"])
-    about = {
-        True: metadata(manifest, offered),
-        False: metadata(manifest, tensors.without_scores(offered)),
-    }
-    models = ServedModel(manifest)
 
     @routes.get("", summary="Server metadata")
     async def server() -> dict[str, Any]:
@@ -74,20 +66,21 @@ def router(manifest: Manifest, offered: list[tensors.OutputSpec], readiness: Rea
     @routes.get("/models/{name}", summary="Model metadata")
     @routes.get("/models/{name}/versions/{asked_version}", summary="Model metadata", include_in_schema=False)
     async def model(request: Request, name: str, asked_version: str | None = None) -> dict[str, Any]:
-        models.check(name, asked_version)
-        return about[request.scope[VISITOR].sees_scores]
+        parts = parts_of(request)
+        check_served(parts.bundle.manifest, name, asked_version)
+        return metadata(parts.bundle.manifest, parts.offered_to(request.scope[VISITOR]))
 
     @routes.get("/models/{name}/ready", summary="Model ready")
     @routes.get("/models/{name}/versions/{asked_version}/ready", summary="Model ready", include_in_schema=False)
-    async def model_ready(name: str, asked_version: str | None = None) -> dict[str, Any]:
-        models.check(name, asked_version)
+    async def model_ready(request: Request, name: str, asked_version: str | None = None) -> dict[str, Any]:
+        check_served(parts_of(request).bundle.manifest, name, asked_version)
         readiness.check()
-        return {"name": manifest.name, "ready": True}
+        return {"name": name, "ready": True}
 
     @routes.post("/models/{name}/infer", summary="Score inputs", response_model=None)
     @routes.post("/models/{name}/versions/{asked_version}/infer", response_model=None, include_in_schema=False)
     async def infer_named(request: Request, name: str, asked_version: str | None = None) -> Response:
-        models.check(name, asked_version)
+        check_served(parts_of(request).bundle.manifest, name, asked_version)
         return await infer(request)
 
     return routes
@@ -99,18 +92,12 @@ def infer_paths(manifest: Manifest) -> list[str]:
     return [f"{model}/infer", f"{model}/versions/{manifest.version}/infer"]
 
 
-class ServedModel:
-    """The one model that there is."""
-
-    def __init__(self, manifest: Manifest) -> None:
-        self._name, self._version = manifest.name, manifest.version
-
-    def check(self, name: str, version: str | None) -> None:
-        """Raises UnknownModel for any other, and for another version; None and "" ask for whatever is served."""
-        if name != self._name:
-            raise UnknownModel(f"There is no model {name!r}; {self._name!r} is served.")
-        if version not in (None, "", self._version):
-            raise UnknownModel(f"There is no version {version!r}; {self._version!r} is served.")
+def check_served(manifest: Manifest, name: str, version: str | None) -> None:
+    """Raises UnknownModel for any other model, and for another version; None and "" ask for whatever is served."""
+    if name != manifest.name:
+        raise UnknownModel(f"There is no model {name!r}; {manifest.name!r} is served.")
+    if version not in (None, "", manifest.version):
+        raise UnknownModel(f"There is no version {version!r}; {manifest.version!r} is served.")
 
 
 def metadata(manifest: Manifest, offered: list[tensors.OutputSpec]) -> dict[str, Any]:

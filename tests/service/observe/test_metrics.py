@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.drift.state import Blocks, DriftState
 from service.inference.bundle import Bundle
+from service.observe.bundle_metrics import BundleMetrics
 from service.observe.collectors import ScoreHistogram
 from service.observe.metrics import MAX_CLASSES, Metrics
 from service.readiness import Readiness
@@ -35,6 +36,10 @@ def drift_state(p_value: float | None, rows: int) -> DriftState:
     )
 
 
+def of_bundle(bundle: Bundle, readiness: Readiness | None = None) -> BundleMetrics:
+    return BundleMetrics(bundle, Metrics(bundle.manifest, readiness or Readiness()))
+
+
 def samples(text: bytes) -> dict[str, float]:
     """By name and labels, without those that all have."""
     everywhere = ("model", "bundle")
@@ -50,7 +55,7 @@ def samples(text: bytes) -> dict[str, float]:
 
 def test_drift_gauges_are_absent_until_the_window_is_full(image_bundle: Bundle) -> None:
     """A gauge that starts at 0 is a false alarm at every deploy."""
-    metrics = Metrics(image_bundle, Readiness())
+    metrics = of_bundle(image_bundle)
     warming = samples(metrics.exposition({"score_ks": drift_state(None, 40)}))
     assert "harmgauge_drift_p_value,detector=score_ks" not in warming
     assert "harmgauge_drift_statistic,detector=score_ks" not in warming
@@ -66,7 +71,7 @@ def test_drift_gauges_are_absent_until_the_window_is_full(image_bundle: Bundle) 
 
 
 def test_counters_exist_from_the_start_and_count(image_bundle: Bundle) -> None:
-    metrics = Metrics(image_bundle, Readiness())
+    metrics = of_bundle(image_bundle)
     before = samples(metrics.exposition({}))
     assert before["harmgauge_instances_total,flag=clean"] == 0
     assert before["harmgauge_instances_total,flag=adversarial"] == 0
@@ -77,8 +82,8 @@ def test_counters_exist_from_the_start_and_count(image_bundle: Bundle) -> None:
     assert before[info] == 1
     scores = np.array([0.0, 1.0, 100.0], np.float32)
     metrics.scored(Blocks.of(scores), scores > 0.5, np.array([2, 0, 2]))
-    metrics.answered("/score", 200, 0.004)
-    metrics.rejected("queue_full")
+    metrics.process.answered("/score", 200, 0.004)
+    metrics.process.rejected("queue_full")
     after = samples(metrics.exposition({}))
     assert after["harmgauge_instances_total,flag=clean"] == 1
     assert after["harmgauge_instances_total,flag=adversarial"] == 2
@@ -94,7 +99,7 @@ def with_classes(bundle: Bundle, names: tuple[str, ...]) -> Bundle:
 
 
 def test_predictions_are_counted_by_the_names_of_their_classes(image_bundle: Bundle) -> None:
-    metrics = Metrics(with_classes(image_bundle, ("cat", "dog", "frog")), Readiness())
+    metrics = of_bundle(with_classes(image_bundle, ("cat", "dog", "frog")))
     for predictions in ([2, 0, 2], [0], [2]):
         metrics.scored(
             Blocks.of(np.zeros(len(predictions))), np.zeros(len(predictions), np.bool_), np.array(predictions)
@@ -106,7 +111,7 @@ def test_predictions_are_counted_by_the_names_of_their_classes(image_bundle: Bun
 
 @pytest.mark.parametrize(("classes", "series"), [(MAX_CLASSES, MAX_CLASSES), (MAX_CLASSES + 1, 0)])
 def test_many_classes_are_not_as_many_series(image_bundle: Bundle, classes: int, series: int) -> None:
-    metrics = Metrics(with_classes(image_bundle, tuple(f"class {index}" for index in range(classes))), Readiness())
+    metrics = of_bundle(with_classes(image_bundle, tuple(f"class {index}" for index in range(classes))))
     metrics.scored(Blocks.of(np.zeros(1)), np.zeros(1, np.bool_), np.array([classes - 1]))
     found = samples(metrics.exposition({}))
     assert sum(name.startswith("harmgauge_predictions_total") for name in found) == series
@@ -114,14 +119,14 @@ def test_many_classes_are_not_as_many_series(image_bundle: Bundle, classes: int,
 
 
 def test_the_share_that_is_flagged_without_drift_is_that_of_the_reference(image_bundle: Bundle) -> None:
-    found = samples(Metrics(image_bundle, Readiness()).exposition({}))
+    found = samples(of_bundle(image_bundle).exposition({}))
     assert found["harmgauge_reference_flagged_ratio"] == np.mean(image_bundle.reference.scores > image_bundle.threshold)
     assert found["harmgauge_reference_flagged_ratio"] == pytest.approx(0.05, abs=0.01)
 
 
 def test_it_is_ready_while_it_takes_work(image_bundle: Bundle) -> None:
     readiness = Readiness()
-    metrics = Metrics(image_bundle, readiness)
+    metrics = of_bundle(image_bundle, readiness)
     ready = [samples(metrics.exposition({}))["harmgauge_ready"]]
     for change in (readiness.ready, readiness.draining):
         change()
@@ -131,7 +136,7 @@ def test_it_is_ready_while_it_takes_work(image_bundle: Bundle) -> None:
 
 def test_the_reference_is_there_in_the_same_buckets(image_bundle: Bundle) -> None:
     """What Prometheus needs to compute the statistic of a fleet."""
-    metrics = Metrics(image_bundle, Readiness())
+    metrics = of_bundle(image_bundle)
     found = samples(metrics.exposition({}))
     bounds, reference = (
         {name.partition(",le=")[2]: value for name, value in found.items() if name.startswith(f"{which}_bucket")}
@@ -149,7 +154,7 @@ def test_bundles_and_precisions_never_share_a_histogram(image_bundle: Bundle) ->
     eight_bits = replace(image_bundle, precision="int8")
     keys = set()
     for bundle in (image_bundle, rebuilt, eight_bits):
-        families = text_string_to_metric_families(Metrics(bundle, Readiness()).exposition({}).decode())
+        families = text_string_to_metric_families(of_bundle(bundle).exposition({}).decode())
         found = {
             sample.labels["bundle"]
             for family in families

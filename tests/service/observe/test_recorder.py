@@ -13,6 +13,7 @@ from service.detectors import score_evidence, score_ks
 from service.drift.monitor import Monitor
 from service.drift.state import Blocks
 from service.inference.bundle import Bundle
+from service.observe.bundle_metrics import BundleMetrics
 from service.observe.metrics import Metrics
 from service.observe.recorder import LEAST_EVIDENCE, STATES, Recorder, flagged_share
 from service.readiness import Readiness
@@ -28,10 +29,10 @@ class Clock:
         return self.seconds
 
 
-def parts(bundle: Bundle) -> tuple[Monitor, Metrics, Recorder, Clock]:
+def parts(bundle: Bundle) -> tuple[Monitor, BundleMetrics, Recorder, Clock]:
     settings = load({})
     monitor = Monitor([score_ks(bundle, settings), score_evidence(bundle, settings)])
-    metrics, clock = Metrics(bundle, Readiness()), Clock()
+    metrics, clock = BundleMetrics(bundle, Metrics(bundle.manifest, Readiness())), Clock()
     recorder = Recorder(
         monitor, partial(metrics.totals, ROUTES), float(bundle.threshold), clock=clock, now=lambda: 1000 + clock.seconds
     )
@@ -65,15 +66,15 @@ def test_rates_are_of_the_time_between_two_samples(image_bundle: Bundle) -> None
         blocks = Blocks.of(reference[-rows:])
         metrics.scored(blocks, blocks.scores > image_bundle.threshold, np.zeros(rows, np.int64))
         monitor.observe(blocks)
-        metrics.answered(route, status, seconds)
+        metrics.process.answered(route, status, seconds)
 
     traffic(90, 3.0)
     clock.seconds = 4
     asyncio.run(recorder.sample())
     traffic(10, 0.02)
     traffic(10, 0.02, "OK", "/v2")
-    metrics.answered("/score", 429, 0.02)
-    metrics.answered("/metrics", 200, 9.0)
+    metrics.process.answered("/score", 429, 0.02)
+    metrics.process.answered("/metrics", 200, 9.0)
     metrics.queue_changed(7)
     clock.seconds = 6
     asyncio.run(recorder.sample())

@@ -1,0 +1,77 @@
+"""Bundles that take over from each other again and again, and what that costs: no request, and nothing that stays."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+from service.assembly import TRAFFIC
+from tests.conftest import SHIPPED_BUNDLE
+from tests.e2e.swapping import KEY_LINE, Client, swap
+from tests.e2e.test_grpc import grpc_port
+from tests.process import running_service, wait_until
+from tests.service.inference.test_bundle import edit
+from tests.toy import instances
+
+
+def test_a_hundred_swaps_under_load_lose_and_mix_nothing(
+    bundles: tuple[Path, Path], expected: dict[str, Any], tmp_path: Path
+) -> None:
+    with running_service(bundles[0], admin_keys=KEY_LINE, grpc_port=0, state_dir=tmp_path / "state") as service:
+        stop = threading.Event()
+        clients = [Client(service.port, grpc_port(service), expected, seed, stop) for seed in range(6)]
+        for client in clients:
+            client.start()
+        try:
+            for number in range(100):
+                answer = swap(service, bundles[(number + 1) % 2])
+                assert answer.status_code == 200, answer.text
+                assert answer.json()["status"] == "swapped"
+        finally:
+            stop.set()
+            for client in clients:
+                client.join()
+        assert [wrong for client in clients for wrong in client.wrong] == []
+        answered = {name: sum(client.answered[name] for client in clients) for name in ("1", "2")}
+        assert min(answered.values()) > 100, answered
+        requests = service.metrics()["harmgauge_requests_total"]
+        counted = {labels["status"] for labels, _ in requests if labels["route"] in TRAFFIC}
+        assert counted == {"200", "OK"}
+        assert sum(value for labels, value in requests if labels["route"] in TRAFFIC) == sum(answered.values())
+        assert not any("Traceback" in line or "ERROR" in line for line in service.log)
+
+
+def test_swaps_leave_nothing_behind(tmp_path: Path) -> None:
+    """Of the shipped bundle each swap would leave some 15 MiB, two threads and a hundred series."""
+    versions = [tmp_path / "2", tmp_path / "3"]
+    for folder in versions:
+        shutil.copytree(SHIPPED_BUNDLE, folder)
+    edit(versions[1], lambda manifest: manifest.update(version="3"))
+    rows = instances(4, (32, 32, 3))
+    with running_service(versions[0], admin_keys=KEY_LINE, state_dir=tmp_path / "state") as service:
+
+        def cycle(times: int) -> None:
+            for _ in range(times):
+                for folder in reversed(versions):
+                    service.score(rows)
+                    assert swap(service, folder).json()["status"] == "swapped"
+            service.score(rows)
+
+        def status(name: str) -> int:
+            text = Path(f"/proc/{service.process.pid}/status").read_text()
+            return int(next(line for line in text.splitlines() if line.startswith(f"{name}:")).split()[1])
+
+        def open_files() -> int:
+            return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
+
+        def series() -> int:
+            return sum(len(samples) for samples in service.metrics().values())
+
+        cycle(4)  # the threads of the pools, and what malloc keeps
+        threads, files, names = status("Threads"), open_files(), series()
+        rss_kilobytes = status("VmRSS")
+        cycle(10)
+        wait_until(lambda: status("Threads") < threads + 10 and open_files() <= files + 2 and series() < names + 20)
+        assert status("VmRSS") < rss_kilobytes + 100 * 1024

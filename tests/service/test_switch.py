@@ -1,0 +1,112 @@
+"""Bundles that take over from each other in this process: what stays of those that went."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import shutil
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.app import Service, build
+from service.errors import BundleRefused, SwapInProgress
+from service.settings import load
+from tests.service.inference.test_bundle import edit
+from tests.toy import toy_autoencoder_bundle, toy_bundle
+
+
+@pytest.fixture
+def versions(image_bundle_path: Path, tmp_path: Path) -> list[Path]:
+    folders = [tmp_path / "1", tmp_path / "2"]
+    for folder in folders:
+        shutil.copytree(image_bundle_path, folder)
+    edit(folders[1], lambda manifest: manifest.update(version="2"))
+    return folders
+
+
+def service_of(bundle: Path) -> Service:
+    service = build(load({"HARMGAUGE_BUNDLE": str(bundle), "HARMGAUGE_WORKERS": "2"}))
+    service.switch.start()
+    return service
+
+
+def inference_threads() -> int:
+    return sum(thread.name.startswith("inference-") for thread in threading.enumerate())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen in time")
+
+
+def test_of_a_bundle_that_went_nothing_stays(versions: list[Path]) -> None:
+    async def test() -> None:
+        before = inference_threads()
+        service = service_of(versions[0])
+        gone = []
+        for number in range(20):
+            parts = service.switch.current.parts
+            gone += [weakref.ref(part) for part in (parts.runtime, parts.batcher, parts.monitor, parts.bundle)]
+            del parts
+            await service.switch.replace(versions[(number + 1) % 2])
+        await until(lambda: gc.collect() >= 0 and not any(each() for each in gone))
+        assert inference_threads() == before + 2
+        await service.switch.close()
+        await until(lambda: inference_threads() == before)
+
+    asyncio.run(test())
+
+
+def test_one_at_a_time(versions: list[Path]) -> None:
+    async def test() -> None:
+        service = service_of(versions[0])
+        swaps = (service.switch.replace(versions[1]), service.switch.replace(versions[1]))
+        first, second = await asyncio.gather(*swaps, return_exceptions=True)
+        assert not isinstance(first, BaseException)
+        assert (first.before.manifest.version, first.now.manifest.version) == ("1", "2")
+        assert isinstance(second, SwapInProgress)
+        await service.switch.close()
+
+    asyncio.run(test())
+
+
+def test_a_bundle_that_is_refused_leaves_no_threads(versions: list[Path]) -> None:
+    async def test() -> None:
+        service = service_of(versions[0])
+        before = inference_threads()
+        (versions[1] / "detector.onnx").unlink()
+        with pytest.raises(BundleRefused, match="nothing has changed"):
+            await service.switch.replace(versions[1])
+        assert inference_threads() == before
+        assert service.switch.current.bundle.manifest.version == "1"
+        await service.switch.close()
+
+    asyncio.run(test())
+
+
+def test_one_that_offers_less_cannot_take_over(tmp_path: Path) -> None:
+    """Who asks for a correction would be refused all of a sudden."""
+    with_correction = toy_autoencoder_bundle(tmp_path / "autoencoder")
+    without = toy_bundle(tmp_path / "plain")
+    edit(without, lambda manifest: manifest.update(version="2"))
+
+    async def test() -> None:
+        service = service_of(with_correction)
+        before = inference_threads()
+        with pytest.raises(BundleRefused, match="does not offer corrected"):
+            await service.switch.replace(without)
+        await until(lambda: inference_threads() == before)
+        await service.switch.close()
+        service = service_of(without)
+        await service.switch.replace(with_correction)
+        assert service.switch.current.parts.corrects
+        await service.switch.close()
+
+    asyncio.run(test())
