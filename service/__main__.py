@@ -112,6 +112,10 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         status: int = parsed.run(parsed)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at its end
+        return 141  # it did not come to its end; a shell says so of others, which SIGPIPE ends
     except (BundleError, SettingsError) as error:
         print(f"harmgauge: {error}", file=sys.stderr)
         return 1

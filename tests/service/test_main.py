@@ -54,3 +54,19 @@ def test_onnx_runtime_reports_to_nobody_unless_it_is_told_to(image_bundle_path: 
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-1] == expected
+
+
+def test_a_reader_who_leaves_early_gets_no_traceback(image_bundle_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)  # gone before the first line
+    with os.fdopen(writer, "w") as stdout:
+        done = subprocess.run(
+            [sys.executable, "-m", "service", "check"],
+            env=environment(bundle=image_bundle_path),
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (141, "")
