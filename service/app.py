@@ -66,7 +66,7 @@ def build(settings: Settings) -> Service:
     Raises BundleError and SettingsError: nothing is served then.
     """
     gate, key_files = access.gate(settings)
-    bundle = load(settings.bundle, settings.precision)
+    bundle = load(settings.bundle, settings.precision, settings.bundle_public_key)
     runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
     on_scores = score_ks(bundle, settings), score_evidence(bundle, settings)
     on_features = feature_mmd(bundle, settings)
@@ -184,6 +184,7 @@ def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int
         model=manifest.name,
         version=manifest.version,
         sha256=bundle.sha256,
+        signature=bundle.signature,
         files={name: file.sha256 for name, file in manifest.files.items()},
         detector=manifest.detector,
         input=manifest.input.model_dump(exclude_none=True),

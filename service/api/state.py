@@ -17,6 +17,7 @@ from service.api.problems import Problem
 from service.drift.monitor import Monitor
 from service.drift.state import DriftState
 from service.inference.bundle import Bundle, Manifest
+from service.inference.signature import SignatureState
 from service.observe.metrics import CONTENT_TYPE, Metrics
 from service.readiness import Readiness
 
@@ -69,6 +70,7 @@ class InfoAnswer(BaseModel):
     model: str
     version: str
     sha256: str = Field(description="Of bundle.json, which holds those of all other files.")
+    signature: SignatureState = Field(description="Whether bundle.json is signed, and verified by a public key.")
     files: dict[str, str] = Field(description="sha256 by file name.")
     detector: str
     input: dict[str, Any]
