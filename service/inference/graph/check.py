@@ -23,7 +23,7 @@ MAX_DEPTH = 8
 
 _DOMAINS = {b"", b"ai.onnx", b"ai.onnx.ml"}
 _MICROSOFT = b"com.microsoft"
-_MICROSOFT_OPERATORS = frozenset(
+MICROSOFT_OPERATORS = frozenset(
     b"Attention BiasGelu DequantizeLinear DynamicQuantizeMatMul EmbedLayerNormalization FastGelu FusedConv FusedGemm "
     b"FusedMatMul Gelu MatMulIntegerToFloat MatMulNBits MultiHeadAttention QAttention QGemm QLinearAdd "
     b"QLinearAveragePool QLinearConcat QLinearConv QLinearGlobalAveragePool QLinearLeakyRelu QLinearMul "
@@ -98,7 +98,7 @@ class _Check:
                     attributes.append(content)
             if len(inputs) + len(outputs) + len(attributes) > MAX_PARTS:
                 raise GraphRefused(f"it has a node of more than {MAX_PARTS} inputs, outputs and attributes")
-        if domain not in _DOMAINS and not (domain == _MICROSOFT and operator in _MICROSOFT_OPERATORS):
+        if domain not in _DOMAINS and not (domain == _MICROSOFT and operator in MICROSOFT_OPERATORS):
             raise GraphRefused(
                 f"it has a custom operator, {shown(operator)} of the domain {shown(domain)}: export it with those of "
                 "ONNX alone"
