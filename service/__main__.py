@@ -1,4 +1,4 @@
-"""`harmgauge serve | check | demo | reference | key`."""
+"""`harmgauge serve | check | demo | reference | key | sign | signing-key`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ def reference(arguments: argparse.Namespace) -> int:
     folder = replace_reference(
         settings, arguments.rows, arguments.out, arguments.version, new_threshold=arguments.new_threshold
     )
-    print(f"made the bundle {folder}\nnext: HARMGAUGE_BUNDLE={folder} harmgauge serve")
+    print(f"made the bundle {folder}")
+    if settings.bundle_public_key:
+        print(f"next: harmgauge sign {folder} --key FILE, for HARMGAUGE_BUNDLE_PUBLIC_KEY asks for it")
+    print(f"next: HARMGAUGE_BUNDLE={folder} harmgauge serve")
     return 0
 
 
@@ -71,6 +74,29 @@ def key(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def sign(arguments: argparse.Namespace) -> int:
+    """Verify a bundle and sign it, so that services with the public key take it."""
+    from service.sign import sign_bundle
+
+    public_key = sign_bundle(arguments.bundle, arguments.key)
+    print(f"signed {arguments.bundle}")
+    print(f"next: HARMGAUGE_BUNDLE_PUBLIC_KEY={public_key} HARMGAUGE_BUNDLE={arguments.bundle} harmgauge check")
+    return 0
+
+
+def signing_key(arguments: argparse.Namespace) -> int:
+    """Make a pair of keys: the private one in a new file, to sign bundles with; the public one is shown."""
+    from service.inference.signature import new_key
+
+    public_key = new_key(arguments.file)
+    print(f"made {arguments.file}: who has it can sign, so keep it from the machines that serve")
+    print(f"public key {public_key}")
+    print(
+        f"next: harmgauge sign BUNDLE --key {arguments.file}; HARMGAUGE_BUNDLE_PUBLIC_KEY={public_key} where it serves"
+    )
+    return 0
+
+
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop  # there is none for Windows
@@ -81,19 +107,26 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("harmgauge", description="Harmfulness scores and drift beside a classifier.")
-    chosen = parser.add_subparsers(required=True, metavar="serve | check | demo | reference | key")
+    chosen = parser.add_subparsers(required=True, metavar="serve | check | demo | reference | key | sign | signing-key")
     commands: dict[str, Callable[[argparse.Namespace], int]] = {
         "serve": serve,
         "check": check,
         "demo": demo,
         "reference": reference,
         "key": key,
+        "sign": sign,
+        "signing-key": signing_key,
     }
     for name, command in commands.items():
         added = chosen.add_parser(name, help=command.__doc__, description=command.__doc__)
         added.set_defaults(run=command)
         if command is key:
             added.add_argument("name", help="who will use it: letters, digits, dots, dashes and underscores")
+        if command is sign:
+            added.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
+            added.add_argument("--key", type=Path, required=True, help="file that `harmgauge signing-key` made")
+        if command is signing_key:
+            added.add_argument("file", type=Path, metavar="FILE", help="new file for the private key")
         if command is reference:
             added.add_argument(
                 "--rows", type=int, help="scores to record; as many as the old reference has if left out"

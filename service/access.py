@@ -42,8 +42,9 @@ def tls_files(settings: Settings) -> tuple[Path, Path] | None:
     if certificate is None or key is None:
         raise SettingsError("HARMGAUGE_TLS_CERTIFICATE and HARMGAUGE_TLS_KEY need each other: set both, or none")
     try:
-        # No password is asked for: nobody sits at a service's terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+        # No password is asked for: nobody sits at a service's terminal. The empty one says that there is none.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key, password="")  # nosec B106
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"HARMGAUGE_TLS_CERTIFICATE={certificate} and HARMGAUGE_TLS_KEY={key} give no TLS ({error}): both must be "

@@ -53,7 +53,7 @@ def build(settings: Settings) -> Service:
     Raises BundleError and SettingsError: nothing is served then.
     """
     gate, key_files = access.gate(settings)
-    bundle = load(settings.bundle, settings.precision)
+    bundle = load(settings.bundle, settings.precision, settings.bundle_public_key)
     readiness = Readiness()
     metrics = Metrics(bundle.manifest, readiness)
     intake = Intake(readiness, settings.max_body_bytes, max_bodies_bytes(settings), settings.deadline_seconds)

@@ -114,6 +114,7 @@ def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int
         model=manifest.name,
         version=manifest.version,
         sha256=bundle.sha256,
+        signature=bundle.signature,
         files={name: file.sha256 for name, file in manifest.files.items()},
         detector=manifest.detector,
         input=manifest.input.model_dump(exclude_none=True),

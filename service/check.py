@@ -13,8 +13,15 @@ from service.detectors import feature_mmd, score_evidence, score_ks
 from service.inference.bundle import SAMPLES_FILE, Bundle, load
 from service.inference.outputs import Rows
 from service.inference.runtime import OnnxRuntime
+from service.inference.signature import SignatureState
 from service.samples import read_samples
 from service.settings import PREFIX, Settings
+
+_SIGNATURES: dict[SignatureState, str] = {
+    "verified": "verified with HARMGAUGE_BUNDLE_PUBLIC_KEY",
+    "unchecked": "there is one, and no HARMGAUGE_BUNDLE_PUBLIC_KEY to verify it with",
+    "none": "none, and no HARMGAUGE_BUNDLE_PUBLIC_KEY asks for one",
+}
 
 
 def check(settings: Settings) -> int:
@@ -27,9 +34,10 @@ def check(settings: Settings) -> int:
 
     access.gate(settings)
     access.tls_files(settings)
-    bundle = load(settings.bundle, settings.precision)
+    bundle = load(settings.bundle, settings.precision, settings.bundle_public_key)
     manifest = bundle.manifest
     say(f"\nbundle {manifest.name}/{manifest.version}: all {len(manifest.files)} files match their sha256\n")
+    say(f"  signature: {_SIGNATURES[bundle.signature]}\n")
     say(f"  input {manifest.input.dtype} {manifest.input.shape}, {len(manifest.class_names)} classes\n")
     say(f"  {manifest.detector}, {manifest.loss}, temperature {manifest.temperature:g}\n")
     say(f"  threshold {bundle.threshold:g} (percentile {bundle.threshold_spec.percentile:g}), {bundle.precision}\n")

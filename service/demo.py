@@ -54,7 +54,7 @@ def demo(settings: Settings) -> int:
     """Send clean images, then rising shares of corrupted ones, and print when each detector fires."""
     service = ServiceClient(settings)
     info = service.get("/info")
-    bundle = load(settings.bundle)
+    bundle = load(settings.bundle, public_keys=settings.bundle_public_key)
     if (info["model"], info["sha256"]) != (bundle.manifest.name, bundle.sha256):
         raise BundleError(
             f"{service.address} serves {info['model']}/{info['version']}, which is not {settings.bundle}: "

@@ -5,25 +5,70 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 from typing import IO, Any
-from zipfile import BadZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 import numpy.typing as npt
 
+MAX_ARRAYS = 1000
+_MAX_HEADER_BYTES = 4096
+_PIECE_BYTES = 2**20
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
-def read_npz(file: Path | IO[bytes]) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of an `.npz` file, none unpickled.
 
-    Raises OSError where it cannot be read, ValueError whatever else is wrong.
+def read_npz(file: Path | IO[bytes], max_bytes: int | None = None) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of an `.npz` file, none unpickled, nothing written to disk.
+
+    Before one is read, it is known that all together have at most `max_bytes` when unpacked, and that none says that it
+    is larger than it is. Raises OSError where the file cannot be read, ValueError whatever else is wrong.
     """
-    if isinstance(file, Path):
-        with file.open("rb") as stream:  # numpy leaves a file open that it cannot read
-            return read_npz(stream)
     try:
-        loaded = np.load(file, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError("it is a single array; numpy.savez names them")
-        with loaded as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (BadZipFile, EOFError, zlib.error, KeyError, RuntimeError) as error:  # RuntimeError: "is encrypted"
+        with ZipFile(file) as archive:
+            members = archive.infolist()
+            size_bytes = sum(member.file_size for member in members)
+            if max_bytes is not None and size_bytes > max_bytes:
+                raise ValueError(f"unpacked it has {size_bytes} bytes; {max_bytes} are allowed")
+            names = [member.filename.removesuffix(".npy") for member in members]
+            if len(names) > MAX_ARRAYS or len(set(names)) < len(names):
+                raise ValueError(f"it holds a name twice, or more than {MAX_ARRAYS} arrays")
+            return {name: _array(archive, member) for name, member in zip(names, members, strict=True)}
+    except BadZipFile as error:
+        raise ValueError(f"{error}; numpy.savez writes what is due") from error
+    # RuntimeError: "is encrypted"; NotImplementedError: a way of packing that zipfile does not know
+    except (EOFError, zlib.error, KeyError, RuntimeError, NotImplementedError) as error:
         raise ValueError(str(error) or type(error).__name__) from error
+
+
+def read_npy(stream: IO[bytes], size_bytes: int) -> npt.NDArray[Any]:
+    """The `.npy` array of `size_bytes` in a stream; raises ValueError."""
+    try:
+        header = _HEADERS.get(np.lib.format.read_magic(stream))
+        if header is None:
+            raise ValueError("the .npy format version is not 1.0 or 2.0")
+        shape, fortran_order, dtype = header(stream, max_header_size=_MAX_HEADER_BYTES)
+    except Exception as error:  # numpy reads the header as Python text, and fails in as many ways as that can
+        raise ValueError(f"it holds no .npy array: {error}") from error
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, which are never loaded")
+    due_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize  # exact: the header may claim any size
+    if due_bytes != size_bytes - stream.tell():
+        raise ValueError(f"an array of {due_bytes} bytes is promised, and {size_bytes - stream.tell()} are there")
+    data = memoryview(bytearray(due_bytes))
+    at = 0
+    while at < due_bytes:
+        count = stream.readinto(data[at : at + _PIECE_BYTES])  # type: ignore[attr-defined]  # all streams here have it
+        if not count:
+            raise ValueError("it ends in the middle of an array")
+        at += count
+    return np.ndarray(shape, dtype, data, order="F" if fortran_order else "C")
+
+
+def _array(archive: ZipFile, member: ZipInfo) -> npt.NDArray[Any]:
+    # What else zipfile knows, LZMA, takes memory as the file says.
+    if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+        raise ValueError(f"{member.filename!r} is packed in a way that numpy does not write")
+    with archive.open(member) as stream:
+        return read_npy(stream, member.file_size)

@@ -24,6 +24,7 @@ from service.errors import BundleError, SettingsError
 from service.inference.bundle import REFERENCE_FILE, REFERENCE_INT8_FILE, Bundle, Manifest, ThresholdSpec, load
 from service.inference.reference import MAX_FEATURES_ROWS, MIN_REFERENCE_ROWS, Reference
 from service.inference.writing import reserve, write_bundle
+from service.npz import read_npy
 from service.settings import Settings
 
 POLL_SECONDS = 1.0
@@ -43,7 +44,7 @@ def replace_reference(
     the old percentile of the new scores. Returns the new bundle's folder. Raises BundleError and SettingsError.
     """
     service = ServiceClient(settings)
-    bundle = load(settings.bundle, settings.precision)
+    bundle = load(settings.bundle, settings.precision, settings.bundle_public_key)
     info = service.get("/info")
     if (info["sha256"], info["precision"]) != (bundle.sha256, bundle.precision):
         raise BundleError(
@@ -56,7 +57,7 @@ def replace_reference(
             f"--rows {wanted}: a reference has at least {MIN_REFERENCE_ROWS} scores; 5000 make a good one"
         )
     folder = reserve(out or settings.bundle.resolve().parent.parent, bundle.manifest.name, version)
-    contents = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files}
+    contents = {name: bundle.read(name) for name in bundle.manifest.files}
     began = datetime.now(UTC)
     scores, features = _record(service, wanted, bundle)
     recorded: dict[str, Any] = {
@@ -90,7 +91,7 @@ def _record(
             scores += scores_seen.fresh(found["scores"], found["total_rows"])
             if with_features and "feature_mmd" in detectors:
                 content, headers = service.get_bytes("/drift/features")
-                window = np.load(io.BytesIO(content), allow_pickle=False)
+                window = read_npy(io.BytesIO(content), len(content))
                 features += features_seen.fresh(list(window), int(headers[TOTAL_ROWS]))
                 features = features[-MAX_FEATURES_ROWS:]
             if lost and service.get("/info")["sha256"] != bundle.sha256:

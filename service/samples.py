@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from service.errors import BundleError
 from service.inference.bundle import SAMPLES_FILE, Bundle
 from service.inference.outputs import Rows
 from service.npz import read_npz
+
+MAX_UNPACKED_BYTES = 2**28
 
 _REMEDY = "build the bundle again, with other --samples"
 
@@ -30,9 +33,9 @@ def read_samples(bundle: Bundle) -> Samples:
         raise BundleError(f"{bundle.path} carries no {SAMPLES_FILE}: build it with --samples")
     file = bundle.path / SAMPLES_FILE
     try:
-        arrays = read_npz(file)
+        arrays = read_npz(io.BytesIO(bundle.read(SAMPLES_FILE)), MAX_UNPACKED_BYTES)
         samples = Samples(arrays["clean"], arrays["corrupted"], arrays.get("y"))
-    except (OSError, ValueError, KeyError) as error:
+    except (ValueError, KeyError) as error:
         raise BundleError(f"{file} holds no readable arrays 'clean' and 'corrupted' ({error}): {_REMEDY}") from error
     spec, rows = bundle.manifest.input, len(samples.clean)
     for part in (samples.clean, samples.corrupted):

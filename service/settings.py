@@ -31,6 +31,12 @@ Open = Annotated[tuple[Literal["all", "api", "metrics", "page"], ...], NoDecode,
 """Written with commas between."""
 
 
+PublicKeys = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")], ...], NoDecode, BeforeValidator(_split)
+]
+"""Base64 of 32 bytes each, written with commas between."""
+
+
 class Settings(BaseSettings):
     """One frozen tree; the text under a field says what it decides."""
 
@@ -40,6 +46,9 @@ class Settings(BaseSettings):
 
     bundle: Path = SHIPPED_BUNDLE
     """Folder of the bundle to serve: `models/bundles/NAME/VERSION`. SIGHUP reads it again."""
+
+    bundle_public_key: PublicKeys = ()
+    """Only bundles signed with its private key are served; several with commas between. By default none need be."""
 
     host: str = "127.0.0.1"
     """Address to listen on; `0.0.0.0` answers to the network, which needs keys or `HARMGAUGE_OPEN`."""
@@ -162,7 +171,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
-        value = "..." if name.endswith(("_KEYS", "_CLIENT_KEY")) else repr(given[str(first["loc"][0])])
+        value = "..." if name.endswith(("_KEYS", "_CLIENT_KEY", "_PUBLIC_KEY")) else repr(given[str(first["loc"][0])])
         raise SettingsError(f"{name}={value}: {first['msg']}") from error
 
 

@@ -139,7 +139,7 @@ class Switch:
 
     def _load(self, folder: Path) -> Bundle:
         # All links followed once: one that is moved meanwhile must not give half of each bundle.
-        return load(Path(os.path.realpath(folder)), self._settings.precision)
+        return load(Path(os.path.realpath(folder)), self._settings.precision, self._settings.bundle_public_key)
 
 
 def _check_successor(old: Manifest, new: Manifest) -> None:

@@ -50,7 +50,7 @@ def make(
             for done in as_completed([pool.submit(_make_kind, name, images, folder, seed) for name in missing]):
                 done.result()
                 bar.update()
-    return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in kinds}
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in kinds}
 
 
 def _make_kind(name: str, images: Images, folder: Path, seed: int) -> None:
@@ -61,5 +61,5 @@ def _make_kind(name: str, images: Images, folder: Path, seed: int) -> None:
             corrupted[severity - 1, rows] = corrupt(name, images[rows], severity, seed * 1_000_003 + chunk)
     part = folder / f"{name}.part"
     with part.open("wb") as file:
-        np.save(file, corrupted)
+        np.save(file, corrupted, allow_pickle=False)
     part.replace(folder / f"{name}.npy")  # a run that is cut off leaves whole files only

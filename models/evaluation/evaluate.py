@@ -85,7 +85,7 @@ def evaluate(options: Options) -> dict[str, Any]:
     shown = examples.choose(
         test, corrupted, measured, pools[DELAY_SEVERITY], severity=DELAY_SEVERITY, seed=options.seed
     )
-    _publish(bundle, quality, _files(bundle, quality, shown))
+    _publish(bundle, quality, _files(bundle, quality, shown), options.say)
     return quality
 
 
@@ -167,12 +167,14 @@ def _files(bundle: Bundle, quality: dict[str, Any], shown: list[examples.Example
     return files
 
 
-def _publish(bundle: Bundle, quality: dict[str, Any], files: dict[str, bytes]) -> None:
+def _publish(bundle: Bundle, quality: dict[str, Any], files: dict[str, bytes], say: Callable[[str], None]) -> None:
     manifest = bundle.manifest.model_copy(
         update={"quality": {**bundle.manifest.quality, "evaluation": headlines(quality)}}
     )
     try:
-        contents = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files}
+        contents = {name: bundle.read(name) for name in bundle.manifest.files}
         writing.rewrite_bundle(bundle, manifest, contents | files)
     except (BundleError, OSError) as error:
         raise UserError(f"the report could not be put into the bundle: {error}") from error
+    if bundle.signature != "none":
+        say(f"the bundle is another one now and has no signature: harmgauge sign {bundle.path} --key FILE")

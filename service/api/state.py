@@ -16,6 +16,7 @@ from service.api.problems import MEDIA_TYPE as PROBLEM
 from service.api.problems import Problem
 from service.drift.state import DriftState
 from service.inference.bundle import Manifest
+from service.inference.signature import SignatureState
 from service.observe.bundle_metrics import CONTENT_TYPE
 from service.readiness import Readiness
 from service.serving import parts_of
@@ -69,6 +70,7 @@ class InfoAnswer(BaseModel):
     model: str
     version: str
     sha256: str = Field(description="Of bundle.json, which holds those of all other files.")
+    signature: SignatureState = Field(description="Whether bundle.json is signed, and verified by a public key.")
     files: dict[str, str] = Field(description="sha256 by file name.")
     detector: str
     input: dict[str, Any]

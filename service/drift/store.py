@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 SAVE_INTERVAL_SECONDS = 0.9
 """At most this much of the traffic, and the time of a write, is lost with the process."""
 
+MAX_UNPACKED_BYTES = 2**28
+"""Two windows of a million scores and one of 2,000 rows of features are far less."""
+
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -42,7 +45,7 @@ class Store:
         if not self._file.exists():
             return
         try:
-            self._monitor.restore(read_npz(self._file))
+            self._monitor.restore(read_npz(self._file, MAX_UNPACKED_BYTES))
         except Exception as error:  # whatever the file holds, it must not keep the service from starting
             aside = self._file.with_name(f"{self._file.name}.{time.time_ns()}.broken")
             log.warning("%s holds no drift state that can be used (%s): set aside as %s", self._file, error, aside.name)

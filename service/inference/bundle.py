@@ -1,12 +1,15 @@
 """The bundle: a folder that holds everything the service needs, verified before any of it is used.
 
 `bundle.json` names every other file with its size and sha256; a file that differs, or a setting that does not fit the
-rest, is refused with a message that says which. Nothing is unpickled.
+rest, is refused with a message that says which. Where public keys are given it must be signed. Nothing is unpickled.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -17,7 +20,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import BundleError
+from service.inference.folder import read_file
+from service.inference.graph.check import check_graph
+from service.inference.graph.refused import GraphRefused
 from service.inference.reference import MIN_REFERENCE_ROWS, Reference, read_reference
+from service.inference.signature import SIGNATURE_BYTES, SIGNATURE_FILE, SignatureState
+from service.inference.signature import check as check_signature
 
 MANIFEST_FILE = "bundle.json"
 DETECTOR_FILE = "detector.onnx"
@@ -25,6 +33,13 @@ REFERENCE_FILE = "reference.npz"
 DETECTOR_INT8_FILE = "detector-int8.onnx"
 REFERENCE_INT8_FILE = "reference-int8.npz"
 SAMPLES_FILE = "samples.npz"
+
+MAX_MANIFEST_BYTES = 2**20
+MAX_FILE_BYTES = 2**31
+"""What an ONNX file may have at most."""
+
+MAX_ROW_BYTES = 2**30
+"""No body may have more."""
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -65,7 +80,7 @@ class InputSpec(_Part):
     @cached_property
     def row_size(self) -> int:
         """Numbers in one instance."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @cached_property
     def row_bytes(self) -> int:
@@ -77,6 +92,12 @@ class InputSpec(_Part):
         assert self.image is not None
         height, width = self.shape[:2] if self.image.layout == "HWC" else self.shape[1:]
         return width, height
+
+    @model_validator(mode="after")
+    def _row_fits_a_body(self) -> InputSpec:
+        if self.row_bytes > MAX_ROW_BYTES:
+            raise ValueError(f"one instance has more than {MAX_ROW_BYTES} bytes")
+        return self
 
     @model_validator(mode="after")
     def _image_fits_shape(self) -> InputSpec:
@@ -100,8 +121,8 @@ class ThresholdSpec(_Part):
 class DriftSpec(_Part):
     """Window and alarm of the KS monitor; the alarm is `p <= p_value_threshold`, that is `D >= statistic_threshold`."""
 
-    window_rows: int = Field(ge=2)
-    rows_between_false_alarms: int = Field(ge=1)
+    window_rows: int = Field(ge=2, le=1_000_000)
+    rows_between_false_alarms: int = Field(ge=1, le=10**15)
     p_value_threshold: float = Field(gt=0, lt=1)
     statistic_threshold: float = Field(gt=0, le=1)
 
@@ -121,12 +142,12 @@ class FeaturesSpec(_Part):
     """Where the graph's output `features` comes from: the `tensor` of the classifier, `width` numbers an instance."""
 
     tensor: str
-    width: int = Field(ge=1)
+    width: int = Field(ge=1, le=2**20)
 
 
 class FileSpec(_Part):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    bytes: int = Field(ge=0)
+    bytes: int = Field(ge=0, le=MAX_FILE_BYTES)
 
 
 class Manifest(_Part):
@@ -139,14 +160,14 @@ class Manifest(_Part):
     loss: Loss
     temperature: float = Field(gt=0)
     input: InputSpec
-    class_names: tuple[str, ...] = Field(min_length=2)
+    class_names: tuple[str, ...] = Field(min_length=2, max_length=2**20)
     threshold: ThresholdSpec
     int8: Int8Spec | None = None
     features: FeaturesSpec | None = None
     drift: DriftSpec
     made: dict[str, Any]
     quality: dict[str, Any]
-    files: dict[str, FileSpec]
+    files: dict[str, FileSpec] = Field(max_length=1000)
 
 
 @dataclass(frozen=True)
@@ -163,6 +184,11 @@ class Bundle:
     graph: bytes
     reference: Reference
     precision: Precision = "float32"
+    signature: SignatureState = "none"
+
+    def read(self, name: str) -> bytes:
+        """One of its files, verified now. Raises BundleError."""
+        return _verified(self.path, name, self.manifest.files[name])
 
     @property
     def key(self) -> str:
@@ -185,12 +211,21 @@ class Bundle:
         return np.float32(self.threshold_spec.value)
 
 
-def load(path: Path, precision: Precision = "float32") -> Bundle:
-    """Read and verify the bundle in folder `path`; raises BundleError."""
+def load(path: Path, precision: Precision = "float32", public_keys: Sequence[str] = ()) -> Bundle:
+    """Read and verify the bundle in folder `path`, with `public_keys` its signature too.
+
+    Raises BundleError; SettingsError where the keys cannot be used.
+    """
     try:
-        text = (path / MANIFEST_FILE).read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path} is no bundle: {MANIFEST_FILE} cannot be read ({error.strerror})") from error
+        text = read_file(path, MANIFEST_FILE, MAX_MANIFEST_BYTES)
+    except BundleError as error:
+        raise BundleError(f"{path} is no bundle: {error}") from error
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path / MANIFEST_FILE} has more than {MAX_MANIFEST_BYTES} bytes: build the bundle again")
+    signed = os.path.lexists(path / SIGNATURE_FILE)
+    # Before anything that it says is looked at.
+    signature = read_file(path, SIGNATURE_FILE, SIGNATURE_BYTES) if signed else None
+    state = check_signature(path, text, signature, public_keys)
     try:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
@@ -205,17 +240,26 @@ def load(path: Path, precision: Precision = "float32") -> Bundle:
     for needed in chain(*files.values()):
         if needed not in manifest.files:
             raise BundleError(f"{path / MANIFEST_FILE} does not list {needed} among its files")
-    contents = {name: _verified(path, name, spec) for name, spec in manifest.files.items()}
+    kept = {}
+    for name, spec in manifest.files.items():
+        data = _verified(path, name, spec)
+        if name in files[precision]:
+            kept[name] = data
     graph_file, reference_file = files[precision]
-    reference = read_reference(path / reference_file, contents[reference_file])
+    try:
+        check_graph(kept[graph_file])
+    except GraphRefused as error:
+        raise BundleError(f"{path / graph_file} is not served: {error}") from error
+    reference = read_reference(path / reference_file, kept[reference_file])
     _check_features(path / reference_file, reference, manifest.features)
     return Bundle(
         path=path,
         manifest=manifest,
         sha256=hashlib.sha256(text).hexdigest(),
-        graph=contents[graph_file],
+        graph=kept[graph_file],
         reference=reference,
         precision=precision,
+        signature=state,
     )
 
 
@@ -227,15 +271,12 @@ def _check_features(file: Path, reference: Reference, spec: FeaturesSpec | None)
 
 
 def _verified(path: Path, name: str, spec: FileSpec) -> bytes:
-    file = path / name
-    if not file.resolve().is_relative_to(path.resolve()):
-        raise BundleError(f"{path / MANIFEST_FILE} lists {name}, which lies outside the bundle")
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{file} cannot be read ({error.strerror})") from error
+    data = read_file(path, name, spec.bytes)
     if len(data) != spec.bytes:
-        raise BundleError(f"{file} has {len(data)} bytes, its manifest says {spec.bytes}: copy the bundle again")
+        found = f"{len(data)}" if len(data) < spec.bytes else "too many"
+        raise BundleError(f"{path / name} has {found} bytes, its manifest says {spec.bytes}: copy the bundle again")
     if hashlib.sha256(data).hexdigest() != spec.sha256:
-        raise BundleError(f"{file} is not the file its manifest describes (sha256 differs): copy the bundle again")
+        raise BundleError(
+            f"{path / name} is not the file its manifest describes (sha256 differs): copy the bundle again"
+        )
     return data

@@ -17,6 +17,9 @@ MIN_REFERENCE_ROWS = 100
 MAX_FEATURES_ROWS = 1000
 """A kernel test costs the square of them."""
 
+MAX_UNPACKED_BYTES = 2**28
+"""10 million scores have 80 MB."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -40,7 +43,7 @@ class Reference:
 def read_reference(file: Path, data: bytes) -> Reference:
     """The contents `data` of `file`, checked; raises BundleError."""
     try:
-        arrays = read_npz(io.BytesIO(data))
+        arrays = read_npz(io.BytesIO(data), MAX_UNPACKED_BYTES)
         scores = arrays["scores"]
     except (ValueError, KeyError) as error:
         raise BundleError(f"{file} holds no readable array 'scores' ({error})") from error

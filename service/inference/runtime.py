@@ -43,6 +43,8 @@ class OnnxRuntime:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # What check_graph has read as ONNX must not be read as anything else.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         sizes = batch_sizes(max_batch_rows or MAX_BATCH_ROWS_GPU)
         try:
             wanted = execution.wanted(providers, bundle, sizes)

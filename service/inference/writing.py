@@ -12,6 +12,7 @@ from service.errors import BundleError
 from service.inference.bundle import MANIFEST_FILE, NAME_PATTERN, Bundle, FileSpec, Manifest, load
 from service.inference.exchange import exchange
 from service.inference.runtime import OnnxRuntime
+from service.inference.signature import SIGNATURE_FILE
 
 UNFINISHED = ".unfinished-"
 
@@ -54,8 +55,8 @@ def write_bundle(manifest: Manifest, contents: dict[str, bytes], folder: Path) -
 def rewrite_bundle(old: Bundle, manifest: Manifest, contents: dict[str, bytes]) -> None:
     """Put a bundle with other contents in the place of `old`, written and read back as `write_bundle` does.
 
-    At every moment there is one of the two at that place, and whole. Raises BundleError where it cannot be, or where
-    the bundle there is no longer `old`; then nothing has changed.
+    At every moment there is one of the two at that place, and whole. A signature is not taken over. Raises BundleError
+    where it cannot be, or where the bundle there is no longer `old`; then nothing has changed.
     """
     check_rewritable(old)
     folder = old.path.resolve()
@@ -76,7 +77,7 @@ def check_rewritable(bundle: Bundle) -> None:
     """Raises BundleError where `rewrite_bundle` would: before hours of work, not after them."""
     folder = bundle.path.resolve()
     unlisted = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
-    unlisted -= {MANIFEST_FILE, *bundle.manifest.files}
+    unlisted -= {MANIFEST_FILE, SIGNATURE_FILE, *bundle.manifest.files}
     if unlisted:
         raise BundleError(f"{folder} holds {sorted(unlisted)[0]}, which is none of the bundle's files: move it away")
     if not os.access(folder.parent, os.W_OK):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from models.fuse import Gives, Network, divergence_text, fuse
+from models.fuse import Gives, Network, divergence_text, fuse, read
 from models.onnx_run import open_session, predict
 from service.inference.bundle import Loss
 from tests.toy import instances, linear_network
@@ -155,3 +155,23 @@ def test_names_that_clash_do_not_meet(tmp_path: Path) -> None:
     session = open_session(fuse(network, network, "xent", 1.0).SerializeToString())
     assert [value.name for value in session.get_inputs()] == ["input"]
     assert [value.name for value in session.get_outputs()] == ["score", "probabilities"]
+
+
+def test_functions_of_a_classifiers_own_are_put_in_their_places(tmp_path: Path) -> None:
+    """As exporters leave them there; the service refuses them."""
+    path = linear_network(tmp_path / "network.onnx", (4, 4, 3), 3, 1)
+    plain = onnx.load(path)
+    model = onnx.load(path)
+    product = next(node for node in model.graph.node if node.op_type == "MatMul")
+    body = [helper.make_node("MatMul", ["a", "b"], ["c"])]
+    model.functions.append(helper.make_function("own", "Dense", ["a", "b"], ["c"], body, [helper.make_opsetid("", 18)]))
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    product.op_type, product.domain = "Dense", "own"
+    onnx.save_model(model, str(path))
+    found = read(path)
+    assert not found.functions
+    assert [node.op_type for node in found.graph.node] == [node.op_type for node in plain.graph.node]
+    x = instances(5, (4, 4, 3))
+    feeds = {"x": x}
+    ours, theirs = (open_session(one.SerializeToString()).run(None, feeds)[0] for one in (found, plain))
+    np.testing.assert_array_equal(ours, theirs)

@@ -13,20 +13,20 @@ from tests.process import environment, wait_until
 
 def test_sigterm_during_the_start_ends_it_as_it_would_end_later(tmp_path: Path) -> None:
     # A container's first process hears of no signal that it does not handle: -15 here would be "never" there.
-    manifest = tmp_path / "bundle.json"
-    os.mkfifo(manifest)
+    keys = tmp_path / "keys"
+    os.mkfifo(keys)
     writers: list[int] = []
 
-    def waits_for_the_manifest() -> bool:
+    def waits_for_the_keys() -> bool:
         try:
-            writers.append(os.open(manifest, os.O_WRONLY | os.O_NONBLOCK))
+            writers.append(os.open(keys, os.O_WRONLY | os.O_NONBLOCK))
         except OSError:  # nobody reads it yet
             return False
         return True
 
-    process = subprocess.Popen([sys.executable, "-m", "service", "serve"], env=environment(bundle=tmp_path, port=0))
+    process = subprocess.Popen([sys.executable, "-m", "service", "serve"], env=environment(api_keys_file=keys, port=0))
     try:
-        wait_until(waits_for_the_manifest, timeout_seconds=60)
+        wait_until(waits_for_the_keys, timeout_seconds=60)
 
         def has_ended() -> bool:
             # Python looks for signals before a read, not during the instants from there to the system call; a pipe that

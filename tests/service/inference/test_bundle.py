@@ -98,8 +98,21 @@ def test_a_cut_off_or_missing_file_is_noticed(folder: Path) -> None:
         (lambda m: m["input"].update(shape=[4, 4]), "is no HWC image"),
         (lambda m: m["drift"].update(window_rows=0), "drift.window_rows"),
         (lambda m: m["files"].pop(REFERENCE_FILE), "does not list reference.npz"),
-        (lambda m: m["files"].update({"../x": m["files"][DETECTOR_FILE]}), "lies outside the bundle"),
-        (lambda m: m["files"].update({"/etc/passwd": m["files"][DETECTOR_FILE]}), "lies outside the bundle"),
+        (
+            lambda m: m["files"].update({"../x": m["files"][DETECTOR_FILE]}),
+            "lists '../x', which is no name of a file in it",
+        ),
+        (lambda m: m["files"].update({"/etc/passwd": m["files"][DETECTOR_FILE]}), "'/etc/passwd', which is no name"),
+        (lambda m: m["files"].update({"a/../../x": m["files"][DETECTOR_FILE]}), "is no name of a file"),
+        (lambda m: m["files"].update({"report\\..\\x": m["files"][DETECTOR_FILE]}), "is no name of a file"),
+        (lambda m: m["files"].update({"a\0b": m["files"][DETECTOR_FILE]}), r"'a\\x00b', which is no name of a file"),
+        (lambda m: m["files"].update({"x" * 5000: m["files"][DETECTOR_FILE]}), "cannot be read"),
+        (lambda m: m["files"][DETECTOR_FILE].update(bytes=10**12), "bytes: Input should be less than"),
+        (lambda m: m["files"].update({f"f{i}": m["files"][DETECTOR_FILE] for i in range(1001)}), "at most 1000 items"),
+        (lambda m: m["input"].update(shape=[2**62, 2**62, 3]), r"has more than 1073741824 bytes"),
+        (lambda m: m["input"].update(shape=[10**400, 4, 3]), "input: Value error, one instance has more than"),
+        (lambda m: m["drift"].update(window_rows=10**12), "drift.window_rows"),
+        (lambda m: m.update(made=json.loads('{"a":' * 500 + "1" + "}" * 500)), "recursion limit exceeded"),
     ],
 )
 def test_a_manifest_that_does_not_hold_is_refused(
@@ -119,7 +132,7 @@ def test_a_manifest_that_does_not_hold_is_refused(
         (npz(scores=np.linspace(1, 0, 200)), "finite and sorted"),
         (npz(other=np.zeros(200)), "no readable array 'scores'"),
         (b"", "no readable array 'scores'"),
-        (npy(np.linspace(0, 1, 200)), "it is a single array"),
+        (npy(np.linspace(0, 1, 200)), "File is not a zip file; numpy.savez writes"),
         (b"no zip at all", "no readable array 'scores'"),
         (pickle.dumps({"scores": [1.0] * 200}), "no readable array 'scores'"),
         (npz(scores=np.array([{"a": 1}] * 200, dtype=object)), "no readable array 'scores'"),
@@ -136,5 +149,5 @@ def test_a_graph_that_is_not_as_promised_is_refused(folder: Path) -> None:
     with pytest.raises(BundleError, match=r"probabilities \(1, 3\); \(1, 2\) is due"):
         OnnxRuntime(load(folder), "cpu")
     replace_file(folder, DETECTOR_FILE, b"no graph")
-    with pytest.raises(BundleError, match="ONNX Runtime refuses the graph"):
-        OnnxRuntime(load(folder), "cpu")
+    with pytest.raises(BundleError, match=r"detector.onnx is not served: it is no ONNX graph that can be read"):
+        load(folder)

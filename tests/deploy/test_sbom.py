@@ -1,0 +1,57 @@
+"""The SBOM: what the image's services run on, all of it and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.conftest import ROOT
+
+EXTRAS = ("cpu", "grpc", "signing")
+
+
+def closure(package: str, extras: tuple[str, ...]) -> set[str]:
+    """Every package that it needs, by what is installed here."""
+    found: dict[str, tuple[str, ...]] = {}
+    waiting = [(package, extras)]
+    while waiting:
+        name, wanted = waiting.pop()
+        if name in found and set(wanted) <= set(found[name]):
+            continue
+        found[name] = wanted
+        for line in requires(name) or ():
+            needed = Requirement(line)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in ("", *wanted)):
+                waiting.append((canonical(needed.name), tuple(needed.extras)))
+    return set(found) - {package}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.timeout(900)
+def test_it_lists_the_runtime_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "sbom.json"
+    done = subprocess.run(["make", "sbom", f"SBOM={file}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"made and validated {file}" in done.stdout
+    text = file.read_text()
+    document = json.loads(text)
+    assert document["bomFormat"] == "CycloneDX"
+    assert document["metadata"]["component"]["name"] == "harmgauge"
+    components = {canonical(component["name"]): component for component in document["components"]}
+    assert set(components) == closure("harmgauge", EXTRAS)
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines()[1:])
+    pinned = {canonical(name): version for name, version in pins.items()}
+    assert {name: component["version"] for name, component in components.items()} == {
+        name: pinned[name] for name in components
+    }
+    assert "file:" not in text
+    assert str(ROOT) not in text

@@ -1,0 +1,82 @@
+"""What no code of the product does, read off the code itself: loads that run code, or that skip the signature."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+SOURCES = sorted(path for part in ("service", "models", "monitoring") for path in (ROOT / part).rglob("*.py"))
+UNPICKLERS = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "pandas", "yaml"}
+"""`pandas.read_pickle`, `yaml.load`: nothing of the product needs either package."""
+
+MUST_SAY = {
+    "np.load": ("allow_pickle", False),
+    "np.save": ("allow_pickle", False),
+    "np.savez": ("allow_pickle", False),
+    "np.savez_compressed": ("allow_pickle", False),
+    "torch.load": ("weights_only", True),
+}
+FORBIDDEN = {"eval", "exec", "compile", "os.system", "os.popen", "np.fromregex", "onnx.hub.load", "torch.hub.load"}
+UNPACKED_TO_DISK = {"extract", "extractall", "unpack_archive"}
+
+
+def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def unsafe(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        yield from (f"imports {name}" for name in names if name.partition(".")[0] in UNPICKLERS)
+    for name, call in calls(path):
+        if name in MUST_SAY:
+            option, value = MUST_SAY[name]
+            given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+            if given.get(option) != str(value):
+                yield f"{name} without {option}={value}"
+        if name in FORBIDDEN or name.rpartition(".")[2] in UNPACKED_TO_DISK:
+            yield f"calls {name}"
+        if any(keyword.arg == "shell" for keyword in call.keywords):
+            yield f"{name} through a shell"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_unpickled_run_or_unpacked_to_disk(path: Path) -> None:
+    assert not list(unsafe(path))
+
+
+def test_the_search_finds_what_it_looks_for(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.py"
+    bad.write_text(
+        "import pickle\nfrom joblib import load\nnp.load(x)\nnp.load(x, allow_pickle=True)\ntorch.load(x)\n"
+        "eval(x)\narchive.extractall(x)\nsubprocess.run(x, shell=True)\n"
+    )
+    assert len(list(unsafe(bad))) == 8
+
+
+def test_every_bundle_that_is_served_goes_past_the_signature() -> None:
+    """`load` takes public keys, and whoever leaves them out serves whatever lies there."""
+    may_leave_out = {"service/inference/writing.py", "service/sign.py"}  # what they just wrote, or are about to sign
+    found = set()
+    for path in sorted((ROOT / "service").rglob("*.py")):
+        text = path.read_text()
+        if not re.search(r"from service\.inference\.bundle import .*\bload\b", text):
+            continue
+        place = str(path.relative_to(ROOT))
+        for name, call in calls(path):
+            if name == "load":
+                found.add(place)
+                keys = [*map(ast.unparse, call.args[2:]), *(ast.unparse(keyword.value) for keyword in call.keywords)]
+                assert place in may_leave_out or "settings.bundle_public_key" in keys[0], (
+                    f"{place}: {ast.unparse(call)}"
+                )
+    assert {"service/app.py", "service/check.py", "service/demo.py", "service/reference.py"} <= found
