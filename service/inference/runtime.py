@@ -42,7 +42,7 @@ class OnnxRuntime:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # a run that fails says why by its exception, and each would be a line besides
         sizes = batch_sizes(max_batch_rows or MAX_BATCH_ROWS_GPU)
         try:
             wanted = execution.wanted(providers, bundle, sizes)
