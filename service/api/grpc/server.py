@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from service.api.gate import Area, Gate
 from service.api.grpc import messages
@@ -19,7 +20,7 @@ from service.api.reading import THREAD_BODY_BYTES, Reading
 from service.api.receive import CLIENT_HEADER, Intake
 from service.api.request_id import request_id_of
 from service.api.v2.routes import check_served, metadata
-from service.errors import CallerLeft, RequestError, SettingsError, unforeseen
+from service.errors import CallerLeft, RequestError, SettingsError, Unreadable, unforeseen
 from service.inference.caller import Caller
 from service.inference.progress import Progress
 from service.observe.answered import Answered
@@ -111,12 +112,20 @@ class GrpcServer:
     def _handler(self, name: str, call: Call, request_type: Any, response_type: Any) -> grpc.RpcMethodHandler:
         route = f"/{SERVICE}/{name}"
 
-        async def run(request: Any, context: Any) -> Any:
+        async def run(sent: bytes, context: Any) -> Any:
             response = response_type()
-            await self._answer(route, context, lambda *given: call(given[0], request, response, context, given[1]))
+
+            async def work(serving: Serving, progress: Progress | None) -> None:
+                try:  # here and not by gRPC, whose answer would have no id and be counted nowhere
+                    request = request_type.FromString(sent)
+                except DecodeError:
+                    raise Unreadable(f"What was sent is no {request_type.DESCRIPTOR.full_name}.") from None
+                await call(serving, request, response, context, progress)
+
+            await self._answer(route, context, work)
             return response
 
-        return grpc.unary_unary_rpc_method_handler(run, request_type.FromString, response_type.SerializeToString)
+        return grpc.unary_unary_rpc_method_handler(run, None, response_type.SerializeToString)
 
     def _refused(self, route: str, error: RequestError) -> grpc.RpcMethodHandler:
         """Answers a call without having read its message, for which the handler has to be one of streams."""
