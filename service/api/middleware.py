@@ -86,6 +86,7 @@ class RequestMiddleware:
             self._observer.answered(route, status, seconds)
             if entry is not None or status >= 400 or failed is not None:
                 self._journal.end(entry, self._answered(scope, route, status, seconds, failed))
+            failed = None  # its traceback holds this frame: the two would keep the body until the collector comes round
 
     def _begin(self, scope: Scope) -> Entry:
         entry = self._journal.begin(scope["headers"], traced=area_of(scope["path"]) not in LOOKS)

@@ -160,33 +160,40 @@ class GrpcServer:
                 pass
             except Exception as error:
                 failed = error
-                told = error if isinstance(error, RequestError) else unforeseen()
-                status, code = CODES.get(told.status, grpc.StatusCode.INTERNAL), told.code
-                self._refuse(context, status, told, request_id)
+                status, code = self._refuse(context, error, request_id)
             finally:
                 seconds = time.perf_counter() - begin
                 self._observer.answered(route, status.name, seconds)
                 if entry is not None or failed is not None:
-                    answered = Answered(
-                        protocol="grpc",
-                        method="POST",
-                        route=route,
-                        status=status.name,
-                        seconds=seconds,
-                        request_id=request_id,
-                        bundle=serving.parts.title,
-                        code=code,
-                        key_name=self._gate.name_of(headers),
-                        error=failed,
+                    self._journal.end(
+                        entry,
+                        Answered(
+                            protocol="grpc",
+                            method="POST",
+                            route=route,
+                            status=status.name,
+                            seconds=seconds,
+                            request_id=request_id,
+                            bundle=serving.parts.title,
+                            code=code,
+                            key_name=self._gate.name_of(headers),
+                            error=failed,
+                        ),
                     )
-                    self._journal.end(entry, answered)
+                failed = (
+                    None  # its traceback holds this frame: the two would keep the message until the collector comes
+                )
 
-    def _refuse(self, context: Any, status: grpc.StatusCode, error: RequestError, request_id: str) -> None:
-        self._observer.rejected(error.code)
+    def _refuse(self, context: Any, error: Exception, request_id: str) -> tuple[grpc.StatusCode, str]:
+        """Tell the client; gives the status and the code that it was told."""
+        told = error if isinstance(error, RequestError) else unforeseen()
+        status = CODES.get(told.status, grpc.StatusCode.INTERNAL)
+        self._observer.rejected(told.code)
         context.set_code(status)
-        context.set_details(error.detail)
-        more = [(name.lower(), value) for name, value in error.headers.items() if name == "Retry-After"]
-        context.set_trailing_metadata([("code", error.code), ("x-request-id", request_id), *more])
+        context.set_details(told.detail)
+        more = [(name.lower(), value) for name, value in told.headers.items() if name == "Retry-After"]
+        context.set_trailing_metadata([("code", told.code), ("x-request-id", request_id), *more])
+        return status, told.code
 
     async def _infer(
         self, serving: Serving, request: Any, response: Any, context: Any, progress: Progress | None
