@@ -84,7 +84,7 @@ class RequestMiddleware:
             route = scope[ROUTE] if ROUTE in scope else getattr(scope.get("route"), "path", _NO_ROUTE)
             seconds = time.perf_counter() - begin
             self._observer.answered(route, status, seconds)
-            if entry is not None or status >= 400 or failed is not None:
+            if status >= 400 or failed is not None or (entry is not None and entry.is_told):
                 self._journal.end(entry, self._answered(scope, route, status, seconds, failed))
             failed = None  # its traceback holds this frame: the two would keep the body until the collector comes round
 

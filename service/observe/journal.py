@@ -34,7 +34,10 @@ class Journal:
         trace = None
         if self._tracing is not None and (traced or any(name == b"traceparent" for name, _ in headers)):
             trace = self._tracing.begin(headers)
-        return Entry(trace, Progress() if trace is None else trace.progress)
+        progress = Progress() if trace is None else trace.progress
+        return Entry(
+            trace, progress, is_told=self._access_log == "all" or (trace is not None and trace.progress is not None)
+        )
 
     def end(self, entry: Entry | None, answered: Answered) -> None:
         """It was answered. `entry` is None where it was not followed from the beginning."""
@@ -86,10 +89,11 @@ class Journal:
 
 
 class Entry:
-    """A request that is followed from its beginning to its end."""
+    """A request that is followed from its beginning on; `is_told` says that its end is wanted even if it is good."""
 
-    __slots__ = ("progress", "trace")
+    __slots__ = ("is_told", "progress", "trace")
 
-    def __init__(self, trace: Trace | None, progress: Progress | None) -> None:
+    def __init__(self, trace: Trace | None, progress: Progress | None, *, is_told: bool) -> None:
         self.trace = trace
         self.progress = progress
+        self.is_told = is_told

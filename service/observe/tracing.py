@@ -18,7 +18,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, OTELResou
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceFlags
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
@@ -53,11 +53,10 @@ class Tracing:
         sending.join(seconds)
 
     def _parent(self, headers: Headers) -> Context:
-        sent = [(name, str(value, "latin-1")) for name, value in headers if name in (b"traceparent", b"tracestate")]
-        parents = [value for name, value in sent if name == b"traceparent"]
+        parents = [str(value, "latin-1") for name, value in headers if name == b"traceparent"]
         if len(parents) != 1:
             return Context()
-        states = [value for name, value in sent if name == b"tracestate"]
+        states = [str(value, "latin-1") for name, value in headers if name == b"tracestate"]
         return self._propagator.extract({"traceparent": parents} | ({"tracestate": states} if states else {}))
 
 
@@ -102,7 +101,7 @@ class Trace:
             own.trace_id,
             provider.id_generator.generate_span_id(),
             is_remote=False,
-            trace_flags=TraceFlags(TraceFlags.SAMPLED),
+            trace_flags=own.trace_flags,
             trace_state=own.trace_state,
         )
         self._tracing._processor.on_end(

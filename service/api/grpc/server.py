@@ -164,7 +164,7 @@ class GrpcServer:
             finally:
                 seconds = time.perf_counter() - begin
                 self._observer.answered(route, status.name, seconds)
-                if entry is not None or failed is not None:
+                if failed is not None or (entry is not None and entry.is_told):
                     self._journal.end(
                         entry,
                         Answered(
