@@ -17,7 +17,7 @@ from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
 
 from service import access
-from service.api import admin, features, page, problems, score, state, swaps
+from service.api import admin, docs, features, page, problems, score, state, swaps
 from service.api.gate import Gate
 from service.api.middleware import Observer, RequestMiddleware
 from service.api.reading import Reading
@@ -68,6 +68,8 @@ def build(settings: Settings) -> Service:
         title="harmgauge",
         version=version("harmgauge"),
         description="Harmfulness scores and drift beside a classifier, without labels.",
+        docs_url=None,
+        redoc_url=None,
         # The gate decides; this makes /docs ask for a key and send it.
         dependencies=[Security(HTTPBearer(auto_error=False, description="Where the service has keys."))],
     )
@@ -83,6 +85,7 @@ def build(settings: Settings) -> Service:
     app.include_router(state.health_router(readiness))
     app.include_router(admin.router())
     app.include_router(swaps.router(intake, switch))
+    app.include_router(docs.router())
     app.include_router(page.router(shown=settings.page))
     grpc = _grpc(settings, lambda: switch.current, intake, reading, observer=metrics, gate=gate, journal=journal)
     return Service(switch, grpc, readiness, key_files, journal)

@@ -48,7 +48,6 @@ _FREE = {
     # A browser's first look brings no key, and finds no data here.
     "/",
     "/docs",
-    "/docs/oauth2-redirect",
     "/openapi.json",
 }
 _AREAS = {"/info": Area.INFO, "/metrics": Area.METRICS, "/drift": Area.DRIFT} | {
@@ -63,7 +62,7 @@ def area_of(path: str) -> Area:
     known = _AREAS.get(path)
     if known is not None:
         return known
-    if path.startswith("/page/"):  # the page's files, which are the same for everyone
+    if path.startswith(("/page/", "/docs/")):  # the pages' files, which are the same for everyone
         return Area.HEALTH
     if path.startswith("/drift/"):
         return Area.DRIFT

@@ -143,7 +143,12 @@ def test_the_other_routes(service: RunningService, image_bundle_path: Path) -> N
     assert client.get("/drift?scores=perhaps").status_code == 422
     reasons = {labels["reason"] for labels, _ in service.metrics()["harmgauge_rejected_total"]}
     assert {"not_found", "method_not_allowed", "invalid_parameters"} <= reasons
-    assert "swagger" in client.get("/docs").text
+    page = client.get("/docs")
+    assert "swagger" in page.text
+    assert page.headers["content-security-policy"].startswith("default-src 'self'")
+    script = client.get("/docs/swagger-ui-bundle.js")
+    assert (script.status_code, script.headers["content-encoding"]) == (200, "gzip")
+    assert client.get("/docs/redoc.standalone.js").status_code == client.get("/redoc").status_code == 404
     schema = client.get("/openapi.json").json()
     content = schema["paths"]["/score"]["post"]["requestBody"]["content"]
     binary = {"application/x-npy", "application/octet-stream", "image/png", "image/jpeg"}

@@ -22,7 +22,17 @@ KINDS = {"nobody": None, "api": API[0], "metrics": METRICS[0], "admin": ADMIN[0]
 V2 = {
     "inputs": [{"name": "input", "shape": [3, *SHAPE], "datatype": "UINT8", "data": ROWS.reshape(-1).tolist()}],
 }
-FREE = ["/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/", "/docs", "/openapi.json", "/page/main.js"]
+FREE = [
+    "/livez",
+    "/readyz",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/",
+    "/docs",
+    "/openapi.json",
+    "/page/main.js",
+    "/docs/start.js",
+]
 
 
 def settings(**more: object) -> dict[str, object]:

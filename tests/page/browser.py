@@ -77,9 +77,16 @@ class Tab:
 
 @contextmanager
 def opened(
-    browser: Browser, service: RunningService, *, width: int = 1280, height: int = 900, **context_options: Any
+    browser: Browser,
+    service: RunningService,
+    *,
+    path: str = "",
+    width: int = 1280,
+    height: int = 900,
+    **context_options: Any,
 ) -> Iterator[Tab]:
-    """A tab that shows the service's page, in a context of its own; `width` x `height` CSS pixels.
+    """A tab that shows the service's page (live by then) or another `path`, in a context of its own; `width` x
+    `height` CSS pixels.
 
     Fails at its end if the page wrote an error to the console, or asked another address.
     """
@@ -90,9 +97,10 @@ def opened(
     page.on("console", lambda message: tab.complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: tab.complaints.append(str(error)))
     page.on("request", lambda request: tab.addresses.append(request.url))
-    page.goto(address)
+    page.goto(address + path)
     try:
-        tab.wait_for("#connection", "Live")
+        if not path:
+            tab.wait_for("#connection", "Live")
         yield tab
     except PlaywrightError as error:  # what the page said of it itself is the better half of the story
         error.add_note(f"the page complained of {tab.complaints}, and asked {tab.addresses}")
@@ -100,4 +108,4 @@ def opened(
     finally:
         context.close()
     assert not tab.complaints
-    assert all(asked.startswith(address) for asked in tab.addresses)
+    assert all(asked.startswith((address, "data:")) for asked in tab.addresses)

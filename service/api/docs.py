@@ -1,0 +1,58 @@
+"""`/docs`: the OpenAPI document to read and to try.
+
+All its files come from here. A script from another host could read the keys that are typed into the page, and a cluster
+without a way out would show nothing.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import APIRouter
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.assets import Asset
+
+_OWN = Path(__file__).parent / "swagger"
+_NAMES = {"start.js", "swagger-ui-bundle.js", "swagger-ui.css"}
+
+_STYLES = {
+    # Swagger UI sets styles on its elements and has its pictures in its style sheet.
+    "Content-Security-Policy": (
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'self'; object-src 'none'"
+    )
+}
+
+
+def router() -> APIRouter:
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.api_route("/docs", methods=["GET", "HEAD"])
+    async def docs(request: Request) -> Response:
+        return _answer("index.html", request)
+
+    @routes.api_route("/docs/{name}", methods=["GET", "HEAD"])
+    async def file(request: Request, name: str) -> Response:
+        if name not in _NAMES:
+            raise HTTPException(404)
+        return _answer(name, request)
+
+    return routes
+
+
+def _answer(name: str, request: Request) -> Response:
+    answer = _asset(name).answer(request.headers)
+    answer.headers.update(_STYLES)
+    return answer
+
+
+@cache
+def _asset(name: str) -> Asset:
+    # Read when somebody looks: Swagger UI takes 2 MB of memory, and 60 ms to pack.
+    folder = Path(str(files("fastapi_offline"))) / "static" if name.startswith("swagger-ui") else _OWN
+    return Asset.of(folder / name)
