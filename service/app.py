@@ -56,7 +56,7 @@ def build(settings: Settings) -> Service:
     Raises BundleError and SettingsError: nothing is served then.
     """
     gate, key_files = access.gate(settings)
-    journal = Journal(settings.access_log, _tracing(settings))
+    journal = Journal(settings.access_log, tracing(settings))
     bundle = load(settings.bundle, settings.precision)
     readiness = Readiness()
     metrics = Metrics(bundle.manifest, readiness)
@@ -91,7 +91,8 @@ def build(settings: Settings) -> Service:
     return Service(switch, grpc, readiness, key_files, journal)
 
 
-def _tracing(settings: Settings) -> Tracing | None:
+def tracing(settings: Settings) -> Tracing | None:
+    """What sends traces, where it is asked for. Raises SettingsError where that cannot be loaded."""
     if not settings.tracing:
         return None
     try:

@@ -25,6 +25,9 @@ from opentelemetry.util.types import AttributeValue
 from service.inference.progress import Progress
 from service.observe.answered import Answered
 
+MOST_PATH_CHARACTERS = 256
+"""A route may have a part that the client chose: no more of it."""
+
 Headers = Iterable[tuple[bytes, bytes]]
 """Of a request, their names in lower case."""
 
@@ -75,7 +78,9 @@ class Trace:
 
     @property
     def ids(self) -> dict[str, str]:
-        """As log lines have them."""
+        """As log lines have them; none where OTEL_SDK_DISABLED says so."""
+        if not self._context.is_valid:
+            return {}
         return {"trace_id": f"{self._context.trace_id:032x}", "span_id": f"{self._context.span_id:016x}"}
 
     def end(self, answered: Answered) -> None:
@@ -151,7 +156,7 @@ def _attributes(answered: Answered, progress: Progress) -> dict[str, AttributeVa
             "http.route": answered.route,
             "http.response.status_code": answered.status,
             "url.scheme": answered.scheme,
-            "url.path": answered.path,
+            "url.path": None if answered.path is None else answered.path[:MOST_PATH_CHARACTERS],
         }
     found |= {
         "error.type": answered.code if answered.is_our_fault else None,

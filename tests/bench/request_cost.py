@@ -48,8 +48,9 @@ async def ask(service: Service, body: bytes) -> None:
         assert message.get("status", 200) == 200, message
 
     headers = [(b"content-type", b"application/octet-stream"), (b"content-length", b"%d" % len(body))]
-    scope: Scope = {"type": "http", "method": "POST", "path": "/score", "scheme": "http"}
-    await service.switch(scope | {"query_string": b"", "headers": headers}, receive, send)
+    scope: Scope = {"type": "http", "method": "POST", "path": "/score", "query_string": b"", "headers": headers}
+    scope["scheme"] = "http"
+    await service.switch(scope, receive, send)
 
 
 async def measure(bundle: Path, endpoint: str) -> dict[str, tuple[float, float]]:

@@ -287,11 +287,12 @@ def test_a_collector_that_is_down_costs_no_request_and_little_log(image_bundle_p
             assert not any(line.startswith(("Traceback", "  File")) for line in service.log)
 
 
-def test_without_the_extra_the_remedy_is_told(image_bundle_path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_without_the_extra_the_remedy_is_told(image_bundle_path: Path, tmp_path: Path, command: str) -> None:
     # FastAPI brings OpenTelemetry's API, the extra its SDK and the exporter.
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['opentelemetry.sdk'] = None\n")
     done = subprocess.run(
-        [sys.executable, "-m", "service", "serve"],
+        [sys.executable, "-m", "service", command],
         env=environment(bundle=image_bundle_path, tracing="true")
         | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,

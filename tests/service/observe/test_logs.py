@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.observe.logs import LINES_PER_MINUTE, Flood, JsonFormatter, TextFormatter, fields
@@ -33,6 +33,7 @@ def raised(payload: str) -> Any:
         return type(error), error, error.__traceback__
 
 
+@settings(deadline=None)
 @given(st.text(), st.dictionaries(st.text(), st.text() | st.integers() | st.none()))
 def test_json_is_one_line_of_ascii_and_gives_back_what_went_in(message: str, more: dict[str, Any]) -> None:
     more = {name: value for name, value in more.items() if name not in {"time", "level", "logger", "message"}}
@@ -54,6 +55,7 @@ def test_times_are_rfc_3339_in_utc() -> None:
     assert found["time"] == "2001-09-09T01:46:40.250Z"
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_text_is_one_line_without_control_characters(message: str) -> None:
     line = TextFormatter().format(record("%s", message))
