@@ -23,13 +23,13 @@ RUN python -c 'import pathlib, tomllib; \
 FROM build AS dependencies-cpu
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --constraint constraints.txt --requirement base.txt --requirement cpu.txt --requirement grpc.txt \
-        --requirement signing.txt \
+        --requirement signing.txt --requirement tracing.txt \
     && find /opt/venv -type d -name tests -prune -exec rm -r {} +
 
 FROM build AS dependencies-gpu
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --constraint constraints.txt --requirement base.txt --requirement gpu.txt --requirement grpc.txt \
-        --requirement signing.txt 'onnxruntime-gpu[cuda,cudnn]' \
+        --requirement signing.txt --requirement tracing.txt 'onnxruntime-gpu[cuda,cudnn]' \
     && find /opt/venv -type d -name tests -prune -exec rm -r {} +
 
 # The service and the shipped bundles, as installed: what is no package data stays behind.
@@ -46,6 +46,7 @@ ENV PATH=/opt/app/bin:/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/app \
     PYTHONDONTWRITEBYTECODE=1 \
     HARMGAUGE_HOST=0.0.0.0 \
+    HARMGAUGE_LOG_FORMAT=json \
     ORT_DISABLE_TELEMETRY=1
 USER 10001:10001
 EXPOSE 8000

@@ -91,5 +91,5 @@ $(VENV)-runtime/installed: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing what the image's services run on, and nothing else, into $(VENV)-runtime (once) ..."
 	@$(PYTHON) -m venv --clear --without-pip $(VENV)-runtime
 	@$(BIN)/python -m pip --python $(VENV)-runtime/bin/python install --quiet --disable-pip-version-check --no-compile \
-		--constraint constraints.txt --editable '.[cpu,grpc,signing]'
+		--constraint constraints.txt --editable '.[cpu,grpc,signing,tracing]'
 	@touch $@

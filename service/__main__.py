@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -25,9 +26,15 @@ def serve(_: argparse.Namespace) -> int:
     from service.server import serve as run  # `--help` need not load ONNX Runtime
 
     settings = settings_module.load()
-    logs.configure(settings.log_level)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(run(settings))
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(run(settings))
+    except (BundleError, SettingsError) as error:
+        if settings.log_format == "text":
+            raise
+        logging.getLogger("harmgauge").critical("%s", error)
+        return 1
     return 0
 
 

@@ -27,6 +27,7 @@ from service.assembly import Process, assemble
 from service.errors import SettingsError
 from service.inference.bundle import load
 from service.keys import KeyFile
+from service.observe.journal import Journal
 from service.observe.metrics import Metrics
 from service.readiness import Readiness
 from service.serving import Serving
@@ -35,6 +36,7 @@ from service.switch import Switch
 
 if TYPE_CHECKING:
     from service.api.grpc.server import GrpcServer
+    from service.observe.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Service:
     grpc: GrpcServer | None
     readiness: Readiness
     key_files: list[KeyFile]
+    journal: Journal
 
 
 def build(settings: Settings) -> Service:
@@ -53,6 +56,7 @@ def build(settings: Settings) -> Service:
     Raises BundleError and SettingsError: nothing is served then.
     """
     gate, key_files = access.gate(settings)
+    journal = Journal(settings.access_log, tracing(settings))
     bundle = load(settings.bundle, settings.precision, settings.bundle_public_key)
     readiness = Readiness()
     metrics = Metrics(bundle.manifest, readiness)
@@ -69,11 +73,11 @@ def build(settings: Settings) -> Service:
         # The gate decides; this makes /docs ask for a key and send it.
         dependencies=[Security(HTTPBearer(auto_error=False, description="Where the service has keys."))],
     )
-    process = Process(settings, asyncio.get_running_loop(), metrics, gate, app, post_score, infer)
+    process = Process(settings, asyncio.get_running_loop(), metrics, gate, journal, app, post_score, infer)
     make = partial(assemble, process)
     switch = Switch(settings, make, make(bundle))
     problems.install(app, metrics.rejected)
-    app.add_middleware(RequestMiddleware, observer=metrics, gate=gate)
+    app.add_middleware(RequestMiddleware, observer=metrics, gate=gate, journal=journal)
     app.include_router(score.router(bundle.manifest.input, post_score))
     app.include_router(v2.router(readiness, infer))
     app.include_router(state.drift_router())
@@ -83,8 +87,21 @@ def build(settings: Settings) -> Service:
     app.include_router(swaps.router(intake, switch))
     app.include_router(docs.router())
     app.include_router(page.router(shown=settings.page))
-    grpc = _grpc(settings, lambda: switch.current, intake, reading, observer=metrics, gate=gate)
-    return Service(switch, grpc, readiness, key_files)
+    grpc = _grpc(settings, lambda: switch.current, intake, reading, observer=metrics, gate=gate, journal=journal)
+    return Service(switch, grpc, readiness, key_files, journal)
+
+
+def tracing(settings: Settings) -> Tracing | None:
+    """What sends traces, where it is asked for. Raises SettingsError where that cannot be loaded."""
+    if not settings.tracing:
+        return None
+    try:
+        from service.observe.tracing import Tracing  # noqa: PLC0415 - an extra: most do without it
+    except ImportError as error:
+        raise SettingsError(
+            f"HARMGAUGE_TRACING needs OpenTelemetry ({error}): pip install 'harmgauge[tracing]'"
+        ) from error
+    return Tracing()
 
 
 def _grpc(
@@ -95,6 +112,7 @@ def _grpc(
     *,
     observer: Observer,
     gate: Gate,
+    journal: Journal,
 ) -> GrpcServer | None:
     if settings.grpc_port is None:
         return None
@@ -108,6 +126,7 @@ def _grpc(
         reading,
         observer=observer,
         gate=gate,
+        journal=journal,
         port=settings.grpc_port,
         tls=access.tls_files(settings),
     )

@@ -26,6 +26,7 @@ from service.inference.detector import Detector
 from service.inference.runtime import OnnxRuntime
 from service.observe.bundle_metrics import BundleMetrics
 from service.observe.feed import Feed
+from service.observe.journal import Journal
 from service.observe.metrics import Metrics
 from service.observe.recorder import Recorder
 from service.serving import Parts, Serving
@@ -45,6 +46,7 @@ class Process:
     loop: asyncio.AbstractEventLoop
     metrics: Metrics
     gate: Gate
+    journal: Journal
     routes: ASGIApp
     score: Handler
     infer: Handler
@@ -97,7 +99,7 @@ def assemble(process: Process, bundle: Bundle) -> Serving:
         recorder=recorder,
         page=documents,
     )
-    return Serving(parts, HotRoutes(process.routes, hot, process.metrics, process.gate))
+    return Serving(parts, HotRoutes(process.routes, hot, process.metrics, process.gate, process.journal))
 
 
 def _picture(bundle: Bundle, monitor: Monitor, detector: FeatureMmd | None) -> features.Picture | None:

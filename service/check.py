@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from service import access
-from service.app import max_bodies_bytes
+from service.app import max_bodies_bytes, tracing
 from service.detectors import feature_mmd, score_evidence, score_ks
 from service.inference.bundle import SAMPLES_FILE, Bundle, load
 from service.inference.outputs import Rows
@@ -34,6 +34,7 @@ def check(settings: Settings) -> int:
 
     access.gate(settings)
     access.tls_files(settings)
+    tracing(settings)
     bundle = load(settings.bundle, settings.precision, settings.bundle_public_key)
     manifest = bundle.manifest
     say(f"\nbundle {manifest.name}/{manifest.version}: all {len(manifest.files)} files match their sha256\n")

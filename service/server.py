@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import time
 from types import FrameType
 from typing import Literal
 
@@ -20,6 +21,9 @@ from service.settings import Settings
 
 log = logging.getLogger("harmgauge")
 
+LAST_TRACES_SECONDS = 1.0
+"""For sending them, where requests took all of the drain's time; else what is left of that."""
+
 
 class Server(uvicorn.Server):
     """Uvicorn, which says where it listens and flips readiness as soon as it is told to stop."""
@@ -29,12 +33,14 @@ class Server(uvicorn.Server):
         self._service = service
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        seconds = self.config.timeout_graceful_shutdown or 0
+        end = time.monotonic() + seconds
         if self._service.grpc is None:
             await super().shutdown(sockets)  # type: ignore[arg-type]
         else:
-            seconds = self.config.timeout_graceful_shutdown or 0
             await asyncio.gather(super().shutdown(sockets), self._service.grpc.stop(seconds))  # type: ignore[arg-type]
         await self._service.switch.close()
+        await asyncio.to_thread(self._service.journal.close, max(LAST_TRACES_SECONDS, end - time.monotonic()))
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         try:

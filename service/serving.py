@@ -59,6 +59,11 @@ class Parts:
     recorder: Recorder | None
     page: dict[str, Kept]
 
+    @property
+    def title(self) -> str:
+        """`NAME/VERSION` of the bundle."""
+        return f"{self.bundle.manifest.name}/{self.bundle.manifest.version}"
+
     def offered_to(self, visitor: Visitor) -> list[OutputSpec]:
         """The outputs that somebody may have."""
         return self.offered if visitor.sees_scores else self.flags
@@ -132,4 +137,9 @@ class Serving:
 
 def parts_of(request: Request) -> Parts:
     """Of the bundle that a request goes to: the one that was in service when it began."""
-    return cast("Parts", request.scope[_SERVING])
+    return parts_in(request.scope)
+
+
+def parts_in(scope: Scope) -> Parts:
+    """The same, of a request's scope."""
+    return cast("Parts", scope[_SERVING])

@@ -152,6 +152,15 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe message that is logged."""
 
+    log_format: Literal["text", "json"] = "text"
+    """`json` writes each message as one JSON object a line, with the request's id and the like as fields."""
+
+    access_log: Literal["errors", "all", "off"] = "errors"
+    """Which requests get a line each: those refused or failed, all of them, or those only that broke something."""
+
+    tracing: bool = False
+    """Whether requests are sent as OpenTelemetry traces, to OTEL_EXPORTER_OTLP_ENDPOINT; needs the extra `tracing`."""
+
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process; raises SettingsError, naming the variable and the remedy."""

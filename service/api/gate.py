@@ -163,6 +163,11 @@ class Gate:
             {"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
         )
 
+    def name_of(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """The name of the key that came with these headers; None where it is none of ours."""
+        given = next((value for name, value in headers if name == b"authorization"), None)
+        return (None if given is None else self._known(given).name) or None
+
     def _known(self, authorization: bytes) -> Visitor:
         """Whose key it is.
 

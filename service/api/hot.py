@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.gate import Gate
 from service.api.middleware import ROUTE, Observer, RequestMiddleware
+from service.observe.journal import Journal
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -22,10 +23,17 @@ Handler = Callable[[Request], Awaitable[Response]]
 class HotRoutes:
     """`routes` maps the exact path of a POST to its route (as metrics call it) and its handler."""
 
-    def __init__(self, others: ASGIApp, routes: dict[str, tuple[str, Handler]], observer: Observer, gate: Gate) -> None:
+    def __init__(
+        self,
+        others: ASGIApp,
+        routes: dict[str, tuple[str, Handler]],
+        observer: Observer,
+        gate: Gate,
+        journal: Journal,
+    ) -> None:
         self._others = others
         self._routes = routes
-        self._hot = RequestMiddleware(self._run, observer, gate)
+        self._hot = RequestMiddleware(self._run, observer, gate, journal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._routes:

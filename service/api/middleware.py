@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import random
-import re
 import time
 from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
-from service.api.gate import Gate
+from service.api.gate import Area, Gate, area_of
+from service.api.receive import PROGRESS
+from service.api.request_id import request_id_of
 from service.errors import CallerLeft, RequestError
-
-log = logging.getLogger(__name__)
+from service.observe.answered import Answered
+from service.observe.journal import Entry, Journal
+from service.serving import parts_in
 
 ROUTE = "harmgauge.route"
 """Where a scope says which route it took, if the framework did not find it."""
@@ -22,7 +22,10 @@ ROUTE = "harmgauge.route"
 CLIENT_CLOSED_REQUEST = 499
 """Counted for a request that got no answer: its client left, or did not finish it before the drain's end."""
 
-_GOOD_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+LOOKS = frozenset({Area.HEALTH, Area.METRICS, Area.PAGE})
+"""What only looks at the service, every few seconds: it begins no trace."""
+
+_NO_ROUTE = "other"
 
 
 class Observer(Protocol):
@@ -33,23 +36,26 @@ class Observer(Protocol):
 class RequestMiddleware:
     """Pure ASGI: a request costs no task and no queue of its own.
 
-    `X-Request-Id` is taken from the client where it is short and printable, and else made; the answer carries it.
+    `X-Request-Id` is taken from the client where it is short and harmless, and else made; the answer carries it.
     """
 
-    def __init__(self, app: ASGIApp, observer: Observer, gate: Gate) -> None:
+    def __init__(self, app: ASGIApp, observer: Observer, gate: Gate, journal: Journal) -> None:
         self._app = app
         self._observer = observer
         self._gate = gate
+        self._journal = journal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         begin = time.perf_counter()
-        request_id = _request_id(scope)
+        entry = self._begin(scope) if self._journal.follows_all else None
+        request_id = request_id_of(scope["headers"])
         id_header = (b"x-request-id", request_id.encode("ascii"))
         scope["request_id"] = request_id
         status, started = CLIENT_CLOSED_REQUEST, False
+        failed: Exception | None = None
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, started
@@ -65,27 +71,40 @@ class RequestMiddleware:
             pass
         except RequestError as error:
             self._observer.rejected(error.code)
-            if error.__cause__ is not None:
-                log.error("request %s: %s", request_id, error.detail, exc_info=error.__cause__)
+            failed = error
             await problems.from_error(error, scope)(scope, receive, send_with_id)
-        except Exception:
-            log.exception("request %s failed", request_id)
+        except Exception as error:
+            failed = error
             self._observer.rejected("internal")
             if started:  # the answer has begun: the server can only cut it off
                 raise
             await problems.internal(scope)(scope, receive, send_with_id)
         finally:
             # Never the raw path: anyone could invent labels.
-            route = scope[ROUTE] if ROUTE in scope else getattr(scope.get("route"), "path", "other")
-            self._observer.answered(route, status, time.perf_counter() - begin)
+            route = scope[ROUTE] if ROUTE in scope else getattr(scope.get("route"), "path", _NO_ROUTE)
+            seconds = time.perf_counter() - begin
+            self._observer.answered(route, status, seconds)
+            if status >= 400 or failed is not None or (entry is not None and entry.is_told):
+                self._journal.end(entry, self._answered(scope, route, status, seconds, failed))
+            failed = None  # its traceback holds this frame: the two would keep the body until the collector comes round
 
+    def _begin(self, scope: Scope) -> Entry:
+        entry = self._journal.begin(scope["headers"], traced=area_of(scope["path"]) not in LOOKS)
+        scope[PROGRESS] = entry.progress
+        return entry
 
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _GOOD_REQUEST_ID.fullmatch(value):
-            return str(value, "ascii")
-    return new_request_id()
-
-
-def new_request_id() -> str:
-    return f"{random.getrandbits(128):032x}"
+    def _answered(self, scope: Scope, route: str, status: int, seconds: float, error: Exception | None) -> Answered:
+        return Answered(
+            protocol="http",
+            method=scope["method"],
+            route=route,
+            status=status,
+            seconds=seconds,
+            request_id=scope["request_id"],
+            bundle=parts_in(scope).title,
+            scheme=scope["scheme"],
+            path=scope["path"] if route != _NO_ROUTE else None,
+            code=scope.get(problems.CODE),
+            key_name=self._gate.name_of(scope["headers"]),
+            error=error,
+        )

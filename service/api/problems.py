@@ -16,6 +16,9 @@ from service.errors import InvalidParameters, RequestError, unforeseen
 
 MEDIA_TYPE = "application/problem+json"
 
+CODE = "harmgauge.code"
+"""Where a scope says which problem it was answered with."""
+
 
 class Problem(BaseModel):
     """What every request that fails is answered with; `code` is stable, `detail` says what to do."""
@@ -31,6 +34,7 @@ class Problem(BaseModel):
 def problem(
     scope: Scope, *, status: int, code: str, title: str, detail: str, headers: dict[str, str] | None = None
 ) -> Response:
+    scope[CODE] = code
     document = Problem(
         type=f"urn:harmgauge:problem:{code}",
         title=title,

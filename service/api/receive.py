@@ -21,6 +21,9 @@ DEADLINE_HEADER = "X-Harmgauge-Deadline-Seconds"
 
 CLIENT_HEADER = "X-Harmgauge-Client"
 
+PROGRESS = "harmgauge.progress"
+"""Where a scope has what its request's progress is noted in, if somebody wants it."""
+
 _CLIENT = CLIENT_HEADER.lower().encode()
 _DEADLINE = DEADLINE_HEADER.lower().encode()
 
@@ -60,7 +63,9 @@ class Intake:
         asked = headers.get(_DEADLINE)
         if asked is not None:
             seconds = min(seconds, read_deadline(asked))
-        return Call(self, request.receive, headers, asyncio.get_running_loop().time() + seconds)
+        deadline = asyncio.get_running_loop().time() + seconds
+        caller = Caller(deadline, partial(_left, request.receive), headers.get(_CLIENT), request.scope.get(PROGRESS))
+        return Call(self, request.receive, headers, caller)
 
 
 class Call:
@@ -69,12 +74,12 @@ class Call:
     `headers` has them by name, in lower case.
     """
 
-    def __init__(self, intake: Intake, receive: Receive, headers: dict[bytes, str], deadline: float) -> None:
+    def __init__(self, intake: Intake, receive: Receive, headers: dict[bytes, str], caller: Caller) -> None:
         self._intake = intake
         self._receive = receive
         self.headers = headers
         self._held_bytes = 0
-        self.caller = Caller(deadline, partial(_left, receive), headers.get(_CLIENT))
+        self.caller = caller
 
     def __enter__(self) -> Self:
         return self

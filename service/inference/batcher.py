@@ -82,6 +82,8 @@ class Batcher:
             )
         outputs = empty_outputs(count, self._runtime.shapes)
         entry = Entry(rows, caller, outputs, self._loop.create_future(), time.perf_counter())
+        if caller.progress is not None:
+            caller.progress.waits(count, entry.since)
         timer = None
         if caller.deadline < math.inf:
             timer = self._loop.call_at(caller.deadline, self._expire, entry)
@@ -165,6 +167,9 @@ class Batcher:
         waits = [batch.began - piece.entry.since for piece in batch.pieces if piece.start == 0]
         rows = sum(piece.stop - piece.start for piece in batch.pieces)
         self._observer.batch_finished(rows, waits, batch.seconds)
+        for piece in batch.pieces:
+            if piece.entry.caller.progress is not None:
+                piece.entry.caller.progress.ran(batch.began, batch.seconds, rows)
         if isinstance(batch.result, Outputs):
             self._hand_out(batch.pieces, batch.result, batch.seconds)
         elif len(batch.pieces) > 1:  # one of them is bad: none of the others may suffer for it

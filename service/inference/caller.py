@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from service.inference.progress import Progress
+
 
 def _stays() -> bool:
     return False
@@ -22,6 +24,8 @@ class Caller:
     left: Callable[[], bool] = _stays
     client: str | None = None
     """The key that it gave itself: requests of one client are not independent of each other."""
+    progress: Progress | None = None
+    """To be filled, where somebody wants to know how far it came."""
 
 
 PATIENT = Caller()

@@ -61,5 +61,7 @@ class Detector:
             features=outputs.features,
             corrected_probabilities=outputs.corrected_probabilities,
         )
+        if caller.progress is not None:
+            caller.progress.flagged_rows = int(np.count_nonzero(scored.is_adversarial))
         self._watch(scored, caller.client)
         return scored

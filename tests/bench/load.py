@@ -28,22 +28,33 @@ def wrk_is_missing() -> bool:
     return shutil.which("wrk") is None
 
 
-def closed_loop(url: str, body: bytes, media_type: str, connections: int, seconds: float) -> Load:
+def closed_loop(
+    url: str, body: bytes, media_type: str, connections: int, seconds: float, key: str | None = None
+) -> Load:
     """wrk: each connection sends the next request when it has the last one's answer. Raises where one failed."""
-    return _wrk(url, body, media_type, connections, seconds)
+    return _wrk(url, body, media_type, connections, seconds, key)
 
 
-def paced_loop(url: str, body: bytes, media_type: str, requests_per_second: float, seconds: float) -> Load:
+def paced_loop(
+    url: str, body: bytes, media_type: str, requests_per_second: float, seconds: float, key: str | None = None
+) -> Load:
     """wrk with pauses of random length (exponential): close to a Poisson stream while answers take less than those.
 
     Many connections make the pauses long, so that few requests are late because their connection still waits.
     """
     connections = 64
-    return _wrk(url, body, media_type, connections, seconds, mean_pause_seconds=connections / requests_per_second)
+    return _wrk(url, body, media_type, connections, seconds, key, mean_pause_seconds=connections / requests_per_second)
 
 
 def _wrk(
-    url: str, body: bytes, media_type: str, connections: int, seconds: float, *, mean_pause_seconds: float = 0
+    url: str,
+    body: bytes,
+    media_type: str,
+    connections: int,
+    seconds: float,
+    key: str | None,
+    *,
+    mean_pause_seconds: float = 0,
 ) -> Load:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "body").write_bytes(body)
@@ -53,6 +64,7 @@ def _wrk(
             f'local file = io.open("{folder}/body", "rb")\n'
             'wrk.body = file:read("*all")\nfile:close()\nwrk.method = "POST"\n'
             f'wrk.headers["Content-Type"] = "{media_type}"\n'
+            + (f'wrk.headers["Authorization"] = "Bearer {key}"\n' if key else "")
             + (f"function delay() return math.floor({pause} + 0.5) end\n" if mean_pause_seconds else "")
         )
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "30s"]

@@ -67,7 +67,7 @@ def test_hadolint_finds_nothing_to_complain_about() -> None:
 def test_every_dependency_of_both_images_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lists = {"base": project["dependencies"], **project["optional-dependencies"]}
-    wanted = [line for extra in ("base", "cpu", "gpu", "grpc") for line in lists[extra]]
+    wanted = [line for extra in ("base", "cpu", "gpu", "grpc", "tracing") for line in lists[extra]]
     pins = [line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()]
     assert {_name(line) for line in wanted} <= {_name(line) for line in pins}
 

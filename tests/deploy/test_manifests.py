@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -18,7 +19,7 @@ from tests.deploy.tools import linter, only, rendered, run
 
 K8S = ROOT / "k8s"
 OVERLAYS = ("cpu", "gpu")
-COMPONENTS = ("bundle-claim", "bundle-image", "grpc", "keys")
+COMPONENTS = ("bundle-claim", "bundle-image", "grpc", "keys", "tracing")
 VERSIONS = ("1.32", "1.35", "1.37")
 
 
@@ -78,7 +79,7 @@ def test_the_schemas_of_kubernetes_take_every_field(version: str, tmp_path: Path
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_checkov_finds_nothing_that_is_not_argued_in_place(overlay: str, tmp_path: Path) -> None:
     file = tmp_path / "resources.yaml"
-    file.write_text(yaml.safe_dump_all(with_components(tmp_path, overlay, "bundle-claim", "grpc", "keys")))
+    file.write_text(yaml.safe_dump_all(with_components(tmp_path, overlay, "bundle-claim", "grpc", "keys", "tracing")))
     options = ["--framework", "kubernetes", "--skip-download", "--output", "json", "--file", str(file)]
     report = json.loads(run(linter("checkov"), *options).stdout)
     assert report["summary"]["passed"] > 80
@@ -123,6 +124,15 @@ def test_the_network_admits_clients_and_prometheus_and_lets_out_names_only(tmp_p
     (dns,) = policy["egress"]
     assert {port["port"] for port in dns["ports"]} == {53}
     assert dns["to"][0]["podSelector"]["matchLabels"] == {"k8s-app": "kube-dns"}
+
+
+def test_traces_may_leave_to_where_they_are_sent(tmp_path: Path) -> None:
+    resources = with_components(tmp_path, "cpu", "tracing")
+    endpoint = httpx.URL(variables(resources)["OTEL_EXPORTER_OTLP_ENDPOINT"])
+    _, collector = only(resources, "NetworkPolicy")["spec"]["egress"]
+    (peer,) = collector["to"]
+    assert endpoint.host.partition(".")[2] == peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+    assert [port["port"] for port in collector["ports"]] == [endpoint.port]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 from tests.conftest import ROOT
 
-EXTRAS = ("cpu", "grpc", "signing")
+EXTRAS = ("cpu", "grpc", "signing", "tracing")
 
 
 def closure(package: str, extras: tuple[str, ...]) -> set[str]:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 from pathlib import Path
 
+import pytest
 from starlette.types import Message, Scope
 
 from service.app import build
@@ -13,12 +14,17 @@ from service.settings import load
 from tests.toy import instances
 
 
-def test_requests_leave_nothing_for_the_cycle_collector(image_bundle_path: Path) -> None:
+@pytest.mark.parametrize(("surplus", "status"), [(b"", 200), (b"x", 422)])
+@pytest.mark.parametrize("more", [{}, {"HARMGAUGE_ACCESS_LOG": "all", "HARMGAUGE_TRACING": "true"}])
+def test_requests_leave_nothing_for_the_cycle_collector(
+    image_bundle_path: Path, surplus: bytes, status: int, more: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A cycle would keep each body in memory until the collector comes round: that was 200 MiB under load."""
-    body = instances(1, (4, 4, 3)).tobytes()
+    body = instances(1, (4, 4, 3)).tobytes() + surplus
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")  # no thread of it at work meanwhile
 
     async def test() -> int:
-        service = build(load({"HARMGAUGE_BUNDLE": str(image_bundle_path)}))
+        service = build(load({"HARMGAUGE_BUNDLE": str(image_bundle_path)} | more))
         service.readiness.ready()
         statuses: list[int] = []
 
@@ -39,6 +45,7 @@ def test_requests_leave_nothing_for_the_cycle_collector(image_bundle_path: Path)
                 "type": "http",
                 "method": "POST",
                 "path": "/score",
+                "scheme": "http",
                 "query_string": b"",
                 "headers": headers,
             }
@@ -55,7 +62,8 @@ def test_requests_leave_nothing_for_the_cycle_collector(image_bundle_path: Path)
         finally:
             gc.enable()
             service.switch.current.close()
-        assert statuses == [200] * 250
+            service.journal.close(0)
+        assert statuses == [status] * 250
         return garbage
 
     assert asyncio.run(test()) < 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
@@ -11,19 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from service.api.gate import Area, Gate
 from service.api.grpc import messages
 from service.api.grpc.protocol import SERVICE, methods
-from service.api.middleware import Observer, new_request_id
+from service.api.middleware import Observer
 from service.api.reading import THREAD_BODY_BYTES, Reading
 from service.api.receive import CLIENT_HEADER, Intake
+from service.api.request_id import request_id_of
 from service.api.v2.routes import check_served, metadata
-from service.errors import CallerLeft, RequestError, SettingsError, unforeseen
+from service.errors import CallerLeft, RequestError, SettingsError, Unreadable, unforeseen
 from service.inference.caller import Caller
+from service.inference.progress import Progress
+from service.observe.answered import Answered
+from service.observe.journal import Journal
 from service.serving import Serving
-
-log = logging.getLogger(__name__)
 
 MAX_CALLS = 256
 """Calls at once; more are refused. Each may hold one message in memory before we see it."""
@@ -40,8 +42,11 @@ CODES = {
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 
-Call = Callable[[Serving, Any, Any, Any], Awaitable[None]]
-"""Fills a response: (the bundle in service, request, response, context)."""
+Call = Callable[[Serving, Any, Any, Any, Progress | None], Awaitable[None]]
+"""Fills a response: (the bundle in service, request, response, context, what its progress is noted in)."""
+
+_METADATA = {"authorization", "x-request-id", "traceparent", "tracestate"}
+"""What means the same as the header of that name."""
 
 
 class GrpcServer:
@@ -55,6 +60,7 @@ class GrpcServer:
         *,
         observer: Observer,
         gate: Gate,
+        journal: Journal,
         port: int,
         tls: tuple[Path, Path] | None,
     ) -> None:
@@ -65,6 +71,7 @@ class GrpcServer:
         self._intake = intake
         self._reading = reading
         self._observer = observer
+        self._journal = journal
         calls: dict[str, Call] = {
             "ServerLive": self._live,
             "ServerReady": self._ready,
@@ -105,51 +112,92 @@ class GrpcServer:
     def _handler(self, name: str, call: Call, request_type: Any, response_type: Any) -> grpc.RpcMethodHandler:
         route = f"/{SERVICE}/{name}"
 
-        async def run(request: Any, context: Any) -> Any:
-            begin = time.perf_counter()
-            request_id = new_request_id()
-            status = grpc.StatusCode.CANCELLED  # what stays, where the client left
+        async def run(sent: bytes, context: Any) -> Any:
             response = response_type()
-            try:
-                with self._current() as serving:
-                    await call(serving, request, response, context)
-                status = grpc.StatusCode.OK
-            except RequestError as error:
-                status = CODES.get(error.status, grpc.StatusCode.INTERNAL)
-                self._refuse(context, status, error, request_id)
-            except CallerLeft:
-                pass
-            except Exception:
-                log.exception("request %s failed", request_id)
-                status = grpc.StatusCode.INTERNAL
-                self._refuse(context, status, unforeseen(), request_id)
-            finally:
-                self._observer.answered(route, status.name, time.perf_counter() - begin)
+
+            async def work(serving: Serving, progress: Progress | None) -> None:
+                try:  # here and not by gRPC, whose answer would have no id and be counted nowhere
+                    request = request_type.FromString(sent)
+                except DecodeError:
+                    raise Unreadable(f"What was sent is no {request_type.DESCRIPTOR.full_name}.") from None
+                await call(serving, request, response, context, progress)
+
+            await self._answer(route, context, work)
             return response
 
-        return grpc.unary_unary_rpc_method_handler(run, request_type.FromString, response_type.SerializeToString)
+        return grpc.unary_unary_rpc_method_handler(run, None, response_type.SerializeToString)
 
     def _refused(self, route: str, error: RequestError) -> grpc.RpcMethodHandler:
         """Answers a call without having read its message, for which the handler has to be one of streams."""
 
+        async def refuse(*_: object) -> None:
+            raise error
+
         async def run(_: Any, context: Any) -> None:
-            begin = time.perf_counter()
-            status = CODES[error.status]
-            self._refuse(context, status, error, new_request_id())
-            self._observer.answered(route, status.name, time.perf_counter() - begin)
+            await self._answer(route, context, refuse)
 
         return grpc.stream_unary_rpc_method_handler(run)
 
-    def _refuse(self, context: Any, status: grpc.StatusCode, error: RequestError, request_id: str) -> None:
-        if error.__cause__ is not None:
-            log.error("request %s: %s", request_id, error.detail, exc_info=error.__cause__)
-        self._observer.rejected(error.code)
-        context.set_code(status)
-        context.set_details(error.detail)
-        more = [(name.lower(), value) for name, value in error.headers.items() if name == "Retry-After"]
-        context.set_trailing_metadata([("code", error.code), ("x-request-id", request_id), *more])
+    async def _answer(
+        self, route: str, context: Any, work: Callable[[Serving, Progress | None], Awaitable[None]]
+    ) -> None:
+        """Have a call's work done; whatever becomes of it is answered, counted, logged and traced."""
+        begin = time.perf_counter()
+        headers = _headers(context.invocation_metadata())
+        entry = None
+        if self._journal.follows_all:
+            entry = self._journal.begin(headers, traced=area_of(route) is not Area.HEALTH)
+        request_id = request_id_of(headers)
+        context.set_trailing_metadata([("x-request-id", request_id)])
+        status = grpc.StatusCode.CANCELLED  # what stays, where the client left
+        failed: Exception | None = None
+        code = None
+        with self._current() as serving:
+            try:
+                await work(serving, None if entry is None else entry.progress)
+                status = grpc.StatusCode.OK
+            except CallerLeft:
+                pass
+            except Exception as error:
+                failed = error
+                status, code = self._refuse(context, error, request_id)
+            finally:
+                seconds = time.perf_counter() - begin
+                self._observer.answered(route, status.name, seconds)
+                if failed is not None or (entry is not None and entry.is_told):
+                    self._journal.end(
+                        entry,
+                        Answered(
+                            protocol="grpc",
+                            method="POST",
+                            route=route,
+                            status=status.name,
+                            seconds=seconds,
+                            request_id=request_id,
+                            bundle=serving.parts.title,
+                            code=code,
+                            key_name=self._gate.name_of(headers),
+                            error=failed,
+                        ),
+                    )
+                failed = (
+                    None  # its traceback holds this frame: the two would keep the message until the collector comes
+                )
 
-    async def _infer(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
+    def _refuse(self, context: Any, error: Exception, request_id: str) -> tuple[grpc.StatusCode, str]:
+        """Tell the client; gives the status and the code that it was told."""
+        told = error if isinstance(error, RequestError) else unforeseen()
+        status = CODES.get(told.status, grpc.StatusCode.INTERNAL)
+        self._observer.rejected(told.code)
+        context.set_code(status)
+        context.set_details(told.detail)
+        more = [(name.lower(), value) for name, value in told.headers.items() if name == "Retry-After"]
+        context.set_trailing_metadata([("code", told.code), ("x-request-id", request_id), *more])
+        return status, told.code
+
+    async def _infer(
+        self, serving: Serving, request: Any, response: Any, context: Any, progress: Progress | None
+    ) -> None:
         check_served(serving.bundle.manifest, request.model_name, request.model_version)
         self._intake.readiness.check()
         remaining = context.time_remaining()  # None where the client set no deadline
@@ -157,7 +205,7 @@ class GrpcServer:
         sent = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
         client = sent.get(CLIENT_HEADER.lower())
         manifest = serving.bundle.manifest
-        caller = Caller(asyncio.get_running_loop().time() + seconds, context.cancelled, client)
+        caller = Caller(asyncio.get_running_loop().time() + seconds, context.cancelled, client, progress)
         visitor = self._gate.check(Area.SCORES, _headers(context.invocation_metadata()))
         offered = serving.parts.offered_to(visitor)
         size_bytes = request.ByteSize()
@@ -173,20 +221,20 @@ class GrpcServer:
         response.id = request.id
         messages.answer(response, asked, scored)
 
-    async def _live(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
+    async def _live(self, serving: Serving, request: Any, response: Any, context: Any, _: object) -> None:
         response.live = True
 
-    async def _ready(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
+    async def _ready(self, serving: Serving, request: Any, response: Any, context: Any, _: object) -> None:
         response.ready = self._intake.readiness.reason is None
 
-    async def _model_ready(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
+    async def _model_ready(self, serving: Serving, request: Any, response: Any, context: Any, _: object) -> None:
         check_served(serving.bundle.manifest, request.name, request.version)
         response.ready = self._intake.readiness.reason is None
 
-    async def _server_metadata(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
+    async def _server_metadata(self, serving: Serving, request: Any, response: Any, context: Any, _: object) -> None:
         response.name, response.version = "harmgauge", version("harmgauge")
 
-    async def _model_metadata(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
+    async def _model_metadata(self, serving: Serving, request: Any, response: Any, context: Any, _: object) -> None:
         check_served(serving.bundle.manifest, request.name, request.version)
         visitor = self._gate.check(Area.SCORES, _headers(context.invocation_metadata()))
         known = metadata(serving.bundle.manifest, serving.parts.offered_to(visitor))
@@ -222,4 +270,8 @@ def area_of(method: str) -> Area:
 
 
 def _headers(metadata: Any) -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), value.encode()) for name, value in metadata or () if name == "authorization"]
+    return [
+        (name.encode(), value.encode())
+        for name, value in metadata or ()
+        if name in _METADATA and isinstance(value, str)
+    ]
