@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import time
 from types import FrameType
 from typing import Literal
 
@@ -20,6 +21,9 @@ from service.settings import Settings
 
 log = logging.getLogger("harmgauge")
 
+MIN_FLUSH_SECONDS = 1.0
+"""What is captured gets so long to be written, also where requests took all of the time to drain."""
+
 
 class Server(uvicorn.Server):
     """Uvicorn, which says where it listens and flips readiness as soon as it is told to stop."""
@@ -29,12 +33,16 @@ class Server(uvicorn.Server):
         self._service = service
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        began = time.monotonic()
         if self._service.grpc is None:
             await super().shutdown(sockets)  # type: ignore[arg-type]
         else:
             seconds = self.config.timeout_graceful_shutdown or 0
             await asyncio.gather(super().shutdown(sockets), self._service.grpc.stop(seconds))  # type: ignore[arg-type]
         await self._service.switch.close()
+        if self._service.capture is not None:
+            left_seconds = (self.config.timeout_graceful_shutdown or 0) - (time.monotonic() - began)
+            await self._service.capture.close(max(MIN_FLUSH_SECONDS, left_seconds))
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         try:
@@ -115,6 +123,8 @@ async def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]  # it takes fractions as well
     )
     service.switch.start()
+    if service.capture is not None:
+        service.capture.start()
     looking = [asyncio.create_task(file.keep_looking()) for file in service.key_files]
     if hasattr(signal, "SIGHUP"):  # there is none on Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.switch.reread)

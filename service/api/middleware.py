@@ -75,9 +75,13 @@ class RequestMiddleware:
                 raise
             await problems.internal(scope)(scope, receive, send_with_id)
         finally:
-            # Never the raw path: anyone could invent labels.
-            route = scope[ROUTE] if ROUTE in scope else getattr(scope.get("route"), "path", "other")
-            self._observer.answered(route, status, time.perf_counter() - begin)
+            self._observer.answered(route_of(scope), status, time.perf_counter() - begin)
+
+
+def route_of(scope: Scope) -> str:
+    """As metrics call it; never the raw path, for anyone could invent labels."""
+    route: str = scope[ROUTE] if ROUTE in scope else getattr(scope.get("route"), "path", "other")
+    return route
 
 
 def _request_id(scope: Scope) -> str:

@@ -11,10 +11,12 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from starlette.requests import Request
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Scope
 
+from service.api.gate import VISITOR
+from service.api.middleware import route_of
 from service.errors import CallerLeft, DeadlinePassed, InvalidParameters, Overloaded, TooLarge, Unreadable
-from service.inference.caller import Caller
+from service.inference.caller import Caller, Origin
 from service.readiness import Readiness
 
 DEADLINE_HEADER = "X-Harmgauge-Deadline-Seconds"
@@ -60,7 +62,7 @@ class Intake:
         asked = headers.get(_DEADLINE)
         if asked is not None:
             seconds = min(seconds, read_deadline(asked))
-        return Call(self, request.receive, headers, asyncio.get_running_loop().time() + seconds)
+        return Call(self, request, headers, asyncio.get_running_loop().time() + seconds)
 
 
 class Call:
@@ -69,12 +71,12 @@ class Call:
     `headers` has them by name, in lower case.
     """
 
-    def __init__(self, intake: Intake, receive: Receive, headers: dict[bytes, str], deadline: float) -> None:
+    def __init__(self, intake: Intake, request: Request, headers: dict[bytes, str], deadline: float) -> None:
         self._intake = intake
-        self._receive = receive
+        self._receive = receive = request.receive
         self.headers = headers
         self._held_bytes = 0
-        self.caller = Caller(deadline, partial(_left, receive), headers.get(_CLIENT))
+        self.caller = Caller(deadline, partial(_left, receive), headers.get(_CLIENT), _origin(request.scope))
 
     def __enter__(self) -> Self:
         return self
@@ -148,6 +150,10 @@ def at_once(receive: Receive) -> Message | None:
         return cast("Message", ready.value)
     step.close()
     return None
+
+
+def _origin(scope: Scope) -> Origin:
+    return Origin(scope["request_id"], route_of(scope), scope[VISITOR].name)
 
 
 def _left(receive: Receive) -> bool:

@@ -13,20 +13,23 @@ from typing import Any
 import grpc
 
 from service.api.gate import Area, Gate
-from service.api.grpc import messages
+from service.api.grpc import INFER_ROUTE, messages
 from service.api.grpc.protocol import SERVICE, methods
 from service.api.middleware import Observer, new_request_id
 from service.api.reading import THREAD_BODY_BYTES, Reading
 from service.api.receive import CLIENT_HEADER, Intake
 from service.api.v2.routes import check_served, metadata
 from service.errors import CallerLeft, RequestError, SettingsError, unforeseen
-from service.inference.caller import Caller
+from service.inference.caller import Caller, Origin
 from service.serving import Serving
 
 log = logging.getLogger(__name__)
 
 MAX_CALLS = 256
 """Calls at once; more are refused. Each may hold one message in memory before we see it."""
+
+MAX_ID_CHARACTERS = 128
+"""Of the id that a client gives its request; of a longer one the rest is not kept."""
 
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -157,8 +160,9 @@ class GrpcServer:
         sent = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
         client = sent.get(CLIENT_HEADER.lower())
         manifest = serving.bundle.manifest
-        caller = Caller(asyncio.get_running_loop().time() + seconds, context.cancelled, client)
         visitor = self._gate.check(Area.SCORES, _headers(context.invocation_metadata()))
+        origin = Origin(request.id[:MAX_ID_CHARACTERS] or new_request_id(), INFER_ROUTE, visitor.name)
+        caller = Caller(asyncio.get_running_loop().time() + seconds, context.cancelled, client, origin)
         offered = serving.parts.offered_to(visitor)
         size_bytes = request.ByteSize()
         try:
