@@ -63,12 +63,18 @@ class Flagged(NamedTuple):
         return self.rows.nbytes + len(self.positions) * ROW_BYTES + REQUEST_BYTES
 
 
+def held_bytes(rows: Rows, kept: int) -> int:
+    """What `take` will hold of these rows, n >= 1, where it keeps so many of them."""
+    held_rows = len(rows) if _takes_all(rows, kept) else kept
+    return rows.nbytes // len(rows) * held_rows + kept * ROW_BYTES + REQUEST_BYTES
+
+
 def take(source: Source, origin: Origin, rows: Rows, scored: Scored, positions: npt.NDArray[np.intp]) -> Flagged:
     """The rows at `positions` (k,), ascending, k >= 1, of `rows` (n, *shape), which nobody changes any more.
 
     Copies at most half of them: to copy more would keep the event loop longer than it saves memory.
     """
-    is_all = 2 * len(positions) > len(rows)
+    is_all = _takes_all(rows, len(positions))
     return Flagged(
         source=source,
         origin=origin,
@@ -79,3 +85,7 @@ def take(source: Source, origin: Origin, rows: Rows, scored: Scored, positions: 
         rows=rows if is_all else rows[positions],
         is_all=is_all,
     )
+
+
+def _takes_all(rows: Rows, kept: int) -> bool:
+    return 2 * kept > len(rows)

@@ -22,15 +22,18 @@ def open_capture(settings: Settings, manifest: Manifest, registry: CollectorRegi
     place = open_place(settings)
     if place is None or settings.capture_dir is None:
         return None
-    from service.capture.capture import Capture, Limits  # noqa: PLC0415 - an extra: most do without it
+    from service.capture.capture import Capture  # noqa: PLC0415 - an extra: most do without it
+    from service.capture.writer import Writer  # noqa: PLC0415
 
-    limits = Limits(
-        ratio=settings.capture_ratio,
+    writer = Writer(
+        place,
+        settings.capture_dir,
+        manifest.input,
+        metrics,
         file_bytes=settings.capture_file_bytes,
         file_seconds=settings.capture_file_seconds,
-        queue_bytes=settings.capture_queue_bytes,
     )
-    return Capture(place, settings.capture_dir, manifest.input, limits, metrics)
+    return Capture(writer, metrics, settings.capture_ratio, settings.capture_queue_bytes)
 
 
 def open_place(settings: Settings) -> Place | None:
