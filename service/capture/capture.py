@@ -1,5 +1,5 @@
-"""Flagged inputs on their way to files, the event loop's part: it hands over references, a thread (`writer.py`) does all
-else. What waits is bounded in bytes; past that it is dropped and counted, and no request hears of it.
+"""Flagged inputs on their way to files, the event loop's part: it hands over references, and a thread (`writer.py`)
+does all else. What waits is bounded in bytes; past that it is dropped and counted, and no request hears of it.
 """
 
 from __future__ import annotations
