@@ -83,6 +83,8 @@ def captured(arguments: argparse.Namespace) -> int:
     address = arguments.address or settings_module.load().capture_dir
     if address is None:
         raise SettingsError("name a folder or an address, or set HARMGAUGE_CAPTURE_DIR")
+    if arguments.rows is not None and arguments.rows < 1:
+        raise SettingsError(f"--rows {arguments.rows}: at least 1 is due")
     now = datetime.now(UTC)
     try:
         since, until = (None if text is None else moment(text, now) for text in (arguments.since, arguments.until))
