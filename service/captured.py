@@ -69,6 +69,7 @@ def captured(address: str, wanted: Wanted, *, rows: int | None, html: Path | Non
     about = f"{len(kept)} of {count} flagged inputs in {address}, the highest scores first."
     # As the files themselves: for nobody else's eyes.
     with open(os.open(html, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
+        os.fchmod(stream.fileno(), 0o600)  # one that was there already may be open to others
         stream.write(sheet("Flagged inputs", kept, about))
     _say(f"\nmade {html}: {about}\nnext: open it in a browser; it holds the inputs themselves, so mind who gets it")
     return 0

@@ -137,7 +137,9 @@ class Remote:
 
 
 def _check_protocol(address: str) -> None:
-    protocol = address.partition("://")[0]
+    protocol, _, path = address.partition("://")
+    if not path:
+        raise SettingsError(f"HARMGAUGE_CAPTURE_DIR={address} names no place: s3://bucket/folder does")
     if protocol in _ARROWS:
         return
     try:

@@ -62,7 +62,7 @@ class Captured:
         try:
             self._filesystem, path = open_address(address)
             found = self._filesystem.get_file_info(fs.FileSelector(path))
-        except OSError as error:
+        except (OSError, ValueError) as error:  # Arrow's own errors are the second
             raise SettingsError(f"{address} cannot be read: {error}") from error
         named = [(file.base_name, file.path) for file in found if file.base_name.endswith(SUFFIX)]
         self.files = [path for name, path in sorted(named) if name_time(name) is not None]
@@ -77,7 +77,7 @@ class Captured:
                 yield self._table(path, wanted, columns)
             except FileNotFoundError:
                 yield _empty(columns)
-            except (OSError, ValueError) as error:  # Arrow's own errors are the second
+            except (OSError, ValueError) as error:
                 skipped(path, str(error))
                 yield _empty(columns)
 

@@ -117,8 +117,10 @@ class Writer:
     def _gather(self) -> None:
         """Make what came into columns, a little at a time."""
         while self._came:
-            chunk = [self._came.popleft() for _ in range(min(CHUNK_REQUESTS, len(self._came)))]
-            held_bytes = sum(kept.held_bytes for kept in chunk)
+            chunk, held_bytes = list[Flagged](), 0
+            while self._came and len(chunk) < CHUNK_REQUESTS and held_bytes < self._file_bytes:
+                chunk.append(self._came.popleft())
+                held_bytes += chunk[-1].held_bytes
             try:
                 self._parts.append(_Part(to_batch(chunk, self._spec), held_bytes, chunk[0].time))
             except Exception:
@@ -161,6 +163,7 @@ class Writer:
             self._parts.popleft()
         self._metrics.captured.inc(rows)
         self._done(rows, held_bytes)
+        self._tidy()
         return True
 
     def _put_off(self, error: Exception) -> None:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,6 +22,7 @@ from service.samples import read_samples
 from tests.bench.__main__ import BUNDLE, RAW, settle
 from tests.bench.load import Load, mixed_loop, wrk_is_missing
 from tests.bench.memory import resident_mib
+from tests.bench.page import cpu_seconds
 from tests.process import RunningService, running_service
 
 SECONDS = float(os.environ.get("SECONDS", "2"))
@@ -42,6 +44,22 @@ def median(ratios: Sequence[float]) -> str:
     return f"{middle:.3f} ({first:.3f} to {third:.3f})"
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A load, and the CPU that each of its requests cost the service, which others on the machine hardly change."""
+
+    load: Load
+    cpu_seconds: float
+
+
+def measure(service: RunningService, sent: Sequence[bytes], connections: int) -> Seen:
+    settle(service)
+    before = cpu_seconds(service.process.pid)
+    load_seen = mixed_loop(f"http://127.0.0.1:{service.port}/score", sent, RAW, connections, SECONDS)
+    spent = cpu_seconds(service.process.pid) - before
+    return Seen(load_seen, spent / (load_seen.requests_per_second * SECONDS))
+
+
 def main() -> int:
     """Measure and print."""
     if wrk_is_missing():
@@ -56,29 +74,28 @@ def main() -> int:
     ):
         say(f"at rest: {resident_mib(off.process.pid):.0f} MiB off, {resident_mib(on.process.pid):.0f} on\n")
         loads = bodies(off, samples.corrupted)
-        seen: dict[tuple[str, int], list[tuple[Load, Load]]] = {}
+        seen: dict[tuple[str, int], list[tuple[Seen, Seen]]] = {}
         with tqdm(total=ROUNDS * len(loads) * len(CONNECTIONS), desc="bench") as bar:
             for number in range(ROUNDS):
                 for share, sent in loads.items():
                     for connections in CONNECTIONS:
-                        pair: dict[bool, Load] = {}
-                        for captures in ((False, True), (True, False))[number % 2]:
-                            service = on if captures else off
-                            settle(service)
-                            url = f"http://127.0.0.1:{service.port}/score"
-                            pair[captures] = mixed_loop(url, sent, RAW, connections, SECONDS)
+                        pair = {
+                            captures: measure(on if captures else off, sent, connections)
+                            for captures in ((False, True), (True, False))[number % 2]
+                        }
                         seen.setdefault((share, connections), []).append((pair[False], pair[True]))
                         bar.update()
         time.sleep(1)
-        say("| flagged | connections | rows/s off | p99 off, ms | p99 on / off | p50 on / off | rows/s on / off |\n")
-        say("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+        heads = "rows/s off | p99 off, ms | p99 on / off | p50 on / off | rows/s on / off | CPU on / off"
+        say(f"| flagged | connections | {heads} |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
         for (share, connections), pairs in seen.items():
             cells = [
-                f"{statistics.median(load_off.requests_per_second for load_off, _ in pairs):.0f}",
-                f"{statistics.median(load_off.p99_seconds for load_off, _ in pairs) * 1e3:.2f}",
-                median([load_on.p99_seconds / load_off.p99_seconds for load_off, load_on in pairs]),
-                median([load_on.p50_seconds / load_off.p50_seconds for load_off, load_on in pairs]),
-                median([load_on.requests_per_second / load_off.requests_per_second for load_off, load_on in pairs]),
+                f"{statistics.median(before.load.requests_per_second for before, _ in pairs):.0f}",
+                f"{statistics.median(before.load.p99_seconds for before, _ in pairs) * 1e3:.2f}",
+                median([after.load.p99_seconds / before.load.p99_seconds for before, after in pairs]),
+                median([after.load.p50_seconds / before.load.p50_seconds for before, after in pairs]),
+                median([after.load.requests_per_second / before.load.requests_per_second for before, after in pairs]),
+                median([after.cpu_seconds / before.cpu_seconds for before, after in pairs]),
             ]
             say(f"| {share} | {connections} | {' | '.join(cells)} |\n")
         say(f"after it: {resident_mib(off.process.pid):.0f} MiB off, {resident_mib(on.process.pid):.0f} on\n")

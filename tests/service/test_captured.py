@@ -40,6 +40,8 @@ def test_it_draws_the_highest_scores_for_its_owner_alone(tmp_path: Path) -> None
     folder, page = tmp_path / "captured", tmp_path / "sheet.html"
     write(folder, NOON, 30, "noon")
     write(folder, NOON + timedelta(minutes=1), 20, "later")
+    page.write_text("an older one")
+    page.chmod(0o644)
     done = run("captured", str(folder), "--html", str(page), "--rows", "3")
     assert done.returncode == 0, done.stderr
     assert f"made {page}: 3 of 50 flagged inputs" in done.stdout
@@ -64,6 +66,7 @@ def test_what_cannot_be_is_refused_with_the_remedy(tmp_path: Path) -> None:
         ([str(tmp_path), "--since", "yesterday"], "24h"),
         ([str(tmp_path), "--rows", "0"], "at least 1"),
         (["nonsense://a"], "s3://"),
+        (["s3://Not_A bucket"], "cannot be read"),
     ):
         done = run("captured", *options)
         assert done.returncode == 1, options

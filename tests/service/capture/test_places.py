@@ -85,4 +85,6 @@ def test_an_address_that_nothing_knows_is_refused_and_one_that_does_not_answer_i
         Remote("nonsense://a")
     with pytest.raises(SettingsError, match="s3://"):
         Remote("sftp://host/folder")  # known, its package is not there
+    with pytest.raises(SettingsError, match="s3://bucket/folder"):
+        Remote("s3://")
     Remote("s3://a-bucket/folder")
