@@ -1,6 +1,7 @@
 # Two images of the same service:
 #   docker build --tag harmgauge:0.1.0 .                        CPU
 #   docker build --tag harmgauge:0.1.0-gpu --target gpu .       CUDA 13 and cuDNN 9, from Python packages
+# --build-arg EXTRA=capture adds what HARMGAUGE_CAPTURE_DIR needs: docs/capture.md.
 # They listen on all addresses, so they start with keys only, or with HARMGAUGE_OPEN=all: docs/security.md.
 # docs/deploy.md says how they were tried, and how to run them.
 
@@ -21,15 +22,18 @@ RUN python -c 'import pathlib, tomllib; \
 
 # NumPy's and SciPy's own tests are 50 MB.
 FROM build AS dependencies-cpu
+ARG EXTRA=grpc
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --constraint constraints.txt --requirement base.txt --requirement cpu.txt --requirement grpc.txt \
-        --requirement signing.txt --requirement tracing.txt \
+        --requirement signing.txt --requirement tracing.txt --requirement "$EXTRA.txt" \
     && find /opt/venv -type d -name tests -prune -exec rm -r {} +
 
 FROM build AS dependencies-gpu
+ARG EXTRA=grpc
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --constraint constraints.txt --requirement base.txt --requirement gpu.txt --requirement grpc.txt \
-        --requirement signing.txt --requirement tracing.txt 'onnxruntime-gpu[cuda,cudnn]' \
+        --requirement signing.txt --requirement tracing.txt --requirement "$EXTRA.txt" \
+        'onnxruntime-gpu[cuda,cudnn]' \
     && find /opt/venv -type d -name tests -prune -exec rm -r {} +
 
 # The service and the shipped bundles, as installed: what is no package data stays behind.

@@ -11,11 +11,12 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 
 SERVICE := HARMGAUGE_HOST=$(HOST) HARMGAUGE_PORT=$(PORT) HARMGAUGE_BUNDLE=$(BUNDLE)
 
-.PHONY: install install-dev install-kserve install-deploy serve demo test check sbom bench proto clean
+.PHONY: install install-dev install-kserve install-s3 install-deploy serve demo test check sbom bench proto clean
 
 install: $(VENV)/installed-cpu
 install-dev: $(VENV)/installed-dev
 install-kserve: $(VENV)-kserve/installed
+install-s3: $(VENV)-s3/installed
 install-deploy: $(VENV)-deploy/installed
 
 serve: install
@@ -47,7 +48,7 @@ proto: install-dev
 	cd service/api/grpc && ../../../$(BIN)/python -m grpc_tools.protoc -I. --descriptor_set_out=open_inference.binpb open_inference.proto
 
 clean:
-	rm -rf $(VENV) $(VENV)-kserve $(VENV)-deploy $(VENV)-sbom $(VENV)-runtime .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(VENV)-kserve $(VENV)-s3 $(VENV)-deploy $(VENV)-sbom $(VENV)-runtime .pytest_cache .mypy_cache .ruff_cache build *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -69,6 +70,12 @@ $(VENV)-kserve/installed:
 	@echo "installing KServe's client, which one test speaks to the service with, into $(VENV)-kserve (once) ..."
 	@$(PYTHON) -m venv $(VENV)-kserve
 	@$(VENV)-kserve/bin/python -m pip install --quiet --disable-pip-version-check kserve==0.21.0
+	@touch $@
+
+$(VENV)-s3/installed:
+	@echo "installing an S3 server, which one test has the service write to, into $(VENV)-s3 (once) ..."
+	@$(PYTHON) -m venv $(VENV)-s3
+	@$(VENV)-s3/bin/python -m pip install --quiet --disable-pip-version-check 'moto[s3,server]==5.2.5'
 	@touch $@
 
 $(VENV)-deploy/installed: Makefile

@@ -1,4 +1,4 @@
-"""`harmgauge serve | check | demo | reference | key | sign | signing-key`."""
+"""`harmgauge serve | check | demo | reference | key | captured | sign | signing-key`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from service import settings as settings_module
@@ -104,6 +105,28 @@ def signing_key(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def captured(arguments: argparse.Namespace) -> int:
+    """List the flagged inputs that HARMGAUGE_CAPTURE_DIR keeps, or draw them as a contact sheet."""
+    try:
+        from service.capture.reading import Wanted, moment
+        from service.captured import captured as run
+    except ImportError as error:
+        raise SettingsError(f"captured needs Arrow ({error}): pip install 'harmgauge[capture]'") from error
+
+    address = arguments.address or settings_module.load().capture_dir
+    if address is None:
+        raise SettingsError("name a folder or an address, or set HARMGAUGE_CAPTURE_DIR")
+    if arguments.rows is not None and arguments.rows < 1:
+        raise SettingsError(f"--rows {arguments.rows}: at least 1 is due")
+    now = datetime.now(UTC)
+    try:
+        since, until = (None if text is None else moment(text, now) for text in (arguments.since, arguments.until))
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    wanted = Wanted(since, until, arguments.of_class, arguments.min_score, arguments.max_score, arguments.request)
+    return run(address, wanted, rows=arguments.rows, html=arguments.html)
+
+
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop  # there is none for Windows
@@ -114,7 +137,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("harmgauge", description="Harmfulness scores and drift beside a classifier.")
-    chosen = parser.add_subparsers(required=True, metavar="serve | check | demo | reference | key | sign | signing-key")
+    chosen = parser.add_subparsers(
+        required=True, metavar="serve | check | demo | reference | key | captured | sign | signing-key"
+    )
     commands: dict[str, Callable[[argparse.Namespace], int]] = {
         "serve": serve,
         "check": check,
@@ -123,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         "key": key,
         "sign": sign,
         "signing-key": signing_key,
+        "captured": captured,
     }
     for name, command in commands.items():
         added = chosen.add_parser(name, help=command.__doc__, description=command.__doc__)
@@ -134,6 +160,18 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument("--key", type=Path, required=True, help="file that `harmgauge signing-key` made")
         if command is signing_key:
             added.add_argument("file", type=Path, metavar="FILE", help="new file for the private key")
+        if command is captured:
+            added.add_argument(
+                "address", nargs="?", metavar="FOLDER", help="or address; HARMGAUGE_CAPTURE_DIR if left out"
+            )
+            added.add_argument("--since", help="2026-11-21, 2026-11-21T08:30 (UTC), or 90m, 24h, 7d ago")
+            added.add_argument("--until", help="the same; not included")
+            added.add_argument("--class", dest="of_class", help="name of the predicted class")
+            added.add_argument("--min-score", type=float, help="scores from here on")
+            added.add_argument("--max-score", type=float, help="scores below this")
+            added.add_argument("--request", help="a request's id")
+            added.add_argument("--rows", type=int, help="most rows: the newest 20 in the list, the highest 200 drawn")
+            added.add_argument("--html", type=Path, help="file to draw them into, instead of a list")
         if command is reference:
             added.add_argument(
                 "--rows", type=int, help="scores to record; as many as the old reference has if left out"

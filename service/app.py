@@ -24,6 +24,7 @@ from service.api.reading import Reading
 from service.api.receive import Intake
 from service.api.v2 import routes as v2
 from service.assembly import Process, assemble
+from service.capture.setup import open_capture
 from service.errors import SettingsError
 from service.inference.bundle import load
 from service.keys import KeyFile
@@ -36,6 +37,7 @@ from service.switch import Switch
 
 if TYPE_CHECKING:
     from service.api.grpc.server import GrpcServer
+    from service.capture.capture import Capture
     from service.observe.tracing import Tracing
 
 
@@ -48,6 +50,7 @@ class Service:
     readiness: Readiness
     key_files: list[KeyFile]
     journal: Journal
+    capture: Capture | None
 
 
 def build(settings: Settings) -> Service:
@@ -73,7 +76,8 @@ def build(settings: Settings) -> Service:
         # The gate decides; this makes /docs ask for a key and send it.
         dependencies=[Security(HTTPBearer(auto_error=False, description="Where the service has keys."))],
     )
-    process = Process(settings, asyncio.get_running_loop(), metrics, gate, journal, app, post_score, infer)
+    capture = open_capture(settings, bundle.manifest, metrics.registry)
+    process = Process(settings, asyncio.get_running_loop(), metrics, gate, journal, app, post_score, infer, capture)
     make = partial(assemble, process)
     switch = Switch(settings, make, make(bundle))
     problems.install(app, metrics.rejected)
@@ -88,7 +92,7 @@ def build(settings: Settings) -> Service:
     app.include_router(docs.router())
     app.include_router(page.router(shown=settings.page))
     grpc = _grpc(settings, lambda: switch.current, intake, reading, observer=metrics, gate=gate, journal=journal)
-    return Service(switch, grpc, readiness, key_files, journal)
+    return Service(switch, grpc, readiness, key_files, journal, capture)
 
 
 def tracing(settings: Settings) -> Tracing | None:

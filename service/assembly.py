@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
@@ -15,6 +16,7 @@ from service.api.hot import Handler, HotRoutes
 from service.api.overview import Overview
 from service.api.v2 import routes as v2
 from service.api.v2.tensors import outputs, without_scores
+from service.capture.flagged import Source
 from service.detectors import feature_mmd, score_evidence, score_ks
 from service.drift.feature_mmd import FeatureMmd
 from service.drift.isomap import Embedding
@@ -22,7 +24,9 @@ from service.drift.monitor import Monitor
 from service.drift.store import Store
 from service.inference.batcher import Batcher
 from service.inference.bundle import Bundle
-from service.inference.detector import Detector
+from service.inference.caller import Caller
+from service.inference.detector import Detector, Scored, Watch
+from service.inference.outputs import Rows
 from service.inference.runtime import OnnxRuntime
 from service.observe.bundle_metrics import BundleMetrics
 from service.observe.feed import Feed
@@ -32,6 +36,9 @@ from service.observe.recorder import Recorder
 from service.serving import Parts, Serving
 from service.settings import Settings
 
+if TYPE_CHECKING:
+    from service.capture.capture import Capture
+
 TRAFFIC = frozenset({score.PATH, v2.INFER_ROUTE, GRPC_INFER_ROUTE})
 """The routes that give scores."""
 
@@ -39,7 +46,7 @@ TRAFFIC = frozenset({score.PATH, v2.INFER_ROUTE, GRPC_INFER_ROUTE})
 @dataclass(frozen=True)
 class Process:
     """What all bundles that the process serves in turn have in common: `routes` has all, `score` and `infer` are the
-    handlers of those with the traffic.
+    handlers of those with the traffic. `capture` keeps flagged inputs, where that is wanted.
     """
 
     settings: Settings
@@ -50,6 +57,7 @@ class Process:
     routes: ASGIApp
     score: Handler
     infer: Handler
+    capture: Capture | None = None
 
 
 def assemble(process: Process, bundle: Bundle) -> Serving:
@@ -87,7 +95,7 @@ def assemble(process: Process, bundle: Bundle) -> Serving:
         workers=workers,
         info=info,
         batcher=batcher,
-        detector=Detector(batcher, bundle.threshold, feed.put),
+        detector=Detector(batcher, bundle.threshold, _watch(feed, process.capture, bundle)),
         offered=offered,
         flags=without_scores(offered),
         corrects=corrects,
@@ -100,6 +108,18 @@ def assemble(process: Process, bundle: Bundle) -> Serving:
         page=documents,
     )
     return Serving(parts, HotRoutes(process.routes, hot, process.metrics, process.gate, process.journal))
+
+
+def _watch(feed: Feed, capture: Capture | None, bundle: Bundle) -> Watch:
+    if capture is None:
+        return lambda rows, scored, caller: feed.put(scored, caller.client)
+    source = Source.of(bundle)
+
+    def watch(rows: Rows, scored: Scored, caller: Caller) -> None:
+        feed.put(scored, caller.client)
+        capture.put(source, rows, scored, caller)
+
+    return watch
 
 
 def _picture(bundle: Bundle, monitor: Monitor, detector: FeatureMmd | None) -> features.Picture | None:
@@ -129,4 +149,5 @@ def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int
         max_queue_rows=settings.max_queue_rows,
         max_body_bytes=settings.max_body_bytes,
         deadline_seconds=settings.deadline_seconds,
+        capture=settings.capture_dir is not None,
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 
 from service import access
 from service.app import max_bodies_bytes, tracing
+from service.capture.setup import open_place
 from service.detectors import feature_mmd, score_evidence, score_ks
+from service.errors import SettingsError
 from service.inference.bundle import SAMPLES_FILE, Bundle, load
 from service.inference.outputs import Rows
 from service.inference.runtime import OnnxRuntime
@@ -66,8 +69,21 @@ def check(settings: Settings) -> int:
         if mmd
         else "  no features: feature_mmd is off\n"
     )
+    _check_capture(settings, say)
     say("\nall is well; next: harmgauge serve\n")
     return 0
+
+
+def _check_capture(settings: Settings, say: Callable[[str], object]) -> None:
+    place = open_place(settings)
+    if place is None:
+        say("\ncapture: off\n")
+        return
+    try:
+        place.tidy()
+    except OSError as error:
+        raise SettingsError(f"HARMGAUGE_CAPTURE_DIR={settings.capture_dir} cannot be used: {error}") from error
+    say(f"\ncapture: {settings.capture_ratio:.0%} of the flagged inputs to {settings.capture_dir}\n")
 
 
 def _rows(bundle: Bundle) -> tuple[Rows, str]:

@@ -21,8 +21,10 @@ from service.settings import Settings
 
 log = logging.getLogger("harmgauge")
 
-LAST_TRACES_SECONDS = 1.0
-"""For sending them, where requests took all of the drain's time; else what is left of that."""
+LAST_SECONDS = 1.0
+"""For what is captured and traced to go where it belongs, where requests took all of the drain's time; else what is
+left of that.
+"""
 
 
 class Server(uvicorn.Server):
@@ -40,7 +42,11 @@ class Server(uvicorn.Server):
         else:
             await asyncio.gather(super().shutdown(sockets), self._service.grpc.stop(seconds))  # type: ignore[arg-type]
         await self._service.switch.close()
-        await asyncio.to_thread(self._service.journal.close, max(LAST_TRACES_SECONDS, end - time.monotonic()))
+        left_seconds = max(LAST_SECONDS, end - time.monotonic())
+        last = [asyncio.to_thread(self._service.journal.close, left_seconds)]
+        if self._service.capture is not None:
+            last.append(self._service.capture.close(left_seconds))
+        await asyncio.gather(*last)
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         try:
@@ -121,6 +127,8 @@ async def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]  # it takes fractions as well
     )
     service.switch.start()
+    if service.capture is not None:
+        service.capture.start()
     looking = [asyncio.create_task(file.keep_looking()) for file in service.key_files]
     if hasattr(signal, "SIGHUP"):  # there is none on Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.switch.reread)

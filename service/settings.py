@@ -113,6 +113,27 @@ class Settings(BaseSettings):
     state_dir: Path | None = None
     """Folder that keeps windows and evidence over a restart, one for each process; without it they live in memory."""
 
+    capture_dir: str | None = None
+    """Folder, or address such as `s3://bucket/folder`, for flagged inputs as Parquet files; off by default."""
+
+    capture_ratio: float = Field(1.0, gt=0, le=1)
+    """Share of the flagged inputs that is kept, drawn at random."""
+
+    capture_file_bytes: int = Field(8 * 2**20, ge=1, le=2**29)
+    """A file is written as soon as inputs of this many bytes wait for it."""
+
+    capture_file_seconds: float = Field(60.0, gt=0, le=86_400)
+    """A file is written once its first input has waited this long; `kill -9` loses no more."""
+
+    capture_queue_bytes: int = Field(64 * 2**20, ge=2**20, le=2**30)
+    """Most memory that inputs take on their way to a file; past that they are dropped and counted."""
+
+    capture_max_bytes: int = Field(2**30, ge=2**20, le=2**50)
+    """Most bytes of all files in the folder; the oldest go first. An object store needs a rule of its own."""
+
+    capture_max_age_seconds: float | None = Field(None, ge=60, le=10**9)
+    """Files are deleted from the folder when their first input is this old; by default only for want of room."""
+
     api_keys: Keys = ()
     """Keys for scoring and asking, `NAME:SHA256` each, with commas between; `harmgauge key NAME` makes one."""
 

@@ -14,7 +14,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.gate import Gate
-from service.api.middleware import ROUTE, Observer, RequestMiddleware
+from service.api.middleware import Observer, RequestMiddleware
+from service.api.scope import ROUTE
 from service.observe.journal import Journal
 
 Handler = Callable[[Request], Awaitable[Response]]

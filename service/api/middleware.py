@@ -9,23 +9,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
 from service.api.gate import Area, Gate, area_of
-from service.api.receive import PROGRESS
 from service.api.request_id import request_id_of
+from service.api.scope import NO_ROUTE, PROGRESS, route_of
 from service.errors import CallerLeft, RequestError
 from service.observe.answered import Answered
 from service.observe.journal import Entry, Journal
 from service.serving import parts_in
-
-ROUTE = "harmgauge.route"
-"""Where a scope says which route it took, if the framework did not find it."""
 
 CLIENT_CLOSED_REQUEST = 499
 """Counted for a request that got no answer: its client left, or did not finish it before the drain's end."""
 
 LOOKS = frozenset({Area.HEALTH, Area.METRICS, Area.PAGE})
 """What only looks at the service, every few seconds: it begins no trace."""
-
-_NO_ROUTE = "other"
 
 
 class Observer(Protocol):
@@ -80,9 +75,7 @@ class RequestMiddleware:
                 raise
             await problems.internal(scope)(scope, receive, send_with_id)
         finally:
-            # Never the raw path: anyone could invent labels.
-            route = scope[ROUTE] if ROUTE in scope else getattr(scope.get("route"), "path", _NO_ROUTE)
-            seconds = time.perf_counter() - begin
+            route, seconds = route_of(scope), time.perf_counter() - begin
             self._observer.answered(route, status, seconds)
             if status >= 400 or failed is not None or (entry is not None and entry.is_told):
                 self._journal.end(entry, self._answered(scope, route, status, seconds, failed))
@@ -103,7 +96,7 @@ class RequestMiddleware:
             request_id=scope["request_id"],
             bundle=parts_in(scope).title,
             scheme=scope["scheme"],
-            path=scope["path"] if route != _NO_ROUTE else None,
+            path=scope["path"] if route != NO_ROUTE else None,
             code=scope.get(problems.CODE),
             key_name=self._gate.name_of(scope["headers"]),
             error=error,

@@ -11,18 +11,17 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from starlette.requests import Request
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Scope
 
+from service.api.gate import VISITOR
+from service.api.scope import PROGRESS, route_of
 from service.errors import CallerLeft, DeadlinePassed, InvalidParameters, Overloaded, TooLarge, Unreadable
-from service.inference.caller import Caller
+from service.inference.caller import Caller, Origin
 from service.readiness import Readiness
 
 DEADLINE_HEADER = "X-Harmgauge-Deadline-Seconds"
 
 CLIENT_HEADER = "X-Harmgauge-Client"
-
-PROGRESS = "harmgauge.progress"
-"""Where a scope has what its request's progress is noted in, if somebody wants it."""
 
 _CLIENT = CLIENT_HEADER.lower().encode()
 _DEADLINE = DEADLINE_HEADER.lower().encode()
@@ -63,9 +62,7 @@ class Intake:
         asked = headers.get(_DEADLINE)
         if asked is not None:
             seconds = min(seconds, read_deadline(asked))
-        deadline = asyncio.get_running_loop().time() + seconds
-        caller = Caller(deadline, partial(_left, request.receive), headers.get(_CLIENT), request.scope.get(PROGRESS))
-        return Call(self, request.receive, headers, caller)
+        return Call(self, request, headers, asyncio.get_running_loop().time() + seconds)
 
 
 class Call:
@@ -74,12 +71,18 @@ class Call:
     `headers` has them by name, in lower case.
     """
 
-    def __init__(self, intake: Intake, receive: Receive, headers: dict[bytes, str], caller: Caller) -> None:
+    def __init__(self, intake: Intake, request: Request, headers: dict[bytes, str], deadline: float) -> None:
         self._intake = intake
-        self._receive = receive
+        self._receive = receive = request.receive
         self.headers = headers
         self._held_bytes = 0
-        self.caller = caller
+        self.caller = Caller(
+            deadline,
+            partial(_left, receive),
+            headers.get(_CLIENT),
+            _origin(request.scope),
+            request.scope.get(PROGRESS),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -153,6 +156,10 @@ def at_once(receive: Receive) -> Message | None:
         return cast("Message", ready.value)
     step.close()
     return None
+
+
+def _origin(scope: Scope) -> Origin:
+    return Origin(scope["request_id"], route_of(scope), scope[VISITOR].name)
 
 
 def _left(receive: Receive) -> bool:

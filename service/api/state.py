@@ -83,6 +83,7 @@ class InfoAnswer(BaseModel):
     max_queue_rows: int
     max_body_bytes: int
     deadline_seconds: float
+    capture: bool = Field(description="Whether flagged inputs are kept, with their requests' ids.")
 
 
 def drift_router() -> APIRouter:

@@ -5,12 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from service.inference.progress import Progress
 
 
 def _stays() -> bool:
     return False
+
+
+class Origin(NamedTuple):
+    """Names a request for whoever asks later: its id, its route as metrics call it, the name of its key if any."""
+
+    request_id: str = ""
+    route: str = ""
+    key_name: str = ""
+
+
+NOWHERE = Origin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,7 @@ class Caller:
     left: Callable[[], bool] = _stays
     client: str | None = None
     """The key that it gave itself: requests of one client are not independent of each other."""
+    origin: Origin = NOWHERE
     progress: Progress | None = None
     """To be filled, where somebody wants to know how far it came."""
 

@@ -29,10 +29,14 @@ class Scored:
     corrected_probabilities: npt.NDArray[np.float32] | None = None
 
 
+Watch = Callable[[Rows, Scored, Caller], None]
+"""Told of a request's rows, of what came of them, and who waits for it; on the event loop, between two requests."""
+
+
 class Detector:
     """The one data plane behind every route. `watch` sees each answer that is about to be given, and no other."""
 
-    def __init__(self, batcher: Batcher, threshold: np.float32, watch: Callable[[Scored, str | None], None]) -> None:
+    def __init__(self, batcher: Batcher, threshold: np.float32, watch: Watch) -> None:
         self._batcher = batcher
         self._threshold = threshold
         self._watch = watch
@@ -63,5 +67,5 @@ class Detector:
         )
         if caller.progress is not None:
             caller.progress.flagged_rows = int(np.count_nonzero(scored.is_adversarial))
-        self._watch(scored, caller.client)
+        self._watch(rows, scored, caller)
         return scored

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,14 @@ def closed_loop(
     url: str, body: bytes, media_type: str, connections: int, seconds: float, key: str | None = None
 ) -> Load:
     """wrk: each connection sends the next request when it has the last one's answer. Raises where one failed."""
-    return _wrk(url, body, media_type, connections, seconds, key)
+    return _wrk(url, [body], media_type, connections, seconds, key)
+
+
+def mixed_loop(
+    url: str, bodies: Sequence[bytes], media_type: str, connections: int, seconds: float, key: str | None = None
+) -> Load:
+    """As `closed_loop`, each request with one of the bodies, drawn at random."""
+    return _wrk(url, bodies, media_type, connections, seconds, key)
 
 
 def paced_loop(
@@ -43,12 +51,13 @@ def paced_loop(
     Many connections make the pauses long, so that few requests are late because their connection still waits.
     """
     connections = 64
-    return _wrk(url, body, media_type, connections, seconds, key, mean_pause_seconds=connections / requests_per_second)
+    pause = connections / requests_per_second
+    return _wrk(url, [body], media_type, connections, seconds, key, mean_pause_seconds=pause)
 
 
 def _wrk(
     url: str,
-    body: bytes,
+    bodies: Sequence[bytes],
     media_type: str,
     connections: int,
     seconds: float,
@@ -57,14 +66,17 @@ def _wrk(
     mean_pause_seconds: float = 0,
 ) -> Load:
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "body").write_bytes(body)
+        for number, body in enumerate(bodies, 1):
+            (Path(folder) / f"body{number}").write_bytes(body)
         script = Path(folder) / "post.lua"
         pause = f"-math.log(1 - math.random()) * {mean_pause_seconds * 1e3}"
         script.write_text(
-            f'local file = io.open("{folder}/body", "rb")\n'
-            'wrk.body = file:read("*all")\nfile:close()\nwrk.method = "POST"\n'
-            f'wrk.headers["Content-Type"] = "{media_type}"\n'
+            f'wrk.method = "POST"\nwrk.headers["Content-Type"] = "{media_type}"\nlocal requests = {{}}\n'
             + (f'wrk.headers["Authorization"] = "Bearer {key}"\n' if key else "")
+            + f"function init()\n  for number = 1, {len(bodies)} do\n"
+            f'    local file = io.open("{folder}/body" .. number, "rb")\n'
+            '    requests[number] = wrk.format(nil, nil, nil, file:read("*all"))\n    file:close()\n  end\nend\n'
+            "function request() return requests[math.random(#requests)] end\n"
             + (f"function delay() return math.floor({pause} + 0.5) end\n" if mean_pause_seconds else "")
         )
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "30s"]

@@ -7,13 +7,13 @@ import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from service.api.gate import Area, Gate
-from service.api.grpc import messages
+from service.api.grpc import INFER_ROUTE, messages
 from service.api.grpc.protocol import SERVICE, methods
 from service.api.middleware import Observer
 from service.api.reading import THREAD_BODY_BYTES, Reading
@@ -21,7 +21,7 @@ from service.api.receive import CLIENT_HEADER, Intake
 from service.api.request_id import request_id_of
 from service.api.v2.routes import check_served, metadata
 from service.errors import CallerLeft, RequestError, SettingsError, Unreadable, unforeseen
-from service.inference.caller import Caller
+from service.inference.caller import Caller, Origin
 from service.inference.progress import Progress
 from service.observe.answered import Answered
 from service.observe.journal import Journal
@@ -42,8 +42,16 @@ CODES = {
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 
-Call = Callable[[Serving, Any, Any, Any, Progress | None], Awaitable[None]]
-"""Fills a response: (the bundle in service, request, response, context, what its progress is noted in)."""
+
+class Known(NamedTuple):
+    """Of a call: its id, and what its progress is noted in, if somebody wants it."""
+
+    request_id: str
+    progress: Progress | None
+
+
+Call = Callable[[Serving, Any, Any, Any, Known], Awaitable[None]]
+"""Fills a response: (the bundle in service, request, response, context, what is known of the call)."""
 
 _METADATA = {"authorization", "x-request-id", "traceparent", "tracestate"}
 """What means the same as the header of that name."""
@@ -115,12 +123,12 @@ class GrpcServer:
         async def run(sent: bytes, context: Any) -> Any:
             response = response_type()
 
-            async def work(serving: Serving, progress: Progress | None) -> None:
+            async def work(serving: Serving, known: Known) -> None:
                 try:  # here and not by gRPC, whose answer would have no id and be counted nowhere
                     request = request_type.FromString(sent)
                 except DecodeError:
                     raise Unreadable(f"What was sent is no {request_type.DESCRIPTOR.full_name}.") from None
-                await call(serving, request, response, context, progress)
+                await call(serving, request, response, context, known)
 
             await self._answer(route, context, work)
             return response
@@ -138,9 +146,7 @@ class GrpcServer:
 
         return grpc.stream_unary_rpc_method_handler(run)
 
-    async def _answer(
-        self, route: str, context: Any, work: Callable[[Serving, Progress | None], Awaitable[None]]
-    ) -> None:
+    async def _answer(self, route: str, context: Any, work: Callable[[Serving, Known], Awaitable[None]]) -> None:
         """Have a call's work done; whatever becomes of it is answered, counted, logged and traced."""
         begin = time.perf_counter()
         headers = _headers(context.invocation_metadata())
@@ -154,7 +160,7 @@ class GrpcServer:
         code = None
         with self._current() as serving:
             try:
-                await work(serving, None if entry is None else entry.progress)
+                await work(serving, Known(request_id, None if entry is None else entry.progress))
                 status = grpc.StatusCode.OK
             except CallerLeft:
                 pass
@@ -180,9 +186,8 @@ class GrpcServer:
                             error=failed,
                         ),
                     )
-                failed = (
-                    None  # its traceback holds this frame: the two would keep the message until the collector comes
-                )
+                # Its traceback holds this frame: the two would keep the message until the collector comes round.
+                failed = None
 
     def _refuse(self, context: Any, error: Exception, request_id: str) -> tuple[grpc.StatusCode, str]:
         """Tell the client; gives the status and the code that it was told."""
@@ -195,9 +200,7 @@ class GrpcServer:
         context.set_trailing_metadata([("code", told.code), ("x-request-id", request_id), *more])
         return status, told.code
 
-    async def _infer(
-        self, serving: Serving, request: Any, response: Any, context: Any, progress: Progress | None
-    ) -> None:
+    async def _infer(self, serving: Serving, request: Any, response: Any, context: Any, known: Known) -> None:
         check_served(serving.bundle.manifest, request.model_name, request.model_version)
         self._intake.readiness.check()
         remaining = context.time_remaining()  # None where the client set no deadline
@@ -205,8 +208,10 @@ class GrpcServer:
         sent = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
         client = sent.get(CLIENT_HEADER.lower())
         manifest = serving.bundle.manifest
-        caller = Caller(asyncio.get_running_loop().time() + seconds, context.cancelled, client, progress)
         visitor = self._gate.check(Area.SCORES, _headers(context.invocation_metadata()))
+        origin = Origin(known.request_id, INFER_ROUTE, visitor.name)
+        deadline = asyncio.get_running_loop().time() + seconds
+        caller = Caller(deadline, context.cancelled, client, origin, known.progress)
         offered = serving.parts.offered_to(visitor)
         size_bytes = request.ByteSize()
         try:

@@ -23,7 +23,9 @@ def run(test: Test, threshold: float = 0.1) -> None:
         runtime, seen = FakeRuntime(), list[Scored]()
         batcher = Batcher(runtime, 1, 8, 100, Notes())
         try:
-            await test(Detector(batcher, np.float32(threshold), lambda scored, _: seen.append(scored)), runtime, seen)
+            await test(
+                Detector(batcher, np.float32(threshold), lambda _, scored, __: seen.append(scored)), runtime, seen
+            )
         finally:
             runtime.gate.set()
             batcher.close()

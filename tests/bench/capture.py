@@ -1,0 +1,108 @@
+"""`python -m tests.bench.capture`: what it costs to keep flagged inputs, as ratios of two services in one run.
+
+One keeps them, one does not; they get the same load in turns, so that whatever else the machine does hits both.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from service.inference.bundle import load
+from service.inference.outputs import Rows
+from service.samples import read_samples
+from tests.bench.__main__ import BUNDLE, RAW, settle
+from tests.bench.load import Load, mixed_loop, wrk_is_missing
+from tests.bench.memory import resident_mib
+from tests.bench.page import cpu_seconds
+from tests.process import RunningService, running_service
+
+SECONDS = float(os.environ.get("SECONDS", "2"))
+ROUNDS = int(os.environ.get("ROUNDS", "40"))
+CONNECTIONS = (4, 16)
+
+
+def bodies(service: RunningService, rows: Rows) -> dict[str, list[bytes]]:
+    """Single rows as raw bytes, by the share of them that is flagged; without any, what differs is noise."""
+    flags = service.score(rows)["is_adversarial"]
+    flagged = [row.tobytes() for row, flag in zip(rows, flags, strict=True) if flag]
+    clean = [row.tobytes() for row, flag in zip(rows, flags, strict=True) if not flag]
+    return {"0 %": clean[:20], "5 %": [*clean[:19], flagged[0]], "100 %": flagged[:20]}
+
+
+def median(ratios: Sequence[float]) -> str:
+    """With the quartiles, which say how far rounds differ."""
+    first, middle, third = statistics.quantiles(ratios, n=4)
+    return f"{middle:.3f} ({first:.3f} to {third:.3f})"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A load, and the CPU that each of its requests cost the service, which others on the machine hardly change."""
+
+    load: Load
+    cpu_seconds: float
+
+
+def measure(service: RunningService, sent: Sequence[bytes], connections: int) -> Seen:
+    settle(service)
+    before = cpu_seconds(service.process.pid)
+    load_seen = mixed_loop(f"http://127.0.0.1:{service.port}/score", sent, RAW, connections, SECONDS)
+    spent = cpu_seconds(service.process.pid) - before
+    return Seen(load_seen, spent / (load_seen.requests_per_second * SECONDS))
+
+
+def main() -> int:
+    """Measure and print."""
+    if wrk_is_missing():
+        sys.stderr.write("the benchmark needs wrk: apt install wrk\n")
+        return 1
+    samples = read_samples(load(BUNDLE))
+    say = sys.stdout.write
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_service(BUNDLE) as off,
+        running_service(BUNDLE, capture_dir=Path(folder) / "captured") as on,
+    ):
+        say(f"at rest: {resident_mib(off.process.pid):.0f} MiB off, {resident_mib(on.process.pid):.0f} on\n")
+        loads = bodies(off, samples.corrupted)
+        seen: dict[tuple[str, int], list[tuple[Seen, Seen]]] = {}
+        with tqdm(total=ROUNDS * len(loads) * len(CONNECTIONS), desc="bench") as bar:
+            for number in range(ROUNDS):
+                for share, sent in loads.items():
+                    for connections in CONNECTIONS:
+                        pair = {
+                            captures: measure(on if captures else off, sent, connections)
+                            for captures in ((False, True), (True, False))[number % 2]
+                        }
+                        seen.setdefault((share, connections), []).append((pair[False], pair[True]))
+                        bar.update()
+        time.sleep(1)
+        heads = "rows/s off | p99 off, ms | p99 on / off | p50 on / off | rows/s on / off | CPU on / off"
+        say(f"| flagged | connections | {heads} |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+        for (share, connections), pairs in seen.items():
+            cells = [
+                f"{statistics.median(before.load.requests_per_second for before, _ in pairs):.0f}",
+                f"{statistics.median(before.load.p99_seconds for before, _ in pairs) * 1e3:.2f}",
+                median([after.load.p99_seconds / before.load.p99_seconds for before, after in pairs]),
+                median([after.load.p50_seconds / before.load.p50_seconds for before, after in pairs]),
+                median([after.load.requests_per_second / before.load.requests_per_second for before, after in pairs]),
+                median([after.cpu_seconds / before.cpu_seconds for before, after in pairs]),
+            ]
+            say(f"| {share} | {connections} | {' | '.join(cells)} |\n")
+        say(f"after it: {resident_mib(off.process.pid):.0f} MiB off, {resident_mib(on.process.pid):.0f} on\n")
+        counted = {name: value for name, value in on.metrics().items() if "captur" in name}
+        say("".join(f"{name}{labels or ''} {value:g}\n" for name, of in counted.items() for labels, value in of))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

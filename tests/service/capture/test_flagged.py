@@ -1,0 +1,42 @@
+"""What is taken of a request, and what it is counted with."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.capture.flagged import REQUEST_BYTES, ROW_BYTES, held_bytes
+from tests.service.capture.made import kept_of, rows_of
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[int, npt.NDArray[np.intp]]:
+    """Rows of a request, and which of them are kept."""
+    count = draw(st.integers(1, 40))
+    return count, np.array(sorted(draw(st.sets(st.integers(0, count - 1), min_size=1))))
+
+
+@given(requests())
+def test_the_rows_kept_are_those_at_the_positions_and_are_counted_before_they_are_taken(
+    request: tuple[int, npt.NDArray[np.intp]],
+) -> None:
+    count, positions = request
+    rows = rows_of(count)
+    kept = kept_of(rows, positions)
+    np.testing.assert_array_equal(kept.inputs, rows[positions])
+    assert kept.scores.tolist() == positions.tolist()
+    assert kept.held_bytes == held_bytes(rows, len(positions))
+
+
+def test_few_rows_are_copied_so_that_the_rest_of_a_request_does_not_stay_in_memory() -> None:
+    rows = rows_of(1000)
+    kept = kept_of(rows, np.array([3, 5]))
+    assert not np.shares_memory(kept.rows, rows)
+    assert kept.held_bytes == 2 * (4 * 4 + ROW_BYTES) + REQUEST_BYTES
+
+
+def test_a_request_that_is_flagged_as_a_whole_is_not_copied() -> None:
+    rows = rows_of(1000)
+    assert kept_of(rows, np.arange(1000)).inputs is rows
