@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as of
 
@@ -37,6 +37,7 @@ def claims(shape: str, descr: str = "<f8") -> bytes:
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@settings(deadline=None)
 @given(
     array=of.arrays(
         st.sampled_from(["<f8", "<f4", "|u1", "<i8", "|b1", "<U3", ">i2"]),
@@ -116,6 +117,7 @@ def test_names_are_keys_and_never_paths(tmp_path: Path, monkeypatch: pytest.Monk
             read_npz(stream)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 400), st.integers(0, 255))
 def test_any_bytes_are_arrays_or_a_value_error(data: bytes, at: int, byte: int) -> None:
     spoiled = bytearray(archive(("x.npy", npy(np.arange(9)))).getvalue())

@@ -13,7 +13,7 @@ from service.inference.graph.tensor import MAX_AXES, SMALL_ELEMENTS, TOO_MANY, T
 from service.inference.graph.wire import Malformed, Reader, Schema, signed
 
 MAX_WORK = 5_000_000
-"""Some 4 seconds; the shipped graphs need 50,000. Numbers of a forest of trees count one by one."""
+"""Up to 7 seconds; the shipped graphs need 50,000. Numbers of a forest of trees count one by one."""
 
 MAX_PARTS = 10_000
 """Inputs, outputs and attributes of one node."""

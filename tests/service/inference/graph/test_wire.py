@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import AttributeProto, NodeProto, TensorProto
 
@@ -20,6 +20,7 @@ def read(data: bytes, fields: Schema = schema.NODE, max_work: int = 1000) -> Fou
     ]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(max_size=9), max_size=4),
     st.text(max_size=200),
@@ -38,6 +39,7 @@ def test_it_reads_what_protobuf_wrote(inputs: list[str], name: str, ints: list[i
     assert [x for field, number, content in values if field == "ints" for x in reader.integers(number, content)] == ints
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=20))
 def test_packed_numbers_are_the_same(numbers: list[int]) -> None:
     data = TensorProto(int64_data=numbers).SerializeToString()  # packed, by its declaration
@@ -47,6 +49,7 @@ def test_packed_numbers_are_the_same(numbers: list[int]) -> None:
     assert list(reader.integers(number, content)) == numbers
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_malformed(data: bytes) -> None:
     try:
