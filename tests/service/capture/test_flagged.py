@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.capture.flagged import REQUEST_BYTES, ROW_BYTES, held_bytes
@@ -18,6 +18,7 @@ def requests(draw: st.DrawFn) -> tuple[int, npt.NDArray[np.intp]]:
     return count, np.array(sorted(draw(st.sets(st.integers(0, count - 1), min_size=1))))
 
 
+@settings(deadline=None)
 @given(requests())
 def test_the_rows_kept_are_those_at_the_positions_and_are_counted_before_they_are_taken(
     request: tuple[int, npt.NDArray[np.intp]],

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -104,6 +104,7 @@ def test_of_many_numbers_the_first_are_shown() -> None:
     assert any("1000 in all" in text for text in found.text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30), st.sampled_from(["request_id", "class_name", "key_name", "version"]))
 def test_whatever_a_name_holds_it_is_text_and_no_markup(name: str, field: str) -> None:
     pixels = np.zeros((2, 3, 3), np.uint8)
