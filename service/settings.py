@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     bundle: Path = SHIPPED_BUNDLE
     """Folder of the bundle to serve: `models/bundles/NAME/VERSION`. SIGHUP reads it again."""
 
+    shadow: Path | None = None
+    """Folder of a second bundle that scores the same traffic unseen, to be compared and promoted; by default none."""
+
     host: str = "127.0.0.1"
     """Address to listen on; `0.0.0.0` answers to the network, which needs keys or `HARMGAUGE_OPEN`."""
 

@@ -29,6 +29,10 @@ class Scored:
     corrected_probabilities: npt.NDArray[np.float32] | None = None
 
 
+Beside = Callable[[Rows, Scored, Caller], None]
+"""Told of a request's rows, of what came of them, and who waits for it."""
+
+
 class Detector:
     """The one data plane behind every route. `watch` sees each answer that is about to be given, and no other."""
 
@@ -36,6 +40,8 @@ class Detector:
         self._batcher = batcher
         self._threshold = threshold
         self._watch = watch
+        self.beside: Beside | None = None
+        """Told of the same answers, for a shadow: must be quick, and raise nothing."""
 
     async def score(self, rows: Rows, caller: Caller = PATIENT) -> Scored:
         """Score checked rows (n, *shape) in the bundle's dtype, n >= 1.
@@ -62,4 +68,6 @@ class Detector:
             corrected_probabilities=outputs.corrected_probabilities,
         )
         self._watch(scored, caller.client)
+        if self.beside is not None:
+            self.beside(rows, scored, caller)
         return scored
