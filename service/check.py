@@ -15,6 +15,7 @@ from service.inference.outputs import Rows
 from service.inference.runtime import OnnxRuntime
 from service.samples import read_samples
 from service.settings import PREFIX, Settings
+from service.successor import check_other, check_successor, title
 
 
 def check(settings: Settings) -> int:
@@ -57,6 +58,12 @@ def check(settings: Settings) -> int:
         if mmd
         else "  no features: feature_mmd is off\n"
     )
+    if settings.shadow is not None:
+        shadow = load(settings.shadow, settings.precision)
+        check_other(bundle, shadow)
+        check_successor(manifest, shadow.manifest)
+        OnnxRuntime(shadow, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
+        say(f"\nshadow {title(shadow)}: it runs, and could take over\n")
     say("\nall is well; next: harmgauge serve\n")
     return 0
 

@@ -23,6 +23,12 @@ def check_successor(old: Manifest, new: Manifest) -> None:
             )
 
 
+def check_other(served: Bundle, shadow: Bundle) -> None:
+    """Raises BundleError where the shadow is what serves already."""
+    if shadow.key == served.key:
+        raise BundleError(f"{shadow.path}: it holds {title(served)}, which serves already; a shadow is another bundle")
+
+
 def check_offers(old: Serving, new: Serving) -> None:
     """Raises BundleError where who asks for an output would be refused all of a sudden."""
     lost = {output.name for output in old.parts.offered} - {output.name for output in new.parts.offered}

@@ -25,7 +25,7 @@ from service.memory import give_back
 from service.serving import Serving
 from service.settings import Settings
 from service.shadow import Shadow
-from service.successor import check_offers, check_successor, title
+from service.successor import check_offers, check_other, check_successor, title
 
 log = logging.getLogger(__name__)
 
@@ -136,10 +136,13 @@ class Switch:
         for task in [*self._unasked.values(), *self._retiring.values()]:
             task.cancel()
         await asyncio.gather(*self._retiring.values(), return_exceptions=True)
+        ending = [self.current]
         if self._shadow is not None:
-            await self._drop_shadow()
-        await self.current.save()
-        self.current.close()
+            self._shadow.end()
+            ending.append(self._shadow.serving)
+        for serving in ending:
+            await serving.save()
+            serving.close()
 
     @contextmanager
     def _one_at_a_time(self, folder: Path | None = None) -> Iterator[None]:
@@ -185,8 +188,7 @@ class Switch:
 
     async def _load_shadow(self, folder: Path) -> Shadow:
         bundle = await self._loaded(folder)
-        if bundle.key == self.current.bundle.key:
-            raise BundleError(f"{folder}: it holds {title(bundle)}, which serves already")
+        check_other(self.current.bundle, bundle)
         if self._shadow is not None and bundle.key == self._shadow.serving.bundle.key:
             return self._shadow
         serving = await self._assembled(bundle)

@@ -1,12 +1,15 @@
 """What one graph has answered is scored once more by another, while nobody waits for the first.
 
 No answer waits for it: rows come here after they were answered, go through the graph in small batches on a thread of
-their own, and only begin while the served graph has nothing to do. What does not fit meanwhile is shed.
+their own and of the lowest priority, and only begin while the served graph has nothing to do. What does not fit
+meanwhile is shed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -23,6 +26,10 @@ MAX_WAITING_BYTES = 64 * 2**20
 
 LOOK_SECONDS = 0.005
 """How often a batch looks whether the served graph is at rest."""
+
+
+NICE = 19
+"""The lowest priority."""
 
 
 class Observer(Protocol):
@@ -105,12 +112,26 @@ class _AtRest:
         self.closed = threading.Event()
         self._runtime = runtime
         self._served = served
+        self._stands_back = False
 
     def run(self, rows: Rows) -> Outputs:
+        """On the one thread of the mirror's batcher."""
+        if not self._stands_back:
+            self._stands_back = True
+            _stand_back()
         while self._served.rows:
             if self.closed.wait(LOOK_SECONDS):
                 raise RuntimeError("closed")
         return self._runtime.run(rows)
+
+
+def _stand_back() -> None:
+    """Let every other thread of the machine go first, where threads have priorities of their own.
+
+    Not SCHED_IDLE: such a thread may wait for ever, and now and then it waits with Python's lock in its hand.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 class _Nobody:
