@@ -79,6 +79,11 @@ class Pair:
         raise AssertionError("it did not happen in time")
 
 
+def answered(rows: int) -> Scored:
+    """What so many rows were given."""
+    return Scored(np.zeros(rows, "f4"), np.zeros(rows, "?"), np.zeros(rows, "i8"), np.zeros((rows, 2), "f4"))
+
+
 def run(test: Callable[[Pair], Awaitable[None]], max_rows: int = 10) -> None:
     async def whole() -> None:
         pair = Pair(max_rows)
@@ -117,7 +122,7 @@ def test_while_answers_are_waited_for_it_waits_and_then_sheds() -> None:
         pair.runtime.gate.clear()
         answer = asyncio.create_task(pair.detector.score(rows_of(9)))
         await asyncio.sleep(0)
-        done = Scored(*(np.zeros(4, dtype) for dtype in ("f4", "?", "i8")), np.zeros((4, 2), "f4"))
+        done = answered(4)
         for _ in range(4):
             pair.mirror.put(rows_of(1, 2, 3, 4), done, PATIENT)
         assert (pair.mirror.waiting_rows, pair.seen.shed_rows) == (8, 8)
@@ -149,7 +154,7 @@ def test_the_memory_of_what_waits_is_bounded() -> None:
 
 def test_what_fails_is_told_and_hurts_nobody() -> None:
     async def test(pair: Pair) -> None:
-        done = Scored(*(np.zeros(1, dtype) for dtype in ("f4", "?", "i8")), np.zeros((1, 2), "f4"))
+        done = answered(1)
         for first in (1, -1, 2, -2):
             pair.mirror.put(rows_of(first), done, PATIENT)
         await pair.until(lambda: pair.mirror.waiting_rows == 0)
@@ -174,7 +179,7 @@ def test_closed_it_tells_nothing_more_and_its_thread_ends(who: str) -> None:
         waiting.gate.clear()
         answer = asyncio.create_task(pair.detector.score(rows_of(9)))
         await asyncio.sleep(0)
-        done = Scored(*(np.zeros(1, dtype) for dtype in ("f4", "?", "i8")), np.zeros((1, 2), "f4"))
+        done = answered(1)
         pair.mirror.put(rows_of(1), done, PATIENT)
         await asyncio.sleep(0.05)
         pair.mirror.close()

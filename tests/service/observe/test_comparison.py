@@ -35,7 +35,7 @@ def test_rows_are_counted_by_both_flags(requests: list[list[Row]]) -> None:
     comparison = Comparison()
     for request in requests:
         served, shadow, one, other = (list(column) for column in zip(*request, strict=True))
-        comparison.scored(scored(served, one), scored(shadow, other))  # type: ignore[arg-type]
+        comparison.scored(scored(served, one), scored(shadow, other))
     rows = [row for request in requests for row in request]
     for served_flag in (False, True):
         for flag in (False, True):
