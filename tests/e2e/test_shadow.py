@@ -45,7 +45,7 @@ def promote(service: RunningService) -> httpx.Response:
 
 
 def has_seen(service: RunningService, rows: int) -> None:
-    wait_until(lambda: look(service)["scored_rows"] == rows)
+    wait_until(lambda: look(service)["scored_rows"] == rows, timeout_seconds=60)  # everybody else goes first
 
 
 def test_it_tells_how_the_two_compare_on_the_same_rows(

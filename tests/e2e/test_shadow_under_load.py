@@ -11,7 +11,7 @@ import numpy as np
 
 from service.assembly import TRAFFIC
 from tests.conftest import SHIPPED_BUNDLE
-from tests.e2e.swapping import BEARER, KEY_LINE, Client
+from tests.e2e.swapping import BEARER, KEY_LINE, POOL, Client
 from tests.e2e.test_grpc import grpc_port
 from tests.e2e.test_shadow import PATH, load_shadow, look, promote
 from tests.process import RAW, running_service, wait_until
@@ -35,7 +35,8 @@ def test_promotions_under_load_lose_and_mix_nothing(
                 if number % 5 == 0:
                     assert service.client.delete(PATH, headers=BEARER).status_code == 200
                     assert load_shadow(service, other).status_code == 200
-                wait_until(lambda: look(service)["scored_rows"] > 0, timeout_seconds=30)
+                answered_so_far = sum(sum(client.answered.values()) for client in clients)
+                wait_until(lambda: sum(sum(c.answered.values()) for c in clients) > answered_so_far + 20, 60)  # noqa: B023
                 promoted = promote(service)
                 assert promoted.status_code == 200, promoted.text
                 assert promoted.json()["version"] == other.name
@@ -44,12 +45,15 @@ def test_promotions_under_load_lose_and_mix_nothing(
             for client in clients:
                 client.join()
         assert [wrong for client in clients for wrong in client.wrong] == []
+        assert load_shadow(service, bundles[1]).status_code == 200
+        service.score(POOL)
+        wait_until(lambda: look(service)["scored_rows"] == len(POOL), timeout_seconds=60)
         answered = {name: sum(client.answered[name] for client in clients) for name in ("1", "2")}
         assert min(answered.values()) > 100, answered
         requests = service.metrics()["harmgauge_requests_total"]
         counted = {labels["status"] for labels, _ in requests if labels["route"] in TRAFFIC}
         assert counted == {"200", "OK"}
-        assert sum(value for labels, value in requests if labels["route"] in TRAFFIC) == sum(answered.values())
+        assert sum(value for labels, value in requests if labels["route"] in TRAFFIC) == sum(answered.values()) + 1
         assert not any("Traceback" in line or "ERROR" in line for line in service.log)
 
 
