@@ -17,7 +17,7 @@ from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
 
 from service import access
-from service.api import admin, docs, features, page, problems, score, state, swaps
+from service.api import admin, docs, features, page, problems, score, shadows, state, swaps
 from service.api.gate import Gate
 from service.api.middleware import Observer, RequestMiddleware
 from service.api.reading import Reading
@@ -84,11 +84,12 @@ def build(settings: Settings) -> Service:
     app.add_middleware(RequestMiddleware, observer=metrics, gate=gate, journal=journal)
     app.include_router(score.router(bundle.manifest.input, post_score))
     app.include_router(v2.router(readiness, infer))
-    app.include_router(state.drift_router())
+    app.include_router(state.drift_router(switch.shadow_exposition))
     app.include_router(features.router())
     app.include_router(state.health_router(readiness))
     app.include_router(admin.router())
     app.include_router(swaps.router(intake, switch))
+    app.include_router(shadows.router(intake, switch))
     app.include_router(docs.router())
     app.include_router(page.router(shown=settings.page))
     grpc = _grpc(settings, lambda: switch.current, intake, reading, observer=metrics, gate=gate, journal=journal)

@@ -19,6 +19,7 @@ from service.inference.runtime import OnnxRuntime
 from service.inference.signature import SignatureState
 from service.samples import read_samples
 from service.settings import PREFIX, Settings
+from service.successor import check_other, check_successor, title
 
 _SIGNATURES: dict[SignatureState, str] = {
     "verified": "verified with HARMGAUGE_BUNDLE_PUBLIC_KEY",
@@ -70,6 +71,12 @@ def check(settings: Settings) -> int:
         else "  no features: feature_mmd is off\n"
     )
     _check_capture(settings, say)
+    if settings.shadow is not None:
+        shadow = load(settings.shadow, settings.precision, settings.bundle_public_key)
+        check_other(bundle, shadow)
+        check_successor(manifest, shadow.manifest)
+        OnnxRuntime(shadow, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
+        say(f"\nshadow {title(shadow)}: it runs, and could take over\n")
     say("\nall is well; next: harmgauge serve\n")
     return 0
 

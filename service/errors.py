@@ -89,6 +89,14 @@ class BundleRefused(RequestError):
     status, code, title = HTTPStatus.UNPROCESSABLE_ENTITY, "bundle_refused", "Bundle refused"
 
 
+class NoShadow(RequestError):
+    status, code, title = HTTPStatus.NOT_FOUND, "no_shadow", "No shadow"
+
+
+class ShadowFails(RequestError):
+    status, code, title = HTTPStatus.CONFLICT, "shadow_fails", "The shadow fails"
+
+
 class Overloaded(RequestError):
     status, code, title = HTTPStatus.TOO_MANY_REQUESTS, "queue_full", "Queue full"
 

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     bundle_public_key: PublicKeys = ()
     """Only bundles signed with its private key are served; several with commas between. By default none need be."""
 
+    shadow: Path | None = None
+    """Folder of a second bundle that scores the same traffic unseen, to be compared and promoted; by default none."""
+
     host: str = "127.0.0.1"
     """Address to listen on; `0.0.0.0` answers to the network, which needs keys or `HARMGAUGE_OPEN`."""
 

@@ -1,6 +1,7 @@
 """Which bundle serves, and how another takes over: loaded and warm beside the old one, then in its place at once.
 
-A request keeps the bundle it began with. The old one ends when its last request is answered.
+A request keeps the bundle it began with. The old one ends when its last request is answered. A shadow is loaded
+likewise, and waits beside the one in service.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
 
-from service.errors import BundleError, BundleRefused, SettingsError, SwapInProgress
-from service.inference.bundle import Bundle, Manifest, load
+from service.errors import BundleError, BundleRefused, NoShadow, SettingsError, ShadowFails, SwapInProgress
+from service.inference.bundle import Bundle, load
+from service.memory import give_back
 from service.serving import Serving
 from service.settings import Settings
+from service.shadow import Shadow
+from service.successor import check_offers, check_other, check_successor, title
 
 log = logging.getLogger(__name__)
 
@@ -52,111 +57,200 @@ class Switch:
         # One thread for all loading: in each thread the allocator keeps what a graph once took there.
         self._loading = ThreadPoolExecutor(1, "load")
         self._retiring: dict[str, asyncio.Task[None]] = {}
-        self._reread: asyncio.Task[None] | None = None
+        self._unasked: dict[str, asyncio.Task[None]] = {}
+        self._shadow: Shadow | None = None
         self.current = current
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.current(scope, receive, send)
 
+    @property
+    def shadow(self) -> Shadow:
+        """Raises NoShadow."""
+        if self._shadow is None:
+            raise NoShadow("There is no shadow: POST /admin/shadow loads one.")
+        return self._shadow
+
     def start(self) -> None:
         self.current.start(self._settings.drift_interval_seconds)
+        if self._settings.shadow is not None:
+            self._begin("HARMGAUGE_SHADOW", self.load_shadow, self._settings.shadow)
 
     async def replace(self, folder: Path | None = None) -> Swap:
         """Serve the bundle in `folder` from now on; that of HARMGAUGE_BUNDLE, read again, where none is named.
 
-        Raises SwapInProgress while another call does the same, BundleRefused where it cannot be: nothing changes then.
+        Raises SwapInProgress while another call changes something, BundleRefused where it cannot be: nothing changes
+        then.
         """
+        folder = folder or self._settings.bundle
+        with self._one_at_a_time(folder):
+            return await self._replace(folder)
+
+    async def load_shadow(self, folder: Path) -> Shadow:
+        """Have the bundle in `folder` score what the one in service answers, in place of another that did.
+
+        Raises SwapInProgress and BundleRefused as `replace` does.
+        """
+        with self._one_at_a_time(folder):
+            return await self._load_shadow(folder)
+
+    async def drop_shadow(self) -> Bundle:
+        """Have no shadow any more; its drift state is saved. Raises NoShadow and SwapInProgress."""
+        with self._one_at_a_time():
+            bundle = self.shadow.serving.bundle
+            await self._drop_shadow()
+            log.info("the shadow %s is gone", title(bundle))
+            return bundle
+
+    def promote(self) -> Swap:
+        """The shadow serves from now on, at once, with its windows as they are.
+
+        Raises NoShadow, ShadowFails where it could not score what it saw last, BundleRefused where it offers less than
+        the bundle in service, and SwapInProgress.
+        """
+        begin = time.monotonic()
+        shadow, old = self.shadow, self.current.bundle
+        with self._one_at_a_time(shadow.serving.bundle.path):
+            if shadow.fails:
+                raise ShadowFails(
+                    f"{title(shadow.serving.bundle)} could not score the newest inputs; the log says why. Promote it "
+                    "when it can, or load another."
+                )
+            check_offers(self.current, shadow.serving)
+            shadow.end()
+            self._shadow = None
+            self._serve(shadow.serving)
+        log.info("serving %s, until now the shadow, instead of %s", title(self.current.bundle), title(old))
+        return Swap(old, self.current.bundle, time.monotonic() - begin)
+
+    async def shadow_exposition(self) -> bytes:
+        """What a scrape gets of the shadow, if there is one."""
+        return b"" if self._shadow is None else await self._shadow.exposition()
+
+    def reread(self) -> None:
+        """What SIGHUP asks for: `replace` without a folder, its outcome told to the log."""
+        self._begin("SIGHUP", self.replace)
+
+    async def close(self) -> None:
+        """Save and end everything; no request may come any more."""
+        for task in [*self._unasked.values(), *self._retiring.values()]:
+            task.cancel()
+        await asyncio.gather(*self._retiring.values(), return_exceptions=True)
+        ending = [self.current]
+        if self._shadow is not None:
+            self._shadow.end()
+            ending.append(self._shadow.serving)
+        for serving in ending:
+            await serving.save()
+            serving.close()
+
+    @contextmanager
+    def _one_at_a_time(self, folder: Path | None = None) -> Iterator[None]:
         if self._busy:
             raise SwapInProgress("Another bundle is being loaded right now: try again when that is done.")
         self._busy = True
-        folder = folder or self._settings.bundle
         try:
-            return await self._replace(folder)
+            yield
         except (BundleError, SettingsError) as error:
-            kept = _name(self.current.bundle)
+            kept = title(self.current.bundle)
             log.warning("%s was refused, %s serves on: %s", folder, kept, error)
             raise BundleRefused(f"{error} (nothing has changed: {kept} serves on).") from None
         finally:
             self._busy = False
 
-    def reread(self) -> None:
-        """What SIGHUP asks for: `replace` without a folder, its outcome told to the log."""
-        self._reread = asyncio.create_task(self._replace_and_log())
-
-    async def close(self) -> None:
-        """Save and end everything; no request may come any more."""
-        if self._reread is not None:
-            self._reread.cancel()
-        for task in list(self._retiring.values()):
-            task.cancel()
-        await asyncio.gather(*self._retiring.values(), return_exceptions=True)
-        await self.current.save()
-        self.current.close()
-
     async def _replace(self, folder: Path) -> Swap:
         begin = time.monotonic()
-        old = self.current
-        loop = asyncio.get_running_loop()
-        bundle = await loop.run_in_executor(self._loading, self._load, folder)
-        if bundle.key == old.bundle.key:
-            log.info("%s holds the bundle that serves already, %s: nothing changes", folder, _name(bundle))
-            return Swap(old.bundle, old.bundle, time.monotonic() - begin)
-        _check_successor(old.bundle.manifest, bundle.manifest)
-        if bundle.key in self._retiring:  # back to one whose last requests still end: its drift state comes then
-            await asyncio.wait([self._retiring[bundle.key]])
-        new = await loop.run_in_executor(self._loading, self._make, bundle)
-        lost = {output.name for output in old.parts.offered} - {output.name for output in new.parts.offered}
-        if lost:
-            new.close()
-            raise BundleError(f"{folder}: it does not offer {', '.join(sorted(lost))}, which {_name(old.bundle)} does")
-        new.start(self._settings.drift_interval_seconds)
-        self.current = new
-        self._retiring[old.bundle.key] = asyncio.create_task(self._retire(old))
+        old = self.current.bundle
+        bundle = await self._loaded(folder)
+        if bundle.key == old.key:
+            log.info("%s holds the bundle that serves already, %s: nothing changes", folder, title(bundle))
+            return Swap(old, old, time.monotonic() - begin)
+        if self._shadow is not None and bundle.key == self._shadow.serving.bundle.key:
+            new = self._shadow.serving
+            check_offers(self.current, new)
+            self._shadow.end()
+            self._shadow = None
+        else:
+            new = await self._assembled(bundle)
+            new.start(self._settings.drift_interval_seconds)
+        self._serve(new)
         seconds = time.monotonic() - begin
-        log.info("serving %s from %s instead of %s, after %.2f s", _name(bundle), folder, _name(old.bundle), seconds)
-        return Swap(old.bundle, bundle, seconds)
+        log.info("serving %s from %s instead of %s, after %.2f s", title(bundle), folder, title(old), seconds)
+        return Swap(old, bundle, seconds)
 
-    async def _retire(self, old: Serving) -> None:
-        try:
-            await old.retire(self._settings.deadline_seconds + GRACE_SECONDS)
-        except Exception:
-            log.exception("the drift state of %s was not saved", _name(old.bundle))
-        finally:
-            del self._retiring[old.bundle.key]
-        del old
-        # Its parts refer to each other in circles, and the collector hardly ever comes by itself (`server.py`).
-        gc.collect()
+    def _serve(self, new: Serving) -> None:
+        """At once: no request comes in between."""
+        old, self.current = self.current, new
+        if self._shadow is not None:  # it is compared with the new one from now on
+            self._shadow.end()
+            self._shadow = Shadow(self._shadow.serving, new, self._settings.max_queue_rows)
+        self._retire(old)
 
-    async def _replace_and_log(self) -> None:
-        try:
-            await self.replace()
-        except BundleRefused:
-            pass  # logged already
-        except SwapInProgress as error:
-            log.warning("SIGHUP was not followed: %s", error.detail)
-        except Exception:
-            log.exception("the bundle could not be replaced; %s serves on", _name(self.current.bundle))
+    async def _load_shadow(self, folder: Path) -> Shadow:
+        bundle = await self._loaded(folder)
+        check_other(self.current.bundle, bundle)
+        if self._shadow is not None and bundle.key == self._shadow.serving.bundle.key:
+            return self._shadow
+        serving = await self._assembled(bundle)
+        if self._shadow is not None:
+            await self._drop_shadow()
+        serving.start(self._settings.drift_interval_seconds)
+        self._shadow = Shadow(serving, self.current, self._settings.max_queue_rows)
+        log.info("%s from %s scores, as a shadow, what %s does", title(bundle), folder, title(self.current.bundle))
+        return self._shadow
+
+    async def _drop_shadow(self) -> None:
+        serving = self.shadow.serving
+        self.shadow.end()
+        self._shadow = None
+        await self._retire(serving)
+
+    async def _loaded(self, folder: Path) -> Bundle:
+        return await asyncio.get_running_loop().run_in_executor(self._loading, self._load, folder)
 
     def _load(self, folder: Path) -> Bundle:
         # All links followed once: one that is moved meanwhile must not give half of each bundle.
         return load(Path(os.path.realpath(folder)), self._settings.precision, self._settings.bundle_public_key)
 
+    async def _assembled(self, bundle: Bundle) -> Serving:
+        """The parts of a bundle that can take over from the one in service; raises BundleError and SettingsError."""
+        check_successor(self.current.bundle.manifest, bundle.manifest)
+        if bundle.key in self._retiring:  # back to one whose last requests still end: its drift state comes then
+            await asyncio.wait([self._retiring[bundle.key]])
+        made = await asyncio.get_running_loop().run_in_executor(self._loading, self._make, bundle)
+        try:
+            check_offers(self.current, made)
+        except BundleError:
+            made.close()
+            raise
+        return made
 
-def _check_successor(old: Manifest, new: Manifest) -> None:
-    """Raises BundleError where requests that were good for the old bundle would not be for the new one, or where its
-    answers would mean something else.
-    """
-    for what, before, after in (
-        ("name", old.name, new.name),  # in the paths of V2, in gRPC's requests, and a label of every metric
-        ("input", old.input.model_dump(exclude_none=True), new.input.model_dump(exclude_none=True)),
-        ("class_names", list(old.class_names), list(new.class_names)),
-    ):
-        if before != after:
-            raise BundleError(
-                f"the bundle's {what} is {after!r}, that of the one in service {before!r}: only a bundle with the same "
-                "name, input and classes can take over; start another process for this one"
-            )
+    def _retire(self, old: Serving) -> asyncio.Task[None]:
+        task = self._retiring[old.bundle.key] = asyncio.create_task(self._retire_and_forget(old))
+        return task
 
+    async def _retire_and_forget(self, old: Serving) -> None:
+        try:
+            await old.retire(self._settings.deadline_seconds + GRACE_SECONDS)
+        except Exception:
+            log.exception("the drift state of %s was not saved", title(old.bundle))
+        finally:
+            del self._retiring[old.bundle.key]
+        del old
+        # Its parts refer to each other in circles, and the collector hardly ever comes by itself (`server.py`).
+        gc.collect()
+        await asyncio.get_running_loop().run_in_executor(self._loading, give_back)
 
-def _name(bundle: Bundle) -> str:
-    return f"{bundle.manifest.name}/{bundle.manifest.version} ({bundle.key})"
+    def _begin(self, name: str, change: Callable[..., Awaitable[object]], *arguments: Path) -> None:
+        """Change something that no request asked for; `name` is what did."""
+        self._unasked[name] = asyncio.create_task(self._try(name, change, *arguments))
+
+    async def _try(self, name: str, change: Callable[..., Awaitable[object]], *arguments: Path) -> None:
+        try:
+            await change(*arguments)
+        except BundleRefused:
+            pass  # logged already
+        except SwapInProgress as error:
+            log.warning("%s was not followed: %s", name, error.detail)
+        except Exception:
+            log.exception("%s was not followed; %s serves on", name, title(self.current.bundle))

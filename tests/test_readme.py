@@ -7,8 +7,8 @@ from pathlib import Path
 
 from service.settings import PREFIX, SHIPPED_BUNDLE, Settings
 from tests.conftest import ROOT
-from tests.process import RunningService
-from tests.toy import instances
+from tests.process import running_service, wait_until
+from tests.toy import instances, toy_bundle
 
 README = (ROOT / "README.md").read_text()
 
@@ -27,10 +27,13 @@ def test_the_settings_table_is_the_codes() -> None:
     assert settings_table() in README, settings_table()
 
 
-def test_every_metric_is_in_readme_and_the_other_way_round(image_service: RunningService) -> None:
-    image_service.score(instances(200, (4, 4, 3)))
-    image_service.client.post("/score", content=b"")
-    text = image_service.client.get("/metrics").text
+def test_every_metric_is_in_readme_and_the_other_way_round(image_bundle_path: Path, tmp_path: Path) -> None:
+    shadow = toy_bundle(tmp_path, percentile=90.0)
+    with running_service(image_bundle_path, shadow=shadow) as service:
+        service.score(instances(200, (4, 4, 3)))
+        service.client.post("/score", content=b"")
+        wait_until(lambda: "harmgauge_shadow_" in service.client.get("/metrics").text)
+        text = service.client.get("/metrics").text
     exported = {match.removeprefix("harmgauge_") for match in re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)}
     section = README[README.index("## Metrics") : README.index("## Settings")]
     cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -60,10 +60,14 @@ class DetectorAnswerWithScores(DetectorAnswer):
     scores: list[float] = Field(description="The scores in the window, oldest first.")
 
 
+Detectors = dict[str, DetectorAnswerWithScores | EvidenceAnswer | FeaturesAnswer | DetectorAnswer]
+"""By name."""
+
+
 class DriftAnswer(BaseModel):
     model: str
     version: str
-    detectors: dict[str, DetectorAnswerWithScores | EvidenceAnswer | FeaturesAnswer | DetectorAnswer]
+    detectors: Detectors
 
 
 class InfoAnswer(BaseModel):
@@ -86,7 +90,8 @@ class InfoAnswer(BaseModel):
     capture: bool = Field(description="Whether flagged inputs are kept, with their requests' ids.")
 
 
-def drift_router() -> APIRouter:
+def drift_router(more_metrics: Callable[[], Awaitable[bytes]]) -> APIRouter:
+    """`more_metrics` gives what a scrape gets behind the metrics of the bundle in service."""
     routes = APIRouter(tags=["drift"])
 
     @routes.get("/drift", summary="State of every drift detector")
@@ -98,7 +103,8 @@ def drift_router() -> APIRouter:
     @routes.get("/metrics", summary="Metrics in Prometheus' text format", response_class=Response)
     async def metrics_text(request: Request) -> Response:
         parts = parts_of(request)
-        return Response(parts.metrics.exposition(await parts.monitor.states()), media_type=CONTENT_TYPE)
+        own = parts.metrics.exposition(await parts.monitor.states())
+        return Response(own + await more_metrics(), media_type=CONTENT_TYPE)
 
     return routes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,6 +14,8 @@ from service.api.problems import Problem
 from service.api.receive import Intake
 from service.errors import InvalidParameters
 from service.inference.bundle import Bundle
+
+Asked = TypeVar("Asked", bound=BaseModel)
 
 
 class BundleRequest(BaseModel):
@@ -41,6 +43,10 @@ class BundleAnswer(ServedBundle):
     seconds: float = Field(description="That it took; requests were answered all the while.")
 
 
+def served_bundle(bundle: Bundle) -> ServedBundle:
+    return ServedBundle(model=bundle.manifest.name, version=bundle.manifest.version, sha256=bundle.sha256)
+
+
 class Swap(Protocol):
     @property
     def before(self) -> Bundle: ...
@@ -54,41 +60,44 @@ class Switch(Protocol):
     async def replace(self, folder: Path | None = None) -> Swap: ...
 
 
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "content": {PROBLEM: {}}} for status in (401, 403, 404, 409, 422, 503)
+}
+"""What the calls that change the bundle in service, or its shadow, may be answered with."""
+
+
 def router(intake: Intake, switch: Switch) -> APIRouter:
     routes = APIRouter(prefix="/admin", tags=["admin"])
-    refusals: dict[int | str, dict[str, Any]] = {
-        status: {"model": Problem, "content": {PROBLEM: {}}} for status in (401, 403, 409, 422, 503)
-    }
     body = {"content": {"application/json": {"schema": BundleRequest.model_json_schema()}}}
 
     @routes.post(
         "/bundle",
         summary="Serve another bundle from now on",
-        responses=refusals,
+        responses=REFUSALS,
         openapi_extra={"requestBody": body},
     )
     async def replace(request: Request) -> BundleAnswer:
         with intake.call(request) as call:
-            asked = _read(await call.body())
-        swap = await switch.replace(Path(asked.folder) if asked.folder is not None else None)
-        return BundleAnswer(
-            status="unchanged" if swap.now is swap.before else "swapped",
-            **_served(swap.now).model_dump(),
-            previous=_served(swap.before),
-            seconds=round(swap.seconds, 3),
-        )
+            asked = read_body(await call.body(), BundleRequest)
+        return bundle_answer(await switch.replace(Path(asked.folder) if asked.folder is not None else None))
 
     return routes
 
 
-def _read(body: bytes) -> BundleRequest:
+def bundle_answer(swap: Swap) -> BundleAnswer:
+    return BundleAnswer(
+        status="unchanged" if swap.now is swap.before else "swapped",
+        **served_bundle(swap.now).model_dump(),
+        previous=served_bundle(swap.before),
+        seconds=round(swap.seconds, 3),
+    )
+
+
+def read_body(body: bytes, model: type[Asked]) -> Asked:
+    """Raises InvalidParameters where the body, `{}` if empty, is none of `model`."""
     try:
-        return BundleRequest.model_validate_json(body or b"{}")
+        return model.model_validate_json(body or b"{}")
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the body"
         raise InvalidParameters(f'{where}: {first["msg"]}; send {{"folder": "/bundles/mine/2"}}.') from None
-
-
-def _served(bundle: Bundle) -> ServedBundle:
-    return ServedBundle(model=bundle.manifest.name, version=bundle.manifest.version, sha256=bundle.sha256)

@@ -64,6 +64,11 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
+    @property
+    def rows(self) -> int:
+        """Accepted and not yet scored."""
+        return self._rows
+
     async def run(self, rows: Rows, caller: Caller = PATIENT) -> Outputs:
         """The outputs of `rows` (n, *shape), n >= 1, in order. Cancelled, it leaves the queue.
 

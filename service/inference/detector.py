@@ -40,6 +40,8 @@ class Detector:
         self._batcher = batcher
         self._threshold = threshold
         self._watch = watch
+        self.beside: Watch | None = None
+        """Told of the same answers, for a shadow: must be quick, and raise nothing."""
 
     async def score(self, rows: Rows, caller: Caller = PATIENT) -> Scored:
         """Score checked rows (n, *shape) in the bundle's dtype, n >= 1.
@@ -68,4 +70,6 @@ class Detector:
         if caller.progress is not None:
             caller.progress.flagged_rows = int(np.count_nonzero(scored.is_adversarial))
         self._watch(rows, scored, caller)
+        if self.beside is not None:
+            self.beside(rows, scored, caller)
         return scored

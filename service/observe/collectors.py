@@ -59,8 +59,9 @@ class ScoreHistogram(Collector):
 class DriftCollector(Collector):
     """The drift gauges. What is not known yet is absent: a made-up 0 or 1 would be an alarm, or the lack of one."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, prefix: str = "harmgauge") -> None:
         self._model = model
+        self._prefix = prefix
         self.states: dict[str, DriftState] = {}
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -91,4 +92,4 @@ class DriftCollector(Collector):
         yield from (direction, design, p_value, p_threshold, statistic, threshold, detected, rows)
 
     def _family(self, name: str, text: str) -> GaugeMetricFamily:
-        return GaugeMetricFamily(f"harmgauge_{name}", text, labels=["model", "detector"])
+        return GaugeMetricFamily(f"{self._prefix}_{name}", text, labels=["model", "detector"])

@@ -38,8 +38,8 @@ def inference_threads() -> int:
     return sum(thread.name.startswith("inference-") for thread in threading.enumerate())
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
+async def until(condition: Callable[[], bool], seconds: float = 5) -> None:
+    for _ in range(round(100 * seconds)):
         if condition():
             return
         await asyncio.sleep(0.01)

@@ -1,0 +1,43 @@
+"""What may take over from the bundle in service: a request that was good stays good, and its answer means the same."""
+
+from __future__ import annotations
+
+from service.errors import BundleError
+from service.inference.bundle import Bundle, Manifest
+from service.serving import Serving
+
+
+def check_successor(old: Manifest, new: Manifest) -> None:
+    """Raises BundleError where requests that were good for the old bundle would not be for the new one, or where its
+    answers would mean something else.
+    """
+    for what, before, after in (
+        ("name", old.name, new.name),  # in the paths of V2, in gRPC's requests, and a label of every metric
+        ("input", old.input.model_dump(exclude_none=True), new.input.model_dump(exclude_none=True)),
+        ("class_names", list(old.class_names), list(new.class_names)),
+    ):
+        if before != after:
+            raise BundleError(
+                f"the bundle's {what} is {after!r}, that of the one in service {before!r}: only a bundle with the same "
+                "name, input and classes can take over; start another process for this one"
+            )
+
+
+def check_other(served: Bundle, shadow: Bundle) -> None:
+    """Raises BundleError where the shadow is what serves already."""
+    if shadow.key == served.key:
+        raise BundleError(f"{shadow.path}: it holds {title(served)}, which serves already; a shadow is another bundle")
+
+
+def check_offers(old: Serving, new: Serving) -> None:
+    """Raises BundleError where who asks for an output would be refused all of a sudden."""
+    lost = {output.name for output in old.parts.offered} - {output.name for output in new.parts.offered}
+    if lost:
+        raise BundleError(
+            f"{new.bundle.path}: it does not offer {', '.join(sorted(lost))}, which {title(old.bundle)} does"
+        )
+
+
+def title(bundle: Bundle) -> str:
+    """What a log calls a bundle."""
+    return f"{bundle.manifest.name}/{bundle.manifest.version} ({bundle.key})"

@@ -1,0 +1,88 @@
+"""Shadows that come, go and are promoted while clients ask: no answer fails or is another bundle's."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from service.assembly import TRAFFIC
+from tests.conftest import SHIPPED_BUNDLE
+from tests.e2e.swapping import BEARER, KEY_LINE, POOL, Client
+from tests.e2e.test_grpc import grpc_port
+from tests.e2e.test_shadow import PATH, load_shadow, look, promote
+from tests.process import RAW, running_service, wait_until
+from tests.toy import instances
+
+ROUNDS = 20
+
+
+def test_promotions_under_load_lose_and_mix_nothing(
+    bundles: tuple[Path, Path], expected: dict[str, Any], tmp_path: Path
+) -> None:
+    with running_service(bundles[0], admin_keys=KEY_LINE, grpc_port=0, state_dir=tmp_path / "state") as service:
+        stop = threading.Event()
+        clients = [Client(service.port, grpc_port(service), expected, seed, stop) for seed in range(6)]
+        for client in clients:
+            client.start()
+        try:
+            for number in range(ROUNDS):
+                other = bundles[(number + 1) % 2]
+                assert load_shadow(service, other).status_code == 200
+                if number % 5 == 0:
+                    assert service.client.delete(PATH, headers=BEARER).status_code == 200
+                    assert load_shadow(service, other).status_code == 200
+                answered_so_far = sum(sum(client.answered.values()) for client in clients)
+                wait_until(lambda: sum(sum(c.answered.values()) for c in clients) > answered_so_far + 20, 60)  # noqa: B023
+                promoted = promote(service)
+                assert promoted.status_code == 200, promoted.text
+                assert promoted.json()["version"] == other.name
+        finally:
+            stop.set()
+            for client in clients:
+                client.join()
+        assert [wrong for client in clients for wrong in client.wrong] == []
+        assert load_shadow(service, bundles[1]).status_code == 200
+        service.score(POOL)
+        wait_until(lambda: look(service)["scored_rows"] == len(POOL), timeout_seconds=60)
+        answered = {name: sum(client.answered[name] for client in clients) for name in ("1", "2")}
+        assert min(answered.values()) > 100, answered
+        requests = service.metrics()["harmgauge_requests_total"]
+        counted = {labels["status"] for labels, _ in requests if labels["route"] in TRAFFIC}
+        assert counted == {"200", "OK"}
+        assert sum(value for labels, value in requests if labels["route"] in TRAFFIC) == sum(answered.values()) + 1
+        assert not any("Traceback" in line or "ERROR" in line for line in service.log)
+
+
+def test_over_its_capacity_the_shadow_is_what_is_shed() -> None:
+    """More rows wait than can be scored: the answers take all there is, the shadow's windows get what is left."""
+    body = np.ascontiguousarray(instances(32, (32, 32, 3))).tobytes()
+    settings = {"admin_keys": KEY_LINE, "max_queue_rows": 256}
+    with running_service(SHIPPED_BUNDLE, **settings) as service:
+        assert load_shadow(service, SHIPPED_BUNDLE.parent / "1").status_code == 200
+        stop = threading.Event()
+        codes: list[int] = []
+
+        def client() -> None:
+            with httpx.Client(base_url=service.client.base_url, timeout=60) as own:
+                while not stop.is_set():
+                    codes.append(own.post("/score", content=body, headers=RAW).status_code)
+
+        threads = [threading.Thread(target=client) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        try:
+            wait_until(lambda: look(service)["shed_rows"] > 1000, timeout_seconds=60)
+            seen = look(service)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert seen["waiting_rows"] <= 256
+        assert seen["shed_rows"] > 10 * seen["scored_rows"], "answers leave it next to nothing"
+        assert set(codes) == {200}, "and none of them was refused for its sake"
+        wait_until(lambda: look(service)["waiting_rows"] == 0, timeout_seconds=60)
+        assert look(service)["scored_rows"] > seen["scored_rows"], "afterwards it works off what it has"
