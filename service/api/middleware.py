@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import re
@@ -12,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
 from service.api.gate import Gate
-from service.errors import CallerLeft, RequestError
+from service.errors import CallerLeft, NotReady, RequestError, no_memory, unforeseen
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ ROUTE = "harmgauge.route"
 """Where a scope says which route it took, if the framework did not find it."""
 
 CLIENT_CLOSED_REQUEST = 499
-"""Counted for a request that got no answer: its client left, or did not finish it before the drain's end."""
+"""Counted for a request that got no answer, as its client left."""
 
 _GOOD_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
@@ -63,21 +64,37 @@ class RequestMiddleware:
             await self._app(scope, receive, send_with_id)
         except CallerLeft:
             pass
+        except asyncio.CancelledError:  # the drain's end, and nothing else, cancels a request
+            if started:
+                raise
+            await self._refuse(_stopped(), scope, receive, send_with_id)
+        except MemoryError:
+            log.error("request %s failed: out of memory", request_id)
+            if started:
+                raise
+            await self._refuse(no_memory(), scope, receive, send_with_id)
         except RequestError as error:
-            self._observer.rejected(error.code)
             if error.__cause__ is not None:
                 log.error("request %s: %s", request_id, error.detail, exc_info=error.__cause__)
-            await problems.from_error(error, scope)(scope, receive, send_with_id)
+            await self._refuse(error, scope, receive, send_with_id)
         except Exception:
             log.exception("request %s failed", request_id)
-            self._observer.rejected("internal")
             if started:  # the answer has begun: the server can only cut it off
+                self._observer.rejected("internal")
                 raise
-            await problems.internal(scope)(scope, receive, send_with_id)
+            await self._refuse(unforeseen(), scope, receive, send_with_id)
         finally:
             # Never the raw path: anyone could invent labels.
             route = scope[ROUTE] if ROUTE in scope else getattr(scope.get("route"), "path", "other")
             self._observer.answered(route, status, time.perf_counter() - begin)
+
+    async def _refuse(self, error: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
+        self._observer.rejected(error.code)
+        await problems.from_error(error, scope)(scope, receive, send)
+
+
+def _stopped() -> NotReady:
+    return NotReady("The service stopped before it had the answer; ask another replica.", {"Connection": "close"})
 
 
 def _request_id(scope: Scope) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Self, cast
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
-from service.errors import CallerLeft, DeadlinePassed, InvalidParameters, Overloaded, TooLarge, Unreadable
+from service.errors import CallerLeft, DeadlinePassed, InvalidParameters, Overloaded, TooLarge, UnknownMediaType
 from service.inference.caller import Caller
 from service.readiness import Readiness
 
@@ -87,15 +87,18 @@ class Call:
     async def body(self) -> bytes:
         """The whole body.
 
-        Raises TooLarge as soon as it must be over the limit, Overloaded where too many bodies are held already,
-        DeadlinePassed where it is not whole by then, CallerLeft where it never will be.
+        Raises UnknownMediaType where it is compressed, TooLarge as soon as it must be over the limit, Overloaded where
+        too many bodies are held already, DeadlinePassed where it is not whole by then, CallerLeft where it never will
+        be.
         """
         declared = self.headers.get(b"content-length")
         # The server lets only digits through to here, but any number of them.
         if declared is not None and (len(declared) > 18 or int(declared) > self._intake.max_body_bytes):
             raise await self._too_large(more=True)
         if self.headers.get(b"content-encoding", "identity") != "identity":
-            raise Unreadable("Compressed bodies are not taken; send it without Content-Encoding.")
+            raise UnknownMediaType(
+                "Compressed bodies are not taken; send it without Content-Encoding.", {"Accept-Encoding": "identity"}
+            )
         message = at_once(self._receive)
         if message is not None and not message.get("more_body"):
             return await self._take(message)

@@ -19,7 +19,7 @@ from service.api.middleware import Observer, new_request_id
 from service.api.reading import THREAD_BODY_BYTES, Reading
 from service.api.receive import CLIENT_HEADER, Intake
 from service.api.v2.routes import check_served, metadata
-from service.errors import CallerLeft, RequestError, SettingsError, unforeseen
+from service.errors import CallerLeft, RequestError, SettingsError, no_memory, unforeseen
 from service.inference.caller import Caller
 from service.serving import Serving
 
@@ -74,9 +74,14 @@ class GrpcServer:
             "ModelInfer": self._infer,
         }
         handlers = {name: self._handler(name, calls[name], *types) for name, types in methods().items()}
-        largest = [("grpc.max_receive_message_length", intake.max_body_bytes), ("grpc.so_reuseport", 0)]
+        options = [
+            ("grpc.max_receive_message_length", intake.max_body_bytes),
+            ("grpc.so_reuseport", 0),
+            # None at all: the length is compared before a message is unpacked, and 400 KB can become 400 MB.
+            ("grpc.compression_enabled_algorithms_bitset", 1),
+        ]
         self._server = grpc.aio.server(
-            options=largest, maximum_concurrent_rpcs=MAX_CALLS, interceptors=[_AtTheGate(gate, self._refused)]
+            options=options, maximum_concurrent_rpcs=MAX_CALLS, interceptors=[_AtTheGate(gate, self._refused)]
         )
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
@@ -119,6 +124,10 @@ class GrpcServer:
                 self._refuse(context, status, error, request_id)
             except CallerLeft:
                 pass
+            except MemoryError:
+                log.error("request %s failed: out of memory", request_id)
+                status = grpc.StatusCode.UNAVAILABLE
+                self._refuse(context, status, no_memory(), request_id)
             except Exception:
                 log.exception("request %s failed", request_id)
                 status = grpc.StatusCode.INTERNAL
@@ -174,7 +183,7 @@ class GrpcServer:
         messages.answer(response, asked, scored)
 
     async def _live(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
-        response.live = True
+        response.live = self._intake.readiness.failure is None
 
     async def _ready(self, serving: Serving, request: Any, response: Any, context: Any) -> None:
         response.ready = self._intake.readiness.reason is None
