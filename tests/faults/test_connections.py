@@ -152,10 +152,9 @@ def test_an_answer_that_takes_long_is_not_cut_off_by_what_comes_behind_it(own_bu
         with connect(service, whole(1, faulty.HANG) + b"POST /score HTTP/1.1\r\nX: ") as connection:
             time.sleep(1)
             release.touch()
-            answers = b"".join(iter(lambda: connection.recv(10_000), b""))
-        assert b'"scores":[1.0]' in answers
-        assert answers.count(b"HTTP/1.1 408") == 1
-        assert answers.index(b'"scores"') < answers.index(b"HTTP/1.1 408")
+            answer = connection.recv(10_000)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b'"scores":[1.0]' in answer
 
 
 def test_who_takes_his_answer_slowly_gets_all_of_it(service: RunningService) -> None:
