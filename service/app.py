@@ -34,6 +34,7 @@ from service.readiness import Readiness
 from service.serving import Serving
 from service.settings import Settings
 from service.switch import Switch
+from service.watch import Watch
 
 if TYPE_CHECKING:
     from service.api.grpc.server import GrpcServer
@@ -48,6 +49,8 @@ class Service:
     switch: Switch
     grpc: GrpcServer | None
     readiness: Readiness
+    metrics: Metrics
+    watch: Watch
     key_files: list[KeyFile]
     journal: Journal
     capture: Capture | None
@@ -93,7 +96,8 @@ def build(settings: Settings) -> Service:
     app.include_router(docs.router())
     app.include_router(page.router(shown=settings.page))
     grpc = _grpc(settings, lambda: switch.current, intake, reading, observer=metrics, gate=gate, journal=journal)
-    return Service(switch, grpc, readiness, key_files, journal, capture)
+    watch = Watch(lambda: switch.current, readiness, settings.inference_timeout_seconds)
+    return Service(switch, grpc, readiness, metrics, watch, key_files, journal, capture)
 
 
 def tracing(settings: Settings) -> Tracing | None:

@@ -45,6 +45,14 @@ def unforeseen() -> RequestError:
     return RequestError("Something failed inside the service; its log has more.")
 
 
+def no_memory() -> OutOfMemory:
+    """Said to whom nothing else is wrong with: a smaller request, or the same one later, may do better."""
+    return OutOfMemory(
+        "There is no memory for this request now; send fewer instances at once, or try again later.",
+        {"Retry-After": "1", "Connection": "close"},
+    )
+
+
 class Unreadable(RequestError):
     status, code, title = HTTPStatus.BAD_REQUEST, "unreadable_body", "Unreadable body"
 
@@ -109,8 +117,16 @@ class NotReady(RequestError):
     status, code, title = HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "Not ready"
 
 
+class NotAlive(RequestError):
+    status, code, title = HTTPStatus.SERVICE_UNAVAILABLE, "not_alive", "To be restarted"
+
+
 class DeadlinePassed(RequestError):
     status, code, title = HTTPStatus.GATEWAY_TIMEOUT, "deadline_passed", "Deadline passed"
+
+
+class OutOfMemory(RequestError):
+    status, code, title = HTTPStatus.SERVICE_UNAVAILABLE, "out_of_memory", "Out of memory"
 
 
 class NonFiniteScore(RequestError):

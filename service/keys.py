@@ -113,4 +113,7 @@ class KeyFile:
         """Look for ever."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            await self.look()
+            try:
+                await self.look()
+            except Exception:  # no thread to be had, say: the keys before stay, and the next look may do better
+                log.exception("%s could not be looked at", self._path)

@@ -8,8 +8,9 @@ import logging
 import os
 import signal
 import time
+from functools import partial
 from types import FrameType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import uvicorn
 from prometheus_client import disable_created_metrics
@@ -17,9 +18,21 @@ from prometheus_client import disable_created_metrics
 from service import access
 from service.app import Service, build
 from service.errors import SettingsError
+from service.observe.metrics import Metrics
 from service.settings import Settings
 
+if TYPE_CHECKING:
+    from service.api.grpc.server import GrpcServer
+
 log = logging.getLogger("harmgauge")
+
+LINGER_SECONDS = 0.5
+"""Idle connections stay open so long after SIGTERM, but no longer than a quarter of the drain. Were they closed at
+once, a request that is on its way would meet a closed socket; so it is refused, and told to go elsewhere.
+"""
+
+LAST_WORDS_SECONDS = 1.0
+"""For the answers to requests that the drain's end cut off."""
 
 LAST_SECONDS = 1.0
 """For what is captured and traced to go where it belongs, where requests took all of the drain's time; else what is
@@ -33,20 +46,44 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+        self._drain_seconds = float(config.timeout_graceful_shutdown or 0)
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        seconds = self.config.timeout_graceful_shutdown or 0
-        end = time.monotonic() + seconds
+        end = time.monotonic() + self._drain_seconds
         if self._service.grpc is None:
-            await super().shutdown(sockets)  # type: ignore[arg-type]
+            await self._drain(sockets)
         else:
-            await asyncio.gather(super().shutdown(sockets), self._service.grpc.stop(seconds))  # type: ignore[arg-type]
+            await asyncio.gather(self._drain(sockets), self._stop_grpc(self._service.grpc))
         await self._service.switch.close()
         left_seconds = max(LAST_SECONDS, end - time.monotonic())
         last = [asyncio.to_thread(self._service.journal.close, left_seconds)]
         if self._service.capture is not None:
             last.append(self._service.capture.close(left_seconds))
         await asyncio.gather(*last)
+
+    async def _stop_grpc(self, server: GrpcServer) -> None:
+        # It cancels what comes just then; calls on their way are refused by the handler, which says why.
+        lingering = self._lingering_seconds()
+        await asyncio.sleep(lingering)
+        await server.stop(self._drain_seconds - lingering)
+
+    def _lingering_seconds(self) -> float:
+        return min(LINGER_SECONDS, self._drain_seconds / 4)
+
+    async def _drain(self, sockets: list[object] | None) -> None:
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        for server in self.servers:
+            server.close()
+        lingering = begin + self._lingering_seconds()
+        while self.server_state.connections and loop.time() < lingering:
+            await asyncio.sleep(0.02)
+        left_seconds = max(0.0, self._drain_seconds - (loop.time() - begin))
+        self.config.timeout_graceful_shutdown = left_seconds  # type: ignore[assignment]
+        await super().shutdown(sockets)  # type: ignore[arg-type]
+        # What it cancelled is told so by the middleware.
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS_SECONDS)
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         try:
@@ -75,9 +112,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._service.readiness.draining()
-        log.info(
-            "draining: no new connections, up to %s s for requests in flight", self.config.timeout_graceful_shutdown
-        )
+        log.info("draining: no new connections, up to %g s for requests in flight", self._drain_seconds)
         super().handle_exit(sig, frame)
 
 
@@ -88,12 +123,17 @@ def _end(*_: object) -> None:
     os._exit(0)
 
 
-def _http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
+def _http_protocol(settings: Settings, metrics: Metrics) -> type[asyncio.Protocol] | Literal["auto"]:
     try:
-        from service.corked import CorkedHttpProtocol  # noqa: PLC0415 - there is no httptools for Windows
+        from service.guarded import GuardedHttpProtocol  # noqa: PLC0415 - there is no httptools for Windows
     except ImportError:
         return "auto"
-    return CorkedHttpProtocol
+    made = partial(
+        GuardedHttpProtocol,
+        timeout_seconds=settings.connection_timeout_seconds,
+        refused=lambda status: metrics.answered("other", status, 0.0),
+    )
+    return cast("type[asyncio.Protocol]", made)
 
 
 def _spare_the_collector() -> None:
@@ -116,7 +156,7 @@ async def serve(settings: Settings) -> None:
         service.switch,
         host=settings.host,
         port=settings.port,
-        http=_http_protocol(),
+        http=_http_protocol(settings, service.metrics),
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -130,6 +170,7 @@ async def serve(settings: Settings) -> None:
     if service.capture is not None:
         service.capture.start()
     looking = [asyncio.create_task(file.keep_looking()) for file in service.key_files]
+    looking.append(asyncio.create_task(service.watch.keep_watching()))
     if hasattr(signal, "SIGHUP"):  # there is none on Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.switch.reread)
     signal.signal(signal.SIGTERM, _end)

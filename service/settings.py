@@ -86,6 +86,12 @@ class Settings(BaseSettings):
     deadline_seconds: float = Field(10.0, gt=0, le=3600)
     """From a request's head to its scores; then 504. The header `X-Harmgauge-Deadline-Seconds` may ask for less."""
 
+    inference_timeout_seconds: float = Field(60.0, gt=0, le=86_400)
+    """A run of the graph that takes longer hangs: `/livez` fails then, and `/readyz` once no worker is left."""
+
+    connection_timeout_seconds: float = Field(10.0, ge=0.1, le=3600)
+    """A connection is closed where no whole head comes, or no byte of an answer is taken, for one to two times this."""
+
     drain_seconds: float = Field(8.0, gt=0, le=3600)
     """After SIGTERM, requests in flight get this long to finish."""
 

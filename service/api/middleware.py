@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Protocol
 
@@ -11,13 +12,13 @@ from service.api import problems
 from service.api.gate import Area, Gate, area_of
 from service.api.request_id import request_id_of
 from service.api.scope import NO_ROUTE, PROGRESS, route_of
-from service.errors import CallerLeft, RequestError
+from service.errors import CallerLeft, NotReady, RequestError, no_memory, unforeseen
 from service.observe.answered import Answered
 from service.observe.journal import Entry, Journal
 from service.serving import parts_in
 
 CLIENT_CLOSED_REQUEST = 499
-"""Counted for a request that got no answer: its client left, or did not finish it before the drain's end."""
+"""Counted for a request that got no answer, as its client left."""
 
 LOOKS = frozenset({Area.HEALTH, Area.METRICS, Area.PAGE})
 """What only looks at the service, every few seconds: it begins no trace."""
@@ -50,7 +51,7 @@ class RequestMiddleware:
         id_header = (b"x-request-id", request_id.encode("ascii"))
         scope["request_id"] = request_id
         status, started = CLIENT_CLOSED_REQUEST, False
-        failed: Exception | None = None
+        failed: RequestError | Exception | None = None
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, started
@@ -64,16 +65,27 @@ class RequestMiddleware:
             await self._app(scope, receive, send_with_id)
         except CallerLeft:
             pass
+        except asyncio.CancelledError:  # the drain's end, and nothing else, cancels a request
+            if started:
+                raise
+            failed = NotReady(
+                "The service stopped before it had the answer; ask another replica.", {"Connection": "close"}
+            )
+            await self._refuse(failed, scope, receive, send_with_id)
+        except MemoryError:
+            failed = no_memory()
+            if started:
+                raise
+            await self._refuse(failed, scope, receive, send_with_id)
         except RequestError as error:
-            self._observer.rejected(error.code)
             failed = error
-            await problems.from_error(error, scope)(scope, receive, send_with_id)
+            await self._refuse(error, scope, receive, send_with_id)
         except Exception as error:
             failed = error
-            self._observer.rejected("internal")
             if started:  # the answer has begun: the server can only cut it off
+                self._observer.rejected("internal")
                 raise
-            await problems.internal(scope)(scope, receive, send_with_id)
+            await self._refuse(unforeseen(), scope, receive, send_with_id)
         finally:
             route, seconds = route_of(scope), time.perf_counter() - begin
             self._observer.answered(route, status, seconds)
@@ -85,6 +97,10 @@ class RequestMiddleware:
         entry = self._journal.begin(scope["headers"], traced=area_of(scope["path"]) not in LOOKS)
         scope[PROGRESS] = entry.progress
         return entry
+
+    async def _refuse(self, error: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
+        self._observer.rejected(error.code)
+        await problems.from_error(error, scope)(scope, receive, send)
 
     def _answered(self, scope: Scope, route: str, status: int, seconds: float, error: Exception | None) -> Answered:
         return Answered(

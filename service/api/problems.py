@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
-from service.errors import InvalidParameters, RequestError, unforeseen
+from service.errors import InvalidParameters, RequestError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -52,11 +52,6 @@ def from_error(error: RequestError, scope: Scope) -> Response:
     return problem(
         scope, status=error.status, code=error.code, title=error.title, detail=error.detail, headers=error.headers
     )
-
-
-def internal(scope: Scope) -> Response:
-    """For what nobody foresaw: nothing of the inside is told; the log has it under the request id."""
-    return from_error(unforeseen(), scope)
 
 
 def install(app: FastAPI, rejected: Callable[[str], None]) -> None:

@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope
 
 from service.api.gate import VISITOR
 from service.api.scope import PROGRESS, route_of
-from service.errors import CallerLeft, DeadlinePassed, InvalidParameters, Overloaded, TooLarge, Unreadable
+from service.errors import CallerLeft, DeadlinePassed, InvalidParameters, Overloaded, TooLarge, UnknownMediaType
 from service.inference.caller import Caller, Origin
 from service.readiness import Readiness
 
@@ -95,15 +95,18 @@ class Call:
     async def body(self) -> bytes:
         """The whole body.
 
-        Raises TooLarge as soon as it must be over the limit, Overloaded where too many bodies are held already,
-        DeadlinePassed where it is not whole by then, CallerLeft where it never will be.
+        Raises UnknownMediaType where it is compressed, TooLarge as soon as it must be over the limit, Overloaded where
+        too many bodies are held already, DeadlinePassed where it is not whole by then, CallerLeft where it never will
+        be.
         """
         declared = self.headers.get(b"content-length")
         # The server lets only digits through to here, but any number of them.
         if declared is not None and (len(declared) > 18 or int(declared) > self._intake.max_body_bytes):
             raise await self._too_large(more=True)
         if self.headers.get(b"content-encoding", "identity") != "identity":
-            raise Unreadable("Compressed bodies are not taken; send it without Content-Encoding.")
+            raise UnknownMediaType(
+                "Compressed bodies are not taken; send it without Content-Encoding.", {"Accept-Encoding": "identity"}
+            )
         message = at_once(self._receive)
         if message is not None and not message.get("more_body"):
             return await self._take(message)

@@ -133,11 +133,14 @@ def _detector(state: DriftState, *, with_scores: bool) -> DetectorAnswer:
 def health_router(readiness: Readiness) -> APIRouter:
     routes = APIRouter(tags=["health"])
 
-    @routes.get("/livez", summary="The process runs")
+    refusals: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "content": {PROBLEM: {}}}}
+
+    @routes.get("/livez", summary="The process runs, and no restart is needed", responses=refusals)
     async def livez() -> dict[str, str]:
+        readiness.check_alive()
         return {"status": "alive"}
 
-    @routes.get("/readyz", summary="It takes work", responses={503: {"model": Problem, "content": {PROBLEM: {}}}})
+    @routes.get("/readyz", summary="It takes work", responses=refusals)
     async def readyz() -> dict[str, str]:
         readiness.check()
         return {"status": "ready"}

@@ -42,10 +42,10 @@ class Store:
 
     def restore(self) -> None:
         """Bring back what was saved, if anything was."""
-        if not self._file.exists():
-            return
         try:
             self._monitor.restore(read_npz(self._file, MAX_UNPACKED_BYTES))
+        except FileNotFoundError:
+            return
         except Exception as error:  # whatever the file holds, it must not keep the service from starting
             aside = self._file.with_name(f"{self._file.name}.{time.time_ns()}.broken")
             log.warning("%s holds no drift state that can be used (%s): set aside as %s", self._file, error, aside.name)
@@ -64,18 +64,20 @@ class Store:
             await self.save()
 
     async def save(self) -> None:
-        """Save now, unless nothing changed. A disk that fails is logged once, and tried again."""
+        """Save now, unless nothing changed. What fails (a full disk, say) is logged once, and tried again."""
         async with self._one_at_a_time:
-            versions, arrays = self._monitor.dump()
-            if versions == self._saved:
-                return
             try:
+                versions, arrays = self._monitor.dump()
+                if versions == self._saved:
+                    return
                 await asyncio.to_thread(self._write, arrays)
-            except OSError as error:
+            except Exception as error:
                 if not self._failed:
-                    log.warning("the drift state could not be saved in %s: %s", self._file, error)
+                    log.warning("the drift state could not be saved in %s: %r; it is tried again", self._file, error)
                 self._failed = True
             else:
+                if self._failed:
+                    log.info("the drift state is saved again in %s", self._file)
                 self._saved, self._failed = versions, False
 
     def _write(self, arrays: Arrays) -> None:

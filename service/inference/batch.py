@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.inference.caller import Caller
-from service.inference.outputs import Outputs, Rows, Runtime, check_shapes
+from service.inference.outputs import Outputs, Rows, Runtime, check_shapes, spoil_scores
 
 
 @dataclass(eq=False)
@@ -46,7 +46,7 @@ class Batch:
     def __init__(self, pieces: Iterable[Piece] = (), *, is_open: bool = True) -> None:
         self.pieces = list(pieces)
         self.rows = sum(piece.stop - piece.start for piece in self.pieces)
-        self.result: Outputs | Exception | None = None
+        self.result: Outputs | BaseException | None = None
         self.began = 0.0
         self.seconds = 0.0
         self._is_open = is_open
@@ -78,7 +78,8 @@ class Batch:
             rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
             outputs = runtime.run(rows)
             check_shapes(outputs, len(rows), runtime.shapes)
+            spoil_scores(outputs)
             self.result = outputs
-        except Exception as error:
+        except BaseException as error:  # even SystemExit: a thread that ends takes its requests with it
             self.result = error
         self.seconds = time.perf_counter() - self.began

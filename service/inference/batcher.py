@@ -57,9 +57,13 @@ class Batcher:
         self._next_look = 0.0
         self._handed_out = 0  # batches that are running, or next in line for a worker
         self._jobs: SimpleQueue[Batch | None] = SimpleQueue()
+        self._running: list[Batch | None] = [None] * workers
+        self.failed = False
+        """Whether the last run of the graph did."""
         # Daemons: an inference that hangs must not keep the process from ending.
         self._threads = [
-            threading.Thread(target=self._work, name=f"inference-{index}", daemon=True) for index in range(workers)
+            threading.Thread(target=self._work, args=[index], name=f"inference-{index}", daemon=True)
+            for index in range(workers)
         ]
         for thread in self._threads:
             thread.start()
@@ -102,6 +106,18 @@ class Batcher:
                 timer.cancel()
             if not entry.answered.done() or entry.answered.cancelled():
                 self._forget(entry)
+
+    def lost_workers(self, timeout_seconds: float) -> int:
+        """How many of them have ended, or run one batch for longer than that: they will not come back."""
+        due = time.perf_counter() - timeout_seconds
+        return sum(
+            not thread.is_alive() or (batch is not None and 0 < batch.began < due)
+            for thread, batch in zip(self._threads, self._running, strict=True)
+        )
+
+    @property
+    def workers(self) -> int:
+        return len(self._threads)
 
     def close(self) -> None:
         """End the threads once their running batches are done; whatever still waits is not run."""
@@ -152,9 +168,11 @@ class Batcher:
             if stop == len(entry.rows):
                 self._queue.popleft()
 
-    def _work(self) -> None:
+    def _work(self, index: int) -> None:
         while (batch := self._jobs.get()) is not None:
+            self._running[index] = batch
             batch.run(self._runtime)
+            self._running[index] = None
             try:
                 self._loop.call_soon_threadsafe(self._finished, batch)
             except RuntimeError:  # the loop was closed: nobody waits any more
@@ -175,6 +193,7 @@ class Batcher:
         for piece in batch.pieces:
             if piece.entry.caller.progress is not None:
                 piece.entry.caller.progress.ran(batch.began, batch.seconds, rows)
+        self.failed = not isinstance(batch.result, Outputs)
         if isinstance(batch.result, Outputs):
             self._hand_out(batch.pieces, batch.result, batch.seconds)
         elif len(batch.pieces) > 1:  # one of them is bad: none of the others may suffer for it

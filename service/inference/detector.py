@@ -56,8 +56,8 @@ class Detector:
             # A NaN compares as "not adversarial": it must fail the request rather than pass the input.
             bad = int(np.flatnonzero(~finite)[0])
             raise NonFiniteScore(
-                f"The score of instance {bad} is not finite, and no score of this request is given: the graph "
-                "overflows on it. Leave it out, and look whether its values are like those of the training data."
+                f"The score of instance {bad} is not finite, or a probability, and none of this request is given: the "
+                "graph overflows on it. Leave it out, and look whether its values are like those of the training data."
             )
         scored = Scored(
             scores=outputs.score,

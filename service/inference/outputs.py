@@ -51,6 +51,15 @@ def check_shapes(outputs: Outputs, rows: int, shapes: RowShapes) -> None:
             raise RuntimeError(f"{rows} rows gave {name} {given}; {(rows, *shape)} is due")
 
 
+def spoil_scores(outputs: Outputs) -> None:
+    """Where a row's probabilities are not finite its score becomes NaN: there is no prediction of such a row."""
+    for array in (outputs.probabilities, outputs.corrected_probabilities):
+        if array is not None:
+            finite = np.isfinite(array)
+            if not finite.all():
+                outputs.score[~finite.all(1)] = np.nan
+
+
 def copy_rows(source: Outputs, begin: int, end: int, target: Outputs, start: int) -> None:
     """Copy rows `begin` to `end` of the one to the other, from `start` on."""
     stop = start + end - begin

@@ -58,6 +58,7 @@ class OnnxRuntime:
         on_cpu = self.providers[0] == CPU
         self.default_workers = usable_cores() if on_cpu else 1
         self.max_batch_rows = max_batch_rows or (MAX_BATCH_ROWS_CPU if on_cpu else MAX_BATCH_ROWS_GPU)
+        self._spec = bundle.manifest.input
         self.shapes = _row_shapes(self._session, bundle, features=features)
         if on_cpu:
             self._fixed = None
@@ -72,13 +73,15 @@ class OnnxRuntime:
         values = self._session.run(list(self.shapes), {"input": rows})
         return Outputs(**dict(zip(self.shapes, values, strict=True)))
 
+    def probe(self, rows: int) -> Rows:
+        """So many rows on which the graph is known to run."""
+        return np.full((rows, *self._spec.shape), self._spec.minimum or 0, self._spec.numpy_dtype)
+
     def _probe(self, bundle: Bundle, sizes: Sequence[int]) -> None:
         """Run every one of these batch sizes: shows that the graph works, and warms it up."""
-        spec = bundle.manifest.input
         for count in sizes:
             try:
-                rows = np.full((count, *spec.shape), spec.minimum or 0, spec.numpy_dtype)
-                outputs = self.run(rows)
+                outputs = self.run(self.probe(count))
             except Exception as error:
                 raise BundleError(
                     f"{bundle.path}: the graph cannot run {count} rows ({error}): build it again, or lower "

@@ -52,6 +52,10 @@ class Metrics:
             model
         ).set_function(lambda: readiness.reason is None)
 
+        Gauge("harmgauge_alive", "1 unless it wants a restart, as /livez says.", ["model"], registry=registry).labels(
+            model
+        ).set_function(lambda: readiness.failure is None)
+
         self._model = model
         self._requests = Counter(
             "harmgauge_requests", "Requests answered.", ["model", "route", "status"], registry=registry

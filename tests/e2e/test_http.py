@@ -125,7 +125,7 @@ def test_nan_and_infinity_never_reach_a_window(
 
 def test_compressed_bodies_are_refused_not_misread(service: RunningService) -> None:
     headers = {**JSON, "Content-Encoding": "gzip"}
-    assert service.client.post("/score", content=b"\x1f\x8b", headers=headers).status_code == 400
+    assert service.client.post("/score", content=b"\x1f\x8b", headers=headers).status_code == 415
 
 
 def test_the_other_routes(service: RunningService, image_bundle_path: Path) -> None:

@@ -20,7 +20,7 @@ from service.api.reading import THREAD_BODY_BYTES, Reading
 from service.api.receive import CLIENT_HEADER, Intake
 from service.api.request_id import request_id_of
 from service.api.v2.routes import check_served, metadata
-from service.errors import CallerLeft, RequestError, SettingsError, Unreadable, unforeseen
+from service.errors import CallerLeft, RequestError, SettingsError, Unreadable, no_memory, unforeseen
 from service.inference.caller import Caller, Origin
 from service.inference.progress import Progress
 from service.observe.answered import Answered
@@ -89,9 +89,14 @@ class GrpcServer:
             "ModelInfer": self._infer,
         }
         handlers = {name: self._handler(name, calls[name], *types) for name, types in methods().items()}
-        largest = [("grpc.max_receive_message_length", intake.max_body_bytes), ("grpc.so_reuseport", 0)]
+        options = [
+            ("grpc.max_receive_message_length", intake.max_body_bytes),
+            ("grpc.so_reuseport", 0),
+            # None at all: the length is compared before a message is unpacked, and 400 KB can become 400 MB.
+            ("grpc.compression_enabled_algorithms_bitset", 1),
+        ]
         self._server = grpc.aio.server(
-            options=largest, maximum_concurrent_rpcs=MAX_CALLS, interceptors=[_AtTheGate(gate, self._refused)]
+            options=options, maximum_concurrent_rpcs=MAX_CALLS, interceptors=[_AtTheGate(gate, self._refused)]
         )
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
@@ -164,6 +169,9 @@ class GrpcServer:
                 status = grpc.StatusCode.OK
             except CallerLeft:
                 pass
+            except MemoryError:
+                failed = no_memory()
+                status, code = self._refuse(context, failed, request_id)
             except Exception as error:
                 failed = error
                 status, code = self._refuse(context, error, request_id)
@@ -227,7 +235,7 @@ class GrpcServer:
         messages.answer(response, asked, scored)
 
     async def _live(self, serving: Serving, request: Any, response: Any, context: Any, _: object) -> None:
-        response.live = True
+        response.live = self._intake.readiness.failure is None
 
     async def _ready(self, serving: Serving, request: Any, response: Any, context: Any, _: object) -> None:
         response.ready = self._intake.readiness.reason is None

@@ -56,6 +56,7 @@ def router(readiness: Readiness, infer: Handler) -> APIRouter:
 
     @routes.get("/health/live", summary="Server live")
     async def live() -> dict[str, bool]:
+        readiness.check_alive()
         return {"live": True}
 
     @routes.get("/health/ready", summary="Server ready")

@@ -102,6 +102,32 @@ def test_a_large_request_is_shared_among_idle_workers() -> None:
     run(test, workers=2)
 
 
+def test_an_inference_that_would_end_its_thread_is_a_failure_like_others() -> None:
+    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+        with pytest.raises(InferenceFailed):
+            await batcher.run(rows_of(-3))
+        seen = [batcher.failed]
+        assert (await batcher.run(rows_of(5))).score.tolist() == [5]
+        assert [*seen, batcher.failed] == [True, False]
+        assert batcher.lost_workers(10) == 0
+
+    run(test, workers=1)
+
+
+def test_a_worker_that_hangs_is_counted_until_it_comes_back() -> None:
+    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+        runtime.gate.clear()
+        running = [asyncio.ensure_future(batcher.run(rows_of(number))) for number in range(2)]
+        await settled()
+        assert (batcher.lost_workers(10), batcher.lost_workers(0.01)) == (0, 2)
+        runtime.gate.set()
+        await asyncio.gather(*running)
+        await settled()
+        assert batcher.lost_workers(0.01) == 0
+
+    run(test)
+
+
 def test_a_bad_neighbour_fails_alone() -> None:
     async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
         runtime.gate.clear()

@@ -1,0 +1,37 @@
+"""The bundle whose scores tell their inputs, and how often the tests of chance are repeated."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+import pytest
+
+from tests.faults import faulty
+from tests.own_value import own_value_bundle
+
+
+@pytest.fixture(scope="session")
+def own_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return own_value_bundle(tmp_path_factory.mktemp("own"))
+
+
+@pytest.fixture(scope="session")
+def rounds() -> int:
+    """1 in CI; more where HARMGAUGE_FAULT_ROUNDS asks for it."""
+    return int(os.environ.get("HARMGAUGE_FAULT_ROUNDS", "1"))
+
+
+@pytest.fixture
+def _many_files() -> None:
+    """This process and the ones it starts may open 4096 files, if the machine lets them."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, most) if most > 0 else 4096, most))
+
+
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that ends every hang."""
+    monkeypatch.setenv(faulty.RELEASE, str(tmp_path / "release"))
+    return tmp_path / "release"

@@ -1,0 +1,51 @@
+"""The service with the faulty runtime, and what its tests ask of it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from service.npz import read_npz
+from tests.faults.clients import whole
+from tests.own_value import row
+from tests.process import RAW, RunningService, running_module
+
+
+@contextmanager
+def faulty_service(own_bundle: Path, **settings: object) -> Iterator[RunningService]:
+    with running_module("tests.faults.faulty", own_bundle, settings) as service:
+        assert service.score(row(0))["scores"] == [0]
+        yield service
+
+
+def post(service: RunningService, number: int, asks: float = 0) -> httpx.Response:
+    return service.client.post("/score", content=row(number, asks).tobytes(), headers=RAW)
+
+
+def send(service: RunningService, number: int, asks: float = 0, *headers: str) -> socket.socket:
+    """A request whose answer is read later."""
+    connection = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+    connection.sendall(whole(number, asks, "Connection: close", *headers))
+    return connection
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    with connection:
+        return b"".join(iter(lambda: connection.recv(10_000), b""))
+
+
+def live(service: RunningService) -> tuple[int, int]:
+    return service.client.get("/livez").status_code, service.client.get("/readyz").status_code
+
+
+def state_file(folder: Path) -> Path:
+    return next(file for file in folder.glob("drift-*.npz"))
+
+
+def saved_rows(folder: Path) -> list[int]:
+    """The numbers whose scores the state in a folder holds."""
+    return [int(score) for score in read_npz(state_file(folder))["score_ks/scores"]]

@@ -1,0 +1,160 @@
+"""SIGTERM at any moment under load, over `POST /score`, V2 and gRPC: no request that was accepted is lost.
+
+What that means: a request that was sent whole over a connection that the service had accepted is answered with its own
+score, or refused with 503 and the connection's end (gRPC: UNAVAILABLE, or CANCELLED). Whatever was scored was answered:
+the state that the process saves as it ends holds just the numbers that clients got a score for. What a client sent over
+a connection that the service was closing meanwhile gets no answer at all, as ever in HTTP/1.1; such a request was not
+scored, and may be sent again. It takes a client that was silent for the whole of `LINGER_SECONDS`, or one that connects
+as the service stops listening, whom the system's queue took and the service never saw (`cut_at_once`).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import socket
+import threading
+import time
+from itertools import count
+from pathlib import Path
+
+from tests.faults import faulty
+from tests.faults.clients import Client, Ledger, head, run_clients, whole
+from tests.faults.service import answer_of, faulty_service, saved_rows, send
+from tests.own_value import row
+from tests.process import RunningService, running_service, wait_until
+
+CLIENTS = 9
+PER_ROUND = 3
+
+
+def stop_under_load(service: RunningService, chance: random.Random, asks: float) -> Ledger:
+    numbers, stop = count(1), threading.Event()
+    clients = [Client(service, numbers, stop, way=index % 3, asks=asks) for index in range(CLIENTS)]
+
+    def work() -> None:
+        time.sleep(0.2 + chance.random() / 2)
+        service.terminate()
+        assert service.wait() == 0
+
+    return run_clients(clients, stop, work)
+
+
+def test_nothing_accepted_is_lost(own_bundle: Path, tmp_path: Path, rounds: int) -> None:
+    for seed in range(PER_ROUND * rounds):
+        chance, folder = random.Random(seed), tmp_path / str(seed)
+        settings = {"state_dir": folder, "feature_mmd": False, "grpc_port": 0, "window_rows": 50_000, "workers": 2}
+        with faulty_service(own_bundle, **settings) as service:
+            ledger = stop_under_load(service, chance, faulty.SLEEP if seed % 2 else 0)
+        assert ledger.wrong == []
+        assert ledger.torn == set()
+        assert len(ledger.scored) > 20
+        for answer, closes in ledger.refused.values():
+            assert (answer, closes) in {(503, True), ("UNAVAILABLE", True), ("CANCELLED", True)}
+        assert ledger.cut == set(), "every connection was in use, so none was closed while a request was on its way"
+        assert sorted(saved_rows(folder)) == sorted({0} | ledger.scored), "scored is answered, and answered is counted"
+
+
+def test_what_the_drain_has_no_time_for_is_told_so(own_bundle: Path, tmp_path: Path) -> None:
+    """50 ms for each row, 200 rows and one second: most are refused, and all are answered."""
+    settings = {"workers": 1, "max_batch_rows": 1, "drain_seconds": 1, "deadline_seconds": 30, "state_dir": tmp_path}
+    with faulty_service(own_bundle, feature_mmd=False, **settings) as service:
+        waiting = {number: send(service, number, faulty.SLEEP) for number in range(1, 201)}
+        wait_until(lambda: service.metrics()["harmgauge_queue_rows"][0][1] > 150)
+        begin = time.monotonic()
+        service.terminate()
+        scored = {0}
+        for number, connection in waiting.items():
+            answer = answer_of(connection)
+            if answer.startswith(b"HTTP/1.1 200"):
+                assert f'"scores":[{number}.0]'.encode() in answer
+                scored.add(number)
+            else:
+                assert answer.startswith(b"HTTP/1.1 503"), answer
+                assert b"\r\nconnection: close\r\n" in answer.lower()
+                assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["code"] == "not_ready"
+        assert service.wait() == 0
+        assert time.monotonic() - begin < 5
+    assert len(scored) > 5
+    assert set(saved_rows(tmp_path)) == scored
+
+
+def test_bodies_that_are_on_their_way_arrive_and_are_answered(own_bundle: Path) -> None:
+    with running_service(own_bundle, drain_seconds=3) as service:
+        assert service.score(row(0))["scores"] == [0]
+        body = row(5).tobytes()
+        half = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+        half.sendall(head(len(body)) + body[:3])
+        idle = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+        idle.sendall(whole(6))
+        assert b'"scores":[6.0]' in idle.recv(10_000)
+        service.terminate()
+        wait_until(lambda: any("draining" in line for line in service.log))
+        time.sleep(0.2)
+        idle.sendall(whole(7))
+        refused = answer_of(idle)
+        assert refused.startswith(b"HTTP/1.1 503")
+        assert b"\r\nconnection: close\r\n" in refused.lower()
+        half.sendall(body[3:])
+        assert b'"scores":[5.0]' in answer_of(half)
+        assert service.wait() == 0
+
+
+def test_large_bodies_in_work_do_not_outlast_the_drain(own_bundle: Path) -> None:
+    """Eight JSON bodies of 8 MB, half of them still being read when SIGTERM comes."""
+    rows = [[float(number), 0.0] for number in range(400_000)]
+    body = json.dumps({"instances": rows}).encode()
+    request = head(len(body)).replace(b"application/octet-stream", b"application/json") + body
+    with running_service(own_bundle, drain_seconds=1.5, max_queue_rows=4_000_000, deadline_seconds=30) as service:
+        assert service.score(row(0))["scores"] == [0]
+        connections = [socket.create_connection(("127.0.0.1", service.port), timeout=20) for _ in range(6)]
+        senders = [threading.Thread(target=connection.sendall, args=(request,)) for connection in connections]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        begin = time.monotonic()
+        service.terminate()
+        assert service.wait() == 0
+        assert time.monotonic() - begin < 6
+        for connection in connections:
+            answer = answer_of(connection)
+            assert answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 503")), answer[:200]
+
+
+def test_kill_9_and_a_restart_lose_the_last_second_and_nothing_else(
+    own_bundle: Path, tmp_path: Path, rounds: int
+) -> None:
+    for seed in range(rounds):
+        folder, chance = tmp_path / str(seed), random.Random(seed)
+        settings = {"state_dir": folder, "feature_mmd": False, "window_rows": 50_000}
+        with running_service(own_bundle, **settings) as service:
+            numbers, stop = count(1), threading.Event()
+            clients = [Client(service, numbers, stop, way=index % 2) for index in range(4)]
+            old: set[int] = set()
+
+            def work(
+                clients: list[Client] = clients,
+                old: set[int] = old,
+                service: RunningService = service,
+                chance: random.Random = chance,
+            ) -> None:
+                time.sleep(0.3 + chance.random())
+                for client in clients:
+                    old |= set(client.ledger.scored.copy())
+                time.sleep(2.5 + chance.random())
+                service.process.send_signal(signal.SIGKILL)
+                service.wait()
+
+            ledger = run_clients(clients, stop, work)
+        assert ledger.wrong == []
+        found = saved_rows(folder)
+        assert len(found) == len(set(found))
+        assert old
+        assert old <= set(found), "what is older than the last save was kept"
+        assert set(found) <= ledger.scored | ledger.cut | ledger.torn | ledger.cut_at_once
+        with running_service(own_bundle, **settings) as service:
+            assert not any("set aside" in line for line in service.log)
+            assert service.score_ks()["rows"] == len(found)
+            assert service.score(row(3))["scores"] == [3]
