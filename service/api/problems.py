@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
-from service.errors import InvalidParameters, RequestError, unforeseen
+from service.errors import InvalidParameters, RequestError, clipped, unforeseen
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -68,7 +68,7 @@ def install(app: FastAPI, rejected: Callable[[str], None]) -> None:
             status=error.status_code,
             code=code,
             title=title,
-            detail=f"{request.method} {request.url.path}: {title.lower()}; /docs lists what there is.",
+            detail=clipped(f"{request.method} {request.scope['path']}: {title.lower()}; /docs lists what there is."),
             headers=dict(error.headers or {}),
         )
 

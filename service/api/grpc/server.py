@@ -6,11 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from service.api.gate import Area, Gate
 from service.api.grpc import messages
@@ -20,7 +22,7 @@ from service.api.reading import THREAD_BODY_BYTES, Reading
 from service.api.receive import CLIENT_HEADER, Intake
 from service.api.v2 import tensors
 from service.api.v2.routes import ServedModel, metadata
-from service.errors import CallerLeft, RequestError, SettingsError, unforeseen
+from service.errors import CallerLeft, RequestError, SettingsError, Unreadable, unforeseen
 from service.inference.bundle import Manifest
 from service.inference.caller import Caller
 from service.inference.detector import Detector
@@ -119,6 +121,8 @@ class GrpcServer:
             status = grpc.StatusCode.CANCELLED  # what stays, where the client left
             response = response_type()
             try:
+                if request is None:
+                    raise Unreadable(f"The message is no {request_type.DESCRIPTOR.name}.")
                 await call(request, response, context)
                 status = grpc.StatusCode.OK
             except RequestError as error:
@@ -134,7 +138,7 @@ class GrpcServer:
                 self._observer.answered(route, status.name, time.perf_counter() - begin)
             return response
 
-        return grpc.unary_unary_rpc_method_handler(run, request_type.FromString, response_type.SerializeToString)
+        return grpc.unary_unary_rpc_method_handler(run, partial(_read, request_type), response_type.SerializeToString)
 
     def _refused(self, route: str, error: RequestError) -> grpc.RpcMethodHandler:
         """Answers a call without having read its message, for which the handler has to be one of streams."""
@@ -220,6 +224,14 @@ class _AtTheGate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has 
         except RequestError as error:
             return self._refused(details.method, error)
         return handler
+
+
+def _read(request_type: Any, message: bytes) -> Any:
+    """The request; None where it is none, for what is raised here grpc would answer itself, as unknown."""
+    try:
+        return request_type.FromString(message)
+    except DecodeError:
+        return None
 
 
 def area_of(method: str) -> Area:
