@@ -22,9 +22,7 @@ def test_seeds_are_taken_or_refused(name: str) -> None:
     assert any(outcome.startswith(("taken", "200")) for outcome in outcomes)
 
 
-@pytest.mark.parametrize(
-    ("name", "file"), [(name, file.name) for name in READERS for file in corpus(name)], ids=lambda part: str(part)
-)
+@pytest.mark.parametrize(("name", "file"), [(name, file.name) for name in READERS for file in corpus(name)], ids=str)
 def test_what_was_found_stays_mended(name: str, file: str) -> None:
     reader(name).check((CORPUS / name / file).read_bytes())
 
