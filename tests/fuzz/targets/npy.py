@@ -36,7 +36,7 @@ _LENGTHS = [
 _bytewise = bytewise(_TOKENS)
 
 
-def _frame(version: int, header: bytes, data: bytes, length: int | None = None) -> bytes:
+def frame(version: int, header: bytes, data: bytes, length: int | None = None) -> bytes:
     form = "<H" if version == 1 else "<I"
     given = len(header) if length is None else length
     return (
@@ -70,7 +70,7 @@ def _mutate(case: bytes, other: bytes, chance: Random) -> bytes:
             lengths[chance.randrange(len(lengths))] = chance.choice(_LENGTHS)
             header = re.sub(rb"\([\d, ]*\)", b"(" + b", ".join(lengths) + b",)", header)
     length = chance.choice((0, 1, 65535, 2**31, len(data))) if chance.random() < 0.05 else len(header)
-    return head + b"\n" + _frame(version, header, data, length)
+    return head + b"\n" + frame(version, header, data, length)
 
 
 def _numpy_reads(body: bytes) -> Any:

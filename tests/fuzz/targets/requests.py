@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from tests.fuzz.target import Target
 from tests.fuzz.targets.asgi import InProcess, check_answer, mutate
-from tests.fuzz.targets.npy import _frame
+from tests.fuzz.targets.npy import frame
 from tests.toy import instances
 
 _X = instances(2, (4, 5, 3))
@@ -56,7 +56,7 @@ def score_requests(**more: str) -> list[bytes]:
         _request("POST /score?probabilities=true", as_json, Content_Type="application/json", **deadline, **more),
         _request(
             "POST /score",
-            _frame(1, header, _X.tobytes()),
+            frame(1, header, _X.tobytes()),
             Content_Type="application/x-npy",
             Content_Length="198",
             **more,
