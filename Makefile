@@ -10,7 +10,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 
 SERVICE := HARMGAUGE_HOST=$(HOST) HARMGAUGE_PORT=$(PORT) HARMGAUGE_BUNDLE=$(BUNDLE)
 
-.PHONY: install install-dev install-kserve install-deploy serve demo test check bench proto clean
+.PHONY: install install-dev install-kserve install-deploy serve demo test check bench fuzz proto clean
 
 install: $(VENV)/installed-cpu
 install-dev: $(VENV)/installed-dev
@@ -33,6 +33,9 @@ check: install-dev
 
 bench: install-dev
 	$(BIN)/python -m tests.bench
+
+fuzz: install-dev
+	$(BIN)/python -m tests.fuzz $(READER)
 
 proto: install-dev
 	cd service/api/grpc && ../../../$(BIN)/python -m grpc_tools.protoc -I. --descriptor_set_out=open_inference.binpb open_inference.proto

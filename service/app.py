@@ -88,6 +88,7 @@ def build(settings: Settings) -> Service:
         title="harmgauge",
         version=version("harmgauge"),
         description="Harmfulness scores and drift beside a classifier, without labels.",
+        responses=problems.RESPONSES,
         # The gate decides; this makes /docs ask for a key and send it.
         dependencies=[Security(HTTPBearer(auto_error=False, description="Where the service has keys."))],
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 from starlette.responses import Response
 
 from service.api.bodies import NPY
@@ -26,7 +26,10 @@ MOST_RECENT_ROWS = 500
 TOTAL_ROWS = "X-Harmgauge-Total-Rows"
 """How many rows of features there were since the detector began: tells whoever polls which ones are new."""
 
-Point = tuple[float, float]
+_POINT_SCHEMA = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+
+# FastAPI writes a tuple's own schema in a way that no version of JSON Schema knows.
+Point = Annotated[tuple[float, float], WithJsonSchema(_POINT_SCHEMA)]
 
 
 class EmbeddingAnswer(BaseModel):
@@ -64,7 +67,12 @@ def router(manifest: Manifest, monitor: Monitor, detector: FeatureMmd | None, pi
     not_offered: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "content": {PROBLEM: {}}}}
     missing = f"The bundle {manifest.name}/{manifest.version} has no {{}}, or feature_mmd is off: build it with them."
 
-    @routes.get("/drift/features", summary="The features in the window, (rows, d) as .npy", responses=not_offered)
+    @routes.get(
+        "/drift/features",
+        summary="The features in the window, (rows, d) as .npy",
+        response_class=Response,
+        responses={200: {"content": {NPY: {}}}, **not_offered},
+    )
     async def features() -> Response:
         if detector is None:
             raise NotOffered(missing.format("features"))

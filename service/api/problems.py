@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -26,6 +27,12 @@ class Problem(BaseModel):
     detail: str
     code: str
     request_id: str
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {"description": "What was wrong", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+}
+"""For the OpenAPI document: so is every request answered that is not answered well."""
 
 
 def problem(

@@ -83,7 +83,11 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     "v2: empty lists, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD, b"[],", b"[]]}]}", _FOUR)),
     "v2: lists of a number, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD, b"[1],", b"[1]]}]}", _FOUR)),
     "v2: numbers, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD, b"1,", b"1]}]}", _FOUR)),
-    "v2: numbers with points, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD, b".5,".replace(b".", b"0."), b"1]}]}", _FOUR)),
+    "v2: numbers with points, 4 MB": (
+        "v2",
+        "bytes",
+        lambda: _filled(_HEAD, b".5,".replace(b".", b"0."), b"1]}]}", _FOUR),
+    ),
     "v2: sizes, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD[:55], b"1,", b"1]}]}", _FOUR)),
     "grpc: numbers": ("grpc", "bytes", lambda: _grpc(wrong=False)),
     "grpc: numbers that the shape has not": ("grpc", "bytes", lambda: _grpc(wrong=True)),
