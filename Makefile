@@ -11,7 +11,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 
 SERVICE := HARMGAUGE_HOST=$(HOST) HARMGAUGE_PORT=$(PORT) HARMGAUGE_BUNDLE=$(BUNDLE)
 
-.PHONY: install install-dev install-kserve install-s3 install-deploy serve demo test check sbom bench proto clean
+.PHONY: install install-dev install-kserve install-s3 install-deploy serve demo test check sbom bench fuzz proto clean
 
 install: $(VENV)/installed-cpu
 install-dev: $(VENV)/installed-dev
@@ -43,6 +43,9 @@ sbom: $(VENV)-sbom/installed $(VENV)-runtime/installed
 
 bench: install-dev
 	$(BIN)/python -m tests.bench
+
+fuzz: install-dev
+	$(BIN)/python -m tests.fuzz $(READER)
 
 proto: install-dev
 	cd service/api/grpc && ../../../$(BIN)/python -m grpc_tools.protoc -I. --descriptor_set_out=open_inference.binpb open_inference.proto

@@ -76,6 +76,7 @@ def build(settings: Settings) -> Service:
         description="Harmfulness scores and drift beside a classifier, without labels.",
         docs_url=None,
         redoc_url=None,
+        responses=problems.RESPONSES,
         # The gate decides; this makes /docs ask for a key and send it.
         dependencies=[Security(HTTPBearer(auto_error=False, description="Where the service has keys."))],
     )

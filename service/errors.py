@@ -12,6 +12,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import ClassVar
 
+_LONGEST_DETAIL = 400
+
+
+def clipped(detail: str) -> str:
+    """At most 400 characters: what a client sent may be quoted to him, but not sent back by the megabyte."""
+    return detail if len(detail) <= _LONGEST_DETAIL else f"{detail[: _LONGEST_DETAIL - 3]}..."
+
 
 class BundleError(Exception):
     """A bundle that must not be served; the message names the file and the reason. The service does not start with it,
@@ -35,6 +42,7 @@ class RequestError(Exception):
     title: ClassVar[str] = "Internal error"
 
     def __init__(self, detail: str, headers: dict[str, str] | None = None) -> None:
+        detail = clipped(detail)
         super().__init__(detail)
         self.detail = detail
         self.headers = headers or {}

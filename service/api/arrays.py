@@ -14,6 +14,10 @@ from service.inference.bundle import InputSpec
 from service.inference.outputs import Rows
 
 _MAX_NPY_HEADER_BYTES = 4096
+_MAX_NPY_LENGTH = 2**63 - 1
+
+_MOST_EXACT = 2**53 - 1
+"""Beyond this a floating-point number may be another one, rounded."""
 
 _Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
 _NPY_HEADERS: dict[tuple[int, int], Callable[..., _Header]] = {
@@ -51,7 +55,10 @@ def _npy_header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
     """Shape, Fortran order, dtype and the header's size; kept, for numpy takes 20 us to read what clients repeat."""
     stream = io.BytesIO(head)
     header = _NPY_HEADERS[np.lib.format.read_magic(stream)]
-    return *header(stream, max_header_size=_MAX_NPY_HEADER_BYTES), stream.tell()
+    shape, fortran_order, dtype = header(stream, max_header_size=_MAX_NPY_HEADER_BYTES)
+    if not all(type(size) is int and abs(size) <= _MAX_NPY_LENGTH for size in shape):
+        raise ValueError("its shape has an axis that is no number of 64 bits")  # True; or what Python will not print
+    return shape, fortran_order, dtype, stream.tell()
 
 
 def read_raw(body: bytes, spec: InputSpec) -> Rows:
@@ -68,20 +75,20 @@ def conform(array: Rows, spec: InputSpec) -> Rows:
     """Numbers (n, *shape) of any dtype as C-contiguous rows in the bundle's dtype, without changing a value.
 
     Fractions for an integer input, values out of range and (on the way to a narrower float) out of reach are refused
-    with Unprocessable, naming the first. A float input is rounded to its precision. No copy where none is needed.
+    with Unprocessable, naming the first; so are whole numbers beyond 2**53 that come as floats. A float input is
+    rounded to its precision. No copy where none is needed.
     """
     if array.shape[1:] != spec.shape or not len(array):
         raise _wrong_shape(array.shape, spec)
     target = spec.numpy_dtype
     if target.kind in "iu" and array.dtype != target:
         limits = np.iinfo(target)
-        if array.dtype.kind == "f":
-            _refuse(array, np.isfinite(array) & (np.floor(array) == array), "a whole number is due")
-            # 2 ** 63 - 1 is no float64: the bound must be the power itself, and exclusive.
-            below = array < float(limits.max // 2 + 1) * 2
-        else:
-            below = array <= limits.max
-        _refuse(array, (array >= limits.min) & below, _range(limits.min, limits.max))
+        least, most = int(limits.min), int(limits.max)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if array.dtype.kind == "f":
+                _refuse(array, np.isfinite(array) & (np.floor(array) == array), "a whole number is due")
+                least, most = max(least, -_MOST_EXACT), min(most, _MOST_EXACT)
+            _refuse(array, (array >= least) & (array <= most), _range(least, most))
     if target.kind == "f":
         with np.errstate(over="ignore"):
             rows = np.ascontiguousarray(array, target)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -28,7 +28,10 @@ MOST_RECENT_ROWS = 500
 TOTAL_ROWS = "X-Harmgauge-Total-Rows"
 """How many rows of features there were since the detector began: tells whoever polls which ones are new."""
 
-Point = tuple[float, float]
+_POINT_SCHEMA = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+
+# FastAPI writes a tuple's own schema in a way that no version of JSON Schema knows.
+Point = Annotated[tuple[float, float], WithJsonSchema(_POINT_SCHEMA)]
 
 
 class EmbeddingAnswer(BaseModel):
@@ -65,7 +68,12 @@ def router() -> APIRouter:
     routes = APIRouter(tags=["drift"])
     not_offered: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "content": {PROBLEM: {}}}}
 
-    @routes.get("/drift/features", summary="The features in the window, (rows, d) as .npy", responses=not_offered)
+    @routes.get(
+        "/drift/features",
+        summary="The features in the window, (rows, d) as .npy",
+        response_class=Response,
+        responses={200: {"content": {NPY: {}}}, **not_offered},
+    )
     async def features(request: Request) -> Response:
         parts = parts_of(request)
         detector = parts.on_features

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -12,6 +13,9 @@ from service.api.arrays import conform
 from service.errors import TooLarge, Unprocessable, Unreadable
 from service.inference.bundle import InputSpec
 from service.inference.outputs import Rows
+
+# Pillow warns of what is odd in a file: of strangers' files, in as many words as they like, each of them kept for ever.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _EIGHT_BIT_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}
 

@@ -32,6 +32,11 @@ def read_json(body: bytes, spec: InputSpec) -> tuple[Rows, dict[str, Any]]:
             f"'parameters'; above {_MAX_LOOSE_BYTES} bytes no closer look is taken: send less at once to be told, or "
             "send a .npy array."
         )
+    return read_loose(body, spec)
+
+
+def read_loose(body: bytes, spec: InputSpec) -> tuple[Rows, dict[str, Any]]:
+    """The same of any body, the plain ones included: slower, and with a better word for what is wrong."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -52,6 +57,8 @@ def _to_array(instances: object, spec: InputSpec) -> Rows:
     problem = _first_problem(instances, (None, *spec.shape), "instances")
     if problem is not None:
         raise Unprocessable(problem)
+    if spec.numpy_dtype.kind == "f":
+        return conform(np.array(instances, np.float64), spec)  # as the fast reader has them
     array = np.array(instances)
     if array.dtype.kind == "O":  # well-formed, but with whole numbers beyond 64 bits
         array = np.array(instances, np.float64)

@@ -7,6 +7,7 @@ the body when the numbers' own characters are taken out: it must be exactly the 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -26,6 +27,12 @@ except ImportError:  # there is no wheel for this Python
 _KEY = b'"instances"'
 _MAX_FRAME_BYTES = 4096
 """Longest that all but the instances may be."""
+
+_PIECE_BYTES = 256 * 2**10
+"""simdjson takes some 20 bytes for each that it reads at once; pieces are whole instances, however large."""
+
+_KINDS: dict[str, tuple[str, type[np.generic]]] = {"u": ("u", np.uint64), "i": ("i", np.int64), "f": ("d", np.float64)}
+"""simdjson's name for a kind of numbers, and what it gives them as."""
 
 _WHITE_SPACE = b" \t\r\n"
 _DIGITS = b"0123456789" + _WHITE_SPACE
@@ -61,14 +68,50 @@ def read_plain(body: bytes, spec: InputSpec) -> Plain | None:
     skeleton = array.translate(None, left_out)
     instance = _skeleton(spec.shape)
     count = (len(skeleton) - 1) // (len(instance) + 1)
-    if count < 1 or skeleton != b"[" + b",".join([instance] * count) + b"]":
+    if count < 1 or skeleton != b"[" + (instance + b",") * (count - 1) + instance + b"]":
         return None
+    of_type, dtype = _KINDS[kind]
+    if len(array) <= _PIECE_BYTES:
+        numbers = _numbers(array, of_type, dtype)
+        if numbers is None or numbers.size != count * spec.row_size:
+            return None
+        return Plain(numbers.reshape(count, *spec.shape), parameters)
+    del skeleton
+    numbers = np.empty(count * spec.row_size, dtype)
+    done = 0
+    for piece, rows in _pieces(array, count, instance.count(b"]")):
+        found = _numbers(piece, of_type, dtype)
+        if found is None or found.size != rows * spec.row_size:
+            return None
+        numbers[done : done + found.size] = found
+        done += found.size
+    return Plain(numbers.reshape(count, *spec.shape), parameters)
+
+
+def _numbers(array: bytes, of_type: str, dtype: type[np.generic]) -> Rows | None:
+    """All numbers of nested lists, one after the other; None where one does not fit the type."""
     try:
-        numbers = simdjson.Parser().parse(array).as_buffer(of_type={"u": "u", "i": "i"}.get(kind, "d"))
+        return np.frombuffer(simdjson.Parser().parse(array).as_buffer(of_type=of_type), dtype)
     except Exception:  # whatever it stumbles over, the other reader says better
         return None
-    rows = np.frombuffer(numbers, {"u": np.uint64, "i": np.int64}.get(kind, np.float64))
-    return Plain(rows.reshape(count, *spec.shape), parameters) if rows.size == count * spec.row_size else None
+
+
+def _pieces(array: bytes, count: int, closings: int) -> Iterator[tuple[bytes, int]]:
+    """The list of `count` instances as shorter lists, and how many each has; an instance has so many `]`."""
+    begin = 1
+    while count:
+        end = begin + _PIECE_BYTES
+        rows = count
+        if end < len(array) - 1:
+            closed = array.count(b"]", begin, end)
+            rows = closed // closings + 1
+            for _ in range(rows * closings - closed):
+                end = array.index(b"]", end) + 1
+        else:
+            end = len(array) - 1
+        yield b"[" + array[begin:end] + b"]", rows
+        begin = array.find(b",", end) + 1
+        count -= rows
 
 
 def _array_of(body: bytes) -> tuple[int, int]:

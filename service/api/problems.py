@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
-from service.errors import InvalidParameters, RequestError
+from service.errors import InvalidParameters, RequestError, clipped
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -29,6 +30,12 @@ class Problem(BaseModel):
     detail: str
     code: str
     request_id: str
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {"description": "What was wrong", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+}
+"""For the OpenAPI document: so is every request answered that is not answered well."""
 
 
 def problem(
@@ -67,7 +74,7 @@ def install(app: FastAPI, rejected: Callable[[str], None]) -> None:
             status=error.status_code,
             code=code,
             title=title,
-            detail=f"{request.method} {request.url.path}: {title.lower()}; /docs lists what there is.",
+            detail=clipped(f"{request.method} {request.scope['path']}: {title.lower()}; /docs lists what there is."),
             headers=dict(error.headers or {}),
         )
 

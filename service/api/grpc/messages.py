@@ -27,6 +27,15 @@ _CONTENTS = {
 }
 """The field that holds a datatype's numbers; halves have none."""
 
+_DTYPES = {
+    "bool_contents": np.bool_,
+    "int_contents": np.int32,
+    "int64_contents": np.int64,
+    "uint_contents": np.uint32,
+    "fp32_contents": np.float32,
+    "fp64_contents": np.float64,
+}
+
 
 @dataclass(frozen=True)
 class InferRequest:
@@ -60,9 +69,9 @@ def _from_contents(tensor: Any, shape: tuple[int, ...], spec: InputSpec) -> Rows
     given = [found.name for found, _ in tensor.contents.ListFields()]
     if given != [field]:
         raise Unprocessable(f"The input of {tensor.datatype} must be in {field!r}; it is in {given or 'none'}.")
-    numbers = np.array(getattr(tensor.contents, field))
-    tensors.check_size(numbers.size, shape)
-    return conform(numbers.reshape(shape), spec)
+    numbers = getattr(tensor.contents, field)
+    tensors.check_size(len(numbers), shape)
+    return conform(np.fromiter(numbers, _DTYPES[field], len(numbers)).reshape(shape), spec)
 
 
 def answer(response: Any, request: InferRequest, scored: Scored) -> None:

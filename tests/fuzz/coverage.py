@@ -1,0 +1,38 @@
+"""The same targets under atheris, which keeps the cases that reach new code and goes on from there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from random import Random
+from typing import NoReturn
+
+import atheris
+
+from tests.fuzz.readers import reader
+from tests.fuzz.run import examine
+
+
+def fuzz(name: str, cases: int, seed: int, out: Path) -> NoReturn:
+    """Run so many cases, and end the process: at the first failure with a status that is not 0.
+
+    The cases that reach new code gather in `out/NAME`, a failing one is written to `out`.
+    """
+    with atheris.instrument_imports(include=["service.api", "service.errors"]):
+        target = reader(name)
+    found = out / name
+    found.mkdir(parents=True, exist_ok=True)
+    for number, known in enumerate(target.known):
+        (found / f"seed-{number}").write_bytes(known)
+
+    def mutate(data: bytes, max_size: int, mutation_seed: int) -> bytes:
+        chance = Random(mutation_seed)
+        return target.mutate(data, chance.choice(target.known), chance)[:max_size]
+
+    def examine_one(case: bytes) -> None:
+        examine(target, case)
+
+    arguments = [f"-atheris_runs={cases}", f"-seed={seed % 2**32}", "-max_len=16384", f"-artifact_prefix={out}/{name}-"]
+    atheris.Setup([sys.argv[0], *arguments, "-timeout=10", str(found)], examine_one, custom_mutator=mutate)
+    atheris.Fuzz()
+    sys.exit(0)

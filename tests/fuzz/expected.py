@@ -1,0 +1,65 @@
+"""What a reader should make of numbers, said once more: one number after the other, in Python's exact arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from service.inference.bundle import InputSpec
+from service.inference.outputs import Rows
+
+
+def rows_of(nested: object, spec: InputSpec) -> Rows | None:
+    """Rows (n, *shape) of lists nested like that; None where they are not, or a number is none that the input takes."""
+    if not isinstance(nested, list) or not nested:
+        return None
+    numbers = list(_flat(nested, (len(nested), *spec.shape)))
+    return None if None in numbers else rows_of_flat(numbers, len(nested), spec)
+
+
+def rows_of_flat(numbers: list[Any], count: int, spec: InputSpec) -> Rows | None:
+    """The same of numbers that are not nested."""
+    if count < 1 or len(numbers) != count * spec.row_size:
+        return None
+    mixed = spec.numpy_dtype.kind in "iu" and any(isinstance(number, float) for number in numbers)
+    if mixed and any(abs(number) >= 2**53 for number in numbers):  # among floats they may have been rounded
+        return None
+    taken = [_number(number, spec) for number in numbers]
+    if None in taken:
+        return None
+    return np.array(taken, spec.numpy_dtype).reshape(count, *spec.shape)
+
+
+def _flat(value: object, shape: tuple[int, ...]) -> Iterator[int | float | None]:
+    if not shape:
+        yield value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    elif not isinstance(value, list) or len(value) != shape[0]:
+        yield None
+    else:
+        for element in value:
+            yield from _flat(element, shape[1:])
+
+
+def _number(value: int | float, spec: InputSpec) -> Any:
+    dtype = spec.numpy_dtype
+    if not math.isfinite(value):
+        return None
+    number: Any
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if value != int(value) or not limits.min <= value <= limits.max:
+            return None
+        number = int(value)
+    else:
+        with np.errstate(over="ignore"):
+            number = np.float64(value).astype(dtype)
+        if not np.isfinite(number):
+            return None
+    if spec.minimum is not None and not number >= spec.minimum:
+        return None
+    if spec.maximum is not None and not number <= spec.maximum:
+        return None
+    return number

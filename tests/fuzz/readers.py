@@ -1,0 +1,18 @@
+"""All targets by name, each made when it is asked for: some start a service."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from tests.fuzz.target import Target
+
+READERS = ("json", "npy", "raw", "png", "jpeg", "v2", "grpc", "requests", "keys")
+
+
+def reader(name: str) -> Target:
+    """Raises KeyError where there is none of that name."""
+    if name not in READERS:
+        raise KeyError(name)
+    target = import_module(f"tests.fuzz.targets.{name}").TARGET
+    assert isinstance(target, Target)
+    return target

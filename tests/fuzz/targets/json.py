@@ -1,0 +1,105 @@
+"""JSON score bodies: the fast reader and the general one, against Python's own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from service.api import bodies, json_body
+from service.api.bodies import Parameters, ScoreRequest
+from service.api.plain_json import read_plain
+from service.errors import RequestError
+from tests.fuzz.expected import rows_of
+from tests.fuzz.mutate import NUMBERS, below_head, bytewise
+from tests.fuzz.target import SPECS, Target, attempt, check_rows, split
+from tests.toy import instances
+
+_TOKENS = [
+    *NUMBERS, b"[", b"]", b"[]", b"{", b"}", b"{}", b",", b":", b'"', b'""', b"\\", b'"\\ud800"', b'"\\u0000"',
+    b'"instances"', b'"instances":[[1]],', b',"instances":1', b'"parameters"', b',"parameters":{"probabilities":true}',
+    b'"parameters":{},', b'"correct"', b"true", b"false", b"null", b'"a"', b'{"instances":', b"[[", b"]]", b"],[",
+]  # fmt: skip
+
+
+def loads(text: bytes) -> Any:
+    """A document by Python's own reader, made as strict as RFC 8259; ValueError where it is none."""
+    try:
+        return json.loads(text.decode(), parse_constant=_refuse, parse_int=_whole, object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError("too deep") from None
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) < 25 else float(digits)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for _, value in pairs:
+        if isinstance(value, str):
+            value.encode()  # a ValueError where half of a pair of surrogates stands alone
+    for name, _ in pairs:
+        name.encode()
+    return dict(pairs)
+
+
+def _expected(body: bytes, spec: Any) -> tuple[Any, Parameters] | None:
+    try:
+        document = loads(body)
+    except ValueError:
+        return None
+    if not isinstance(document, dict) or not document.keys() <= {"instances", "parameters"}:
+        return None
+    parameters = document.get("parameters", {})
+    if not isinstance(parameters, dict) or not parameters.keys() <= {"probabilities", "correct"}:
+        return None
+    if not all(isinstance(value, bool) for value in parameters.values()):
+        return None
+    rows = rows_of(document.get("instances"), spec)
+    return None if rows is None else (rows, Parameters(**parameters))
+
+
+def check(case: bytes) -> str:
+    spec, _, body = split(case)
+    expected = _expected(body, spec)
+    found = attempt(lambda: bodies.read(body, bodies.JSON, {}, spec))
+    slow = attempt(lambda: json_body.read_loose(body, spec))
+    if isinstance(found, RequestError):
+        if not isinstance(slow, RequestError):
+            assert found.code == "invalid_parameters"
+            check_rows(slow[0], slow[0], spec)
+        return check_rows(found, None if expected is None else expected[0], spec)
+    assert expected is not None, "taken, but it is not good"
+    assert isinstance(found, ScoreRequest)
+    assert found.parameters == expected[1]
+    assert not isinstance(slow, RequestError), f"the general reader refuses it: {slow.detail}"
+    assert np.array_equal(slow[0], found.instances), "the two readers differ"
+    plain = read_plain(body, spec) is not None
+    return check_rows(found.instances, expected[0], spec) + (", fast" if plain else ", general")
+
+
+def _seeds() -> list[bytes]:
+    made = []
+    for name, spec in SPECS.items():
+        for rows in (1, 2):
+            x = instances(rows, spec.shape, "uint8").tolist() if spec.dtype != "float32" else _reals(rows, spec.shape)
+            if name == "unit":
+                x = (instances(rows, spec.shape, "uint8") / 256).tolist()
+            made += [
+                name.encode() + b"\n" + json.dumps(document, indent=indent).encode()
+                for document in ({"instances": x}, {"parameters": {"probabilities": True}, "instances": x})
+                for indent in (None, 1)
+            ]
+    return made
+
+
+def _reals(rows: int, shape: tuple[int, ...]) -> Any:
+    return instances(rows, shape, "float64").tolist()
+
+
+TARGET = Target("json", check, _seeds(), below_head(bytewise(_TOKENS)))

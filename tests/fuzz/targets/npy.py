@@ -1,0 +1,118 @@
+"""`.npy` bodies, against numpy's own reader."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import struct
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from service.api import bodies
+from service.errors import RequestError
+from service.inference.bundle import InputSpec
+from tests.fuzz.expected import rows_of_flat
+from tests.fuzz.mutate import NUMBERS, bytewise
+from tests.fuzz.target import SPECS, Target, attempt, check_rows, split
+from tests.toy import instances
+
+_MAGIC = b"\x93NUMPY"
+_DTYPES = ("u1", "i1", "<u2", ">i2", "<i4", ">i4", "<i8", "<u8", "<f2", ">f4", "<f4", "<f8", ">f8", "<f16", "?")
+_TOKENS = [
+    *NUMBERS, *(f"'{name}'".encode() for name in _DTYPES), b"'|O'", b"'<M8[s]'", b"'S4'", b"'U2'", b"'V3'", b"'<c8'",
+    b"[('a', '<f4')]", b"[('\\ud800', '<f4')]", b"('<f4', (2,))", b"True", b"False", b"None", b"(", b")", b"((", b"("
+    * 200, b"[" * 300, b"-", b"~", b"not ", b"'fortran_order'", b"'shape'", b"'descr'", b", 'x': 1", b"{", b"}",
+    b"()", b"(1,)", b"0x" + b"f" * 3900, b"0b1", b"1j", b"9" * 3900, b"L", b"\\", b"'" * 3, b"#", b"lambda: 0",
+    b"[0]*9999999", b"{**{}}", b"(-1, 4, 5, 3)", b"(True, 4, 5, 3)", b"(4611686018427387904, 4, 5, 3)",
+    b"(1.0, 4, 5, 3)", b"(2, 60)",
+]  # fmt: skip
+_LENGTHS = [
+    b"0", b"1", b"-1", b"True", b"1.0", b"4611686018427387904", b"9223372036854775808", b"0x1", b"0x" + b"f" * 3900,
+    b"9" * 3900, b"None", b"'1'", b"(1,)", b"1j", b"-0", b"2L", b"1, 4",
+]  # fmt: skip
+_bytewise = bytewise(_TOKENS)
+
+
+def frame(version: int, header: bytes, data: bytes, length: int | None = None) -> bytes:
+    form = "<H" if version == 1 else "<I"
+    given = len(header) if length is None else length
+    return (
+        _MAGIC
+        + bytes([version & 255, 0])
+        + struct.pack(form, given & (0xFFFF if version == 1 else 2**32 - 1))
+        + header
+        + data
+    )
+
+
+def _mutate(case: bytes, other: bytes, chance: Random) -> bytes:
+    """Half of the time within the parts, which are put together with the right length of the header."""
+    head, _, body = case.partition(b"\n")
+    if chance.random() < 0.3 or body[:6] != _MAGIC or len(body) < 12:
+        return head + b"\n" + _bytewise(body, other.partition(b"\n")[2], chance)
+    version = body[6]
+    begin, form = (10, "<H") if version == 1 else (12, "<I")
+    (length,) = struct.unpack_from(form, body, 8)
+    header, data = body[begin : begin + length], body[begin + length :]
+    match chance.randrange(6):
+        case 0 | 1 | 2:
+            header = _bytewise(header, b"", chance)
+        case 3:
+            data = _bytewise(data, b"", chance)
+        case 4:
+            version = chance.choice((1, 2, 3, 0, 255))
+            header = header.rstrip(b" \n") + b" " * chance.choice((0, 1, 60, 4000, 60_000)) + b"\n"
+        case _:
+            lengths = re.findall(rb"\d+", header.partition(b"'shape'")[2]) or [b"1"]
+            lengths[chance.randrange(len(lengths))] = chance.choice(_LENGTHS)
+            header = re.sub(rb"\([\d, ]*\)", b"(" + b", ".join(lengths) + b",)", header)
+    length = chance.choice((0, 1, 65535, 2**31, len(data))) if chance.random() < 0.05 else len(header)
+    return head + b"\n" + frame(version, header, data, length)
+
+
+def _numpy_reads(body: bytes) -> Any:
+    """The array by `np.load`; None where it finds none, or where finding out would take what the header only claims."""
+    readers: dict[Any, Any] = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    stream = io.BytesIO(body)
+    try:
+        shape, _, dtype = readers[np.lib.format.read_magic(stream)](stream, max_header_size=4096)
+        if (
+            dtype.hasobject
+            or math.prod(shape) * dtype.itemsize != len(body) - stream.tell()
+            or min(shape, default=1) < 0
+        ):
+            return None
+        return np.load(io.BytesIO(body), allow_pickle=False, max_header_size=4096)
+    except Exception:  # it fails in as many ways as there are wrong headers
+        return None
+
+
+def _expected(body: bytes, spec: InputSpec) -> Any:
+    array = _numpy_reads(body)
+    if array is None or array.dtype.kind not in "iuf" or array.shape[1:] != spec.shape or array.ndim == 0:
+        return None
+    return rows_of_flat(array.reshape(-1).tolist(), len(array), spec)
+
+
+def check(case: bytes) -> str:
+    spec, _, body = split(case)
+    found = attempt(lambda: bodies.read(body, bodies.NPY, {}, spec))
+    rows = found if isinstance(found, RequestError) else found.instances
+    return check_rows(rows, _expected(body, spec), spec)
+
+
+def _seeds() -> list[bytes]:
+    made = []
+    for name, spec in SPECS.items():
+        for dtype in (spec.dtype, *_DTYPES[:-1]):
+            stream = io.BytesIO()
+            array = (instances(2, spec.shape) % 2).astype(dtype)
+            np.save(stream, np.asfortranarray(array) if dtype == ">f4" else array)
+            made.append(name.encode() + b"\n" + stream.getvalue())
+    return made
+
+
+TARGET = Target("npy", check, _seeds(), _mutate)

@@ -1,0 +1,81 @@
+"""What both forms of pictures share: the same picture, read with all that the file holds."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from service.api import bodies
+from service.errors import RequestError
+from service.inference.bundle import InputSpec
+from tests.fuzz.expected import rows_of
+from tests.fuzz.target import SPECS, attempt, check_rows, split
+from tests.toy import instances
+
+
+def checker(media_type: str, default: InputSpec) -> Callable[[bytes], str]:
+    """Compares the reader with Pillow, which opens the picture as it came.
+
+    A PNG's chunks are where they may differ: the reader leaves most of them out, and Pillow may stumble over those.
+    """
+
+    def check(case: bytes) -> str:
+        spec, _, body = split(case)
+        spec = spec if spec.image else default
+        found = attempt(lambda: bodies.read(body, media_type, {}, spec))
+        expected = _expected(body, bodies.IMAGES[media_type], spec)
+        if isinstance(found, RequestError):
+            assert expected is None or _dangling(body), f"refused ({found.detail}), and Pillow reads it"
+            return found.code
+        if expected is None or b"acTL" in body or b"fdAT" in body:  # Pillow may show another frame
+            return check_rows(found.instances, found.instances, spec) + ", uncompared"
+        return check_rows(found.instances, expected, spec)
+
+    return check
+
+
+def _dangling(png: bytes) -> bool:
+    """Pillow makes do without the checksum of the last chunk or with chunks behind the end."""
+    return png.startswith(b"\x89PNG")
+
+
+def _expected(body: bytes, file_format: str, spec: InputSpec) -> Any:
+    assert spec.image is not None
+    try:
+        picture = Image.open(io.BytesIO(body), formats=[file_format])
+        if picture.size != spec.image_size or picture.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK"):
+            return None
+        pixels = np.asarray(picture.convert(spec.image.mode))
+    except Exception:  # its decoders raise whatever a broken file leads them to
+        return None
+    if b"IHDR" in body and body[24:25] == b"\x10":
+        return None
+    channels = pixels.reshape(*pixels.shape[:2], -1)
+    ordered = channels.transpose(2, 0, 1) if spec.image.layout == "CHW" else channels
+    numbers = ordered[None].tolist()
+    return rows_of(_scaled(numbers, spec.image.scale) if spec.image.scale != 1 else numbers, spec)
+
+
+def _scaled(nested: Any, scale: float) -> Any:
+    return [_scaled(value, scale) for value in nested] if isinstance(nested, list) else nested * scale
+
+
+def pictures(file_format: str, modes: tuple[str, ...]) -> list[bytes]:
+    """Cases: pictures of the right size in these modes, and of a wrong one."""
+    made = []
+    for name, shape in (("pixels", (4, 5, 3)), ("unit", (4, 5, 3)), ("pixels", (64, 48, 3))):
+        picture = Image.fromarray(instances(1, shape)[0])
+        for mode in modes:
+            options: list[dict[str, Any]] = [{}]
+            if file_format == "JPEG":
+                options = [{}, {"progressive": True}, {"restart_marker_blocks": 1, "comment": b"x"}]
+            for option in options:
+                stream = io.BytesIO()
+                picture.convert("L" if mode == "I;16" else mode).convert(mode).save(stream, file_format, **option)
+                made.append(name.encode() + b"\n" + stream.getvalue())
+    assert SPECS["pixels"].image is not None
+    return made

@@ -1,0 +1,129 @@
+"""Open Inference Protocol, V2: JSON and binary tensors, against a plain reading of what the protocol says."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+from service.api.v2 import messages, tensors
+from service.errors import RequestError
+from service.inference.bundle import InputSpec
+from tests.fuzz.expected import rows_of, rows_of_flat
+from tests.fuzz.mutate import NUMBERS, bytewise
+from tests.fuzz.target import SPECS, Target, attempt, check_rows, split
+from tests.fuzz.targets import raw
+from tests.fuzz.targets.json import loads
+from tests.toy import instances
+
+OFFERED = tensors.outputs(3, corrects=False)
+
+_TOKENS = [
+    *NUMBERS, b"[", b"]", b"[]", b"{", b"}", b"{}", b",", b":", b'"', b'"inputs":[]', b'"inputs"', b'"outputs"',
+    b'"id":1', b'"id":"a",', b'"data"', b',"data":[1]', b'"shape"', b'"shape":[],', b'"name"', b'"name":"score"',
+    b'"parameters"', b'"parameters":{"binary_data_size":60}', b',"parameters":{"binary_data_output":true}',
+    b'"datatype"', b'"FP32"', b'"UINT8"', b'"BOOL"', b"true", b"false", b"null", b"[4611686018427387904,4,5,3]",
+    b"[-1,4,5,3]", b"[true,4,5,3]", b"[1.0,4,5,3]", b'{"name":"score"}',
+    b'{"name":"score","parameters":{"binary_data":true}}', b'"\\ud800"', b'"outputs":[],',
+]  # fmt: skip
+_bytewise = bytewise(_TOKENS)
+
+
+def _expected(body: bytes, header_length: str | None, spec: InputSpec) -> Any:
+    size = len(body)
+    if header_length is not None:
+        if not (header_length.isascii() and header_length.isdigit()) or len(header_length) > 18:
+            return None
+        size = int(header_length)
+    try:
+        document = loads(body[:size])
+    except ValueError:
+        return None
+    if size > len(body) or not isinstance(document, dict) or not isinstance(document.get("id"), str | None):
+        return None
+    if not _good_outputs(document):
+        return None
+    inputs = document.get("inputs")
+    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
+        return None
+    return _rows(inputs[0], body[size:], spec)
+
+
+def _rows(tensor: dict[str, Any], binary: bytes, spec: InputSpec) -> Any:
+    shape, parameters = tensor.get("shape"), tensor.get("parameters", {})
+    if tensor.get("name") != "input" or tensor.get("datatype") != tensors.DATATYPES[spec.dtype]:
+        return None
+    if not isinstance(shape, list) or not all(type(size) is int for size in shape) or not isinstance(parameters, dict):
+        return None
+    if shape[1:] != list(spec.shape) or shape[0] < 1:
+        return None
+    size = parameters.get("binary_data_size")
+    if size is not None:
+        fits = type(size) is int and size == len(binary) == shape[0] * spec.row_bytes
+        return raw.expected(binary, spec) if fits and "data" not in tensor else None
+    data = tensor.get("data")
+    if binary or not isinstance(data, list) or not data:
+        return None
+    if isinstance(data[0], list):
+        return rows_of(data, spec) if len(data) == shape[0] else None
+    return rows_of_flat(data, shape[0], spec) if all(type(number) in (int, float) for number in data) else None
+
+
+def _good_outputs(document: dict[str, Any]) -> bool:
+    parameters, wanted = document.get("parameters", {}), document.get("outputs") or []
+    if not isinstance(parameters, dict) or not isinstance(parameters.get("binary_data_output", False), bool):
+        return False
+    if not isinstance(wanted, list) or not all(isinstance(output, dict) for output in wanted):
+        return False
+    names = [output.get("name") for output in wanted]
+    known = [output.name for output in OFFERED]
+    if not all(name in known for name in names) or any(names.count(name) > 1 for name in names):
+        return False
+    asked = [output.get("parameters", {}) for output in wanted]
+    return all(isinstance(more, dict) and isinstance(more.get("binary_data", False), bool) for more in asked)
+
+
+def check(case: bytes) -> str:
+    spec, words, body = split(case)
+    header_length = words[0] if words else None
+    found = attempt(lambda: messages.parse(body, header_length, spec, OFFERED))
+    if isinstance(found, RequestError):
+        return check_rows(found, _expected(body, header_length, spec), spec)
+    assert {name for name, _ in found.outputs} <= {output.name for output in OFFERED}
+    return check_rows(found.instances, _expected(body, header_length, spec), spec)
+
+
+def _mutate(case: bytes, other: bytes, chance: Random) -> bytes:
+    """The JSON part, the binary part or what is said of their lengths."""
+    head, _, body = case.partition(b"\n")
+    spec, *words = head.split(b" ")
+    size = int(words[0]) if words and words[0].isdigit() and len(words[0]) < 9 else len(body)
+    front, back = body[:size], body[size:]
+    if chance.random() < 0.8:
+        front = _bytewise(front, other.partition(b"\n")[2], chance)
+    elif words:
+        back = _bytewise(back, b"", chance)
+    if words or chance.random() < 0.05:
+        words = [b"%d" % len(front)]
+        if chance.random() < 0.1:
+            words = [
+                chance.choice((b"", b"0", b"-1", b"1e3", b"+5", b"9" * 5000, b"%d" % (len(front) + 1), b"\xb2", b"1_0"))
+            ]
+    return b" ".join([spec, *words]) + b"\n" + front + back
+
+
+def _seeds() -> list[bytes]:
+    made = []
+    for name, spec in SPECS.items():
+        x = (instances(2, spec.shape) % 2).astype(spec.numpy_dtype)
+        described = {"name": "input", "datatype": tensors.DATATYPES[spec.dtype], "shape": list(x.shape)}
+        for data in (x.reshape(-1).tolist(), x.tolist()):
+            document = {"id": "7", "inputs": [{**described, "data": data}], "outputs": [{"name": "score"}]}
+            made.append(name.encode() + b"\n" + json.dumps(document).encode())
+        parameters = {"binary_data_size": x.nbytes}
+        binary = json.dumps({"inputs": [{**described, "parameters": parameters}], "parameters": {}}).encode()
+        made += [name.encode() + b" %d\n" % len(binary) + binary + x.tobytes()] * 2
+    return made
+
+
+TARGET = Target("v2", check, _seeds(), _mutate)

@@ -1,0 +1,155 @@
+"""What a body at the limit may cost beside itself: so many times its size, whatever is in it."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.api import bodies
+from service.api.v2 import messages as v2
+from service.errors import RequestError
+from tests.fuzz.target import SPECS
+from tests.fuzz.targets.npy import frame
+from tests.fuzz.targets.v2 import OFFERED
+
+BODY_BYTES = 16 * 2**20
+"""The limit that a service has if nothing else is said."""
+
+MOST_TIMES = 14
+"""A body is read in at most so many times the limit, beside the body itself."""
+
+
+def _filled(begin: bytes, unit: bytes, end: bytes, size: int = BODY_BYTES) -> bytes:
+    return begin + unit * ((size - len(begin) - len(end)) // len(unit)) + end
+
+
+def _json(unit: bytes, size: int = BODY_BYTES) -> bytes:
+    return _filled(b'{"instances":[', unit + b",", unit + b"]}", size)
+
+
+_FOUR = 4 * 2**20
+_HEAD = b'{"inputs":[{"name":"input","datatype":"UINT8","shape":[1,1],"data":['
+
+
+def _npy() -> bytes:
+    header = b"{'descr': '<f8', 'fortran_order': True, 'shape': (%d, 1)}\n" % (BODY_BYTES // 8 - 16)
+    return frame(1, header, bytes(8 * (BODY_BYTES // 8 - 16)))
+
+
+def _grpc(*, wrong: bool) -> bytes:
+    from service.api.grpc.protocol import methods
+
+    request = methods()["ModelInfer"][0]()
+    rows = BODY_BYTES - 64
+    tensor = request.inputs.add(name="input", datatype="UINT8", shape=[1 if wrong else rows, 1])
+    tensor.contents.uint_contents.extend(bytes(rows))
+    return bytes(request.SerializeToString())
+
+
+def _bomb() -> bytes:
+    picture = struct.pack(">IIBBBBB", 5, 4, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", picture), (b"iCCP", b"a\0\0" + zlib.compress(bytes(60 * 2**20))), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+
+
+BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
+    "json: numbers, one an instance": ("json", "bytes", lambda: _json(b"[1]")),
+    "json: numbers with points": ("json", "floats", lambda: _json(b"[1.5,2.5,3.5]")),
+    "json: digits for a float input": ("json", "floats", lambda: _json(b"[1,2,3]")),
+    "json: images": ("json", "pixels", lambda: _json(json.dumps([[[1] * 3] * 5] * 4, separators=(",", ":")).encode())),
+    "json: empty lists": ("json", "bytes", lambda: _json(b"[]")),
+    "json: empty lists of images": ("json", "pixels", lambda: _json(b"[]")),
+    "json: empty lists, 4 MB": ("json", "bytes", lambda: _json(b"[]", _FOUR)),
+    "json: empty objects, 4 MB": ("json", "bytes", lambda: _json(b"{}", _FOUR)),
+    "json: objects, 4 MB": ("json", "bytes", lambda: _json(b'{"":0}', _FOUR)),
+    "json: numbers one too many, 4 MB": ("json", "bytes", lambda: _json(b"[1.0]", _FOUR - 8)),
+    "json: open brackets": ("json", "bytes", lambda: b"[" * BODY_BYTES),
+    "json: one text": ("json", "bytes", lambda: _json(b'"' + b"x" * (_FOUR - 100) + b'"', _FOUR)),
+    "json: blanks": ("json", "bytes", lambda: b'{"instances":' + b" " * (BODY_BYTES - 30) + b"[[1]]}"),
+    "json: one long name": ("json", "bytes", lambda: b'{"' + b"x" * (_FOUR - 20) + b'":[[1]]}'),
+    "npy: doubles for bytes": ("npy", "bytes", _npy),
+    "raw: bytes": ("raw", "bytes", lambda: bytes(BODY_BYTES)),
+    "raw: float32": ("raw", "floats", lambda: bytes(BODY_BYTES // 12 * 12)),
+    "png: 60 MB of profile": ("png", "pixels", _bomb),
+    "v2: empty lists, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD, b"[],", b"[]]}]}", _FOUR)),
+    "v2: lists of a number, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD, b"[1],", b"[1]]}]}", _FOUR)),
+    "v2: numbers, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD, b"1,", b"1]}]}", _FOUR)),
+    "v2: numbers with points, 4 MB": (
+        "v2",
+        "bytes",
+        lambda: _filled(_HEAD, b".5,".replace(b".", b"0."), b"1]}]}", _FOUR),
+    ),
+    "v2: sizes, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD[:55], b"1,", b"1]}]}", _FOUR)),
+    "grpc: numbers": ("grpc", "bytes", lambda: _grpc(wrong=False)),
+    "grpc: numbers that the shape has not": ("grpc", "bytes", lambda: _grpc(wrong=True)),
+}
+
+
+SMALL = {"grpc": b""}
+"""Read before the measuring begins, to load what is loaded once."""
+
+
+def _read(kind: str, spec_name: str, body: bytes) -> str:
+    spec = SPECS[spec_name]
+    try:
+        if kind == "v2":
+            v2.parse(body, None, spec, OFFERED)
+        elif kind == "grpc":
+            from service.api.grpc import messages
+            from service.api.grpc.protocol import methods
+
+            messages.parse(methods()["ModelInfer"][0].FromString(body), spec, OFFERED)
+        else:
+            media_type = {"json": bodies.JSON, "npy": bodies.NPY, "raw": bodies.RAW, "png": "image/png"}[kind]
+            bodies.read(body, media_type, {}, spec)
+    except RequestError as error:
+        return error.code
+    return "taken"
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def measure(name: str) -> tuple[str, int]:
+    """How a body was answered, and the bytes that it took beside itself; to be called in a process of its own."""
+    kind, spec_name, make = BODIES[name]
+    body = make()
+    assert len(body) <= BODY_BYTES
+    _read(kind, spec_name, body if len(body) < 2**20 else SMALL.get(kind, b"x"))
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _status("VmRSS")
+    outcome = _read(kind, spec_name, body)
+    return outcome, _status("VmHWM") - before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("name", BODIES)
+def test_memory_is_bounded_by_the_body_limit(name: str) -> None:
+    script = f"from tests.fuzz.test_memory import measure; print(*measure({name!r}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    assert int(done.stdout.split()[1]) < MOST_TIMES * BODY_BYTES, done.stdout
+
+
+def main() -> None:
+    """Print what each body takes, as docs/fuzzing.md has it."""
+    for name, (_, _, make) in BODIES.items():
+        script = f"from tests.fuzz.test_memory import measure; print(*measure({name!r}))"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+        outcome, taken_bytes = done.stdout.split()
+        mega = int(taken_bytes) / 2**20
+        print(f"| {name} | {len(make()) / 2**20:.1f} | {mega:.0f} | {int(taken_bytes) / BODY_BYTES:.1f} | {outcome} |")
+
+
+if __name__ == "__main__":
+    main()
