@@ -27,7 +27,7 @@ MAX_WAITING_BYTES = 64 * 2**20
 MAX_WAITING_REQUESTS = 256
 """To take one in costs the event loop a task, to shed it next to nothing."""
 
-LOOK_SECONDS = 0.005
+LOOK_SECONDS = 0.02
 """How often a batch looks whether the served graph is at rest."""
 
 
