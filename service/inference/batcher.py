@@ -227,6 +227,8 @@ class Batcher:
             self._drop(entry, CallerLeft())
         elif entry.caller.deadline <= self._loop.time():
             self._expire(entry)
+        elif entry.answered.done():  # cancelled just now: its task runs in the loop's next round only
+            self._forget(entry)
         return entry.answered.done()
 
     def _drop_the_departed(self) -> None:

@@ -24,7 +24,10 @@ from service.inference.outputs import Outputs, Rows, Runtime
 MAX_WAITING_BYTES = 64 * 2**20
 """Of all rows that wait here, with the bodies that they are parts of."""
 
-LOOK_SECONDS = 0.005
+MAX_WAITING_REQUESTS = 256
+"""To take one in costs the event loop a task, to shed it next to nothing."""
+
+LOOK_SECONDS = 0.02
 """How often a batch looks whether the served graph is at rest."""
 
 
@@ -43,7 +46,7 @@ class Observer(Protocol):
 class Mirror:
     """`put` takes what `served` has answered; `watch` sees what `runtime` gives for it, as a detector's watcher does.
 
-    At most `max_rows` and MAX_WAITING_BYTES wait. Use it and close it on the running loop.
+    At most `max_rows`, MAX_WAITING_REQUESTS and MAX_WAITING_BYTES wait. Use it and close it on the running loop.
     """
 
     def __init__(
@@ -72,7 +75,11 @@ class Mirror:
     def put(self, rows: Rows, served: Scored, caller: Caller) -> None:
         """Score rows (n, *shape) some time, or shed them."""
         size_bytes = held_bytes(rows)
-        if self.waiting_rows + len(rows) > self._max_rows or self._bytes + size_bytes > MAX_WAITING_BYTES:
+        if (
+            len(self._tasks) >= MAX_WAITING_REQUESTS
+            or self.waiting_rows + len(rows) > self._max_rows
+            or self._bytes + size_bytes > MAX_WAITING_BYTES
+        ):
             self._observer.shed(len(rows))
             return
         self.waiting_rows += len(rows)

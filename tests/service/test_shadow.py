@@ -224,8 +224,8 @@ def test_of_a_shadow_that_went_nothing_stays(bundles: list[Path]) -> None:
                 await service.switch.drop_shadow()
         await service.switch.drop_shadow()
         assert service.switch.current.parts.detector.beside is None
-        await until(lambda: gc.collect() >= 0 and not any(each() for each in gone))
-        assert inference_threads() == before + 2
+        await until(lambda: gc.collect() >= 0 and not any(each() for each in gone), seconds=20)
+        await until(lambda: inference_threads() == before + 2)
         await service.switch.close()
         await until(lambda: inference_threads() == before)
 

@@ -262,3 +262,25 @@ def test_a_runtime_that_loses_rows_is_an_error_not_a_mix_up() -> None:
         assert "probabilities (1, 2)" in str(failure.value.__cause__)
 
     run(test)
+
+
+def test_a_request_cancelled_in_the_moment_in_which_a_batch_ends_holds_nobody_up() -> None:
+    """Its future is done at once, its task leaves the queue in the loop's next round only: in between it is there."""
+
+    async def test() -> None:
+        runtime = FakeRuntime()
+        batcher = Batcher(runtime, 1, 1, 100, Notes())
+        runtime.gate.clear()
+        tasks = [asyncio.create_task(batcher.run(rows_of(first))) for first in range(1, 7)]
+        await asyncio.sleep(0)
+        runtime.gate.set()
+        time.sleep(0.1)  # the batch's end is now the next that the loop hears of
+        for task in tasks[2:5]:
+            task.cancel()
+        async with asyncio.timeout(5):
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [isinstance(result, asyncio.CancelledError) for result in results] == [False] * 2 + [True] * 3 + [False]
+        assert batcher.rows == 0
+        batcher.close()
+
+    asyncio.run(test())
