@@ -20,6 +20,9 @@ from service.settings import Settings
 
 log = logging.getLogger("harmgauge")
 
+TURNS = 10
+"""Of the event loop: it accepts a connection in one, reads from it some turns later."""
+
 
 class Server(uvicorn.Server):
     """Uvicorn, which says where it listens and flips readiness as soon as it is told to stop."""
@@ -29,6 +32,7 @@ class Server(uvicorn.Server):
         self._service = service
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await _take_in_what_came()
         if self._service.grpc is None:
             await super().shutdown(sockets)  # type: ignore[arg-type]
         else:
@@ -67,6 +71,16 @@ class Server(uvicorn.Server):
             "draining: no new connections, up to %s s for requests in flight", self.config.timeout_graceful_shutdown
         )
         super().handle_exit(sig, frame)
+
+
+async def _take_in_what_came() -> None:
+    """Let the event loop accept and read what clients sent before the signal.
+
+    It may still lie in the system's buffers, the longer the busier the service; closing an idle connection, or the
+    port, on unread requests would reset them, and their clients could not tell whether they were scored.
+    """
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 def _end(*_: object) -> None:
