@@ -152,9 +152,12 @@ class Batcher:
                 self._loop.call_soon_threadsafe(self._finished, batch)
             except RuntimeError:  # the loop was closed: nobody waits any more
                 return
+            del batch  # waiting for the next must not keep its requests' rows
 
     def _finished(self, batch: Batch) -> None:
         self._handed_out -= 1
+        if batch in self._in_line:  # which would keep it, its requests' rows and answers, until a queue forms
+            self._in_line.remove(batch)
         self._count(-batch.rows)
         if not batch.pieces:
             self._dispatch()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
+import weakref
 from collections.abc import Awaitable, Callable
 
 import numpy as np
@@ -76,6 +78,19 @@ def test_an_idle_batcher_answers_at_once_and_a_busy_one_fills_its_batches() -> N
         assert runtime.batches == [1, 1, 8, 8], "one ran; those that came meanwhile went together"
 
     run(test, workers=1)
+
+
+def test_nothing_is_kept_of_a_request_that_was_answered() -> None:
+    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+        rows = [rows_of(number) for number in range(50)]
+        kept = [weakref.ref(each) for each in rows]
+        while rows:
+            await batcher.run(rows.pop())
+        await settled()
+        gc.collect()
+        assert [each for each in kept if each() is not None] == []
+
+    run(test)
 
 
 def test_a_large_request_is_shared_among_idle_workers() -> None:
