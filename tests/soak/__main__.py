@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,104 +14,18 @@ from typing import Any
 from tqdm import tqdm
 
 from tests.e2e.test_grpc import grpc_port
-from tests.process import RunningService, running_service
+from tests.process import RunningService, running_service, wait_until
 from tests.soak import judge, report
-from tests.soak.calls import FIRST as FIRST_OF_GRPC
-from tests.soak.faults import Disturber, Pace, Restarter
+from tests.soak.clients import Clients, targets
+from tests.soak.faults import Disturber, Restarter
 from tests.soak.journal import Journal, read
+from tests.soak.pace import Pace
 from tests.soak.sampling import Sampler, look
-from tests.soak.stage import MAX_BODY_BYTES, Stage, quiet_port
-from tests.soak.traffic import Target
+from tests.soak.stage import Stage, quiet_port
 
 log = logging.getLogger("soak")
 
-RESTARTED_INPUTS = 2**21
-SLOW_INPUTS = 2**20
-"""Kept for the restarted service, and for the steady one's slower clients."""
-
-STEADY_KINDS = [("raw", 10, 1), ("raw", 2, 8), ("v2-binary", 4, 1), ("v2-binary", 1, 8), ("npy", 2, 1), ("json", 2, 1)]
-STEADY_SLOW_KINDS = [("png", 1, 1), ("v2-json", 1, 1)]
-RESTARTED_KINDS = [("raw", 6, 1), ("raw", 2, 4), ("v2-binary", 2, 1), ("json", 1, 1)]
 REST_SECONDS = 6.0
-
-
-class Clients:
-    """A process of clients, and what it said last."""
-
-    def __init__(self, targets: list[Target], journal: Journal) -> None:
-        plan = json.dumps([asdict(target) for target in targets])
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.soak.traffic", plan],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._journal = journal
-        self.said: dict[str, Any] = {}
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def tell(self, **command: Any) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-
-    def stop(self) -> None:
-        """Have it send nothing more, and wait for what it saw in all."""
-        self.tell(stop=True)
-        self._reader.join()
-        if self._process.wait() != 0:
-            self._journal.note("failure", what="a process of clients failed")
-
-    def end(self) -> None:
-        """Whatever happened."""
-        self._process.kill()
-        self._process.wait()
-        self._reader.join()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            pipe.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            said = json.loads(line)
-            if "ledgers" in said:
-                self._journal.note("ledgers", **said)
-            else:
-                self.said = said["services"]
-
-
-def targets(stage: Stage, steady: RunningService, restarted_port: int, asked: argparse.Namespace) -> list[list[Target]]:
-    """By process: most of the single rows to the steady service, and all the rest."""
-    shared = {"key": stage.key, "grpc_port": grpc_port(steady), "max_body_bytes": MAX_BODY_BYTES}
-    keys = {"greedy": stage.greedy_key, "metrics": stage.metrics_key}
-    first_of_restarted = FIRST_OF_GRPC - RESTARTED_INPUTS
-    first_of_slow = first_of_restarted - SLOW_INPUTS
-    return [
-        [Target("steady", steady.port, kinds=STEADY_KINDS, first=0, end=first_of_slow, rate=asked.rate, **shared)],  # type: ignore[arg-type]
-        [
-            Target(
-                "steady",
-                steady.port,
-                kinds=STEADY_SLOW_KINDS,
-                first=first_of_slow,
-                end=first_of_restarted,
-                rate=100,
-                mixed=keys,
-                **shared,  # type: ignore[arg-type]
-            ),
-            Target(
-                "restarted",
-                restarted_port,
-                kinds=RESTARTED_KINDS,
-                first=first_of_restarted,
-                end=FIRST_OF_GRPC,
-                rate=asked.restarted_rate,
-                **shared,  # type: ignore[arg-type]
-            ),
-        ],
-    ]
 
 
 def soak(asked: argparse.Namespace, stage: Stage, journal: Journal) -> None:
@@ -129,13 +39,16 @@ def soak(asked: argparse.Namespace, stage: Stage, journal: Journal) -> None:
         try:
             restarter.start()
             restarter.serves.wait()
-            processes += [Clients(each, journal) for each in targets(stage, steady, port, asked)]
+            everybody = targets(stage, steady.port, grpc_port(steady), port, asked.rate, asked.restarted_rate)
+            processes += [Clients(each, journal) for each in everybody]
+            for each in processes:
+                wait_until(lambda each=each: each.said, timeout_seconds=120)
 
-            def tell_key(key: str) -> None:
+            def tell(**command: Any) -> None:
                 for each in processes:
-                    each.tell(key=key)
+                    each.tell(**command)
 
-            disturber = Disturber(steady, stage, journal, pace, tell_key)
+            disturber = Disturber(steady, stage, journal, pace, tell, shadows=asked.shadow)
             sampler = Sampler(
                 steady,
                 journal,
@@ -207,6 +120,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=10_000_000, help="single rows to be answered at least")
     parser.add_argument("--rate", type=float, default=3300, help="requests a second to the steady service, at most")
     parser.add_argument("--restarted-rate", type=float, default=500, help="requests a second to the restarted service")
+    parser.add_argument("--shadow", action="store_true", help="load, promote and drop shadows as well")
     parser.add_argument("--out", type=Path, help="the report: OUT.md, plots in OUT/; without it only the verdict")
     parser.add_argument("--journal", type=Path, help="the log, by default runs/soak/DATE.jsonl")
     parser.add_argument(

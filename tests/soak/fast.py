@@ -1,34 +1,37 @@
-"""A client for thousands of single rows a second: connections that ask, check the whole answer, and ask again."""
+"""A client for thousands of single rows a second: its connections, and when they may send."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import cast
 
-from tests.soak.dialects import DIALECTS, ROUTES, Dialect
-from tests.soak.ledger import Ledger, Unanswered
+from tests.soak.connection import Connection
+from tests.soak.dialects import DIALECTS
+from tests.soak.ledger import Ledger
 
 ANSWER_SECONDS = 30.0
 """An answer that takes longer is taken for lost; the service's own deadline is 10 s."""
 
 _RECONNECT_SECONDS = 0.05
-_REFUSALS = (b"429", b"503", b"504")
-_VERSION = re.compile(rb'version":"(\w+)"')
 
 
 class FastClient:
     """All connections to one service, and what they saw. `rate` bounds the requests a second; None for no bound.
 
-    Each of `kinds` is (dialect, connections, requests in flight on each): more than one are pipelined.
+    While `light` is true they send one request at a time, `light_rate` a second. Each of `kinds` is (dialect,
+    connections, requests in flight on each): more than one are pipelined.
     """
 
     def __init__(
-        self, port: int, key: str, kinds: list[tuple[str, int, int]], numbers: Iterator[int], rate: float | None
+        self,
+        port: int,
+        key: str,
+        kinds: list[tuple[str, int, int]],
+        numbers: Iterator[int],
+        rate: float | None,
+        light_rate: float = 0,
     ) -> None:
         self.port = port
         self.key = key
@@ -37,16 +40,16 @@ class FastClient:
         self.stopping = False
         self.again: deque[int] = deque()
         self._numbers = numbers
+        self.light = False
         self._rate = rate
-        self._idle: deque[tuple[_Connection, int]] = deque()
+        self._light_rate = light_rate
+        self._idle: deque[tuple[Connection, int]] = deque()
         self._loop = asyncio.get_running_loop()
         self._connections = [
-            _Connection(self, DIALECTS[name], depth) for name, connections, depth in kinds for _ in range(connections)
+            Connection(self, DIALECTS[name], depth) for name, connections, depth in kinds for _ in range(connections)
         ]
         self._tasks = [asyncio.create_task(self._connect(each)) for each in self._connections]
-        self._tasks.append(asyncio.create_task(self._watch()))
-        if rate is not None:
-            self._tasks.append(asyncio.create_task(self._release(rate)))
+        self._tasks += [asyncio.create_task(self._watch()), asyncio.create_task(self._release())]
 
     def use_key(self, key: str) -> None:
         """From the next request on."""
@@ -70,21 +73,21 @@ class FastClient:
         """Of the next request; raises StopIteration when all were sent."""
         return self.again.popleft() if self.again else next(self._numbers)
 
-    def free(self, connection: _Connection, requests: int) -> None:
+    def free(self, connection: Connection, requests: int) -> None:
         """A connection may send so many requests more."""
         if self.stopping:
             return
-        if self._rate is None:
+        if self._rate is None and not self.light:
             connection.send(requests)
         else:
             self._idle.extend([(connection, connection.times_made)] * requests)
 
-    def lost(self, connection: _Connection) -> None:
+    def lost(self, connection: Connection) -> None:
         if not self.stopping:
             self._tasks.append(asyncio.create_task(self._connect(connection)))
             self._tasks = [task for task in self._tasks if not task.done()]
 
-    async def _connect(self, connection: _Connection) -> None:
+    async def _connect(self, connection: Connection) -> None:
         while not self.stopping:
             try:
                 await self._loop.create_connection(lambda: connection, "127.0.0.1", self.port)
@@ -93,14 +96,18 @@ class FastClient:
             else:
                 return
 
-    async def _release(self, rate: float) -> None:
+    async def _release(self) -> None:
         """Let connections send, so many a second; those that are due and not free are not made up for."""
+        unbounded = 1e9
         last, due = time.monotonic(), 0.0
         while True:
             await asyncio.sleep(0.005)
             now = time.monotonic()
+            rate = self._light_rate if self.light else self._rate or unbounded
             due = min(due + (now - last) * rate, rate / 10 + 1)
             last = now
+            if self.light:
+                due = min(due, 0 if any(each.waiting for each in self._connections) else 1)
             while due >= 1 and self._idle and not self.stopping:
                 connection, times_made = self._idle.popleft()
                 if connection.times_made == times_made:  # else it was lost meanwhile
@@ -114,118 +121,3 @@ class FastClient:
             for connection in self._connections:
                 if connection.waiting and connection.waiting[0][1] < late:
                     connection.end("timeout")
-
-
-class _Connection(asyncio.Protocol):
-    """One connection, made again when it is lost. `waiting` are the numbers in flight and when they were sent."""
-
-    def __init__(self, client: FastClient, dialect: Dialect, depth: int) -> None:
-        self._client = client
-        self._ledger = client.ledger
-        self._dialect = dialect
-        self._depth = depth
-        self._kind = f"{dialect.name}, {depth} in flight" if depth > 1 else dialect.name
-        self._good = f"{ROUTES[dialect.path]} 200"
-        self._transport: asyncio.Transport | None = None
-        self._kept = b""
-        self._told = False
-        self._how = ""
-        self._version = "1"
-        self.times_made = 0
-        self.waiting: deque[tuple[int, float]] = deque()
-        self.use_key(client.key)
-
-    def use_key(self, key: str) -> None:
-        self._request = self._dialect.request(key)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._kept, self._told, self._how = b"", False, ""
-        self.times_made += 1
-        self._client.free(self, self._depth)
-
-    def send(self, requests: int) -> None:
-        if self._transport is None or self._told:  # lost, or soon so, since it was free
-            return
-        messages = []
-        now = time.monotonic()
-        for _ in range(requests):
-            try:
-                number = self._client.number()
-            except StopIteration:
-                break
-            messages.append(self._request(number))
-            self.waiting.append((number, now))
-        self._transport.write(messages[0] if len(messages) == 1 else b"".join(messages))
-
-    def data_received(self, data: bytes) -> None:
-        if self._kept:
-            data = self._kept + data
-        begin = answered = 0
-        while (head_end := data.find(b"\r\n\r\n", begin)) >= 0:
-            at = data.find(b"\r\ncontent-length: ", begin, head_end + 2) + 18
-            end = head_end + 4 + int(data[at : data.find(b"\r", at)])
-            if len(data) < end:
-                break
-            if not self.waiting:
-                self._ledger.accuse(f"{self._kind}: an answer to nothing: {data[begin:end]!r}")
-                break
-            number, sent = self.waiting.popleft()
-            self._client.latencies_seconds.append(time.monotonic() - sent)
-            body = data[head_end + 4 : end]
-            if data[begin + 9 : begin + 12] == b"200":
-                self._check(number, body)
-            else:
-                self._refused(number, data[begin + 9 : begin + 12], body)
-            if data.find(b"\r\nconnection: close", begin, head_end + 2) >= 0:
-                self._told = True
-            begin = end
-            answered += 1
-        self._kept = data[begin:]
-        if answered:
-            self._client.free(self, answered)
-
-    def _check(self, number: int, body: bytes) -> None:
-        ledger = self._ledger
-        if body != self._dialect.answer(number, self._version):
-            found = _VERSION.search(body)
-            self._version = found[1].decode() if found else ""
-            if self._version not in ("1", "2") or body != self._dialect.answer(number, self._version):
-                self._version = "1"
-                ledger.accuse(f"{self._kind}: {number} was answered with {body!r}")
-                return
-        ledger.single += 1
-        ledger.rows += 1
-        ledger.flagged += self._dialect.is_flagged(number)
-        ledger.answers[self._good] += 1
-        ledger.by_kind[self._kind] += 1
-
-    def _refused(self, number: int, status: bytes, body: bytes) -> None:
-        self._ledger.answers[f"{self._good[:-4]} {status.decode()}"] += 1
-        try:
-            code = json.loads(body)["code"]
-        except (ValueError, KeyError):
-            code = "none"
-        self._ledger.codes[code] += 1
-        if status in _REFUSALS:
-            self._client.again.append(number)
-        else:
-            self._ledger.accuse(f"{self._kind}: {number} was answered with {status!r} {body!r}")
-
-    def connection_lost(self, error: Exception | None) -> None:
-        gone = time.monotonic()
-        how = self._how or (type(error).__name__ if error else "closed")
-        if self._kept:
-            how += ", in the middle of an answer"
-        for ahead, (number, sent) in enumerate(self.waiting):
-            self._ledger.unanswered.append(Unanswered(sent, gone, how, ahead, self._told))
-            self._client.again.append(number)
-        self.waiting.clear()
-        self._transport = None
-        self._client.lost(self)
-
-    def end(self, how: str) -> None:
-        """Close it, whatever still waits."""
-        if self._transport is not None:
-            self._how = how
-            self._transport.abort()

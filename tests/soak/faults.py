@@ -8,12 +8,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 from service.keys import LOOK_SECONDS
-from tests.process import RunningService, running_service
+from tests.process import RunningService, running_service, wait_until
 from tests.soak.asking import message
 from tests.soak.journal import Journal
+from tests.soak.pace import Pace
 from tests.soak.stage import DRAIN_SECONDS, Stage
 
 EXIT_SECONDS = DRAIN_SECONDS + 30
@@ -21,37 +23,43 @@ KILL_EVERY = 7
 SLOW_CLIENT_EVERY = 3
 
 
-class Pace:
-    """How often what is done, in seconds; a short soak does all of it as well."""
-
-    def __init__(self, minutes: float) -> None:
-        share = min(1.0, minutes / 15)
-        self.swap = max(3.0, 10 * share)
-        self.hang_up = max(5.0, 60 * share)
-        self.keys = max(8.0, 90 * share)
-        self.restart = max(8.0, 30 * share)
-
-
 class Disturber(threading.Thread):
-    """Everything but an end, to the steady service; `tell_key` makes the clients use another key."""
+    """Does everything but an end to the steady service; `tell` gives its clients a command."""
 
     def __init__(
-        self, service: RunningService, stage: Stage, journal: Journal, pace: Pace, tell_key: Callable[[str], None]
+        self,
+        service: RunningService,
+        stage: Stage,
+        journal: Journal,
+        pace: Pace,
+        tell: Callable[..., None],
+        *,
+        shadows: bool,
     ) -> None:
         super().__init__(name="disturber")
         self._service = service
         self._stage = stage
         self._journal = journal
-        self._tell_key = tell_key
+        self._tell = tell
+        self._pace = pace
         self._serves = 0
         self._work = [(pace.swap, self._swap), (pace.hang_up, self._hang_up), (pace.keys, self._rotate)]
+        if shadows:
+            self._work.append((pace.shadow, self._shadow))
+        self._shadow_steps = cycle(("load", "promote", "load", "drop"))
         self.stop = threading.Event()
 
     def run(self) -> None:
-        due = [time.monotonic() + seconds for seconds, _ in self._work]
+        begin = time.monotonic()
+        due = [begin + seconds for seconds, _ in self._work]
+        phase = ""
         while not self.stop.wait(0.1):
+            if (now := self._pace.phase(time.monotonic() - begin)) != phase:
+                phase = now
+                self._journal.note("phase", name=phase)
+                self._tell(light=phase == "light")
             for index, (seconds, work) in enumerate(self._work):
-                if time.monotonic() >= due[index]:
+                if time.monotonic() >= due[index] and (phase == "storm" or work == self._rotate):
                     try:
                         work()
                     except Exception as error:
@@ -74,11 +82,27 @@ class Disturber(threading.Thread):
         os.kill(self._service.process.pid, signal.SIGHUP)
         self._journal.note("sighup")
 
+    def _shadow(self) -> None:
+        step = next(self._shadow_steps)
+        client = self._service.client
+        if step == "load":
+            answer = client.post("/admin/shadow", json={"folder": str(self._other().resolve())})
+        elif step == "promote":
+            answer = client.post("/admin/shadow/promote")
+        else:
+            answer = client.delete("/admin/shadow")
+        self._journal.note("shadow", step=step, status=answer.status_code)
+
+    def _times_read(self) -> int:
+        return sum("are in force" in line for line in self._service.log)
+
     def _rotate(self) -> None:
         """A new key beside the old one, all clients to the new one, the old one out."""
+        before = self._times_read()
         key = self._stage.let_in_another_key()
-        time.sleep(LOOK_SECONDS + 2)
-        self._tell_key(key)
+        wait_until(lambda: self._times_read() > before, timeout_seconds=10 * LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)  # for the other service
+        self._tell(key=key)
         time.sleep(2)
         self._stage.lock_the_old_key_out()
         self._journal.note("keys")

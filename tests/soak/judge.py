@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tests.soak.ledger import Ledger, Unanswered
+from tests.soak.pace import CALM_BEGINS, LIGHT_ENDS
 from tests.soak.stage import DRAIN_SECONDS
 
 WARM_UP_SHARE = 0.15
@@ -17,6 +18,10 @@ WARM_UP_SHARE = 0.15
 MEMORY_SHARE = 0.05
 """Of the soak, over which memory's median is taken, at its start and at its end."""
 
+CALM_SHARE = CALM_BEGINS + 0.05
+"""When what the last swap left is gone, and the one bundle's windows are full."""
+
+SHORTEST_FOR_MEMORY_MINUTES = 15
 MEMORY_GROWTH = 1.05
 DRAIN_BOUND_SECONDS = DRAIN_SECONDS + 1.0
 """The second is for saving the drift state and for ending."""
@@ -71,15 +76,17 @@ def fates(events: Events) -> Counter[str]:
     return found
 
 
-def memory(events: Events, field: str = "rss_mib") -> tuple[float, float]:
-    """Of the steady service after its warm-up and at the end, in MiB."""
+def memory(
+    events: Events, field: str = "rss_mib", first: float = WARM_UP_SHARE, end: float = 1.0
+) -> tuple[float, float]:
+    """Of the steady service from these shares of the soak, just after the one and just before the other, in MiB."""
     samples = kinds(events, "sample")
     times = np.array([sample["at"] for sample in samples])
     sizes = np.array([sample["steady"][field] for sample in samples])
     share = (times - times[0]) / max(times[-1] - times[0], 1e-9)
-    first = sizes[(share >= WARM_UP_SHARE) & (share <= WARM_UP_SHARE + MEMORY_SHARE)]
-    last = sizes[share >= 1 - MEMORY_SHARE]
-    return float(np.median(first if len(first) else sizes)), float(np.median(last))
+    before = sizes[(share >= first) & (share <= first + MEMORY_SHARE)]
+    after = sizes[(share >= end - MEMORY_SHARE) & (share <= end)]
+    return tuple(float(np.median(part if len(part) else sizes)) for part in (before, after))  # type: ignore[return-value]
 
 
 def untrue_counters(ledger: Ledger, metrics: dict[str, list[tuple[dict[str, str], float]]]) -> list[str]:
@@ -125,7 +132,6 @@ def judge(events: Events) -> list[Bar]:
     codes = {drain["code"] for drain in drains}
     untrue = kinds(events, "counters")[0]["untrue"]
     failures = [event["what"] for event in kinds(events, "failure")]
-    before, after = memory(events)
     bars = [
         Bar("single-row requests answered", f"{single:,} of {plan['requests']:,}", single >= plan["requests"]),
         Bar("answers that were wrong or another's", str(wrong), wrong == 0),
@@ -135,7 +141,11 @@ def judge(events: Events) -> list[Bar]:
         Bar("exit codes after SIGTERM", str(sorted(codes)), codes == {0}),
         Bar("failures and errors in the logs", "; ".join(failures[:5]) or "none", not failures),
     ]
-    if plan["minutes"] >= 20:
-        growth = f"{before:.1f} to {after:.1f} MiB, {after / before - 1:+.1%}"
-        bars.append(Bar("memory after warm-up and at the end, within 5 %", growth, after <= before * MEMORY_GROWTH))
+    if plan["minutes"] >= SHORTEST_FOR_MEMORY_MINUTES:
+        spans = {"after warm-up and at the end": memory(events)}
+        if kinds(events, "phase"):
+            spans["over the calm and the light phase, of one bundle"] = memory(events, first=CALM_SHARE, end=LIGHT_ENDS)
+        for span, (before, after) in spans.items():
+            growth = f"{before:.1f} to {after:.1f} MiB, {after / before - 1:+.1%}"
+            bars.append(Bar(f"memory {span}, at most 5 % more", growth, after <= before * MEMORY_GROWTH))
     return bars

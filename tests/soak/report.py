@@ -56,6 +56,9 @@ the prediction and the flag follow from it, and the two versions of the bundle t
 The whole body of each answer is compared with the one that is due, so an answer that belongs to another request, or to
 another version than it names, is noticed for certain.
 
+Bundles are swapped in the first three tenths of the time and in the last three. In between one serves alone, at the end
+of that with one request at a time: what leaks with a bundle, or only where nothing queues, shows there.
+
 **Lost** is a request whose bytes were all handed over before the service was told to end, and that was never answered,
 or not within 30 s. Apart from these are counted: *killed*, which waited when the process got SIGKILL; *crossed*, sent
 after SIGTERM while the service closed its idle connections; *told*, behind an answer that said `Connection: close`.
@@ -191,6 +194,10 @@ def _state(events: Events) -> Figure:
     for name in _DETECTORS:
         p_values = [sample["drift"].get(name, {}).get("p_value") for sample in samples]
         drift_axes.plot(minutes, np.array(p_values, np.float64), ".", markersize=2, label=name)
+    for change in kinds(events, "phase"):
+        minute = (change["at"] - samples[0]["at"]) / 60
+        memory_axes.axvline(minute, color="gray", linewidth=0.6)
+        memory_axes.annotate(change["name"], (minute, 4), fontsize=7)
     drift_axes.set(xlabel="minutes", ylabel="p-value of drift", yscale="log")
     for axes in (memory_axes, count_axes, drift_axes):
         axes.legend(fontsize=7, ncols=3)

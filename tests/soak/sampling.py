@@ -55,7 +55,7 @@ class Sampler(threading.Thread):
     def _drift(self) -> dict[str, Any]:
         detectors = self._service.client.get("/drift").json()["detectors"]
         return {
-            name: {key: detector[key] for key in ("p_value", "state", "total_rows")}
+            name: {key: detector[key] for key in ("p_value", "statistic", "threshold", "state", "total_rows")}
             for name, detector in detectors.items()
         }
 

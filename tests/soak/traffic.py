@@ -39,8 +39,8 @@ class Target:
     first: int
     end: int
     rate: float | None
+    light_rate: float = 0
     mixed: dict[str, str] | None = None
-    max_body_bytes: int = 0
 
 
 def say(document: dict[str, Any]) -> None:
@@ -55,12 +55,12 @@ async def run(targets: list[Target]) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     clients = {
         target.service: FastClient(
-            target.port, target.key, target.kinds, numbers(target.first, target.end), target.rate
+            target.port, target.key, target.kinds, numbers(target.first, target.end), target.rate, target.light_rate
         )
         for target in targets
     }
     mixed = {
-        target.service: Mixed(target.port, target.grpc_port, target.key, target.mixed, target.max_body_bytes)
+        target.service: Mixed(target.port, target.grpc_port, target.key, target.mixed)
         for target in targets
         if target.mixed is not None
     }
@@ -73,6 +73,11 @@ async def run(targets: list[Target]) -> None:
                     client.use_key(command["key"])
                 for other in mixed.values():
                     other.use_key(command["key"])
+            elif "light" in command:
+                for name, client in clients.items():
+                    client.light = command["light"] and name == "steady"
+                for other in mixed.values():
+                    other.paused = command["light"]
             else:
                 break
         stop.set()  # told so, or whoever started it is gone
