@@ -20,6 +20,12 @@ from service.settings import Settings
 
 log = logging.getLogger("harmgauge")
 
+KEEP_ALIVE_SECONDS = 75
+"""An idle connection is kept for so long: longer than the 60 s for which nginx and AWS's load balancer keep theirs to
+us. Whoever closes first may do so just as the other sends a request, which then gets no answer; proxies know when they
+close theirs. (Uvicorn's own 5 s did that to a client that asked every 5 s.)
+"""
+
 TURNS = 10
 """Of the event loop: it accepts a connection in one, reads from it some turns later."""
 
@@ -126,6 +132,7 @@ async def serve(settings: Settings) -> None:
         ssl_certfile=tls[0] if tls else None,
         ssl_keyfile=tls[1] if tls else None,
         proxy_headers=False,  # nothing here asks for the client's address
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]  # it takes fractions as well
     )
     service.switch.start()
