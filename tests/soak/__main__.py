@@ -47,6 +47,8 @@ def soak(asked: argparse.Namespace, stage: Stage, journal: Journal) -> None:
             def tell(**command: Any) -> None:
                 for each in processes:
                     each.tell(**command)
+                if "key" in command:
+                    wait_until(lambda: all(each.key == command["key"] for each in processes), timeout_seconds=120)
 
             disturber = Disturber(steady, stage, journal, pace, tell, shadows=asked.shadow)
             sampler = Sampler(
@@ -121,7 +123,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=3300, help="requests a second to the steady service, at most")
     parser.add_argument("--restarted-rate", type=float, default=500, help="requests a second to the restarted service")
     parser.add_argument("--shadow", action="store_true", help="load, promote and drop shadows as well")
-    parser.add_argument("--out", type=Path, help="the report: OUT.md, plots in OUT/; without it only the verdict")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for the report; without it only the verdict")
     parser.add_argument("--journal", type=Path, help="the log, by default runs/soak/DATE.jsonl")
     parser.add_argument(
         "--set",

@@ -51,7 +51,7 @@ class Calls:
         self._ledger.answers[f"{INFER_ROUTE} OK"] += 1
         raw = [struct.pack("<f", score(number, answer.model_version)), struct.pack("<q", number % CLASSES)]
         if list(answer.raw_output_contents) != raw or answer.id != str(number):
-            self._ledger.accuse(f"gRPC: {number} was answered with {answer}")
+            self._ledger.accuse(f"gRPC: {number} was answered with {answer}", swapped=True)
             return
         self._ledger.single += 1
         self._ledger.by_kind["gRPC"] += 1

@@ -40,6 +40,8 @@ class Clients:
         )
         self._journal = journal
         self.said: dict[str, Any] = {}
+        self.key = ""
+        """The last one that they were told to use, and do."""
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -70,6 +72,8 @@ class Clients:
             said = json.loads(line)
             if "ledgers" in said:
                 self._journal.note("ledgers", **said)
+            elif "key" in said:
+                self.key = said["key"]
             else:
                 self.said = said["services"]
 

@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
             self._version = found[1].decode() if found else ""
             if self._version not in ("1", "2") or body != self._dialect.answer(number, self._version):
                 self._version = "1"
-                ledger.accuse(f"{self._kind}: {number} was answered with {body!r}")
+                ledger.accuse(f"{self._kind}: {number} was answered with {body!r}", swapped=True)
                 return
         ledger.single += 1
         ledger.rows += 1

@@ -125,6 +125,7 @@ def judge(events: Events) -> list[Bar]:
     plan = kinds(events, "plan")[0]
     seen = ledgers(events)
     single = sum(ledger.single for ledger in seen.values())
+    swapped = sum(ledger.swapped for ledger in seen.values())
     wrong = sum(ledger.wrong for ledger in seen.values())
     lost = fates(events)["lost"]
     drains = kinds(events, "drain")
@@ -134,7 +135,8 @@ def judge(events: Events) -> list[Bar]:
     failures = [event["what"] for event in kinds(events, "failure")]
     bars = [
         Bar("single-row requests answered", f"{single:,} of {plan['requests']:,}", single >= plan["requests"]),
-        Bar("answers that were wrong or another's", str(wrong), wrong == 0),
+        Bar("good answers that were another request's", str(swapped), swapped == 0),
+        Bar("answers that should have been others", str(wrong), wrong == 0),
         Bar("requests lost", str(lost), lost == 0),
         Bar("counters that differ from what clients saw", "; ".join(untrue) or "none", not untrue),
         Bar(f"slowest drain, at most {DRAIN_BOUND_SECONDS:g} s", f"{slowest:.2f} s", slowest <= DRAIN_BOUND_SECONDS),

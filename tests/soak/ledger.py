@@ -30,7 +30,7 @@ class Ledger:
 
     `left` counts, by route, clients that left when the head at least was there: the service counts each of them, as
     answered or as 499. `reset` counts those that tore the connection, of which it may never have seen anything; the
-    inputs of both, where all were sent, are `perhaps_rows`.
+    inputs of both, where all were sent, are `perhaps_rows`. `swapped` and `wrong` are told by `accuse`.
     """
 
     single: int = 0
@@ -42,13 +42,15 @@ class Ledger:
     left: Counter[str] = field(default_factory=Counter)
     reset: Counter[str] = field(default_factory=Counter)
     perhaps_rows: int = 0
+    swapped: int = 0
     wrong: int = 0
     evidence: list[str] = field(default_factory=list)
     unanswered: list[Unanswered] = field(default_factory=list)
 
-    def accuse(self, text: str) -> None:
-        """Note that something is wrong."""
-        self.wrong += 1
+    def accuse(self, text: str, *, swapped: bool = False) -> None:
+        """Note something that should not be: `swapped`, a good answer that is not its request's own."""
+        self.swapped += swapped
+        self.wrong += not swapped
         if len(self.evidence) < MOST_EVIDENCE:
             self.evidence.append(text)
 

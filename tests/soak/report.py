@@ -22,11 +22,12 @@ def table(bars: list[Bar]) -> str:
 
 
 def write(out: Path, events: Events, bars: list[Bar]) -> Path:
-    """`OUT.md`, and its plots in the folder `OUT`; returns the former."""
+    """A Markdown file in the folder `out`, named after the soak, its plots beside it; returns the former."""
     out.mkdir(parents=True, exist_ok=True)
-    for name, figure in (("load", _load(events)), ("state", _state(events)), ("ends", _ends(events))):
-        figure.savefig(out / f"{name}.png", dpi=80, metadata={"Software": None})
     plan = kinds(events, "plan")[0]
+    stem = f"{plan['date']}-{plan['minutes']:g}-minutes"
+    for name, figure in (("load", _load(events)), ("state", _state(events)), ("ends", _ends(events))):
+        figure.savefig(out / f"{stem}-{name}.png", dpi=80, metadata={"Software": None})
     minutes = _minutes(events)
     parts = [
         f"# Soak of {plan['date']}",
@@ -34,15 +35,15 @@ def write(out: Path, events: Events, bars: list[Bar]) -> Path:
         f"services and clients share the cores. {minutes[-1] - minutes[0]:.0f} minutes of traffic.",
         table(bars),
         _what_is_what(),
-        f"![rate and latency]({out.name}/load.png)",
-        f"![memory, threads, files, drift]({out.name}/state.png)",
-        f"![errors and drains]({out.name}/ends.png)",
+        f"![rate and latency]({stem}-load.png)",
+        f"![memory, threads, files, drift]({stem}-state.png)",
+        f"![errors and drains]({stem}-ends.png)",
         _requests(events),
         _faults(events),
         _memory(events),
         _drift(events),
     ]
-    path = out.with_suffix(".md")
+    path = out / f"{stem}.md"
     path.write_text("\n\n".join(parts) + "\n")
     return path
 

@@ -99,7 +99,7 @@ def _check(document: Any, numbers: list[int], ledger: Ledger) -> None:
         [number % CLASSES for number in numbers],
     )
     if found != due:
-        ledger.accuse(f"rows {numbers[:5]}... of version {version}: {str(document)[:300]}")
+        ledger.accuse(f"rows {numbers[:5]}... of version {version}: {str(document)[:300]}", swapped=True)
         return
     ledger.rows += len(numbers)
     ledger.flagged += sum(due[1])

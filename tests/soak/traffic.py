@@ -73,6 +73,7 @@ async def run(targets: list[Target]) -> None:
                     client.use_key(command["key"])
                 for other in mixed.values():
                     other.use_key(command["key"])
+                say({"key": command["key"]})
             elif "light" in command:
                 for name, client in clients.items():
                     client.light = command["light"] and name == "steady"
@@ -103,13 +104,14 @@ def interval(client: FastClient, mixed: Mixed | None) -> dict[str, Any]:
     """Single rows so far, and the latencies since the last time, in seconds."""
     latencies, client.latencies_seconds = np.array(client.latencies_seconds or [np.nan]), []
     p50, p99, most = np.quantile(latencies, (0.5, 0.99, 1)).tolist()
+    seen = [client.ledger, *([mixed.ledger] if mixed else [])]
     return {
-        "single": client.ledger.single + (mixed.ledger.single if mixed else 0),
+        "single": sum(ledger.single for ledger in seen),
         "p50_seconds": p50,
         "p99_seconds": p99,
         "most_seconds": most,
-        "codes": client.ledger.codes + (mixed.ledger.codes if mixed else Counter()),
-        "wrong": client.ledger.wrong + (mixed.ledger.wrong if mixed else 0),
+        "codes": sum((ledger.codes for ledger in seen), Counter()),
+        "wrong": sum(ledger.wrong + ledger.swapped for ledger in seen),
         "unanswered": len(client.ledger.unanswered),
     }
 
