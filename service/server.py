@@ -39,6 +39,15 @@ LAST_SECONDS = 1.0
 left of that.
 """
 
+KEEP_ALIVE_SECONDS = 75
+"""An idle connection is kept for so long: longer than the 60 s for which nginx and AWS's load balancer keep theirs to
+us. Whoever closes first may do so just as the other sends a request, which then gets no answer; proxies know when they
+close theirs. (Uvicorn's own 5 s did that to a client that asked every 5 s.)
+"""
+
+TURNS = 10
+"""Of the event loop: it accepts a connection in one, reads from it some turns later."""
+
 
 class Server(uvicorn.Server):
     """Uvicorn, which says where it listens and flips readiness as soon as it is told to stop."""
@@ -50,6 +59,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         end = time.monotonic() + self._drain_seconds
+        await _take_in_what_came()
         if self._service.grpc is None:
             await self._drain(sockets)
         else:
@@ -116,6 +126,16 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+async def _take_in_what_came() -> None:
+    """Let the event loop accept and read what clients sent before the signal.
+
+    It may still lie in the system's buffers, the longer the busier the service; closing an idle connection, or the
+    port, on unread requests would reset them, and their clients could not tell whether they were scored.
+    """
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
 def _end(*_: object) -> None:
     """Uvicorn raises the signal again once it has drained: end then, whatever bodies are still read on threads."""
     log.info("stopped")
@@ -164,6 +184,7 @@ async def serve(settings: Settings) -> None:
         ssl_certfile=tls[0] if tls else None,
         ssl_keyfile=tls[1] if tls else None,
         proxy_headers=False,  # nothing here asks for the client's address
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]  # it takes fractions as well
     )
     service.switch.start()

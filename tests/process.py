@@ -116,7 +116,7 @@ def running_module(module: str, bundle: Path, settings: dict[str, object]) -> It
     reader = threading.Thread(target=read_log)
     reader.start()
     try:
-        assert listening.wait(30), "it did not say that it serves"
+        assert listening.wait(60), "it did not say that it serves"
         address = next((found for line in log if (found := re.search(r"(https?)://[\d.]+:(\d+) \(docs", line))), None)
         assert address is not None, "".join(log)
         port = int(address[2])

@@ -81,6 +81,17 @@ def test_clients_that_leave_after_their_whole_body_are_not_scored(image_bundle_p
         assert answered(service, "200") == 0
 
 
+def test_a_connection_outlasts_a_pause_between_two_requests(service: RunningService) -> None:
+    """Uvicorn by itself would close it after 5 s: just then, for a client that asks every 5 s."""
+    with connect(service, len(GOOD.tobytes())) as connection:
+        for pause_seconds in (6, 0):
+            connection.sendall(GOOD.tobytes())
+            assert connection.recv(10_000).startswith(b"HTTP/1.1 200")
+            time.sleep(pause_seconds)
+            head = f"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: {RAW_TYPE}\r\nContent-Length: 96\r\n\r\n"
+            connection.sendall(head.encode())
+
+
 def test_a_body_that_does_not_come_in_time_is_told_so(image_bundle_path: Path) -> None:
     with running_service(image_bundle_path, deadline_seconds=0.3) as service, connect(service, 48) as slow:
         slow.sendall(b"abc")

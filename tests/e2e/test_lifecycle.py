@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -51,9 +52,33 @@ def test_sigterm_answers_what_it_has_refuses_new_work_and_ends(image_bundle_path
         assert not any("Traceback" in line for line in service.log)
 
 
-def test_a_client_that_never_finishes_cannot_hold_up_the_end(image_bundle_path: Path) -> None:
-    import socket
+def test_what_was_sent_before_sigterm_is_answered_even_if_nobody_had_read_it(image_bundle_path: Path) -> None:
+    """A stopped process reads nothing, and so has the signal and the requests waiting at the same moment."""
 
+    def ask(connection: socket.socket) -> None:
+        connection.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 48\r\n\r\n" + bytes(48))
+
+    def connect(count: int) -> list[socket.socket]:
+        return [stack.enter_context(socket.create_connection(("127.0.0.1", service.port), 10)) for _ in range(count)]
+
+    with running_service(image_bundle_path) as service, ExitStack() as stack:
+        kept = connect(4)
+        for connection in kept:
+            ask(connection)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 415")
+        service.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.2)  # longer than the server goes without looking whether it should end
+        fresh = connect(4)
+        for connection in kept + fresh:
+            ask(connection)
+        service.terminate()
+        service.process.send_signal(signal.SIGCONT)
+        for connection in kept + fresh:
+            assert connection.recv(4096).startswith(b"HTTP/1.1 503")
+        assert service.wait() == 0
+
+
+def test_a_client_that_never_finishes_cannot_hold_up_the_end(image_bundle_path: Path) -> None:
     with (
         running_service(image_bundle_path, drain_seconds=1) as service,
         socket.create_connection(("127.0.0.1", service.port)) as slow,

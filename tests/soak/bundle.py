@@ -1,0 +1,88 @@
+"""A bundle of pictures whose answer only its own input gives, in two versions whose scores differ for every input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from onnx import TensorProto, helper, numpy_helper
+
+from service.inference.bundle import DETECTOR_FILE, REFERENCE_FILE
+from service.inference.reference import Reference
+from tests.service.inference.test_bundle import edit, replace_file
+from tests.soak.numbers import NUMBERS
+from tests.toy import toy_bundle
+
+SHAPE = (2, 2, 3)
+ROW_BYTES = 12
+CLASSES = 3
+REFERENCE_ROWS = 5000
+FEATURES_ROWS = 500
+FLAGGED_FROM = NUMBERS * 19 // 20
+"""Inputs with this number and larger ones are flagged."""
+
+_LIKELIEST = [b"\xff\0\0" + bytes(6), b"\0\xff\0" + bytes(6), b"\0\0\xff" + bytes(6)]
+
+
+def picture(number: int) -> bytes:
+    """The input (2, 2, 3) uint8 of a number: three bytes tell it, the three after it the class."""
+    return number.to_bytes(3, "little") + _LIKELIEST[number % CLASSES]
+
+
+def pictures(numbers: list[int]) -> npt.NDArray[np.uint8]:
+    """Inputs (n, 2, 2, 3)."""
+    return np.frombuffer(b"".join(map(picture, numbers)), np.uint8).reshape(-1, *SHAPE)
+
+
+def score(number: int, version: str) -> int:
+    """Exact in float32; no score of one version is one of the other."""
+    return number if version == "1" else number - NUMBERS
+
+
+def two_versions(folder: Path) -> tuple[Path, Path]:
+    """Make both under `folder`, and return where they are."""
+    drawn = np.random.default_rng(0).integers(0, NUMBERS, REFERENCE_ROWS)
+    features = pictures(drawn[:FEATURES_ROWS].tolist()).reshape(-1, ROW_BYTES).astype(np.float32)
+    made = [toy_bundle(folder, shape=SHAPE, classes=CLASSES, rows=REFERENCE_ROWS, window_rows=1000) for _ in range(2)]
+    for bundle, offset in zip(made, (0, -NUMBERS), strict=True):
+        reference = Reference(np.sort(drawn + offset).astype(np.float64), features)
+        replace_file(bundle, REFERENCE_FILE, reference.npz())
+        replace_file(bundle, DETECTOR_FILE, _graph(offset))
+        threshold = float(FLAGGED_FROM - 1 + offset)
+        edit(bundle, lambda manifest, threshold=threshold: manifest["threshold"].update(value=threshold))  # type: ignore[misc]
+    return made[0], made[1]
+
+
+def _graph(offset: int) -> bytes:
+    """Every partial sum is a whole number of at most 24 bits, so the score is exact in whatever order it is made."""
+    weights = np.zeros((ROW_BYTES, 1), np.float32)
+    weights[:3, 0] = 1, 2**8, 2**16
+    classes = np.eye(ROW_BYTES, dtype=np.float32)[:, 3 : 3 + CLASSES]
+    nodes = [
+        helper.make_node("Cast", ["input"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["real"], ["features"], axis=1),
+        helper.make_node("MatMul", ["features", "weights"], ["column"]),
+        helper.make_node("Squeeze", ["column", "axis"], ["number"]),
+        helper.make_node("Add", ["number", "offset"], ["score"]),
+        helper.make_node("MatMul", ["features", "classes"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "own_value",
+        [helper.make_tensor_value_info("input", TensorProto.UINT8, ["n", *SHAPE])],
+        [
+            helper.make_tensor_value_info("score", TensorProto.FLOAT, ["n"]),
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", CLASSES]),
+            helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", ROW_BYTES]),
+        ],
+        [
+            numpy_helper.from_array(weights, "weights"),
+            numpy_helper.from_array(classes, "classes"),
+            numpy_helper.from_array(np.array([1]), "axis"),
+            numpy_helper.from_array(np.array([offset], np.float32), "offset"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    return bytes(model.SerializeToString())

@@ -1,0 +1,153 @@
+"""The bars of a soak, from its journal alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tests.soak.ledger import Ledger, Unanswered
+from tests.soak.pace import CALM_BEGINS, LIGHT_ENDS
+from tests.soak.stage import DRAIN_SECONDS
+
+WARM_UP_SHARE = 0.15
+"""Of the soak, before memory is looked at: threads, pools and what malloc keeps are there then."""
+
+MEMORY_SHARE = 0.05
+"""Of the soak, over which memory's median is taken, at its start and at its end."""
+
+CALM_SHARE = CALM_BEGINS + 0.05
+"""When what the last swap left is gone, and the one bundle's windows are full."""
+
+SHORTEST_FOR_MEMORY_MINUTES = 15
+MEMORY_GROWTH = 1.05
+DRAIN_BOUND_SECONDS = DRAIN_SECONDS + 1.0
+"""The second is for saving the drift state and for ending."""
+
+KILLED_SECONDS = 5.0
+
+Events = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Bar:
+    what: str
+    found: str
+    good: bool
+
+
+def kinds(events: Events, kind: str) -> Events:
+    return [event for event in events if event["kind"] == kind]
+
+
+def ledgers(events: Events) -> dict[str, Ledger]:
+    """What all clients saw, by service."""
+    found: dict[str, Ledger] = {}
+    for event in kinds(events, "ledgers"):
+        for name, document in event["ledgers"].items():
+            found.setdefault(name, Ledger()).add(Ledger.read(document))
+    return found
+
+
+def fate(request: Unanswered, events: Events) -> str:
+    """What became of a request to the restarted service that was never answered.
+
+    `killed`: the process was, by SIGKILL, while it waited. `told`: an answer before it on its connection said that the
+    connection ends there. `crossed`: it left its client after SIGTERM was sent, while the service closed its idle
+    connections. All else is `lost`: sent whole to a service that had not been told to end.
+    """
+    if any(0 <= request.gone - kill["at"] < KILLED_SECONDS for kill in kinds(events, "kill")):
+        return "killed"
+    if request.told:
+        return "told"
+    for drain in kinds(events, "drain"):
+        if drain["began"] <= request.sent <= drain["began"] + drain["seconds"]:
+            return "crossed"
+    return "lost"
+
+
+def fates(events: Events) -> Counter[str]:
+    """Of all unanswered requests to both services; the steady one is never told to end."""
+    found: Counter[str] = Counter()
+    for name, ledger in ledgers(events).items():
+        found.update(fate(request, events if name == "restarted" else []) for request in ledger.unanswered)
+    return found
+
+
+def memory(
+    events: Events, field: str = "rss_mib", first: float = WARM_UP_SHARE, end: float = 1.0
+) -> tuple[float, float]:
+    """Of the steady service from these shares of the soak, just after the one and just before the other, in MiB."""
+    samples = kinds(events, "sample")
+    times = np.array([sample["at"] for sample in samples])
+    sizes = np.array([sample["steady"][field] for sample in samples])
+    share = (times - times[0]) / max(times[-1] - times[0], 1e-9)
+    before = sizes[(share >= first) & (share <= first + MEMORY_SHARE)]
+    after = sizes[(share >= end - MEMORY_SHARE) & (share <= end)]
+    return tuple(float(np.median(part if len(part) else sizes)) for part in (before, after))  # type: ignore[return-value]
+
+
+def untrue_counters(ledger: Ledger, metrics: dict[str, list[tuple[dict[str, str], float]]]) -> list[str]:
+    """Where the service's counters differ from what its clients saw; every client's every request is known.
+
+    Who left when the head was there is counted as answered or as 499; who tore the connection, perhaps not at all.
+    """
+    routes = {name.rpartition(" ")[0] for name in ledger.answers}
+    counted: Counter[str] = Counter()
+    for labels, value in metrics["harmgauge_requests_total"]:
+        if labels["route"] in routes:
+            counted[f"{labels['route']} {labels['status']}"] += int(value)
+    found = []
+    for name in sorted(counted.keys() | ledger.answers.keys()):
+        if not name.endswith((" 200", " 499")) and counted[name] != ledger.answers[name]:
+            found.append(f"{name}: {counted[name]} counted, {ledger.answers[name]} seen")
+    for route in routes:
+        names = f"{route} 200", f"{route} 499"
+        more = sum(counted[name] - ledger.answers[name] for name in names) - ledger.left[route]
+        if counted[names[0]] < ledger.answers[names[0]] or not 0 <= more <= ledger.reset[route]:
+            found.append(
+                f"{route}: {counted[names[0]]} + {counted[names[1]]} counted as 200 and 499; "
+                f"{ledger.answers[names[0]]} seen, {ledger.left[route]} left, {ledger.reset[route]} tore"
+            )
+    rejected = {labels["reason"]: int(value) for labels, value in metrics["harmgauge_rejected_total"] if value}
+    if rejected != {code: count for code, count in ledger.codes.items() if count}:
+        found.append(f"rejected: {rejected} counted, {dict(ledger.codes)} seen")
+    rows = {labels["flag"]: int(value) for labels, value in metrics["harmgauge_instances_total"]}
+    for flag, seen in (("adversarial", ledger.flagged), ("clean", ledger.rows - ledger.flagged)):
+        if not seen <= rows[flag] <= seen + ledger.perhaps_rows:
+            found.append(f"{flag} instances: {rows[flag]} counted, {seen} seen")
+    return found
+
+
+def judge(events: Events) -> list[Bar]:
+    plan = kinds(events, "plan")[0]
+    seen = ledgers(events)
+    single = sum(ledger.single for ledger in seen.values())
+    swapped = sum(ledger.swapped for ledger in seen.values())
+    wrong = sum(ledger.wrong for ledger in seen.values())
+    lost = fates(events)["lost"]
+    drains = kinds(events, "drain")
+    slowest = max((drain["seconds"] for drain in drains), default=0.0)
+    codes = {drain["code"] for drain in drains}
+    untrue = kinds(events, "counters")[0]["untrue"]
+    failures = [event["what"] for event in kinds(events, "failure")]
+    bars = [
+        Bar("single-row requests answered", f"{single:,} of {plan['requests']:,}", single >= plan["requests"]),
+        Bar("good answers that were another request's", str(swapped), swapped == 0),
+        Bar("answers that should have been others", str(wrong), wrong == 0),
+        Bar("requests lost", str(lost), lost == 0),
+        Bar("counters that differ from what clients saw", "; ".join(untrue) or "none", not untrue),
+        Bar(f"slowest drain, at most {DRAIN_BOUND_SECONDS:g} s", f"{slowest:.2f} s", slowest <= DRAIN_BOUND_SECONDS),
+        Bar("exit codes after SIGTERM", str(sorted(codes)), codes == {0}),
+        Bar("failures and errors in the logs", "; ".join(failures[:5]) or "none", not failures),
+    ]
+    if plan["minutes"] >= SHORTEST_FOR_MEMORY_MINUTES:
+        spans = {"after warm-up and at the end": memory(events)}
+        if kinds(events, "phase"):
+            spans["over the calm and the light phase, of one bundle"] = memory(events, first=CALM_SHARE, end=LIGHT_ENDS)
+        for span, (before, after) in spans.items():
+            growth = f"{before:.1f} to {after:.1f} MiB, {after / before - 1:+.1%}"
+            bars.append(Bar(f"memory {span}, at most 5 % more", growth, after <= before * MEMORY_GROWTH))
+    return bars
