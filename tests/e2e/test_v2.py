@@ -194,3 +194,19 @@ def test_header_lengths_that_lie(service: RunningService) -> None:
     assert service.client.post(INFER, content=b"").status_code == 400
     assert service.client.post("/v2/models/toy/versions/9/infer", content=body).status_code == 404
     assert service.client.get("/v2/models/other").status_code == 404
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "", None])
+def test_a_page_of_another_site_cannot_have_anything_scored(service: RunningService, media_type: str | None) -> None:
+    tensor = {"name": "input", "shape": [1, *SHAPE], "datatype": "UINT8", "data": ROWS[0].reshape(-1).tolist()}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    headers = {} if media_type is None else {"Content-Type": media_type}
+    assert service.client.post(INFER, content=body, headers=headers).status_code == 200, (
+        "other clients say what they like"
+    )
+    before = service.metrics()["harmgauge_instances_total"]
+    answer = service.client.post(INFER, content=body, headers=headers | {"Origin": "https://elsewhere.example"})
+    assert (answer.status_code, answer.json()["code"]) == (415, "unknown_media_type")
+    assert service.metrics()["harmgauge_instances_total"] == before
+    own = {"Content-Type": "application/json", "Origin": f"http://127.0.0.1:{service.port}"}
+    assert service.client.post(INFER, content=body, headers=own).status_code == 200

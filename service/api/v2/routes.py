@@ -14,12 +14,14 @@ from service.api.hot import Handler
 from service.api.reading import THREAD_BODY_BYTES, Reading
 from service.api.receive import Intake
 from service.api.v2 import messages, tensors
-from service.errors import UnknownModel
+from service.errors import UnknownMediaType, UnknownModel
 from service.inference.bundle import Manifest
 from service.readiness import Readiness
 from service.serving import parts_of
 
 ROOT = "/v2"
+
+_MEDIA_TYPES = ("application/json", "application/octet-stream")
 
 _HEADER_LENGTH = messages.HEADER_LENGTH.lower().encode()
 
@@ -35,6 +37,7 @@ def infer_handler(intake: Intake, reading: Reading) -> Handler:
         visitor: Visitor = request.scope[VISITOR]
         manifest, offered = parts.bundle.manifest, parts.offered_to(visitor)
         with intake.call(request) as call:
+            _check_origin(call.headers)
             body = await call.body()
             header_length = call.headers.get(_HEADER_LENGTH)
             large = len(body) > THREAD_BODY_BYTES
@@ -45,6 +48,18 @@ def infer_handler(intake: Intake, reading: Reading) -> Handler:
         return Response(content, headers=headers)
 
     return infer
+
+
+def _check_origin(headers: dict[bytes, str]) -> None:
+    """Raises UnknownMediaType where a page of another site may be asking, by a browser that did not ask us first.
+
+    Any client may leave the media type out, as Triton's does. A browser sends its page's origin as well, and what may
+    go anywhere without being asked for has none of these media types.
+    """
+    if b"origin" in headers:
+        named = headers.get(b"content-type", "").partition(";")[0].strip().lower()
+        if named not in _MEDIA_TYPES:
+            raise UnknownMediaType(f"From a browser, Content-Type {named!r} is not taken; send application/json.")
 
 
 def router(readiness: Readiness, infer: Handler) -> APIRouter:
