@@ -99,7 +99,7 @@ def main() -> int:
                 bar.update()
         capacity = statistics.median(line.rows_per_second for line in seen["1 row, raw", 16])
         settle(service)
-        steady = paced_loop(url, wanted[0].body, RAW, capacity / 2, SECONDS * ROUNDS)
+        steady = paced_loop(url, [wanted[0].body], RAW, capacity / 2, SECONDS * ROUNDS)
         bar.update()
     alone = statistics.median(yardstick.latency_seconds for yardstick in yardsticks)
     notes.append(f"Bare ONNX Runtime: {statistics.median(y.rows_per_second for y in yardsticks):.0f} single rows/s.")

@@ -44,7 +44,12 @@ def mixed_loop(
 
 
 def paced_loop(
-    url: str, body: bytes, media_type: str, requests_per_second: float, seconds: float, key: str | None = None
+    url: str,
+    bodies: Sequence[bytes],
+    media_type: str,
+    requests_per_second: float,
+    seconds: float,
+    key: str | None = None,
 ) -> Load:
     """wrk with pauses of random length (exponential): close to a Poisson stream while answers take less than those.
 
@@ -52,7 +57,7 @@ def paced_loop(
     """
     connections = 64
     pause = connections / requests_per_second
-    return _wrk(url, [body], media_type, connections, seconds, key, mean_pause_seconds=pause)
+    return _wrk(url, bodies, media_type, connections, seconds, key, mean_pause_seconds=pause)
 
 
 def _wrk(

@@ -20,7 +20,7 @@ from starlette.types import Message, Scope
 from service.app import Service, build
 from service.observe import logs
 from service.settings import load
-from tests.bench.tracing import collector
+from tests.bench.extras import collector
 from tests.toy import instances, toy_bundle
 
 REQUESTS = 300

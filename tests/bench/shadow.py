@@ -34,8 +34,8 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case("100 requests/s", 1, lambda url, body: paced_loop(url, body, RAW, 100, SECONDS)),
-    Case("300 requests/s", 1, lambda url, body: paced_loop(url, body, RAW, 300, SECONDS)),
+    Case("100 requests/s", 1, lambda url, body: paced_loop(url, [body], RAW, 100, SECONDS)),
+    Case("300 requests/s", 1, lambda url, body: paced_loop(url, [body], RAW, 300, SECONDS)),
     Case("1 connection", 1, lambda url, body: closed_loop(url, body, RAW, 1, SECONDS)),
     Case("16 connections", 1, lambda url, body: closed_loop(url, body, RAW, 16, SECONDS)),
     Case("16 connections, 8 rows", 8, lambda url, body: closed_loop(url, body, RAW, 16, SECONDS)),

@@ -1,8 +1,8 @@
-"""`python -m tests.bench.tracing`: what keys, a limit, logs and traces cost a request, as ratios of the same round.
+"""`python -m tests.bench.extras`: what keys, limit, capture, logs and traces cost a request, as ratios of a round.
 
-Every variant is a process of its own, and all run side by side: a round loads one after the other. The collector, which
-in truth is elsewhere, reads what it is sent and throws it away. `all off` is there twice: what lies between the two is
-noise.
+Every variant is a process of its own, and all run side by side: a round loads one after the other, in random order. One
+image in twenty is a flagged one. The collector, which in truth is elsewhere, reads what it is sent and throws it away.
+`ONLY="keys and limit;capture"` measures those alone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from tempfile import TemporaryDirectory
 from threading import Thread
 from unittest.mock import patch
 
@@ -24,7 +25,7 @@ from service.inference.bundle import load
 from service.keys import new_key
 from service.samples import read_samples
 from tests.bench.__main__ import BUNDLE, RAW
-from tests.bench.load import closed_loop, paced_loop, wrk_is_missing
+from tests.bench.load import mixed_loop, paced_loop, wrk_is_missing
 from tests.bench.page import cpu_seconds
 from tests.process import RunningService, running_service
 
@@ -37,6 +38,10 @@ PACE = float(os.environ.get("PACE", "200"))
 KEY, LINE = new_key("bench")
 KEYS: dict[str, object] = {"api_keys": LINE, "client_key": KEY, "rows_per_second_per_key": 1_000_000}
 OFF = "all off"
+CAPTURED = "CAPTURED"
+"""Stands for a folder of each service's own."""
+
+FLAGGED_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -47,15 +52,20 @@ class Variant:
     ratio: float | None = None
 
 
+CAPTURE: dict[str, object] = {"capture_dir": CAPTURED}
+EVERYTHING = KEYS | CAPTURE | {"log_format": "json"}
 VARIANTS = {
     OFF: Variant({"access_log": "off"}),
     "all off, again": Variant({"access_log": "off"}),
+    "keys and limit": Variant(KEYS),
+    "capture": Variant(CAPTURE),
     "all requests as JSON": Variant({"log_format": "json", "access_log": "all"}),
     "traces of 1 %": Variant({}, 0.01),
     "traces of all": Variant({}, 1.0),
-    "keys, limit, JSON, traces of 1 %": Variant(KEYS | {"log_format": "json"}, 0.01),
-    "keys, limit, JSON, traces of all": Variant(KEYS | {"log_format": "json"}, 1.0),
+    "keys, limit, capture, JSON, traces of 1 %": Variant(EVERYTHING, 0.01),
+    "keys, limit, capture, JSON, traces of all": Variant(EVERYTHING, 1.0),
 }
+WANTED = {OFF} | set(os.environ.get("ONLY", ";".join(VARIANTS)).split(";"))
 
 
 @dataclass(frozen=True)
@@ -94,16 +104,27 @@ def running(variant: Variant, endpoint: str) -> Iterator[RunningService]:
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_TRACES_SAMPLER": "parentbased_traceidratio"}
     variables["OTEL_TRACES_SAMPLER_ARG"] = str(variant.ratio)
     tracing = {"tracing": "true"} if variant.ratio is not None else {}
-    with patch.dict(os.environ, variables), running_service(BUNDLE, **tracing, **variant.settings) as service:
-        yield service
+    with TemporaryDirectory() as folder, patch.dict(os.environ, variables):
+        own = {name: folder if value == CAPTURED else value for name, value in variant.settings.items()}
+        with running_service(BUNDLE, **tracing, **own) as service:
+            yield service
 
 
-def look(service: RunningService, key: str | None, body: bytes) -> Seen:
+def bodies(service: RunningService) -> list[bytes]:
+    """Single rows as raw bytes, one of them flagged."""
+    images = read_samples(load(BUNDLE)).corrupted
+    flags = service.score(images)["is_adversarial"]
+    flagged = [image.tobytes() for image, flag in zip(images, flags, strict=True) if flag]
+    clean = [image.tobytes() for image, flag in zip(images, flags, strict=True) if not flag]
+    return [*clean[: FLAGGED_EVERY - 1], flagged[0]]
+
+
+def look(service: RunningService, key: str | None, sent: list[bytes]) -> Seen:
     url = f"http://127.0.0.1:{service.port}/score"
     before = cpu_seconds(service.process.pid)
-    full = closed_loop(url, body, RAW, CONNECTIONS, SECONDS, key)
+    full = mixed_loop(url, sent, RAW, CONNECTIONS, SECONDS, key)
     cpu = cpu_seconds(service.process.pid) - before
-    paced = paced_loop(url, body, RAW, PACE, SECONDS, key)
+    paced = paced_loop(url, sent, RAW, PACE, SECONDS, key)
     rate = full.requests_per_second
     return Seen(rate, cpu / (rate * SECONDS), paced.p50_seconds, paced.p99_seconds)
 
@@ -112,21 +133,25 @@ def main() -> int:
     if wrk_is_missing():
         sys.stderr.write("the benchmark needs wrk: apt install wrk\n")
         return 1
-    body = read_samples(load(BUNDLE)).clean[:1].tobytes()
     rounds: list[dict[str, Seen]] = []
     with ExitStack() as stack:
         endpoint = stack.enter_context(collector())
-        services = {name: stack.enter_context(running(variant, endpoint)) for name, variant in VARIANTS.items()}
+        services = {
+            name: stack.enter_context(running(variant, endpoint))
+            for name, variant in VARIANTS.items()
+            if name in WANTED
+        }
+        sent = bodies(services[OFF])
         bar = stack.enter_context(tqdm(total=ROUNDS * len(services), desc="bench"))
         for _ in range(ROUNDS):
             seen: dict[str, Seen] = {}
             for name in random.sample(list(services), len(services)):
-                seen[name] = look(services[name], KEY if "api_keys" in VARIANTS[name].settings else None, body)
+                seen[name] = look(services[name], KEY if "api_keys" in VARIANTS[name].settings else None, sent)
                 bar.update()
             rounds.append(seen)
     lines = ["| | requests/s | CPU us a request | p50 | p99 | of `all off`: rate | CPU | p50 | p99 |"]
     lines.append("| --- |" + " ---: |" * 8)
-    for name in VARIANTS:
+    for name in services:
         columns = [
             statistics.median(getattr(seen[name], what) for seen in rounds) for what in Seen.__dataclass_fields__
         ]
