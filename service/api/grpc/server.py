@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from service.api.gate import Area, Gate
 from service.api.grpc import INFER_ROUTE, messages
+from service.api.grpc.head import AtTheGate, area_of, headers_of
 from service.api.grpc.protocol import SERVICE, methods
 from service.api.middleware import Observer
 from service.api.reading import THREAD_BODY_BYTES, Reading
@@ -52,9 +53,6 @@ class Known(NamedTuple):
 
 Call = Callable[[Serving, Any, Any, Any, Known], Awaitable[None]]
 """Fills a response: (the bundle in service, request, response, context, what is known of the call)."""
-
-_METADATA = {"authorization", "x-request-id", "traceparent", "tracestate"}
-"""What means the same as the header of that name."""
 
 
 class GrpcServer:
@@ -96,7 +94,7 @@ class GrpcServer:
             ("grpc.compression_enabled_algorithms_bitset", 1),
         ]
         self._server = grpc.aio.server(
-            options=options, maximum_concurrent_rpcs=MAX_CALLS, interceptors=[_AtTheGate(gate, self._refused)]
+            options=options, maximum_concurrent_rpcs=MAX_CALLS, interceptors=[AtTheGate(gate, self._refused)]
         )
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
@@ -154,7 +152,7 @@ class GrpcServer:
     async def _answer(self, route: str, context: Any, work: Callable[[Serving, Known], Awaitable[None]]) -> None:
         """Have a call's work done; whatever becomes of it is answered, counted, logged and traced."""
         begin = time.perf_counter()
-        headers = _headers(context.invocation_metadata())
+        headers = headers_of(context.invocation_metadata())
         entry = None
         if self._journal.follows_all:
             entry = self._journal.begin(headers, traced=area_of(route) is not Area.HEALTH)
@@ -216,7 +214,7 @@ class GrpcServer:
         sent = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
         client = sent.get(CLIENT_HEADER.lower())
         manifest = serving.bundle.manifest
-        visitor = self._gate.check(Area.SCORES, _headers(context.invocation_metadata()))
+        visitor = self._gate.check(Area.SCORES, headers_of(context.invocation_metadata()))
         origin = Origin(known.request_id, INFER_ROUTE, visitor.name)
         deadline = asyncio.get_running_loop().time() + seconds
         caller = Caller(deadline, context.cancelled, client, origin, known.progress)
@@ -249,7 +247,7 @@ class GrpcServer:
 
     async def _model_metadata(self, serving: Serving, request: Any, response: Any, context: Any, _: object) -> None:
         check_served(serving.bundle.manifest, request.name, request.version)
-        visitor = self._gate.check(Area.SCORES, _headers(context.invocation_metadata()))
+        visitor = self._gate.check(Area.SCORES, headers_of(context.invocation_metadata()))
         known = metadata(serving.bundle.manifest, serving.parts.offered_to(visitor))
         response.name, response.platform = known["name"], known["platform"]
         response.versions.extend(known["versions"])
@@ -257,34 +255,3 @@ class GrpcServer:
             response.inputs.add(**tensor)
         for tensor in known["outputs"]:
             response.outputs.add(**tensor)
-
-
-class _AtTheGate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
-    """Refuses a call by its head; `refused` makes the handler of one."""
-
-    def __init__(self, gate: Gate, refused: Callable[[str, RequestError], grpc.RpcMethodHandler]) -> None:
-        self._gate = gate
-        self._refused = refused
-
-    async def intercept_service(self, continuation: Any, details: Any) -> Any:
-        handler = await continuation(details)
-        if handler is None:  # there is no such call
-            return None
-        try:
-            self._gate.check(area_of(details.method), _headers(details.invocation_metadata))
-        except RequestError as error:
-            return self._refused(details.method, error)
-        return handler
-
-
-def area_of(method: str) -> Area:
-    """Of a call: only whether the server is alive and ready needs no key."""
-    return Area.HEALTH if method.endswith(("/ServerLive", "/ServerReady")) else Area.SCORES
-
-
-def _headers(metadata: Any) -> list[tuple[bytes, bytes]]:
-    return [
-        (name.encode(), value.encode())
-        for name, value in metadata or ()
-        if name in _METADATA and isinstance(value, str)
-    ]

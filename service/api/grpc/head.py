@@ -1,0 +1,46 @@
+"""What the head of a gRPC call says, and who is refused by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from service.api.gate import Area, Gate
+from service.errors import RequestError
+
+_METADATA = {"authorization", "x-request-id", "traceparent", "tracestate"}
+"""What means the same as the header of that name."""
+
+
+class AtTheGate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
+    """Refuses a call by its head; `refused` makes the handler of one."""
+
+    def __init__(self, gate: Gate, refused: Callable[[str, RequestError], grpc.RpcMethodHandler]) -> None:
+        self._gate = gate
+        self._refused = refused
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        handler = await continuation(details)
+        if handler is None:  # there is no such call
+            return None
+        try:
+            self._gate.check(area_of(details.method), headers_of(details.invocation_metadata))
+        except RequestError as error:
+            return self._refused(details.method, error)
+        return handler
+
+
+def area_of(method: str) -> Area:
+    """Of a call: only whether the server is alive and ready needs no key."""
+    return Area.HEALTH if method.endswith(("/ServerLive", "/ServerReady")) else Area.SCORES
+
+
+def headers_of(metadata: Any) -> list[tuple[bytes, bytes]]:
+    """As HTTP would have brought them; the names are in lower case."""
+    return [
+        (name.encode(), value.encode())
+        for name, value in metadata or ()
+        if name in _METADATA and isinstance(value, str)
+    ]
