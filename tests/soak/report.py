@@ -134,11 +134,10 @@ def _drift(events: Events) -> str:
         found = [sample["drift"][name] for sample in samples if name in sample["drift"]]
         p_values = [each["p_value"] for each in found if each["p_value"] is not None]
         alarms = sum(each["state"] == "drifting" for each in found)
+        line = f"- `{name}`: alarm in {alarms} of {len(found)} looks"
         if p_values:
-            lines.append(
-                f"- `{name}`: p-value {min(p_values):.2g} at least, {np.median(p_values):.2f} at the median of "
-                f"{len(p_values)} looks; alarm in {alarms} of {len(found)}"
-            )
+            line += f"; p-value {min(p_values):.2g} at least, {np.median(p_values):.2f} at the median"
+        lines.append(line)
     return "\n".join(lines)
 
 
@@ -194,7 +193,8 @@ def _state(events: Events) -> Figure:
     count_axes.set(ylim=(0, None))
     for name in _DETECTORS:
         p_values = [sample["drift"].get(name, {}).get("p_value") for sample in samples]
-        drift_axes.plot(minutes, np.array(p_values, np.float64), ".", markersize=2, label=name)
+        if any(p_value is not None for p_value in p_values):
+            drift_axes.plot(minutes, np.array(p_values, np.float64), ".", markersize=2, label=name)
     for change in kinds(events, "phase"):
         minute = (change["at"] - samples[0]["at"]) / 60
         memory_axes.axvline(minute, color="gray", linewidth=0.6)
@@ -213,7 +213,7 @@ def _ends(events: Events) -> Figure:
     for number, (name, ledger) in enumerate(found.items()):
         errors.barh(np.arange(len(codes)) + 0.4 * number, [ledger.codes[code] for code in codes], 0.4, label=name)
     errors.set_yticks(np.arange(len(codes)) + 0.2, codes, fontsize=7)
-    errors.set(xscale="log", xlabel="errors, by code")
+    errors.set(xscale="log", xlabel="errors, by code", xlim=(1, None))
     errors.legend(fontsize=7)
     _drains(drains, kinds(events, "drain"))
     return figure
