@@ -18,6 +18,7 @@ from tests.process import RunningService, running_service, wait_until
 from tests.soak import judge, report
 from tests.soak.clients import Clients, targets
 from tests.soak.faults import Disturber, Restarter
+from tests.soak.heartbeat import Heartbeat
 from tests.soak.journal import Journal, read
 from tests.soak.pace import Pace
 from tests.soak.sampling import Sampler, look
@@ -57,7 +58,7 @@ def soak(asked: argparse.Namespace, stage: Stage, journal: Journal) -> None:
                 lambda: restarter.process,
                 lambda: {str(number): each.said for number, each in enumerate(processes)},
             )
-            threads += [disturber, sampler]
+            threads += [disturber, sampler, Heartbeat(journal)]
             for thread in threads:
                 thread.start()
             run_on(asked, processes)

@@ -140,7 +140,7 @@ class Restarter(threading.Thread):
             self.serves.set()
             if self.stop.wait(self._seconds):
                 self.drained.wait()
-                self._end(service, "last")
+                self._end(service, "at rest")
             elif number % KILL_EVERY == 0:
                 self._journal.note("kill")
                 service.process.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from service.inference.cores import usable_cores
+from tests.soak.heartbeat import STALL_SECONDS
 from tests.soak.judge import DRAIN_BOUND_SECONDS, WARM_UP_SHARE, Bar, Events, fates, kinds, ledgers, memory
 
 _DETECTORS = ("score_ks", "score_evidence", "feature_mmd")
@@ -31,10 +33,11 @@ def write(out: Path, events: Events, bars: list[Bar]) -> Path:
     minutes = _minutes(events)
     parts = [
         f"# Soak of {plan['date']}",
-        f"`{plan['command']}`, on {usable_cores()} cores, {platform.machine()}, Python {platform.python_version()}; "
+        f"`{_command(plan['command'])}`, on {usable_cores()} cores, {platform.machine()}, "
+        f"Python {platform.python_version()}; "
         f"services and clients share the cores. {minutes[-1] - minutes[0]:.0f} minutes of traffic.",
         table(bars),
-        _what_is_what(),
+        _what_is_counted(),
         f"![rate and latency]({stem}-load.png)",
         f"![memory, threads, files, drift]({stem}-state.png)",
         f"![errors and drains]({stem}-ends.png)",
@@ -48,7 +51,12 @@ def write(out: Path, events: Events, bars: list[Bar]) -> Path:
     return path
 
 
-def _what_is_what() -> str:
+def _command(whole: str) -> str:
+    """Without where things were written: those are paths of one machine."""
+    return re.sub(r" --(out|journal)[ =]\S+", "", whole)
+
+
+def _what_is_counted() -> str:
     return """## What is counted
 
 Two services run: one for the whole time, to which everything is done but an end, and one that is ended and started
@@ -56,9 +64,6 @@ again all the time. Every single-row request has an input of its own, of 16.7 mi
 the prediction and the flag follow from it, and the two versions of the bundle that take turns give no score in common.
 The whole body of each answer is compared with the one that is due, so an answer that belongs to another request, or to
 another version than it names, is noticed for certain.
-
-Bundles are swapped in the first three tenths of the time and in the last three. In between one serves alone, at the end
-of that with one request at a time: what leaks with a bundle, or only where nothing queues, shows there.
 
 **Lost** is a request whose bytes were all handed over before the service was told to end, and that was never answered,
 or not within 30 s. Apart from these are counted: *killed*, which waited when the process got SIGKILL; *crossed*, sent
@@ -93,8 +98,14 @@ def _faults(events: Events) -> str:
         f"median, {max(swap['seconds'] for swap in swaps):.2f} s at most; {len(kinds(events, 'sighup'))} by SIGHUP."
         if swaps
         else "- no swaps",
+        *(
+            ["- swaps in the storms only; in the light phase one request at a time, so that nothing queues"]
+            if kinds(events, "phase")
+            else []
+        ),
         f"- {len(kinds(events, 'keys'))} times a new key for all clients, and the old one shut out.",
         f"- {len(drains)} ends by SIGTERM, {len(kinds(events, 'kill'))} by SIGKILL.",
+        *_stalls(events),
         f"- requests never answered: {', '.join(f'{count} {fate}' for fate, count in unanswered.items()) or 'none'}.",
         "",
         "| SIGTERM | times | median s | most s |",
@@ -105,6 +116,14 @@ def _faults(events: Events) -> str:
         lines.append(f"| {how} | {len(seconds)} | {np.median(seconds):.2f} | {max(seconds):.2f} |")
     lines += ["", 'With a "slow client", a body that never becomes whole holds the drain up for all of its 8 s.']
     return "\n".join(lines)
+
+
+def _stalls(events: Events) -> list[str]:
+    seconds = [stall["seconds"] for stall in kinds(events, "stall")]
+    if not seconds:
+        return []
+    found = f"{len(seconds)} times for more than {STALL_SECONDS:g} s, the longest {max(seconds):.1f} s"
+    return [f"- a thread that does nothing but sleep was not woken in time, so the machine stood still: {found}."]
 
 
 def _memory(events: Events) -> str:
@@ -134,11 +153,10 @@ def _drift(events: Events) -> str:
         found = [sample["drift"][name] for sample in samples if name in sample["drift"]]
         p_values = [each["p_value"] for each in found if each["p_value"] is not None]
         alarms = sum(each["state"] == "drifting" for each in found)
+        line = f"- `{name}`: alarm in {alarms} of {len(found)} looks"
         if p_values:
-            lines.append(
-                f"- `{name}`: p-value {min(p_values):.2g} at least, {np.median(p_values):.2f} at the median of "
-                f"{len(p_values)} looks; alarm in {alarms} of {len(found)}"
-            )
+            line += f"; p-value {min(p_values):.2g} at least, {np.median(p_values):.2f} at the median"
+        lines.append(line)
     return "\n".join(lines)
 
 
@@ -164,8 +182,12 @@ def _load(events: Events) -> Figure:
     minutes = _minutes(events)
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     rate, latency = figure.subplots(2, 1, sharex=True)
+    times = _said(events, "at")
     for label, single in _said(events, "single").items():
-        rate.plot(minutes[1:], np.diff(single) / np.diff(minutes * 60), label=label, linewidth=0.9)
+        said, first = np.unique(times[label], return_index=True)  # clients speak at times of their own
+        if np.isfinite(said).sum() < 2:  # a journal from before they said when
+            said, first = minutes * 60, np.arange(len(minutes))
+        rate.plot((said[1:] - said[0]) / 60, np.diff(single[first]) / np.diff(said), label=label, linewidth=0.9)
     rate.set(ylabel="single rows answered a second", ylim=(0, None))
     p99 = _said(events, "p99_seconds")
     for number, (label, p50) in enumerate(_said(events, "p50_seconds").items()):
@@ -194,7 +216,8 @@ def _state(events: Events) -> Figure:
     count_axes.set(ylim=(0, None))
     for name in _DETECTORS:
         p_values = [sample["drift"].get(name, {}).get("p_value") for sample in samples]
-        drift_axes.plot(minutes, np.array(p_values, np.float64), ".", markersize=2, label=name)
+        if any(p_value is not None for p_value in p_values):
+            drift_axes.plot(minutes, np.array(p_values, np.float64), ".", markersize=2, label=name)
     for change in kinds(events, "phase"):
         minute = (change["at"] - samples[0]["at"]) / 60
         memory_axes.axvline(minute, color="gray", linewidth=0.6)
@@ -213,7 +236,7 @@ def _ends(events: Events) -> Figure:
     for number, (name, ledger) in enumerate(found.items()):
         errors.barh(np.arange(len(codes)) + 0.4 * number, [ledger.codes[code] for code in codes], 0.4, label=name)
     errors.set_yticks(np.arange(len(codes)) + 0.2, codes, fontsize=7)
-    errors.set(xscale="log", xlabel="errors, by code")
+    errors.set(xscale="log", xlabel="errors, by code", xlim=(1, None))
     errors.legend(fontsize=7)
     _drains(drains, kinds(events, "drain"))
     return figure

@@ -21,6 +21,7 @@ from tests.soak.numbers import NUMBERS, numbers, scramble
 REQUESTS = 2000
 
 
+@pytest.mark.timeout(900)  # it has a minute's work, and shares the cores with whatever else runs
 def test_half_a_minute_of_it_loses_and_swaps_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "soak.jsonl"
     code = main(["--minutes", "0.4", "--requests", str(REQUESTS), "--journal", str(log), "--out", str(tmp_path / "r")])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -106,6 +107,7 @@ def interval(client: FastClient, mixed: Mixed | None) -> dict[str, Any]:
     p50, p99, most = np.quantile(latencies, (0.5, 0.99, 1)).tolist()
     seen = [client.ledger, *([mixed.ledger] if mixed else [])]
     return {
+        "at": time.monotonic(),
         "single": sum(ledger.single for ledger in seen),
         "p50_seconds": p50,
         "p99_seconds": p99,
