@@ -11,10 +11,15 @@ def check_successor(old: Manifest, new: Manifest) -> None:
     """Raises BundleError where requests that were good for the old bundle would not be for the new one, or where its
     answers would mean something else.
     """
+    of_input = old.input.model_dump(), new.input.model_dump()
     for what, before, after in (
         ("name", old.name, new.name),  # in the paths of V2, in gRPC's requests, and a label of every metric
-        ("input", old.input.model_dump(exclude_none=True), new.input.model_dump(exclude_none=True)),
-        ("class_names", list(old.class_names), list(new.class_names)),
+        *((f"input {part}", of_input[0][part], of_input[1][part]) for part in of_input[0]),
+        ("number of classes", len(old.class_names), len(new.class_names)),
+        *(
+            (f"class {number}", *names)
+            for number, names in enumerate(zip(old.class_names, new.class_names, strict=False))
+        ),
     ):
         if before != after:
             raise BundleError(

@@ -112,8 +112,8 @@ def no_bundle(_: Path, folder: Path) -> Path:
     ("make", "says"),
     [
         (corrupted, "sha256 differs"),
-        (other_input, "input is"),
-        (other_classes, "class_names is"),
+        (other_input, "input shape is (5, 4, 3)"),
+        (other_classes, "class"),
         (other_name, "name is 'another'"),
         (no_bundle, "is no bundle"),
     ],

@@ -49,4 +49,4 @@ def assert_well(service: RunningService, before: Held, *, number: int = 4_000_00
     after = Held.by(service)
     assert after.threads <= before.threads + SPARE_THREADS
     assert after.mebibytes <= before.mebibytes + SPARE_MEBIBYTES
-    assert service.metrics()["harmgauge_queue_rows"] == [({}, 0)]
+    wait_until(lambda: service.metrics()["harmgauge_queue_rows"][0][1] == 0)  # a batch may still run for who has left

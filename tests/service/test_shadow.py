@@ -179,7 +179,8 @@ def test_what_cannot_take_over_cannot_be_a_shadow(bundles: list[Path], tmp_path:
 
     async def test(service: Service) -> None:
         threads = inference_threads()
-        for folder, why in ((bundles[0], "serves already"), (other, "input is"), (tmp_path / "no", "is no bundle")):
+        refused = (bundles[0], "serves already"), (other, "input shape is"), (tmp_path / "no", "is no bundle")
+        for folder, why in refused:
             with pytest.raises(BundleRefused, match=why):
                 await service.switch.load_shadow(folder)
         assert inference_threads() == threads
