@@ -2,63 +2,33 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from service.api.npy_header import read_npy_header
 from service.errors import Unprocessable, Unreadable
 from service.inference.bundle import InputSpec
 from service.inference.outputs import Rows
 
-_MAX_NPY_HEADER_BYTES = 4096
-_MAX_NPY_LENGTH = 2**63 - 1
-
 _MOST_EXACT = 2**53 - 1
 """Beyond this a floating-point number may be another one, rounded."""
-
-_Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
-_NPY_HEADERS: dict[tuple[int, int], Callable[..., _Header]] = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
 
 
 def read_npy(body: bytes, spec: InputSpec) -> Rows:
     """One `.npy` array of any numeric dtype whose values the input can hold. Pickled objects are never loaded."""
-    try:
-        header_bytes = 10 + int.from_bytes(body[8:10], "little")
-        known = body[:6] == np.lib.format.MAGIC_PREFIX and body[6] == 1 and header_bytes <= _MAX_NPY_HEADER_BYTES
-        head = body[: header_bytes if known else _MAX_NPY_HEADER_BYTES + 12]
-        shape, fortran_order, dtype, header_bytes = _npy_header(head)
-    except KeyError as error:
-        raise Unreadable(f"The .npy format version {error} is not known; 1.0 and 2.0 are.") from None
-    except Exception as error:  # numpy reads the header as Python text, and fails in as many ways as that can
-        raise Unreadable(f"The body is no .npy array: {str(error).partition(chr(10))[0]}.") from None
+    shape, fortran_order, dtype, header_bytes = read_npy_header(body)
     if dtype.hasobject:
         raise Unprocessable("The .npy array holds pickled objects, which are never loaded; send numbers.")
     if dtype.kind not in "iuf":
         raise Unprocessable(f"The .npy array holds {dtype}; send {spec.dtype}.")
-    if tuple(shape[1:]) != spec.shape or not shape or shape[0] < 1:
-        raise _wrong_shape(tuple(shape), spec)
+    if shape[1:] != spec.shape or not shape or shape[0] < 1:
+        raise _wrong_shape(shape, spec)
     data = memoryview(body)[header_bytes:]
     due_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize  # exact: the header may claim any size
     if len(data) != due_bytes:
         raise Unreadable(f"The .npy header promises {due_bytes} bytes of data; {len(data)} came.")
     return conform(np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C"), spec)
-
-
-@lru_cache(maxsize=64)
-def _npy_header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Shape, Fortran order, dtype and the header's size; kept, for numpy takes 20 us to read what clients repeat."""
-    stream = io.BytesIO(head)
-    header = _NPY_HEADERS[np.lib.format.read_magic(stream)]
-    shape, fortran_order, dtype = header(stream, max_header_size=_MAX_NPY_HEADER_BYTES)
-    if not all(type(size) is int and abs(size) <= _MAX_NPY_LENGTH for size in shape):
-        raise ValueError("its shape has an axis that is no number of 64 bits")  # True; or what Python will not print
-    return shape, fortran_order, dtype, stream.tell()
 
 
 def read_raw(body: bytes, spec: InputSpec) -> Rows:

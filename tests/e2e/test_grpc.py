@@ -180,6 +180,20 @@ def counted(service: RunningService) -> dict[str, float]:
     return {labels["status"]: count for labels, count in samples if labels["route"] == route}
 
 
+def test_what_is_no_message_is_refused_with_a_request_id(service: RunningService) -> None:
+    """The bytes go out as they are; they promise a text of 127 bytes and have none."""
+    with grpc.insecure_channel(f"127.0.0.1:{grpc_port(service)}") as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        with pytest.raises(grpc.RpcError) as refusal:
+            call(b"\x0a\x7f")
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert refusal.value.details() == "What was sent is no inference.ModelInferRequest."
+    trailing = dict(refusal.value.trailing_metadata())
+    assert trailing["code"] == "unreadable_body"
+    assert len(trailing["x-request-id"]) == 32
+    assert counted(service)["INVALID_ARGUMENT"] >= 1
+
+
 def test_calls_are_counted_by_route_and_code(stub: Any, service: RunningService) -> None:
     before = counted(service)
     stub.ModelInfer(request())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import signal
 import sys
 from pathlib import Path
 from random import Random
@@ -33,6 +35,8 @@ def fuzz(name: str, cases: int, seed: int, out: Path) -> NoReturn:
         examine(target, case)
 
     arguments = [f"-atheris_runs={cases}", f"-seed={seed % 2**32}", "-max_len=16384", f"-artifact_prefix={out}/{name}-"]
+    # libFuzzer's clock still runs when the interpreter, on its way out, has forgotten who hears it: it would be killed.
+    atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
     atheris.Setup([sys.argv[0], *arguments, "-timeout=10", str(found)], examine_one, custom_mutator=mutate)
     atheris.Fuzz()
     sys.exit(0)

@@ -15,7 +15,7 @@ from service.errors import RequestError
 from service.inference.bundle import ImageSpec, InputSpec
 
 CORPUS = Path(__file__).parent / "corpus"
-"""Cases that once led to a defect, one folder a reader, each file named for what it is."""
+"""Cases that led to a defect, and hostile ones written by hand: one folder a reader, each file named for what it is."""
 
 LONGEST_DETAIL = 500
 """Characters of the text that says what is wrong: nobody gets his own megabytes back."""

@@ -31,7 +31,7 @@ TOKENS = [
     b"inf", b"-inf", b"1_0", b"X-Request-Id: ", b"X-Harmgauge-Client: ", b"Authorization: Bearer ", b"Bearer",
     b"Basic ", b"Inference-Header-Content-Length: ", b"9" * 5000, b"Host: [", b"Host: a b", b"Host: ::",
     b"Accept-Encoding: gzip", b"If-None-Match: W/", b"\n", b": ", b" ", b"\t", b"Transfer-Encoding: chunked",
-    b"Expect: 100-continue", b"hg_", b"\xe9",
+    b"Expect: 100-continue", b"hg_", b"\xe9", b"Origin: http://elsewhere", b"text/plain", b"bundle", b"shadow",
 ]  # fmt: skip
 _bytewise = bytewise(TOKENS)
 
@@ -101,7 +101,7 @@ class InProcess:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await asyncio.wait_for(self.service.app(scope, receive, send), 5)
+        await asyncio.wait_for(self.service.switch(scope, receive, send), 5)
         return _answer(sent)
 
 

@@ -73,7 +73,7 @@ def check(case: bytes) -> str:
     spec, _, body = split(case)
     try:
         message = _REQUEST.FromString(body)
-    except DecodeError:  # `tests/fuzz/test_grpc_wire.py` has what the server makes of it
+    except DecodeError:  # `tests/e2e/test_grpc.py` has what the server makes of it
         return "no message"
     found = attempt(lambda: messages.parse(message, spec, OFFERED))
     rows = found if isinstance(found, RequestError) else found.instances

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,14 @@ _TOKENS = [
 
 
 def loads(text: bytes) -> Any:
-    """A document by Python's own reader, made as strict as RFC 8259; ValueError where it is none."""
+    """A document by Python's own reader, made as strict as RFC 8259, and without numbers that no double holds.
+
+    ValueError where it is none, even in what another value under the same name hides.
+    """
     try:
-        return json.loads(text.decode(), parse_constant=_refuse, parse_int=_whole, object_pairs_hook=_object)
+        return json.loads(
+            text.decode(), parse_constant=_refuse, parse_int=_whole, parse_float=_double, object_pairs_hook=_object
+        )
     except RecursionError:
         raise ValueError("too deep") from None
 
@@ -36,7 +42,14 @@ def _refuse(name: str) -> None:
 
 
 def _whole(digits: str) -> int | float:
-    return int(digits) if len(digits) < 25 else float(digits)
+    return int(digits) if len(digits) < 25 else _double(digits)
+
+
+def _double(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text[:20])
+    return number
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

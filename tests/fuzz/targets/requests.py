@@ -79,7 +79,8 @@ def look_requests(**more: str) -> list[bytes]:
     ]  # fmt: skip
     looks = [_request(f"GET {path}", **more) for path in paths]
     cached = {"If_None_Match": '"abc", W/"def"', "Accept_Encoding": "gzip"}
-    return [*looks, _request("GET /page/main.js", **cached, **more), _request("POST /admin/drift/reset", **more)]
+    orders = [_request(f"POST /admin/{path}", **more) for path in ("drift/reset", "bundle", "shadow", "shadow/promote")]
+    return [*looks, _request("GET /page/main.js", **cached, **more), *orders]
 
 
 SEEDS = [*score_requests(), *look_requests()]
