@@ -110,10 +110,10 @@ class KeyFile:
             log.info("%d keys from %s are in force", len(names), self._path)
 
     async def keep_looking(self) -> None:
-        """Look for ever."""
+        """Look for ever, at once to begin with: the start may have taken a while."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.look()
             except Exception:  # no thread to be had, say: the keys before stay, and the next look may do better
                 log.exception("%s could not be looked at", self._path)
+            await asyncio.sleep(LOOK_SECONDS)
