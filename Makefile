@@ -6,6 +6,7 @@ BUNDLE ?= $(or $(HARMGAUGE_BUNDLE),models/bundles/cifar10-resnet32/2)
 
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 SBOM ?= build/harmgauge.cdx.json
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -26,7 +27,7 @@ demo: install
 	@$(SERVICE) $(BIN)/harmgauge demo
 
 test: install-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --durations 25
 
 check: install-dev
 	$(BIN)/ruff check .

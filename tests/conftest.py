@@ -17,6 +17,14 @@ ROOT = Path(__file__).parent.parent
 SHIPPED_BUNDLE = ROOT / "models" / "bundles" / "cifar10-resnet32" / "2"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What `pytest --dist loadgroup` keeps together: a file, for its fixtures; all that build or run the image."""
+    for item in items:
+        place = item.path.relative_to(ROOT)
+        group = "tests/deploy" if place.is_relative_to("tests/deploy") else str(place)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread_for_products() -> Iterator[None]:
     """As `harmgauge serve` has it: numpy's own threads wait for each other where the cores are busy."""
