@@ -49,6 +49,7 @@ def test_health_needs_no_key(stub: Any) -> None:
         ("wrong", grpc.StatusCode.UNAUTHENTICATED, "unauthorized"),
         (METRICS[0], grpc.StatusCode.PERMISSION_DENIED, "forbidden"),
     ],
+    ids=["nobody", "wrong", "metrics"],
 )
 def test_who_may_not_is_told_and_counted(
     service: RunningService, stub: Any, key: str | None, code: grpc.StatusCode, reason: str

@@ -110,7 +110,9 @@ def test_no_spelling_of_a_path_leads_around_it(service: RunningService, path: st
 
 
 @pytest.mark.parametrize(
-    "header", ["", "Bearer", "Bearer wrong", f"Basic {API[0]}", API[0], f"Bearer {API[1]}", "Bearer \xe4"]
+    "header",
+    ["", "Bearer", "Bearer wrong", f"Basic {API[0]}", API[0], f"Bearer {API[1]}", "Bearer \xe4"],
+    ids=["nothing", "no key", "wrong", "basic", "no scheme", "the line", "no ASCII"],
 )
 def test_what_is_no_key_is_refused_and_counted(service: RunningService, header: str) -> None:
     before = rejected(service, "unauthorized")
