@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 from starlette.requests import Request
 
-from service.api.problems import MEDIA_TYPE as PROBLEM
-from service.api.problems import Problem
+from service.api.problems import refusals
 from service.serving import parts_of
 
 
 def router() -> APIRouter:
     routes = APIRouter(prefix="/admin", tags=["admin"])
-    refusals: dict[int | str, dict[str, Any]] = {
-        status: {"model": Problem, "content": {PROBLEM: {}}} for status in (401, 403)
-    }
 
-    @routes.post("/drift/reset", summary="Acknowledge drift: all detectors begin anew", responses=refusals)
+    @routes.post("/drift/reset", summary="Acknowledge drift: all detectors begin anew", responses=refusals(401, 403))
     async def reset(request: Request) -> dict[str, str]:
         parts_of(request).monitor.reset()
         return {"status": "reset"}

@@ -45,9 +45,14 @@ def media_types(spec: InputSpec) -> tuple[str, ...]:
     return (JSON, NPY, RAW, *(IMAGES if spec.image else ()))
 
 
+def named_type(content_type: str) -> str:
+    """The media type that a `Content-Type` header names, without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
 def media_type(content_type: str, spec: InputSpec) -> str:
     """The media type that a `Content-Type` header names; raises UnknownMediaType where the bundle takes no such."""
-    named = content_type.partition(";")[0].strip().lower()
+    named = named_type(content_type)
     if named not in media_types(spec):
         raise UnknownMediaType(f"Content-Type {named!r} is not taken here; send one of {', '.join(media_types(spec))}.")
     return named

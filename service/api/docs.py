@@ -15,17 +15,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.assets import Asset
+from service.api.assets import SECURITY_HEADERS, Asset
 
 _OWN = Path(__file__).parent / "swagger"
 _NAMES = {"start.js", "swagger-ui-bundle.js", "swagger-ui.css"}
 
+_POLICY = "Content-Security-Policy"
 _STYLES = {
     # Swagger UI sets styles on its elements and has its pictures in its style sheet.
-    "Content-Security-Policy": (
-        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'self'; object-src 'none'"
-    )
+    _POLICY: f"{SECURITY_HEADERS[_POLICY]}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.bodies import NPY
-from service.api.problems import MEDIA_TYPE as PROBLEM
-from service.api.problems import Problem
+from service.api.problems import refusals
 from service.drift.feature_mmd import FeatureMmd
 from service.drift.isomap import Embedding
 from service.drift.monitor import Monitor
@@ -66,7 +65,7 @@ class Picture:
 
 def router() -> APIRouter:
     routes = APIRouter(tags=["drift"])
-    not_offered: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "content": {PROBLEM: {}}}}
+    not_offered = refusals(404)
 
     @routes.get(
         "/drift/features",

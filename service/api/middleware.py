@@ -51,7 +51,7 @@ class RequestMiddleware:
         id_header = (b"x-request-id", request_id.encode("ascii"))
         scope["request_id"] = request_id
         status, started = CLIENT_CLOSED_REQUEST, False
-        failed: RequestError | Exception | None = None
+        failed: Exception | None = None
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, started

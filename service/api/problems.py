@@ -32,10 +32,18 @@ class Problem(BaseModel):
     request_id: str
 
 
-RESPONSES: dict[int | str, dict[str, Any]] = {
+Responses = dict[int | str, dict[str, Any]]
+"""Of a route, as FastAPI takes them for the OpenAPI document: by status."""
+
+RESPONSES: Responses = {
     "default": {"description": "What was wrong", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
 }
 """For the OpenAPI document: so is every request answered that is not answered well."""
+
+
+def refusals(*statuses: int) -> Responses:
+    """A route's own, by status."""
+    return {status: {"model": Problem, "content": {MEDIA_TYPE: {}}} for status in statuses}
 
 
 def problem(

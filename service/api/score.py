@@ -13,8 +13,7 @@ from starlette.responses import Response
 from service.api import bodies
 from service.api.gate import VISITOR, Visitor
 from service.api.hot import Handler
-from service.api.problems import MEDIA_TYPE as PROBLEM
-from service.api.problems import Problem
+from service.api.problems import refusals
 from service.api.reading import Reading
 from service.api.receive import Intake
 from service.errors import Forbidden, InvalidParameters
@@ -93,10 +92,7 @@ def router(spec: InputSpec, score: Handler) -> APIRouter:
         response_model=ScoreAnswer,
         response_model_exclude_none=True,
         summary="Score inputs",
-        responses={
-            status: {"model": Problem, "content": {PROBLEM: {}}}
-            for status in (400, 401, 403, 413, 415, 422, 429, 500, 503, 504)
-        },
+        responses=refusals(400, 401, 403, 413, 415, 422, 429, 500, 503, 504),
         openapi_extra={"requestBody": _request_body(spec)},
     )(score)
     return routes

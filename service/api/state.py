@@ -12,8 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.gate import VISITOR
-from service.api.problems import MEDIA_TYPE as PROBLEM
-from service.api.problems import Problem
+from service.api.problems import refusals
 from service.drift.state import DriftState
 from service.inference.bundle import Manifest
 from service.inference.signature import SignatureState
@@ -133,14 +132,12 @@ def _detector(state: DriftState, *, with_scores: bool) -> DetectorAnswer:
 def health_router(readiness: Readiness) -> APIRouter:
     routes = APIRouter(tags=["health"])
 
-    refusals: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "content": {PROBLEM: {}}}}
-
-    @routes.get("/livez", summary="The process runs, and no restart is needed", responses=refusals)
+    @routes.get("/livez", summary="The process runs, and no restart is needed", responses=refusals(503))
     async def livez() -> dict[str, str]:
         readiness.check_alive()
         return {"status": "alive"}
 
-    @routes.get("/readyz", summary="It takes work", responses=refusals)
+    @routes.get("/readyz", summary="It takes work", responses=refusals(503))
     async def readyz() -> dict[str, str]:
         readiness.check()
         return {"status": "ready"}

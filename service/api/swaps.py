@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
-from service.api.problems import MEDIA_TYPE as PROBLEM
-from service.api.problems import Problem
+from service.api.problems import refusals
 from service.api.receive import Intake
 from service.errors import InvalidParameters
 from service.inference.bundle import Bundle
@@ -60,9 +59,7 @@ class Switch(Protocol):
     async def replace(self, folder: Path | None = None) -> Swap: ...
 
 
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "content": {PROBLEM: {}}} for status in (401, 403, 404, 409, 422, 503)
-}
+REFUSALS = refusals(401, 403, 404, 409, 422, 503)
 """What the calls that change the bundle in service, or its shadow, may be answered with."""
 
 

@@ -30,7 +30,6 @@ MAX_WAITING_REQUESTS = 256
 LOOK_SECONDS = 0.02
 """How often a batch looks whether the served graph is at rest."""
 
-
 NICE = 19
 """The lowest priority."""
 

@@ -25,6 +25,7 @@ from service.inference.bundle import load
 from service.keys import new_key
 from service.samples import read_samples
 from tests.bench.__main__ import BUNDLE, RAW
+from tests.bench.capture import bodies
 from tests.bench.load import mixed_loop, paced_loop, wrk_is_missing
 from tests.bench.page import cpu_seconds
 from tests.process import RunningService, running_service
@@ -40,8 +41,6 @@ KEYS: dict[str, object] = {"api_keys": LINE, "client_key": KEY, "rows_per_second
 OFF = "all off"
 CAPTURED = "CAPTURED"
 """Stands for a folder of each service's own."""
-
-FLAGGED_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -110,15 +109,6 @@ def running(variant: Variant, endpoint: str) -> Iterator[RunningService]:
             yield service
 
 
-def bodies(service: RunningService) -> list[bytes]:
-    """Single rows as raw bytes, one of them flagged."""
-    images = read_samples(load(BUNDLE)).corrupted
-    flags = service.score(images)["is_adversarial"]
-    flagged = [image.tobytes() for image, flag in zip(images, flags, strict=True) if flag]
-    clean = [image.tobytes() for image, flag in zip(images, flags, strict=True) if not flag]
-    return [*clean[: FLAGGED_EVERY - 1], flagged[0]]
-
-
 def look(service: RunningService, key: str | None, sent: list[bytes]) -> Seen:
     url = f"http://127.0.0.1:{service.port}/score"
     before = cpu_seconds(service.process.pid)
@@ -141,7 +131,7 @@ def main() -> int:
             for name, variant in VARIANTS.items()
             if name in WANTED
         }
-        sent = bodies(services[OFF])
+        sent = bodies(services[OFF], read_samples(load(BUNDLE)).corrupted)["5 %"]
         bar = stack.enter_context(tqdm(total=ROUNDS * len(services), desc="bench"))
         for _ in range(ROUNDS):
             seen: dict[str, Seen] = {}

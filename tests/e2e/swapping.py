@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ import tritonclient.grpc
 from tritonclient.grpc import InferInput, InferRequestedOutput
 
 from service.keys import new_key
+from tests.e2e.test_grpc import grpc_port
 from tests.process import RAW, RunningService
 from tests.toy import instances
 
@@ -27,6 +29,22 @@ POOL = instances(200, SHAPE, seed=5)
 def swap(service: RunningService, folder: Path | None = None) -> httpx.Response:
     body = {} if folder is None else {"folder": str(folder)}
     return service.client.post("/admin/bundle", json=body, headers=BEARER)
+
+
+@contextmanager
+def asking(service: RunningService, expected: dict[str, Any], count: int = 6) -> Iterator[list[Client]]:
+    """Clients that ask all the while, and were never told anything wrong."""
+    stop = threading.Event()
+    clients = [Client(service.port, grpc_port(service), expected, seed, stop) for seed in range(count)]
+    for client in clients:
+        client.start()
+    try:
+        yield clients
+    finally:
+        stop.set()
+        for client in clients:
+            client.join()
+    assert [wrong for client in clients for wrong in client.wrong] == []
 
 
 @dataclass

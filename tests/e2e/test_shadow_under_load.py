@@ -11,8 +11,7 @@ import numpy as np
 
 from service.assembly import TRAFFIC
 from tests.conftest import SHIPPED_BUNDLE
-from tests.e2e.swapping import BEARER, KEY_LINE, POOL, Client
-from tests.e2e.test_grpc import grpc_port
+from tests.e2e.swapping import BEARER, KEY_LINE, POOL, asking
 from tests.e2e.test_shadow import PATH, load_shadow, look, promote
 from tests.process import RAW, running_service, wait_until
 from tests.toy import instances
@@ -24,11 +23,7 @@ def test_promotions_under_load_lose_and_mix_nothing(
     bundles: tuple[Path, Path], expected: dict[str, Any], tmp_path: Path
 ) -> None:
     with running_service(bundles[0], admin_keys=KEY_LINE, grpc_port=0, state_dir=tmp_path / "state") as service:
-        stop = threading.Event()
-        clients = [Client(service.port, grpc_port(service), expected, seed, stop) for seed in range(6)]
-        for client in clients:
-            client.start()
-        try:
+        with asking(service, expected) as clients:
             for number in range(ROUNDS):
                 other = bundles[(number + 1) % 2]
                 assert load_shadow(service, other).status_code == 200
@@ -40,11 +35,6 @@ def test_promotions_under_load_lose_and_mix_nothing(
                 promoted = promote(service)
                 assert promoted.status_code == 200, promoted.text
                 assert promoted.json()["version"] == other.name
-        finally:
-            stop.set()
-            for client in clients:
-                client.join()
-        assert [wrong for client in clients for wrong in client.wrong] == []
         assert load_shadow(service, bundles[1]).status_code == 200
         service.score(POOL)
         wait_until(lambda: look(service)["scored_rows"] == len(POOL), timeout_seconds=60)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
 from service.assembly import TRAFFIC
 from tests.conftest import SHIPPED_BUNDLE
-from tests.e2e.swapping import KEY_LINE, Client, swap
-from tests.e2e.test_grpc import grpc_port
+from tests.e2e.swapping import KEY_LINE, asking, swap
 from tests.process import running_service, wait_until
 from tests.service.inference.test_bundle import edit
 from tests.toy import instances
@@ -20,20 +18,11 @@ def test_a_hundred_swaps_under_load_lose_and_mix_nothing(
     bundles: tuple[Path, Path], expected: dict[str, Any], tmp_path: Path
 ) -> None:
     with running_service(bundles[0], admin_keys=KEY_LINE, grpc_port=0, state_dir=tmp_path / "state") as service:
-        stop = threading.Event()
-        clients = [Client(service.port, grpc_port(service), expected, seed, stop) for seed in range(6)]
-        for client in clients:
-            client.start()
-        try:
+        with asking(service, expected) as clients:
             for number in range(100):
                 answer = swap(service, bundles[(number + 1) % 2])
                 assert answer.status_code == 200, answer.text
                 assert answer.json()["status"] == "swapped"
-        finally:
-            stop.set()
-            for client in clients:
-                client.join()
-        assert [wrong for client in clients for wrong in client.wrong] == []
         answered = {name: sum(client.answered[name] for client in clients) for name in ("1", "2")}
         assert min(answered.values()) > 100, answered
         requests = service.metrics()["harmgauge_requests_total"]

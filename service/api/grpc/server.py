@@ -45,9 +45,10 @@ CODES = {
 
 
 class Known(NamedTuple):
-    """Of a call: its id, and what its progress is noted in, if somebody wants it."""
+    """Of a call: its id, its metadata as HTTP's headers, and what its progress is noted in, if somebody wants it."""
 
     request_id: str
+    headers: list[tuple[bytes, bytes]]
     progress: Progress | None
 
 
@@ -163,7 +164,7 @@ class GrpcServer:
         code = None
         with self._current() as serving:
             try:
-                await work(serving, Known(request_id, None if entry is None else entry.progress))
+                await work(serving, Known(request_id, headers, None if entry is None else entry.progress))
                 status = grpc.StatusCode.OK
             except CallerLeft:
                 pass
@@ -214,7 +215,7 @@ class GrpcServer:
         sent = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
         client = sent.get(CLIENT_HEADER.lower())
         manifest = serving.bundle.manifest
-        visitor = self._gate.check(Area.SCORES, headers_of(context.invocation_metadata()))
+        visitor = self._gate.check(Area.SCORES, known.headers)
         origin = Origin(known.request_id, INFER_ROUTE, visitor.name)
         deadline = asyncio.get_running_loop().time() + seconds
         caller = Caller(deadline, context.cancelled, client, origin, known.progress)
@@ -245,13 +246,13 @@ class GrpcServer:
     async def _server_metadata(self, serving: Serving, request: Any, response: Any, context: Any, _: object) -> None:
         response.name, response.version = "harmgauge", version("harmgauge")
 
-    async def _model_metadata(self, serving: Serving, request: Any, response: Any, context: Any, _: object) -> None:
+    async def _model_metadata(self, serving: Serving, request: Any, response: Any, _: object, known: Known) -> None:
         check_served(serving.bundle.manifest, request.name, request.version)
-        visitor = self._gate.check(Area.SCORES, headers_of(context.invocation_metadata()))
-        known = metadata(serving.bundle.manifest, serving.parts.offered_to(visitor))
-        response.name, response.platform = known["name"], known["platform"]
-        response.versions.extend(known["versions"])
-        for tensor in known["inputs"]:
+        visitor = self._gate.check(Area.SCORES, known.headers)
+        about = metadata(serving.bundle.manifest, serving.parts.offered_to(visitor))
+        response.name, response.platform = about["name"], about["platform"]
+        response.versions.extend(about["versions"])
+        for tensor in about["inputs"]:
             response.inputs.add(**tensor)
-        for tensor in known["outputs"]:
+        for tensor in about["outputs"]:
             response.outputs.add(**tensor)

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.api.bodies import JSON, RAW, named_type
 from service.api.gate import VISITOR, Visitor
 from service.api.hot import Handler
 from service.api.reading import THREAD_BODY_BYTES, Reading
@@ -20,8 +21,6 @@ from service.readiness import Readiness
 from service.serving import parts_of
 
 ROOT = "/v2"
-
-_MEDIA_TYPES = ("application/json", "application/octet-stream")
 
 _HEADER_LENGTH = messages.HEADER_LENGTH.lower().encode()
 
@@ -57,8 +56,8 @@ def _check_origin(headers: dict[bytes, str]) -> None:
     go anywhere without being asked for has none of these media types.
     """
     if b"origin" in headers:
-        named = headers.get(b"content-type", "").partition(";")[0].strip().lower()
-        if named not in _MEDIA_TYPES:
+        named = named_type(headers.get(b"content-type", ""))
+        if named not in (JSON, RAW):
             raise UnknownMediaType(f"From a browser, Content-Type {named!r} is not taken; send application/json.")
 
 
