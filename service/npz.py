@@ -10,13 +10,10 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 import numpy as np
 import numpy.typing as npt
 
+from service.npy_header import read_npy_header
+
 MAX_ARRAYS = 1000
-_MAX_HEADER_BYTES = 4096
 _PIECE_BYTES = 2**20
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
 
 
 def read_npz(file: Path | IO[bytes], max_bytes: int | None = None) -> dict[str, npt.NDArray[Any]]:
@@ -45,11 +42,8 @@ def read_npz(file: Path | IO[bytes], max_bytes: int | None = None) -> dict[str, 
 def read_npy(stream: IO[bytes], size_bytes: int) -> npt.NDArray[Any]:
     """The `.npy` array of `size_bytes` in a stream; raises ValueError."""
     try:
-        header = _HEADERS.get(np.lib.format.read_magic(stream))
-        if header is None:
-            raise ValueError("the .npy format version is not 1.0 or 2.0")
-        shape, fortran_order, dtype = header(stream, max_header_size=_MAX_HEADER_BYTES)
-    except Exception as error:  # numpy reads the header as Python text, and fails in as many ways as that can
+        shape, fortran_order, dtype = read_npy_header(stream)
+    except ValueError as error:
         raise ValueError(f"it holds no .npy array: {error}") from error
     if dtype.hasobject:
         raise ValueError("it holds pickled objects, which are never loaded")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
 
-from service.api.npy_header import read_npy_header
 from service.errors import Unprocessable, Unreadable
 from service.inference.bundle import InputSpec
 from service.inference.outputs import Rows
+from service.npy_header import read_npy_header
 
 _MOST_EXACT = 2**53 - 1
 """Beyond this a floating-point number may be another one, rounded."""
@@ -17,14 +18,18 @@ _MOST_EXACT = 2**53 - 1
 
 def read_npy(body: bytes, spec: InputSpec) -> Rows:
     """One `.npy` array of any numeric dtype whose values the input can hold. Pickled objects are never loaded."""
-    shape, fortran_order, dtype, header_bytes = read_npy_header(body)
+    stream = io.BytesIO(body)
+    try:
+        shape, fortran_order, dtype = read_npy_header(stream)
+    except ValueError as error:
+        raise Unreadable(f"The body is no .npy array: {error}.") from error
     if dtype.hasobject:
         raise Unprocessable("The .npy array holds pickled objects, which are never loaded; send numbers.")
     if dtype.kind not in "iuf":
         raise Unprocessable(f"The .npy array holds {dtype}; send {spec.dtype}.")
     if shape[1:] != spec.shape or not shape or shape[0] < 1:
         raise _wrong_shape(shape, spec)
-    data = memoryview(body)[header_bytes:]
+    data = memoryview(body)[stream.tell() :]
     due_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize  # exact: the header may claim any size
     if len(data) != due_bytes:
         raise Unreadable(f"The .npy header promises {due_bytes} bytes of data; {len(data)} came.")

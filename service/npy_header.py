@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
-
-from service.errors import Unreadable
 
 _MAGIC = b"\x93NUMPY"
 _LENGTH_BYTES = {(1, 0): 2, (2, 0): 4}
@@ -35,40 +33,40 @@ _ENTRY = re.compile(
 
 
 class NpyHeader(NamedTuple):
-    """What is in the array; its data begin `size_bytes` behind the body's first byte."""
+    """What is in the array."""
 
     shape: tuple[int, ...]
     fortran_order: bool
     dtype: np.dtype[Any]
-    size_bytes: int
 
 
-def read_npy_header(body: bytes) -> NpyHeader:
-    """The header of a body that holds a `.npy` array; raises Unreadable."""
-    if body[:6] != _MAGIC or len(body) < 8:
-        raise Unreadable("The body is no .npy array: it does not begin as one.")
-    version = body[6], body[7]
+def read_npy_header(stream: IO[bytes]) -> NpyHeader:
+    """The header of the `.npy` array that begins here; the stream stands on the data then. Raises ValueError."""
+    magic = stream.read(8)
+    if magic[:6] != _MAGIC or len(magic) < 8:
+        raise ValueError("it does not begin as one")
+    version = magic[6], magic[7]
     if version not in _LENGTH_BYTES:
-        raise Unreadable(f"The .npy format version {version} is not known; 1.0 and 2.0 are.")
-    begin = 8 + _LENGTH_BYTES[version]
-    end = begin + int.from_bytes(body[8:begin], "little")
-    if end - begin > _MAX_TEXT_BYTES:
-        raise Unreadable(f"The body is no .npy array: its header has {end - begin} bytes; {_MAX_TEXT_BYTES} may be.")
-    if len(body) < end:
-        raise Unreadable("The body is no .npy array: it ends within its header.")
-    return NpyHeader(*_parsed(body[begin:end].decode("latin-1")), end)
+        raise ValueError(f"the .npy format version {version} is not known; 1.0 and 2.0 are")
+    size_bytes = int.from_bytes(stream.read(_LENGTH_BYTES[version]), "little")
+    if size_bytes > _MAX_TEXT_BYTES:
+        raise ValueError(f"its header has {size_bytes} bytes; {_MAX_TEXT_BYTES} may be")
+    text = stream.read(size_bytes)
+    if len(text) < size_bytes:
+        raise ValueError("it ends within its header")
+    return _parsed(text.decode("latin-1"))
 
 
 @lru_cache(maxsize=64)
-def _parsed(text: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, Fortran order and dtype; kept, for clients repeat themselves."""
+def _parsed(text: str) -> NpyHeader:
+    """Kept, for clients repeat themselves."""
     entries = _entries(text)
     try:
         dtype = np.dtype(entries["descr"])
     except TypeError:
-        raise Unreadable(f"The body is no .npy array: there is no dtype {entries['descr']!r}.") from None
+        raise ValueError(f"there is no dtype {entries['descr']!r}") from None
     shape = tuple(int(size.rstrip("L \t\n")) for size in entries["shape"].split(",") if size.strip())
-    return shape, entries["fortran_order"] == "True", dtype
+    return NpyHeader(shape, entries["fortran_order"] == "True", dtype)
 
 
 def _entries(text: str) -> dict[str, str]:
@@ -82,8 +80,5 @@ def _entries(text: str) -> dict[str, str]:
         entries[entry.lastgroup] = entry[entry.lastgroup]
         at = entry.end()
     if text[:1] != "{" or text[at:] != "}" or len(entries) < 3:
-        raise Unreadable(
-            "The body is no .npy array of numbers: its header must have just 'descr', 'fortran_order' and 'shape', as "
-            "numpy.save writes them."
-        )
+        raise ValueError("its header must have just 'descr', 'fortran_order' and 'shape', as numpy.save writes them")
     return entries
