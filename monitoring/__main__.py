@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).parent.parent / "k8s" / "monitoring"
-RULES = FOLDER / "harmgauge.rules.yaml"
+RULE_FILES = (FOLDER / "harmgauge.rules.yaml", FOLDER / "harmgauge-service.rules.yaml")
+"""Prometheus is given both."""
+
+
+def rules() -> str:
+    """The groups of both files as one."""
+    first, second = (path.read_text() for path in RULE_FILES)
+    return first + second.partition("groups:\n")[2]
 
 
 def files() -> dict[Path, str]:
@@ -14,7 +21,7 @@ def files() -> dict[Path, str]:
 
     return {
         FOLDER / "dashboards" / "harmgauge.json": dashboard.text(),
-        FOLDER / "prometheus-rule.yaml": prometheus_rule.text(RULES.read_text()),
+        FOLDER / "prometheus-rule.yaml": prometheus_rule.text(rules()),
     }
 
 

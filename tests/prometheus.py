@@ -16,10 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import ROOT
+from monitoring.__main__ import rules
 from tests.process import wait_until
 
-RULES = ROOT / "k8s" / "monitoring" / "harmgauge.rules.yaml"
+RULES = rules()
 
 
 def binary(name: str) -> str:

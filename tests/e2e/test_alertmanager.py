@@ -46,7 +46,7 @@ def test_an_input_that_overflows_the_graph_reaches_whoever_is_on_call(vector_bun
         webhook() as (url, received),
         running_alertmanager(tmp_path, url) as alertmanager,
         running_service(vector_bundle_path, workers=1) as service,
-        running_prometheus(tmp_path, RULES.read_text(), [service.port], alertmanager) as prometheus,
+        running_prometheus(tmp_path, RULES, [service.port], alertmanager) as prometheus,
     ):
         # The counter is 0 in a scrape before it is 1 in one: its first increase is seen.
         wait_until(lambda: prometheus.value('harmgauge_rejected_total{reason="non_finite_score"}') == 0, 30)

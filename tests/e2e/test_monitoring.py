@@ -22,7 +22,7 @@ from tests.prometheus import RULES, RunningPrometheus, binary, running_prometheu
 from tests.toy import instances
 
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "k8s" / "monitoring" / "dashboards" / "harmgauge.json").read_text())
-RULE_EXPRESSIONS = [rule["expr"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+RULE_EXPRESSIONS = [rule["expr"] for group in yaml.safe_load(RULES)["groups"] for rule in group["rules"]]
 
 CLEAN_SECONDS = 4
 SHORT_WINDOW = "8s"
@@ -77,7 +77,7 @@ def traffic(service: RunningService, clean_until: float, stop: threading.Event) 
 @pytest.fixture(scope="module")
 def watched(vector_bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     binary("prometheus")
-    rules = re.sub(r"\[\d+m\]", f"[{SHORT_WINDOW}]", RULES.read_text())
+    rules = re.sub(r"\[\d+m\]", f"[{SHORT_WINDOW}]", RULES)
     stop = threading.Event()
     with (
         running_service(vector_bundle_path, workers=1, feature_window_rows=100) as service,

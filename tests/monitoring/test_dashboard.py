@@ -54,7 +54,7 @@ def test_titles_and_ids_are_unique_and_panels_do_not_overlap() -> None:
 
 def test_the_alerts_that_descriptions_name_exist() -> None:
     named = set(re.findall(r"Harmgauge\w+", json.dumps([panel["description"] for panel in PANELS])))
-    alerts = set(re.findall(r"- alert: (\w+)", RULES.read_text()))
+    alerts = set(re.findall(r"- alert: (\w+)", RULES))
     assert named
     assert named <= alerts
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monitoring.__main__ import RULE_FILES
 from tests.prometheus import RULES, promtool
 
 Series = dict[str, str]
@@ -135,9 +136,9 @@ def _run(folder: Path, replicas: Sequence[Series], **tests: list[dict[str, Any]]
         series |= one
     test = {"interval": "1m", "input_series": [{"series": name, "values": values} for name, values in series.items()]}
     document = {
-        "rule_files": [str(RULES)],
+        "rule_files": [str(path) for path in RULE_FILES],
         "evaluation_interval": "1m",
-        "group_eval_order": re.findall(r"- name: (\S+)", RULES.read_text()),  # else it is another each time
+        "group_eval_order": re.findall(r"- name: (\S+)", RULES),  # else it is another each time
         "tests": [test | tests],
     }
     file = folder / "test.yaml"

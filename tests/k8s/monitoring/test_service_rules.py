@@ -123,6 +123,22 @@ FIRES = {
         "m fails on requests",
         "About 3 requests of the last 15 minutes were answered with a 500 that is not the client's doing.",
     ),
+    "HarmgaugeCaptureFails": Fires(
+        (replica("a"), counter("harmgauge_capture_write_failures_total", 2)),
+        6,
+        "warning",
+        "Flagged inputs of m are not kept",
+        "HARMGAUGE_CAPTURE_DIR cannot be written, or not fast enough: flagged inputs are dropped, or will be once the "
+        "queue is full.",
+    ),
+    "HarmgaugeNotAlive": Fires(
+        (replica("a"), gauge("harmgauge_alive", from_minute(10, 1, 0), instance="a", model="m")),
+        12,
+        "critical",
+        "A replica of harmgauge wants a restart",
+        "On a an inference of m hangs, or its thread has died, and nothing starts the process anew.",
+        at_replica(model="m"),
+    ),
     "HarmgaugeNotReady": Fires(
         (replica("b"), gauge("up", [*[1] * 10, *[0, 1] * 10, 0], instance="a"), gauge("up", 1, instance="b")),
         13,
@@ -184,6 +200,15 @@ NEAR_MISSES = {
     "one request in two hundred refused": (replica("a"), requests(200), rejected("queue_full", 1)),
     "half of the requests are wrong": (replica("a"), requests(200), rejected("invalid_instances", 100)),
     "short waits": (replica("a"), histogram("harmgauge_queue_seconds", {"0.5": 91, "1.0": 100, "+Inf": 100})),
+    "a few captures were tried again": (
+        replica("a"),
+        counter("harmgauge_capture_write_failures_total", 3, life=ONCE),
+        counter("harmgauge_capture_dropped_total", 0, reason="unwritable"),
+    ),
+    "a restart that mends it": (
+        replica("a"),
+        gauge("harmgauge_alive", [*[1] * 28, 0, 0, 1], instance="a", model="m"),
+    ),
     "one restart": (replica("a"), gauge("up", [*[1] * 10, 0, *[1] * 20], instance="a")),
     "a few requests refused, of few": (replica("a"), requests(2), rejected("deadline_passed", 2)),
     "down for four minutes": (replica("a"), gauge("up", [*[1] * 10, *[0] * 5, *[1] * 16], instance="a")),
@@ -219,6 +244,12 @@ def test_absence_is_told_for_as_long_as_it_lasts_and_of_one_model_among_others(t
     other = replica("b", life=LONG, model="other")
     check_alerts(tmp_path, gone, other, minute=60, fired={"HarmgaugeAbsent"})
     check(tmp_path, gone, other, minute=60, values={firing % ', model="m"': 1.0, firing % ', model="other"': None})
+
+
+def test_one_flagged_input_that_was_not_kept_is_told(tmp_path: Path) -> None:
+    dropped = counter("harmgauge_capture_dropped_total", 1, life=ONCE, reason="queue_full")
+    check_alerts(tmp_path, replica("a"), dropped, minute=9, fired=set())
+    check_alerts(tmp_path, replica("a"), dropped, minute=10, fired={"HarmgaugeCaptureFails"})
 
 
 def test_a_flag_that_the_reference_never_gives_is_not_expected_never(tmp_path: Path) -> None:
