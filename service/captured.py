@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from service.capture.reading import ABOUT, Captured, Wanted
+from service.capture.reading import ABOUT, FILE, Captured, Wanted
 from service.capture.sheet import sheet
 
 LISTED_ROWS = 20
@@ -23,11 +23,12 @@ DAYS = 5
 
 @dataclass
 class _Found:
-    """What was seen of the rows wanted: how many by class and day, and the `most` that come first by `order`."""
+    """What was seen of the rows wanted: how many by class and day, in which files, and the `most` first by `order`."""
 
     order: list[tuple[str, str]]
     most: int
     counts: Counter[tuple[str, str]]
+    files: set[str] = field(default_factory=set)
     kept: pa.Table | None = None
 
     def add(self, table: pa.Table) -> None:
@@ -35,6 +36,7 @@ class _Found:
             return
         names, times = table.column("class_name").to_pylist(), table.column("time").to_pylist()
         self.counts.update((name, f"{time:%Y-%m-%d}") for name, time in zip(names, times, strict=True))
+        self.files.update(table.column(FILE).unique().to_pylist())
         joined = table if self.kept is None else pa.concat_tables([self.kept, table])
         self.kept = joined.sort_by(self.order).slice(0, self.most).combine_chunks()
 
@@ -64,6 +66,8 @@ def captured(address: str, wanted: Wanted, *, rows: int | None, html: Path | Non
     kept = found.rows()
     if html is None:
         _list(kept[::-1], count)
+        if wanted.request_id is not None:
+            _say("\nin " + "\n   ".join(sorted(found.files)))  # for whoever has to delete it
         _say(f"\nnext: harmgauge captured {address} --html sheet.html draws them")
         return 0
     about = f"{len(kept)} of {count} flagged inputs in {address}, the highest scores first."

@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     """Most rows in one run of the graph, by default 32 on CPUs and 256 on a GPU; larger requests are run in pieces."""
 
     max_queue_rows: int = Field(4096, ge=1, le=10_000_000)
-    """Rows accepted and not yet scored; past that, requests get 429 instead of a longer wait."""
+    """Rows accepted and not yet scored; past that, requests get 429 instead of a longer wait, larger ones 413."""
 
     max_body_bytes: int = Field(16 * 2**20, ge=1, le=2**30)
     """Largest request body; past that, 413."""

@@ -22,7 +22,7 @@ def read_npy(body: bytes, spec: InputSpec) -> Rows:
     try:
         shape, fortran_order, dtype = read_npy_header(stream)
     except ValueError as error:
-        raise Unreadable(f"The body is no .npy array: {error}.") from error
+        raise Unreadable(f"The body is no .npy array: {error}.") from None
     if dtype.hasobject:
         raise Unprocessable("The .npy array holds pickled objects, which are never loaded; send numbers.")
     if dtype.kind not in "iuf":

@@ -17,7 +17,8 @@ from service.capture.table import SCHEMA, input_spec
 from service.errors import SettingsError
 
 SPEC = "input_spec"
-"""A column beside those of the file: what it says of its inputs, as JSON."""
+FILE = "file"
+"""Columns beside those of the file: what it says of its inputs, as JSON; and where it lies."""
 
 ABOUT = [name for name in SCHEMA.names if name != "input"]
 
@@ -68,7 +69,7 @@ class Captured:
         self.files = [path for name, path in sorted(named) if name_time(name) is not None]
 
     def tables(self, wanted: Wanted, columns: list[str], skipped: Callable[[str, str], None]) -> Iterator[pa.Table]:
-        """The rows wanted of each file, with these columns and SPEC; empty where it has none.
+        """The rows wanted of each file, with these columns, SPEC and FILE; empty where it has none.
 
         Tells `skipped` of a file that cannot be read, and why. One that was deleted meanwhile has no rows.
         """
@@ -92,12 +93,15 @@ class Captured:
             if spec is None:
                 raise ValueError("it was not written by harmgauge")
             table = pq.read_table(stream, columns=columns, filters=wanted.expression(), use_threads=False)
-        column = pa.repeat(spec.model_dump_json(exclude_none=True), table.num_rows)
-        return table.select(columns).replace_schema_metadata(None).append_column(SPEC, column)
+        table = table.select(columns).replace_schema_metadata(None)
+        for name, value in ((SPEC, spec.model_dump_json(exclude_none=True)), (FILE, path)):
+            table = table.append_column(name, pa.repeat(value, table.num_rows))
+        return table
 
 
 def _empty(columns: list[str]) -> pa.Table:
-    return pa.schema([*(SCHEMA.field(name) for name in columns), (SPEC, pa.string())]).empty_table()
+    beside = ((name, pa.string()) for name in (SPEC, FILE))
+    return pa.schema([*(SCHEMA.field(name) for name in columns), *beside]).empty_table()
 
 
 def moment(text: str, now: datetime) -> datetime:

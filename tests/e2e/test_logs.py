@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from service.api.bodies import NPY
 from service.keys import new_key
 from service.observe.logs import LINES_PER_MINUTE
 from tests.e2e.test_grpc import grpc_port
@@ -58,6 +59,7 @@ V2 = "/v2/models/{name}/infer"
 REFUSALS: list[tuple[str, str, bytes, dict[str, str], int, str, str]] = [
     ("POST", "/score", b"x", RAW, 422, "invalid_instances", "/score"),
     ("POST", "/score", MARKER.encode(), JSON, 400, "unreadable_body", "/score"),
+    ("POST", "/score", MARKER.encode(), {"Content-Type": NPY}, 400, "unreadable_body", "/score"),
     ("POST", "/score", b"{}", {"Content-Type": f"text/{MARKER}"}, 415, "unknown_media_type", "/score"),
     ("POST", "/score", bytes(100_001), RAW, 413, "too_large", "/score"),
     ("POST", "/score", instances(65, SHAPE).tobytes(), RAW, 413, "too_large", "/score"),

@@ -36,6 +36,16 @@ def test_it_takes_the_folder_of_the_settings_and_filters(tmp_path: Path) -> None
     assert "one" not in done.stdout
 
 
+def test_of_a_request_it_names_the_files(tmp_path: Path) -> None:
+    write(tmp_path, NOON, 3, "mine")
+    write(tmp_path, NOON + timedelta(hours=1), 3, "mine")
+    write(tmp_path, NOON + timedelta(hours=2), 3, "other")
+    *wanted, other = sorted(map(str, tmp_path.iterdir()))
+    said = run("captured", str(tmp_path), "--request", "mine", "--rows", "1").stdout
+    assert all(path in said for path in wanted)
+    assert other not in said
+
+
 def test_it_draws_the_highest_scores_for_its_owner_alone(tmp_path: Path) -> None:
     folder, page = tmp_path / "captured", tmp_path / "sheet.html"
     write(folder, NOON, 30, "noon")

@@ -136,7 +136,8 @@ FIRES = {
         12,
         "critical",
         "A replica of harmgauge wants a restart",
-        "On a an inference of m hangs, or its thread has died, and nothing starts the process anew.",
+        "On a an inference of m hangs, its thread has died, or its graph fails on every input; nothing starts the "
+        "process anew.",
         at_replica(model="m"),
     ),
     "HarmgaugeNotReady": Fires(
