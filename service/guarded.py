@@ -1,8 +1,8 @@
 """The HTTP protocol with bounds that uvicorn's has not: on what is no body, and on how long a connection stands still.
 
-A body is bounded by `Intake`, in bytes and by its deadline; an idle connection that had an answer by uvicorn. What is
-left: a connection that never sends a whole head, and one that never takes its answer. Each keeps a socket, the second
-also the answer.
+A body is bounded by `Intake`, in bytes and by its deadline; what is sent ahead by `PipelinedHttpProtocol`; an idle
+connection that had an answer by uvicorn. What is left: a connection that never sends a whole head, and one that never
+takes its answer. Each keeps a socket, the second also the answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service.corked import CorkedHttpProtocol
+from service.pipelined import PipelinedHttpProtocol
 
 MAX_FRAMING_BYTES = 64 * 2**10
 """Of a head; and of what stands around the pieces of a body, or behind it, of which nobody keeps count either."""
@@ -23,7 +23,7 @@ FRAMING_PER_BYTE = 9
 """A body in pieces of a byte each has less."""
 
 
-class GuardedHttpProtocol(CorkedHttpProtocol):
+class GuardedHttpProtocol(PipelinedHttpProtocol):
     """Looks every `timeout_seconds` and closes what stands still since the look before: the same head (there is a new
     list of headers for each), as many bytes unsent. One timer for each connection rather than each request.
 
@@ -71,6 +71,9 @@ class GuardedHttpProtocol(CorkedHttpProtocol):
         super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
+        if self.pipeline:  # others wait for their answers: for one of those it would be taken
+            self.transport.close()
+            return
         error = sys.exception()  # the parser's, who calls it an invalid request whatever failed as it was read
         self._refuse(503 if error is not None and isinstance(error.__context__, MemoryError) else 400)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import socket
 import struct
@@ -137,7 +138,7 @@ def test_who_never_takes_his_answers_is_cut_off(service: RunningService) -> None
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", service.port))
-        connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+        connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
         greedy.append(connection)
     wait_until(lambda: Held.by(service).files >= before.files + 10)
     assert service.score(row(9))["scores"] == [9]
@@ -145,6 +146,25 @@ def test_who_never_takes_his_answers_is_cut_off(service: RunningService) -> None
     assert_well(service, before)
     for connection in greedy:
         connection.close()
+
+
+def test_requests_sent_ahead_without_end_cost_the_connection_and_no_memory(service: RunningService) -> None:
+    """Before any key is looked at: 128 may wait behind the one that is answered."""
+    before = Held.by(service)
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", service.port)) as connection, suppress(OSError):
+            for _ in range(1000):
+                connection.sendall(b"GET /livez HTTP/1.1\r\n\r\n" * 1000)
+            pytest.fail("a million requests were taken in")
+    assert Held.peak_mebibytes(service) < before.mebibytes + 16
+    assert_well(service, before)
+
+
+def test_a_hundred_requests_sent_ahead_are_answered_in_turn(service: RunningService) -> None:
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(b"".join(whole(number) for number in range(100)) + whole(100, 0, "Connection: close"))
+        answers = b"".join(iter(lambda: connection.recv(100_000), b""))
+    assert [int(number) for number in re.findall(rb'"scores":\[(\d+)\.0\]', answers)] == list(range(101))
 
 
 def test_an_answer_that_takes_long_is_not_cut_off_by_what_comes_behind_it(own_bundle: Path, release: Path) -> None:

@@ -78,6 +78,21 @@ def test_clients_that_leave_while_queued_while_scored_and_thereafter(
         assert_well(service, before)
 
 
+def test_who_sends_ahead_and_leaves_is_scored_for_none_of_it(own_bundle: Path, release: Path) -> None:
+    """The server is told of the connection, which is that of the request being answered, not of the last that came."""
+    with faulty_service(own_bundle, workers=1, max_batch_rows=1) as service:
+        busy = send(service, 1, faulty.HANG)
+        wait_until(lambda: service.metrics()["harmgauge_queue_rows"] == [({}, 1)])
+        with socket.create_connection(("127.0.0.1", service.port)) as connection:
+            connection.sendall(whole(2) + whole(3) + whole(4))
+            wait_until(lambda: service.metrics()["harmgauge_queue_rows"] == [({}, 2)])
+        release.touch()
+        assert b'"scores":[1.0]' in answer_of(busy)
+        wait_until(lambda: counted(service) == {"200": 2, "499": 1})  # the others never began
+        assert sorted(window(service)) == [0, 1]
+        assert rows_counted(service) == 2
+
+
 def test_clients_that_leave_at_once_or_as_the_answer_is_written(own_bundle: Path, rounds: int) -> None:
     """At a moment of chance: each is counted either as answered, and is in the window, or as gone, and is not."""
     with running_service(own_bundle, window_rows=500 * rounds + 100) as service:
