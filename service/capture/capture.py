@@ -57,9 +57,15 @@ class Capture:
             self._metrics.dropped(reason, len(positions))
             self._seldom.warn("flagged inputs are dropped: %s (told once a minute)", reason)
             return
+        try:
+            kept = flagged.take(source, caller.origin, rows, scored, positions)
+        except MemoryError:  # the answer is there already, and goes out
+            self._metrics.dropped("failed", len(positions))
+            self._seldom.warn("flagged inputs are dropped: no memory for a copy (told once a minute)")
+            return
         self._put_bytes += due_bytes
         self._put_rows += len(positions)
-        writer.take(flagged.take(source, caller.origin, rows, scored, positions))
+        writer.take(kept)
 
     async def close(self, seconds: float) -> None:
         """Write all that waits; at most so long."""

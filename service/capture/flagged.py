@@ -12,10 +12,14 @@ from service.inference.bundle import Bundle
 from service.inference.caller import Origin
 from service.inference.detector import Scored
 from service.inference.outputs import Rows
+from service.memory import held_bytes as kept_alive_bytes
 
 REQUEST_BYTES = 1024
 ROW_BYTES = 512
 """What a request and a row take in memory beside the inputs, generously."""
+
+_FRAME_BYTES = 1024
+"""Of a body around its rows, such as a header: not worth a copy."""
 
 
 class Source(NamedTuple):
@@ -60,19 +64,20 @@ class Flagged(NamedTuple):
     @property
     def held_bytes(self) -> int:
         """The memory that it keeps from being freed."""
-        return self.rows.nbytes + len(self.positions) * ROW_BYTES + REQUEST_BYTES
+        return kept_alive_bytes(self.rows) + len(self.positions) * ROW_BYTES + REQUEST_BYTES
 
 
 def held_bytes(rows: Rows, kept: int) -> int:
     """What `take` will hold of these rows, n >= 1, where it keeps so many of them."""
-    held_rows = len(rows) if _takes_all(rows, kept) else kept
-    return rows.nbytes // len(rows) * held_rows + kept * ROW_BYTES + REQUEST_BYTES
+    of_rows = kept_alive_bytes(rows) if _takes_all(rows, kept) else rows.nbytes // len(rows) * kept
+    return of_rows + kept * ROW_BYTES + REQUEST_BYTES
 
 
 def take(source: Source, origin: Origin, rows: Rows, scored: Scored, positions: npt.NDArray[np.intp]) -> Flagged:
     """The rows at `positions` (k,), ascending, k >= 1, of `rows` (n, *shape), which nobody changes any more.
 
-    Copies at most half of them: to copy more would keep the event loop longer than it saves memory.
+    Copies them where that frees at least as much, of a body that they are but a part of: to copy more would keep the
+    event loop longer than it saves memory.
     """
     is_all = _takes_all(rows, len(positions))
     return Flagged(
@@ -88,4 +93,4 @@ def take(source: Source, origin: Origin, rows: Rows, scored: Scored, positions: 
 
 
 def _takes_all(rows: Rows, kept: int) -> bool:
-    return 2 * kept > len(rows)
+    return kept_alive_bytes(rows) < 2 * kept * (rows.nbytes // len(rows)) + _FRAME_BYTES

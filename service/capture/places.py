@@ -5,6 +5,7 @@ A file is whole or not there: in a folder it gets its name when it is, an object
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -19,11 +20,17 @@ from pyarrow import fs
 
 from service.errors import SettingsError
 
+log = logging.getLogger(__name__)
+
 SUFFIX = ".parquet"
 UNFINISHED = ".unfinished"
 
 LEFTOVER_SECONDS = 60.0
 """An unfinished file that nobody has written to for so long was left by a process that is no more."""
+
+JUMP_SECONDS = 60.0
+DOUBT_SECONDS = 3600.0
+"""A clock that has jumped so far is not believed for so long: by a wrong one, files would be deleted for good."""
 
 _NAME_TIME = "%Y%m%dT%H%M%S.%fZ"
 
@@ -57,6 +64,11 @@ def is_remote(address: str) -> bool:
     return "://" in address and not address.startswith("file://")
 
 
+def _ahead_seconds() -> float:
+    """By how much the clock is ahead of the one that nobody sets."""
+    return time.time() - time.monotonic()
+
+
 def local_path(address: str) -> Path:
     return Path(address.removeprefix("file://"))
 
@@ -68,6 +80,8 @@ class Folder:
         self._path = path
         self._max_bytes = max_bytes
         self._max_age_seconds = max_age_seconds
+        self._clock_seconds = _ahead_seconds()
+        self._believed_from = time.monotonic()
 
     def write(self, name: str, data: pa.Buffer) -> None:
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,15 +99,26 @@ class Folder:
     def tidy(self) -> None:
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         now, kept_bytes = time.time(), 0
+        max_age_seconds = self._max_age_seconds if self._believes_clock() else None
         for name, entry in sorted(self._ours(now), reverse=True):
             began = name_time(name)
             if began is None:
                 continue
             with suppress(FileNotFoundError):  # another process may delete as well
                 kept_bytes += entry.stat().st_size
-                is_old = self._max_age_seconds is not None and now - began > self._max_age_seconds
+                is_old = max_age_seconds is not None and now - began > max_age_seconds
                 if is_old or kept_bytes > self._max_bytes:
                     os.unlink(entry)
+
+    def _believes_clock(self) -> bool:
+        ahead_seconds = _ahead_seconds()
+        if abs(ahead_seconds - self._clock_seconds) > JUMP_SECONDS:
+            log.warning(
+                "the clock jumped by %.0f s: for an hour no captured file is deleted by its age",
+                ahead_seconds - self._clock_seconds,
+            )
+            self._clock_seconds, self._believed_from = ahead_seconds, time.monotonic() + DOUBT_SECONDS
+        return time.monotonic() >= self._believed_from
 
     def _ours(self, now: float) -> Iterator[tuple[str, os.DirEntry[str]]]:
         """Whole files by name; what was left unfinished goes on the way."""

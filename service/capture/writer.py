@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,10 +110,14 @@ class Writer:
             if not self._closing:
                 time.sleep(GATHER_SECONDS)
             self._wake.clear()
-            self._gather()
-            while self._is_due() and self._write():
-                pass
-            self._tidy()
+            try:
+                self._gather()
+                while self._is_due() and self._write():
+                    pass
+                self._tidy()
+            except Exception as error:  # what is handled below failed in its turn, as without memory
+                with suppress(Exception):
+                    self._put_off(error)
 
     def _gather(self) -> None:
         """Make what came into columns, a little at a time."""

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from service.inference.batcher import Batcher
 from service.inference.caller import Caller
 from service.inference.detector import Detector, Scored
 from service.inference.outputs import Outputs, Rows, Runtime
+from service.memory import held_bytes
 
 MAX_WAITING_BYTES = 64 * 2**20
 """Of all rows that wait here, with the bodies that they are parts of."""
@@ -145,13 +146,3 @@ class _Nobody:
 
     def queue_changed(self, rows: int) -> None: ...
     def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None: ...
-
-
-def held_bytes(rows: Rows) -> int:
-    """What stays in memory for as long as `rows` do: all of the body, where they are a view of it."""
-    owner: Any = rows
-    while isinstance(owner, np.ndarray) and owner.base is not None:
-        owner = owner.base
-    if isinstance(owner, memoryview):
-        owner = owner.obj
-    return max(rows.nbytes, len(owner) if isinstance(owner, bytes | bytearray) else 0)

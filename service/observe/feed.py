@@ -56,17 +56,23 @@ class Feed:
         """Hand on whatever is kept. A watcher that fails is logged: no request is answered worse for it."""
         if not self._kept:
             return
-        kept, self._kept, self._rows, self._features_bytes = self._kept, [], 0, 0
+        kept = self._kept
         scores, flags, predictions, features, clients, times = zip(*kept, strict=True)
-        blocks = Blocks(
-            scores=np.concatenate(scores),
-            rows=np.array([len(own) for own in scores], np.intp),
-            clients=clients,
-            features=None if features[0] is None else np.concatenate(features),
-            times=np.array(times),
-        )
+        try:
+            blocks = Blocks(
+                scores=np.concatenate(scores),
+                rows=np.array([len(own) for own in scores], np.intp),
+                clients=clients,
+                features=None if features[0] is None else np.concatenate(features),
+                times=np.array(times),
+            )
+            all_flags, all_predictions = np.concatenate(flags), np.concatenate(predictions)
+        except MemoryError:  # counted later, when there is some again
+            log.exception("the scores of %d requests cannot be counted yet", len(kept))
+            return
+        self._kept, self._rows, self._features_bytes = [], 0, 0
         for watch in self._watchers:
             try:
-                watch(blocks, np.concatenate(flags), np.concatenate(predictions))
+                watch(blocks, all_flags, all_predictions)
             except Exception:
                 log.exception("the scores of %d requests were not all counted", len(kept))

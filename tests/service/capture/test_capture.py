@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from service.capture import flagged
 from service.capture import writer as writer_module
 from service.capture.capture import Capture
 from service.capture.flagged import REQUEST_BYTES, ROW_BYTES
@@ -166,3 +167,40 @@ def test_two_processes_writers_share_a_folder(tmp_path: Path) -> None:
     for capture in (one, other):
         close(capture)
     assert len(list(tmp_path.glob("*.parquet"))) == 2
+
+
+def test_rows_that_there_is_no_memory_for_are_dropped_and_cost_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Counted()
+    capture = capture_to(tmp_path, counted)
+    capture.start()
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flagged, "take", fail)
+        put(capture, [True, True], "lost")
+    assert counted("capture_queue_bytes") == 0
+    put(capture, [True], "kept")
+    close(capture)
+    assert [row["request_id"] for row in read(tmp_path)] == ["kept"]
+    assert counted("capture_dropped_total", reason="failed") == 2
+
+
+def test_the_thread_outlives_whatever_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Counted()
+    capture = capture_to(tmp_path, counted, file_seconds=0.0)
+    failing = [MemoryError()]
+
+    def tidy() -> None:
+        if failing:
+            raise failing.pop()
+
+    monkeypatch.setattr(capture._writer._place, "tidy", tidy)
+    capture.start()
+    wait_until(lambda: counted("capture_write_failures_total") == 1)
+    put(capture, [True], "after")
+    wait_until(lambda: counted("captured_total") == 1)
+    close(capture)

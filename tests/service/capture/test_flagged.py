@@ -8,27 +8,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.capture.flagged import REQUEST_BYTES, ROW_BYTES, held_bytes
+from service.inference.outputs import Rows
 from tests.service.capture.made import kept_of, rows_of
 
 
 @st.composite
-def requests(draw: st.DrawFn) -> tuple[int, npt.NDArray[np.intp]]:
-    """Rows of a request, and which of them are kept."""
-    count = draw(st.integers(1, 40))
-    return count, np.array(sorted(draw(st.sets(st.integers(0, count - 1), min_size=1))))
+def requests(draw: st.DrawFn) -> tuple[Rows, npt.NDArray[np.intp]]:
+    """Rows of a request, their own or parts of a larger body, and which of them are kept."""
+    rows = rows_of(count := draw(st.integers(1, 200)))
+    positions = np.array(sorted(draw(st.sets(st.integers(0, count - 1), min_size=1))))
+    around = draw(st.integers(0, 1500)) * 4
+    body = bytes(around) + rows.tobytes()
+    return np.frombuffer(body, rows.dtype, offset=around).reshape(rows.shape) if around else rows, positions
 
 
 @settings(deadline=None)
 @given(requests())
 def test_the_rows_kept_are_those_at_the_positions_and_are_counted_before_they_are_taken(
-    request: tuple[int, npt.NDArray[np.intp]],
+    request: tuple[Rows, npt.NDArray[np.intp]],
 ) -> None:
-    count, positions = request
-    rows = rows_of(count)
+    rows, positions = request
     kept = kept_of(rows, positions)
     np.testing.assert_array_equal(kept.inputs, rows[positions])
     assert kept.scores.tolist() == positions.tolist()
     assert kept.held_bytes == held_bytes(rows, len(positions))
+    of_inputs = kept.held_bytes - len(positions) * ROW_BYTES - REQUEST_BYTES
+    assert of_inputs <= 2 * rows[positions].nbytes + 1024, "what else is in the body does not stay"
 
 
 def test_few_rows_are_copied_so_that_the_rest_of_a_request_does_not_stay_in_memory() -> None:

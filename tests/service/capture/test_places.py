@@ -11,7 +11,7 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from service.capture.places import LEFTOVER_SECONDS, UNFINISHED, Folder, Remote, file_name, name_time
+from service.capture.places import DOUBT_SECONDS, LEFTOVER_SECONDS, UNFINISHED, Folder, Remote, file_name, name_time
 from service.errors import SettingsError
 
 DATA = pa.py_buffer(b"x" * 1000)
@@ -63,6 +63,22 @@ def test_files_that_are_too_old_go(tmp_path: Path) -> None:
         folder.write(name, DATA)
     folder.tidy()
     assert [file.name for file in tmp_path.iterdir()] == [young]
+
+
+def test_a_clock_that_jumps_deletes_nothing_until_it_has_stood_for_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = Folder(tmp_path, 10**6, 3600)
+    folder.write(file_name(time.time(), "ff", 0), DATA)
+    now, uptime = time.time(), time.monotonic()
+    monkeypatch.setattr(time, "time", lambda: now + 30 * 86_400)
+    folder.tidy()
+    assert len(list(tmp_path.iterdir())) == 1
+    assert "the clock jumped by 2592000 s" in caplog.text
+    monkeypatch.setattr(time, "time", lambda: now + 30 * 86_400 + DOUBT_SECONDS + 1)
+    monkeypatch.setattr(time, "monotonic", lambda: uptime + DOUBT_SECONDS + 1)
+    folder.tidy()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_crash_left_goes_and_what_another_process_still_writes_stays(tmp_path: Path) -> None:

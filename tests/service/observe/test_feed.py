@@ -73,3 +73,19 @@ def test_a_watcher_that_fails_costs_nobody_anything(caplog: pytest.LogCaptureFix
         feed.drain()
     assert seen == [2]
     assert "1 requests were not all counted" in caplog.text
+
+
+def test_what_cannot_be_counted_for_want_of_memory_is_counted_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    feed = Feed([lambda blocks, *_: seen.append(len(blocks.scores))])
+    feed.put(scored(1, 2), None)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "concatenate", fail)
+        feed.drain()
+    feed.put(scored(3), None)
+    feed.drain()
+    assert seen == [3]
