@@ -27,11 +27,15 @@ class Readiness:
         self._unable = None if takes_work else failure
         self.reason = self._phase or self._unable
 
-    def check(self) -> None:
-        """Raise NotReady while no work is taken."""
-        if self.reason is not None:
+    def check(self, *, to_score: bool = True) -> None:
+        """Raise NotReady while no work is taken; with `to_score=False` only as it starts and drains.
+
+        A service whose inference is broken can still be given the bundle that mends it.
+        """
+        reason = self.reason if to_score else self._phase
+        if reason is not None:
             raise NotReady(
-                f"The service is {self.reason}; ask another replica, or again when /readyz says so.",
+                f"The service is {reason}; ask another replica, or again when /readyz says so.",
                 # Whoever sends one request after the other over this connection goes elsewhere at once.
                 {"Connection": "close"},
             )

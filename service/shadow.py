@@ -21,11 +21,14 @@ class Shadow:
     Its windows are those that it will have in service: they go on when it is promoted.
     """
 
-    def __init__(self, serving: Serving, served: Serving, max_queue_rows: int) -> None:
+    def __init__(
+        self, serving: Serving, served: Serving, max_queue_rows: int, inference_timeout_seconds: float
+    ) -> None:
         parts = serving.parts
         self.serving = serving
         self.served = served
         self.comparison = Comparison()
+        self._inference_timeout_seconds = inference_timeout_seconds
         self._metrics = ShadowMetrics(parts.bundle, self.comparison)
         self._feed = Feed([lambda blocks, *_: parts.monitor.observe(blocks)])
         # In service, its scores come by another way, which counts them as answers.
@@ -43,9 +46,11 @@ class Shadow:
         served.parts.detector.beside = self._mirror.put
 
     @property
-    def fails(self) -> bool:
-        """Whether it could not score the newest request that it tried."""
-        return self._mirror.fails
+    def failure(self) -> str | None:
+        """Why it would not do in service: it could not score the newest request that it tried, or hangs in one."""
+        if self._mirror.run_seconds > self._inference_timeout_seconds:
+            return f"it has been at the same rows for {self._mirror.run_seconds:.0f} s"
+        return "it could not score the newest inputs, the log says why" if self._mirror.fails else None
 
     @property
     def waiting_rows(self) -> int:

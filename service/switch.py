@@ -105,21 +105,18 @@ class Switch:
     def promote(self) -> Swap:
         """The shadow serves from now on, at once, with its windows as they are.
 
-        Raises NoShadow, ShadowFails where it could not score what it saw last, BundleRefused where it offers less than
-        the bundle in service, and SwapInProgress.
+        Raises NoShadow, ShadowFails where it could not score what it saw last, or hangs in it, BundleRefused where it
+        offers less than the bundle in service, and SwapInProgress.
         """
         begin = time.monotonic()
         shadow, old = self.shadow, self.current.bundle
         with self._one_at_a_time(shadow.serving.bundle.path):
-            if shadow.fails:
+            if shadow.failure is not None:
                 raise ShadowFails(
-                    f"{title(shadow.serving.bundle)} could not score the newest inputs; the log says why. Promote it "
-                    "when it can, or load another."
+                    f"{title(shadow.serving.bundle)} is not fit to serve: {shadow.failure}. Promote it when it is, or "
+                    "load another."
                 )
-            check_offers(self.current, shadow.serving)
-            shadow.end()
-            self._shadow = None
-            self._serve(shadow.serving)
+            self._serve(self._out_of_the_shadow(shadow))
         log.info("serving %s, until now the shadow, instead of %s", title(self.current.bundle), title(old))
         return Swap(old, self.current.bundle, time.monotonic() - begin)
 
@@ -166,10 +163,12 @@ class Switch:
             log.info("%s holds the bundle that serves already, %s: nothing changes", folder, title(bundle))
             return Swap(old, old, time.monotonic() - begin)
         if self._shadow is not None and bundle.key == self._shadow.serving.bundle.key:
-            new = self._shadow.serving
-            check_offers(self.current, new)
-            self._shadow.end()
-            self._shadow = None
+            if self._shadow.failure is not None:
+                raise BundleError(
+                    f"as the shadow, {title(bundle)} is not fit to serve: {self._shadow.failure}. Drop the shadow to "
+                    "have it loaded anew"
+                )
+            new = self._out_of_the_shadow(self._shadow)
         else:
             new = await self._assembled(bundle)
             new.start(self._settings.drift_interval_seconds)
@@ -178,12 +177,24 @@ class Switch:
         log.info("serving %s from %s instead of %s, after %.2f s", title(bundle), folder, title(old), seconds)
         return Swap(old, bundle, seconds)
 
+    def _out_of_the_shadow(self, shadow: Shadow) -> Serving:
+        """Its bundle, a shadow no longer; raises BundleError where that offers less than the one in service."""
+        check_offers(self.current, shadow.serving)
+        shadow.end()
+        self._shadow = None
+        return shadow.serving
+
+    def _beside(self, serving: Serving) -> Shadow:
+        settings = self._settings
+        return Shadow(serving, self.current, settings.max_queue_rows, settings.inference_timeout_seconds)
+
     def _serve(self, new: Serving) -> None:
         """At once: no request comes in between."""
         old, self.current = self.current, new
+        old.parts.monitor.before_look()  # whoever looks at metrics now asks the new one: what was answered counts
         if self._shadow is not None:  # it is compared with the new one from now on
             self._shadow.end()
-            self._shadow = Shadow(self._shadow.serving, new, self._settings.max_queue_rows)
+            self._shadow = self._beside(self._shadow.serving)
         self._retire(old)
 
     async def _load_shadow(self, folder: Path) -> Shadow:
@@ -195,7 +206,7 @@ class Switch:
         if self._shadow is not None:
             await self._drop_shadow()
         serving.start(self._settings.drift_interval_seconds)
-        self._shadow = Shadow(serving, self.current, self._settings.max_queue_rows)
+        self._shadow = self._beside(serving)
         log.info("%s from %s scores, as a shadow, what %s does", title(bundle), folder, title(self.current.bundle))
         return self._shadow
 

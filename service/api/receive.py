@@ -54,9 +54,11 @@ class Intake:
     def release(self, size_bytes: int) -> None:
         self.bodies_bytes -= size_bytes
 
-    def call(self, request: Request) -> Call:
-        """Raises NotReady, and InvalidParameters where the deadline's header makes no sense."""
-        self.readiness.check()
+    def call(self, request: Request, *, to_score: bool = True) -> Call:
+        """Raises NotReady (for what is not to be scored, only as the service starts and drains), and InvalidParameters
+        where the deadline's header makes no sense.
+        """
+        self.readiness.check(to_score=to_score)
         headers = {name: str(value, "latin-1") for name, value in request.scope["headers"]}
         seconds = self.deadline_seconds
         asked = headers.get(_DEADLINE)

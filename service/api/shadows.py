@@ -81,7 +81,7 @@ def router(intake: Intake, switch: Switch) -> APIRouter:
 
     @routes.post("", summary="Have another bundle score the same traffic", openapi_extra={"requestBody": body})
     async def load(request: Request) -> ShadowAnswer:
-        with intake.call(request) as call:
+        with intake.call(request, to_score=False) as call:
             asked = read_body(await call.body(), ShadowRequest)
         return await _answer(await switch.load_shadow(Path(asked.folder)))
 

@@ -74,7 +74,7 @@ def router(intake: Intake, switch: Switch) -> APIRouter:
         openapi_extra={"requestBody": body},
     )
     async def replace(request: Request) -> BundleAnswer:
-        with intake.call(request) as call:
+        with intake.call(request, to_score=False) as call:
             asked = read_body(await call.body(), BundleRequest)
         return bundle_answer(await switch.replace(Path(asked.folder) if asked.folder is not None else None))
 

@@ -11,6 +11,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -70,7 +71,7 @@ class Mirror:
         self._bytes = 0
         self.waiting_rows = 0
         self.fails = False
-        """Whether the newest request could not be scored."""
+        """Whether the newest request that was tried could not be scored."""
 
     def put(self, rows: Rows, served: Scored, caller: Caller) -> None:
         """Score rows (n, *shape) some time, or shed them."""
@@ -88,6 +89,11 @@ class Mirror:
         task = self._loop.create_task(self._score(rows, served, Caller(client=caller.client)))
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._forget(done, len(rows), size_bytes))
+
+    @property
+    def run_seconds(self) -> float:
+        """For how long the batch that runs now has been running; 0 where none does."""
+        return self._runtime.run_seconds
 
     def close(self) -> None:
         """Give up what waits, and end the thread once its batch is done."""
@@ -120,6 +126,12 @@ class _AtRest:
         self._runtime = runtime
         self._served = served
         self._stands_back = False
+        self._began: float | None = None
+
+    @property
+    def run_seconds(self) -> float:
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     def run(self, rows: Rows) -> Outputs:
         """On the one thread of the mirror's batcher."""
@@ -129,7 +141,11 @@ class _AtRest:
         while self._served.rows:
             if self.closed.wait(LOOK_SECONDS):
                 raise RuntimeError("closed")
-        return self._runtime.run(rows)
+        self._began = time.monotonic()
+        try:
+            return self._runtime.run(rows)
+        finally:
+            self._began = None
 
 
 def _stand_back() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.swapping import KEY_LINE, swap
 from tests.faults import faulty
 from tests.faults.clients import counted, rows_counted, window
 from tests.faults.service import answer_of, faulty_service, live, post, send
 from tests.faults.steady import Held, assert_well
 from tests.own_value import row
 from tests.process import wait_until
+from tests.service.inference.test_bundle import edit
 
 
 def test_what_fails_costs_nobody_else_his_answer(own_bundle: Path, release: Path) -> None:
@@ -95,6 +98,23 @@ def test_a_hang_ends_in_deadlines_then_not_ready_then_not_alive(own_bundle: Path
         wait_until(lambda: live(service) == (200, 200))
         assert window(service) == [0], "those that hung were told that they failed"
         assert_well(service, before)
+
+
+def test_another_bundle_brings_a_service_back_whose_inference_hangs(
+    own_bundle: Path, release: Path, tmp_path: Path
+) -> None:
+    good = shutil.copytree(own_bundle, tmp_path / "2")
+    edit(good, lambda manifest: manifest.update(version="2"))
+    limits = {"workers": 1, "deadline_seconds": 0.5, "inference_timeout_seconds": 1, "admin_keys": KEY_LINE}
+    with faulty_service(own_bundle, **limits) as service:
+        assert answer_of(send(service, 1, faulty.HANG)).startswith(b"HTTP/1.1 504")
+        wait_until(lambda: live(service) == (503, 503))
+        assert post(service, 2).json()["code"] == "not_ready"
+        answer = swap(service, good)
+        assert (answer.status_code, answer.json().get("version")) == (200, "2"), answer.text
+        wait_until(lambda: live(service) == (200, 200))
+        assert service.score(row(3))["scores"] == [3]
+        release.touch()
 
 
 def test_a_hang_does_not_hold_up_the_end(own_bundle: Path, release: Path) -> None:

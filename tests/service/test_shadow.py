@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from service.app import Service, build
 from service.errors import BundleRefused, NonFiniteScore, NoShadow, ShadowFails, SwapInProgress
 from service.inference.bundle import load as load_bundle
-from service.inference.outputs import Rows
+from service.inference.outputs import Outputs, Rows
 from service.inference.runtime import OnnxRuntime
 from service.settings import load
 from tests.service.inference.test_bundle import edit
@@ -119,6 +120,8 @@ def test_a_shadow_that_fails_is_not_promoted(bundles: list[Path]) -> None:
         await until(lambda: service.switch.shadow.comparison.failed_rows[NonFiniteScore.code] == 2)
         with pytest.raises(ShadowFails, match="toy/2"):
             service.switch.promote()
+        with pytest.raises(BundleRefused, match="not fit to serve"):
+            await service.switch.replace(bundles[1])
         assert version(service) == "1"
         await score(service, good)
         await seen(service, 6)
@@ -126,6 +129,34 @@ def test_a_shadow_that_fails_is_not_promoted(bundles: list[Path]) -> None:
         assert version(service) == "2"
 
     run(test, bundles[0])
+
+
+def test_a_shadow_that_hangs_is_not_promoted_until_it_does_no_more(
+    bundles: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+
+    async def test(service: Service) -> None:
+        shadow = await service.switch.load_shadow(bundles[1])
+        runtime = shadow.serving.parts.runtime
+        run_at_once = runtime.run
+
+        def run_late(rows: Rows) -> Outputs:
+            assert gate.wait(20)
+            return run_at_once(rows)
+
+        monkeypatch.setattr(runtime, "run", run_late)
+        await score(service, instances(3, SHAPE, "float32"))
+        assert shadow.failure is None, "it may only be slow"
+        await until(lambda: shadow.failure is not None)
+        with pytest.raises(ShadowFails, match="at the same rows for 1 s"):
+            service.switch.promote()
+        gate.set()
+        await seen(service, 3)
+        assert shadow.failure is None
+        assert service.switch.promote().now.manifest.version == "2"
+
+    run(test, bundles[0], inference_timeout_seconds=1)
 
 
 def test_one_change_at_a_time(bundles: list[Path]) -> None:

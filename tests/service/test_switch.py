@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import shutil
 import threading
 import weakref
@@ -16,7 +17,7 @@ from service.app import Service, build
 from service.errors import BundleRefused, SwapInProgress
 from service.settings import load
 from tests.service.inference.test_bundle import edit
-from tests.toy import toy_autoencoder_bundle, toy_bundle
+from tests.toy import instances, toy_autoencoder_bundle, toy_bundle
 
 
 @pytest.fixture
@@ -60,6 +61,21 @@ def test_of_a_bundle_that_went_nothing_stays(versions: list[Path]) -> None:
         assert inference_threads() == before + 2
         await service.switch.close()
         await until(lambda: inference_threads() == before)
+
+    asyncio.run(test())
+
+
+def test_what_the_old_one_answered_counts_as_soon_as_the_new_one_serves(versions: list[Path]) -> None:
+    async def test() -> None:
+        service = service_of(versions[0])
+        parts = service.switch.current.parts
+        rows = instances(3, parts.bundle.manifest.input.shape)
+        scored = await parts.detector.score(rows)
+        await service.switch.replace(versions[1])
+        text = service.switch.current.parts.metrics.exposition({}).decode()
+        totals = re.findall(r"^harmgauge_instances_total{.*} (\d+)", text, re.MULTILINE)
+        assert sum(map(int, totals)) == len(scored.scores) == 3
+        await service.switch.close()
 
     asyncio.run(test())
 
