@@ -7,6 +7,7 @@ they are dropped, so a collector that is slow or down costs a request nothing.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,11 @@ from service.observe.answered import Answered
 MOST_PATH_CHARACTERS = 256
 """A route may have a part that the client chose: no more of it."""
 
+EXPORT_SPANS = 64
+"""Sent at once, where OTEL_BSP_MAX_EXPORT_BATCH_SIZE says nothing. OpenTelemetry's own 512 keep Python's lock for so
+long that requests hear of it: 99 % of them took at most 1.9 to 2.5 times as long, with 64 it was 1.3 times.
+"""
+
 Headers = Iterable[tuple[bytes, bytes]]
 """Of a request, their names in lower case."""
 
@@ -39,7 +45,8 @@ class Tracing:
         ours = Resource.create({SERVICE_NAME: "harmgauge", SERVICE_VERSION: version("harmgauge")})
         resource = ours.merge(OTELResourceDetector().detect())  # what the environment says counts more
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._processor = BatchSpanProcessor(OTLPSpanExporter())
+        own = None if "OTEL_BSP_MAX_EXPORT_BATCH_SIZE" in os.environ else EXPORT_SPANS
+        self._processor = BatchSpanProcessor(OTLPSpanExporter(), max_export_batch_size=own)
         self._provider.add_span_processor(self._processor)
         self._tracer = self._provider.get_tracer("harmgauge", version("harmgauge"))
         self._scope = InstrumentationScope("harmgauge", version("harmgauge"))
