@@ -6,21 +6,19 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from service.app import Service, build
+from service.app import Service
 from service.errors import BundleRefused, NonFiniteScore, NoShadow, ShadowFails, SwapInProgress
 from service.inference.bundle import load as load_bundle
 from service.inference.outputs import Outputs, Rows
 from service.inference.runtime import OnnxRuntime
-from service.settings import load
 from tests.service.inference.test_bundle import edit
-from tests.service.test_switch import inference_threads, until
+from tests.service.switching import inference_threads, run, score, service_of, until, version
 from tests.toy import instances, linear_network, toy_autoencoder_bundle, toy_bundle
 
 SHAPE = (5,)
@@ -31,38 +29,14 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three versions of one model of vectors. Beyond numbers of 1e30, version 2 overflows, the others do not."""
     folder = tmp_path_factory.mktemp("shadows")
     made = []
-    for version, scale in enumerate((1e-9, 1e9, 1e-9), 1):
+    for number, scale in enumerate((1e-9, 1e9, 1e-9), 1):
         networks = [
-            linear_network(
-                folder / f"{version}{seed}.onnx", SHAPE, 3, 10 * version + seed, dtype="float32", scale=scale
-            )
+            linear_network(folder / f"{number}{seed}.onnx", SHAPE, 3, 10 * number + seed, dtype="float32", scale=scale)
             for seed in (1, 2)
         ]
         made.append(toy_bundle(folder, shape=SHAPE, dtype="float32", networks=(networks[0], networks[1])))
     assert [bundle.name for bundle in made] == ["1", "2", "3"]
     return made
-
-
-def service_of(bundle: Path, **settings: object) -> Service:
-    given = {f"HARMGAUGE_{name.upper()}": str(value) for name, value in settings.items()}
-    service = build(load({"HARMGAUGE_BUNDLE": str(bundle), "HARMGAUGE_WORKERS": "2", **given}))
-    service.switch.start()
-    return service
-
-
-def run(test: Callable[[Service], object], bundle: Path, **settings: object) -> None:
-    async def whole() -> None:
-        service = service_of(bundle, **settings)
-        try:
-            await test(service)  # type: ignore[misc]
-        finally:
-            await service.switch.close()
-
-    asyncio.run(whole())
-
-
-async def score(service: Service, rows: Rows) -> npt.NDArray[np.float32]:
-    return (await service.switch.current.parts.detector.score(rows)).scores
 
 
 async def seen(service: Service, rows: int) -> None:
@@ -74,10 +48,6 @@ def alike(found: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]) -
     """Whether they are the same rows, (n, d), in any order: batches fill up in turns, and end in any."""
     first, second = (rows[np.lexsort(np.round(rows, 3).T)] for rows in (found, expected))
     return np.allclose(first, second, rtol=1e-4, atol=1e-6)
-
-
-def version(service: Service) -> str:
-    return service.switch.current.bundle.manifest.version
 
 
 def test_it_sees_what_is_answered_and_goes_on_where_it_is_when_promoted(bundles: list[Path]) -> None:

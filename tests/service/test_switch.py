@@ -6,17 +6,14 @@ import asyncio
 import gc
 import re
 import shutil
-import threading
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from service.app import Service, build
 from service.errors import BundleRefused, SwapInProgress
-from service.settings import load
 from tests.service.inference.test_bundle import edit
+from tests.service.switching import inference_threads, service_of, until
 from tests.toy import instances, toy_autoencoder_bundle, toy_bundle
 
 
@@ -27,24 +24,6 @@ def versions(image_bundle_path: Path, tmp_path: Path) -> list[Path]:
         shutil.copytree(image_bundle_path, folder)
     edit(folders[1], lambda manifest: manifest.update(version="2"))
     return folders
-
-
-def service_of(bundle: Path) -> Service:
-    service = build(load({"HARMGAUGE_BUNDLE": str(bundle), "HARMGAUGE_WORKERS": "2"}))
-    service.switch.start()
-    return service
-
-
-def inference_threads() -> int:
-    return sum(thread.name.startswith("inference-") for thread in threading.enumerate())
-
-
-async def until(condition: Callable[[], bool], seconds: float = 5) -> None:
-    for _ in range(round(100 * seconds)):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen in time")
 
 
 def test_of_a_bundle_that_went_nothing_stays(versions: list[Path]) -> None:
