@@ -17,7 +17,7 @@ def give_back() -> None:
         trim(0)
 
 
-def held_bytes(array: npt.NDArray[Any]) -> int:
+def kept_alive_bytes(array: npt.NDArray[Any]) -> int:
     """What stays in memory for as long as the array does: all of a request's body, where it is a view of that."""
     owner: Any = array
     while isinstance(owner, np.ndarray) and owner.base is not None:

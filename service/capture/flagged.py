@@ -12,7 +12,7 @@ from service.inference.bundle import Bundle
 from service.inference.caller import Origin
 from service.inference.detector import Scored
 from service.inference.outputs import Rows
-from service.memory import held_bytes as kept_alive_bytes
+from service.memory import kept_alive_bytes
 
 REQUEST_BYTES = 1024
 ROW_BYTES = 512
@@ -69,8 +69,7 @@ class Flagged(NamedTuple):
 
 def held_bytes(rows: Rows, kept: int) -> int:
     """What `take` will hold of these rows, n >= 1, where it keeps so many of them."""
-    of_rows = kept_alive_bytes(rows) if _takes_all(rows, kept) else rows.nbytes // len(rows) * kept
-    return of_rows + kept * ROW_BYTES + REQUEST_BYTES
+    return _taken(rows, kept)[1] + kept * ROW_BYTES + REQUEST_BYTES
 
 
 def take(source: Source, origin: Origin, rows: Rows, scored: Scored, positions: npt.NDArray[np.intp]) -> Flagged:
@@ -79,7 +78,7 @@ def take(source: Source, origin: Origin, rows: Rows, scored: Scored, positions: 
     Copies them where that frees at least as much, of a body that they are but a part of: to copy more would keep the
     event loop longer than it saves memory.
     """
-    is_all = _takes_all(rows, len(positions))
+    is_all, _ = _taken(rows, len(positions))
     return Flagged(
         source=source,
         origin=origin,
@@ -92,5 +91,8 @@ def take(source: Source, origin: Origin, rows: Rows, scored: Scored, positions: 
     )
 
 
-def _takes_all(rows: Rows, kept: int) -> bool:
-    return kept_alive_bytes(rows) < 2 * kept * (rows.nbytes // len(rows)) + _FRAME_BYTES
+def _taken(rows: Rows, kept: int) -> tuple[bool, int]:
+    """Whether all rows are taken as they are, rather than copies of so many; and the bytes that it then holds."""
+    all_bytes, copied_bytes = kept_alive_bytes(rows), rows.nbytes // len(rows) * kept
+    is_all = all_bytes < 2 * copied_bytes + _FRAME_BYTES
+    return is_all, all_bytes if is_all else copied_bytes

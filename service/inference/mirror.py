@@ -21,7 +21,7 @@ from service.inference.batcher import Batcher
 from service.inference.caller import Caller
 from service.inference.detector import Detector, Scored
 from service.inference.outputs import Outputs, Rows, Runtime
-from service.memory import held_bytes
+from service.memory import kept_alive_bytes
 
 MAX_WAITING_BYTES = 64 * 2**20
 """Of all rows that wait here, with the bodies that they are parts of."""
@@ -75,7 +75,7 @@ class Mirror:
 
     def put(self, rows: Rows, served: Scored, caller: Caller) -> None:
         """Score rows (n, *shape) some time, or shed them."""
-        size_bytes = held_bytes(rows)
+        size_bytes = kept_alive_bytes(rows)
         if (
             len(self._tasks) >= MAX_WAITING_REQUESTS
             or self.waiting_rows + len(rows) > self._max_rows

@@ -14,9 +14,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from tempfile import TemporaryDirectory
-from threading import Thread
 from unittest.mock import patch
 
 from tqdm import tqdm
@@ -28,6 +27,7 @@ from tests.bench.__main__ import BUNDLE, RAW
 from tests.bench.capture import bodies
 from tests.bench.load import mixed_loop, paced_loop, wrk_is_missing
 from tests.bench.page import cpu_seconds
+from tests.listening import listening
 from tests.process import RunningService, running_service
 
 SECONDS = float(os.environ.get("SECONDS", "2"))
@@ -91,11 +91,8 @@ def collector() -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with listening(Handler) as url:
+        yield url
 
 
 @contextmanager

@@ -15,11 +15,10 @@ import time
 from pathlib import Path
 from unittest.mock import patch
 
-from starlette.types import Message, Scope
-
 from service.app import Service, build
 from service.observe import logs
 from service.settings import load
+from tests.asgi import score_raw
 from tests.bench.extras import collector
 from tests.toy import instances, toy_bundle
 
@@ -36,23 +35,6 @@ VARIANTS: dict[str, tuple[dict[str, str], str]] = {
 }
 
 
-async def ask(service: Service, body: bytes) -> None:
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive() -> Message:
-        if not messages:
-            await asyncio.Event().wait()
-        return messages.pop()
-
-    async def send(message: Message) -> None:
-        assert message.get("status", 200) == 200, message
-
-    headers = [(b"content-type", b"application/octet-stream"), (b"content-length", b"%d" % len(body))]
-    scope: Scope = {"type": "http", "method": "POST", "path": "/score", "query_string": b"", "headers": headers}
-    scope["scheme"] = "http"
-    await service.switch(scope, receive, send)
-
-
 async def measure(bundle: Path, endpoint: str) -> dict[str, tuple[float, float]]:
     """Least CPU seconds of a request over the rounds, by variant: the loop's thread, and all others."""
     body = instances(1, SHAPE).tobytes()
@@ -67,7 +49,7 @@ async def measure(bundle: Path, endpoint: str) -> dict[str, tuple[float, float]]
         for name in random.sample(list(services), len(services)):
             begin, begin_all = time.thread_time(), time.process_time()
             for _ in range(REQUESTS):
-                await ask(services[name], body)
+                assert await score_raw(services[name], body) == 200
             own = time.thread_time() - begin
             others = time.process_time() - begin_all - own
             best[name] = min(best[name][0], own / REQUESTS), min(best[name][1], others / REQUESTS)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tests.listening import listening
 from tests.process import RAW, running_service, wait_until
 from tests.prometheus import RULES, running_alertmanager, running_prometheus
 
@@ -30,14 +30,8 @@ def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/", received
-        finally:
-            server.shutdown()
-            serving.join()
+    with listening(Receiver) as url:
+        yield f"{url}/", received
 
 
 def test_an_input_that_overflows_the_graph_reaches_whoever_is_on_call(vector_bundle_path: Path, tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import gc
 from pathlib import Path
 
 import pytest
-from starlette.types import Message, Scope
 
 from service.app import build
 from service.settings import load
+from tests.asgi import score_raw
 from tests.toy import instances
 
 
@@ -28,36 +28,13 @@ def test_requests_leave_nothing_for_the_cycle_collector(
         service.readiness.ready()
         statuses: list[int] = []
 
-        async def request() -> None:
-            messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-            async def receive() -> Message:
-                if not messages:
-                    await asyncio.Event().wait()
-                return messages.pop()
-
-            async def send(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    statuses.append(message["status"])
-
-            headers = [(b"content-type", b"application/octet-stream")]
-            scope: Scope = {
-                "type": "http",
-                "method": "POST",
-                "path": "/score",
-                "scheme": "http",
-                "query_string": b"",
-                "headers": headers,
-            }
-            await service.switch(scope, receive, send)
-
         for _ in range(50):
-            await request()
+            statuses.append(await score_raw(service, body))
         gc.collect()
         gc.disable()
         try:
             for _ in range(200):
-                await request()
+                statuses.append(await score_raw(service, body))
             garbage = gc.collect()
         finally:
             gc.enable()
