@@ -32,6 +32,7 @@ class RunningService:
     client: httpx.Client
     port: int
     log: list[str] = field(default_factory=list)
+    log_reader: threading.Thread | None = None
 
     def score(self, rows: npt.NDArray[Any]) -> dict[str, Any]:
         """Score rows in the bundle's dtype, as raw bytes; the answer must be good."""
@@ -62,7 +63,18 @@ class RunningService:
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self, timeout_seconds: float = 15) -> int:
-        return self.process.wait(timeout_seconds)
+        """The exit code; from then on `log` is whole."""
+        code = self.process.wait(timeout_seconds)
+        if self.log_reader is not None:
+            self.log_reader.join(timeout_seconds)
+        return code
+
+    def said(self, *words: str) -> int:
+        """How many lines with all these words were read so far.
+
+        A line comes by a pipe, maybe after what it tells of can be seen: while the process runs, wait for it.
+        """
+        return sum(all(word in line for word in words) for line in list(self.log))
 
 
 def environment(**settings: object) -> dict[str, str]:
@@ -126,7 +138,7 @@ def running_module(module: str, bundle: Path, settings: dict[str, object]) -> It
         with httpx.Client(
             base_url=f"{address[1]}://127.0.0.1:{port}", timeout=30, headers=headers, verify=verify
         ) as client:
-            yield RunningService(process, client, port, log)
+            yield RunningService(process, client, port, log, reader)
     finally:
         process.kill()
         process.wait()

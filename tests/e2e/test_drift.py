@@ -8,7 +8,7 @@ from scipy.stats import ks_2samp
 
 from service.inference.bundle import load
 from service.keys import new_key
-from tests.process import RAW, RunningService, running_service
+from tests.process import RAW, RunningService, running_service, wait_until
 from tests.toy import instances
 
 SHAPE = (4, 4, 3)
@@ -64,7 +64,7 @@ def test_the_evidence_alarm_over_http(image_bundle_path: Path) -> None:
         sign = {"higher": 1, "lower": -1}[found["direction"]]
         assert service.detector_metric("drift_direction") == {"score_evidence": sign}
         assert service.detector_metric("drift_design_effect")["score_evidence"] == found["design_effect"]
-        assert any("score_evidence is drifting" in line for line in service.log)
+        wait_until(lambda: service.said("score_evidence is drifting"))
 
         for headers in (
             {},

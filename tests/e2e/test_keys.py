@@ -187,7 +187,7 @@ def test_keys_are_rotated_while_it_runs(image_bundle_path: Path, tmp_path: Path)
         wait_until(lambda: status(new) == 200)
         assert status(old) == 200
         file.write_text("nonsense\n")
-        wait_until(lambda: any("the keys before stay in force" in line for line in service.log))
+        wait_until(lambda: service.said("the keys before stay in force"))
         assert (status(old), status(new), status(API[0])) == (200, 200, 200)
         file.write_text(f"{new_line}\n")
         wait_until(lambda: status(old) == 401)

@@ -36,7 +36,7 @@ def test_sigterm_answers_what_it_has_refuses_new_work_and_ends(image_bundle_path
             time.sleep(0.02)
             begin = time.monotonic()
             service.terminate()
-            wait_until(lambda: any("draining" in line for line in service.log))
+            wait_until(lambda: service.said("draining"))
             with suppress(httpx.TransportError):  # idle connections are closed, and no new ones taken
                 refused = other.post("/score", content=rows[:1].tobytes(), headers=RAW)
                 assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
@@ -48,8 +48,8 @@ def test_sigterm_answers_what_it_has_refuses_new_work_and_ends(image_bundle_path
         assert len(answers[0].json()["scores"]) == 60_000
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"http://127.0.0.1:{service.port}/livez")
-        assert any("draining" in line for line in service.log)
-        assert not any("Traceback" in line for line in service.log)
+        assert service.said("draining")
+        assert not service.said("Traceback")
 
 
 def test_what_was_sent_before_sigterm_is_answered_even_if_nobody_had_read_it(image_bundle_path: Path) -> None:

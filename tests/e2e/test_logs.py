@@ -48,7 +48,7 @@ def lines(service: RunningService) -> list[dict[str, Any]]:
 
 def line_of(service: RunningService, request_id: str) -> dict[str, Any]:
     """The one line about a request."""
-    wait_until(lambda: any(request_id in line for line in service.log))
+    wait_until(lambda: service.said(request_id))
     (found,) = (line for line in lines(service) if line.get("request_id") == request_id)
     return found
 
@@ -131,7 +131,7 @@ def test_what_is_no_http_is_a_line_too(service: RunningService) -> None:
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
         connection.sendall(b"\x16\x03\x01" + MARKER.encode() + b"\r\n\r\n")
         assert b" 400 " in connection.recv(4096)
-    wait_until(lambda: any("Invalid HTTP" in line for line in service.log))
+    wait_until(lambda: service.said("Invalid HTTP"))
     assert lines(service)
 
 
@@ -211,7 +211,7 @@ def test_a_flood_of_refusals_does_not_fill_the_log(image_bundle_path: Path) -> N
 def test_text_tells_the_same_in_one_line(image_bundle_path: Path) -> None:
     with running_service(image_bundle_path) as service:
         request_id = service.client.put("/score").headers["x-request-id"]
-        wait_until(lambda: any(request_id in line for line in service.log))
+        wait_until(lambda: service.said(request_id))
         (line,) = (line for line in service.log if request_id in line)
         assert "WARNING harmgauge.access: PUT /score 405 method_not_allowed in " in line
 

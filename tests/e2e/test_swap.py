@@ -70,7 +70,7 @@ def test_everything_follows_the_new_bundle(service: RunningService, bundles: tup
     assert bounds == {labels["le"] for labels, _ in found["harmgauge_reference_score_bucket"]}
     assert found["harmgauge_score_threshold"] == [({}, float(second.threshold))]
     assert sum(value for _, value in found["harmgauge_instances_total"]) == 230, "what the process counts goes on"
-    assert any("serving toy/2" in line and "instead of toy/1" in line for line in service.log)
+    wait_until(lambda: service.said("serving toy/2", "instead of toy/1"))
 
 
 def test_the_same_bundle_again_changes_nothing(service: RunningService, bundles: tuple[Path, Path]) -> None:
@@ -126,7 +126,7 @@ def test_what_cannot_be_served_is_refused_and_the_old_one_serves_on(
     assert (refused.status_code, refused.json()["code"]) == (422, "bundle_refused")
     assert says in refused.json()["detail"]
     assert "toy/1" in refused.json()["detail"]
-    wait_until(lambda: any("was refused" in line and says in line for line in service.log))
+    wait_until(lambda: service.said("was refused", says))
     assert version(service) == "1"
     assert service.score_ks()["total_rows"] == 200
     assert swap(service, bundles[1]).status_code == 200, "the next one is not held up"
@@ -172,14 +172,14 @@ def test_sighup_reads_the_folder_again(bundles: tuple[Path, Path], tmp_path: Pat
     link.symlink_to(bundles[0])
     with running_service(link) as service:
         service.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: any("nothing changes" in line for line in service.log))
+        wait_until(lambda: service.said("nothing changes"))
         link.unlink()
         link.symlink_to(bundles[1])
         service.process.send_signal(signal.SIGHUP)
         wait_until(lambda: version(service) == "2")
         link.unlink()
         service.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: any("was refused" in line for line in service.log))
+        wait_until(lambda: service.said("was refused"))
         assert service.score(POOL[:1])["version"] == "2"
 
 

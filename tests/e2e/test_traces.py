@@ -70,7 +70,7 @@ def score(service: RunningService, **headers: str) -> httpx.Response:
 
 def ids_of(service: RunningService, request_id: str) -> tuple[str, str]:
     """The trace's and the span's id in the request's log line."""
-    wait_until(lambda: any(request_id in line for line in service.log))
+    wait_until(lambda: service.said(request_id))
     (line,) = (line for line in map(json.loads, list(service.log)) if line.get("request_id") == request_id)
     return line["trace_id"], line["span_id"]
 

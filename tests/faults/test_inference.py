@@ -73,7 +73,7 @@ def test_a_graph_that_fails_on_everything_takes_no_work_until_it_runs_again(
         assert service.metrics()["harmgauge_alive"] == service.metrics()["harmgauge_ready"] == [({}, 0)]
         broken.unlink()
         wait_until(lambda: live(service) == (200, 200))
-        wait_until(lambda: any("inference works again" in line for line in service.log))
+        wait_until(lambda: service.said("inference works again"))
         assert_well(service, before)
         assert window(service) == [0, 4_000_000]
 
@@ -157,10 +157,10 @@ def test_drift_that_cannot_be_computed_costs_no_score_and_comes_back(
         failing.touch()
         for number in range(1, 120):
             assert service.score(row(number))["scores"] == [number]
-        wait_until(lambda: sum("could not be computed" in line for line in service.log) >= 2)
+        wait_until(lambda: service.said("could not be computed") >= 2)
         assert service.client.get("/metrics").status_code == 503
         assert live(service) == (200, 200)
         failing.unlink()
-        wait_until(lambda: any("score_ks is drifting" in line for line in service.log))
+        wait_until(lambda: service.said("score_ks is drifting"))
         assert window(service) == list(range(20, 120))
         assert service.metrics()["harmgauge_queue_rows"] == [({}, 0)]

@@ -90,7 +90,7 @@ def test_bodies_that_are_on_their_way_arrive_and_are_answered(own_bundle: Path) 
         idle.sendall(whole(6))
         assert b'"scores":[6.0]' in idle.recv(10_000)
         service.terminate()
-        wait_until(lambda: any("draining" in line for line in service.log))
+        wait_until(lambda: service.said("draining"))
         time.sleep(0.2)
         idle.sendall(whole(7))
         refused = answer_of(idle)
@@ -155,6 +155,6 @@ def test_kill_9_and_a_restart_lose_the_last_second_and_nothing_else(
         assert old <= set(found), "what is older than the last save was kept"
         assert set(found) <= ledger.scored | ledger.cut | ledger.torn | ledger.cut_at_once
         with running_service(own_bundle, **settings) as service:
-            assert not any("set aside" in line for line in service.log)
+            assert not service.said("set aside")
             assert service.score_ks()["rows"] == len(found)
             assert service.score(row(3))["scores"] == [3]

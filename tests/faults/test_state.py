@@ -81,7 +81,7 @@ def test_real_processes_start_with_a_state_that_is_cut(own_bundle: Path, saved: 
         folder = Path(shutil.copytree(saved, tmp_path / str(cut)))
         os.truncate(state_file(folder), cut)
         with running_service(own_bundle, state_dir=folder, feature_mmd=False) as service:
-            assert any("set aside" in line for line in service.log)
+            assert service.said("set aside")
             assert service.score(row(7))["scores"] == [7]
             assert window(service) == [7]
             service.terminate()
@@ -118,10 +118,6 @@ def score_all(service: RunningService, numbers: range) -> None:
         assert service.score(row(number))["scores"] == [number]
 
 
-def said(service: RunningService, text: str) -> int:
-    return sum(text in line for line in service.log)
-
-
 def test_a_full_disk_and_a_read_only_one(own_bundle: Path, small_disk: Path) -> None:
     with running_service(own_bundle, state_dir=small_disk, feature_mmd=False) as service:
         score_all(service, range(10))
@@ -131,14 +127,14 @@ def test_a_full_disk_and_a_read_only_one(own_bundle: Path, small_disk: Path) -> 
         room = os.statvfs(small_disk)
         filler.write_bytes(bytes(room.f_bfree * room.f_bsize))
         score_all(service, range(10, 20))
-        wait_until(lambda: said(service, "could not be saved") == 1)
+        wait_until(lambda: service.said("could not be saved") == 1)
         assert saved_rows(small_disk) == list(range(10)), "the state before is whole"
         filler.unlink()
         wait_until(lambda: saved_rows(small_disk) == list(range(20)))
-        assert said(service, "is saved again") == 1
+        wait_until(lambda: service.said("is saved again") == 1)
         subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
         score_all(service, range(20, 30))
-        wait_until(lambda: said(service, "could not be saved") == 2)
+        wait_until(lambda: service.said("could not be saved") == 2)
         subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
         wait_until(lambda: saved_rows(small_disk) == list(range(30)))
         assert_well(service, before)
@@ -149,9 +145,9 @@ def test_a_disk_that_is_read_only_from_the_start_stops_nothing(own_bundle: Path,
     os.truncate(state_file(small_disk), 1000)
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     with running_service(own_bundle, state_dir=small_disk, feature_mmd=False) as service:
-        assert said(service, "could not be set aside") == 1
+        assert service.said("could not be set aside") == 1
         score_all(service, range(3))
-        wait_until(lambda: said(service, "could not be saved") == 1)
+        wait_until(lambda: service.said("could not be saved") == 1)
         service.terminate()
         assert service.wait() == 0
 
@@ -164,7 +160,7 @@ def test_a_quota_that_is_used_up_keeps_the_state_before(own_bundle: Path, tmp_pa
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (1000, limits[1]))
         score_all(service, range(10, 20))
-        wait_until(lambda: said(service, "could not be saved") == 1)
+        wait_until(lambda: service.said("could not be saved") == 1)
         assert saved_rows(tmp_path) == list(range(10))
         resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, limits)
         wait_until(lambda: saved_rows(tmp_path) == list(range(20)))

@@ -94,7 +94,7 @@ class Disturber(threading.Thread):
         self._journal.note("shadow", step=step, status=answer.status_code)
 
     def _times_read(self) -> int:
-        return sum("are in force" in line for line in self._service.log)
+        return self._service.said("are in force")
 
     def _rotate(self) -> None:
         """A new key beside the old one, all clients to the new one, the old one out."""
