@@ -80,7 +80,8 @@ class Serving:
         self.bundle = parts.bundle
         self._app = app
         self._requests = 0
-        self._idle: asyncio.Event | None = None  # there once it is being retired
+        self._retiring = False
+        self._none_waited_for = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,8 +97,8 @@ class Serving:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._requests -= 1
-        if self._idle is not None and not self._requests:
-            self._idle.set()
+        if self._retiring and not self._requests:
+            self._none_waited_for.set()
 
     def start(self, drift_interval_seconds: float) -> None:
         """Begin what goes on between requests."""
@@ -110,17 +111,19 @@ class Serving:
         self._tasks = [asyncio.create_task(each) for each in work]
 
     async def retire(self, seconds: float) -> None:
-        """Let its requests end, at most so long; then save its drift state and close it. At once where cancelled."""
+        """Let its requests end, at most so long; then save its drift state and close it."""
+        self._retiring = True
+        if self._requests:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._none_waited_for.wait(), seconds)
         try:
-            if self._requests:
-                self._idle = asyncio.Event()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._idle.wait(), seconds)
+            await self.save()
         finally:
-            try:
-                await self.save()
-            finally:
-                self.close()
+            self.close()
+
+    def hurry(self) -> None:
+        """Have `retire` wait for no request any more."""
+        self._none_waited_for.set()
 
     async def save(self) -> None:
         """Count what its feed still keeps, and save the drift state if there is a place for it."""

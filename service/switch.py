@@ -56,7 +56,7 @@ class Switch:
         self._busy = False
         # One thread for all loading: in each thread the allocator keeps what a graph once took there.
         self._loading = ThreadPoolExecutor(1, "load")
-        self._retiring: dict[str, asyncio.Task[None]] = {}
+        self._retiring: dict[str, tuple[Serving, asyncio.Task[None]]] = {}
         self._unasked: dict[str, asyncio.Task[None]] = {}
         self._shadow: Shadow | None = None
         self.current = current
@@ -130,9 +130,12 @@ class Switch:
 
     async def close(self) -> None:
         """Save and end everything; no request may come any more."""
-        for task in [*self._unasked.values(), *self._retiring.values()]:
+        for task in self._unasked.values():
             task.cancel()
-        await asyncio.gather(*self._retiring.values(), return_exceptions=True)
+        retiring = list(self._retiring.values())
+        for serving, _ in retiring:
+            serving.hurry()
+        await asyncio.gather(*(task for _, task in retiring))
         ending = [self.current]
         if self._shadow is not None:
             self._shadow.end()
@@ -211,10 +214,10 @@ class Switch:
         return self._shadow
 
     async def _drop_shadow(self) -> None:
-        serving = self.shadow.serving
         self.shadow.end()
+        retiring = self._retire(self.shadow.serving)
         self._shadow = None
-        await self._retire(serving)
+        await asyncio.wait([retiring])  # it goes on where whoever asked for it has gone
 
     async def _loaded(self, folder: Path) -> Bundle:
         return await asyncio.get_running_loop().run_in_executor(self._loading, self._load, folder)
@@ -227,7 +230,7 @@ class Switch:
         """The parts of a bundle that can take over from the one in service; raises BundleError and SettingsError."""
         check_successor(self.current.bundle.manifest, bundle.manifest)
         if bundle.key in self._retiring:  # back to one whose last requests still end: its drift state comes then
-            await asyncio.wait([self._retiring[bundle.key]])
+            await asyncio.wait([self._retiring[bundle.key][1]])
         made = await asyncio.get_running_loop().run_in_executor(self._loading, self._make, bundle)
         try:
             check_offers(self.current, made)
@@ -237,7 +240,8 @@ class Switch:
         return made
 
     def _retire(self, old: Serving) -> asyncio.Task[None]:
-        task = self._retiring[old.bundle.key] = asyncio.create_task(self._retire_and_forget(old))
+        task = asyncio.create_task(self._retire_and_forget(old))
+        self._retiring[old.bundle.key] = old, task
         return task
 
     async def _retire_and_forget(self, old: Serving) -> None:
@@ -250,7 +254,7 @@ class Switch:
         del old
         # Its parts refer to each other in circles, and the collector hardly ever comes by itself (`server.py`).
         gc.collect()
-        await asyncio.get_running_loop().run_in_executor(self._loading, give_back)
+        self._loading.submit(give_back)
 
     def _begin(self, name: str, change: Callable[..., Awaitable[object]], *arguments: Path) -> None:
         """Change something that no request asked for; `name` is what did."""
