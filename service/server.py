@@ -88,6 +88,7 @@ class Server(uvicorn.Server):
         lingering = begin + self._lingering_seconds()
         while self.server_state.connections and loop.time() < lingering:
             await asyncio.sleep(0.02)
+        await _take_in_what_came()  # where the machine stood still meanwhile, all of that time's
         left_seconds = max(0.0, self._drain_seconds - (loop.time() - begin))
         self.config.timeout_graceful_shutdown = left_seconds  # type: ignore[assignment]
         await super().shutdown(sockets)  # type: ignore[arg-type]
