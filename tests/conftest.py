@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
 from service.inference.bundle import Bundle, load
@@ -14,6 +15,12 @@ from tests.process import RunningService, running_service
 from tests.toy import toy_bundle
 
 ROOT = Path(__file__).parent.parent
+# An example has no deadline: on a busy machine any of them takes long once.
+settings.register_profile(
+    "busy machine", settings.get_profile("ci" if "CI" in os.environ else "default"), deadline=None
+)
+settings.load_profile("busy machine")
+
 SHIPPED_BUNDLE = ROOT / "models" / "bundles" / "cifar10-resnet32" / "2"
 
 

@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.npz import read_npz
+
 RAW = {"Content-Type": "application/octet-stream"}
 
 
@@ -62,7 +64,7 @@ class RunningService:
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
-    def wait(self, timeout_seconds: float = 15) -> int:
+    def wait(self, timeout_seconds: float = 60) -> int:
         """The exit code; from then on `log` is whole."""
         code = self.process.wait(timeout_seconds)
         if self.log_reader is not None:
@@ -90,7 +92,7 @@ def run(command: str, *options: str, **settings: object) -> subprocess.Completed
         env=environment(**settings),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 
@@ -128,7 +130,7 @@ def running_module(module: str, bundle: Path, settings: dict[str, object]) -> It
     reader = threading.Thread(target=read_log)
     reader.start()
     try:
-        assert listening.wait(60), "it did not say that it serves"
+        assert listening.wait(180), "it did not say that it serves"
         address = next((found for line in log if (found := re.search(r"(https?)://[\d.]+:(\d+) \(docs", line))), None)
         assert address is not None, "".join(log)
         port = int(address[2])
@@ -147,12 +149,18 @@ def running_module(module: str, bundle: Path, settings: dict[str, object]) -> It
         process.stderr.close()
 
 
-def wait_until(condition: Any, timeout_seconds: float = 10) -> None:
-    """Poll until `condition()` holds; fails after the time limit."""
+def wait_until(condition: Any, timeout_seconds: float = 60) -> None:
+    """Poll until `condition()` holds; fails after the time limit, which is a machine's on its worst day."""
     end = time.monotonic() + timeout_seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)
+
+
+def saved_state(folder: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of the one drift state that a service saved in a folder; empty before."""
+    files = list(folder.glob("drift-*.npz"))
+    return read_npz(files[0]) if files else {}
 
 
 def as_float32(values: list[float]) -> npt.NDArray[np.float32]:

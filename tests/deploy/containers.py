@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,13 +119,15 @@ def _unmount(folder: Path) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
+    """Of those that the system gives to nobody who asks for any: it stays free until somebody binds it."""
+    while True:
+        port: int = random.randrange(20_000, 32_000)
+        with socket.socket() as listening, suppress(OSError):
+            listening.bind(("127.0.0.1", port))
+            return port
 
 
-def wait_until_ready(client: httpx.Client, timeout_seconds: float = 60) -> None:
+def wait_until_ready(client: httpx.Client, timeout_seconds: float = 180) -> None:
     """Poll /readyz as the kubelet would."""
 
     def ready() -> bool:

@@ -44,7 +44,7 @@ def running(containers: Containers, *options: str, **settings: object) -> Iterat
     ]
     name = containers.podman("run", "--detach", "--network=host", *HARDENED, *options, *chosen, IMAGE).strip()
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=90) as client:
             wait_until_ready(client)
             yield name, client
     finally:
@@ -79,7 +79,7 @@ def _name(requirement: str) -> str:
 def test_it_scores_as_the_runtime_does_and_drains_when_it_is_told_to_stop(containers: Containers) -> None:
     rows = images(3000)
     expected = OnnxRuntime(load(SHIPPED_BUNDLE), "cpu").run(rows[:32]).score
-    with running(containers) as (name, client):
+    with running(containers, deadline_seconds=60, drain_seconds=18) as (name, client):
         answer = client.post("/score", content=rows[:32].tobytes(), headers=RAW)
         assert answer.status_code == 200, answer.text
         np.testing.assert_allclose(answer.json()["scores"], expected, rtol=1e-4, atol=1e-5)

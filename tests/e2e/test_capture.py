@@ -103,8 +103,9 @@ def test_what_is_flagged_lies_in_the_folder_whichever_way_it_came(half_flagged: 
 
 
 def test_a_request_that_gets_no_scores_is_not_captured(half_flagged: Path, tmp_path: Path) -> None:
-    rows = instances(2000, SHAPE, seed=3)
-    with running_service(half_flagged, capture_dir=tmp_path, workers=1, max_batch_rows=1) as service:
+    rows = instances(20_000, SHAPE, seed=3)
+    settings = {"workers": 1, "max_batch_rows": 1, "max_queue_rows": 40_000}
+    with running_service(half_flagged, capture_dir=tmp_path, **settings) as service:
         late = {"X-Harmgauge-Deadline-Seconds": "0.000001"}
         assert service.client.post("/score", content=rows.tobytes(), headers=RAW | late).status_code == 504
         with pytest.raises(httpx.ReadTimeout):
@@ -146,7 +147,7 @@ def test_a_disk_that_fails_costs_no_request_its_answer_and_nothing_but_what_did_
         folder.unlink()
         lost = dropped(service, "unwritable")
         wait_until(lambda: captured(service) == flagged - lost, timeout_seconds=60)
-        assert service.metrics()["harmgauge_capture_queue_bytes"][0][1] == 0
+        wait_until(lambda: service.metrics()["harmgauge_capture_queue_bytes"][0][1] == 0)
         end(service)
         said = [line for line in service.log if "captured" in line or "flagged inputs" in line]
         assert len([line for line in said if "cannot be written" in line]) == 1

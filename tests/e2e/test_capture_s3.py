@@ -31,7 +31,7 @@ def running_store(port: int = 0) -> Iterator[int]:
     assert process.stderr is not None
     try:
         found = next(found for line in process.stderr if (found := re.search(r"http://127.0.0.1:(\d+)", line)))
-        assert httpx.put(f"http://127.0.0.1:{found[1]}/bucket").status_code == 200
+        assert httpx.put(f"http://127.0.0.1:{found[1]}/bucket", timeout=60).status_code == 200
         yield int(found[1])
     finally:
         process.kill()

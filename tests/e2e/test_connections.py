@@ -36,15 +36,13 @@ def test_a_body_far_over_the_limit_still_gets_its_answer(service: RunningService
 
 
 def test_a_client_that_hangs_up_in_mid_request(service: RunningService) -> None:
-    rows = service.score_ks()["rows"]
+    rows, gone = service.score_ks()["rows"], answered(service, "499")
     body = GOOD.tobytes()
     for sent in (0, 1, len(body) - 1):
         with socket.create_connection(("127.0.0.1", service.port)) as connection:
             head = f"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: {RAW_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
             connection.sendall(head.encode() + body[:sent])
-    wait_until(
-        lambda: ({"route": "/score", "status": "499"}, 3) in service.metrics().get("harmgauge_requests_total", [])
-    )
+    wait_until(lambda: answered(service, "499") == gone + 3)
     assert service.score_ks()["rows"] == rows
     assert service.score(GOOD)["scores"]
     assert not service.said("Traceback")
@@ -56,6 +54,12 @@ def connect(service: RunningService, body_bytes: int, *headers: str) -> socket.s
     lines = ["POST /score HTTP/1.1", "Host: x", f"Content-Type: {RAW_TYPE}", f"Content-Length: {body_bytes}", *headers]
     connection.sendall("\r\n".join([*lines, "", ""]).encode())
     return connection
+
+
+def turns(service: RunningService) -> None:
+    """Let the service see all that its connections brought so far: its event loop takes it in, turn by turn."""
+    for _ in range(50):
+        assert service.client.get("/livez").status_code == 200
 
 
 def answered(service: RunningService, status: str) -> float:
@@ -72,12 +76,12 @@ def test_clients_that_leave_after_their_whole_body_are_not_scored(image_bundle_p
             connection = connect(service, len(GOOD.tobytes()))
             connection.sendall(GOOD.tobytes())
             connection.close()
-        time.sleep(0.1)
+        turns(service)
         first.close()
         wait_until(lambda: answered(service, "499") == 21)
         assert service.score_ks()["rows"] == 0
         assert service.metrics()["harmgauge_instances_total"] == [({"flag": "clean"}, 0), ({"flag": "adversarial"}, 0)]
-        assert service.metrics()["harmgauge_queue_rows"] == [({}, 0)]
+        wait_until(lambda: service.metrics()["harmgauge_queue_rows"] == [({}, 0)])
         assert answered(service, "200") == 0
 
 
@@ -93,7 +97,8 @@ def test_a_connection_outlasts_a_pause_between_two_requests(service: RunningServ
 
 
 def test_a_body_that_does_not_come_in_time_is_told_so(image_bundle_path: Path) -> None:
-    with running_service(image_bundle_path, deadline_seconds=0.3) as service, connect(service, 48) as slow:
+    deadline = "X-Harmgauge-Deadline-Seconds: 0.3"
+    with running_service(image_bundle_path) as service, connect(service, 48, deadline) as slow:
         slow.sendall(b"abc")
         answer = slow.makefile("rb").read()
         assert answer.startswith(b"HTTP/1.1 504")
@@ -119,8 +124,7 @@ def test_bodies_that_never_end_are_bounded_together(image_bundle_path: Path) -> 
         held = [connect(service, 100_000) for _ in range(4)]
         for connection in held[:3]:
             connection.sendall(bytes(99_000))
-        wait_until(lambda: service.client.get("/livez").status_code == 200)
-        time.sleep(0.2)
+        turns(service)
         held[3].sendall(bytes(99_000))
         refusal = held[3].recv(10_000)
         assert refusal.startswith(b"HTTP/1.1 429")
@@ -144,16 +148,18 @@ def test_a_large_json_body_does_not_stop_the_loop(image_bundle_path: Path) -> No
 
         def post() -> None:
             answers.extend(
-                httpx.post(f"{service.client.base_url}/score", content=body, headers=JSON) for body in bodies
+                httpx.post(f"{service.client.base_url}/score", content=body, headers=JSON, timeout=60)
+                for body in bodies * 2
             )
 
         client = threading.Thread(target=post)
         client.start()
-        longest_seconds = 0.0
+        seconds: list[float] = []
         while client.is_alive():
             begin = time.monotonic()
             assert service.client.get("/livez").status_code == 200
-            longest_seconds = max(longest_seconds, time.monotonic() - begin)
-        assert [answer.status_code for answer in answers] == [200, 422, 422]
+            seconds.append(time.monotonic() - begin)
+        assert [answer.status_code for answer in answers] == [200, 422, 422] * 2
         assert len(answers[0].json()["scores"]) == 60_000
-        assert longest_seconds < 1.5, "nothing else was answered while a body was read"
+        # A body that stopped the loop would do so both times; the machine itself may stand still once.
+        assert sorted(seconds)[-2] < 1.5, "nothing else was answered while a body was read"

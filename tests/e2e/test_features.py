@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from sklearn.manifold import Isomap
 
 from service.inference.bundle import load
-from tests.process import RunningService, run, running_service, wait_until
+from tests.process import RunningService, run, running_service, saved_state, wait_until
 from tests.toy import instances, toy_bundle
 
 SHAPE = (4, 4, 3)
@@ -97,7 +96,7 @@ def test_window_and_alarm_survive_a_restart(image_bundle_path: Path, tmp_path: P
         service.score(rows)
         wait_until(lambda: detector(service)["state"] == "drifting")
         before = detector(service)
-        time.sleep(2.5)  # at most the last second is lost
+        wait_until(lambda: bool(saved_state(tmp_path).get("feature_mmd/drifting")))
         service.process.send_signal(signal.Signals[how])
         service.wait()
     with running_service(image_bundle_path, **settings) as service:

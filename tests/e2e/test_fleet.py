@@ -48,6 +48,7 @@ class Fleet:
     services: list[RunningService]
     prometheus: RunningPrometheus
     bundle: Bundle
+    sent_rows: int = 0
 
     def score(self, rows: Rows) -> float:
         """Send the rows one by one over PHASE_SECONDS, each replica its share; returns when it began, in Unix time."""
@@ -62,6 +63,8 @@ class Fleet:
         with ThreadPoolExecutor(REPLICAS) as threads:
             list(threads.map(send, range(REPLICAS)))
         assert time.time() - begin < WINDOW_SECONDS - PAUSE_SECONDS - 2, "too slow: the window holds no phase any more"
+        self.sent_rows += len(rows)
+        wait_until(lambda: self.prometheus.value("sum(harmgauge_score_count)") == self.sent_rows, 30)
         time.sleep(PAUSE_SECONDS)
         return begin
 
@@ -70,6 +73,12 @@ class Fleet:
         windows = [service.score_ks(scores=True)["scores"] for service in self.services]
         shares = [len(range(replica, rows, REPLICAS)) for replica in range(REPLICAS)]
         return np.concatenate([window[-share:] for window, share in zip(windows, shares, strict=True)])
+
+    def last_evaluation(self, before: float) -> float:
+        """When the rules were last evaluated before a time, both in Unix time: their results are of that moment."""
+        found = self.prometheus.value(f"timestamp({D})", before)
+        assert found is not None
+        return found
 
     def statistic(self, scores: npt.NDArray[np.float64]) -> float:
         return float(ks_2samp(scores, self.bundle.reference.scores).statistic)
@@ -91,23 +100,28 @@ def test_prometheus_finds_the_drift_of_a_fleet_and_nothing_before_it(fleet: Flee
 
     fleet.score(samples.clean)
     clean = fleet.newest_scores(len(samples.clean))
-    assert prometheus.value("sum(harmgauge_score_count)") == len(clean) == len(samples.clean)
-    assert prometheus.value(D) == pytest.approx(fleet.statistic(clean), abs=0.02)
+    assert len(clean) == len(samples.clean)
+    wait_until(lambda: prometheus.value(D) == pytest.approx(fleet.statistic(clean), abs=0.02), 5)
     assert prometheus.query('max_over_time(ALERTS{alertstate="firing"}[1m])') == [], "no alert while all is well"
 
     begin = fleet.score(samples.corrupted)
     corrupted = fleet.newest_scores(len(samples.corrupted))
-    found = prometheus.query('ALERTS{alertstate="firing"}')
-    assert {sample["metric"]["alertname"] for sample in found} == {
-        "HarmgaugeFleetDriftKs",
-        "HarmgaugeFleetDriftEvidence",
-    }
+    expected_alerts = {"HarmgaugeFleetDriftKs", "HarmgaugeFleetDriftEvidence"}
+
+    def firing() -> set[str]:
+        found = prometheus.query('ALERTS{alertstate="firing"}')
+        return {sample["metric"]["alertname"] for sample in found}
+
+    wait_until(lambda: firing() == expected_alerts, 5)
     evidence = [service.client.get("/drift").json()["detectors"]["score_evidence"] for service in fleet.services]
-    assert prometheus.value(EVIDENCE) == pytest.approx(sum(replica["statistic"] for replica in evidence))
+    wait_until(
+        lambda: prometheus.value(EVIDENCE) == pytest.approx(sum(replica["statistic"] for replica in evidence)), 5
+    )
 
     # Now the window begins between the phases, and holds corrupted images alone.
-    end = begin - PAUSE_SECONDS / 2 + WINDOW_SECONDS
-    time.sleep(max(0.0, end + 1 - time.time()))
+    time.sleep(max(0.0, begin + WINDOW_SECONDS + 1 - time.time()))
+    end = fleet.last_evaluation(begin + WINDOW_SECONDS)
+    assert end > begin - PAUSE_SECONDS + 1 + WINDOW_SECONDS
     expected = fleet.statistic(corrupted)
     assert prometheus.value(D, end) == pytest.approx(expected, abs=0.02)
     assert expected > fleet.statistic(clean) + 0.1

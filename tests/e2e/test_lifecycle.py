@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from service.keys import new_key
-from tests.process import RAW, RunningService, run, running_service, wait_until
+from tests.process import RAW, RunningService, run, running_service, saved_state, wait_until
 from tests.service.inference.test_bundle import edit
 from tests.toy import instances
 
@@ -30,10 +30,9 @@ def test_sigterm_answers_what_it_has_refuses_new_work_and_ends(image_bundle_path
             target=lambda: answers.append(service.client.post("/score", content=rows.tobytes(), headers=RAW))
         )
         client.start()
-        with httpx.Client(base_url=service.client.base_url) as other:
-            while not other.get("/metrics").text.count("harmgauge_batch_rows_count"):
-                time.sleep(0.001)
-            time.sleep(0.02)
+        with httpx.Client(base_url=service.client.base_url, timeout=30) as other:
+            assert other.get("/livez").status_code == 200
+            wait_until(lambda: service.metrics()["harmgauge_batch_rows_count"][0][1] > 0)
             begin = time.monotonic()
             service.terminate()
             wait_until(lambda: service.said("draining"))
@@ -97,7 +96,7 @@ def test_a_full_queue_is_refused_with_retry_after(image_bundle_path: Path) -> No
         codes: list[int] = []
 
         def post() -> None:
-            answer = httpx.post(f"{service.client.base_url}/score", content=rows.tobytes(), headers=RAW)
+            answer = httpx.post(f"{service.client.base_url}/score", content=rows.tobytes(), headers=RAW, timeout=30)
             codes.append(answer.status_code)
             if answer.status_code == 429:
                 assert int(answer.headers["retry-after"]) >= 1
@@ -122,7 +121,7 @@ def test_a_full_queue_is_refused_with_retry_after(image_bundle_path: Path) -> No
 
 def test_a_deadline_that_passes_is_504(image_bundle_path: Path) -> None:
     with running_service(
-        image_bundle_path, max_queue_rows=500_000, max_batch_rows=1, workers=1, deadline_seconds=0.05
+        image_bundle_path, max_queue_rows=500_000, max_batch_rows=1, workers=1, deadline_seconds=0.5
     ) as service:
         answer = service.client.post("/score", content=instances(50_000, SHAPE).tobytes(), headers=RAW)
         assert (answer.status_code, answer.json()["code"]) == (504, "deadline_passed")
@@ -137,7 +136,7 @@ def test_windows_and_evidence_survive_a_restart(image_bundle_path: Path, tmp_pat
             service.score(instances(10, SHAPE, seed=seed))
         before = service.client.get("/drift?scores=true").json()["detectors"]
         if how == "SIGKILL":
-            time.sleep(2.5)  # at most the last second is lost
+            wait_until(lambda: saved_state(tmp_path).get("score_evidence/rows") == 150)
         service.process.send_signal(signal.Signals[how])
         service.wait()
     with running_service(image_bundle_path, state_dir=tmp_path) as service:

@@ -204,6 +204,7 @@ def test_a_flood_of_refusals_does_not_fill_the_log(image_bundle_path: Path) -> N
     with running_service(image_bundle_path, log_format="json") as service:
         for number in range(5 * LINES_PER_MINUTE):
             service.client.get(f"/nowhere/{number}")
+        wait_until(lambda: service.said("harmgauge.access") >= LINES_PER_MINUTE)
         refusals = [line for line in lines(service) if line["logger"] == "harmgauge.access"]
         assert LINES_PER_MINUTE <= len(refusals) <= 2 * LINES_PER_MINUTE, "a minute may end in between"
 

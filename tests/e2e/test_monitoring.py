@@ -160,5 +160,6 @@ def test_every_variable_has_something_to_choose(query: str, watched: Watched) ->
 
 
 def test_the_alerts_that_the_traffic_deserves_fire_and_no_others(watched: Watched) -> None:
-    assert fired(watched.prometheus) == AT_ONCE
-    assert fired(watched.prometheus, "pending") == LATER
+    # A scrape that takes too long ends some and leaves others pending, until the next.
+    wait_until(lambda: fired(watched.prometheus) == AT_ONCE, 30)
+    wait_until(lambda: fired(watched.prometheus, "pending") == LATER, 30)

@@ -112,7 +112,12 @@ def test_it_says_what_drift_says(image_bundle_path: Path) -> None:
 
         wait_until(lambda: len(get(service, "/page/history")["time"]) >= 2, timeout_seconds=4 * SAMPLE_SECONDS)
         history = get(service, "/page/history")
-        assert np.nansum(history["rows_per_second"]) * SAMPLE_SECONDS == pytest.approx(150, rel=0.1)
+        # Of one request; a sample takes SAMPLE_SECONDS, or longer on a busy machine.
+        rows_per_second, requests_per_second = (
+            np.nansum(history[f"{name}_per_second"]) for name in ("rows", "requests")
+        )
+        assert rows_per_second / requests_per_second == pytest.approx(150)
+        assert 0 < rows_per_second * SAMPLE_SECONDS < 150 * 1.01
         assert history["flagged_share"][-1] == pytest.approx(state["flagged_share"])
         recent = get(service, "/page/state")["recent"]
         assert recent.keys() == history.keys()
@@ -181,7 +186,7 @@ def test_looking_does_not_disturb_scoring(service: RunningService) -> None:
     stop, failures = threading.Event(), []
 
     def look() -> None:
-        with httpx.Client(base_url=service.client.base_url) as client:
+        with httpx.Client(base_url=service.client.base_url, timeout=30) as client:
             while not stop.is_set():
                 for path in ("/", "/page/state", "/page/history", "/page/embedding"):
                     if client.get(path).status_code != 200:

@@ -185,7 +185,7 @@ def test_a_shadow_from_the_start_keeps_its_windows_over_a_restart(bundles: tuple
 def test_sigterm_with_a_shadow_that_is_behind_ends_in_time(bundles: tuple[Path, Path], tmp_path: Path) -> None:
     """One slow batch at a time, and thousands of rows wait for it: none of them is waited for."""
     settings = {"admin_keys": KEY_LINE, "state_dir": tmp_path, "max_queue_rows": 100_000, "max_batch_rows": 1}
-    with running_service(bundles[0], **settings) as service:
+    with running_service(bundles[0], deadline_seconds=60, **settings) as service:
         load_shadow(service, bundles[1])
         service.score(instances(60_000, SHAPE))
         seen = look(service)
@@ -208,17 +208,28 @@ def test_sigterm_while_a_bundle_is_loaded_answers_what_it_has_and_saves(tmp_path
         service.score(rows)
         answers: list[httpx.Response] = []
 
-        def change() -> None:
+        def change(folder: Path) -> None:
             answers.append(
                 httpx.post(
-                    f"{service.client.base_url}/admin/{call}", json={"folder": str(other)}, headers=BEARER, timeout=30
+                    f"{service.client.base_url}/admin/{call}", json={"folder": str(folder)}, headers=BEARER, timeout=30
                 )
             )
 
-        changing = threading.Thread(target=change)
-        changing.start()
-        # Nothing is there to be dropped, but while one is loaded nobody is even asked.
-        wait_until(lambda: service.client.delete(PATH, headers=BEARER).status_code == 409)
+        def loads() -> bool:
+            # Nothing is there to be dropped, but while one is loaded nobody is even asked.
+            return service.client.delete(PATH, headers=BEARER).status_code == 409
+
+        for folder in [other, SHIPPED_BUNDLE if call == "bundle" else other] * 10:
+            answers.clear()
+            changing = threading.Thread(target=change, args=[folder])
+            changing.start()
+            caught = False
+            while not (caught := loads()) and not answers:
+                pass
+            if caught:
+                break
+            changing.join()  # it was loaded before anybody looked
+        assert caught
         begin = time.monotonic()
         service.terminate()
         assert service.wait() == 0

@@ -65,15 +65,20 @@ def test_over_its_capacity_the_shadow_is_what_is_shed() -> None:
         threads = [threading.Thread(target=client) for _ in range(8)]
         for thread in threads:
             thread.start()
+        looks: list[dict[str, Any]] = []
+
+        def most_is_shed() -> bool:
+            looks.append(look(service))
+            return bool(looks[-1]["shed_rows"] > max(1000, 10 * looks[-1]["scored_rows"]))
+
         try:
-            wait_until(lambda: look(service)["shed_rows"] > 1000, timeout_seconds=60)
-            seen = look(service)
+            wait_until(most_is_shed)  # answers leave it next to nothing
         finally:
             stop.set()
             for thread in threads:
                 thread.join()
-        assert seen["waiting_rows"] <= 256
-        assert seen["shed_rows"] > 10 * seen["scored_rows"], "answers leave it next to nothing"
+        seen = looks[-1]
+        assert all(each["waiting_rows"] <= 256 for each in looks)
         assert set(codes) == {200}, "and none of them was refused for its sake"
-        wait_until(lambda: look(service)["waiting_rows"] == 0, timeout_seconds=60)
+        wait_until(lambda: look(service)["waiting_rows"] == 0, timeout_seconds=200)
         assert look(service)["scored_rows"] > seen["scored_rows"], "afterwards it works off what it has"

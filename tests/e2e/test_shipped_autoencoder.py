@@ -19,7 +19,7 @@ def test_clean_images_are_left_alone_and_still_right_behind_the_autoencoder() ->
     assert bundle.manifest.features is not None
     samples = read_samples(bundle)
     assert samples.y is not None
-    with running_service(BUNDLE) as service:
+    with running_service(BUNDLE, deadline_seconds=60) as service:
         answer = service.client.post("/score?correct=true", content=samples.clean.tobytes(), headers=RAW).json()
         flagged = np.array(answer["is_adversarial"])
         assert abs(flagged.mean() - 0.1) < 0.05
@@ -36,6 +36,6 @@ def test_clean_images_are_left_alone_and_still_right_behind_the_autoencoder() ->
 def test_disturbed_images_score_higher() -> None:
     bundle = load(BUNDLE)
     samples = read_samples(bundle)
-    with running_service(BUNDLE) as service:
+    with running_service(BUNDLE, deadline_seconds=60) as service:
         clean, corrupted = (np.median(service.score(rows)["scores"]) for rows in (samples.clean, samples.corrupted))
     assert corrupted > 3 * clean

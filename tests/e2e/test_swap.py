@@ -153,7 +153,7 @@ def test_one_swap_at_a_time(service: RunningService, bundles: tuple[Path, Path])
     def call() -> None:
         codes.append(
             httpx.post(
-                f"{service.client.base_url}/admin/bundle", json={"folder": str(bundles[1])}, headers=BEARER
+                f"{service.client.base_url}/admin/bundle", json={"folder": str(bundles[1])}, headers=BEARER, timeout=30
             ).status_code
         )
 

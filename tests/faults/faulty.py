@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from service import server
 from service.__main__ import main
 from service.drift import ks
 from service.inference.batch import Batch
@@ -33,6 +34,9 @@ BROKEN = "FAULTS_BROKEN"
 
 DRIFT = "FAULTS_DRIFT"
 """While the file that it names is there, the drift test has no memory."""
+
+LINGER = "FAULTS_LINGER_SECONDS"
+"""How long idle connections stay open after SIGTERM: longer than a busy machine stands still."""
 
 _run, _run_batch, _two_sample = OnnxRuntime.run, Batch.run, ks.two_sample
 
@@ -73,5 +77,6 @@ def _faulty_two_sample(*arguments: Any) -> ks.KsResult:
 if __name__ == "__main__":
     OnnxRuntime.run = _faulty_run  # type: ignore[method-assign]
     Batch.run = _fatal_run  # type: ignore[method-assign]
+    server.LINGER_SECONDS = float(os.environ.get(LINGER, server.LINGER_SECONDS))
     ks.two_sample = _faulty_two_sample  # type: ignore[assignment]
     sys.exit(main())

@@ -12,7 +12,7 @@ import httpx
 from service.npz import read_npz
 from tests.faults.clients import whole
 from tests.own_value import row
-from tests.process import RAW, RunningService, running_module
+from tests.process import RAW, RunningService, running_module, wait_until
 
 
 @contextmanager
@@ -44,6 +44,17 @@ def live(service: RunningService) -> tuple[int, int]:
 
 def state_file(folder: Path) -> Path:
     return next(file for file in folder.glob("drift-*.npz"))
+
+
+def _saved_at(folder: Path) -> list[int]:
+    return [file.stat().st_mtime_ns for file in folder.glob("drift-*.npz")]
+
+
+def wait_for_saves(folder: Path, times: int) -> None:
+    """Wait until the state was saved so many times more."""
+    for _ in range(times):
+        before = _saved_at(folder)
+        wait_until(lambda before=before: _saved_at(folder) != before)
 
 
 def saved_rows(folder: Path) -> list[int]:

@@ -144,5 +144,6 @@ def test_connection_lost_and_found_again(image_bundle_path: Any, browser: Browse
             tab.wait_for("#connection", "Live")
             assert tab.page.locator("#lost").is_hidden()
             assert "stale" not in (tab.page.locator("body").get_attribute("class") or "")
+            tab.page.goto("about:blank")  # it polls no more
         # The browser itself complains of a server that is not there; the page's own code must not.
         tab.complaints[:] = [text for text in tab.complaints if "net::ERR" not in text]

@@ -13,17 +13,19 @@ class FakeRuntime:
     """The score of a row, and its only feature, is its first number.
 
     A row that begins with -1 raises, the score of one that begins with -2 is not finite, -3 ends the thread.
-    While `gate` is clear, runs wait. `batches` holds the size of every run.
+    While `gate` is clear, runs wait. `begun` counts the runs, `batches` holds the size of every one that went on.
     """
 
     def __init__(self) -> None:
         self.shapes: RowShapes = {"score": (), "probabilities": (2,), "features": (1,)}
         self.gate = threading.Event()
         self.gate.set()
+        self.begun = 0
         self.batches: list[int] = []
         self.answer_short = False
 
     def run(self, rows: Rows) -> Outputs:
+        self.begun += 1
         assert self.gate.wait(10)
         self.batches.append(len(rows))
         first = rows[:, 0].astype(np.float32)

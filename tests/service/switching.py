@@ -41,11 +41,12 @@ def version(service: Service) -> str:
     return service.switch.current.bundle.manifest.version
 
 
-def inference_threads() -> int:
-    return sum(thread.name.startswith("inference-") for thread in threading.enumerate())
+def inference_threads() -> set[threading.Thread]:
+    """Themselves, for their number may fall as well: those of a test before may be on their way out."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("inference-")}
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     for _ in range(round(100 * seconds)):
         if condition():
             return

@@ -21,7 +21,10 @@ def test_requests_leave_nothing_for_the_cycle_collector(
 ) -> None:
     """A cycle would keep each body in memory until the collector comes round: that was 200 MiB under load."""
     body = instances(1, (4, 4, 3)).tobytes() + surplus
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")  # no thread of it at work meanwhile
+    # No thread that sends spans is at work meanwhile.
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2048")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
 
     async def test() -> int:
         service = build(load({"HARMGAUGE_BUNDLE": str(image_bundle_path)} | more))
@@ -39,7 +42,7 @@ def test_requests_leave_nothing_for_the_cycle_collector(
         finally:
             gc.enable()
             service.switch.current.close()
-            service.journal.close(0)
+            service.journal.close(10)
         assert statuses == [status] * 250
         return garbage
 

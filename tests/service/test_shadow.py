@@ -119,7 +119,7 @@ def test_a_shadow_that_hangs_is_not_promoted_until_it_does_no_more(
         await score(service, instances(3, SHAPE, "float32"))
         assert shadow.failure is None, "it may only be slow"
         await until(lambda: shadow.failure is not None)
-        with pytest.raises(ShadowFails, match="at the same rows for 1 s"):
+        with pytest.raises(ShadowFails, match=r"at the same rows for [1-9]\d* s"):
             service.switch.promote()
         gate.set()
         await seen(service, 3)
@@ -190,7 +190,7 @@ def test_what_cannot_take_over_cannot_be_a_shadow(bundles: list[Path], tmp_path:
         for folder, why in refused:
             with pytest.raises(BundleRefused, match=why):
                 await service.switch.load_shadow(folder)
-        assert inference_threads() == threads
+        assert inference_threads() <= threads
         shadow = await service.switch.load_shadow(bundles[1])
         assert await service.switch.load_shadow(bundles[1]) is shadow
         await service.switch.load_shadow(bundles[2])
@@ -232,9 +232,8 @@ def test_of_a_shadow_that_went_nothing_stays(bundles: list[Path]) -> None:
                 await service.switch.drop_shadow()
         await service.switch.drop_shadow()
         assert service.switch.current.parts.detector.beside is None
-        await until(lambda: gc.collect() >= 0 and not any(each() for each in gone), seconds=20)
-        # At most: those of an earlier test may have been counted on their way out.
-        await until(lambda: inference_threads() <= before + 2)
+        await until(lambda: gc.collect() >= 0 and not any(each() for each in gone))
+        await until(lambda: len(inference_threads() - before) == 2)
         await service.switch.close()
         await until(lambda: inference_threads() <= before)
 

@@ -101,7 +101,7 @@ class Disturber(threading.Thread):
         before = self._times_read()
         key = self._stage.let_in_another_key()
         wait_until(lambda: self._times_read() > before, timeout_seconds=10 * LOOK_SECONDS)
-        time.sleep(LOOK_SECONDS)  # for the other service
+        time.sleep(2 * LOOK_SECONDS)  # for the other service, which looks at other times
         self._tell(key=key)
         time.sleep(2)
         self._stage.lock_the_old_key_out()

@@ -7,7 +7,7 @@ import time
 
 from tests.soak.journal import Journal
 
-STALL_SECONDS = 1.0
+STALL_SECONDS = 0.2
 _BEAT_SECONDS = 0.1
 
 

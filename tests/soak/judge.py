@@ -128,6 +128,13 @@ def untrue_counters(ledger: Ledger, metrics: dict[str, list[tuple[dict[str, str]
     return found
 
 
+def own_seconds(drain: dict[str, Any], events: Events) -> float:
+    """How long a drain took, without what the whole machine stood still of it."""
+    begin, end = drain["began"], drain["began"] + drain["seconds"]
+    stalls = [(stall["at"] - stall["seconds"], stall["at"]) for stall in kinds(events, "stall")]
+    return float(end - begin - sum(max(0.0, min(end, last) - max(begin, first)) for first, last in stalls))
+
+
 def judge(events: Events) -> list[Bar]:
     plan = kinds(events, "plan")[0]
     seen = ledgers(events)
@@ -136,7 +143,7 @@ def judge(events: Events) -> list[Bar]:
     wrong = sum(ledger.wrong for ledger in seen.values())
     lost = fates(events)["lost"]
     drains = kinds(events, "drain")
-    slowest = max((drain["seconds"] for drain in drains), default=0.0)
+    slowest = max((own_seconds(drain, events) for drain in drains), default=0.0)
     codes = {drain["code"] for drain in drains}
     untrue = kinds(events, "counters")[0]["untrue"]
     failures = [event["what"] for event in kinds(events, "failure")]

@@ -129,6 +129,12 @@ def test_what_became_of_a_request() -> None:
     assert fate(30.0, 60.0) == "lost"
 
 
+def test_a_machine_that_stands_still_is_no_slow_drain() -> None:
+    drain = {"kind": "drain", "at": 28.4, "began": 20.0, "seconds": 8.4}
+    stalls = [{"kind": "stall", "at": at, "seconds": 0.5} for at in (19.0, 20.25, 24.0, 28.5)]
+    assert judge.own_seconds(drain, [drain, *stalls]) == pytest.approx(8.4 - 0.25 - 0.5 - 0.4)
+
+
 def test_counters_that_are_not_true_are_found() -> None:
     ledger = Ledger(rows=10, flagged=1)
     ledger.answers.update({"/score 200": 10, "/score 504": 1})

@@ -184,6 +184,7 @@ def test_a_reset_discards_the_test_that_runs() -> None:
         detector = made(features(200, 0), 50, 100_000)
         detector.observe(blocks(features(50, 1, shift=3)))
         await detector.state()
+        await asyncio.sleep(0)  # it begins
         detector.reset()
         await detector.settled()
         after = await detector.state()

@@ -72,7 +72,7 @@ class Pair:
         self.detector.beside = self.mirror.put
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        for _ in range(500):
+        for _ in range(3000):
             if condition():
                 return
             await asyncio.sleep(0.01)
