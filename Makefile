@@ -27,7 +27,7 @@ demo: install
 	@$(SERVICE) $(BIN)/harmgauge demo
 
 test: install-dev
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --durations 25
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 25
 
 check: install-dev
 	$(BIN)/ruff check .

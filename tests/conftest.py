@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -24,12 +25,15 @@ settings.load_profile("busy machine")
 SHIPPED_BUNDLE = ROOT / "models" / "bundles" / "cifar10-resnet32" / "2"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What `pytest --dist loadgroup` keeps together: a file, for its fixtures; all that build or run the image."""
-    for item in items:
-        place = item.path.relative_to(ROOT)
-        group = "tests/deploy" if place.is_relative_to("tests/deploy") else str(place)
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)  # of xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """For `pytest --dist loadfile`, which keeps a file together for its fixtures: likewise all that need the image."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    # Not at the top: xdist may not be there.
+    from tests.scheduling import ByFile
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
