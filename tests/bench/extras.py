@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
@@ -25,9 +24,9 @@ from service.keys import new_key
 from service.samples import read_samples
 from tests.bench.__main__ import BUNDLE, RAW
 from tests.bench.capture import bodies
+from tests.bench.collector import collector
 from tests.bench.load import mixed_loop, paced_loop, wrk_is_missing
 from tests.bench.page import cpu_seconds
-from tests.listening import listening
 from tests.process import RunningService, running_service
 
 SECONDS = float(os.environ.get("SECONDS", "2"))
@@ -75,24 +74,6 @@ class Seen:
     cpu_seconds_per_request: float
     p50_seconds: float
     p99_seconds: float
-
-
-@contextmanager
-def collector() -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with listening(Handler) as url:
-        yield url
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from service.app import Service, build
 from service.observe import logs
 from service.settings import load
 from tests.asgi import score_raw
-from tests.bench.extras import collector
+from tests.bench.collector import collector
 from tests.toy import instances, toy_bundle
 
 REQUESTS = 300
