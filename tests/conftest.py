@@ -16,13 +16,13 @@ from tests.process import RunningService, running_service
 from tests.toy import toy_bundle
 
 ROOT = Path(__file__).parent.parent
+SHIPPED_BUNDLE = ROOT / "models" / "bundles" / "cifar10-resnet32" / "2"
+
 # An example has no deadline: on a busy machine any of them takes long once.
 settings.register_profile(
     "busy machine", settings.get_profile("ci" if "CI" in os.environ else "default"), deadline=None
 )
 settings.load_profile("busy machine")
-
-SHIPPED_BUNDLE = ROOT / "models" / "bundles" / "cifar10-resnet32" / "2"
 
 
 @pytest.hookimpl(optionalhook=True)  # of xdist

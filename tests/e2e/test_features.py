@@ -96,7 +96,7 @@ def test_window_and_alarm_survive_a_restart(image_bundle_path: Path, tmp_path: P
         service.score(rows)
         wait_until(lambda: detector(service)["state"] == "drifting")
         before = detector(service)
-        wait_until(lambda: bool(saved_state(tmp_path).get("feature_mmd/drifting")))
+        wait_until(lambda: bool(saved_state(tmp_path).get("feature_mmd/drifting")), timeout_seconds=10)
         service.process.send_signal(signal.Signals[how])
         service.wait()
     with running_service(image_bundle_path, **settings) as service:

@@ -239,7 +239,7 @@ def test_sigterm_answers_calls_in_flight(image_bundle_path: Path) -> None:
 
 
 def test_grpc_is_off_unless_asked_for(image_service: RunningService) -> None:
-    assert not any("gRPC" in line for line in image_service.log)
+    assert not image_service.said("gRPC")
 
 
 def test_a_port_that_is_taken_is_said(image_bundle_path: Path, service: RunningService) -> None:

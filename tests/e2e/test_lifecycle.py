@@ -136,7 +136,7 @@ def test_windows_and_evidence_survive_a_restart(image_bundle_path: Path, tmp_pat
             service.score(instances(10, SHAPE, seed=seed))
         before = service.client.get("/drift?scores=true").json()["detectors"]
         if how == "SIGKILL":
-            wait_until(lambda: saved_state(tmp_path).get("score_evidence/rows") == 150)
+            wait_until(lambda: saved_state(tmp_path).get("score_evidence/rows") == 150, timeout_seconds=10)
         service.process.send_signal(signal.Signals[how])
         service.wait()
     with running_service(image_bundle_path, state_dir=tmp_path) as service:

@@ -223,7 +223,6 @@ def test_sigterm_while_a_bundle_is_loaded_answers_what_it_has_and_saves(tmp_path
             answers.clear()
             changing = threading.Thread(target=change, args=[folder])
             changing.start()
-            caught = False
             while not (caught := loads()) and not answers:
                 pass
             if caught:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import httpx
 
-from service.npz import read_npz
 from tests.faults.clients import whole
 from tests.own_value import row
-from tests.process import RAW, RunningService, running_module, wait_until
+from tests.process import RAW, RunningService, running_module, saved_state, wait_until
 
 
 @contextmanager
@@ -54,9 +53,9 @@ def wait_for_saves(folder: Path, times: int) -> None:
     """Wait until the state was saved so many times more."""
     for _ in range(times):
         before = _saved_at(folder)
-        wait_until(lambda before=before: _saved_at(folder) != before)
+        wait_until(lambda before=before: _saved_at(folder) != before, timeout_seconds=10)
 
 
 def saved_rows(folder: Path) -> list[int]:
-    """The numbers whose scores the state in a folder holds."""
-    return [int(score) for score in read_npz(state_file(folder))["score_ks/scores"]]
+    """The numbers whose scores the state in a folder holds; none before there is one."""
+    return [int(score) for score in saved_state(folder).get("score_ks/scores", ())]

@@ -12,7 +12,7 @@ _BEAT_SECONDS = 0.1
 
 
 class Heartbeat(threading.Thread):
-    """Sleeps, and notes when it slept far longer than it meant to."""
+    """Sleeps, and notes by how much it slept longer than it meant to, where that is long."""
 
     def __init__(self, journal: Journal) -> None:
         super().__init__(name="heartbeat")
@@ -23,6 +23,7 @@ class Heartbeat(threading.Thread):
         last = time.monotonic()
         while not self.stop.wait(_BEAT_SECONDS):
             now = time.monotonic()
-            if now - last > STALL_SECONDS:
-                self._journal.note("stall", seconds=now - last)
+            late_seconds = now - last - _BEAT_SECONDS
+            if late_seconds > STALL_SECONDS:
+                self._journal.note("stall", seconds=late_seconds)
             last = now
