@@ -13,8 +13,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI, Security
-from fastapi.security import HTTPBearer
+from fastapi import FastAPI
 
 from service import access
 from service.api import admin, docs, features, page, problems, score, shadows, state, swaps
@@ -44,9 +43,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Service:
-    """The parts that outlive a bundle; `switch` is the ASGI application."""
+    """The parts that outlive a bundle; `switch` is the ASGI application, `routes` what it leads to."""
 
     switch: Switch
+    routes: FastAPI
     grpc: GrpcServer | None
     readiness: Readiness
     metrics: Metrics
@@ -74,31 +74,34 @@ def build(settings: Settings) -> Service:
         title="harmgauge",
         version=version("harmgauge"),
         description="Harmfulness scores and drift beside a classifier, without labels.",
+        openapi_url=None,  # `docs` has it, behind the gate like every route
         docs_url=None,
         redoc_url=None,
+        # A redirect would name http:// and our own path to who came over https:// and by a prefix.
+        redirect_slashes=False,
         responses=problems.RESPONSES,
-        # The gate decides; this makes /docs ask for a key and send it.
-        dependencies=[Security(HTTPBearer(auto_error=False, description="Where the service has keys."))],
     )
     capture = open_capture(settings, bundle.manifest, metrics.registry)
     process = Process(settings, asyncio.get_running_loop(), metrics, gate, journal, app, post_score, infer, capture)
     make = partial(assemble, process)
     switch = Switch(settings, make, make(bundle))
-    problems.install(app, metrics.rejected)
+    problems.install(app, metrics.rejected, gate)
     app.add_middleware(RequestMiddleware, observer=metrics, gate=gate, journal=journal)
-    app.include_router(score.router(bundle.manifest.input, post_score))
-    app.include_router(v2.router(readiness, infer))
-    app.include_router(state.drift_router(switch.shadow_exposition))
-    app.include_router(features.router())
-    app.include_router(state.health_router(readiness))
-    app.include_router(admin.router())
-    app.include_router(swaps.router(intake, switch))
-    app.include_router(shadows.router(intake, switch))
-    app.include_router(docs.router())
-    app.include_router(page.router(shown=settings.page))
+    app.include_router(score.router(gate, bundle.manifest.input, post_score))
+    app.include_router(v2.health_router(gate, readiness))
+    app.include_router(v2.router(gate, readiness, infer))
+    app.include_router(state.drift_router(gate, switch.shadow_exposition))
+    app.include_router(features.router(gate))
+    app.include_router(state.health_router(gate, readiness))
+    app.include_router(admin.router(gate))
+    app.include_router(swaps.router(gate, intake, switch))
+    app.include_router(shadows.router(gate, intake, switch))
+    app.include_router(docs.router(gate, app.openapi))
+    app.include_router(page.documents_router(gate))
+    app.include_router(page.router(gate, shown=settings.page))
     grpc = _grpc(settings, lambda: switch.current, intake, reading, observer=metrics, gate=gate, journal=journal)
     watch = Watch(lambda: switch.current, readiness, settings.inference_timeout_seconds)
-    return Service(switch, grpc, readiness, metrics, watch, key_files, journal, capture)
+    return Service(switch, app, grpc, readiness, metrics, watch, key_files, journal, capture)
 
 
 def tracing(settings: Settings) -> Tracing | None:

@@ -81,6 +81,10 @@ class InvalidParameters(RequestError):
     status, code, title = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_parameters", "Invalid parameters"
 
 
+class BadPath(RequestError):
+    status, code, title = HTTPStatus.BAD_REQUEST, "bad_request", "Bad request"
+
+
 class Unauthorized(RequestError):
     status, code, title = HTTPStatus.UNAUTHORIZED, "unauthorized", "Unauthorized"
 

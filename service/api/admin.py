@@ -5,12 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.requests import Request
 
+from service.api.gate import Area, Gate
+from service.api.guard import only
 from service.api.problems import refusals
 from service.serving import parts_of
 
 
-def router() -> APIRouter:
-    routes = APIRouter(prefix="/admin", tags=["admin"])
+def router(gate: Gate) -> APIRouter:
+    routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[only(gate, Area.ADMIN)])
 
     @routes.post("/drift/reset", summary="Acknowledge drift: all detectors begin anew", responses=refusals(401, 403))
     async def reset(request: Request) -> dict[str, str]:

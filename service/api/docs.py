@@ -6,16 +6,20 @@ without a way out would show nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from service.api.assets import SECURITY_HEADERS, Asset
+from service.api.gate import Area, Gate
+from service.api.guard import only
 
 _OWN = Path(__file__).parent / "swagger"
 _NAMES = {"start.js", "swagger-ui-bundle.js", "swagger-ui.css"}
@@ -27,8 +31,14 @@ _STYLES = {
 }
 
 
-def router() -> APIRouter:
-    routes = APIRouter(include_in_schema=False)
+def router(gate: Gate, document: Callable[[], dict[str, Any]]) -> APIRouter:
+    """`document` gives the OpenAPI document."""
+    # A browser's first look brings no key, and finds no data here.
+    routes = APIRouter(include_in_schema=False, dependencies=[only(gate, Area.HEALTH)])
+
+    @routes.api_route("/openapi.json", methods=["GET", "HEAD"])
+    async def openapi() -> JSONResponse:
+        return JSONResponse(document())
 
     @routes.api_route("/docs", methods=["GET", "HEAD"])
     async def docs(request: Request) -> Response:

@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.bodies import NPY
+from service.api.gate import Area, Gate
+from service.api.guard import only
 from service.api.problems import refusals
 from service.drift.feature_mmd import FeatureMmd
 from service.drift.isomap import Embedding
@@ -63,8 +65,8 @@ class Picture:
             return self._drawn
 
 
-def router() -> APIRouter:
-    routes = APIRouter(tags=["drift"])
+def router(gate: Gate) -> APIRouter:
+    routes = APIRouter(tags=["drift"], dependencies=[only(gate, Area.DRIFT)])
     not_offered = refusals(404)
 
     @routes.get(

@@ -1,6 +1,7 @@
-"""Who may do what: looked at when a request's head is there, before its body is read.
+"""Who may do what: decided when a request's head is there, before its body is read.
 
-A key comes as `Authorization: Bearer KEY`, over gRPC as the call's metadata of that name.
+A key comes as `Authorization: Bearer KEY`, over gRPC as the call's metadata of that name. Every route says which area
+it belongs to, and asks the gate itself (`guard.py`): no second reading of the path can come to another route.
 """
 
 from __future__ import annotations
@@ -32,41 +33,13 @@ class Area(Enum):
     """What a request asks for."""
 
     HEALTH = "health"
+    """What is the same for everyone and holds no data: probes, and the files of the pages. It is always open."""
     SCORES = "scores"
     INFO = "info"
     DRIFT = "drift"
     METRICS = "metrics"
     PAGE = "page"
     ADMIN = "admin"
-
-
-_FREE = {
-    "/livez",
-    "/readyz",
-    "/v2/health/live",
-    "/v2/health/ready",
-    # A browser's first look brings no key, and finds no data here.
-    "/",
-    "/docs",
-    "/openapi.json",
-}
-_AREAS = {"/info": Area.INFO, "/metrics": Area.METRICS, "/drift": Area.DRIFT} | {
-    f"/page/{name}": Area.PAGE for name in ("about", "info", "state", "history", "embedding")
-}
-
-
-def area_of(path: str) -> Area:
-    """Of an HTTP request's path. What nobody thought of needs a key."""
-    if path in _FREE:
-        return Area.HEALTH
-    known = _AREAS.get(path)
-    if known is not None:
-        return known
-    if path.startswith(("/page/", "/docs/")):  # the pages' files, which are the same for everyone
-        return Area.HEALTH
-    if path.startswith("/drift/"):
-        return Area.DRIFT
-    return Area.ADMIN if path == "/admin" or path.startswith("/admin/") else Area.SCORES
 
 
 @dataclass(frozen=True)
@@ -132,9 +105,8 @@ class Gate:
             return Visitor(kind, name, not self._policy.flags_only, self._buckets.get(name))
         return Visitor(kind, name)
 
-    def check_http(self, scope: Scope) -> None:
+    def check_http(self, scope: Scope, area: Area) -> None:
         """Let a request in, and note in its scope who sent it; raises Unauthorized, Forbidden or TooManyRows."""
-        area = area_of(scope["path"])
         visitor = scope[VISITOR] = self.check(area, scope["headers"])
         if visitor.bucket is not None and area is Area.SCORES and scope["method"] == "POST":
             visitor.bucket.check()

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.gate import Gate
+from service.api.gate import Area, Gate
 from service.api.middleware import Observer, RequestMiddleware
 from service.api.scope import ROUTE
 from service.observe.journal import Journal
@@ -34,7 +34,7 @@ class HotRoutes:
     ) -> None:
         self._others = others
         self._routes = routes
-        self._hot = RequestMiddleware(self._run, observer, gate, journal)
+        self._hot = RequestMiddleware(self._run, observer, gate, journal, Area.SCORES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._routes:

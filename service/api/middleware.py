@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
-from service.api.gate import Area, Gate, area_of
+from service.api.gate import VISITOR, Area, Gate
 from service.api.request_id import request_id_of
 from service.api.scope import NO_ROUTE, PROGRESS, route_of
-from service.errors import CallerLeft, NotReady, RequestError, no_memory, unforeseen
+from service.errors import BadPath, CallerLeft, NotReady, RequestError, no_memory, unforeseen
 from service.observe.answered import Answered
 from service.observe.journal import Entry, Journal
 from service.serving import parts_in
@@ -20,8 +21,11 @@ from service.serving import parts_in
 CLIENT_CLOSED_REQUEST = 499
 """Counted for a request that got no answer, as its client left."""
 
-LOOKS = frozenset({Area.HEALTH, Area.METRICS, Area.PAGE})
-"""What only looks at the service, every few seconds: it begins no trace."""
+_LOOKS = ("/livez", "/readyz", "/v2/health/", "/metrics", "/page/", "/docs", "/openapi.json")
+"""Paths of what only looks at the service, every few seconds: it begins no trace."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""Of a path: to a router a line's end may be the path's end, to a log's reader a new line."""
 
 
 class Observer(Protocol):
@@ -32,11 +36,17 @@ class Observer(Protocol):
 class RequestMiddleware:
     """Pure ASGI: a request costs no task and no queue of its own.
 
+    The gate is asked here where all that `app` answers belongs to one `area`; else each route asks it (`guard.py`), and
+    what comes to no route, or to one that does not ask, is answered to those only who may score.
+
     `X-Request-Id` is taken from the client where it is short and harmless, and else made; the answer carries it.
     """
 
-    def __init__(self, app: ASGIApp, observer: Observer, gate: Gate, journal: Journal) -> None:
+    def __init__(
+        self, app: ASGIApp, observer: Observer, gate: Gate, journal: Journal, area: Area | None = None
+    ) -> None:
         self._app = app
+        self._area = area
         self._observer = observer
         self._gate = gate
         self._journal = journal
@@ -56,12 +66,13 @@ class RequestMiddleware:
         async def send_with_id(message: Message) -> None:
             nonlocal status, started
             if message["type"] == "http.response.start":
+                self._check_once(scope)
                 status, started = message["status"], True
                 message["headers"] = [*message["headers"], id_header]
             await send(message)
 
         try:
-            self._gate.check_http(scope)
+            self._check(scope)
             await self._app(scope, receive, send_with_id)
         except CallerLeft:
             pass
@@ -93,12 +104,24 @@ class RequestMiddleware:
                 self._journal.end(entry, self._answered(scope, route, status, seconds, failed))
             failed = None  # its traceback holds this frame: the two would keep the body until the collector comes round
 
+    def _check(self, scope: Scope) -> None:
+        if self._area is not None:
+            self._gate.check_http(scope, self._area)
+        elif _CONTROL.search(scope["path"]):
+            raise BadPath("The path has a control character in it; /docs lists what there is.")
+
+    def _check_once(self, scope: Scope) -> None:
+        if VISITOR not in scope:
+            self._gate.check_http(scope, Area.SCORES)
+
     def _begin(self, scope: Scope) -> Entry:
-        entry = self._journal.begin(scope["headers"], traced=area_of(scope["path"]) not in LOOKS)
+        path = scope["path"]
+        entry = self._journal.begin(scope["headers"], traced=path != "/" and not path.startswith(_LOOKS))
         scope[PROGRESS] = entry.progress
         return entry
 
     async def _refuse(self, error: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault(VISITOR, None)  # a refusal is for everyone
         self._observer.rejected(error.code)
         await problems.from_error(error, scope)(scope, receive, send)
 

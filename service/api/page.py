@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from service.api.assets import SECURITY_HEADERS, read_assets
+from service.api.gate import Area, Gate
+from service.api.guard import only
 from service.api.overview import Overview
 from service.api.state import InfoAnswer
 from service.serving import parts_of
@@ -45,8 +47,11 @@ class Kept:
         return Response(self._body, headers=headers, media_type="application/json")
 
 
+DOCUMENTS = ("info", "about", "state", "history", "embedding")
+
+
 def documents(overview: Overview, info: InfoAnswer) -> dict[str, Kept]:
-    """What the page polls about one bundle."""
+    """What the page polls about one bundle: a document for each of DOCUMENTS."""
 
     async def about_service() -> dict[str, Any]:  # as /info, which may need another key than the page
         return info.model_dump(mode="json")
@@ -60,9 +65,28 @@ def documents(overview: Overview, info: InfoAnswer) -> dict[str, Kept]:
     }
 
 
-def router(*, shown: bool) -> APIRouter:
-    """`/` and all below `/page`; where it is not shown `/` leads to the OpenAPI page, and nothing else is there."""
-    routes = APIRouter(include_in_schema=False)
+def documents_router(gate: Gate) -> APIRouter:
+    """What the page polls. It goes before the files, whose route has any name below `/page`."""
+    routes = APIRouter(include_in_schema=False, dependencies=[only(gate, Area.PAGE)])
+    for name in DOCUMENTS:
+        routes.add_api_route(f"/page/{name}", _document(name), methods=["GET", "HEAD"])
+    return routes
+
+
+def _document(name: str) -> Callable[[Request], Awaitable[Response]]:
+    async def document(request: Request) -> Response:
+        kept = parts_of(request).page.get(name)
+        if kept is None:  # the page is off
+            raise HTTPException(404)
+        return await kept.answer()
+
+    return document
+
+
+def router(gate: Gate, *, shown: bool) -> APIRouter:
+    """`/` and the page's files; where it is not shown `/` leads to the OpenAPI page, and nothing else is there."""
+    # The files are the same for everyone: a browser's first look brings no key, and finds no data in them.
+    routes = APIRouter(include_in_schema=False, dependencies=[only(gate, Area.HEALTH)])
     if not shown:
 
         @routes.api_route("/", methods=["GET", "HEAD"])
@@ -79,10 +103,7 @@ def router(*, shown: bool) -> APIRouter:
         return home_page.answer(request.headers)
 
     @routes.api_route("/page/{name:path}", methods=["GET", "HEAD"])
-    async def page(request: Request, name: str) -> Response:
-        kept = parts_of(request).page
-        if name in kept:
-            return await kept[name].answer()
+    async def file(request: Request, name: str) -> Response:
         if name in assets:
             return assets[name].answer(request.headers)
         raise HTTPException(404)

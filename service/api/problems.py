@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
+from service.api.gate import VISITOR, Area, Gate
 from service.errors import InvalidParameters, RequestError, clipped
 
 MEDIA_TYPE = "application/problem+json"
@@ -69,11 +70,16 @@ def from_error(error: RequestError, scope: Scope) -> Response:
     )
 
 
-def install(app: FastAPI, rejected: Callable[[str], None]) -> None:
-    """Give the framework's own errors (no such route, wrong method, bad query) the same form; `rejected` is told."""
+def install(app: FastAPI, rejected: Callable[[str], None], gate: Gate) -> None:
+    """Give the framework's own errors (no such route, wrong method, bad query) the same form; `rejected` is told.
+
+    Only who may score learns that there is no such route.
+    """
 
     async def from_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if VISITOR not in request.scope:
+            gate.check_http(request.scope, Area.SCORES)
         title = HTTPStatus(error.status_code).phrase
         code = title.lower().replace(" ", "_")
         rejected(code)

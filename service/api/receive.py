@@ -105,7 +105,7 @@ class Call:
         # The server lets only digits through to here, but any number of them.
         if declared is not None and (len(declared) > 18 or int(declared) > self._intake.max_body_bytes):
             raise await self._too_large(more=True)
-        if self.headers.get(b"content-encoding", "identity") != "identity":
+        if self.headers.get(b"content-encoding", "identity").strip().lower() not in ("identity", ""):
             raise UnknownMediaType(
                 "Compressed bodies are not taken; send it without Content-Encoding.", {"Accept-Encoding": "identity"}
             )

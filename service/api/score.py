@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api import bodies
-from service.api.gate import VISITOR, Visitor
+from service.api.gate import VISITOR, Area, Gate, Visitor
+from service.api.guard import only
 from service.api.hot import Handler
 from service.api.problems import refusals
 from service.api.reading import Reading
@@ -84,9 +85,9 @@ def handler(intake: Intake, reading: Reading) -> Handler:
     return score
 
 
-def router(spec: InputSpec, score: Handler) -> APIRouter:
+def router(gate: Gate, spec: InputSpec, score: Handler) -> APIRouter:
     """The route, for the OpenAPI page; its traffic takes the short way (`hot.py`)."""
-    routes = APIRouter(tags=["score"])
+    routes = APIRouter(tags=["score"], dependencies=[only(gate, Area.SCORES)])
     routes.post(
         PATH,
         response_model=ScoreAnswer,

@@ -13,6 +13,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
+from service.api.gate import Area, Gate
+from service.api.guard import only
 from service.api.receive import Intake
 from service.api.state import Detectors, drift_answer
 from service.api.swaps import REFUSALS, BundleAnswer, ServedBundle, Swap, bundle_answer, read_body, served_bundle
@@ -75,8 +77,10 @@ class Switch(Protocol):
     def promote(self) -> Swap: ...
 
 
-def router(intake: Intake, switch: Switch) -> APIRouter:
-    routes = APIRouter(prefix="/admin/shadow", tags=["admin"], responses=REFUSALS)
+def router(gate: Gate, intake: Intake, switch: Switch) -> APIRouter:
+    routes = APIRouter(
+        prefix="/admin/shadow", tags=["admin"], responses=REFUSALS, dependencies=[only(gate, Area.ADMIN)]
+    )
     body = {"content": {"application/json": {"schema": ShadowRequest.model_json_schema()}}}
 
     @routes.post("", summary="Have another bundle score the same traffic", openapi_extra={"requestBody": body})

@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.gate import VISITOR
+from service.api.gate import VISITOR, Area, Gate
+from service.api.guard import only
 from service.api.problems import refusals
 from service.drift.state import DriftState
 from service.inference.bundle import Manifest
@@ -89,17 +90,25 @@ class InfoAnswer(BaseModel):
     capture: bool = Field(description="Whether flagged inputs are kept, with their requests' ids.")
 
 
-def drift_router(more_metrics: Callable[[], Awaitable[bytes]]) -> APIRouter:
+def drift_router(gate: Gate, more_metrics: Callable[[], Awaitable[bytes]]) -> APIRouter:
     """`more_metrics` gives what a scrape gets behind the metrics of the bundle in service."""
     routes = APIRouter(tags=["drift"])
+    of_drift, of_metrics = [only(gate, Area.DRIFT)], [only(gate, Area.METRICS)]
 
-    @routes.get("/drift", summary="State of every drift detector")
+    @routes.head("/drift", dependencies=of_drift, include_in_schema=False)
+    @routes.get("/drift", dependencies=of_drift, summary="State of every drift detector")
     async def drift(request: Request, *, scores: bool = False) -> DriftAnswer:
         parts = parts_of(request)
         states = await parts.monitor.states()
         return drift_answer(parts.bundle.manifest, states, with_scores=scores)
 
-    @routes.get("/metrics", summary="Metrics in Prometheus' text format", response_class=Response)
+    @routes.head("/metrics", dependencies=of_metrics, include_in_schema=False)
+    @routes.get(
+        "/metrics",
+        dependencies=of_metrics,
+        summary="Metrics in Prometheus' text format",
+        response_class=Response,
+    )
     async def metrics_text(request: Request) -> Response:
         parts = parts_of(request)
         own = parts.metrics.exposition(await parts.monitor.states())
@@ -129,20 +138,28 @@ def _detector(state: DriftState, *, with_scores: bool) -> DetectorAnswer:
     return DetectorAnswer(**fields)
 
 
-def health_router(readiness: Readiness) -> APIRouter:
+def health_router(gate: Gate, readiness: Readiness) -> APIRouter:
     routes = APIRouter(tags=["health"])
+    free, of_info = [only(gate, Area.HEALTH)], [only(gate, Area.INFO)]
 
-    @routes.get("/livez", summary="The process runs, and no restart is needed", responses=refusals(503))
+    @routes.head("/livez", dependencies=free, include_in_schema=False)
+    @routes.get(
+        "/livez", dependencies=free, summary="The process runs, and no restart is needed", responses=refusals(503)
+    )
     async def livez() -> dict[str, str]:
         readiness.check_alive()
         return {"status": "alive"}
 
-    @routes.get("/readyz", summary="It takes work", responses=refusals(503))
+    @routes.head("/readyz", dependencies=free, include_in_schema=False)
+    @routes.get("/readyz", dependencies=free, summary="It takes work", responses=refusals(503))
     async def readyz() -> dict[str, str]:
         readiness.check()
         return {"status": "ready"}
 
-    @routes.get("/info", summary="What is served, and its limits", response_model_exclude_none=True)
+    @routes.head("/info", dependencies=of_info, include_in_schema=False)
+    @routes.get(
+        "/info", dependencies=of_info, summary="What is served, and its limits", response_model_exclude_none=True
+    )
     async def about(request: Request) -> InfoAnswer:
         info = parts_of(request).info
         return info if request.scope[VISITOR].sees_scores else info.model_copy(update={"threshold": None})

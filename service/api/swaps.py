@@ -9,6 +9,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
+from service.api.gate import Area, Gate
+from service.api.guard import only
 from service.api.problems import refusals
 from service.api.receive import Intake
 from service.errors import InvalidParameters
@@ -63,8 +65,8 @@ REFUSALS = refusals(401, 403, 404, 409, 422, 503)
 """What the calls that change the bundle in service, or its shadow, may be answered with."""
 
 
-def router(intake: Intake, switch: Switch) -> APIRouter:
-    routes = APIRouter(prefix="/admin", tags=["admin"])
+def router(gate: Gate, intake: Intake, switch: Switch) -> APIRouter:
+    routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[only(gate, Area.ADMIN)])
     body = {"content": {"application/json": {"schema": BundleRequest.model_json_schema()}}}
 
     @routes.post(

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 
 from service.api.gate import Area, Gate
+from service.api.grpc.protocol import SERVICE
 from service.errors import RequestError
 
 _METADATA = {"authorization", "x-request-id", "traceparent", "tracestate"}
@@ -32,9 +33,12 @@ class AtTheGate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has n
         return handler
 
 
+_FREE = frozenset({f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady"})
+
+
 def area_of(method: str) -> Area:
-    """Of a call: only whether the server is alive and ready needs no key."""
-    return Area.HEALTH if method.endswith(("/ServerLive", "/ServerReady")) else Area.SCORES
+    """Of a call, by its whole name: only whether the server is alive and ready needs no key."""
+    return Area.HEALTH if method in _FREE else Area.SCORES
 
 
 def headers_of(metadata: Any) -> list[tuple[bytes, bytes]]:

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.bodies import JSON, RAW, named_type
-from service.api.gate import VISITOR, Visitor
+from service.api.gate import VISITOR, Area, Gate, Visitor
+from service.api.guard import only
 from service.api.hot import Handler
 from service.api.reading import THREAD_BODY_BYTES, Reading
 from service.api.receive import Intake
@@ -21,6 +22,8 @@ from service.readiness import Readiness
 from service.serving import parts_of
 
 ROOT = "/v2"
+
+_TAG = "Open Inference Protocol V2"
 
 _HEADER_LENGTH = messages.HEADER_LENGTH.lower().encode()
 
@@ -61,22 +64,30 @@ def _check_origin(headers: dict[bytes, str]) -> None:
             raise UnknownMediaType(f"From a browser, Content-Type {named!r} is not taken; send application/json.")
 
 
-def router(readiness: Readiness, infer: Handler) -> APIRouter:
-    routes = APIRouter(prefix=ROOT, tags=["Open Inference Protocol V2"])
+def health_router(gate: Gate, readiness: Readiness) -> APIRouter:
+    routes = APIRouter(prefix=f"{ROOT}/health", tags=[_TAG], dependencies=[only(gate, Area.HEALTH)])
 
-    @routes.get("", summary="Server metadata")
-    async def server() -> dict[str, Any]:
-        return {"name": "harmgauge", "version": version("harmgauge"), "extensions": ["binary_tensor_data"]}
-
-    @routes.get("/health/live", summary="Server live")
+    @routes.head("/live", include_in_schema=False)
+    @routes.get("/live", summary="Server live")
     async def live() -> dict[str, bool]:
         readiness.check_alive()
         return {"live": True}
 
-    @routes.get("/health/ready", summary="Server ready")
+    @routes.head("/ready", include_in_schema=False)
+    @routes.get("/ready", summary="Server ready")
     async def ready() -> dict[str, bool]:
         readiness.check()
         return {"ready": True}
+
+    return routes
+
+
+def router(gate: Gate, readiness: Readiness, infer: Handler) -> APIRouter:
+    routes = APIRouter(prefix=ROOT, tags=[_TAG], dependencies=[only(gate, Area.SCORES)])
+
+    @routes.get("", summary="Server metadata")
+    async def server() -> dict[str, Any]:
+        return {"name": "harmgauge", "version": version("harmgauge"), "extensions": ["binary_tensor_data"]}
 
     @routes.get("/models/{name}", summary="Model metadata")
     @routes.get("/models/{name}/versions/{asked_version}", summary="Model metadata", include_in_schema=False)
@@ -85,6 +96,7 @@ def router(readiness: Readiness, infer: Handler) -> APIRouter:
         check_served(parts.bundle.manifest, name, asked_version)
         return metadata(parts.bundle.manifest, parts.offered_to(request.scope[VISITOR]))
 
+    @routes.head("/models/{name}/ready", include_in_schema=False)
     @routes.get("/models/{name}/ready", summary="Model ready")
     @routes.get("/models/{name}/versions/{asked_version}/ready", summary="Model ready", include_in_schema=False)
     async def model_ready(request: Request, name: str, asked_version: str | None = None) -> dict[str, Any]:
