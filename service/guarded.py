@@ -52,6 +52,7 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn does so only after a clean close: 75 s of memory for each reset
 
     def data_received(self, data: bytes) -> None:
         self._framing_bytes += len(data)

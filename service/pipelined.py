@@ -12,7 +12,7 @@ from typing import Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 
-from service.corked import CorkedHttpProtocol
+from service.upgrade import OfferIgnoringHttpProtocol
 
 MAX_WAITING_REQUESTS = 128
 """On one connection. Each takes some 2 KB and 8 us as it is read; clients that pipeline send a few dozen at most."""
@@ -30,7 +30,7 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class PipelinedHttpProtocol(CorkedHttpProtocol):
+class PipelinedHttpProtocol(OfferIgnoringHttpProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = _Flow(self.transport, self.pipeline)
@@ -42,6 +42,7 @@ class PipelinedHttpProtocol(CorkedHttpProtocol):
             worked_on.disconnected = True
             worked_on.message_event.set()
         super().connection_lost(exc)
+        self.pipeline.clear()  # nobody waits for their answers, and each refers to this connection
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
