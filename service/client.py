@@ -25,7 +25,7 @@ class ServiceClient:
     def __init__(self, settings: Settings) -> None:
         everywhere = "0.0.0.0"  # noqa: S104  # nosec B104
         # Who listens on all addresses is called at loopback.
-        self._host = {everywhere: "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+        self._host = {everywhere: "127.0.0.1", "::": "127.0.0.1"}.get(settings.host, settings.host)
         self._port = settings.port
         self._tls = _trusting(settings.tls_certificate) if settings.tls_certificate else None
         scheme = "https" if self._tls else "http"

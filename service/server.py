@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import time
 from functools import partial
 from types import FrameType
@@ -17,7 +18,7 @@ from prometheus_client import disable_created_metrics
 
 from service import access
 from service.app import Service, build
-from service.errors import SettingsError
+from service.listening import BACKLOG, listen
 from service.observe.metrics import Metrics
 from service.settings import Settings
 
@@ -52,12 +53,13 @@ TURNS = 10
 class Server(uvicorn.Server):
     """Uvicorn, which says where it listens and flips readiness as soon as it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, host: str) -> None:
         super().__init__(config)
+        self._host = host
         self._service = service
         self._drain_seconds = float(config.timeout_graceful_shutdown or 0)
 
-    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         end = time.monotonic() + self._drain_seconds
         await _take_in_what_came()
         if self._service.grpc is None:
@@ -80,7 +82,7 @@ class Server(uvicorn.Server):
     def _lingering_seconds(self) -> float:
         return min(LINGER_SECONDS, self._drain_seconds / 4)
 
-    async def _drain(self, sockets: list[object] | None) -> None:
+    async def _drain(self, sockets: list[socket.socket] | None) -> None:
         loop = asyncio.get_running_loop()
         begin = loop.time()
         for server in self.servers:
@@ -91,32 +93,26 @@ class Server(uvicorn.Server):
         await _take_in_what_came()  # where the machine stood still meanwhile, all of that time's
         left_seconds = max(0.0, self._drain_seconds - (loop.time() - begin))
         self.config.timeout_graceful_shutdown = left_seconds  # type: ignore[assignment]
-        await super().shutdown(sockets)  # type: ignore[arg-type]
+        await super().shutdown(sockets)
         # What it cancelled is told so by the middleware.
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS_SECONDS)
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        try:
-            await super().startup(sockets)  # type: ignore[arg-type]
-        except SystemExit:  # uvicorn's answer to an address that cannot be had; its log line says why
-            raise SettingsError(
-                f"cannot listen on {self.config.host}:{self.config.port}: choose others with HARMGAUGE_HOST and "
-                "HARMGAUGE_PORT (or make's PORT=), or end what listens there"
-            ) from None
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        assert sockets is not None
+        await super().startup(sockets)
         if self._service.grpc is not None:
-            port = await self._service.grpc.start(self.config.host)
-            log.info("serving gRPC on %s:%s", self.config.host, port)
+            port = await self._service.grpc.start(self._host)
+            log.info("serving gRPC on %s", _address(self._host, port))
         self._service.readiness.ready()
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        host, port = sockets[0].getsockname()[:2]
         scheme = "https" if self.config.is_ssl else "http"
-        address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         parts = self._service.switch.current.parts
         log.info(
             "serving %s/%s on %s (docs at /docs), %s inferences side by side on %s",
             parts.bundle.manifest.name,
             parts.bundle.manifest.version,
-            address,
+            f"{scheme}://{_address(host, port)}",
             parts.workers,
             parts.runtime.providers[0],
         )
@@ -135,6 +131,10 @@ async def _take_in_what_came() -> None:
     """
     for _ in range(TURNS):
         await asyncio.sleep(0)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _end(*_: object) -> None:
@@ -175,9 +175,9 @@ async def serve(settings: Settings) -> None:
     service = build(settings)
     config = uvicorn.Config(
         service.switch,
-        host=settings.host,
-        port=settings.port,
         http=_http_protocol(settings, service.metrics),
+        backlog=BACKLOG,
+        ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -197,7 +197,7 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.switch.reread)
     signal.signal(signal.SIGTERM, _end)
     try:
-        await Server(config, service).serve()
+        await Server(config, service, settings.host).serve(listen(settings.host, settings.port))
     finally:
         for task in looking:
             task.cancel()

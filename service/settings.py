@@ -9,40 +9,36 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from service.errors import SettingsError
 
 PREFIX = "HARMGAUGE_"
 SHIPPED_BUNDLE = Path(__file__).parent.parent / "models" / "bundles" / "cifar10-resnet32" / "2"
 
-_KUBERNETES_LINK = re.compile(r"HARMGAUGE(_\w+)?_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP)\w*)?)$")
+_KUBERNETES_NAME = re.compile(r"HARMGAUGE(_\w+)?_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
+_KUBERNETES_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+Keys = Annotated[tuple[SecretStr, ...], BeforeValidator(_split)]
 """`NAME:SHA256` each, written with commas between, never shown."""
 
-Open = Annotated[tuple[Literal["all", "api", "metrics", "page"], ...], NoDecode, BeforeValidator(_split)]
+Open = Annotated[tuple[Literal["all", "api", "metrics", "page"], ...], BeforeValidator(_split)]
 """Written with commas between."""
 
 
-PublicKeys = Annotated[
-    tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")], ...], NoDecode, BeforeValidator(_split)
-]
+PublicKeys = Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")], ...], BeforeValidator(_split)]
 """Base64 of 32 bytes each, written with commas between."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """One frozen tree; the text under a field says what it decides."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, use_attribute_docstrings=True, extra="forbid", allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="forbid", allow_inf_nan=False)
 
     bundle: Path = SHIPPED_BUNDLE
     """Folder of the bundle to serve: `models/bundles/NAME/VERSION`. SIGHUP reads it again."""
@@ -54,7 +50,7 @@ class Settings(BaseSettings):
     """Folder of a second bundle that scores the same traffic unseen, to be compared and promoted; by default none."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; `0.0.0.0` answers to the network, which needs keys or `HARMGAUGE_OPEN`."""
+    """Address to listen on; `0.0.0.0` (IPv4) and `::` (IPv6 and IPv4) need keys, or `HARMGAUGE_OPEN`."""
 
     port: int = Field(8000, ge=0, le=65535)
     """TCP port to listen on; 0 lets the system choose one, which the log names."""
@@ -193,27 +189,47 @@ class Settings(BaseSettings):
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process; raises SettingsError, naming the variable and the remedy."""
+    """The settings of this process, from nothing but `environment` (by default the process's own).
+
+    An empty variable is a setting left out. Raises SettingsError, which names the variable and the remedy.
+    """
     environment = os.environ if environment is None else environment
     given = {
-        name.removeprefix(PREFIX).lower(): value
-        for name, value in environment.items()
-        if name.startswith(PREFIX) and value and not _from_kubernetes(name, value)
+        _field(variable): value
+        for variable, value in environment.items()
+        if variable.upper().startswith(PREFIX) and not _from_kubernetes(variable, value)
     }
-    for name in given:
-        if name not in Settings.model_fields:
-            close = get_close_matches(name, Settings.model_fields, n=1)
-            hint = f"; did you mean {PREFIX}{close[0].upper()}?" if close else ""
-            raise SettingsError(f"{PREFIX}{name.upper()} is not a setting{hint} (`harmgauge check` lists them all)")
+    given = {field: value for field, value in given.items() if value}
     try:
         return Settings.model_validate_strings(given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = PREFIX + str(first["loc"][0]).upper()
-        value = "..." if name.endswith(("_KEYS", "_CLIENT_KEY", "_PUBLIC_KEY")) else repr(given[str(first["loc"][0])])
-        raise SettingsError(f"{name}={value}: {first['msg']}") from error
+        field = str(first["loc"][0])
+        variable = _variable(field)
+        value = "..." if variable.endswith(("_KEYS", "_CLIENT_KEY", "_PUBLIC_KEY")) else repr(given[field])
+        raise SettingsError(f"{variable}={value}: {first['msg']}") from error
 
 
-def _from_kubernetes(name: str, value: str) -> bool:
-    """Whether Kubernetes put it there: a Service called harmgauge gives every pod HARMGAUGE_PORT=tcp://10.0.0.1:8000."""
-    return _KUBERNETES_LINK.match(name) is not None and (name != PREFIX + "PORT" or value.startswith("tcp://"))
+def _variable(field: str) -> str:
+    return PREFIX + field.upper()
+
+
+def _field(variable: str) -> str:
+    """The field that a variable sets. Raises SettingsError for a variable that sets none, or is spelled differently."""
+    field = variable[len(PREFIX) :].lower()
+    if field in Settings.model_fields and variable == _variable(field):
+        return field
+    close = get_close_matches(field, Settings.model_fields, n=1)
+    hint = f"; did you mean {_variable(close[0])}?" if close else ""
+    raise SettingsError(f"{variable} is not a setting{hint} (`harmgauge check` lists them all)")
+
+
+def _from_kubernetes(variable: str, value: str) -> bool:
+    """Whether Kubernetes set the variable: a Service called harmgauge gives every pod HARMGAUGE_PORT=tcp://10.0.0.1:80.
+
+    A Service called harmgauge-grpc has the name of another setting, so of those only the address tells.
+    """
+    if _KUBERNETES_NAME.fullmatch(variable) is None:
+        return False
+    is_setting = variable[len(PREFIX) :].lower() in Settings.model_fields
+    return not is_setting or _KUBERNETES_ADDRESS.match(value) is not None

@@ -24,6 +24,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.npz import read_npz
 
 RAW = {"Content-Type": "application/octet-stream"}
+PYTHON = os.environ.get("SERVICE_PYTHON", sys.executable)
+"""What runs the service: `make test-lowest` names the interpreter of an environment with older packages."""
 
 
 @dataclass
@@ -88,7 +90,7 @@ def environment(**settings: object) -> dict[str, str]:
 def run(command: str, *options: str, **settings: object) -> subprocess.CompletedProcess[str]:
     """A `harmgauge` command from its start to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "service", command, *options],
+        [PYTHON, "-m", "service", command, *options],
         env=environment(**settings),
         capture_output=True,
         text=True,
@@ -111,7 +113,7 @@ def running_service(bundle: Path, **settings: object) -> Iterator[RunningService
 def running_module(module: str, bundle: Path, settings: dict[str, object]) -> Iterator[RunningService]:
     """As `running_service`, with a `module` that stands for the product's and takes the same words."""
     process = subprocess.Popen(
-        [sys.executable, "-m", module, "serve"],
+        [PYTHON, "-m", module, "serve"],
         env=environment(**{"bundle": bundle, "port": 0, **settings}),
         stderr=subprocess.PIPE,
         text=True,
@@ -131,7 +133,9 @@ def running_module(module: str, bundle: Path, settings: dict[str, object]) -> It
     reader.start()
     try:
         assert listening.wait(180), "it did not say that it serves"
-        address = next((found for line in log if (found := re.search(r"(https?)://[\d.]+:(\d+) \(docs", line))), None)
+        address = next(
+            (found for line in log if (found := re.search(r"(https?)://[\d.:\[\]]+:(\d+) \(docs", line))), None
+        )
         assert address is not None, "".join(log)
         port = int(address[2])
         headers = {"Authorization": f"Bearer {settings['client_key']}"} if "client_key" in settings else {}
