@@ -14,8 +14,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("harmgauge", description="Harmfulness scores and drift beside a classifier.")
     commands.add_to(parser)
     parsed = parser.parse_args(arguments)
-    # Official builds of ONNX Runtime report their use to Microsoft unless they are told not to, before they are loaded.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         status: int = parsed.run(parsed)
         sys.stdout.flush()
