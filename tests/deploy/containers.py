@@ -85,15 +85,18 @@ class Containers:
         self.run(*apart, "mmdebstrap", "--variant=minbase", f"--include={packages}", "bookworm", base, timeout=600)
         self.podman("import", base, PYTHON_IMAGE)
         base.unlink()
-        # How this machine reaches packages, read-only, and only while it builds.
-        lent = [file for file in (Path("/etc/pip.conf"), Path("/etc/ssl/certs/ca-certificates.crt")) if file.exists()]
-        volumes = [f"--volume={file}:{file}:ro" for file in lent]
-        how = ["--pull-never", "--isolation=chroot", "--network=host", "--format=docker", *volumes]
+        how = ["--pull-never", "--isolation=chroot", "--network=host", "--format=docker", *pip_settings()]
         self.run("buildah", "build", *how, f"--target={target}", f"--tag={tag}", ROOT, timeout=900)
 
     def remove_everything(self) -> None:
         for kind in ("pod rm", "rm --time=0", "volume rm", "rmi"):
             self.run("podman", *kind.split(), "--all", "--force", check=False)
+
+
+def pip_settings() -> list[str]:
+    """Options that lend a container how this machine reaches the package index, read-only."""
+    lent = [file for file in (Path("/etc/pip.conf"), Path("/etc/ssl/certs/ca-certificates.crt")) if file.exists()]
+    return [f"--volume={file}:{file}:ro" for file in lent]
 
 
 @contextmanager

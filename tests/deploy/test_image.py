@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -13,13 +12,15 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from service.inference.bundle import load
 from service.inference.runtime import OnnxRuntime
 from service.settings import PREFIX, SHIPPED_BUNDLE
 from tests.conftest import ROOT
 from tests.deploy.containers import IMAGE, Containers, free_port, wait_until_ready
-from tests.deploy.tools import linter, run
+from tests.deploy.tools import linter, pins, run
 from tests.process import RAW, wait_until
 from tests.toy import toy_bundle
 
@@ -67,13 +68,10 @@ def test_hadolint_finds_nothing_to_complain_about() -> None:
 def test_every_dependency_of_both_images_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lists = {"base": project["dependencies"], **project["optional-dependencies"]}
-    wanted = [line for extra in ("base", "cpu", "gpu", "grpc", "tracing") for line in lists[extra]]
-    pins = [line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()]
-    assert {_name(line) for line in wanted} <= {_name(line) for line in pins}
-
-
-def _name(requirement: str) -> str:
-    return re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-")
+    for runtime, files in {"cpu": ["constraints.txt"], "gpu": ["constraints.txt", "constraints-gpu.txt"]}.items():
+        extras = ("base", runtime, "grpc", "signing", "tracing")
+        wanted = {canonicalize_name(Requirement(line).name) for extra in extras for line in lists[extra]}
+        assert wanted <= set(pins(*files))
 
 
 def test_it_scores_as_the_runtime_does_and_drains_when_it_is_told_to_stop(containers: Containers) -> None:

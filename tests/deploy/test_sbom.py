@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
+from tests.deploy.tools import pins
 
 EXTRAS = ("cpu", "grpc", "signing", "tracing")
 
@@ -28,12 +29,8 @@ def closure(package: str, extras: tuple[str, ...]) -> set[str]:
         for line in requires(name) or ():
             needed = Requirement(line)
             if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in ("", *wanted)):
-                waiting.append((canonical(needed.name), tuple(needed.extras)))
+                waiting.append((canonicalize_name(needed.name), tuple(needed.extras)))
     return set(found) - {package}
-
-
-def canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @pytest.mark.timeout(900)
@@ -46,10 +43,9 @@ def test_it_lists_the_runtime_and_nothing_else(tmp_path: Path) -> None:
     document = json.loads(text)
     assert document["bomFormat"] == "CycloneDX"
     assert document["metadata"]["component"]["name"] == "harmgauge"
-    components = {canonical(component["name"]): component for component in document["components"]}
+    components = {canonicalize_name(component["name"]): component for component in document["components"]}
     assert set(components) == closure("harmgauge", EXTRAS)
-    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines()[1:])
-    pinned = {canonical(name): version for name, version in pins.items()}
+    pinned = pins("constraints.txt")
     assert {name: component["version"] for name, component in components.items()} == {
         name: pinned[name] for name in components
     }

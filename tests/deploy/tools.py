@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
 
@@ -37,6 +39,15 @@ def _found(path: str | None, name: str, remedy: str) -> str:
 def run(*command: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a program in the repository's root, with `text` as its input."""
     return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, timeout=120, check=False)
+
+
+def pins(*files: str) -> dict[str, str]:
+    """The version of every package that these files of constraints pin, by its canonical name."""
+    lines = [line for file in files for line in (ROOT / file).read_text().splitlines() if not line.startswith("#")]
+    pinned = {canonicalize_name(line.name): str(line.specifier) for line in map(Requirement, lines)}
+    assert len(pinned) == len(lines), "a package is pinned twice"
+    assert all(version.startswith("==") for version in pinned.values())
+    return {name: version.removeprefix("==") for name, version in pinned.items()}
 
 
 def rendered(folder: Path) -> list[dict[str, Any]]:
