@@ -31,6 +31,11 @@ demo: install
 test: install-dev
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 25
 
+# The tests of HTTP, TLS, features and traces, against a service on the lowest versions that pyproject.toml allows.
+test-lowest: install-dev install-lowest
+	SERVICE_PYTHON=$(CURDIR)/$(VENV)-lowest/bin/python $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile \
+		tests/e2e/test_lowest_versions.py $(addprefix tests/e2e/test_,http.py v2.py spellings.py upgrade.py listening.py features.py tls.py tracing.py)
+
 check: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -51,7 +56,7 @@ fuzz: install-dev
 	$(BIN)/python -m tests.fuzz $(READER)
 
 proto: install-dev
-	cd service/api/grpc && ../../../$(BIN)/python -m grpc_tools.protoc -I. --descriptor_set_out=open_inference.binpb open_inference.proto
+	cd service/harmgauge/api/grpc && ../../../../$(BIN)/python -m grpc_tools.protoc -I. --descriptor_set_out=open_inference.binpb open_inference.proto
 
 clean:
 	rm -rf $(VENV) $(VENV)-kserve $(VENV)-s3 $(VENV)-deploy $(VENV)-lowest $(VENV)-sbom $(VENV)-runtime .pytest_cache .mypy_cache .ruff_cache build *.egg-info
@@ -92,13 +97,13 @@ $(VENV)-deploy/installed: Makefile
 		kubernetes-validate==1.37.0 $(UV)
 	@touch $@
 
-# After installed-dev, which writes the same metadata of the project beside the sources.
-$(VENV)-lowest/installed: Makefile pyproject.toml | $(VENV)/installed-dev
+$(VENV)-lowest/installed: Makefile pyproject.toml
 	@echo "installing the lowest versions that pyproject.toml allows into $(VENV)-lowest (once) ..."
 	@$(PYTHON) -m venv --clear $(VENV)-lowest
 	@$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
 	@$(VENV)-lowest/bin/uv pip install --quiet --no-config --python $(VENV)-lowest/bin/python \
-		--resolution lowest-direct --only-binary :all: --editable '.[cpu,capture,grpc,signing,tracing]'
+		--resolution lowest-direct --only-binary :all: --compile-bytecode \
+		--editable '.[cpu,build,capture,grpc,signing,tracing]'
 	@touch $@
 
 # Apart from the linters: checkov wants an older library of CycloneDX.

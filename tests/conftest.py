@@ -11,12 +11,13 @@ import pytest
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
-from service.inference.bundle import Bundle, load
-from tests.process import RunningService, running_service
-from tests.toy import toy_bundle
+from harmgauge.bundle.load import Bundle, load
+from harmgauge.settings import shipped_bundle
+from tests.support.process import RunningService, running_service
+from tests.support.toy import toy_bundle
 
 ROOT = Path(__file__).parent.parent
-SHIPPED_BUNDLE = ROOT / "models" / "bundles" / "cifar10-resnet32" / "2"
+SHIPPED_BUNDLE = shipped_bundle()
 
 # An example has no deadline: on a busy machine any of them takes long once.
 settings.register_profile(
@@ -31,7 +32,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     if config.getoption("dist") != "loadfile":
         return None
     # Not at the top: xdist may not be there.
-    from tests.scheduling import ByFile
+    from tests.support.scheduling import ByFile
 
     return ByFile(config, log)
 
@@ -41,6 +42,12 @@ def _one_thread_for_products() -> Iterator[None]:
     """As `harmgauge serve` has it: numpy's own threads wait for each other where the cores are busy."""
     with threadpool_limits(1, user_api="blas"):
         yield
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """What tests that are coroutines run on: on asyncio alone, as the service does."""
+    return "asyncio"
 
 
 @pytest.fixture(scope="session")

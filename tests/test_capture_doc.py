@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.capture.metrics import DROPPED
-from service.capture.table import SCHEMA
-from service.settings import Settings
+from harmgauge.capture.metrics import DROPPED
+from harmgauge.capture.table import SCHEMA
+from harmgauge.settings import Settings
 from tests.conftest import ROOT
-from tests.service.capture.made import rows_of
-from tests.service.capture.test_reading import write
+from tests.support.captured_files import write
+from tests.support.captured_rows import rows_of
 
 DOC = (ROOT / "docs" / "capture.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", DOC, re.DOTALL)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from service.settings import PREFIX, SHIPPED_BUNDLE, Settings
+from harmgauge.settings import PREFIX, Settings, shipped_bundle
 from tests.conftest import ROOT
-from tests.process import running_service, wait_until
-from tests.toy import instances, toy_bundle
-
-README = (ROOT / "README.md").read_text()
+from tests.support.process import running_service, wait_until
+from tests.support.readme import README
+from tests.support.toy import instances, toy_bundle
 
 
 def settings_table() -> str:
     """The table of settings, as README must have it."""
     lines = ["| variable | default | what it decides |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
-        default = "the shipped bundle" if field.default == SHIPPED_BUNDLE else f"`{field.default}`"
+        default = "the shipped bundle" if field.default_factory is shipped_bundle else f"`{field.default}`"
         shown = "" if field.default is None else default
         lines.append(f"| `{PREFIX}{name.upper()}` | {shown} | {(field.description or '').strip()} |")
     return "\n".join(lines)

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.__main__ import main
-from service.npz import read_npz
-from tests.process import running_service
-from tests.test_readme import README
+from harmgauge.bundle.npz import read_npz
+from harmgauge.cli.main import main
+from tests.support.process import running_service
+from tests.support.readme import README
 
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 
-from service.inference.graph import check, sizes
+from harmgauge.bundle.graph import check, sizes
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "docs" / "security.md").read_text()

@@ -15,12 +15,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from service.inference.bundle import load
-from service.inference.outputs import Rows
-from service.samples import read_samples
+from harmgauge.bundle.load import load
+from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.samples import read_samples
 from tests.bench import bare, overload, report
 from tests.bench.load import closed_loop, paced_loop, wrk_is_missing
-from tests.process import RunningService, running_service, wait_until
+from tests.support.process import RunningService, running_service, wait_until
 
 BUNDLE = Path(os.environ.get("BUNDLE", "models/bundles/cifar10-resnet32/2"))
 SECONDS = float(os.environ.get("SECONDS", "4"))

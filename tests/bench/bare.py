@@ -7,10 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from service.inference.bundle import Bundle
-from service.inference.cores import usable_cores
-from service.inference.outputs import Rows
-from service.inference.runtime import OnnxRuntime
+from harmgauge.bundle.load import Bundle
+from harmgauge.bundle.rows import Rows
+from harmgauge.inference.providers import usable_cores
+from harmgauge.inference.runtime import OnnxRuntime
 
 
 @dataclass(frozen=True)

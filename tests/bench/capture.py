@@ -16,14 +16,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from service.inference.bundle import load
-from service.inference.outputs import Rows
-from service.samples import read_samples
+from harmgauge.bundle.load import load
+from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.samples import read_samples
 from tests.bench.__main__ import BUNDLE, RAW, settle
 from tests.bench.load import Load, mixed_loop, wrk_is_missing
 from tests.bench.memory import resident_mib
 from tests.bench.page import cpu_seconds
-from tests.process import RunningService, running_service
+from tests.support.process import RunningService, running_service
 
 SECONDS = float(os.environ.get("SECONDS", "2"))
 ROUNDS = int(os.environ.get("ROUNDS", "40"))

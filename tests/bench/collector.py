@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 
-from tests.listening import listening
+from tests.support.http_servers import listening
 
 
 class Handler(BaseHTTPRequestHandler):

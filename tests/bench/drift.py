@@ -13,11 +13,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from models.evaluation.alarms import rows_to_evidence_alarm, rows_to_ks_alarm
-from service.drift import ks, mmd
-from service.drift.score_evidence import ScoreEvidence
-from service.drift.state import Blocks
-from tests.service.drift.test_evidence import clean, contaminated
+from harmgauge.drift import ks, mmd
+from harmgauge.drift.score_evidence import ScoreEvidence
+from harmgauge.drift.state import Blocks
+from harmgauge_models.evaluation.alarms import rows_to_evidence_alarm, rows_to_ks_alarm
+from tests.support.scores import clean, contaminated
 
 RUNS = int(os.environ.get("RUNS", "300"))
 KS_RUNS = max(1, RUNS // 4)

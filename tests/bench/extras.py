@@ -19,15 +19,15 @@ from unittest.mock import patch
 
 from tqdm import tqdm
 
-from service.inference.bundle import load
-from service.keys import new_key
-from service.samples import read_samples
+from harmgauge.auth.keys import new_key
+from harmgauge.bundle.load import load
+from harmgauge.bundle.samples import read_samples
 from tests.bench.__main__ import BUNDLE, RAW
 from tests.bench.capture import bodies
 from tests.bench.collector import collector
 from tests.bench.load import mixed_loop, paced_loop, wrk_is_missing
 from tests.bench.page import cpu_seconds
-from tests.process import RunningService, running_service
+from tests.support.process import RunningService, running_service
 
 SECONDS = float(os.environ.get("SECONDS", "2"))
 ROUNDS = int(os.environ.get("ROUNDS", "20"))

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from models.evaluation.alarms import Draw
-from service.drift import evidence
-from service.observe.collectors import bucket_bounds
-from tests.service.drift.test_evidence import clean, contaminated
+from harmgauge.drift import evidence
+from harmgauge.observe.collectors import bucket_bounds
+from harmgauge_models.evaluation.alarms import Draw
+from tests.support.scores import clean, contaminated
 
 RUNS = int(os.environ.get("RUNS", "200"))
 OUT = Path(os.environ.get("OUT", "docs/benchmarks"))

@@ -12,11 +12,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from service.inference.bundle import load
-from service.samples import read_samples
+from harmgauge.bundle.load import load
+from harmgauge.bundle.samples import read_samples
 from tests.bench.__main__ import BUNDLE, OUT, cases
 from tests.bench.load import closed_loop
-from tests.process import running_service
+from tests.support.process import running_service
 
 MINUTES = float(os.environ.get("MINUTES", "10"))
 SLICE_SECONDS = 5.0

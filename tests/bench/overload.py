@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from service.inference.outputs import Rows
+from harmgauge.bundle.rows import Rows
 from tests.bench.load import closed_loop, open_loop
-from tests.process import running_service
+from tests.support.process import running_service
 
 REQUEST_ROWS = 8
 """Small requests at three times the capacity would measure the load generator, which shares the cores."""

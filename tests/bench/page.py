@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from service.api.assets import read_assets
-from service.api.page import EMBEDDING_SECONDS, FOLDER, STATE_SECONDS
-from service.inference.bundle import load
-from service.samples import read_samples
+from harmgauge.api.assets import read_assets
+from harmgauge.bundle.load import load
+from harmgauge.bundle.samples import read_samples
+from harmgauge.page.routes import EMBEDDING_SECONDS, FOLDER, STATE_SECONDS
 from tests.bench.__main__ import BUNDLE
 from tests.bench.memory import resident_mib
-from tests.process import RunningService, running_service
+from tests.support.process import RunningService, running_service
 
 POLLS = 2000
 IDLE_SECONDS = 60.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from service.inference.cores import usable_cores
+from harmgauge.inference.providers import usable_cores
 
 BARS = {"32 rows, raw": 0.97, "1 row, raw": 0.90, "1 row, .npy": 0.90, "1 row, JSON": 0.85}
 """Ratios to bare ONNX Runtime that we want to reach."""

@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 from unittest.mock import patch
 
-from service.app import Service, build
-from service.observe import logs
-from service.settings import load
-from tests.asgi import score_raw
+from harmgauge.app import Service, build
+from harmgauge.observe import logs
+from harmgauge.settings import load
 from tests.bench.collector import collector
-from tests.toy import instances, toy_bundle
+from tests.support.asgi import score_raw
+from tests.support.toy import instances, toy_bundle
 
 REQUESTS = 300
 ROUNDS = int(os.environ.get("ROUNDS", "15"))

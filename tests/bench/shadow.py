@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from service.inference.bundle import load
-from service.keys import new_key
-from service.samples import read_samples
+from harmgauge.auth.keys import new_key
+from harmgauge.bundle.load import load
+from harmgauge.bundle.samples import read_samples
 from tests.bench.__main__ import BUNDLE, RAW, settle
 from tests.bench.load import Load, closed_loop, paced_loop
-from tests.process import RunningService, running_service
+from tests.support.process import RunningService, running_service
 
 SHADOW = Path(os.environ.get("SHADOW", "models/bundles/cifar10-resnet32/1"))
 SECONDS = float(os.environ.get("SECONDS", "4"))

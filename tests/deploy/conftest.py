@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deploy.containers import IMAGE, Containers, own_storage
-from tests.deploy.tools import on_path
+from tests.support.containers import IMAGE, Containers, own_storage
+from tests.support.tools import on_path
 
 
 @pytest.fixture(scope="session")

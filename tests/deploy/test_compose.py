@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from service import settings
-from service.settings import Settings
+from harmgauge import settings
+from harmgauge.settings import Settings
 from tests.conftest import ROOT
-from tests.deploy.tools import linter, on_path, run
-from tests.prometheus import promtool
+from tests.support.prometheus import promtool
+from tests.support.tools import linter, on_path, run
 
 COMPOSE = ROOT / "docker-compose.yml"
 

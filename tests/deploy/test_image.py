@@ -15,14 +15,14 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from service.inference.bundle import load
-from service.inference.runtime import OnnxRuntime
-from service.settings import PREFIX, SHIPPED_BUNDLE
-from tests.conftest import ROOT
-from tests.deploy.containers import IMAGE, Containers, free_port, wait_until_ready
-from tests.deploy.tools import linter, pins, run
-from tests.process import RAW, wait_until
-from tests.toy import toy_bundle
+from harmgauge.bundle.load import load
+from harmgauge.inference.runtime import OnnxRuntime
+from harmgauge.settings import PREFIX
+from tests.conftest import ROOT, SHIPPED_BUNDLE
+from tests.support.containers import IMAGE, Containers, free_port, wait_until_ready
+from tests.support.process import RAW, wait_until
+from tests.support.tools import linter, pins, run
+from tests.support.toy import toy_bundle
 
 pytestmark = pytest.mark.timeout(1800)  # the first waits for the build
 

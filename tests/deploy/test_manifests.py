@@ -12,10 +12,10 @@ import httpx
 import pytest
 import yaml
 
-from service.inference.bundle import load
-from service.settings import SHIPPED_BUNDLE, Settings
-from tests.conftest import ROOT
-from tests.deploy.tools import linter, only, rendered, run
+from harmgauge.bundle.load import load
+from harmgauge.settings import Settings
+from tests.conftest import ROOT, SHIPPED_BUNDLE
+from tests.support.tools import linter, only, rendered, run
 
 K8S = ROOT / "k8s"
 OVERLAYS = ("cpu", "gpu")

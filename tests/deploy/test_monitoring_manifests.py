@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from tests.conftest import ROOT
-from tests.deploy.tools import linter, only, rendered, run
-from tests.prometheus import promtool
+from tests.support.prometheus import promtool
+from tests.support.tools import linter, only, rendered, run
 
 MONITORING = ROOT / "k8s" / "monitoring"
 

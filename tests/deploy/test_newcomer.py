@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT
-from tests.deploy.containers import PYTHON_IMAGE, Containers, free_port, pip_settings, wait_until_ready
-from tests.deploy.tools import on_path
+from tests.support.containers import PYTHON_IMAGE, Containers, free_port, pip_settings, wait_until_ready
+from tests.support.tools import on_path
 
 pytestmark = pytest.mark.timeout(1800)  # the first waits for the build
 

@@ -13,12 +13,11 @@ import httpx
 import pytest
 import yaml
 
-from service.settings import SHIPPED_BUNDLE
-from tests.conftest import ROOT
-from tests.deploy.containers import Containers, free_port, wait_until_ready
-from tests.deploy.tools import only, rendered
-from tests.process import wait_until
-from tests.toy import instances
+from tests.conftest import ROOT, SHIPPED_BUNDLE
+from tests.support.containers import Containers, free_port, wait_until_ready
+from tests.support.process import wait_until
+from tests.support.tools import only, rendered
+from tests.support.toy import instances
 
 pytestmark = pytest.mark.timeout(1800)  # the first waits for the build
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import ROOT
-from tests.deploy.tools import linter, pins
+from tests.support.tools import linter, pins
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 LINUX = "x86_64-manylinux_2_28"

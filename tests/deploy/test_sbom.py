@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
-from tests.deploy.tools import pins
+from tests.support.tools import pins
 
 EXTRAS = ("cpu", "grpc", "signing", "tracing")
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.inference.bundle import load
-from service.inference.runtime import OnnxRuntime
-from tests.e2e.swapping import POOL, SHAPE
-from tests.process import RunningService, running_service
-from tests.toy import linear_network, toy_bundle
+from harmgauge.bundle.load import load
+from harmgauge.inference.runtime import OnnxRuntime
+from tests.support.process import RunningService, running_service
+from tests.support.swapping import POOL, SHAPE
+from tests.support.toy import linear_network, toy_bundle
 
 MAX_BODY_BYTES = 100_000
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.listening import listening
-from tests.process import RAW, running_service, wait_until
-from tests.prometheus import RULES, running_alertmanager, running_prometheus
+from tests.support.http_servers import listening
+from tests.support.process import RAW, running_service, wait_until
+from tests.support.prometheus import RULES, running_alertmanager, running_prometheus
 
 
 @contextmanager

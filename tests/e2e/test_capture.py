@@ -16,14 +16,13 @@ import pytest
 import tritonclient.grpc
 from tritonclient.grpc import InferInput
 
-from service.api.grpc import INFER_ROUTE as GRPC_INFER_ROUTE
-from service.api.v2.routes import INFER_ROUTE
-from service.inference.bundle import load
-from service.keys import new_key
-from tests.e2e.swapping import KEY_LINE, POOL, SHAPE, swap
-from tests.e2e.test_grpc import grpc_port
-from tests.process import RAW, RunningService, environment, run, running_service, wait_until
-from tests.toy import instances, toy_bundle
+from harmgauge.api.grpc import INFER_ROUTE as GRPC_INFER_ROUTE
+from harmgauge.api.v2.routes import INFER_ROUTE
+from harmgauge.auth.keys import new_key
+from harmgauge.bundle.load import load
+from tests.support.process import RAW, RunningService, environment, grpc_port, run, running_service, wait_until
+from tests.support.swapping import KEY_LINE, POOL, SHAPE, swap
+from tests.support.toy import instances, toy_bundle
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +197,7 @@ def test_what_cannot_be_is_refused_at_the_start(half_flagged: Path, tmp_path: Pa
 
 def test_without_arrow_it_is_refused_with_the_remedy_and_off_it_needs_none(half_flagged: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; sys.modules['pyarrow'] = None; from service.__main__ import main; sys.exit(main(sys.argv[1:]))"
+        "import sys; sys.modules['pyarrow'] = None; from harmgauge.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
 
     def without_arrow(*words: str, **settings: object) -> subprocess.CompletedProcess[str]:

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT
-from tests.process import RunningService, run, running_service, wait_until
-from tests.toy import instances, toy_bundle
+from tests.support.process import RunningService, run, running_service, wait_until
+from tests.support.toy import instances, toy_bundle
 
 SERVER = ROOT / ".venv-s3" / "bin" / "moto_server"
 ADDRESS = "s3://bucket/flagged"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.process import RAW, RunningService, running_service, wait_until
-from tests.toy import instances
+from tests.support.process import RAW, RunningService, running_service, wait_until
+from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
 GOOD = instances(2, SHAPE)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.inference.bundle import Bundle, load
-from service.inference.outputs import Outputs
-from service.inference.runtime import OnnxRuntime
-from tests.process import RAW, RunningService, running_service
-from tests.toy import instances, toy_autoencoder_bundle
+from harmgauge.bundle.load import Bundle, load
+from harmgauge.inference.outputs import Outputs
+from harmgauge.inference.runtime import OnnxRuntime
+from tests.support.process import RAW, RunningService, running_service
+from tests.support.toy import instances, toy_autoencoder_bundle
 
 ROWS = instances(60, (4, 4, 3), seed=9)
 CLASSES = ["corrected", "no_defense", "defense"]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from scipy.stats import ks_2samp
 
-from service.inference.bundle import load
-from service.keys import new_key
-from tests.process import RAW, RunningService, running_service, wait_until
-from tests.toy import instances
+from harmgauge.auth.keys import new_key
+from harmgauge.bundle.load import load
+from tests.support.process import RAW, RunningService, running_service, wait_until
+from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
 GOOD = instances(2, SHAPE)

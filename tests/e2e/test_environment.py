@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import PREFIX, Settings
-from tests.process import environment, running_service
+from harmgauge.settings import PREFIX, Settings
+from tests.support.process import environment, running_service
 
 KUBERNETES = {  # what Services called harmgauge and harmgauge-grpc put into every pod of their namespace
     "PORT": "tcp://10.96.0.7:8000",
@@ -26,7 +26,7 @@ KUBERNETES = {  # what Services called harmgauge and harmgauge-grpc put into eve
 
 def check(cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "service", "check"],
+        [sys.executable, "-m", "harmgauge", "check"],
         env=environment() | variables,
         cwd=cwd,
         capture_output=True,

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from sklearn.manifold import Isomap
 
-from service.inference.bundle import load
-from tests.process import RunningService, run, running_service, saved_state, wait_until
-from tests.toy import instances, toy_bundle
+from harmgauge.bundle.load import load
+from tests.support.process import RunningService, run, running_service, saved_state, wait_until
+from tests.support.toy import instances, toy_bundle
 
 SHAPE = (4, 4, 3)
 

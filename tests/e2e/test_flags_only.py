@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_keys import ADMIN, API, METRICS, ROWS, V2, ask, settings
-from tests.process import RAW, RunningService, running_service
+from tests.support.keys import ADMIN, API, METRICS, ROWS, V2, ask, settings
+from tests.support.process import RAW, RunningService, running_service
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,13 @@ import numpy.typing as npt
 import pytest
 from scipy.stats import ks_2samp
 
-from service.inference.bundle import Bundle, load
-from service.inference.outputs import Rows
-from service.samples import read_samples
+from harmgauge.bundle.load import Bundle, load
+from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.samples import read_samples
 from tests.conftest import SHIPPED_BUNDLE
-from tests.process import RunningService, running_service, wait_until
-from tests.prometheus import RULES, RunningPrometheus, binary, promtool, running_prometheus
-from tests.toy import instances
+from tests.support.process import RunningService, running_service, wait_until
+from tests.support.prometheus import RULES, RunningPrometheus, binary, promtool, running_prometheus
+from tests.support.toy import instances
 
 REPLICAS = 3
 PHASE_SECONDS = 6

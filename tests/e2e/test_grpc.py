@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import threading
@@ -18,22 +17,18 @@ import tritonclient.grpc
 from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
-from service.api.grpc import INFER_ROUTE, protocol
-from service.inference.bundle import load
-from service.inference.outputs import Outputs
-from service.inference.runtime import OnnxRuntime
-from tests.process import RunningService, running_service, wait_until
-from tests.toy import instances
+from harmgauge.api.grpc import INFER_ROUTE, protocol
+from harmgauge.bundle.load import load
+from harmgauge.inference.outputs import Outputs
+from harmgauge.inference.runtime import OnnxRuntime
+from tests.conftest import ROOT
+from tests.support.process import RunningService, grpc_port, running_service, wait_until
+from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
 ROWS = instances(5, SHAPE, seed=9)
 NAMES = ["probabilities", "score", "is_adversarial", "predictions"]
-SERVICE = Path(__file__).parent.parent.parent / "service"
-
-
-def grpc_port(service: RunningService) -> int:
-    found = next(found for line in service.log if (found := re.search(r"serving gRPC on 127\.0\.0\.1:(\d+)", line)))
-    return int(found[1])
+SERVICE = ROOT / "service" / "harmgauge"
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,8 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from tests.e2e.test_grpc import grpc_port
-from tests.e2e.test_keys import ADMIN, API, METRICS, ROWS, SHAPE, rejected, settings
-from tests.process import RunningService, running_service
+from tests.support.keys import ADMIN, API, METRICS, ROWS, SHAPE, rejected, settings
+from tests.support.process import RunningService, grpc_port, running_service
 
 REQUEST = service_pb2.ModelInferRequest(
     model_name="toy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from pathlib import Path
@@ -11,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.inference.bundle import load
-from service.inference.runtime import OnnxRuntime
+from harmgauge.bundle.load import load
+from harmgauge.inference.runtime import OnnxRuntime
 from tests.e2e.conftest import MAX_BODY_BYTES
-from tests.process import RAW, RunningService, as_float32, running_service
-from tests.service.api.test_bodies import NAN, npy, picture
-from tests.toy import instances
+from tests.support.bodies import NAN, npy, picture
+from tests.support.process import RAW, RunningService, as_float32, running_service
+from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
 JSON = {"Content-Type": "application/json"}
@@ -174,9 +175,10 @@ def test_labels_are_routes_not_whatever_a_client_invents(service: RunningService
     assert not any("invented" in route for route in routes)
 
 
-def test_many_clients_at_once_each_get_their_own_answers(service: RunningService, image_bundle_path: Path) -> None:
-    import asyncio
-
+@pytest.mark.anyio
+async def test_many_clients_at_once_each_get_their_own_answers(
+    service: RunningService, image_bundle_path: Path
+) -> None:
     runtime = OnnxRuntime(load(image_bundle_path), "cpu")
 
     async def client(session: httpx.AsyncClient, number: int) -> None:
@@ -184,11 +186,8 @@ def test_many_clients_at_once_each_get_their_own_answers(service: RunningService
         answer = (await session.post("/score", content=rows.tobytes(), headers=RAW)).json()
         np.testing.assert_allclose(answer["scores"], runtime.run(rows).score, atol=1e-5)
 
-    async def everybody() -> None:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", timeout=30) as session:
-            await asyncio.gather(*(client(session, number) for number in range(300)))
-
-    asyncio.run(everybody())
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", timeout=30) as session:
+        await asyncio.gather(*(client(session, number) for number in range(300)))
 
 
 def test_a_jpeg_is_close_to_its_original(service: RunningService) -> None:

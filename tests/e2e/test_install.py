@@ -1,46 +1,142 @@
-"""`pip install .[cpu]` alone serves: nothing from training, from any folder."""
+"""The package as it is installed: the service alone serves, and nothing of it collides with the user's own packages."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import sys
+import tarfile
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from service.api.assets import read_assets
-from service.api.page import FOLDER
+from harmgauge.api.assets import read_assets
+from harmgauge.page.routes import FOLDER
+from harmgauge.settings import DEFAULT_BUNDLE
 from tests.conftest import ROOT
-from tests.process import environment
+from tests.support.process import environment
+from tests.support.tools import linter
+
+pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.mark.timeout(600)
-def test_the_package_alone_checks_its_shipped_bundle(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    subprocess.run(["git", "clone", "--quiet", "--depth", "1", f"file://{ROOT}", str(source)], check=True)
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh clone: what is not committed is not installed."""
+    folder = tmp_path_factory.mktemp("source") / "harmgauge"
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", f"file://{ROOT}", str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
+    subprocess.run(command, check=True)
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+@pytest.fixture
+def users_folder(tmp_path: Path) -> Path:
+    """A folder with packages of the user's own, as nearly everyone with a classifier has them."""
+    folder = tmp_path / "project"
+    for name in ("models", "service"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(f"raise RuntimeError('own {name}')\n")
+    return folder
+
+
+def run(*command: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    own = {name: value for name, value in environment().items() if name != "PYTHONPATH"} | more
+    return subprocess.run(command, env=own, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
+
+
+def test_the_service_alone_checks_its_bundle_beside_the_users_own_packages(
+    source: Path, wheel: Path, users_folder: Path, tmp_path: Path
+) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
     bin_folder = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin")
-    python = str(bin_folder / "python")
-    install = [python, "-m", "pip", "install", "--quiet", "--constraint", str(source / "constraints.txt")]
-    subprocess.run([*install, f"{source}[cpu]"], check=True)
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    done = subprocess.run(
-        [bin_folder / "harmgauge", "check"],
-        env=environment(),
-        cwd=elsewhere,
-        capture_output=True,
-        text=True,
-        check=False,
+    python = bin_folder / "python"
+    install: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--constraint", source / "constraints.txt"]
+    subprocess.run([*install, f"harmgauge[cpu] @ {wheel.as_uri()}"], check=True)
+    commands: list[list[str | Path]] = [[bin_folder / "harmgauge"], [python, "-m", "harmgauge"]]
+    for command in commands:
+        done = run(*command, "check", cwd=users_folder)
+        assert done.returncode == 0, done.stderr
+        assert f"bundle {DEFAULT_BUNDLE}" in done.stdout
+    code = (
+        "from harmgauge.api import assets; from harmgauge.page import routes; print(*assets.read_assets(routes.FOLDER))"
     )
-    assert done.returncode == 0, done.stderr
-    assert "bundle cifar10-resnet32/2" in done.stdout
-    code = "from service.api import assets, page; print(*assets.read_assets(page.FOLDER))"
-    page = subprocess.run([python, "-c", code], cwd=elsewhere, capture_output=True, text=True, check=True)
+    page = run(python, "-c", code, cwd=users_folder)
     assert set(page.stdout.split()) == set(read_assets(FOLDER)), "the live page goes with the package"
-    listed = subprocess.run(
-        [python, "-m", "pip", "list", "--format", "freeze"], capture_output=True, text=True, check=True
-    )
+    for name in ("service", "models"):
+        elsewhere = run(python, "-c", f"import {name}", cwd=tmp_path)
+        assert f"No module named '{name}'" in elsewhere.stderr
+    listed = run(python, "-m", "pip", "list", "--format", "freeze", cwd=tmp_path)
     installed = {line.partition("==")[0].lower() for line in listed.stdout.splitlines()}
     assert not installed & {"torch", "onnx", "matplotlib", "tqdm", "scikit-learn"}
+    offline = run(bin_folder / "harmgauge", "build", "--help", cwd=users_folder)
+    assert (offline.returncode, "--calibration" in offline.stdout) == (0, True)
+    words = ["--classifier", "a.onnx", "--calibration", "b.npz", "--distilled", "c.onnx", "--name", "mine"]
+    missing = run(bin_folder / "harmgauge", "build", *words, cwd=users_folder)
+    assert missing.returncode == 2
+    assert re.fullmatch(r"harmgauge: build needs \w+: pip install 'harmgauge\[build\]'\n", missing.stderr)
+
+
+def test_the_wheel_is_small_and_holds_both_packages_and_one_bundle(wheel: Path) -> None:
+    assert wheel.stat().st_size <= 8_000_000
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0].partition("-")[0] for name in names} == {"harmgauge", "harmgauge_models"}
+    assert {"harmgauge/py.typed", "harmgauge_models/py.typed"} <= set(names)
+    bundles = {"/".join(name.split("/")[2:4]) for name in names if name.startswith("harmgauge/bundles/")}
+    assert bundles == {DEFAULT_BUNDLE}
+
+
+def test_the_sdist_makes_the_same_wheel(source: Path, wheel: Path, tmp_path: Path) -> None:
+    uv = linter("uv")
+    done = run(uv, "build", "--quiet", "--sdist", "--out-dir", tmp_path, source, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert not {name for name in names if name.startswith(("docs/", "tests/", "k8s/"))}
+    done = run(uv, "build", "--quiet", "--wheel", "--out-dir", tmp_path, sdist, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert set(zipfile.ZipFile(tmp_path / wheel.name).namelist()) == set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_the_demo_runs_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:
+    done = run(linter("uv"), "tool", "run", "--from", f"{wheel}[cpu]", "harmgauge", "demo", "--serve", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "score_evidence fired at image" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("editable", [True, False], ids=["editable", "wheel"])
+def test_a_classifier_of_ones_own_is_built_beside_packages_of_ones_own(
+    wheel: Path, users_folder: Path, tmp_path: Path, editable: bool
+) -> None:
+    readme = (ROOT / "README.md").read_text()
+    example = next(found for found in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "skl2onnx" in found)
+    more = {}
+    if not editable:  # before the editable one; its dependencies are this environment's
+        target = tmp_path / "installed"
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)]
+        subprocess.run(install, check=True)
+        more = {"PYTHONPATH": str(target)}
+        where = run(sys.executable, "-c", "import harmgauge; print(harmgauge.__file__)", cwd=users_folder, **more)
+        assert str(target) in where.stdout
+    done = run(sys.executable, "-c", example, cwd=users_folder, **more)
+    assert done.returncode == 0, done.stderr
+    (command,) = re.findall(r"^harmgauge (build --classifier .*)$", readme, re.MULTILINE)
+    words = [*command.split(), "--epochs", "2", "--out", "bundles"]
+    built = run(sys.executable, "-m", "harmgauge", *words, cwd=users_folder, **more)
+    assert built.returncode == 0, built.stderr
+    checked = run(
+        sys.executable, "-m", "harmgauge", "check", cwd=users_folder, HARMGAUGE_BUNDLE="bundles/mine/1", **more
+    )
+    assert (checked.returncode, "all is well" in checked.stdout) == (0, True)

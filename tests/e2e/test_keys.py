@@ -10,18 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from service.keys import new_key
-from tests.process import RAW, RunningService, run, running_service, wait_until
-from tests.prometheus import running_prometheus
-from tests.toy import instances
+from harmgauge.auth.keys import new_key
+from tests.support.keys import ADMIN, API, METRICS, ROWS, V2, ask, rejected, settings
+from tests.support.process import RAW, RunningService, run, running_service, wait_until
+from tests.support.prometheus import running_prometheus
 
-SHAPE = (4, 4, 3)
-ROWS = instances(3, SHAPE)
-API, METRICS, ADMIN = (new_key(name) for name in ("shop", "prometheus", "operator"))
 KINDS = {"nobody": None, "api": API[0], "metrics": METRICS[0], "admin": ADMIN[0]}
-V2 = {
-    "inputs": [{"name": "input", "shape": [3, *SHAPE], "datatype": "UINT8", "data": ROWS.reshape(-1).tolist()}],
-}
 FREE = [
     "/livez",
     "/readyz",
@@ -35,25 +29,10 @@ FREE = [
 ]
 
 
-def settings(**more: object) -> dict[str, object]:
-    return {"api_keys": API[1], "metrics_keys": METRICS[1], "admin_keys": ADMIN[1], **more}
-
-
 @pytest.fixture(scope="module")
 def service(image_bundle_path: Path) -> Iterator[RunningService]:
     with running_service(image_bundle_path, **settings()) as running:
         yield running
-
-
-def ask(service: RunningService, method: str, path: str, key: str | None, **more: Any) -> httpx.Response:
-    headers = dict(more.pop("headers", {})) | ({} if key is None else {"Authorization": f"Bearer {key}"})
-    return service.client.request(method, path, headers=headers, **more)
-
-
-def rejected(service: RunningService, reason: str) -> float:
-    answer = ask(service, "GET", "/metrics", METRICS[0]).text
-    (line,) = (line for line in answer.splitlines() if f'rejected_total{{model="toy",reason="{reason}"' in line)
-    return float(line.split()[-1])
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.inference.bundle import load
-from service.inference.runtime import OnnxRuntime
+from harmgauge.bundle.load import load
+from harmgauge.inference.runtime import OnnxRuntime
 from tests.conftest import ROOT
-from tests.e2e.test_grpc import grpc_port
-from tests.process import running_service
-from tests.toy import instances
+from tests.support.process import grpc_port, running_service
+from tests.support.toy import instances
 
 PYTHON = ROOT / ".venv-kserve" / "bin" / "python"
 
@@ -37,7 +36,7 @@ def test_kserves_clients_score_over_rest_and_grpc(kserve_python: Path, image_bun
         done = subprocess.run(
             [
                 kserve_python,
-                Path(__file__).with_name("kserve_client.py"),
+                ROOT / "tests" / "support" / "kserve_client.py",
                 f"http://127.0.0.1:{service.port}",
                 f"127.0.0.1:{grpc_port(service)}",
                 tmp_path / "rows.npy",

@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.keys import new_key
-from tests.process import RAW, RunningService, run, running_service, saved_state, wait_until
-from tests.service.inference.test_bundle import edit
-from tests.toy import instances
+from harmgauge.auth.keys import new_key
+from tests.support.bundles import edit
+from tests.support.process import RAW, RunningService, run, running_service, saved_state, wait_until
+from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
 KEY_LINE = new_key("somebody")[1]

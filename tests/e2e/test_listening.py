@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.errors import SettingsError
-from service.listening import listen
-from tests.process import RAW, RunningService, run, running_service
-from tests.toy import instances
+from harmgauge.errors import SettingsError
+from harmgauge.server.listening import listen
+from tests.support.process import RAW, RunningService, run, running_service
+from tests.support.toy import instances
 
 ROWS = instances(1, (4, 4, 3)).tobytes()
 HEAD = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/v2/models/toy/ready")

@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from service.api.bodies import NPY
-from service.keys import new_key
-from service.observe.logs import LINES_PER_MINUTE
-from tests.e2e.test_grpc import grpc_port
-from tests.process import RAW, RunningService, run, running_service, wait_until
-from tests.toy import instances
+from harmgauge.api.body.decode import NPY
+from harmgauge.auth.keys import new_key
+from harmgauge.observe.logs import LINES_PER_MINUTE
+from tests.support.process import RAW, RunningService, grpc_port, run, running_service, wait_until
+from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
 ROWS = instances(3, SHAPE)
@@ -71,7 +70,7 @@ REFUSALS: list[tuple[str, str, bytes, dict[str, str], int, str, str]] = [
     ("GET", f"/{MARKER}", b"", {}, 404, "not_found", "other"),
     ("PUT", "/score", b"", {}, 405, "method_not_allowed", "/score"),
     ("GET", f"/drift?scores={MARKER}", b"", {}, 422, "invalid_parameters", "/drift"),
-    ("POST", "/admin/drift/reset", b"", {}, 403, "forbidden", "other"),
+    ("POST", "/admin/drift/reset", b"", {}, 403, "forbidden", "/admin/drift/reset"),
 ]
 
 

@@ -17,9 +17,9 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.process import RAW, RunningService, running_service, wait_until
-from tests.prometheus import RULES, RunningPrometheus, binary, running_prometheus
-from tests.toy import instances
+from tests.support.process import RAW, RunningService, running_service, wait_until
+from tests.support.prometheus import RULES, RunningPrometheus, binary, running_prometheus
+from tests.support.toy import instances
 
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "k8s" / "monitoring" / "dashboards" / "harmgauge.json").read_text())
 RULE_EXPRESSIONS = [rule["expr"] for group in yaml.safe_load(RULES)["groups"] for rule in group["rules"]]

@@ -12,11 +12,11 @@ import httpx
 import numpy as np
 import pytest
 
-from service.api.page import Kept
-from service.inference.bundle import load
-from service.observe.recorder import SAMPLE_SECONDS
-from tests.process import RunningService, running_service, wait_until
-from tests.toy import instances, toy_bundle
+from harmgauge.bundle.load import load
+from harmgauge.page.recorder import SAMPLE_SECONDS
+from harmgauge.page.routes import Kept
+from tests.support.process import RunningService, running_service, wait_until
+from tests.support.toy import instances, toy_bundle
 
 SHAPE = (4, 4, 3)
 
@@ -139,7 +139,8 @@ def test_it_can_be_left_out(image_bundle_path: Path) -> None:
             assert service.client.get(path).status_code == 404
 
 
-def test_many_pages_cost_as_much_as_one() -> None:
+@pytest.mark.anyio
+async def test_many_pages_cost_as_much_as_one() -> None:
     made = 0
 
     async def make() -> dict[str, Any]:
@@ -151,33 +152,28 @@ def test_many_pages_cost_as_much_as_one() -> None:
     async def ask(kept: Kept) -> list[bytes]:
         return [bytes(answer.body) for answer in await asyncio.gather(*(kept.answer() for _ in range(100)))]
 
-    async def test() -> None:
-        kept = Kept(make, 60)
-        assert set(await ask(kept)) == set(await ask(kept)) == {b'{"made":1}'}
-        fresh = Kept(make, 0)
-        await fresh.answer()
-        assert (await fresh.answer()).body == b'{"made":3}'
-
-    asyncio.run(test())
+    kept = Kept(make, 60)
+    assert set(await ask(kept)) == set(await ask(kept)) == {b'{"made":1}'}
+    fresh = Kept(make, 0)
+    await fresh.answer()
+    assert (await fresh.answer()).body == b'{"made":3}'
 
 
-def test_a_failure_is_not_kept() -> None:
-    async def test() -> None:
-        attempts = 0
+@pytest.mark.anyio
+async def test_a_failure_is_not_kept() -> None:
+    attempts = 0
 
-        async def make() -> dict[str, Any]:
-            nonlocal attempts
-            attempts += 1
-            if attempts == 1:
-                raise RuntimeError("once")
-            return {}
+    async def make() -> dict[str, Any]:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise RuntimeError("once")
+        return {}
 
-        kept = Kept(make, 60)
-        with pytest.raises(RuntimeError):
-            await kept.answer()
-        assert (await kept.answer()).body == b"{}"
-
-    asyncio.run(test())
+    kept = Kept(make, 60)
+    with pytest.raises(RuntimeError):
+        await kept.answer()
+    assert (await kept.answer()).body == b"{}"
 
 
 def test_looking_does_not_disturb_scoring(service: RunningService) -> None:

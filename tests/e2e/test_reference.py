@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.errors import BundleError
-from service.inference.bundle import load
-from service.inference.writing import reserve, write_bundle
-from tests.models.test_int8 import two_layers
-from tests.process import RunningService, environment, run, running_service
-from tests.toy import instances, toy_bundle
+from harmgauge.bundle.load import load
+from harmgauge.bundle.write import reserve, write_bundle
+from harmgauge.errors import BundleError
+from harmgauge.inference.runtime import verify
+from tests.support.process import RunningService, environment, run, running_service
+from tests.support.toy import instances, toy_bundle, two_layers
 
 SHAPE = (4, 4, 3)
 
@@ -126,7 +126,7 @@ def test_a_service_that_is_started_again_is_waited_for(bundle_path: Path) -> Non
     with running_service(bundle_path) as service:
         port = service.port
         recording = subprocess.Popen(
-            [sys.executable, "-m", "service", "reference", "--rows", "500"],
+            [sys.executable, "-m", "harmgauge", "reference", "--rows", "500"],
             env=environment(bundle=bundle_path, port=port),
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -149,9 +149,9 @@ def test_two_writers_of_one_version_do_not_mix(bundle_path: Path) -> None:
     bundle = load(bundle_path)
     contents = {name: (bundle_path / name).read_bytes() for name in bundle.manifest.files}
     folder = reserve(bundle_path.parent.parent, "toy", None)
-    write_bundle(bundle.manifest, contents, folder)
+    write_bundle(bundle.manifest, contents, folder, verify)
     with pytest.raises(BundleError, match="could not be written"):
-        write_bundle(bundle.manifest, contents, folder)
+        write_bundle(bundle.manifest, contents, folder, verify)
     assert sorted(path.name for path in folder.parent.iterdir()) == ["1", "2"]
     assert not (folder / "2").exists()
     assert load(folder).manifest.version == "2"

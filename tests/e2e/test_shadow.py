@@ -12,36 +12,20 @@ import httpx
 import numpy as np
 import pytest
 
-from service.inference.bundle import load
-from service.keys import new_key
+from harmgauge.auth.keys import new_key
+from harmgauge.bundle.load import load
 from tests.conftest import SHIPPED_BUNDLE
-from tests.e2e.swapping import BEARER, KEY, KEY_LINE, POOL, SHAPE, swap
-from tests.e2e.test_swap import corrupted, other_classes, other_input, other_name
-from tests.process import RAW, RunningService, run, running_service, wait_until
-from tests.toy import instances
-
-PATH = "/admin/shadow"
+from tests.support.other_bundles import corrupted, other_classes, other_input, other_name
+from tests.support.process import RAW, RunningService, run, running_service, wait_until
+from tests.support.shadows import PATH, load_shadow, look, promote
+from tests.support.swapping import BEARER, KEY, KEY_LINE, POOL, SHAPE, swap
+from tests.support.toy import instances
 
 
 @pytest.fixture
 def service(bundles: tuple[Path, Path]) -> Iterator[RunningService]:
     with running_service(bundles[0], admin_keys=KEY_LINE) as running:
         yield running
-
-
-def load_shadow(service: RunningService, folder: Path) -> httpx.Response:
-    return service.client.post(PATH, json={"folder": str(folder)}, headers=BEARER)
-
-
-def look(service: RunningService) -> dict[str, Any]:
-    answer = service.client.get(PATH, headers=BEARER)
-    assert answer.status_code == 200, answer.text
-    document: dict[str, Any] = answer.json()
-    return document
-
-
-def promote(service: RunningService) -> httpx.Response:
-    return service.client.post(f"{PATH}/promote", headers=BEARER)
 
 
 def has_seen(service: RunningService, rows: int) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import numpy as np
 
-from service.assembly import TRAFFIC
+from harmgauge.assembly import TRAFFIC
 from tests.conftest import SHIPPED_BUNDLE
-from tests.e2e.swapping import BEARER, KEY_LINE, POOL, asking
-from tests.e2e.test_shadow import PATH, load_shadow, look, promote
-from tests.process import RAW, running_service, wait_until
-from tests.toy import instances
+from tests.support.process import RAW, running_service, wait_until
+from tests.support.shadows import PATH, load_shadow, look, promote
+from tests.support.swapping import BEARER, KEY_LINE, POOL, asking
+from tests.support.toy import instances
 
 ROUNDS = 20
 

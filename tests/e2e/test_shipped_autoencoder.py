@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from service.inference.bundle import load
-from service.samples import read_samples
+from harmgauge.bundle.load import load
+from harmgauge.bundle.samples import read_samples
 from tests.conftest import ROOT
-from tests.process import RAW, running_service
+from tests.support.process import RAW, running_service
 
 BUNDLE = ROOT / "models" / "bundles" / "cifar10-resnet32-ae" / "1"
 

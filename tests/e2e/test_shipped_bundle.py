@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
 import shlex
@@ -12,13 +13,13 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from models import cifar10
-from models.__main__ import _parser
-from models.corruptions import CORRUPTIONS
-from service.inference.bundle import Bundle, load
-from service.samples import read_samples
+from harmgauge.bundle.load import Bundle, load
+from harmgauge.bundle.samples import read_samples
+from harmgauge_models.cli import COMMANDS
+from harmgauge_models.data import cifar10
+from harmgauge_models.data.corruptions import CORRUPTIONS
 from tests.conftest import SHIPPED_BUNDLE
-from tests.process import RunningService, run, running_service
+from tests.support.process import RunningService, run, running_service
 
 LITERATURE_BUNDLE = SHIPPED_BUNDLE.with_name("1")
 
@@ -42,8 +43,10 @@ def test_it_is_small_and_says_how_to_make_it_again(path: Path) -> None:
     made = bundle.manifest.made
     for command in (made["classifier"]["training"]["command"], made["command"]):
         words = shlex.split(command)
-        assert words[:3] == ["python", "-m", "models"]
-        _parser().parse_args(words[3:])
+        assert words[:3] == ["python", "-m", "models"]  # as the command was called then
+        parser = argparse.ArgumentParser()
+        COMMANDS[words[3]].add_arguments(parser)
+        parser.parse_args(words[4:])
     assert made["second_network"]["train"]["rows"] == 45_000
     assert made["calibration"]["rows"] == len(bundle.reference.scores) == 5_000
     assert made["classifier"]["training"]["test_accuracy"] >= 0.92

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import run, running_service
+from tests.support.process import run, running_service
 
 
 @pytest.fixture

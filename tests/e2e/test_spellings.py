@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from service.api.gate import Area, Kind, Policy
-from service.api.guard import Guard
-from service.app import build
-from service.keys import new_key
-from service.settings import load
-from tests.process import RunningService, running_service
+from harmgauge.api.guard import Guard
+from harmgauge.app import build
+from harmgauge.auth.keys import new_key
+from harmgauge.auth.policy import Permission, Policy, Role
+from harmgauge.settings import load
+from tests.support.process import RunningService, running_service
 
 API, METRICS, ADMIN = (new_key(name) for name in ("shop", "prometheus", "operator"))
 KEYS = {
-    "none": (Kind.NOBODY, None),
-    "wrong": (Kind.NOBODY, new_key("stranger")[0]),
-    "api": (Kind.API, API[0]),
-    "metrics": (Kind.METRICS, METRICS[0]),
-    "admin": (Kind.ADMIN, ADMIN[0]),
+    "none": (Role.NOBODY, None),
+    "wrong": (Role.NOBODY, new_key("stranger")[0]),
+    "api": (Role.API, API[0]),
+    "metrics": (Role.METRICS, METRICS[0]),
+    "admin": (Role.ADMIN, ADMIN[0]),
 }
 BEHIND = [
     *("%0A", "%0a", "%0D", "%0D%0A", "%0A%0A", "%00", "%09", "%0B", "%0C", "%1C", "%1F", "%7F", "%20", "%C2%85"),
@@ -97,10 +97,10 @@ def spellings(path: str) -> Iterator[str]:
         yield from (path[:place] + odd + path[place:] for odd in ("%0A", "%00", "%0D", "/", "%2F", "."))
 
 
-def routes(bundle: Path) -> list[tuple[str, str, Area]]:
+def routes(bundle: Path) -> list[tuple[str, str, Permission]]:
     """Method, path and area of every route, as the service itself has them; fails for a route without an area."""
 
-    async def ask() -> list[tuple[str, str, Area]]:
+    async def ask() -> list[tuple[str, str, Permission]]:
         service = build(load({"HARMGAUGE_BUNDLE": str(bundle)}))
         found = []
         for route in iter_route_contexts(service.routes.routes):
@@ -108,7 +108,7 @@ def routes(bundle: Path) -> list[tuple[str, str, Area]]:
             (guard,) = (each for each in asked if isinstance(each, Guard))
             assert route.path is not None
             path = route.path.replace("{name:path}", "main.js").replace("{asked_version}", "1").replace("{name}", "toy")
-            found += [(method, path, guard.area) for method in sorted(route.methods or ())]
+            found += [(method, path, guard.permission) for method in sorted(route.methods or ())]
         service.switch.current.close()
         return found
 
@@ -167,13 +167,13 @@ def raw(service: RunningService) -> Iterator[Raw]:
 def test_no_spelling_of_a_path_opens_what_a_key_does_not(raw: Raw, image_bundle_path: Path, flags_only: bool) -> None:
     allowed = Policy(frozenset(), flags_only).allowed()
     tried = 0
-    for method, path, area in routes(image_bundle_path):
+    for method, path, permission in routes(image_bundle_path):
         for name, (kind, key) in KEYS.items():
             status, _ = raw.ask(method, path, key)
-            if kind in allowed[area]:
+            if kind in allowed[permission]:
                 assert status not in (401, 403), (method, path, name)
                 continue
-            assert status == (401 if kind is Kind.NOBODY else 403), (method, path, name)
+            assert status == (401 if kind is Role.NOBODY else 403), (method, path, name)
             for spelling in spellings(path):
                 status, body = raw.ask(method, spelling, key)
                 tried += 1

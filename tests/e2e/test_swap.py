@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 import signal
 import socket
 import threading
@@ -17,11 +16,10 @@ import httpx
 import numpy as np
 import pytest
 
-from service.inference.bundle import load
-from tests.e2e.swapping import BEARER, KEY_LINE, POOL, swap
-from tests.process import RAW, RunningService, running_service, wait_until
-from tests.service.inference.test_bundle import edit
-from tests.toy import toy_bundle
+from harmgauge.bundle.load import load
+from tests.support.other_bundles import corrupted, other_classes, other_input, other_name
+from tests.support.process import RAW, RunningService, running_service, wait_until
+from tests.support.swapping import BEARER, KEY_LINE, POOL, swap
 
 
 @pytest.fixture
@@ -79,29 +77,6 @@ def test_the_same_bundle_again_changes_nothing(service: RunningService, bundles:
         answer = swap(service, folder)
         assert (answer.status_code, answer.json()["status"]) == (200, "unchanged")
     assert service.score_ks()["total_rows"] == 200
-
-
-def corrupted(bundle: Path, folder: Path) -> Path:
-    shutil.copytree(bundle, folder / "corrupted")
-    graph = folder / "corrupted" / "detector.onnx"
-    data = bytearray(graph.read_bytes())
-    data[len(data) // 2] ^= 1
-    graph.write_bytes(data)
-    return graph.parent
-
-
-def other_input(_: Path, folder: Path) -> Path:
-    return toy_bundle(folder / "wide", shape=(5, 4, 3))
-
-
-def other_classes(_: Path, folder: Path) -> Path:
-    return toy_bundle(folder / "classes", classes=4)
-
-
-def other_name(bundle: Path, folder: Path) -> Path:
-    shutil.copytree(bundle, folder / "named")
-    edit(folder / "named", lambda manifest: manifest.update(name="another"))
-    return folder / "named"
 
 
 def no_bundle(_: Path, folder: Path) -> Path:

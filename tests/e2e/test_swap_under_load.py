@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from service.assembly import TRAFFIC
+from harmgauge.assembly import TRAFFIC
 from tests.conftest import SHIPPED_BUNDLE
-from tests.e2e.swapping import KEY_LINE, asking, swap
-from tests.process import running_service, wait_until
-from tests.service.inference.test_bundle import edit
-from tests.toy import instances
+from tests.support.bundles import edit
+from tests.support.process import running_service, wait_until
+from tests.support.swapping import KEY_LINE, asking, swap
+from tests.support.toy import instances
 
 
 def test_a_hundred_swaps_under_load_lose_and_mix_nothing(

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.deploy.tools import on_path
-from tests.process import environment
-from tests.toy import instances, linear_network
+from tests.support.process import environment
+from tests.support.tools import on_path
+from tests.support.toy import instances, linear_network
 
 SHAPE = (4, 4, 3)
 SECONDS = 8
@@ -21,14 +21,14 @@ SECONDS = 8
 
 BUILD = """
 import sys, time
-from models.__main__ import main
+from harmgauge.cli.main import main
 assert main(["build", "--classifier", "classifier.onnx", "--distilled", "second.onnx", "--calibration",
              "calibration.npz", "--name", "toy", "--out", "bundles"]) == 0
 time.sleep({seconds})
 """
 CHECK = """
 import sys, time
-from service.__main__ import main
+from harmgauge.cli.main import main
 assert main(["check"]) == 0
 time.sleep({seconds})
 """
@@ -57,7 +57,12 @@ def test_no_socket_leaves(program: str, tmp_path: Path, image_bundle_path: Path)
 
 
 def test_whatever_of_ours_is_imported_switches_it_off_first() -> None:
-    for module in ("service.inference.runtime", "models.onnx_run", "models.quantise", "models.taps"):
+    for module in (
+        "harmgauge.inference.runtime",
+        "harmgauge_models.graphs.run",
+        "harmgauge_models.graphs.quantise",
+        "harmgauge_models.graphs.feature_maps",
+    ):
         program = (
             "import builtins, os\n"
             "original = builtins.__import__\n"

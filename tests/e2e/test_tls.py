@@ -12,10 +12,9 @@ import httpx
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from service.keys import new_key
-from tests.e2e.test_grpc import grpc_port
-from tests.process import run, running_service
-from tests.toy import instances
+from harmgauge.auth.keys import new_key
+from tests.support.process import grpc_port, run, running_service
+from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
 

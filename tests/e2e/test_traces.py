@@ -5,38 +5,22 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
-import httpx
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from service.keys import new_key
-from tests.e2e.test_grpc import grpc_port
-from tests.otlp import SERVER, Receiver, receiving
-from tests.process import RAW, RunningService, running_service, wait_until
-from tests.toy import instances
+from harmgauge.auth.keys import new_key
+from tests.support.otlp import SERVER, Receiver, receiving
+from tests.support.process import RAW, RunningService, grpc_port, wait_until
+from tests.support.traced import ROWS, SHAPE, SOON, score, traced_service
 
-SHAPE = (4, 4, 3)
-ROWS = instances(3, SHAPE)
 KEY, LINE = new_key("shop")
 MARKER = "PAYLOAD8f1c"
 INTERNAL, ERROR = 1, 2
 PARTS = ["queue", "inference"]
-SOON = {"OTEL_BSP_SCHEDULE_DELAY": "50"}
-
-
-@contextmanager
-def traced_service(bundle: Path, variables: Mapping[str, str], **settings: object) -> Iterator[RunningService]:
-    """A running service that traces, with OpenTelemetry's own variables."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        with running_service(bundle, tracing="true", **settings) as service:
-            yield service
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +46,6 @@ def new_parent(flags: str = "01") -> tuple[str, str, str]:
     """A `traceparent`, and the ids of the trace and of the client's span in it."""
     trace_id, span_id = f"{random.getrandbits(128) | 1:032x}", f"{random.getrandbits(64) | 1:016x}"
     return f"00-{trace_id}-{span_id}-{flags}", trace_id, span_id
-
-
-def score(service: RunningService, **headers: str) -> httpx.Response:
-    return service.client.post("/score", content=ROWS.tobytes(), headers=RAW | headers)
 
 
 def ids_of(service: RunningService, request_id: str) -> tuple[str, str]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_traces import SOON, score, traced_service
-from tests.otlp import SERVER, receiving
-from tests.process import environment
+from tests.support.otlp import SERVER, receiving
+from tests.support.process import environment
+from tests.support.traced import SOON, score, traced_service
 
 
 def test_the_ratio_is_opentelemetrys_own(image_bundle_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_without_the_extra_the_remedy_is_told(image_bundle_path: Path, tmp_path:
     # FastAPI brings OpenTelemetry's API, the extra its SDK and the exporter.
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['opentelemetry.sdk'] = None\n")
     done = subprocess.run(
-        [sys.executable, "-m", "service", command],
+        [sys.executable, "-m", "harmgauge", command],
         env=environment(bundle=image_bundle_path, tracing="true")
         | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
@@ -86,6 +86,6 @@ def test_without_the_extra_the_remedy_is_told(image_bundle_path: Path, tmp_path:
 
 
 def test_off_loads_nothing_of_it() -> None:
-    code = "import sys, service.server; print([name for name in sys.modules if 'opentelemetry.sdk' in name])"
+    code = "import sys, harmgauge.server.process; print([name for name in sys.modules if 'opentelemetry.sdk' in name])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from service.keys import new_key
-from tests.deploy.tools import on_path, run
-from tests.process import RAW, RunningService, running_service
-from tests.toy import instances
+from harmgauge.auth.keys import new_key
+from tests.support.process import RAW, RunningService, running_service
+from tests.support.tools import on_path, run
+from tests.support.toy import instances
 
 ROWS = instances(2, (4, 4, 3)).tobytes()
 KEY, LINE = new_key("shop")
@@ -79,7 +79,9 @@ def talk(service: RunningService, parts: list[bytes], count: int = 1) -> bytes:
             turns()
         received = b""
         while received.count(b"HTTP/1.1 ") < count or not received.endswith(b"}"):
-            received += connection.recv(65536)
+            piece = connection.recv(65536)
+            assert piece, f"closed after {received!r}"
+            received += piece
         turns()
         connection.setblocking(False)
         with suppress(BlockingIOError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.inference.bundle import load
-from service.inference.outputs import Outputs
-from service.inference.runtime import OnnxRuntime
-from tests.process import RunningService, running_service
-from tests.toy import instances
+from harmgauge.bundle.load import load
+from harmgauge.inference.outputs import Outputs
+from harmgauge.inference.runtime import OnnxRuntime
+from tests.support.process import RunningService, running_service
+from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
 ROWS = instances(5, SHAPE, seed=9)
@@ -94,19 +93,17 @@ def test_tritonclient_takes_everything_by_default(service: RunningService, expec
     client.close()
 
 
-def test_tritonclients_asyncio_side(service: RunningService, expected: Outputs) -> None:
-    async def test() -> None:
-        from tritonclient.http import InferInput
-        from tritonclient.http.aio import InferenceServerClient
+@pytest.mark.anyio
+async def test_tritonclients_asyncio_side(service: RunningService, expected: Outputs) -> None:
+    from tritonclient.http import InferInput
+    from tritonclient.http.aio import InferenceServerClient
 
-        async with InferenceServerClient(f"127.0.0.1:{service.port}") as client:
-            assert await client.is_server_ready()
-            tensor = InferInput("input", list(ROWS.shape), "UINT8")
-            tensor.set_data_from_numpy(ROWS)
-            result = await client.infer("toy", [tensor])
-            np.testing.assert_allclose(result.as_numpy("score"), expected.score, atol=1e-5)
-
-    asyncio.run(test())
+    async with InferenceServerClient(f"127.0.0.1:{service.port}") as client:
+        assert await client.is_server_ready()
+        tensor = InferInput("input", list(ROWS.shape), "UINT8")
+        tensor.set_data_from_numpy(ROWS)
+        result = await client.infer("toy", [tensor])
+        np.testing.assert_allclose(result.as_numpy("score"), expected.score, atol=1e-5)
 
 
 def test_an_error_reaches_the_client_as_its_own_exception(service: RunningService) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import faulty
-from tests.own_value import own_value_bundle
+from tests.support import faulty
+from tests.support.own_value import own_value_bundle
 
 
 @pytest.fixture(scope="session")

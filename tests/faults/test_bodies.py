@@ -11,10 +11,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.faults.clients import counted, grpc_port, head, whole
-from tests.faults.steady import Held, assert_well
-from tests.own_value import SHAPE, row
-from tests.process import RunningService, running_service
+from tests.support.clients import counted, grpc_port, head, whole
+from tests.support.own_value import SHAPE, row
+from tests.support.process import RunningService, running_service
+from tests.support.steady import Held, assert_well
 
 LIMIT_BYTES = 2**18
 ENDLESS_BYTES = 256 * 2**20
@@ -103,7 +103,7 @@ def test_compressed_bodies_are_refused_before_they_are_read(service: RunningServ
 
 
 def test_compressed_messages_over_grpc_are_refused_before_they_are_read(service: RunningService) -> None:
-    from service.api.grpc.protocol import SERVICE, methods
+    from harmgauge.api.grpc.protocol import SERVICE, methods
 
     before = Held.by(service)
     request_type, response_type = methods()["ModelInfer"]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.clients import counted, window
-from tests.own_value import row
-from tests.process import RAW, running_service, wait_until
+from tests.support.clients import counted, window
+from tests.support.own_value import row
+from tests.support.process import RAW, running_service, wait_until
 
 
 @pytest.fixture

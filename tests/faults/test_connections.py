@@ -16,12 +16,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults import faulty
-from tests.faults.clients import Client, counted, head, rows_counted, run_clients, whole, window
-from tests.faults.service import faulty_service
-from tests.faults.steady import Held, assert_well
-from tests.own_value import row
-from tests.process import RunningService, running_service, wait_until
+from tests.support import faulty
+from tests.support.clients import Client, counted, head, rows_counted, run_clients, whole, window
+from tests.support.fault_service import faulty_service
+from tests.support.own_value import row
+from tests.support.process import RunningService, running_service, wait_until
+from tests.support.steady import Held, assert_well
 
 TIMEOUT_SECONDS = 1.0
 

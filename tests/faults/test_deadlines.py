@@ -8,12 +8,12 @@ import random
 import threading
 from pathlib import Path
 
-from tests.faults import faulty
-from tests.faults.clients import Ledger, counted, rows_counted, total, window
-from tests.faults.service import faulty_service
-from tests.faults.steady import Held, assert_well
-from tests.own_value import row
-from tests.process import RAW, RunningService
+from tests.support import faulty
+from tests.support.clients import Ledger, counted, rows_counted, total, window
+from tests.support.fault_service import faulty_service
+from tests.support.own_value import row
+from tests.support.process import RAW, RunningService
+from tests.support.steady import Held, assert_well
 
 CLIENTS = 40
 EACH = 15

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import faulty
-from tests.faults.clients import counted, head, rows_counted, whole, window
-from tests.faults.service import answer_of, faulty_service, send
-from tests.faults.steady import Held, assert_well
-from tests.own_value import row
-from tests.process import running_service, wait_until
+from tests.support import faulty
+from tests.support.clients import counted, head, rows_counted, whole, window
+from tests.support.fault_service import answer_of, faulty_service, send
+from tests.support.own_value import row
+from tests.support.process import running_service, wait_until
+from tests.support.steady import Held, assert_well
 
 EACH = 30
 BODY = row(1).tobytes()

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.swapping import KEY_LINE, swap
-from tests.faults import faulty
-from tests.faults.clients import counted, rows_counted, window
-from tests.faults.service import answer_of, faulty_service, live, post, send
-from tests.faults.steady import Held, assert_well
-from tests.own_value import row
-from tests.process import wait_until
-from tests.service.inference.test_bundle import edit
+from tests.support import faulty
+from tests.support.bundles import edit
+from tests.support.clients import counted, rows_counted, window
+from tests.support.fault_service import answer_of, faulty_service, live, post, send
+from tests.support.own_value import row
+from tests.support.process import wait_until
+from tests.support.steady import Held, assert_well
+from tests.support.swapping import KEY_LINE, swap
 
 SOON = "X-Harmgauge-Deadline-Seconds: 0.5"
 

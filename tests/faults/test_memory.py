@@ -9,10 +9,10 @@ from pathlib import Path
 
 import httpx
 
-from tests.faults.clients import counted
-from tests.faults.steady import Held, assert_well
-from tests.own_value import row
-from tests.process import RAW, running_service, wait_until
+from tests.support.clients import counted
+from tests.support.own_value import row
+from tests.support.process import RAW, running_service, wait_until
+from tests.support.steady import Held, assert_well
 
 MEBIBYTE = 2**20
 

@@ -21,11 +21,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import faulty
-from tests.faults.clients import Client, Ledger, head, run_clients, whole
-from tests.faults.service import answer_of, faulty_service, saved_rows, send, wait_for_saves
-from tests.own_value import row
-from tests.process import RunningService, running_service, wait_until
+from tests.support import faulty
+from tests.support.clients import Client, Ledger, head, run_clients, whole
+from tests.support.fault_service import answer_of, faulty_service, saved_rows, send, wait_for_saves
+from tests.support.own_value import row
+from tests.support.process import RunningService, running_service, wait_until
 
 CLIENTS = 9
 PER_ROUND = 3

@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.drift.monitor import Monitor
-from service.drift.score_evidence import ScoreEvidence
-from service.drift.score_ks import ScoreKs
-from service.drift.store import Store
-from service.npz import read_npz
-from tests.faults.clients import window
-from tests.faults.service import saved_rows, state_file
-from tests.faults.steady import Held, assert_well
-from tests.own_value import row
-from tests.process import RunningService, running_service, wait_until
+from harmgauge.bundle.npz import read_npz
+from harmgauge.drift.monitor import Monitor
+from harmgauge.drift.score_evidence import ScoreEvidence
+from harmgauge.drift.score_ks import ScoreKs
+from harmgauge.drift.store import Store
+from tests.support.clients import window
+from tests.support.fault_service import saved_rows, state_file
+from tests.support.own_value import row
+from tests.support.process import RunningService, running_service, wait_until
+from tests.support.steady import Held, assert_well
 
 REFERENCE = np.sort(np.random.default_rng(0).normal(size=200))
 
@@ -49,7 +49,7 @@ def test_a_state_that_is_cut_at_any_byte_or_has_any_byte_changed_begins_anew(
 
     data = state_file(saved).read_bytes()
     file = tmp_path / "drift-key.npz"
-    caplog.set_level(logging.WARNING, "service.drift.store")
+    caplog.set_level(logging.WARNING, "harmgauge.drift.store")
     step = 1 if rounds > 1 else 3
     spoilt = [data[:size] for size in range(len(data))]
     for place in range(0, len(data), step):

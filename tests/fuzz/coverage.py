@@ -20,7 +20,7 @@ def fuzz(name: str, cases: int, seed: int, out: Path) -> NoReturn:
 
     The cases that reach new code gather in `out/NAME`, a failing one is written to `out`.
     """
-    with atheris.instrument_imports(include=["service.api", "service.errors"]):
+    with atheris.instrument_imports(include=["harmgauge.api", "harmgauge.errors"]):
         target = reader(name)
     found = out / name
     found.mkdir(parents=True, exist_ok=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from service.inference.bundle import InputSpec
-from service.inference.outputs import Rows
+from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.rows import Rows
 
 
 def rows_of(nested: object, spec: InputSpec) -> Rows | None:

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from service.errors import RequestError
-from service.inference.bundle import ImageSpec, InputSpec
+from harmgauge.bundle.manifest import ImageSpec, InputSpec
+from harmgauge.errors import RequestError
 
 CORPUS = Path(__file__).parent / "corpus"
 """Cases that led to a defect, and hostile ones written by hand: one folder a reader, each file named for what it is."""

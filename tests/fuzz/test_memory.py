@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from service.api import bodies
-from service.api.v2 import messages as v2
-from service.errors import RequestError
+from harmgauge.api.body import decode
+from harmgauge.api.v2 import messages as v2
+from harmgauge.errors import RequestError
 from tests.fuzz.target import SPECS
 from tests.fuzz.targets.npy import frame
 from tests.fuzz.targets.v2 import OFFERED
@@ -44,7 +44,7 @@ def _npy() -> bytes:
 
 
 def _grpc(*, wrong: bool) -> bytes:
-    from service.api.grpc.protocol import methods
+    from harmgauge.api.grpc.protocol import methods
 
     request = methods()["ModelInfer"][0]()
     rows = BODY_BYTES - 64
@@ -104,13 +104,13 @@ def _read(kind: str, spec_name: str, body: bytes) -> str:
         if kind == "v2":
             v2.parse(body, None, spec, OFFERED)
         elif kind == "grpc":
-            from service.api.grpc import messages
-            from service.api.grpc.protocol import methods
+            from harmgauge.api.grpc import messages
+            from harmgauge.api.grpc.protocol import methods
 
             messages.parse(methods()["ModelInfer"][0].FromString(body), spec, OFFERED)
         else:
-            media_type = {"json": bodies.JSON, "npy": bodies.NPY, "raw": bodies.RAW, "png": "image/png"}[kind]
-            bodies.read(body, media_type, {}, spec)
+            media_type = {"json": decode.JSON, "npy": decode.NPY, "raw": decode.RAW, "png": "image/png"}[kind]
+            decode.read(body, media_type, {}, spec)
     except RequestError as error:
         return error.code
     return "taken"

@@ -19,9 +19,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from service.keys import new_key
-from tests.process import RunningService, running_service
-from tests.toy import instances, toy_bundle
+from harmgauge.auth.keys import new_key
+from tests.support.process import RunningService, running_service
+from tests.support.toy import instances, toy_bundle
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 SHAPE = (2, 2, 3)

@@ -14,7 +14,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from monitoring.__main__ import files
 from tests.conftest import ROOT
-from tests.prometheus import RULES
+from tests.support.prometheus import RULES
 
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "k8s" / "monitoring" / "dashboards" / "harmgauge.json").read_text())
 PANELS: list[dict[str, Any]] = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]

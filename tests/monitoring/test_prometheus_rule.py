@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 
 from monitoring.__main__ import FOLDER
-from tests.prometheus import RULES
+from tests.support.prometheus import RULES
 
 
 def test_the_resource_holds_the_groups_of_the_rule_file() -> None:

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.conftest import SHIPPED_BUNDLE
-from tests.page.browser import running_browser
-from tests.process import RunningService, running_service
+from tests.support.browser import running_browser
+from tests.support.process import RunningService, running_service
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from tests.conftest import SHIPPED_BUNDLE
-from tests.page.browser import opened
-from tests.page.traffic import samples, score_some
-from tests.process import RunningService
+from tests.support.browser import opened
+from tests.support.page_traffic import samples, score_some
+from tests.support.process import RunningService
 
 PICTURE = SHIPPED_BUNDLE / "report" / "corrupted.png"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from playwright.sync_api import Browser
 
-from service.keys import new_key
+from harmgauge.auth.keys import new_key
 from tests.conftest import SHIPPED_BUNDLE
-from tests.page.browser import opened
-from tests.process import RunningService, running_service
+from tests.support.browser import opened
+from tests.support.process import RunningService, running_service
 
 
 def test_it_asks_nobody_else_and_tries_a_route(service: RunningService, browser: Browser) -> None:

@@ -8,9 +8,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from service.keys import new_key
+from harmgauge.auth.keys import new_key
 from tests.conftest import SHIPPED_BUNDLE
-from tests.process import RunningService, running_service
+from tests.support.process import RunningService, running_service
 
 API, METRICS = new_key("shop"), new_key("viewer")
 PICTURE = SHIPPED_BUNDLE / "report" / "corrupted.png"

@@ -7,11 +7,11 @@ from typing import Any
 
 from playwright.sync_api import Browser
 
-from service.observe.recorder import SAMPLE_SECONDS
+from harmgauge.page.recorder import SAMPLE_SECONDS
 from tests.conftest import SHIPPED_BUNDLE
-from tests.page.browser import Tab, opened
-from tests.page.traffic import samples, score_some
-from tests.process import RunningService, running_service, wait_until
+from tests.support.browser import Tab, opened
+from tests.support.page_traffic import samples, score_some
+from tests.support.process import RunningService, running_service, wait_until
 
 WORDS = {"ok": "OK", "warming": "Warming up", "drifting": "Drifting"}
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Browser
 
-from service.inference.bundle import load
-from service.samples import read_samples
+from harmgauge.bundle.load import load
+from harmgauge.bundle.samples import read_samples
 from tests.conftest import SHIPPED_BUNDLE
-from tests.process import run, running_service
+from tests.support.process import run, running_service
 
 
 def test_a_browser_shows_every_picture_and_asks_for_nothing_else(browser: Browser, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.conftest import ROOT, SHIPPED_BUNDLE
-from tests.page.browser import opened
-from tests.page.traffic import png, samples
-from tests.process import RunningService, running_service
-from tests.toy import instances
+from tests.support.browser import opened
+from tests.support.page_traffic import png, samples
+from tests.support.process import RunningService, running_service
+from tests.support.toy import instances
 
 PICTURE = SHIPPED_BUNDLE / "report" / "corrupted.png"
 

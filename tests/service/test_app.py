@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from pathlib import Path
 
 import pytest
 
-from service.app import build
-from service.settings import load
-from tests.asgi import score_raw
-from tests.toy import instances
+from harmgauge.app import build
+from harmgauge.settings import load
+from tests.support.asgi import score_raw
+from tests.support.toy import instances
+
+pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(("surplus", "status"), [(b"", 200), (b"x", 422)])
 @pytest.mark.parametrize("more", [{}, {"HARMGAUGE_ACCESS_LOG": "all", "HARMGAUGE_TRACING": "true"}])
-def test_requests_leave_nothing_for_the_cycle_collector(
+async def test_requests_leave_nothing_for_the_cycle_collector(
     image_bundle_path: Path, surplus: bytes, status: int, more: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cycle would keep each body in memory until the collector comes round: that was 200 MiB under load."""
@@ -26,24 +27,20 @@ def test_requests_leave_nothing_for_the_cycle_collector(
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2048")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
 
-    async def test() -> int:
-        service = build(load({"HARMGAUGE_BUNDLE": str(image_bundle_path)} | more))
-        service.readiness.ready()
-        statuses: list[int] = []
-
-        for _ in range(50):
+    service = build(load({"HARMGAUGE_BUNDLE": str(image_bundle_path)} | more))
+    service.readiness.ready()
+    statuses: list[int] = []
+    for _ in range(50):
+        statuses.append(await score_raw(service, body))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(200):
             statuses.append(await score_raw(service, body))
-        gc.collect()
-        gc.disable()
-        try:
-            for _ in range(200):
-                statuses.append(await score_raw(service, body))
-            garbage = gc.collect()
-        finally:
-            gc.enable()
-            service.switch.current.close()
-            service.journal.close(10)
-        assert statuses == [status] * 250
-        return garbage
-
-    assert asyncio.run(test()) < 200
+        garbage = gc.collect()
+    finally:
+        gc.enable()
+        service.switch.current.close()
+        service.access_log.close(10)
+    assert statuses == [status] * 250
+    assert garbage < 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from service.memory import kept_alive_bytes
+from harmgauge.memory import kept_alive_bytes
 
 
 def test_all_of_a_body_stays_with_a_view_of_it() -> None:

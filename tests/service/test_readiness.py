@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.errors import NotAlive, NotReady
-from service.readiness import Readiness
+from harmgauge.errors import NotAlive, NotReady
+from harmgauge.readiness import Readiness
 
 
 def test_it_takes_work_from_start_to_drain() -> None:

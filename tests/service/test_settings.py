@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.errors import SettingsError
-from service.settings import SHIPPED_BUNDLE, Settings, load
+from harmgauge.errors import SettingsError
+from harmgauge.settings import Settings, load
+from tests.conftest import SHIPPED_BUNDLE
 
 
 def test_defaults_and_every_setting_says_what_it_decides() -> None:

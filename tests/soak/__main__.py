@@ -13,23 +13,22 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tests.e2e.test_grpc import grpc_port
-from tests.process import RunningService, running_service, wait_until
 from tests.soak import judge, report
 from tests.soak.clients import Clients, targets
 from tests.soak.faults import Disturber, Restarter
 from tests.soak.heartbeat import Heartbeat
-from tests.soak.journal import Journal, read
+from tests.soak.journal import AccessLog, read
 from tests.soak.pace import Pace
 from tests.soak.sampling import Sampler, look
 from tests.soak.stage import Stage, quiet_port
+from tests.support.process import RunningService, grpc_port, running_service, wait_until
 
 log = logging.getLogger("soak")
 
 REST_SECONDS = 6.0
 
 
-def soak(asked: argparse.Namespace, stage: Stage, journal: Journal) -> None:
+def soak(asked: argparse.Namespace, stage: Stage, journal: AccessLog) -> None:
     """Everything between the first start and the last end."""
     pace = Pace(asked.minutes)
     port = quiet_port()
@@ -102,7 +101,7 @@ def run_on(asked: argparse.Namespace, processes: list[Clients]) -> None:
                 return
 
 
-def close(steady: RunningService, journal: Journal) -> None:
+def close(steady: RunningService, journal: AccessLog) -> None:
     """The counters against what clients saw, memory at rest, and the end of the steady service."""
     seen = judge.ledgers(read(journal.path))["steady"]
     metrics = steady.metrics()
@@ -144,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     path = asked.report_only or asked.journal or Path(f"runs/soak/{datetime.now(UTC):%Y-%m-%d-%H%M}.jsonl")
     if asked.report_only is None:
-        journal = Journal(path)
+        journal = AccessLog(path)
         try:
             with tempfile.TemporaryDirectory(prefix="soak-") as folder:
                 settings = dict(each.split("=", 1) for each in asked.set)

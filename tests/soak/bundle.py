@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, helper, numpy_helper
 
-from service.inference.bundle import DETECTOR_FILE, REFERENCE_FILE
-from service.inference.reference import Reference
-from tests.service.inference.test_bundle import edit, replace_file
+from harmgauge.bundle.load import DETECTOR_FILE, REFERENCE_FILE
+from harmgauge.bundle.reference import Reference
 from tests.soak.numbers import NUMBERS
-from tests.toy import toy_bundle
+from tests.support.bundles import edit, replace_file
+from tests.support.toy import toy_bundle
 
 SHAPE = (2, 2, 3)
 ROW_BYTES = 12

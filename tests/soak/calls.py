@@ -6,8 +6,8 @@ import struct
 
 import grpc
 
-from service.api.grpc import INFER_ROUTE
-from service.api.grpc.protocol import SERVICE, methods
+from harmgauge.api.grpc import INFER_ROUTE
+from harmgauge.api.grpc.protocol import SERVICE, methods
 from tests.soak.bundle import CLASSES, FLAGGED_FROM, SHAPE, picture, score
 from tests.soak.ledger import Ledger
 from tests.soak.numbers import NUMBERS, numbers

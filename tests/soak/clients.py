@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from tests.soak.calls import FIRST as FIRST_OF_GRPC
-from tests.soak.journal import Journal
+from tests.soak.journal import AccessLog
 from tests.soak.stage import Stage
 from tests.soak.traffic import Target
 
@@ -30,7 +30,7 @@ LIGHT_RATE = 200.0
 class Clients:
     """A process of clients, and what it said last."""
 
-    def __init__(self, targets: list[Target], journal: Journal) -> None:
+    def __init__(self, targets: list[Target], journal: AccessLog) -> None:
         plan = json.dumps([asdict(target) for target in targets])
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.soak.traffic", plan],

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
-from service.keys import LOOK_SECONDS
-from tests.process import RunningService, running_service, wait_until
+from harmgauge.auth.keys import LOOK_SECONDS
 from tests.soak.asking import message
-from tests.soak.journal import Journal
+from tests.soak.journal import AccessLog
 from tests.soak.pace import Pace
 from tests.soak.stage import DRAIN_SECONDS, Stage
+from tests.support.process import RunningService, running_service, wait_until
 
 EXIT_SECONDS = DRAIN_SECONDS + 30
 KILL_EVERY = 7
@@ -30,7 +30,7 @@ class Disturber(threading.Thread):
         self,
         service: RunningService,
         stage: Stage,
-        journal: Journal,
+        journal: AccessLog,
         pace: Pace,
         tell: Callable[..., None],
         *,
@@ -111,7 +111,7 @@ class Disturber(threading.Thread):
 class Restarter(threading.Thread):
     """Runs the other service, and ends and starts it again and again under load."""
 
-    def __init__(self, stage: Stage, port: int, journal: Journal, pace: Pace) -> None:
+    def __init__(self, stage: Stage, port: int, journal: AccessLog, pace: Pace) -> None:
         super().__init__(name="restarter")
         self._stage = stage
         self._port = port

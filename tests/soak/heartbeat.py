@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from tests.soak.journal import Journal
+from tests.soak.journal import AccessLog
 
 STALL_SECONDS = 0.2
 _BEAT_SECONDS = 0.1
@@ -14,7 +14,7 @@ _BEAT_SECONDS = 0.1
 class Heartbeat(threading.Thread):
     """Sleeps, and notes by how much it slept longer than it meant to, where that is long."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: AccessLog) -> None:
         super().__init__(name="heartbeat")
         self._journal = journal
         self.stop = threading.Event()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 
-class Journal:
+class AccessLog:
     """Written from many threads."""
 
     def __init__(self, path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from service.inference.cores import usable_cores
+from harmgauge.inference.providers import usable_cores
 from tests.soak.heartbeat import STALL_SECONDS
 from tests.soak.judge import DRAIN_BOUND_SECONDS, WARM_UP_SHARE, Bar, Events, fates, kinds, ledgers, memory
 

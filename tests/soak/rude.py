@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from service.keys import new_key
+from harmgauge.auth.keys import new_key
 from tests.soak.asking import ask, leave, message
 from tests.soak.dialects import RAW, SCORE
 from tests.soak.stage import MAX_BODY_BYTES

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.process import RunningService
-from tests.soak.journal import Journal
+from tests.soak.journal import AccessLog
+from tests.support.process import RunningService
 
 SECONDS = 5.0
 
@@ -33,7 +33,7 @@ class Sampler(threading.Thread):
     def __init__(
         self,
         service: RunningService,
-        journal: Journal,
+        journal: AccessLog,
         restarted: Callable[[], int | None],
         clients: Callable[[], dict[str, Any]],
     ) -> None:

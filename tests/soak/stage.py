@@ -8,7 +8,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from service.keys import new_key
+from harmgauge.auth.keys import new_key
 from tests.soak.bundle import two_versions
 
 DRAIN_SECONDS = 8.0

@@ -18,6 +18,8 @@ from tests.soak.journal import read
 from tests.soak.ledger import Ledger, Unanswered
 from tests.soak.numbers import NUMBERS, numbers, scramble
 
+pytestmark = pytest.mark.anyio
+
 REQUESTS = 2000
 
 
@@ -74,38 +76,38 @@ def _answer(number: int, version: str = "1", status: str = "200 OK") -> bytes:
     return f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
 
-def test_good_answers_of_either_version_are_taken() -> None:
+async def test_good_answers_of_either_version_are_taken() -> None:
     async def serve(writer: asyncio.StreamWriter, asked: list[int]) -> None:
         whole = b"".join(_answer(number, "12"[number % 2]) for number in asked)
         for begin in range(0, len(whole), 50):  # in pieces that end anywhere
             writer.write(whole[begin : begin + 50])
             await asyncio.sleep(0.001)
 
-    ledger = asyncio.run(_seen_by_a_client_of(serve))
+    ledger = await _seen_by_a_client_of(serve)
     assert (ledger.single, ledger.swapped, ledger.wrong, ledger.unanswered) == (4, 0, 0, [])
     assert ledger.flagged == sum(number >= FLAGGED_FROM for number in numbers(0, 4))
 
 
-def test_swapped_answers_are_noticed() -> None:
+async def test_swapped_answers_are_noticed() -> None:
     async def serve(writer: asyncio.StreamWriter, asked: list[int]) -> None:
         writer.write(b"".join(_answer(asked[index]) for index in (0, 2, 1, 3)))
 
-    ledger = asyncio.run(_seen_by_a_client_of(serve))
+    ledger = await _seen_by_a_client_of(serve)
     assert (ledger.single, ledger.swapped, ledger.wrong) == (2, 2, 0)
 
 
-def test_an_answer_under_another_versions_name_is_noticed() -> None:
+async def test_an_answer_under_another_versions_name_is_noticed() -> None:
     async def serve(writer: asyncio.StreamWriter, asked: list[int]) -> None:
         writer.write(b"".join(_answer(number).replace(b'version":"1"', b'version":"2"') for number in asked))
 
-    assert asyncio.run(_seen_by_a_client_of(serve)).swapped == 4
+    assert (await _seen_by_a_client_of(serve)).swapped == 4
 
 
-def test_answers_that_never_come_are_noticed() -> None:
+async def test_answers_that_never_come_are_noticed() -> None:
     async def serve(writer: asyncio.StreamWriter, asked: list[int]) -> None:
         writer.write(_answer(asked[0]) + _answer(asked[1])[:-7])
 
-    ledger = asyncio.run(_seen_by_a_client_of(serve))
+    ledger = await _seen_by_a_client_of(serve)
     assert ledger.single == 1
     assert [(gone.how, gone.ahead) for gone in ledger.unanswered] == [
         ("closed, in the middle of an answer", index) for index in range(3)

@@ -13,10 +13,10 @@ from random import Random
 from typing import Any
 from urllib.parse import unquote
 
-from service.app import build
-from service.settings import Settings
+from harmgauge.app import build
+from harmgauge.settings import Settings
 from tests.fuzz.mutate import NUMBERS, bytewise
-from tests.toy import toy_bundle
+from tests.support.toy import toy_bundle
 
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")

@@ -7,17 +7,17 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from service.api.grpc import messages
-from service.api.grpc.protocol import methods
-from service.api.v2 import tensors
-from service.errors import RequestError
-from service.inference.bundle import InputSpec
+from harmgauge.api.grpc import messages
+from harmgauge.api.grpc.protocol import methods
+from harmgauge.api.v2 import tensors
+from harmgauge.bundle.manifest import InputSpec
+from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of_flat
 from tests.fuzz.mutate import bytewise
 from tests.fuzz.target import SPECS, Target, attempt, check_rows, split
 from tests.fuzz.targets import raw
 from tests.fuzz.targets.v2 import OFFERED
-from tests.toy import instances
+from tests.support.toy import instances
 
 _REQUEST = methods()["ModelInfer"][0]
 

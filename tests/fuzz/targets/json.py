@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from service.api import bodies, json_body
-from service.api.bodies import Parameters, ScoreRequest
-from service.api.plain_json import read_plain
-from service.errors import RequestError
+from harmgauge.api.body import decode, json_body
+from harmgauge.api.body.decode import Parameters, ScoreRequest
+from harmgauge.api.body.fast_json import read_plain
+from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of
 from tests.fuzz.mutate import NUMBERS, below_head, bytewise
 from tests.fuzz.target import SPECS, Target, attempt, check_rows, split
-from tests.toy import instances
+from tests.support.toy import instances
 
 _TOKENS = [
     *NUMBERS, b"[", b"]", b"[]", b"{", b"}", b"{}", b",", b":", b'"', b'""', b"\\", b'"\\ud800"', b'"\\u0000"',
@@ -80,7 +80,7 @@ def _expected(body: bytes, spec: Any) -> tuple[Any, Parameters] | None:
 def check(case: bytes) -> str:
     spec, _, body = split(case)
     expected = _expected(body, spec)
-    found = attempt(lambda: bodies.read(body, bodies.JSON, {}, spec))
+    found = attempt(lambda: decode.read(body, decode.JSON, {}, spec))
     slow = attempt(lambda: json_body.read_loose(body, spec))
     if isinstance(found, RequestError):
         if not isinstance(slow, RequestError):

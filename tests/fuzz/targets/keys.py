@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from pydantic import SecretStr
 
-from service.keys import digest
+from harmgauge.auth.keys import digest
 from tests.fuzz.target import Target
 from tests.fuzz.targets.asgi import InProcess, check_answer, mutate
 from tests.fuzz.targets.requests import look_requests, score_requests

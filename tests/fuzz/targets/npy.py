@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from service.api import bodies
-from service.errors import RequestError
-from service.inference.bundle import InputSpec
+from harmgauge.api.body import decode
+from harmgauge.bundle.manifest import InputSpec
+from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of_flat
 from tests.fuzz.mutate import NUMBERS, bytewise
 from tests.fuzz.target import SPECS, Target, attempt, check_rows, split
-from tests.toy import instances
+from tests.support.toy import instances
 
 _MAGIC = b"\x93NUMPY"
 _DTYPES = ("u1", "i1", "<u2", ">i2", "<i4", ">i4", "<i8", "<u8", "<f2", ">f4", "<f4", "<f8", ">f8", "<f16", "?")
@@ -126,7 +126,7 @@ def _expected(body: bytes, spec: InputSpec) -> Any:
 
 def check(case: bytes) -> str:
     spec, _, body = split(case)
-    found = attempt(lambda: bodies.read(body, bodies.NPY, {}, spec))
+    found = attempt(lambda: decode.read(body, decode.NPY, {}, spec))
     rows = found if isinstance(found, RequestError) else found.instances
     return check_rows(rows, _expected(body, spec), spec)
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from service.api import bodies
-from service.errors import RequestError
-from service.inference.bundle import InputSpec
+from harmgauge.api.body import decode
+from harmgauge.bundle.manifest import InputSpec
+from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of
 from tests.fuzz.target import SPECS, attempt, check_rows, split
-from tests.toy import instances
+from tests.support.toy import instances
 
 
 def checker(media_type: str, default: InputSpec) -> Callable[[bytes], str]:
@@ -26,8 +26,8 @@ def checker(media_type: str, default: InputSpec) -> Callable[[bytes], str]:
     def check(case: bytes) -> str:
         spec, _, body = split(case)
         spec = spec if spec.image else default
-        found = attempt(lambda: bodies.read(body, media_type, {}, spec))
-        expected = _expected(body, bodies.IMAGES[media_type], spec)
+        found = attempt(lambda: decode.read(body, media_type, {}, spec))
+        expected = _expected(body, decode.IMAGES[media_type], spec)
         if isinstance(found, RequestError):
             assert expected is None or _dangling(body), f"refused ({found.detail}), and Pillow reads it"
             return found.code

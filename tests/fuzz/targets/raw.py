@@ -5,13 +5,13 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from service.api import bodies
-from service.errors import RequestError
-from service.inference.bundle import InputSpec
+from harmgauge.api.body import decode
+from harmgauge.bundle.manifest import InputSpec
+from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of_flat
 from tests.fuzz.mutate import below_head, bytewise
 from tests.fuzz.target import SPECS, Target, attempt, check_rows, split
-from tests.toy import instances
+from tests.support.toy import instances
 
 _CODES = {"uint8": "B", "int16": "h", "int64": "q", "float16": "e", "float32": "f", "float64": "d"}
 _TOKENS = [
@@ -32,7 +32,7 @@ def expected(body: bytes, spec: InputSpec) -> Any:
 
 def check(case: bytes) -> str:
     spec, _, body = split(case)
-    found = attempt(lambda: bodies.read(body, bodies.RAW, {}, spec))
+    found = attempt(lambda: decode.read(body, decode.RAW, {}, spec))
     rows = found if isinstance(found, RequestError) else found.instances
     return check_rows(rows, expected(body, spec), spec)
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from tests.fuzz.target import Target
 from tests.fuzz.targets.asgi import InProcess, check_answer, mutate
 from tests.fuzz.targets.npy import frame
-from tests.toy import instances
+from tests.support.toy import instances
 
 _X = instances(2, (4, 5, 3))
 

@@ -6,15 +6,15 @@ import json
 from random import Random
 from typing import Any
 
-from service.api.v2 import messages, tensors
-from service.errors import RequestError
-from service.inference.bundle import InputSpec
+from harmgauge.api.v2 import messages, tensors
+from harmgauge.bundle.manifest import InputSpec
+from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of, rows_of_flat
 from tests.fuzz.mutate import NUMBERS, bytewise
 from tests.fuzz.target import SPECS, Target, attempt, check_rows, split
 from tests.fuzz.targets import raw
 from tests.fuzz.targets.json import loads
-from tests.toy import instances
+from tests.support.toy import instances
 
 OFFERED = tensors.outputs(3, corrects=False)
 

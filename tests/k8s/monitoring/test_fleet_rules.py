@@ -8,15 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.k8s.monitoring.scenario import (
-    Life,
-    Series,
-    check,
-    check_alert_text,
-    check_alerts,
-    one_after_the_other,
-    replica,
-)
+from tests.support.scenario import Life, Series, check, check_alert_text, check_alerts, one_after_the_other, replica
 
 D = "fleet_bundle:harmgauge_score:ks_statistic10m"
 P_VALUE = "fleet_bundle:harmgauge_score:ks_p_value10m"

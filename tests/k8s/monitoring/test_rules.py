@@ -10,8 +10,8 @@ import yaml
 
 from monitoring.__main__ import RULE_FILES
 from tests.conftest import ROOT
-from tests.k8s.monitoring.test_service_rules import FIRES
-from tests.prometheus import RULES, promtool
+from tests.support.firing import FIRES
+from tests.support.prometheus import RULES, promtool
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
@@ -48,6 +48,6 @@ def test_the_runbook_links_to_its_own_sections_and_names_only_settings_and_metri
     for metric in re.findall(r"\bharmgauge_\w+", RUNBOOK):
         stem = re.sub(r"_total$", "", metric.removeprefix("harmgauge_"))
         assert stem in code, metric
-    settings = (ROOT / "service" / "settings.py").read_text()
+    settings = (ROOT / "service" / "harmgauge" / "settings.py").read_text()
     for setting in re.findall(r"HARMGAUGE_(\w+)", RUNBOOK):
         assert f"    {setting.lower()}:" in settings, setting

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 import pytest
 
-from models.evaluation.evaluate import Options, evaluate
-from tests.toy import instances, toy_bundle
+from harmgauge_models.evaluation.evaluate import Options, evaluate
+from tests.support.toy import instances, toy_bundle
 
 SHAPE = (16, 16, 3)
 

@@ -7,11 +7,17 @@ import asyncio
 import numpy as np
 import pytest
 
-from models.evaluation.alarms import KS_STEP_ROWS, Draw, rows_to_evidence_alarm, rows_to_ks_alarm, rows_to_mmd_alarm
-from service.drift import ks, mmd
-from service.drift.feature_mmd import schedule
-from service.drift.score_evidence import ScoreEvidence
-from service.drift.state import Blocks
+from harmgauge.drift import ks, mmd
+from harmgauge.drift.feature_mmd import schedule
+from harmgauge.drift.score_evidence import ScoreEvidence
+from harmgauge.drift.state import Blocks
+from harmgauge_models.evaluation.alarms import (
+    KS_STEP_ROWS,
+    Draw,
+    rows_to_evidence_alarm,
+    rows_to_ks_alarm,
+    rows_to_mmd_alarm,
+)
 
 BETWEEN = 10_000
 

@@ -11,12 +11,12 @@ import onnxruntime as ort
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from models.evaluation import attacked
-from models.evaluation.attacked import attack_table
-from models.evaluation.pictures import Pictures
-from models.evaluation.work import Work
-from service.inference.bundle import Bundle, load
-from tests.toy import instances, toy_autoencoder_bundle, toy_bundle
+from harmgauge.bundle.load import Bundle, load
+from harmgauge_models.evaluation import attacked
+from harmgauge_models.evaluation.attacked import attack_table
+from harmgauge_models.evaluation.pictures import Pictures
+from harmgauge_models.evaluation.work import Work
+from tests.support.toy import instances, toy_autoencoder_bundle, toy_bundle
 
 ROWS = 40
 NAMES = ("fgsm", "white-box")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from models.evaluation.contamination import contamination_p_values
+from harmgauge_models.evaluation.contamination import contamination_p_values
 
 
 def normal(rows: int, mean: float = 0, seed: int = 0) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

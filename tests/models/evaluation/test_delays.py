@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.evaluation import delays as delaying
-from models.evaluation.alarms import Draw
-from models.evaluation.delays import Group, delays
-from models.evaluation.plan import QUICK
-from models.evaluation.work import Work
-from service.inference.bundle import Bundle
+from harmgauge.bundle.load import Bundle
+from harmgauge_models.evaluation import delays as delaying
+from harmgauge_models.evaluation.alarms import Draw
+from harmgauge_models.evaluation.delays import Group, delays
+from harmgauge_models.evaluation.plan import QUICK
+from harmgauge_models.evaluation.work import Work
 
 PLAN = replace(QUICK, streams=3, most_rows=4000, delay_shares=(0.1, 0.3, 0.9))
 

@@ -13,19 +13,18 @@ import pytest
 from scipy.stats import entropy, ks_2samp
 from sklearn.metrics import roc_auc_score
 
-from models.__main__ import main
-from models.corruptions import benchmark, corrupt
-from models.errors import UserError
-from models.evaluation import evaluate as evaluation
-from models.evaluation.evaluate import NUMBERS_FILE, PAGE_FILE, PLOT_FILES, Options, evaluate
-from models.evaluation.harm import Harm
-from models.evaluation.measure import SCORES, Graph
-from models.evaluation.plan import QUICK, SHARES
-from models.evaluation.severity import Pool, severity_table
-from service.inference.bundle import load
+from harmgauge.bundle.load import load
+from harmgauge.cli.main import main
+from harmgauge_models.data.corruptions import benchmark, corrupt
+from harmgauge_models.errors import UserError
+from harmgauge_models.evaluation import evaluate as evaluation
+from harmgauge_models.evaluation.evaluate import NUMBERS_FILE, PAGE_FILE, PLOT_FILES, Options, evaluate
+from harmgauge_models.evaluation.measure import SCORES, Graph
+from harmgauge_models.evaluation.plan import QUICK, SHARES
+from harmgauge_models.evaluation.severity import Harm, Pool, severity_table
 from tests.models.evaluation.conftest import SHAPE, graph_outputs, options_for
-from tests.process import running_service
-from tests.toy import instances, toy_bundle
+from tests.support.process import running_service
+from tests.support.toy import instances, toy_bundle
 
 
 @pytest.fixture

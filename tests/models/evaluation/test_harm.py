@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.evaluation.harm import harm
+from harmgauge_models.evaluation.severity import harm
 
 
 def test_every_case_once() -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from models.evaluation.evaluate import NUMBERS_FILE, PAGE_FILE, PLOT_FILES
-from models.evaluation.examples import SHOWN
-from models.evaluation.figures import FIGURES
-from models.evaluation.plan import QUICK
-from models.evaluation.tables import table
+from harmgauge_models.evaluation.evaluate import NUMBERS_FILE, PAGE_FILE, PLOT_FILES
+from harmgauge_models.evaluation.examples import SHOWN
+from harmgauge_models.evaluation.figures import FIGURES
+from harmgauge_models.evaluation.plan import QUICK
+from harmgauge_models.evaluation.tables import table
 
 VOID = {"meta", "img", "br", "link", "input"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.evaluation.work import Arrays, Work
+from harmgauge_models.evaluation.work import Arrays, Work
 
 
 def test_it_is_made_once_for_the_same_origin(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from starlette.datastructures import Headers
 
-from service.api.assets import Asset, read_assets
-from service.api.page import FOLDER
+from harmgauge.api.assets import Asset, read_assets
+from harmgauge.page.routes import FOLDER
 
 
 @pytest.fixture

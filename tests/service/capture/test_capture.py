@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from service.capture import flagged
-from service.capture import writer as writer_module
-from service.capture.capture import Capture
-from service.capture.flagged import REQUEST_BYTES, ROW_BYTES
-from service.capture.places import Folder
-from service.capture.writer import Writer
-from service.inference.caller import Caller, Origin
-from tests.process import wait_until
-from tests.service.capture.made import SOURCE, SPEC, Counted, rows_of, scored
+from harmgauge.capture import flagged
+from harmgauge.capture import writer as writer_module
+from harmgauge.capture.capture import Capture
+from harmgauge.capture.flagged import REQUEST_BYTES, ROW_BYTES
+from harmgauge.capture.sinks import Folder
+from harmgauge.capture.writer import Writer
+from harmgauge.inference.caller import Origin, RequestContext
+from tests.support.captured_rows import SOURCE, SPEC, Counted, rows_of, scored
+from tests.support.process import wait_until
 
 ONE_ROW_BYTES = SPEC.row_bytes + ROW_BYTES + REQUEST_BYTES
 """What a request of one row is counted with."""
@@ -38,7 +38,7 @@ def capture_to(folder: Path, counted: Counted, **options: float) -> Capture:
 
 
 def put(capture: Capture, flags: list[bool], request_id: str = "r", seed: int = 0) -> None:
-    caller = Caller(origin=Origin(request_id, "/score", "shop"))
+    caller = RequestContext(origin=Origin(request_id, "/score", "shop"))
     capture.put(SOURCE, rows_of(len(flags), seed), scored(flags), caller)
 
 

@@ -7,9 +7,9 @@ import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.capture.flagged import REQUEST_BYTES, ROW_BYTES, held_bytes
-from service.inference.outputs import Rows
-from tests.service.capture.made import kept_of, rows_of
+from harmgauge.bundle.rows import Rows
+from harmgauge.capture.flagged import REQUEST_BYTES, ROW_BYTES, held_bytes
+from tests.support.captured_rows import kept_of, rows_of
 
 
 @st.composite

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from service.capture.places import Folder, file_name
-from service.capture.reading import SPEC as SPEC_COLUMN
-from service.capture.reading import Captured, Wanted, moment
-from service.capture.table import to_batch, to_parquet
-from service.errors import SettingsError
-from service.inference.bundle import InputSpec
-from tests.service.capture.made import SPEC, kept_of, rows_of
-
-NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-
-
-def write(folder: Path, when: datetime, count: int, request_id: str = "r") -> None:
-    """A file of rows whose scores are 0, 1, ..., and whose classes are in turns cat and dog."""
-    kept = kept_of(rows_of(count), np.arange(count), request_id)._replace(time=when.timestamp())
-    name = file_name(when.timestamp(), "ff", 0)
-    Folder(folder, 10**9, None).write(name, to_parquet([to_batch([kept], SPEC)], SPEC))
+from harmgauge.bundle.manifest import InputSpec
+from harmgauge.capture.reading import SPEC as SPEC_COLUMN
+from harmgauge.capture.reading import Captured, Wanted, moment
+from harmgauge.capture.sinks import file_name
+from harmgauge.errors import SettingsError
+from tests.support.captured_files import NOON, write
+from tests.support.captured_rows import SPEC, rows_of
 
 
 def found(folder: Path, wanted: Wanted, skipped: list[str] | None = None) -> list[tuple[str, int]]:

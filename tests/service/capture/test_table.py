@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from service.capture.flagged import Flagged
-from service.capture.table import SCHEMA, input_spec, instance, to_batch, to_parquet
-from service.inference.bundle import Dtype, ImageSpec, InputSpec
-from service.inference.caller import Origin
-from tests.service.capture.made import SOURCE
+from harmgauge.bundle.manifest import Dtype, ImageSpec, InputSpec
+from harmgauge.capture.flagged import Flagged
+from harmgauge.capture.table import SCHEMA, input_spec, instance, to_batch, to_parquet
+from harmgauge.inference.caller import Origin
+from tests.support.captured_rows import SOURCE
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from service.drift import ks
-from service.drift.score_ks import LEAST_AGED_ROWS, ScoreKs
-from service.drift.state import Blocks, DriftState
-from service.drift.window import AgedWindow
+from harmgauge.drift import ks
+from harmgauge.drift.score_ks import LEAST_AGED_ROWS, ScoreKs
+from harmgauge.drift.state import Blocks, DriftState
+from harmgauge.drift.window import AgedWindow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 REFERENCE = np.sort(np.random.default_rng(0).exponential(size=2000))

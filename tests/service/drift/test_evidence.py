@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.evaluation.alarms import Draw, rows_to_evidence_alarm
-from service.drift import evidence
-from service.drift.score_evidence import CLIENT_MEMORY_REQUESTS, ScoreEvidence
-from service.drift.state import Blocks, DriftState
-
-Float64 = np.ndarray[Any, np.dtype[np.float64]]
-
-
-def clean(random: np.random.Generator, rows: int) -> Float64:
-    return np.exp(random.normal(-6, 2, rows))
-
-
-def contaminated(share: float) -> Draw:
-    def draw(random: np.random.Generator, rows: int) -> Float64:
-        scores = clean(random, rows)
-        bad = random.random(rows) < share
-        scores[bad] = np.exp(random.normal(-0.5, 1, int(bad.sum())))
-        return scores
-
-    return draw
+from harmgauge.drift import evidence
+from harmgauge.drift.score_evidence import CLIENT_MEMORY_REQUESTS, ScoreEvidence
+from harmgauge.drift.state import Blocks, DriftState
+from harmgauge_models.evaluation.alarms import rows_to_evidence_alarm
+from tests.support.scores import Float64, clean, contaminated
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from service.drift import feature_mmd, mmd
-from service.drift.feature_mmd import MAX_SAVED_BYTES, MOST_PERMUTATIONS, FeatureMmd
-from service.drift.state import Blocks, DriftState
+from harmgauge.drift import feature_mmd, mmd
+from harmgauge.drift.feature_mmd import MAX_SAVED_BYTES, MOST_PERMUTATIONS, FeatureMmd
+from harmgauge.drift.state import Blocks, DriftState
+
+pytestmark = pytest.mark.anyio
 
 Features = npt.NDArray[np.float32]
 
@@ -45,190 +46,150 @@ def made(reference: Features, window_rows: int, between: int, seed: int | None =
     return FeatureMmd(reference, window_rows, between, clock=lambda: 3600.0 * next(hours), seed=seed)
 
 
-def run(test: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(test)
+async def test_warming_then_ok_then_drifting_then_ok_again() -> None:
+    detector = made(features(200, 0), 50, 100_000)
+    warming = await looked(detector, features(49, 1))
+    assert (warming.state, warming.rows, warming.p_value, warming.statistic) == ("warming", 49, None, None)
+    full = await looked(detector, features(1, 2))
+    assert (full.state, full.rows, full.reference_rows) == ("ok", 50, 200)
+    drifting = await looked(detector, features(50, 3, shift=1))
+    assert (drifting.state, drifting.p_value) == ("drifting", 1 / 10_000)
+    assert drifting.log10_p_value == pytest.approx(np.log10(1 / 10_000))
+    again = await looked(detector, features(50, 4))
+    assert again.state == "ok"
+    assert again.since > drifting.since
 
 
-def test_warming_then_ok_then_drifting_then_ok_again() -> None:
-    async def test() -> None:
-        detector = made(features(200, 0), 50, 100_000)
-        warming = await looked(detector, features(49, 1))
-        assert (warming.state, warming.rows, warming.p_value, warming.statistic) == ("warming", 49, None, None)
-        full = await looked(detector, features(1, 2))
-        assert (full.state, full.rows, full.reference_rows) == ("ok", 50, 200)
-        drifting = await looked(detector, features(50, 3, shift=1))
-        assert (drifting.state, drifting.p_value) == ("drifting", 1 / 10_000)
-        assert drifting.log10_p_value == pytest.approx(np.log10(1 / 10_000))
-        again = await looked(detector, features(50, 4))
-        assert again.state == "ok"
-        assert again.since > drifting.since
-
-    run(test())
+async def test_figures_are_those_of_the_window() -> None:
+    reference = features(200, 0)
+    detector = made(reference, 50, 100_000, 7)
+    window = features(50, 1, shift=0.2)
+    found = await looked(detector, np.concatenate([features(30, 5), window]))
+    expected = mmd.permutation_test(reference, window, 9999, np.random.default_rng(7))
+    assert (found.statistic, found.p_value) == (expected.statistic, expected.p_value)
+    np.testing.assert_array_equal(detector.recent(), window)
 
 
-def test_figures_are_those_of_the_window() -> None:
-    async def test() -> None:
-        reference = features(200, 0)
-        detector = made(reference, 50, 100_000, 7)
-        window = features(50, 1, shift=0.2)
-        found = await looked(detector, np.concatenate([features(30, 5), window]))
-        expected = mmd.permutation_test(reference, window, 9999, np.random.default_rng(7))
-        assert (found.statistic, found.p_value) == (expected.statistic, expected.p_value)
-        np.testing.assert_array_equal(detector.recent(), window)
-
-    run(test())
+async def test_no_row_is_tested_twice() -> None:
+    detector = made(features(200, 0), 50, 100_000)
+    first = await looked(detector, features(50, 1))
+    same = await looked(detector, features(49, 2, shift=3))
+    assert (same.p_value, same.state) == (first.p_value, "ok"), "one of the first rows is still in the window"
+    assert (await looked(detector, features(1, 3, shift=3))).state == "drifting"
 
 
-def test_no_row_is_tested_twice() -> None:
-    async def test() -> None:
-        detector = made(features(200, 0), 50, 100_000)
-        first = await looked(detector, features(50, 1))
-        same = await looked(detector, features(49, 2, shift=3))
-        assert (same.p_value, same.state) == (first.p_value, "ok"), "one of the first rows is still in the window"
-        assert (await looked(detector, features(1, 3, shift=3))).state == "drifting"
-
-    run(test())
-
-
-def test_seldom_alarms_come_from_seldom_tests() -> None:
+async def test_seldom_alarms_come_from_seldom_tests() -> None:
     """A p-value of 1 / 20,000 at the least: for a false alarm in 2 million rows, a test every 500 rows."""
-
-    async def test() -> None:
-        detector = made(features(200, 0), 20, 2_000_000)
-        first = await looked(detector, features(20, 1))
-        assert first.p_value_threshold == 1 / (MOST_PERMUTATIONS + 1)
-        assert first.cadence is not None
-        assert (first.cadence.rows_between_tests, first.cadence.tested_at) == (500, first.since)
-        assert first.cadence.untested_rows == 0
-        resting = await looked(detector, features(479, 2, shift=3))
-        assert resting.cadence is not None
-        assert (resting.state, resting.cadence.untested_rows) == ("ok", 479)
-        assert (await looked(detector, features(21, 3, shift=3))).state == "drifting"
-
-    run(test())
+    detector = made(features(200, 0), 20, 2_000_000)
+    first = await looked(detector, features(20, 1))
+    assert first.p_value_threshold == 1 / (MOST_PERMUTATIONS + 1)
+    assert first.cadence is not None
+    assert (first.cadence.rows_between_tests, first.cadence.tested_at) == (500, first.since)
+    assert first.cadence.untested_rows == 0
+    resting = await looked(detector, features(479, 2, shift=3))
+    assert resting.cadence is not None
+    assert (resting.state, resting.cadence.untested_rows) == ("ok", 479)
+    assert (await looked(detector, features(21, 3, shift=3))).state == "drifting"
 
 
-def test_false_alarms_are_as_rare_as_was_asked() -> None:
+async def test_false_alarms_are_as_rare_as_was_asked() -> None:
     """20 references, 2000 clean rows each, asked for one in 200: a fifth of 200, give or take luck."""
-
-    async def test() -> None:
-        alarms = 0
-        for seed in range(20):
-            detector = made(features(100, seed), 20, 200, seed)
-            random = np.random.default_rng(1000 + seed)
-            for _ in range(100):
-                rows = random.normal(0, 1, (20, WIDTH)).astype(np.float32)
-                alarms += (await looked(detector, rows)).state == "drifting"
-        assert 15 <= alarms <= 100
-
-    run(test())
+    alarms = 0
+    for seed in range(20):
+        detector = made(features(100, seed), 20, 200, seed)
+        random = np.random.default_rng(1000 + seed)
+        for _ in range(100):
+            rows = random.normal(0, 1, (20, WIDTH)).astype(np.float32)
+            alarms += (await looked(detector, rows)).state == "drifting"
+    assert 15 <= alarms <= 100
 
 
-def test_takes_no_more_than_its_share_of_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test() -> None:
-        begun: list[float] = []
+async def test_takes_no_more_than_its_share_of_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[float] = []
 
-        def slow(*_: object) -> mmd.MmdResult:
-            begun.append(time.monotonic())
-            end = time.thread_time() + 0.02
-            while time.thread_time() < end:
-                pass
-            return mmd.MmdResult(0.0, 1.0, 1)
+    def slow(*_: object) -> mmd.MmdResult:
+        begun.append(time.monotonic())
+        end = time.thread_time() + 0.02
+        while time.thread_time() < end:
+            pass
+        return mmd.MmdResult(0.0, 1.0, 1)
 
-        monkeypatch.setattr(mmd, "permutation_test", slow)
-        detector = FeatureMmd(features(200, 0), 50, 100_000)
-        while len(begun) < 3:
-            detector.observe(blocks(features(50, 1)))
-            await detector.state()
-            await detector.settled()
-        assert np.diff(begun).min() >= 0.02 / feature_mmd.LARGEST_SHARE_OF_A_CORE
-
-    run(test())
-
-
-def test_a_look_does_not_wait_for_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test() -> None:
-        looked_at = threading.Event()
-
-        def waits(*_: object) -> mmd.MmdResult:
-            assert looked_at.wait(10)
-            return mmd.MmdResult(0.0, 1.0, 1)
-
-        monkeypatch.setattr(mmd, "permutation_test", waits)
-        detector = FeatureMmd(features(200, 0), 50, 100_000)
+    monkeypatch.setattr(mmd, "permutation_test", slow)
+    detector = FeatureMmd(features(200, 0), 50, 100_000)
+    while len(begun) < 3:
         detector.observe(blocks(features(50, 1)))
-        assert (await detector.state()).state == "warming"
-        looked_at.set()
+        await detector.state()
         await detector.settled()
-        assert (await detector.state()).state == "ok"
-
-    run(test())
+    assert np.diff(begun).min() >= 0.02 / feature_mmd.LARGEST_SHARE_OF_A_CORE
 
 
-def test_a_test_that_fails_does_not_end_the_detector(
+async def test_a_look_does_not_wait_for_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = threading.Event()
+
+    def waits(*_: object) -> mmd.MmdResult:
+        assert looked_at.wait(10)
+        return mmd.MmdResult(0.0, 1.0, 1)
+
+    monkeypatch.setattr(mmd, "permutation_test", waits)
+    detector = FeatureMmd(features(200, 0), 50, 100_000)
+    detector.observe(blocks(features(50, 1)))
+    assert (await detector.state()).state == "warming"
+    looked_at.set()
+    await detector.settled()
+    assert (await detector.state()).state == "ok"
+
+
+async def test_a_test_that_fails_does_not_end_the_detector(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def test() -> None:
-        detector = made(features(200, 0), 50, 100_000)
-        with monkeypatch.context() as broken:
-            broken.setattr(mmd, "permutation_test", lambda *_: 1 / 0)
-            assert (await looked(detector, features(50, 1))).state == "warming"
-        assert "could not test its window" in caplog.text
-        assert (await looked(detector, features(50, 2))).state == "ok"
-
-    run(test())
+    detector = made(features(200, 0), 50, 100_000)
+    with monkeypatch.context() as broken:
+        broken.setattr(mmd, "permutation_test", lambda *_: 1 / 0)
+        assert (await looked(detector, features(50, 1))).state == "warming"
+    assert "could not test its window" in caplog.text
+    assert (await looked(detector, features(50, 2))).state == "ok"
 
 
-def test_a_reset_discards_the_test_that_runs() -> None:
-    async def test() -> None:
-        detector = made(features(200, 0), 50, 100_000)
-        detector.observe(blocks(features(50, 1, shift=3)))
-        await detector.state()
-        await asyncio.sleep(0)  # it begins
-        detector.reset()
-        await detector.settled()
-        after = await detector.state()
-        assert (after.state, after.rows, after.p_value) == ("warming", 0, None)
-
-    run(test())
+async def test_a_reset_discards_the_test_that_runs() -> None:
+    detector = made(features(200, 0), 50, 100_000)
+    detector.observe(blocks(features(50, 1, shift=3)))
+    await detector.state()
+    await asyncio.sleep(0)  # it begins
+    detector.reset()
+    await detector.settled()
+    after = await detector.state()
+    assert (after.state, after.rows, after.p_value) == ("warming", 0, None)
 
 
-def test_features_that_are_not_finite_stay_out() -> None:
-    async def test() -> None:
-        detector = made(features(200, 0), 50, 100_000)
-        spoiled = features(60, 1)
-        spoiled[:10, 2] = np.nan
-        found = await looked(detector, spoiled)
-        assert (found.rows, found.state) == (50, "ok")
-        np.testing.assert_array_equal(detector.recent(), spoiled[10:])
-
-    run(test())
+async def test_features_that_are_not_finite_stay_out() -> None:
+    detector = made(features(200, 0), 50, 100_000)
+    spoiled = features(60, 1)
+    spoiled[:10, 2] = np.nan
+    found = await looked(detector, spoiled)
+    assert (found.rows, found.state) == (50, "ok")
+    np.testing.assert_array_equal(detector.recent(), spoiled[10:])
 
 
 @pytest.mark.parametrize("shift", [0, 3])
-def test_goes_on_after_a_restart(shift: float) -> None:
+async def test_goes_on_after_a_restart(shift: float) -> None:
     """With the state that it had, and without testing a row twice."""
-
-    async def test() -> None:
-        before = made(features(200, 0), 50, 100_000)
-        await looked(before, features(70, 1))
-        version = before.version
-        found = await looked(before, features(50, 2, shift))
-        assert before.version > version + 50, "a test is a change as well"
-        before.observe(blocks(features(30, 3)))
-        after = made(features(200, 0), 50, 100_000)
-        after.restore(before.dump())
-        again = await looked(after, features(19, 4, 3 - shift))
-        for name in ("state", "p_value", "statistic", "since"):
-            assert getattr(again, name) == getattr(found, name)
-        assert found.cadence is not None
-        assert again.cadence == replace(found.cadence, untested_rows=30 + 19)
-        assert again.state == ("drifting" if shift else "ok")
-        window = np.concatenate([features(30, 3), features(19, 4, 3 - shift)])
-        np.testing.assert_array_equal(after.recent()[1:], window)
-        assert (await looked(after, features(1, 5, 3 - shift))).p_value != found.p_value
-
-    run(test())
+    before = made(features(200, 0), 50, 100_000)
+    await looked(before, features(70, 1))
+    version = before.version
+    found = await looked(before, features(50, 2, shift))
+    assert before.version > version + 50, "a test is a change as well"
+    before.observe(blocks(features(30, 3)))
+    after = made(features(200, 0), 50, 100_000)
+    after.restore(before.dump())
+    again = await looked(after, features(19, 4, 3 - shift))
+    for name in ("state", "p_value", "statistic", "since"):
+        assert getattr(again, name) == getattr(found, name)
+    assert found.cadence is not None
+    assert again.cadence == replace(found.cadence, untested_rows=30 + 19)
+    assert again.state == ("drifting" if shift else "ok")
+    window = np.concatenate([features(30, 3), features(19, 4, 3 - shift)])
+    np.testing.assert_array_equal(after.recent()[1:], window)
+    assert (await looked(after, features(1, 5, 3 - shift))).p_value != found.p_value
 
 
 @pytest.mark.parametrize(
@@ -247,7 +208,7 @@ def test_a_state_that_does_not_fit_is_refused(wrong: dict[str, npt.NDArray[Any]]
         detector.restore(detector.dump() | wrong)
 
 
-def test_a_window_too_large_to_be_saved_again_and_again_is_not() -> None:
+async def test_a_window_too_large_to_be_saved_again_and_again_is_not() -> None:
     wide = np.zeros((200, 4096), np.float32)
     detector = FeatureMmd(wide, 500, 1_000_000)
     detector.observe(blocks(np.zeros((500, 4096), np.float32)))
@@ -256,7 +217,7 @@ def test_a_window_too_large_to_be_saved_again_and_again_is_not() -> None:
     assert dumped["features"].shape == (0, 4096)
     after = FeatureMmd(wide, 500, 1_000_000)
     after.restore(dumped)
-    assert asyncio.run(after.state()).rows == 0
+    assert (await after.state()).rows == 0
 
 
 def test_features_that_are_dropped_are_said_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from service.drift import ks
+from harmgauge.drift import ks
 
 quietly = pytest.mark.filterwarnings("ignore:ks_2samp. Exact calculation unsuccessful")  # equal sizes and p = 1
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist, pdist
 from scipy.stats import binomtest
 
-from service.drift import mmd
+from harmgauge.drift import mmd
 
 Array = npt.NDArray[np.floating]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.drift.monitor import Monitor
-from service.drift.score_evidence import ScoreEvidence
-from service.drift.score_ks import ScoreKs
-from service.drift.state import Blocks, DriftState
-from service.drift.store import Store
+from harmgauge.drift.monitor import Monitor
+from harmgauge.drift.score_evidence import ScoreEvidence
+from harmgauge.drift.score_ks import ScoreKs
+from harmgauge.drift.state import Blocks, DriftState
+from harmgauge.drift.store import Store
 
 REFERENCE = np.sort(np.random.default_rng(0).normal(size=500))
 
@@ -127,15 +127,11 @@ def test_what_this_reference_cannot_have_led_to_is_set_aside(tmp_path: Path) -> 
         assert {state.rows for state in states(after).values()} == {0}, name
 
 
-def test_a_disk_that_cannot_be_written_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.anyio
+async def test_a_disk_that_cannot_be_written_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("no folder")
-    made = fed(10)
-
-    async def twice() -> None:
-        store = Store(tmp_path / "file", "key", made)
-        await store.save()
-        await store.save()
-
+    store = Store(tmp_path / "file", "key", fed(10))
     with caplog.at_level(logging.WARNING):
-        asyncio.run(twice())
+        await store.save()
+        await store.save()
     assert caplog.text.count("could not be saved") == 1

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.drift.window import Window
+from harmgauge.drift.window import Window
 
 
 @given(

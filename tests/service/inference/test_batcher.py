@@ -7,36 +7,32 @@ import gc
 import random
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
-import numpy as np
 import pytest
 
-from service.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge
-from service.inference.batcher import Batcher
-from service.inference.caller import Caller
-from service.inference.outputs import Outputs, Rows
-from tests.service.fakes import FakeRuntime, Notes
+from harmgauge.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge
+from harmgauge.inference.batcher import Batcher
+from harmgauge.inference.caller import RequestContext
+from harmgauge.inference.outputs import Outputs
+from tests.support.fakes import FakeRuntime, Notes, rows_of
 
-Test = Callable[[Batcher, FakeRuntime, Notes], Awaitable[None]]
-
-
-def run(test: Test, workers: int = 2, max_batch_rows: int = 8, max_queue_rows: int = 100) -> None:
-    async def whole() -> None:
-        runtime, notes = FakeRuntime(), Notes()
-        batcher = Batcher(runtime, workers, max_batch_rows, max_queue_rows, notes)
-        try:
-            async with asyncio.timeout(20):
-                await test(batcher, runtime, notes)
-        finally:
-            runtime.gate.set()
-            batcher.close()
-
-    asyncio.run(whole())
+pytestmark = pytest.mark.anyio
 
 
-def rows_of(*values: float | np.floating) -> Rows:
-    return np.array([[value, 0] for value in values], np.float32)
+@asynccontextmanager
+async def batching(
+    workers: int = 2, max_batch_rows: int = 8, max_queue_rows: int = 100
+) -> AsyncIterator[tuple[Batcher, FakeRuntime, Notes]]:
+    runtime, notes = FakeRuntime(), Notes()
+    batcher = Batcher(runtime, workers, max_batch_rows, max_queue_rows, notes)
+    try:
+        async with asyncio.timeout(20):
+            yield batcher, runtime, notes
+    finally:
+        runtime.gate.set()
+        batcher.close()
 
 
 async def settled() -> None:
@@ -55,8 +51,8 @@ async def begun(runtime: FakeRuntime, runs: int) -> None:
     await until(lambda: runtime.begun == runs)
 
 
-def test_a_thousand_requests_of_random_sizes_each_get_their_own_scores() -> None:
-    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+async def test_a_thousand_requests_of_random_sizes_each_get_their_own_scores() -> None:
+    async with batching(max_queue_rows=10_000) as (batcher, runtime, notes):
         chance = random.Random(0)
 
         async def client(number: int) -> None:
@@ -73,11 +69,9 @@ def test_a_thousand_requests_of_random_sizes_each_get_their_own_scores() -> None
         assert len(notes.queue_seconds) == 1000
         assert notes.inferences == len(runtime.batches)
 
-    run(test, max_queue_rows=10_000)
 
-
-def test_an_idle_batcher_answers_at_once_and_a_busy_one_fills_its_batches() -> None:
-    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+async def test_an_idle_batcher_answers_at_once_and_a_busy_one_fills_its_batches() -> None:
+    async with batching(workers=1) as (batcher, runtime, _):
         await batcher.run(rows_of(1))
         assert runtime.batches == [1]
         runtime.gate.clear()
@@ -89,31 +83,25 @@ def test_an_idle_batcher_answers_at_once_and_a_busy_one_fills_its_batches() -> N
         await asyncio.gather(*waiting)
         assert runtime.batches == [1, 1, 8, 8], "one ran; those that came meanwhile went together"
 
-    run(test, workers=1)
 
-
-def test_nothing_is_kept_of_a_request_that_was_answered() -> None:
-    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+async def test_nothing_is_kept_of_a_request_that_was_answered() -> None:
+    async with batching() as (batcher, _, _):
         rows = [rows_of(number) for number in range(50)]
         kept = [weakref.ref(each) for each in rows]
         while rows:
             await batcher.run(rows.pop())
         await until(lambda: gc.collect() >= 0 and not any(each() is not None for each in kept))
 
-    run(test)
 
-
-def test_a_large_request_is_shared_among_idle_workers() -> None:
-    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+async def test_a_large_request_is_shared_among_idle_workers() -> None:
+    async with batching(workers=2) as (batcher, runtime, _):
         outputs = await batcher.run(rows_of(*range(10)))
         assert outputs.score.tolist() == list(range(10))
         assert sorted(runtime.batches) == [1, 3, 3, 3], "a quarter for each that runs or is in line"
 
-    run(test, workers=2)
 
-
-def test_an_inference_that_would_end_its_thread_is_a_failure_like_others() -> None:
-    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+async def test_an_inference_that_would_end_its_thread_is_a_failure_like_others() -> None:
+    async with batching(workers=1) as (batcher, _, _):
         with pytest.raises(InferenceFailed):
             await batcher.run(rows_of(-3))
         seen = [batcher.failed]
@@ -121,11 +109,9 @@ def test_an_inference_that_would_end_its_thread_is_a_failure_like_others() -> No
         assert [*seen, batcher.failed] == [True, False]
         assert batcher.lost_workers(10) == 0
 
-    run(test, workers=1)
 
-
-def test_a_worker_that_hangs_is_counted_until_it_comes_back() -> None:
-    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+async def test_a_worker_that_hangs_is_counted_until_it_comes_back() -> None:
+    async with batching() as (batcher, runtime, _):
         runtime.gate.clear()
         running = [asyncio.ensure_future(batcher.run(rows_of(number))) for number in range(2)]
         await until(lambda: batcher.lost_workers(0.01) == 2)
@@ -135,11 +121,9 @@ def test_a_worker_that_hangs_is_counted_until_it_comes_back() -> None:
         await settled()
         assert batcher.lost_workers(0.01) == 0
 
-    run(test)
 
-
-def test_a_bad_neighbour_fails_alone() -> None:
-    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+async def test_a_bad_neighbour_fails_alone() -> None:
+    async with batching(workers=1) as (batcher, runtime, _):
         runtime.gate.clear()
         first = asyncio.ensure_future(batcher.run(rows_of(0)))
         await begun(runtime, 1)
@@ -153,11 +137,9 @@ def test_a_bad_neighbour_fails_alone() -> None:
         assert "secret" not in answers[3].detail
         assert "secret" in str(answers[3].__cause__)
 
-    run(test, workers=1)
 
-
-def test_a_large_request_that_fails_in_its_middle_fails_once() -> None:
-    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+async def test_a_large_request_that_fails_in_its_middle_fails_once() -> None:
+    async with batching(workers=1) as (batcher, runtime, notes):
         values = [*range(20), -1, *range(60)]
         with pytest.raises(InferenceFailed):
             await batcher.run(rows_of(*values))
@@ -166,11 +148,9 @@ def test_a_large_request_that_fails_in_its_middle_fails_once() -> None:
         assert notes.queue_rows[-1] == 0
         assert sum(runtime.batches) < len(values), "what still waited was dropped"
 
-    run(test, workers=1)
 
-
-def test_a_client_that_leaves_costs_no_inference_and_no_neighbour() -> None:
-    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+async def test_a_client_that_leaves_costs_no_inference_and_no_neighbour() -> None:
+    async with batching(workers=1) as (batcher, runtime, notes):
         runtime.gate.clear()
         running = asyncio.ensure_future(batcher.run(rows_of(0)))
         await begun(runtime, 1)
@@ -189,11 +169,9 @@ def test_a_client_that_leaves_costs_no_inference_and_no_neighbour() -> None:
         assert sum(runtime.batches) == 3, "what ran already, and those who stayed"
         assert notes.queue_rows[-1] == 0
 
-    run(test, workers=1)
 
-
-def test_a_full_queue_refuses_at_once_and_says_when_to_return() -> None:
-    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+async def test_a_full_queue_refuses_at_once_and_says_when_to_return() -> None:
+    async with batching(workers=1, max_batch_rows=4, max_queue_rows=12) as (batcher, runtime, _):
         runtime.gate.clear()
         waiting = [asyncio.ensure_future(batcher.run(rows_of(*range(4)))) for _ in range(3)]
         await settled()
@@ -204,15 +182,13 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_return() -> None:
         assert len(await asyncio.gather(*waiting)) == 3
         assert (await batcher.run(rows_of(1))).score.tolist() == [1]
 
-    run(test, workers=1, max_batch_rows=4, max_queue_rows=12)
 
-
-def test_callers_that_left_cost_no_inference_and_make_room() -> None:
-    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+async def test_callers_that_left_cost_no_inference_and_make_room() -> None:
+    async with batching(workers=1, max_batch_rows=4, max_queue_rows=11) as (batcher, runtime, notes):
         gone: set[int] = set()
 
         def send(number: int) -> asyncio.Future[Outputs]:
-            caller = Caller(left=lambda: number in gone)
+            caller = RequestContext(left=lambda: number in gone)
             return asyncio.ensure_future(batcher.run(rows_of(number), caller))
 
         runtime.gate.clear()
@@ -231,36 +207,30 @@ def test_callers_that_left_cost_no_inference_and_make_room() -> None:
         assert [number for number, answer in enumerate(answers) if isinstance(answer, CallerLeft)] == [6, 8, 9]
         assert sum(runtime.batches) == 10
 
-    run(test, workers=1, max_batch_rows=4, max_queue_rows=11)
 
-
-def test_a_deadline_that_passes_in_the_queue_costs_no_inference() -> None:
-    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+async def test_a_deadline_that_passes_in_the_queue_costs_no_inference() -> None:
+    async with batching(workers=1) as (batcher, runtime, _):
         runtime.gate.clear()
         patient = [asyncio.ensure_future(batcher.run(rows_of(1)))]
         await begun(runtime, 1)
         patient.append(asyncio.ensure_future(batcher.run(rows_of(2))))
         begin = time.monotonic()
         with pytest.raises(DeadlinePassed):
-            await batcher.run(rows_of(3), Caller(asyncio.get_running_loop().time() + 0.05))
+            await batcher.run(rows_of(3), RequestContext(asyncio.get_running_loop().time() + 0.05))
         assert time.monotonic() - begin < 5, "answered in time, not when its turn came"
         runtime.gate.set()
         await asyncio.gather(*patient)
         assert sum(runtime.batches) == 2
 
-    run(test, workers=1)
 
-
-def test_a_request_that_could_never_fit_is_told_to_split() -> None:
-    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+async def test_a_request_that_could_never_fit_is_told_to_split() -> None:
+    async with batching() as (batcher, _, _):
         with pytest.raises(TooLarge, match="Split the request"):
             await batcher.run(rows_of(*range(101)))
 
-    run(test)
 
-
-def test_a_runtime_that_loses_rows_is_an_error_not_a_mix_up() -> None:
-    async def test(batcher: Batcher, runtime: FakeRuntime, notes: Notes) -> None:
+async def test_a_runtime_that_loses_rows_is_an_error_not_a_mix_up() -> None:
+    async with batching() as (batcher, runtime, _):
         runtime.answer_short = True
         with pytest.raises(InferenceFailed) as failure:
             await batcher.run(rows_of(1, 2))
@@ -271,26 +241,20 @@ def test_a_runtime_that_loses_rows_is_an_error_not_a_mix_up() -> None:
             await batcher.run(rows_of(1, 2))
         assert "probabilities (1, 2)" in str(failure.value.__cause__)
 
-    run(test)
 
-
-def test_a_request_cancelled_in_the_moment_in_which_a_batch_ends_holds_nobody_up() -> None:
+async def test_a_request_cancelled_in_the_moment_in_which_a_batch_ends_holds_nobody_up() -> None:
     """Its future is done at once, its task leaves the queue in the loop's next round only: in between it is there."""
-
-    async def test() -> None:
-        runtime = FakeRuntime()
-        batcher = Batcher(runtime, 1, 1, 100, Notes())
-        runtime.gate.clear()
-        tasks = [asyncio.create_task(batcher.run(rows_of(first))) for first in range(1, 7)]
-        await asyncio.sleep(0)
-        runtime.gate.set()
-        time.sleep(0.1)  # the batch's end is now the next that the loop hears of
-        for task in tasks[2:5]:
-            task.cancel()
-        async with asyncio.timeout(5):
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [isinstance(result, asyncio.CancelledError) for result in results] == [False] * 2 + [True] * 3 + [False]
-        assert batcher.rows == 0
-        batcher.close()
-
-    asyncio.run(test())
+    runtime = FakeRuntime()
+    batcher = Batcher(runtime, 1, 1, 100, Notes())
+    runtime.gate.clear()
+    tasks = [asyncio.create_task(batcher.run(rows_of(first))) for first in range(1, 7)]
+    await asyncio.sleep(0)
+    runtime.gate.set()
+    time.sleep(0.1)  # the batch's end is now the next that the loop hears of
+    for task in tasks[2:5]:
+        task.cancel()
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(result, asyncio.CancelledError) for result in results] == [False] * 2 + [True] * 3 + [False]
+    assert batcher.rows == 0
+    batcher.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from service.inference.correction import correct
-from service.inference.detector import Scored
+from harmgauge.inference.correction import correct
+from harmgauge.inference.scorer import Scored
 
 
 def test_the_defense_replaces_the_prediction_where_flagged_and_nowhere_else() -> None:

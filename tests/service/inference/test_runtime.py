@@ -10,12 +10,12 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from service.errors import BundleError, SettingsError
-from service.inference.bundle import Bundle, load
-from service.inference.cores import usable_cores
-from service.inference.runtime import OnnxRuntime
-from tests.service.inference.test_bundle import edit, replace_file
-from tests.toy import instances, linear_network, toy_bundle
+from harmgauge.bundle.load import Bundle, load
+from harmgauge.errors import BundleError, SettingsError
+from harmgauge.inference.providers import usable_cores
+from harmgauge.inference.runtime import OnnxRuntime
+from tests.support.bundles import edit, replace_file
+from tests.support.toy import instances, linear_network, toy_bundle
 
 
 def test_threads_side_by_side_give_the_same_as_one(image_bundle: Bundle) -> None:

@@ -9,9 +9,9 @@ import time
 import numpy as np
 import pytest
 
-from service.drift.state import Blocks
-from service.inference.detector import Scored
-from service.observe.feed import MAX_FEATURES_BYTES, MAX_REQUESTS, MAX_ROWS, Feed
+from harmgauge.drift.state import Blocks
+from harmgauge.inference.scorer import Scored
+from harmgauge.observe.feed import MAX_FEATURES_BYTES, MAX_REQUESTS, MAX_ROWS, Feed
 
 
 def scored(*scores: float) -> Scored:

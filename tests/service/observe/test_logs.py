@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.observe.logs import LINES_PER_MINUTE, Flood, JsonFormatter, TextFormatter, fields
+from harmgauge.observe.logs import LINES_PER_MINUTE, JsonFormatter, RateLimitFilter, TextFormatter, fields
 
 
 def record(message: str, *arguments: object, level: int = logging.INFO, name: str = "test", **more: Any) -> Any:
@@ -83,7 +83,7 @@ def test_an_exception_is_told_with_its_words_unless_a_request_raised_it(formatte
 def test_a_flood_is_cut_off_each_minute_and_says_what_it_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 6000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    flood = Flood()
+    flood = RateLimitFilter()
 
     def let_through(count: int, level: int = logging.WARNING, name: str = "harmgauge.access") -> int:
         return sum(flood.filter(record("", level=level, name=name)) for _ in range(count))

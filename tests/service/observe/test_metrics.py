@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.drift.state import Blocks, DriftState
-from service.inference.bundle import Bundle
-from service.observe.bundle_metrics import BundleMetrics
-from service.observe.collectors import ScoreHistogram
-from service.observe.metrics import MAX_CLASSES, Metrics
-from service.readiness import Readiness
+from harmgauge.bundle.load import Bundle
+from harmgauge.drift.state import Blocks, DriftState
+from harmgauge.observe.bundle_metrics import BundleMetrics
+from harmgauge.observe.collectors import ScoreHistogram
+from harmgauge.observe.metrics import MAX_CLASSES, Metrics
+from harmgauge.readiness import Readiness
 
 
 def drift_state(p_value: float | None, rows: int) -> DriftState:

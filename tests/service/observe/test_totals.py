@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.observe.totals import bucket_quantile
+from harmgauge.observe.totals import bucket_quantile
 
 BOUNDS = (1.0, 2.0, 4.0)
 

@@ -1,0 +1,61 @@
+"""The 8-bit graph of a bundle: its own threshold and reference, and how it compares with the float32 graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import spearmanr
+
+from harmgauge.bundle.manifest import Int8Spec, ThresholdSpec
+from harmgauge_models.building.write import Int8
+from harmgauge_models.data.npz_rows import Rows
+from harmgauge_models.errors import UserError
+from harmgauge_models.graphs import penultimate
+from harmgauge_models.graphs.run import accuracy, predict
+from harmgauge_models.options import Options
+
+LEAST_RANK_CORRELATION = 0.98
+MOST_ACCURACY_LOST = 0.003
+
+
+def build(
+    options: Options, graph: bytes, data: Rows, scores: npt.NDArray[np.float64], *, source: str, tensor: str | None
+) -> Int8:
+    """Quantise `graph`, whose scores of the calibration rows `data` are `scores`, its features the classifier's
+    `tensor`. Raises UserError.
+    """
+    from harmgauge_models.graphs.quantise import CALIBRATION_ROWS, quantise, speedup  # noqa: PLC0415 - slow to load, seldom needed
+
+    x, y = data.x, data.y
+    quantised = quantise(graph, x)
+    own = predict(quantised, x, "int8 scores", "score").astype(np.float64)
+    if not np.isfinite(own).all():
+        raise UserError("--int8: some of its calibration scores are not finite; leave it out")
+    threshold = float(np.float32(np.percentile(own, options.percentile)))
+    wide, narrow = (predict(model, x, "classes", "probabilities") for model in (graph, quantised))
+    measured = {
+        "speedup": round(speedup(graph, quantised, x), 2),
+        "rank_correlation": float(spearmanr(scores, own).statistic),
+        "classifier_agreement": float((wide.argmax(1) == narrow.argmax(1)).mean()),
+    }
+    if y is not None:
+        measured |= {"classifier_accuracy_float32": accuracy(wide, y), "classifier_accuracy": accuracy(narrow, y)}
+    _tell(options, measured)
+    spec = Int8Spec(
+        threshold=ThresholdSpec(value=threshold, percentile=options.percentile, rows=len(own), source=source),
+        calibration_rows=min(CALIBRATION_ROWS, len(x)),
+        measured=measured,
+    )
+    return Int8(
+        quantised, spec, penultimate.reference(quantised, own, x, tensor=tensor, seed=options.seed, say=options.say)
+    )
+
+
+def _tell(options: Options, measured: dict[str, float]) -> None:
+    correlation = measured["rank_correlation"]
+    options.say(f"int8: {measured['speedup']:.1f} times as fast (one thread), rank correlation {correlation:.4f}")
+    if correlation < LEAST_RANK_CORRELATION:
+        options.say(f"warning: below {LEAST_RANK_CORRELATION}, its scores are not those of the float32 graph")
+    lost = measured.get("classifier_accuracy_float32", 0) - measured.get("classifier_accuracy", 0)
+    if lost > MOST_ACCURACY_LOST:
+        options.say(f"warning: the classifier lost {lost:.2%} accuracy in int8; think twice before serving it")

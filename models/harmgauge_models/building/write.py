@@ -1,0 +1,111 @@
+"""Writing a bundle: all of it or nothing, and verified by the service's own reader."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle import write as bundle_writing
+from harmgauge.bundle.load import DETECTOR_FILE, DETECTOR_INT8_FILE, REFERENCE_FILE, REFERENCE_INT8_FILE, SAMPLES_FILE
+from harmgauge.bundle.manifest import (
+    DetectorKind,
+    DriftSpec,
+    FeaturesSpec,
+    InputSpec,
+    Int8Spec,
+    Loss,
+    Manifest,
+    ThresholdSpec,
+)
+from harmgauge.bundle.reference import Reference
+from harmgauge.errors import BundleError
+from harmgauge.inference.runtime import verify
+from harmgauge_models.data.samples import Samples
+from harmgauge_models.errors import UserError
+
+
+@dataclass(frozen=True)
+class Int8:
+    """The graph in 8 bits, what the manifest says of it, and its own reference."""
+
+    graph: bytes
+    spec: Int8Spec
+    reference: Reference
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Everything that a bundle holds, not yet on disk. `report` maps file names to contents."""
+
+    name: str
+    detector: DetectorKind
+    loss: Loss
+    temperature: float
+    input: InputSpec
+    class_names: tuple[str, ...]
+    threshold: ThresholdSpec
+    features: FeaturesSpec | None
+    drift: DriftSpec
+    made: dict[str, Any]
+    quality: dict[str, Any]
+    graph: bytes
+    reference: Reference
+    int8: Int8 | None
+    samples: Samples | None
+    report: dict[str, bytes]
+
+
+def reserve(out: Path, name: str, version: str | None) -> Path:
+    """The folder for the new bundle, as the service's writer has it. Raises UserError for one that is there."""
+    try:
+        return bundle_writing.reserve(out, name, version)
+    except BundleError as error:
+        raise UserError(str(error)) from error
+
+
+def class_names_for(given: tuple[str, ...], classes: int) -> tuple[str, ...]:
+    if given and len(given) != classes:
+        raise UserError(f"--class-names names {len(given)} classes, the classifier has {classes}")
+    return given or tuple(str(index) for index in range(classes))
+
+
+def write(draft: Draft, folder: Path) -> None:
+    """Write the bundle beside its place, read it back as the service will, then move it there. Raises UserError."""
+    contents = {DETECTOR_FILE: draft.graph, REFERENCE_FILE: draft.reference.npz()}
+    if draft.int8 is not None:
+        contents |= {DETECTOR_INT8_FILE: draft.int8.graph, REFERENCE_INT8_FILE: draft.int8.reference.npz()}
+    if draft.samples is not None:
+        contents[SAMPLES_FILE] = _npz(**draft.samples.arrays)
+    contents |= {f"report/{name}": data for name, data in draft.report.items()}
+    manifest = Manifest(
+        schema_version=1,
+        name=draft.name,
+        version=folder.name,
+        detector=draft.detector,
+        loss=draft.loss,
+        temperature=draft.temperature,
+        input=draft.input,
+        class_names=draft.class_names,
+        threshold=draft.threshold,
+        int8=draft.int8.spec if draft.int8 else None,
+        features=draft.features,
+        drift=draft.drift,
+        made=draft.made,
+        quality=draft.quality,
+        files={},
+    )
+    try:
+        bundle_writing.write_bundle(manifest, contents, folder, verify)
+    except BundleError as error:
+        raise UserError(f"the service would refuse this bundle: {error}") from error
+
+
+def _npz(**values: npt.NDArray[Any]) -> bytes:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, **values)
+    return stream.getvalue()

@@ -1,0 +1,182 @@
+"""`harmgauge train`, `build` and `evaluate`. Their help loads nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args
+
+from harmgauge.cli.command import Command
+from harmgauge_models.errors import UserError
+from harmgauge_models.evaluation.command import add_evaluate, evaluate
+from harmgauge_models.options import DETECTORS, Options, Second
+
+_EXTRAS = {
+    "build": {"matplotlib", "onnx", "sklearn", "tqdm"},
+    "train": {"onnx2pytorch", "onnxscript", "torch"},
+    "attack": {"eagerpy", "foolbox"},
+}
+"""Which extra of the package brings which module."""
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from harmgauge_models.data import cifar10  # `build --distilled` must work without PyTorch
+    from harmgauge_models.data.download import CIFAR10_MD5, CIFAR10_URL, download
+    from harmgauge_models.training.resnet32 import Recipe, train
+
+    if arguments.download:
+        download(arguments.url or CIFAR10_URL, arguments.md5 or CIFAR10_MD5, arguments.data)
+    recipe = Recipe(epochs=arguments.epochs, seed=arguments.seed)
+    data = cifar10.load(arguments.data)
+    measured = train(data, arguments.out, recipe, arguments.command_line)
+    out = arguments.out
+    print(f"accuracy: {measured['test_accuracy']:.2%} on the test images, {measured['held_out_accuracy']:.2%} held out")
+    print(f"made {out}/classifier.onnx, and train.npz, calibration.npz, test.npz and samples.npz beside it")
+    print(
+        f"next: harmgauge build --classifier {out}/classifier.onnx --train {out}/train.npz "
+        f"--calibration {out}/calibration.npz --samples {out}/samples.npz --work {out} "
+        f"--class-names {','.join(data.class_names)} --name cifar10-resnet32"
+    )
+
+
+def _build(arguments: argparse.Namespace) -> None:
+    from harmgauge_models.building.build import build
+
+    given = vars(arguments)
+    given["command"] = given.pop("command_line")
+    given["class_names"] = tuple(name.strip() for name in (given["class_names"] or "").split(",") if name.strip())
+    given["hidden_layers"] = tuple(given["hidden_layers"])
+    options = Options(**{field.name: given[field.name] for field in fields(Options) if field.name in given})
+    folder = build(options)
+    size_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    print(f"made the bundle {folder} ({size_bytes / 1e6:.1f} MB); look at {folder}/report/build.png")
+    print(f"next: HARMGAUGE_BUNDLE={folder} harmgauge serve")
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder of CIFAR-10's .bin files, or cifar-10-binary.tar.gz")
+    add("--download", action="store_true", help="fetch the archive to --data where it is not there yet")
+    add("--url", help="fetch it from this address instead of its author's")
+    add("--md5", help="checksum of what --url gives")
+    add("--out", type=Path, default=Path("runs/cifar10-resnet32"), help="folder for all that it makes; resumes there")
+    add("--epochs", type=int, default=80)
+    add("--seed", type=int, default=0)
+
+
+def _build_options(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    add = parser.add_argument
+    default = {field.name: field.default for field in fields(Options)}
+    add("--classifier", type=Path, required=True, help="ONNX file: (n, ...) to logits or probabilities (n, classes)")
+    add("--calibration", type=Path, required=True, help=".npz with x (and y): normal rows that trained nothing")
+    add("--name", required=True, help="name of the bundle")
+    add(
+        "--detector",
+        default=default["detector"],
+        choices=DETECTORS,
+        help="what the classifier is compared with: a distilled network, or itself behind an autoencoder",
+    )
+    add("--train", type=Path, help=".npz with x: rows to train the second network on")
+    add("--distilled", type=Path, help="second network of your own (ONNX) instead of distilling one")
+    add(
+        "--second",
+        choices=get_args(Second),
+        default=default["second"],
+        help="head: on the classifier's features; student: apart from it; auto: a head where there are feature maps",
+    )
+    add("--student", help="module:function that makes the student, instead of one chosen by the input's shape")
+    _add_autoencoder(add, default)
+    add("--samples", type=Path, help=".npz with clean and corrupted: instances that the demo sends")
+    add("--class-names", help="names in the order of the classes, with commas between")
+    add("--version", help="version of the bundle; the next free number if left out")
+    add("--out", type=Path, default=default["out"], help="folder for bundles")
+    add("--work", type=Path, help="folder for the training's checkpoint; a run that was cut off resumes there")
+    add("--loss", metavar="kld|xent", help="divergence that the score is; xent for a head, else kld, if left out")
+    add(
+        "--temperature",
+        type=float,
+        help="of the classifier's distribution in the score; 0.1 for a head, else 1, if left out",
+    )
+    add("--percentile", type=float, default=default["percentile"], help="of the calibration scores: the threshold")
+    for role in ("classifier", "distilled"):
+        add(f"--{role}-output", metavar="NAME", help=f"which output of the {role} network holds the class scores")
+        add(f"--{role}-gives", choices=("logits", "probabilities"), help="found out if left out")
+    add(
+        "--features",
+        metavar="NAME",
+        help="tensor of the classifier for feature_mmd, or none; the last layer's input if left out",
+    )
+    add("--window-rows", type=int, default=default["window_rows"], help="scores that the drift monitor looks back on")
+    add("--rows-between-false-alarms", type=int, default=default["rows_between_false_alarms"])
+    add("--int8", action="store_true", help="the graph in 8 bits as well, for CPUs: HARMGAUGE_PRECISION=int8")
+    add("--epochs", type=int, help="of the second network's training; 24 for a head, else 50, if left out")
+    add("--seed", type=int, default=default["seed"], help="of the second network's training")
+
+
+def _add_autoencoder(add: Callable[..., Any], default: dict[str, Any]) -> None:
+    add("--autoencoder", help="module:function that makes the autoencoder, instead of one chosen by the input's shape")
+    add(
+        "--autoencoder-onnx",
+        type=Path,
+        help="autoencoder of your own (ONNX): raw rows to rows alike; nothing is trained",
+    )
+    add(
+        "--hidden-layer",
+        dest="hidden_layers",
+        action="append",
+        default=[],
+        metavar="NAME:DIM[:WEIGHT]",
+        help="tensor of the classifier's graph to match too, through a softmax head of DIM classes; may be repeated",
+    )
+    weight = default["reconstruction_weight"]
+    add("--reconstruction-weight", type=float, default=weight, help="of the reconstruction's mean squared error")
+    add("--noise", type=float, default=default["noise"], help="most noise on what it trains on, in the data's spreads")
+    add("--shift-pixels", type=int, default=default["shift_pixels"], help="training images are moved by up to so many")
+    add("--flip", action="store_true", help="training images are mirrored half the time")
+
+
+def _command(
+    add_arguments: Callable[[argparse.ArgumentParser], None],
+    run: Callable[[argparse.Namespace], None],
+    *,
+    resumes: Callable[[argparse.Namespace], bool] = lambda _: True,
+) -> Command:
+    """`resumes` tells whether the command, started again, goes on where it was stopped."""
+
+    def run_and_explain(parsed: argparse.Namespace, words: list[str]) -> int:
+        parsed.command_line = shlex.join(["harmgauge", *words])
+        try:
+            run(parsed)
+        except UserError as error:
+            print(f"harmgauge: {error}", file=sys.stderr)
+            return 2
+        except ModuleNotFoundError as error:
+            extra = next((extra for extra, modules in _EXTRAS.items() if error.name in modules), None)
+            if extra is None:
+                raise
+            print(f"harmgauge: {words[0]} needs {error.name}: pip install 'harmgauge[{extra}]'", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            again = (
+                "run the same command again to continue from the last checkpoint"
+                if resumes(parsed)
+                else "nothing was written; with --work FOLDER it would continue from the last checkpoint"
+            )
+            print(f"\nstopped; {again}", file=sys.stderr)
+            return 130
+        return 0
+
+    return Command(add_arguments, run_and_explain)
+
+
+COMMANDS = {
+    "train": _command(_train_options, _train),
+    "build": _command(_build_options, _build, resumes=lambda parsed: parsed.work is not None),
+    "evaluate": _command(add_evaluate, evaluate),
+}

@@ -1,0 +1,59 @@
+"""The 19 kinds by name, and a way to apply each or all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import numpy as np
+
+from harmgauge_models.data.corruptions import blur, digital, noise, weather
+from harmgauge_models.data.corruptions.pixels import Images
+from harmgauge_models.data.corruptions.spatter import spatter
+
+Corruption = Callable[[Images, int, np.random.Generator], Images]
+"""Images (n, height, width, 3) uint8 of any size, a severity of 1 to 5 and a random generator, to corrupted copies.
+
+The same generator state gives the same pixels. Raises ValueError for another severity.
+"""
+
+CORRUPTIONS: dict[str, Corruption] = {
+    "gaussian_noise": noise.gaussian_noise,
+    "shot_noise": noise.shot_noise,
+    "impulse_noise": noise.impulse_noise,
+    "speckle_noise": noise.speckle_noise,
+    "defocus_blur": blur.defocus_blur,
+    "glass_blur": blur.glass_blur,
+    "motion_blur": blur.motion_blur,
+    "zoom_blur": blur.zoom_blur,
+    "gaussian_blur": blur.gaussian_blur,
+    "snow": weather.snow,
+    "frost": weather.frost,
+    "fog": weather.fog,
+    "brightness": digital.brightness,
+    "contrast": digital.contrast,
+    "elastic_transform": digital.elastic_transform,
+    "pixelate": digital.pixelate,
+    "jpeg_compression": digital.jpeg_compression,
+    "spatter": spatter,
+    "saturate": digital.saturate,
+}
+
+
+def corrupt(name: str, images: Images, severity: int, seed: int) -> Images:
+    """`images` (n, height, width, 3) uint8 through one kind, seeded by all that tells it from the others."""
+    random = np.random.default_rng((seed, list(CORRUPTIONS).index(name), severity))
+    return CORRUPTIONS[name](images, severity, random)
+
+
+def corrupt_in_turn(
+    images: Images, severity: int, seed: int, kinds: Collection[str] = tuple(CORRUPTIONS)
+) -> tuple[Images, list[str]]:
+    """Each image corrupted by the next of `kinds` in turn; with the kinds' names, image by image."""
+    random = np.random.default_rng(seed)
+    chosen = [list(kinds)[index % len(kinds)] for index in range(len(images))]
+    corrupted = images.copy()
+    for name in kinds:
+        rows = [index for index, kind in enumerate(chosen) if kind == name]
+        if rows:
+            corrupted[rows] = CORRUPTIONS[name](images[rows], severity, random)
+    return corrupted, chosen

@@ -1,0 +1,73 @@
+"""Pictures as a classifier takes them, to pixels in 0..1 and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.manifest import Dtype, ImageSpec, InputSpec
+
+Layout = Literal["HWC", "CHW"]
+
+
+def image_layout(shape: tuple[int, ...]) -> Layout | None:
+    """`HWC` or `CHW` for three axes of which one has 1 or 3 channels (the last, where both do), else None."""
+    if len(shape) != 3:
+        return None
+    if shape[2] in (1, 3):
+        return "HWC"
+    return "CHW" if shape[0] in (1, 3) else None
+
+
+def input_spec(x: npt.NDArray[Any], dtype: Dtype) -> InputSpec:
+    """What the service takes, judged by normal instances `x` (n, *shape).
+
+    8-bit inputs have their range. Pictures of real numbers that fill 0..1 or 0..255 keep to that range and may be sent
+    as PNG and JPEG; standardised ones may not, since nobody could tell how.
+    """
+    shape = x.shape[1:]
+    layout = image_layout(shape)
+    mode: Literal["L", "RGB"] = "RGB" if layout and shape[2 if layout == "HWC" else 0] == 3 else "L"
+    if dtype == "uint8":
+        image = ImageSpec(mode=mode, layout=layout, scale=1) if layout else None
+        return InputSpec(dtype=dtype, shape=shape, minimum=0, maximum=255, image=image)
+    if layout and np.dtype(dtype).kind == "f" and x.min() >= 0:
+        for maximum in (1.0, 255.0):
+            if 0.5 * maximum < x.max() <= maximum:
+                image = ImageSpec(mode=mode, layout=layout, scale=maximum / 255)
+                return InputSpec(dtype=dtype, shape=shape, minimum=0, maximum=maximum, image=image)
+    return InputSpec(dtype=dtype, shape=shape)
+
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """How pictures lie in an input: `low` is black, `high` white; raises nothing."""
+
+    layout: Layout
+    low: float
+    high: float
+    dtype: np.dtype[Any]
+
+    def to_pixels(self, x: Array) -> npt.NDArray[np.float32]:
+        """(n, *shape) in the input's dtype to (n, height, width, channels)."""
+        planes = x.transpose(0, 2, 3, 1) if self.layout == "CHW" else x
+        return ((planes.astype(np.float32) - self.low) / (self.high - self.low)).astype(np.float32)
+
+    def from_pixels(self, pixels: npt.NDArray[np.float32]) -> Array:
+        """Back again; whole numbers where the input holds such."""
+        values = pixels * (self.high - self.low) + self.low
+        planes = values.transpose(0, 3, 1, 2) if self.layout == "CHW" else values
+        return np.ascontiguousarray(np.rint(planes) if self.dtype.kind in "iu" else planes, self.dtype)
+
+
+def pictures(x: Array, spec: InputSpec, layout: Layout) -> Pictures:
+    """The range is the input's own where it has one, else that of the normal instances `x`."""
+    low = float(x.min()) if spec.minimum is None else spec.minimum
+    high = float(x.max()) if spec.maximum is None else spec.maximum
+    return Pictures(layout, low, max(high, low + 1e-6), x.dtype)

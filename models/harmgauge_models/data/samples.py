@@ -1,0 +1,91 @@
+"""Sample instances for a bundle: the same ones clean and corrupted, for the demo and to look at."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from PIL import Image
+
+from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.npz import read_npz
+from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.run import predict
+
+Array = npt.NDArray[Any]
+
+SHOWN = 9
+
+
+@dataclass(frozen=True)
+class Samples:
+    """`arrays` holds at least `clean` and `corrupted`, both (n, *shape) in the bundle's dtype."""
+
+    arrays: dict[str, Array]
+
+
+def read(path: Path, spec: InputSpec) -> Samples:
+    """Read an `.npz` file of samples; raises UserError where it does not fit the input."""
+    try:
+        arrays = read_npz(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--samples {path} is no readable .npz file ({error})") from error
+    missing = {"clean", "corrupted"} - set(arrays)
+    if missing:
+        raise UserError(f"--samples {path} lacks {' and '.join(sorted(missing))}: clean and corrupted instances")
+    for name in ("clean", "corrupted"):
+        given = arrays[name]
+        if given.shape[1:] != spec.shape or given.dtype != spec.numpy_dtype or not len(given):
+            raise UserError(
+                f"--samples {path}: {name} is {given.dtype} {given.shape}; (n, *{spec.shape}) {spec.dtype} is due"
+            )
+    if len(arrays["clean"]) != len(arrays["corrupted"]):
+        raise UserError(f"--samples {path}: clean and corrupted must be the same instances, before and after")
+    return Samples(arrays)
+
+
+def draw(
+    samples: Samples, spec: InputSpec, graph: bytes, threshold: float, class_names: tuple[str, ...]
+) -> dict[str, bytes]:
+    """PNG files for the bundle's `report/`.
+
+    `samples.png`: the first images, clean above and corrupted below, with score, flag (red) and prediction.
+    `clean.png`, `corrupted.png`: the one that scores highest when corrupted, before and after, just as the service
+    takes it, to send by hand.
+    """
+    shown = {name: samples.arrays[name][:SHOWN] for name in ("clean", "corrupted")}
+    scores = {name: predict(graph, instances, "samples", "score") for name, instances in shown.items()}
+    worst = int(scores["corrupted"].argmax())
+    figure = Figure(figsize=(1.35 * SHOWN, 3.9), layout="constrained")
+    files: dict[str, bytes] = {}
+    for row, (name, instances) in zip(figure.subplots(2, SHOWN, squeeze=False), shown.items(), strict=True):
+        predictions = predict(graph, instances, "samples", "probabilities").argmax(1)
+        for axis in row:
+            axis.set_axis_off()
+        for axis, instance, score, prediction in zip(row, instances, scores[name], predictions, strict=False):
+            axis.imshow(_picture(instance, spec).convert("RGB"))
+            color = "tab:red" if score > threshold else "black"
+            axis.set_title(f"{class_names[prediction]}\n{score:.3f}", color=color, fontsize=10)
+        files[f"{name}.png"] = _png(_picture(instances[worst], spec))
+    figure.suptitle(f"Prediction and harmfulness score, clean and corrupted; red is above {threshold:.3g}", fontsize=11)
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=80, metadata={"Software": None})
+    return {**files, "samples.png": image.getvalue()}
+
+
+def _picture(instance: Array, spec: InputSpec) -> Image.Image:
+    assert spec.image is not None
+    planes = instance.transpose(1, 2, 0) if spec.image.layout == "CHW" else instance
+    pixels = np.rint(planes / spec.image.scale).astype(np.uint8)
+    return Image.fromarray(pixels[:, :, 0] if spec.image.mode == "L" else pixels).convert(spec.image.mode)
+
+
+def _png(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()

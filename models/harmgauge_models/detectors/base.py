@@ -1,0 +1,71 @@
+"""What the classifier is compared with: one contract for every kind of second network, and the kinds by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import onnx
+
+from harmgauge.bundle.manifest import DetectorKind, InputSpec, Loss
+from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.classifier import Classifier
+from harmgauge_models.options import Options
+
+
+@dataclass(frozen=True)
+class SecondNetwork:
+    """A second network, how it was made, and the mean loss of each training epoch (none if it was given).
+
+    `loss` and `temperature` define the score unless the options do. `finish` completes the fused graph, for
+    example with further outputs.
+    """
+
+    network: Classifier
+    made: dict[str, Any]
+    losses: list[float]
+    detector: DetectorKind
+    loss: Loss = "kld"
+    temperature: float = 1.0
+    finish: Callable[[onnx.ModelProto], onnx.ModelProto] = lambda fused: fused
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a second network is made from: the options, the classifier and its input, and calibration rows `x`
+    (n, *shape), for checks only. `scratch` is a folder that is deleted afterwards.
+    """
+
+    options: Options
+    classifier: Classifier
+    spec: InputSpec
+    x: npt.NDArray[Any]
+    scratch: Path
+
+
+Make = Callable[[Task], SecondNetwork]
+"""Trains or reads a second network; raises UserError."""
+
+_MAKERS: dict[str, Make] = {}
+
+
+def register(name: str) -> Callable[[Make], Make]:
+    """Let `build --detector NAME` use the decorated function. Raises ValueError if the name is taken."""
+
+    def add(make: Make) -> Make:
+        if _MAKERS.setdefault(name, make) is not make:
+            raise ValueError(f"there is a detector {name!r} already")
+        return make
+
+    return add
+
+
+def make(task: Task) -> SecondNetwork:
+    """The second network that the options ask for. Raises UserError."""
+    found = _MAKERS.get(task.options.detector)
+    if found is None:
+        raise UserError(f"--detector {task.options.detector}: there are {', '.join(sorted(_MAKERS))}")
+    return found(task)

@@ -1,0 +1,131 @@
+"""The second network of a distillation: given, a student apart, or a head on the classifier's own features."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.manifest import InputSpec
+from harmgauge_models.data import npz_rows
+from harmgauge_models.data.pictures import image_layout, pictures
+from harmgauge_models.data.random_corruptions import RESEMBLED
+from harmgauge_models.detectors.base import SecondNetwork, Task, register
+from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.classifier import Classifier, distribution, fit_rows, open_classifier
+from harmgauge_models.graphs.feature_maps import FeatureMap, find_feature_maps
+from harmgauge_models.graphs.run import predict
+from harmgauge_models.options import Options
+
+Array = npt.NDArray[Any]
+
+
+@register("distillation")
+def make(task: Task) -> SecondNetwork:
+    """Train what the options ask for, or take the given network. Raises UserError."""
+    options, classifier, x = task.options, task.classifier, task.x
+    if options.distilled is not None:
+        return _given(options, options.distilled, x)
+    try:
+        import torch  # noqa: F401, PLC0415 - only this way needs PyTorch
+    except ImportError as error:
+        raise UserError(
+            f"distilling needs PyTorch ({error}): pip install 'harmgauge[train]', or take --distilled"
+        ) from error
+    assert options.train is not None
+    maps = _feature_maps(options, classifier, x)
+    train = npz_rows.read(options.train, "training", 2)
+    train_x = fit_rows(train.x, classifier.dtype, classifier.shape, "the classifier")
+    outputs = predict(classifier.runnable, train_x, "soft labels", classifier.network.output)
+    # A head is to know how sure the classifier would be; the score's temperature is no part of that
+    temperature = 1.0 if maps else options.temperature or 1.0
+    soft_labels = distribution(outputs, classifier.network.gives, temperature)
+    settings = {
+        "classifier": npz_rows.sha256_of(options.classifier),
+        "output": [classifier.network.output, classifier.network.gives],
+        "temperature": temperature,
+        "train": npz_rows.sha256_of(train.path),
+    }
+    if maps:
+        found = _head(options, classifier, maps, task.spec, x=train_x, soft_labels=soft_labels, settings=settings)
+    else:
+        found = _student(options, x, task.scratch, train_x=train_x, soft_labels=soft_labels, settings=settings)
+    return replace(found, made={**found.made, "train": npz_rows.provenance(train), "final_loss": found.losses[-1]})
+
+
+def _given(options: Options, path: Path, x: Array) -> SecondNetwork:
+    network = open_classifier(path, x, "distilled", options.distilled_output, options.distilled_gives)
+    made = {"given": {"file": path.name, "sha256": npz_rows.sha256_of(path)}, "gives": network.network.gives}
+    return SecondNetwork(network, made, [], "distillation")
+
+
+def _feature_maps(options: Options, classifier: Classifier, x: Array) -> tuple[FeatureMap, ...]:
+    """Where a head is to read; nothing where a student is to be made. Raises UserError where no head can be."""
+    if options.second == "student" or options.student:
+        return ()
+    pictured = image_layout(classifier.shape) is not None
+    maps = find_feature_maps(classifier.network, x) if pictured else ()
+    if maps:
+        options.say(
+            f"the second network is a head on {len(maps)} tensors of the classifier; --second student: one apart"
+        )
+    elif options.second == "head":
+        lacking = "has no convolutions" if pictured else f"takes rows of {classifier.shape}, no pictures"
+        raise UserError(f"--second head: the classifier {lacking}; --second student makes a network apart")
+    return maps
+
+
+def _head(
+    options: Options,
+    classifier: Classifier,
+    maps: tuple[FeatureMap, ...],
+    spec: InputSpec,
+    *,
+    x: Array,
+    soft_labels: npt.NDArray[np.float64],
+    settings: dict[str, Any],
+) -> SecondNetwork:
+    from harmgauge_models.training.distil_head import Recipe, distil_head  # noqa: PLC0415 - needs PyTorch
+
+    layout = image_layout(classifier.shape)
+    assert layout is not None
+    recipe = Recipe(seed=options.seed)
+    recipe = replace(recipe, epochs=options.epochs or recipe.epochs)
+    network, losses = distil_head(
+        classifier,
+        maps,
+        x,
+        soft_labels,
+        pictures=pictures(x, spec, layout),
+        recipe=recipe,
+        work=options.work,
+        settings=settings,
+    )
+    made = {"head": [found.name for found in maps], "resembled_kinds": list(RESEMBLED), **asdict(recipe)}
+    # At this temperature the cross-entropy is close to -ln P(what the classifier names).
+    return SecondNetwork(network, made, losses, "distillation", loss="xent", temperature=0.1)
+
+
+def _student(
+    options: Options,
+    x: Array,
+    scratch: Path,
+    *,
+    train_x: Array,
+    soft_labels: npt.NDArray[np.float64],
+    settings: dict[str, Any],
+) -> SecondNetwork:
+    from harmgauge_models.training.distil_student import Recipe, distil  # noqa: PLC0415 - needs PyTorch
+
+    recipe = Recipe(seed=options.seed)
+    recipe = replace(recipe, epochs=options.epochs or recipe.epochs)
+    graph, losses, name = distil(
+        train_x, soft_labels, recipe, student=options.student, work=options.work, settings=settings
+    )
+    path = scratch / "student.onnx"
+    path.write_bytes(graph)
+    network = open_classifier(path, x, "distilled", gives="logits")
+    return SecondNetwork(network, {"student": name, **asdict(recipe)}, losses, "distillation")

@@ -1,0 +1,92 @@
+"""Rows of changed traffic until each drift detector gives its alarm, by the detectors' own mathematics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.drift import evidence, feature_mmd, ks, mmd
+
+Float64 = npt.NDArray[np.float64]
+Rows = npt.NDArray[Any]
+
+Draw = Callable[[np.random.Generator, int], Rows]
+"""So many rows of a kind of traffic: scores (n,) or features (n, d)."""
+
+KS_STEP_ROWS = 10
+"""Rows from one look at `score_ks` to the next."""
+
+_DRAWN_AT_ONCE = 1024
+
+
+def rows_to_evidence_alarm(
+    reference: Float64, draw: Draw, threshold: float, *, seed: int, most_rows: int, tolerance: float = 0
+) -> int:
+    """Scores until the evidence reaches the threshold, each a request of its own; `most_rows` if it does not."""
+    random = np.random.default_rng(seed)
+    ranks, state = evidence.Ranks(reference, random), evidence.start(len(reference))
+    one = np.ones(evidence.MAX_BLOCKS, np.intp)
+    for start in range(0, most_rows, _DRAWN_AT_ONCE):
+        gaps = ranks.gaps(draw(random, _DRAWN_AT_ONCE))
+        for at in range(0, _DRAWN_AT_ONCE, evidence.MAX_BLOCKS):
+            inside = evidence.hits(gaps[at : at + evidence.MAX_BLOCKS], one, len(reference))
+            state, values = evidence.bet(state, inside, one.astype(float), tolerance)
+            if values.max() >= threshold:
+                return min(most_rows, start + at + int(np.argmax(values >= threshold)) + 1)
+    return most_rows
+
+
+def rows_to_ks_alarm(
+    reference: Float64,
+    before: Draw,
+    draw: Draw,
+    *,
+    window_rows: int,
+    rows_between_false_alarms: int,
+    most_rows: int,
+    seed: int,
+) -> int:
+    """Scores until `score_ks`, looked at every KS_STEP_ROWS, gives its alarm; `most_rows` if it does not.
+
+    Its window was full of scores from `before`. The statistic is exact, ties included: both distribution functions
+    differ most at a reference score or just before the next.
+    """
+    random = np.random.default_rng(seed)
+    n, m = window_rows, len(reference)
+    threshold = ks.statistic_threshold(n, m, ks.p_value_threshold(n, rows_between_false_alarms))
+    values = np.unique(reference)
+    cells = 2 * len(values) + 1
+
+    def cell(scores: Float64) -> npt.NDArray[np.intp]:
+        """0 below the first value, 1 at it, 2 between it and the second, and so on."""
+        found: npt.NDArray[np.intp] = np.searchsorted(values, scores) + np.searchsorted(values, scores, "right")
+        return found
+
+    due = n * np.cumsum(np.bincount(cell(reference), minlength=cells))
+    stream = cell(np.concatenate([before(random, n), draw(random, most_rows)]))
+    window = np.bincount(stream[:n], minlength=cells)
+    for end in range(n + KS_STEP_ROWS, len(stream) + 1, KS_STEP_ROWS):
+        np.add.at(window, stream[end - KS_STEP_ROWS : end], 1)
+        np.subtract.at(window, stream[end - KS_STEP_ROWS - n : end - n], 1)
+        if np.abs(m * np.cumsum(window) - due).max() >= (threshold - 1e-12) * n * m:
+            return end - n
+    return most_rows
+
+
+def rows_to_mmd_alarm(
+    reference: Rows, draw: Draw, *, window_rows: int, rows_between_false_alarms: int, most_rows: int, seed: int
+) -> int:
+    """Rows until `feature_mmd` gives its alarm; `most_rows` if it does not.
+
+    It tests a window as soon as it is due, and the change falls just after a test, where it costs most.
+    """
+    random = np.random.default_rng(seed)
+    plan = feature_mmd.schedule(window_rows, rows_between_false_alarms)
+    for passed in range(plan.rows_between_tests, most_rows + 1, plan.rows_between_tests):
+        result = mmd.permutation_test(reference, draw(random, window_rows), plan.permutations, random)
+        if result.p_value <= plan.p_value:
+            return passed
+    return most_rows

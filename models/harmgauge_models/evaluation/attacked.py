@@ -1,0 +1,96 @@
+"""How a bundle stands up to attacks on its classifier, and to one on classifier and detector together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.load import DETECTOR_FILE, Bundle
+from harmgauge_models.evaluation.attack_names import WHITE_BOX
+from harmgauge_models.evaluation.attacks import ATTACKS, attack
+from harmgauge_models.evaluation.pictures import Pictures, instances
+from harmgauge_models.evaluation.robustness import judge, outputs
+from harmgauge_models.evaluation.whitebox import on_both
+from harmgauge_models.evaluation.work import Work, sha256_of
+from harmgauge_models.graphs.differentiable import Watched, open_watched
+
+Array = npt.NDArray[Any]
+
+FORMAT = 1
+"""Raised when the kept attacked pictures change their meaning."""
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What is attacked: clean instances `x` (n, *shape) with labels `y` (n,), numbers within `bounds`."""
+
+    watched: Watched
+    x: Array
+    y: npt.NDArray[np.int64]
+    bounds: tuple[float, float]
+
+
+def attack_table(
+    bundle: Bundle, pictures: Pictures, names: tuple[str, ...], work: Work, *, seed: int
+) -> dict[str, Any]:
+    """By attack: how it fares as it is, in real numbers, and `rounded` where the bundle takes whole ones only.
+
+    `fooled` is the share of the pictures that the classifier had right and has wrong now, `evaded` that of those which
+    in addition are not flagged; `flagged` and `roc_auc` (against the same pictures, clean) are of the fooled ones
+    alone, None without any. `accuracy` is of all pictures, as `corrected_accuracy` is, where the bundle corrects. Shows
+    progress. Raises UserError where the graph has no gradients.
+    """
+    spec = bundle.manifest.input
+    assert spec.image is not None
+    x = instances(pictures.x, spec)
+    target = _Target(open_watched(bundle.graph, x), x, pictures.y, (0.0, 255 * spec.image.scale))
+    found: dict[str, Any] = {"rows": len(x), "by": {}}
+    for name in names:
+        decided_by = {
+            "format": FORMAT,
+            "graph": bundle.manifest.files[DETECTOR_FILE].sha256,
+            "pictures": [sha256_of(pictures.x), sha256_of(pictures.y)],
+            "seed": seed,
+        }
+        kept = work.kept(f"attacks/{name}", decided_by, lambda name=name: {"x": _attacked(target, name, seed)})  # type: ignore[misc]
+        found["by"][name] = _judged(bundle, target, kept["x"])
+        if spec.numpy_dtype.kind in "iu":
+            whole = np.rint(kept["x"]).clip(*target.bounds).astype(spec.numpy_dtype)
+            found["by"][name]["rounded"] = _judged(bundle, target, whole)
+    return found
+
+
+def _attacked(target: _Target, name: str, seed: int) -> npt.NDArray[np.float32]:
+    """In the instances' own units."""
+    way = on_both(target.watched.score, bounds=target.bounds) if name == WHITE_BOX else ATTACKS[name]()
+    return attack(way, target.watched.classifier, target.x, target.y, bounds=target.bounds, seed=seed, what=name).x
+
+
+def _judged(bundle: Bundle, target: _Target, attacked: Array) -> dict[str, Any]:
+    before, after = (outputs(target.watched.classifier, rows).argmax(1) for rows in (target.x, attacked))
+    right = before == target.y
+    fooled = right & (after != target.y)
+    flagged = outputs(target.watched.score, attacked) > bundle.threshold
+    moved = (attacked.astype(np.float64) - target.x).reshape(len(attacked), -1) / (target.bounds[1] - target.bounds[0])
+    whole = judge(target.watched, float(bundle.threshold), target.x, attacked, target.y)
+    table: dict[str, Any] = {
+        "fooled": float(fooled.sum() / right.sum()),
+        "evaded": float((fooled & ~flagged).sum() / right.sum()),
+        "flagged": None,
+        "roc_auc": None,
+        "accuracy": whole.accuracy,
+    }
+    if fooled.any():
+        seen = judge(target.watched, float(bundle.threshold), target.x, attacked[fooled], target.y[fooled])
+        table |= {
+            "flagged": seen.flagged,
+            "roc_auc": seen.roc_auc,
+            "l2": float(np.median(np.linalg.norm(moved[fooled], axis=1))),
+            "linf": float(np.median(np.abs(moved[fooled]).max(1))),
+        }
+    if bundle.manifest.detector == "adversarial_autoencoder":
+        table["corrected_accuracy"] = whole.corrected_accuracy
+    return table

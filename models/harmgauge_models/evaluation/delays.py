@@ -1,0 +1,127 @@
+"""Detection delays: rows of changed traffic until the alarm, for all drift detectors at the same false alarm rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from harmgauge.bundle.load import REFERENCE_FILE, Bundle
+from harmgauge_models.evaluation.alarms import Draw, Rows, rows_to_evidence_alarm, rows_to_ks_alarm, rows_to_mmd_alarm
+from harmgauge_models.evaluation.plan import ROWS_BETWEEN_FALSE_ALARMS, Plan
+from harmgauge_models.evaluation.work import Arrays, Work, sha256_of
+
+FEATURE_MMD = "feature_mmd"
+FEATURE_WINDOW_ROWS = 500
+"""The service's default."""
+
+FORMAT = 1
+"""Raised when the kept delays change their meaning."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows to draw from: `scores` (n,), and `features` (n, d) where the bundle has them."""
+
+    scores: npt.NDArray[np.float64]
+    features: npt.NDArray[np.float32] | None
+
+
+Alarm = Callable[[Draw, Draw, int], int]
+"""From the traffic before, the traffic since and a seed to the rows until the alarm."""
+
+
+def delays(
+    bundle: Bundle, clean: Group, changed: dict[str, Group], plan: Plan, work: Work, *, seed: int
+) -> dict[str, Any]:
+    """By detector, by group of `changed`, by share: the mean rows to the alarm, and how many of the streams had one.
+
+    Streams are drawn with replacement (each window of features without): `share` of the rows from the group, the rest
+    from `clean`. The group "none" is clean traffic alone: its alarms are false ones. Streams without an alarm count as
+    `plan.most_rows`. Groups without rows are left out. Shows progress.
+    """
+    mixtures = [("none", 0.0, clean)]
+    mixtures += [(name, share, group) for name, group in changed.items() for share in plan.delay_shares]
+    mixtures = [mixture for mixture in mixtures if len(mixture[2].scores)]
+    alarms = _alarms(bundle, plan.most_rows)
+    found: dict[str, Any] = {detector: {} for detector in alarms}
+    for detector, (name, share, group) in tqdm(list(product(alarms, mixtures)), desc="delays"):
+        normal, strange = _rows(clean, detector), _rows(group, detector)
+        decided_by = {
+            "format": FORMAT,
+            "reference": bundle.manifest.files[REFERENCE_FILE].sha256,
+            "settings": _settings(bundle, detector, plan.most_rows),
+            "rows": [sha256_of(normal), sha256_of(strange)],
+            "share": share,
+            "streams": [plan.streams, seed],
+        }
+        # To a kernel, rows that come twice in a window are a difference: in life no two are the same.
+        before, draw = (_mixture(normal, strange, part, distinct=detector == FEATURE_MMD) for part in (0, share))
+        make = partial(_streams, alarms[detector], before, draw, range(seed, seed + plan.streams))
+        until = work.kept(f"delays/{detector}-{name}-{share:g}", decided_by, make)["rows"]
+        found[detector].setdefault(name, {})[f"{share:g}"] = {
+            "mean_rows": float(until.mean()),
+            "alarms": int((until < plan.most_rows).sum()),
+        }
+    return found
+
+
+def _alarms(bundle: Bundle, most_rows: int) -> dict[str, Alarm]:
+    """The detectors that this bundle gets, as the service would set them up."""
+    scores, features = bundle.reference.scores, bundle.reference.features
+
+    def score_evidence(_: Draw, draw: Draw, seed: int) -> int:
+        return rows_to_evidence_alarm(scores, draw, ROWS_BETWEEN_FALSE_ALARMS, seed=seed, most_rows=most_rows)
+
+    def score_ks(before: Draw, draw: Draw, seed: int) -> int:
+        return rows_to_ks_alarm(scores, before, draw, **_settings(bundle, "score_ks", most_rows), seed=seed)
+
+    def mmd(_: Draw, draw: Draw, seed: int) -> int:
+        assert features is not None
+        return rows_to_mmd_alarm(features, draw, **_settings(bundle, FEATURE_MMD, most_rows), seed=seed)
+
+    found: dict[str, Alarm] = {"score_evidence": score_evidence, "score_ks": score_ks}
+    return found if features is None else found | {FEATURE_MMD: mmd}
+
+
+def _settings(bundle: Bundle, detector: str, most_rows: int) -> dict[str, int]:
+    return {
+        "window_rows": FEATURE_WINDOW_ROWS if detector == FEATURE_MMD else bundle.manifest.drift.window_rows,
+        "rows_between_false_alarms": ROWS_BETWEEN_FALSE_ALARMS,
+        "most_rows": most_rows,
+    }
+
+
+def _rows(group: Group, detector: str) -> Rows:
+    """What the detector looks at."""
+    if detector != FEATURE_MMD:
+        return group.scores
+    assert group.features is not None
+    return group.features
+
+
+def _mixture(clean: Rows, strangers: Rows, share: float, *, distinct: bool) -> Draw:
+    """With `distinct`, no row comes twice in one draw, where there are enough."""
+
+    def some(random: np.random.Generator, group: Rows, rows: int) -> Rows:
+        drawn: Rows = group[random.choice(len(group), rows, replace=not distinct or rows > len(group))]
+        return drawn
+
+    def draw(random: np.random.Generator, rows: int) -> Rows:
+        strange = random.random(rows) < share
+        drawn = np.empty((rows, *clean.shape[1:]), clean.dtype)
+        drawn[~strange] = some(random, clean, int((~strange).sum()))
+        drawn[strange] = some(random, strangers, int(strange.sum()))
+        return drawn
+
+    return draw
+
+
+def _streams(alarm: Alarm, before: Draw, draw: Draw, seeds: range) -> Arrays:
+    return {"rows": np.array([alarm(before, draw, seed) for seed in seeds])}

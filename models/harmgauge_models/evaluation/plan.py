@@ -1,0 +1,48 @@
+"""How much an evaluation measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harmgauge_models.data.corruptions import CORRUPTIONS, SEVERITIES
+from harmgauge_models.evaluation.attack_names import ATTACKS, WHITE_BOX
+
+SHARES = (0.0, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Of a batch that come from elsewhere."""
+
+BATCHES = 100
+"""Of the contamination table, for each severity and share."""
+
+DELAY_SEVERITY = 3
+ROWS_BETWEEN_FALSE_ALARMS = 100_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`batches` are those of the contamination; `delay_shares`, `streams` and `most_rows` (the cut-off) those of the
+    delays; `attacks` are tried on the first `attacked_pictures`.
+    """
+
+    kinds: tuple[str, ...] = tuple(CORRUPTIONS)
+    severities: tuple[int, ...] = SEVERITIES
+    most_pictures: int | None = None
+    batches: int = BATCHES
+    delay_shares: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)
+    streams: int = 20
+    most_rows: int = 20_000
+    attacks: tuple[str, ...] = tuple(ATTACKS)
+    attacked_pictures: int = 1000
+
+
+FULL = Plan()
+QUICK = Plan(
+    kinds=("gaussian_noise", "motion_blur", "brightness"),
+    severities=(DELAY_SEVERITY, 5),
+    most_pictures=600,
+    batches=10,
+    delay_shares=(0.1, 0.5),
+    streams=2,
+    most_rows=2000,
+    attacks=("fgsm", WHITE_BOX),
+    attacked_pictures=50,
+)

@@ -1,0 +1,56 @@
+"""How well a detector sees attacked instances, and how much of the classifier's accuracy its correction brings back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from harmgauge_models.evaluation.roc import roc_auc
+from harmgauge_models.graphs.differentiable import Watched
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """Shares of the attacked rows, but for `roc_auc`: how likely an attacked row scores above a clean one, ties half.
+
+    `accuracy` is the classifier's, `defense_accuracy` that of the second network, `corrected_accuracy` that of the
+    second where the row is flagged, else of the classifier.
+    """
+
+    rows: int
+    roc_auc: float
+    flagged: float
+    accuracy: float
+    defense_accuracy: float
+    corrected_accuracy: float
+
+
+def judge(watched: Watched, threshold: float, clean: Array, attacked: Array, y: npt.NDArray[np.int64]) -> Robustness:
+    """Judge `attacked` rows (m, *shape) with labels `y` (m,) beside `clean` ones (n, *shape); raw, whole or real."""
+    scores, before = (outputs(watched.score, rows) for rows in (attacked, clean))
+    no_defense, defense = (outputs(network, attacked).argmax(1) for network in (watched.classifier, watched.second))
+    flagged = scores > np.float32(threshold)
+    return Robustness(
+        rows=len(attacked),
+        roc_auc=roc_auc(scores, before),
+        flagged=float(flagged.mean()),
+        accuracy=float((no_defense == y).mean()),
+        defense_accuracy=float((defense == y).mean()),
+        corrected_accuracy=float((np.where(flagged, defense, no_defense) == y).mean()),
+    )
+
+
+def outputs(network: nn.Module, x: Array, batch_rows: int = 125) -> Array:
+    """Of all rows of `x` (n, *shape), as one array."""
+    with torch.no_grad():
+        parts = [
+            network(torch.from_numpy(x[start : start + batch_rows])).numpy() for start in range(0, len(x), batch_rows)
+        ]
+    return np.concatenate(parts)

@@ -1,0 +1,154 @@
+"""The numbers of an evaluation as HTML tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from harmgauge_models.evaluation.attack_names import ATTACKS
+from harmgauge_models.evaluation.measure import SCORES
+from harmgauge_models.evaluation.severity import GROUPS
+
+Quality = dict[str, Any]
+
+ABSENT = "–"  # noqa: RUF001 - a dash is what such a cell shows
+
+
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The first cell of each row is its header; all texts are escaped here."""
+    top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
+    body = "\n".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="scroll"><table><caption>{escape(caption)}</caption>\n<thead><tr>{top}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def scores(quality: Quality) -> str:
+    """Both groups by severity: rows, flags, means and spreads of all scores."""
+    head = ["severity", "accuracy", "group", "rows", "flagged", *(f"{label}, mean ± std" for label in SCORES.values())]
+    rows = []
+    clean = quality["clean"]
+    rows.append(["clean", _share(clean["accuracy"]), "all", f"{clean['rows']}", *_flags_and_spreads(clean)])
+    for severity, level in quality["severity"].items():
+        for group in GROUPS:
+            part = level[group]
+            rows.append([severity, _share(level["accuracy"]), group, f"{part['rows']}", *_flags_and_spreads(part)])
+    return table("Scores by severity, all kinds together", head, rows)
+
+
+def roc_areas(quality: Quality) -> str:
+    """Of all kinds, and of those apart that are unlike what the detector was trained on."""
+    groups = {"roc_auc": "ROC AUC, harmful against harmless"}
+    if any("roc_auc_unseen" in level for level in quality["severity"].values()):
+        groups["roc_auc_unseen"] = "The same, of the kinds unlike those that the second network was trained on"
+    tables = []
+    for group, caption in groups.items():
+        rows = [
+            [severity, *(_number(level[group][name], 3) for name in SCORES)]
+            for severity, level in quality["severity"].items()
+        ]
+        tables.append(table(caption, ["severity", *SCORES.values()], rows))
+    return "".join(tables)
+
+
+def roc_areas_by_kind(quality: Quality) -> str:
+    levels, resembled = quality["severity"], quality["resembled_kinds"]
+    rows = []
+    for kind in next(iter(levels.values()))["roc_auc_by_kind"]:
+        name = kind.replace("_", " ") + (" (trained on the like)" if kind in resembled else "")
+        rows.append([name, *(_number(level["roc_auc_by_kind"][kind], 3) for level in levels.values())])
+    return table("ROC AUC of the score by kind", ["kind", *(f"severity {severity}" for severity in levels)], rows)
+
+
+def accuracies(quality: Quality) -> str:
+    """Of the classifier by kind and severity."""
+    levels = quality["severity"]
+    kinds = next(iter(levels.values()))["accuracy_by_kind"]
+    rows = [
+        [kind.replace("_", " "), *(_share(level["accuracy_by_kind"][kind]) for level in levels.values())]
+        for kind in kinds
+    ]
+    rows.append(["all", *(_share(level["accuracy"]) for level in levels.values())])
+    if all("corrected_accuracy" in level for level in levels.values()):
+        rows.append(["all, corrected", *(_share(level["corrected_accuracy"]) for level in levels.values())])
+    return table("Accuracy by kind", ["kind", *(f"severity {severity}" for severity in levels)], rows)
+
+
+def contamination(quality: Quality) -> str:
+    found = quality["contamination"]
+    shares = list(dict.fromkeys(share for group in found["p"].values() for level in group.values() for share in level))
+    tables = []
+    for name, title in (("mean", "Mean"), ("max", "Largest")):
+        rows = [
+            [f"{group}, severity {severity}", *(_p(by_share.get(share), name) for share in shares)]
+            for group, by_severity in found["p"].items()
+            for severity, by_share in by_severity.items()
+        ]
+        caption = f"{title} p of {found['batches']} batches of {found['batch_rows']} rows"
+        tables.append(table(caption, ["share", *(f"{float(share):.0%}" for share in shares)], rows))
+    return "".join(tables)
+
+
+def delays(quality: Quality) -> str:
+    found = quality["delays"]
+    columns = [(group, f"{share:g}") for group in GROUPS for share in found["shares"]]
+    rows = []
+    for detector, groups in found["detectors"].items():
+        entries = [groups.get(group, {}).get(share) for group, share in columns]
+        rows.append([detector, *(_delay(entry, found["streams"]) for entry in [*entries, groups["none"]["0"]])])
+    head = ["detector", *(f"{float(share):.0%} {group}" for group, share in columns), "clean alone"]
+    return table("Mean rows to the alarm (streams with an alarm, where not all)", head, rows)
+
+
+def attacks(quality: Quality) -> str:
+    """Each attack as it is, and rounded to whole numbers where the bundle takes no others."""
+    found = quality["attacks"]["by"]
+    corrects = any("corrected_accuracy" in entry for entry in found.values())
+    head = ["attack", "fooled", "and not flagged", "flagged of the fooled", "ROC AUC", "median l2", "median l-inf"]
+    rows = []
+    for name, entry in found.items():
+        for label, part in ((ATTACKS[name], entry), (f"{ATTACKS[name]}, rounded", entry.get("rounded"))):
+            if part is not None:
+                rows.append([label, *_attack(part), *_accuracies(part, corrects=corrects)])
+    return table("Attacks", [*head, "accuracy", *(["corrected"] if corrects else [])], rows)
+
+
+def _attack(part: dict[str, Any]) -> list[str]:
+    flagged = ABSENT if part["flagged"] is None else _share(part["flagged"])
+    sizes = [_number(part.get(norm), 3) for norm in ("l2", "linf")]
+    return [_share(part["fooled"]), _share(part["evaded"]), flagged, _number(part["roc_auc"], 3), *sizes]
+
+
+def _accuracies(part: dict[str, Any], *, corrects: bool) -> list[str]:
+    return [_share(part[name]) for name in ("accuracy", "corrected_accuracy")[: 1 + corrects]]
+
+
+def _flags_and_spreads(part: dict[str, Any]) -> list[str]:
+    if "flagged" not in part:
+        return [ABSENT] * (1 + len(SCORES))
+    spreads = [f"{part[name]['mean']:.3g} ± {part[name]['std']:.3g}" for name in SCORES]
+    return [_share(part["flagged"]), *spreads]
+
+
+def _delay(entry: dict[str, Any] | None, streams: int) -> str:
+    if entry is None:
+        return ABSENT
+    alarms = "" if entry["alarms"] == streams else f" ({entry['alarms']}/{streams})"
+    return f"{entry['mean_rows']:,.0f}{alarms}"
+
+
+def _p(entry: dict[str, float] | None, name: str) -> str:
+    return ABSENT if entry is None else f"{entry[name]:.2g}"
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return ABSENT if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,54 @@
+"""Intermediate results, kept in a folder under what decides them, so that a run that was cut off goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.npz import read_npz
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A folder of `.npz` files."""
+
+    folder: Path
+
+    def kept(self, name: str, decided_by: object, make: Callable[[], Arrays]) -> Arrays:
+        """What `make` gives, or what it gave when it was asked for by this `name` and decided by the same.
+
+        `decided_by` is anything that JSON can write.
+        """
+        place = self.place(name, decided_by)
+        path = place.with_name(f"{place.name}.npz")  # names may hold a dot: no with_suffix here
+        if path.is_file():
+            return read_npz(path)
+        arrays = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = place.with_name(f"{place.name}.part")
+        with part.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        part.replace(path)  # a run that is cut off leaves whole files only
+        return arrays
+
+    def place(self, name: str, decided_by: object) -> Path:
+        """Where results of this name and origin lie."""
+        return self.folder / f"{name}-{digest(decided_by)[:12]}"
+
+
+def digest(decided_by: object) -> str:
+    return hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
+
+
+def sha256_of(array: npt.NDArray[Any]) -> str:
+    """Of the numbers alone, whatever their order in memory."""
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()

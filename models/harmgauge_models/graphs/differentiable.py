@@ -1,0 +1,52 @@
+"""A bundle's graph as PyTorch modules: what an attack on the classifier, or on classifier and detector, needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+import onnx
+from torch import Tensor, nn
+
+from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.to_torch import Converted, to_torch
+
+Array = npt.NDArray[Any]
+
+OUTPUTS = ("log_first", "log_second", "score")
+"""Tensors of every fused graph: the logarithms of both networks' probabilities, unclipped, and the score."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Modules from raw real instances (n, *shape).
+
+    `classifier` and `second` give logits (n, classes), normalised to be logarithms of probabilities; of an adversarial
+    autoencoder `second` is the defense. `score` gives (n,). They share their weights, which are frozen.
+    """
+
+    classifier: nn.Module
+    second: nn.Module
+    score: nn.Module
+
+
+def open_watched(graph: bytes, x: Array) -> Watched:
+    """From a bundle's `detector.onnx`, compared with ONNX Runtime on the rows `x`; raises UserError."""
+    model = onnx.load_from_string(graph)
+    known = {output for node in model.graph.node for output in node.output}
+    if not known.issuperset(OUTPUTS):
+        raise UserError("the graph has not the inside that harmgauge gives one: build the bundle again")
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in OUTPUTS)
+    whole = to_torch(model, x, "the bundle's graph")
+    return Watched(*(_One(whole, index) for index in range(len(OUTPUTS))))
+
+
+class _One(nn.Module):
+    def __init__(self, whole: Converted, index: int) -> None:
+        super().__init__()
+        self.whole, self.index = whole, index
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.whole(x)[self.index]  # type: ignore[no-any-return]

@@ -1,0 +1,131 @@
+"""The classifier's features: what its last layer makes the class scores from, as one more output of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper
+
+from harmgauge.bundle.manifest import FeaturesSpec
+from harmgauge.bundle.reference import MAX_FEATURES_ROWS, Reference
+from harmgauge.drift import isomap
+from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.fuse import Network
+from harmgauge_models.graphs.run import predict
+
+Array = npt.NDArray[Any]
+
+OUTPUT = "features"
+NONE = "none"
+MAX_WIDTH = 4096
+"""Wider features are as many numbers a row as an image has, and cost the service more than they tell."""
+
+_LINEAR = {"Conv", "Gemm", "MatMul"}
+
+
+def choose(network: Network, named: str | None, say: Callable[[str], None]) -> str | None:
+    """The tensor of the classifier that `--features` names, or else the one its last layer takes; None for none.
+
+    Raises UserError where it has no tensor of that name.
+    """
+    if named == NONE:
+        return None
+    if named is not None:
+        if named not in _of_the_input(network):
+            raise UserError(
+                f"--features {named}: the classifier has no such tensor; look at its graph with Netron, say "
+                "--features none, or leave it out to have the last layer's input found"
+            )
+        return named
+    found = penultimate(network)
+    if found is None:
+        say("no features: the classifier has no last linear layer; --features NAME names a tensor for feature_mmd")
+    return found
+
+
+def penultimate(network: Network) -> str | None:
+    """What the last linear layer before the output takes; None where there is no such layer, or more than one."""
+    depends = _of_the_input(network)
+    maker = {output: node for node in network.model.graph.node for output in node.output}
+    taken: set[str] = set()
+    seen: set[str] = set()
+    ahead = [network.output]
+    while ahead:
+        tensor = ahead.pop()
+        node = maker.get(tensor)
+        if node is None or tensor in seen:
+            continue
+        seen.add(tensor)
+        data = [name for name in node.input if name in depends]
+        if node.op_type in _LINEAR and len(data) == 1:
+            taken.update(data)
+        else:
+            ahead.extend(data)
+    return taken.pop() if len(taken) == 1 else None
+
+
+def _of_the_input(network: Network) -> set[str]:
+    """The tensors that depend on the input, and so have its rows; weights do not."""
+    depends = {network.input}
+    for node in network.model.graph.node:  # in the order in which they run
+        if depends.intersection(node.input):
+            depends.update(node.output)
+    return depends
+
+
+def give(fused: onnx.ModelProto, network: Network, tensor: str) -> None:
+    """Let the fused graph give a `tensor` of the classifier, each row flattened, as `features` (n, d) float32."""
+    name = "input" if tensor == network.input else f"classifier/{tensor}"
+    fused.graph.node.extend(
+        [
+            helper.make_node("Flatten", [name], [f"{OUTPUT}/flat"], axis=1),
+            helper.make_node("Cast", [f"{OUTPUT}/flat"], [OUTPUT], to=TensorProto.FLOAT),
+        ]
+    )
+    fused.graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", "d"]))
+
+
+def reference(
+    graph: bytes,
+    scores: npt.NDArray[np.float64],
+    x: Array,
+    *,
+    tensor: str | None,
+    seed: int,
+    say: Callable[[str], None],
+) -> Reference:
+    """The `scores` of calibration rows `x`, and the features of at most 1000 of these, drawn with `seed`.
+
+    Raises UserError where the features are not finite, or too wide.
+    """
+    if tensor is None:
+        return Reference(np.sort(scores))
+    picked = np.sort(np.random.default_rng(seed).permutation(len(x))[:MAX_FEATURES_ROWS])
+    values = predict(graph, x[picked], "features", OUTPUT)
+    if values.shape[1] > MAX_WIDTH:
+        raise UserError(
+            f"the features ({tensor}) have {values.shape[1]} numbers a row, more than {MAX_WIDTH}: name the tensor "
+            "behind a pooling or of a smaller layer with --features NAME, or say --features none"
+        )
+    if not np.isfinite(values).all():
+        raise UserError(f"some features ({tensor}) are not finite: name another with --features, or say none")
+    try:
+        embedding, neighbours = isomap.fit(values)
+    except ImportError as error:
+        say(f"no picture of the features: it needs scikit-learn ({error}): pip install 'harmgauge[build]'")
+    except ValueError as error:
+        say(f"no picture of the features: {error}")
+    else:
+        return Reference(np.sort(scores), values, embedding, neighbours)
+    return Reference(np.sort(scores), values)
+
+
+def spec(found: Reference, tensor: str | None) -> FeaturesSpec | None:
+    """What the manifest says of them."""
+    if found.features is None or tensor is None:
+        return None
+    return FeaturesSpec(tensor=tensor, width=found.features.shape[1])

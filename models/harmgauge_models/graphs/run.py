@@ -1,0 +1,49 @@
+"""Run an ONNX file over many rows, offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from tqdm import tqdm
+
+from harmgauge_models.errors import UserError
+
+Array = npt.NDArray[Any]
+
+
+def open_session(model: Path | bytes, threads: int = 0) -> ort.InferenceSession:
+    """A session on the CPU; 0 threads: as many as there are cores. Raises UserError."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # Threads that spin while they wait take the cores that others, such as a training, need
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    source = str(model) if isinstance(model, Path) else model
+    try:
+        return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no base class below Exception
+        raise UserError(
+            f"ONNX Runtime cannot load {model if isinstance(model, Path) else 'the graph'}: {error}"
+        ) from error
+
+
+def predict(model: Path | bytes, x: Array, what: str, output: str | None = None, batch_rows: int = 256) -> Array:
+    """One output (the first, unless named) for all rows of `x`, as one array; shows progress as `what`."""
+    session = open_session(model)
+    name = session.get_inputs()[0].name
+    outputs = None if output is None else [output]
+    parts = []
+    for start in tqdm(range(0, len(x), batch_rows), desc=what, leave=False, disable=len(x) < 20 * batch_rows):
+        try:
+            parts.append(session.run(outputs, {name: x[start : start + batch_rows]})[0])
+        except Exception as error:
+            raise UserError(f"the network cannot run on {what} (rows of {x.dtype} {x.shape[1:]}): {error}") from error
+    return np.concatenate(parts)
+
+
+def accuracy(outputs: Array, y: npt.NDArray[np.int64]) -> float:
+    return float((np.asarray(outputs).argmax(1) == y).mean())

@@ -1,0 +1,164 @@
+"""Autoencoders that stand in front of a classifier: raw instances in, instances of the same shape out.
+
+Scaling and layout are part of the network, so that they travel inside the exported graph: the reconstruction is in the
+raw instances' own units and layout, float32 and not rounded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from harmgauge_models.data.pictures import image_layout
+from harmgauge_models.networks.classifiers import Standardise
+
+Array = npt.NDArray[Any]
+
+
+class Autoencoder(nn.Module):
+    """Standardise, encode, decode, and back to raw units (n, *shape) float32."""
+
+    def __init__(self, standardise: Standardise, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.standardise = standardise
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.standardise.undo(self.decoder(self.encoder(self.standardise(x))).float())
+
+
+class ResidualBlock(nn.Module):
+    """x + two 3 x 3 convolutions of it. No batch norm: the rows of a batch leave each other alone, in training too."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1)
+        nn.init.zeros_(self.conv2.weight)  # each block begins as the identity, so depth costs no trainability
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(functional.relu(self.conv1(functional.relu(x))))  # type: ignore[no-any-return]
+
+
+def convolutional(standardise: Standardise, channels: int, width: int = 48, blocks: int = 4) -> Autoencoder:
+    """For images with even sides: to half the size, residual blocks, and back.
+
+    No path leads around the code. What the training's noise covers is smoothed away, which is all that the smallest
+    attacks are; the rest of the image can stay, which a narrow code does not let it.
+    """
+    encoder = nn.Sequential(
+        nn.Conv2d(channels, width, 4, 2, 1), *(ResidualBlock(width) for _ in range(blocks)), nn.ReLU()
+    )
+    return Autoencoder(standardise, encoder, nn.ConvTranspose2d(width, channels, 4, 2, 1))
+
+
+def narrow(standardise: Standardise, channels: int, width: int = 64, blocks: int = 4) -> Autoencoder:
+    """For images whose sides are multiples of 4: `convolutional`, but to a quarter of the size.
+
+    Less of a large attack fits through it, and less of the image: it needs longer training, and agrees less.
+    """
+    half = width // 2
+    encoder = nn.Sequential(
+        nn.Conv2d(channels, half, 4, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(half, width, 4, 2, 1),
+        *(ResidualBlock(width) for _ in range(blocks)),
+        nn.ReLU(),
+    )
+    decoder = nn.Sequential(
+        nn.ConvTranspose2d(width, half, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(half, channels, 4, 2, 1)
+    )
+    return Autoencoder(standardise, encoder, decoder)
+
+
+def literature(standardise: Standardise, channels: int, height: int, width: int) -> Autoencoder:
+    """The autoencoder of Vacanti and Van Looveren (2020) for CIFAR-10, for images whose sides are multiples of 8.
+
+    Encoder conv 32, 64, 256 (4 x 4, stride 2, relu), flatten, dense 40; decoder dense 2048 (relu), reshaped to 128
+    planes, transposed conv 256, 64 (4 x 4, stride 2, relu) and channels (linear).
+    """
+    rows, columns = height // 8, width // 8
+    encoder = nn.Sequential(
+        nn.Conv2d(channels, 32, 4, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 4, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(64, 256, 4, 2, 1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(256 * rows * columns, 40),
+    )
+    decoder = nn.Sequential(
+        nn.Linear(40, 128 * rows * columns),
+        nn.ReLU(),
+        nn.Unflatten(1, (128, rows, columns)),
+        nn.ConvTranspose2d(128, 256, 4, 2, 1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(256, 64, 4, 2, 1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(64, channels, 4, 2, 1),
+    )
+    return Autoencoder(standardise, encoder, decoder)
+
+
+def dense(standardise: Standardise, shape: Sequence[int], hidden: int = 64) -> Autoencoder:
+    """For vectors (and whatever flattens to one): a hidden layer on either side of a code half as wide as the input."""
+    size = math.prod(shape)
+    inside = standardise(torch.zeros(1, *shape)).shape[1:]  # small images come as planes
+    code = max(2, min(hidden // 2, size // 2))
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, code))
+    decoder = nn.Sequential(
+        nn.ReLU(), nn.Linear(code, hidden), nn.ReLU(), nn.Linear(hidden, size), nn.Unflatten(1, tuple(inside))
+    )
+    return Autoencoder(standardise, encoder, decoder)
+
+
+def default_autoencoder(x: Array) -> Autoencoder:
+    """For instances like `x` (n, *shape), and standardised by it.
+
+    Convolutional for images, in either layout, with even sides of 8 or more; else dense.
+    """
+    if image_layout(x.shape[1:]) is not None:
+        channels, *sides = _size(x)
+        if min(sides) >= 8 and not any(side % 2 for side in sides):
+            return convolutional(standardise_by(x), channels)
+    return dense(standardise_by(x), x.shape[1:])
+
+
+def narrow_autoencoder(x: Array) -> Autoencoder:
+    """`narrow` for images like `x` (n, *shape).
+
+    Name it as `--autoencoder harmgauge_models.networks.autoencoders:narrow_autoencoder`.
+    """
+    return narrow(standardise_by(x), _size(x)[0])
+
+
+def literature_autoencoder(x: Array) -> Autoencoder:
+    """`literature` for images like `x` (n, *shape).
+
+    Name it as `--autoencoder harmgauge_models.networks.autoencoders:literature_autoencoder`.
+    """
+    return literature(standardise_by(x), *_size(x))
+
+
+def _size(x: Array) -> tuple[int, int, int]:
+    """Channels, height and width of images."""
+    first, second, third = x.shape[1:]
+    return (first, second, third) if image_layout(x.shape[1:]) == "CHW" else (third, first, second)
+
+
+def standardise_by(x: Array) -> Standardise:
+    """Images by channel, and to planes; all other instances by number."""
+    layout = image_layout(x.shape[1:])
+    axes = {None: (0,), "HWC": (0, 1, 2), "CHW": (0, 2, 3)}[layout]
+    sample = x[np.random.default_rng(0).permutation(len(x))[:10_000]].astype(np.float64)
+    mean, spread = (torch.from_numpy(f(sample, axis=axes, keepdims=True)[0]) for f in (np.mean, np.std))
+    return Standardise(mean, spread, channels_last=layout == "HWC")

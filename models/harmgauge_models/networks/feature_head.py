@@ -1,0 +1,94 @@
+"""A second network on top of the classifier's own feature maps: it sees what the classifier saw, for little compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from harmgauge_models.graphs.fuse import Gives
+from harmgauge_models.networks.classifiers import ResidualBlock
+
+CHANNELS = 64
+
+
+class FeatureHead(nn.Module):
+    """Feature maps, fine to coarse, and the classifier's own output, to logits (n, classes): what the classifier would
+    say of the same picture undisturbed.
+
+    Every map is brought to the coarsest resolution by one convolution, all are mixed, and two residual blocks follow.
+    The logits are the classifier's own times a factor that depends on the features (the temperature of Guo et al. 2017,
+    but for each input), plus a correction.
+
+    `shapes` are those of the maps, (channels, height, width), and `spreads` (channels,) how much their channels vary.
+    Inputs: the maps (n, *shape) float32 in order, then the output (n, classes), which is what it `gives`.
+    """
+
+    def __init__(
+        self, shapes: Sequence[tuple[int, int, int]], spreads: Sequence[Tensor], classes: int, gives: Gives
+    ) -> None:
+        super().__init__()
+        self.gives = gives
+        scales = [1 / torch.where(spread > 0, spread, torch.ones_like(spread)).float() for spread in spreads]
+        last, *self.side = shapes[-1]
+        self.reach = nn.ModuleList()
+        for index, (shape, scale) in enumerate(zip(shapes[:-1], scales, strict=False)):
+            stride = [max(1, round(fine / coarse)) for fine, coarse in zip(shape[1:], self.side, strict=True)]
+            outputs = CHANNELS if index == len(shapes) - 2 else CHANNELS // 2
+            self.reach.append(_Layer(scale, outputs, (stride[0], stride[1])))
+        reached = sum(layer.outputs for layer in self.reach)  # type: ignore[misc]
+        self.mix = _Layer(torch.cat([torch.ones(reached), scales[-1]]), CHANNELS, (1, 1), side=1)
+        self.blocks = nn.Sequential(
+            ResidualBlock(CHANNELS, CHANNELS, 1), ResidualBlock(CHANNELS, CHANNELS, 1, groups=2)
+        )
+        self.register_buffer("scale", scales[-1])
+        described = CHANNELS + last + 2 * classes
+        self.factor = nn.Linear(described, 1)
+        self.correction = nn.Linear(described, classes)
+
+    def fold(self) -> None:
+        """Make it ready for the export; it is not to be trained any more."""
+        for layer in (*self.reach, self.mix):
+            assert isinstance(layer, _Layer)
+            layer.fold()
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        *maps, said = tensors
+        said = said.float()
+        logits = said if self.gives == "logits" else torch.log(said.clamp(min=1e-7))
+        reached = [layer(x) for layer, x in zip(self.reach, maps, strict=False)]
+        # Odd sides, or strides that are no whole numbers, need not meet
+        reached = [x if list(x.shape[2:]) == self.side else functional.interpolate(x, size=self.side) for x in reached]
+        x = self.blocks(self.mix(torch.cat([*reached, maps[-1]], dim=1))).mean((2, 3))
+        last = maps[-1].mean((2, 3)) * self.get_buffer("scale")
+        described = torch.cat([x, last, logits / 10, logits.softmax(1)], dim=1).float()
+        return self.correction(described) + functional.softplus(self.factor(described)) * logits  # type: ignore[no-any-return]
+
+
+class _Layer(nn.Module):
+    """Convolution, normalisation, ReLU; the inputs' channels come to one scale by way of the weights, at no cost."""
+
+    def __init__(self, scale: Tensor, outputs: int, stride: tuple[int, int], side: int = 3) -> None:
+        super().__init__()
+        self.outputs = outputs
+        self.folded = False
+        self.register_buffer("scale", scale[:, None, None])
+        # From stride 3 on patches that do not overlap, else a pixel around each place
+        patched = max(stride) > 2
+        kernel = stride if patched else (side, side)
+        self.convolution = nn.Conv2d(len(scale), outputs, kernel, stride, 0 if patched else side // 2, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def fold(self) -> None:
+        """Scale the weights once and for all, for the export: the graph has one operation less."""
+        with torch.no_grad():
+            self.convolution.weight *= self.get_buffer("scale")
+        self.folded = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        convolution = self.convolution
+        weight = convolution.weight if self.folded else convolution.weight * self.get_buffer("scale")
+        x = functional.conv2d(x, weight, None, convolution.stride, convolution.padding)
+        return functional.relu(self.norm(x))

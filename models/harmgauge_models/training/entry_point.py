@@ -1,0 +1,21 @@
+"""Functions of the user's own, named on the command line as `module:function`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from harmgauge_models.errors import UserError
+
+
+def own_function(option: str, name: str, takes: str) -> Callable[..., Any]:
+    """Import it; `takes` says in a message what it is given and gives. Raises UserError."""
+    module, _, function = name.partition(":")
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"{option} {name}: {error}. Name a function of an importable module as module:function; it takes {takes}"
+        ) from error
+    return found

@@ -1,0 +1,111 @@
+"""`harmgauge train`: ResNet-32 on CIFAR-10, from the data set to `classifier.onnx`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from torch.nn import functional
+
+from harmgauge_models.data import cifar10
+from harmgauge_models.data.corruptions import corrupt_in_turn
+from harmgauge_models.graphs.export import to_onnx
+from harmgauge_models.graphs.run import accuracy, predict
+from harmgauge_models.networks.classifiers import ResNet32
+from harmgauge_models.training.loop import Batch, Learner, Task, fit
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """SGD with Nesterov momentum; the learning rate climbs for 5 % of the run, then falls along a cosine."""
+
+    epochs: int = 80
+    batch_rows: int = 128
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    seed: int = 0
+
+
+SAMPLE_ROWS = 500
+SAMPLE_SEVERITY = 5
+SAMPLE_KINDS = ("gaussian_noise", "gaussian_blur", "contrast")
+"""Kinds that harm much, for the demo."""
+
+
+def train(data: cifar10.Cifar10, out: Path, recipe: Recipe, command: str = "") -> dict[str, float]:
+    """Train, export `classifier.onnx` and write the `.npz` files that `build` takes; returns the accuracies."""
+    torch.manual_seed(recipe.seed)
+    network = ResNet32(len(data.class_names))
+    steps = len(data.train.x) // recipe.batch_rows
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        recipe.learning_rate,
+        recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=True,
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        recipe.learning_rate,
+        total_steps=recipe.epochs * steps,
+        pct_start=0.05,
+        cycle_momentum=False,
+    )
+    task = Task(
+        name="train ResNet-32",
+        batches=lambda epoch: augmented(data.train, recipe.batch_rows, (recipe.seed, epoch)),
+        batches_per_epoch=steps,
+        loss=functional.cross_entropy,
+        epochs=recipe.epochs,
+        settings={"network": "ResNet32", "rows": len(data.train.x), **asdict(recipe)},
+        bfloat16=True,
+    )
+    losses = fit(Learner(network, optimizer, schedule), task, out / "classifier.checkpoint")
+
+    path = to_onnx(network, torch.from_numpy(data.test.x[:2]), out / "classifier.onnx")
+    for name, part in (("train", data.train), ("calibration", data.held_out), ("test", data.test)):
+        np.savez(out / f"{name}.npz", x=part.x, y=part.y, allow_pickle=False)
+    clean = data.test.x[:SAMPLE_ROWS]
+    corrupted, kinds = corrupt_in_turn(clean, SAMPLE_SEVERITY, recipe.seed, SAMPLE_KINDS)
+    np.savez(
+        out / "samples.npz",
+        clean=clean,
+        corrupted=corrupted,
+        kinds=kinds,
+        y=data.test.y[:SAMPLE_ROWS],
+        allow_pickle=False,
+    )
+    measured = {
+        "held_out_accuracy": accuracy(predict(path, data.held_out.x, "held-out images"), data.held_out.y),
+        "test_accuracy": accuracy(predict(path, data.test.x, "test images"), data.test.y),
+    }
+    report = {
+        "command": command,
+        "recipe": asdict(recipe),
+        "class_names": data.class_names,
+        "losses": losses,
+        **measured,
+    }
+    (out / "train.json").write_text(json.dumps(report, indent=1) + "\n")
+    return measured
+
+
+def augmented(part: cifar10.Labelled, batch_rows: int, seed: tuple[int, int]) -> Iterator[Batch]:
+    """One epoch of shuffled batches: padded by 4, a random 32 x 32 crop, flipped half the time. The rest is dropped."""
+    random = np.random.default_rng(seed)
+    padded = np.pad(part.x, ((0, 0), (4, 4), (4, 4), (0, 0)))
+    crops = sliding_window_view(padded, (cifar10.SIDE, cifar10.SIDE), axis=(1, 2))
+    order = random.permutation(len(part.x))
+    for start in range(0, len(order) - batch_rows + 1, batch_rows):
+        rows = order[start : start + batch_rows]
+        top, left = random.integers(0, 9, (2, batch_rows))
+        images = crops[rows, top, left].transpose(0, 2, 3, 1)
+        flip = random.random(batch_rows) < 0.5
+        images[flip] = images[flip, :, ::-1]
+        yield torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(part.y[rows])

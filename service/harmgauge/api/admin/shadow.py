@@ -1,0 +1,142 @@
+"""`/admin/shadow`: a second bundle that scores the same traffic unseen, until it is promoted or dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+
+from harmgauge.api.admin.swap import (
+    REFUSALS,
+    BundleAnswer,
+    BundleIdentity,
+    Swap,
+    bundle_answer,
+    bundle_identity,
+    read_body,
+)
+from harmgauge.api.body.intake import Intake
+from harmgauge.api.guard import only
+from harmgauge.api.state import Detectors, drift_answer
+from harmgauge.auth.policy import Authorizer, Permission
+from harmgauge.bundle.load import Bundle
+from harmgauge.rollout.comparison import rank_correlation
+from harmgauge.rollout.shadow import Shadow
+
+QUANTILES = (0.5, 0.9, 0.99)
+
+
+class ShadowRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    folder: str = Field(min_length=1, pattern=r"^[^\x00]+$", description="Of the bundle, as the service sees it.")
+
+
+class Flags(BaseModel):
+    """Rows that both scored, by whose flag they got."""
+
+    both: int
+    only_served: int
+    only_shadow: int
+    neither: int
+
+
+class Recent(BaseModel):
+    """Of the newest rows that both scored; null while there are too few, or all scores are the same."""
+
+    rows: int
+    rank_correlation: float | None = Field(description="Spearman's, of the two bundles' scores.")
+    served_quantiles: dict[str, float] = Field(description="Of the served bundle's scores.")
+    shadow_quantiles: dict[str, float] = Field(description="Of the shadow's.")
+
+
+class ShadowAnswer(BundleIdentity):
+    """A shadow, and how it compares since `since`: when it began, or another bundle came into service."""
+
+    since: datetime
+    served: BundleIdentity
+    threshold: float
+    scored_rows: int
+    waiting_rows: int = Field(description="They will be scored when nobody waits for an answer.")
+    shed_rows: int = Field(description="Not scored, to leave the cores to answers.")
+    failed_rows: dict[str, int] = Field(description="Not scored because it could not, by reason.")
+    flags: Flags
+    other_class_rows: int = Field(description="Rows that its classifier gives another class.")
+    recent: Recent
+    detectors: Detectors = Field(description="Of drift, over windows of its own scores, as `GET /drift` has them.")
+
+
+class DroppedAnswer(BundleIdentity):
+    status: Literal["dropped"]
+
+
+class Switch(Protocol):
+    @property
+    def shadow(self) -> Shadow: ...
+    async def load_shadow(self, folder: Path) -> Shadow: ...
+    async def drop_shadow(self) -> Bundle: ...
+    def promote(self) -> Swap: ...
+
+
+def router(authorizer: Authorizer, intake: Intake, switch: Switch) -> APIRouter:
+    routes = APIRouter(
+        prefix="/admin/shadow", tags=["admin"], responses=REFUSALS, dependencies=[only(authorizer, Permission.ADMIN)]
+    )
+    body = {"content": {"application/json": {"schema": ShadowRequest.model_json_schema()}}}
+
+    @routes.post("", summary="Have another bundle score the same traffic", openapi_extra={"requestBody": body})
+    async def load(request: Request) -> ShadowAnswer:
+        with intake.call(request, to_score=False) as call:
+            asked = read_body(await call.body(), ShadowRequest)
+        return await _answer(await switch.load_shadow(Path(asked.folder)))
+
+    @routes.get("", summary="How the shadow compares with the bundle in service")
+    async def look() -> ShadowAnswer:
+        return await _answer(switch.shadow)
+
+    @routes.delete("", summary="Drop the shadow")
+    async def drop() -> DroppedAnswer:
+        return DroppedAnswer(status="dropped", **bundle_identity(await switch.drop_shadow()).model_dump())
+
+    @routes.post("/promote", summary="Serve the shadow from now on")
+    async def promote() -> BundleAnswer:
+        return bundle_answer(switch.promote())
+
+    return routes
+
+
+async def _answer(shadow: Shadow) -> ShadowAnswer:
+    states = await shadow.states()
+    bundle, comparison = shadow.serving.bundle, shadow.comparison
+    counts = comparison.rows
+    return ShadowAnswer(
+        **bundle_identity(bundle).model_dump(),
+        since=comparison.since,
+        served=bundle_identity(shadow.served.bundle),
+        threshold=float(bundle.threshold),
+        scored_rows=int(counts.sum()),
+        waiting_rows=shadow.waiting_rows,
+        shed_rows=comparison.shed_rows,
+        failed_rows=comparison.failed_rows,
+        flags=Flags(both=counts[1, 1], only_served=counts[1, 0], only_shadow=counts[0, 1], neither=counts[0, 0]),
+        other_class_rows=comparison.other_class_rows,
+        detectors=drift_answer(bundle.manifest, states).detectors,
+        recent=await asyncio.to_thread(_recent, comparison.recent()),
+    )
+
+
+def _recent(pairs: npt.NDArray[np.float64]) -> Recent:
+    quantiles = np.quantile(pairs, QUANTILES, axis=0) if len(pairs) else np.empty((0, 2))
+    served, shadow = (
+        {str(share): value for share, value in zip(QUANTILES, column, strict=False)} for column in quantiles.T
+    )
+    return Recent(
+        rows=len(pairs), rank_correlation=rank_correlation(pairs), served_quantiles=served, shadow_quantiles=shadow
+    )

@@ -1,0 +1,109 @@
+"""Instances from binary bodies, and the check that every array goes through before it is scored."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.npy_header import read_npy_header
+from harmgauge.bundle.rows import Rows
+from harmgauge.errors import Unprocessable, Unreadable
+
+_MOST_EXACT = 2**53 - 1
+"""Beyond this a floating-point number may be another one, rounded."""
+
+
+def read_npy(body: bytes, spec: InputSpec) -> Rows:
+    """One `.npy` array of any numeric dtype whose values the input can hold. Pickled objects are never loaded."""
+    stream = io.BytesIO(body)
+    try:
+        shape, fortran_order, dtype = read_npy_header(stream)
+    except ValueError as error:
+        raise Unreadable(f"The body is no .npy array: {error}.") from None
+    if dtype.hasobject:
+        raise Unprocessable("The .npy array holds pickled objects, which are never loaded; send numbers.")
+    if dtype.kind not in "iuf":
+        raise Unprocessable(f"The .npy array holds {dtype}; send {spec.dtype}.")
+    if shape[1:] != spec.shape or not shape or shape[0] < 1:
+        raise _wrong_shape(shape, spec)
+    data = memoryview(body)[stream.tell() :]
+    due_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize  # exact: the header may claim any size
+    if len(data) != due_bytes:
+        raise Unreadable(f"The .npy header promises {due_bytes} bytes of data; {len(data)} came.")
+    return conform(np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C"), spec)
+
+
+def read_raw(body: bytes, spec: InputSpec) -> Rows:
+    """The array's little-endian bytes in the bundle's dtype; their length gives the number of instances."""
+    if len(body) % spec.row_bytes:
+        raise Unprocessable(
+            f"The body has {len(body)} bytes, not a whole number of instances of {spec.row_bytes} bytes "
+            f"({spec.dtype}, {by(spec.shape)})."
+        )
+    return conform(np.frombuffer(body, spec.numpy_dtype.newbyteorder("<")).reshape(-1, *spec.shape), spec)
+
+
+def conform(array: Rows, spec: InputSpec) -> Rows:
+    """Numbers (n, *shape) of any dtype as C-contiguous rows in the bundle's dtype, without changing a value.
+
+    Fractions for an integer input, values out of range and (on the way to a narrower float) out of reach are refused
+    with Unprocessable, naming the first; so are whole numbers beyond 2**53 that come as floats. A float input is
+    rounded to its precision. No copy where none is needed.
+    """
+    if array.shape[1:] != spec.shape or not len(array):
+        raise _wrong_shape(array.shape, spec)
+    target = spec.numpy_dtype
+    if target.kind in "iu" and array.dtype != target:
+        limits = np.iinfo(target)
+        least, most = int(limits.min), int(limits.max)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if array.dtype.kind == "f":
+                _refuse(array, np.isfinite(array) & (np.floor(array) == array), "a whole number is due")
+                least, most = max(least, -_MOST_EXACT), min(most, _MOST_EXACT)
+            _refuse(array, (array >= least) & (array <= most), _range(least, most))
+    if target.kind == "f":
+        with np.errstate(over="ignore"):
+            rows = np.ascontiguousarray(array, target)
+        _refuse(array, np.isfinite(rows), f"a finite {spec.dtype} is due")
+    else:
+        rows = np.ascontiguousarray(array, target)
+    _check_range(rows, spec)
+    return rows
+
+
+def _check_range(rows: Rows, spec: InputSpec) -> None:
+    if rows.dtype.kind in "iu":
+        limits = np.iinfo(rows.dtype)
+        if (spec.minimum, spec.maximum) in ((None, None), (limits.min, limits.max)):
+            return
+    if spec.minimum is not None:
+        _refuse(rows, rows >= spec.minimum, _range(spec.minimum, spec.maximum))
+    if spec.maximum is not None:
+        _refuse(rows, rows <= spec.maximum, _range(spec.minimum, spec.maximum))
+
+
+def _refuse(array: Rows, good: np.ndarray[Any, np.dtype[np.bool_]], due: str) -> None:
+    if not good.all():
+        index = np.unravel_index(int(np.argmin(good)), array.shape)
+        where = "".join(f"[{int(axis)}]" for axis in index)
+        raise Unprocessable(f"instances{where} is {array[index]:g}; {due}.")
+
+
+def _range(minimum: float | None, maximum: float | None) -> str:
+    if minimum is None or maximum is None:
+        return f"at least {minimum:g} is due" if maximum is None else f"at most {maximum:g} is due"
+    return f"a number from {minimum:g} to {maximum:g} is due"
+
+
+def _wrong_shape(shape: tuple[int, ...], spec: InputSpec) -> Unprocessable:
+    return Unprocessable(
+        f"The array has the shape ({by(shape)}); (n x {by(spec.shape)}) is due, n instances, at least one."
+    )
+
+
+def by(shape: tuple[int, ...]) -> str:
+    """A shape as people write it: 32 x 32 x 3."""
+    return " x ".join(map(str, shape))

@@ -1,0 +1,96 @@
+"""Instances from JSON: plain bodies the fast way; for all others a walk proves them before numpy reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import orjson
+
+from harmgauge.api.body import fast_json
+from harmgauge.api.body.arrays import by, conform
+from harmgauge.api.body.fast_json import read_plain
+from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.rows import Rows
+from harmgauge.errors import InvalidParameters, Unprocessable, Unreadable
+
+_MAX_LOOSE_BYTES = 4 * 2**20
+"""Nested lists take twenty times the body's memory, and hold up every thread while they are made."""
+
+
+def read_json(body: bytes, spec: InputSpec) -> tuple[Rows, dict[str, Any]]:
+    """`{"instances": [...], "parameters": {...}}`; the parameters come back unchecked.
+
+    Raises Unreadable where it is no JSON (NaN and Infinity are none), Unprocessable or InvalidParameters.
+    """
+    plain = read_plain(body, spec)
+    if plain is not None:
+        return conform(plain.numbers, spec), plain.parameters
+    if len(body) > _MAX_LOOSE_BYTES and fast_json.is_available():
+        raise Unprocessable(
+            f"'instances' is no list of numbers nested as (n x {by(spec.shape)}), or not the only thing beside "
+            f"'parameters'; above {_MAX_LOOSE_BYTES} bytes no closer look is taken: send less at once to be told, or "
+            "send a .npy array."
+        )
+    return read_loose(body, spec)
+
+
+def read_loose(body: bytes, spec: InputSpec) -> tuple[Rows, dict[str, Any]]:
+    """The same of any body, the plain ones included: slower, and with a better word for what is wrong."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Unreadable(f"The body is no JSON: {error}.") from None
+    if not isinstance(document, dict) or "instances" not in document:
+        raise Unprocessable('The body must be an object like {"instances": [...]}.')
+    unknown = sorted(document.keys() - {"instances", "parameters"})
+    if unknown:
+        raise Unprocessable(f"The body has {unknown[0]!r}; it may have just 'instances' and 'parameters'.")
+    parameters = document.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise InvalidParameters("'parameters' must be an object.")
+    return _to_array(document["instances"], spec), parameters
+
+
+def _to_array(instances: object, spec: InputSpec) -> Rows:
+    # The walk comes before numpy: of one long text among n numbers numpy would make n texts of that length.
+    problem = _first_problem(instances, (None, *spec.shape), "instances")
+    if problem is not None:
+        raise Unprocessable(problem)
+    if spec.numpy_dtype.kind == "f":
+        return conform(np.array(instances, np.float64), spec)  # as the fast reader has them
+    array = np.array(instances)
+    if array.dtype.kind == "O":  # well-formed, but with whole numbers beyond 64 bits
+        array = np.array(instances, np.float64)
+    return conform(array, spec)
+
+
+def _first_problem(value: object, shape: tuple[int | None, ...], path: str) -> str | None:
+    """What keeps `value` from being nested lists of numbers of this shape (None: any length but 0)."""
+    if not shape:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return None
+        return f"{path} is {_said(value)}; a number is due."
+    length = shape[0]
+    due = "a list of instances" if length is None else f"a list of {length}"
+    if not isinstance(value, list):
+        return f"{path} is {_said(value)}; {due} is due."
+    if length is None and not value:
+        return f"{path} is empty; at least one instance is due."
+    if length is not None and len(value) != length:
+        return f"{path} has {len(value)} elements; {due} is due."
+    for index, element in enumerate(value):
+        problem = _first_problem(element, shape[1:], f"{path}[{index}]")
+        if problem is not None:
+            return problem
+    return None
+
+
+def _said(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return f"the text {value[:20]!r}"
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return f"the number {value}"

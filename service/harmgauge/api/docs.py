@@ -1,0 +1,66 @@
+"""`/docs`: the OpenAPI document to read and to try.
+
+All its files come from here. A script from another host could read the keys that are typed into the page, and a cluster
+without a way out would show nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from harmgauge.api.assets import SECURITY_HEADERS, Asset
+from harmgauge.api.guard import only
+from harmgauge.auth.policy import Authorizer, Permission
+
+_OWN = Path(__file__).parent / "swagger"
+_NAMES = {"start.js", "swagger-ui-bundle.js", "swagger-ui.css"}
+
+_POLICY = "Content-Security-Policy"
+_STYLES = {
+    # Swagger UI sets styles on its elements and has its pictures in its style sheet.
+    _POLICY: f"{SECURITY_HEADERS[_POLICY]}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+}
+
+
+def router(authorizer: Authorizer, document: Callable[[], dict[str, Any]]) -> APIRouter:
+    """`document` gives the OpenAPI document."""
+    # A browser's first look brings no key, and finds no data here.
+    routes = APIRouter(include_in_schema=False, dependencies=[only(authorizer, Permission.HEALTH)])
+
+    @routes.api_route("/openapi.json", methods=["GET", "HEAD"])
+    async def openapi() -> JSONResponse:
+        return JSONResponse(document())
+
+    @routes.api_route("/docs", methods=["GET", "HEAD"])
+    async def docs(request: Request) -> Response:
+        return _answer("index.html", request)
+
+    @routes.api_route("/docs/{name}", methods=["GET", "HEAD"])
+    async def file(request: Request, name: str) -> Response:
+        if name not in _NAMES:
+            raise HTTPException(404)
+        return _answer(name, request)
+
+    return routes
+
+
+def _answer(name: str, request: Request) -> Response:
+    answer = _asset(name).answer(request.headers)
+    answer.headers.update(_STYLES)
+    return answer
+
+
+@cache
+def _asset(name: str) -> Asset:
+    # Read when somebody looks: Swagger UI takes 2 MB of memory, and 60 ms to pack.
+    folder = Path(str(files("fastapi_offline"))) / "static" if name.startswith("swagger-ui") else _OWN
+    return Asset.of(folder / name)

@@ -1,0 +1,103 @@
+"""Errors as RFC 9457 problem documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
+
+from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission
+from harmgauge.errors import InvalidParameters, RequestError, clipped
+
+MEDIA_TYPE = "application/problem+json"
+
+CODE = "harmgauge.code"
+"""Where a scope says which problem it was answered with."""
+
+
+class Problem(BaseModel):
+    """What every request that fails is answered with; `code` is stable, `detail` says what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+
+
+Responses = dict[int | str, dict[str, Any]]
+"""Of a route, as FastAPI takes them for the OpenAPI document: by status."""
+
+RESPONSES: Responses = {
+    "default": {"description": "What was wrong", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+}
+"""For the OpenAPI document: so is every request answered that is not answered well."""
+
+
+def refusals(*statuses: int) -> Responses:
+    """A route's own, by status."""
+    return {status: {"model": Problem, "content": {MEDIA_TYPE: {}}} for status in statuses}
+
+
+def problem(
+    scope: Scope, *, status: int, code: str, title: str, detail: str, headers: dict[str, str] | None = None
+) -> Response:
+    scope[CODE] = code
+    document = Problem(
+        type=f"urn:harmgauge:problem:{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        code=code,
+        request_id=scope["request_id"],
+    ).model_dump()
+    if scope["path"].startswith("/v2"):
+        document["error"] = detail  # where the clients of that protocol look
+    return JSONResponse(document, status, headers, MEDIA_TYPE)
+
+
+def from_error(error: RequestError, scope: Scope) -> Response:
+    return problem(
+        scope, status=error.status, code=error.code, title=error.title, detail=error.detail, headers=error.headers
+    )
+
+
+def install(app: FastAPI, rejected: Callable[[str], None], authorizer: Authorizer) -> None:
+    """Give the framework's own errors (no such route, wrong method, bad query) the same form; `rejected` is told.
+
+    Only who may score learns that there is no such route.
+    """
+
+    async def from_framework(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if PRINCIPAL not in request.scope:
+            authorizer.check_http(request.scope, Permission.SCORES)
+        title = HTTPStatus(error.status_code).phrase
+        code = title.lower().replace(" ", "_")
+        rejected(code)
+        return problem(
+            request.scope,
+            status=error.status_code,
+            code=code,
+            title=title,
+            detail=clipped(f"{request.method} {request.scope['path']}: {title.lower()}; /docs lists what there is."),
+            headers=dict(error.headers or {}),
+        )
+
+    async def from_validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        rejected(InvalidParameters.code)
+        return from_error(InvalidParameters(f"{where}: {first['msg']}."), request.scope)
+
+    app.add_exception_handler(HTTPException, from_framework)
+    app.add_exception_handler(RequestValidationError, from_validation)

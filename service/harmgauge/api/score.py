@@ -1,0 +1,148 @@
+"""`POST /score`: the main job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from harmgauge.api.body import decode
+from harmgauge.api.body.intake import Intake
+from harmgauge.api.body.offload import Reading
+from harmgauge.api.guard import only
+from harmgauge.api.hot import Handler
+from harmgauge.api.problems import refusals
+from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission, Principal
+from harmgauge.bundle.manifest import InputSpec
+from harmgauge.errors import Forbidden, InvalidParameters
+from harmgauge.inference.correction import Correction, correct
+from harmgauge.inference.scorer import Scored
+from harmgauge.rollout.served import components_of
+
+PATH = "/score"
+
+
+class ScoreAnswer(BaseModel):
+    """Answers in the order of the instances."""
+
+    model: str
+    version: str
+    threshold: float | None = Field(
+        None,
+        description="Score above which an instance is flagged; this and the next not for keys that get flags only.",
+    )
+    scores: list[float] | None = Field(None, description="Harmfulness scores.")
+    is_adversarial: list[bool] = Field(description="score > threshold")
+    predictions: list[int] = Field(description="Index of the classifier's likeliest class.")
+    probabilities: list[list[float]] | None = Field(None, description="Of the classifier, where asked for.")
+    corrected: list[int] | None = Field(
+        None,
+        description="`defense` where the instance is flagged, else `no_defense`; this and the next where asked for.",
+    )
+    no_defense: list[int] | None = Field(None, description="Class that the classifier gives the instance.")
+    defense: list[int] | None = Field(
+        None, description="Class that it gives what the autoencoder made of the instance."
+    )
+    corrected_probabilities: list[list[float]] | None = Field(None, description="With `probabilities` and `correct`.")
+    defense_probabilities: list[list[float]] | None = Field(None, description="With `probabilities` and `correct`.")
+
+
+def handler(intake: Intake, reading: Reading) -> Handler:
+    """What answers `POST /score`."""
+
+    async def score(request: Request) -> Response:
+        principal: Principal = request.scope[PRINCIPAL]
+        components = components_of(request)
+        manifest = components.bundle.manifest
+        spec = manifest.input
+        with intake.call(request) as call:
+            body = await call.body()
+            media_type = decode.media_type(call.headers.get(b"content-type", ""), spec)
+            query = dict(request.query_params) if request.scope["query_string"] else {}
+            asked = await reading.read(
+                decode.is_large(len(body), media_type, spec), decode.read, body, media_type, query, spec
+            )
+            if asked.parameters.correct and not components.corrects:
+                raise InvalidParameters(
+                    f"The bundle {manifest.name}/{manifest.version} offers no correction: leave 'correct' out, or "
+                    "serve a bundle that was built with --detector adversarial-autoencoder."
+                )
+            if asked.parameters.probabilities and not principal.sees_scores:
+                raise Forbidden("This key gets flags only: leave 'probabilities' out.")
+            principal.take(len(asked.instances))
+            scored = await components.scorer.score(asked.instances, call.caller)
+        head: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
+        if principal.sees_scores:
+            # As float64: a client sees the very numbers that enter the window, and can repeat every comparison.
+            head |= {"threshold": float(components.bundle.threshold), "scores": scored.scores.astype("float64")}
+        content = orjson.dumps(_answer(head, scored, asked.parameters), option=orjson.OPT_SERIALIZE_NUMPY)
+        return Response(content, media_type="application/json")
+
+    return score
+
+
+def router(authorizer: Authorizer, spec: InputSpec, score: Handler) -> APIRouter:
+    """The route, for the OpenAPI page; its traffic takes the short way (`hot.py`)."""
+    routes = APIRouter(tags=["score"], dependencies=[only(authorizer, Permission.SCORES)])
+    routes.post(
+        PATH,
+        response_model=ScoreAnswer,
+        response_model_exclude_none=True,
+        summary="Score inputs",
+        responses=refusals(400, 401, 403, 413, 415, 422, 429, 500, 503, 504),
+        openapi_extra={"requestBody": _request_body(spec)},
+    )(score)
+    return routes
+
+
+def _answer(head: dict[str, Any], scored: Scored, parameters: decode.Parameters) -> dict[str, Any]:
+    answer = {
+        **head,
+        "is_adversarial": scored.is_adversarial,
+        "predictions": scored.predictions,
+    }
+    if parameters.probabilities:
+        answer["probabilities"] = scored.probabilities
+    if parameters.correct:
+        answer |= _correction(correct(scored), with_probabilities=parameters.probabilities)
+    return answer
+
+
+def _correction(correction: Correction, *, with_probabilities: bool) -> dict[str, Any]:
+    names = ["corrected", "no_defense", "defense"]
+    if with_probabilities:
+        names += ["corrected_probabilities", "defense_probabilities"]  # no defense's are the `probabilities`
+    return {name: getattr(correction, name) for name in names}
+
+
+def _request_body(spec: InputSpec) -> dict[str, Any]:
+    number: dict[str, Any] = {"type": "number" if spec.dtype.startswith("float") else "integer"}
+    if spec.minimum is not None:
+        number["minimum"] = spec.minimum
+    if spec.maximum is not None:
+        number["maximum"] = spec.maximum
+    schema = number
+    for length in reversed(spec.shape):
+        schema = {"type": "array", "items": schema, "minItems": length, "maxItems": length}
+    parameters = {
+        "type": "object",
+        "properties": {"probabilities": {"type": "boolean"}, "correct": {"type": "boolean"}},
+    }
+    document = {
+        "type": "object",
+        "required": ["instances"],
+        "additionalProperties": False,
+        "properties": {
+            "instances": {"type": "array", "minItems": 1, "items": schema},
+            "parameters": {**parameters, "additionalProperties": False},
+        },
+    }
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    return {
+        "required": True,
+        "content": {name: {"schema": document} if name == decode.JSON else binary for name in decode.media_types(spec)},
+    }

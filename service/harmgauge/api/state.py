@@ -1,0 +1,168 @@
+"""What operators look at: drift, metrics, health, what is served."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from harmgauge.api.guard import only
+from harmgauge.api.problems import refusals
+from harmgauge.api.views import views_of
+from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission
+from harmgauge.bundle.manifest import Manifest
+from harmgauge.bundle.signature import SignatureState
+from harmgauge.drift.state import DriftState
+from harmgauge.observe.bundle_metrics import CONTENT_TYPE
+from harmgauge.readiness import Readiness
+from harmgauge.rollout.served import components_of
+
+
+class DetectorAnswer(BaseModel):
+    """One drift detector; `p_value` and `statistic` are null until there is something to tell."""
+
+    state: Literal["warming", "ok", "drifting"]
+    p_value: float | None
+    log10_p_value: float | None = Field(description="Goes on where p_value is too small for a number.")
+    statistic: float | None
+    threshold: float | None = Field(description="Statistic at which the alarm is given; null where p decides.")
+    p_value_threshold: float | None = Field(description="p-value at or below which the alarm is given; null for none.")
+    window_rows: int | None = Field(description="null where the detector has no window.")
+    rows: int = Field(description="Rows in the window now, or since the detector began.")
+    total_rows: int = Field(description="Rows since the detector began: tells whoever polls which ones are new.")
+    reference_rows: int
+    rows_between_false_alarms: int
+    since: datetime = Field(description="When `state` began.")
+
+
+class EvidenceAnswer(DetectorAnswer):
+    """`statistic` is the evidence; the alarm is latched once it reached `threshold`."""
+
+    highest: float = Field(description="The evidence's peak since the detector began.")
+    direction: Literal["higher", "lower"] = Field(description="Which way the scores went, if they did.")
+    design_effect: float | None = Field(description="1 where the rows of a request are independent of each other.")
+    tolerance: float = Field(description="Share of the traffic that may be anything without being evidence.")
+
+
+class FeaturesAnswer(DetectorAnswer):
+    """`p_value` and `statistic` are those of the last test, which looked at the window as it was then."""
+
+    rows_between_tests: int = Field(description="At least so many new rows lie between two tests.")
+    tested_at: datetime | None = Field(description="When the last test was.")
+    untested_rows: int = Field(description="Rows after those of the last test; a test is due once they are as many.")
+
+
+class DetectorAnswerWithScores(DetectorAnswer):
+    scores: list[float] = Field(description="The scores in the window, oldest first.")
+
+
+Detectors = dict[str, DetectorAnswerWithScores | EvidenceAnswer | FeaturesAnswer | DetectorAnswer]
+"""By name."""
+
+
+class DriftAnswer(BaseModel):
+    model: str
+    version: str
+    detectors: Detectors
+
+
+class InfoAnswer(BaseModel):
+    model: str
+    version: str
+    sha256: str = Field(description="Of bundle.json, which holds those of all other files.")
+    signature: SignatureState = Field(description="Whether bundle.json is signed, and verified by a public key.")
+    files: dict[str, str] = Field(description="sha256 by file name.")
+    detector: str
+    input: dict[str, Any]
+    class_names: list[str]
+    threshold: float | None = Field(None, description="Not for keys that get flags only.")
+    precision: str
+    providers: list[str] = Field(description="ONNX Runtime's execution providers in use.")
+    workers: int = Field(description="Inferences side by side.")
+    max_batch_rows: int
+    max_queue_rows: int
+    max_body_bytes: int
+    deadline_seconds: float
+    capture: bool = Field(description="Whether flagged inputs are kept, with their requests' ids.")
+
+
+def drift_router(authorizer: Authorizer, more_metrics: Callable[[], Awaitable[bytes]]) -> APIRouter:
+    """`more_metrics` gives what a scrape gets behind the metrics of the bundle in service."""
+    routes = APIRouter(tags=["drift"])
+    of_drift, of_metrics = [only(authorizer, Permission.DRIFT)], [only(authorizer, Permission.METRICS)]
+
+    @routes.head("/drift", dependencies=of_drift, include_in_schema=False)
+    @routes.get("/drift", dependencies=of_drift, summary="State of every drift detector")
+    async def drift(request: Request, *, scores: bool = False) -> DriftAnswer:
+        components = components_of(request)
+        states = await components.monitor.states()
+        return drift_answer(components.bundle.manifest, states, with_scores=scores)
+
+    @routes.head("/metrics", dependencies=of_metrics, include_in_schema=False)
+    @routes.get(
+        "/metrics",
+        dependencies=of_metrics,
+        summary="Metrics in Prometheus' text format",
+        response_class=Response,
+    )
+    async def metrics_text(request: Request) -> Response:
+        components = components_of(request)
+        own = components.metrics.exposition(await components.monitor.states())
+        return Response(own + await more_metrics(), media_type=CONTENT_TYPE)
+
+    return routes
+
+
+def drift_answer(manifest: Manifest, states: Mapping[str, DriftState], *, with_scores: bool = False) -> DriftAnswer:
+    """What `GET /drift` says of these states."""
+    return DriftAnswer(
+        model=manifest.name,
+        version=manifest.version,
+        detectors={name: _detector(state, with_scores=with_scores) for name, state in states.items()},
+    )
+
+
+def _detector(state: DriftState, *, with_scores: bool) -> DetectorAnswer:
+    fields = {name: getattr(state, name) for name in DetectorAnswer.model_fields}
+    if state.evidence is not None:
+        more = {name: getattr(state.evidence, name) for name in ("highest", "direction", "design_effect", "tolerance")}
+        return EvidenceAnswer(**fields, **more)
+    if state.cadence is not None:
+        return FeaturesAnswer(**fields, **vars(state.cadence))
+    if with_scores and state.scores is not None:
+        return DetectorAnswerWithScores(**fields, scores=state.scores.tolist())
+    return DetectorAnswer(**fields)
+
+
+def health_router(authorizer: Authorizer, readiness: Readiness) -> APIRouter:
+    routes = APIRouter(tags=["health"])
+    free, of_info = [only(authorizer, Permission.HEALTH)], [only(authorizer, Permission.INFO)]
+
+    @routes.head("/livez", dependencies=free, include_in_schema=False)
+    @routes.get(
+        "/livez", dependencies=free, summary="The process runs, and no restart is needed", responses=refusals(503)
+    )
+    async def livez() -> dict[str, str]:
+        readiness.check_alive()
+        return {"status": "alive"}
+
+    @routes.head("/readyz", dependencies=free, include_in_schema=False)
+    @routes.get("/readyz", dependencies=free, summary="It takes work", responses=refusals(503))
+    async def readyz() -> dict[str, str]:
+        readiness.check()
+        return {"status": "ready"}
+
+    @routes.head("/info", dependencies=of_info, include_in_schema=False)
+    @routes.get(
+        "/info", dependencies=of_info, summary="What is served, and its limits", response_model_exclude_none=True
+    )
+    async def about(request: Request) -> InfoAnswer:
+        info = views_of(components_of(request)).info
+        return info if request.scope[PRINCIPAL].sees_scores else info.model_copy(update={"threshold": None})
+
+    return routes

@@ -1,0 +1,143 @@
+"""Routes of the Open Inference Protocol: the same data plane as `POST /score`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from harmgauge.api.body.decode import JSON, RAW, named_type
+from harmgauge.api.body.intake import Intake
+from harmgauge.api.body.offload import THREAD_BODY_BYTES, Reading
+from harmgauge.api.guard import only
+from harmgauge.api.hot import Handler
+from harmgauge.api.v2 import messages, tensors
+from harmgauge.api.views import views_of
+from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission, Principal
+from harmgauge.bundle.manifest import Manifest
+from harmgauge.errors import UnknownMediaType, UnknownModel
+from harmgauge.readiness import Readiness
+from harmgauge.rollout.served import components_of
+
+ROOT = "/v2"
+
+_TAG = "Open Inference Protocol V2"
+
+_HEADER_LENGTH = messages.HEADER_LENGTH.lower().encode()
+
+INFER_ROUTE = f"{ROOT}/models/{{name}}/infer"
+"""How metrics call the route."""
+
+
+def infer_handler(intake: Intake, reading: Reading) -> Handler:
+    """What answers an infer request for the served model."""
+
+    async def infer(request: Request) -> Response:
+        components = components_of(request)
+        principal: Principal = request.scope[PRINCIPAL]
+        manifest, offered = components.bundle.manifest, views_of(components).outputs_for(principal)
+        with intake.call(request) as call:
+            _check_origin(call.headers)
+            body = await call.body()
+            header_length = call.headers.get(_HEADER_LENGTH)
+            large = len(body) > THREAD_BODY_BYTES
+            asked = await reading.read(large, messages.parse, body, header_length, manifest.input, offered)
+            principal.take(len(asked.instances))
+            scored = await components.scorer.score(asked.instances, call.caller)
+        content, headers = messages.answer(manifest.name, manifest.version, asked, scored)
+        return Response(content, headers=headers)
+
+    return infer
+
+
+def _check_origin(headers: dict[bytes, str]) -> None:
+    """Raises UnknownMediaType where a page of another site may be asking, by a browser that did not ask us first.
+
+    Any client may leave the media type out, as Triton's does. A browser sends its page's origin as well, and what may
+    go anywhere without being asked for has none of these media types.
+    """
+    if b"origin" in headers:
+        named = named_type(headers.get(b"content-type", ""))
+        if named not in (JSON, RAW):
+            raise UnknownMediaType(f"From a browser, Content-Type {named!r} is not taken; send application/json.")
+
+
+def health_router(authorizer: Authorizer, readiness: Readiness) -> APIRouter:
+    routes = APIRouter(prefix=f"{ROOT}/health", tags=[_TAG], dependencies=[only(authorizer, Permission.HEALTH)])
+
+    @routes.head("/live", include_in_schema=False)
+    @routes.get("/live", summary="Server live")
+    async def live() -> dict[str, bool]:
+        readiness.check_alive()
+        return {"live": True}
+
+    @routes.head("/ready", include_in_schema=False)
+    @routes.get("/ready", summary="Server ready")
+    async def ready() -> dict[str, bool]:
+        readiness.check()
+        return {"ready": True}
+
+    return routes
+
+
+def router(authorizer: Authorizer, readiness: Readiness, infer: Handler) -> APIRouter:
+    routes = APIRouter(prefix=ROOT, tags=[_TAG], dependencies=[only(authorizer, Permission.SCORES)])
+
+    @routes.get("", summary="Server metadata")
+    async def server() -> dict[str, Any]:
+        return {"name": "harmgauge", "version": version("harmgauge"), "extensions": ["binary_tensor_data"]}
+
+    @routes.get("/models/{name}", summary="Model metadata")
+    @routes.get("/models/{name}/versions/{asked_version}", summary="Model metadata", include_in_schema=False)
+    async def model(request: Request, name: str, asked_version: str | None = None) -> dict[str, Any]:
+        components = components_of(request)
+        check_served(components.bundle.manifest, name, asked_version)
+        return metadata(components.bundle.manifest, views_of(components).outputs_for(request.scope[PRINCIPAL]))
+
+    @routes.head("/models/{name}/ready", include_in_schema=False)
+    @routes.get("/models/{name}/ready", summary="Model ready")
+    @routes.get("/models/{name}/versions/{asked_version}/ready", summary="Model ready", include_in_schema=False)
+    async def model_ready(request: Request, name: str, asked_version: str | None = None) -> dict[str, Any]:
+        check_served(components_of(request).bundle.manifest, name, asked_version)
+        readiness.check()
+        return {"name": name, "ready": True}
+
+    @routes.post("/models/{name}/infer", summary="Score inputs", response_model=None)
+    @routes.post("/models/{name}/versions/{asked_version}/infer", response_model=None, include_in_schema=False)
+    async def infer_named(request: Request, name: str, asked_version: str | None = None) -> Response:
+        check_served(components_of(request).bundle.manifest, name, asked_version)
+        return await infer(request)
+
+    return routes
+
+
+def infer_paths(manifest: Manifest) -> list[str]:
+    """Where the served model's infer requests go: exact paths, which can take the short way (`hot.py`)."""
+    model = f"{ROOT}/models/{manifest.name}"
+    return [f"{model}/infer", f"{model}/versions/{manifest.version}/infer"]
+
+
+def check_served(manifest: Manifest, name: str, version: str | None) -> None:
+    """Raises UnknownModel for any other model, and for another version; None and "" ask for whatever is served."""
+    if name != manifest.name:
+        raise UnknownModel(f"There is no model {name!r}; {manifest.name!r} is served.")
+    if version not in (None, "", manifest.version):
+        raise UnknownModel(f"There is no version {version!r}; {manifest.version!r} is served.")
+
+
+def metadata(manifest: Manifest, offered: list[tensors.OutputSpec]) -> dict[str, Any]:
+    """What both ways of the protocol tell of the model."""
+    spec = manifest.input
+    datatype = tensors.DATATYPES[spec.dtype]
+    return {
+        "name": manifest.name,
+        "versions": [manifest.version],
+        "platform": "onnxruntime_onnx",
+        "inputs": [{"name": tensors.INPUT, "datatype": datatype, "shape": [-1, *spec.shape]}],
+        "outputs": [
+            {"name": output.name, "datatype": output.datatype, "shape": list(output.shape)} for output in offered
+        ],
+    }

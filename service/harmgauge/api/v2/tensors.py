@@ -1,0 +1,149 @@
+"""Tensors of the protocol: names of datatypes, bytes and nested numbers to arrays and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.api.body.arrays import conform
+from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.rows import Rows
+from harmgauge.errors import Unprocessable
+from harmgauge.inference.correction import correct
+from harmgauge.inference.scorer import Scored
+
+INPUT = "input"
+
+DATATYPES = {
+    "bool": "BOOL",
+    "uint8": "UINT8",
+    "uint16": "UINT16",
+    "int8": "INT8",
+    "int16": "INT16",
+    "int32": "INT32",
+    "int64": "INT64",
+    "float16": "FP16",
+    "float32": "FP32",
+    "float64": "FP64",
+}
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """An output that can be asked for; -1 stands for the number of instances."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+def outputs(classes: int, *, corrects: bool) -> list[OutputSpec]:
+    """What a bundle gives, in the order in which it is given when nothing is asked for by name.
+
+    `corrects`: the bundle offers a correction.
+    """
+    always = [
+        OutputSpec("score", "FP32", (-1,)),
+        OutputSpec("is_adversarial", "BOOL", (-1,)),
+        OutputSpec("predictions", "INT64", (-1,)),
+        OutputSpec("probabilities", "FP32", (-1, classes)),
+    ]
+    if not corrects:
+        return always
+    return [
+        *always,
+        *(OutputSpec(name, "INT64", (-1,)) for name in ("corrected", "no_defense", "defense")),
+        *(OutputSpec(name, "FP32", (-1, classes)) for name in ("corrected_probabilities", "defense_probabilities")),
+    ]
+
+
+def without_scores(offered: list[OutputSpec]) -> list[OutputSpec]:
+    """Those that tell flags and classes, and no number of how sure anything is."""
+    return [output for output in offered if output.datatype != "FP32"]
+
+
+def output_arrays(names: Sequence[str], scored: Scored) -> list[npt.NDArray[Any]]:
+    """The outputs of these names, little-endian and C-contiguous in their datatypes."""
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "score": scored.scores,
+        "is_adversarial": scored.is_adversarial,
+        "predictions": scored.predictions,
+        "probabilities": scored.probabilities,
+    }
+    if not arrays.keys() >= set(names):
+        arrays |= vars(correct(scored))
+    return [np.ascontiguousarray(arrays[name]) for name in names]
+
+
+def check_input(name: object, datatype: object, spec: InputSpec) -> None:
+    """Raises Unprocessable where an input tensor is not the one there is, or of another datatype than it takes."""
+    if name != INPUT:
+        raise Unprocessable(f"There is no input {name!r}; there is {INPUT!r}.")
+    due = DATATYPES[spec.dtype]
+    if datatype != due:
+        raise Unprocessable(f"The input's datatype is {datatype!r}; {due} is due.")
+
+
+def check_outputs(names: list[Any], offered: list[OutputSpec]) -> list[str]:
+    """The outputs wanted, in order: all that are offered where none is named. Raises Unprocessable."""
+    known = [output.name for output in offered]
+    for name in names:
+        if name not in known:
+            raise Unprocessable(f"There is no output {name!r}; there are {', '.join(known)}.")
+    if len(set(names)) < len(names):
+        raise Unprocessable("'outputs' asks for one output twice.")
+    return names or known
+
+
+def check_shape(shape: object, spec: InputSpec) -> tuple[int, ...]:
+    """The shape of an input tensor, if it is one that the bundle takes."""
+    due = f"[n, {', '.join(map(str, spec.shape))}], n at least 1"
+    if not isinstance(shape, list) or not all(isinstance(size, int) and not isinstance(size, bool) for size in shape):
+        raise Unprocessable(f"The input's shape must be a list of whole numbers: {due}.")
+    if tuple(shape[1:]) != spec.shape or shape[0] < 1:
+        raise Unprocessable(f"The input has the shape {shape}; {due} is due.")
+    return tuple(shape)
+
+
+def from_bytes(data: memoryview, shape: tuple[int, ...], spec: InputSpec) -> Rows:
+    """A tensor's little-endian bytes as rows, not copied."""
+    due_bytes = shape[0] * spec.row_bytes
+    if len(data) != due_bytes:
+        raise Unprocessable(f"The input's shape needs {due_bytes} bytes; binary_data_size is {len(data)}.")
+    return conform(np.frombuffer(data, spec.numpy_dtype.newbyteorder("<")).reshape(shape), spec)
+
+
+def from_numbers(data: object, shape: tuple[int, ...], spec: InputSpec) -> Rows:
+    """A tensor's numbers, flat or nested as its shape, as rows."""
+    if not isinstance(data, list):
+        raise Unprocessable("The input's data must be a list of numbers, or its bytes as a binary tensor.")
+    if not _only_numbers(data, depth=len(shape)):  # before numpy, which would blow texts up to one length
+        raise Unprocessable(f"The input's data holds what is no number; {spec.dtype} is due.")
+    try:
+        array = np.array(data)
+    except (ValueError, OverflowError):
+        raise Unprocessable("The input's data is ragged.") from None
+    if array.dtype.kind == "O":
+        raise Unprocessable(f"The input's data holds numbers beyond 64 bits; {spec.dtype} is due.")
+    if array.ndim != 1 and array.shape != shape:
+        raise Unprocessable(f"The input's data is nested as {list(array.shape)}, its shape says {list(shape)}.")
+    check_size(array.size, shape)
+    return conform(array.reshape(shape), spec)
+
+
+def check_size(size: int, shape: tuple[int, ...]) -> None:
+    """Raises Unprocessable where so many numbers are not what the shape needs."""
+    if size != int(np.prod(shape, dtype=object)):  # exact: a shape may claim any size
+        raise Unprocessable(f"The input's data has {size} numbers, its shape {list(shape)} needs another count.")
+
+
+def _only_numbers(data: list[Any], depth: int) -> bool:
+    """Whether lists, nested at most so deep, hold numbers alone: true and false are none."""
+    return all(
+        (depth > 1 and _only_numbers(value, depth - 1)) if isinstance(value, list) else type(value) in (int, float)
+        for value in data
+    )

@@ -1,0 +1,31 @@
+"""What the routes derive from a bundle, once for all of its requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from harmgauge.auth.policy import Principal
+from harmgauge.rollout.served import Components
+
+if TYPE_CHECKING:
+    from harmgauge.api.state import InfoAnswer
+    from harmgauge.api.v2.tensors import OutputSpec
+
+
+@dataclass(frozen=True)
+class Views:
+    """`info` is the answer of `/info`, `outputs` are those of the V2 protocol, `flags` the outputs without scores."""
+
+    info: InfoAnswer
+    outputs: list[OutputSpec]
+    flags: list[OutputSpec]
+
+    def outputs_for(self, principal: Principal) -> list[OutputSpec]:
+        """The outputs that a key may have."""
+        return self.outputs if principal.sees_scores else self.flags
+
+
+def views_of(components: Components) -> Views:
+    """The views that the assembly made for a bundle."""
+    return cast("Views", components.views)

@@ -1,0 +1,196 @@
+"""Composition root: makes the routes and all else that outlives a bundle, and has the first one put together.
+
+The routes know no bundle: each request carries the parts of the one that it goes to (`serving.py`). Only what every
+bundle in turn has in common (`switch.py`) is told to them here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from harmgauge.api import docs, features, problems, score, state
+from harmgauge.api.admin import drift, shadow, swap
+from harmgauge.api.body.intake import Intake
+from harmgauge.api.body.offload import Reading
+from harmgauge.api.middleware import Observer, RequestMiddleware
+from harmgauge.api.v2 import routes as v2
+from harmgauge.assembly import Process, assemble
+from harmgauge.auth import from_settings
+from harmgauge.auth.keys import KeyFile
+from harmgauge.auth.policy import Authorizer
+from harmgauge.bundle.load import load
+from harmgauge.capture.setup import open_capture
+from harmgauge.errors import SettingsError
+from harmgauge.observe.access_log import AccessLog
+from harmgauge.observe.metrics import Metrics
+from harmgauge.page import routes as page
+from harmgauge.readiness import Readiness
+from harmgauge.rollout.served import ServedBundle
+from harmgauge.rollout.switch import Switch
+from harmgauge.rollout.watchdog import Watchdog
+from harmgauge.settings import Settings
+
+if TYPE_CHECKING:
+    from harmgauge.api.grpc.server import GrpcServer
+    from harmgauge.capture.capture import Capture
+    from harmgauge.observe.tracing import Tracing
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts that outlive a bundle; `switch` is the ASGI application, `routes` what it leads to."""
+
+    switch: Switch
+    routes: FastAPI
+    grpc: GrpcServer | None
+    readiness: Readiness
+    metrics: Metrics
+    watch: Watchdog
+    key_files: list[KeyFile]
+    access_log: AccessLog
+    capture: Capture | None
+    background: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Begin what runs beside requests."""
+        self.switch.start()
+        if self.capture is not None:
+            self.capture.start()
+        self.background.extend(asyncio.create_task(file.keep_looking()) for file in self.key_files)
+        self.background.append(asyncio.create_task(self.watch.keep_watching()))
+
+    async def end(self, seconds: Callable[[], float]) -> None:
+        """Save the drift state, then write captured rows and send traces, in the time that `seconds` gives by then.
+
+        No request may come any more.
+        """
+        await self.switch.close()
+        left_seconds = seconds()
+        last = [asyncio.to_thread(self.access_log.close, left_seconds)]
+        if self.capture is not None:
+            last.append(self.capture.close(left_seconds))
+        await asyncio.gather(*last)
+
+    def abandon(self) -> None:
+        """End the tasks and threads, whatever they are at."""
+        for task in self.background:
+            task.cancel()
+        self.switch.current.close()
+
+
+def build(settings: Settings) -> Service:
+    """Verify the bundle, warm the graph and put the parts together; on a running event loop.
+
+    Raises BundleError and SettingsError: nothing is served then.
+    """
+    authorizer, key_files = from_settings.authorizer(settings)
+    access_log = AccessLog(settings.access_log, tracing(settings))
+    bundle = load(settings.bundle, settings.precision, settings.bundle_public_key)
+    readiness = Readiness()
+    metrics = Metrics(bundle.manifest, readiness)
+    intake = Intake(readiness, settings.max_body_bytes, max_bodies_bytes(settings), settings.deadline_seconds)
+    reading = Reading()
+    post_score, infer = score.handler(intake, reading), v2.infer_handler(intake, reading)
+
+    app = FastAPI(
+        title="harmgauge",
+        version=version("harmgauge"),
+        description="Harmfulness scores and drift beside a classifier, without labels.",
+        openapi_url=None,  # `api/docs.py` serves it, and checks its permission like every route
+        docs_url=None,
+        redoc_url=None,
+        # A redirect would name http:// and our own path to who came over https:// and by a prefix.
+        redirect_slashes=False,
+        responses=problems.RESPONSES,
+    )
+    capture = open_capture(settings, bundle.manifest, metrics.registry)
+    process = Process(
+        settings, asyncio.get_running_loop(), metrics, authorizer, access_log, app, post_score, infer, capture
+    )
+    make = partial(assemble, process)
+    switch = Switch(settings, make, make(bundle))
+    problems.install(app, metrics.rejected, authorizer)
+    app.add_middleware(RequestMiddleware, observer=metrics, authorizer=authorizer, access_log=access_log)
+    app.include_router(score.router(authorizer, bundle.manifest.input, post_score))
+    app.include_router(v2.health_router(authorizer, readiness))
+    app.include_router(v2.router(authorizer, readiness, infer))
+    app.include_router(state.drift_router(authorizer, switch.shadow_exposition))
+    app.include_router(features.router(authorizer))
+    app.include_router(state.health_router(authorizer, readiness))
+    app.include_router(drift.router(authorizer))
+    app.include_router(swap.router(authorizer, intake, switch))
+    app.include_router(shadow.router(authorizer, intake, switch))
+    app.include_router(docs.router(authorizer, app.openapi))
+    app.include_router(page.documents_router(authorizer))
+    app.include_router(page.router(authorizer, shown=settings.page))
+    grpc = _grpc(
+        settings,
+        lambda: switch.current,
+        intake,
+        reading,
+        observer=metrics,
+        authorizer=authorizer,
+        access_log=access_log,
+    )
+    watch = Watchdog(lambda: switch.current, readiness, settings.inference_timeout_seconds)
+    return Service(switch, app, grpc, readiness, metrics, watch, key_files, access_log, capture)
+
+
+def tracing(settings: Settings) -> Tracing | None:
+    """What sends traces, where it is asked for. Raises SettingsError where that cannot be loaded."""
+    if not settings.tracing:
+        return None
+    try:
+        from harmgauge.observe.tracing import Tracing  # noqa: PLC0415 - an extra: most do without it
+    except ImportError as error:
+        raise SettingsError(
+            f"HARMGAUGE_TRACING needs OpenTelemetry ({error}): pip install 'harmgauge[tracing]'"
+        ) from error
+    return Tracing()
+
+
+def _grpc(
+    settings: Settings,
+    current: Callable[[], ServedBundle],
+    intake: Intake,
+    reading: Reading,
+    *,
+    observer: Observer,
+    authorizer: Authorizer,
+    access_log: AccessLog,
+) -> GrpcServer | None:
+    if settings.grpc_port is None:
+        return None
+    try:
+        from harmgauge.api.grpc.server import GrpcServer  # noqa: PLC0415 - an extra: most do without it
+    except ImportError as error:
+        raise SettingsError(f"HARMGAUGE_GRPC_PORT needs gRPC ({error}): pip install 'harmgauge[grpc]'") from error
+    return GrpcServer(
+        current,
+        intake,
+        reading,
+        observer=observer,
+        authorizer=authorizer,
+        access_log=access_log,
+        port=settings.grpc_port,
+        tls=from_settings.tls_files(settings),
+    )
+
+
+def max_bodies_bytes(settings: Settings) -> int:
+    """The bytes of all unanswered bodies together. Raises SettingsError where not even one would fit."""
+    if settings.max_bodies_bytes is None:
+        return 8 * settings.max_body_bytes
+    if settings.max_bodies_bytes < settings.max_body_bytes:
+        raise SettingsError(
+            f"HARMGAUGE_MAX_BODIES_BYTES={settings.max_bodies_bytes} is less than one body may have "
+            f"(HARMGAUGE_MAX_BODY_BYTES={settings.max_body_bytes}): raise the first or lower the second"
+        )
+    return settings.max_bodies_bytes

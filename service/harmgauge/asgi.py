@@ -1,0 +1,58 @@
+"""The service as an ASGI application, for programs that bring a server of their own."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from harmgauge.app import Service, build
+from harmgauge.errors import BundleError, SettingsError
+from harmgauge.settings import Settings, load
+
+LAST_SECONDS = 1.0
+"""For captured rows and traces to be sent at the end."""
+
+
+def create_app(settings: Settings | None = None) -> ASGIApp:
+    """An application with every route of `harmgauge serve`; by default with the settings of the environment.
+
+    The server must support the lifespan protocol: the bundle is loaded at its start-up, which fails with the reason if
+    it cannot be served. It lacks what `serve` adds: gRPC, SIGHUP, bounds on connections, and the drain.
+    Raises SettingsError.
+    """
+    settings = load() if settings is None else settings
+    if settings.grpc_port is not None:
+        raise SettingsError("HARMGAUGE_GRPC_PORT needs `harmgauge serve`: leave it out here")
+    return _Application(settings)
+
+
+class _Application:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._service: Service | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._service is None:
+            raise RuntimeError("harmgauge was not started: use a server that supports ASGI's lifespan")
+        else:
+            await self._service.switch(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            service = build(self._settings)
+        except (BundleError, SettingsError) as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        service.start()
+        service.readiness.ready()
+        self._service = service
+        try:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            service.readiness.draining()
+            await service.end(lambda: LAST_SECONDS)
+        finally:
+            service.abandon()
+        await send({"type": "lifespan.shutdown.complete"})

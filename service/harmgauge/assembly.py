@@ -1,0 +1,157 @@
+"""Puts together what serves one bundle: its graph, its detectors and its metrics, all with each other."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp
+
+from harmgauge.api import score, state
+from harmgauge.api.grpc import INFER_ROUTE as GRPC_INFER_ROUTE
+from harmgauge.api.hot import Handler, HotRoutes
+from harmgauge.api.v2 import routes as v2
+from harmgauge.api.v2.tensors import outputs, without_scores
+from harmgauge.api.views import Views
+from harmgauge.auth.policy import Authorizer
+from harmgauge.bundle.load import Bundle
+from harmgauge.bundle.rows import Rows
+from harmgauge.capture.flagged import Source
+from harmgauge.drift.embedding_view import EmbeddingView
+from harmgauge.drift.feature_mmd import FeatureMmd
+from harmgauge.drift.from_bundle import feature_mmd, score_evidence, score_ks
+from harmgauge.drift.isomap import Embedding
+from harmgauge.drift.monitor import Monitor
+from harmgauge.drift.store import Store
+from harmgauge.inference.batcher import Batcher
+from harmgauge.inference.caller import RequestContext
+from harmgauge.inference.runtime import OnnxRuntime
+from harmgauge.inference.scorer import Listener, RequestScorer, Scored
+from harmgauge.observe.access_log import AccessLog
+from harmgauge.observe.bundle_metrics import BundleMetrics
+from harmgauge.observe.feed import Feed
+from harmgauge.observe.metrics import Metrics
+from harmgauge.page import routes as page
+from harmgauge.page.overview import Overview
+from harmgauge.page.recorder import Recorder
+from harmgauge.rollout.served import Background, Components, ServedBundle
+from harmgauge.settings import Settings
+
+if TYPE_CHECKING:
+    from harmgauge.capture.capture import Capture
+
+TRAFFIC = frozenset({score.PATH, v2.INFER_ROUTE, GRPC_INFER_ROUTE})
+"""The routes that give scores."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """What all bundles that the process serves in turn have in common: `routes` has all, `score` and `infer` are the
+    handlers of those with the traffic. `capture` keeps flagged inputs, where that is wanted.
+    """
+
+    settings: Settings
+    loop: asyncio.AbstractEventLoop
+    metrics: Metrics
+    authorizer: Authorizer
+    access_log: AccessLog
+    routes: ASGIApp
+    score: Handler
+    infer: Handler
+    capture: Capture | None = None
+
+
+def assemble(process: Process, bundle: Bundle) -> ServedBundle:
+    """Warm the graph of a verified bundle, bring back its drift state and put the parts together; on any thread.
+
+    Raises BundleError and SettingsError, and leaves nothing behind then.
+    """
+    settings = process.settings
+    runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
+    workers = settings.workers or runtime.default_workers
+    on_scores = score_ks(bundle, settings), score_evidence(bundle, settings)
+    on_features = feature_mmd(bundle, settings)
+    monitor = Monitor([*on_scores, *([on_features] if on_features else [])])
+    metrics = BundleMetrics(bundle, process.metrics)
+    feed = Feed([metrics.scored, lambda blocks, *_: monitor.observe(blocks)])
+    monitor.before_look = feed.drain
+    store = None
+    if settings.state_dir is not None:
+        store = Store(settings.state_dir, bundle.key, monitor)
+        store.restore()
+    corrects = "corrected_probabilities" in runtime.shapes
+    embedding_view = _embedding_view(bundle, monitor, on_features)
+    info = _info(bundle, settings, runtime, workers)
+    background: list[Background] = []
+    documents = {}
+    if settings.page:
+        recorder = Recorder(monitor, partial(metrics.totals, TRAFFIC), float(bundle.threshold))
+        background.append(recorder.keep_recording)
+        documents = page.documents(Overview(bundle, monitor, recorder, embedding_view, corrects=corrects), info)
+    hot = {score.PATH: (score.PATH, process.score)}
+    hot |= dict.fromkeys(v2.infer_paths(bundle.manifest), (v2.INFER_ROUTE, process.infer))
+    batcher = Batcher(runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, metrics, loop=process.loop)
+    offered = outputs(len(bundle.manifest.class_names), corrects=corrects)
+    components = Components(
+        bundle=bundle,
+        runtime=runtime,
+        workers=workers,
+        batcher=batcher,
+        scorer=RequestScorer(batcher, bundle.threshold, _watch(feed, process.capture, bundle)),
+        output_names=frozenset(output.name for output in offered),
+        corrects=corrects,
+        metrics=metrics,
+        monitor=monitor,
+        on_features=on_features,
+        embedding_view=embedding_view,
+        store=store,
+        views=Views(info, offered, without_scores(offered)),
+        page=documents,
+    )
+    app = HotRoutes(process.routes, hot, process.metrics, process.authorizer, process.access_log)
+    return ServedBundle(components, app, background)
+
+
+def _watch(feed: Feed, capture: Capture | None, bundle: Bundle) -> Listener:
+    if capture is None:
+        return lambda rows, scored, caller: feed.put(scored, caller.client)
+    source = Source.of(bundle)
+
+    def watch(rows: Rows, scored: Scored, caller: RequestContext) -> None:
+        feed.put(scored, caller.client)
+        capture.put(source, rows, scored, caller)
+
+    return watch
+
+
+def _embedding_view(bundle: Bundle, monitor: Monitor, detector: FeatureMmd | None) -> EmbeddingView | None:
+    """None unless the bundle has an embedding and `feature_mmd` keeps the recent features."""
+    found = bundle.reference
+    if detector is None or found.features is None or found.embedding is None or found.neighbours is None:
+        return None
+    return EmbeddingView(monitor, detector, Embedding(found.features, found.embedding, found.neighbours))
+
+
+def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int) -> state.InfoAnswer:
+    manifest = bundle.manifest
+    return state.InfoAnswer(
+        model=manifest.name,
+        version=manifest.version,
+        sha256=bundle.sha256,
+        signature=bundle.signature,
+        files={name: file.sha256 for name, file in manifest.files.items()},
+        detector=manifest.detector,
+        input=manifest.input.model_dump(exclude_none=True),
+        class_names=list(manifest.class_names),
+        threshold=float(bundle.threshold),
+        precision=bundle.precision,
+        providers=list(runtime.providers),
+        workers=workers,
+        max_batch_rows=runtime.max_batch_rows,
+        max_queue_rows=settings.max_queue_rows,
+        max_body_bytes=settings.max_body_bytes,
+        deadline_seconds=settings.deadline_seconds,
+        capture=settings.capture_dir is not None,
+    )

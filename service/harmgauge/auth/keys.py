@@ -1,0 +1,119 @@
+"""Keys by name: made, read, told apart, and read again when their file changes.
+
+Only SHA-256 of a key is kept. That is enough for keys of 256 random bits, which `harmgauge key` makes; for a password
+that somebody thought of it would not be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from harmgauge.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+"""How often a file of keys is read again."""
+
+_MOST_BYTES = 2**20
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LINE = re.compile(rf"(?P<name>{_NAME.pattern})\s*:\s*(?P<digest>[0-9a-fA-F]{{64}})")
+
+Names = Mapping[bytes, str]
+"""The name of each key, by the key's SHA-256."""
+
+
+def new_key(name: str) -> tuple[str, str]:
+    """A random key, and the line that lets it in. Raises SettingsError where `name` is none."""
+    if _NAME.fullmatch(name) is None:
+        raise SettingsError(f"{name!r} is no name for a key: 1 to 64 letters, digits, dots, dashes and underscores")
+    key = f"hg_{secrets.token_urlsafe(32)}"
+    return key, f"{name}:{digest(key.encode()).hex()}"
+
+
+def digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
+
+
+def read_lines(lines: Iterable[str], where: str) -> dict[bytes, str]:
+    """Names by digest, of lines `name:sha256-hex`; empty ones and comments (#) are left out.
+
+    Two keys may share a name. Raises SettingsError, which names `where` and the line's number and never its text: it
+    may be a key that was put there as it is.
+    """
+    names: dict[bytes, str] = {}
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        found = _LINE.fullmatch(text)
+        if found is None:
+            raise SettingsError(
+                f"{where}: key {number} is not written as NAME:SHA256, in hexadecimal; `harmgauge key NAME` makes one"
+            )
+        if names.setdefault(bytes.fromhex(found["digest"]), found["name"]) != found["name"]:
+            raise SettingsError(f"{where}: key {number} is there before, under another name")
+    return names
+
+
+class KeyFile:
+    """A file of lines, read once a look; `changed` is told the names whenever they are others.
+
+    What cannot be read changes nothing: the keys before it stay, and the log says so once.
+    """
+
+    def __init__(self, path: Path, changed: Callable[[Names], None]) -> None:
+        self._path = path
+        self._changed = changed
+        self._names: Names = {}
+        self._complaint = ""
+
+    def read(self) -> Names:
+        """The names in the file now. Raises SettingsError."""
+        try:
+            with self._path.open("rb") as file:
+                content = file.read(_MOST_BYTES + 1)
+            text = content.decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"the keys in {self._path} cannot be read: {error}") from error
+        if len(content) > _MOST_BYTES:
+            raise SettingsError(f"{self._path} is larger than {_MOST_BYTES} bytes, so it is no file of keys")
+        names = read_lines(text.splitlines(), str(self._path))
+        if not names:  # an editor, or a disk that is full, may have emptied it on the way
+            raise SettingsError(f"{self._path} holds no key: `harmgauge key NAME` makes one")
+        return names
+
+    def start(self) -> None:
+        """Read it for the first time. Raises SettingsError."""
+        self._names = self.read()
+        self._changed(self._names)
+
+    async def look(self) -> None:
+        """Read it again, on a thread."""
+        try:
+            names = await asyncio.to_thread(self.read)
+        except SettingsError as error:
+            if str(error) != self._complaint:
+                log.error("%s; the keys before stay in force", error)
+            self._complaint = str(error)
+            return
+        self._complaint = ""
+        if names != self._names:
+            self._names = names
+            self._changed(names)
+            log.info("%d keys from %s are in force", len(names), self._path)
+
+    async def keep_looking(self) -> None:
+        """Look for ever, at once to begin with: the start may have taken a while."""
+        while True:
+            try:
+                await self.look()
+            except Exception:  # no thread to be had, say: the keys before stay, and the next look may do better
+                log.exception("%s could not be looked at", self._path)
+            await asyncio.sleep(LOOK_SECONDS)

@@ -1,0 +1,155 @@
+"""Who may do what: decided when the head of a request is there, before its body is read.
+
+A key comes as `Authorization: Bearer KEY`, over gRPC as call metadata of that name. Every route names the permission it
+needs and asks the authorizer itself (`api/guard.py`), so no second reading of the path can lead to another route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from starlette.types import Scope
+
+from harmgauge.auth.keys import Names, digest
+from harmgauge.auth.rate_limit import TokenBucket
+from harmgauge.errors import Forbidden, Unauthorized
+
+PRINCIPAL = "harmgauge.principal"
+"""Where a request's scope has its principal."""
+
+
+class Role(Enum):
+    """The role of a key; NOBODY if the request carries no known key."""
+
+    NOBODY = "nobody"
+    API = "api"
+    METRICS = "metrics"
+    ADMIN = "admin"
+
+
+class Permission(Enum):
+    """What a request needs."""
+
+    HEALTH = "health"
+    """What is the same for everyone and holds no data: probes, and the files of the pages. It is always open."""
+    SCORES = "scores"
+    INFO = "info"
+    DRIFT = "drift"
+    METRICS = "metrics"
+    PAGE = "page"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who sent a request. `bucket` is None if nothing limits its rows."""
+
+    role: Role
+    name: str = ""
+    sees_scores: bool = True
+    bucket: TokenBucket | None = None
+
+    def take(self, rows: int) -> None:
+        """Count rows to be scored; raises TooManyRows."""
+        if self.bucket is not None:
+            self.bucket.take(rows)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is open to anybody, whether ordinary keys get flags only, and the rows a second that each may send."""
+
+    open: frozenset[Permission] = frozenset(Permission) - {Permission.ADMIN}
+    flags_only: bool = False
+    rows_per_second: float | None = None
+
+    def allowed(self) -> dict[Permission, frozenset[Role]]:
+        """Which kinds may ask for an area."""
+        watching = {Permission.INFO, Permission.DRIFT, Permission.METRICS, Permission.PAGE}
+        ordinary = {Permission.SCORES, Permission.INFO} if self.flags_only else {Permission.SCORES} | watching
+        permissions = {Role.NOBODY: set(), Role.API: ordinary, Role.METRICS: watching, Role.ADMIN: set(Permission)}
+        open_to_all = self.open | {Permission.HEALTH}
+        return {
+            permission: frozenset(
+                role for role, may in permissions.items() if permission in may or permission in open_to_all
+            )
+            for permission in Permission
+        }
+
+
+class Authorizer:
+    """Decides by the policy and the keys that are set."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._allowed = policy.allowed()
+        self._nobody = Principal(Role.NOBODY, sees_scores=not policy.flags_only)
+        self._names: dict[Role, Names] = {}
+        self._visitors: dict[bytes, Principal] = {}
+        self._buckets: dict[str, TokenBucket] = {}
+
+    def set_keys(self, role: Role, names: Names) -> None:
+        """All the keys of a kind, in place of those before. A name that stays keeps what is left of its rows."""
+        self._names[role] = names
+        ordinary = set(self._names.get(Role.API, {}).values())
+        rate = self._policy.rows_per_second
+        if rate is not None:
+            self._buckets = {name: self._buckets.get(name) or TokenBucket(rate) for name in ordinary}
+        self._visitors = {
+            key: self._visitor(role, name)
+            for role in (Role.API, Role.METRICS, Role.ADMIN)  # of a key in two kinds, the last counts
+            for key, name in self._names.get(role, {}).items()
+        }
+
+    def _visitor(self, role: Role, name: str) -> Principal:
+        if role is Role.API:
+            return Principal(role, name, not self._policy.flags_only, self._buckets.get(name))
+        return Principal(role, name)
+
+    def check_http(self, scope: Scope, permission: Permission) -> None:
+        """Let a request in, and note in its scope who sent it; raises Unauthorized, Forbidden or TooManyRows."""
+        principal = scope[PRINCIPAL] = self.check(permission, scope["headers"])
+        if principal.bucket is not None and permission is Permission.SCORES and scope["method"] == "POST":
+            principal.bucket.check()
+
+    def check(self, permission: Permission, headers: Iterable[tuple[bytes, bytes]]) -> Principal:
+        """Who came with these headers, whose names are in lower case. Raises Unauthorized or Forbidden."""
+        given = None
+        if self._visitors:
+            given = next((value for name, value in headers if name == b"authorization"), None)
+        principal = self._nobody if given is None else self._known(given)
+        if principal.role in self._allowed[permission]:
+            return principal
+        if permission is Permission.ADMIN and not self._names.get(Role.ADMIN):
+            raise Forbidden(
+                "No admin key is set: `harmgauge key NAME` makes one; start the service with its line in "
+                "HARMGAUGE_ADMIN_KEYS to use /admin."
+            )
+        if principal.role is Role.NOBODY:
+            wrong = "" if given is None else ' error="invalid_token"'
+            raise Unauthorized(
+                "Send 'Authorization: Bearer KEY' with a key that this service knows.",
+                {"WWW-Authenticate": f"Bearer{wrong}"},
+            )
+        raise Forbidden(
+            f"The key {principal.name!r} is for {principal.role.value}, which does not open this.",
+            {"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
+        )
+
+    def name_of(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """The name of the key that came with these headers; None where it is none of ours."""
+        given = next((value for name, value in headers if name == b"authorization"), None)
+        return (None if given is None else self._known(given).name) or None
+
+    def _known(self, authorization: bytes) -> Principal:
+        """Whose key it is.
+
+        How long it takes tells nothing of a key. Nothing is compared with it, byte after byte, that a client could come
+        nearer to: its digest, whose bytes nobody can choose, is found by a hash that is seeded anew in every process.
+        """
+        scheme, _, key = authorization.partition(b" ")
+        if scheme.lower() != b"bearer":
+            return self._nobody
+        return self._visitors.get(digest(key.strip()), self._nobody)

@@ -1,0 +1,148 @@
+"""The bundle: a folder that holds everything the service needs, verified before any of it is used.
+
+`bundle.json` names every other file with its size and sha256; a file that differs, or a setting that does not fit the
+rest, is refused with a message that says which. Where public keys are given it must be signed. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from harmgauge.bundle.folder import read_file
+from harmgauge.bundle.graph.check import check_graph
+from harmgauge.bundle.graph.refused import GraphRefused
+from harmgauge.bundle.manifest import FeaturesSpec, FileSpec, Manifest, Precision, ThresholdSpec
+from harmgauge.bundle.reference import Reference, read_reference
+from harmgauge.bundle.signature import SIGNATURE_BYTES, SIGNATURE_FILE, SignatureState
+from harmgauge.bundle.signature import check as check_signature
+from harmgauge.errors import BundleError
+
+MANIFEST_FILE = "bundle.json"
+DETECTOR_FILE = "detector.onnx"
+REFERENCE_FILE = "reference.npz"
+DETECTOR_INT8_FILE = "detector-int8.onnx"
+REFERENCE_INT8_FILE = "reference-int8.npz"
+SAMPLES_FILE = "samples.npz"
+
+MAX_MANIFEST_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files are what its manifest says.
+
+    `graph` is the serialised ONNX model in `precision`, `reference` its own; `sha256` is the manifest's, and so stands
+    for the whole bundle.
+    """
+
+    path: Path
+    manifest: Manifest
+    sha256: str
+    graph: bytes
+    reference: Reference
+    precision: Precision = "float32"
+    signature: SignatureState = "none"
+
+    def read(self, name: str) -> bytes:
+        """One of its files, verified now. Raises BundleError."""
+        return _verified(self.path, name, self.manifest.files[name])
+
+    @property
+    def key(self) -> str:
+        """Names the graph and its reference: scores under different keys do not compare."""
+        return f"{self.sha256[:16]}-{self.precision}"
+
+    @property
+    def threshold_spec(self) -> ThresholdSpec:
+        int8 = self.manifest.int8
+        return int8.threshold if int8 is not None and self.precision == "int8" else self.manifest.threshold
+
+    @property
+    def reference_flagged_share(self) -> float:
+        """Share of the reference's scores above the threshold: what is flagged without drift."""
+        return float((self.reference.scores > self.threshold).mean())
+
+    @property
+    def threshold(self) -> np.float32:
+        """Scores are compared with it in float32, the precision in which the graph gives them."""
+        return np.float32(self.threshold_spec.value)
+
+
+def load(path: Path | str, precision: Precision = "float32", public_keys: Sequence[str] = ()) -> Bundle:
+    """Read and verify the bundle in folder `path`, with `public_keys` its signature too.
+
+    Raises BundleError; SettingsError where the keys cannot be used.
+    """
+    path = Path(path)
+    try:
+        text = read_file(path, MANIFEST_FILE, MAX_MANIFEST_BYTES)
+    except BundleError as error:
+        raise BundleError(f"{path} is no bundle: {error}") from error
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path / MANIFEST_FILE} has more than {MAX_MANIFEST_BYTES} bytes: build the bundle again")
+    signed = os.path.lexists(path / SIGNATURE_FILE)
+    # Before anything that it says is looked at.
+    signature = read_file(path, SIGNATURE_FILE, SIGNATURE_BYTES) if signed else None
+    state = check_signature(path, text, signature, public_keys)
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise BundleError(f"{path / MANIFEST_FILE}: {where}: {first['msg']}") from error
+    if precision == "int8" and manifest.int8 is None:
+        raise BundleError(f"{path} has no graph in int8: build it with --int8, or leave HARMGAUGE_PRECISION out")
+    files = {"float32": (DETECTOR_FILE, REFERENCE_FILE)}
+    if manifest.int8 is not None:
+        files["int8"] = (DETECTOR_INT8_FILE, REFERENCE_INT8_FILE)
+    for needed in chain(*files.values()):
+        if needed not in manifest.files:
+            raise BundleError(f"{path / MANIFEST_FILE} does not list {needed} among its files")
+    kept = {}
+    for name, spec in manifest.files.items():
+        data = _verified(path, name, spec)
+        if name in files[precision]:
+            kept[name] = data
+    graph_file, reference_file = files[precision]
+    try:
+        check_graph(kept[graph_file])
+    except GraphRefused as error:
+        raise BundleError(f"{path / graph_file} is not served: {error}") from error
+    reference = read_reference(path / reference_file, kept[reference_file])
+    _check_features(path / reference_file, reference, manifest.features)
+    return Bundle(
+        path=path,
+        manifest=manifest,
+        sha256=hashlib.sha256(text).hexdigest(),
+        graph=kept[graph_file],
+        reference=reference,
+        precision=precision,
+        signature=state,
+    )
+
+
+def _check_features(file: Path, reference: Reference, spec: FeaturesSpec | None) -> None:
+    width = None if reference.features is None else reference.features.shape[1]
+    if width != (None if spec is None else spec.width):
+        promised = "no features" if spec is None else f"features of width {spec.width}"
+        raise BundleError(f"{file} has features of width {width}, and the manifest speaks of {promised}")
+
+
+def _verified(path: Path, name: str, spec: FileSpec) -> bytes:
+    data = read_file(path, name, spec.bytes)
+    if len(data) != spec.bytes:
+        found = f"{len(data)}" if len(data) < spec.bytes else "too many"
+        raise BundleError(f"{path / name} has {found} bytes, its manifest says {spec.bytes}: copy the bundle again")
+    if hashlib.sha256(data).hexdigest() != spec.sha256:
+        raise BundleError(
+            f"{path / name} is not the file its manifest describes (sha256 differs): copy the bundle again"
+        )
+    return data

@@ -1,0 +1,68 @@
+"""Reading `.npz` files that may be anything."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import IO, Any
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.npy_header import read_npy_header
+
+MAX_ARRAYS = 1000
+_PIECE_BYTES = 2**20
+
+
+def read_npz(file: Path | IO[bytes], max_bytes: int | None = None) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of an `.npz` file, none unpickled, nothing written to disk.
+
+    Before one is read, it is known that all together have at most `max_bytes` when unpacked, and that none says that it
+    is larger than it is. Raises OSError where the file cannot be read, ValueError whatever else is wrong.
+    """
+    try:
+        with ZipFile(file) as archive:
+            members = archive.infolist()
+            size_bytes = sum(member.file_size for member in members)
+            if max_bytes is not None and size_bytes > max_bytes:
+                raise ValueError(f"unpacked it has {size_bytes} bytes; {max_bytes} are allowed")
+            names = [member.filename.removesuffix(".npy") for member in members]
+            if len(names) > MAX_ARRAYS or len(set(names)) < len(names):
+                raise ValueError(f"it holds a name twice, or more than {MAX_ARRAYS} arrays")
+            return {name: _array(archive, member) for name, member in zip(names, members, strict=True)}
+    except BadZipFile as error:
+        raise ValueError(f"{error}; numpy.savez writes what is due") from error
+    # RuntimeError: "is encrypted"; NotImplementedError: a way of packing that zipfile does not know
+    except (EOFError, zlib.error, KeyError, RuntimeError, NotImplementedError) as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
+def read_npy(stream: IO[bytes], size_bytes: int) -> npt.NDArray[Any]:
+    """The `.npy` array of `size_bytes` in a stream; raises ValueError."""
+    try:
+        shape, fortran_order, dtype = read_npy_header(stream)
+    except ValueError as error:
+        raise ValueError(f"it holds no .npy array: {error}") from error
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, which are never loaded")
+    due_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize  # exact: the header may claim any size
+    if due_bytes != size_bytes - stream.tell():
+        raise ValueError(f"an array of {due_bytes} bytes is promised, and {size_bytes - stream.tell()} are there")
+    data = memoryview(bytearray(due_bytes))
+    at = 0
+    while at < due_bytes:
+        count = stream.readinto(data[at : at + _PIECE_BYTES])  # type: ignore[attr-defined]  # all streams here have it
+        if not count:
+            raise ValueError("it ends in the middle of an array")
+        at += count
+    return np.ndarray(shape, dtype, data, order="F" if fortran_order else "C")
+
+
+def _array(archive: ZipFile, member: ZipInfo) -> npt.NDArray[Any]:
+    # What else zipfile knows, LZMA, takes memory as the file says.
+    if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+        raise ValueError(f"{member.filename!r} is packed in a way that numpy does not write")
+    with archive.open(member) as stream:
+        return read_npy(stream, member.file_size)

@@ -1,0 +1,86 @@
+"""What a bundle compares recent traffic with: scores, and where it has them features, of normal data."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.npz import read_npz
+from harmgauge.errors import BundleError
+
+MIN_REFERENCE_ROWS = 100
+MAX_FEATURES_ROWS = 1000
+"""A kernel test costs the square of them."""
+
+MAX_UNPACKED_BYTES = 2**28
+"""10 million scores have 80 MB."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`scores` (n,) float64, sorted, finite; `features` (m, d) float32, finite; where they are to be drawn, `embedding`
+    (m, 2) float64, by Isomap with so many `neighbours`. None where the bundle has none.
+    """
+
+    scores: npt.NDArray[np.float64]
+    features: npt.NDArray[np.float32] | None = None
+    embedding: npt.NDArray[np.float64] | None = None
+    neighbours: int | None = None
+
+    def npz(self) -> bytes:
+        """The file's contents, as `read_reference` takes them."""
+        stream = io.BytesIO()
+        arrays = {name: np.asarray(value) for name, value in vars(self).items() if value is not None}
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+        return stream.getvalue()
+
+
+def read_reference(file: Path, data: bytes) -> Reference:
+    """The contents `data` of `file`, checked; raises BundleError."""
+    try:
+        arrays = read_npz(io.BytesIO(data), MAX_UNPACKED_BYTES)
+        scores = arrays["scores"]
+    except (ValueError, KeyError) as error:
+        raise BundleError(f"{file} holds no readable array 'scores' ({error})") from error
+    if scores.dtype != np.float64 or scores.ndim != 1 or len(scores) < MIN_REFERENCE_ROWS:
+        raise BundleError(
+            f"{file}: 'scores' must be float64 of shape (n,), n >= {MIN_REFERENCE_ROWS}; "
+            f"it is {scores.dtype} {scores.shape}"
+        )
+    if not np.isfinite(scores).all() or (np.diff(scores) < 0).any():
+        raise BundleError(f"{file}: 'scores' must be finite and sorted")
+    features, embedding = arrays.get("features"), arrays.get("embedding")
+    if features is None:
+        return Reference(scores)
+    _check_features(file, features)
+    if embedding is None:
+        return Reference(scores, features)
+    return Reference(scores, features, embedding, _neighbours(file, arrays, len(features)))
+
+
+def _check_features(file: Path, features: npt.NDArray[Any]) -> None:
+    rows = len(features) if features.ndim else 0
+    if features.dtype != np.float32 or features.ndim != 2 or not MIN_REFERENCE_ROWS <= rows <= MAX_FEATURES_ROWS:
+        raise BundleError(
+            f"{file}: 'features' must be float32 of shape (m, d), m from {MIN_REFERENCE_ROWS} to "
+            f"{MAX_FEATURES_ROWS}; it is {features.dtype} {features.shape}"
+        )
+    if not np.isfinite(features).all():
+        raise BundleError(f"{file}: 'features' must be finite")
+
+
+def _neighbours(file: Path, arrays: dict[str, npt.NDArray[Any]], rows: int) -> int:
+    embedding, neighbours = arrays["embedding"], arrays.get("neighbours", np.array(0))
+    if embedding.dtype != np.float64 or embedding.shape != (rows, 2) or not np.isfinite(embedding).all():
+        raise BundleError(
+            f"{file}: 'embedding' must be float64 of shape ({rows}, 2) and finite; "
+            f"it is {embedding.dtype} {embedding.shape}"
+        )
+    if neighbours.shape or neighbours.dtype.kind != "i" or not 1 <= neighbours < rows:
+        raise BundleError(f"{file}: 'neighbours' must be a whole number from 1 to {rows - 1}")
+    return int(neighbours)

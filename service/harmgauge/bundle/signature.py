@@ -1,0 +1,105 @@
+"""Signatures of bundles: Ed25519 (RFC 8032) over `bundle.json`, which holds the sha256 of every other file.
+
+The bare 64 bytes, so OpenSSL makes and verifies them too. `cryptography` is an extra, loaded by those who use it only.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from harmgauge.errors import BundleError, SettingsError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+SIGNATURE_FILE = "bundle.json.sig"
+SIGNATURE_BYTES = 64
+
+SignatureState = Literal["verified", "unchecked", "none"]
+"""`unchecked`: there is one, and no public key to verify it with."""
+
+_EXTRA = "signatures need the package cryptography: pip install 'harmgauge[signing]'"
+
+
+def check(folder: Path, document: bytes, signature: bytes | None, public_keys: Sequence[str]) -> SignatureState:
+    """What the `signature` of `folder`'s bundle.json, whose bytes are `document`, is worth.
+
+    `public_keys` are base64 of 32 bytes each; one that fits is enough. Raises BundleError where there are keys and none
+    fits, SettingsError where they cannot be used.
+    """
+    if not public_keys:
+        return "none" if signature is None else "unchecked"
+    if signature is None:
+        raise BundleError(
+            f"{folder} is not signed, and HARMGAUGE_BUNDLE_PUBLIC_KEY asks for it: take it from whoever signs, or "
+            f"`harmgauge sign {folder} --key FILE` where the private key is"
+        )
+    try:
+        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - an extra
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingsError(f"HARMGAUGE_BUNDLE_PUBLIC_KEY: {_EXTRA}") from error
+    for key in public_keys:
+        try:
+            Ed25519PublicKey.from_public_bytes(base64.b64decode(key, validate=True)).verify(signature, document)
+        except InvalidSignature:
+            continue
+        except ValueError as error:
+            raise SettingsError(
+                f"HARMGAUGE_BUNDLE_PUBLIC_KEY holds no public key ({error}): it is what `harmgauge signing-key` printed"
+            ) from error
+        return "verified"
+    raise BundleError(
+        f"{folder / SIGNATURE_FILE} does not fit its bundle.json and HARMGAUGE_BUNDLE_PUBLIC_KEY: the bundle was "
+        "changed, or somebody else signed it; take it from its source again, and do not serve this one"
+    )
+
+
+def new_key(file: Path) -> str:
+    """Write a new private key to `file` (PEM, for its owner alone) and return its public key as the setting takes it.
+
+    Raises SettingsError; a file that is there stays as it is.
+    """
+    try:
+        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - an extra
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingsError(_EXTRA) from error
+    key = Ed25519PrivateKey.generate()
+    text = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be made ({error.strerror}): name a new file where you may write") from error
+    return _public(key)
+
+
+def sign(document: bytes, key_file: Path) -> tuple[bytes, str]:
+    """The signature of `document`, and the public key that verifies it. Raises SettingsError where the key is none."""
+    try:
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - an extra
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingsError(_EXTRA) from error
+    try:
+        key = load_pem_private_key(key_file.read_bytes(), password=None)
+    except (OSError, TypeError, ValueError, UnsupportedAlgorithm) as error:  # TypeError: it has a password
+        raise SettingsError(
+            f"--key {key_file} cannot be used ({error}): a PEM file without a password is due, as "
+            "`harmgauge signing-key` makes it"
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SettingsError(f"--key {key_file} is no Ed25519 key: `harmgauge signing-key FILE` makes one")
+    return key.sign(document), _public(key)
+
+
+def _public(key: Ed25519PrivateKey) -> str:
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode()

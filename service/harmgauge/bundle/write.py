@@ -1,0 +1,126 @@
+"""Writing a bundle: all of it or nothing, and verified by the reader of the service."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from harmgauge.bundle.load import MANIFEST_FILE, Bundle, load
+from harmgauge.bundle.manifest import NAME_PATTERN, FileSpec, Manifest
+from harmgauge.bundle.signature import SIGNATURE_FILE
+from harmgauge.errors import BundleError
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Exchange two paths of one file system, by Linux's renameat2; raises OSError where it cannot be done.
+
+    Elsewhere (macOS) it takes two steps, between which `other` lies beside its place, whole.
+    """
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        aside = one.with_name(f"{one.name}-before")
+        other.rename(aside)
+        one.rename(other)
+        aside.rename(one)
+        return
+    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(other))
+
+
+UNFINISHED = ".unfinished-"
+
+Verify = Callable[[Bundle], object]
+"""Raises BundleError if a bundle cannot be served."""
+
+
+def reserve(out: Path, name: str, version: str | None) -> Path:
+    """The folder for the new bundle: `version`, or the next free number; nothing is made yet.
+
+    Raises BundleError for one that is there, whose name is none, or whose place cannot be written to.
+    """
+    if version is not None and not re.fullmatch(NAME_PATTERN, version):
+        raise BundleError(f"--version {version}: letters, digits, '.', '_' and '-' are allowed, at most 64")
+    above = next(path for path in ((out / name).resolve(), *(out / name).resolve().parents) if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise BundleError(f"{above} is no folder that can be written to: choose another --out")
+    if version is None:
+        taken = [int(path.name) for path in (out / name).glob("*") if path.name.isdecimal()]
+        version = str(max(taken, default=0) + 1)
+    folder = out / name / version
+    if folder.exists():
+        raise BundleError(f"{folder} exists; leave out --version for the next number, or choose another --out")
+    return folder
+
+
+def write_bundle(manifest: Manifest, contents: dict[str, bytes], folder: Path, verify: Verify) -> None:
+    """Write the bundle beside its place, read it back as the service will and `verify` it, then move it there.
+
+    `contents` are its files by name; `manifest.files` is made from them. Raises BundleError where the service would
+    refuse it, having left nothing behind.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=UNFINISHED) as unfinished:
+        named = manifest.model_copy(update={"version": folder.name})
+        new = _written(named, contents, Path(unfinished) / folder.name, verify)
+        try:
+            new.rename(folder)  # and not into it, where somebody made it meanwhile
+        except OSError as error:
+            raise BundleError(f"{folder} could not be written ({error.strerror}): try again") from error
+
+
+def rewrite_bundle(old: Bundle, manifest: Manifest, contents: dict[str, bytes], verify: Verify) -> None:
+    """Put a bundle with other contents in the place of `old`, written and read back as `write_bundle` does.
+
+    At every moment there is one of the two at that place, and whole. A signature is not taken over. Raises BundleError
+    where it cannot be, or where the bundle there is no longer `old`; then nothing has changed.
+    """
+    check_rewritable(old)
+    folder = old.path.resolve()
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=UNFINISHED) as unfinished:
+        new = _written(manifest, contents, Path(unfinished) / folder.name, verify)
+        if load(folder).sha256 != old.sha256:
+            raise BundleError(f"{folder} has changed meanwhile: do it again with the bundle that is there now")
+        try:
+            exchange(new, folder)
+        except OSError as error:
+            raise BundleError(
+                f"{folder} cannot be exchanged for the new bundle ({error.strerror}): copy it to another file system, "
+                "and do it again there"
+            ) from error
+
+
+def check_rewritable(bundle: Bundle) -> None:
+    """Raises BundleError where `rewrite_bundle` would: before hours of work, not after them."""
+    folder = bundle.path.resolve()
+    unlisted = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    unlisted -= {MANIFEST_FILE, SIGNATURE_FILE, *bundle.manifest.files}
+    if unlisted:
+        raise BundleError(f"{folder} holds {sorted(unlisted)[0]}, which is none of the bundle's files: move it away")
+    if not os.access(folder.parent, os.W_OK):
+        raise BundleError(f"{folder.parent} cannot be written to: copy the bundle to where it can, and take that")
+
+
+def _written(manifest: Manifest, contents: dict[str, bytes], new: Path, verify: Verify) -> Path:
+    """The folder `new`, made and found good by what will read it."""
+    files = {
+        name: FileSpec(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)) for name, data in contents.items()
+    }
+    document = manifest.model_copy(update={"files": files})
+    for name, data in contents.items():
+        file = new / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    (new / MANIFEST_FILE).write_text(document.model_dump_json(indent=1, exclude_none=True) + "\n")
+    verify(load(new))
+    if manifest.int8 is not None:
+        verify(load(new, "int8"))
+    return new

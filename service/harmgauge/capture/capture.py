@@ -1,0 +1,75 @@
+"""Flagged inputs on their way to files, the event loop's part: it hands over references, and a thread (`writer.py`)
+does all else. What waits is bounded in bytes; past that it is dropped and counted, and no request hears of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import numpy as np
+
+from harmgauge.bundle.rows import Rows
+from harmgauge.capture import flagged
+from harmgauge.capture.flagged import Source
+from harmgauge.capture.metrics import CaptureMetrics
+from harmgauge.capture.writer import Writer
+from harmgauge.inference.caller import RequestContext
+from harmgauge.inference.scorer import Scored
+from harmgauge.observe.logs import RateLimitedWarning
+
+log = logging.getLogger(__name__)
+
+
+class Capture:
+    """Keeps a share, `ratio`, of the flagged rows, of which at most `queue_bytes` wait. Outlives each bundle.
+
+    Used on one event loop.
+    """
+
+    def __init__(self, writer: Writer, metrics: CaptureMetrics, ratio: float, queue_bytes: int) -> None:
+        self._writer = writer
+        self._metrics = metrics
+        self._ratio = ratio
+        self._queue_bytes = queue_bytes
+        self._random = np.random.default_rng()
+        # Written here only, as the writer's sums are there only: what is held is their difference, without a lock.
+        self._put_bytes = self._put_rows = 0
+        self._seldom = RateLimitedWarning(log)
+        metrics.queue_bytes.set_function(lambda: self._put_bytes - writer.done_bytes)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._writer.start()
+
+    def put(self, source: Source, rows: Rows, scored: Scored, caller: RequestContext) -> None:
+        """Keep the flagged ones among a request's rows (n, *shape), as many of them as are drawn."""
+        positions = np.flatnonzero(scored.is_adversarial)
+        if self._ratio < 1 and len(positions):
+            positions = positions[self._random.random(len(positions)) < self._ratio]
+        if not len(positions):
+            return
+        writer = self._writer
+        # Looked at before anything is copied: a queue that is full costs next to nothing.
+        due_bytes = flagged.held_bytes(rows, len(positions))
+        if self._put_bytes - writer.done_bytes + due_bytes > self._queue_bytes:
+            reason = "unwritable" if writer.is_failing else "queue_full"
+            self._metrics.dropped(reason, len(positions))
+            self._seldom.warn("flagged inputs are dropped: %s (told once a minute)", reason)
+            return
+        try:
+            kept = flagged.take(source, caller.origin, rows, scored, positions)
+        except MemoryError:  # the answer is there already, and goes out
+            self._metrics.dropped("failed", len(positions))
+            self._seldom.warn("flagged inputs are dropped: no memory for a copy (told once a minute)")
+            return
+        self._put_bytes += due_bytes
+        self._put_rows += len(positions)
+        writer.take(kept)
+
+    async def close(self, seconds: float) -> None:
+        """Write all that waits; at most so long."""
+        await asyncio.to_thread(self._writer.finish, seconds)
+        if lost := self._put_rows - self._writer.done_rows:
+            self._metrics.dropped("shutdown", lost)
+            log.warning("%d flagged inputs could not be written before the end", lost)

@@ -1,0 +1,98 @@
+"""What is kept of a request: its flagged rows, and whose they were. Only references are taken where that is cheaper."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.load import Bundle
+from harmgauge.bundle.rows import Rows
+from harmgauge.inference.caller import Origin
+from harmgauge.inference.scorer import Scored
+from harmgauge.memory import kept_alive_bytes
+
+REQUEST_BYTES = 1024
+ROW_BYTES = 512
+"""What a request and a row take in memory beside the inputs, generously."""
+
+_FRAME_BYTES = 1024
+"""Of a body around its rows, such as a header: not worth a copy."""
+
+
+class Source(NamedTuple):
+    """The bundle that scored; not the bundle itself, which would stay in memory as long as its rows wait.
+
+    `bundle` is its key, `threshold` the float32 that scores are compared with.
+    """
+
+    model: str
+    version: str
+    bundle: str
+    sha256: str
+    threshold: float
+    class_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Self:
+        manifest = bundle.manifest
+        threshold = float(bundle.threshold)
+        return cls(manifest.name, manifest.version, bundle.key, bundle.sha256, threshold, manifest.class_names)
+
+
+class Flagged(NamedTuple):
+    """The k rows of one request that are kept: `positions` (k,) among all of it, `scores` (k,) float32, `predictions`
+    (k,) int64. `rows` (n, *shape) are the kept ones, or all where `is_all` says so; `time` is Unix time in seconds.
+    """
+
+    source: Source
+    origin: Origin
+    time: float
+    positions: npt.NDArray[np.intp]
+    scores: npt.NDArray[np.float32]
+    predictions: npt.NDArray[np.int64]
+    rows: Rows
+    is_all: bool
+
+    @property
+    def inputs(self) -> Rows:
+        """The kept rows (k, *shape)."""
+        return self.rows[self.positions] if self.is_all and len(self.positions) < len(self.rows) else self.rows
+
+    @property
+    def held_bytes(self) -> int:
+        """The memory that it keeps from being freed."""
+        return kept_alive_bytes(self.rows) + len(self.positions) * ROW_BYTES + REQUEST_BYTES
+
+
+def held_bytes(rows: Rows, kept: int) -> int:
+    """What `take` will hold of these rows, n >= 1, where it keeps so many of them."""
+    return _taken(rows, kept)[1] + kept * ROW_BYTES + REQUEST_BYTES
+
+
+def take(source: Source, origin: Origin, rows: Rows, scored: Scored, positions: npt.NDArray[np.intp]) -> Flagged:
+    """The rows at `positions` (k,), ascending, k >= 1, of `rows` (n, *shape), which nobody changes any more.
+
+    Copies them where that frees at least as much, of a body that they are but a part of: to copy more would keep the
+    event loop longer than it saves memory.
+    """
+    is_all, _ = _taken(rows, len(positions))
+    return Flagged(
+        source=source,
+        origin=origin,
+        time=time.time(),
+        positions=positions,
+        scores=scored.scores[positions],
+        predictions=scored.predictions[positions],
+        rows=rows if is_all else rows[positions],
+        is_all=is_all,
+    )
+
+
+def _taken(rows: Rows, kept: int) -> tuple[bool, int]:
+    """Whether all rows are taken as they are, rather than copies of so many; and the bytes that it then holds."""
+    all_bytes, copied_bytes = kept_alive_bytes(rows), rows.nbytes // len(rows) * kept
+    is_all = all_bytes < 2 * copied_bytes + _FRAME_BYTES
+    return is_all, all_bytes if is_all else copied_bytes

@@ -1,0 +1,118 @@
+"""Captured files read again: which there are, and the rows in them that somebody wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from harmgauge.capture.sinks import SUFFIX, name_time, open_address
+from harmgauge.capture.table import SCHEMA, input_spec
+from harmgauge.errors import SettingsError
+
+SPEC = "input_spec"
+FILE = "file"
+"""Columns beside those of the file: what it says of its inputs, as JSON; and where it lies."""
+
+ABOUT = [name for name in SCHEMA.names if name != "input"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a row must be; None is everything. Times have a zone, `until` and `max_score` are not included."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    class_name: str | None = None
+    min_score: float | None = None
+    max_score: float | None = None
+    request_id: str | None = None
+
+    def expression(self) -> pc.Expression | None:
+        """As Arrow filters by."""
+        found: pc.Expression | None = None
+        for condition in self._conditions():
+            found = condition if found is None else found & condition
+        return found
+
+    def _conditions(self) -> Iterator[pc.Expression]:
+        if self.since is not None:
+            yield pc.field("time") >= pa.scalar(self.since, SCHEMA.field("time").type)
+        if self.until is not None:
+            yield pc.field("time") < pa.scalar(self.until, SCHEMA.field("time").type)
+        if self.class_name is not None:
+            yield pc.field("class_name") == self.class_name
+        if self.min_score is not None:
+            yield pc.field("score") >= pa.scalar(self.min_score, pa.float32())
+        if self.max_score is not None:
+            yield pc.field("score") < pa.scalar(self.max_score, pa.float32())
+        if self.request_id is not None:
+            yield pc.field("request_id") == self.request_id
+
+
+class Captured:
+    """The files at an address, oldest first. Raises SettingsError where there is no such folder."""
+
+    def __init__(self, address: str) -> None:
+        try:
+            self._filesystem, path = open_address(address)
+            found = self._filesystem.get_file_info(fs.FileSelector(path))
+        except (OSError, ValueError) as error:  # Arrow's own errors are the second
+            raise SettingsError(f"{address} cannot be read: {error}") from error
+        named = [(file.base_name, file.path) for file in found if file.base_name.endswith(SUFFIX)]
+        self.files = [path for name, path in sorted(named) if name_time(name) is not None]
+
+    def tables(self, wanted: Wanted, columns: list[str], skipped: Callable[[str, str], None]) -> Iterator[pa.Table]:
+        """The rows wanted of each file, with these columns, SPEC and FILE; empty where it has none.
+
+        Tells `skipped` of a file that cannot be read, and why. One that was deleted meanwhile has no rows.
+        """
+        for path in self.files:
+            try:
+                yield self._table(path, wanted, columns)
+            except FileNotFoundError:
+                yield _empty(columns)
+            except (OSError, ValueError) as error:
+                skipped(path, str(error))
+                yield _empty(columns)
+
+    def _table(self, path: str, wanted: Wanted, columns: list[str]) -> pa.Table:
+        # No later file can have rows from before it begins, of which its name tells: it need not be opened.
+        began = name_time(path.rpartition("/")[2])
+        if began is not None and wanted.until is not None and datetime.fromtimestamp(began, UTC) >= wanted.until:
+            return _empty(columns)
+        with self._filesystem.open_input_file(path) as stream:
+            file = pq.ParquetFile(stream)
+            spec = input_spec(file.schema_arrow)
+            if spec is None:
+                raise ValueError("it was not written by harmgauge")
+            table = pq.read_table(stream, columns=columns, filters=wanted.expression(), use_threads=False)
+        table = table.select(columns).replace_schema_metadata(None)
+        for name, value in ((SPEC, spec.model_dump_json(exclude_none=True)), (FILE, path)):
+            table = table.append_column(name, pa.repeat(value, table.num_rows))
+        return table
+
+
+def _empty(columns: list[str]) -> pa.Table:
+    beside = ((name, pa.string()) for name in (SPEC, FILE))
+    return pa.schema([*(SCHEMA.field(name) for name in columns), *beside]).empty_table()
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """`2026-11-21`, `2026-11-21T08:30` (UTC unless it says otherwise), or how long ago: `90m`, `24h`, `7d`.
+
+    Raises ValueError.
+    """
+    with suppress(ValueError):
+        found = datetime.fromisoformat(text)
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+    unit_seconds = {"m": 60, "h": 3600, "d": 86_400}.get(text[-1:])
+    if unit_seconds is None:
+        raise ValueError(f"{text!r} is no time: 2026-11-21, 2026-11-21T08:30, or 90m, 24h, 7d for how long ago")
+    return datetime.fromtimestamp(now.timestamp() - float(text[:-1]) * unit_seconds, UTC)

@@ -1,0 +1,66 @@
+"""Whether flagged inputs are kept and where, as the settings have it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+
+from harmgauge.bundle.manifest import Manifest
+from harmgauge.capture.metrics import CaptureMetrics
+from harmgauge.errors import SettingsError
+from harmgauge.settings import Settings
+
+if TYPE_CHECKING:
+    from harmgauge.capture.capture import Capture
+    from harmgauge.capture.sinks import Sink
+
+
+def open_capture(settings: Settings, manifest: Manifest, registry: CollectorRegistry) -> Capture | None:
+    """None where it is off; its metrics are there all the same. Raises SettingsError."""
+    metrics = CaptureMetrics(registry, manifest.name)
+    place = open_sink(settings)
+    if place is None or settings.capture_dir is None:
+        return None
+    from harmgauge.capture.capture import Capture  # noqa: PLC0415 - an extra: most do without it
+    from harmgauge.capture.writer import Writer  # noqa: PLC0415
+
+    writer = Writer(
+        place,
+        settings.capture_dir,
+        manifest.input,
+        metrics,
+        file_bytes=settings.capture_file_bytes,
+        file_seconds=settings.capture_file_seconds,
+    )
+    return Capture(writer, metrics, settings.capture_ratio, settings.capture_queue_bytes)
+
+
+def open_sink(settings: Settings) -> Sink | None:
+    """Where captured files go; None where there are none to be. Raises SettingsError."""
+    address = settings.capture_dir
+    if address is None:
+        return None
+    try:
+        from harmgauge.capture.sinks import Folder, Remote, is_remote, local_path  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise SettingsError(f"HARMGAUGE_CAPTURE_DIR needs Arrow ({error}): pip install 'harmgauge[capture]'") from error
+    if settings.capture_queue_bytes < settings.capture_file_bytes:
+        raise SettingsError(
+            f"HARMGAUGE_CAPTURE_QUEUE_BYTES={settings.capture_queue_bytes} is less than a file of "
+            f"HARMGAUGE_CAPTURE_FILE_BYTES={settings.capture_file_bytes}: raise the first or lower the second"
+        )
+    if is_remote(address):
+        for name in ("capture_max_bytes", "capture_max_age_seconds"):
+            if name in settings.model_fields_set:
+                raise SettingsError(
+                    f"HARMGAUGE_{name.upper()} is for a folder, and {address} is none: leave it out, and give the "
+                    "store a rule that deletes what is old"
+                )
+        return Remote(address)
+    if settings.capture_max_bytes < 2 * settings.capture_file_bytes:
+        raise SettingsError(
+            f"HARMGAUGE_CAPTURE_MAX_BYTES={settings.capture_max_bytes} has no room for two files of "
+            f"HARMGAUGE_CAPTURE_FILE_BYTES={settings.capture_file_bytes}: raise the first or lower the second"
+        )
+    return Folder(local_path(address), settings.capture_max_bytes, settings.capture_max_age_seconds)

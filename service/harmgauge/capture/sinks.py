@@ -1,0 +1,188 @@
+"""Where captured files lie: a folder of this machine, or whatever Arrow and fsspec know an address of.
+
+A file is whole or not there: in a folder it gets its name when it is, an object store shows none before.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import fsspec
+import pyarrow as pa
+from pyarrow import fs
+
+from harmgauge.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".parquet"
+UNFINISHED = ".unfinished"
+
+LEFTOVER_SECONDS = 60.0
+"""An unfinished file that nobody has written to for so long was left by a process that is no more."""
+
+JUMP_SECONDS = 60.0
+DOUBT_SECONDS = 3600.0
+"""A clock that has jumped so far is not believed for so long: by a wrong one, files would be deleted for good."""
+
+_NAME_TIME = "%Y%m%dT%H%M%S.%fZ"
+
+_ARROWS = ("s3", "gs", "abfs", "abfss")
+"""Protocols that Arrow speaks itself, outside of Python's lock. All others are fsspec's."""
+
+
+class Sink(Protocol):
+    """Used by one thread."""
+
+    def write(self, name: str, data: pa.Buffer) -> None:
+        """Put a whole file there, or none; raises whatever went wrong."""
+
+    def tidy(self) -> None:
+        """Delete what is too much, too old, or was left unfinished; raises OSError."""
+
+
+def file_name(first_time: float, token: str, number: int) -> str:
+    """Sorts by the Unix time of its first row; no other process with another `token` has the same."""
+    return f"{datetime.fromtimestamp(first_time, UTC):{_NAME_TIME}}-{token}-{number:06d}{SUFFIX}"
+
+
+def name_time(name: str) -> float | None:
+    """Unix time of a file's first row; None of what is no such file."""
+    with suppress(ValueError):
+        return datetime.strptime(name.partition("-")[0], _NAME_TIME).replace(tzinfo=UTC).timestamp()
+    return None
+
+
+def is_remote(address: str) -> bool:
+    return "://" in address and not address.startswith("file://")
+
+
+def _ahead_seconds() -> float:
+    """By how much the clock is ahead of the one that nobody sets."""
+    return time.time() - time.monotonic()
+
+
+def local_path(address: str) -> Path:
+    return Path(address.removeprefix("file://"))
+
+
+class Folder:
+    """On this machine, for this user alone: 0700 where it is made, files 0600. Several processes may share it."""
+
+    def __init__(self, path: Path, max_bytes: int, max_age_seconds: float | None) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._max_age_seconds = max_age_seconds
+        self._clock_seconds = _ahead_seconds()
+        self._believed_from = time.monotonic()
+
+    def write(self, name: str, data: pa.Buffer) -> None:
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = self._path / f".{name}{UNFINISHED}"
+        try:
+            with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            unfinished.replace(self._path / name)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+
+    def tidy(self) -> None:
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        now, kept_bytes = time.time(), 0
+        max_age_seconds = self._max_age_seconds if self._believes_clock() else None
+        for name, entry in sorted(self._ours(now), reverse=True):
+            began = name_time(name)
+            if began is None:
+                continue
+            with suppress(FileNotFoundError):  # another process may delete as well
+                kept_bytes += entry.stat().st_size
+                is_old = max_age_seconds is not None and now - began > max_age_seconds
+                if is_old or kept_bytes > self._max_bytes:
+                    os.unlink(entry)
+
+    def _believes_clock(self) -> bool:
+        ahead_seconds = _ahead_seconds()
+        if abs(ahead_seconds - self._clock_seconds) > JUMP_SECONDS:
+            log.warning(
+                "the clock jumped by %.0f s: for an hour no captured file is deleted by its age",
+                ahead_seconds - self._clock_seconds,
+            )
+            self._clock_seconds, self._believed_from = ahead_seconds, time.monotonic() + DOUBT_SECONDS
+        return time.monotonic() >= self._believed_from
+
+    def _ours(self, now: float) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Whole files by name; what was left unfinished goes on the way."""
+        with os.scandir(self._path) as entries:
+            for entry in entries:
+                if entry.name.endswith(SUFFIX):
+                    yield entry.name, entry
+                elif entry.name.endswith(SUFFIX + UNFINISHED):
+                    with suppress(FileNotFoundError):
+                        if now - entry.stat().st_mtime > LEFTOVER_SECONDS:
+                            os.unlink(entry)
+
+
+class Remote:
+    """At an address. Connected at the first write: a store that does not answer keeps no service from starting.
+
+    Raises SettingsError where nothing knows the protocol.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._found: tuple[fs.FileSystem, str] | None = None
+        _check_protocol(address)
+
+    def write(self, name: str, data: pa.Buffer) -> None:
+        if self._found is None:
+            self._found = open_address(self._address)
+            filesystem, path = self._found
+            if isinstance(filesystem, fs.PyFileSystem):  # not a bucket, which is its owner's to make
+                filesystem.create_dir(path)
+        filesystem, path = self._found
+        if isinstance(filesystem, fs.PyFileSystem):
+            filesystem.handler.fs.pipe_file(f"{path}/{name}", data.to_pybytes())
+        else:
+            stream = filesystem.open_output_stream(f"{path}/{name}")
+            stream.write(data)
+            stream.close()  # completes it; not in a `with`, which would do so after a failure too
+
+    def tidy(self) -> None:
+        """Nothing: what may be deleted, and when, is for a rule of the store."""
+
+
+def _check_protocol(address: str) -> None:
+    protocol, _, path = address.partition("://")
+    if not path:
+        raise SettingsError(f"HARMGAUGE_CAPTURE_DIR={address} names no place: s3://bucket/folder does")
+    if protocol in _ARROWS:
+        return
+    try:
+        fsspec.get_filesystem_class(protocol)
+    except (ImportError, ValueError) as error:
+        raise SettingsError(
+            f"HARMGAUGE_CAPTURE_DIR={address}: {error}; a folder will do, and s3:// and gs:// without further packages"
+        ) from None
+
+
+def open_address(address: str) -> tuple[fs.FileSystem, str]:
+    """The file system and the path in it, of a folder too. Raises SettingsError, OSError where it does not answer."""
+    if not is_remote(address):
+        return fs.LocalFileSystem(), str(local_path(address).resolve())
+    _check_protocol(address)
+    if address.partition("://")[0] in _ARROWS:
+        filesystem, path = fs.FileSystem.from_uri(address)
+    else:
+        found, path = fsspec.core.url_to_fs(address)
+        filesystem = fs.PyFileSystem(fs.FSSpecHandler(found))
+    return filesystem, path.rstrip("/")

@@ -1,0 +1,111 @@
+"""Flagged inputs as Parquet: the columns, and the way there and back. docs/capture.md is their description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.rows import Rows
+from harmgauge.capture.flagged import Flagged
+
+SCHEMA_VERSION = "1"
+
+SCHEMA = pa.schema(
+    [
+        pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("request_id", pa.string(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("route", pa.string(), nullable=False),
+        pa.field("key_name", pa.string()),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("bundle", pa.string(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+        pa.field("threshold", pa.float32(), nullable=False),
+        pa.field("prediction", pa.int32(), nullable=False),
+        pa.field("class_name", pa.string(), nullable=False),
+        pa.field("dtype", pa.string(), nullable=False),
+        pa.field("shape", pa.list_(pa.int32()), nullable=False),
+        pa.field("input", pa.binary(), nullable=False),
+    ]
+)
+
+_REPEATED = ["route", "key_name", "model", "version", "bundle", "sha256", "class_name", "dtype"]
+"""Columns with few values: each is written once in a file."""
+
+_INPUT = b"harmgauge.input"
+_VERSION = b"harmgauge.schema_version"
+
+_OF_REQUEST: dict[str, Callable[[Flagged], Any]] = {
+    "time": lambda kept: round(kept.time * 1e6),
+    "request_id": lambda kept: kept.origin.request_id,
+    "route": lambda kept: kept.origin.route,
+    "key_name": lambda kept: kept.origin.key_name or None,
+    "model": lambda kept: kept.source.model,
+    "version": lambda kept: kept.source.version,
+    "bundle": lambda kept: kept.source.bundle,
+    "sha256": lambda kept: kept.source.sha256,
+    "threshold": lambda kept: kept.source.threshold,
+}
+"""Columns that are the same for all rows of a request."""
+
+
+def to_batch(kept: Sequence[Flagged], spec: InputSpec) -> pa.RecordBatch:
+    """The rows of some requests, at least one, whose bundles have this input and the same classes."""
+    counts = [len(each.positions) for each in kept]
+    of_request = pa.array(np.repeat(np.arange(len(kept)), counts))
+    columns = {
+        name: pa.array([value(each) for each in kept], SCHEMA.field(name).type).take(of_request)
+        for name, value in _OF_REQUEST.items()
+    }
+    count = sum(counts)
+    predictions = np.concatenate([each.predictions for each in kept]).astype(np.int32)
+    columns |= {
+        "row": pa.array(np.concatenate([each.positions for each in kept]).astype(np.int32)),
+        "score": pa.array(np.concatenate([each.scores for each in kept])),
+        "prediction": pa.array(predictions),
+        "class_name": pa.array(kept[0].source.class_names, pa.string()).take(pa.array(predictions)),
+        "dtype": pa.repeat(spec.dtype, count),
+        "shape": pa.repeat(pa.scalar(list(spec.shape), pa.list_(pa.int32())), count),
+        "input": _as_bytes(np.concatenate([each.inputs for each in kept]), spec),
+    }
+    return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def _as_bytes(rows: Rows, spec: InputSpec) -> pa.Array:
+    """Each row's little-endian bytes in C order, without another copy where the machine's order is that."""
+    data = np.ascontiguousarray(rows, spec.numpy_dtype.newbyteorder("<"))
+    ends = np.arange(len(rows) + 1, dtype=np.int32) * np.int32(spec.row_bytes)
+    return pa.Array.from_buffers(pa.binary(), len(rows), [None, pa.py_buffer(ends), pa.py_buffer(data)])
+
+
+def to_parquet(batches: Sequence[pa.RecordBatch], spec: InputSpec) -> pa.Buffer:
+    """A whole file. Compressed by zstd; Arrow lets go of Python's lock meanwhile."""
+    known = {_VERSION: SCHEMA_VERSION.encode(), _INPUT: spec.model_dump_json(exclude_none=True).encode()}
+    stream = pa.BufferOutputStream()
+    pq.write_table(
+        pa.Table.from_batches(batches).replace_schema_metadata(known),
+        stream,
+        compression="zstd",
+        use_dictionary=_REPEATED,
+        write_statistics=[name for name in SCHEMA.names if name not in ("input", "shape")],
+        store_schema=True,
+    )
+    return stream.getvalue()
+
+
+def input_spec(schema: pa.Schema) -> InputSpec | None:
+    """What a file says of its inputs; None where it was written by something else."""
+    text = (schema.metadata or {}).get(_INPUT)
+    return None if text is None else InputSpec.model_validate_json(text)
+
+
+def instance(data: bytes, spec: InputSpec) -> Rows:
+    """One input (*shape) from its bytes."""
+    return np.frombuffer(data, spec.numpy_dtype.newbyteorder("<")).reshape(spec.shape)

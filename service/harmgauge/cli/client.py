@@ -1,0 +1,115 @@
+"""A client of the service, for programs and for our own commands."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from harmgauge.bundle.rows import Rows
+from harmgauge.errors import SettingsError
+from harmgauge.settings import Settings
+
+CONNECTIONS = 4
+
+
+class Client:
+    """Calls a running service. Any number of threads may share it; each has a connection of its own.
+
+    Every call raises SettingsError if the service cannot be reached, refuses the key, or answers with an error.
+    """
+
+    def __init__(
+        self, address: str = "http://127.0.0.1:8000", key: str | None = None, certificate: Path | None = None
+    ) -> None:
+        """`key` is an API key. `certificate` is a PEM file to trust for https, instead of the system's authorities.
+
+        Raises ValueError if the address is not `http://HOST:PORT` or `https://HOST:PORT`.
+        """
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or parts.hostname is None:
+            raise ValueError(f"{address!r} is not an address of a service: expected http://HOST:PORT")
+        self.address = address.rstrip("/")
+        self._host, self._port = parts.hostname, parts.port
+        self._is_tls = parts.scheme == "https"
+        self._tls = _trusting(certificate) if certificate is not None else None
+        self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._thread = threading.local()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Client:
+        """For the service that these settings start."""
+        everywhere = "0.0.0.0"  # noqa: S104  # nosec B104
+        # A service that listens on all addresses is called at loopback.
+        host = {everywhere: "127.0.0.1", "::": "127.0.0.1"}.get(settings.host, settings.host)
+        scheme = "https" if settings.tls_certificate else "http"
+        key = settings.client_key
+        return cls(
+            f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}",
+            None if key is None else key.get_secret_value(),
+            settings.tls_certificate,
+        )
+
+    def get(self, path: str) -> dict[str, Any]:
+        """A JSON document."""
+        document: dict[str, Any] = json.loads(self.get_bytes(path)[0])
+        return document
+
+    def get_bytes(self, path: str) -> tuple[bytes, Message]:
+        """A body, and the headers that came with it."""
+        return self._call("GET", path)
+
+    def score(self, rows: Rows) -> dict[str, Any]:
+        """Score rows (n, *shape), in the bundle's dtype, as one request."""
+        body, _ = self._call("POST", "/score", rows.tobytes(), {"Content-Type": "application/octet-stream"})
+        document: dict[str, Any] = json.loads(body)
+        return document
+
+    def score_each(self, rows: Sequence[Rows] | Rows) -> list[dict[str, Any]]:
+        """Score rows (n, *shape), each as a request of its own, several at a time."""
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            return list(pool.map(lambda row: self.score(row[None]), rows))
+
+    def _call(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[bytes, Message]:
+        connection = getattr(self._thread, "connection", None)
+        if connection is None:
+            connection = self._thread.connection = self._connection()
+        try:
+            connection.request(method, path, body, self._headers | (headers or {}))
+            answer = connection.getresponse()
+            content: bytes = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise SettingsError(
+                f"no service answers at {self.address} ({error}): run `make serve` in another terminal first, "
+                "or name it with HARMGAUGE_HOST and HARMGAUGE_PORT"
+            ) from error
+        if answer.status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
+            raise SettingsError(
+                f"{self.address}{path} wants another key: name one that opens it with HARMGAUGE_CLIENT_KEY"
+            )
+        if answer.status != http.client.OK:
+            raise SettingsError(f"{self.address}{path} answered {answer.status}: {content.decode(errors='replace')}")
+        return content, answer.headers
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if not self._is_tls:
+            return http.client.HTTPConnection(self._host, self._port, timeout=60)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=60, context=self._tls)
+
+
+def _trusting(certificate: Path) -> ssl.SSLContext:
+    """Trusts the very certificate that the service was given, whatever host it is for: we ask on loopback."""
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = False
+    return context

@@ -1,0 +1,18 @@
+"""What a command is: its options, and what runs it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """`run` gets the parsed options and the words they were parsed from, and returns the exit status.
+
+    It may raise BundleError and SettingsError.
+    """
+
+    add_arguments: Callable[[argparse.ArgumentParser], object]
+    run: Callable[[argparse.Namespace, list[str]], int]

@@ -1,0 +1,174 @@
+"""The commands of the service's half. Each loads only what it needs: `key` no numpy, `check` no server."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harmgauge import settings as settings_module
+from harmgauge.cli.command import Command
+from harmgauge.errors import BundleError, SettingsError
+from harmgauge.observe import logs
+
+
+def _no_options(_: argparse.ArgumentParser) -> None:
+    pass
+
+
+def _serve(_: argparse.Namespace, __: list[str]) -> int:
+    # Nothing is in flight yet. By default, a container's first process would not hear of it until the server listens.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    # Before numpy is loaded: by default it takes a thread for each core of the host, from inference and in memory.
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    from harmgauge.server.process import serve
+
+    settings = settings_module.load()
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        serve(settings)
+    except (BundleError, SettingsError) as error:
+        if settings.log_format == "text":
+            raise
+        logging.getLogger("harmgauge").critical("%s", error)
+        return 1
+    return 0
+
+
+def _check(_: argparse.Namespace, __: list[str]) -> int:
+    from harmgauge.cli.check import check
+
+    return check(settings_module.load())
+
+
+def _demo_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--serve", action="store_true", help="start a service on a free port for the demo, and end it afterwards"
+    )
+
+
+def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
+    from harmgauge.cli.demo import demo, demo_with_service
+
+    settings = settings_module.load()
+    return demo_with_service(settings) if arguments.serve else demo(settings)
+
+
+def _reference_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--rows", type=int, help="scores to record; as many as the old reference has if left out")
+    add("--out", type=Path, help="folder for bundles; that of the bundle in service if left out")
+    add("--version", help="version of the new bundle; the next free number if left out")
+    add("--new-threshold", action="store_true", help="also replace the flag's threshold: the same percentile of these")
+
+
+def _reference(arguments: argparse.Namespace, _: list[str]) -> int:
+    from harmgauge.cli.record_reference import replace_reference
+
+    settings = settings_module.load()
+    folder = replace_reference(
+        settings, arguments.rows, arguments.out, arguments.version, new_threshold=arguments.new_threshold
+    )
+    print(f"made the bundle {folder}")
+    if settings.bundle_public_key:
+        print(f"next: harmgauge sign {folder} --key FILE, because HARMGAUGE_BUNDLE_PUBLIC_KEY is set")
+    print(f"next: HARMGAUGE_BUNDLE={folder} harmgauge serve")
+    return 0
+
+
+def _key_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="who will use it: letters, digits, dots, dashes and underscores")
+
+
+def _key(arguments: argparse.Namespace, _: list[str]) -> int:
+    from harmgauge.auth.keys import new_key
+
+    made, line = new_key(arguments.name)
+    print(f"key   {made}\nline  {line}")
+    print(
+        "the key is stored nowhere: give it to the caller; next: put the line into HARMGAUGE_API_KEYS, with commas "
+        "between, or into the file that HARMGAUGE_API_KEYS_FILE names",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def _sign_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
+    parser.add_argument("--key", type=Path, required=True, help="file that `harmgauge signing-key` made")
+
+
+def _sign(arguments: argparse.Namespace, _: list[str]) -> int:
+    from harmgauge.cli.sign import sign_bundle
+
+    public_key = sign_bundle(arguments.bundle, arguments.key)
+    print(f"signed {arguments.bundle}")
+    print(f"next: HARMGAUGE_BUNDLE_PUBLIC_KEY={public_key} HARMGAUGE_BUNDLE={arguments.bundle} harmgauge check")
+    return 0
+
+
+def _signing_key_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="new file for the private key")
+
+
+def _signing_key(arguments: argparse.Namespace, _: list[str]) -> int:
+    from harmgauge.bundle.signature import new_key
+
+    public_key = new_key(arguments.file)
+    print(f"made {arguments.file}: anyone who has it can sign, so keep it off the machines that serve")
+    print(f"public key {public_key}")
+    print(
+        f"next: harmgauge sign BUNDLE --key {arguments.file}; HARMGAUGE_BUNDLE_PUBLIC_KEY={public_key} where it serves"
+    )
+    return 0
+
+
+def _captured_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("address", nargs="?", metavar="FOLDER", help="or address; HARMGAUGE_CAPTURE_DIR if left out")
+    add("--since", help="2026-11-21, 2026-11-21T08:30 (UTC), or 90m, 24h, 7d ago")
+    add("--until", help="the same; not included")
+    add("--class", dest="of_class", help="name of the predicted class")
+    add("--min-score", type=float, help="scores from here on")
+    add("--max-score", type=float, help="scores below this")
+    add("--request", help="a request's id")
+    add("--rows", type=int, help="most rows: the newest 20 in the list, the highest 200 drawn")
+    add("--html", type=Path, help="file to draw them into, instead of a list")
+
+
+def _captured(arguments: argparse.Namespace, _: list[str]) -> int:
+    try:
+        from harmgauge.capture.reading import Wanted, moment
+        from harmgauge.cli.captured import captured
+    except ImportError as error:
+        raise SettingsError(f"captured needs Arrow ({error}): pip install 'harmgauge[capture]'") from error
+
+    address = arguments.address or settings_module.load().capture_dir
+    if address is None:
+        raise SettingsError("name a folder or an address, or set HARMGAUGE_CAPTURE_DIR")
+    if arguments.rows is not None and arguments.rows < 1:
+        raise SettingsError(f"--rows {arguments.rows}: expected at least 1")
+    now = datetime.now(UTC)
+    try:
+        since, until = (None if text is None else moment(text, now) for text in (arguments.since, arguments.until))
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    wanted = Wanted(since, until, arguments.of_class, arguments.min_score, arguments.max_score, arguments.request)
+    return captured(address, wanted, rows=arguments.rows, html=arguments.html)
+
+
+COMMANDS = {
+    "serve": Command(_no_options, _serve),
+    "check": Command(_no_options, _check),
+    "demo": Command(_demo_options, _demo),
+    "captured": Command(_captured_options, _captured),
+    "reference": Command(_reference_options, _reference),
+    "key": Command(_key_options, _key),
+    "sign": Command(_sign_options, _sign),
+    "signing-key": Command(_signing_key_options, _signing_key),
+}

@@ -1,0 +1,91 @@
+"""`harmgauge COMMAND`: finds the command by its name and loads only what that command needs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import version
+
+from harmgauge.cli.command import Command
+
+_SERVICE = "harmgauge.cli.commands"
+_OFFLINE = "harmgauge_models.cli"
+"""The one place that leads from the service to the other half of the package, which may need PyTorch."""
+
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+    "Serve a bundle": {
+        "serve": (_SERVICE, "serve a bundle until SIGTERM"),
+        "check": (_SERVICE, "print the settings, verify the bundle and run it once"),
+        "demo": (_SERVICE, "send clean images, then corrupted ones, to a service"),
+        "captured": (_SERVICE, "list or draw the flagged inputs that were captured"),
+    },
+    "Make and judge bundles": {
+        "train": (_OFFLINE, "train ResNet-32 on CIFAR-10"),
+        "build": (_OFFLINE, "make a bundle from any ONNX classifier"),
+        "evaluate": (_OFFLINE, "judge a bundle of pictures on corruptions and attacks"),
+        "reference": (_SERVICE, "make a new version of a bundle from what the service scores now"),
+    },
+    "Keys": {
+        "key": (_SERVICE, "make an API key"),
+        "signing-key": (_SERVICE, "make a pair of keys that sign bundles"),
+        "sign": (_SERVICE, "verify a bundle and sign it"),
+    },
+}
+COMMANDS = {name: found for group in GROUPS.values() for name, found in group.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in {"-h", "--help"}:
+        print(_help(), file=sys.stdout if words else sys.stderr)
+        return 0 if words else 2
+    if words[0] in {"-V", "--version"}:
+        print(f"harmgauge {version('harmgauge')}")
+        return 0
+    name = words[0]
+    if name not in COMMANDS:
+        close = get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "`harmgauge --help` lists the commands"
+        print(f"harmgauge: there is no command {name!r}; {hint}", file=sys.stderr)
+        return 2
+    module, summary = COMMANDS[name]
+    command: Command = import_module(module).COMMANDS[name]
+    parser = argparse.ArgumentParser(f"harmgauge {name}", description=f"{summary[0].upper()}{summary[1:]}.")
+    command.add_arguments(parser)
+    return _run(command, parser.parse_args(words[1:]), words)
+
+
+def _run(command: Command, parsed: argparse.Namespace, words: list[str]) -> int:
+    from harmgauge.errors import BundleError, SettingsError
+
+    try:
+        status = command.run(parsed, words)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at its end
+        return 141  # as a shell reports a command that SIGPIPE ended
+    except (BundleError, SettingsError) as error:
+        print(f"harmgauge: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name != "onnxruntime":
+            raise
+        print("harmgauge: ONNX Runtime is missing: pip install 'harmgauge[cpu]', or [gpu]", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = ["usage: harmgauge COMMAND [OPTIONS]", "", "Harmfulness scores and drift beside a classifier.", ""]
+    for title, commands in GROUPS.items():
+        lines += [f"{title}:", *(f"  {name:<{width}}  {summary}" for name, (_, summary) in commands.items()), ""]
+    lines += ["harmgauge COMMAND --help lists the options of a command; harmgauge --version prints the version."]
+    return "\n".join(lines)

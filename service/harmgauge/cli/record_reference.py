@@ -1,0 +1,190 @@
+"""`harmgauge reference`: a new version of the bundle, whose reference is what the service scores now.
+
+An explicit act: nothing updates itself, for a reference that follows the traffic absorbs the drift it should report.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.api.features import TOTAL_ROWS
+from harmgauge.bundle.load import REFERENCE_FILE, REFERENCE_INT8_FILE, Bundle, load
+from harmgauge.bundle.manifest import Manifest, ThresholdSpec
+from harmgauge.bundle.npz import read_npy
+from harmgauge.bundle.reference import MAX_FEATURES_ROWS, MIN_REFERENCE_ROWS, Reference
+from harmgauge.bundle.write import reserve, write_bundle
+from harmgauge.cli.client import Client
+from harmgauge.drift import isomap, ks
+from harmgauge.errors import BundleError, SettingsError
+from harmgauge.inference.runtime import verify
+from harmgauge.settings import Settings
+
+POLL_SECONDS = 1.0
+
+LOST_POLLS = 60
+"""So often in a row the service may not answer."""
+
+Say = Callable[[str], None]
+
+
+def replace_reference(
+    settings: Settings, rows: int | None, out: Path | None, version: str | None, *, new_threshold: bool
+) -> Path:
+    """Record `rows` scores (by default as many as the reference has) and write the bundle's next version with them.
+
+    `out` is the folder for bundles, by default the one that the bundle lies in; with `new_threshold` the threshold is
+    the old percentile of the new scores. Returns the new bundle's folder. Raises BundleError and SettingsError.
+    """
+    service = Client.of(settings)
+    bundle = load(settings.bundle, settings.precision, settings.bundle_public_key)
+    info = service.get("/info")
+    if (info["sha256"], info["precision"]) != (bundle.sha256, bundle.precision):
+        raise BundleError(
+            f"{service.address} serves {info['model']}/{info['version']} in {info['precision']}, which is not "
+            f"{settings.bundle} in {bundle.precision}: set HARMGAUGE_BUNDLE and HARMGAUGE_PRECISION to what it serves"
+        )
+    wanted = len(bundle.reference.scores) if rows is None else rows
+    if wanted < MIN_REFERENCE_ROWS:
+        raise SettingsError(
+            f"--rows {wanted}: a reference has at least {MIN_REFERENCE_ROWS} scores; 5000 make a good one"
+        )
+    folder = reserve(out or settings.bundle.resolve().parent.parent, bundle.manifest.name, version)
+    contents = {name: bundle.read(name) for name in bundle.manifest.files}
+    began = datetime.now(UTC)
+    scores, features = _record(service, wanted, bundle)
+    recorded: dict[str, Any] = {
+        "rows": len(scores),
+        "from": began.isoformat(timespec="seconds"),
+        "to": datetime.now(UTC).isoformat(timespec="seconds"),
+        "service": f"{bundle.manifest.name}/{bundle.manifest.version} in {bundle.precision}",
+        "bundle_sha256": bundle.sha256,
+    }
+    _compare(scores, bundle, _say)
+    reference = _with_features(replace(bundle.reference, scores=np.sort(scores)), features, _say)
+    manifest = _manifest(bundle, reference, recorded, new_threshold=new_threshold)
+    contents[REFERENCE_FILE if bundle.precision == "float32" else REFERENCE_INT8_FILE] = reference.npz()
+    write_bundle(manifest, contents, folder, verify)
+    return folder
+
+
+def _record(
+    service: Client, wanted: int, bundle: Bundle
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32] | None]:
+    """The next `wanted` scores of the service, and up to 1000 rows of features."""
+    scores: list[float] = []
+    features: list[npt.NDArray[np.float32]] = []
+    scores_seen, features_seen = _Seen(), _Seen()
+    began, lost = time.monotonic(), 0
+    with_features = bundle.reference.features is not None
+    while True:
+        try:
+            detectors = service.get("/drift?scores=true")["detectors"]
+            found = detectors["score_ks"]
+            scores += scores_seen.fresh(found["scores"], found["total_rows"])
+            if with_features and "feature_mmd" in detectors:
+                content, headers = service.get_bytes("/drift/features")
+                window = read_npy(io.BytesIO(content), len(content))
+                features += features_seen.fresh(list(window), int(headers[TOTAL_ROWS]))
+                features = features[-MAX_FEATURES_ROWS:]
+            if lost and service.get("/info")["sha256"] != bundle.sha256:
+                raise BundleError(f"{service.address} was started again with another bundle: begin anew")
+            lost = 0
+        except SettingsError:
+            # A service that is started again is waited for: what was recorded so far may be the work of hours.
+            lost += 1
+            if lost > LOST_POLLS:
+                raise
+        _progress(len(scores), wanted, time.monotonic() - began)
+        if len(scores) >= wanted:
+            break
+        time.sleep(POLL_SECONDS)
+    return np.array(scores[-wanted:]), np.stack(features) if features else None
+
+
+class _Seen:
+    """Tells the rows of a window that came since the last look; those before the first look do not count."""
+
+    def __init__(self) -> None:
+        self._total: int | None = None
+
+    def fresh(self, window: list[Any], total: int) -> list[Any]:
+        """`window`, oldest first, holds the newest of the `total` rows since the detector began."""
+        before = total if self._total is None else self._total
+        self._total = total
+        new = total - before if total >= before else total  # fewer than before: it began anew
+        return window[max(0, len(window) - new) :]
+
+
+def _compare(scores: npt.NDArray[np.float64], bundle: Bundle, say: Say) -> None:
+    """Say what would become normal."""
+    result = ks.two_sample(scores, bundle.reference.scores)
+    flagged = float((scores.astype(np.float32) > bundle.threshold).mean())
+    usual = 1 - bundle.threshold_spec.percentile / 100
+    say(
+        f"{len(scores)} scores against the old reference: D = {result.statistic:.3f}, p = {result.p_value:.2g}; "
+        f"{flagged:.1%} lie above the threshold"
+    )
+    if flagged > 2 * usual:
+        say(f"warning: of normal data {usual:.1%} would; is this traffic what you want to call normal?")
+
+
+def _with_features(reference: Reference, features: npt.NDArray[np.float32] | None, say: Say) -> Reference:
+    if features is None or len(features) < MIN_REFERENCE_ROWS:
+        if reference.features is not None:
+            say("the features of the old reference stay: too few new ones were recorded")
+        return reference
+    try:
+        embedding, neighbours = isomap.fit(features)
+    except (ImportError, ValueError) as error:
+        say(f"no picture of the new features ({error}); with scikit-learn installed there would be one")
+        return replace(reference, features=features, embedding=None, neighbours=None)
+    return replace(reference, features=features, embedding=embedding, neighbours=neighbours)
+
+
+def _manifest(bundle: Bundle, reference: Reference, recorded: dict[str, Any], *, new_threshold: bool) -> Manifest:
+    manifest = bundle.manifest
+    changes: dict[str, Any] = {"made": {**manifest.made, "reference": recorded}}
+    if bundle.precision == "float32":
+        drift = manifest.drift
+        statistic = ks.statistic_threshold(drift.window_rows, len(reference.scores), drift.p_value_threshold)
+        changes["drift"] = drift.model_copy(update={"statistic_threshold": statistic})
+    if new_threshold:
+        changes["quality"] = {name: value for name, value in manifest.quality.items() if name != "calibration_flagged"}
+        percentile = bundle.threshold_spec.percentile
+        threshold = ThresholdSpec(
+            value=float(np.float32(np.percentile(reference.scores, percentile))),
+            percentile=percentile,
+            rows=len(reference.scores),
+            source=f"{recorded['rows']} scores in service from {recorded['from']} to {recorded['to']}",
+        )
+        if manifest.int8 is not None and bundle.precision == "int8":
+            changes["int8"] = manifest.int8.model_copy(update={"threshold": threshold})
+        else:
+            changes["threshold"] = threshold
+    return manifest.model_copy(update=changes)
+
+
+def _progress(done: int, wanted: int, seconds: float) -> None:
+    """A bar with the time left, on standard error; a line a minute where that is no terminal."""
+    share = min(1.0, done / wanted)
+    left = f"{seconds / share * (1 - share):.0f} s left" if share else "waiting for traffic"
+    bar = "#" * round(30 * share)
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{bar:<30} {min(done, wanted)}/{wanted} scores, {left:<24}" + "\n" * (share >= 1))
+    elif share >= 1 or seconds % 60 < POLL_SECONDS:
+        sys.stderr.write(f"{min(done, wanted)}/{wanted} scores, {left}\n")
+    sys.stderr.flush()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")

@@ -1,0 +1,44 @@
+"""Where the features in the window lie among the reference's, in the plane of the reference's Isomap."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.drift.feature_mmd import FeatureMmd
+from harmgauge.drift.isomap import Embedding
+from harmgauge.drift.monitor import Monitor
+
+MOST_RECENT_ROWS = 500
+
+Point = tuple[float, float]
+
+
+class EmbeddingView:
+    """Points (x, y) of the reference, and of the newest features."""
+
+    def __init__(self, monitor: Monitor, detector: FeatureMmd, embedding: Embedding) -> None:
+        self._monitor = monitor
+        self._detector = detector
+        self._embedding = embedding
+        self._one_at_a_time = asyncio.Lock()
+        self._drawn_version: int | None = None
+        self._drawn: list[Point] = []
+        self.reference: list[Point] = embedding.coordinates.round(4).tolist()
+
+    async def recent(self) -> list[Point]:
+        """The newest features in the window, oldest first."""
+        self._monitor.before_look()
+        async with self._one_at_a_time:  # and all who asked meanwhile get the same points
+            if self._drawn_version != self._detector.version:
+                version, rows = self._detector.version, self._detector.recent()[-MOST_RECENT_ROWS:]
+                self._drawn = await asyncio.to_thread(_place, self._embedding, rows)
+                self._drawn_version = version
+            return self._drawn
+
+
+def _place(embedding: Embedding, rows: npt.NDArray[np.float32]) -> list[Point]:
+    points: list[Point] = embedding.transform(rows).round(4).tolist() if len(rows) else []
+    return points

@@ -1,0 +1,101 @@
+"""Reference features in two dimensions, and where new ones lie among them: Isomap.
+
+Tenenbaum, de Silva and Langford (Science 2000): distances are measured along the graph that joins each row to its
+nearest neighbours, and the plane is the one that keeps them best. It is fitted offline, by scikit-learn; to place a new
+row takes what the bundle has: the features, their embedding and the number of neighbours.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, dijkstra
+
+from harmgauge.drift.mmd import squared_distances
+
+Matrix = npt.NDArray[np.float64]
+
+ROWS_AT_ONCE = 20
+"""scipy's search holds the interpreter; in pieces of so many rows nobody else waits longer than about 5 ms."""
+
+
+_FLAT = 1e-12
+"""An eigenvalue below this share of the largest is rounding of 0."""
+
+
+def fit(features: npt.NDArray[np.float32]) -> tuple[Matrix, int]:
+    """The embedding (m, 2) of features (m, d) and its number of neighbours: as few as join all rows, at least 10.
+
+    Needs scikit-learn; raises ImportError without it, ValueError where all rows are the same.
+    """
+    from sklearn.manifold import Isomap  # noqa: PLC0415 - offline only
+
+    squares = squared_distances(features, features)
+    if not squares.any():
+        raise ValueError("all rows of the features are the same")
+    neighbours = min(10, len(features) - 1)
+    while connected_components(_graph(squares, neighbours), directed=False)[0] > 1:
+        neighbours = min(2 * neighbours, len(features) - 1)
+    embedding: Matrix = Isomap(n_neighbors=neighbours, n_components=2, eigen_solver="dense").fit_transform(
+        features.astype(np.float64)
+    )
+    return embedding, neighbours
+
+
+class Embedding:
+    """Places rows among `features` (m, d), whose `coordinates` (m, 2) Isomap gave with so many `neighbours`."""
+
+    def __init__(self, features: npt.NDArray[np.float32], coordinates: Matrix, neighbours: int) -> None:
+        self.coordinates = coordinates
+        self._features = features
+        self._neighbours = neighbours
+        # The eigenvectors of the reference's kernel are the coordinates, its eigenvalues their squared lengths. Where
+        # the features have one dimension only, the second is 0, and so is every coordinate.
+        eigenvalues = (coordinates**2).sum(0)
+        there = eigenvalues > _FLAT * eigenvalues.max()
+        self._projection = np.where(there, coordinates / np.where(there, eigenvalues, 1), 0)
+
+    @cached_property
+    def _along(self) -> Matrix:
+        """Distances (m, m) along the graph."""
+        graph = _graph(squared_distances(self._features, self._features), self._neighbours)
+        starts = range(0, len(self._features), ROWS_AT_ONCE)
+        pieces = (np.arange(start, min(start + ROWS_AT_ONCE, len(self._features))) for start in starts)
+        return np.concatenate([dijkstra(graph, directed=False, indices=rows) for rows in pieces])
+
+    @cached_property
+    def _mean_squares(self) -> Matrix:
+        means: Matrix = (self._along**2).mean(0)
+        return means
+
+    def transform(self, rows: npt.NDArray[np.float32]) -> Matrix:
+        """Coordinates (n, 2) of rows (n, d), as scikit-learn's `Isomap.transform` gives them.
+
+        The first call finds all shortest paths, in a fraction of a second; one thread at a time.
+        """
+        squares = squared_distances(rows, self._features)
+        nearest = np.argpartition(squares, self._neighbours - 1, axis=1)[:, : self._neighbours]
+        steps = np.sqrt(np.take_along_axis(squares, nearest, axis=1))
+        distances = np.full(squares.shape, np.inf)
+        for neighbour, step in zip(nearest.T, steps.T, strict=True):
+            np.minimum(distances, self._along[neighbour] + step[:, None], out=distances)
+        # The kernel is -1/2 of the squares, centred as the reference's is.
+        kernel = -0.5 * distances**2
+        centred = kernel + 0.5 * self._mean_squares - kernel.mean(1, keepdims=True)
+        placed: Matrix = centred @ self._projection
+        return placed
+
+
+def _graph(squares: Matrix, neighbours: int) -> csr_array:
+    """Each row joined to its nearest others; `squares` (m, m) are the squared distances."""
+    rows = len(squares)
+    others = squares.copy()
+    np.fill_diagonal(others, np.inf)
+    nearest = np.argpartition(others, neighbours - 1, axis=1)[:, :neighbours]
+    # A length of 0 would be no edge at all.
+    lengths = np.maximum(np.sqrt(np.take_along_axis(squares, nearest, axis=1)), np.finfo(np.float64).tiny)
+    ends = np.arange(0, rows * neighbours + 1, neighbours)
+    return csr_array((lengths.ravel(), nearest.ravel(), ends), shape=(rows, rows))

@@ -1,0 +1,150 @@
+"""`score_evidence`: the alarm with a guaranteed false alarm rate, from the first score on and without a window."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.drift import evidence
+from harmgauge.drift.design_effect import DesignEffect
+from harmgauge.drift.state import Blocks, DriftState, EvidenceState
+
+log = logging.getLogger(__name__)
+
+CLIENT_MEMORY_REQUESTS = 1000
+"""A client is counted once among so many requests."""
+
+
+class ScoreEvidence:
+    """The rows of a request are one block, a client with a key counts once among recent requests.
+
+    The alarm stays until `reset`, which begins anew with the reference alone. Raises ValueError where the settings make
+    no sense.
+    """
+
+    name = "score_evidence"
+
+    def __init__(
+        self,
+        reference: npt.NDArray[np.float64],
+        rows_between_false_alarms: int,
+        tolerance: float,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        seed: int | None = None,
+    ) -> None:
+        if not 0 <= tolerance < 1:
+            raise ValueError(f"a tolerance of {tolerance} is no share of the traffic: take one from 0 to below 1")
+        if rows_between_false_alarms < 100:
+            raise ValueError(f"{rows_between_false_alarms} rows between false alarms are too few: ask for at least 100")
+        self._reference_rows = len(reference)
+        self._rows_between_false_alarms = rows_between_false_alarms
+        self._tolerance = tolerance
+        self._now = now
+        self._ranks = evidence.Ranks(reference, np.random.default_rng(seed))
+        self._recent: deque[str | None] = deque(maxlen=CLIENT_MEMORY_REQUESTS)
+        self._recent_counts: Counter[str] = Counter()
+        self._version = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Acknowledge the alarm: no evidence, and an urn that holds the reference alone."""
+        self._evidence = evidence.start(self._reference_rows)
+        self._design = DesignEffect()
+        self._rows = 0
+        self._version += 1
+        self._highest = 0.0
+        self._drifting = False
+        self._since = self._now()
+
+    @property
+    def version(self) -> int:
+        return self._version
+
+    def dump(self) -> dict[str, npt.NDArray[Any]]:
+        return {
+            "wealth": self._evidence.wealth,
+            "counts": self._evidence.counts,
+            "urn_rows": np.array(self._evidence.rows),
+            "rows": np.array(self._rows),
+            "highest": np.array(self._highest),
+            "drifting": np.array(self._drifting),
+            "since": np.array(self._since.timestamp()),
+        }
+
+    def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
+        fresh = evidence.start(self._reference_rows)
+        wealth, counts, urn_rows = dumped["wealth"], dumped["counts"], float(dumped["urn_rows"])
+        if wealth.shape != fresh.wealth.shape or counts.shape != fresh.counts.shape:
+            raise ValueError(f"the evidence is of {wealth.shape} bets and {counts.shape} half-lines")
+        held = np.concatenate([wealth.ravel(), counts, [urn_rows, float(dumped["highest"])]])
+        if not np.isfinite(held).all() or (wealth < 0).any() or (counts < fresh.counts).any() or urn_rows < fresh.rows:
+            raise ValueError("the evidence is none that this reference can have led to")
+        rows, since = int(dumped["rows"]), datetime.fromtimestamp(float(dumped["since"]), UTC)
+        self._evidence = evidence.Evidence(wealth.astype(np.float64), counts.astype(np.float64), urn_rows)
+        self._rows, self._highest, self._since = rows, float(dumped["highest"]), since
+        self._drifting = bool(dumped["drifting"])
+        self._version += 1
+
+    def observe(self, blocks: Blocks) -> None:
+        blocks = self._once_each(blocks)
+        if not len(blocks.rows):
+            return
+        gaps = self._ranks.gaps(blocks.scores.astype(np.float64))
+        inside = evidence.hits(gaps, blocks.rows, self._reference_rows)
+        self._design.observe(inside[:, 0], blocks.rows)
+        self._rows += len(gaps)
+        self._version += 1
+        for start in range(0, len(blocks.rows), evidence.MAX_BLOCKS):
+            part = slice(start, start + evidence.MAX_BLOCKS)
+            self._evidence, values = evidence.bet(
+                self._evidence, inside[part], blocks.rows[part].astype(np.float64), self._tolerance
+            )
+            self._highest = max(self._highest, float(values.max()))
+        if self._highest >= self._rows_between_false_alarms and not self._drifting:
+            self._drifting, self._since = True, self._now()
+            log.warning(
+                "%s is drifting: scores are %s, evidence %.3g", self.name, self._evidence.direction, self._highest
+            )
+
+    async def state(self) -> DriftState:
+        value = self._evidence.value
+        return DriftState(
+            state="drifting" if self._drifting else "ok",
+            p_value=None,
+            statistic=value,
+            threshold=float(self._rows_between_false_alarms),
+            window_rows=None,
+            rows=self._rows,
+            reference_rows=self._reference_rows,
+            rows_between_false_alarms=self._rows_between_false_alarms,
+            since=self._since,
+            total_rows=self._rows,
+            evidence=EvidenceState(value, self._highest, self._evidence.direction, self._design.value, self._tolerance),
+        )
+
+    def _once_each(self, blocks: Blocks) -> Blocks:
+        """Without the requests of clients that were counted among the last ones."""
+        if not any(blocks.clients) and not self._recent_counts:
+            return blocks
+        kept = np.array([self._is_new(client) for client in blocks.clients], bool)
+        if kept.all():
+            return blocks
+        clients = tuple(client for client, keep in zip(blocks.clients, kept, strict=True) if keep)
+        return Blocks(blocks.scores[np.repeat(kept, blocks.rows)], blocks.rows[kept], clients)
+
+    def _is_new(self, client: str | None) -> bool:
+        if len(self._recent) == CLIENT_MEMORY_REQUESTS and (oldest := self._recent[0]) is not None:
+            self._recent_counts[oldest] -= 1
+            if not self._recent_counts[oldest]:
+                del self._recent_counts[oldest]
+        is_new = client is None or client not in self._recent_counts
+        self._recent.append(client)
+        if client is not None:
+            self._recent_counts[client] += 1
+        return is_new

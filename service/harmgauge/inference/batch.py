@@ -1,0 +1,86 @@
+"""Rows of several requests that go through the graph together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from harmgauge.bundle.rows import Rows
+from harmgauge.inference.caller import RequestContext
+from harmgauge.inference.outputs import Outputs, Runtime, check_shapes, spoil_scores
+
+
+@dataclass(eq=False)
+class Entry:
+    """One request's rows, and its answer while pieces of it come in. `since` is when it came, by `perf_counter`."""
+
+    rows: Rows
+    caller: RequestContext
+    outputs: Outputs
+    answered: asyncio.Future[Outputs]
+    since: float
+    taken: int = 0
+    finished: int = 0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows `start` to `stop` of one entry."""
+
+    entry: Entry
+    start: int
+    stop: int
+
+
+class Batch:
+    """Open until a worker begins with it: rows that come in the meantime need not wait for the next.
+
+    `rows` counts all that were ever added; `pieces` are those that nobody gave up, once a worker began.
+    `began` and `seconds` (by `perf_counter`) and `result` are there once it ran.
+    """
+
+    def __init__(self, pieces: Iterable[Piece] = (), *, is_open: bool = True) -> None:
+        self.pieces = list(pieces)
+        self.rows = sum(piece.stop - piece.start for piece in self.pieces)
+        self.result: Outputs | BaseException | None = None
+        self.began = 0.0
+        self.seconds = 0.0
+        self._is_open = is_open
+        self._lock = threading.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        return self._is_open
+
+    def add(self, piece: Piece) -> bool:
+        """On the event loop. False where it is too late."""
+        with self._lock:
+            if self._is_open:
+                self.pieces.append(piece)
+                self.rows += piece.stop - piece.start
+            return self._is_open
+
+    def run(self, runtime: Runtime) -> None:
+        """On a worker thread. An exception becomes the result: it must reach the requests, not end the thread."""
+        with self._lock:
+            self._is_open = False
+        # Those that were answered meanwhile (too late, or cancelled) cost no inference.
+        self.pieces = [piece for piece in self.pieces if not piece.entry.answered.done()]
+        self.began = time.perf_counter()
+        if not self.pieces:
+            return
+        try:
+            parts = [piece.entry.rows[piece.start : piece.stop] for piece in self.pieces]
+            rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            outputs = runtime.run(rows)
+            check_shapes(outputs, len(rows), runtime.shapes)
+            spoil_scores(outputs)
+            self.result = outputs
+        except BaseException as error:  # even SystemExit: a thread that ends takes its requests with it
+            self.result = error
+        self.seconds = time.perf_counter() - self.began

@@ -1,0 +1,70 @@
+"""Whoever waits for an answer, as far as inference cares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(slots=True)
+class Progress:
+    """Filled while the request is served. Moments are `perf_counter`'s, None until they come.
+
+    `rows` waited from `queued` on; the graph ran from `began` to `ended`, in `runs` runs of `batch_rows` rows in all,
+    those of other requests included.
+    """
+
+    rows: int | None = None
+    flagged_rows: int | None = None
+    queued: float | None = None
+    began: float | None = None
+    ended: float | None = None
+    runs: int = 0
+    batch_rows: int = 0
+
+    def waits(self, rows: int, now: float) -> None:
+        self.rows, self.queued = rows, now
+
+    def ran(self, began: float, seconds: float, batch_rows: int) -> None:
+        """A run of the graph had rows of it."""
+        self.began = began if self.began is None else min(self.began, began)
+        self.ended = began + seconds if self.ended is None else max(self.ended, began + seconds)
+        self.runs += 1
+        self.batch_rows += batch_rows
+
+
+def _stays() -> bool:
+    return False
+
+
+class Origin(NamedTuple):
+    """Names a request for whoever asks later: its id, its route as metrics call it, the name of its key if any."""
+
+    request_id: str = ""
+    route: str = ""
+    key_name: str = ""
+
+
+NOWHERE = Origin()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """Waits until `deadline`, in seconds of the event loop's clock, unless `left()` says that it gave up before.
+
+    `left` is asked just before rows would cost inference, and once more before an answer counts: it must be cheap.
+    """
+
+    deadline: float = math.inf
+    left: Callable[[], bool] = _stays
+    client: str | None = None
+    """The key that it gave itself: requests of one client are not independent of each other."""
+    origin: Origin = NOWHERE
+    progress: Progress | None = None
+    """To be filled, where somebody wants to know how far it came."""
+
+
+PATIENT = RequestContext()
+"""Waits for ever."""

@@ -1,0 +1,67 @@
+"""What inference takes and gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.rows import Rows
+
+RowShapes = dict[str, tuple[int, ...]]
+"""The outputs by name, each with the shape that it has for one row."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Of n rows: `score` (n,) float32 and `probabilities` (n, classes) float32.
+
+    Where the graph gives them: `features` (n, d) float32, and `corrected_probabilities` (n, classes) float32, what the
+    classifier says of what the autoencoder made of the row.
+    """
+
+    score: npt.NDArray[np.float32]
+    probabilities: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float32] | None = None
+    corrected_probabilities: npt.NDArray[np.float32] | None = None
+
+
+class Runtime(Protocol):
+    """What the batcher runs; `run` is called from several threads at once."""
+
+    shapes: RowShapes
+
+    def run(self, rows: Rows) -> Outputs: ...
+
+
+def empty_outputs(rows: int, shapes: RowShapes) -> Outputs:
+    """Room for the outputs of so many rows."""
+    return Outputs(**{name: np.empty((rows, *shape), np.float32) for name, shape in shapes.items()})
+
+
+def check_shapes(outputs: Outputs, rows: int, shapes: RowShapes) -> None:
+    """Raises RuntimeError where the graph gave something else than it should for so many rows."""
+    for name, shape in shapes.items():
+        array: npt.NDArray[np.float32] | None = getattr(outputs, name)
+        if array is None or array.shape != (rows, *shape):
+            given = "none" if array is None else array.shape
+            raise RuntimeError(f"{rows} rows gave {name} {given}; {(rows, *shape)} is due")
+
+
+def spoil_scores(outputs: Outputs) -> None:
+    """Where a row's probabilities are not finite its score becomes NaN: there is no prediction of such a row."""
+    for array in (outputs.probabilities, outputs.corrected_probabilities):
+        if array is not None:
+            finite = np.isfinite(array)
+            if not finite.all():
+                outputs.score[~finite.all(1)] = np.nan
+
+
+def copy_rows(source: Outputs, begin: int, end: int, target: Outputs, start: int) -> None:
+    """Copy rows `begin` to `end` of the one to the other, from `start` on."""
+    stop = start + end - begin
+    for name, array in vars(target).items():
+        if array is not None:
+            array[start:stop] = getattr(source, name)[begin:end]

@@ -1,0 +1,84 @@
+"""Which of ONNX Runtime's execution providers to ask for, and whether they are really in use."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import onnxruntime as ort
+
+from harmgauge.bundle.load import Bundle
+from harmgauge.errors import SettingsError
+
+
+def usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """At least 1: the affinity mask's cores, at most the cgroup's CPU quota (v2 or v1), rounded up."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota_v2(cgroup / "cpu.max") or _quota_v1(cgroup / "cpu")
+    return max(1, min(cores, math.ceil(quota))) if quota else max(1, cores)
+
+
+def _quota_v2(file: Path) -> float | None:
+    try:
+        quota, period = file.read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _quota_v1(folder: Path) -> float | None:
+    try:
+        quota = int((folder / "cpu.cfs_quota_us").read_text())
+        return quota / int((folder / "cpu.cfs_period_us").read_text()) if quota > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+Providers = Literal["auto", "cpu", "cuda", "tensorrt"]
+
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+
+_NEEDED = {"cuda": CUDA, "tensorrt": TENSORRT}
+
+
+def wanted(providers: Providers, bundle: Bundle, batch_sizes: Sequence[int]) -> list[Any]:
+    """What a session is to be made with, best first. Raises SettingsError where the installed runtime lacks it."""
+    available = ort.get_available_providers()
+    needed = _NEEDED.get(providers)
+    if needed is not None and bundle.precision == "int8":
+        raise SettingsError(
+            f"HARMGAUGE_PRECISION=int8 is made for CPUs: leave it out, or HARMGAUGE_PROVIDERS={providers}"
+        )
+    if needed is not None and needed not in available:
+        raise SettingsError(f"HARMGAUGE_PROVIDERS={providers} needs onnxruntime-gpu: pip install 'harmgauge[gpu]'")
+    if providers == "cpu" or bundle.precision == "int8" or CUDA not in available:
+        return [CPU]
+    if hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # CUDA and cuDNN may have come as Python packages, where the linker does not look
+    chosen: list[Any] = [CUDA, CPU]
+    if providers == "tensorrt":
+        chosen.insert(0, (TENSORRT, _tensorrt_options(bundle, batch_sizes)))
+    return chosen
+
+
+def check_in_use(providers: Providers, in_use: Sequence[str]) -> None:
+    """ONNX Runtime falls back to the CPU without a word. Raises SettingsError where it did."""
+    needed = _NEEDED.get(providers)
+    if needed is not None and in_use[0] != needed:
+        raise SettingsError(
+            f"HARMGAUGE_PROVIDERS={providers}, but ONNX Runtime could not use it (it would fall back to {in_use[0]}): "
+            "check the driver, CUDA, cuDNN and TensorRT, or set HARMGAUGE_PROVIDERS=cpu"
+        )
+
+
+def _tensorrt_options(bundle: Bundle, batch_sizes: Sequence[int]) -> dict[str, str]:
+    """One engine for all batch sizes; without a profile it would build another for each it has not seen."""
+    shape = "x".join(map(str, bundle.manifest.input.shape))
+    return {
+        "trt_profile_min_shapes": f"input:{batch_sizes[0]}x{shape}",
+        "trt_profile_opt_shapes": f"input:{batch_sizes[-1]}x{shape}",
+        "trt_profile_max_shapes": f"input:{batch_sizes[-1]}x{shape}",
+    }

@@ -1,0 +1,118 @@
+"""The graph in ONNX Runtime: rows in, scores out. One session, which any number of threads may run at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnxruntime as ort
+
+from harmgauge.bundle.load import Bundle
+from harmgauge.bundle.rows import Rows
+from harmgauge.errors import BundleError, SettingsError
+from harmgauge.inference import providers as execution
+from harmgauge.inference.outputs import Outputs, RowShapes, check_shapes
+from harmgauge.inference.padded_batches import FixedSizes, batch_sizes
+from harmgauge.inference.providers import CPU, Providers, usable_cores
+
+MAX_BATCH_ROWS_CPU = 32
+"""More did not raise what a core scores in a second."""
+
+MAX_BATCH_ROWS_GPU = 256
+
+
+def verify(bundle: Bundle) -> None:
+    """Run the bundle's graph on the CPU. Raises BundleError if it is not what the manifest promises."""
+    OnnxRuntime(bundle, "cpu")
+
+
+class OnnxRuntime:
+    """A session over the bundle's graph, probed and warm.
+
+    On CPUs a run uses one thread, the caller's. Measured with the shipped bundle on two cores: runs side by side scored
+    1,716 images a second one by one and 1,781 in batches of 32; one run on both cores 1,106 and 1,589; one core 897.
+    On a GPU batches are padded to a few sizes. With `features`, runs give them where the bundle has them. Raises
+    BundleError where the graph is not what the manifest promises, SettingsError where the provider asked for is not to
+    be had.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        providers: Providers = "auto",
+        max_batch_rows: int | None = None,
+        *,
+        features: bool = True,
+    ) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # a run that fails says why by its exception, and each would be a line besides
+        # What check_graph has read as ONNX must not be read as anything else.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        sizes = batch_sizes(max_batch_rows or MAX_BATCH_ROWS_GPU)
+        try:
+            wanted = execution.wanted(providers, bundle, sizes)
+            self._session = ort.InferenceSession(bundle.graph, options, providers=wanted)
+        except SettingsError:
+            raise
+        except Exception as error:  # ONNX Runtime's errors share no base class below Exception
+            raise BundleError(f"{bundle.path}: ONNX Runtime refuses the graph: {error}") from error
+        self.providers: Sequence[str] = self._session.get_providers()
+        execution.check_in_use(providers, self.providers)
+        on_cpu = self.providers[0] == CPU
+        self.default_workers = usable_cores() if on_cpu else 1
+        self.max_batch_rows = max_batch_rows or (MAX_BATCH_ROWS_CPU if on_cpu else MAX_BATCH_ROWS_GPU)
+        self._spec = bundle.manifest.input
+        self.shapes = _row_shapes(self._session, bundle, features=features)
+        if on_cpu:
+            self._fixed = None
+            self._probe(bundle, (1, self.max_batch_rows))
+        else:
+            self._fixed = FixedSizes(self._session, bundle.manifest.input, self.shapes, sizes, "cuda")
+            self._probe(bundle, sizes)
+
+    def run(self, rows: Rows) -> Outputs:
+        if self._fixed is not None:
+            return self._fixed.run(rows)
+        values = self._session.run(list(self.shapes), {"input": rows})
+        return Outputs(**dict(zip(self.shapes, values, strict=True)))
+
+    def probe(self, rows: int) -> Rows:
+        """So many rows on which the graph is known to run."""
+        return np.full((rows, *self._spec.shape), self._spec.minimum or 0, self._spec.numpy_dtype)
+
+    def _probe(self, bundle: Bundle, sizes: Sequence[int]) -> None:
+        """Run every one of these batch sizes: shows that the graph works, and warms it up."""
+        for count in sizes:
+            try:
+                outputs = self.run(self.probe(count))
+            except Exception as error:
+                raise BundleError(
+                    f"{bundle.path}: the graph cannot run {count} rows ({error}): build it again, or lower "
+                    "HARMGAUGE_MAX_BATCH_ROWS if memory ran out"
+                ) from error
+            try:
+                check_shapes(outputs, count, self.shapes)
+            except RuntimeError as error:
+                raise BundleError(f"{bundle.path}: {error}") from error
+            if not np.isfinite(outputs.score).all():
+                raise BundleError(f"{bundle.path}: the probe's score is {outputs.score[0]}")
+
+
+def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool) -> RowShapes:
+    """The outputs that are wanted of the graph; raises BundleError where it is none of ours."""
+    names = [node.name for node in session.get_inputs()]
+    if names != ["input"]:
+        raise BundleError(f"{bundle.path}: the graph takes {names}; it must take just 'input'")
+    classes = len(bundle.manifest.class_names)
+    shapes: RowShapes = {"score": (), "probabilities": (classes,)}
+    if bundle.manifest.features is not None and features:
+        shapes["features"] = (bundle.manifest.features.width,)
+    given = {node.name for node in session.get_outputs()}
+    missing = set(shapes) - given
+    if missing:
+        raise BundleError(f"{bundle.path}: the graph does not give {', '.join(sorted(missing))}")
+    if "corrected_probabilities" in given:
+        shapes["corrected_probabilities"] = (classes,)
+    return shapes

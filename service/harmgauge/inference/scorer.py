@@ -1,0 +1,121 @@
+"""From outputs of the graph to scores, flags and predictions: in process, and for the requests of a service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.load import Bundle
+from harmgauge.bundle.rows import Rows
+from harmgauge.errors import CallerLeft, NonFiniteScore
+from harmgauge.inference.batcher import Batcher
+from harmgauge.inference.caller import PATIENT, RequestContext
+from harmgauge.inference.outputs import Outputs, copy_rows, empty_outputs
+from harmgauge.inference.providers import Providers
+from harmgauge.inference.runtime import OnnxRuntime
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Of n instances: `scores` (n,) float32, finite; `is_adversarial` (n,) bool; `predictions` (n,) int64, the index
+    of the classifier's likeliest class; `probabilities` (n, classes) float32; where the bundle gives them, `features`
+    (n, d) float32 and `corrected_probabilities` (n, classes) float32.
+    """
+
+    scores: npt.NDArray[np.float32]
+    is_adversarial: npt.NDArray[np.bool_]
+    predictions: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float32] | None = None
+    corrected_probabilities: npt.NDArray[np.float32] | None = None
+
+
+def scored(outputs: Outputs, threshold: np.float32) -> Scored:
+    """Flags and predictions of a run's outputs. Raises NonFiniteScore."""
+    finite = np.isfinite(outputs.score)
+    if not finite.all():
+        # A NaN compares as "not adversarial": it must fail the request rather than pass the input.
+        bad = int(np.flatnonzero(~finite)[0])
+        raise NonFiniteScore(
+            f"The score of instance {bad} is not finite, or a probability, and none of this request is given: the "
+            "graph overflows on it. Leave it out, and look whether its values are like those of the training data."
+        )
+    return Scored(
+        scores=outputs.score,
+        is_adversarial=outputs.score > threshold,
+        predictions=outputs.probabilities.argmax(1),
+        probabilities=outputs.probabilities,
+        features=outputs.features,
+        corrected_probabilities=outputs.corrected_probabilities,
+    )
+
+
+class Scorer:
+    """Scores rows with a bundle in this process, without a service. Use it from one thread at a time.
+
+    `providers` is "auto", "cpu", "cuda" or "tensorrt". Raises BundleError if the graph is not what the manifest
+    promises, and SettingsError if the provider is not available.
+
+    >>> scorer = Scorer(load_bundle("models/bundles/cifar10-resnet32/2"))  # doctest: +SKIP
+    >>> scorer.score(images).is_adversarial  # doctest: +SKIP
+    """
+
+    def __init__(self, bundle: Bundle, providers: Providers = "auto") -> None:
+        self._spec = bundle.manifest.input
+        self._threshold = bundle.threshold
+        self._runtime = OnnxRuntime(bundle, providers)
+
+    def score(self, rows: Rows) -> Scored:
+        """Score rows (n, *shape) in the bundle's dtype, n >= 1. Raises ValueError and NonFiniteScore."""
+        spec = self._spec
+        if rows.dtype != spec.numpy_dtype or rows.shape[1:] != spec.shape or not len(rows):
+            raise ValueError(
+                f"expected rows of {spec.dtype} with shape (n, {', '.join(map(str, spec.shape))}), n >= 1, got "
+                f"{rows.dtype} {rows.shape}"
+            )
+        for bound, beyond in ((spec.minimum, np.less), (spec.maximum, np.greater)):
+            if bound is not None and beyond(rows, bound).any():
+                raise ValueError(
+                    f"expected values in {spec.minimum} .. {spec.maximum}, got {rows.min()} .. {rows.max()}"
+                )
+        if rows.dtype.kind == "f" and not np.isfinite(rows).all():
+            raise ValueError("expected finite values, got NaN or infinity")
+        size, outputs = self._runtime.max_batch_rows, empty_outputs(len(rows), self._runtime.shapes)
+        for begin in range(0, len(rows), size):
+            piece = rows[begin : begin + size]
+            copy_rows(self._runtime.run(piece), 0, len(piece), outputs, begin)
+        return scored(outputs, self._threshold)
+
+
+Listener = Callable[[Rows, Scored, RequestContext], None]
+"""Called with a request's rows, their scores, and the request; on the event loop, between two requests."""
+
+
+class RequestScorer:
+    """The one data plane behind every route. `watch` sees each answer that is about to be given, and no other."""
+
+    def __init__(self, batcher: Batcher, threshold: np.float32, watch: Listener) -> None:
+        self._batcher = batcher
+        self._threshold = threshold
+        self._watch = watch
+        self.beside: Listener | None = None
+        """Called with the same answers, for a shadow: must be quick, and raise nothing."""
+
+    async def score(self, rows: Rows, caller: RequestContext = PATIENT) -> Scored:
+        """Score checked rows (n, *shape) in the bundle's dtype, n >= 1.
+
+        Raises NonFiniteScore, CallerLeft, and what the batcher raises.
+        """
+        outputs = await self._batcher.run(rows, caller)
+        if caller.left():
+            raise CallerLeft
+        found = scored(outputs, self._threshold)
+        if caller.progress is not None:
+            caller.progress.flagged_rows = int(np.count_nonzero(found.is_adversarial))
+        self._watch(rows, found, caller)
+        if self.beside is not None:
+            self.beside(rows, found, caller)
+        return found

@@ -1,0 +1,99 @@
+"""Each request, told to the log and to its trace once it is answered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from harmgauge.inference.caller import Progress
+from harmgauge.observe.logs import fields
+from harmgauge.observe.request_summary import RequestSummary
+
+if TYPE_CHECKING:  # an extra: most do without it
+    from harmgauge.observe.tracing import Trace, Tracing
+
+log = logging.getLogger("harmgauge.access")
+
+Lines = Literal["errors", "all", "off"]
+
+
+class AccessLog:
+    """Knows which requests the log is to have, and traces them where there is `tracing`.
+
+    Of a request that is good, with `errors` or `off` and no tracing, it need not be told: `follows_all` is false.
+    """
+
+    def __init__(self, lines: Lines, tracing: Tracing | None) -> None:
+        self._lines = lines
+        self._tracing = tracing
+        self.follows_all = lines == "all" or tracing is not None
+
+    def begin(self, headers: Iterable[tuple[bytes, bytes]], *, traced: bool) -> Entry:
+        """A request came; one that is not to be `traced` only goes on with the client's trace, if there is one."""
+        trace = None
+        if self._tracing is not None and (traced or any(name == b"traceparent" for name, _ in headers)):
+            trace = self._tracing.begin(headers)
+        progress = Progress() if trace is None else trace.progress
+        return Entry(
+            trace, progress, is_told=self._lines == "all" or (trace is not None and trace.progress is not None)
+        )
+
+    def end(self, entry: Entry | None, answered: RequestSummary) -> None:
+        """It was answered. `entry` is None where it was not followed from the beginning."""
+        if entry is not None and entry.trace is not None:
+            entry.trace.end(answered)
+        if answered.failure is not None:
+            self._write(logging.ERROR, entry, answered)
+        elif answered.is_refused and self._lines != "off":
+            self._write(logging.ERROR if answered.status in (500, "INTERNAL") else logging.WARNING, entry, answered)
+        elif self._lines == "all":
+            self._write(logging.INFO, entry, answered)
+
+    def close(self, seconds: float) -> None:
+        """Send the traces that still wait; at most so long."""
+        if self._tracing is not None:
+            self._tracing.close(seconds)
+
+    def _write(self, level: int, entry: Entry | None, answered: RequestSummary) -> None:
+        if not log.isEnabledFor(level):
+            return
+        progress = None if entry is None else entry.progress
+        code = f" {answered.code}" if answered.code else ""
+        words = f": {answered.words}" if answered.words else ""
+        log.log(
+            level,
+            "%s %s%s in %.4f s (request %s)%s",
+            answered.name,
+            answered.status,
+            code,
+            answered.seconds,
+            answered.request_id,
+            words,
+            exc_info=answered.failure,
+            extra=fields(
+                {
+                    "request_id": answered.request_id,
+                    **(entry.trace.ids if entry is not None and entry.trace is not None else {}),
+                    "method": answered.method,
+                    "route": answered.route,
+                    "status": answered.status,
+                    "code": answered.code,
+                    "duration_seconds": round(answered.seconds, 6),
+                    "rows": None if progress is None else progress.rows,
+                    "key_name": answered.key_name,
+                    "bundle": answered.bundle,
+                }
+            ),
+        )
+
+
+class Entry:
+    """A request that is followed from its beginning on; `is_told` says that its end is wanted even if it is good."""
+
+    __slots__ = ("is_told", "progress", "trace")
+
+    def __init__(self, trace: Trace | None, progress: Progress | None, *, is_told: bool) -> None:
+        self.trace = trace
+        self.progress = progress
+        self.is_told = is_told

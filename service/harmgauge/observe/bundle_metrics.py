@@ -1,0 +1,78 @@
+"""What Prometheus sees of one bundle: begins anew with it, and goes when it goes.
+
+The histograms of scores carry the label `bundle`, whose bounds are its own. A bundle's registry is its own as well, so
+that nothing of it is left once another is in service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from harmgauge.bundle.load import Bundle
+from harmgauge.drift.state import Blocks, DriftState
+from harmgauge.observe.collectors import DriftCollector, ScoreHistogram
+from harmgauge.observe.metrics import Metrics
+from harmgauge.observe.totals import Totals
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+
+class BundleMetrics:
+    """The batcher's observer and a watcher of scores; tells the metrics of the `process` what they count."""
+
+    def __init__(self, bundle: Bundle, process: Metrics) -> None:
+        registry = self._registry = CollectorRegistry()
+        self.process = process
+        model, reference = bundle.manifest.name, bundle.reference.scores
+        self._scores = ScoreHistogram(model, bundle.key, reference)
+        registry.register(self._scores)
+        constant = ScoreHistogram(
+            model, bundle.key, reference, "harmgauge_reference_score", "Scores of the reference; never changes."
+        )
+        constant.observe(reference)
+        registry.register(constant)
+        Gauge(
+            "harmgauge_score_threshold", "Score above which an input is flagged.", ["model"], registry=registry
+        ).labels(model).set(float(bundle.threshold))
+        Gauge(
+            "harmgauge_reference_flagged_ratio",
+            "Share of the reference's scores above the threshold.",
+            ["model"],
+            registry=registry,
+        ).labels(model).set(bundle.reference_flagged_share)
+        self._drift = DriftCollector(model)
+        registry.register(self._drift)
+        Gauge(
+            "harmgauge_bundle_info",
+            "The bundle in service; always 1.",
+            ["model", "version", "sha256", "detector"],
+            registry=registry,
+        ).labels(model, bundle.manifest.version, bundle.sha256, bundle.manifest.detector).set(1)
+        self._queue_rows = 0
+        Gauge("harmgauge_queue_rows", "Rows accepted and not yet scored.", ["model"], registry=registry).labels(
+            model
+        ).set_function(lambda: self._queue_rows)
+
+    def scored(self, blocks: Blocks, is_adversarial: npt.NDArray[np.bool_], predictions: npt.NDArray[np.int64]) -> None:
+        self._scores.observe(blocks.scores)
+        self.process.scored(is_adversarial, predictions)
+
+    def queue_changed(self, rows: int) -> None:
+        self._queue_rows = rows
+
+    def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None:
+        self.process.batch_finished(rows, queue_seconds, inference_seconds)
+
+    def totals(self, routes: AbstractSet[str]) -> Totals:
+        """What was counted since the process began; of requests, those that took one of `routes`."""
+        return self.process.totals(routes, self._queue_rows)
+
+    def exposition(self, drift: dict[str, DriftState]) -> bytes:
+        """The text for a scrape, with the drift states as they are now."""
+        self._drift.states = drift
+        return generate_latest(self.process.registry) + generate_latest(self._registry)

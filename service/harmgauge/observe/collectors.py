@@ -1,0 +1,95 @@
+"""Two metrics that prometheus-client has no class for: a histogram fed by arrays, and gauges that may be absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from harmgauge.drift.state import DriftState
+
+SCORE_BUCKETS = 64
+
+
+def bucket_bounds(reference: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The quantiles of `reference` (n,) that part it into SCORE_BUCKETS of equal share, ascending; tied ones once."""
+    return np.unique(np.quantile(reference, np.arange(1, SCORE_BUCKETS) / SCORE_BUCKETS, method="inverted_cdf"))
+
+
+class ScoreHistogram(Collector):
+    """Scores in buckets of equal share of the reference: its bounds are the reference's quantiles.
+
+    Hand-picked bounds lose most of a KS test's power; these keep it, so that Prometheus can compute the statistic of
+    a whole fleet. Tied quantiles share a bucket. The label `bundle` keeps apart what has other bounds: the buckets of
+    two bundles added up, during a rollout, would be a false alarm.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        bundle: str,
+        reference: npt.NDArray[np.float64],
+        name: str = "harmgauge_score",
+        text: str = "Harmfulness scores.",
+    ) -> None:
+        self._labels = {"model": model, "bundle": bundle}
+        self._name = name
+        self._text = text
+        self._bounds = bucket_bounds(reference)
+        self._counts = np.zeros(len(self._bounds) + 1, np.int64)
+        self._sum = 0.0
+
+    def observe(self, scores: npt.NDArray[np.floating]) -> None:
+        """Add scores (n,)."""
+        buckets = np.searchsorted(self._bounds, scores, side="left")  # a bucket holds score <= its bound
+        self._counts += np.bincount(buckets, minlength=len(self._counts))
+        self._sum += float(scores.sum(dtype=np.float64))
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        family = HistogramMetricFamily(self._name, self._text, labels=list(self._labels))
+        cumulative = np.cumsum(self._counts).tolist()
+        bounds = [*(repr(bound) for bound in self._bounds.tolist()), "+Inf"]
+        family.add_metric(list(self._labels.values()), list(zip(bounds, cumulative, strict=True)), self._sum)
+        yield family
+
+
+class DriftCollector(Collector):
+    """The drift gauges. What is not known yet is absent: a made-up 0 or 1 would be an alarm, or the lack of one."""
+
+    def __init__(self, model: str, prefix: str = "harmgauge") -> None:
+        self._model = model
+        self._prefix = prefix
+        self.states: dict[str, DriftState] = {}
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        p_value = self._family("drift_p_value", "p-value of the window against the reference.")
+        statistic = self._family("drift_statistic", "Test statistic of the window against the reference.")
+        threshold = self._family("drift_statistic_threshold", "Statistic at which drift_detected becomes 1.")
+        p_threshold = self._family("drift_p_value_threshold", "p-value at or below which drift_detected becomes 1.")
+        detected = self._family("drift_detected", "The calibrated alarm: 1 while it is given.")
+        rows = self._family("drift_window_rows", "Scores in the window now, or since the detector began.")
+        direction = self._family("drift_direction", "Which way the scores went, if they did: 1 higher, -1 lower.")
+        design = self._family("drift_design_effect", "1 where the rows of a request are independent of each other.")
+        for name, state in self.states.items():
+            labels = [self._model, name]
+            if state.p_value is not None:
+                p_value.add_metric(labels, state.p_value)
+            if state.statistic is not None:
+                statistic.add_metric(labels, state.statistic)
+            if state.statistic is not None and state.threshold is not None:
+                threshold.add_metric(labels, state.threshold)
+            if state.p_value_threshold is not None:
+                p_threshold.add_metric(labels, state.p_value_threshold)
+            detected.add_metric(labels, state.state == "drifting")
+            rows.add_metric(labels, state.rows)
+            if state.evidence is not None:
+                direction.add_metric(labels, 1 if state.evidence.direction == "higher" else -1)
+                if state.evidence.design_effect is not None:
+                    design.add_metric(labels, state.evidence.design_effect)
+        yield from (direction, design, p_value, p_threshold, statistic, threshold, detected, rows)
+
+    def _family(self, name: str, text: str) -> GaugeMetricFamily:
+        return GaugeMetricFamily(f"{self._prefix}_{name}", text, labels=["model", "detector"])

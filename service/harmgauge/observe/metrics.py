@@ -1,0 +1,144 @@
+"""What Prometheus sees of the process: counters that go on when another bundle takes over.
+
+All names begin with `harmgauge_`, all carry the label `model`. What belongs to one bundle is in `bundle_metrics.py`.
+One object over a registry of its own; no module holds a metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from harmgauge.bundle.manifest import Manifest
+from harmgauge.errors import RequestError
+from harmgauge.observe.totals import Totals
+from harmgauge.readiness import Readiness
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+MAX_CLASSES = 100
+"""Predictions of a classifier with more are not counted by class: each is a series of every replica."""
+
+_GOOD = ("200", "OK")
+"""The status of a request that got its scores, over HTTP and over gRPC."""
+
+
+class Metrics:
+    """Of every bundle that the process serves in turn: they have `manifest`'s name and classes."""
+
+    def __init__(self, manifest: Manifest, readiness: Readiness) -> None:
+        registry = self.registry = CollectorRegistry()
+        model = manifest.name
+
+        instances = Counter("harmgauge_instances", "Inputs scored, by flag.", ["model", "flag"], registry=registry)
+        self._instances = instances
+        self._clean = instances.labels(model, "clean")
+        self._adversarial = instances.labels(model, "adversarial")
+        predictions = Counter(
+            "harmgauge_predictions",
+            "Inputs scored, by the classifier's likeliest class.",
+            ["model", "class"],
+            registry=registry,
+        )
+        names = manifest.class_names
+        self._predictions = [predictions.labels(model, name) for name in names] if len(names) <= MAX_CLASSES else []
+        Gauge("harmgauge_ready", "1 while it takes work, as /readyz says.", ["model"], registry=registry).labels(
+            model
+        ).set_function(lambda: readiness.reason is None)
+
+        Gauge("harmgauge_alive", "1 unless it wants a restart, as /livez says.", ["model"], registry=registry).labels(
+            model
+        ).set_function(lambda: readiness.failure is None)
+
+        self._model = model
+        self._requests = Counter(
+            "harmgauge_requests", "Requests answered.", ["model", "route", "status"], registry=registry
+        )
+        self._request_seconds = Histogram(
+            "harmgauge_request_seconds",
+            "Time to answer a request.",
+            ["model", "route"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._answered: dict[tuple[str, int | str], tuple[Counter, Histogram]] = {}
+        self._rejected = Counter(
+            "harmgauge_rejected", "Requests answered with an error.", ["model", "reason"], registry=registry
+        )
+        for code in [RequestError.code, *(error.code for error in RequestError.__subclasses__())]:
+            self._rejected.labels(model, code)  # 0 until the first, whose increase would else not be seen
+
+        self._batch_rows = Histogram(
+            "harmgauge_batch_rows", "Rows in a run of the graph.", ["model"], buckets=ROWS, registry=registry
+        ).labels(model)
+        self._queue_seconds = Histogram(
+            "harmgauge_queue_seconds",
+            "Time a request waited for its first row to run.",
+            ["model"],
+            buckets=SECONDS,
+            registry=registry,
+        ).labels(model)
+        self._inference_seconds = Histogram(
+            "harmgauge_inference_seconds", "Time of a run of the graph.", ["model"], buckets=SECONDS, registry=registry
+        ).labels(model)
+
+    def scored(self, is_adversarial: npt.NDArray[np.bool_], predictions: npt.NDArray[np.int64]) -> None:
+        """Count the flags (n,) and predictions (n,) of n inputs."""
+        flagged = int(np.count_nonzero(is_adversarial))
+        self._adversarial.inc(flagged)
+        self._clean.inc(len(is_adversarial) - flagged)
+        if self._predictions:
+            counts = np.bincount(predictions, minlength=len(self._predictions))
+            for index in np.flatnonzero(counts):
+                self._predictions[index].inc(int(counts[index]))
+
+    def answered(self, route: str, status: int | str, seconds: float) -> None:
+        children = self._answered.get((route, status))
+        if children is None:  # finding a child by its labels costs more than counting with it
+            children = (
+                self._requests.labels(self._model, route, str(status)),
+                self._request_seconds.labels(self._model, route),
+            )
+            self._answered[route, status] = children
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def rejected(self, reason: str) -> None:
+        self._rejected.labels(self._model, reason).inc()
+
+    def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None:
+        self._batch_rows.observe(rows)
+        for seconds in queue_seconds:
+            self._queue_seconds.observe(seconds)
+        self._inference_seconds.observe(inference_seconds)
+
+    def totals(self, routes: AbstractSet[str], queue_rows: float) -> Totals:
+        """What was counted since the start; of requests, those that took one of `routes`."""
+        answered = [
+            (sample.labels["status"], sample.value)
+            for sample in _samples(self._requests, "_total")
+            if sample.labels["route"] in routes
+        ]
+        counts = np.zeros(len(SECONDS) + 1)
+        for number, sample in enumerate(_samples(self._request_seconds, "_bucket")):
+            if sample.labels["route"] in routes:
+                counts[number % len(counts)] += sample.value
+        return Totals(
+            rows=sum(sample.value for sample in _samples(self._instances, "_total")),
+            requests=sum(value for _, value in answered),
+            failed=sum(value for status, value in answered if status not in _GOOD),
+            queue_rows=queue_rows,
+            seconds_bounds=SECONDS,
+            seconds_counts=np.diff(counts, prepend=0),
+        )
+
+
+def _samples(metric: Collector, suffix: str = "") -> list[Sample]:
+    """Of all of the metric's children, those whose name ends so."""
+    return [sample for family in metric.collect() for sample in family.samples if sample.name.endswith(suffix)]

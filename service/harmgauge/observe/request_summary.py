@@ -1,0 +1,58 @@
+"""What logs and traces tell of a request: nothing of its body, and no key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harmgauge.errors import InferenceFailed, RequestError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestSummary:
+    """A request that was answered, or never will be.
+
+    `status` is HTTP's number or gRPC's name; `code` is the problem's, None where there was none. `path` is None where
+    no route took it: anybody could write into it. `error` is what it failed on, if it did.
+    """
+
+    protocol: Literal["http", "grpc"]
+    method: str
+    route: str
+    status: int | str
+    seconds: float
+    request_id: str
+    bundle: str
+    scheme: str = "http"
+    path: str | None = None
+    code: str | None = None
+    key_name: str | None = None
+    error: Exception | None = None
+
+    @property
+    def name(self) -> str:
+        return self.route.removeprefix("/") if self.protocol == "grpc" else f"{self.method} {self.route}"
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What broke inside the service, where something did."""
+        return self.error.__cause__ if isinstance(self.error, RequestError) else self.error
+
+    @property
+    def words(self) -> str:
+        """What the failure itself says, where it cannot quote the body: ONNX Runtime names nodes and shapes."""
+        return f"{self.failure}" if isinstance(self.error, InferenceFailed) else ""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it got an answer, and not the one that it wanted."""
+        return self.code is not None or (
+            isinstance(self.status, int) and 400 <= self.status < 600 and self.status != 499
+        )
+
+    @property
+    def is_our_fault(self) -> bool:
+        """Whether the service has failed, or could not do it in time; by HTTP's and gRPC's conventions for servers."""
+        if isinstance(self.status, int):
+            return self.status >= 500
+        return self.status in {"INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN", "DATA_LOSS", "UNIMPLEMENTED"}

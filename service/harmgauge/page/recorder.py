@@ -1,0 +1,112 @@
+"""Looks at the service now and then, off the path of the requests, so that a page opened just now shows the past."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from harmgauge.drift.monitor import Monitor
+from harmgauge.drift.state import DriftState
+from harmgauge.observe.totals import Totals, bucket_quantile
+from harmgauge.page.history import History
+
+log = logging.getLogger(__name__)
+
+SAMPLE_SECONDS = 5.0
+HISTORY_SECONDS = 3600.0
+
+TRAFFIC = (
+    "rows_per_second",
+    "requests_per_second",
+    "failed_per_second",
+    "median_seconds",
+    "p99_seconds",
+    "queue_rows",
+    "flagged_share",
+)
+"""`flagged_share` is of the window's scores, the others of the time since the sample before."""
+
+STATES = ("warming", "ok", "drifting")
+"""A state is its place here."""
+
+LEAST_EVIDENCE = 1e-3
+"""Evidence begins at 0, which has no logarithm."""
+
+
+class Recorder:
+    """Takes a sample of `detectors`, traffic and share flagged every so many seconds, into `history`."""
+
+    def __init__(
+        self,
+        monitor: Monitor,
+        totals: Callable[[], Totals],
+        threshold: float,
+        *,
+        sample_seconds: float = SAMPLE_SECONDS,
+        history_seconds: float = HISTORY_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._monitor = monitor
+        self._totals = totals
+        self._threshold = threshold
+        self.sample_seconds = sample_seconds
+        self._clock = clock
+        self._now = now
+        names = [f"{detector}.{part}" for detector in monitor.names for part in ("state", "log10")]
+        self.history = History([*TRAFFIC, *names], max(1, round(history_seconds / sample_seconds)))
+        self._before = totals()
+        self._before_at = clock()
+
+    async def sample(self) -> None:
+        """Take one sample now."""
+        states = await self._monitor.states()
+        totals, at = self._totals(), self._clock()
+        values = _traffic(self._before, totals, at - self._before_at)
+        values["flagged_share"] = flagged_share(states, self._threshold)
+        for name, state in states.items():
+            values[f"{name}.state"] = STATES.index(state.state)
+            values[f"{name}.log10"] = _log10(state)
+        self._before, self._before_at = totals, at
+        self.history.add(self._now(), values)
+
+    async def keep_recording(self) -> None:
+        """Take samples for ever."""
+        while True:
+            await asyncio.sleep(self.sample_seconds)
+            try:
+                await self.sample()
+            except Exception:  # a gap in a chart; the next sample may do better
+                log.exception("no sample could be taken")
+
+
+def flagged_share(states: Mapping[str, DriftState], threshold: float) -> float | None:
+    """Of the scores in the window; None while there are none."""
+    for state in states.values():
+        if state.scores is not None and len(state.scores):
+            return float(np.mean(state.scores > threshold))
+    return None
+
+
+def _log10(state: DriftState) -> float | None:
+    """Of the p-value; of a detector that gives evidence, of the evidence."""
+    if state.evidence is not None:
+        return math.log10(max(state.evidence.value, LEAST_EVIDENCE))
+    return state.log10_p_value
+
+
+def _traffic(before: Totals, after: Totals, seconds: float) -> dict[str, float | None]:
+    counts = after.seconds_counts - before.seconds_counts
+    return {
+        "rows_per_second": (after.rows - before.rows) / seconds,
+        "requests_per_second": (after.requests - before.requests) / seconds,
+        "failed_per_second": (after.failed - before.failed) / seconds,
+        "median_seconds": bucket_quantile(after.seconds_bounds, counts, 0.5),
+        "p99_seconds": bucket_quantile(after.seconds_bounds, counts, 0.99),
+        "queue_rows": after.queue_rows,
+    }

@@ -1,0 +1,111 @@
+"""The live page at `/`, its files, and what it polls: each answer is made at most once a second, whoever asks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+from fastapi import APIRouter
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from harmgauge.api.assets import SECURITY_HEADERS, read_assets
+from harmgauge.api.guard import only
+from harmgauge.api.state import InfoAnswer
+from harmgauge.auth.policy import Authorizer, Permission
+from harmgauge.page.overview import Overview
+from harmgauge.rollout.served import components_of
+
+FOLDER = Path(__file__).parent / "static"
+
+STATE_SECONDS = 1.0
+EMBEDDING_SECONDS = 5.0
+"""To place 500 rows among the reference takes 30 ms of a core."""
+
+
+class Kept:
+    """What `make` gives, as JSON; made again when it is asked for and older than `seconds`, by one at a time."""
+
+    def __init__(self, make: Callable[[], Awaitable[dict[str, Any]]], seconds: float) -> None:
+        self._make = make
+        self._seconds = seconds
+        self._body = b""
+        self._good_until = 0.0
+        self._one_at_a_time = asyncio.Lock()
+
+    async def answer(self) -> Response:
+        async with self._one_at_a_time:
+            if time.monotonic() >= self._good_until:
+                self._body = orjson.dumps(await self._make(), option=orjson.OPT_SERIALIZE_NUMPY)
+                self._good_until = time.monotonic() + self._seconds
+        headers = SECURITY_HEADERS | {"Cache-Control": "no-store"}
+        return Response(self._body, headers=headers, media_type="application/json")
+
+
+DOCUMENTS = ("info", "about", "state", "history", "embedding")
+
+
+def documents(overview: Overview, info: InfoAnswer) -> dict[str, Kept]:
+    """What the page polls about one bundle: a document for each of DOCUMENTS."""
+
+    async def about_service() -> dict[str, Any]:  # as /info, which may need another key than the page
+        return info.model_dump(mode="json")
+
+    return {
+        "info": Kept(about_service, float("inf")),
+        "about": Kept(overview.about, float("inf")),
+        "state": Kept(overview.state, STATE_SECONDS),
+        "history": Kept(overview.history, STATE_SECONDS),
+        "embedding": Kept(overview.embedding, EMBEDDING_SECONDS),
+    }
+
+
+def documents_router(authorizer: Authorizer) -> APIRouter:
+    """What the page polls. It goes before the files, whose route has any name below `/page`."""
+    routes = APIRouter(include_in_schema=False, dependencies=[only(authorizer, Permission.PAGE)])
+    for name in DOCUMENTS:
+        routes.add_api_route(f"/page/{name}", _document(name), methods=["GET", "HEAD"])
+    return routes
+
+
+def _document(name: str) -> Callable[[Request], Awaitable[Response]]:
+    async def document(request: Request) -> Response:
+        kept = cast("dict[str, Kept]", components_of(request).page).get(name)
+        if kept is None:  # the page is off
+            raise HTTPException(404)
+        return await kept.answer()
+
+    return document
+
+
+def router(authorizer: Authorizer, *, shown: bool) -> APIRouter:
+    """`/` and the page's files; where it is not shown `/` leads to the OpenAPI page, and nothing else is there."""
+    # The files are the same for everyone: a browser's first look brings no key, and finds no data in them.
+    routes = APIRouter(include_in_schema=False, dependencies=[only(authorizer, Permission.HEALTH)])
+    if not shown:
+
+        @routes.api_route("/", methods=["GET", "HEAD"])
+        async def docs() -> RedirectResponse:
+            return RedirectResponse("docs")
+
+        return routes
+
+    assets = read_assets(FOLDER)
+    home_page = assets.pop("index.html")
+
+    @routes.api_route("/", methods=["GET", "HEAD"])
+    async def home(request: Request) -> Response:
+        return home_page.answer(request.headers)
+
+    @routes.api_route("/page/{name:path}", methods=["GET", "HEAD"])
+    async def file(request: Request, name: str) -> Response:
+        if name in assets:
+            return assets[name].answer(request.headers)
+        raise HTTPException(404)
+
+    return routes

@@ -1,0 +1,46 @@
+"""Whether the service takes work, and whether it had better be restarted."""
+
+from __future__ import annotations
+
+from harmgauge.errors import NotAlive, NotReady
+
+
+class Readiness:
+    """`reason` says why it takes no work, and is None while it does; `failure` why only a restart would help."""
+
+    def __init__(self) -> None:
+        self.failure: str | None = None
+        self._phase: str | None = "starting"
+        self._unable: str | None = None
+        self.reason: str | None = self._phase  # kept rather than computed: every request looks
+
+    def ready(self) -> None:
+        self._phase = None
+        self.reason = self._unable
+
+    def draining(self) -> None:
+        self.reason = self._phase = "draining: it answers what it has and then stops"
+
+    def works(self, failure: str | None, *, takes_work: bool) -> None:
+        """What a look at inference found: what is wrong, if anything, and whether work can be taken all the same."""
+        self.failure = failure
+        self._unable = None if takes_work else failure
+        self.reason = self._phase or self._unable
+
+    def check(self, *, to_score: bool = True) -> None:
+        """Raise NotReady while no work is taken; with `to_score=False` only as it starts and drains.
+
+        A service whose inference is broken can still be given the bundle that mends it.
+        """
+        reason = self.reason if to_score else self._phase
+        if reason is not None:
+            raise NotReady(
+                f"The service is {reason}; ask another replica, or again when /readyz says so.",
+                # Whoever sends one request after the other over this connection goes elsewhere at once.
+                {"Connection": "close"},
+            )
+
+    def check_alive(self) -> None:
+        """Raise NotAlive where the process should be started anew."""
+        if self.failure is not None:
+            raise NotAlive(f"The service is {self.failure}.")

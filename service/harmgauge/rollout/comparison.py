@@ -1,0 +1,67 @@
+"""What a shadow made of the rows that the served bundle scored: counts, and the newest scores of both."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import spearmanr
+
+from harmgauge.drift.window import Window
+from harmgauge.errors import InferenceFailed, NonFiniteScore, RequestError
+from harmgauge.inference.scorer import Scored
+
+log = logging.getLogger(__name__)
+
+RECENT_ROWS = 1000
+
+REASONS = (InferenceFailed.code, NonFiniteScore.code, RequestError.code)
+"""Why a row could not be scored."""
+
+
+class Comparison:
+    """Since it was made. `rows[s, t]` counts those that the served bundle flagged (s = 1) or not (0), and the shadow
+    (t) likewise; `other_class_rows` those of which their classifiers think differently. Rows were `shed_rows` to
+    leave the cores to answers, or failed, `failed_rows` by reason.
+    """
+
+    def __init__(self) -> None:
+        self.since = datetime.now(UTC)
+        self.rows = np.zeros((2, 2), np.int64)
+        self.other_class_rows = 0
+        self.shed_rows = 0
+        self.failed_rows = dict.fromkeys(REASONS, 0)
+        self._recent = Window(RECENT_ROWS, 2)
+        self._failed_before = False
+
+    def scored(self, served: Scored, shadow: Scored) -> None:
+        """One request, as both scored it."""
+        both = 2 * served.is_adversarial + shadow.is_adversarial
+        self.rows += np.bincount(both, minlength=4).reshape(2, 2)
+        self.other_class_rows += int(np.count_nonzero(served.predictions != shadow.predictions))
+        self._recent.extend(np.stack([served.scores, shadow.scores], 1))
+        self._failed_before = False
+
+    def shed(self, rows: int) -> None:
+        self.shed_rows += rows
+
+    def failed(self, rows: int, error: Exception) -> None:
+        """The first of those that come one after the other is logged."""
+        code = getattr(error, "code", "")
+        self.failed_rows[code if code in REASONS else RequestError.code] += rows
+        if not self._failed_before:
+            log.error("the shadow could not score %d rows; further ones are only counted", rows, exc_info=error)
+        self._failed_before = True
+
+    def recent(self) -> npt.NDArray[np.float64]:
+        """The newest scores of the same rows, (n, 2): the served bundle's and the shadow's."""
+        return self._recent.snapshot()
+
+
+def rank_correlation(pairs: npt.NDArray[np.float64]) -> float | None:
+    """Spearman's, of pairs (n, 2); None where there is none, because one of the two never changes."""
+    if len(pairs) < 2 or (pairs == pairs[0]).all(0).any():
+        return None
+    return float(spearmanr(pairs).statistic)

@@ -1,0 +1,49 @@
+"""What may take over from the bundle in service: a request that was good stays good, and its answer means the same."""
+
+from __future__ import annotations
+
+from harmgauge.bundle.load import Bundle
+from harmgauge.bundle.manifest import Manifest
+from harmgauge.errors import BundleError
+from harmgauge.rollout.served import ServedBundle
+
+
+def check_successor(old: Manifest, new: Manifest) -> None:
+    """Raises BundleError where requests that were good for the old bundle would not be for the new one, or where its
+    answers would mean something else.
+    """
+    of_input = old.input.model_dump(), new.input.model_dump()
+    for what, before, after in (
+        ("name", old.name, new.name),  # in the paths of V2, in gRPC's requests, and a label of every metric
+        *((f"input {part}", of_input[0][part], of_input[1][part]) for part in of_input[0]),
+        ("number of classes", len(old.class_names), len(new.class_names)),
+        *(
+            (f"class {number}", *names)
+            for number, names in enumerate(zip(old.class_names, new.class_names, strict=False))
+        ),
+    ):
+        if before != after:
+            raise BundleError(
+                f"the bundle's {what} is {after!r}, that of the one in service {before!r}: only a bundle with the same "
+                "name, input and classes can take over; start another process for this one"
+            )
+
+
+def check_other(served: Bundle, shadow: Bundle) -> None:
+    """Raises BundleError where the shadow is what serves already."""
+    if shadow.key == served.key:
+        raise BundleError(f"{shadow.path}: it holds {title(served)}, which serves already; a shadow is another bundle")
+
+
+def check_offers(old: ServedBundle, new: ServedBundle) -> None:
+    """Raises BundleError where who asks for an output would be refused all of a sudden."""
+    lost = old.components.output_names - new.components.output_names
+    if lost:
+        raise BundleError(
+            f"{new.bundle.path}: it does not offer {', '.join(sorted(lost))}, which {title(old.bundle)} does"
+        )
+
+
+def title(bundle: Bundle) -> str:
+    """What a log calls a bundle."""
+    return f"{bundle.manifest.name}/{bundle.manifest.version} ({bundle.key})"

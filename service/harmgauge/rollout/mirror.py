@@ -1,0 +1,165 @@
+"""What one graph has answered is scored once more by another, while nobody waits for the first.
+
+No answer waits for it: rows come here after they were answered, go through the graph in small batches on a thread of
+their own and of the lowest priority, and only begin while the served graph has nothing to do. What does not fit
+meanwhile is shed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from harmgauge.bundle.rows import Rows
+from harmgauge.inference.batcher import Batcher
+from harmgauge.inference.caller import RequestContext
+from harmgauge.inference.outputs import Outputs, Runtime
+from harmgauge.inference.scorer import RequestScorer, Scored
+from harmgauge.memory import kept_alive_bytes
+
+MAX_WAITING_BYTES = 64 * 2**20
+"""Of all rows that wait here, with the bodies that they are parts of."""
+
+MAX_WAITING_REQUESTS = 256
+"""To take one in costs the event loop a task, to shed it next to nothing."""
+
+LOOK_SECONDS = 0.02
+"""How often a batch looks whether the served graph is at rest."""
+
+NICE = 19
+"""The lowest priority."""
+
+
+class Observer(Protocol):
+    """Told of each request, on the event loop."""
+
+    def scored(self, served: Scored, shadow: Scored) -> None: ...
+    def shed(self, rows: int) -> None: ...
+    def failed(self, rows: int, error: Exception) -> None: ...
+
+
+class Mirror:
+    """`put` takes what `served` has answered; `watch` sees what `runtime` gives for it, as a detector's watcher does.
+
+    At most `max_rows`, MAX_WAITING_REQUESTS and MAX_WAITING_BYTES wait. Use it and close it on the running loop.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        threshold: np.float32,
+        served: Batcher,
+        observer: Observer,
+        watch: Callable[[Scored, str | None], None],
+        *,
+        batch_rows: int,
+        max_rows: int,
+    ) -> None:
+        self._runtime = _AtRest(runtime, served)
+        self._batcher = Batcher(self._runtime, 1, batch_rows, max_rows, _Nobody())
+        self._detector = RequestScorer(self._batcher, threshold, lambda _, scored, caller: watch(scored, caller.client))
+        self._observer = observer
+        self._max_rows = max_rows
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._bytes = 0
+        self.waiting_rows = 0
+        self.fails = False
+        """Whether the newest request that was tried could not be scored."""
+
+    def put(self, rows: Rows, served: Scored, caller: RequestContext) -> None:
+        """Score rows (n, *shape) some time, or shed them."""
+        size_bytes = kept_alive_bytes(rows)
+        if (
+            len(self._tasks) >= MAX_WAITING_REQUESTS
+            or self.waiting_rows + len(rows) > self._max_rows
+            or self._bytes + size_bytes > MAX_WAITING_BYTES
+        ):
+            self._observer.shed(len(rows))
+            return
+        self.waiting_rows += len(rows)
+        self._bytes += size_bytes
+        # A task begins in the loop's next round, when the answer has gone out.
+        task = self._loop.create_task(self._score(rows, served, RequestContext(client=caller.client)))
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._forget(done, len(rows), size_bytes))
+
+    @property
+    def run_seconds(self) -> float:
+        """For how long the batch that runs now has been running; 0 where none does."""
+        return self._runtime.run_seconds
+
+    def close(self) -> None:
+        """Give up what waits, and end the thread once its batch is done."""
+        self._runtime.closed.set()
+        for task in self._tasks:
+            task.cancel()
+        self._batcher.close()
+
+    async def _score(self, rows: Rows, served: Scored, caller: RequestContext) -> None:
+        try:
+            self._observer.scored(served, await self._detector.score(rows, caller))
+        except Exception as error:  # whatever it is, it must stay here
+            self.fails = True
+            self._observer.failed(len(rows), error)
+        else:
+            self.fails = False
+
+    def _forget(self, task: asyncio.Task[None], rows: int, size_bytes: int) -> None:
+        self._tasks.discard(task)
+        self.waiting_rows -= rows
+        self._bytes -= size_bytes
+
+
+class _AtRest:
+    """A runtime that begins when nothing waits for `served`."""
+
+    def __init__(self, runtime: Runtime, served: Batcher) -> None:
+        self.shapes = runtime.shapes
+        self.closed = threading.Event()
+        self._runtime = runtime
+        self._served = served
+        self._stands_back = False
+        self._began: float | None = None
+
+    @property
+    def run_seconds(self) -> float:
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
+
+    def run(self, rows: Rows) -> Outputs:
+        """On the one thread of the mirror's batcher."""
+        if not self._stands_back:
+            self._stands_back = True
+            _stand_back()
+        while self._served.rows:
+            if self.closed.wait(LOOK_SECONDS):
+                raise RuntimeError("closed")
+        self._began = time.monotonic()
+        try:
+            return self._runtime.run(rows)
+        finally:
+            self._began = None
+
+
+def _stand_back() -> None:
+    """Let every other thread of the machine go first, where threads have priorities of their own.
+
+    Not SCHED_IDLE: such a thread may wait for ever, and now and then it waits with Python's lock in its hand.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+
+
+class _Nobody:
+    """Watches the batcher of a mirror: its metrics are those of answers."""
+
+    def queue_changed(self, rows: int) -> None: ...
+    def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None: ...

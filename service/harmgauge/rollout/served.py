@@ -1,0 +1,142 @@
+"""All that belongs to one bundle while it is in service, from its first request to its last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, cast
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from harmgauge.bundle.load import Bundle
+from harmgauge.drift.embedding_view import EmbeddingView
+from harmgauge.drift.feature_mmd import FeatureMmd
+from harmgauge.drift.monitor import Monitor
+from harmgauge.drift.store import Store
+from harmgauge.inference.batcher import Batcher
+from harmgauge.inference.runtime import OnnxRuntime
+from harmgauge.inference.scorer import RequestScorer
+from harmgauge.observe.bundle_metrics import BundleMetrics
+
+log = logging.getLogger(__name__)
+
+
+_SERVING = "harmgauge.serving"
+"""Where a scope has the bundle that its request goes to."""
+
+
+Background = Callable[[], Coroutine[Any, Any, None]]
+"""Work that lasts as long as the bundle serves."""
+
+
+@dataclass(frozen=True)
+class Components:
+    """What routes and servers use of one bundle.
+
+    `output_names` are the outputs that can be had, `corrects` says that a correction is among them. `views` and `page`
+    are what the routes and the live page derive from the bundle: made by the assembly, and opaque here.
+    """
+
+    bundle: Bundle
+    runtime: OnnxRuntime
+    workers: int
+    batcher: Batcher
+    scorer: RequestScorer
+    output_names: frozenset[str]
+    corrects: bool
+    metrics: BundleMetrics
+    monitor: Monitor
+    on_features: FeatureMmd | None
+    embedding_view: EmbeddingView | None
+    store: Store | None
+    views: object
+    page: object
+
+    @property
+    def title(self) -> str:
+        """`NAME/VERSION` of the bundle."""
+        return f"{self.bundle.manifest.name}/{self.bundle.manifest.version}"
+
+
+class ServedBundle:
+    """Entered (as a context) by each request that it answers, so that it is known when the last one is gone.
+
+    Made on any thread, used on one event loop. `app` has every route; `background` begins what else runs beside them.
+    """
+
+    def __init__(self, components: Components, app: ASGIApp, background: Sequence[Background] = ()) -> None:
+        self.components = components
+        self.bundle = components.bundle
+        self._app = app
+        self._background = background
+        self._requests = 0
+        self._retiring = False
+        self._none_waited_for = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self:
+            scope[_SERVING] = self.components
+            await self._app(scope, receive, send)
+
+    def __enter__(self) -> Self:
+        self._requests += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._requests -= 1
+        if self._retiring and not self._requests:
+            self._none_waited_for.set()
+
+    def start(self, drift_interval_seconds: float) -> None:
+        """Begin what goes on between requests."""
+        components = self.components
+        work = [components.monitor.keep_up(drift_interval_seconds)]
+        work += [begin() for begin in self._background]
+        if components.store is not None:
+            work.append(components.store.keep_saving())
+        self._tasks = [asyncio.create_task(each) for each in work]
+
+    async def retire(self, seconds: float) -> None:
+        """Let its requests end, at most so long; then save its drift state and close it."""
+        self._retiring = True
+        if self._requests:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._none_waited_for.wait(), seconds)
+        try:
+            await self.save()
+        finally:
+            self.close()
+
+    def hurry(self) -> None:
+        """Have `retire` wait for no request any more."""
+        self._none_waited_for.set()
+
+    async def save(self) -> None:
+        """Count what its feed still keeps, and save the drift state if there is a place for it."""
+        self.components.monitor.before_look()
+        if self.components.store is not None:
+            await self.components.store.save()
+
+    def close(self) -> None:
+        """End its threads and tasks."""
+        for task in self._tasks:
+            task.cancel()
+        self.components.batcher.close()
+
+
+def components_of(request: Request) -> Components:
+    """Of the bundle that a request goes to: the one that was in service when it began."""
+    return components_in(request.scope)
+
+
+def components_in(scope: Scope) -> Components:
+    """The same, of a request's scope."""
+    return cast("Components", scope[_SERVING])

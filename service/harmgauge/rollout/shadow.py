@@ -1,0 +1,72 @@
+"""A bundle that scores the served one's traffic beside it, and answers nothing."""
+
+from __future__ import annotations
+
+from harmgauge.drift.state import DriftState
+from harmgauge.observe.feed import Feed
+from harmgauge.rollout.comparison import Comparison
+from harmgauge.rollout.mirror import Mirror
+from harmgauge.rollout.served import ServedBundle
+from harmgauge.rollout.shadow_metrics import ShadowMetrics
+
+BATCHES_SHARE = 8
+"""A batch of the shadow has this part of the rows that one of answers may have: an answer that comes meanwhile has to
+share the cores with no more.
+"""
+
+
+class Shadow:
+    """`serving`, which is in service nowhere, sees what `served` answers, from the moment it is made until `end`.
+
+    Its windows are those that it will have in service: they go on when it is promoted.
+    """
+
+    def __init__(
+        self, serving: ServedBundle, served: ServedBundle, max_queue_rows: int, inference_timeout_seconds: float
+    ) -> None:
+        components = serving.components
+        self.serving = serving
+        self.served = served
+        self.comparison = Comparison()
+        self._inference_timeout_seconds = inference_timeout_seconds
+        self._metrics = ShadowMetrics(components.bundle, self.comparison)
+        self._feed = Feed([lambda blocks, *_: components.monitor.observe(blocks)])
+        # In service, its scores come by another way, which counts them as answers.
+        self._in_service = components.monitor.before_look
+        components.monitor.before_look = self._feed.drain
+        self._mirror = Mirror(
+            components.runtime,
+            components.bundle.threshold,
+            served.components.batcher,
+            self.comparison,
+            self._feed.put,
+            batch_rows=max(1, components.runtime.max_batch_rows // BATCHES_SHARE),
+            max_rows=max_queue_rows,
+        )
+        served.components.scorer.beside = self._mirror.put
+
+    @property
+    def failure(self) -> str | None:
+        """Why it would not do in service: it could not score the newest request that it tried, or hangs in one."""
+        if self._mirror.run_seconds > self._inference_timeout_seconds:
+            return f"it has been at the same rows for {self._mirror.run_seconds:.0f} s"
+        return "it could not score the newest inputs, the log says why" if self._mirror.fails else None
+
+    @property
+    def waiting_rows(self) -> int:
+        return self._mirror.waiting_rows
+
+    async def states(self) -> dict[str, DriftState]:
+        """Of its drift detectors, by name."""
+        return await self.serving.components.monitor.states()
+
+    async def exposition(self) -> bytes:
+        """The text for a scrape."""
+        return self._metrics.exposition(await self.states())
+
+    def end(self) -> None:
+        """See nothing more; what was scored is in the windows, what waits is not."""
+        self.served.components.scorer.beside = None
+        self._mirror.close()
+        self._feed.drain()
+        self.serving.components.monitor.before_look = self._in_service

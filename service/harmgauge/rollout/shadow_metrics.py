@@ -1,0 +1,68 @@
+"""What Prometheus sees of a shadow, under names of its own: nothing of it enters a sum or an alert of what is served.
+
+Its scores are not among it: who may read metrics may not read those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from harmgauge.bundle.load import Bundle
+from harmgauge.drift.state import DriftState
+from harmgauge.observe.collectors import DriftCollector
+from harmgauge.rollout.comparison import Comparison
+
+PREFIX = "harmgauge_shadow"
+FLAGS = ("clean", "adversarial")
+
+
+class ShadowMetrics:
+    """Of one bundle as the shadow of another, from the beginning of `comparison`."""
+
+    def __init__(self, bundle: Bundle, comparison: Comparison) -> None:
+        self._registry = CollectorRegistry()
+        manifest = bundle.manifest
+        self._registry.register(_Counts({"model": manifest.name, "bundle": bundle.key}, comparison))
+        self._drift = DriftCollector(manifest.name, PREFIX)
+        self._registry.register(self._drift)
+        Gauge(
+            f"{PREFIX}_bundle_info",
+            "The shadow; always 1.",
+            ["model", "bundle", "version", "sha256", "detector"],
+            registry=self._registry,
+        ).labels(manifest.name, bundle.key, manifest.version, bundle.sha256, manifest.detector).set(1)
+
+    def exposition(self, drift: dict[str, DriftState]) -> bytes:
+        """The text for a scrape, with the drift states as they are now."""
+        self._drift.states = drift
+        return generate_latest(self._registry)
+
+
+class _Counts(Collector):
+    def __init__(self, labels: dict[str, str], comparison: Comparison) -> None:
+        self._labels = labels
+        self._comparison = comparison
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        own = self._comparison
+        scored = self._family(
+            "instances", "Inputs that the shadow scored, by its flag and the one given.", "flag", "served_flag"
+        )
+        for served, row in enumerate(own.rows.tolist()):
+            for flag, count in enumerate(row):
+                scored.add_metric([*self._labels.values(), FLAGS[flag], FLAGS[served]], count)
+        other = self._family("other_class", "Those of which its classifier thinks differently.")
+        other.add_metric([*self._labels.values()], own.other_class_rows)
+        shed = self._family("shed", "Inputs not scored, to leave the cores to answers.")
+        shed.add_metric([*self._labels.values()], own.shed_rows)
+        failed = self._family("errors", "Inputs that it could not score.", "reason")
+        for reason, count in own.failed_rows.items():
+            failed.add_metric([*self._labels.values(), reason], count)
+        yield from (scored, other, shed, failed)
+
+    def _family(self, name: str, text: str, *labels: str) -> CounterMetricFamily:
+        return CounterMetricFamily(f"{PREFIX}_{name}", text, labels=[*self._labels, *labels])

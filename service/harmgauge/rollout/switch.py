@@ -1,0 +1,271 @@
+"""Which bundle serves, and how another takes over: loaded and warm beside the old one, then in its place at once.
+
+A request keeps the bundle it began with. The old one ends when its last request is answered. A shadow is loaded
+likewise, and waits beside the one in service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.types import Receive, Scope, Send
+
+from harmgauge.bundle.load import Bundle, load
+from harmgauge.errors import BundleError, BundleRefused, NoShadow, SettingsError, ShadowFails, SwapInProgress
+from harmgauge.memory import give_back
+from harmgauge.rollout.compatibility import check_offers, check_other, check_successor, title
+from harmgauge.rollout.served import ServedBundle
+from harmgauge.rollout.shadow import Shadow
+from harmgauge.settings import Settings
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 1.0
+"""Beyond a request's deadline: then none of them can still wait for scores."""
+
+
+@dataclass(frozen=True)
+class Swap:
+    """What became of a call: `before` and `now` are the bundle that served and the one that serves; the same one where
+    nothing had changed.
+    """
+
+    before: Bundle
+    now: Bundle
+    seconds: float
+
+
+class Switch:
+    """The ASGI application: hands each request to the bundle in service, `current`.
+
+    `make` puts a verified bundle's parts together, on any thread; it raises BundleError and SettingsError.
+    """
+
+    def __init__(self, settings: Settings, make: Callable[[Bundle], ServedBundle], current: ServedBundle) -> None:
+        self._settings = settings
+        self._make = make
+        self._busy = False
+        # One thread for all loading: in each thread the allocator keeps what a graph once took there.
+        self._loading = ThreadPoolExecutor(1, "load")
+        self._retiring: dict[str, tuple[ServedBundle, asyncio.Task[None]]] = {}
+        self._unasked: dict[str, asyncio.Task[None]] = {}
+        self._shadow: Shadow | None = None
+        self.current = current
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.current(scope, receive, send)
+
+    @property
+    def shadow(self) -> Shadow:
+        """Raises NoShadow."""
+        if self._shadow is None:
+            raise NoShadow("There is no shadow: POST /admin/shadow loads one.")
+        return self._shadow
+
+    def start(self) -> None:
+        self.current.start(self._settings.drift_interval_seconds)
+        if self._settings.shadow is not None:
+            self._begin("HARMGAUGE_SHADOW", self.load_shadow, self._settings.shadow)
+
+    async def replace(self, folder: Path | None = None) -> Swap:
+        """Serve the bundle in `folder` from now on; that of HARMGAUGE_BUNDLE, read again, where none is named.
+
+        Raises SwapInProgress while another call changes something, BundleRefused where it cannot be: nothing changes
+        then.
+        """
+        folder = folder or self._settings.bundle
+        with self._one_at_a_time(folder):
+            return await self._replace(folder)
+
+    async def load_shadow(self, folder: Path) -> Shadow:
+        """Have the bundle in `folder` score what the one in service answers, in place of another that did.
+
+        Raises SwapInProgress and BundleRefused as `replace` does.
+        """
+        with self._one_at_a_time(folder):
+            return await self._load_shadow(folder)
+
+    async def drop_shadow(self) -> Bundle:
+        """Have no shadow any more; its drift state is saved. Raises NoShadow and SwapInProgress."""
+        with self._one_at_a_time():
+            bundle = self.shadow.serving.bundle
+            await self._drop_shadow()
+            log.info("the shadow %s is gone", title(bundle))
+            return bundle
+
+    def promote(self) -> Swap:
+        """The shadow serves from now on, at once, with its windows as they are.
+
+        Raises NoShadow, ShadowFails where it could not score what it saw last, or hangs in it, BundleRefused where it
+        offers less than the bundle in service, and SwapInProgress.
+        """
+        begin = time.monotonic()
+        shadow, old = self.shadow, self.current.bundle
+        with self._one_at_a_time(shadow.serving.bundle.path):
+            if shadow.failure is not None:
+                raise ShadowFails(
+                    f"{title(shadow.serving.bundle)} is not fit to serve: {shadow.failure}. Promote it when it is, or "
+                    "load another."
+                )
+            self._serve(self._out_of_the_shadow(shadow))
+        log.info("serving %s, until now the shadow, instead of %s", title(self.current.bundle), title(old))
+        return Swap(old, self.current.bundle, time.monotonic() - begin)
+
+    async def shadow_exposition(self) -> bytes:
+        """What a scrape gets of the shadow, if there is one."""
+        return b"" if self._shadow is None else await self._shadow.exposition()
+
+    def reread(self) -> None:
+        """What SIGHUP asks for: `replace` without a folder, its outcome told to the log."""
+        self._begin("SIGHUP", self.replace)
+
+    async def close(self) -> None:
+        """Save and end everything; no request may come any more."""
+        for task in self._unasked.values():
+            task.cancel()
+        retiring = list(self._retiring.values())
+        for serving, _ in retiring:
+            serving.hurry()
+        await asyncio.gather(*(task for _, task in retiring))
+        ending = [self.current]
+        if self._shadow is not None:
+            self._shadow.end()
+            ending.append(self._shadow.serving)
+        for serving in ending:
+            await serving.save()
+            serving.close()
+
+    @contextmanager
+    def _one_at_a_time(self, folder: Path | None = None) -> Iterator[None]:
+        if self._busy:
+            raise SwapInProgress("Another bundle is being loaded right now: try again when that is done.")
+        self._busy = True
+        try:
+            yield
+        except (BundleError, SettingsError) as error:
+            kept = title(self.current.bundle)
+            log.warning("%s was refused, %s serves on: %s", folder, kept, error)
+            raise BundleRefused(f"{error} (nothing has changed: {kept} serves on).") from None
+        finally:
+            self._busy = False
+
+    async def _replace(self, folder: Path) -> Swap:
+        begin = time.monotonic()
+        old = self.current.bundle
+        bundle = await self._loaded(folder)
+        if bundle.key == old.key:
+            log.info("%s holds the bundle that serves already, %s: nothing changes", folder, title(bundle))
+            return Swap(old, old, time.monotonic() - begin)
+        if self._shadow is not None and bundle.key == self._shadow.serving.bundle.key:
+            if self._shadow.failure is not None:
+                raise BundleError(
+                    f"as the shadow, {title(bundle)} is not fit to serve: {self._shadow.failure}. Drop the shadow to "
+                    "have it loaded anew"
+                )
+            new = self._out_of_the_shadow(self._shadow)
+        else:
+            new = await self._assembled(bundle)
+            new.start(self._settings.drift_interval_seconds)
+        self._serve(new)
+        seconds = time.monotonic() - begin
+        log.info("serving %s from %s instead of %s, after %.2f s", title(bundle), folder, title(old), seconds)
+        return Swap(old, bundle, seconds)
+
+    def _out_of_the_shadow(self, shadow: Shadow) -> ServedBundle:
+        """Its bundle, a shadow no longer; raises BundleError where that offers less than the one in service."""
+        check_offers(self.current, shadow.serving)
+        shadow.end()
+        self._shadow = None
+        return shadow.serving
+
+    def _beside(self, serving: ServedBundle) -> Shadow:
+        settings = self._settings
+        return Shadow(serving, self.current, settings.max_queue_rows, settings.inference_timeout_seconds)
+
+    def _serve(self, new: ServedBundle) -> None:
+        """At once: no request comes in between."""
+        old, self.current = self.current, new
+        old.components.monitor.before_look()  # whoever looks at metrics now asks the new one: what was answered counts
+        if self._shadow is not None:  # it is compared with the new one from now on
+            self._shadow.end()
+            self._shadow = self._beside(self._shadow.serving)
+        self._retire(old)
+
+    async def _load_shadow(self, folder: Path) -> Shadow:
+        bundle = await self._loaded(folder)
+        check_other(self.current.bundle, bundle)
+        if self._shadow is not None and bundle.key == self._shadow.serving.bundle.key:
+            return self._shadow
+        serving = await self._assembled(bundle)
+        if self._shadow is not None:
+            await self._drop_shadow()
+        serving.start(self._settings.drift_interval_seconds)
+        self._shadow = self._beside(serving)
+        log.info("%s from %s scores, as a shadow, what %s does", title(bundle), folder, title(self.current.bundle))
+        return self._shadow
+
+    async def _drop_shadow(self) -> None:
+        self.shadow.end()
+        retiring = self._retire(self.shadow.serving)
+        self._shadow = None
+        await asyncio.wait([retiring])  # it goes on where whoever asked for it has gone
+
+    async def _loaded(self, folder: Path) -> Bundle:
+        return await asyncio.get_running_loop().run_in_executor(self._loading, self._load, folder)
+
+    def _load(self, folder: Path) -> Bundle:
+        # All links followed once: one that is moved meanwhile must not give half of each bundle.
+        return load(Path(os.path.realpath(folder)), self._settings.precision, self._settings.bundle_public_key)
+
+    async def _assembled(self, bundle: Bundle) -> ServedBundle:
+        """The parts of a bundle that can take over from the one in service; raises BundleError and SettingsError."""
+        check_successor(self.current.bundle.manifest, bundle.manifest)
+        if bundle.key in self._retiring:  # back to one whose last requests still end: its drift state comes then
+            await asyncio.wait([self._retiring[bundle.key][1]])
+        made = await asyncio.get_running_loop().run_in_executor(self._loading, self._make, bundle)
+        try:
+            check_offers(self.current, made)
+        except BundleError:
+            made.close()
+            raise
+        return made
+
+    def _retire(self, old: ServedBundle) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._retire_and_forget(old))
+        self._retiring[old.bundle.key] = old, task
+        return task
+
+    async def _retire_and_forget(self, old: ServedBundle) -> None:
+        try:
+            await old.retire(self._settings.deadline_seconds + GRACE_SECONDS)
+        except Exception:
+            log.exception("the drift state of %s was not saved", title(old.bundle))
+        finally:
+            del self._retiring[old.bundle.key]
+        del old
+        # Its parts refer to each other in circles, and the collector hardly ever comes by itself (`server.py`).
+        gc.collect()
+        self._loading.submit(give_back)
+
+    def _begin(self, name: str, change: Callable[..., Awaitable[object]], *arguments: Path) -> None:
+        """Change something that no request asked for; `name` is what did."""
+        self._unasked[name] = asyncio.create_task(self._try(name, change, *arguments))
+
+    async def _try(self, name: str, change: Callable[..., Awaitable[object]], *arguments: Path) -> None:
+        try:
+            await change(*arguments)
+        except BundleRefused:
+            pass  # logged already
+        except SwapInProgress as error:
+            log.warning("%s was not followed: %s", name, error.detail)
+        except Exception:
+            log.exception("%s was not followed; %s serves on", name, title(self.current.bundle))

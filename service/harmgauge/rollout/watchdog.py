@@ -1,0 +1,71 @@
+"""Notices inference that no longer works, so that whoever runs the service starts it anew.
+
+A run of the graph that hangs cannot be ended, only its process can. A graph that raises may have been given an input
+that it cannot take: it is broken where it fails on the probe as well, on which it ran at the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from harmgauge.errors import InferenceFailed, RequestError
+from harmgauge.inference.caller import RequestContext
+from harmgauge.readiness import Readiness
+from harmgauge.rollout.served import ServedBundle
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+
+
+class Watchdog:
+    """Looks at the bundle in service, `current`, and tells `readiness` what it found."""
+
+    def __init__(self, current: Callable[[], ServedBundle], readiness: Readiness, timeout_seconds: float) -> None:
+        self._current = current
+        self._readiness = readiness
+        self._timeout_seconds = timeout_seconds
+        self._broken = False
+
+    async def look(self) -> None:
+        """Look now; waits at most `LOOK_SECONDS` for the probe, where there must be one."""
+        serving = self._current()
+        batcher = serving.components.batcher
+        self._broken = (self._broken or batcher.failed) and await self._probe_fails(serving)
+        lost = batcher.lost_workers(self._timeout_seconds)
+        if self._broken:
+            failure: str | None = "broken: the graph fails on every input"
+        elif lost:
+            failure = (
+                f"short of {lost} of its {batcher.workers} workers: each has ended, or hangs in one run of the graph "
+                f"for more than {self._timeout_seconds:g} s (HARMGAUGE_INFERENCE_TIMEOUT_SECONDS)"
+            )
+        else:
+            failure = None
+        if failure != self._readiness.failure:
+            if failure is None:
+                log.warning("inference works again")
+            else:
+                log.error("the service is %s; /livez fails, so that it is restarted", failure)
+        self._readiness.works(failure, takes_work=not self._broken and lost < batcher.workers)
+
+    async def keep_watching(self) -> None:
+        """Look for ever."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look()
+            except Exception:  # the next look may do better
+                log.exception("inference could not be looked at")
+
+    async def _probe_fails(self, serving: ServedBundle) -> bool:
+        deadline = asyncio.get_running_loop().time() + LOOK_SECONDS
+        try:
+            await serving.components.batcher.run(serving.components.runtime.probe(1), RequestContext(deadline))
+        except InferenceFailed:
+            return True
+        except RequestError:  # the queue is full, or too long: nothing new is known
+            return self._broken
+        return False

@@ -1,0 +1,88 @@
+"""Which second network `build` makes, and that the bundle with a head on the classifier is whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from harmgauge.bundle.load import load
+from harmgauge.inference.runtime import OnnxRuntime
+from harmgauge_models.building.build import build
+from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.export import to_onnx
+from harmgauge_models.options import Options
+from tests.support.convolutional import convolutional_network
+from tests.support.toy import instances, linear_network
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Options:
+    x = instances(300, (13, 13, 3))
+    for name in ("train", "calibration"):
+        np.savez(tmp_path / f"{name}.npz", x=x)
+    return Options(
+        classifier=convolutional_network(tmp_path / "classifier.onnx"),
+        calibration=tmp_path / "calibration.npz",
+        train=tmp_path / "train.npz",
+        name="toy",
+        out=tmp_path / "bundles",
+        epochs=1,
+        say=lambda _: None,
+    )
+
+
+def test_a_classifier_of_pictures_gets_a_head_by_default(options: Options) -> None:
+    said: list[str] = []
+    bundle = load(build(replace(options, say=said.append)))
+    assert bundle.manifest.made["second_network"]["head"] == ["picture", "fine", "coarse"]
+    assert bundle.manifest.detector == "distillation"
+    assert (bundle.manifest.loss, bundle.manifest.temperature) == ("xent", 0.1)
+    assert any("--second student" in line for line in said)
+
+
+def test_a_head_reads_the_input_itself_where_the_first_layer_does(options: Options, tmp_path: Path) -> None:
+    """As in what PyTorch exports: nothing stands between input and first convolution."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Flatten())
+    network.append(torch.nn.Linear(4 * 9 * 9, 5))
+    rows = instances(300, (3, 9, 9)).astype(np.float32)
+    to_onnx(network, torch.from_numpy(rows[:2]), tmp_path / "direct.onnx")
+    for name in ("train", "calibration"):
+        np.savez(tmp_path / f"{name}.npz", x=rows)
+    bundle = load(build(replace(options, classifier=tmp_path / "direct.onnx")))
+    assert len(bundle.manifest.made["second_network"]["head"]) == 2
+    runtime = OnnxRuntime(bundle, "cpu")
+    expected = network(torch.from_numpy(rows[:20])).softmax(1).detach().numpy()
+    np.testing.assert_allclose(runtime.run(rows[:20]).probabilities, expected, atol=1e-5)
+
+
+def test_the_graph_in_8_bits_has_the_head_too(options: Options) -> None:
+    bundle = load(build(replace(options, int8=True)), "int8")
+    assert bundle.manifest.int8 is not None
+    assert len(bundle.reference.scores) == 300
+
+
+def test_a_student_where_it_is_asked_for_or_no_head_can_be(options: Options, tmp_path: Path) -> None:
+    apart = load(build(replace(options, second="student")))
+    assert apart.manifest.made["second_network"]["student"] == "ConvolutionalStudent"
+    assert (apart.manifest.loss, apart.manifest.temperature) == ("kld", 1)
+    linear = linear_network(tmp_path / "linear.onnx", (13, 13, 3), 4, 0)
+    fallen_back = load(build(replace(options, classifier=linear)))
+    assert fallen_back.manifest.made["second_network"]["student"] == "ConvolutionalStudent"
+
+
+def test_a_head_asked_for_in_vain_is_refused(options: Options, tmp_path: Path) -> None:
+    linear = linear_network(tmp_path / "linear.onnx", (13, 13, 3), 4, 0)
+    with pytest.raises(UserError, match="has no convolutions"):
+        build(replace(options, classifier=linear, second="head"))
+    rows = instances(300, (12,))
+    for name in ("train", "calibration"):
+        np.savez(tmp_path / f"{name}.npz", x=rows)
+    vectors = linear_network(tmp_path / "vectors.onnx", (12,), 4, 0)
+    with pytest.raises(UserError, match="no pictures"):
+        build(replace(options, classifier=vectors, second="head"))
+    with pytest.raises(UserError, match="--second head"):
+        build(replace(options, second="head", student="some:function"))

@@ -1,0 +1,107 @@
+"""A head on the classifier's features: learns, is part of one graph with it, and resumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from harmgauge_models.data.pictures import input_spec, pictures
+from harmgauge_models.graphs.classifier import Classifier, distribution, open_classifier
+from harmgauge_models.graphs.export import to_onnx
+from harmgauge_models.graphs.feature_maps import find_feature_maps
+from harmgauge_models.graphs.fuse import fuse
+from harmgauge_models.graphs.run import open_session, predict
+from harmgauge_models.networks.feature_head import FeatureHead
+from harmgauge_models.training.distil_head import Recipe, distil_head
+from tests.support.convolutional import convolutional_network
+from tests.support.toy import instances
+
+X = np.repeat(np.repeat(instances(240, (7, 7, 3)), 2, 1), 2, 2)[:, :13, :13]
+RECIPE = Recipe(epochs=3, batch_rows=16)
+
+
+def made(
+    tmp_path: Path, recipe: Recipe = RECIPE, *, softmax: bool = False
+) -> tuple[Classifier, Classifier, list[float]]:
+    path = convolutional_network(tmp_path / "network.onnx", softmax=softmax)
+    classifier = open_classifier(path, X, "classifier")
+    outputs = predict(path, X, "network")
+    second, losses = distil_head(
+        classifier,
+        find_feature_maps(classifier.network, X),
+        X,
+        distribution(outputs, classifier.network.gives, 1),
+        pictures=pictures(X, input_spec(X, "uint8"), "HWC"),
+        recipe=recipe,
+        work=tmp_path,
+        settings={},
+    )
+    return classifier, second, losses
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_it_learns_and_the_fused_graph_is_the_two_run_apart(tmp_path: Path, softmax: bool) -> None:
+    classifier, second, losses = made(tmp_path, softmax=softmax)
+    assert classifier.network.gives == ("probabilities" if softmax else "logits")
+    assert losses[-1] < losses[0]
+    fused = fuse(classifier.network, second.network, "kld", 1.0)
+    onnx.checker.check_model(fused, full_check=True)
+    assert [value.name for value in fused.graph.input] == ["input"]
+    assert [value.name for value in fused.graph.output] == ["score", "probabilities"]
+    score, probabilities = open_session(fused.SerializeToString()).run(None, {"input": X})
+    first = distribution(predict(classifier.path, X, "network"), classifier.network.gives, 1)
+    other = distribution(predict(second.runnable, X, "head"), "logits", 1)
+    np.testing.assert_allclose(probabilities, first, atol=1e-5)
+    ratio = np.log(np.clip(first, 1e-7, 1) / np.clip(other, 1e-7, 1))
+    np.testing.assert_allclose(score, (np.clip(first, 1e-7, 1) * ratio).sum(1), atol=1e-4)
+
+
+def test_the_classifier_is_computed_once(tmp_path: Path) -> None:
+    classifier, second, _ = made(tmp_path, Recipe(epochs=1, batch_rows=64))
+    fused = fuse(classifier.network, second.network, "xent", 1.0)
+
+    def convolutions(model: onnx.ModelProto) -> int:
+        return sum(node.op_type == "Conv" for node in model.graph.node)
+
+    assert convolutions(fused) == convolutions(classifier.network.model) + convolutions(second.network.model)
+
+
+def test_a_run_resumes_and_refuses_other_settings(tmp_path: Path) -> None:
+    _, first, losses = made(tmp_path)
+    _, again, same = made(tmp_path)
+    assert same == losses
+    np.testing.assert_array_equal(predict(again.runnable, X, "head"), predict(first.runnable, X, "head"))
+    from harmgauge_models.errors import UserError
+
+    with pytest.raises(UserError, match="other settings"):
+        made(tmp_path, Recipe(epochs=3, batch_rows=32))
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(3, 32, 32), (16, 32, 32), (32, 16, 16), (64, 8, 8)],
+        [(24, 28, 28), (40, 14, 14), (48, 7, 7)],
+        [(8, 21, 34), (5, 11, 17), (6, 4, 5)],
+        [(12, 4, 4)],
+    ],
+)
+def test_maps_of_any_shape_and_scale_export_as_they_compute(shapes: list[tuple[int, int, int]], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    spreads = [torch.linspace(0, 1000, shape[0]) for shape in shapes]
+    head = FeatureHead(shapes, spreads, 5, "logits").eval()
+    tensors = {f"map_{index}": 100 * torch.randn(3, *shape) for index, shape in enumerate(shapes)}
+    tensors["said"] = torch.randn(3, 5)
+    with torch.no_grad():
+        expected: Any = head(*tensors.values()).numpy()
+        head.fold()
+        np.testing.assert_allclose(head(*tensors.values()).numpy(), expected, rtol=1e-3, atol=1e-3)
+    session = open_session(to_onnx(head, tensors, tmp_path / "head.onnx"))
+    given = session.run(None, {name: tensor.numpy() for name, tensor in tensors.items()})[0]
+    assert given.shape == (3, 5)
+    np.testing.assert_allclose(given, expected, rtol=1e-3, atol=1e-3)

@@ -1,0 +1,250 @@
+"""Every body reader: what it takes, what it refuses and how clearly, and that nothing else can happen."""
+
+from __future__ import annotations
+
+import io
+import json
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harmgauge.api.body.decode import JSON, NPY, RAW
+from harmgauge.bundle.manifest import ImageSpec, InputSpec
+from harmgauge.errors import InvalidParameters, RequestError, UnknownMediaType, Unprocessable, Unreadable
+from tests.support.bodies import IMAGES, NAN, PIXELS, npy, picture, read
+from tests.support.toy import instances
+
+FLOATS = InputSpec(dtype="float32", shape=(3,))
+UNIT = InputSpec(
+    dtype="float32", shape=(1, 4, 5), minimum=0, maximum=1, image=ImageSpec(mode="L", layout="CHW", scale=1 / 255)
+)
+
+
+def as_json(instances: object, **more: object) -> bytes:
+    return json.dumps({"instances": instances, **more}).encode()
+
+
+def rows(body: bytes, media_type: str, spec: InputSpec = PIXELS) -> npt.NDArray[Any]:
+    found = read(body, media_type, {}, spec).instances
+    assert found.dtype == spec.numpy_dtype
+    assert found.flags.c_contiguous
+    return found
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (as_json(IMAGES.tolist()), JSON),
+        (as_json(IMAGES.astype(float).tolist()), "application/json; charset=utf-8"),
+        (npy(IMAGES), NPY),
+        (npy(np.asfortranarray(IMAGES)), NPY),
+        (npy(IMAGES.astype(">i8")), NPY),
+        (npy(IMAGES.astype(np.float64)), NPY),
+        (IMAGES.tobytes(), RAW),
+    ],
+)
+def test_the_same_instances_by_every_way(body: bytes, media_type: str) -> None:
+    np.testing.assert_array_equal(rows(body, media_type), IMAGES)
+
+
+def test_raw_bytes_and_npy_are_not_copied() -> None:
+    for body, media_type in ((IMAGES.tobytes(), RAW), (npy(IMAGES), NPY)):
+        assert not rows(body, media_type).flags.owndata
+
+
+def test_pictures() -> None:
+    np.testing.assert_array_equal(rows(picture(IMAGES[0]), "image/png")[0], IMAGES[0])
+    jpeg = rows(picture(np.full((4, 5, 3), 90, np.uint8), "JPEG", quality=95), "image/jpeg")
+    assert np.abs(jpeg.astype(int) - 90).max() <= 2
+    alpha = np.concatenate([IMAGES[0], np.full((4, 5, 1), 7, np.uint8)], 2)
+    np.testing.assert_array_equal(rows(picture(alpha), "image/png")[0], IMAGES[0])
+    grey = IMAGES[0, :, :, 0]
+    np.testing.assert_array_equal(rows(picture(grey), "image/png")[0], np.repeat(grey[:, :, None], 3, 2))
+    np.testing.assert_allclose(rows(picture(grey), "image/png", UNIT)[0, 0], grey / 255, atol=1e-6)
+
+
+def test_float_inputs_keep_their_values() -> None:
+    values = np.array([[0.1, -1e30, 3], [1, 2, 3]], np.float32)
+    for body, media_type in (
+        (as_json(values.tolist()), JSON),
+        (npy(values.astype(np.float64)), NPY),
+        (values.tobytes(), RAW),
+    ):
+        np.testing.assert_array_equal(rows(body, media_type, FLOATS), values)
+    np.testing.assert_array_equal(rows(as_json([[1, 2, 10**30]]), JSON, FLOATS), np.array([[1, 2, 1e30]], np.float32))
+
+
+def with_value(value: object) -> bytes:
+    changed = IMAGES[:2].tolist()
+    changed[1][2][0][1] = value
+    return as_json(changed)
+
+
+BAD: list[tuple[bytes, str, InputSpec, type[RequestError], str]] = [
+    (b"", JSON, PIXELS, Unreadable, "empty"),
+    (b"", RAW, PIXELS, Unreadable, "empty"),
+    (b'{"instances": [', JSON, PIXELS, Unreadable, "no JSON"),
+    (b"\xff\xfe", JSON, PIXELS, Unreadable, "no JSON"),
+    (b'{"instances": [[NaN, 1, 2]]}', JSON, FLOATS, Unreadable, "no JSON"),
+    (b'{"instances": [[Infinity, 1, 2]]}', JSON, FLOATS, Unreadable, "no JSON"),
+    (b"[1, 2]", JSON, PIXELS, Unprocessable, 'must be an object like {"instances"'),
+    (b"{}", JSON, PIXELS, Unprocessable, "must be an object"),
+    (b"null", JSON, PIXELS, Unprocessable, "must be an object"),
+    (as_json([], extra=1), JSON, PIXELS, Unprocessable, "has 'extra'"),
+    (as_json([]), JSON, PIXELS, Unprocessable, "instances is empty"),
+    (as_json({"a": 1}), JSON, PIXELS, Unprocessable, "instances is an object"),
+    (as_json(5), JSON, PIXELS, Unprocessable, "instances is the number 5"),
+    (as_json(IMAGES[0].tolist()), JSON, PIXELS, Unprocessable, "has 5 elements; a list of 4"),
+    (with_value(None), JSON, PIXELS, Unprocessable, "instances[1][2][0][1] is null; a number is due"),
+    (with_value("7"), JSON, PIXELS, Unprocessable, "instances[1][2][0][1] is the text '7'"),
+    (with_value(True), JSON, PIXELS, Unprocessable, "instances[1][2][0][1] is true"),
+    (with_value([1]), JSON, PIXELS, Unprocessable, "instances[1][2][0][1] is a list"),
+    (with_value(256), JSON, PIXELS, Unprocessable, "instances[1][2][0][1] is 256; a number from 0 to 255"),
+    (with_value(-1), JSON, PIXELS, Unprocessable, "instances[1][2][0][1] is -1; a number from 0 to 255"),
+    (with_value(0.5), JSON, PIXELS, Unprocessable, "instances[1][2][0][1] is 0.5; a whole number"),
+    (with_value(10**400), JSON, PIXELS, RequestError, ""),
+    (as_json([[[[1, 2]]]]), JSON, PIXELS, Unprocessable, "instances[0] has 1 elements; a list of 4"),
+    (as_json([*IMAGES.tolist(), IMAGES[0, 1:].tolist()]), JSON, PIXELS, Unprocessable, "instances[3] has 3 elements"),
+    (as_json([[1, 2, 1e39]]), JSON, FLOATS, Unprocessable, "instances[0][2] is 1e+39; a finite float32"),
+    (b"[" * 5000, JSON, PIXELS, Unreadable, "no JSON"),
+    (NAN, NPY, FLOATS, Unprocessable, "instances[0][1] is nan; a finite float32"),
+    (npy(np.array([[1, 2, np.inf]])), NPY, FLOATS, Unprocessable, "instances[0][2] is inf"),
+    (np.array([1, np.nan, 2], np.float32).tobytes(), RAW, FLOATS, Unprocessable, "instances[0][1] is nan"),
+    (npy(np.full((1, 1, 4, 5), 1.5)), NPY, UNIT, Unprocessable, "is 1.5; a number from 0 to 1"),
+    (npy(IMAGES + 0.5), NPY, PIXELS, Unprocessable, "a whole number"),
+    (npy(np.full((1, 4, 5, 3), np.nan)), NPY, PIXELS, Unprocessable, "is nan"),
+    (npy(IMAGES.astype(int) - 300), NPY, PIXELS, Unprocessable, "a number from 0 to 255"),
+    (npy(IMAGES)[:-1], NPY, PIXELS, Unreadable, "promises 180 bytes of data; 179 came"),
+    (npy(IMAGES) + b"x", NPY, PIXELS, Unreadable, "181 came"),
+    (npy(IMAGES)[:40], NPY, PIXELS, Unreadable, "no .npy array"),
+    (b"\x93NUMPY\x09\x00", NPY, PIXELS, Unreadable, "format version (9, 0)"),
+    (npy(IMAGES[:0]), NPY, PIXELS, Unprocessable, "(0 x 4 x 5 x 3)"),
+    (npy(IMAGES[:, 1:]), NPY, PIXELS, Unprocessable, "(3 x 3 x 5 x 3); (n x 4 x 5 x 3) is due"),
+    (npy(np.array(5)), NPY, PIXELS, Unprocessable, "the shape ()"),
+    (npy(IMAGES > 5), NPY, PIXELS, Unprocessable, "holds bool"),
+    (npy(IMAGES.astype(complex)), NPY, PIXELS, Unprocessable, "holds complex128"),
+    (npy(np.array([[{"a": 1}]], dtype=object), allow_pickle=True), NPY, PIXELS, Unprocessable, "pickled objects"),
+    (IMAGES.tobytes()[:-1], RAW, PIXELS, Unprocessable, "179 bytes, not a whole number of instances of 60"),
+    (picture(IMAGES[0])[:-30], "image/png", PIXELS, Unreadable, "cannot be decoded"),
+    (picture(IMAGES[0, 1:]), "image/png", PIXELS, Unprocessable, "has 5 x 3 pixels; 5 x 4 are due"),
+    (picture(IMAGES[0]), "image/jpeg", PIXELS, Unreadable, "no JPEG"),
+    (picture(np.zeros((4, 5), np.uint16)), "image/png", PIXELS, Unprocessable, "16 bits a channel"),
+    (b"GIF89a", "image/png", PIXELS, Unreadable, "no PNG"),
+    (b"x", "text/plain", PIXELS, UnknownMediaType, "'text/plain' is not taken here; send one of application/json"),
+    (b"x", "", PIXELS, UnknownMediaType, "'' is not taken"),
+    (b"x", "image/gif", PIXELS, UnknownMediaType, "image/png"),
+    (picture(IMAGES[0]), "image/png", FLOATS, UnknownMediaType, "send one of application/json, application/x-npy"),
+]
+
+
+@pytest.mark.parametrize(("body", "media_type", "spec", "error", "message"), BAD, ids=[case[4][:40] for case in BAD])
+def test_what_is_refused(
+    body: bytes, media_type: str, spec: InputSpec, error: type[RequestError], message: str
+) -> None:
+    with pytest.raises(error) as refusal:
+        read(body, media_type, {}, spec)
+    assert message in refusal.value.detail
+
+
+def test_one_long_text_among_numbers_costs_no_more_than_itself() -> None:
+    """Numpy would make every number a text of that length: 400 MB of this body."""
+    body = b'{"instances":["' + b"a" * 10_000 + b'"' + b",1" * 10_000 + b"]}"
+    tracemalloc.start()
+    with pytest.raises(Unprocessable, match="a list of 4"):
+        read(body, JSON, {}, PIXELS)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 5_000_000
+
+
+def test_64_bit_whole_numbers_keep_every_bit() -> None:
+    spec = InputSpec(dtype="int64", shape=(3,))
+    values = [2**53 + 1, 2**63 - 1, -(2**63)]
+    for body in (as_json([values]), as_json([values], parameters={})):
+        assert rows(body, JSON, spec).tolist() == [values]
+    with pytest.raises(Unprocessable):
+        rows(npy(np.array([[2.0**63, 0, 0]])), NPY, spec)
+
+
+def test_an_npy_header_that_claims_the_world_costs_nothing() -> None:
+    """numpy.load would allocate what the header promises before it looks at the data."""
+    stream = io.BytesIO()
+    shape = (10**15, *PIXELS.shape)
+    np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    with pytest.raises(Unreadable, match="promises 60000000000000000 bytes of data; 3 came"):
+        read(stream.getvalue() + b"abc", NPY, {}, PIXELS)
+
+
+def test_large_json_is_read_plainly_or_not_at_all() -> None:
+    large = instances(60_000, PIXELS.shape)
+    body = as_json(large.tolist(), parameters={"probabilities": True})
+    assert len(body) > 4 * 2**20
+    asked = read(body, JSON, {}, PIXELS)
+    np.testing.assert_array_equal(asked.instances, large)
+    assert asked.parameters.probabilities
+    tracemalloc.start()
+    for wrong in (b'{"instances":[' + b"[]," * 4_000_000 + b"[]]}", body[:-30] + b"null" + body[-26:]):
+        with pytest.raises((Unprocessable, Unreadable)):
+            read(wrong, JSON, {}, PIXELS)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 4 * len(body), "as nested lists it would take twenty times as much"
+
+
+def test_parameters() -> None:
+    body = as_json(IMAGES.tolist(), parameters={"probabilities": True})
+    assert read(body, JSON, {}, PIXELS).parameters.probabilities
+    assert not read(body, JSON, {}, PIXELS).parameters.correct
+    assert read(IMAGES.tobytes(), RAW, {"probabilities": "true"}, PIXELS).parameters.probabilities
+    wrong: list[object] = [{"probability": True}, {"probabilities": 1}, {"probabilities": None}, []]
+    for parameters in wrong:
+        with pytest.raises(InvalidParameters):
+            read(as_json(IMAGES.tolist(), parameters=parameters), JSON, {}, PIXELS)
+    for query in ({"probabilities": "yes"}, {"nonsense": "true"}):
+        with pytest.raises(InvalidParameters):
+            read(IMAGES.tobytes(), RAW, query, PIXELS)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=300)
+@given(document=ANYTHING | st.fixed_dictionaries({"instances": ANYTHING}))
+def test_any_json_gives_instances_or_a_clear_refusal(document: object) -> None:
+    try:
+        found = read(json.dumps(document).encode(), JSON, {}, FLOATS).instances
+    except RequestError as error:
+        assert 400 <= error.status < 500
+        assert error.detail
+    else:
+        assert isinstance(document, dict)
+        assert found.shape == (len(document["instances"]), 3)
+        assert np.isfinite(found).all()
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_any_change_to_a_good_body_gives_instances_or_a_clear_refusal(data: st.DataObject) -> None:
+    good, media_type = data.draw(
+        st.sampled_from(
+            [(npy(IMAGES), NPY), (picture(IMAGES[0]), "image/png"), (picture(IMAGES[0], "JPEG"), "image/jpeg")]
+        )
+    )
+    body = bytearray(good)
+    for _ in range(data.draw(st.integers(1, 4))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = read(bytes(body[: data.draw(st.integers(1, len(body)))]), media_type, {}, PIXELS).instances
+    except RequestError as error:
+        assert 400 <= error.status < 500
+    else:
+        assert found.shape[1:] == PIXELS.shape

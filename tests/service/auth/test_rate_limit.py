@@ -1,0 +1,96 @@
+"""The token bucket, against its promise."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harmgauge.auth.rate_limit import TokenBucket
+from harmgauge.errors import TooManyRows
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def takes(bucket: TokenBucket, rows: int) -> bool:
+    try:
+        bucket.take(rows)
+    except TooManyRows:
+        return False
+    return True
+
+
+@given(
+    rate=st.floats(0.01, 1e6),
+    steps=st.lists(st.tuples(st.floats(0, 30), st.integers(1, 5000)), min_size=1, max_size=60),
+)
+def test_no_stretch_of_time_gets_more_than_was_promised(rate: float, steps: list[tuple[float, int]]) -> None:
+    clock = Clock()
+    bucket = TokenBucket(rate, clock)
+    let_through: list[tuple[float, int]] = []
+    for pause, rows in steps:
+        clock.now += pause
+        if takes(bucket, rows):
+            let_through.append((clock.now, rows))
+    for begin in range(len(let_through)):
+        for end in range(begin, len(let_through)):
+            rows_within = [rows for _, rows in let_through[begin : end + 1]]
+            seconds = let_through[end][0] - let_through[begin][0]
+            promised = rate * seconds + max(bucket.capacity_rows, *rows_within, 0)
+            assert sum(rows_within) <= promised * (1 + 1e-6) + 1e-6
+
+
+@given(rate=st.floats(0.01, 1e5), rows=st.lists(st.integers(1, 1000), min_size=1, max_size=20))
+def test_who_waits_as_long_as_it_is_told_is_let_through(rate: float, rows: list[int]) -> None:
+    clock = Clock()
+    bucket = TokenBucket(rate, clock)
+    for count in rows:
+        try:
+            bucket.take(count)
+        except TooManyRows as error:
+            clock.now += int(error.headers["Retry-After"])
+            bucket.take(count)
+
+
+def test_a_steady_client_at_the_rate_is_never_refused() -> None:
+    clock = Clock()
+    bucket = TokenBucket(10, clock)
+    for _ in range(1000):
+        bucket.take(1)
+        clock.now += 0.1
+
+
+def test_a_refusal_costs_nothing_and_says_when() -> None:
+    clock = Clock()
+    bucket = TokenBucket(2, clock)
+    bucket.take(2)
+    for rows, seconds in ((1, 1), (2, 1), (50, 1)):
+        with pytest.raises(TooManyRows) as refused:
+            bucket.take(rows)
+        assert refused.value.headers == {"Retry-After": str(seconds)}
+    with pytest.raises(TooManyRows):
+        bucket.check()
+    clock.now += 1
+    bucket.check()
+    bucket.take(50)  # full, so it goes through, on credit
+    with pytest.raises(TooManyRows) as refused:
+        bucket.check()
+    assert int(refused.value.headers["Retry-After"]) == math.ceil(49 / 2)
+
+
+def test_a_clock_that_goes_back_gives_and_takes_nothing() -> None:
+    clock = Clock()
+    bucket = TokenBucket(1, clock)
+    bucket.take(1)
+    clock.now -= 100
+    assert not takes(bucket, 1)
+    clock.now += 1
+    bucket.take(1)

@@ -1,0 +1,139 @@
+"""A bundle is served as its manifest says, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harmgauge.bundle.load import DETECTOR_FILE, MANIFEST_FILE, REFERENCE_FILE, load
+from harmgauge.errors import BundleError
+from harmgauge.inference.runtime import OnnxRuntime
+from tests.support.bundles import Manifest, edit, replace_file
+
+
+@pytest.fixture
+def folder(image_bundle_path: Path, tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(image_bundle_path, tmp_path / "copy"))
+
+
+def npz(**arrays: Any) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def test_a_good_bundle_loads(folder: Path) -> None:
+    bundle = load(folder)
+    assert bundle.manifest.name == "toy"
+    assert bundle.manifest.input.row_bytes == 48
+    assert bundle.manifest.input.image_size == (4, 4)
+    assert len(bundle.reference.scores) == 600
+    assert bundle.sha256 == hashlib.sha256((folder / MANIFEST_FILE).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("name", [DETECTOR_FILE, REFERENCE_FILE, "samples.npz", "report/build.png"])
+def test_one_changed_bit_is_noticed(folder: Path, name: str) -> None:
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(BundleError, match=rf"{name} is not the file .* \(sha256 differs\)"):
+        load(folder)
+
+
+def test_a_cut_off_or_missing_file_is_noticed(folder: Path) -> None:
+    (folder / DETECTOR_FILE).write_bytes(b"short")
+    with pytest.raises(BundleError, match="has 5 bytes, its manifest says"):
+        load(folder)
+    (folder / DETECTOR_FILE).unlink()
+    with pytest.raises(BundleError, match="detector.onnx cannot be read"):
+        load(folder)
+    with pytest.raises(BundleError, match="is no bundle"):
+        load(folder / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update(schema_version=2), "schema_version"),
+        (lambda m: m.update(surprise=1), "surprise: Extra inputs"),
+        (lambda m: m.update(name="../up"), "name: String should match"),
+        (lambda m: m.update(temperature=-1), "temperature: Input should be greater than 0"),
+        (lambda m: m.update(loss="l2"), "loss"),
+        (lambda m: m.update(class_names=["one"]), "class_names"),
+        (lambda m: m["threshold"].update(value=float("nan")), "threshold.value: Input should be a finite number"),
+        (lambda m: m["threshold"].update(value=1e39), "threshold.value: Input should be less than 340"),
+        (lambda m: m["threshold"].update(rows=5), "threshold.rows"),
+        (lambda m: m["input"].update(dtype="object"), "input.dtype"),
+        (lambda m: m["input"].update(shape=[4, 0, 3]), "input.shape"),
+        (lambda m: m["input"].update(shape=[4, 4]), "is no HWC image"),
+        (lambda m: m["drift"].update(window_rows=0), "drift.window_rows"),
+        (lambda m: m["files"].pop(REFERENCE_FILE), "does not list reference.npz"),
+        (
+            lambda m: m["files"].update({"../x": m["files"][DETECTOR_FILE]}),
+            "lists '../x', which is no name of a file in it",
+        ),
+        (lambda m: m["files"].update({"/etc/passwd": m["files"][DETECTOR_FILE]}), "'/etc/passwd', which is no name"),
+        (lambda m: m["files"].update({"a/../../x": m["files"][DETECTOR_FILE]}), "is no name of a file"),
+        (lambda m: m["files"].update({"report\\..\\x": m["files"][DETECTOR_FILE]}), "is no name of a file"),
+        (lambda m: m["files"].update({"a\0b": m["files"][DETECTOR_FILE]}), r"'a\\x00b', which is no name of a file"),
+        (lambda m: m["files"].update({"x" * 5000: m["files"][DETECTOR_FILE]}), "cannot be read"),
+        (lambda m: m["files"][DETECTOR_FILE].update(bytes=10**12), "bytes: Input should be less than"),
+        (lambda m: m["files"].update({f"f{i}": m["files"][DETECTOR_FILE] for i in range(1001)}), "at most 1000 items"),
+        (lambda m: m["input"].update(shape=[2**62, 2**62, 3]), r"has more than 1073741824 bytes"),
+        (lambda m: m["input"].update(shape=[10**400, 4, 3]), "input: Value error, one instance has more than"),
+        (lambda m: m["drift"].update(window_rows=10**12), "drift.window_rows"),
+        (lambda m: m.update(made=json.loads('{"a":' * 500 + "1" + "}" * 500)), "recursion limit exceeded"),
+    ],
+)
+def test_a_manifest_that_does_not_hold_is_refused(
+    folder: Path, change: Callable[[Manifest], object], message: str
+) -> None:
+    edit(folder, change)
+    with pytest.raises(BundleError, match=message):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (npz(scores=np.zeros(99)), "n >= 100"),
+        (npz(scores=np.zeros(200, np.float32)), "must be float64"),
+        (npz(scores=np.array([0.0] * 150 + [np.nan])), "finite and sorted"),
+        (npz(scores=np.linspace(1, 0, 200)), "finite and sorted"),
+        (npz(other=np.zeros(200)), "no readable array 'scores'"),
+        (b"", "no readable array 'scores'"),
+        (npy(np.linspace(0, 1, 200)), "File is not a zip file; numpy.savez writes"),
+        (b"no zip at all", "no readable array 'scores'"),
+        (pickle.dumps({"scores": [1.0] * 200}), "no readable array 'scores'"),
+        (npz(scores=np.array([{"a": 1}] * 200, dtype=object)), "no readable array 'scores'"),
+    ],
+)
+def test_a_reference_that_is_none_is_refused_and_never_unpickled(folder: Path, data: bytes, message: str) -> None:
+    replace_file(folder, REFERENCE_FILE, data)
+    with pytest.raises(BundleError, match=message):
+        load(folder)
+
+
+def test_a_graph_that_is_not_as_promised_is_refused(folder: Path) -> None:
+    edit(folder, lambda manifest: manifest.update(class_names=["a", "b"]))
+    with pytest.raises(BundleError, match=r"probabilities \(1, 3\); \(1, 2\) is due"):
+        OnnxRuntime(load(folder), "cpu")
+    replace_file(folder, DETECTOR_FILE, b"no graph")
+    with pytest.raises(BundleError, match=r"detector.onnx is not served: it is no ONNX graph that can be read"):
+        load(folder)

@@ -1,0 +1,100 @@
+"""Batches padded to a few sizes: what a GPU runs, here on a CPU."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from harmgauge.bundle.load import Bundle, load
+from harmgauge.errors import SettingsError
+from harmgauge.inference import providers
+from harmgauge.inference.padded_batches import FixedSizes, batch_sizes
+from harmgauge.inference.runtime import OnnxRuntime
+from tests.support.toy import instances, toy_autoencoder_bundle
+
+SHAPE = (4, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("most", "sizes"),
+    [(1, (1,)), (5, (1, 5)), (8, (1, 8)), (32, (1, 8, 16, 32)), (100, (1, 8, 16, 32, 64, 100))],
+)
+def test_sizes(most: int, sizes: tuple[int, ...]) -> None:
+    assert batch_sizes(most) == sizes
+
+
+@pytest.fixture
+def fixed(image_bundle: Bundle) -> FixedSizes:
+    session = ort.InferenceSession(image_bundle.graph, providers=["CPUExecutionProvider"])
+    outputs = {"score": (), "probabilities": (3,), "features": (48,)}
+    return FixedSizes(session, image_bundle.manifest.input, outputs, batch_sizes(32), "cpu")
+
+
+def test_padding_changes_no_score(fixed: FixedSizes, image_bundle: Bundle) -> None:
+    plain = OnnxRuntime(image_bundle, "cpu")
+    kept = []
+    for count in (*range(1, 33), 3, 1):
+        rows = instances(count, SHAPE, seed=count)
+        outputs, expected = fixed.run(rows), plain.run(rows)
+        np.testing.assert_allclose(outputs.score, expected.score, atol=1e-5)
+        np.testing.assert_allclose(outputs.probabilities, expected.probabilities, atol=1e-5)
+        assert outputs.probabilities.shape == (count, 3)
+        np.testing.assert_array_equal(outputs.features, rows.reshape(count, 48))  # a linear network's are its input
+        kept.append((outputs, expected))
+    for outputs, expected in kept:
+        np.testing.assert_allclose(outputs.score, expected.score, atol=1e-5, err_msg="a later run wrote into it")
+
+
+def test_threads_do_not_share_buffers(fixed: FixedSizes, image_bundle: Bundle) -> None:
+    rows = instances(300, SHAPE)
+    whole = OnnxRuntime(image_bundle, "cpu").run(rows)
+    pieces = [rows[start : start + 1 + start % 9] for start in range(290)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(fixed.run, pieces))
+    for start, outputs in enumerate(found):
+        np.testing.assert_allclose(outputs.score, whole.score[start : start + len(outputs.score)], atol=1e-5)
+
+
+def test_read_only_rows_are_taken(fixed: FixedSizes) -> None:
+    for count in (3, 8):
+        rows = np.frombuffer(instances(count, SHAPE).tobytes(), np.uint8).reshape(count, *SHAPE)
+        assert fixed.run(rows).score.shape == (count,)
+
+
+def test_a_silent_fall_back_is_refused() -> None:
+    for wanted in ("cuda", "tensorrt"):
+        with pytest.raises(SettingsError, match=f"HARMGAUGE_PROVIDERS={wanted}, but ONNX Runtime could not use it"):
+            providers.check_in_use(wanted, ["CPUExecutionProvider"])
+    providers.check_in_use("cuda", ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    providers.check_in_use("auto", ["CPUExecutionProvider"])
+
+
+def test_what_is_asked_of_a_runtime_that_has_a_gpu(image_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(ort, "get_available_providers", lambda: everything)
+    monkeypatch.setattr(ort, "preload_dlls", lambda: None, raising=False)
+    sizes = batch_sizes(64)
+    assert providers.wanted("cpu", image_bundle, sizes) == ["CPUExecutionProvider"]
+    assert providers.wanted("auto", image_bundle, sizes) == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert providers.wanted("cuda", image_bundle, sizes) == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    tensorrt, *others = providers.wanted("tensorrt", image_bundle, sizes)
+    assert others == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert tensorrt[0] == "TensorrtExecutionProvider"
+    assert tensorrt[1]["trt_profile_min_shapes"] == "input:1x4x4x3"
+    assert tensorrt[1]["trt_profile_max_shapes"] == "input:64x4x4x3"
+
+
+def test_a_correction_goes_through_the_buffers_too(tmp_path: Path) -> None:
+    bundle = load(toy_autoencoder_bundle(tmp_path))
+    session = ort.InferenceSession(bundle.graph, providers=["CPUExecutionProvider"])
+    plain = OnnxRuntime(bundle, "cpu")
+    fixed = FixedSizes(session, bundle.manifest.input, plain.shapes, batch_sizes(32), "cpu")
+    rows = instances(11, SHAPE)
+    found, expected = fixed.run(rows).corrected_probabilities, plain.run(rows)
+    assert found is not None
+    assert expected.corrected_probabilities is not None
+    np.testing.assert_allclose(found, expected.corrected_probabilities, atol=1e-5)

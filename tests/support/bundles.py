@@ -1,0 +1,27 @@
+"""What lies in a bundle's folder, changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harmgauge.bundle.load import MANIFEST_FILE
+
+Manifest = dict[str, Any]
+
+
+def edit(folder: Path, change: Callable[[Manifest], object]) -> None:
+    """Let `change` alter the manifest there."""
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
+    change(manifest)
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
+
+
+def replace_file(folder: Path, name: str, data: bytes) -> None:
+    """Put other bytes there and make the manifest agree with them."""
+    (folder / name).write_bytes(data)
+    entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    edit(folder, lambda manifest: manifest["files"].update({name: entry}))

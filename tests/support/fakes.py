@@ -1,0 +1,64 @@
+"""Stand-ins whose behaviour a test decides: a runtime that is a plain function of its input, an observer that notes."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from harmgauge.bundle.rows import Rows
+from harmgauge.inference.outputs import Outputs, RowShapes
+
+
+class FakeRuntime:
+    """The score of a row, and its only feature, is its first number.
+
+    A row that begins with -1 raises, the score of one that begins with -2 is not finite, -3 ends the thread.
+    While `gate` is clear, runs wait. `begun` counts the runs, `batches` holds the size of every one that went on.
+    """
+
+    def __init__(self) -> None:
+        self.shapes: RowShapes = {"score": (), "probabilities": (2,), "features": (1,)}
+        self.gate = threading.Event()
+        self.gate.set()
+        self.begun = 0
+        self.batches: list[int] = []
+        self.answer_short = False
+
+    def run(self, rows: Rows) -> Outputs:
+        self.begun += 1
+        assert self.gate.wait(10)
+        self.batches.append(len(rows))
+        first = rows[:, 0].astype(np.float32)
+        if (first == -1).any():
+            raise RuntimeError("a secret of the inside")
+        if (first == -3).any():
+            raise SystemExit
+        first[first == -2] = np.nan
+        if self.answer_short:
+            first = first[1:]
+        return Outputs(first, np.stack([first, -first], 1), first[:, None])
+
+
+class Notes:
+    """An observer of the batcher that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.queue_rows: list[int] = []
+        self.batch_rows: list[int] = []
+        self.queue_seconds: list[float] = []
+        self.inferences = 0
+
+    def queue_changed(self, rows: int) -> None:
+        self.queue_rows.append(rows)
+
+    def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None:
+        assert inference_seconds >= 0
+        self.batch_rows.append(rows)
+        self.queue_seconds += queue_seconds
+        self.inferences += 1
+
+
+def rows_of(*values: float | np.floating) -> Rows:
+    """Rows with these first numbers, which is all that the runtime looks at."""
+    return np.array([[value, 0] for value in values], np.float32)

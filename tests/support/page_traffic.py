@@ -1,0 +1,32 @@
+"""Real images from the shipped bundle, clean and corrupted."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+
+import numpy as np
+from PIL import Image
+
+from harmgauge.bundle.load import load
+from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.samples import Samples, read_samples
+from tests.conftest import SHIPPED_BUNDLE
+from tests.support.process import RunningService
+
+
+@cache
+def samples() -> Samples:
+    return read_samples(load(SHIPPED_BUNDLE))
+
+
+def score_some(service: RunningService, images: Rows, rows: int, seed: int = 0) -> None:
+    """Score so many of the images, drawn at random, each in a request of its own."""
+    for index in np.random.default_rng(seed).integers(0, len(images), rows):
+        service.score(images[index])
+
+
+def png(image: Rows) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG")
+    return stream.getvalue()

@@ -1,0 +1,177 @@
+"""The real service as a process of its own, on a free port."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+from prometheus_client.parser import text_string_to_metric_families
+
+from harmgauge.bundle.npz import read_npz
+
+RAW = {"Content-Type": "application/octet-stream"}
+PYTHON = os.environ.get("SERVICE_PYTHON", sys.executable)
+"""What runs the service: `make test-lowest` names the interpreter of an environment with older packages."""
+
+
+@dataclass
+class RunningService:
+    """A running process, the client that speaks to it, and what it logged so far."""
+
+    process: subprocess.Popen[str]
+    client: httpx.Client
+    port: int
+    log: list[str] = field(default_factory=list)
+    log_reader: threading.Thread | None = None
+
+    def score(self, rows: npt.NDArray[Any]) -> dict[str, Any]:
+        """Score rows in the bundle's dtype, as raw bytes; the answer must be good."""
+        answer = self.client.post("/score", content=rows.tobytes(), headers=RAW)
+        assert answer.status_code == 200, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+    def score_ks(self, *, scores: bool = False) -> dict[str, Any]:
+        answer = self.client.get("/drift", params={"scores": "true"} if scores else {})
+        detector: dict[str, Any] = answer.json()["detectors"]["score_ks"]
+        return detector
+
+    def metrics(self) -> dict[str, list[tuple[dict[str, str], float]]]:
+        """Every sample on /metrics: its labels (without `model`) and value, by name."""
+        found: dict[str, list[tuple[dict[str, str], float]]] = {}
+        for family in text_string_to_metric_families(self.client.get("/metrics").text):
+            for sample in family.samples:
+                labels = {name: value for name, value in sample.labels.items() if name != "model"}
+                found.setdefault(sample.name, []).append((labels, sample.value))
+        return found
+
+    def detector_metric(self, name: str) -> dict[str, float]:
+        """A drift gauge by detector; empty where it is absent."""
+        return {labels["detector"]: value for labels, value in self.metrics().get(f"harmgauge_{name}", [])}
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout_seconds: float = 60) -> int:
+        """The exit code; from then on `log` is whole."""
+        code = self.process.wait(timeout_seconds)
+        if self.log_reader is not None:
+            self.log_reader.join(timeout_seconds)
+        return code
+
+    def said(self, *words: str) -> int:
+        """How many lines with all these words were read so far.
+
+        A line comes by a pipe, maybe after what it tells of can be seen: while the process runs, wait for it.
+        """
+        return sum(all(word in line for word in words) for line in list(self.log))
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """The machine's environment with these HARMGAUGE_ settings and no others."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HARMGAUGE_")}
+    return kept | {f"HARMGAUGE_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def run(command: str, *options: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    """A `harmgauge` command from its start to its end."""
+    return subprocess.run(
+        [PYTHON, "-m", "harmgauge", command, *options],
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@contextmanager
+def running_service(bundle: Path, **settings: object) -> Iterator[RunningService]:
+    """Start `harmgauge serve` and wait until it says where it listens; end it afterwards, whatever happened.
+
+    The client sends the setting `client_key`, and trusts the certificate that the service has.
+    """
+    with running_module("harmgauge", bundle, settings) as service:
+        yield service
+
+
+@contextmanager
+def running_module(module: str, bundle: Path, settings: dict[str, object]) -> Iterator[RunningService]:
+    """As `running_service`, with a `module` that stands for the product's and takes the same words."""
+    process = subprocess.Popen(
+        [PYTHON, "-m", module, "serve"],
+        env=environment(**{"bundle": bundle, "port": 0, **settings}),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log: list[str] = []
+    listening = threading.Event()
+
+    def read_log() -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            log.append(line)
+            if "(docs at" in line:
+                listening.set()
+        listening.set()
+
+    reader = threading.Thread(target=read_log)
+    reader.start()
+    try:
+        assert listening.wait(180), "it did not say that it serves"
+        address = next(
+            (found for line in log if (found := re.search(r"(https?)://[\d.:\[\]]+:(\d+) \(docs", line))), None
+        )
+        assert address is not None, "".join(log)
+        port = int(address[2])
+        headers = {"Authorization": f"Bearer {settings['client_key']}"} if "client_key" in settings else {}
+        trusted = settings.get("tls_certificate")
+        verify = ssl.create_default_context(cafile=str(trusted)) if trusted else True
+        with httpx.Client(
+            base_url=f"{address[1]}://127.0.0.1:{port}", timeout=30, headers=headers, verify=verify
+        ) as client:
+            yield RunningService(process, client, port, log, reader)
+    finally:
+        process.kill()
+        process.wait()
+        reader.join()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def wait_until(condition: Any, timeout_seconds: float = 60) -> None:
+    """Poll until `condition()` holds; fails after the time limit, which is a machine's on its worst day."""
+    end = time.monotonic() + timeout_seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def saved_state(folder: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of the one drift state that a service saved in a folder; empty before."""
+    files = list(folder.glob("drift-*.npz"))
+    return read_npz(files[0]) if files else {}
+
+
+def as_float32(values: list[float]) -> npt.NDArray[np.float32]:
+    return np.array(values, np.float32)
+
+
+def grpc_port(service: RunningService) -> int:
+    """Where it serves gRPC, as its log says."""
+    found = next(found for line in service.log if (found := re.search(r"serving gRPC on 127\.0\.0\.1:(\d+)", line)))
+    return int(found[1])

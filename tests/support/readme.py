@@ -1,0 +1,7 @@
+"""README's text."""
+
+from __future__ import annotations
+
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()

@@ -1,0 +1,87 @@
+"""`python -m tests.page.screenshots`: the pictures of the live page in `docs/images`, made again.
+
+Clean images first, then corrupted ones, at an even pace, as a page sees them that is open meanwhile.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+import time
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page
+from tqdm import tqdm
+
+from harmgauge.bundle.rows import Rows
+from tests.conftest import ROOT, SHIPPED_BUNDLE
+from tests.support.browser import opened, running_browser
+from tests.support.page_traffic import samples
+from tests.support.process import RunningService, running_service
+
+OUT = ROOT / "docs" / "images"
+WIDTH, HEIGHT = 1280, 900
+
+ROWS_PER_SECOND = 25
+CLEAN_SECONDS, CORRUPTED_SECONDS = 200, 70
+
+COLOURS = 256
+"""A palette is a third of the bytes, and nobody sees the difference on so plain a page."""
+
+
+class Traffic(threading.Thread):
+    """Sends one image after the other at an even pace until it is told to stop."""
+
+    def __init__(self, service: RunningService) -> None:
+        super().__init__()
+        self._service = service
+        self._random = np.random.default_rng(0)
+        self._ended = threading.Event()
+        self.images: Rows = samples().clean
+
+    def run(self) -> None:
+        due = time.monotonic()
+        while not self._ended.is_set():
+            self._service.score(self.images[self._random.integers(0, len(self.images))])
+            due = max(due + 1 / ROWS_PER_SECOND, time.monotonic() - 1)
+            time.sleep(max(0, due - time.monotonic()))
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join()
+
+
+def _wait(seconds: float, what: str) -> None:
+    for _ in tqdm(range(round(seconds)), desc=what, unit="s"):
+        time.sleep(1)
+
+
+def _save(page: Page, name: str) -> str:
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    path = OUT / name
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    return f"{path.relative_to(ROOT)}: {path.stat().st_size // 1024} KiB"
+
+
+def main() -> int:
+    OUT.mkdir(parents=True, exist_ok=True)
+    with running_service(SHIPPED_BUNDLE) as service, running_browser() as browser:
+        traffic = Traffic(service)
+        traffic.start()
+        try:
+            _wait(CLEAN_SECONDS, "clean images")
+            traffic.images = samples().corrupted
+            _wait(CORRUPTED_SECONDS, "corrupted images")
+            for theme in ("light", "dark"):
+                with opened(browser, service, width=WIDTH, height=HEIGHT, color_scheme=theme) as tab:
+                    tab.page.wait_for_timeout(3000)
+                    sys.stdout.write(f"made {_save(tab.page, f'page-{theme}.png')}\n")
+        finally:
+            traffic.end()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""Services in this process whose bundles change."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.app import Service, build
+from harmgauge.bundle.rows import Rows
+from harmgauge.settings import load
+
+
+def service_of(bundle: Path, **settings: object) -> Service:
+    given = {f"HARMGAUGE_{name.upper()}": str(value) for name, value in settings.items()}
+    service = build(load({"HARMGAUGE_BUNDLE": str(bundle), "HARMGAUGE_WORKERS": "2", **given}))
+    service.switch.start()
+    return service
+
+
+def run(test: Callable[[Service], object], bundle: Path, **settings: object) -> None:
+    async def whole() -> None:
+        service = service_of(bundle, **settings)
+        try:
+            await test(service)  # type: ignore[misc]
+        finally:
+            await service.switch.close()
+
+    asyncio.run(whole())
+
+
+async def score(service: Service, rows: Rows) -> npt.NDArray[np.float32]:
+    return (await service.switch.current.components.scorer.score(rows)).scores
+
+
+def version(service: Service) -> str:
+    return service.switch.current.bundle.manifest.version
+
+
+def inference_threads() -> set[threading.Thread]:
+    """Themselves, for their number may fall as well: those of a test before may be on their way out."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("inference-")}
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    for _ in range(round(100 * seconds)):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen in time")
