@@ -1,4 +1,4 @@
-"""The commands of the service's half. Each loads only what it needs: `key` no numpy, `check` no server."""
+"""The commands of the service's half. Each loads only what it needs, and its settings before anything heavy."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def _serve(_: argparse.Namespace, __: list[str]) -> int:
     # Before numpy is loaded: by default it takes a thread for each core of the host, from inference and in memory.
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
+    settings = settings_module.load()
     from harmgauge.server.process import serve
 
-    settings = settings_module.load()
     logs.configure(settings.log_level, settings.log_format)
     try:
         serve(settings)
@@ -41,9 +41,10 @@ def _serve(_: argparse.Namespace, __: list[str]) -> int:
 
 
 def _check(_: argparse.Namespace, __: list[str]) -> int:
+    settings = settings_module.load()
     from harmgauge.cli.check import check
 
-    return check(settings_module.load())
+    return check(settings)
 
 
 def _demo_options(parser: argparse.ArgumentParser) -> None:
@@ -53,9 +54,9 @@ def _demo_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
+    settings = settings_module.load()
     from harmgauge.cli.demo import demo, demo_with_service
 
-    settings = settings_module.load()
     return demo_with_service(settings) if arguments.serve else demo(settings)
 
 
@@ -68,9 +69,9 @@ def _reference_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _reference(arguments: argparse.Namespace, _: list[str]) -> int:
+    settings = settings_module.load()
     from harmgauge.cli.record_reference import replace_reference
 
-    settings = settings_module.load()
     folder = replace_reference(
         settings, arguments.rows, arguments.out, arguments.version, new_threshold=arguments.new_threshold
     )
