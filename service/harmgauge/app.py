@@ -1,7 +1,7 @@
 """Composition root: makes the routes and all else that outlives a bundle, and has the first one put together.
 
-The routes know no bundle: each request carries the parts of the one that it goes to (`serving.py`). Only what every
-bundle in turn has in common (`switch.py`) is told to them here.
+The routes know no bundle: each request carries the components of its own (`rollout/served.py`). Only what all bundles
+have in common (`rollout/switch.py`) is set up here.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class RequestMiddleware:
         async def send_with_id(message: Message) -> None:
             nonlocal status, started
             if message["type"] == "http.response.start":
-                self._check_once(scope)
+                self._authorizer.check_unrouted(scope)
                 status, started = message["status"], True
                 message["headers"] = [*message["headers"], id_header]
             await send(message)
@@ -113,10 +113,6 @@ class RequestMiddleware:
             self._authorizer.check_http(scope, self._permission)
         elif _CONTROL.search(scope["path"]):
             raise BadPath("The path has a control character in it; /docs lists what there is.")
-
-    def _check_once(self, scope: Scope) -> None:
-        if PRINCIPAL not in scope:
-            self._authorizer.check_http(scope, Permission.SCORES)
 
     def _begin(self, scope: Scope) -> Entry:
         path = scope["path"]

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
-from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission
+from harmgauge.auth.policy import Authorizer
 from harmgauge.errors import InvalidParameters, RequestError, clipped
 
 MEDIA_TYPE = "application/problem+json"
@@ -78,8 +78,7 @@ def install(app: FastAPI, rejected: Callable[[str], None], authorizer: Authorize
 
     async def from_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        if PRINCIPAL not in request.scope:
-            authorizer.check_http(request.scope, Permission.SCORES)
+        authorizer.check_unrouted(request.scope)
         title = HTTPStatus(error.status_code).phrase
         code = title.lower().replace(" ", "_")
         rejected(code)

@@ -114,6 +114,11 @@ class Authorizer:
         if principal.bucket is not None and permission is Permission.SCORES and scope["method"] == "POST":
             principal.bucket.check()
 
+    def check_unrouted(self, scope: Scope) -> None:
+        """For what no route checked: only who may score is answered. Raises as `check_http` does."""
+        if PRINCIPAL not in scope:
+            self.check_http(scope, Permission.SCORES)
+
     def check(self, permission: Permission, headers: Iterable[tuple[bytes, bytes]]) -> Principal:
         """Who came with these headers, whose names are in lower case. Raises Unauthorized or Forbidden."""
         given = None

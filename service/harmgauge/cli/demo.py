@@ -56,6 +56,13 @@ class _Progress:
 
 def demo(settings: Settings) -> int:
     """Send clean images, then rising shares of corrupted ones, and print when each detector fires."""
+    address = _show(settings)
+    print_line(f"\nNext: {address} in a browser, {address}/drift, {address}/metrics")
+    return 0
+
+
+def _show(settings: Settings) -> str:
+    """The demo against the running service; returns its address."""
     service = Client.of(settings)
     info = service.get("/info")
     bundle = load(settings.bundle, public_keys=settings.bundle_public_key)
@@ -70,8 +77,7 @@ def demo(settings: Settings) -> int:
     )
     _show_single_images(service, samples, info["class_names"])
     _show_contamination(service, samples)
-    print_line(f"\nNext: {service.address} in a browser, {service.address}/drift, {service.address}/metrics")
-    return 0
+    return service.address
 
 
 def demo_with_service(settings: Settings) -> int:
@@ -92,10 +98,12 @@ def demo_with_service(settings: Settings) -> int:
             if not _gets_ready(service, port):
                 log.seek(0)
                 raise SettingsError(f"the service did not start: {log.read().decode(errors='replace').strip()}")
-            return demo(settings.model_copy(update={"host": "127.0.0.1", "port": port, "tls_certificate": None}))
+            _show(settings.model_copy(update={"host": "127.0.0.1", "port": port, "tls_certificate": None}))
         finally:
             service.terminate()
             service.wait()
+    print_line("\nNext: harmgauge serve, and its page in a browser")
+    return 0
 
 
 def _gets_ready(service: subprocess.Popen[bytes], port: int) -> bool:
