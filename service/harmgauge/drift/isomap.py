@@ -8,13 +8,15 @@ row takes what the bundle has: the features, their embedding and the number of n
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, dijkstra
 
 from harmgauge.drift.mmd import squared_distances
+
+if TYPE_CHECKING:  # half a second, at the first look at the picture instead of at every start
+    from scipy.sparse import csr_array
 
 Matrix = npt.NDArray[np.float64]
 
@@ -31,6 +33,7 @@ def fit(features: npt.NDArray[np.float32]) -> tuple[Matrix, int]:
 
     Needs scikit-learn; raises ImportError without it, ValueError where all rows are the same.
     """
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
     from sklearn.manifold import Isomap  # noqa: PLC0415 - offline only
 
     squares = squared_distances(features, features)
@@ -61,6 +64,8 @@ class Embedding:
     @cached_property
     def _along(self) -> Matrix:
         """Distances (m, m) along the graph."""
+        from scipy.sparse.csgraph import dijkstra  # noqa: PLC0415
+
         graph = _graph(squared_distances(self._features, self._features), self._neighbours)
         starts = range(0, len(self._features), ROWS_AT_ONCE)
         pieces = (np.arange(start, min(start + ROWS_AT_ONCE, len(self._features))) for start in starts)
@@ -91,6 +96,8 @@ class Embedding:
 
 def _graph(squares: Matrix, neighbours: int) -> csr_array:
     """Each row joined to its nearest others; `squares` (m, m) are the squared distances."""
+    from scipy.sparse import csr_array  # noqa: PLC0415
+
     rows = len(squares)
     others = squares.copy()
     np.fill_diagonal(others, np.inf)

@@ -1,4 +1,4 @@
-"""Two-sample Kolmogorov-Smirnov: the p-value by scipy, and the alarm's thresholds."""
+"""Two-sample Kolmogorov-Smirnov: statistic and p-value, equal to scipy's, and the alarm's thresholds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import ks_2samp
+
+from harmgauge.drift import ks_exact
 
 Scores = npt.NDArray[np.float64]
+
+MOST_EXACT_ROWS = 10_000
+"""Of the larger sample: beyond, the p-value is that of Smirnov's limit, as `scipy.stats.ks_2samp` has it."""
 
 ALARM_FACTOR = 0.08
 """Share of `window_rows / rows_between_false_alarms` that the alarm's p-value may take.
@@ -35,12 +39,33 @@ def two_sample(window: Scores, reference: Scores) -> KsResult:
     `log10_p_value` goes on where the p-value is too small for a float64, by Smirnov's limit for large samples:
     2 exp(-2 D^2 nm / (n + m)).
     """
-    result = ks_2samp(window, reference)
-    statistic, p_value = float(result.statistic), float(result.pvalue)
+    window, reference = np.sort(window), np.sort(reference)
+    points = np.concatenate([window, reference])
+    n, m = len(window), len(reference)
+    # In units of 1 / lcm(n, m) the distances are whole numbers.
+    behind = [np.searchsorted(sample, points, "right") for sample in (window, reference)]
+    units = math.lcm(n, m)
+    steps = int(np.abs(behind[0] * (units // n) - behind[1] * (units // m)).max())
+    return _result(steps, n, m)
+
+
+def _result(steps: int, n: int, m: int) -> KsResult:
+    """Of a statistic of `steps` / lcm(n, m)."""
+    statistic = steps / math.lcm(n, m)
+    p_value = _p_value(steps, n, m)
     if p_value > 0:
         return KsResult(statistic, p_value, math.log10(p_value))
-    n, m = len(window), len(reference)
     return KsResult(statistic, p_value, math.log10(2) - 2 * statistic**2 * n * m / (n + m) / math.log(10))
+
+
+def _p_value(steps: int, n: int, m: int) -> float:
+    if max(n, m) <= MOST_EXACT_ROWS:
+        return ks_exact.survival(steps, n, m)
+    # scipy's statistics take a second and 60 MB to import, and only samples this large need them.
+    from scipy.stats import kstwo  # noqa: PLC0415
+
+    p_value: float = kstwo.sf(steps / math.lcm(n, m), round(n * m / (n + m)))
+    return min(1.0, max(0.0, p_value))
 
 
 def p_value_threshold(window_rows: int, rows_between_false_alarms: int) -> float:
@@ -64,26 +89,22 @@ def approximate_statistic_threshold(window_rows: int, reference_rows: int, p_val
 def statistic_threshold(window_rows: int, reference_rows: int, p_value: float) -> float:
     """The smallest statistic whose p-value is at most `p_value`, for samples of these sizes; in 0..1.
 
-    Exact where one size divides the other, and within 1 / reference_rows otherwise. Found by bisection over samples
-    made to have a given statistic, so that it is scipy's p-value that decides. Infinite where not even 1 is enough.
+    Exact where one size divides the other, and within 1 / reference_rows otherwise. Infinite if not even 1 is enough.
     """
-    low, high, smallest = 0.0, 1.0, math.inf
-    while high - low > 0.5 / (window_rows * reference_rows):
-        middle = (low + high) / 2
-        result = _with_statistic(window_rows, reference_rows, middle)
-        if result.p_value <= p_value:
-            high, smallest = middle, result.statistic
+    n, m = window_rows, reference_rows
+    units = math.lcm(n, m)
+    if math.log(2) + math.lgamma(n + 1) + math.lgamma(m + 1) - math.lgamma(n + m + 1) > math.log(p_value):
+        return math.inf  # not even two samples apart, 2 of the C(n + m, n) orders
+    low, high, step = 0, units, max(1, units // 500)
+    # Smirnov's limit lies close: look beside it first, then further and further away, and halve what is left.
+    steps = round(approximate_statistic_threshold(n, m, p_value) * units)
+    while high - low > max(1, units // (2 * m)):
+        steps = min(max(steps, low + 1), high - 1)
+        if _p_value(steps, n, m) <= p_value:
+            high = steps
+            steps = max(high - step, (low + high) // 2)
         else:
-            low = middle
-    return smallest
-
-
-def _with_statistic(n: int, m: int, statistic: float) -> KsResult:
-    """Test two samples of n and m whose statistic is about `statistic`: the nearest k/n - i/m at or above it.
-
-    The reference is 1..m; k scores lie at once behind its first i, the others far enough up to fall behind no more.
-    """
-    k = min(n, math.ceil(statistic * n))
-    i = min(m - 1, math.floor((k / n - statistic) * m))
-    later = np.ceil(np.arange(k + 1, n + 1) * m / n) + 0.5
-    return two_sample(np.concatenate([np.full(k, i + 0.5), later]), np.arange(1.0, m + 1))
+            low = steps
+            steps = min(low + step, (low + high) // 2)
+        step *= 4
+    return high / units

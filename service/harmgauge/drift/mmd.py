@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.distance import squareform
 
 Matrix = npt.NDArray[np.float64]
 
@@ -54,7 +53,7 @@ def median_length_scale(squares: Matrix) -> float:
     Where more than half of the pairs are ties, the mean of the distances that are not 0, or 0 if there are none: a
     kernel of width 0 would call every tie a difference. Both are the same for every permutation of the rows.
     """
-    pairs: Matrix = squareform(squares, checks=False)
+    pairs: Matrix = np.concatenate([squares[row, row + 1 :] for row in range(len(squares))])
     median = float(np.median(pairs))
     if median == 0:
         apart = pairs[pairs > 0]

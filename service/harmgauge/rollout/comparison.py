@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import spearmanr
 
 from harmgauge.drift.window import Window
 from harmgauge.errors import InferenceFailed, NonFiniteScore, RequestError
@@ -64,4 +63,12 @@ def rank_correlation(pairs: npt.NDArray[np.float64]) -> float | None:
     """Spearman's, of pairs (n, 2); None where there is none, because one of the two never changes."""
     if len(pairs) < 2 or (pairs == pairs[0]).all(0).any():
         return None
-    return float(spearmanr(pairs).statistic)
+    return float(np.corrcoef(_ranks(pairs[:, 0]), _ranks(pairs[:, 1]))[0, 1])
+
+
+def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """From 0 up; ties have the mean of theirs."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    ranks: npt.NDArray[np.float64] = (ends - (counts + 1) / 2)[places]
+    return ranks

@@ -24,10 +24,38 @@ quietly = pytest.mark.filterwarnings("ignore:ks_2samp. Exact calculation unsucce
 def test_is_scipys_with_any_ties(window: list[int], reference: list[int]) -> None:
     a, b = np.array(window, float), np.array(reference, float)
     result, expected = ks.two_sample(a, b), ks_2samp(a, b)
-    assert (result.statistic, result.p_value) == (expected.statistic, expected.pvalue)
+    assert result.statistic == pytest.approx(expected.statistic, abs=1e-15)
+    assert result.p_value == pytest.approx(expected.pvalue, rel=1e-9)
     points = np.union1d(a, b)
     distance = max(abs((a <= point).mean() - (b <= point).mean()) for point in points)
     assert result.statistic == pytest.approx(distance, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "statistics"),
+    [
+        (1000, 5000, (0.02, 0.0778, 0.2, 0.5)),
+        (997, 1000, (0.03, 0.08, 0.3)),
+        (100, 10_000, (0.1, 0.2, 0.6)),
+        (3000, 3000, (0.01, 0.05, 0.2)),
+        (10_000, 4000, (0.005, 0.03, 0.05)),
+    ],
+)
+def test_large_samples_and_small_p_values_are_scipys_too(n: int, m: int, statistics: tuple[float, ...]) -> None:
+    """A window that lies `statistic` below an even reference."""
+    reference = (np.arange(m) + 0.5) / m
+    for statistic in statistics:
+        window = np.maximum((np.arange(n) + 0.5) / n - statistic, 0)
+        result, expected = ks.two_sample(window, reference), ks_2samp(window, reference)
+        assert result.statistic == pytest.approx(expected.statistic, abs=1e-15)
+        assert result.p_value == pytest.approx(expected.pvalue, rel=1e-9, abs=1e-300)
+
+
+def test_beyond_ten_thousand_rows_it_is_smirnovs_limit_as_scipy_has_it() -> None:
+    random = np.random.default_rng(0)
+    window, reference = random.normal(0.03, 1, 11_000), random.normal(size=2000)
+    result, expected = ks.two_sample(window, reference), ks_2samp(window, reference)
+    assert (result.statistic, result.p_value) == pytest.approx((expected.statistic, expected.pvalue), rel=1e-12)
 
 
 def test_closed_forms() -> None:
