@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from harmgauge_models.errors import UserError
 
 if TYPE_CHECKING:  # `harmgauge build --help` must not wait for them
-    from harmgauge.bundle.manifest import Loss
-    from harmgauge_models.graphs.fuse import Gives
+    from harmgauge_models.graphs.fuse import Gives, Loss
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """As the manifest has it."""

@@ -11,28 +11,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from harmgauge.api import docs, features, problems, score, state
 from harmgauge.api.admin import drift, shadow, swap
-from harmgauge.api.body.intake import Intake
-from harmgauge.api.body.offload import Reading
-from harmgauge.api.middleware import Observer, RequestMiddleware
+from harmgauge.api.data_plane import DataPlane
+from harmgauge.api.middleware import RequestMiddleware
 from harmgauge.api.v2 import routes as v2
 from harmgauge.assembly import Process, assemble
 from harmgauge.auth import from_settings
 from harmgauge.auth.keys import KeyFile
 from harmgauge.auth.policy import Authorizer
 from harmgauge.bundle.load import load
-from harmgauge.capture.setup import open_capture
+from harmgauge.capture.setup import open_capture, open_sink
 from harmgauge.errors import SettingsError
 from harmgauge.observe.access_log import AccessLog
 from harmgauge.observe.metrics import Metrics
 from harmgauge.page import routes as page
 from harmgauge.readiness import Readiness
-from harmgauge.rollout.served import ServedBundle
 from harmgauge.rollout.switch import Switch
 from harmgauge.rollout.watchdog import Watchdog
 from harmgauge.settings import Settings
@@ -40,6 +39,7 @@ from harmgauge.settings import Settings
 if TYPE_CHECKING:
     from harmgauge.api.grpc.server import GrpcServer
     from harmgauge.capture.capture import Capture
+    from harmgauge.capture.sinks import Sink
     from harmgauge.observe.tracing import Tracing
 
 
@@ -85,19 +85,51 @@ class Service:
         self.switch.current.close()
 
 
+@dataclass(frozen=True)
+class Validated:
+    """What follows from the settings alone, before a bundle is read."""
+
+    authorizer: Authorizer
+    key_files: list[KeyFile]
+    tls: tuple[Path, Path] | None
+    tracing: Tracing | None
+    grpc: type[GrpcServer] | None
+    sink: Sink | None
+    max_bodies_bytes: int
+
+
+def validate(settings: Settings) -> Validated:
+    """Find whatever is wrong with settings before a bundle is loaded. Raises SettingsError."""
+    authorizer, key_files = from_settings.authorizer(settings)
+    return Validated(
+        authorizer,
+        key_files,
+        from_settings.tls_files(settings),
+        _tracing(settings),
+        _grpc_server(settings),
+        open_sink(settings),
+        _max_bodies_bytes(settings),
+    )
+
+
 def build(settings: Settings) -> Service:
     """Verify the bundle, warm the graph and put the parts together; on a running event loop.
 
     Raises BundleError and SettingsError: nothing is served then.
     """
-    authorizer, key_files = from_settings.authorizer(settings)
-    access_log = AccessLog(settings.access_log, tracing(settings))
+    valid = validate(settings)
+    authorizer = valid.authorizer
     bundle = load(settings.bundle, settings.precision, settings.bundle_public_key)
     readiness = Readiness()
     metrics = Metrics(bundle.manifest, readiness)
-    intake = Intake(readiness, settings.max_body_bytes, max_bodies_bytes(settings), settings.deadline_seconds)
-    reading = Reading()
-    post_score, infer = score.handler(intake, reading), v2.infer_handler(intake, reading)
+    access_log = AccessLog(metrics, settings.access_log, valid.tracing)
+    plane = DataPlane(
+        readiness,
+        max_body_bytes=settings.max_body_bytes,
+        max_bodies_bytes=valid.max_bodies_bytes,
+        deadline_seconds=settings.deadline_seconds,
+    )
+    post_score, infer = score.handler(plane), v2.infer_handler(plane)
 
     app = FastAPI(
         title="harmgauge",
@@ -110,14 +142,14 @@ def build(settings: Settings) -> Service:
         redirect_slashes=False,
         responses=problems.RESPONSES,
     )
-    capture = open_capture(settings, bundle.manifest, metrics.registry)
+    capture = open_capture(settings, valid.sink, bundle.manifest, metrics.registry)
     process = Process(
         settings, asyncio.get_running_loop(), metrics, authorizer, access_log, app, post_score, infer, capture
     )
     make = partial(assemble, process)
     switch = Switch(settings, make, make(bundle))
-    problems.install(app, metrics.rejected, authorizer)
-    app.add_middleware(RequestMiddleware, observer=metrics, authorizer=authorizer, access_log=access_log)
+    problems.install(app, authorizer)
+    app.add_middleware(RequestMiddleware, authorizer=authorizer, access_log=access_log)
     app.include_router(score.router(authorizer, bundle.manifest.input, post_score))
     app.include_router(v2.health_router(authorizer, readiness))
     app.include_router(v2.router(authorizer, readiness, infer))
@@ -125,26 +157,26 @@ def build(settings: Settings) -> Service:
     app.include_router(features.router(authorizer))
     app.include_router(state.health_router(authorizer, readiness))
     app.include_router(drift.router(authorizer))
-    app.include_router(swap.router(authorizer, intake, switch))
-    app.include_router(shadow.router(authorizer, intake, switch))
+    app.include_router(swap.router(authorizer, plane, switch))
+    app.include_router(shadow.router(authorizer, plane, switch))
     app.include_router(docs.router(authorizer, app.openapi))
     app.include_router(page.documents_router(authorizer))
     app.include_router(page.router(authorizer, shown=settings.page))
-    grpc = _grpc(
-        settings,
-        lambda: switch.current,
-        intake,
-        reading,
-        observer=metrics,
-        authorizer=authorizer,
-        access_log=access_log,
-    )
+    grpc = None
+    if valid.grpc is not None and settings.grpc_port is not None:
+        grpc = valid.grpc(
+            lambda: switch.current,
+            plane,
+            authorizer=authorizer,
+            access_log=access_log,
+            port=settings.grpc_port,
+            tls=valid.tls,
+        )
     watch = Watchdog(lambda: switch.current, readiness, settings.inference_timeout_seconds)
-    return Service(switch, app, grpc, readiness, metrics, watch, key_files, access_log, capture)
+    return Service(switch, app, grpc, readiness, metrics, watch, valid.key_files, access_log, capture)
 
 
-def tracing(settings: Settings) -> Tracing | None:
-    """What sends traces, where it is asked for. Raises SettingsError where that cannot be loaded."""
+def _tracing(settings: Settings) -> Tracing | None:
     if not settings.tracing:
         return None
     try:
@@ -156,36 +188,18 @@ def tracing(settings: Settings) -> Tracing | None:
     return Tracing()
 
 
-def _grpc(
-    settings: Settings,
-    current: Callable[[], ServedBundle],
-    intake: Intake,
-    reading: Reading,
-    *,
-    observer: Observer,
-    authorizer: Authorizer,
-    access_log: AccessLog,
-) -> GrpcServer | None:
+def _grpc_server(settings: Settings) -> type[GrpcServer] | None:
     if settings.grpc_port is None:
         return None
     try:
         from harmgauge.api.grpc.server import GrpcServer  # noqa: PLC0415 - an extra: most do without it
     except ImportError as error:
         raise SettingsError(f"HARMGAUGE_GRPC_PORT needs gRPC ({error}): pip install 'harmgauge[grpc]'") from error
-    return GrpcServer(
-        current,
-        intake,
-        reading,
-        observer=observer,
-        authorizer=authorizer,
-        access_log=access_log,
-        port=settings.grpc_port,
-        tls=from_settings.tls_files(settings),
-    )
+    return GrpcServer
 
 
-def max_bodies_bytes(settings: Settings) -> int:
-    """The bytes of all unanswered bodies together. Raises SettingsError where not even one would fit."""
+def _max_bodies_bytes(settings: Settings) -> int:
+    """The bytes of all unanswered bodies together."""
     if settings.max_bodies_bytes is None:
         return 8 * settings.max_body_bytes
     if settings.max_bodies_bytes < settings.max_body_bytes:

@@ -11,24 +11,23 @@ from starlette.types import ASGIApp
 
 from harmgauge.api import score, state
 from harmgauge.api.grpc import INFER_ROUTE as GRPC_INFER_ROUTE
-from harmgauge.api.hot import Handler, HotRoutes
+from harmgauge.api.middleware import Handler, HotRoute, HotRoutes
 from harmgauge.api.v2 import routes as v2
 from harmgauge.api.v2.tensors import outputs, without_scores
 from harmgauge.api.views import Views
 from harmgauge.auth.policy import Authorizer
 from harmgauge.bundle.load import Bundle
-from harmgauge.bundle.rows import Rows
 from harmgauge.capture.flagged import Source
 from harmgauge.drift.embedding_view import EmbeddingView
 from harmgauge.drift.feature_mmd import FeatureMmd
-from harmgauge.drift.from_bundle import feature_mmd, score_evidence, score_ks
+from harmgauge.drift.from_bundle import build_drift_detectors
 from harmgauge.drift.isomap import Embedding
 from harmgauge.drift.monitor import Monitor
+from harmgauge.drift.state import DriftDetector
 from harmgauge.drift.store import Store
 from harmgauge.inference.batcher import Batcher
-from harmgauge.inference.caller import RequestContext
 from harmgauge.inference.runtime import OnnxRuntime
-from harmgauge.inference.scorer import Listener, RequestScorer, Scored
+from harmgauge.inference.scorer import RequestScorer
 from harmgauge.observe.access_log import AccessLog
 from harmgauge.observe.bundle_metrics import BundleMetrics
 from harmgauge.observe.feed import Feed
@@ -49,7 +48,7 @@ TRAFFIC = frozenset({score.PATH, v2.INFER_ROUTE, GRPC_INFER_ROUTE})
 @dataclass(frozen=True)
 class Process:
     """What all bundles that the process serves in turn have in common: `routes` has all, `score` and `infer` are the
-    handlers of those with the traffic. `capture` keeps flagged inputs, where that is wanted.
+    handlers of those with the traffic. `capture` keeps flagged inputs, if that is wanted.
     """
 
     settings: Settings
@@ -63,26 +62,49 @@ class Process:
     capture: Capture | None = None
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A bundle's graph, loaded and warm, and its drift detectors: all of it that can be wrong."""
+
+    bundle: Bundle
+    runtime: OnnxRuntime
+    workers: int
+    detectors: list[DriftDetector]
+
+
+def prepare(bundle: Bundle, settings: Settings) -> Prepared:
+    """Warm the graph of a verified bundle and make its drift detectors. Raises BundleError and SettingsError."""
+    runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
+    workers = settings.workers or runtime.default_workers
+    return Prepared(bundle, runtime, workers, build_drift_detectors(bundle, settings))
+
+
 def assemble(process: Process, bundle: Bundle) -> ServedBundle:
-    """Warm the graph of a verified bundle, bring back its drift state and put the parts together; on any thread.
+    """Prepare a verified bundle, bring back its drift state and put the parts together; on any thread.
 
     Raises BundleError and SettingsError, and leaves nothing behind then.
     """
-    settings = process.settings
-    runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
-    workers = settings.workers or runtime.default_workers
-    on_scores = score_ks(bundle, settings), score_evidence(bundle, settings)
-    on_features = feature_mmd(bundle, settings)
-    monitor = Monitor([*on_scores, *([on_features] if on_features else [])])
-    metrics = BundleMetrics(bundle, process.metrics)
-    feed = Feed([metrics.scored, lambda blocks, *_: monitor.observe(blocks)])
-    monitor.before_look = feed.drain
+    settings, manifest = process.settings, bundle.manifest
+    prepared = prepare(bundle, settings)
+    runtime, workers = prepared.runtime, prepared.workers
+    feed, shadow_feed = Feed(), Feed()
+    monitor = Monitor(prepared.detectors, pull=[feed.drain, shadow_feed.drain])
+    batcher = Batcher(
+        runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, process.metrics, loop=process.loop
+    )
+    metrics = BundleMetrics(bundle, process.metrics, monitor.gauges, lambda: batcher.rows)
+    feed.watchers += [metrics.scored, lambda blocks, *_: monitor.observe(blocks)]
+    shadow_feed.watchers.append(lambda blocks, *_: monitor.observe(blocks))
+    scorer = RequestScorer(batcher, bundle.threshold)
+    scorer.listeners.append(feed.put)
+    if process.capture is not None:
+        scorer.listeners.append(partial(process.capture.put, Source.of(bundle)))
     store = None
     if settings.state_dir is not None:
         store = Store(settings.state_dir, bundle.key, monitor)
         store.restore()
     corrects = "corrected_probabilities" in runtime.shapes
-    embedding_view = _embedding_view(bundle, monitor, on_features)
+    embedding_view = _embedding_view(bundle, monitor)
     info = _info(bundle, settings, runtime, workers)
     background: list[Background] = []
     documents = {}
@@ -90,45 +112,33 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
         recorder = Recorder(monitor, partial(metrics.totals, TRAFFIC), float(bundle.threshold))
         background.append(recorder.keep_recording)
         documents = page.documents(Overview(bundle, monitor, recorder, embedding_view, corrects=corrects), info)
-    hot = {score.PATH: (score.PATH, process.score)}
-    hot |= dict.fromkeys(v2.infer_paths(bundle.manifest), (v2.INFER_ROUTE, process.infer))
-    batcher = Batcher(runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, metrics, loop=process.loop)
-    offered = outputs(len(bundle.manifest.class_names), corrects=corrects)
+    hot = {score.PATH: HotRoute(score.PATH, process.score)}
+    hot |= dict.fromkeys(v2.infer_paths(manifest), HotRoute(v2.INFER_ROUTE, process.infer))
+    offered = outputs(len(manifest.class_names), corrects=corrects)
     components = Components(
+        title=f"{manifest.name}/{manifest.version}",
         bundle=bundle,
         runtime=runtime,
+        threshold=float(bundle.threshold),
         workers=workers,
         batcher=batcher,
-        scorer=RequestScorer(batcher, bundle.threshold, _watch(feed, process.capture, bundle)),
+        scorer=scorer,
         output_names=frozenset(output.name for output in offered),
         corrects=corrects,
         metrics=metrics,
         monitor=monitor,
-        on_features=on_features,
+        shadow_feed=shadow_feed,
         embedding_view=embedding_view,
         store=store,
         views=Views(info, offered, without_scores(offered)),
         page=documents,
     )
-    app = HotRoutes(process.routes, hot, process.metrics, process.authorizer, process.access_log)
-    return ServedBundle(components, app, background)
+    return ServedBundle(components, HotRoutes(process.routes, hot, process.authorizer, process.access_log), background)
 
 
-def _watch(feed: Feed, capture: Capture | None, bundle: Bundle) -> Listener:
-    if capture is None:
-        return lambda rows, scored, caller: feed.put(scored, caller.client)
-    source = Source.of(bundle)
-
-    def watch(rows: Rows, scored: Scored, caller: RequestContext) -> None:
-        feed.put(scored, caller.client)
-        capture.put(source, rows, scored, caller)
-
-    return watch
-
-
-def _embedding_view(bundle: Bundle, monitor: Monitor, detector: FeatureMmd | None) -> EmbeddingView | None:
+def _embedding_view(bundle: Bundle, monitor: Monitor) -> EmbeddingView | None:
     """None unless the bundle has an embedding and `feature_mmd` keeps the recent features."""
-    found = bundle.reference
+    found, detector = bundle.reference, monitor.find(FeatureMmd)
     if detector is None or found.features is None or found.embedding is None or found.neighbours is None:
         return None
     return EmbeddingView(monitor, detector, Embedding(found.features, found.embedding, found.neighbours))
@@ -143,6 +153,7 @@ def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int
         signature=bundle.signature,
         files={name: file.sha256 for name, file in manifest.files.items()},
         detector=manifest.detector,
+        score=manifest.score,
         input=manifest.input.model_dump(exclude_none=True),
         class_names=list(manifest.class_names),
         threshold=float(bundle.threshold),

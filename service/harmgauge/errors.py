@@ -9,6 +9,7 @@ Every class carries its HTTP status and a stable `code`; `detail` says what is w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar
 
@@ -35,16 +36,29 @@ class SettingsError(Exception):
 
 
 class RequestError(Exception):
-    """A failure that one request is answered with, as an RFC 9457 problem document."""
+    """A failure that one request is answered with.
+
+    `retry_after_seconds` is when the same request may do better, `closes` that its connection is better given up: each
+    protocol says so in its own way. `headers` are what only HTTP has.
+    """
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"
 
-    def __init__(self, detail: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after_seconds: int | None = None,
+        closes: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         detail = clipped(detail)
         super().__init__(detail)
         self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
+        self.closes = closes
         self.headers = headers or {}
 
 
@@ -57,7 +71,8 @@ def no_memory() -> OutOfMemory:
     """Said to whom nothing else is wrong with: a smaller request, or the same one later, may do better."""
     return OutOfMemory(
         "There is no memory for this request now; send fewer instances at once, or try again later.",
-        {"Retry-After": "1", "Connection": "close"},
+        retry_after_seconds=1,
+        closes=True,
     )
 
 
@@ -81,7 +96,7 @@ class InvalidParameters(RequestError):
     status, code, title = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_parameters", "Invalid parameters"
 
 
-class BadPath(RequestError):
+class BadRequest(RequestError):
     status, code, title = HTTPStatus.BAD_REQUEST, "bad_request", "Bad request"
 
 

@@ -37,7 +37,7 @@ class Readiness:
             raise NotReady(
                 f"The service is {reason}; ask another replica, or again when /readyz says so.",
                 # Whoever sends one request after the other over this connection goes elsewhere at once.
-                {"Connection": "close"},
+                closes=True,
             )
 
     def check_alive(self) -> None:

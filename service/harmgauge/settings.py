@@ -28,6 +28,9 @@ def _split(value: object) -> object:
 Keys = Annotated[tuple[SecretStr, ...], BeforeValidator(_split)]
 """`NAME:SHA256` each, written with commas between, never shown."""
 
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""Written with commas between."""
+
 Open = Annotated[tuple[Literal["all", "api", "metrics", "page"], ...], BeforeValidator(_split)]
 """Written with commas between."""
 
@@ -166,6 +169,9 @@ class Settings(BaseModel):
 
     admin_keys_file: Path | None = None
     """File of keys for `/admin`."""
+
+    trusted_keys: Names = ()
+    """Names of keys whose requests may name their client and source; without any keys all may."""
 
     open: Open = ()
     """What needs no key: `api`, `metrics`, `page` or `all`. By default all on loopback without keys, else nothing."""

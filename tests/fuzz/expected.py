@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from harmgauge.bundle.manifest import InputSpec
 from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.served_input import InputSpec
 
 
 def rows_of(nested: object, spec: InputSpec) -> Rows | None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from harmgauge.bundle.manifest import ImageSpec, InputSpec
+from harmgauge.bundle.served_input import ImageSpec, InputSpec
 from harmgauge.errors import RequestError
 
 CORPUS = Path(__file__).parent / "corpus"

@@ -18,7 +18,7 @@ def test_it_takes_work_from_start_to_drain() -> None:
     readiness.draining()
     with pytest.raises(NotReady, match="draining") as refusal:
         readiness.check()
-    assert refusal.value.headers == {"Connection": "close"}
+    assert refusal.value.closes
     readiness.check_alive()
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from harmgauge.api.body import decode
 from harmgauge.api.body.decode import ScoreRequest
-from harmgauge.bundle.manifest import ImageSpec, InputSpec
+from harmgauge.bundle.served_input import ImageSpec, InputSpec
 from tests.support.toy import instances
 
 PIXELS = InputSpec(

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from prometheus_client import CollectorRegistry
 
-from harmgauge.bundle.manifest import InputSpec
 from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.capture.flagged import Flagged, Source, take
 from harmgauge.capture.metrics import CaptureMetrics
 from harmgauge.inference.caller import Origin

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import numpy as np
 
 from harmgauge.bundle.rows import Rows
+from harmgauge.inference.batcher import Batcher
+from harmgauge.inference.caller import PATIENT, RequestContext
 from harmgauge.inference.outputs import Outputs, RowShapes
 
 
@@ -44,13 +47,9 @@ class Notes:
     """An observer of the batcher that keeps what it is told."""
 
     def __init__(self) -> None:
-        self.queue_rows: list[int] = []
         self.batch_rows: list[int] = []
         self.queue_seconds: list[float] = []
         self.inferences = 0
-
-    def queue_changed(self, rows: int) -> None:
-        self.queue_rows.append(rows)
 
     def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None:
         assert inference_seconds >= 0
@@ -62,3 +61,13 @@ class Notes:
 def rows_of(*values: float | np.floating) -> Rows:
     """Rows with these first numbers, which is all that the runtime looks at."""
     return np.array([[value, 0] for value in values], np.float32)
+
+
+async def run(batcher: Batcher, rows: Rows, context: RequestContext = PATIENT) -> Outputs:
+    """The outputs of rows, as a request gets them that is cancelled with its task."""
+    entry = batcher.submit(rows, context)
+    try:
+        return await entry.answered
+    except asyncio.CancelledError:
+        batcher.withdraw(entry)
+        raise

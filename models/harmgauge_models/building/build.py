@@ -76,8 +76,7 @@ def build(options: Options) -> Path:
     draft = Draft(
         name=options.name,
         detector=second.detector,
-        loss=loss,
-        temperature=temperature,
+        score={"loss": loss, "temperature": temperature, **second.score},
         input=spec,
         class_names=class_names,
         threshold=ThresholdSpec(value=threshold, percentile=options.percentile, rows=len(scores), source=source),

@@ -12,17 +12,9 @@ import numpy.typing as npt
 
 from harmgauge.bundle import write as bundle_writing
 from harmgauge.bundle.load import DETECTOR_FILE, DETECTOR_INT8_FILE, REFERENCE_FILE, REFERENCE_INT8_FILE, SAMPLES_FILE
-from harmgauge.bundle.manifest import (
-    DetectorKind,
-    DriftSpec,
-    FeaturesSpec,
-    InputSpec,
-    Int8Spec,
-    Loss,
-    Manifest,
-    ThresholdSpec,
-)
+from harmgauge.bundle.manifest import DriftSpec, FeaturesSpec, Int8Spec, Manifest, ThresholdSpec
 from harmgauge.bundle.reference import Reference
+from harmgauge.bundle.served_input import InputSpec, described, preparation
 from harmgauge.errors import BundleError
 from harmgauge.inference.runtime import verify
 from harmgauge_models.data.samples import Samples
@@ -43,9 +35,8 @@ class Draft:
     """Everything that a bundle holds, not yet on disk. `report` maps file names to contents."""
 
     name: str
-    detector: DetectorKind
-    loss: Loss
-    temperature: float
+    detector: str
+    score: dict[str, Any]
     input: InputSpec
     class_names: tuple[str, ...]
     threshold: ThresholdSpec
@@ -74,6 +65,9 @@ def class_names_for(given: tuple[str, ...], classes: int) -> tuple[str, ...]:
     return given or tuple(str(index) for index in range(classes))
 
 
+NO_ERROR_PROBABILITY = "harmgauge build fits none yet"
+
+
 def write(draft: Draft, folder: Path) -> None:
     """Write the bundle beside its place, read it back as the service will, then move it there. Raises UserError."""
     contents = {DETECTOR_FILE: draft.graph, REFERENCE_FILE: draft.reference.npz()}
@@ -83,18 +77,20 @@ def write(draft: Draft, folder: Path) -> None:
         contents[SAMPLES_FILE] = _npz(**draft.samples.arrays)
     contents |= {f"report/{name}": data for name, data in draft.report.items()}
     manifest = Manifest(
-        schema_version=1,
+        schema_version=2,
         name=draft.name,
         version=folder.name,
         detector=draft.detector,
-        loss=draft.loss,
-        temperature=draft.temperature,
-        input=draft.input,
+        score=draft.score,
+        inputs=(described(draft.input),),
+        preparation=preparation(draft.input),
         class_names=draft.class_names,
         threshold=draft.threshold,
         int8=draft.int8.spec if draft.int8 else None,
         features=draft.features,
+        error_probability=NO_ERROR_PROBABILITY,
         drift=draft.drift,
+        reference={"all": REFERENCE_FILE},
         made=draft.made,
         quality=draft.quality,
         files={},

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.bundle.manifest import Dtype, ImageSpec, InputSpec
+from harmgauge.bundle.part import Dtype
+from harmgauge.bundle.served_input import ImageSpec, InputSpec
 
 Layout = Literal["HWC", "CHW"]
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from harmgauge.bundle.manifest import InputSpec
 from harmgauge.bundle.npz import read_npz
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.run import predict
 

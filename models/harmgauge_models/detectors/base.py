@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 import onnx
 
-from harmgauge.bundle.manifest import DetectorKind, InputSpec, Loss
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier
+from harmgauge_models.graphs.fuse import Loss
 from harmgauge_models.options import Options
 
 
@@ -20,16 +21,17 @@ from harmgauge_models.options import Options
 class SecondNetwork:
     """A second network, how it was made, and the mean loss of each training epoch (none if it was given).
 
-    `loss` and `temperature` define the score unless the options do. `finish` completes the fused graph, for
-    example with further outputs.
+    `detector` is what the bundle calls it. `loss` and `temperature` define the score unless the options do, `score` has
+    further parameters for the manifest. `finish` completes the fused graph, for example with further outputs.
     """
 
     network: Classifier
     made: dict[str, Any]
     losses: list[float]
-    detector: DetectorKind
+    detector: str
     loss: Loss = "kld"
     temperature: float = 1.0
+    score: dict[str, Any] = field(default_factory=dict)
     finish: Callable[[onnx.ModelProto], onnx.ModelProto] = lambda fused: fused
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge_models.data import npz_rows
 from harmgauge_models.data.pictures import image_layout, pictures
 from harmgauge_models.data.random_corruptions import RESEMBLED

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from harmgauge.bundle.load import REFERENCE_FILE, Bundle
+from harmgauge.bundle.load import Bundle
 from harmgauge_models.evaluation.alarms import Draw, Rows, rows_to_evidence_alarm, rows_to_ks_alarm, rows_to_mmd_alarm
 from harmgauge_models.evaluation.plan import ROWS_BETWEEN_FALSE_ALARMS, Plan
 from harmgauge_models.evaluation.work import Arrays, Work, sha256_of
@@ -55,7 +55,7 @@ def delays(
         normal, strange = _rows(clean, detector), _rows(group, detector)
         decided_by = {
             "format": FORMAT,
-            "reference": bundle.manifest.files[REFERENCE_FILE].sha256,
+            "reference": bundle.manifest.files[bundle.manifest.reference_file].sha256,
             "settings": _settings(bundle, detector, plan.most_rows),
             "rows": [sha256_of(normal), sha256_of(strange)],
             "share": share,

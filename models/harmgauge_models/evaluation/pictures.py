@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.bundle.manifest import ImageSpec, InputSpec, Manifest
+from harmgauge.bundle.manifest import Manifest
+from harmgauge.bundle.served_input import ImageSpec, InputSpec
 from harmgauge_models.data import cifar10, npz_rows
 from harmgauge_models.data.corruptions import Images
 from harmgauge_models.errors import UserError

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from harmgauge.bundle.manifest import Dtype
+from harmgauge.bundle.part import Dtype
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.fuse import Gives, Network, free_rows, read
 from harmgauge_models.graphs.run import predict

@@ -15,10 +15,12 @@ from typing import Literal
 import onnx
 from onnx import TensorProto, compose, helper, inliner, parser, version_converter
 
-from harmgauge.bundle.manifest import Loss
 from harmgauge_models.errors import UserError
 
 Gives = Literal["logits", "probabilities"]
+
+Loss = Literal["kld", "xent"]
+"""The divergence: Kullback-Leibler, or cross-entropy."""
 
 MIN_OPSET = 13
 """The first whose ReduceSum and Softmax mean what the divergence needs."""

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper, parser
 
-from harmgauge.bundle.manifest import Dtype
+from harmgauge.bundle.part import Dtype
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.fuse import MIN_OPSET, Network, at_opset, divergence_text, free_rows, opset_of
 from harmgauge_models.graphs.hidden_layers import HiddenLayer

@@ -18,6 +18,7 @@ from harmgauge.api.guard import only
 from harmgauge.api.problems import refusals
 from harmgauge.auth.policy import Authorizer, Permission
 from harmgauge.bundle.manifest import Manifest
+from harmgauge.drift.feature_mmd import FeatureMmd
 from harmgauge.errors import NotOffered
 from harmgauge.rollout.served import components_of
 
@@ -49,10 +50,9 @@ def router(authorizer: Authorizer) -> APIRouter:
     )
     async def features(request: Request) -> Response:
         components = components_of(request)
-        detector = components.on_features
+        detector = components.monitor.find(FeatureMmd)
         if detector is None:
             raise _missing(components.bundle.manifest, "features")
-        components.monitor.before_look()
         headers = {TOTAL_ROWS: str(detector.total_rows)}
         return Response(await asyncio.to_thread(_npy, detector.recent()), media_type=NPY, headers=headers)
 

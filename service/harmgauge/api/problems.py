@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -65,13 +64,16 @@ def problem(
 
 
 def from_error(error: RequestError, scope: Scope) -> Response:
-    return problem(
-        scope, status=error.status, code=error.code, title=error.title, detail=error.detail, headers=error.headers
-    )
+    headers = dict(error.headers)
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if error.closes:
+        headers["Connection"] = "close"
+    return problem(scope, status=error.status, code=error.code, title=error.title, detail=error.detail, headers=headers)
 
 
-def install(app: FastAPI, rejected: Callable[[str], None], authorizer: Authorizer) -> None:
-    """Give the framework's own errors (no such route, wrong method, bad query) the same form; `rejected` is told.
+def install(app: FastAPI, authorizer: Authorizer) -> None:
+    """Give the framework's own errors (no such route, wrong method, bad query) the same form.
 
     Only who may score learns that there is no such route.
     """
@@ -81,7 +83,6 @@ def install(app: FastAPI, rejected: Callable[[str], None], authorizer: Authorize
         authorizer.check_unrouted(request.scope)
         title = HTTPStatus(error.status_code).phrase
         code = title.lower().replace(" ", "_")
-        rejected(code)
         return problem(
             request.scope,
             status=error.status_code,
@@ -95,7 +96,6 @@ def install(app: FastAPI, rejected: Callable[[str], None], authorizer: Authorize
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:])
-        rejected(InvalidParameters.code)
         return from_error(InvalidParameters(f"{where}: {first['msg']}."), request.scope)
 
     app.add_exception_handler(HTTPException, from_framework)

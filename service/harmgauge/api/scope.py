@@ -32,6 +32,6 @@ NO_ROUTE = "other"
 
 
 def route_of(scope: Scope) -> str:
-    """As metrics call it; never the raw path, for anyone could invent labels."""
-    route: str = scope[ROUTE] if ROUTE in scope else getattr(scope.get("route"), "path", NO_ROUTE)
+    """The framework's route as metrics call it; never the raw path, for anyone could invent labels."""
+    route: str = getattr(scope.get("route"), "path", NO_ROUTE)
     return route

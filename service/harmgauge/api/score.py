@@ -11,17 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from harmgauge.api.body import decode
-from harmgauge.api.body.intake import Intake
-from harmgauge.api.body.offload import Reading
+from harmgauge.api.body.intake import HttpCall
+from harmgauge.api.data_plane import DataPlane
 from harmgauge.api.guard import only
-from harmgauge.api.hot import Handler
+from harmgauge.api.middleware import Handler
 from harmgauge.api.problems import refusals
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission, Principal
-from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Forbidden, InvalidParameters
 from harmgauge.inference.correction import Correction, correct
-from harmgauge.inference.scorer import Scored
-from harmgauge.rollout.served import components_of
+from harmgauge.rollout.served import COMPONENTS, Components
 
 PATH = "/score"
 
@@ -51,21 +50,23 @@ class ScoreAnswer(BaseModel):
     defense_probabilities: list[list[float]] | None = Field(None, description="With `probabilities` and `correct`.")
 
 
-def handler(intake: Intake, reading: Reading) -> Handler:
+def handler(plane: DataPlane) -> Handler:
     """What answers `POST /score`."""
 
     async def score(request: Request) -> Response:
-        principal: Principal = request.scope[PRINCIPAL]
-        components = components_of(request)
+        scope = request.scope
+        principal: Principal = scope[PRINCIPAL]
+        components: Components = scope[COMPONENTS]
         manifest = components.bundle.manifest
         spec = manifest.input
-        with intake.call(request) as call:
+        with HttpCall(plane, request, PATH) as call:
             body = await call.body()
             media_type = decode.media_type(call.headers.get(b"content-type", ""), spec)
-            query = dict(request.query_params) if request.scope["query_string"] else {}
-            asked = await reading.read(
-                decode.is_large(len(body), media_type, spec), decode.read, body, media_type, query, spec
-            )
+            query = dict(request.query_params) if scope["query_string"] else {}
+            if decode.is_large(len(body), media_type, spec):
+                asked = await call.on_thread(decode.read, body, media_type, query, spec)
+            else:
+                asked = decode.read(body, media_type, query, spec)
             if asked.parameters.correct and not components.corrects:
                 raise InvalidParameters(
                     f"The bundle {manifest.name}/{manifest.version} offers no correction: leave 'correct' out, or "
@@ -73,20 +74,25 @@ def handler(intake: Intake, reading: Reading) -> Handler:
                 )
             if asked.parameters.probabilities and not principal.sees_scores:
                 raise Forbidden("This key gets flags only: leave 'probabilities' out.")
-            principal.take(len(asked.instances))
-            scored = await components.scorer.score(asked.instances, call.caller)
-        head: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
+            scored = await call.score(components.scorer, asked.instances)
+        answer: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
         if principal.sees_scores:
+            answer["threshold"] = components.threshold
             # As float64: a client sees the very numbers that enter the window, and can repeat every comparison.
-            head |= {"threshold": float(components.bundle.threshold), "scores": scored.scores.astype("float64")}
-        content = orjson.dumps(_answer(head, scored, asked.parameters), option=orjson.OPT_SERIALIZE_NUMPY)
-        return Response(content, media_type="application/json")
+            answer["scores"] = scored.scores.astype("float64")
+        answer["is_adversarial"] = scored.is_adversarial
+        answer["predictions"] = scored.predictions
+        if asked.parameters.probabilities:
+            answer["probabilities"] = scored.probabilities
+        if asked.parameters.correct:
+            answer |= _correction(correct(scored), with_probabilities=asked.parameters.probabilities)
+        return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
 
     return score
 
 
 def router(authorizer: Authorizer, spec: InputSpec, score: Handler) -> APIRouter:
-    """The route, for the OpenAPI page; its traffic takes the short way (`hot.py`)."""
+    """The route, for the OpenAPI page; its traffic takes the short way (`middleware.py`)."""
     routes = APIRouter(tags=["score"], dependencies=[only(authorizer, Permission.SCORES)])
     routes.post(
         PATH,
@@ -97,19 +103,6 @@ def router(authorizer: Authorizer, spec: InputSpec, score: Handler) -> APIRouter
         openapi_extra={"requestBody": _request_body(spec)},
     )(score)
     return routes
-
-
-def _answer(head: dict[str, Any], scored: Scored, parameters: decode.Parameters) -> dict[str, Any]:
-    answer = {
-        **head,
-        "is_adversarial": scored.is_adversarial,
-        "predictions": scored.predictions,
-    }
-    if parameters.probabilities:
-        answer["probabilities"] = scored.probabilities
-    if parameters.correct:
-        answer |= _correction(correct(scored), with_probabilities=parameters.probabilities)
-    return answer
 
 
 def _correction(correction: Correction, *, with_probabilities: bool) -> dict[str, Any]:

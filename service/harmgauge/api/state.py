@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,51 +17,37 @@ from harmgauge.api.views import views_of
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission
 from harmgauge.bundle.manifest import Manifest
 from harmgauge.bundle.signature import SignatureState
-from harmgauge.drift.state import DriftState
+from harmgauge.drift.state import DriftState, State
 from harmgauge.observe.bundle_metrics import CONTENT_TYPE
 from harmgauge.readiness import Readiness
 from harmgauge.rollout.served import components_of
 
 
 class DetectorAnswer(BaseModel):
-    """One drift detector; `p_value` and `statistic` are null until there is something to tell."""
+    """One drift detector; `p_value` and `statistic` are null until there is something to report.
 
-    state: Literal["warming", "ok", "drifting"]
+    Beside these fields each detector has those of its own: `highest`, `direction`, `design_effect` and `tolerance` for
+    `score_evidence`, `rows_between_tests`, `tested_at` and `untested_rows` for `feature_mmd`; with `scores=true`,
+    `score_ks` has the `scores` in its window, oldest first.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    state: State
     p_value: float | None
-    log10_p_value: float | None = Field(description="Goes on where p_value is too small for a number.")
+    log10_p_value: float | None = Field(description="Exact where p_value is too small for a number.")
     statistic: float | None
     threshold: float | None = Field(description="Statistic at which the alarm is given; null where p decides.")
     p_value_threshold: float | None = Field(description="p-value at or below which the alarm is given; null for none.")
     window_rows: int | None = Field(description="null where the detector has no window.")
     rows: int = Field(description="Rows in the window now, or since the detector began.")
-    total_rows: int = Field(description="Rows since the detector began: tells whoever polls which ones are new.")
+    total_rows: int = Field(description="Rows since the detector began: clients that poll see which ones are new.")
     reference_rows: int
     rows_between_false_alarms: int
     since: datetime = Field(description="When `state` began.")
 
 
-class EvidenceAnswer(DetectorAnswer):
-    """`statistic` is the evidence; the alarm is latched once it reached `threshold`."""
-
-    highest: float = Field(description="The evidence's peak since the detector began.")
-    direction: Literal["higher", "lower"] = Field(description="Which way the scores went, if they did.")
-    design_effect: float | None = Field(description="1 where the rows of a request are independent of each other.")
-    tolerance: float = Field(description="Share of the traffic that may be anything without being evidence.")
-
-
-class FeaturesAnswer(DetectorAnswer):
-    """`p_value` and `statistic` are those of the last test, which looked at the window as it was then."""
-
-    rows_between_tests: int = Field(description="At least so many new rows lie between two tests.")
-    tested_at: datetime | None = Field(description="When the last test was.")
-    untested_rows: int = Field(description="Rows after those of the last test; a test is due once they are as many.")
-
-
-class DetectorAnswerWithScores(DetectorAnswer):
-    scores: list[float] = Field(description="The scores in the window, oldest first.")
-
-
-Detectors = dict[str, DetectorAnswerWithScores | EvidenceAnswer | FeaturesAnswer | DetectorAnswer]
+Detectors = dict[str, DetectorAnswer]
 """By name."""
 
 
@@ -78,6 +64,7 @@ class InfoAnswer(BaseModel):
     signature: SignatureState = Field(description="Whether bundle.json is signed, and verified by a public key.")
     files: dict[str, str] = Field(description="sha256 by file name.")
     detector: str
+    score: dict[str, Any] = Field(description="Parameters of the score, as the bundle has them.")
     input: dict[str, Any]
     class_names: list[str]
     threshold: float | None = Field(None, description="Not for keys that get flags only.")
@@ -128,15 +115,11 @@ def drift_answer(manifest: Manifest, states: Mapping[str, DriftState], *, with_s
 
 
 def _detector(state: DriftState, *, with_scores: bool) -> DetectorAnswer:
-    fields = {name: getattr(state, name) for name in DetectorAnswer.model_fields}
-    if state.evidence is not None:
-        more = {name: getattr(state.evidence, name) for name in ("highest", "direction", "design_effect", "tolerance")}
-        return EvidenceAnswer(**fields, **more)
-    if state.cadence is not None:
-        return FeaturesAnswer(**fields, **vars(state.cadence))
+    answer: dict[str, Any] = {name: getattr(state, name) for name in DetectorAnswer.model_fields}
+    answer |= state.details
     if with_scores and state.scores is not None:
-        return DetectorAnswerWithScores(**fields, scores=state.scores.tolist())
-    return DetectorAnswer(**fields)
+        answer["scores"] = state.scores.tolist()
+    return DetectorAnswer(**answer)
 
 
 def health_router(authorizer: Authorizer, readiness: Readiness) -> APIRouter:

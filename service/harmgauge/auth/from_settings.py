@@ -24,17 +24,31 @@ _OPEN = {
 
 def authorizer(settings: Settings) -> tuple[Authorizer, list[KeyFile]]:
     """The authorizer with the keys of the settings, and the key files to read again. Raises SettingsError."""
-    made = Authorizer(Policy(_open_permissions(settings), settings.flags_only, settings.rows_per_second_per_key))
-    files = []
+    made = Authorizer(
+        Policy(
+            _open_permissions(settings),
+            settings.flags_only,
+            settings.rows_per_second_per_key,
+            frozenset(settings.trusted_keys),
+        )
+    )
+    files, names = [], set()
     for role in (Role.API, Role.METRICS, Role.ADMIN):
         name = f"{role.value}_keys"
         fixed = _fixed(getattr(settings, name), f"{PREFIX}{name.upper()}")
         path: Path | None = getattr(settings, f"{name}_file")
         made.set_keys(role, fixed)
+        names |= set(fixed.values())
         if path is not None:
             file = KeyFile(path, partial(_set_both, made, role, fixed))
             file.start()
             files.append(file)
+    unknown = sorted(set(settings.trusted_keys) - names)
+    if unknown and not files:  # a file may bring the key later
+        raise SettingsError(
+            f"HARMGAUGE_TRUSTED_KEYS trusts {unknown[0]!r}, and there is no such key: name one of "
+            f"{', '.join(sorted(names)) or 'HARMGAUGE_API_KEYS, which are not set'}"
+        )
     return made, files
 
 

@@ -44,12 +44,15 @@ class Permission(Enum):
 
 @dataclass(frozen=True)
 class Principal:
-    """Who sent a request. `bucket` is None if nothing limits its rows."""
+    """Who sent a request: `bucket` is None if nothing limits its rows, `is_trusted` says whether it may name its client
+    and source.
+    """
 
     role: Role
     name: str = ""
     sees_scores: bool = True
     bucket: TokenBucket | None = None
+    is_trusted: bool = True
 
     def take(self, rows: int) -> None:
         """Count rows to be scored; raises TooManyRows."""
@@ -59,14 +62,18 @@ class Principal:
 
 @dataclass(frozen=True)
 class Policy:
-    """What is open to anybody, whether ordinary keys get flags only, and the rows a second that each may send."""
+    """What is open to anybody, whether ordinary keys get flags only, and the rows a second that each may send.
+
+    `trusted` are the names of the keys whose requests may name their client and source.
+    """
 
     open: frozenset[Permission] = frozenset(Permission) - {Permission.ADMIN}
     flags_only: bool = False
     rows_per_second: float | None = None
+    trusted: frozenset[str] = frozenset()
 
     def allowed(self) -> dict[Permission, frozenset[Role]]:
-        """Which kinds may ask for an area."""
+        """Which roles have a permission."""
         watching = {Permission.INFO, Permission.DRIFT, Permission.METRICS, Permission.PAGE}
         ordinary = {Permission.SCORES, Permission.INFO} if self.flags_only else {Permission.SCORES} | watching
         permissions = {Role.NOBODY: set(), Role.API: ordinary, Role.METRICS: watching, Role.ADMIN: set(Permission)}
@@ -87,26 +94,28 @@ class Authorizer:
         self._allowed = policy.allowed()
         self._nobody = Principal(Role.NOBODY, sees_scores=not policy.flags_only)
         self._names: dict[Role, Names] = {}
-        self._visitors: dict[bytes, Principal] = {}
+        self._principals: dict[bytes, Principal] = {}
         self._buckets: dict[str, TokenBucket] = {}
 
     def set_keys(self, role: Role, names: Names) -> None:
-        """All the keys of a kind, in place of those before. A name that stays keeps what is left of its rows."""
+        """All the keys of a role, in place of those before. A name that stays keeps what is left of its rows."""
         self._names[role] = names
         ordinary = set(self._names.get(Role.API, {}).values())
         rate = self._policy.rows_per_second
         if rate is not None:
             self._buckets = {name: self._buckets.get(name) or TokenBucket(rate) for name in ordinary}
-        self._visitors = {
-            key: self._visitor(role, name)
-            for role in (Role.API, Role.METRICS, Role.ADMIN)  # of a key in two kinds, the last counts
+        self._trusts_all = not ordinary
+        self._principals = {
+            key: self._principal(role, name)
+            for role in (Role.API, Role.METRICS, Role.ADMIN)  # of a key with two roles, the last counts
             for key, name in self._names.get(role, {}).items()
         }
 
-    def _visitor(self, role: Role, name: str) -> Principal:
+    def _principal(self, role: Role, name: str) -> Principal:
+        is_trusted = self._trusts_all or name in self._policy.trusted
         if role is Role.API:
-            return Principal(role, name, not self._policy.flags_only, self._buckets.get(name))
-        return Principal(role, name)
+            return Principal(role, name, not self._policy.flags_only, self._buckets.get(name), is_trusted)
+        return Principal(role, name, is_trusted=is_trusted)
 
     def check_http(self, scope: Scope, permission: Permission) -> None:
         """Let a request in, and note in its scope who sent it; raises Unauthorized, Forbidden or TooManyRows."""
@@ -122,7 +131,7 @@ class Authorizer:
     def check(self, permission: Permission, headers: Iterable[tuple[bytes, bytes]]) -> Principal:
         """Who came with these headers, whose names are in lower case. Raises Unauthorized or Forbidden."""
         given = None
-        if self._visitors:
+        if self._principals:
             given = next((value for name, value in headers if name == b"authorization"), None)
         principal = self._nobody if given is None else self._known(given)
         if principal.role in self._allowed[permission]:
@@ -136,11 +145,11 @@ class Authorizer:
             wrong = "" if given is None else ' error="invalid_token"'
             raise Unauthorized(
                 "Send 'Authorization: Bearer KEY' with a key that this service knows.",
-                {"WWW-Authenticate": f"Bearer{wrong}"},
+                headers={"WWW-Authenticate": f"Bearer{wrong}"},
             )
         raise Forbidden(
             f"The key {principal.name!r} is for {principal.role.value}, which does not open this.",
-            {"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
+            headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
         )
 
     def name_of(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -157,4 +166,4 @@ class Authorizer:
         scheme, _, key = authorization.partition(b" ")
         if scheme.lower() != b"bearer":
             return self._nobody
-        return self._visitors.get(digest(key.strip()), self._nobody)
+        return self._principals.get(digest(key.strip()), self._nobody)

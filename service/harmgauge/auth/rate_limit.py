@@ -41,5 +41,5 @@ class TokenBucket:
             seconds = max(1, math.ceil(missing / self._rows_per_second))
             raise TooManyRows(
                 f"This key may have {self._rows_per_second:g} rows scored a second; ask again in {seconds} s.",
-                {"Retry-After": str(seconds)},
+                retry_after_seconds=seconds,
             )

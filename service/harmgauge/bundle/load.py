@@ -9,18 +9,21 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from harmgauge.bundle.folder import read_file
 from harmgauge.bundle.graph.check import check_graph
 from harmgauge.bundle.graph.refused import GraphRefused
 from harmgauge.bundle.manifest import FeaturesSpec, FileSpec, Manifest, Precision, ThresholdSpec
 from harmgauge.bundle.reference import Reference, read_reference
+from harmgauge.bundle.schema1 import ManifestOfSchema1
+from harmgauge.bundle.served_input import not_served
 from harmgauge.bundle.signature import SIGNATURE_BYTES, SIGNATURE_FILE, SignatureState
 from harmgauge.bundle.signature import check as check_signature
 from harmgauge.errors import BundleError
@@ -92,15 +95,10 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
     # Before anything that it says is looked at.
     signature = read_file(path, SIGNATURE_FILE, SIGNATURE_BYTES) if signed else None
     state = check_signature(path, text, signature, public_keys)
-    try:
-        manifest = Manifest.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise BundleError(f"{path / MANIFEST_FILE}: {where}: {first['msg']}") from error
+    manifest = read_manifest(path / MANIFEST_FILE, text)
     if precision == "int8" and manifest.int8 is None:
         raise BundleError(f"{path} has no graph in int8: build it with --int8, or leave HARMGAUGE_PRECISION out")
-    files = {"float32": (DETECTOR_FILE, REFERENCE_FILE)}
+    files = {"float32": (DETECTOR_FILE, manifest.reference_file)}
     if manifest.int8 is not None:
         files["int8"] = (DETECTOR_INT8_FILE, REFERENCE_INT8_FILE)
     for needed in chain(*files.values()):
@@ -127,6 +125,36 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
         precision=precision,
         signature=state,
     )
+
+
+def read_manifest(file: Path, text: bytes) -> Manifest:
+    """The contents `text` of a `bundle.json`, of any schema there ever was, in the newest. Raises BundleError."""
+    version = None
+    with suppress(ValidationError):
+        version = _Version.model_validate_json(text).schema_version
+    if version is not None and version not in (1, 2):
+        raise BundleError(
+            f"{file}: schema_version is {version}; this harmgauge reads 1 and 2: serve the bundle with a newer one"
+        )
+    try:
+        if version == 1:
+            manifest = ManifestOfSchema1.model_validate_json(text).upgraded()
+        else:
+            manifest = Manifest.model_validate_json(text)
+        if (reason := not_served(manifest)) is not None:
+            raise BundleError(f"{file}: {reason}: serve the bundle with a newer one")
+        _ = manifest.input
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise BundleError(f"{file}: {where}: {first['msg']}") from error
+    except ValueError as error:
+        raise BundleError(f"{file}: {error}") from error
+    return manifest
+
+
+class _Version(BaseModel):
+    schema_version: int
 
 
 def _check_features(file: Path, reference: Reference, spec: FeaturesSpec | None) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harmgauge.bundle.load import MANIFEST_FILE, Bundle, load
-from harmgauge.bundle.manifest import NAME_PATTERN, FileSpec, Manifest
+from harmgauge.bundle.manifest import FileSpec, Manifest
+from harmgauge.bundle.part import NAME_PATTERN
 from harmgauge.bundle.signature import SIGNATURE_FILE
 from harmgauge.errors import BundleError
 

@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from harmgauge.capture.sinks import Sink
 
 
-def open_capture(settings: Settings, manifest: Manifest, registry: CollectorRegistry) -> Capture | None:
-    """None where it is off; its metrics are there all the same. Raises SettingsError."""
+def open_capture(
+    settings: Settings, sink: Sink | None, manifest: Manifest, registry: CollectorRegistry
+) -> Capture | None:
+    """None if it is off; its metrics are there all the same."""
     metrics = CaptureMetrics(registry, manifest.name)
-    place = open_sink(settings)
-    if place is None or settings.capture_dir is None:
+    if sink is None or settings.capture_dir is None:
         return None
     from harmgauge.capture.capture import Capture  # noqa: PLC0415 - an extra: most do without it
     from harmgauge.capture.writer import Writer  # noqa: PLC0415
 
     writer = Writer(
-        place,
+        sink,
         settings.capture_dir,
         manifest.input,
         metrics,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.capture.flagged import Flagged, Source
 from harmgauge.capture.metrics import CaptureMetrics
 from harmgauge.capture.sinks import Sink, file_name

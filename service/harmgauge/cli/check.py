@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harmgauge.app import max_bodies_bytes, tracing
-from harmgauge.auth import from_settings
+from harmgauge.app import validate
+from harmgauge.assembly import prepare
 from harmgauge.bundle.load import SAMPLES_FILE, Bundle, load
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.samples import read_samples
 from harmgauge.bundle.signature import SignatureState
-from harmgauge.capture.setup import open_sink
-from harmgauge.drift.from_bundle import feature_mmd, score_evidence, score_ks
+from harmgauge.drift.monitor import Monitor
+from harmgauge.drift.state import DriftState
 from harmgauge.errors import SettingsError
-from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge.rollout.compatibility import check_other, check_successor, title
 from harmgauge.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from harmgauge.capture.sinks import Sink
 
 _SIGNATURES: dict[SignatureState, str] = {
     "verified": "verified with HARMGAUGE_BUNDLE_PUBLIC_KEY",
@@ -36,18 +40,17 @@ def check(settings: Settings) -> int:
         origin = "environment" if name in settings.model_fields_set else "default"
         say(f"  {PREFIX}{name.upper()} = {getattr(settings, name)}  ({origin})\n    {field.description}\n")
 
-    from_settings.authorizer(settings)
-    from_settings.tls_files(settings)
-    tracing(settings)
+    valid = validate(settings)
     bundle = load(settings.bundle, settings.precision, settings.bundle_public_key)
     manifest = bundle.manifest
     say(f"\nbundle {manifest.name}/{manifest.version}: all {len(manifest.files)} files match their sha256\n")
     say(f"  signature: {_SIGNATURES[bundle.signature]}\n")
     say(f"  input {manifest.input.dtype} {manifest.input.shape}, {len(manifest.class_names)} classes\n")
-    say(f"  {manifest.detector}, {manifest.loss}, temperature {manifest.temperature:g}\n")
+    say(f"  {manifest.detector}: {', '.join(f'{name} {value}' for name, value in manifest.score.items())}\n")
     say(f"  threshold {bundle.threshold:g} (percentile {bundle.threshold_spec.percentile:g}), {bundle.precision}\n")
 
-    runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
+    prepared = prepare(bundle, settings)
+    runtime = prepared.runtime
     rows, what = _rows(bundle)
     begin = time.perf_counter()
     outputs = runtime.run(rows)
@@ -55,39 +58,39 @@ def check(settings: Settings) -> int:
     say(f"\nran on {runtime.providers[0]}: {len(rows)} {what} in {milliseconds:.1f} ms\n")
     say(f"  scores {np.array2string(outputs.score, precision=4, max_line_width=100)}\n")
 
-    monitor = score_ks(bundle, settings)
-    score_evidence(bundle, settings)
-    mmd = feature_mmd(bundle, settings)
-    max_bodies_bytes(settings)
-    say(
-        f"\ndrift: {monitor.window_rows} recent scores against {len(bundle.reference.scores)} reference scores; "
-        f"alarm at D >= {monitor.threshold:.4g}\n"
-    )
-    width = manifest.features.width if manifest.features else 0
-    say(
-        f"  {width} features an instance, {settings.feature_window_rows} rows of them tested every "
-        f"{mmd.rows_between_tests} rows\n"
-        if mmd
-        else "  no features: feature_mmd is off\n"
-    )
-    _check_capture(settings, say)
+    say("\ndrift\n")
+    for name, state in asyncio.run(Monitor(prepared.detectors).states()).items():
+        say(f"  {name}: {_described(state)}\n")
+    if bundle.reference.features is None or not settings.feature_mmd:
+        say("  no features: feature_mmd is off\n")
+    _check_capture(settings, valid.sink, say)
     if settings.shadow is not None:
         shadow = load(settings.shadow, settings.precision, settings.bundle_public_key)
         check_other(bundle, shadow)
         check_successor(manifest, shadow.manifest)
-        OnnxRuntime(shadow, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
+        prepare(shadow, settings)
         say(f"\nshadow {title(shadow)}: it runs, and could take over\n")
     say("\nall is well; next: harmgauge serve\n")
     return 0
 
 
-def _check_capture(settings: Settings, say: Callable[[str], object]) -> None:
-    place = open_sink(settings)
-    if place is None:
+def _described(state: DriftState) -> str:
+    """What a detector that has seen nothing compares, and when it gives its alarm."""
+    recent = "all rows so far" if state.window_rows is None else f"the newest {state.window_rows} rows"
+    alarms = []
+    if state.p_value_threshold is not None:
+        alarms.append(f"p <= {state.p_value_threshold:.2g}")
+    if state.threshold is not None:
+        alarms.append(f"a statistic of {state.threshold:.4g} or more")
+    return f"{recent} against {state.reference_rows} of the reference; alarm at {', that is '.join(alarms)}"
+
+
+def _check_capture(settings: Settings, sink: Sink | None, say: Callable[[str], object]) -> None:
+    if sink is None:
         say("\ncapture: off\n")
         return
     try:
-        place.tidy()
+        sink.tidy()
     except OSError as error:
         raise SettingsError(f"HARMGAUGE_CAPTURE_DIR={settings.capture_dir} cannot be used: {error}") from error
     say(f"\ncapture: {settings.capture_ratio:.0%} of the flagged inputs to {settings.capture_dir}\n")

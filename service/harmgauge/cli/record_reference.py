@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.api.features import TOTAL_ROWS
-from harmgauge.bundle.load import REFERENCE_FILE, REFERENCE_INT8_FILE, Bundle, load
+from harmgauge.bundle.load import REFERENCE_INT8_FILE, Bundle, load
 from harmgauge.bundle.manifest import Manifest, ThresholdSpec
 from harmgauge.bundle.npz import read_npy
 from harmgauge.bundle.reference import MAX_FEATURES_ROWS, MIN_REFERENCE_ROWS, Reference
@@ -72,7 +72,7 @@ def replace_reference(
     _compare(scores, bundle, _say)
     reference = _with_features(replace(bundle.reference, scores=np.sort(scores)), features, _say)
     manifest = _manifest(bundle, reference, recorded, new_threshold=new_threshold)
-    contents[REFERENCE_FILE if bundle.precision == "float32" else REFERENCE_INT8_FILE] = reference.npz()
+    contents[bundle.manifest.reference_file if bundle.precision == "float32" else REFERENCE_INT8_FILE] = reference.npz()
     write_bundle(manifest, contents, folder, verify)
     return folder
 

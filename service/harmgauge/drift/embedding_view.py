@@ -30,7 +30,7 @@ class EmbeddingView:
 
     async def recent(self) -> list[Point]:
         """The newest features in the window, oldest first."""
-        self._monitor.before_look()
+        self._monitor.catch_up()
         async with self._one_at_a_time:  # and all who asked meanwhile get the same points
             if self._drawn_version != self._detector.version:
                 version, rows = self._detector.version, self._detector.recent()[-MOST_RECENT_ROWS:]

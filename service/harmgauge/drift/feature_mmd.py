@@ -15,17 +15,20 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from harmgauge.bundle.load import Bundle
 from harmgauge.drift import mmd
-from harmgauge.drift.state import Blocks, CadenceState, DriftState, State
+from harmgauge.drift.state import Blocks, DriftState, State
 from harmgauge.drift.window import Window
+from harmgauge.errors import SettingsError
+from harmgauge.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +79,20 @@ def schedule(window_rows: int, rows_between_false_alarms: int) -> Schedule:
     return Schedule(rows, permutations, rows / between)
 
 
+def from_bundle(bundle: Bundle, settings: Settings) -> FeatureMmd | None:
+    """The second opinion, if the bundle has features and the settings do not turn it off. Raises SettingsError."""
+    if bundle.reference.features is None or not settings.feature_mmd:
+        return None
+    between = settings.rows_between_false_alarms or bundle.manifest.drift.rows_between_false_alarms
+    try:
+        return FeatureMmd(bundle.reference.features, settings.feature_window_rows, between)
+    except ValueError as error:
+        raise SettingsError(
+            f"HARMGAUGE_FEATURE_WINDOW_ROWS and HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS do not fit: {error}, "
+            "or turn it off with HARMGAUGE_FEATURE_MMD=false"
+        ) from error
+
+
 class FeatureMmd:
     """Kernel MMD test of `window_rows` rows of features against `reference` (m, d) float32.
 
@@ -84,6 +101,7 @@ class FeatureMmd:
     """
 
     name = "feature_mmd"
+    gauges: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
         self,
@@ -136,10 +154,6 @@ class FeatureMmd:
         return self._window.total + self._changes
 
     @property
-    def rows_between_tests(self) -> int:
-        return self._schedule.rows_between_tests
-
-    @property
     def total_rows(self) -> int:
         """Rows since the detector began."""
         return self._window.total
@@ -178,7 +192,11 @@ class FeatureMmd:
             self._state, self._since = ("drifting" if dumped["drifting"] else "ok"), since
 
     async def state(self) -> DriftState:
-        """The state after the last test. Begins the next one, if it is due, and does not wait for it."""
+        """The state after the last test. Begins the next one, if it is due, and does not wait for it.
+
+        `details`: at least `rows_between_tests` lie between two tests; the last one was at `tested_at`;
+        `untested_rows` came after its rows (as many as `rows_between_tests` or more: a test is due, or runs).
+        """
         if self._is_due():
             self._running = asyncio.create_task(self._test())
         last = self._last
@@ -195,11 +213,11 @@ class FeatureMmd:
             total_rows=self._window.total,
             log10_p_value=None if last is None else math.log10(last.p_value),
             p_value_threshold=self._schedule.p_value,
-            cadence=CadenceState(
-                self._schedule.rows_between_tests,
-                None if last is None else last.at,
-                self._window.total - (0 if last is None else last.total_rows),
-            ),
+            details={
+                "rows_between_tests": self._schedule.rows_between_tests,
+                "tested_at": None if last is None else last.at,
+                "untested_rows": self._window.total - (0 if last is None else last.total_rows),
+            },
         )
 
     async def settled(self) -> None:

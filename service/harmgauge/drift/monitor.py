@@ -1,11 +1,11 @@
-"""The drift monitor: hands every score to its detectors, and their states to whoever looks."""
+"""The drift monitor: hands every score to its detectors, and their states to those who ask."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 
@@ -13,34 +13,54 @@ from harmgauge.drift.state import Blocks, DriftDetector, DriftState
 
 log = logging.getLogger(__name__)
 
+D = TypeVar("D", bound=DriftDetector)
+
 
 class Monitor:
-    """All drift detectors of one bundle."""
+    """All drift detectors of one bundle.
 
-    def __init__(self, detectors: Sequence[DriftDetector]) -> None:
+    Each of `pull` hands to `observe` the scores that it still keeps back. They are called before every look, so no
+    answer that was given is missing from a state.
+    """
+
+    def __init__(self, detectors: Sequence[DriftDetector], pull: Sequence[Callable[[], None]] = ()) -> None:
         self._detectors = detectors
-        self.before_look: Callable[[], None] = lambda: None
-        """Called before the states are brought up to date: whoever keeps scores back hands them over then."""
+        self._pull = pull
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the detectors."""
         return tuple(detector.name for detector in self._detectors)
 
+    @property
+    def gauges(self) -> dict[str, str]:
+        """The detectors' own metrics by name, with their help texts."""
+        return {name: text for detector in self._detectors for name, text in detector.gauges.items()}
+
+    def find(self, kind: type[D]) -> D | None:
+        """The detector of this class, up to date; None if there is none."""
+        self.catch_up()
+        return next((detector for detector in self._detectors if isinstance(detector, kind)), None)
+
     def observe(self, blocks: Blocks) -> None:
         for detector in self._detectors:
             detector.observe(blocks)
 
+    def catch_up(self) -> None:
+        """Count all scores that are kept back."""
+        for pull in self._pull:
+            pull()
+
     def reset(self) -> None:
         """Acknowledge every alarm: all detectors begin anew."""
-        self.before_look()
+        self.catch_up()
         for detector in self._detectors:
             detector.reset()
         log.info("the drift detectors were reset")
 
     def dump(self) -> tuple[tuple[int, ...], dict[str, npt.NDArray[Any]]]:
         """The versions of all detectors, and what they know, by name and key."""
-        self.before_look()
+        self.catch_up()
         versions = tuple(detector.version for detector in self._detectors)
         arrays = {
             f"{detector.name}/{key}": array for detector in self._detectors for key, array in detector.dump().items()
@@ -60,7 +80,7 @@ class Monitor:
 
     async def states(self) -> dict[str, DriftState]:
         """By detector name, each brought up to date."""
-        self.before_look()
+        self.catch_up()
         return {detector.name: await detector.state() for detector in self._detectors}
 
     async def keep_up(self, interval_seconds: float) -> None:

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from harmgauge.bundle.load import Bundle
 from harmgauge.drift import evidence
 from harmgauge.drift.design_effect import DesignEffect
-from harmgauge.drift.state import Blocks, DriftState, EvidenceState
+from harmgauge.drift.state import Blocks, DriftState
+from harmgauge.errors import SettingsError
+from harmgauge.inference.caller import Name
+from harmgauge.settings import Settings
 
 log = logging.getLogger(__name__)
 
 CLIENT_MEMORY_REQUESTS = 1000
 """A client is counted once among so many requests."""
+
+
+def from_bundle(bundle: Bundle, settings: Settings) -> ScoreEvidence:
+    """The sequential alarm of a bundle. Raises SettingsError."""
+    between = settings.rows_between_false_alarms or bundle.manifest.drift.rows_between_false_alarms
+    try:
+        return ScoreEvidence(bundle.reference.scores, between, settings.tolerance)
+    except ValueError as error:
+        raise SettingsError(f"HARMGAUGE_TOLERANCE or HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS: {error}") from error
 
 
 class ScoreEvidence:
@@ -29,6 +42,10 @@ class ScoreEvidence:
     """
 
     name = "score_evidence"
+    gauges: ClassVar[Mapping[str, str]] = {
+        "direction": "Which way the scores went, if they did: 1 higher, -1 lower.",
+        "design_effect": "1 where the rows of a request are independent of each other.",
+    }
 
     def __init__(
         self,
@@ -47,8 +64,8 @@ class ScoreEvidence:
         self._tolerance = tolerance
         self._now = now
         self._ranks = evidence.Ranks(reference, np.random.default_rng(seed))
-        self._recent: deque[str | None] = deque(maxlen=CLIENT_MEMORY_REQUESTS)
-        self._recent_counts: Counter[str] = Counter()
+        self._recent: deque[Name | None] = deque(maxlen=CLIENT_MEMORY_REQUESTS)
+        self._recent_counts: Counter[Name] = Counter()
         self._version = 0
         self.reset()
 
@@ -113,7 +130,14 @@ class ScoreEvidence:
             )
 
     async def state(self) -> DriftState:
-        value = self._evidence.value
+        """`details`: `highest`, the peak of the evidence since it began at nothing; `direction` of the scores;
+        `design_effect`, how many times fewer independent scores the traffic is worth than it has (None before there is
+        anything to tell it from); `tolerance`.
+        """
+        value, direction, design_effect = self._evidence.value, self._evidence.direction, self._design.value
+        gauges = {"direction": 1.0 if direction == "higher" else -1.0}
+        if design_effect is not None:
+            gauges["design_effect"] = design_effect
         return DriftState(
             state="drifting" if self._drifting else "ok",
             p_value=None,
@@ -125,7 +149,13 @@ class ScoreEvidence:
             rows_between_false_alarms=self._rows_between_false_alarms,
             since=self._since,
             total_rows=self._rows,
-            evidence=EvidenceState(value, self._highest, self._evidence.direction, self._design.value, self._tolerance),
+            details={
+                "highest": self._highest,
+                "direction": direction,
+                "design_effect": design_effect,
+                "tolerance": self._tolerance,
+            },
+            gauges=gauges,
         )
 
     def _once_each(self, blocks: Blocks) -> Blocks:
@@ -138,7 +168,7 @@ class ScoreEvidence:
         clients = tuple(client for client, keep in zip(blocks.clients, kept, strict=True) if keep)
         return Blocks(blocks.scores[np.repeat(kept, blocks.rows)], blocks.rows[kept], clients)
 
-    def _is_new(self, client: str | None) -> bool:
+    def _is_new(self, client: Name | None) -> bool:
         if len(self._recent) == CLIENT_MEMORY_REQUESTS and (oldest := self._recent[0]) is not None:
             self._recent_counts[oldest] -= 1
             if not self._recent_counts[oldest]:

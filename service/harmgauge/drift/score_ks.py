@@ -8,22 +8,63 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from harmgauge.bundle.load import Bundle
 from harmgauge.drift import ks
 from harmgauge.drift.state import Blocks, DriftState, State
 from harmgauge.drift.window import AgedWindow, Window
+from harmgauge.errors import BundleError, SettingsError
+from harmgauge.settings import Settings
 
 log = logging.getLogger(__name__)
 
 LEAST_AGED_ROWS = 100
 """Scores that a window by age must hold before anything is claimed of it."""
+
+
+def from_bundle(bundle: Bundle, settings: Settings) -> ScoreKs:
+    """The KS monitor that the bundle asks for, unless the settings ask otherwise. Raises BundleError, SettingsError."""
+    drift = bundle.manifest.drift
+    _check_calibration(bundle)
+    try:
+        return ScoreKs(
+            bundle.reference.scores,
+            settings.window_rows or drift.window_rows,
+            settings.rows_between_false_alarms or drift.rows_between_false_alarms,
+            max_age_seconds=settings.window_seconds,
+        )
+    except ValueError as error:
+        raise SettingsError(
+            f"HARMGAUGE_WINDOW_ROWS and HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS do not fit: {error}"
+        ) from error
+
+
+def _check_calibration(bundle: Bundle) -> None:
+    """Raises BundleError where the bundle promises other alarm thresholds than its own drift settings give.
+
+    The statistic's is that of the float32 graph's reference.
+    """
+    drift, rows = bundle.manifest.drift, len(bundle.reference.scores)
+    try:
+        p_value = ks.p_value_threshold(drift.window_rows, drift.rows_between_false_alarms)
+    except ValueError as error:
+        raise BundleError(f"{bundle.path}: drift: {error}") from error
+    statistic = ks.statistic_threshold(drift.window_rows, rows, p_value)
+    given = (drift.p_value_threshold, drift.statistic_threshold)
+    off = bundle.precision == "float32" and abs(given[1] - statistic) > 1 / rows
+    if off or not math.isclose(given[0], p_value, rel_tol=1e-6):
+        raise BundleError(
+            f"{bundle.path}: drift: the thresholds are p <= {given[0]:g} and D >= {given[1]:g}, but window_rows and "
+            f"rows_between_false_alarms give {p_value:g} and {statistic:g}: build the bundle again"
+        )
 
 
 class ScoreKs:
@@ -36,6 +77,7 @@ class ScoreKs:
     """
 
     name = "score_ks"
+    gauges: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
         self,
@@ -64,15 +106,6 @@ class ScoreKs:
         self._computed = (0, 0)
         self._state = self._describe(0, self._window.snapshot(), None, None)
         self._one_at_a_time = asyncio.Lock()
-
-    @property
-    def window_rows(self) -> int:
-        return self._window.capacity
-
-    @property
-    def threshold(self) -> float:
-        """The statistic at which the alarm of a full window is given."""
-        return self._threshold
 
     def observe(self, blocks: Blocks) -> None:
         if isinstance(self._window, AgedWindow) and blocks.times is not None:

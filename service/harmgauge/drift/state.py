@@ -1,15 +1,16 @@
-"""What drift detectors take, and what they tell."""
+"""What drift detectors take, and the one shape of what they report."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.drift.evidence import Direction
+from harmgauge.inference.caller import Name
 
 State = Literal["warming", "ok", "drifting"]
 Scores = npt.NDArray[np.float64]
@@ -18,13 +19,13 @@ Scores = npt.NDArray[np.float64]
 @dataclass(frozen=True)
 class Blocks:
     """The scores of some requests, one after the other: `scores` (n,), oldest first, all finite; `rows` (k,), how many
-    are of which request; `clients` (k,), the key of each request's client, where it gave one; `features` (n, d)
+    are of which request; `clients` (k,), the name of each request's client, if it gave one; `features` (n, d)
     float32, where the bundle gives them; `times` (k,), when each request was answered, by `time.monotonic`.
     """
 
     scores: npt.NDArray[np.floating]
     rows: npt.NDArray[np.intp]
-    clients: tuple[str | None, ...]
+    clients: tuple[Name | None, ...]
     features: npt.NDArray[np.float32] | None = None
     times: npt.NDArray[np.float64] | None = None
 
@@ -36,38 +37,22 @@ class Blocks:
         return cls(scores, np.full(count, each, np.intp), (None,) * count)
 
 
-@dataclass(frozen=True)
-class EvidenceState:
-    """`value` is the evidence, `highest` its peak since it last began at nothing; `design_effect` is how many times
-    fewer independent scores the traffic is worth than it has (None before there is anything to tell it from).
-    """
-
-    value: float
-    highest: float
-    direction: Direction
-    design_effect: float | None
-    tolerance: float
-
-
-@dataclass(frozen=True)
-class CadenceState:
-    """Of a detector that tests now and then: at least so many rows lie between tests; when the last one was; the rows
-    that came after those of the last result (`rows_between_tests` or more: a test is due, or runs).
-    """
-
-    rows_between_tests: int
-    tested_at: datetime | None
-    untested_rows: int
+Detail = str | int | float | datetime | None
+"""A value that only one detector reports."""
 
 
 @dataclass(frozen=True)
 class DriftState:
-    """One detector as it stands. `p_value` and `statistic` are None until there is something to tell.
+    """One detector as it stands. `p_value` and `statistic` are None until there is something to report.
 
-    `threshold` is the statistic at which the alarm is given, `p_value_threshold` the p-value at or below which it is;
-    either is None where the alarm does not go by it. `rows` are those in the window of `window_rows` (or of
-    all time, where that is None), `total_rows` those since the detector began. `scores` are what the figures were
-    computed from, (rows,) float64, oldest first, of a detector with a window of scores; `since` is when `state` began.
+    The alarm goes by the p-value, at or below `p_value_threshold`, or else by the statistic, at or above `threshold`
+    (None if only the p-value decides). `log10_p_value` is exact where the p-value is too small for a float64.
+    `rows` are those in the window of `window_rows` (or of all time if that is None), `total_rows` those since the
+    detector began. `scores` are what the figures were computed from, (rows,) float64, oldest first, for a detector with
+    a window of scores; `since` is when `state` began.
+
+    `details` are what no other detector has: fields of its own on `/drift`. `gauges` are the values now of the
+    detector's own metrics; one without a value yet is left out.
     """
 
     state: State
@@ -81,16 +66,19 @@ class DriftState:
     since: datetime
     total_rows: int
     scores: Scores | None = None
-    evidence: EvidenceState | None = None
     log10_p_value: float | None = None
     p_value_threshold: float | None = None
-    cadence: CadenceState | None = None
+    details: Mapping[str, Detail] = field(default_factory=dict)
+    gauges: Mapping[str, float] = field(default_factory=dict)
 
 
 class DriftDetector(Protocol):
     """Rows in, state out. Used on the event loop; what takes long goes to a thread."""
 
     name: str
+
+    gauges: ClassVar[Mapping[str, str]]
+    """The detector's own metrics, `harmgauge_drift_NAME` each, with their help texts."""
 
     def observe(self, blocks: Blocks) -> None: ...
     async def state(self) -> DriftState: ...

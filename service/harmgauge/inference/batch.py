@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,15 +16,20 @@ from harmgauge.inference.outputs import Outputs, Runtime, check_shapes, spoil_sc
 
 @dataclass(eq=False)
 class Entry:
-    """One request's rows, and its answer while pieces of it come in. `since` is when it came, by `perf_counter`."""
+    """One request's rows, and its answer while pieces of it come in. `since` is when it came, by `perf_counter`.
+
+    `taken` rows are in batches, `finished` ones are in `outputs`. Once it `has_waited`, its client may have left.
+    """
 
     rows: Rows
-    caller: RequestContext
-    outputs: Outputs
+    context: RequestContext
     answered: asyncio.Future[Outputs]
     since: float
+    outputs: Outputs | None = None
     taken: int = 0
     finished: int = 0
+    has_waited: bool = False
+    timer: asyncio.TimerHandle | None = None
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,11 @@ class Batch:
     `began` and `seconds` (by `perf_counter`) and `result` are there once it ran.
     """
 
-    def __init__(self, pieces: Iterable[Piece] = (), *, is_open: bool = True) -> None:
-        self.pieces = list(pieces)
-        self.rows = sum(piece.stop - piece.start for piece in self.pieces)
+    def __init__(self, pieces: list[Piece], *, is_open: bool = True) -> None:
+        self.pieces = pieces
+        self.rows = 0
+        for piece in pieces:
+            self.rows += piece.stop - piece.start
         self.result: Outputs | BaseException | None = None
         self.began = 0.0
         self.seconds = 0.0

@@ -16,16 +16,15 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from harmgauge.bundle.rows import Rows
-from harmgauge.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge
+from harmgauge.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge, no_memory
 from harmgauge.inference.batch import Batch, Entry, Piece
 from harmgauge.inference.caller import PATIENT, RequestContext
 from harmgauge.inference.outputs import Outputs, Runtime, copy_rows, empty_outputs
 
 
 class Observer(Protocol):
-    """Told what the batcher does, on the event loop."""
+    """Counts what the batcher does, on the event loop."""
 
-    def queue_changed(self, rows: int) -> None: ...
     def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None: ...
 
 
@@ -53,7 +52,8 @@ class Batcher:
         self._queue: deque[Entry] = deque()
         self._again: deque[Batch] = deque()  # pieces of a failed batch, each to be run alone
         self._in_line: list[Batch] = []  # batches that still take rows, or did when last looked at
-        self._rows = 0  # accepted and not yet scored: in the queue, in line, running
+        self.rows = 0
+        """Accepted and not yet scored: in the queue, in line, running."""
         self._rows_per_second = 0.0
         self._next_look = 0.0
         self._handed_out = 0  # batches that are running, or next in line for a worker
@@ -69,44 +69,38 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    @property
-    def rows(self) -> int:
-        """Accepted and not yet scored."""
-        return self._rows
+    def submit(self, rows: Rows, context: RequestContext = PATIENT) -> Entry:
+        """Queue `rows` (n, *shape), n >= 1; their outputs come, in order, as the result of the entry's `answered`.
 
-    async def run(self, rows: Rows, caller: RequestContext = PATIENT) -> Outputs:
-        """The outputs of `rows` (n, *shape), n >= 1, in order. Cancelled, it leaves the queue.
-
-        Raises TooLarge or Overloaded without queueing, DeadlinePassed and CallerLeft where `caller` waits no longer,
-        InferenceFailed where the graph failed on these rows.
+        Raises TooLarge or Overloaded without queueing. What `answered` raises: DeadlinePassed and CallerLeft if the
+        client waits no longer, InferenceFailed if the graph failed on these rows. Who stops waiting for it has to
+        `withdraw` the entry.
         """
         count = len(rows)
         if count > self._max_queue_rows:
             raise TooLarge(f"{count} instances in one request; at most {self._max_queue_rows} fit. Split the request.")
-        if self._rows + count > self._max_queue_rows:
+        if self.rows + count > self._max_queue_rows:
             self._drop_the_departed()
-        if self._rows + count > self._max_queue_rows:
+        if self.rows + count > self._max_queue_rows:
             raise Overloaded(
-                f"{self._rows} rows are waiting and at most {self._max_queue_rows} may; try again later.",
-                {"Retry-After": str(self._seconds_to_drain())},
+                f"{self.rows} rows are waiting and at most {self._max_queue_rows} may; try again later.",
+                retry_after_seconds=self._seconds_to_drain(),
             )
-        outputs = empty_outputs(count, self._runtime.shapes)
-        entry = Entry(rows, caller, outputs, self._loop.create_future(), time.perf_counter())
-        if caller.progress is not None:
-            caller.progress.waits(count, entry.since)
-        timer = None
-        if caller.deadline < math.inf:
-            timer = self._loop.call_at(caller.deadline, self._expire, entry)
+        entry = Entry(rows, context, self._loop.create_future(), time.perf_counter())
+        if context.progress is not None:
+            context.progress.waits(count, entry.since)
+        if context.deadline < math.inf:
+            entry.timer = self._loop.call_at(context.deadline, self._expire, entry)
         self._queue.append(entry)
-        self._count(count)
+        self.rows += count
         self._dispatch()
-        try:
-            return await entry.answered
-        finally:
-            if timer is not None:
-                timer.cancel()
-            if not entry.answered.done() or entry.answered.cancelled():
-                self._forget(entry)
+        entry.has_waited = True
+        return entry
+
+    def withdraw(self, entry: Entry) -> None:
+        """Nobody waits for it any more: what still waits of it leaves the queue."""
+        entry.answered.cancel()
+        self._forget(entry)
 
     def lost_workers(self, timeout_seconds: float) -> int:
         """How many of them have ended, or run one batch for longer than that: they will not come back."""
@@ -132,15 +126,17 @@ class Batcher:
             if self._again:
                 batch = self._again.popleft()
             else:
-                batch = Batch()
-                self._fill(batch, self._room())
-                if not batch.pieces:
+                pieces = self._take(self._room())
+                if not pieces:
                     continue
+                batch = Batch(pieces)
                 self._in_line.append(batch)
             self._handed_out += 1
             self._jobs.put(batch)
         while self._queue and (batch := self._emptiest()) is not None:
-            self._fill(batch, 1)
+            for piece in self._take(1):
+                if not batch.add(piece):  # it has begun just now
+                    self._put_back(piece)
 
     def _emptiest(self) -> Batch | None:
         """The batch in line with the most room, if any."""
@@ -153,21 +149,28 @@ class Batcher:
 
         Were the first to take all, the clients would send in step, and workers idle while answers go out.
         """
-        return min(self._max_batch_rows, math.ceil(self._rows / (2 * len(self._threads))))
+        return min(self._max_batch_rows, math.ceil(self.rows / (2 * len(self._threads))))
 
-    def _fill(self, batch: Batch, room: int) -> None:
-        """Move waiting rows, at most `room`, into the batch, unless it has begun."""
+    def _take(self, room: int) -> list[Piece]:
+        """Waiting rows out of the queue, at most `room`."""
+        pieces = []
         while self._queue and room:
             entry = self._queue[0]
-            if self._dropped(entry):
+            if entry.has_waited and self._dropped(entry):
                 continue
-            stop = min(len(entry.rows), entry.taken + room)
-            if not batch.add(Piece(entry, entry.taken, stop)):
-                return
-            room -= stop - entry.taken
-            entry.taken = stop
-            if stop == len(entry.rows):
+            piece = Piece(entry, entry.taken, min(len(entry.rows), entry.taken + room))
+            pieces.append(piece)
+            room -= piece.stop - piece.start
+            entry.taken = piece.stop
+            if piece.stop == len(entry.rows):
                 self._queue.popleft()
+        return pieces
+
+    def _put_back(self, piece: Piece) -> None:
+        """To where it was taken from, just before."""
+        if piece.stop == len(piece.entry.rows):
+            self._queue.appendleft(piece.entry)
+        piece.entry.taken = piece.start
 
     def _work(self, index: int) -> None:
         while (batch := self._jobs.get()) is not None:
@@ -184,49 +187,65 @@ class Batcher:
         self._handed_out -= 1
         if batch in self._in_line:  # which would keep it, its requests' rows and answers, until a queue forms
             self._in_line.remove(batch)
-        self._count(-batch.rows)
+        self.rows -= batch.rows
         if not batch.pieces:
             self._dispatch()
             return
-        waits = [batch.began - piece.entry.since for piece in batch.pieces if piece.start == 0]
-        rows = sum(piece.stop - piece.start for piece in batch.pieces)
-        self._observer.batch_finished(rows, waits, batch.seconds)
+        rows, waits = 0, []
         for piece in batch.pieces:
-            if piece.entry.caller.progress is not None:
-                piece.entry.caller.progress.ran(batch.began, batch.seconds, rows)
+            rows += piece.stop - piece.start
+            if piece.start == 0:
+                waits.append(batch.began - piece.entry.since)
+        for piece in batch.pieces:
+            if piece.entry.context.progress is not None:
+                piece.entry.context.progress.ran(batch.began, batch.seconds, rows)
         self.failed = not isinstance(batch.result, Outputs)
         if isinstance(batch.result, Outputs):
-            self._hand_out(batch.pieces, batch.result, batch.seconds)
+            self._hand_out(batch.pieces, batch.result)
+            rate = rows / max(batch.seconds, 1e-6) * len(self._threads)
+            self._rows_per_second += 0.1 * (rate - self._rows_per_second)
         elif len(batch.pieces) > 1:  # one of them is bad: none of the others may suffer for it
             for piece in batch.pieces:
                 if not piece.entry.answered.done():
                     self._again.append(Batch([piece], is_open=False))
-                    self._count(piece.stop - piece.start)
+                    self.rows += piece.stop - piece.start
         else:
             failure = InferenceFailed(
                 "The graph could not be run on this input; the service's log says why, under this request's id."
             )
             failure.__cause__ = batch.result
             self._drop(batch.pieces[0].entry, failure)
-        self._dispatch()
+        self._observer.batch_finished(rows, waits, batch.seconds)
+        if self._queue or self._again:
+            self._dispatch()
 
-    def _hand_out(self, pieces: list[Piece], outputs: Outputs, seconds: float) -> None:
+    def _hand_out(self, pieces: list[Piece], outputs: Outputs) -> None:
         begin = 0
         for piece in pieces:
             entry, end = piece.entry, begin + piece.stop - piece.start
-            copy_rows(outputs, begin, end, entry.outputs, piece.start)
+            if len(pieces) == 1 and end == len(entry.rows):  # all of the batch, and all of the request
+                entry.outputs = outputs
+            elif not entry.answered.done():
+                try:
+                    if entry.outputs is None:
+                        entry.outputs = empty_outputs(len(entry.rows), self._runtime.shapes)
+                except MemoryError:  # the others of this batch get theirs all the same
+                    self._drop(entry, no_memory())
+                else:
+                    copy_rows(outputs, begin, end, entry.outputs, piece.start)
             entry.finished += end - begin
             begin = end
             if entry.finished == len(entry.rows) and not entry.answered.done():
+                assert entry.outputs is not None
                 entry.answered.set_result(entry.outputs)
-        rate = begin / max(seconds, 1e-6) * len(self._threads)
-        self._rows_per_second += 0.1 * (rate - self._rows_per_second)
+                if entry.timer is not None:
+                    entry.timer.cancel()
 
     def _dropped(self, entry: Entry) -> bool:
         """Whether nobody waits for the entry any more; it is out of the queue then."""
-        if entry.caller.left():
+        if entry.context.left():
             self._drop(entry, CallerLeft())
-        elif entry.caller.deadline <= self._loop.time():
+        elif entry.context.deadline <= self._loop.time():
             self._expire(entry)
         elif entry.answered.done():  # cancelled just now: its task runs in the loop's next round only
             self._forget(entry)
@@ -249,17 +268,16 @@ class Batcher:
 
     def _forget(self, entry: Entry) -> None:
         """Drop what still waits of a request that nobody waits for."""
+        if entry.timer is not None:
+            entry.timer.cancel()
+            entry.timer = None  # once it has fired it would keep the entry, and the entry it
         if entry.taken < len(entry.rows) and entry in self._queue:
             self._queue.remove(entry)
-            self._count(entry.taken - len(entry.rows))
-
-    def _count(self, change: int) -> None:
-        self._rows += change
-        self._observer.queue_changed(self._rows)
+            self.rows += entry.taken - len(entry.rows)
 
     def _seconds_to_drain(self) -> int:
-        """Whole seconds, at least 1: what `Retry-After` asks for."""
-        return max(1, min(60, math.ceil(self._rows / max(self._rows_per_second, 1.0))))
+        """Whole seconds, at least 1."""
+        return max(1, min(60, math.ceil(self.rows / max(self._rows_per_second, 1.0))))
 
 
 def _too_late() -> DeadlinePassed:

@@ -39,6 +39,10 @@ def _stays() -> bool:
     return False
 
 
+Name = tuple[str, str]
+"""Of a client or a source: the name of its key, "" without one, and the name that it gave itself."""
+
+
 class Origin(NamedTuple):
     """Names a request for whoever asks later: its id, its route as metrics call it, the name of its key if any."""
 
@@ -59,8 +63,10 @@ class RequestContext:
 
     deadline: float = math.inf
     left: Callable[[], bool] = _stays
-    client: str | None = None
-    """The key that it gave itself: requests of one client are not independent of each other."""
+    client: Name | None = None
+    """Requests of one client are not independent of each other."""
+    source: Name | None = None
+    """What the request's rows come from, if it is to be monitored by itself."""
     origin: Origin = NOWHERE
     progress: Progress | None = None
     """To be filled, where somebody wants to know how far it came."""

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from harmgauge.bundle.manifest import InputSpec
 from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.inference.outputs import Outputs, RowShapes
 
 
@@ -83,7 +83,7 @@ class FixedSizes:
         make = ort.OrtValue
         on_device = make.ortvalue_from_numpy(host, self._device, 0)
         binding = self._session.io_binding()
-        binding.bind_ortvalue_input("input", on_device)
+        binding.bind_ortvalue_input(self._spec.name, on_device)
         outputs = {}
         for name, shape in self._outputs.items():
             output = make.ortvalue_from_shape_and_type((size, *shape), np.float32, self._device, 0)

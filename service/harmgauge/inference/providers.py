@@ -76,9 +76,9 @@ def check_in_use(providers: Providers, in_use: Sequence[str]) -> None:
 
 def _tensorrt_options(bundle: Bundle, batch_sizes: Sequence[int]) -> dict[str, str]:
     """One engine for all batch sizes; without a profile it would build another for each it has not seen."""
-    shape = "x".join(map(str, bundle.manifest.input.shape))
+    name, shape = bundle.manifest.input.name, "x".join(map(str, bundle.manifest.input.shape))
     return {
-        "trt_profile_min_shapes": f"input:{batch_sizes[0]}x{shape}",
-        "trt_profile_opt_shapes": f"input:{batch_sizes[-1]}x{shape}",
-        "trt_profile_max_shapes": f"input:{batch_sizes[-1]}x{shape}",
+        "trt_profile_min_shapes": f"{name}:{batch_sizes[0]}x{shape}",
+        "trt_profile_opt_shapes": f"{name}:{batch_sizes[-1]}x{shape}",
+        "trt_profile_max_shapes": f"{name}:{batch_sizes[-1]}x{shape}",
     }

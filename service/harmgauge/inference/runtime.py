@@ -75,7 +75,7 @@ class OnnxRuntime:
     def run(self, rows: Rows) -> Outputs:
         if self._fixed is not None:
             return self._fixed.run(rows)
-        values = self._session.run(list(self.shapes), {"input": rows})
+        values = self._session.run(list(self.shapes), {self._spec.name: rows})
         return Outputs(**dict(zip(self.shapes, values, strict=True)))
 
     def probe(self, rows: int) -> Rows:
@@ -103,8 +103,9 @@ class OnnxRuntime:
 def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool) -> RowShapes:
     """The outputs that are wanted of the graph; raises BundleError where it is none of ours."""
     names = [node.name for node in session.get_inputs()]
-    if names != ["input"]:
-        raise BundleError(f"{bundle.path}: the graph takes {names}; it must take just 'input'")
+    expected = bundle.manifest.input.name
+    if names != [expected]:
+        raise BundleError(f"{bundle.path}: the graph takes {names}; expected just {expected!r}, as bundle.json says")
     classes = len(bundle.manifest.class_names)
     shapes: RowShapes = {"score": (), "probabilities": (classes,)}
     if bundle.manifest.features is not None and features:

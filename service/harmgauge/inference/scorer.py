@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -91,31 +92,35 @@ class Scorer:
 
 
 Listener = Callable[[Rows, Scored, RequestContext], None]
-"""Called with a request's rows, their scores, and the request; on the event loop, between two requests."""
+"""Called with a request's rows, their scores, and the request; on the event loop. Must be quick, and raise nothing."""
 
 
 class RequestScorer:
-    """The one data plane behind every route. `watch` sees each answer that is about to be given, and no other."""
+    """Scores the rows of requests, whatever protocol they came by.
 
-    def __init__(self, batcher: Batcher, threshold: np.float32, watch: Listener) -> None:
+    `listeners` hear of each answer that is about to be given, and of no other: windows, capture, a shadow.
+    """
+
+    def __init__(self, batcher: Batcher, threshold: np.float32) -> None:
         self._batcher = batcher
         self._threshold = threshold
-        self._watch = watch
-        self.beside: Listener | None = None
-        """Called with the same answers, for a shadow: must be quick, and raise nothing."""
+        self.listeners: list[Listener] = []
 
-    async def score(self, rows: Rows, caller: RequestContext = PATIENT) -> Scored:
+    async def score(self, rows: Rows, context: RequestContext = PATIENT) -> Scored:
         """Score checked rows (n, *shape) in the bundle's dtype, n >= 1.
 
         Raises NonFiniteScore, CallerLeft, and what the batcher raises.
         """
-        outputs = await self._batcher.run(rows, caller)
-        if caller.left():
+        entry = self._batcher.submit(rows, context)
+        try:
+            found = scored(await entry.answered, self._threshold)
+        except asyncio.CancelledError:
+            self._batcher.withdraw(entry)
+            raise
+        if context.left():
             raise CallerLeft
-        found = scored(outputs, self._threshold)
-        if caller.progress is not None:
-            caller.progress.flagged_rows = int(np.count_nonzero(found.is_adversarial))
-        self._watch(rows, found, caller)
-        if self.beside is not None:
-            self.beside(rows, found, caller)
+        if context.progress is not None:
+            context.progress.flagged_rows = int(np.count_nonzero(found.is_adversarial))
+        for listen in self.listeners:
+            listen(rows, found, context)
         return found

@@ -1,10 +1,10 @@
-"""Each request, told to the log and to its trace once it is answered."""
+"""The end of each request: counted, logged and traced, over whatever protocol it came."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from harmgauge.inference.caller import Progress
 from harmgauge.observe.logs import fields
@@ -18,13 +18,22 @@ log = logging.getLogger("harmgauge.access")
 Lines = Literal["errors", "all", "off"]
 
 
-class AccessLog:
-    """Knows which requests the log is to have, and traces them where there is `tracing`.
+class Counters(Protocol):
+    """What counts requests."""
 
-    Of a request that is good, with `errors` or `off` and no tracing, it need not be told: `follows_all` is false.
+    def answered(self, route: str, status: int | str, seconds: float) -> None: ...
+    def rejected(self, reason: str) -> None: ...
+
+
+class AccessLog:
+    """Has every request counted, writes a line for those that `lines` asks for, and traces them if there is `tracing`.
+
+    With `errors` or `off` and without tracing, a request need not be followed from its beginning: `follows_all` is
+    false.
     """
 
-    def __init__(self, lines: Lines, tracing: Tracing | None) -> None:
+    def __init__(self, counters: Counters, lines: Lines, tracing: Tracing | None) -> None:
+        self._counters = counters
         self._lines = lines
         self._tracing = tracing
         self.follows_all = lines == "all" or tracing is not None
@@ -39,8 +48,15 @@ class AccessLog:
             trace, progress, is_told=self._lines == "all" or (trace is not None and trace.progress is not None)
         )
 
-    def end(self, entry: Entry | None, answered: RequestSummary) -> None:
-        """It was answered. `entry` is None where it was not followed from the beginning."""
+    def finish(self, entry: Entry | None, answered: RequestSummary) -> None:
+        """The request is over. `entry` is None if it was not followed from the beginning."""
+        self._counters.answered(answered.route, answered.status, answered.seconds)
+        if answered.code is not None:
+            self._counters.rejected(answered.code)
+        elif answered.error is None and not (self._lines == "all" if entry is None else entry.is_told):
+            status = answered.status
+            if status == "OK" or (isinstance(status, int) and status < 400):
+                return  # as nearly all are
         if entry is not None and entry.trace is not None:
             entry.trace.end(answered)
         if answered.failure is not None:

@@ -6,6 +6,7 @@ that nothing of it is left once another is in service.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 
 import numpy as np
@@ -23,9 +24,14 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
 class BundleMetrics:
-    """The batcher's observer and a watcher of scores; tells the metrics of the `process` what they count."""
+    """What one bundle adds to the metrics of the `process`.
 
-    def __init__(self, bundle: Bundle, process: Metrics) -> None:
+    `gauges` are the drift detectors' own metrics, by name with their help texts; `queue_rows` gives the rows that wait.
+    """
+
+    def __init__(
+        self, bundle: Bundle, process: Metrics, gauges: Mapping[str, str], queue_rows: Callable[[], int]
+    ) -> None:
         registry = self._registry = CollectorRegistry()
         self.process = process
         model, reference = bundle.manifest.name, bundle.reference.scores
@@ -45,7 +51,7 @@ class BundleMetrics:
             ["model"],
             registry=registry,
         ).labels(model).set(bundle.reference_flagged_share)
-        self._drift = DriftCollector(model)
+        self._drift = DriftCollector(model, gauges)
         registry.register(self._drift)
         Gauge(
             "harmgauge_bundle_info",
@@ -53,24 +59,18 @@ class BundleMetrics:
             ["model", "version", "sha256", "detector"],
             registry=registry,
         ).labels(model, bundle.manifest.version, bundle.sha256, bundle.manifest.detector).set(1)
-        self._queue_rows = 0
+        self._queue_rows = queue_rows
         Gauge("harmgauge_queue_rows", "Rows accepted and not yet scored.", ["model"], registry=registry).labels(
             model
-        ).set_function(lambda: self._queue_rows)
+        ).set_function(queue_rows)
 
     def scored(self, blocks: Blocks, is_adversarial: npt.NDArray[np.bool_], predictions: npt.NDArray[np.int64]) -> None:
         self._scores.observe(blocks.scores)
         self.process.scored(is_adversarial, predictions)
 
-    def queue_changed(self, rows: int) -> None:
-        self._queue_rows = rows
-
-    def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None:
-        self.process.batch_finished(rows, queue_seconds, inference_seconds)
-
     def totals(self, routes: AbstractSet[str]) -> Totals:
         """What was counted since the process began; of requests, those that took one of `routes`."""
-        return self.process.totals(routes, self._queue_rows)
+        return self.process.totals(routes, self._queue_rows())
 
     def exposition(self, drift: dict[str, DriftState]) -> bytes:
         """The text for a scrape, with the drift states as they are now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -57,10 +57,14 @@ class ScoreHistogram(Collector):
 
 
 class DriftCollector(Collector):
-    """The drift gauges. What is not known yet is absent: a made-up 0 or 1 would be an alarm, or the lack of one."""
+    """The drift gauges. What is not known yet is absent: a made-up 0 or 1 would be an alarm, or the lack of one.
 
-    def __init__(self, model: str, prefix: str = "harmgauge") -> None:
+    `gauges` are the detectors' own, by name with their help texts.
+    """
+
+    def __init__(self, model: str, gauges: Mapping[str, str], prefix: str = "harmgauge") -> None:
         self._model = model
+        self._gauges = gauges
         self._prefix = prefix
         self.states: dict[str, DriftState] = {}
 
@@ -71,8 +75,7 @@ class DriftCollector(Collector):
         p_threshold = self._family("drift_p_value_threshold", "p-value at or below which drift_detected becomes 1.")
         detected = self._family("drift_detected", "The calibrated alarm: 1 while it is given.")
         rows = self._family("drift_window_rows", "Scores in the window now, or since the detector began.")
-        direction = self._family("drift_direction", "Which way the scores went, if they did: 1 higher, -1 lower.")
-        design = self._family("drift_design_effect", "1 where the rows of a request are independent of each other.")
+        own = {name: self._family(f"drift_{name}", text) for name, text in self._gauges.items()}
         for name, state in self.states.items():
             labels = [self._model, name]
             if state.p_value is not None:
@@ -85,11 +88,9 @@ class DriftCollector(Collector):
                 p_threshold.add_metric(labels, state.p_value_threshold)
             detected.add_metric(labels, state.state == "drifting")
             rows.add_metric(labels, state.rows)
-            if state.evidence is not None:
-                direction.add_metric(labels, 1 if state.evidence.direction == "higher" else -1)
-                if state.evidence.design_effect is not None:
-                    design.add_metric(labels, state.evidence.design_effect)
-        yield from (direction, design, p_value, p_threshold, statistic, threshold, detected, rows)
+            for gauge, value in state.gauges.items():
+                own[gauge].add_metric(labels, value)
+        yield from (*own.values(), p_value, p_threshold, statistic, threshold, detected, rows)
 
     def _family(self, name: str, text: str) -> GaugeMetricFamily:
         return GaugeMetricFamily(f"{self._prefix}_{name}", text, labels=["model", "detector"])

@@ -1,19 +1,21 @@
-"""What was scored, on its way to whoever watches: kept for a moment and handed on together.
+"""Scores on their way to metrics and drift windows: kept for a moment and handed on together.
 
-To count one score and put it into a window costs as much as hundreds at once, and that many microseconds of each
-request count. Whoever looks drains first, so nobody sees that anything was kept.
+Counting one score and putting it into a window costs as much as hundreds at once, and every microsecond of a request
+counts. Every look drains the feed first, so nobody sees that anything was kept.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
+from harmgauge.bundle.rows import Rows
 from harmgauge.drift.state import Blocks
+from harmgauge.inference.caller import Name, RequestContext
 from harmgauge.inference.scorer import Scored
 
 log = logging.getLogger(__name__)
@@ -29,22 +31,29 @@ _Predictions = npt.NDArray[np.int64]
 _Features = npt.NDArray[np.float32]
 
 Watcher = Callable[[Blocks, _Flags, _Predictions], None]
-"""Told of the requests' scores, in the order in which they were answered, of the flags (n,) and predictions (n,)."""
+"""Gets the requests' scores, in the order in which they were answered, the flags (n,) and the predictions (n,)."""
 
 
 class Feed:
-    """Takes each answer that is about to be given."""
+    """`put` listens to a scorer, and hands on what it hears to `watchers`, in their order."""
 
-    def __init__(self, watchers: Sequence[Watcher]) -> None:
-        self._watchers = watchers
-        self._kept: list[tuple[_Scores, _Flags, _Predictions, _Features | None, str | None, float]] = []
+    def __init__(self, *watchers: Watcher) -> None:
+        self.watchers = list(watchers)
+        self._kept: list[tuple[_Scores, _Flags, _Predictions, _Features | None, Name | None, float]] = []
         self._rows = 0
         self._features_bytes = 0
 
-    def put(self, scored: Scored, client: str | None) -> None:
-        """Keep one request's scores; `client` is the key of who sent it, if there is one."""
+    def put(self, _: Rows, scored: Scored, context: RequestContext) -> None:
+        """Keep one request's scores."""
         self._kept.append(
-            (scored.scores, scored.is_adversarial, scored.predictions, scored.features, client, time.monotonic())
+            (
+                scored.scores,
+                scored.is_adversarial,
+                scored.predictions,
+                scored.features,
+                context.client,
+                time.monotonic(),
+            )
         )
         self._rows += len(scored.scores)
         if scored.features is not None:
@@ -71,7 +80,7 @@ class Feed:
             log.exception("the scores of %d requests cannot be counted yet", len(kept))
             return
         self._kept, self._rows, self._features_bytes = [], 0, 0
-        for watch in self._watchers:
+        for watch in self.watchers:
             try:
                 watch(blocks, all_flags, all_predictions)
             except Exception:

@@ -8,7 +8,7 @@ from typing import Literal
 from harmgauge.errors import InferenceFailed, RequestError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # one for each request: a frozen one takes three times as long to make
 class RequestSummary:
     """A request that was answered, or never will be.
 

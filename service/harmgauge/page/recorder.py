@@ -34,7 +34,7 @@ TRAFFIC = (
 STATES = ("warming", "ok", "drifting")
 """A state is its place here."""
 
-LEAST_EVIDENCE = 1e-3
+LEAST_STATISTIC = 1e-3
 """Evidence begins at 0, which has no logarithm."""
 
 
@@ -94,10 +94,10 @@ def flagged_share(states: Mapping[str, DriftState], threshold: float) -> float |
 
 
 def _log10(state: DriftState) -> float | None:
-    """Of the p-value; of a detector that gives evidence, of the evidence."""
-    if state.evidence is not None:
-        return math.log10(max(state.evidence.value, LEAST_EVIDENCE))
-    return state.log10_p_value
+    """Of what the alarm goes by: the p-value, or else the statistic."""
+    if state.p_value_threshold is not None:
+        return state.log10_p_value
+    return None if state.statistic is None else math.log10(max(state.statistic, LEAST_STATISTIC))
 
 
 def _traffic(before: Totals, after: Totals, seconds: float) -> dict[str, float | None]:

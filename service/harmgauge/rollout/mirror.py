@@ -12,7 +12,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -21,7 +20,7 @@ from harmgauge.bundle.rows import Rows
 from harmgauge.inference.batcher import Batcher
 from harmgauge.inference.caller import RequestContext
 from harmgauge.inference.outputs import Outputs, Runtime
-from harmgauge.inference.scorer import RequestScorer, Scored
+from harmgauge.inference.scorer import Listener, RequestScorer, Scored
 from harmgauge.memory import kept_alive_bytes
 
 MAX_WAITING_BYTES = 64 * 2**20
@@ -46,7 +45,7 @@ class Observer(Protocol):
 
 
 class Mirror:
-    """`put` takes what `served` has answered; `watch` sees what `runtime` gives for it, as a detector's watcher does.
+    """`put` takes what `served` has answered; `listener` hears what `runtime` gives for it.
 
     At most `max_rows`, MAX_WAITING_REQUESTS and MAX_WAITING_BYTES wait. Use it and close it on the running loop.
     """
@@ -57,14 +56,15 @@ class Mirror:
         threshold: np.float32,
         served: Batcher,
         observer: Observer,
-        watch: Callable[[Scored, str | None], None],
+        listener: Listener,
         *,
         batch_rows: int,
         max_rows: int,
     ) -> None:
         self._runtime = _AtRest(runtime, served)
         self._batcher = Batcher(self._runtime, 1, batch_rows, max_rows, _Nobody())
-        self._detector = RequestScorer(self._batcher, threshold, lambda _, scored, caller: watch(scored, caller.client))
+        self._scorer = RequestScorer(self._batcher, threshold)
+        self._scorer.listeners.append(listener)
         self._observer = observer
         self._max_rows = max_rows
         self._loop = asyncio.get_running_loop()
@@ -105,7 +105,7 @@ class Mirror:
 
     async def _score(self, rows: Rows, served: Scored, caller: RequestContext) -> None:
         try:
-            self._observer.scored(served, await self._detector.score(rows, caller))
+            self._observer.scored(served, await self._scorer.score(rows, caller))
         except Exception as error:  # whatever it is, it must stay here
             self.fails = True
             self._observer.failed(len(rows), error)
@@ -161,5 +161,4 @@ def _stand_back() -> None:
 class _Nobody:
     """Watches the batcher of a mirror: its metrics are those of answers."""
 
-    def queue_changed(self, rows: int) -> None: ...
     def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None: ...

@@ -11,23 +11,26 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from harmgauge.bundle.load import Bundle
 from harmgauge.drift.embedding_view import EmbeddingView
-from harmgauge.drift.feature_mmd import FeatureMmd
 from harmgauge.drift.monitor import Monitor
 from harmgauge.drift.store import Store
 from harmgauge.inference.batcher import Batcher
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge.inference.scorer import RequestScorer
 from harmgauge.observe.bundle_metrics import BundleMetrics
+from harmgauge.observe.feed import Feed
 
 log = logging.getLogger(__name__)
 
 
-_SERVING = "harmgauge.serving"
-"""Where a scope has the bundle that its request goes to."""
+COMPONENTS = "harmgauge.components"
+"""Where a scope has the components of the bundle that its request goes to: the one in service when it began."""
+
+SERVED = "harmgauge.served"
+"""Where a scope has that bundle itself: what answers the request enters it."""
 
 
 Background = Callable[[], Coroutine[Any, Any, None]]
@@ -38,12 +41,15 @@ Background = Callable[[], Coroutine[Any, Any, None]]
 class Components:
     """What routes and servers use of one bundle.
 
-    `output_names` are the outputs that can be had, `corrects` says that a correction is among them. `views` and `page`
-    are what the routes and the live page derive from the bundle: made by the assembly, and opaque here.
+    `title` is `NAME/VERSION`. `output_names` are the outputs that can be had; `corrects` says that a correction is
+    among them. `shadow_feed` takes scores that were no answers. `views` and `page` are what the routes and the live
+    page derive from the bundle: made by the assembly, and opaque here.
     """
 
+    title: str
     bundle: Bundle
     runtime: OnnxRuntime
+    threshold: float
     workers: int
     batcher: Batcher
     scorer: RequestScorer
@@ -51,16 +57,11 @@ class Components:
     corrects: bool
     metrics: BundleMetrics
     monitor: Monitor
-    on_features: FeatureMmd | None
+    shadow_feed: Feed
     embedding_view: EmbeddingView | None
     store: Store | None
     views: object
     page: object
-
-    @property
-    def title(self) -> str:
-        """`NAME/VERSION` of the bundle."""
-        return f"{self.bundle.manifest.name}/{self.bundle.manifest.version}"
 
 
 class ServedBundle:
@@ -72,17 +73,12 @@ class ServedBundle:
     def __init__(self, components: Components, app: ASGIApp, background: Sequence[Background] = ()) -> None:
         self.components = components
         self.bundle = components.bundle
-        self._app = app
+        self.app = app
         self._background = background
         self._requests = 0
         self._retiring = False
         self._none_waited_for = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self:
-            scope[_SERVING] = self.components
-            await self._app(scope, receive, send)
 
     def __enter__(self) -> Self:
         self._requests += 1
@@ -121,7 +117,7 @@ class ServedBundle:
 
     async def save(self) -> None:
         """Count what its feed still keeps, and save the drift state if there is a place for it."""
-        self.components.monitor.before_look()
+        self.components.monitor.catch_up()
         if self.components.store is not None:
             await self.components.store.save()
 
@@ -133,10 +129,5 @@ class ServedBundle:
 
 
 def components_of(request: Request) -> Components:
-    """Of the bundle that a request goes to: the one that was in service when it began."""
-    return components_in(request.scope)
-
-
-def components_in(scope: Scope) -> Components:
-    """The same, of a request's scope."""
-    return cast("Components", scope[_SERVING])
+    """Of the bundle that a request goes to."""
+    return cast("Components", request.scope[COMPONENTS])

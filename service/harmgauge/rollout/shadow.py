@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from harmgauge.drift.state import DriftState
-from harmgauge.observe.feed import Feed
 from harmgauge.rollout.comparison import Comparison
 from harmgauge.rollout.mirror import Mirror
 from harmgauge.rollout.served import ServedBundle
@@ -29,21 +28,17 @@ class Shadow:
         self.served = served
         self.comparison = Comparison()
         self._inference_timeout_seconds = inference_timeout_seconds
-        self._metrics = ShadowMetrics(components.bundle, self.comparison)
-        self._feed = Feed([lambda blocks, *_: components.monitor.observe(blocks)])
-        # In service, its scores come by another way, which counts them as answers.
-        self._in_service = components.monitor.before_look
-        components.monitor.before_look = self._feed.drain
+        self._metrics = ShadowMetrics(components.bundle, self.comparison, components.monitor.gauges)
         self._mirror = Mirror(
             components.runtime,
             components.bundle.threshold,
             served.components.batcher,
             self.comparison,
-            self._feed.put,
+            components.shadow_feed.put,
             batch_rows=max(1, components.runtime.max_batch_rows // BATCHES_SHARE),
             max_rows=max_queue_rows,
         )
-        served.components.scorer.beside = self._mirror.put
+        served.components.scorer.listeners.append(self._mirror.put)
 
     @property
     def failure(self) -> str | None:
@@ -66,7 +61,6 @@ class Shadow:
 
     def end(self) -> None:
         """See nothing more; what was scored is in the windows, what waits is not."""
-        self.served.components.scorer.beside = None
+        self.served.components.scorer.listeners.remove(self._mirror.put)
         self._mirror.close()
-        self._feed.drain()
-        self.serving.components.monitor.before_look = self._in_service
+        self.serving.components.monitor.catch_up()

@@ -5,7 +5,7 @@ Its scores are not among it: who may read metrics may not read those.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily
@@ -21,13 +21,13 @@ FLAGS = ("clean", "adversarial")
 
 
 class ShadowMetrics:
-    """Of one bundle as the shadow of another, from the beginning of `comparison`."""
+    """Of one bundle as the shadow of another, from the beginning of `comparison`; `gauges` as in `BundleMetrics`."""
 
-    def __init__(self, bundle: Bundle, comparison: Comparison) -> None:
+    def __init__(self, bundle: Bundle, comparison: Comparison, gauges: Mapping[str, str]) -> None:
         self._registry = CollectorRegistry()
         manifest = bundle.manifest
         self._registry.register(_Counts({"model": manifest.name, "bundle": bundle.key}, comparison))
-        self._drift = DriftCollector(manifest.name, PREFIX)
+        self._drift = DriftCollector(manifest.name, gauges, PREFIX)
         self._registry.register(self._drift)
         Gauge(
             f"{PREFIX}_bundle_info",

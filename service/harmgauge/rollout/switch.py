@@ -23,7 +23,7 @@ from harmgauge.bundle.load import Bundle, load
 from harmgauge.errors import BundleError, BundleRefused, NoShadow, SettingsError, ShadowFails, SwapInProgress
 from harmgauge.memory import give_back
 from harmgauge.rollout.compatibility import check_offers, check_other, check_successor, title
-from harmgauge.rollout.served import ServedBundle
+from harmgauge.rollout.served import COMPONENTS, SERVED, ServedBundle
 from harmgauge.rollout.shadow import Shadow
 from harmgauge.settings import Settings
 
@@ -61,8 +61,11 @@ class Switch:
         self._shadow: Shadow | None = None
         self.current = current
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.current(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Not a coroutine itself: each layer that waits costs a request a resumption."""
+        served = self.current
+        scope[SERVED], scope[COMPONENTS] = served, served.components
+        return served.app(scope, receive, send)
 
     @property
     def shadow(self) -> Shadow:
@@ -194,7 +197,7 @@ class Switch:
     def _serve(self, new: ServedBundle) -> None:
         """At once: no request comes in between."""
         old, self.current = self.current, new
-        old.components.monitor.before_look()  # whoever looks at metrics now asks the new one: what was answered counts
+        old.components.monitor.catch_up()  # metrics are asked of the new one from now on: what was answered counts
         if self._shadow is not None:  # it is compared with the new one from now on
             self._shadow.end()
             self._shadow = self._beside(self._shadow.serving)

@@ -61,9 +61,9 @@ class Watchdog:
                 log.exception("inference could not be looked at")
 
     async def _probe_fails(self, serving: ServedBundle) -> bool:
-        deadline = asyncio.get_running_loop().time() + LOOK_SECONDS
+        components, deadline = serving.components, asyncio.get_running_loop().time() + LOOK_SECONDS
         try:
-            await serving.components.batcher.run(serving.components.runtime.probe(1), RequestContext(deadline))
+            await components.batcher.submit(components.runtime.probe(1), RequestContext(deadline)).answered
         except InferenceFailed:
             return True
         except RequestError:  # the queue is full, or too long: nothing new is known

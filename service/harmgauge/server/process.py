@@ -191,6 +191,7 @@ async def _serve(settings: Settings) -> None:
     service = build(settings)
     config = uvicorn.Config(
         service.switch,
+        interface="asgi3",  # it returns coroutines, and is none
         http=_http_protocol(settings, service.metrics),
         backlog=BACKLOG,
         ws="none",

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from harmgauge.api.grpc import messages
 from harmgauge.api.grpc.protocol import methods
 from harmgauge.api.v2 import tensors
-from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of_flat
 from tests.fuzz.mutate import bytewise

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from harmgauge.api.body import decode
-from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of_flat
 from tests.fuzz.mutate import NUMBERS, bytewise

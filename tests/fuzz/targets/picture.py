@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from harmgauge.api.body import decode
-from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of
 from tests.fuzz.target import SPECS, attempt, check_rows, split

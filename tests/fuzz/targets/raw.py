@@ -6,7 +6,7 @@ import struct
 from typing import Any
 
 from harmgauge.api.body import decode
-from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of_flat
 from tests.fuzz.mutate import below_head, bytewise

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from harmgauge.api.v2 import messages, tensors
-from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of, rows_of_flat
 from tests.fuzz.mutate import NUMBERS, bytewise

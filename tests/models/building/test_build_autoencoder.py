@@ -58,7 +58,7 @@ def test_the_classifier_says_of_the_reconstruction_what_it_says_of_the_input(opt
     folder = build(changed(options, work=tmp_path / "work", hidden_layers=("flat:4:0.1",)))
     bundle = load(folder)
     manifest = bundle.manifest
-    assert (manifest.detector, manifest.loss, manifest.temperature) == ("adversarial_autoencoder", "kld", 0.5)
+    assert (manifest.detector, manifest.score) == ("adversarial_autoencoder", {"loss": "kld", "temperature": 0.5})
     assert manifest.quality["agreement"] > 0.9
     second = manifest.made["second_network"]
     assert (second["autoencoder"], second["hidden_layers"], second["noise"]) == ("dense", ["flat:4:0.1"], 0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harmgauge.bundle.manifest import Dtype
+from harmgauge.bundle.part import Dtype
 from harmgauge_models.data.pictures import Layout, input_spec, pictures
 from tests.support.toy import instances
 

@@ -40,7 +40,7 @@ def test_a_classifier_of_pictures_gets_a_head_by_default(options: Options) -> No
     bundle = load(build(replace(options, say=said.append)))
     assert bundle.manifest.made["second_network"]["head"] == ["picture", "fine", "coarse"]
     assert bundle.manifest.detector == "distillation"
-    assert (bundle.manifest.loss, bundle.manifest.temperature) == ("xent", 0.1)
+    assert bundle.manifest.score == {"loss": "xent", "temperature": 0.1}
     assert any("--second student" in line for line in said)
 
 
@@ -68,7 +68,7 @@ def test_the_graph_in_8_bits_has_the_head_too(options: Options) -> None:
 def test_a_student_where_it_is_asked_for_or_no_head_can_be(options: Options, tmp_path: Path) -> None:
     apart = load(build(replace(options, second="student")))
     assert apart.manifest.made["second_network"]["student"] == "ConvolutionalStudent"
-    assert (apart.manifest.loss, apart.manifest.temperature) == ("kld", 1)
+    assert apart.manifest.score == {"loss": "kld", "temperature": 1}
     linear = linear_network(tmp_path / "linear.onnx", (13, 13, 3), 4, 0)
     fallen_back = load(build(replace(options, classifier=linear)))
     assert fallen_back.manifest.made["second_network"]["student"] == "ConvolutionalStudent"

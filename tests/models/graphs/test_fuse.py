@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from harmgauge.bundle.manifest import Loss
-from harmgauge_models.graphs.fuse import Gives, Network, divergence_text, fuse, read
+from harmgauge_models.graphs.fuse import Gives, Loss, Network, divergence_text, fuse, read
 from harmgauge_models.graphs.run import open_session, predict
 from tests.support.formulas import formula, softmax
 from tests.support.toy import instances, linear_network

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.capture.reading import SPEC as SPEC_COLUMN
 from harmgauge.capture.reading import Captured, Wanted, moment
 from harmgauge.capture.sinks import file_name

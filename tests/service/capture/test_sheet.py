@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from harmgauge.bundle.manifest import ImageSpec, InputSpec
 from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.served_input import ImageSpec, InputSpec
 from harmgauge.capture.sheet import MAX_BARS, THUMBNAIL_PIXELS, picture, sheet
 
 RGB = InputSpec(dtype="uint8", shape=(2, 3, 3), image=ImageSpec(mode="RGB", layout="HWC", scale=1))

@@ -45,7 +45,7 @@ def test_a_graph_of_other_names_is_refused(tmp_path: Path) -> None:
     folder = toy_bundle(tmp_path)
     other = linear_network(tmp_path / "other.onnx", (4, 4, 3), 3, 1)
     replace_file(folder, "detector.onnx", other.read_bytes())
-    with pytest.raises(BundleError, match="it must take just 'input'"):
+    with pytest.raises(BundleError, match="expected just 'input', as bundle.json says"):
         OnnxRuntime(load(folder), "cpu")
     model = onnx.load(other)
     model.graph.input[0].name = model.graph.node[0].input[0] = "input"
@@ -62,7 +62,7 @@ def test_a_probe_that_gives_nan_is_refused(tmp_path: Path) -> None:
     log = onnx.helper.make_node("Log", ["before"], [onnx.load(folder / "detector.onnx").graph.node[0].output[0]])
     model.graph.node.insert(1, log)
     replace_file(folder, "detector.onnx", model.SerializeToString())
-    edit(folder, lambda manifest: manifest["input"].update(minimum=-1.0, maximum=1.0))
+    edit(folder, lambda manifest: manifest["inputs"][0].update(range=[-1.0, 1.0]))
     with pytest.raises(BundleError, match="the probe's score is nan"):
         OnnxRuntime(load(folder), "cpu")
 

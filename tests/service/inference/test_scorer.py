@@ -23,7 +23,9 @@ async def scoring(threshold: float = 0.1) -> AsyncIterator[tuple[RequestScorer, 
     runtime, seen = FakeRuntime(), list[Scored]()
     batcher = Batcher(runtime, 1, 8, 100, Notes())
     try:
-        yield RequestScorer(batcher, np.float32(threshold), lambda _, scored, __: seen.append(scored)), runtime, seen
+        scorer = RequestScorer(batcher, np.float32(threshold))
+        scorer.listeners.append(lambda _, scored, __: seen.append(scored))
+        yield scorer, runtime, seen
     finally:
         runtime.gate.set()
         batcher.close()

@@ -18,12 +18,37 @@ def answered(status: int | str, **more: Any) -> RequestSummary:
     return RequestSummary(protocol=protocol, status=status, **given | more)  # type: ignore[arg-type]
 
 
+class Counted:
+    """Counts requests by status, and refusals by reason."""
+
+    def __init__(self) -> None:
+        self.statuses: list[int | str] = []
+        self.reasons: list[str] = []
+
+    def answered(self, route: str, status: int | str, seconds: float) -> None:
+        assert (route, seconds) == ("/score", 0.25)
+        self.statuses.append(status)
+
+    def rejected(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+def test_every_request_is_counted_whatever_the_log_gets() -> None:
+    for lines in ("errors", "all", "off"):
+        counted = Counted()
+        access_log = AccessLog(counted, lines, None)
+        for request in (answered(200), answered(404, code="not_found"), answered(499), answered("CANCELLED")):
+            access_log.finish(None, request)
+        assert counted.statuses == [200, 404, 499, "CANCELLED"]
+        assert counted.reasons == ["not_found"]
+
+
 def levels(caplog: pytest.LogCaptureFixture, lines: Lines, *requests: RequestSummary) -> list[int]:
     caplog.clear()
     caplog.set_level(logging.INFO)
-    access_log = AccessLog(lines, None)
+    access_log = AccessLog(Counted(), lines, None)
     for request in requests:
-        access_log.end(None, request)
+        access_log.finish(None, request)
     return [record.levelno for record in caplog.records]
 
 

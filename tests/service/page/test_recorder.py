@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from harmgauge.bundle.load import Bundle
-from harmgauge.drift.from_bundle import score_evidence, score_ks
+from harmgauge.drift import score_evidence, score_ks
 from harmgauge.drift.monitor import Monitor
 from harmgauge.drift.state import Blocks
 from harmgauge.observe.bundle_metrics import BundleMetrics
 from harmgauge.observe.metrics import Metrics
-from harmgauge.page.recorder import LEAST_EVIDENCE, STATES, Recorder, flagged_share
+from harmgauge.page.recorder import LEAST_STATISTIC, STATES, Recorder, flagged_share
 from harmgauge.readiness import Readiness
 from harmgauge.settings import load
 
@@ -33,8 +33,9 @@ class Clock:
 
 def parts(bundle: Bundle) -> tuple[Monitor, BundleMetrics, Recorder, Clock]:
     settings = load({})
-    monitor = Monitor([score_ks(bundle, settings), score_evidence(bundle, settings)])
-    metrics, clock = BundleMetrics(bundle, Metrics(bundle.manifest, Readiness())), Clock()
+    monitor = Monitor([score_ks.from_bundle(bundle, settings), score_evidence.from_bundle(bundle, settings)])
+    process = Metrics(bundle.manifest, Readiness())
+    metrics, clock = BundleMetrics(bundle, process, monitor.gauges, lambda: int(clock.seconds > 4) * 7), Clock()
     recorder = Recorder(
         monitor, partial(metrics.totals, ROUTES), float(bundle.threshold), clock=clock, now=lambda: 1000 + clock.seconds
     )
@@ -55,7 +56,7 @@ async def test_before_any_traffic_nothing_is_claimed(image_bundle: Bundle) -> No
     assert sample["rows_per_second"] == sample["requests_per_second"] == sample["failed_per_second"] == 0
     assert sample["score_ks.state"] == STATES.index("warming")
     assert sample["score_evidence.state"] == STATES.index("ok")
-    assert sample["score_evidence.log10"] == np.float32(math.log10(LEAST_EVIDENCE))
+    assert sample["score_evidence.log10"] == np.float32(math.log10(LEAST_STATISTIC))
     for unknown in ("median_seconds", "p99_seconds", "flagged_share", "score_ks.log10"):
         assert np.isnan(sample[unknown]), unknown
 
@@ -77,7 +78,6 @@ async def test_rates_are_of_the_time_between_two_samples(image_bundle: Bundle) -
     traffic(10, 0.02, "OK", "/v2")
     metrics.process.answered("/score", 429, 0.02)
     metrics.process.answered("/metrics", 200, 9.0)
-    metrics.queue_changed(7)
     clock.seconds = 6
     await recorder.sample()
     columns = recorder.history.newest()

@@ -82,7 +82,7 @@ def test_metrics_have_names_of_their_own(image_bundle: Bundle) -> None:
     comparison.scored(scored([True, False, False], [0, 1, 2]), scored([True, True, False], [0, 1, 1]))
     comparison.shed(5)
     comparison.failed(4, NonFiniteScore("x"))
-    text = ShadowMetrics(image_bundle, comparison).exposition({}).decode()
+    text = ShadowMetrics(image_bundle, comparison, {}).exposition({}).decode()
     families = list(text_string_to_metric_families(text))
     assert all(family.name.startswith("harmgauge_shadow_") for family in families)
     found = {

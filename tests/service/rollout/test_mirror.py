@@ -15,7 +15,7 @@ import pytest
 from harmgauge.bundle.rows import Rows
 from harmgauge.errors import InferenceFailed, NonFiniteScore
 from harmgauge.inference.batcher import Batcher
-from harmgauge.inference.caller import PATIENT, RequestContext
+from harmgauge.inference.caller import PATIENT, Name, RequestContext
 from harmgauge.inference.outputs import Outputs
 from harmgauge.inference.scorer import RequestScorer, Scored
 from harmgauge.rollout import mirror as module
@@ -32,7 +32,7 @@ class Seen:
         self.pairs: list[tuple[Scored, Scored]] = []
         self.shed_rows = 0
         self.failures: list[tuple[int, Exception]] = []
-        self.watched: list[tuple[Scored, str | None]] = []
+        self.watched: list[tuple[Scored, Name | None]] = []
 
     def scored(self, served: Scored, shadow: Scored) -> None:
         self.pairs.append((served, shadow))
@@ -62,17 +62,17 @@ class Pair:
     def __init__(self, max_rows: int = 10) -> None:
         self.seen, self.runtime, self.shadow_runtime = Seen(), FakeRuntime(), Doubling()
         self.batcher = Batcher(self.runtime, 1, 8, 100, Notes())
-        self.detector = RequestScorer(self.batcher, np.float32(3), lambda *_: None)
+        self.detector = RequestScorer(self.batcher, np.float32(3))
         self.mirror = Mirror(
             self.shadow_runtime,
             np.float32(3),
             self.batcher,
             self.seen,
-            lambda scored, client: self.seen.watched.append((scored, client)),
+            lambda _, scored, context: self.seen.watched.append((scored, context.client)),
             batch_rows=2,
             max_rows=max_rows,
         )
-        self.detector.beside = self.mirror.put
+        self.detector.listeners.append(self.mirror.put)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         for _ in range(3000):
@@ -101,14 +101,14 @@ async def paired(max_rows: int = 10) -> AsyncIterator[Pair]:
 
 async def test_every_request_is_scored_by_both_in_small_batches() -> None:
     async with paired() as pair:
-        own = await pair.detector.score(rows_of(1, 2, 3, 4, 5), RequestContext(client="shop"))
+        own = await pair.detector.score(rows_of(1, 2, 3, 4, 5), RequestContext(client=("key", "shop")))
         assert pair.seen.pairs == [], "nothing happens before the answer is out"
         await pair.until(lambda: len(pair.seen.pairs) == 1)
         served, shadow = pair.seen.pairs[0]
         assert served is own
         assert shadow.scores.tolist() == [2, 4, 6, 8, 10]
         assert shadow.is_adversarial.tolist() == [False, True, True, True, True]
-        assert pair.seen.watched == [(shadow, "shop")]
+        assert pair.seen.watched == [(shadow, ("key", "shop"))]
         assert max(pair.shadow_runtime.batches) <= 2
         await pair.until(lambda: pair.mirror.waiting_rows == 0)
         if sys.platform == "linux":

@@ -22,8 +22,10 @@ from harmgauge.api.admin.swap import (
     bundle_identity,
     read_body,
 )
-from harmgauge.api.body.intake import Intake
+from harmgauge.api.body.intake import HttpCall
+from harmgauge.api.data_plane import DataPlane
 from harmgauge.api.guard import only
+from harmgauge.api.scope import route_of
 from harmgauge.api.state import Detectors, drift_answer
 from harmgauge.auth.policy import Authorizer, Permission
 from harmgauge.bundle.load import Bundle
@@ -85,7 +87,7 @@ class Switch(Protocol):
     def promote(self) -> Swap: ...
 
 
-def router(authorizer: Authorizer, intake: Intake, switch: Switch) -> APIRouter:
+def router(authorizer: Authorizer, plane: DataPlane, switch: Switch) -> APIRouter:
     routes = APIRouter(
         prefix="/admin/shadow", tags=["admin"], responses=REFUSALS, dependencies=[only(authorizer, Permission.ADMIN)]
     )
@@ -93,7 +95,7 @@ def router(authorizer: Authorizer, intake: Intake, switch: Switch) -> APIRouter:
 
     @routes.post("", summary="Have another bundle score the same traffic", openapi_extra={"requestBody": body})
     async def load(request: Request) -> ShadowAnswer:
-        with intake.call(request, to_score=False) as call:
+        with HttpCall(plane, request, route_of(request.scope), to_score=False) as call:
             asked = read_body(await call.body(), ShadowRequest)
         return await _answer(await switch.load_shadow(Path(asked.folder)))
 

@@ -9,9 +9,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
-from harmgauge.api.body.intake import Intake
+from harmgauge.api.body.intake import HttpCall
+from harmgauge.api.data_plane import DataPlane
 from harmgauge.api.guard import only
 from harmgauge.api.problems import refusals
+from harmgauge.api.scope import route_of
 from harmgauge.auth.policy import Authorizer, Permission
 from harmgauge.bundle.load import Bundle
 from harmgauge.errors import InvalidParameters
@@ -65,7 +67,7 @@ REFUSALS = refusals(401, 403, 404, 409, 422, 503)
 """What the calls that change the bundle in service, or its shadow, may be answered with."""
 
 
-def router(authorizer: Authorizer, intake: Intake, switch: Switch) -> APIRouter:
+def router(authorizer: Authorizer, plane: DataPlane, switch: Switch) -> APIRouter:
     routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[only(authorizer, Permission.ADMIN)])
     body = {"content": {"application/json": {"schema": BundleRequest.model_json_schema()}}}
 
@@ -76,7 +78,7 @@ def router(authorizer: Authorizer, intake: Intake, switch: Switch) -> APIRouter:
         openapi_extra={"requestBody": body},
     )
     async def replace(request: Request) -> BundleAnswer:
-        with intake.call(request, to_score=False) as call:
+        with HttpCall(plane, request, route_of(request.scope), to_score=False) as call:
             asked = read_body(await call.body(), BundleRequest)
         return bundle_answer(await switch.replace(Path(asked.folder) if asked.folder is not None else None))
 

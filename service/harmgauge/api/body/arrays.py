@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from harmgauge.bundle.manifest import InputSpec
 from harmgauge.bundle.npy_header import read_npy_header
 from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable, Unreadable
 
 _MOST_EXACT = 2**53 - 1

@@ -9,9 +9,9 @@ from typing import Any
 from harmgauge.api.body.arrays import read_npy, read_raw
 from harmgauge.api.body.images import read_image
 from harmgauge.api.body.json_body import read_json
-from harmgauge.api.body.offload import THREAD_BODY_BYTES
-from harmgauge.bundle.manifest import InputSpec
+from harmgauge.api.data_plane import THREAD_BODY_BYTES
 from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import InvalidParameters, UnknownMediaType, Unreadable
 
 JSON = "application/json"
@@ -27,6 +27,8 @@ class Parameters:
     probabilities: bool = False
     correct: bool = False
 
+
+_NO_PARAMETERS = Parameters()
 
 _PARAMETERS = [field.name for field in fields(Parameters)]
 
@@ -70,7 +72,9 @@ def read(body: bytes, media_type: str, query: dict[str, str], spec: InputSpec) -
     """
     if not body:
         raise Unreadable("The body is empty.")
-    given: dict[str, Any] = {name: _from_query(name, value) for name, value in query.items()}
+    given: dict[str, Any] = {}
+    for name, value in query.items():
+        given[name] = _from_query(name, value)
     if media_type == JSON:
         instances, in_body = read_json(body, spec)
         given |= in_body
@@ -80,7 +84,7 @@ def read(body: bytes, media_type: str, query: dict[str, str], spec: InputSpec) -
         instances = read_raw(body, spec)
     else:
         instances = read_image(body, IMAGES[media_type], spec)
-    return ScoreRequest(instances, _parameters(given))
+    return ScoreRequest(instances, _parameters(given) if given else _NO_PARAMETERS)
 
 
 def _from_query(name: str, value: str) -> bool:

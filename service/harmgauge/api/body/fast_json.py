@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from harmgauge.bundle.manifest import InputSpec
 from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.served_input import InputSpec
 
 simdjson: Any
 try:

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from harmgauge.api.body.arrays import conform
-from harmgauge.bundle.manifest import InputSpec
 from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import TooLarge, Unprocessable, Unreadable
 
 # Pillow warns of what is odd in a file: of strangers' files, in as many words as they like, each of them kept for ever.

@@ -1,4 +1,4 @@
-"""A request's body: in time, no larger than allowed, and only while work is taken."""
+"""A request's body over HTTP: in time, no larger than allowed, and only while work is taken."""
 
 from __future__ import annotations
 
@@ -7,92 +7,51 @@ import math
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 
 from starlette.requests import Request
-from starlette.types import Message, Receive, Scope
+from starlette.types import Message, Receive
 
-from harmgauge.api.scope import PROGRESS, route_of
-from harmgauge.auth.policy import PRINCIPAL
-from harmgauge.errors import CallerLeft, DeadlinePassed, InvalidParameters, Overloaded, TooLarge, UnknownMediaType
-from harmgauge.inference.caller import Origin, RequestContext
-from harmgauge.readiness import Readiness
+from harmgauge.api.data_plane import Call, DataPlane
+from harmgauge.api.scope import PROGRESS
+from harmgauge.auth.names import CLIENT, SOURCE
+from harmgauge.auth.policy import PRINCIPAL, Principal
+from harmgauge.errors import CallerLeft, DeadlinePassed, InvalidParameters, TooLarge, UnknownMediaType
+from harmgauge.inference.caller import Origin
 
 DEADLINE_HEADER = "X-Harmgauge-Deadline-Seconds"
 
-CLIENT_HEADER = "X-Harmgauge-Client"
-
-_CLIENT = CLIENT_HEADER.lower().encode()
+_CLIENT = CLIENT.lower().encode()
+_SOURCE = SOURCE.lower().encode()
 _DEADLINE = DEADLINE_HEADER.lower().encode()
 
 _DISCARD_BYTES = 64 * 2**20
 _DISCARD_SECONDS = 2.0
 
 
-class Intake:
-    """What every route that scores does first. Knows how many bytes of unanswered bodies the process holds."""
+class HttpCall(Call):
+    """A call over HTTP; `headers` has them by name, in lower case.
 
-    def __init__(
-        self, readiness: Readiness, max_body_bytes: int, max_bodies_bytes: int, deadline_seconds: float
-    ) -> None:
-        self.readiness = readiness
-        self.max_body_bytes = max_body_bytes
-        self.max_bodies_bytes = max_bodies_bytes
-        self.deadline_seconds = deadline_seconds
-        self.bodies_bytes = 0
-
-    def hold(self, size_bytes: int) -> None:
-        """Count so many bytes more, to be given back by `release`; raises Overloaded where they are too many."""
-        self.bodies_bytes += size_bytes
-        if self.bodies_bytes > self.max_bodies_bytes:
-            raise Overloaded(
-                f"The bodies of all unanswered requests take {self.max_bodies_bytes} bytes already; try again later.",
-                {"Retry-After": "1", "Connection": "close"},
-            )
-
-    def release(self, size_bytes: int) -> None:
-        self.bodies_bytes -= size_bytes
-
-    def call(self, request: Request, *, to_score: bool = True) -> Call:
-        """Raises NotReady (for what is not to be scored, only as the service starts and drains), and InvalidParameters
-        where the deadline's header makes no sense.
-        """
-        self.readiness.check(to_score=to_score)
-        headers = {name: str(value, "latin-1") for name, value in request.scope["headers"]}
-        seconds = self.deadline_seconds
-        asked = headers.get(_DEADLINE)
-        if asked is not None:
-            seconds = min(seconds, read_deadline(asked))
-        return Call(self, request, headers, asyncio.get_running_loop().time() + seconds)
-
-
-class Call:
-    """One request from its first byte to its answer; a context, which holds the body's bytes against the bound.
-
-    `headers` has them by name, in lower case.
+    Raises InvalidParameters for a senseless deadline, and what any call raises.
     """
 
-    def __init__(self, intake: Intake, request: Request, headers: dict[bytes, str], deadline: float) -> None:
-        self._intake = intake
+    def __init__(self, plane: DataPlane, request: Request, route: str, *, to_score: bool = True) -> None:
+        scope = request.scope
         self._receive = receive = request.receive
-        self.headers = headers
-        self._held_bytes = 0
-        self.caller = RequestContext(
-            deadline,
+        self.headers = headers = {name: str(value, "latin-1") for name, value in scope["headers"]}
+        asked = headers.get(_DEADLINE)
+        principal: Principal = scope[PRINCIPAL]
+        super().__init__(
+            plane,
+            principal,
+            Origin(scope["request_id"], route, principal.name),
             partial(_left, receive),
-            headers.get(_CLIENT),
-            _origin(request.scope),
-            request.scope.get(PROGRESS),
+            scope.get(PROGRESS),
+            seconds=None if asked is None else read_deadline(asked),
+            client=headers.get(_CLIENT),
+            source=headers.get(_SOURCE),
+            to_score=to_score,
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._intake.release(self._held_bytes)
 
     async def body(self) -> bytes:
         """The whole body.
@@ -103,22 +62,23 @@ class Call:
         """
         declared = self.headers.get(b"content-length")
         # The server lets only digits through to here, but any number of them.
-        if declared is not None and (len(declared) > 18 or int(declared) > self._intake.max_body_bytes):
+        if declared is not None and (len(declared) > 18 or int(declared) > self.plane.max_body_bytes):
             raise await self._too_large(more=True)
         if self.headers.get(b"content-encoding", "identity").strip().lower() not in ("identity", ""):
             raise UnknownMediaType(
-                "Compressed bodies are not taken; send it without Content-Encoding.", {"Accept-Encoding": "identity"}
+                "Compressed bodies are not taken; send it without Content-Encoding.",
+                headers={"Accept-Encoding": "identity"},
             )
         message = at_once(self._receive)
         if message is not None and not message.get("more_body"):
             return await self._take(message)
         try:
-            async with asyncio.timeout_at(self.caller.deadline):
+            async with asyncio.timeout_at(self.context.deadline):
                 return await self._in_pieces(message)
         except TimeoutError:
             raise DeadlinePassed(
                 "The body was not whole by the request's deadline; send less at once, or over a faster way.",
-                {"Connection": "close"},
+                closes=True,
             ) from None
 
     async def _in_pieces(self, message: Message | None) -> bytes:
@@ -134,9 +94,8 @@ class Call:
         if message["type"] == "http.disconnect":
             raise CallerLeft
         piece: bytes = message.get("body", b"")
-        self._held_bytes += len(piece)
-        self._intake.hold(len(piece))
-        if self._held_bytes > self._intake.max_body_bytes:
+        self.hold(len(piece))
+        if self.held_bytes > self.plane.max_body_bytes:
             raise await self._too_large(more=bool(message.get("more_body")))
         return piece
 
@@ -144,8 +103,7 @@ class Call:
         if more:
             await _discard(self._receive)
         # Not all of the body may have been read, so the connection cannot be used again.
-        detail = f"The body is larger than {self._intake.max_body_bytes} bytes; split the request."
-        return TooLarge(detail, {"Connection": "close"})
+        return TooLarge(f"The body is larger than {self.plane.max_body_bytes} bytes; split the request.", closes=True)
 
 
 def at_once(receive: Receive) -> Message | None:
@@ -163,12 +121,8 @@ def at_once(receive: Receive) -> Message | None:
     return None
 
 
-def _origin(scope: Scope) -> Origin:
-    return Origin(scope["request_id"], route_of(scope), scope[PRINCIPAL].name)
-
-
 def _left(receive: Receive) -> bool:
-    # No method of Call: that would be a cycle, and keep each body until the collector comes round.
+    # No method of HttpCall: that would be a cycle, and keep each body until the collector comes round.
     message = at_once(receive)
     return message is not None and message["type"] == "http.disconnect"
 

@@ -10,8 +10,8 @@ import orjson
 from harmgauge.api.body import fast_json
 from harmgauge.api.body.arrays import by, conform
 from harmgauge.api.body.fast_json import read_plain
-from harmgauge.bundle.manifest import InputSpec
 from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import InvalidParameters, Unprocessable, Unreadable
 
 _MAX_LOOSE_BYTES = 4 * 2**20

@@ -9,8 +9,8 @@ import numpy as np
 
 from harmgauge.api.body.arrays import conform
 from harmgauge.api.v2 import tensors
-from harmgauge.bundle.manifest import InputSpec
 from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable
 from harmgauge.inference.scorer import Scored
 
@@ -39,27 +39,37 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class InferRequest:
-    """Checked instances, the names of the outputs wanted, and whether they are wanted as bytes."""
+    """Checked instances, the names of the outputs wanted, whether they are wanted as bytes, and the request's own
+    parameters, unchecked.
+    """
 
     instances: Rows
     outputs: list[str]
     raw: bool
+    parameters: dict[str, Any]
 
 
 def parse(message: Any, spec: InputSpec, offered: list[tensors.OutputSpec]) -> InferRequest:
     """Read a ModelInferRequest; raises Unprocessable."""
     if len(message.inputs) != 1:
-        raise Unprocessable(f"'inputs' must be one tensor, {tensors.INPUT!r}; {len(message.inputs)} came.")
+        raise Unprocessable(f"'inputs' must be one tensor, {spec.name!r}; {len(message.inputs)} came.")
     tensor = message.inputs[0]
     tensors.check_input(tensor.name, tensor.datatype, spec)
     shape = tensors.check_shape(list(tensor.shape), spec)
     outputs = tensors.check_outputs([output.name for output in message.outputs], offered)
     raw = bool(message.raw_input_contents)
     if not raw:
-        return InferRequest(_from_contents(tensor, shape, spec), outputs, raw)
-    if len(message.raw_input_contents) != 1 or tensor.HasField("contents"):
+        rows = _from_contents(tensor, shape, spec)
+    elif len(message.raw_input_contents) != 1 or tensor.HasField("contents"):
         raise Unprocessable("The input must come once, in 'contents' or in 'raw_input_contents'.")
-    return InferRequest(tensors.from_bytes(memoryview(message.raw_input_contents[0]), shape, spec), outputs, raw)
+    else:
+        rows = tensors.from_bytes(memoryview(message.raw_input_contents[0]), shape, spec)
+    return InferRequest(rows, outputs, raw, {name: _value(value) for name, value in message.parameters.items()})
+
+
+def _value(parameter: Any) -> Any:
+    field = parameter.WhichOneof("parameter_choice")
+    return None if field is None else getattr(parameter, field)
 
 
 def _from_contents(tensor: Any, shape: tuple[int, ...], spec: InputSpec) -> Rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
@@ -12,18 +11,18 @@ from typing import Any, NamedTuple
 import grpc
 from google.protobuf.message import DecodeError
 
-from harmgauge.api.body.intake import CLIENT_HEADER, Intake
-from harmgauge.api.body.offload import THREAD_BODY_BYTES, Reading
+from harmgauge.api.data_plane import THREAD_BODY_BYTES, DataPlane
+from harmgauge.api.data_plane import Call as ScoreCall
 from harmgauge.api.grpc import INFER_ROUTE, messages
 from harmgauge.api.grpc.head import AuthorizingInterceptor, headers_of, permission_of
 from harmgauge.api.grpc.protocol import SERVICE, methods
-from harmgauge.api.middleware import Observer
 from harmgauge.api.scope import request_id_of
 from harmgauge.api.v2.routes import check_served, metadata
 from harmgauge.api.views import views_of
+from harmgauge.auth.names import CLIENT, SOURCE
 from harmgauge.auth.policy import Authorizer, Permission
 from harmgauge.errors import CallerLeft, RequestError, SettingsError, Unreadable, no_memory, unforeseen
-from harmgauge.inference.caller import Origin, Progress, RequestContext
+from harmgauge.inference.caller import Origin, Progress
 from harmgauge.observe.access_log import AccessLog
 from harmgauge.observe.request_summary import RequestSummary
 from harmgauge.rollout.served import ServedBundle
@@ -62,10 +61,8 @@ class GrpcServer:
     def __init__(
         self,
         current: Callable[[], ServedBundle],
-        intake: Intake,
-        reading: Reading,
+        plane: DataPlane,
         *,
-        observer: Observer,
         authorizer: Authorizer,
         access_log: AccessLog,
         port: int,
@@ -75,9 +72,7 @@ class GrpcServer:
         self._tls = tls
         self._authorizer = authorizer
         self._current = current
-        self._intake = intake
-        self._reading = reading
-        self._observer = observer
+        self._plane = plane
         self._access_log = access_log
         calls: dict[str, Call] = {
             "ServerLive": self._live,
@@ -89,7 +84,7 @@ class GrpcServer:
         }
         handlers = {name: self._handler(name, calls[name], *types) for name, types in methods().items()}
         options = [
-            ("grpc.max_receive_message_length", intake.max_body_bytes),
+            ("grpc.max_receive_message_length", plane.max_body_bytes),
             ("grpc.so_reuseport", 0),
             # None at all: the length is compared before a message is unpacked, and 400 KB can become 400 MB.
             ("grpc.compression_enabled_algorithms_bitset", 1),
@@ -179,24 +174,21 @@ class GrpcServer:
                 failed = error
                 status, code = self._refuse(context, error, request_id)
             finally:
-                seconds = time.perf_counter() - begin
-                self._observer.answered(route, status.name, seconds)
-                if failed is not None or (entry is not None and entry.is_told):
-                    self._access_log.end(
-                        entry,
-                        RequestSummary(
-                            protocol="grpc",
-                            method="POST",
-                            route=route,
-                            status=status.name,
-                            seconds=seconds,
-                            request_id=request_id,
-                            bundle=serving.components.title,
-                            code=code,
-                            key_name=self._authorizer.name_of(headers),
-                            error=failed,
-                        ),
-                    )
+                self._access_log.finish(
+                    entry,
+                    RequestSummary(
+                        protocol="grpc",
+                        method="POST",
+                        route=route,
+                        status=status.name,
+                        seconds=time.perf_counter() - begin,
+                        request_id=request_id,
+                        bundle=serving.components.title,
+                        code=code,
+                        key_name=self._authorizer.name_of(headers),
+                        error=failed,
+                    ),
+                )
                 # Its traceback holds this frame: the two would keep the message until the collector comes round.
                 failed = None
 
@@ -204,50 +196,52 @@ class GrpcServer:
         """Tell the client; gives the status and the code that it was told."""
         told = error if isinstance(error, RequestError) else unforeseen()
         status = CODES.get(told.status, grpc.StatusCode.INTERNAL)
-        self._observer.rejected(told.code)
         context.set_code(status)
         context.set_details(told.detail)
-        more = [(name.lower(), value) for name, value in told.headers.items() if name == "Retry-After"]
+        more = [] if told.retry_after_seconds is None else [("retry-after", str(told.retry_after_seconds))]
         context.set_trailing_metadata([("code", told.code), ("x-request-id", request_id), *more])
         return status, told.code
 
     async def _infer(
         self, serving: ServedBundle, request: Any, response: Any, context: Any, known: CallContext
     ) -> None:
-        check_served(serving.bundle.manifest, request.model_name, request.model_version)
-        self._intake.readiness.check()
-        remaining = context.time_remaining()  # None where the client set no deadline
-        seconds = self._intake.deadline_seconds if remaining is None else min(remaining, self._intake.deadline_seconds)
-        sent = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
-        client = sent.get(CLIENT_HEADER.lower())
         manifest = serving.bundle.manifest
+        check_served(manifest, request.model_name, request.model_version)
+        sent = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
         principal = self._authorizer.check(Permission.SCORES, known.headers)
-        origin = Origin(known.request_id, INFER_ROUTE, principal.name)
-        deadline = asyncio.get_running_loop().time() + seconds
-        caller = RequestContext(deadline, context.cancelled, client, origin, known.progress)
         offered = views_of(serving.components).outputs_for(principal)
         size_bytes = request.ByteSize()
-        try:
-            self._intake.hold(size_bytes)
-            large = size_bytes > THREAD_BODY_BYTES
-            asked = await self._reading.read(large, messages.parse, request, manifest.input, offered)
-            principal.take(len(asked.instances))
-            scored = await serving.components.scorer.score(asked.instances, caller)
-        finally:
-            self._intake.release(size_bytes)
+        with ScoreCall(
+            self._plane,
+            principal,
+            Origin(known.request_id, INFER_ROUTE, principal.name),
+            context.cancelled,
+            known.progress,
+            seconds=context.time_remaining(),  # None if the client set no deadline
+            client=sent.get(CLIENT.lower()),
+            source=sent.get(SOURCE.lower()),
+        ) as call:
+            call.hold(size_bytes)
+            if size_bytes > THREAD_BODY_BYTES:
+                asked = await call.on_thread(messages.parse, request, manifest.input, offered)
+            else:
+                asked = messages.parse(request, manifest.input, offered)
+            if asked.parameters:
+                call.name(asked.parameters)
+            scored = await call.score(serving.components.scorer, asked.instances)
         response.model_name, response.model_version = manifest.name, manifest.version
         response.id = request.id
         messages.answer(response, asked, scored)
 
     async def _live(self, serving: ServedBundle, request: Any, response: Any, context: Any, _: object) -> None:
-        response.live = self._intake.readiness.failure is None
+        response.live = self._plane.readiness.failure is None
 
     async def _ready(self, serving: ServedBundle, request: Any, response: Any, context: Any, _: object) -> None:
-        response.ready = self._intake.readiness.reason is None
+        response.ready = self._plane.readiness.reason is None
 
     async def _model_ready(self, serving: ServedBundle, request: Any, response: Any, context: Any, _: object) -> None:
         check_served(serving.bundle.manifest, request.name, request.version)
-        response.ready = self._intake.readiness.reason is None
+        response.ready = self._plane.readiness.reason is None
 
     async def _server_metadata(
         self, serving: ServedBundle, request: Any, response: Any, context: Any, _: object

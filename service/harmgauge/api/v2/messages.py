@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from harmgauge.api.v2 import tensors
-from harmgauge.bundle.manifest import InputSpec
 from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import TooLarge, Unprocessable, Unreadable
 from harmgauge.inference.scorer import Scored
 
@@ -22,11 +22,12 @@ _MAX_JSON_BYTES = 4 * 2**20
 
 @dataclass(frozen=True)
 class InferRequest:
-    """Checked instances, and the outputs wanted: (name, as bytes) each."""
+    """Checked instances, the outputs wanted: (name, as bytes) each, and the request's own parameters, unchecked."""
 
     id: str | None
     instances: Rows
     outputs: list[tuple[str, bool]]
+    parameters: dict[str, Any]
 
 
 def parse(body: bytes, header_length: str | None, spec: InputSpec, offered: list[tensors.OutputSpec]) -> InferRequest:
@@ -54,7 +55,7 @@ def parse(body: bytes, header_length: str | None, spec: InputSpec, offered: list
     identity = document.get("id")
     if identity is not None and not isinstance(identity, str):
         raise Unprocessable("'id' must be text.")
-    return InferRequest(identity, instances, _wanted(document, offered))
+    return InferRequest(identity, instances, _wanted(document, offered), _parameters(document))
 
 
 def answer(model: str, version: str, request: InferRequest, scored: Scored) -> tuple[bytes, dict[str, str]]:
@@ -86,7 +87,7 @@ def answer(model: str, version: str, request: InferRequest, scored: Scored) -> t
 
 def _input(inputs: object, binary: memoryview, spec: InputSpec) -> Rows:
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
-        raise Unprocessable(f"'inputs' must be a list of one tensor, {tensors.INPUT!r}.")
+        raise Unprocessable(f"'inputs' must be a list of one tensor, {spec.name!r}.")
     tensor = inputs[0]
     tensors.check_input(tensor.get("name"), tensor.get("datatype"), spec)
     shape = tensors.check_shape(tensor.get("shape"), spec)

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from harmgauge.api.body.decode import JSON, RAW, named_type
-from harmgauge.api.body.intake import Intake
-from harmgauge.api.body.offload import THREAD_BODY_BYTES, Reading
+from harmgauge.api.body.intake import HttpCall
+from harmgauge.api.data_plane import THREAD_BODY_BYTES, DataPlane
 from harmgauge.api.guard import only
-from harmgauge.api.hot import Handler
+from harmgauge.api.middleware import Handler
 from harmgauge.api.v2 import messages, tensors
 from harmgauge.api.views import views_of
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission, Principal
@@ -32,21 +32,24 @@ INFER_ROUTE = f"{ROOT}/models/{{name}}/infer"
 """How metrics call the route."""
 
 
-def infer_handler(intake: Intake, reading: Reading) -> Handler:
+def infer_handler(plane: DataPlane) -> Handler:
     """What answers an infer request for the served model."""
 
     async def infer(request: Request) -> Response:
         components = components_of(request)
         principal: Principal = request.scope[PRINCIPAL]
         manifest, offered = components.bundle.manifest, views_of(components).outputs_for(principal)
-        with intake.call(request) as call:
+        with HttpCall(plane, request, INFER_ROUTE) as call:
             _check_origin(call.headers)
             body = await call.body()
             header_length = call.headers.get(_HEADER_LENGTH)
-            large = len(body) > THREAD_BODY_BYTES
-            asked = await reading.read(large, messages.parse, body, header_length, manifest.input, offered)
-            principal.take(len(asked.instances))
-            scored = await components.scorer.score(asked.instances, call.caller)
+            if len(body) > THREAD_BODY_BYTES:
+                asked = await call.on_thread(messages.parse, body, header_length, manifest.input, offered)
+            else:
+                asked = messages.parse(body, header_length, manifest.input, offered)
+            if asked.parameters:
+                call.name(asked.parameters)
+            scored = await call.score(components.scorer, asked.instances)
         content, headers = messages.answer(manifest.name, manifest.version, asked, scored)
         return Response(content, headers=headers)
 
@@ -115,7 +118,7 @@ def router(authorizer: Authorizer, readiness: Readiness, infer: Handler) -> APIR
 
 
 def infer_paths(manifest: Manifest) -> list[str]:
-    """Where the served model's infer requests go: exact paths, which can take the short way (`hot.py`)."""
+    """Where the served model's infer requests go: exact paths, which can take the short way (`middleware.py`)."""
     model = f"{ROOT}/models/{manifest.name}"
     return [f"{model}/infer", f"{model}/versions/{manifest.version}/infer"]
 
@@ -136,7 +139,7 @@ def metadata(manifest: Manifest, offered: list[tensors.OutputSpec]) -> dict[str,
         "name": manifest.name,
         "versions": [manifest.version],
         "platform": "onnxruntime_onnx",
-        "inputs": [{"name": tensors.INPUT, "datatype": datatype, "shape": [-1, *spec.shape]}],
+        "inputs": [{"name": spec.name, "datatype": datatype, "shape": [-1, *spec.shape]}],
         "outputs": [
             {"name": output.name, "datatype": output.datatype, "shape": list(output.shape)} for output in offered
         ],

@@ -10,13 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.api.body.arrays import conform
-from harmgauge.bundle.manifest import InputSpec
 from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable
 from harmgauge.inference.correction import correct
 from harmgauge.inference.scorer import Scored
-
-INPUT = "input"
 
 DATATYPES = {
     "bool": "BOOL",
@@ -81,8 +79,8 @@ def output_arrays(names: Sequence[str], scored: Scored) -> list[npt.NDArray[Any]
 
 def check_input(name: object, datatype: object, spec: InputSpec) -> None:
     """Raises Unprocessable where an input tensor is not the one there is, or of another datatype than it takes."""
-    if name != INPUT:
-        raise Unprocessable(f"There is no input {name!r}; there is {INPUT!r}.")
+    if name != spec.name:
+        raise Unprocessable(f"There is no input {name!r}; there is {spec.name!r}.")
     due = DATATYPES[spec.dtype]
     if datatype != due:
         raise Unprocessable(f"The input's datatype is {datatype!r}; {due} is due.")

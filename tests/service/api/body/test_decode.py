@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmgauge.api.body.decode import JSON, NPY, RAW
-from harmgauge.bundle.manifest import ImageSpec, InputSpec
+from harmgauge.bundle.served_input import ImageSpec, InputSpec
 from harmgauge.errors import InvalidParameters, RequestError, UnknownMediaType, Unprocessable, Unreadable
 from tests.support.bodies import IMAGES, NAN, PIXELS, npy, picture, read
 from tests.support.toy import instances

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from harmgauge.api.body import fast_json, json_body
 from harmgauge.api.body.fast_json import read_plain
-from harmgauge.bundle.manifest import InputSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError
 from tests.support.toy import instances
 

@@ -1,0 +1,151 @@
+"""The inputs that a graph takes, as `bundle.json` describes them, and how raw data becomes such inputs.
+
+This is the whole format. What of it this version serves is in `served_input.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from harmgauge.bundle.part import Dtype, Length, Part, Text
+
+MAX_AXES = 8
+MAX_COLUMNS = 10_000
+MAX_CATEGORIES = 100_000
+MAX_PIXELS = 16_384
+
+Channels = Annotated[tuple[float, ...], Field(min_length=1, max_length=4)]
+"""A number for each channel."""
+
+
+class Column(Part):
+    """A column of a table."""
+
+    name: Text
+    kind: Literal["number", "category", "text", "time"]
+
+
+class Input(Part):
+    """One input of the graph: `shape` is that of a row, with null for an axis of any length up to `maximum`.
+
+    `range` has the least and the greatest value, both inclusive, null for none. Token ids lie in 0 ..
+    `vocabulary_size` - 1, texts may be among `categories`. `pad_value` fills up shorter rows. With `missing`, NaN (or
+    null) stands for a value that is not there. `columns` name the positions of the last axis.
+    """
+
+    name: Text
+    dtype: Dtype | Literal["string"]
+    shape: tuple[Length | None, ...] = Field(max_length=MAX_AXES)
+    maximum: Length | None = None
+    pad_value: float | None = None
+    range: tuple[float | None, float | None] | None = None
+    vocabulary_size: int | None = Field(default=None, ge=1, le=2**31)
+    categories: tuple[Text, ...] | None = Field(default=None, min_length=1, max_length=MAX_CATEGORIES)
+    missing: bool = False
+    columns: tuple[Column, ...] | None = Field(default=None, min_length=1, max_length=MAX_COLUMNS)
+
+    @property
+    def is_text(self) -> bool:
+        return self.dtype == "string"
+
+    @model_validator(mode="after")
+    def _free_axis(self) -> Self:
+        free = self.shape.count(None)
+        if free > 1:
+            raise ValueError(f"shape has {free} free axes; at most one may be null")
+        if (self.maximum is not None) != (free == 1):
+            raise ValueError("maximum and a free axis (null in shape) need each other")
+        if self.pad_value is not None and not free:
+            raise ValueError("pad_value fills up a free axis, and shape has none")
+        return self
+
+    @model_validator(mode="after")
+    def _values(self) -> Self:
+        given = [name for name in ("range", "vocabulary_size", "categories") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} say the same in different ways: keep one")
+        if self.range is not None:
+            least, greatest = self.range
+            if self.is_text or (least is not None and greatest is not None and least > greatest):
+                raise ValueError("range is [least, greatest] of numbers")
+        if self.vocabulary_size is not None and not self.dtype.startswith(("int", "uint")):
+            raise ValueError("vocabulary_size is for whole numbers")
+        if self.categories is not None and (not self.is_text or len(set(self.categories)) < len(self.categories)):
+            raise ValueError("categories are for texts, each once")
+        if self.missing and not (self.is_text or self.dtype.startswith("float")):
+            raise ValueError("missing needs a floating-point number or a text")
+        return self
+
+    @model_validator(mode="after")
+    def _columns(self) -> Self:
+        if self.columns is not None:
+            if not self.shape or self.shape[-1] != len(self.columns):
+                raise ValueError(f"{len(self.columns)} columns do not name the positions of the last axis")
+            if len({column.name for column in self.columns}) < len(self.columns):
+                raise ValueError("columns have different names")
+        return self
+
+
+class Pictures(Part):
+    """How a picture (8 bits a channel) becomes a row: its shorter side to `resize` pixels, the middle `crop` pixels of
+    it, (width, height) or one number for both, values times `scale`, minus `mean`, divided by `std`, axes as `layout`.
+    """
+
+    layout: Literal["HWC", "CHW"]
+    scale: float = Field(default=1.0, gt=0)
+    resize: int | None = Field(default=None, ge=1, le=MAX_PIXELS)
+    crop: int | tuple[int, int] | None = None
+    mean: Channels | None = None
+    std: Channels | None = None
+
+    @model_validator(mode="after")
+    def _crop_and_std(self) -> Self:
+        sides = () if self.crop is None else (self.crop,) if isinstance(self.crop, int) else self.crop
+        if not all(1 <= side <= MAX_PIXELS for side in sides):
+            raise ValueError(f"crop has sides of 1 to {MAX_PIXELS} pixels")
+        if self.std is not None and not all(value > 0 for value in self.std):
+            raise ValueError("std is above 0")
+        return self
+
+
+class Tokens(Part):
+    """Texts become token ids by the tokenizer in `tokenizer`, one of the bundle's files."""
+
+    tokenizer: Text
+
+
+class Preparation(Part):
+    """How raw data becomes the graph's inputs: pictures or text."""
+
+    pictures: Pictures | None = None
+    text: Tokens | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.pictures is None) == (self.text is None):
+            raise ValueError("preparation has either pictures or text")
+        return self
+
+
+class ErrorProbability(Part):
+    """P(wrong) of a row is 1 / (1 + exp(-(`slope` x logit + `intercept`))), fitted on `rows` rows and `copies`
+    disturbed copies of each. `base` is its mean over clean rows, at most `base_upper`; `kappa` is the share of a drop
+    that it misses; `target` is what it was fitted to.
+    """
+
+    slope: float
+    intercept: float
+    base: float = Field(ge=0, le=1)
+    base_upper: float = Field(ge=0, le=1)
+    kappa: float = Field(ge=0, le=100)
+    rows: int = Field(ge=1)
+    copies: int = Field(ge=0)
+    target: Literal["wrong", "changed"]
+
+    @model_validator(mode="after")
+    def _bound(self) -> Self:
+        if self.base_upper < self.base:
+            raise ValueError("base_upper is at least base")
+        return self

@@ -1,0 +1,24 @@
+"""The base of every object in `bundle.json`, and the names that they share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Dtype = Literal["uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64"]
+
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
+"""A name that a file's owner chose: of a tensor, a column, a category."""
+
+Length = Annotated[int, Field(ge=1, le=2**31)]
+"""Of an axis."""
+
+
+class Part(BaseModel):
+    """Frozen, without fields that nobody knows, and without NaN and infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,0 +1,135 @@
+"""The one input that this version serves, and what of the format it does not serve yet."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from harmgauge.bundle.inputs import Input, Pictures, Preparation
+from harmgauge.bundle.part import Dtype, Part, Text
+
+if TYPE_CHECKING:
+    from harmgauge.bundle.manifest import Manifest
+
+MAX_ROW_BYTES = 2**30
+"""No body may have more."""
+
+MODES: dict[int, Literal["L", "RGB"]] = {1: "L", 3: "RGB"}
+"""By number of channels."""
+
+
+class ImageSpec(Part):
+    """How a decoded picture (8 bits a channel) becomes an instance: axes put in order, values times `scale`."""
+
+    mode: Literal["L", "RGB"]
+    layout: Literal["HWC", "CHW"]
+    scale: float = Field(gt=0)
+
+
+class InputSpec(Part):
+    """One instance: `shape` without the rows' axis; `minimum` and `maximum` are inclusive, absent if unbounded."""
+
+    name: Text = "input"
+    dtype: Dtype
+    shape: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1, max_length=8)
+    minimum: float | None = None
+    maximum: float | None = None
+    image: ImageSpec | None = None
+
+    @cached_property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.dtype)
+
+    @cached_property
+    def row_size(self) -> int:
+        """Numbers in one instance."""
+        return math.prod(self.shape)
+
+    @cached_property
+    def row_bytes(self) -> int:
+        return self.row_size * self.numpy_dtype.itemsize
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height in pixels; only of an image bundle."""
+        assert self.image is not None
+        height, width = self.shape[:2] if self.image.layout == "HWC" else self.shape[1:]
+        return width, height
+
+    @model_validator(mode="after")
+    def _row_fits_a_body(self) -> Self:
+        if self.row_bytes > MAX_ROW_BYTES:
+            raise ValueError(f"one instance has more than {MAX_ROW_BYTES} bytes")
+        return self
+
+    @model_validator(mode="after")
+    def _image_fits_shape(self) -> Self:
+        if self.image is not None:
+            channels = 1 if self.image.mode == "L" else 3
+            axis = -1 if self.image.layout == "HWC" else 0
+            if len(self.shape) != 3 or self.shape[axis] != channels:
+                raise ValueError(f"shape {self.shape} is not an {self.image.layout} image of mode {self.image.mode}")
+        return self
+
+
+def not_served(manifest: Manifest) -> str | None:
+    """What of the bundle this version does not serve; None if it serves all of it."""
+    first, pictures = manifest.inputs[0], None if manifest.preparation is None else manifest.preparation.pictures
+    chances = [manifest.error_probability, None if manifest.int8 is None else manifest.int8.error_probability]
+    checks = {
+        f"graphs with {len(manifest.inputs)} inputs": len(manifest.inputs) > 1,
+        "inputs of strings": first.is_text,
+        "inputs with a free axis": None in first.shape,
+        "inputs without axes": not first.shape,
+        "inputs with missing values": first.missing,
+        "inputs of text": manifest.preparation is not None and pictures is None,
+        "pictures that are resized or cropped": pictures is not None and (pictures.resize or pictures.crop),
+        "pictures normalised outside the graph": pictures is not None and (pictures.mean or pictures.std),
+        "error probabilities": not all(isinstance(chance, str | None) for chance in chances),
+        "references by context": len(manifest.reference) > 1,
+        "sketches of columns": manifest.columns is not None,
+    }
+    return next((f"{what} are not served by this version" for what, is_there in checks.items() if is_there), None)
+
+
+def served_input(manifest: Manifest) -> InputSpec:
+    """The input of a bundle that is served. Raises ValueError where its parts do not fit together."""
+    found = manifest.inputs[0]
+    minimum, maximum = found.range or (None, None)
+    if found.vocabulary_size is not None:
+        minimum, maximum = 0, found.vocabulary_size - 1
+    pictures = None if manifest.preparation is None else manifest.preparation.pictures
+    shape = tuple(length for length in found.shape if length is not None)
+    assert found.dtype != "string"
+    return InputSpec(
+        name=found.name,
+        dtype=found.dtype,
+        shape=shape,
+        minimum=minimum,
+        maximum=maximum,
+        image=None if pictures is None else _image(pictures, shape),
+    )
+
+
+def described(spec: InputSpec) -> Input:
+    """The same input in the words of the format."""
+    bounds = (spec.minimum, spec.maximum)
+    return Input(name=spec.name, dtype=spec.dtype, shape=spec.shape, range=None if bounds == (None, None) else bounds)
+
+
+def preparation(spec: InputSpec) -> Preparation | None:
+    """How pictures become such an input, if they do."""
+    if spec.image is None:
+        return None
+    return Preparation(pictures=Pictures(layout=spec.image.layout, scale=spec.image.scale))
+
+
+def _image(pictures: Pictures, shape: tuple[int, ...]) -> ImageSpec:
+    channels = (shape[-1] if pictures.layout == "HWC" else shape[0]) if len(shape) == 3 else 0
+    if channels not in MODES:
+        raise ValueError(f"shape {shape} is not an {pictures.layout} picture of 1 or 3 channels")
+    return ImageSpec(mode=MODES[channels], layout=pictures.layout, scale=pictures.scale)
