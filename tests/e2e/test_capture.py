@@ -20,7 +20,16 @@ from harmgauge.api.grpc import INFER_ROUTE as GRPC_INFER_ROUTE
 from harmgauge.api.v2.routes import INFER_ROUTE
 from harmgauge.auth.keys import new_key
 from harmgauge.bundle.load import load
-from tests.support.process import RAW, RunningService, environment, grpc_port, run, running_service, wait_until
+from tests.support.process import (
+    RAW,
+    RunningService,
+    environment,
+    grpc_port,
+    run,
+    run_here,
+    running_service,
+    wait_until,
+)
 from tests.support.swapping import KEY_LINE, POOL, SHAPE, swap
 from tests.support.toy import instances, toy_bundle
 
@@ -179,7 +188,7 @@ def test_an_address_of_fsspec_takes_files_too(half_flagged: Path, tmp_path: Path
         flagged = sum(service.score(instances(50, SHAPE))["is_adversarial"])
         end(service)
     assert len(read(tmp_path / "captured")) == flagged
-    assert f"{flagged} flagged inputs" in run("captured", address).stdout
+    assert f"{flagged} flagged inputs" in run_here("captured", address).stdout
 
 
 def test_what_cannot_be_is_refused_at_the_start(half_flagged: Path, tmp_path: Path) -> None:
@@ -217,10 +226,10 @@ def test_without_arrow_it_is_refused_with_the_remedy_and_off_it_needs_none(half_
 
 
 def test_check_says_where_inputs_go_and_whether_they_can(half_flagged: Path, tmp_path: Path) -> None:
-    done = run("check", bundle=half_flagged, capture_dir=tmp_path / "captured", capture_ratio=0.5)
+    done = run_here("check", bundle=half_flagged, capture_dir=tmp_path / "captured", capture_ratio=0.5)
     assert f"capture: 50% of the flagged inputs to {tmp_path}/captured" in done.stdout
     shutil.rmtree(tmp_path / "captured")
     (tmp_path / "captured").write_text("no folder")
-    done = run("check", bundle=half_flagged, capture_dir=tmp_path / "captured")
+    done = run_here("check", bundle=half_flagged, capture_dir=tmp_path / "captured")
     assert done.returncode == 1
     assert "cannot be used" in done.stderr

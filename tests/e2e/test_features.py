@@ -12,7 +12,7 @@ import pytest
 from sklearn.manifold import Isomap
 
 from harmgauge.bundle.load import load
-from tests.support.process import RunningService, run, running_service, saved_state, wait_until
+from tests.support.process import RunningService, run_here, running_service, saved_state, wait_until
 from tests.support.toy import instances, toy_bundle
 
 SHAPE = (4, 4, 3)
@@ -108,9 +108,11 @@ def test_window_and_alarm_survive_a_restart(image_bundle_path: Path, tmp_path: P
 
 
 def test_settings_that_cannot_alarm_are_refused(image_bundle_path: Path) -> None:
-    done = run("check", bundle=image_bundle_path, rows_between_false_alarms=900)
+    done = run_here("check", bundle=image_bundle_path, rows_between_false_alarms=900)
     assert done.returncode == 1
     assert "HARMGAUGE_FEATURE_WINDOW_ROWS" in done.stderr
     assert "HARMGAUGE_FEATURE_MMD=false" in done.stderr
-    good = run("check", bundle=image_bundle_path, rows_between_false_alarms=10**9)
-    assert "48 features an instance, 500 rows of them tested every 250000 rows" in good.stdout
+    good = run_here("check", bundle=image_bundle_path, rows_between_false_alarms=10**9)
+    assert "features: 48 an instance" in good.stdout
+    assert "feature_mmd: the newest 500 rows against 600 of the reference; alarm at p <= 5e-05" in good.stdout
+    assert "rows_between_tests 250000" in good.stdout

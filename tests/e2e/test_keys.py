@@ -12,7 +12,7 @@ import pytest
 
 from harmgauge.auth.keys import new_key
 from tests.support.keys import ADMIN, API, METRICS, ROWS, V2, ask, rejected, settings
-from tests.support.process import RAW, RunningService, run, running_service, wait_until
+from tests.support.process import RAW, RunningService, run_here, running_service, wait_until
 from tests.support.prometheus import running_prometheus
 
 KINDS = {"nobody": None, "api": API[0], "metrics": METRICS[0], "admin": ADMIN[0]}
@@ -199,24 +199,24 @@ def test_prometheus_scrapes_with_a_key(service: RunningService, tmp_path: Path) 
 
 def test_demo_speaks_with_a_key(image_bundle_path: Path) -> None:
     with running_service(image_bundle_path, **settings()) as service:
-        done = run("demo", bundle=image_bundle_path, port=service.port, client_key=API[0])
+        done = run_here("demo", bundle=image_bundle_path, port=service.port, client_key=API[0])
         assert done.returncode == 0, done.stderr
-        missing = run("demo", bundle=image_bundle_path, port=service.port)
+        missing = run_here("demo", bundle=image_bundle_path, port=service.port)
         assert missing.returncode == 1
         assert "HARMGAUGE_CLIENT_KEY" in missing.stderr
 
 
 def test_the_command_makes_a_key_that_opens(image_bundle_path: Path) -> None:
-    done = run("key", "shop")
+    done = run_here("key", "shop")
     key, line = (text.split()[1] for text in done.stdout.splitlines())
     with running_service(image_bundle_path, client_key=key, api_keys=line) as service:
         assert service.score(ROWS)["scores"]
-    refused = run("key", "no name")
+    refused = run_here("key", "no name")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "is no name for a key" in refused.stderr
 
 
 def test_check_shows_no_secret(image_bundle_path: Path) -> None:
-    done = run("check", bundle=image_bundle_path, client_key=API[0], **settings())
+    done = run_here("check", bundle=image_bundle_path, client_key=API[0], **settings())
     assert done.returncode == 0, done.stderr
     assert not any(secret in done.stdout for pair in (API, METRICS, ADMIN) for secret in pair)

@@ -15,7 +15,7 @@ import pytest
 
 from harmgauge.auth.keys import new_key
 from tests.support.bundles import edit
-from tests.support.process import RAW, RunningService, run, running_service, saved_state, wait_until
+from tests.support.process import RAW, RunningService, run, run_here, running_service, saved_state, wait_until
 from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
@@ -176,8 +176,8 @@ def test_windows_and_evidence_survive_a_restart(image_bundle_path: Path, tmp_pat
 def test_what_cannot_be_served_is_said_in_one_line(
     image_bundle_path: Path, settings: dict[str, object], message: str
 ) -> None:
-    for command in ("serve", "check"):
-        done = run(command, **{"bundle": image_bundle_path, **settings})
+    for command, how in (("serve", run), ("check", run_here)):
+        done = how(command, **{"bundle": image_bundle_path, **settings})
         assert done.returncode == 1
         assert message in done.stderr
         assert "Traceback" not in done.stderr
@@ -198,7 +198,7 @@ def test_alarm_thresholds_that_the_drift_settings_do_not_give_are_refused(
     for name, value in (("p_value_threshold", 1e-3), ("statistic_threshold", 0.9)):
         folder = Path(shutil.copytree(image_bundle_path, tmp_path / name))
         edit(folder, lambda manifest, name=name, value=value: manifest["drift"].update({name: value}))  # type: ignore[misc]
-        done = run("check", bundle=folder)
+        done = run_here("check", bundle=folder)
         assert done.returncode == 1
         assert "window_rows and rows_between_false_alarms give" in done.stderr
 
@@ -212,25 +212,27 @@ def test_a_damaged_bundle_is_not_served(image_bundle_path: Path, tmp_path: Path)
 
 
 def test_check_prints_settings_and_runs_the_bundle(image_bundle_path: Path) -> None:
-    done = run("check", bundle=image_bundle_path, window_rows=200)
+    done = run_here("check", bundle=image_bundle_path, window_rows=200)
     assert done.returncode == 0, done.stderr
     for expected in (
         "HARMGAUGE_WINDOW_ROWS = 200  (environment)",
         "HARMGAUGE_PORT = 8000  (default)",
         "bundle toy/1: all 8 files match their sha256",
         "ran on CPUExecutionProvider: 4 sample instances",
-        "200 recent scores against 600 reference scores",
+        "score_ks: the newest 200 rows against 600 of the reference; alarm at p <= 1.6e-05, that is a statistic of",
+        "score_evidence: all rows so far against 600 of the reference; alarm at a statistic of 1e+06 or more",
+        "feature_mmd: the newest 500 rows against",
     ):
         assert expected in done.stdout
 
 
 def test_demo_against_the_running_service(image_bundle_path: Path, image_service: RunningService) -> None:
-    done = run("demo", bundle=image_bundle_path, port=image_service.port)
+    done = run_here("demo", bundle=image_bundle_path, port=image_service.port)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert any(line.split()[:2] == ["100", "0%"] for line in lines)
     assert lines[-3].startswith("feature_mmd ")
     assert image_service.metrics()["harmgauge_requests_total"]
-    missing = run("demo", bundle=image_bundle_path, port=1)
+    missing = run_here("demo", bundle=image_bundle_path, port=1)
     assert missing.returncode == 1
     assert "run `make serve` in another terminal first" in missing.stderr

@@ -13,7 +13,7 @@ import pytest
 
 from harmgauge.errors import SettingsError
 from harmgauge.server.listening import listen
-from tests.support.process import RAW, RunningService, run, running_service
+from tests.support.process import RAW, RunningService, run, run_here, running_service
 from tests.support.toy import instances
 
 ROWS = instances(1, (4, 4, 3)).tobytes()
@@ -27,7 +27,7 @@ def test_every_address_means_both_families(image_bundle_path: Path) -> None:
             assert answer.status_code == 200
         taken = run("serve", bundle=image_bundle_path, host="::", port=service.port, open="all")
         assert (taken.returncode, "HARMGAUGE_PORT" in taken.stderr) == (1, True)
-        demo = run("demo", bundle=image_bundle_path, host="::", port=service.port)
+        demo = run_here("demo", bundle=image_bundle_path, host="::", port=service.port)
         assert demo.returncode == 0, demo.stderr
 
 

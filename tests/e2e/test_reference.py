@@ -17,7 +17,7 @@ from harmgauge.bundle.load import load
 from harmgauge.bundle.write import reserve, write_bundle
 from harmgauge.errors import BundleError
 from harmgauge.inference.runtime import verify
-from tests.support.process import RunningService, environment, run, running_service
+from tests.support.process import RunningService, environment, run, run_here, running_service
 from tests.support.toy import instances, toy_bundle, two_layers
 
 SHAPE = (4, 4, 3)
@@ -55,7 +55,7 @@ def test_new_version_with_its_provenance(bundle_path: Path) -> None:
     before = {file: file.read_bytes() for file in bundle_path.rglob("*") if file.is_file()}
     old = load(bundle_path)
     with running_service(bundle_path) as service, traffic(service) as answered:
-        done = run("reference", "--rows", "300", bundle=bundle_path, port=service.port)
+        done = run_here("reference", "--rows", "300", bundle=bundle_path, port=service.port)
         assert done.returncode == 0, done.stderr
     assert "next: HARMGAUGE_BUNDLE=" in done.stdout
     assert "300 scores against the old reference: D = " in done.stdout
@@ -115,7 +115,7 @@ def test_refusals_come_before_the_recording(bundle_path: Path, image_bundle_path
             ((), {"precision": "int8"}, "which is not"),
             ((), {"port": 1}, "run `make serve` in another terminal first"),
         ):
-            done = run("reference", *options, **{"bundle": bundle_path, "port": service.port, **settings})
+            done = run_here("reference", *options, **{"bundle": bundle_path, "port": service.port, **settings})
             assert done.returncode == 1
             assert message in done.stderr
             assert "Traceback" not in done.stderr

@@ -16,7 +16,7 @@ from harmgauge.auth.keys import new_key
 from harmgauge.bundle.load import load
 from tests.conftest import SHIPPED_BUNDLE
 from tests.support.other_bundles import corrupted, other_classes, other_input, other_name
-from tests.support.process import RAW, RunningService, run, running_service, wait_until
+from tests.support.process import RAW, RunningService, run_here, running_service, wait_until
 from tests.support.shadows import PATH, load_shadow, look, promote
 from tests.support.swapping import BEARER, KEY, KEY_LINE, POOL, SHAPE, swap
 from tests.support.toy import instances
@@ -159,9 +159,9 @@ def test_a_shadow_from_the_start_keeps_its_windows_over_a_restart(bundles: tuple
             service.terminate()
             assert service.wait() == 0
             assert not service.said("Traceback")
-    done = run("check", bundle=bundles[0], shadow=bundles[1])
+    done = run_here("check", bundle=bundles[0], shadow=bundles[1])
     assert "shadow toy/2" in done.stdout
-    refused = run("check", bundle=bundles[0], shadow=bundles[0])
+    refused = run_here("check", bundle=bundles[0], shadow=bundles[0])
     assert refused.returncode == 1
     assert "serves already" in refused.stderr
 

@@ -19,7 +19,7 @@ from harmgauge_models.cli import COMMANDS
 from harmgauge_models.data import cifar10
 from harmgauge_models.data.corruptions import CORRUPTIONS
 from tests.conftest import SHIPPED_BUNDLE
-from tests.support.process import RunningService, run, running_service
+from tests.support.process import RunningService, run_here, running_service
 
 LITERATURE_BUNDLE = SHIPPED_BUNDLE.with_name("1")
 
@@ -124,7 +124,7 @@ def test_more_noise_scores_higher(service: RunningService, bundle: Bundle) -> No
 
 def test_demo_shows_when_each_detector_fires() -> None:
     with running_service(SHIPPED_BUNDLE) as service:
-        done = run("demo", bundle=SHIPPED_BUNDLE, port=service.port)
+        done = run_here("demo", bundle=SHIPPED_BUNDLE, port=service.port)
     assert done.returncode == 0, done.stderr
     for detector in ("score_ks", "score_evidence", "feature_mmd"):
         fired = re.search(rf"{detector} fired at image (\d+), after (\d+) corrupted ones", done.stdout)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.process import run, running_service
+from tests.support.process import run, run_here, running_service
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def folder(image_bundle_path: Path, tmp_path: Path) -> Path:
 
 
 def test_make_keys_sign_check_serve(folder: Path, tmp_path: Path) -> None:
-    made = run("signing-key", str(tmp_path / "key.pem"))
+    made = run_here("signing-key", str(tmp_path / "key.pem"))
     assert made.returncode == 0, made.stderr
     found = re.search(r"^public key (\S+)$", made.stdout, re.MULTILINE)
     assert found is not None
@@ -27,13 +27,13 @@ def test_make_keys_sign_check_serve(folder: Path, tmp_path: Path) -> None:
     refused = run("serve", bundle=folder, port=0, bundle_public_key=key)
     assert refused.returncode == 1
     assert "is not signed, and HARMGAUGE_BUNDLE_PUBLIC_KEY asks for it" in refused.stderr
-    assert "signature: none" in run("check", bundle=folder).stdout
+    assert "signature: none" in run_here("check", bundle=folder).stdout
 
-    signed = run("sign", str(folder), "--key", str(tmp_path / "key.pem"))
+    signed = run_here("sign", str(folder), "--key", str(tmp_path / "key.pem"))
     assert signed.returncode == 0, signed.stderr
     assert f"next: HARMGAUGE_BUNDLE_PUBLIC_KEY={key} HARMGAUGE_BUNDLE={folder} harmgauge check" in signed.stdout
-    assert "signature: there is one, and no HARMGAUGE_BUNDLE_PUBLIC_KEY" in run("check", bundle=folder).stdout
-    checked = run("check", bundle=folder, bundle_public_key=key)
+    assert "signature: there is one, and no HARMGAUGE_BUNDLE_PUBLIC_KEY" in run_here("check", bundle=folder).stdout
+    checked = run_here("check", bundle=folder, bundle_public_key=key)
     assert checked.returncode == 0, checked.stderr
     assert "signature: verified with HARMGAUGE_BUNDLE_PUBLIC_KEY" in checked.stdout
     with running_service(folder, bundle_public_key=key) as service:
@@ -45,7 +45,7 @@ def test_make_keys_sign_check_serve(folder: Path, tmp_path: Path) -> None:
     document = json.loads(manifest.read_text())
     document["threshold"]["value"] = 1e9  # nothing would be flagged any more, and every sha256 still holds
     manifest.write_text(json.dumps(document))
-    assert run("check", bundle=folder).returncode == 0
+    assert run_here("check", bundle=folder).returncode == 0
     refused = run("serve", bundle=folder, port=0, bundle_public_key=key)
     assert refused.returncode == 1
     assert "do not serve this one" in refused.stderr
@@ -53,14 +53,14 @@ def test_make_keys_sign_check_serve(folder: Path, tmp_path: Path) -> None:
 
 def test_a_key_that_is_none_is_refused_and_not_shown(folder: Path) -> None:
     for key in ("no-key", "-----BEGIN PRIVATE KEY-----"):
-        refused = run("check", bundle=folder, bundle_public_key=key)
+        refused = run_here("check", bundle=folder, bundle_public_key=key)
         assert refused.returncode == 1
         assert "HARMGAUGE_BUNDLE_PUBLIC_KEY=..." in refused.stderr
         assert key not in refused.stderr + refused.stdout
 
 
 def test_a_private_key_that_is_missing_is_a_clear_error(folder: Path, tmp_path: Path) -> None:
-    refused = run("sign", str(folder), "--key", str(tmp_path / "none"))
+    refused = run_here("sign", str(folder), "--key", str(tmp_path / "none"))
     assert refused.returncode == 1
     assert "--key" in refused.stderr
     assert "harmgauge signing-key" in refused.stderr

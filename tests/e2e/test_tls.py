@@ -13,7 +13,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from harmgauge.auth.keys import new_key
-from tests.support.process import grpc_port, run, running_service
+from tests.support.process import grpc_port, run, run_here, running_service
 from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
@@ -47,7 +47,7 @@ def test_https_and_the_commands_that_speak_it(image_bundle_path: Path, certifica
             assert len(service.score(instances(count, SHAPE))["scores"]) == count
         with pytest.raises(httpx.TransportError):
             httpx.get(f"http://127.0.0.1:{service.port}/livez")
-        done = run("demo", bundle=image_bundle_path, port=service.port, client_key=key, **tls)
+        done = run_here("demo", bundle=image_bundle_path, port=service.port, client_key=key, **tls)
         assert done.returncode == 0, done.stderr
         old = ssl.create_default_context(cafile=str(certificate[0]))
         old.maximum_version = ssl.TLSVersion.TLSv1_2

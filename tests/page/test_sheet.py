@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 from harmgauge.bundle.load import load
 from harmgauge.bundle.samples import read_samples
 from tests.conftest import SHIPPED_BUNDLE
-from tests.support.process import run, running_service
+from tests.support.process import run_here, running_service
 
 
 def test_a_browser_shows_every_picture_and_asks_for_nothing_else(browser: Browser, tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_a_browser_shows_every_picture_and_asks_for_nothing_else(browser: Browse
         assert service.wait() == 0
     scores = sorted(np.array(answer["scores"])[answer["is_adversarial"]], reverse=True)
     assert len(scores) > 10
-    assert run("captured", str(folder), "--html", str(sheet)).returncode == 0
+    assert run_here("captured", str(folder), "--html", str(sheet)).returncode == 0
 
     page = browser.new_page()
     asked: list[str] = []

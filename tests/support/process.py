@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -11,10 +12,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import numpy as np
@@ -22,6 +24,7 @@ import numpy.typing as npt
 from prometheus_client.parser import text_string_to_metric_families
 
 from harmgauge.bundle.npz import read_npz
+from harmgauge.cli.main import main
 
 RAW = {"Content-Type": "application/octet-stream"}
 PYTHON = os.environ.get("SERVICE_PYTHON", sys.executable)
@@ -97,6 +100,23 @@ def run(command: str, *options: str, **settings: object) -> subprocess.Completed
         timeout=240,
         check=False,
     )
+
+
+def run_here(command: str, *options: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    """As `run`, in this process: a second of CPU less. Not for `serve`, which is for a process of its own."""
+    if sys.executable != PYTHON:
+        return run(command, *options, **settings)
+    told, warned = io.StringIO(), io.StringIO()
+    with (
+        patch.dict(os.environ, environment(**settings), clear=True),
+        redirect_stdout(told),
+        redirect_stderr(warned),
+    ):
+        try:
+            status = main([command, *options])
+        except SystemExit as end:
+            status = int(end.code or 0)
+    return subprocess.CompletedProcess([command, *options], status, told.getvalue(), warned.getvalue())
 
 
 @contextmanager

@@ -48,6 +48,7 @@ def check(settings: Settings) -> int:
     say(f"  input {manifest.input.dtype} {manifest.input.shape}, {len(manifest.class_names)} classes\n")
     say(f"  {manifest.detector}: {', '.join(f'{name} {value}' for name, value in manifest.score.items())}\n")
     say(f"  threshold {bundle.threshold:g} (percentile {bundle.threshold_spec.percentile:g}), {bundle.precision}\n")
+    say(f"  {f'features: {manifest.features.width} an instance' if manifest.features else 'no features'}\n")
 
     prepared = prepare(bundle, settings)
     runtime = prepared.runtime
@@ -61,8 +62,6 @@ def check(settings: Settings) -> int:
     say("\ndrift\n")
     for name, state in asyncio.run(Monitor(prepared.detectors).states()).items():
         say(f"  {name}: {_described(state)}\n")
-    if bundle.reference.features is None or not settings.feature_mmd:
-        say("  no features: feature_mmd is off\n")
     _check_capture(settings, valid.sink, say)
     if settings.shadow is not None:
         shadow = load(settings.shadow, settings.precision, settings.bundle_public_key)
@@ -82,7 +81,10 @@ def _described(state: DriftState) -> str:
         alarms.append(f"p <= {state.p_value_threshold:.2g}")
     if state.threshold is not None:
         alarms.append(f"a statistic of {state.threshold:.4g} or more")
-    return f"{recent} against {state.reference_rows} of the reference; alarm at {', that is '.join(alarms)}"
+    own = [f"; {name} {value}" for name, value in state.details.items() if isinstance(value, int)]
+    return (
+        f"{recent} against {state.reference_rows} of the reference; alarm at {', that is '.join(alarms)}{''.join(own)}"
+    )
 
 
 def _check_capture(settings: Settings, sink: Sink | None, say: Callable[[str], object]) -> None:

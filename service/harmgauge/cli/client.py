@@ -5,12 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-import threading
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from harmgauge.bundle.rows import Rows
@@ -21,7 +22,7 @@ CONNECTIONS = 4
 
 
 class Client:
-    """Calls a running service. Any number of threads may share it; each has a connection of its own.
+    """Calls a running service, over connections that stay open until `close`: a context. Threads may share it.
 
     Every call raises SettingsError if the service cannot be reached, refuses the key, or answers with an error.
     """
@@ -41,7 +42,20 @@ class Client:
         self._is_tls = parts.scheme == "https"
         self._tls = _trusting(certificate) if certificate is not None else None
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        self._thread = threading.local()
+        self._idle: deque[http.client.HTTPConnection] = deque()  # its methods are safe from any thread
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the next call opens another."""
+        while self._idle:
+            self._idle.pop().close()
 
     @classmethod
     def of(cls, settings: Settings) -> Client:
@@ -80,19 +94,22 @@ class Client:
     def _call(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[bytes, Message]:
-        connection = getattr(self._thread, "connection", None)
-        if connection is None:
-            connection = self._thread.connection = self._connection()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connection()
         try:
             connection.request(method, path, body, self._headers | (headers or {}))
             answer = connection.getresponse()
             content: bytes = answer.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
+            self.close()  # the others ended with it
             raise SettingsError(
                 f"no service answers at {self.address} ({error}): run `make serve` in another terminal first, "
                 "or name it with HARMGAUGE_HOST and HARMGAUGE_PORT"
             ) from error
+        self._idle.append(connection)
         if answer.status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
             raise SettingsError(
                 f"{self.address}{path} wants another key: name one that opens it with HARMGAUGE_CLIENT_KEY"

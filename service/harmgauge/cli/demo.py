@@ -63,20 +63,20 @@ def demo(settings: Settings) -> int:
 
 def _show(settings: Settings) -> str:
     """The demo against the running service; returns its address."""
-    service = Client.of(settings)
-    info = service.get("/info")
-    bundle = load(settings.bundle, public_keys=settings.bundle_public_key)
-    if (info["model"], info["sha256"]) != (bundle.manifest.name, bundle.sha256):
-        raise BundleError(
-            f"{service.address} serves {info['model']}/{info['version']}, which is not {settings.bundle}: "
-            "set HARMGAUGE_BUNDLE to its bundle"
+    with Client.of(settings) as service:
+        info = service.get("/info")
+        bundle = load(settings.bundle, public_keys=settings.bundle_public_key)
+        if (info["model"], info["sha256"]) != (bundle.manifest.name, bundle.sha256):
+            raise BundleError(
+                f"{service.address} serves {info['model']}/{info['version']}, which is not {settings.bundle}: "
+                "set HARMGAUGE_BUNDLE to its bundle"
+            )
+        samples = read_samples(bundle)
+        print_line(
+            f"{service.address} serves {info['model']}/{info['version']}; flagged is score > {info['threshold']:.3f}\n"
         )
-    samples = read_samples(bundle)
-    print_line(
-        f"{service.address} serves {info['model']}/{info['version']}; flagged is score > {info['threshold']:.3f}\n"
-    )
-    _show_single_images(service, samples, info["class_names"])
-    _show_contamination(service, samples)
+        _show_single_images(service, samples, info["class_names"])
+        _show_contamination(service, samples)
     return service.address
 
 
@@ -107,14 +107,14 @@ def demo_with_service(settings: Settings) -> int:
 
 
 def _gets_ready(service: subprocess.Popen[bytes], port: int) -> bool:
-    client = Client(f"http://127.0.0.1:{port}")
-    while service.poll() is None:
-        try:
-            client.get("/readyz")
-        except SettingsError:
-            time.sleep(0.1)
-        else:
-            return True
+    with Client(f"http://127.0.0.1:{port}") as client:
+        while service.poll() is None:
+            try:
+                client.get("/readyz")
+            except SettingsError:
+                time.sleep(0.1)
+            else:
+                return True
     return False
 
 

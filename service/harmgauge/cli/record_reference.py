@@ -45,7 +45,13 @@ def replace_reference(
     `out` is the folder for bundles, by default the one that the bundle lies in; with `new_threshold` the threshold is
     the old percentile of the new scores. Returns the new bundle's folder. Raises BundleError and SettingsError.
     """
-    service = Client.of(settings)
+    with Client.of(settings) as service:
+        return _replace(service, settings, rows, out, version, new_threshold=new_threshold)
+
+
+def _replace(
+    service: Client, settings: Settings, rows: int | None, out: Path | None, version: str | None, *, new_threshold: bool
+) -> Path:
     bundle = load(settings.bundle, settings.precision, settings.bundle_public_key)
     info = service.get("/info")
     if (info["sha256"], info["precision"]) != (bundle.sha256, bundle.precision):

@@ -7,13 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.support.captured_files import NOON, write
-from tests.support.process import run
+from tests.support.process import run_here
 
 
 def test_it_lists_the_newest_last_and_counts_by_class_and_day(tmp_path: Path) -> None:
     write(tmp_path, NOON - timedelta(days=1), 3, "yesterday")
     write(tmp_path, NOON, 30, "today")
-    done = run("captured", str(tmp_path), "--rows", "2")
+    done = run_here("captured", str(tmp_path), "--rows", "2")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == f"{tmp_path}: 33 flagged inputs as asked for, in 2 files"
@@ -31,7 +31,7 @@ def test_it_takes_the_folder_of_the_settings_and_filters(tmp_path: Path) -> None
     write(tmp_path, NOON, 10, "one")
     write(tmp_path, NOON, 10, "two")  # in its place: the same time and number
     options = ["--class", "dog", "--min-score", "3", "--until", "2026-11-22", "--request", "two"]
-    done = run("captured", *options, capture_dir=tmp_path)
+    done = run_here("captured", *options, capture_dir=tmp_path)
     assert f"{tmp_path}: 4 flagged inputs" in done.stdout
     assert "one" not in done.stdout
 
@@ -41,7 +41,7 @@ def test_of_a_request_it_names_the_files(tmp_path: Path) -> None:
     write(tmp_path, NOON + timedelta(hours=1), 3, "mine")
     write(tmp_path, NOON + timedelta(hours=2), 3, "other")
     *wanted, other = sorted(map(str, tmp_path.iterdir()))
-    said = run("captured", str(tmp_path), "--request", "mine", "--rows", "1").stdout
+    said = run_here("captured", str(tmp_path), "--request", "mine", "--rows", "1").stdout
     assert all(path in said for path in wanted)
     assert other not in said
 
@@ -52,7 +52,7 @@ def test_it_draws_the_highest_scores_for_its_owner_alone(tmp_path: Path) -> None
     write(folder, NOON + timedelta(minutes=1), 20, "later")
     page.write_text("an older one")
     page.chmod(0o644)
-    done = run("captured", str(folder), "--html", str(page), "--rows", "3")
+    done = run_here("captured", str(folder), "--html", str(page), "--rows", "3")
     assert done.returncode == 0, done.stderr
     assert f"made {page}: 3 of 50 flagged inputs" in done.stdout
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
@@ -64,7 +64,7 @@ def test_it_draws_the_highest_scores_for_its_owner_alone(tmp_path: Path) -> None
 
 def test_what_a_client_named_does_not_steer_the_terminal(tmp_path: Path) -> None:
     write(tmp_path, NOON, 1, "\x1b[2Jgone")
-    done = run("captured", str(tmp_path))
+    done = run_here("captured", str(tmp_path))
     assert "?[2Jgone" in done.stdout
     assert "\x1b" not in done.stdout
 
@@ -78,10 +78,10 @@ def test_what_cannot_be_is_refused_with_the_remedy(tmp_path: Path) -> None:
         (["nonsense://a"], "s3://"),
         (["s3://"], "s3://bucket/folder"),
     ):
-        done = run("captured", *options)
+        done = run_here("captured", *options)
         assert done.returncode == 1, options
         assert said in done.stderr
         assert "Traceback" not in done.stderr
-    done = run("captured", str(tmp_path))
+    done = run_here("captured", str(tmp_path))
     assert done.returncode == 1
     assert "no file of captured inputs" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -12,10 +13,7 @@ from scipy.stats import ks_2samp
 
 from harmgauge.drift import ks
 
-quietly = pytest.mark.filterwarnings("ignore:ks_2samp. Exact calculation unsuccessful")  # equal sizes and p = 1
 
-
-@quietly
 @settings(deadline=None)
 @given(
     window=st.lists(st.integers(0, 20), min_size=2, max_size=60),
@@ -23,9 +21,12 @@ quietly = pytest.mark.filterwarnings("ignore:ks_2samp. Exact calculation unsucce
 )
 def test_is_scipys_with_any_ties(window: list[int], reference: list[int]) -> None:
     a, b = np.array(window, float), np.array(reference, float)
-    result, expected = ks.two_sample(a, b), ks_2samp(a, b)
+    with warnings.catch_warnings(record=True) as unsuccessful:
+        warnings.simplefilter("always")
+        result, expected = ks.two_sample(a, b), ks_2samp(a, b)
     assert result.statistic == pytest.approx(expected.statistic, abs=1e-15)
-    assert result.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    # For equal sizes scipy takes an exact 1 that rounding made larger for a failure, and gives an approximation.
+    assert result.p_value == pytest.approx(1 if unsuccessful else expected.pvalue, rel=1e-9)
     points = np.union1d(a, b)
     distance = max(abs((a <= point).mean() - (b <= point).mean()) for point in points)
     assert result.statistic == pytest.approx(distance, abs=1e-12)
