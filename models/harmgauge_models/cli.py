@@ -13,7 +13,7 @@ from typing import Any, get_args
 from harmgauge.cli.command import Command
 from harmgauge_models.errors import UserError
 from harmgauge_models.evaluation.command import add_evaluate, evaluate
-from harmgauge_models.options import DETECTORS, Options, Second
+from harmgauge_models.options import Options, Second
 
 _EXTRAS = {
     "build": {"matplotlib", "onnx", "sklearn", "tqdm"},
@@ -79,8 +79,8 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--detector",
         default=default["detector"],
-        choices=DETECTORS,
-        help="what the classifier is compared with: a distilled network, or itself behind an autoencoder",
+        help="what the classifier is compared with: distillation (a distilled network), or adversarial-autoencoder "
+        "(itself behind an autoencoder)",
     )
     add("--train", type=Path, help=".npz with x: rows to train the second network on")
     add("--distilled", type=Path, help="second network of your own (ONNX) instead of distilling one")

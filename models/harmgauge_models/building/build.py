@@ -37,6 +37,7 @@ Array = npt.NDArray[Any]
 def build(options: Options) -> Path:
     """Train (or take) the second network, fuse, calibrate, write; returns the bundle's folder. Raises UserError."""
     check(options)
+    kind = detectors.find(options)
     drift = drift_settings(options)
     folder = reserve(options.out, options.name, options.version)
     calibration = npz_rows.read(options.calibration, "calibration", MIN_REFERENCE_ROWS)
@@ -54,7 +55,7 @@ def build(options: Options) -> Path:
     given_samples = samples.read(options.samples, spec) if options.samples else None
 
     with tempfile.TemporaryDirectory() as scratch:
-        second = detectors.make(detectors.Task(options, classifier, spec, x, Path(scratch)))
+        second = kind.make(detectors.Task(options, classifier, spec, x, Path(scratch)))
         _check_pair(classifier, second.network)
         loss, temperature = options.loss or second.loss, options.temperature or second.temperature
         fused = second.finish(fuse(classifier.network, second.network.network, loss, temperature))

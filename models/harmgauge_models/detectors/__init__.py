@@ -2,6 +2,6 @@
 
 from harmgauge_models.detectors import adversarial_autoencoder as adversarial_autoencoder
 from harmgauge_models.detectors import distillation as distillation
-from harmgauge_models.detectors.base import Make, SecondNetwork, Task, make, register
+from harmgauge_models.detectors.base import Check, Make, SecondNetwork, Task, find, register
 
-__all__ = ["Make", "SecondNetwork", "Task", "make", "register"]
+__all__ = ["Check", "Make", "SecondNetwork", "Task", "find", "register"]

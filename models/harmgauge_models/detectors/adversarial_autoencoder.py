@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,23 @@ from harmgauge_models.options import Options
 Array = npt.NDArray[Any]
 
 
-@register("adversarial-autoencoder")
+def check(options: Options) -> None:
+    """Raise UserError for options that make no sense with an autoencoder."""
+    if options.distilled is not None or options.student is not None or options.second != "auto":
+        raise UserError("--distilled, --student and --second are for --detector distillation; leave them out")
+    if options.loss not in (None, "kld"):
+        raise UserError("--loss: an adversarial autoencoder's score is a KL divergence; leave it out")
+    if options.autoencoder_onnx is None and options.train is None:
+        raise UserError("name the training rows with --train, or an autoencoder of your own with --autoencoder-onnx")
+    if options.autoencoder_onnx is not None and (options.train or options.autoencoder):
+        raise UserError("--autoencoder-onnx takes an autoencoder as it is; leave out --train and --autoencoder")
+    for name in ("reconstruction_weight", "noise", "shift_pixels"):
+        value = getattr(options, name)
+        if not 0 <= value < inf:
+            raise UserError(f"--{name.replace('_', '-')} {value}: it must be 0 or more")
+
+
+@register("adversarial-autoencoder", check)
 def make(task: Task) -> SecondNetwork:
     """Train the autoencoder that the options ask for, or take the given one. Raises UserError."""
     options, classifier, x, scratch = task.options, task.classifier, task.x, task.scratch

@@ -51,23 +51,40 @@ class Task:
 Make = Callable[[Task], SecondNetwork]
 """Trains or reads a second network; raises UserError."""
 
-_MAKERS: dict[str, Make] = {}
+Check = Callable[[Options], None]
+"""Raises UserError for options that make no sense, before any file is read."""
 
 
-def register(name: str) -> Callable[[Make], Make]:
+@dataclass(frozen=True)
+class Kind:
+    """A kind of second network."""
+
+    make: Make
+    check: Check
+
+
+def _anything_goes(_: Options) -> None:
+    pass
+
+
+_KINDS: dict[str, Kind] = {}
+
+
+def register(name: str, check: Check = _anything_goes) -> Callable[[Make], Make]:
     """Let `build --detector NAME` use the decorated function. Raises ValueError if the name is taken."""
 
     def add(make: Make) -> Make:
-        if _MAKERS.setdefault(name, make) is not make:
+        if _KINDS.setdefault(name, Kind(make, check)).make is not make:
             raise ValueError(f"there is a detector {name!r} already")
         return make
 
     return add
 
 
-def make(task: Task) -> SecondNetwork:
-    """The second network that the options ask for. Raises UserError."""
-    found = _MAKERS.get(task.options.detector)
-    if found is None:
-        raise UserError(f"--detector {task.options.detector}: there are {', '.join(sorted(_MAKERS))}")
-    return found(task)
+def find(options: Options) -> Kind:
+    """The kind of second network that the options ask for, its options checked. Raises UserError."""
+    kind = _KINDS.get(options.detector)
+    if kind is None:
+        raise UserError(f"--detector {options.detector}: there are {', '.join(sorted(_KINDS))}")
+    kind.check(options)
+    return kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,39 @@ from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier, distribution, fit_rows, open_classifier
 from harmgauge_models.graphs.feature_maps import FeatureMap, find_feature_maps
 from harmgauge_models.graphs.run import predict
-from harmgauge_models.options import Options
+from harmgauge_models.options import Options, Second
 
 Array = npt.NDArray[Any]
 
 
-@register("distillation")
+_OF_AUTOENCODER = (
+    "autoencoder",
+    "autoencoder_onnx",
+    "hidden_layers",
+    "reconstruction_weight",
+    "noise",
+    "shift_pixels",
+    "flip",
+)
+
+
+def check(options: Options) -> None:
+    """Raise UserError for options that make no sense with a distilled network."""
+    if options.distilled is None and options.train is None:
+        raise UserError("name the training rows with --train, or a second network of your own with --distilled")
+    if options.distilled is not None and (options.train or options.student):
+        raise UserError("--distilled takes a network as it is; leave out --train and --student")
+    if options.second not in get_args(Second):
+        raise UserError(f"--second {options.second}: there are {', '.join(get_args(Second))}")
+    if options.second == "head" and (options.distilled or options.student):
+        raise UserError("--second head trains a head of ours; leave out --distilled and --student")
+    for option in _OF_AUTOENCODER:
+        if getattr(options, option):
+            name = option.replace("hidden_layers", "hidden_layer").replace("_", "-")
+            raise UserError(f"--{name} is for --detector adversarial-autoencoder; add that, or leave it out")
+
+
+@register("distillation", check)
 def make(task: Task) -> SecondNetwork:
     """Train what the options ask for, or take the given network. Raises UserError."""
     options, classifier, x = task.options, task.classifier, task.x

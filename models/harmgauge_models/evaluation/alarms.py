@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harmgauge.drift import evidence, feature_mmd, ks, mmd
+from harmgauge.drift.state import Blocks, DriftDetector
 
 Float64 = npt.NDArray[np.float64]
 Rows = npt.NDArray[Any]
@@ -18,6 +21,9 @@ Draw = Callable[[np.random.Generator, int], Rows]
 
 KS_STEP_ROWS = 10
 """Rows from one look at `score_ks` to the next."""
+
+STEP_ROWS = 10
+"""The same for a detector that has no simulation of its own."""
 
 _DRAWN_AT_ONCE = 1024
 
@@ -74,6 +80,42 @@ def rows_to_ks_alarm(
         if np.abs(m * np.cumsum(window) - due).max() >= (threshold - 1e-12) * n * m:
             return end - n
     return most_rows
+
+
+def rows_to_any_alarm(
+    detector: DriftDetector, before: Draw, draw: Draw, *, before_rows: int, most_rows: int, seed: int
+) -> int:
+    """Rows until a drift detector, looked at every STEP_ROWS, gives its alarm; `most_rows` if it does not.
+
+    It has seen `before_rows` from `before`, each a request of its own. Rows are those of `stream`.
+    """
+    random = np.random.default_rng(seed)
+
+    async def until_alarm() -> int:
+        detector.observe(_requests(before(random, before_rows)))
+        await detector.state()
+        for passed in range(STEP_ROWS, most_rows + 1, STEP_ROWS):
+            detector.observe(_requests(draw(random, STEP_ROWS)))
+            if (await detector.state()).state == "drifting":
+                return passed
+        return most_rows
+
+    return asyncio.run(until_alarm())
+
+
+def stream(scores: Float64, features: npt.NDArray[np.float32] | None) -> Rows:
+    """Rows for `rows_to_any_alarm`: scores (n,), with features (n, d) if there are any."""
+    width = 0 if features is None else features.shape[1]
+    rows = np.zeros(len(scores), [("score", np.float64), ("features", np.float32, (width,))])
+    rows["score"] = scores
+    if features is not None:
+        rows["features"] = features
+    return rows
+
+
+def _requests(rows: Rows) -> Blocks:
+    features = rows["features"] if rows["features"].shape[1] else None
+    return replace(Blocks.of(rows["score"], 1), features=features)
 
 
 def rows_to_mmd_alarm(

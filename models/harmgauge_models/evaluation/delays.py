@@ -13,11 +13,23 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from harmgauge.bundle.load import Bundle
-from harmgauge_models.evaluation.alarms import Draw, Rows, rows_to_evidence_alarm, rows_to_ks_alarm, rows_to_mmd_alarm
+from harmgauge.drift.from_bundle import build_drift_detectors
+from harmgauge.drift.state import DriftDetector
+from harmgauge.settings import Settings
+from harmgauge_models.evaluation.alarms import (
+    Draw,
+    Rows,
+    rows_to_any_alarm,
+    rows_to_evidence_alarm,
+    rows_to_ks_alarm,
+    rows_to_mmd_alarm,
+    stream,
+)
 from harmgauge_models.evaluation.plan import ROWS_BETWEEN_FALSE_ALARMS, Plan
 from harmgauge_models.evaluation.work import Arrays, Work, sha256_of
 
 FEATURE_MMD = "feature_mmd"
+SCORES_ALONE = ("score_evidence", "score_ks")
 FEATURE_WINDOW_ROWS = 500
 """The service's default."""
 
@@ -73,7 +85,9 @@ def delays(
 
 
 def _alarms(bundle: Bundle, most_rows: int) -> dict[str, Alarm]:
-    """The detectors that this bundle gets, as the service would set them up."""
+    """The detectors that this bundle gets, as the service would set them up: by simulations of their own, which are
+    fast, or else by the detector itself.
+    """
     scores, features = bundle.reference.scores, bundle.reference.features
 
     def score_evidence(_: Draw, draw: Draw, seed: int) -> int:
@@ -86,8 +100,24 @@ def _alarms(bundle: Bundle, most_rows: int) -> dict[str, Alarm]:
         assert features is not None
         return rows_to_mmd_alarm(features, draw, **_settings(bundle, FEATURE_MMD, most_rows), seed=seed)
 
-    found: dict[str, Alarm] = {"score_evidence": score_evidence, "score_ks": score_ks}
-    return found if features is None else found | {FEATURE_MMD: mmd}
+    def other(name: str) -> Alarm:
+        def alarm(before: Draw, draw: Draw, seed: int) -> int:
+            detector = _detectors(bundle)[name]
+            rows = bundle.manifest.drift.window_rows
+            return rows_to_any_alarm(detector, before, draw, before_rows=rows, most_rows=most_rows, seed=seed)
+
+        return alarm
+
+    own: dict[str, Alarm] = {"score_evidence": score_evidence, "score_ks": score_ks, FEATURE_MMD: mmd}
+    there = _detectors(bundle)
+    return {name: alarm for name, alarm in own.items() if name in there} | {
+        name: other(name) for name in there if name not in own
+    }
+
+
+def _detectors(bundle: Bundle) -> dict[str, DriftDetector]:
+    settings = Settings(rows_between_false_alarms=ROWS_BETWEEN_FALSE_ALARMS)
+    return {detector.name: detector for detector in build_drift_detectors(bundle, settings)}
 
 
 def _settings(bundle: Bundle, detector: str, most_rows: int) -> dict[str, int]:
@@ -100,8 +130,10 @@ def _settings(bundle: Bundle, detector: str, most_rows: int) -> dict[str, int]:
 
 def _rows(group: Group, detector: str) -> Rows:
     """What the detector looks at."""
-    if detector != FEATURE_MMD:
+    if detector in SCORES_ALONE:
         return group.scores
+    if detector != FEATURE_MMD:
+        return stream(group.scores, group.features)
     assert group.features is not None
     return group.features
 

@@ -66,7 +66,7 @@ def png(figure: Figure) -> bytes:
 Quality = dict[str, Any]
 
 COLORS = {"harmful": "#d9482b", "harmless": "#2f86c9", "score": "#d9482b", "entropy": "#2f86c9", "doubt": "#8a63c4"}
-DETECTORS = {"score_evidence": "#d9482b", "score_ks": "#2f86c9", "feature_mmd": "#8a63c4"}
+DETECTOR_COLORS = ("#d9482b", "#2f86c9", "#8a63c4", "#4a9c5d", "#b07b1a")
 SEVERITY_COLORS = ("#f2b84b", "#ee8f3c", "#e0602f", "#c23d55", "#a04a92")
 
 LEAST_P = 1e-6
@@ -159,11 +159,12 @@ def detection_delays(quality: Quality) -> Figure:
     figure, panels = _two(one_scale=True)
     found = quality["delays"]
     for axes, group in zip(panels, ("harmful", "harmless"), strict=True):
-        for detector, groups in found["detectors"].items():
+        for number, (detector, groups) in enumerate(found["detectors"].items()):
+            color = DETECTOR_COLORS[number % len(DETECTOR_COLORS)]
             by_share = groups.get(group, {})
             shares = [100 * float(share) for share in by_share]
             rows = [entry["mean_rows"] for entry in by_share.values()]
-            axes.plot(shares, rows, "o-", color=DETECTORS[detector], label=detector)
+            axes.plot(shares, rows, "o-", color=color, label=detector)
         axes.axhline(found["most_rows"], color="gray", linewidth=0.8, linestyle="--")
         axes.set(xscale="log", yscale="log", xlabel=f"{group} rows in the traffic, %", ylabel="rows to the alarm, mean")
         axes.set_xticks([100 * share for share in found["shares"]], [f"{share:.0%}" for share in found["shares"]])

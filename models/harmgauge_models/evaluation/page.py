@@ -77,7 +77,7 @@ def _origin(quality: Quality) -> str:
     kinds = len(next(iter(quality["severity"].values()))["accuracy_by_kind"])
     severities = ", ".join(quality["severity"])
     return (
-        f"{quality['pictures']['rows']} labelled pictures, {kinds} kinds of corruption after CIFAR-10-C (Hendrycks and "
+        f"Detector: {quality['bundle']['detector']}. {quality['pictures']['rows']} labelled pictures, {kinds} kinds of corruption after CIFAR-10-C (Hendrycks and "
         f"Dietterich 2019) at severity {severities}. All numbers are in quality.json.{quick}"
     )
 

@@ -3,10 +3,14 @@
 import { fromLog10, milliseconds, number, percent, power } from "./format.js";
 import { TimeChart } from "./timechart.js";
 
-const TESTS = [
-  { name: "score_ks", label: "Scores (KS)", colour: "first" },
-  { name: "feature_mmd", label: "Features (MMD)", colour: "second" },
-];
+const LABELS = { score_ks: "Scores (KS)", feature_mmd: "Features (MMD)", score_evidence: "Evidence" };
+const COLOURS = ["first", "second", "third"];
+
+// Whatever detectors there are: those whose alarm goes by the p-value, and those whose alarm goes by the statistic.
+const byPValue = ({ p_value_threshold: limit }) => limit !== null;
+const byStatistic = (found) => !byPValue(found);
+const seriesOf = (detectors, chosen) => Object.entries(detectors).filter(([, found]) => chosen(found))
+  .map(([name], index) => ({ name, label: LABELS[name] ?? name, colour: COLOURS[index % COLOURS.length] }));
 
 // Every so many whole steps, so that at most about five ticks are there.
 function steps(least, most) {
@@ -24,11 +28,13 @@ const even = (_, most) => {
 
 // By name; `detectors` are those of the service, some of which a bundle may not have.
 export function makeCharts(detectors) {
-  const tests = TESTS.filter(({ name }) => name in detectors);
+  const tests = seriesOf(detectors, byPValue);
+  const statistics = seriesOf(detectors, byStatistic);
+  const ofLog10 = (chosen) => chosen.map(({ name, ...rest }) => ({ ...rest, column: `${name}.log10`, show: fromLog10 }));
   const lowest = (thresholds) => Math.min(-6, ...thresholds.map(({ value }) => 2 * Math.floor(value)));
   return {
     pValue: new TimeChart("p-value", {
-      series: tests.map(({ name, ...rest }) => ({ ...rest, column: `${name}.log10`, show: fromLog10 })),
+      series: ofLog10(tests),
       range: (_, thresholds) => [lowest(thresholds), 0],
       ticks: steps,
       axis: (at, isLeast) => (isLeast ? "≤ " : "") + power(at),
@@ -36,12 +42,12 @@ export function makeCharts(detectors) {
       summary: (texts) => `p-value over time. ${tests.map(({ label }, i) => `${label}: ${texts[i]}`).join("; ")}. Low values are alarms.`,
     }),
     evidence: new TimeChart("evidence", {
-      series: [{ column: "score_evidence.log10", label: "Evidence", colour: "first", show: fromLog10 }],
+      series: ofLog10(statistics),
       range: (_, thresholds) => [0, Math.max(6, ...thresholds.map(({ value }) => 2 * Math.ceil(value)))],
       ticks: steps,
       axis: (at, isLeast, isMost) => (isLeast ? "≤ " : isMost ? "≥ " : "") + power(at),
       alarm: "above",
-      summary: ([value]) => `Evidence of drift over time, now ${value}. High values are alarms.`,
+      summary: (texts) => `Evidence of drift over time. ${statistics.map(({ label }, i) => `${label}: ${texts[i]}`).join("; ")}. High values are alarms.`,
     }),
     flagged: new TimeChart("flagged", {
       series: [{ column: "flagged_share", label: "Flagged", colour: "first", show: percent }],
@@ -73,11 +79,12 @@ const alarm = (value, tone) => ({ value: Math.log10(value), label: `alarm ${numb
 // The last so many `seconds` of the timeline, with the thresholds that hold now.
 export function showCharts(charts, { state, about, timeline, seconds }) {
   const { detectors, time } = state;
-  const tests = TESTS.filter(({ name }) => detectors[name]?.p_value_threshold);
+  const tests = seriesOf(detectors, byPValue);
+  const statistics = seriesOf(detectors, byStatistic).filter(({ name }) => detectors[name].threshold !== null);
   const normal = about.normal_flagged_share;
   const thresholds = {
     pValue: tests.map(({ name, colour }) => alarm(detectors[name].p_value_threshold, colour)),
-    evidence: detectors.score_evidence ? [alarm(detectors.score_evidence.threshold, "bad")] : [],
+    evidence: statistics.map(({ name }) => alarm(detectors[name].threshold, "bad")),
     flagged: [{ value: normal, label: `normal ${percent(normal)}`, tone: "muted" }],
   };
   for (const [name, chart] of Object.entries(charts)) chart.show(timeline, time, seconds, thresholds[name]);

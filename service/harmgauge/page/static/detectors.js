@@ -4,6 +4,7 @@ import { byId, element, say } from "./dom.js";
 import { count, duration, fromLog10, moment, number } from "./format.js";
 
 const TITLES = { score_ks: "Recent scores", score_evidence: "Evidence", feature_mmd: "Inner features" };
+const STATISTICS = { score_ks: "KS statistic", score_evidence: "Evidence", feature_mmd: "MMD²" };
 const WORDS = { ok: "OK", drifting: "Drifting", warming: "Warming up" };
 const GLYPHS = { ok: "✓", drifting: "▲", warming: "…" };
 
@@ -13,16 +14,12 @@ const p = (found) => fromLog10(found.log10_p_value ?? (found.p_value === null ? 
 const hasDirection = (found) => found.state === "drifting" || found.statistic > 1e3;
 
 // The figures of a card: [what, value, title].
-function figures(found) {
-  if (found.highest !== undefined)
-    return [
-      ["Evidence", `${number(found.statistic)} of ${number(found.threshold)}`],
-      ["Scores went", hasDirection(found) ? found.direction : "nowhere yet"],
-    ];
-  const limit = found.p_value_threshold === null ? "" : ` · alarm ${number(found.p_value_threshold)}`;
-  const rows = [["p-value", p(found) + limit]];
-  if (found.threshold !== null) rows.push(["KS statistic", `${number(found.statistic)} of ${number(found.threshold)}`]);
-  else rows.push(["MMD²", number(found.statistic)]);
+function figures(name, found) {
+  const limit = found.threshold === null ? "" : ` of ${number(found.threshold)}`;
+  const rows = [[STATISTICS[name] ?? "Statistic", number(found.statistic) + limit]];
+  if (found.p_value_threshold !== null)
+    rows.unshift(["p-value", `${p(found)} · alarm ${number(found.p_value_threshold)}`]);
+  if (found.direction) rows.push(["Scores went", hasDirection(found) ? found.direction : "nowhere yet"]);
   return rows;
 }
 
@@ -51,7 +48,7 @@ export class Detectors {
   show(detectors, nowSeconds) {
     for (const [name, found] of Object.entries(detectors)) {
       if (!this.cards[name]) this.root.append((this.cards[name] = card(name)).root);
-      this.fill(this.cards[name], found, nowSeconds);
+      this.fill(name, this.cards[name], found, nowSeconds);
     }
     const changed = Object.entries(detectors).filter(([name, { state }]) => (this.states[name] ?? state) !== state);
     if (changed.length)
@@ -60,7 +57,7 @@ export class Detectors {
     this.verdict(detectors, nowSeconds);
   }
 
-  fill(parts, found, nowSeconds) {
+  fill(name, parts, found, nowSeconds) {
     parts.root.dataset.state = found.state;
     const glyph = element("span", { className: "glyph" }, GLYPHS[found.state]);
     glyph.setAttribute("aria-hidden", "true");
@@ -73,7 +70,7 @@ export class Detectors {
     if (warming) parts.progress.value = found.rows / found.window_rows;
     const rows = warming
       ? [["In the window", `${count(found.rows)} of ${count(found.window_rows)} inputs`]]
-      : [...figures(found), [found.window_rows === null ? "Inputs so far" : "Window", count(found.rows)]];
+      : [...figures(name, found), [found.window_rows === null ? "Inputs so far" : "Window", count(found.rows)]];
     const texts = rows.flat().join("|");
     if (parts.list.dataset.texts === texts) return;
     parts.list.dataset.texts = texts;
@@ -89,7 +86,7 @@ export class Detectors {
     let [heading, because] = ["No drift", "The traffic looks like the reference."];
     if (alarmed.length) {
       const first = alarmed.map(([, { since }]) => since).sort()[0];
-      const evidence = all.find((found) => found.highest !== undefined);
+      const evidence = all.find((found) => found.direction);
       const direction = evidence && hasDirection(evidence) ? evidence.direction : null;
       const scoresMoved = alarmed.some(([name]) => name.startsWith("score"));
       const where = direction && scoresMoved ? `; scores are ${direction} than the reference’s` : "";
