@@ -77,8 +77,9 @@ def _origin(quality: Quality) -> str:
     kinds = len(next(iter(quality["severity"].values()))["accuracy_by_kind"])
     severities = ", ".join(quality["severity"])
     return (
-        f"Detector: {quality['bundle']['detector']}. {quality['pictures']['rows']} labelled pictures, {kinds} kinds of corruption after CIFAR-10-C (Hendrycks and "
-        f"Dietterich 2019) at severity {severities}. All numbers are in quality.json.{quick}"
+        f"Detector: {quality['bundle']['detector']}. {quality['pictures']['rows']} labelled pictures, {kinds} kinds of "
+        f"corruption after CIFAR-10-C (Hendrycks and Dietterich 2019) at severity {severities}. All numbers are in "
+        f"quality.json.{quick}"
     )
 
 
