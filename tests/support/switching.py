@@ -44,11 +44,3 @@ def version(service: Service) -> str:
 def inference_threads() -> set[threading.Thread]:
     """Themselves, for their number may fall as well: those of a test before may be on their way out."""
     return {thread for thread in threading.enumerate() if thread.name.startswith("inference-")}
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    for _ in range(round(100 * seconds)):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen in time")

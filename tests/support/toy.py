@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.building.build import build
 from harmgauge_models.options import Options
-
-Array = npt.NDArray[Any]
 
 
 def linear_network(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from harmgauge.bundle.manifest import ThresholdSpec
 from harmgauge.bundle.reference import MIN_REFERENCE_ROWS
+from harmgauge.bundle.rows import Array
 from harmgauge_models import detectors
 from harmgauge_models.building import int8, report
 from harmgauge_models.building.drift_settings import drift_settings
@@ -29,9 +30,6 @@ from harmgauge_models.graphs.run import accuracy, predict
 from harmgauge_models.options import Options, check
 
 FEW_REFERENCE_ROWS = 500
-
-
-Array = npt.NDArray[Any]
 
 
 def build(options: Options) -> Path:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.data.pictures import image_layout
 from harmgauge_models.errors import UserError
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,12 @@ class Augment:
             raise UserError(f"--shift-pixels and --flip are for images; the rows are {shape}")
 
 
-def batches(x: Array, batch_rows: int, seed: tuple[int, ...], augment: Augment) -> Iterator[Array]:
-    """One epoch of shuffled batches (b, *shape) of `x` (n, *shape), changed as `augment` says."""
+def batches(
+    x: Array, batch_rows: int, seed: tuple[int, ...], augment: Augment
+) -> Iterator[tuple[npt.NDArray[np.intp], Array]]:
+    """One epoch of shuffled batches of `x` (n, *shape): which rows (b,), and those (b, *shape), changed as `augment`
+    says.
+    """
     random = np.random.default_rng(seed)
     order = random.permutation(len(x))
     planes = image_layout(x.shape[1:]) == "CHW"
@@ -52,4 +54,4 @@ def batches(x: Array, batch_rows: int, seed: tuple[int, ...], augment: Augment) 
         if augment.flip:
             mirrored = random.random(len(rows)) < 0.5
             made[mirrored] = np.flip(made[mirrored], sides[1])
-        yield np.ascontiguousarray(made)
+        yield rows, np.ascontiguousarray(made)

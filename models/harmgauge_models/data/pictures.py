@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.part import Dtype
+from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import ImageSpec, InputSpec
 
 Layout = Literal["HWC", "CHW"]
@@ -41,9 +42,6 @@ def input_spec(x: npt.NDArray[Any], dtype: Dtype) -> InputSpec:
                 image = ImageSpec(mode=mode, layout=layout, scale=maximum / 255)
                 return InputSpec(dtype=dtype, shape=shape, minimum=0, maximum=maximum, image=image)
     return InputSpec(dtype=dtype, shape=shape)
-
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

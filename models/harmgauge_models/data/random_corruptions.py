@@ -7,15 +7,14 @@ colour, veils, occlusion, movement) teach more about the corruptions to come tha
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.data.corruptions.pixels import sample
 
-Array = npt.NDArray[Any]
 Pixels = npt.NDArray[np.float32]
 """(n, height, width, channels), 0 is black and 1 is white."""
 

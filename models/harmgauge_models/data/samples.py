@@ -5,19 +5,15 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 from PIL import Image
 
 from harmgauge.bundle.npz import read_npz
+from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.run import predict
-
-Array = npt.NDArray[Any]
 
 SHOWN = 9
 
@@ -80,8 +76,7 @@ def draw(
 
 def _picture(instance: Array, spec: InputSpec) -> Image.Image:
     assert spec.image is not None
-    planes = instance.transpose(1, 2, 0) if spec.image.layout == "CHW" else instance
-    pixels = np.rint(planes / spec.image.scale).astype(np.uint8)
+    pixels = spec.to_pixels(instance[None])[0]
     return Image.fromarray(pixels[:, :, 0] if spec.image.mode == "L" else pixels).convert(spec.image.mode)
 
 

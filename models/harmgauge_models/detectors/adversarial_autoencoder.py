@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.data import npz_rows
 from harmgauge_models.detectors.base import SecondNetwork, Task, register
 from harmgauge_models.errors import UserError
@@ -21,8 +21,6 @@ from harmgauge_models.graphs.fuse_autoencoder import behind, finish
 from harmgauge_models.graphs.hidden_layers import HiddenLayer
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options
-
-Array = npt.NDArray[Any]
 
 
 def check(options: Options) -> None:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
+from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge_models.data import npz_rows
 from harmgauge_models.data.pictures import image_layout, pictures
@@ -19,9 +20,6 @@ from harmgauge_models.graphs.classifier import Classifier, distribution, fit_row
 from harmgauge_models.graphs.feature_maps import FeatureMap, find_feature_maps
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options, Second
-
-Array = npt.NDArray[Any]
-
 
 _OF_AUTOENCODER = (
     "autoencoder",

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.load import DETECTOR_FILE, Bundle
+from harmgauge.bundle.rows import Array
 from harmgauge_models.evaluation.attack_names import WHITE_BOX
 from harmgauge_models.evaluation.attacks import ATTACKS, attack
 from harmgauge_models.evaluation.pictures import Pictures, instances
@@ -16,8 +17,6 @@ from harmgauge_models.evaluation.robustness import judge, outputs
 from harmgauge_models.evaluation.whitebox import on_both
 from harmgauge_models.evaluation.work import Work, sha256_of
 from harmgauge_models.graphs.differentiable import Watched, open_watched
-
-Array = npt.NDArray[Any]
 
 FORMAT = 1
 """Raised when the kept attacked pictures change their meaning."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,7 @@ from foolbox.models.pytorch import PyTorchModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
-Array = npt.NDArray[Any]
+from harmgauge.bundle.rows import Array
 
 Attack = Callable[[PyTorchModel, Tensor, Tensor], Tensor]
 """From a model, instances (b, *shape) in 0..1 and their labels (b,) to the attacked instances, alike."""

@@ -64,10 +64,7 @@ def read(path: Path, manifest: Manifest) -> Pictures:
 
 def instances(x: Images, spec: InputSpec) -> npt.NDArray[Any]:
     """Pictures as the bundle takes them: axes put in order, values scaled, its dtype."""
-    assert spec.image is not None
-    ordered = x if spec.image.layout == "HWC" else x.transpose(0, 3, 1, 2)
-    scaled = ordered if spec.image.scale == 1 else ordered * spec.image.scale
-    return np.ascontiguousarray(scaled, dtype=spec.numpy_dtype)
+    return np.ascontiguousarray(spec.from_pixels(x), dtype=spec.numpy_dtype)
 
 
 def _image_spec(manifest: Manifest) -> ImageSpec:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.evaluation.roc import roc_auc
 from harmgauge_models.graphs.differentiable import Watched
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

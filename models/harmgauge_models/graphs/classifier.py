@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,10 @@ import onnx
 from onnx import TensorProto, helper
 
 from harmgauge.bundle.part import Dtype
+from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.fuse import Gives, Network, free_rows, read
 from harmgauge_models.graphs.run import predict
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

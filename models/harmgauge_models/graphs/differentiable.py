@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import numpy.typing as npt
 import onnx
 from torch import Tensor, nn
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.to_torch import Converted, to_torch
-
-Array = npt.NDArray[Any]
 
 OUTPUTS = ("log_first", "log_second", "score")
 """Tensors of every fused graph: the logarithms of both networks' probabilities, unclipped, and the score."""

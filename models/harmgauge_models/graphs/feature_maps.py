@@ -7,19 +7,16 @@ classifier and the second network share them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 from onnx import helper
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.fuse import Network
 from harmgauge_models.graphs.run import open_session
-
-Array = npt.NDArray[Any]
 
 MOST_FEATURE_MAPS = 3
 LEAST_SIDE = 2

@@ -5,17 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier
 from harmgauge_models.graphs.run import predict
-
-Array = npt.NDArray[Any]
 
 SAMPLED_ROWS = 512
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +11,11 @@ from onnx import TensorProto, helper
 
 from harmgauge.bundle.manifest import FeaturesSpec
 from harmgauge.bundle.reference import MAX_FEATURES_ROWS, Reference
+from harmgauge.bundle.rows import Array
 from harmgauge.drift import isomap
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.fuse import Network
 from harmgauge_models.graphs.run import predict
-
-Array = npt.NDArray[Any]
 
 OUTPUT = "features"
 NONE = "none"

@@ -12,19 +12,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.fuse import name_opsets_once
 from harmgauge_models.graphs.run import open_session
-
-Array = npt.NDArray[Any]
 
 CALIBRATION_ROWS = 512
 LINEAR = {"Conv", "ConvTranspose", "Gemm", "MatMul"}

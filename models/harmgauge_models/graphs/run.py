@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 from tqdm import tqdm
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
-
-Array = npt.NDArray[Any]
 
 
 def open_session(model: Path | bytes, threads: int = 0) -> ort.InferenceSession:

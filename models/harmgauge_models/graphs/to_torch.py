@@ -9,18 +9,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 from torch import Tensor, nn
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.run import open_session
-
-Array = npt.NDArray[Any]
 
 COMPARED_ROWS = 32
 REMEDY = (

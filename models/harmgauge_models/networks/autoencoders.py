@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.data.pictures import image_layout
 from harmgauge_models.networks.classifiers import Standardise
-
-Array = npt.NDArray[Any]
 
 
 class Autoencoder(nn.Module):

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.data import augmentation
 from harmgauge_models.data.augmentation import Augment
 from harmgauge_models.errors import UserError
@@ -28,8 +28,6 @@ from harmgauge_models.networks.autoencoders import default_autoencoder, standard
 from harmgauge_models.training.entry_point import own_function
 from harmgauge_models.training.loop import Batch, Learner, Task, device, fit
 from harmgauge_models.training.matching_loss import Matching
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ def _batches(x: Array, spread: Array, recipe: Recipe, epoch: int) -> Iterator[Ba
     """What the autoencoder is given, and the clean rows."""
     random = np.random.default_rng((recipe.seed, epoch, 1))
     changes = Augment(recipe.shift_pixels, recipe.flip)
-    for rows in augmentation.batches(x, recipe.batch_rows, (recipe.seed, epoch), changes):
+    for _, rows in augmentation.batches(x, recipe.batch_rows, (recipe.seed, epoch), changes):
         clean = torch.from_numpy(rows)
         if not recipe.noise:
             yield clean, clean

@@ -18,6 +18,7 @@ import onnx
 import torch
 from torch.nn import functional
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.data.pictures import Pictures
 from harmgauge_models.data.prefetch import prefetch
 from harmgauge_models.data.random_corruptions import disturb
@@ -27,8 +28,6 @@ from harmgauge_models.graphs.feature_maps import FeatureMap, WithFeatureMaps
 from harmgauge_models.graphs.fuse import Network, with_reader
 from harmgauge_models.networks.feature_head import FeatureHead
 from harmgauge_models.training.loop import Batches, Learner, Task, fit
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.data.pictures import image_layout
 from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.networks.classifiers import ConvolutionalStudent, DenseStudent, Standardise
 from harmgauge_models.training.entry_point import own_function
 from harmgauge_models.training.loop import Batch, Learner, Task, fit
 
-Array = npt.NDArray[Any]
 MakeStudent = Callable[[Array, int], nn.Module]
 """From the training instances (n, *shape) and the number of classes: a module from raw instances to logits."""
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.lib.stride_tricks import sliding_window_view
 from torch.nn import functional
 
-from harmgauge_models.data import cifar10
+from harmgauge_models.data import augmentation, cifar10
+from harmgauge_models.data.augmentation import Augment
 from harmgauge_models.data.corruptions import corrupt_in_turn
 from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.run import accuracy, predict
@@ -98,14 +98,6 @@ def train(data: cifar10.Cifar10, out: Path, recipe: Recipe, command: str = "") -
 
 def augmented(part: cifar10.Labelled, batch_rows: int, seed: tuple[int, int]) -> Iterator[Batch]:
     """One epoch of shuffled batches: padded by 4, a random 32 x 32 crop, flipped half the time. The rest is dropped."""
-    random = np.random.default_rng(seed)
-    padded = np.pad(part.x, ((0, 0), (4, 4), (4, 4), (0, 0)))
-    crops = sliding_window_view(padded, (cifar10.SIDE, cifar10.SIDE), axis=(1, 2))
-    order = random.permutation(len(part.x))
-    for start in range(0, len(order) - batch_rows + 1, batch_rows):
-        rows = order[start : start + batch_rows]
-        top, left = random.integers(0, 9, (2, batch_rows))
-        images = crops[rows, top, left].transpose(0, 2, 3, 1)
-        flip = random.random(batch_rows) < 0.5
-        images[flip] = images[flip, :, ::-1]
-        yield torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(part.y[rows])
+    for rows, images in augmentation.batches(part.x, batch_rows, seed, Augment(shift_pixels=4, flip=True)):
+        if len(rows) == batch_rows:
+            yield torch.from_numpy(images), torch.from_numpy(part.y[rows])

@@ -6,5 +6,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-Rows = npt.NDArray[Any]
+Array = npt.NDArray[Any]
+
+Rows = Array
 """Instances `(n, *shape)` in the bundle's dtype."""

@@ -7,10 +7,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from harmgauge.bundle.inputs import Input, Pictures, Preparation
 from harmgauge.bundle.part import Dtype, Part, Text
+from harmgauge.bundle.rows import Rows
 
 if TYPE_CHECKING:
     from harmgauge.bundle.manifest import Manifest
@@ -59,6 +61,19 @@ class InputSpec(Part):
         assert self.image is not None
         height, width = self.shape[:2] if self.image.layout == "HWC" else self.shape[1:]
         return width, height
+
+    def to_pixels(self, rows: Rows) -> npt.NDArray[np.uint8]:
+        """Instances (n, *shape) of an image bundle as 8-bit pixels (n, height, width, channels)."""
+        assert self.image is not None
+        values = rows if self.image.scale == 1 else rows.astype(np.float64) / self.image.scale
+        pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+        return pixels.transpose(0, 2, 3, 1) if self.image.layout == "CHW" else pixels
+
+    def from_pixels(self, pixels: npt.NDArray[np.uint8]) -> Rows:
+        """The way back, in real numbers where the scale is not 1: not yet in the bundle's dtype."""
+        assert self.image is not None
+        ordered = pixels.transpose(0, 3, 1, 2) if self.image.layout == "CHW" else pixels
+        return ordered if self.image.scale == 1 else ordered.astype(np.float64) * self.image.scale
 
     @model_validator(mode="after")
     def _row_fits_a_body(self) -> Self:

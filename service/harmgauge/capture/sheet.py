@@ -78,10 +78,7 @@ def _picture(values: Rows, spec: InputSpec, name: str) -> str:
 def picture(values: Rows, spec: InputSpec) -> Image.Image:
     """An instance (*shape) of an image bundle as 8-bit pixels, no larger than a thumbnail."""
     assert spec.image is not None
-    pixels = values.astype(np.float64) / spec.image.scale
-    pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
-    if spec.image.layout == "CHW":
-        pixels = pixels.transpose(1, 2, 0)
+    pixels = spec.to_pixels(values[None])[0]
     drawn = Image.fromarray(pixels[:, :, 0] if spec.image.mode == "L" else pixels)
     drawn.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     return drawn

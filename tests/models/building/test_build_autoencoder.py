@@ -12,13 +12,14 @@ import torch
 from torch import nn
 
 from harmgauge.bundle.load import load
+from harmgauge.bundle.rows import Array
 from harmgauge.cli.main import main
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge_models.building.build import build
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options
-from tests.support.toy import Array, instances, linear_autoencoder, linear_network
+from tests.support.toy import instances, linear_autoencoder, linear_network
 
 SHAPE = (5,)
 

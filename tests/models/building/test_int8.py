@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 
 from harmgauge.bundle.load import load
 from harmgauge.bundle.manifest import Precision
+from harmgauge.bundle.rows import Array
 from harmgauge.bundle.samples import read_samples
 from harmgauge.errors import BundleError, SettingsError
 from harmgauge.inference.runtime import OnnxRuntime
@@ -19,7 +20,7 @@ from harmgauge_models.graphs.quantise import quantise
 from harmgauge_models.graphs.run import predict
 from tests.conftest import SHIPPED_BUNDLE
 from tests.support.process import running_service
-from tests.support.toy import Array, instances, toy_autoencoder_bundle, toy_bundle, two_layers
+from tests.support.toy import instances, toy_autoencoder_bundle, toy_bundle, two_layers
 
 SHAPE = (4, 4, 3)
 PRECISIONS: tuple[Precision, Precision] = ("float32", "int8")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.data.augmentation import Augment, batches
 from harmgauge_models.errors import UserError
-from tests.support.toy import Array, instances
+from tests.support.toy import instances
 
 
 def all_rows(x: Array, augment: Augment, seed: int = 0) -> Array:
-    return np.concatenate(list(batches(x, 7, (seed, 0), augment)))
+    return np.concatenate([made for _, made in batches(x, 7, (seed, 0), augment)])
 
 
 def test_an_epoch_has_every_row_once_and_is_its_seeds_own() -> None:
@@ -20,7 +21,10 @@ def test_an_epoch_has_every_row_once_and_is_its_seeds_own() -> None:
     assert sorted(first[:, 0]) == list(range(50))
     np.testing.assert_array_equal(first, all_rows(x, Augment()))
     assert (first != all_rows(x, Augment(), seed=1)).any()
-    assert [len(batch) for batch in batches(x, 20, (0,), Augment())] == [20, 20, 10]
+    found = list(batches(x, 20, (0,), Augment()))
+    assert [len(made) for _, made in found] == [20, 20, 10]
+    for rows, made in found:
+        np.testing.assert_array_equal(made, x[rows])
 
 
 @pytest.mark.parametrize("layout", ["HWC", "CHW"])

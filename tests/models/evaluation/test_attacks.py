@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from harmgauge.bundle.load import load
+from harmgauge.bundle.rows import Array
 from harmgauge_models.evaluation.attacks import (
     ATTACKS,
     attack,
@@ -18,7 +19,7 @@ from harmgauge_models.evaluation.attacks import (
 )
 from harmgauge_models.evaluation.whitebox import on_both
 from harmgauge_models.graphs.differentiable import open_watched
-from tests.support.toy import Array, instances, toy_autoencoder_bundle
+from tests.support.toy import instances, toy_autoencoder_bundle
 
 BOUNDS = (0.0, 255.0)
 

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import open_classifier
 from harmgauge_models.graphs.fuse import Network, fuse
@@ -16,7 +17,7 @@ from harmgauge_models.graphs.fuse_autoencoder import behind, finish
 from harmgauge_models.graphs.hidden_layers import HiddenLayer
 from harmgauge_models.graphs.run import open_session, predict
 from tests.support.formulas import formula, softmax
-from tests.support.toy import Array, instances, linear_autoencoder, linear_network
+from tests.support.toy import instances, linear_autoencoder, linear_network
 
 SHAPE = (4, 4, 3)
 

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from harmgauge.bundle.load import Bundle, load
+from harmgauge.bundle.rows import Array
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge_models.building.build import build
 from harmgauge_models.errors import UserError
@@ -26,7 +27,7 @@ from harmgauge_models.graphs.classifier import open_classifier
 from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.networks.classifiers import ResNet32
 from harmgauge_models.options import Options
-from tests.support.toy import Array, instances, linear_network
+from tests.support.toy import instances, linear_network
 
 
 def built(folder: Path, classifier: Path, x: Array, **changes: Any) -> tuple[Bundle, list[str]]:

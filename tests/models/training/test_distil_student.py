@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from torch import nn
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.data.pictures import image_layout, input_spec
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import distribution
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.networks.classifiers import ConvolutionalStudent, DenseStudent
 from harmgauge_models.training.distil_student import Recipe, default_student, distil
-from tests.support.toy import Array, instances
+from tests.support.toy import instances
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.graphs.fuse import Gives
 from harmgauge_models.training.matching_loss import Matching
 from tests.support.formulas import softmax
-from tests.support.toy import Array
 
 
 class Linear(nn.Module):

@@ -7,7 +7,7 @@ import gc
 import random
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -17,6 +17,7 @@ from harmgauge.inference.batcher import Batcher
 from harmgauge.inference.caller import RequestContext
 from harmgauge.inference.outputs import Outputs
 from tests.support.fakes import FakeRuntime, Notes, rows_of, run
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -38,12 +39,6 @@ async def batching(
 async def settled() -> None:
     """The event loop has done all that it could, its workers perhaps not."""
     await asyncio.sleep(0.05)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def begun(runtime: FakeRuntime, runs: int) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -21,6 +21,7 @@ from harmgauge.inference.scorer import RequestScorer, Scored
 from harmgauge.rollout import mirror as module
 from harmgauge.rollout.mirror import NICE, Mirror
 from tests.support.fakes import FakeRuntime, Notes, rows_of
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -74,13 +75,6 @@ class Pair:
         )
         self.detector.listeners.append(self.mirror.put)
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        for _ in range(3000):
-            if condition():
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError("it did not happen in time")
-
 
 def answered(rows: int) -> Scored:
     """What so many rows were given."""
@@ -103,14 +97,14 @@ async def test_every_request_is_scored_by_both_in_small_batches() -> None:
     async with paired() as pair:
         own = await pair.detector.score(rows_of(1, 2, 3, 4, 5), RequestContext(client=("key", "shop")))
         assert pair.seen.pairs == [], "nothing happens before the answer is out"
-        await pair.until(lambda: len(pair.seen.pairs) == 1)
+        await until(lambda: len(pair.seen.pairs) == 1)
         served, shadow = pair.seen.pairs[0]
         assert served is own
         assert shadow.scores.tolist() == [2, 4, 6, 8, 10]
         assert shadow.is_adversarial.tolist() == [False, True, True, True, True]
         assert pair.seen.watched == [(shadow, ("key", "shop"))]
         assert max(pair.shadow_runtime.batches) <= 2
-        await pair.until(lambda: pair.mirror.waiting_rows == 0)
+        await until(lambda: pair.mirror.waiting_rows == 0)
         if sys.platform == "linux":
             assert pair.shadow_runtime.nice == NICE
             assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < NICE, "nobody else's changed"
@@ -129,9 +123,9 @@ async def test_while_answers_are_waited_for_it_waits_and_then_sheds() -> None:
         assert pair.shadow_runtime.batches == []
         pair.runtime.gate.set()
         await answer
-        await pair.until(lambda: len(pair.seen.pairs) == 3)
+        await until(lambda: len(pair.seen.pairs) == 3)
         assert sum(pair.shadow_runtime.batches) == 4 + 4 + 1
-        await pair.until(lambda: pair.mirror.waiting_rows == 0)
+        await until(lambda: pair.mirror.waiting_rows == 0)
 
 
 async def test_the_memory_of_what_waits_is_bounded() -> None:
@@ -149,16 +143,16 @@ async def test_what_fails_is_told_and_hurts_nobody() -> None:
         done = answered(1)
         for first in (1, -1, 2, -2):
             pair.mirror.put(rows_of(first), done, PATIENT)
-        await pair.until(lambda: pair.mirror.waiting_rows == 0)
+        await until(lambda: pair.mirror.waiting_rows == 0)
         assert sorted(shadow.scores.tolist() for _, shadow in pair.seen.pairs) == [[2], [4]]
         assert {type(error) for _, error in pair.seen.failures} == {InferenceFailed, NonFiniteScore}
         assert [rows for rows, _ in pair.seen.failures] == [1, 1]
         assert len(pair.seen.watched) == 2
         pair.mirror.put(rows_of(-1), done, PATIENT)
-        await pair.until(lambda: len(pair.seen.failures) == 3)
+        await until(lambda: len(pair.seen.failures) == 3)
         assert pair.mirror.fails
         pair.mirror.put(rows_of(1), done, PATIENT)
-        await pair.until(lambda: not pair.mirror.fails)
+        await until(lambda: not pair.mirror.fails)
 
 
 @pytest.mark.parametrize("who", ["served", "shadow"])
@@ -175,7 +169,7 @@ async def test_closed_it_tells_nothing_more_and_its_thread_ends(who: str) -> Non
         pair.mirror.close()
         waiting.gate.set()
         await answer
-        await pair.until(lambda: threading.active_count() < before)
+        await until(lambda: threading.active_count() < before)
         told = len(pair.seen.pairs)
         await asyncio.sleep(0.05)
         assert len(pair.seen.pairs) == told == 0

@@ -19,8 +19,9 @@ from harmgauge.errors import BundleRefused, NonFiniteScore, NoShadow, ShadowFail
 from harmgauge.inference.outputs import Outputs
 from harmgauge.inference.runtime import OnnxRuntime
 from tests.support.bundles import edit
-from tests.support.switching import inference_threads, run, score, service_of, until, version
+from tests.support.switching import inference_threads, run, score, service_of, version
 from tests.support.toy import instances, linear_network, toy_autoencoder_bundle, toy_bundle
+from tests.support.waiting import until
 
 SHAPE = (5,)
 

@@ -17,8 +17,9 @@ from harmgauge.bundle.npz import read_npz
 from harmgauge.drift.store import Arrays, Store
 from harmgauge.errors import BundleRefused, SwapInProgress
 from tests.support.bundles import edit
-from tests.support.switching import inference_threads, score, service_of, until
+from tests.support.switching import inference_threads, score, service_of
 from tests.support.toy import instances, toy_autoencoder_bundle, toy_bundle
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import convolve, gaussian_filter
 
-from harmgauge_models.data.corruptions.pixels import Array, Images, at, to_uint8, unit, zoom
+from harmgauge.bundle.rows import Array
+from harmgauge_models.data.corruptions.pixels import Images, at, to_uint8, unit, zoom
 
 
 def gaussian_blur(images: Images, severity: int, random: np.random.Generator) -> Images:

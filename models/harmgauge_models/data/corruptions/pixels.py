@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from harmgauge.bundle.rows import Array
+
 Images = npt.NDArray[np.uint8]
 """(n, height, width, 3) uint8, red, green, blue."""
 
-Array = npt.NDArray[Any]
 Level = TypeVar("Level")
 
 SEVERITIES = (1, 2, 3, 4, 5)

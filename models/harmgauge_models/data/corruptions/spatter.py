@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import convolve, distance_transform_edt, gaussian_filter, label, uniform_filter
 
-from harmgauge_models.data.corruptions.pixels import Array, Images, at, to_uint8, unit
+from harmgauge.bundle.rows import Array
+from harmgauge_models.data.corruptions.pixels import Images, at, to_uint8, unit
 
 WATER = np.array([175, 238, 238], np.float32) / 255
 MUD = np.array([63, 42, 20], np.float32) / 255

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.data.corruptions.blur import trail
-from harmgauge_models.data.corruptions.pixels import Array, Images, at, to_uint8, unit, zoom
+from harmgauge_models.data.corruptions.pixels import Images, at, to_uint8, unit, zoom
 
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
 """Luma of red, green and blue (ITU-R BT.601)."""

@@ -54,10 +54,7 @@ def read_image(body: bytes, file_format: str, spec: InputSpec) -> Rows:
         raise Unreadable(f"The {file_format} picture cannot be decoded: {error}.") from None
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
-    if spec.image.layout == "CHW":
-        pixels = pixels.transpose(2, 0, 1)
-    instance = pixels if spec.image.scale == 1 else pixels.astype(np.float64) * spec.image.scale
-    return conform(instance[None], spec)
+    return conform(spec.from_pixels(pixels[None]), spec)
 
 
 def _essential(png: bytes) -> bytes:
