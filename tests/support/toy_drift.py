@@ -25,7 +25,7 @@ WINDOW_ROWS = 50
 
 class MeanScore:
     name = "mean_score"
-    gauges: ClassVar[Mapping[str, str]] = {"lowest_score": "The lowest score in the window."}
+    gauges: ClassVar[Mapping[str, str]] = {"drift_lowest_score": "The lowest score in the window."}
 
     def __init__(self, reference: npt.NDArray[np.float64]) -> None:
         self._reference = reference
@@ -53,7 +53,7 @@ class MeanScore:
             since=self._since,
             total_rows=self._window.total,
             details={"highest_score": float(scores.max()) if is_full else None},
-            gauges={"lowest_score": float(scores.min())} if is_full else {},
+            gauges={"drift_lowest_score": float(scores.min())} if is_full else {},
         )
 
     def reset(self) -> None:

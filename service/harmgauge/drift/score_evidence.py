@@ -43,8 +43,8 @@ class ScoreEvidence:
 
     name = "score_evidence"
     gauges: ClassVar[Mapping[str, str]] = {
-        "direction": "Which way the scores went, if they did: 1 higher, -1 lower.",
-        "design_effect": "1 where the rows of a request are independent of each other.",
+        "drift_direction": "Which way the scores went, if they did: 1 higher, -1 lower.",
+        "drift_design_effect": "1 where the rows of a request are independent of each other.",
     }
 
     def __init__(
@@ -135,9 +135,9 @@ class ScoreEvidence:
         anything to tell it from); `tolerance`.
         """
         value, direction, design_effect = self._evidence.value, self._evidence.direction, self._design.value
-        gauges = {"direction": 1.0 if direction == "higher" else -1.0}
+        gauges = {"drift_direction": 1.0 if direction == "higher" else -1.0}
         if design_effect is not None:
-            gauges["design_effect"] = design_effect
+            gauges["drift_design_effect"] = design_effect
         return DriftState(
             state="drifting" if self._drifting else "ok",
             p_value=None,

@@ -78,7 +78,7 @@ class DriftDetector(Protocol):
     name: str
 
     gauges: ClassVar[Mapping[str, str]]
-    """The detector's own metrics, `harmgauge_drift_NAME` each, with their help texts."""
+    """The detector's own metrics, `harmgauge_NAME` each, with their help texts."""
 
     def observe(self, blocks: Blocks) -> None: ...
     async def state(self) -> DriftState: ...

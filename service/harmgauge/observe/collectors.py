@@ -75,7 +75,7 @@ class DriftCollector(Collector):
         p_threshold = self._family("drift_p_value_threshold", "p-value at or below which drift_detected becomes 1.")
         detected = self._family("drift_detected", "The calibrated alarm: 1 while it is given.")
         rows = self._family("drift_window_rows", "Scores in the window now, or since the detector began.")
-        own = {name: self._family(f"drift_{name}", text) for name, text in self._gauges.items()}
+        own = {name: self._family(name, text) for name, text in self._gauges.items()}
         for name, state in self.states.items():
             labels = [self._model, name]
             if state.p_value is not None:

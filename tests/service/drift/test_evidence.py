@@ -144,7 +144,7 @@ def test_the_alarm_stays_until_it_is_acknowledged_and_tells_the_direction() -> N
         drifting = state_of(detector)
         assert drifting.state == "drifting"
         assert drifting.details["direction"] == direction
-        assert drifting.gauges["direction"] == (1 if direction == "higher" else -1)
+        assert drifting.gauges["drift_direction"] == (1 if direction == "higher" else -1)
         for _ in range(20):
             detector.observe(Blocks.of(clean(random, 1000), 1))
         assert state_of(detector).state == "drifting", "latched"

@@ -38,7 +38,7 @@ def drift_state(p_value: float | None, rows: int) -> DriftState:
 
 def of_bundle(bundle: Bundle, readiness: Readiness | None = None) -> BundleMetrics:
     process = Metrics(bundle.manifest, readiness or Readiness())
-    return BundleMetrics(bundle, process, {"direction": "Which way."}, lambda: 7)
+    return BundleMetrics(bundle, process, {"drift_direction": "Which way."}, lambda: 7)
 
 
 def samples(text: bytes) -> dict[str, float]:
