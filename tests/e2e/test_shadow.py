@@ -28,6 +28,13 @@ def service(bundles: tuple[Path, Path]) -> Iterator[RunningService]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def unchanged(bundles: tuple[Path, Path]) -> Iterator[RunningService]:
+    """One for all tests that leave it as it was: at the first version."""
+    with running_service(bundles[0], admin_keys=KEY_LINE) as running:
+        yield running
+
+
 def has_seen(service: RunningService, rows: int) -> None:
     wait_until(lambda: look(service)["scored_rows"] == rows, timeout_seconds=60)  # everybody else goes first
 
@@ -109,17 +116,17 @@ def test_dropped_it_is_gone(service: RunningService, bundles: tuple[Path, Path])
 
 @pytest.mark.parametrize("make", [corrupted, other_input, other_classes, other_name])
 def test_what_cannot_take_over_is_refused(
-    service: RunningService, bundles: tuple[Path, Path], tmp_path: Path, make: Any
+    unchanged: RunningService, bundles: tuple[Path, Path], tmp_path: Path, make: Any
 ) -> None:
-    refused = load_shadow(service, make(bundles[1], tmp_path))
+    refused = load_shadow(unchanged, make(bundles[1], tmp_path))
     assert (refused.status_code, refused.json()["code"]) == (422, "bundle_refused")
-    assert service.client.get(PATH, headers=BEARER).status_code == 404
-    assert load_shadow(service, bundles[0]).json()["code"] == "bundle_refused", "it serves already"
+    assert unchanged.client.get(PATH, headers=BEARER).status_code == 404
+    assert load_shadow(unchanged, bundles[0]).json()["code"] == "bundle_refused", "it serves already"
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"{}", b'{"folder": ""}', b'{"folder": "a", "x": 1}'])
-def test_a_body_that_makes_no_sense_is_refused(service: RunningService, body: bytes) -> None:
-    refused = service.client.post(PATH, content=body, headers=BEARER)
+def test_a_body_that_makes_no_sense_is_refused(unchanged: RunningService, body: bytes) -> None:
+    refused = unchanged.client.post(PATH, content=body, headers=BEARER)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_parameters")
 
 

@@ -28,6 +28,13 @@ def service(bundles: tuple[Path, Path]) -> Iterator[RunningService]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def unchanged(bundles: tuple[Path, Path]) -> Iterator[RunningService]:
+    """One for all tests that leave it as it was: at the first version."""
+    with running_service(bundles[0], admin_keys=KEY_LINE) as running:
+        yield running
+
+
 def version(service: RunningService) -> str:
     found: str = service.client.get("/info").json()["version"]
     return found
@@ -71,12 +78,13 @@ def test_everything_follows_the_new_bundle(service: RunningService, bundles: tup
     wait_until(lambda: service.said("serving toy/2", "instead of toy/1"))
 
 
-def test_the_same_bundle_again_changes_nothing(service: RunningService, bundles: tuple[Path, Path]) -> None:
-    service.score(POOL)
+def test_the_same_bundle_again_changes_nothing(unchanged: RunningService, bundles: tuple[Path, Path]) -> None:
+    before = unchanged.score_ks()["total_rows"]
+    unchanged.score(POOL)
     for folder in (bundles[0], None):
-        answer = swap(service, folder)
+        answer = swap(unchanged, folder)
         assert (answer.status_code, answer.json()["status"]) == (200, "unchanged")
-    assert service.score_ks()["total_rows"] == 200
+    assert unchanged.score_ks()["total_rows"] == before + 200
 
 
 def no_bundle(_: Path, folder: Path) -> Path:
@@ -94,32 +102,34 @@ def no_bundle(_: Path, folder: Path) -> Path:
     ],
 )
 def test_what_cannot_be_served_is_refused_and_the_old_one_serves_on(
-    service: RunningService, bundles: tuple[Path, Path], tmp_path: Path, make: Any, says: str
+    unchanged: RunningService, bundles: tuple[Path, Path], tmp_path: Path, make: Any, says: str
 ) -> None:
-    service.score(POOL)
-    refused = swap(service, make(bundles[1], tmp_path))
+    before = unchanged.score_ks()["total_rows"]
+    unchanged.score(POOL)
+    refused = swap(unchanged, make(bundles[1], tmp_path))
     assert (refused.status_code, refused.json()["code"]) == (422, "bundle_refused")
     assert says in refused.json()["detail"]
     assert "toy/1" in refused.json()["detail"]
-    wait_until(lambda: service.said("was refused", says))
-    assert version(service) == "1"
-    assert service.score_ks()["total_rows"] == 200
-    assert swap(service, bundles[1]).status_code == 200, "the next one is not held up"
+    wait_until(lambda: unchanged.said("was refused", says))
+    assert version(unchanged) == "1"
+    assert unchanged.score_ks()["total_rows"] == before + 200
+    for folder in (bundles[1], bundles[0]):
+        assert swap(unchanged, folder).status_code == 200, "the next one is not held up"
 
 
 @pytest.mark.parametrize(
     "body", [b"{", b"[]", b'{"folder": 1}', b'{"folder": ""}', b'{"folder": "a\\u0000b"}', b'{"x": 1}']
 )
-def test_a_body_that_makes_no_sense_is_refused(service: RunningService, body: bytes) -> None:
-    refused = service.client.post("/admin/bundle", content=body, headers=BEARER)
+def test_a_body_that_makes_no_sense_is_refused(unchanged: RunningService, body: bytes) -> None:
+    refused = unchanged.client.post("/admin/bundle", content=body, headers=BEARER)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_parameters")
 
 
-def test_nobody_swaps_without_a_key(service: RunningService, bundles: tuple[Path, Path]) -> None:
+def test_nobody_swaps_without_a_key(unchanged: RunningService, bundles: tuple[Path, Path]) -> None:
     body = {"folder": str(bundles[1])}
-    refused = service.client.post("/admin/bundle", json=body, headers={"Authorization": "Bearer wrong"})
+    refused = unchanged.client.post("/admin/bundle", json=body, headers={"Authorization": "Bearer wrong"})
     assert refused.status_code == 401
-    assert version(service) == "1"
+    assert version(unchanged) == "1"
 
 
 def test_one_swap_at_a_time(service: RunningService, bundles: tuple[Path, Path]) -> None:
