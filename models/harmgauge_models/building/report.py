@@ -15,7 +15,8 @@ def draw(
     losses: list[float], scores: npt.NDArray[np.float64], threshold: float, quality: dict[str, Any]
 ) -> dict[str, bytes]:
     """Files for the bundle's `report/`: `build.png`, and its figures as `build.json`; `losses` by epoch."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 4))
+    figure.subplots_adjust(left=0.09, right=0.98, bottom=0.14, top=0.91, wspace=0.22)
     curve, histogram = figure.subplots(1, 2)
     if losses:
         curve.plot(range(1, len(losses) + 1), losses, color="tab:blue")

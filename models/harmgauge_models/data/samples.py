@@ -57,17 +57,22 @@ def draw(
     shown = {name: samples.arrays[name][:SHOWN] for name in ("clean", "corrupted")}
     scores = {name: predict(graph, instances, "samples", "score") for name, instances in shown.items()}
     worst = int(scores["corrupted"].argmax())
-    figure = Figure(figsize=(1.35 * SHOWN, 3.9), layout="constrained")
+    figure = Figure(figsize=(1.35 * SHOWN, 3.9))
+    axis = figure.add_axes((0, 0, 1, 1))  # one for all: axes of their own take a second to lay out
     files: dict[str, bytes] = {}
-    for row, (name, instances) in zip(figure.subplots(2, SHOWN, squeeze=False), shown.items(), strict=True):
+    for bottom, (name, instances) in zip((1.42, 0.06), shown.items(), strict=True):
         predictions = predict(graph, instances, "samples", "probabilities").argmax(1)
-        for axis in row:
-            axis.set_axis_off()
-        for axis, instance, score, prediction in zip(row, instances, scores[name], predictions, strict=False):
-            axis.imshow(_picture(instance, spec).convert("RGB"))
+        for column, (instance, score, prediction) in enumerate(zip(instances, scores[name], predictions, strict=True)):
+            picture = _picture(instance, spec).convert("RGB")
+            width, height = (0.94 * side / max(picture.size) for side in picture.size)
+            left = column + (1 - width) / 2
+            axis.imshow(picture, extent=(left, left + width, bottom, bottom + height), aspect="auto")
             color = "tab:red" if score > threshold else "black"
-            axis.set_title(f"{class_names[prediction]}\n{score:.3f}", color=color, fontsize=10)
+            text = f"{class_names[prediction]}\n{score:.3f}"
+            axis.text(column + 0.5, bottom + 0.97, text, color=color, fontsize=10, ha="center", va="bottom")
         files[f"{name}.png"] = _png(_picture(instances[worst], spec))
+    axis.set_axis_off()
+    axis.set(xlim=(0, SHOWN), ylim=(0, 3.9 / 1.35))
     figure.suptitle(f"Prediction and harmfulness score, clean and corrupted; red is above {threshold:.3g}", fontsize=11)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=80, metadata={"Software": None})
