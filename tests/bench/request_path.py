@@ -35,6 +35,7 @@ class Walk:
 
 
 async def walk(bundle: Path) -> list[tuple[str, str]]:
+    """The calls of one request, (file, function) each, in their order; a coroutine that goes on counts as called."""
     service = build(load({"HARMGAUGE_BUNDLE": str(bundle), "HARMGAUGE_WORKERS": "1"}))
     service.readiness.ready()
     body = instances(1, SHAPE).tobytes()
@@ -49,13 +50,20 @@ async def walk(bundle: Path) -> list[tuple[str, str]]:
     return noted.calls
 
 
+def returns(calls: list[tuple[str, str]]) -> int:
+    """How often the way comes back to a file that it had left."""
+    visits = [file for index, (file, _) in enumerate(calls) if index == 0 or calls[index - 1][0] != file]
+    return len(visits) - len(set(visits))
+
+
 def main() -> int:
+    """Print the calls, and how many there are."""
     with tempfile.TemporaryDirectory() as folder:
         calls = asyncio.run(walk(toy_bundle(Path(folder))))
-    visits = [file for index, (file, _) in enumerate(calls) if index == 0 or calls[index - 1][0] != file]
     for file, function in calls:
         sys.stdout.write(f"{file:<36}{function}\n")
-    sys.stdout.write(f"{len(calls)} calls, {len(set(visits))} files, {len(visits) - len(set(visits))} returns\n")
+    files = {file for file, _ in calls}
+    sys.stdout.write(f"{len(calls)} calls, {len(files)} files, {returns(calls)} returns\n")
     return 0
 
 

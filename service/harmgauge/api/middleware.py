@@ -8,9 +8,10 @@ look-up in a dictionary away; everything else, the OpenAPI page included, is Fas
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -18,7 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from harmgauge.api import problems
-from harmgauge.api.scope import NO_ROUTE, PROGRESS, ROUTE, request_id_of, route_of
+from harmgauge.api.scope import NO_ROUTE, PROGRESS, ROUTE, route_of
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission, Principal
 from harmgauge.errors import BadRequest, CallerLeft, NotReady, RequestError, no_memory, unforeseen
 from harmgauge.observe.access_log import AccessLog, Entry
@@ -33,6 +34,20 @@ _LOOKS = ("/livez", "/readyz", "/v2/health/", "/metrics", "/page/", "/docs", "/o
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Of a path: to a router a line's end may be the path's end, to a log's reader a new line."""
+
+_REQUEST_ID = b"x-request-id"
+
+_GOOD = re.compile(rb"[A-Za-z0-9._:;,=+/@~-]{1,128}")
+"""Nothing that a terminal, a log's reader or a query would take for more than a name."""
+
+
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The client's own where it is a good one, else a new one; the headers' names are in lower case."""
+    for name, value in headers:
+        if name == _REQUEST_ID and _GOOD.fullmatch(value):
+            return str(value, "ascii")
+    return f"{random.getrandbits(128):032x}"
+
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -83,11 +98,10 @@ class RequestMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin = time.perf_counter()
         served: ServedBundle = scope[SERVED]
+        scope["request_id"] = request_id = request_id_of(scope["headers"])
+        id_header = (_REQUEST_ID, request_id.encode("ascii"))
         with served:
             entry = self._begin(scope) if self._access_log.follows_all else None
-            request_id = request_id_of(scope["headers"])
-            id_header = (b"x-request-id", request_id.encode("ascii"))
-            scope["request_id"] = request_id
             status, started = CLIENT_CLOSED_REQUEST, False
             failed: Exception | None = None
 

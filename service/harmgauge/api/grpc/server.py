@@ -16,7 +16,7 @@ from harmgauge.api.data_plane import Call as ScoreCall
 from harmgauge.api.grpc import INFER_ROUTE, messages
 from harmgauge.api.grpc.head import AuthorizingInterceptor, headers_of, permission_of
 from harmgauge.api.grpc.protocol import SERVICE, methods
-from harmgauge.api.scope import request_id_of
+from harmgauge.api.middleware import request_id_of
 from harmgauge.api.v2.routes import check_served, metadata
 from harmgauge.api.views import views_of
 from harmgauge.auth.names import CLIENT, SOURCE
