@@ -5,7 +5,7 @@ paths are equally likely. The statistic is at least d where the path leaves a ba
 significance probability of the Smirnov two-sample test*, 1958). Those that leave it are summed row by row. Only
 positive numbers are added, so a small p-value is as exact as a large one.
 
-Ours, because importing `scipy.stats` takes longer than everything else at a start. It equals scipy's to 9 digits.
+Ours, because importing `scipy.stats` takes as long as everything else at a start. It equals scipy's to 9 digits.
 """
 
 from __future__ import annotations
