@@ -12,7 +12,7 @@ import pytest
 from harmgauge.bundle.load import load
 from harmgauge.inference.runtime import OnnxRuntime
 from tests.support.process import RunningService, running_service
-from tests.support.swapping import POOL, SHAPE
+from tests.support.swapping import KEY_LINE, POOL, SHAPE
 from tests.support.toy import linear_network, toy_bundle
 
 MAX_BODY_BYTES = 100_000
@@ -40,3 +40,10 @@ def expected(bundles: tuple[Path, Path]) -> dict[str, np.ndarray[Any, Any]]:
     scores = {folder.name: OnnxRuntime(load(folder), "cpu").run(POOL).score for folder in bundles}
     assert len(np.unique(np.concatenate(list(scores.values())))) == 2 * len(POOL)
     return scores
+
+
+@pytest.fixture(scope="module")
+def unchanged(bundles: tuple[Path, Path]) -> Iterator[RunningService]:
+    """Serves the first version, for all tests that leave it so."""
+    with running_service(bundles[0], admin_keys=KEY_LINE) as running:
+        yield running

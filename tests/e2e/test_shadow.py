@@ -28,13 +28,6 @@ def service(bundles: tuple[Path, Path]) -> Iterator[RunningService]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def unchanged(bundles: tuple[Path, Path]) -> Iterator[RunningService]:
-    """One for all tests that leave it as it was: at the first version."""
-    with running_service(bundles[0], admin_keys=KEY_LINE) as running:
-        yield running
-
-
 def has_seen(service: RunningService, rows: int) -> None:
     wait_until(lambda: look(service)["scored_rows"] == rows, timeout_seconds=60)  # everybody else goes first
 

@@ -28,13 +28,6 @@ def service(bundles: tuple[Path, Path]) -> Iterator[RunningService]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def unchanged(bundles: tuple[Path, Path]) -> Iterator[RunningService]:
-    """One for all tests that leave it as it was: at the first version."""
-    with running_service(bundles[0], admin_keys=KEY_LINE) as running:
-        yield running
-
-
 def version(service: RunningService) -> str:
     found: str = service.client.get("/info").json()["version"]
     return found

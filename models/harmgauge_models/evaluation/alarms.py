@@ -87,9 +87,11 @@ def rows_to_any_alarm(
 ) -> int:
     """Rows until a drift detector, looked at every STEP_ROWS, gives its alarm; `most_rows` if it does not.
 
-    It has seen `before_rows` from `before`, each a request of its own. Rows are those of `stream`.
+    It begins anew, and has seen `before_rows` from `before`, each a request of its own. Rows are those of `stream`.
     """
     random = np.random.default_rng(seed)
+
+    detector.reset()
 
     async def until_alarm() -> int:
         detector.observe(_requests(before(random, before_rows)))

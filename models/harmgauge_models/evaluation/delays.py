@@ -100,24 +100,19 @@ def _alarms(bundle: Bundle, most_rows: int) -> dict[str, Alarm]:
         assert features is not None
         return rows_to_mmd_alarm(features, draw, **_settings(bundle, FEATURE_MMD, most_rows), seed=seed)
 
-    def other(name: str) -> Alarm:
+    def other(detector: DriftDetector) -> Alarm:
         def alarm(before: Draw, draw: Draw, seed: int) -> int:
-            detector = _detectors(bundle)[name]
             rows = bundle.manifest.drift.window_rows
             return rows_to_any_alarm(detector, before, draw, before_rows=rows, most_rows=most_rows, seed=seed)
 
         return alarm
 
     own: dict[str, Alarm] = {"score_evidence": score_evidence, "score_ks": score_ks, FEATURE_MMD: mmd}
-    there = _detectors(bundle)
-    return {name: alarm for name, alarm in own.items() if name in there} | {
-        name: other(name) for name in there if name not in own
-    }
-
-
-def _detectors(bundle: Bundle) -> dict[str, DriftDetector]:
     settings = Settings(rows_between_false_alarms=ROWS_BETWEEN_FALSE_ALARMS)
-    return {detector.name: detector for detector in build_drift_detectors(bundle, settings)}
+    there = {detector.name: detector for detector in build_drift_detectors(bundle, settings)}
+    return {name: alarm for name, alarm in own.items() if name in there} | {
+        name: other(detector) for name, detector in there.items() if name not in own
+    }
 
 
 def _settings(bundle: Bundle, detector: str, most_rows: int) -> dict[str, int]:

@@ -67,7 +67,7 @@ class Call:
         source: str | None = None,
         to_score: bool = True,
     ) -> None:
-        if plane.readiness.reason is not None:
+        if plane.readiness.reason is not None:  # every request looks, and nearly none has to ask further
             plane.readiness.check(to_score=to_score)
         self.plane = plane
         self.principal = principal

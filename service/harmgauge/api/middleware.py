@@ -135,6 +135,7 @@ class RequestMiddleware:
             finally:
                 route = scope[ROUTE] if ROUTE in scope else route_of(scope)
                 principal: Principal | None = scope.get(PRINCIPAL)
+                name = self._authorizer.name_of(scope["headers"]) if principal is None else principal.name
                 code = scope.get(problems.CODE)
                 if code is None and failed is not None:
                     code = getattr(failed, "code", RequestError.code)
@@ -151,7 +152,7 @@ class RequestMiddleware:
                         scheme=scope["scheme"],
                         path=scope["path"] if route != NO_ROUTE else None,
                         code=code,
-                        key_name=self._key_name(scope) if principal is None else principal.name or None,
+                        key_name=name or None,
                         error=failed,
                     ),
                 )
@@ -168,10 +169,6 @@ class RequestMiddleware:
         scope.setdefault(PRINCIPAL, None)  # a refusal is for everyone
         told = error if isinstance(error, RequestError) else unforeseen()
         await problems.from_error(told, scope)(scope, receive, send)
-
-    def _key_name(self, scope: Scope) -> str | None:
-        """Of a request that was refused by its head."""
-        return self._authorizer.name_of(scope["headers"])
 
 
 def _failure(error: BaseException) -> Exception:

@@ -33,7 +33,7 @@ def fit(features: npt.NDArray[np.float32]) -> tuple[Matrix, int]:
 
     Needs scikit-learn; raises ImportError without it, ValueError where all rows are the same.
     """
-    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 - offline only
     from sklearn.manifold import Isomap  # noqa: PLC0415 - offline only
 
     squares = squared_distances(features, features)
@@ -64,7 +64,7 @@ class Embedding:
     @cached_property
     def _along(self) -> Matrix:
         """Distances (m, m) along the graph."""
-        from scipy.sparse.csgraph import dijkstra  # noqa: PLC0415
+        from scipy.sparse.csgraph import dijkstra  # noqa: PLC0415 - slow to load, seldom needed
 
         graph = _graph(squared_distances(self._features, self._features), self._neighbours)
         starts = range(0, len(self._features), ROWS_AT_ONCE)
@@ -96,7 +96,7 @@ class Embedding:
 
 def _graph(squares: Matrix, neighbours: int) -> csr_array:
     """Each row joined to its nearest others; `squares` (m, m) are the squared distances."""
-    from scipy.sparse import csr_array  # noqa: PLC0415
+    from scipy.sparse import csr_array  # noqa: PLC0415 - slow to load, seldom needed
 
     rows = len(squares)
     others = squares.copy()

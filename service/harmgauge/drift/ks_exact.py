@@ -50,7 +50,8 @@ def survival(steps: int, n: int, m: int) -> float:
     growth = a / decay
     scratch = np.empty(len(decay))
     from_below, starts, stops = (b * outside[1:]).tolist(), first[1:].tolist(), (last[1:] + 1).tolist()
-    for before, start, stop in zip(from_below, starts, stops, strict=True):
+    for below, start, stop in zip(from_below, starts, stops, strict=True):
+        before = below
         for begin in range(start, stop, _MOST_COLUMNS):
             part = row[begin : min(begin + _MOST_COLUMNS, stop)]
             count = len(part)
@@ -60,7 +61,7 @@ def survival(steps: int, n: int, m: int) -> float:
             np.add.accumulate(summed, out=summed)
             summed += before
             np.multiply(summed, decay[:count], part)
-            before = b * float(part[-1])  # noqa: PLW2901
+            before = b * float(part[-1])
     return min(1.0, float(row[m] / _passes(rows[n:], columns[m:], n, m, logs)[0]))
 
 

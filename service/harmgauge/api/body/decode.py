@@ -72,9 +72,7 @@ def read(body: bytes, media_type: str, query: dict[str, str], spec: InputSpec) -
     """
     if not body:
         raise Unreadable("The body is empty.")
-    given: dict[str, Any] = {}
-    for name, value in query.items():
-        given[name] = _from_query(name, value)
+    given: dict[str, Any] = {name: _from_query(name, value) for name, value in query.items()}
     if media_type == JSON:
         instances, in_body = read_json(body, spec)
         given |= in_body
