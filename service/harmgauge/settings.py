@@ -101,6 +101,9 @@ class Settings(BaseModel):
     connection_timeout_seconds: float = Field(default=10.0, ge=0.1, le=3600)
     """A connection is closed where no whole head comes, or no byte of an answer is taken, for one to two times this."""
 
+    max_connections: int = Field(default=2000, ge=8, le=1_000_000)
+    """Most HTTP connections at once; for one more, one that waits for its client is closed."""
+
     drain_seconds: float = Field(default=8.0, gt=0, le=3600)
     """After SIGTERM, requests in flight get this long to finish."""
 

@@ -20,7 +20,10 @@ from prometheus_client import disable_created_metrics
 from harmgauge.app import Service, build
 from harmgauge.auth import from_settings
 from harmgauge.observe.metrics import Metrics
+from harmgauge.server.connections import Connections
+from harmgauge.server.listener import Listener
 from harmgauge.server.listening import BACKLOG, listen
+from harmgauge.server.open_files import room_for_connections
 from harmgauge.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,10 +57,12 @@ TURNS = 10
 class Server(uvicorn.Server):
     """Uvicorn, which says where it listens and flips readiness as soon as it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, host: str) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, settings: Settings, connections: Connections) -> None:
         super().__init__(config)
-        self._host = host
+        self._settings = settings
+        self._host = settings.host
         self._service = service
+        self._connections = connections
         self._drain_seconds = float(config.timeout_graceful_shutdown or 0)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -96,7 +101,10 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         assert sockets is not None
-        await super().startup(sockets)
+        if self.config.http == "auto":
+            await super().startup(sockets)
+        else:
+            self._listen(sockets)
         if self._service.grpc is not None:
             port = await self._service.grpc.start(self._host)
             log.info("serving gRPC on %s", _address(self._host, port))
@@ -112,6 +120,19 @@ class Server(uvicorn.Server):
             components.workers,
             components.runtime.providers[0],
         )
+
+    def _listen(self, sockets: list[socket.socket]) -> None:
+        protocol = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
+        make_protocol = partial(protocol, config=self.config, server_state=self.server_state, app_state={})
+        listener = Listener(
+            sockets,
+            make_protocol,
+            self._connections,
+            tls=self.config.ssl,
+            handshake_seconds=self._settings.connection_timeout_seconds,
+        )
+        self.servers = [listener]  # type: ignore[list-item]  # uvicorn only closes it, and waits for that
+        self.started = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._service.readiness.draining()
@@ -140,18 +161,19 @@ def _end(*_: object) -> None:
     os._exit(0)
 
 
-def _http_protocol(settings: Settings, metrics: Metrics) -> type[asyncio.Protocol] | Literal["auto"]:
+def _http_protocol(
+    settings: Settings, metrics: Metrics, connections: Connections
+) -> type[asyncio.Protocol] | Literal["auto"]:
     try:
-        from harmgauge.server.protocol import (  # noqa: PLC0415 - there is no httptools for Windows
-            GuardedHttpProtocol,
-            check_uvicorn,
-        )
+        from harmgauge.server.guarded import GuardedHttpProtocol  # noqa: PLC0415 - there is no httptools for Windows
+        from harmgauge.server.protocol import check_uvicorn  # noqa: PLC0415
     except ImportError:
         return "auto"
     check_uvicorn()
     made = partial(
         GuardedHttpProtocol,
         timeout_seconds=settings.connection_timeout_seconds,
+        everyone=connections,
         refused=lambda status: metrics.answered("other", status, 0.0),
     )
     return cast("type[asyncio.Protocol]", made)
@@ -189,10 +211,11 @@ async def _serve(settings: Settings) -> None:
     tls = from_settings.tls_files(settings)
     _spare_the_collector()  # before the bundle's own objects are made: they go when another takes over
     service = build(settings)
+    connections = Connections(room_for_connections(settings.max_connections))
     config = uvicorn.Config(
         service.switch,
         interface="asgi3",  # it returns coroutines, and is none
-        http=_http_protocol(settings, service.metrics),
+        http=_http_protocol(settings, service.metrics, connections),
         backlog=BACKLOG,
         ws="none",
         lifespan="off",
@@ -210,7 +233,7 @@ async def _serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.switch.reread)
     signal.signal(signal.SIGTERM, _end)
     try:
-        await Server(config, service, settings.host).serve(listen(settings.host, settings.port))
+        await Server(config, service, settings, connections).serve(listen(settings.host, settings.port))
     finally:
         service.abandon()
         log.info("stopped")

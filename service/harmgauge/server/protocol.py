@@ -1,28 +1,27 @@
-"""Uvicorn's HTTP protocol, with what it lacks: one write per answer, and bounds on what a client can send or keep.
+"""Uvicorn's HTTP protocol, with one write per answer, and without upgrades to other protocols.
 
-A body is bounded by `Intake`, in bytes and by its deadline, and an idle connection by uvicorn's own timeout. Each class
-here adds one thing and names the fault it mends. Keep them in this order: each builds on the one above.
+Each class adds one thing and names the fault it mends; `pipelined.py` and `guarded.py` build on these and add bounds on
+what a client can send or keep. A body is bounded by `HttpCall`, in bytes and by its deadline, and an idle connection by
+uvicorn's own timeout.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections import deque
-from collections.abc import Callable
 from typing import Any, cast
 
 import uvicorn
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from harmgauge.errors import SettingsError
 
 _OVERRIDDEN = {
     HttpToolsProtocol: (
-        *("connection_made", "connection_lost", "data_received", "on_headers_complete", "on_body"),
-        *("on_message_complete", "on_response_complete", "send_400_response", "_unset_keepalive_if_required"),
+        *("connection_made", "connection_lost", "data_received", "on_message_begin", "on_header"),
+        *("on_headers_complete", "on_body", "on_message_complete", "on_response_complete", "send_400_response"),
+        *("pause_writing", "resume_writing", "_start_asgi_task", "_unset_keepalive_if_required"),
     ),
     FlowControl: ("resume_reading",),
     uvicorn.Server: ("startup", "shutdown", "handle_exit"),
@@ -39,6 +38,10 @@ def check_uvicorn() -> None:
                     f"uvicorn {uvicorn.__version__} does not fit: {base.__name__} has no {name}. Install the version "
                     "that harmgauge asks for: pip install --upgrade harmgauge"
                 )
+
+
+MAX_COPIED_BYTES = 64 * 2**10
+"""Above this a copy costs more than a second write."""
 
 
 class CorkedTransport:
@@ -63,8 +66,12 @@ class CorkedTransport:
 
     def _flush(self) -> None:
         kept, self._kept = self._kept, []
-        if kept and not self._transport.is_closing():  # the client may have left since
-            self._transport.write(kept[0] if len(kept) == 1 else b"".join(kept))
+        if not kept or self._transport.is_closing():  # the client may have left since
+            return
+        if len(kept) > 1 and sum(map(len, kept)) <= MAX_COPIED_BYTES:
+            kept = [b"".join(kept)]
+        for data in kept:
+            self._transport.write(data)
 
 
 class CorkedHttpProtocol(HttpToolsProtocol):
@@ -145,144 +152,3 @@ class _AfterTheHead:
         if self._is_behind:
             self._protocol.on_headers_complete()
         self._is_behind = True
-
-
-MAX_WAITING_REQUESTS = 128
-"""On one connection. Each takes some 2 KB and 8 us as it is read; clients that pipeline send a few dozen at most."""
-
-
-class _Flow(FlowControl):
-    """Reads on only while the bodies that wait are small: the rest stays with the client."""
-
-    def __init__(self, transport: asyncio.Transport, waiting: deque[Any]) -> None:
-        super().__init__(transport)
-        self._waiting = waiting
-
-    def resume_reading(self) -> None:
-        if not self._waiting or sum(len(cycle.body) for cycle, _ in self._waiting) <= HIGH_WATER_LIMIT:
-            super().resume_reading()
-
-
-class PipelinedHttpProtocol(OfferIgnoringHttpProtocol):
-    """Bounds what is sent ahead: requests that arrive while an earlier one is answered.
-
-    Uvicorn keeps them in a list without a bound, and every answer, and every check that a client is still there, reads
-    on. One connection could fill the memory with requests, or with a body, before anybody saw its key.
-    """
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.flow = _Flow(self.transport, self.pipeline)
-        self._worked_on: Any = None  # the request that is answered now, or was last: `cycle` is the last that came
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        worked_on = self._worked_on
-        if worked_on is not None and not worked_on.response_complete:
-            worked_on.disconnected = True
-            worked_on.message_event.set()
-        super().connection_lost(exc)
-        self.pipeline.clear()  # nobody waits for their answers, and each refers to this connection
-
-    def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        if not self.pipeline:
-            self._worked_on = self.cycle
-        elif len(self.pipeline) > MAX_WAITING_REQUESTS:
-            raise ValueError("too many requests sent ahead")  # ends the parser, which has the rest of the data
-
-    def on_response_complete(self) -> None:
-        if self.pipeline:
-            self._worked_on, _ = self.pipeline[-1]
-        super().on_response_complete()
-
-
-MAX_FRAMING_BYTES = 64 * 2**10
-"""Of a head; and of what stands around the pieces of a body, or behind it, of which nobody keeps count either."""
-
-FRAMING_PER_BYTE = 9
-"""A body in pieces of a byte each has less."""
-
-
-class GuardedHttpProtocol(PipelinedHttpProtocol):
-    """Bounds what is no body, and closes a connection that makes no progress: one that never sends a whole head, or
-    never takes its answer.
-
-    Checks every `timeout_seconds` whether anything changed since the last check: the head (each has a new list of
-    headers) or the number of unsent bytes. One timer for each connection rather than each request. Calls `refused` with
-    the status of each refusal.
-    """
-
-    def __init__(
-        self,
-        *arguments: Any,  # noqa: ANN401 - uvicorn's own
-        timeout_seconds: float,
-        refused: Callable[[int], None],
-        **named: Any,  # noqa: ANN401
-    ) -> None:
-        super().__init__(*arguments, **named)
-        self._timeout_seconds = timeout_seconds
-        self._refused = refused
-        self._framing_bytes = 0  # of what came since the last whole head, those beyond what its body explains
-        self._stood: tuple[object, int] = None, 0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._timer = self.loop.call_later(self._timeout_seconds, self._look)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        super().connection_lost(exc)
-        self._unset_keepalive_if_required()  # uvicorn does so only after a clean close: 75 s of memory for each reset
-
-    def data_received(self, data: bytes) -> None:
-        self._framing_bytes += len(data)
-        super().data_received(data)
-        if self._framing_bytes > MAX_FRAMING_BYTES and not self.transport.is_closing():
-            if self._is_answering():
-                self.transport.close()
-            else:
-                self._refuse(431)
-
-    def on_headers_complete(self) -> None:
-        self._framing_bytes = 0
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        self._framing_bytes = max(0, self._framing_bytes - FRAMING_PER_BYTE * len(body))
-        super().on_body(body)
-
-    def send_400_response(self, msg: str) -> None:
-        if self.pipeline:  # others wait for their answers: for one of those it would be taken
-            self.transport.close()
-            return
-        error = sys.exception()  # the parser's, who calls it an invalid request whatever failed as it was read
-        self._refuse(503 if error is not None and isinstance(error.__context__, MemoryError) else 400)
-
-    def _is_answering(self) -> bool:
-        """Whether an answer is still to come: the service is the one to act, whatever the client sends behind it."""
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def _look(self) -> None:
-        unsent_bytes = self.transport.get_write_buffer_size()
-        if self.transport.is_closing() and not unsent_bytes:
-            return
-        self._timer = self.loop.call_later(self._timeout_seconds, self._look)
-        before, before_bytes = self._stood
-        self._stood = self.headers, unsent_bytes
-        if self.headers is not before or unsent_bytes != before_bytes:
-            return
-        if unsent_bytes:  # which a mere close would wait for
-            self.transport.abort()
-        elif self._framing_bytes and not self._is_answering():
-            self._refuse(408)
-        elif not self._is_answering() and self.timeout_keep_alive_task is None:
-            self.transport.close()
-
-    def _refuse(self, status: int) -> None:
-        if not self._is_answering():  # else the request is counted as one that was left
-            self._refused(status)
-        lines = [STATUS_LINE[status].rstrip(), b"content-length: 0", b"connection: close", b"", b""]
-        self.transport.write(b"\r\n".join(lines))
-        self.transport.close()

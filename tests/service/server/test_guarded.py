@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from harmgauge.server.protocol import GuardedHttpProtocol
+from harmgauge.server.connections import Connections
+from harmgauge.server.guarded import GuardedHttpProtocol
 
 CLIENTS = 1000
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -51,7 +52,7 @@ def test_a_thousand_connections_that_were_reset_leave_nothing(loop: Callable[[],
         writer.transport.abort()
 
     async def test() -> None:
-        made = partial(Counted, timeout_seconds=60, refused=lambda status: None)
+        made = partial(Counted, timeout_seconds=60, everyone=Connections(2000), refused=lambda status: None)
         config = uvicorn.Config(
             answer,
             port=0,

@@ -10,7 +10,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.server import ServerState
 
-from harmgauge.server.protocol import MAX_WAITING_REQUESTS, PipelinedHttpProtocol
+from harmgauge.server.pipelined import MAX_WAITING_REQUESTS, PipelinedHttpProtocol
 
 pytestmark = pytest.mark.anyio
 

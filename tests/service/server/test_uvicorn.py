@@ -6,7 +6,8 @@ import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from harmgauge.errors import SettingsError
-from harmgauge.server.protocol import GuardedHttpProtocol, check_uvicorn
+from harmgauge.server.guarded import GuardedHttpProtocol
+from harmgauge.server.protocol import check_uvicorn
 
 
 def test_the_installed_version_fits() -> None:

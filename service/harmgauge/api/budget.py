@@ -1,0 +1,79 @@
+"""The bytes of all unanswered requests: bounded for all together and for each holder, and small ones always get in.
+
+A holder is a key; where there are no keys it is a connection.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable
+
+from harmgauge.errors import Overloaded, TooLarge
+
+SMALL_BYTES = 16 * 2**10
+"""Of a request that is not counted. As many requests as there are connections can have so much."""
+
+SHARE = 4
+"""A holder has a quarter of all bytes, and always room for one request that it has nothing beside."""
+
+
+class Claim:
+    """What one request holds: (holder, bytes). `give_up` ends the wait for its client, while it waits for that."""
+
+    def __init__(self, holder: Hashable) -> None:
+        self.holder = holder
+        self.size_bytes = 0
+        self.give_up: Callable[[], None] | None = None
+
+
+class Budget:
+    """At most `total_bytes` for all claims. On one event loop."""
+
+    def __init__(self, total_bytes: int, largest_bytes: int) -> None:
+        self.total_bytes = total_bytes
+        self.share_bytes = max(total_bytes // SHARE, largest_bytes)
+        self.held_bytes = 0
+        self._by_holder: defaultdict[Hashable, int] = defaultdict(int)
+        self._claims: dict[Claim, None] = {}
+
+    def resize(self, claim: Claim, size_bytes: int) -> None:
+        """Have the claim hold so much. Raises Overloaded where that is more than its holder's share, or too much for
+        all; TooLarge where it would be so with nothing beside it. The claim has its bytes even then, to be released.
+        """
+        self.held_bytes += size_bytes - claim.size_bytes
+        self._by_holder[claim.holder] += size_bytes - claim.size_bytes
+        claim.size_bytes = size_bytes
+        self._claims[claim] = None
+        if size_bytes > self.total_bytes:
+            raise TooLarge(
+                f"This request needs {size_bytes} bytes of memory, and all requests together have {self.total_bytes}: "
+                "send fewer instances at once, or leave 'probabilities' out.",
+                closes=True,
+            )
+        of_holder = self._by_holder[claim.holder]
+        if size_bytes < of_holder > self.share_bytes:
+            raise _overloaded(f"Your unanswered requests hold {of_holder} bytes, at most {self.share_bytes} may be.")
+        while self.held_bytes > self.total_bytes:
+            largest = max(self._claims, key=self._rank)
+            if largest.give_up is None or self._by_holder[largest.holder] <= of_holder:
+                raise _overloaded(f"All unanswered requests hold {self.total_bytes} bytes already.")
+            give_up = largest.give_up
+            self.release(largest)
+            give_up()
+
+    def release(self, claim: Claim) -> None:
+        """The claim holds nothing any more. Done twice, it is done once."""
+        if claim in self._claims:
+            del self._claims[claim]
+            self.held_bytes -= claim.size_bytes
+            self._by_holder[claim.holder] -= claim.size_bytes
+            if not self._by_holder[claim.holder]:
+                del self._by_holder[claim.holder]
+
+    def _rank(self, claim: Claim) -> tuple[bool, int, int]:
+        """Which goes first: one that waits for its client, of the holder with most, the largest."""
+        return claim.give_up is not None, self._by_holder[claim.holder], claim.size_bytes
+
+
+def _overloaded(why: str) -> Overloaded:
+    return Overloaded(f"{why} Try again later.", retry_after_seconds=1, closes=True)

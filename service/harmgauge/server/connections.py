@@ -1,0 +1,110 @@
+"""All HTTP connections together: how many there are, and what they keep in memory beside the bodies of requests.
+
+Nobody is shut out for what others do. Where there is no room for one more connection, one goes that waits for its
+client, of the address that has most. Where the buffers are full, the connection with the largest goes.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from harmgauge.observe.logs import RateLimitedWarning
+
+log = logging.getLogger(__name__)
+
+SMALL_BUFFER_BYTES = 16 * 2**10
+"""Of a connection, which is not counted: heads of requests and small answers have no more."""
+
+MAX_BUFFERS_BYTES = 64 * 2**20
+"""Of all connections: heads that are not whole, requests sent ahead, and answers that nobody takes."""
+
+
+class Connection(Protocol):
+    """What is asked of a connection."""
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether the next step is the client's: its next request, the rest of one, or to take its answer."""
+
+    def give_up(self) -> None:
+        """Close it now, whatever is still to be sent."""
+
+
+class Connections:
+    """At most `max_connections`, and MAX_BUFFERS_BYTES beyond their small ones; on one event loop."""
+
+    def __init__(self, max_connections: int) -> None:
+        self._max = max_connections
+        self._by_address: dict[str, dict[Connection, None]] = {}  # of each address, the least active first
+        self._count = 0
+        self._buffers: dict[Connection, int] = {}
+        self._buffers_bytes = 0
+        self._warning = RateLimitedWarning(log)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def buffers_bytes(self) -> int:
+        """Of those that are counted."""
+        return self._buffers_bytes
+
+    def add(self, connection: Connection, address: str) -> bool:
+        """Take it in, in another's place if need be; whether there is room."""
+        if self._count >= self._max and not self.make_room():
+            return False
+        self._by_address.setdefault(address, {})[connection] = None
+        self._count += 1
+        return True
+
+    def remove(self, connection: Connection, address: str) -> None:
+        """It is closed, or about to be. Told twice, it is removed once."""
+        self.buffer(connection, 0)
+        siblings = self._by_address.get(address, {})
+        if connection in siblings:
+            del siblings[connection]
+            self._count -= 1
+            if not siblings:
+                del self._by_address[address]
+
+    def active(self, connection: Connection, address: str) -> None:
+        """Its client did something."""
+        siblings = self._by_address.get(address, {})
+        if connection in siblings:
+            del siblings[connection]
+            siblings[connection] = None
+
+    def buffer(self, connection: Connection, size_bytes: int) -> None:
+        """So much of its client's data waits, or so much of an answer to it. Gives up the largest if all are too
+        many, which may be this one.
+        """
+        counted = self._buffers.pop(connection, 0)
+        if size_bytes > SMALL_BUFFER_BYTES:
+            self._buffers[connection] = size_bytes
+            self._buffers_bytes += size_bytes
+        self._buffers_bytes -= counted
+        while self._buffers_bytes > MAX_BUFFERS_BYTES:
+            largest = max(self._buffers, key=self._buffers.__getitem__)
+            self._buffers_bytes -= self._buffers.pop(largest)
+            self._warning.warn("the buffers of all connections are full: the largest are closed")
+            largest.give_up()
+
+    def make_room(self) -> bool:
+        """Give up a connection that waits for its client; whether there was one."""
+        self._warning.warn("%d connections are open, and there is room for no more: idle ones are closed", self._count)
+        waiting = self._longest_waiting()
+        if waiting is None:
+            return False
+        connection, address = waiting
+        self.remove(connection, address)
+        connection.give_up()
+        return True
+
+    def _longest_waiting(self) -> tuple[Connection, str] | None:
+        """Of the address with most connections that has one which waits for its client."""
+        for address, siblings in sorted(self._by_address.items(), key=lambda each: len(each[1]), reverse=True):
+            for connection in siblings:
+                if connection.waits_for_client:
+                    return connection, address
+        return None

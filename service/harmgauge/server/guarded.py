@@ -1,0 +1,169 @@
+"""What a connection can send beside bodies, keep in memory, or fail to do: all of it has a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from harmgauge.server.connections import SMALL_BUFFER_BYTES, Connections
+from harmgauge.server.pipelined import PipelinedHttpProtocol
+
+MAX_FRAMING_BYTES = 64 * 2**10
+"""Of a head; and of what stands around the pieces of a body, or behind it, of which nobody keeps count either."""
+
+FRAMING_PER_BYTE = 9
+"""A body in pieces of a byte each has less."""
+
+MAX_FIELDS = 100
+"""Of a head, and of the trailers behind a body. Each takes some 200 bytes of memory, however short it is."""
+
+
+class TooManyFields(ValueError):
+    """Ends the parser."""
+
+
+class GuardedHttpProtocol(PipelinedHttpProtocol):
+    """Bounds what is no body, and closes a connection that makes no progress: one that never sends a whole head, or
+    never takes its answer.
+
+    Checks every `timeout_seconds` whether anything changed since the last check: the head (each has a new list of
+    headers) or the number of unsent bytes. One timer for each connection rather than each request. What the connection
+    keeps in memory is told to `everyone`, who may close it. Calls `refused` with the status of each refusal.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,  # noqa: ANN401 - uvicorn's own
+        timeout_seconds: float,
+        everyone: Connections,
+        refused: Callable[[int], None],
+        **named: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(*arguments, **named)
+        self._timeout_seconds = timeout_seconds
+        self._everyone = everyone
+        self._refused = refused
+        self._address = ""
+        self._framing_bytes = 0  # of what came since the last whole head, those beyond what its body explains
+        self._trailers = -1  # fields behind the body; -1 while the head is read
+        self._is_buffered = False
+        self._stood: tuple[object, int] = None, 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether the next step is the client's."""
+        return self.flow.write_paused or not self._is_answering() or self._worked_on.more_body
+
+    def give_up(self) -> None:
+        """Close it now, whatever is still to be sent."""
+        self.transport.abort()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(SMALL_BUFFER_BYTES)
+        self._address = self.client[0] if self.client else ""
+        if not self._everyone.add(self, self._address):
+            self._refuse(503)
+            return
+        self._timer = self.loop.call_later(self._timeout_seconds, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._everyone.remove(self, self._address)
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn does so only after a clean close: 75 s of memory for each reset
+
+    def data_received(self, data: bytes) -> None:
+        self._everyone.active(self, self._address)
+        self._framing_bytes += len(data)
+        super().data_received(data)
+        if self._framing_bytes > MAX_FRAMING_BYTES and not self.transport.is_closing():
+            if self._is_answering():
+                self.transport.close()
+            else:
+                self._refuse(431)
+        if self._framing_bytes > SMALL_BUFFER_BYTES or self.pipeline:
+            self._tell_of_buffers()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._trailers = -1
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._trailers >= 0:  # nothing here asks for those, and none may pass for a field of the head
+            self._trailers += 1
+        else:
+            super().on_header(name, value)
+        if self._trailers > MAX_FIELDS or len(self.headers) > MAX_FIELDS:
+            raise TooManyFields
+
+    def on_headers_complete(self) -> None:
+        self._framing_bytes = 0
+        self._trailers = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._framing_bytes = max(0, self._framing_bytes - FRAMING_PER_BYTE * len(body))
+        super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._is_buffered:
+            self._tell_of_buffers()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._tell_of_buffers()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._tell_of_buffers()
+
+    def send_400_response(self, msg: str) -> None:
+        if self.pipeline:  # others wait for their answers: for one of those it would be taken
+            self.transport.close()
+            return
+        error = sys.exception()  # the parser's, who calls it an invalid request whatever failed as it was read
+        cause = None if error is None else error.__context__
+        self._refuse(503 if isinstance(cause, MemoryError) else 431 if isinstance(cause, TooManyFields) else 400)
+
+    def _is_answering(self) -> bool:
+        """Whether an answer is still to come: the service is the one to act, whatever the client sends behind it."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _tell_of_buffers(self) -> None:
+        unsent_bytes = self.transport.get_write_buffer_size() if self.flow.write_paused else 0
+        waiting_bytes = self.flow.waiting_bytes() if self.pipeline else 0
+        size_bytes = self._framing_bytes + waiting_bytes + unsent_bytes
+        if self._is_buffered or size_bytes > SMALL_BUFFER_BYTES:
+            self._is_buffered = size_bytes > SMALL_BUFFER_BYTES
+            self._everyone.buffer(self, size_bytes)
+
+    def _look(self) -> None:
+        unsent_bytes = self.transport.get_write_buffer_size()
+        if self.transport.is_closing() and not unsent_bytes:
+            return
+        self._timer = self.loop.call_later(self._timeout_seconds, self._look)
+        before, before_bytes = self._stood
+        self._stood = self.headers, unsent_bytes
+        if self.headers is not before or unsent_bytes != before_bytes:
+            return
+        if unsent_bytes:  # which a mere close would wait for
+            self.transport.abort()
+        elif self._framing_bytes and not self._is_answering():
+            self._refuse(408)
+        elif not self._is_answering() and self.timeout_keep_alive_task is None:
+            self.transport.close()
+
+    def _refuse(self, status: int) -> None:
+        if not self._is_answering():  # else the request is counted as one that was left
+            self._refused(status)
+        lines = [STATUS_LINE[status].rstrip(), b"content-length: 0", b"connection: close", b"", b""]
+        self.transport.write(b"\r\n".join(lines))
+        self.transport.close()

@@ -1,0 +1,39 @@
+"""How many connections the system's limit on open files has room for."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+log = logging.getLogger(__name__)
+
+RESERVED_FILES = 128
+"""For all that is no connection: the bundle, keys, state, captured rows, metrics, libraries."""
+
+LEAST_CONNECTIONS = 8
+
+
+def room_for_connections(wanted: int, others: int = 0) -> int:
+    """How many of `wanted` connections fit beside `others` and RESERVED_FILES, once the soft limit is as high as it may
+    be. Warns where those are fewer.
+    """
+    if sys.platform == "win32":
+        return wanted
+    import resource  # noqa: PLC0415 - there is none on Windows
+
+    due = wanted + others + RESERVED_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < due:
+        soft = due if hard == resource.RLIM_INFINITY else min(due, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= due:
+        return wanted
+    room = max(LEAST_CONNECTIONS, (soft - RESERVED_FILES) * wanted // (wanted + others))
+    log.warning(
+        "this process may open %d files, so it keeps %d connections instead of HARMGAUGE_MAX_CONNECTIONS=%d: raise "
+        "the limit (ulimit -n) or lower the setting",
+        soft,
+        room,
+        wanted,
+    )
+    return room

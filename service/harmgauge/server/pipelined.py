@@ -1,0 +1,85 @@
+"""Requests that come before the one ahead of them is answered, and its answer taken: few of them are taken in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+
+from harmgauge.server.protocol import OfferIgnoringHttpProtocol
+
+MAX_WAITING_REQUESTS = 128
+"""On one connection; clients that pipeline send a few dozen at most."""
+
+_REQUEST_BYTES = 2 * 2**10
+"""What the objects of a request take in memory."""
+
+
+class _Flow(FlowControl):
+    """Reads on only while what waits is small: the rest stays with the client."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: deque[Any]) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def waiting_bytes(self) -> int:
+        return sum(cycle.head_bytes + len(cycle.body) for cycle, _ in self._waiting)
+
+    def resume_reading(self) -> None:
+        if not self._waiting or self.waiting_bytes() <= HIGH_WATER_LIMIT:
+            super().resume_reading()
+
+
+class PipelinedHttpProtocol(OfferIgnoringHttpProtocol):
+    """Bounds what is sent ahead, and works on no request before the answer to the one ahead of it was taken.
+
+    Uvicorn keeps the requests in a list without a bound, and every answer, and every check that a client is still
+    there, reads on. One connection could fill the memory with requests, or with a body, before anybody saw its key; and
+    with answers, if it took none.
+    """
+
+    flow: _Flow
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = _Flow(self.transport, self.pipeline)
+        self._worked_on: Any = None  # the request that is answered now, or was last: `cycle` is the last that came
+        self._held_back: Any = None  # the next one and its application, while the client takes the answer before it
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        worked_on = self._worked_on
+        if worked_on is not None and not worked_on.response_complete:
+            worked_on.disconnected = True
+            worked_on.message_event.set()
+        super().connection_lost(exc)
+        self.pipeline.clear()  # nobody waits for their answers, and each refers to this connection
+        self._held_back = None
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        cycle: Any = self.cycle
+        if not self.pipeline:
+            self._worked_on = cycle
+            return
+        cycle.head_bytes = _REQUEST_BYTES + sum(len(name) + len(value) for name, value in self.headers)
+        if len(self.pipeline) > MAX_WAITING_REQUESTS:
+            raise ValueError("too many requests sent ahead")  # ends the parser, which has the rest of the data
+
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            self._worked_on, _ = self.pipeline[-1]
+        super().on_response_complete()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._held_back is not None:
+            (cycle, app), self._held_back = self._held_back, None
+            self._start_asgi_task(cycle, app)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        if self.flow.write_paused:
+            self._held_back = cycle, app
+        else:
+            super()._start_asgi_task(cycle, app)
