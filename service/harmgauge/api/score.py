@@ -10,7 +10,9 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from harmgauge.api.answer import FRAME_BYTES, PIECE_BYTES, PiecewiseResponse, json_pieces, most_json_bytes
 from harmgauge.api.body import decode
+from harmgauge.api.body.decode import Parameters
 from harmgauge.api.body.intake import HttpCall
 from harmgauge.api.data_plane import DataPlane
 from harmgauge.api.guard import only
@@ -86,9 +88,21 @@ def handler(plane: DataPlane) -> Handler:
             answer["probabilities"] = scored.probabilities
         if asked.parameters.correct:
             answer |= _correction(correct(scored), with_probabilities=asked.parameters.probabilities)
-        return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+        if most_answer_bytes(len(asked.instances), len(manifest.class_names), asked.parameters) > PIECE_BYTES:
+            return PiecewiseResponse(await call.on_thread(list, json_pieces(answer)), media_type=decode.JSON)
+        return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type=decode.JSON)
 
     return score
+
+
+def most_answer_bytes(rows: int, classes: int, parameters: Parameters) -> int:
+    """The most bytes that the answer to so many instances takes."""
+    columns = [("float64", 1), ("bool", 1), ("int64", 1)]
+    if parameters.correct:
+        columns += [("int64", 1)] * 3
+    if parameters.probabilities:
+        columns += [("float32", classes)] * (3 if parameters.correct else 1)
+    return FRAME_BYTES + most_json_bytes(rows, columns)
 
 
 def router(authorizer: Authorizer, spec: InputSpec, score: Handler) -> APIRouter:

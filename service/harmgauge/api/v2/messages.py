@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from harmgauge.api.answer import FRAME_BYTES, Piece, binary_pieces, json_pieces, most_json_bytes
 from harmgauge.api.v2 import tensors
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
@@ -58,10 +59,10 @@ def parse(body: bytes, header_length: str | None, spec: InputSpec, offered: list
     return InferRequest(identity, instances, _wanted(document, offered), _parameters(document))
 
 
-def answer(model: str, version: str, request: InferRequest, scored: Scored) -> tuple[bytes, dict[str, str]]:
-    """The body of an answer and its headers."""
+def answer(model: str, version: str, request: InferRequest, scored: Scored) -> tuple[list[Piece], dict[str, str]]:
+    """The body of an answer, in pieces, and its headers; of many numbers it takes long to make."""
     described: list[dict[str, Any]] = []
-    chunks: list[bytes] = []
+    chunks: list[Piece] = []
     arrays = tensors.output_arrays([name for name, _ in request.outputs], scored)
     for (name, binary), array in zip(request.outputs, arrays, strict=True):
         tensor: dict[str, Any] = {
@@ -70,19 +71,28 @@ def answer(model: str, version: str, request: InferRequest, scored: Scored) -> t
             "shape": list(array.shape),
         }
         if binary:
-            chunks.append(array.tobytes())
-            tensor["parameters"] = {"binary_data_size": len(chunks[-1])}
+            chunks += binary_pieces(array)
+            tensor["parameters"] = {"binary_data_size": array.nbytes}
         else:
             tensor["data"] = array.reshape(-1)
         described.append(tensor)
     document: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": described}
     if request.id is not None:
         document["id"] = request.id
-    head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    head: list[Piece] = list(json_pieces(document))
     if not chunks:
         return head, {"Content-Type": "application/json"}
-    headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
-    return b"".join([head, *chunks]), headers
+    headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(sum(map(len, head)))}
+    return [*head, *chunks], headers
+
+
+def most_answer_bytes(rows: int, request: InferRequest, classes: int) -> int:
+    """The most bytes that the answer to so many instances takes."""
+    most = FRAME_BYTES + 6 * len(request.id or "")  # a character may become \\u0000
+    for name, binary in request.outputs:
+        dtype, width = tensors.number_type(name, classes)
+        most += rows * width * dtype.itemsize if binary else most_json_bytes(rows, [(dtype.name, width)])
+    return most
 
 
 def _input(inputs: object, binary: memoryview, spec: InputSpec) -> Rows:

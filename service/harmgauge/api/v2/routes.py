@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from harmgauge.api.answer import PIECE_BYTES, PiecewiseResponse
 from harmgauge.api.body.decode import JSON, RAW, named_type
 from harmgauge.api.body.intake import HttpCall
 from harmgauge.api.data_plane import THREAD_BODY_BYTES, DataPlane
@@ -50,8 +51,12 @@ def infer_handler(plane: DataPlane) -> Handler:
             if asked.parameters:
                 call.name(asked.parameters)
             scored = await call.score(components.scorer, asked.instances)
-        content, headers = messages.answer(manifest.name, manifest.version, asked, scored)
-        return Response(content, headers=headers)
+        parts = manifest.name, manifest.version, asked, scored
+        if messages.most_answer_bytes(len(asked.instances), asked, len(manifest.class_names)) > PIECE_BYTES:
+            pieces, headers = await call.on_thread(messages.answer, *parts)
+            return PiecewiseResponse(pieces, headers=headers)
+        pieces, headers = messages.answer(*parts)
+        return Response(b"".join(pieces), headers=headers)
 
     return infer
 

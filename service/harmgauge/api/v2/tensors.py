@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,6 +59,14 @@ def outputs(classes: int, *, corrects: bool) -> list[OutputSpec]:
         *(OutputSpec(name, "INT64", (-1,)) for name in ("corrected", "no_defense", "defense")),
         *(OutputSpec(name, "FP32", (-1, classes)) for name in ("corrected_probabilities", "defense_probabilities")),
     ]
+
+
+@lru_cache(maxsize=64)
+def number_type(name: str, classes: int) -> tuple[np.dtype[Any], int]:
+    """The dtype of an output's numbers, and how many there are for each instance."""
+    output = next(output for output in outputs(classes, corrects=True) if output.name == name)
+    dtype = next(dtype for dtype, datatype in DATATYPES.items() if datatype == output.datatype)
+    return np.dtype(dtype), math.prod(output.shape[1:])
 
 
 def without_scores(offered: list[OutputSpec]) -> list[OutputSpec]:

@@ -1,0 +1,107 @@
+"""Large answers: made in pieces that hold nobody up, sent as fast as the client takes them, and bounded beforehand.
+
+`orjson` holds Python's lock while it writes, and so does whatever joins the parts of an answer: 50 MB of probabilities
+at once stop every other request for 400 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+PIECE_BYTES = 256 * 2**10
+"""No piece of an answer is longer."""
+
+PIECE_VALUES = 8192
+"""Numbers that become JSON at once: 200 us. An answer with more of them is made on a thread."""
+
+JSON_BYTES = {"bool": 6, "int64": 21, "float32": 18, "float64": 26}
+"""The most that a number of this dtype takes in JSON, with the comma behind it."""
+
+FRAME_BYTES = 4096
+"""The most of all that stands around the numbers of an answer."""
+
+Piece = bytes | memoryview
+
+
+def most_json_bytes(rows: int, columns: Sequence[tuple[str, int]]) -> int:
+    """The most bytes that the numbers of an answer take in JSON: `columns` are (dtype, numbers in each row)."""
+    return rows * sum(JSON_BYTES[dtype] * width + len("[],") for dtype, width in columns)
+
+
+class PiecewiseResponse(Response):
+    """An answer in pieces of at most PIECE_BYTES; what the client has not taken yet is not handed to its connection."""
+
+    def __init__(
+        self, pieces: Sequence[Piece], media_type: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.pieces = pieces
+        length = sum(map(len, pieces))
+        super().__init__(headers={**(headers or {}), "Content-Length": str(length)}, media_type=media_type)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for piece in self.pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            # What was sent leaves at the loop's next round (`server/protocol.py`); then `send` waits if it has to.
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def json_pieces(document: Any) -> Iterator[bytes]:  # noqa: ANN401 - whatever JSON can say
+    """A document of dicts, lists, arrays (one or two axes) and what else JSON has, in pieces of at most PIECE_BYTES."""
+    kept: list[bytes] = []
+    kept_bytes = 0
+    for part in _parts(document):
+        if kept_bytes + len(part) > PIECE_BYTES:
+            yield b"".join(kept)
+            kept, kept_bytes = [], 0
+        kept.append(part)
+        kept_bytes += len(part)
+    yield b"".join(kept)
+
+
+def binary_pieces(array: npt.NDArray[Any]) -> list[Piece]:
+    """The bytes of a C-contiguous array, not copied."""
+    data = array.data.cast("B") if array.size else memoryview(b"")
+    return [data[begin : begin + PIECE_BYTES] for begin in range(0, len(data), PIECE_BYTES)]
+
+
+def _parts(value: Any) -> Iterator[bytes]:  # noqa: ANN401
+    if isinstance(value, dict):
+        for number, (name, own) in enumerate(value.items()):
+            yield (b"," if number else b"{") + orjson.dumps(name) + b":"
+            yield from _parts(own)
+        yield b"}" if value else b"{}"
+    elif isinstance(value, list):
+        for number, own in enumerate(value):
+            yield b"," if number else b"["
+            yield from _parts(own)
+        yield b"]" if value else b"[]"
+    elif isinstance(value, np.ndarray) and value.size > PIECE_VALUES:
+        yield from _array_parts(value)
+    else:
+        yield orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _array_parts(array: npt.NDArray[Any]) -> Iterator[bytes]:
+    width = array.shape[1] if array.ndim == 2 else 1
+    rows = max(1, PIECE_VALUES // width)
+    for begin in range(0, len(array), rows):
+        if begin:
+            yield b","
+        elif width > PIECE_VALUES:
+            yield b"["
+        if width > PIECE_VALUES:
+            yield from _array_parts(array[begin])
+        else:
+            part = orjson.dumps(array[begin : begin + rows], option=orjson.OPT_SERIALIZE_NUMPY)
+            yield (b"" if begin else b"[") + part[1:-1]
+    yield b"]"
