@@ -136,8 +136,8 @@ class Overloaded(RequestError):
     status, code, title = HTTPStatus.TOO_MANY_REQUESTS, "queue_full", "Queue full"
 
 
-class TooManyRows(RequestError):
-    status, code, title = HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "Too many rows for this key"
+class RateLimited(RequestError):
+    status, code, title = HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "Too much for this key"
 
 
 class NotReady(RequestError):

@@ -185,6 +185,12 @@ class Settings(BaseModel):
     rows_per_second_per_key: float | None = Field(default=None, gt=0, le=10**9)
     """Rows that each of `HARMGAUGE_API_KEYS` may have scored, on average; past that, 429. By default no limit."""
 
+    requests_per_second_per_key: float | None = Field(default=None, gt=0, le=10**9)
+    """Requests of any kind that each key but admin's may send, on average; past that, 429. By default no limit."""
+
+    bytes_per_second_per_key: float | None = Field(default=None, gt=0, le=10**15)
+    """Bytes of bodies that each of `HARMGAUGE_API_KEYS` may send, on average; past that, 429. By default no limit."""
+
     tls_certificate: Path | None = None
     """PEM file of the certificate, its chain behind it, for HTTPS and for gRPC over TLS."""
 

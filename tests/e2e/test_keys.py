@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,45 @@ def test_a_key_is_limited_and_its_neighbour_is_not(image_bundle_path: Path) -> N
         assert post(other).status_code == 200
         assert [post(ADMIN[0]).status_code for _ in range(3)] == [200] * 3
         assert rejected(service, "rate_limited") == 2
+
+
+def test_requests_and_bytes_are_limited_too(image_bundle_path: Path) -> None:
+    limits = settings(requests_per_second_per_key=4, bytes_per_second_per_key=100)
+    with running_service(image_bundle_path, **limits) as service:
+        body = ROWS.tobytes()
+        first = ask(service, "POST", "/score", API[0], content=body, headers=RAW)
+        assert (first.status_code, len(body) > 100) == (200, True), "a full bucket lets a larger body through"
+        refused = ask(service, "POST", "/score", API[0], content=body, headers=RAW)
+        assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+        assert "bytes of bodies" in refused.json()["detail"]
+        looks = [ask(service, "GET", "/drift", key) for key in (METRICS[0], API[0]) for _ in range(20)]
+        assert {look.status_code for look in looks} == {200, 429}
+        assert "requests a second" in next(look for look in looks if look.status_code == 429).json()["detail"]
+        assert all(ask(service, "GET", "/readyz", API[0]).status_code == 200 for _ in range(20))
+        assert all(ask(service, "GET", "/drift", ADMIN[0]).status_code == 200 for _ in range(20))
+
+
+def test_unfinished_bodies_of_one_key_keep_no_other_out(image_bundle_path: Path) -> None:
+    """They may hold a quarter of all bytes; the rest is for others."""
+    other, other_line = new_key("other")
+    limits = settings(
+        api_keys=f"{API[1]},{other_line}",
+        max_body_bytes=2**20,
+        max_bodies_bytes=8 * 2**20,
+        max_queue_rows=100_000,
+        deadline_seconds=30,
+    )
+    with running_service(image_bundle_path, **limits) as service, ExitStack() as open_connections:
+        head = f"POST /score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API[0]}\r\n"
+        head += f"Content-Type: application/octet-stream\r\nContent-Length: {2**20}\r\n\r\n"
+        for _ in range(12):
+            connection = open_connections.enter_context(socket.create_connection(("127.0.0.1", service.port)))
+            with suppress(OSError):  # refused in the middle
+                connection.sendall(head.encode() + bytes(2**20 - 1))
+        wait_until(lambda: rejected(service, "queue_full") == 10)
+        large = ask(service, "POST", "/score", other, content=bytes(2**20 - 2**20 % 48), headers=RAW)
+        assert large.status_code == 200
+        assert ask(service, "POST", "/score", API[0], content=ROWS.tobytes(), headers=RAW).status_code == 200
 
 
 def test_prometheus_scrapes_with_a_key(service: RunningService, tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import ssl
 import subprocess
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
@@ -53,6 +56,28 @@ def test_https_and_the_commands_that_speak_it(image_bundle_path: Path, certifica
         old.maximum_version = ssl.TLSVersion.TLSv1_2
         assert httpx.get(f"https://127.0.0.1:{service.port}/livez", verify=old).status_code == 200
         assert not any("Traceback" in text for text in service.log)
+
+
+def test_a_handshake_that_does_not_go_on_is_given_up(image_bundle_path: Path, certificate: tuple[Path, Path]) -> None:
+    """In time, and earlier where others need the place."""
+    tls = {"tls_certificate": certificate[0], "tls_key": certificate[1]}
+    limits = {"connection_timeout_seconds": 3, "max_connections": 40}
+    with running_service(image_bundle_path, **tls, **limits) as service, ExitStack() as open_connections:
+        half_a_hello = bytes.fromhex("1603010200010001fc0303")
+
+        def begin() -> socket.socket:
+            connection = open_connections.enter_context(socket.create_connection(("127.0.0.1", service.port)))
+            connection.sendall(half_a_hello)
+            connection.settimeout(20)
+            return connection
+
+        begun = time.monotonic()
+        crowd = [begin() for _ in range(60)]
+        assert service.client.get("/livez").status_code == 200
+        assert [connection.recv(1) for connection in crowd[:20]] == [b""] * 20
+        assert time.monotonic() - begun < 3, "not for want of time"
+        assert [connection.recv(1) for connection in crowd[20:]] == [b""] * 40
+        assert not service.said("Traceback")
 
 
 def test_grpc_over_tls(image_bundle_path: Path, certificate: tuple[Path, Path]) -> None:

@@ -7,7 +7,7 @@ at once stop every other request for 400 ms.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,16 +43,24 @@ class PiecewiseResponse(Response):
         self, pieces: Sequence[Piece], media_type: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         self.pieces = pieces
-        length = sum(map(len, pieces))
-        super().__init__(headers={**(headers or {}), "Content-Length": str(length)}, media_type=media_type)
+        self.size_bytes = sum(map(len, pieces))
+        self.ended: Callable[[], None] = _nothing  # told when all is sent, or nobody takes it any more
+        super().__init__(headers={**(headers or {}), "Content-Length": str(self.size_bytes)}, media_type=media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for piece in self.pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            # What was sent leaves at the loop's next round (`server/protocol.py`); then `send` waits if it has to.
-            await asyncio.sleep(0)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            for piece in self.pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                # What was sent leaves at the loop's next round (`server/protocol.py`); then `send` waits if it has to.
+                await asyncio.sleep(0)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self.ended()
+
+
+def _nothing() -> None:
+    pass
 
 
 def json_pieces(document: Any) -> Iterator[bytes]:  # noqa: ANN401 - whatever JSON can say

@@ -5,6 +5,7 @@ A holder is a key; where there are no keys it is a connection.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable
 
@@ -17,13 +18,26 @@ SHARE = 4
 """A holder has a quarter of all bytes, and always room for one request that it has nothing beside."""
 
 
+PATIENCE_SECONDS = 10.0
+"""A client that takes longer for a body or an answer has no claim against one that needs the memory."""
+
+
 class Claim:
-    """What one request holds: (holder, bytes). `give_up` ends the wait for its client, while it waits for that."""
+    """What one request holds: (holder, bytes)."""
 
     def __init__(self, holder: Hashable) -> None:
         self.holder = holder
         self.size_bytes = 0
         self.give_up: Callable[[], None] | None = None
+        self._waits_since = 0.0
+
+    def waits_for_client(self, give_up: Callable[[], None] | None) -> None:
+        """From now on; `give_up` ends the wait, None says that it has ended."""
+        self.give_up = give_up
+        self._waits_since = time.monotonic()
+
+    def is_late(self) -> bool:
+        return self.give_up is not None and self._waits_since < time.monotonic() - PATIENCE_SECONDS
 
 
 class Budget:
@@ -55,11 +69,18 @@ class Budget:
             raise _overloaded(f"Your unanswered requests hold {of_holder} bytes, at most {self.share_bytes} may be.")
         while self.held_bytes > self.total_bytes:
             largest = max(self._claims, key=self._rank)
-            if largest.give_up is None or self._by_holder[largest.holder] <= of_holder:
-                raise _overloaded(f"All unanswered requests hold {self.total_bytes} bytes already.")
             give_up = largest.give_up
+            if give_up is None or not (largest.is_late() or self._by_holder[largest.holder] > of_holder):
+                raise _overloaded(f"All unanswered requests hold {self.total_bytes} bytes already.")
             self.release(largest)
             give_up()
+
+    def shrink(self, claim: Claim, size_bytes: int) -> None:
+        """Have the claim hold so much and no more; it is refused nothing."""
+        size_bytes = min(size_bytes, claim.size_bytes)
+        self.held_bytes += size_bytes - claim.size_bytes
+        self._by_holder[claim.holder] += size_bytes - claim.size_bytes
+        claim.size_bytes = size_bytes
 
     def release(self, claim: Claim) -> None:
         """The claim holds nothing any more. Done twice, it is done once."""
@@ -67,12 +88,13 @@ class Budget:
             del self._claims[claim]
             self.held_bytes -= claim.size_bytes
             self._by_holder[claim.holder] -= claim.size_bytes
+            claim.size_bytes = 0
             if not self._by_holder[claim.holder]:
                 del self._by_holder[claim.holder]
 
-    def _rank(self, claim: Claim) -> tuple[bool, int, int]:
-        """Which goes first: one that waits for its client, of the holder with most, the largest."""
-        return claim.give_up is not None, self._by_holder[claim.holder], claim.size_bytes
+    def _rank(self, claim: Claim) -> tuple[bool, bool, int, int]:
+        """Which goes first: one that waits for its client, for too long, of the holder with most, the largest."""
+        return claim.give_up is not None, claim.is_late(), self._by_holder[claim.holder], claim.size_bytes
 
 
 def _overloaded(why: str) -> Overloaded:

@@ -9,16 +9,18 @@ process boundary could lie there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
+from harmgauge.api.budget import SMALL_BYTES, Budget, Claim
 from harmgauge.auth.names import CLIENT, SOURCE, read_name
 from harmgauge.auth.policy import Principal
 from harmgauge.bundle.rows import Rows
-from harmgauge.errors import Overloaded
+from harmgauge.errors import CallerLeft, DeadlinePassed
 from harmgauge.inference.caller import Origin, Progress, RequestContext
 from harmgauge.inference.scorer import RequestScorer, Scored
 from harmgauge.readiness import Readiness
@@ -29,29 +31,32 @@ THREAD_BODY_BYTES = 256 * 2**10
 THREADS = 2
 """A large JSON body takes a multiple of its size while it is read, so only so many are read at a time."""
 
+LOOK_SECONDS = 0.1
+"""How often somebody looks whether the client still waits for what a thread does."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class DataPlane:
-    """The bounds that all calls share. `bodies_bytes` are those of all unanswered requests."""
+    """The bounds that all calls share."""
 
     def __init__(
         self, readiness: Readiness, *, max_body_bytes: int, max_bodies_bytes: int, deadline_seconds: float
     ) -> None:
         self.readiness = readiness
         self.max_body_bytes = max_body_bytes
-        self.max_bodies_bytes = max_bodies_bytes
         self.deadline_seconds = deadline_seconds
-        self.bodies_bytes = 0
+        self.budget = Budget(max_bodies_bytes, max_body_bytes)
         self.threads = ThreadPoolExecutor(THREADS, "read")
 
 
 class Call:
     """One request from its head to its answer; a context, which gives its bytes back.
 
-    `seconds` is how long the client waits at most, `client` and `source` are the names that it sent. Raises NotReady
-    (with `to_score=False` only while the service starts or drains) and BadRequest.
+    `connection` tells the client from others where it has no key. `seconds` is how long it waits at most, `client` and
+    `source` are the names that it sent. Raises NotReady (with `to_score=False` only while the service starts or drains)
+    and BadRequest.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Call:
         left: Callable[[], bool],
         progress: Progress | None,
         *,
+        connection: Hashable = None,
         seconds: float | None = None,
         client: str | None = None,
         source: str | None = None,
@@ -72,6 +78,9 @@ class Call:
         self.plane = plane
         self.principal = principal
         self.held_bytes = 0
+        self.claim = Claim(principal.name or connection)
+        self._is_kept = False
+        self._has_left = False
         most = plane.deadline_seconds
         self.context = RequestContext(
             asyncio.get_running_loop().time() + (most if seconds is None else min(seconds, most)),
@@ -88,19 +97,31 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.plane.bodies_bytes -= self.held_bytes
+        if not self._is_kept:
+            self.release()
 
     def hold(self, size_bytes: int) -> None:
-        """Count so many bytes more; raises Overloaded if those of all requests are too many."""
-        plane = self.plane
+        """Count so many bytes more, to begin with those of the body. Raises Overloaded and TooLarge."""
         self.held_bytes += size_bytes
-        plane.bodies_bytes += size_bytes
-        if plane.bodies_bytes > plane.max_bodies_bytes:
-            raise Overloaded(
-                f"The bodies of all unanswered requests take {plane.max_bodies_bytes} bytes already; try again later.",
-                retry_after_seconds=1,
-                closes=True,
-            )
+        if self.held_bytes > SMALL_BYTES:
+            self.plane.budget.resize(self.claim, self.held_bytes)
+
+    def keep(self, answer_bytes: int) -> None:
+        """Hold the bytes of the answer, and no others, until `release`: beyond the context's end."""
+        self._is_kept = True
+        self.plane.budget.shrink(self.claim, answer_bytes)
+
+    def release(self) -> None:
+        """Give the bytes back."""
+        if self.held_bytes > SMALL_BYTES:
+            self.plane.budget.release(self.claim)
+
+    def check_wanted(self) -> None:
+        """Raises DeadlinePassed or CallerLeft where nobody waits any more; for long work, on any thread."""
+        if time.monotonic() > self.context.deadline:
+            raise DeadlinePassed("The deadline passed before the body was read; send less at once.")
+        if self._has_left:
+            raise CallerLeft
 
     def name(self, parameters: Mapping[str, object]) -> None:
         """Take the names from the parameters of a V2 request, unless its head had them. Raises BadRequest."""
@@ -112,13 +133,23 @@ class Call:
                 source=self.context.source or read_name(SOURCE, source, self.principal),
             )
 
-    def on_thread(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Awaitable[T]:
-        """What `function` gives for bytes that take long to read."""
-        loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self.plane.threads, lambda: function(*arguments, **named))
+    async def on_thread(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """What `function` gives for bytes that take long to read.
+
+        It is not begun once nobody waits for it, and may ask `check_wanted` as it goes on.
+        """
+
+        def work() -> T:
+            self.check_wanted()
+            return function(*arguments, **named)
+
+        working = asyncio.get_running_loop().run_in_executor(self.plane.threads, work)
+        while not (await asyncio.wait({working}, timeout=LOOK_SECONDS))[0]:
+            self._has_left = self.context.left()
+        return working.result()
 
     def score(self, scorer: RequestScorer, rows: Rows) -> Awaitable[Scored]:
-        """Score checked rows. Raises TooManyRows for the key, and what the scorer raises."""
-        if self.principal.bucket is not None:
-            self.principal.bucket.take(len(rows))
+        """Score checked rows. Raises RateLimited for the key, and what the scorer raises."""
+        if self.principal.rate_limit is not None:
+            self.principal.rate_limit.take_rows(len(rows))
         return scorer.score(rows, self.context)

@@ -10,6 +10,9 @@ ROUTE = "harmgauge.route"
 PROGRESS = "harmgauge.progress"
 """Where it has what its request's progress is noted in, if somebody wants it."""
 
+ABORT = "harmgauge.abort"
+"""Where our own server puts what cuts the connection off, whatever is still to be sent."""
+
 NO_ROUTE = "other"
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from harmgauge.api.answer import FRAME_BYTES, PIECE_BYTES, PiecewiseResponse, json_pieces, most_json_bytes
+from harmgauge.api.answer import FRAME_BYTES, PIECE_VALUES, PiecewiseResponse, json_pieces, most_json_bytes
 from harmgauge.api.body import decode
 from harmgauge.api.body.decode import Parameters
 from harmgauge.api.body.intake import HttpCall
@@ -52,6 +52,10 @@ class ScoreAnswer(BaseModel):
     defense_probabilities: list[list[float]] | None = Field(None, description="With `probabilities` and `correct`.")
 
 
+FEW_ROWS = 4000
+"""Without their probabilities, an answer to so many is small (PIECE_BYTES)."""
+
+
 def handler(plane: DataPlane) -> Handler:
     """What answers `POST /score`."""
 
@@ -76,20 +80,24 @@ def handler(plane: DataPlane) -> Handler:
                 )
             if asked.parameters.probabilities and not principal.sees_scores:
                 raise Forbidden("This key gets flags only: leave 'probabilities' out.")
+            is_large = len(asked.instances) > FEW_ROWS or asked.parameters.probabilities
+            if is_large:  # before anything is scored: then it would be lost
+                call.hold(most_answer_bytes(len(asked.instances), len(manifest.class_names), asked.parameters))
             scored = await call.score(components.scorer, asked.instances)
-        answer: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
-        if principal.sees_scores:
-            answer["threshold"] = components.threshold
-            # As float64: a client sees the very numbers that enter the window, and can repeat every comparison.
-            answer["scores"] = scored.scores.astype("float64")
-        answer["is_adversarial"] = scored.is_adversarial
-        answer["predictions"] = scored.predictions
-        if asked.parameters.probabilities:
-            answer["probabilities"] = scored.probabilities
-        if asked.parameters.correct:
-            answer |= _correction(correct(scored), with_probabilities=asked.parameters.probabilities)
-        if most_answer_bytes(len(asked.instances), len(manifest.class_names), asked.parameters) > PIECE_BYTES:
-            return PiecewiseResponse(await call.on_thread(list, json_pieces(answer)), media_type=decode.JSON)
+            answer: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
+            if principal.sees_scores:
+                answer["threshold"] = components.threshold
+                # As float64: a client sees the very numbers that enter the window, and can repeat every comparison.
+                answer["scores"] = scored.scores.astype("float64")
+            answer["is_adversarial"] = scored.is_adversarial
+            answer["predictions"] = scored.predictions
+            if asked.parameters.probabilities:
+                answer["probabilities"] = scored.probabilities
+            if asked.parameters.correct:
+                answer |= _correction(correct(scored), with_probabilities=asked.parameters.probabilities)
+            if is_large and scored.probabilities.size > PIECE_VALUES:
+                pieces = await call.on_thread(list, json_pieces(answer))
+                return call.deliver(PiecewiseResponse(pieces, media_type=decode.JSON))
         return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type=decode.JSON)
 
     return score

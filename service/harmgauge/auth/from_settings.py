@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from harmgauge.auth.keys import KeyFile, Names, read_lines
 from harmgauge.auth.policy import Authorizer, Permission, Policy, Role
+from harmgauge.auth.rate_limit import Rates
 from harmgauge.errors import SettingsError
 from harmgauge.settings import PREFIX, Settings
 
@@ -28,7 +29,11 @@ def authorizer(settings: Settings) -> tuple[Authorizer, list[KeyFile]]:
         Policy(
             _open_permissions(settings),
             settings.flags_only,
-            settings.rows_per_second_per_key,
+            Rates(
+                settings.rows_per_second_per_key,
+                settings.requests_per_second_per_key,
+                settings.bytes_per_second_per_key,
+            ),
             frozenset(settings.trusted_keys),
         )
     )
@@ -101,8 +106,12 @@ def _open_permissions(settings: Settings) -> frozenset[Permission]:
             "HARMGAUGE_FLAGS_ONLY hides what metrics and page show: set HARMGAUGE_API_KEYS, and leave both out of "
             "HARMGAUGE_OPEN"
         )
-    if settings.rows_per_second_per_key is not None and not has_keys:
-        raise SettingsError("HARMGAUGE_ROWS_PER_SECOND_PER_KEY limits keys, and there are none: set HARMGAUGE_API_KEYS")
+    for what in ("rows", "requests", "bytes"):
+        name = f"{what}_per_second_per_key"
+        if getattr(settings, name) is not None and not has_keys:
+            raise SettingsError(
+                f"{PREFIX}{name.upper()} limits keys, and there are none: set HARMGAUGE_API_KEYS, or leave it out"
+            )
     permissions: set[Permission] = set().union(*(_OPEN[name] for name in names))
     # The state of a detector moves with every score: it tells of each what it was.
     return frozenset(permissions - {Permission.DRIFT} if settings.flags_only else permissions)

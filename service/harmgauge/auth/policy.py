@@ -13,7 +13,7 @@ from enum import Enum
 from starlette.types import Scope
 
 from harmgauge.auth.keys import Names, digest
-from harmgauge.auth.rate_limit import TokenBucket
+from harmgauge.auth.rate_limit import UNLIMITED, RateLimit, Rates
 from harmgauge.errors import Forbidden, Unauthorized
 
 PRINCIPAL = "harmgauge.principal"
@@ -44,32 +44,27 @@ class Permission(Enum):
 
 @dataclass(frozen=True)
 class Principal:
-    """Who sent a request: `bucket` is None if nothing limits its rows, `is_trusted` says whether it may name its client
+    """Who sent a request: `rate_limit` is None if nothing limits it, `is_trusted` says whether it may name its client
     and source.
     """
 
     role: Role
     name: str = ""
     sees_scores: bool = True
-    bucket: TokenBucket | None = None
+    rate_limit: RateLimit | None = None
     is_trusted: bool = True
-
-    def take(self, rows: int) -> None:
-        """Count rows to be scored; raises TooManyRows."""
-        if self.bucket is not None:
-            self.bucket.take(rows)
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What is open to anybody, whether ordinary keys get flags only, and the rows a second that each may send.
+    """What is open to anybody, whether ordinary keys get flags only, and what each key but admin's may have a second.
 
     `trusted` are the names of the keys whose requests may name their client and source.
     """
 
     open: frozenset[Permission] = frozenset(Permission) - {Permission.ADMIN}
     flags_only: bool = False
-    rows_per_second: float | None = None
+    rates: Rates = UNLIMITED
     trusted: frozenset[str] = frozenset()
 
     def allowed(self) -> dict[Permission, frozenset[Role]]:
@@ -95,16 +90,17 @@ class Authorizer:
         self._nobody = Principal(Role.NOBODY, sees_scores=not policy.flags_only)
         self._names: dict[Role, Names] = {}
         self._principals: dict[bytes, Principal] = {}
-        self._buckets: dict[str, TokenBucket] = {}
+        self._rate_limits: dict[str, RateLimit] = {}
 
     def set_keys(self, role: Role, names: Names) -> None:
-        """All the keys of a role, in place of those before. A name that stays keeps what is left of its rows."""
+        """All the keys of a role, in place of those before. A name that stays keeps what is left of its rates."""
         self._names[role] = names
         ordinary = set(self._names.get(Role.API, {}).values())
-        rate = self._policy.rows_per_second
-        if rate is not None:
-            self._buckets = {name: self._buckets.get(name) or TokenBucket(rate) for name in ordinary}
         self._trusts_all = not ordinary
+        rates = self._policy.rates
+        if rates != UNLIMITED:
+            limited = ordinary | set(self._names.get(Role.METRICS, {}).values())
+            self._rate_limits = {name: self._rate_limits.get(name) or RateLimit(rates) for name in limited}
         self._principals = {
             key: self._principal(role, name)
             for role in (Role.API, Role.METRICS, Role.ADMIN)  # of a key with two roles, the last counts
@@ -113,15 +109,15 @@ class Authorizer:
 
     def _principal(self, role: Role, name: str) -> Principal:
         is_trusted = self._trusts_all or name in self._policy.trusted
-        if role is Role.API:
-            return Principal(role, name, not self._policy.flags_only, self._buckets.get(name), is_trusted)
-        return Principal(role, name, is_trusted=is_trusted)
+        sees_scores = role is not Role.API or not self._policy.flags_only
+        rate_limit = None if role is Role.ADMIN else self._rate_limits.get(name)
+        return Principal(role, name, sees_scores, rate_limit, is_trusted)
 
     def check_http(self, scope: Scope, permission: Permission) -> None:
-        """Let a request in, and note in its scope who sent it; raises Unauthorized, Forbidden or TooManyRows."""
+        """Let a request in, and note in its scope who sent it; raises Unauthorized, Forbidden or RateLimited."""
         principal = scope[PRINCIPAL] = self.check(permission, scope["headers"])
-        if principal.bucket is not None and permission is Permission.SCORES and scope["method"] == "POST":
-            principal.bucket.check()
+        if principal.rate_limit is not None and permission is not Permission.HEALTH:
+            principal.rate_limit.begin(scores=permission is Permission.SCORES and scope["method"] == "POST")
 
     def check_unrouted(self, scope: Scope) -> None:
         """For what no route checked: only who may score is answered. Raises as `check_http` does."""

@@ -1,45 +1,87 @@
-"""How many rows a key may have scored: a token bucket."""
+"""How much a key may ask for in a second: token buckets."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from harmgauge.errors import TooManyRows
+from harmgauge.errors import RateLimited
 
 
 class TokenBucket:
-    """Fills with `rows_per_second`, up to what one second gives, and one row at least.
+    """Fills with `per_second` of `unit`, up to what one second gives, and one at least.
 
-    A request takes its rows at once. One of more rows than the bucket holds is let through when it is full, and leaves
-    it in debt: so in any t seconds at most rows_per_second * t + max(capacity, the largest request) rows are.
+    A request takes its share at once. One of more than the bucket holds is let through when it is full, and leaves it
+    in debt: so in any t seconds at most per_second * t + max(capacity, the largest request) are taken.
     """
 
-    def __init__(self, rows_per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rows_per_second = rows_per_second
-        self.capacity_rows = max(1.0, rows_per_second)
+    def __init__(self, per_second: float, unit: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second = per_second
+        self._unit = unit
+        self.capacity = max(1.0, per_second)
         self._clock = clock
-        self._rows = self.capacity_rows
+        self._left = self.capacity
         self._at = clock()
 
     def check(self) -> None:
-        """Raises TooManyRows where not even one row would be let through."""
+        """Raises RateLimited where not even one would be let through."""
         self._require(1)
 
-    def take(self, rows: int) -> None:
-        """Raises TooManyRows, and takes none then."""
-        self._require(rows)
-        self._rows -= rows
+    def take(self, count: int) -> None:
+        """Raises RateLimited, and takes none then."""
+        self._require(count)
+        self._left -= count
 
-    def _require(self, rows: int) -> None:
+    def _require(self, count: int) -> None:
         now = self._clock()
-        self._rows = min(self.capacity_rows, self._rows + max(0.0, now - self._at) * self._rows_per_second)
+        self._left = min(self.capacity, self._left + max(0.0, now - self._at) * self._per_second)
         self._at = now
-        missing = min(rows, self.capacity_rows) - self._rows
-        if missing > 1e-9 * self.capacity_rows:  # what rounding leaves is no reason
-            seconds = max(1, math.ceil(missing / self._rows_per_second))
-            raise TooManyRows(
-                f"This key may have {self._rows_per_second:g} rows scored a second; ask again in {seconds} s.",
+        missing = min(count, self.capacity) - self._left
+        if missing > 1e-9 * self.capacity:  # what rounding leaves is no reason
+            seconds = max(1, math.ceil(missing / self._per_second))
+            raise RateLimited(
+                f"This key may have {self._per_second:g} {self._unit} a second; ask again in {seconds} s.",
                 retry_after_seconds=seconds,
             )
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What each key may have in a second; None where nothing limits it."""
+
+    rows: float | None = None
+    requests: float | None = None
+    body_bytes: float | None = None
+
+
+UNLIMITED = Rates()
+
+
+class RateLimit:
+    """What one key has left. Raises RateLimited."""
+
+    def __init__(self, rates: Rates) -> None:
+        self._rows = None if rates.rows is None else TokenBucket(rates.rows, "rows scored")
+        self._requests = None if rates.requests is None else TokenBucket(rates.requests, "requests")
+        self._bytes = None if rates.body_bytes is None else TokenBucket(rates.body_bytes, "bytes of bodies")
+
+    def begin(self, *, scores: bool) -> None:
+        """Count a request by its head. One that is to be scored is refused where it has no row or byte left."""
+        if self._requests is not None:
+            self._requests.take(1)
+        if scores:
+            for bucket in (self._rows, self._bytes):
+                if bucket is not None:
+                    bucket.check()
+
+    def take_rows(self, count: int) -> None:
+        """Count rows to be scored."""
+        if self._rows is not None:
+            self._rows.take(count)
+
+    def take_bytes(self, count: int) -> None:
+        """Count bytes of a body."""
+        if self._bytes is not None:
+            self._bytes.take(count)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from harmgauge.auth.keys import digest, new_key
 from harmgauge.auth.policy import Authorizer, Permission, Policy, Role
-from harmgauge.errors import Forbidden, RequestError, TooManyRows, Unauthorized
+from harmgauge.auth.rate_limit import Rates
+from harmgauge.errors import Forbidden, RateLimited, RequestError, Unauthorized
 
 KEYS = {role: new_key(role.value)[0] for role in (Role.API, Role.METRICS, Role.ADMIN)}
 OPENABLE = [Permission.SCORES, Permission.INFO, Permission.DRIFT, Permission.METRICS, Permission.PAGE]
@@ -55,16 +56,18 @@ def test_a_key_opens_no_less_than_none_and_admin_opens_all(names: set[Permission
 
 
 def test_keys_that_go_are_refused_and_a_name_that_stays_keeps_its_debt() -> None:
-    made = Authorizer(Policy(frozenset(), rows_per_second=1e-3))
+    made = Authorizer(Policy(frozenset(), rates=Rates(rows=1e-3)))
     (old, _), (new, _) = new_key("shop"), new_key("shop")
     scope = {"type": "http", "method": "POST", "headers": bearer(old)}
     made.set_keys(Role.API, {digest(old.encode()): "shop"})
     made.check_http(scope, Permission.SCORES)
-    made.check(Permission.SCORES, bearer(old)).take(5)
+    limit = made.check(Permission.SCORES, bearer(old)).rate_limit
+    assert limit is not None
+    limit.take_rows(5)
     made.set_keys(Role.API, {digest(new.encode()): "shop"})
     with pytest.raises(Unauthorized):
         made.check_http(scope, Permission.SCORES)
-    with pytest.raises(TooManyRows):
+    with pytest.raises(RateLimited):
         made.check_http({**scope, "headers": bearer(new)}, Permission.SCORES)
     made.check_http({**scope, "method": "GET", "headers": bearer(new)}, Permission.SCORES)
     made.set_keys(Role.API, {digest(new.encode()): "other"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
@@ -12,11 +12,12 @@ from typing import Any, cast
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
+from harmgauge.api.answer import PiecewiseResponse
 from harmgauge.api.data_plane import Call, DataPlane
-from harmgauge.api.scope import PROGRESS
+from harmgauge.api.scope import ABORT, PROGRESS
 from harmgauge.auth.names import CLIENT, SOURCE
 from harmgauge.auth.policy import PRINCIPAL, Principal
-from harmgauge.errors import CallerLeft, DeadlinePassed, InvalidParameters, TooLarge, UnknownMediaType
+from harmgauge.errors import CallerLeft, DeadlinePassed, InvalidParameters, Overloaded, TooLarge, UnknownMediaType
 from harmgauge.inference.caller import Origin
 
 DEADLINE_HEADER = "X-Harmgauge-Deadline-Seconds"
@@ -38,6 +39,7 @@ class HttpCall(Call):
     def __init__(self, plane: DataPlane, request: Request, route: str, *, to_score: bool = True) -> None:
         scope = request.scope
         self._receive = receive = request.receive
+        self._abort: Callable[[], None] | None = scope.get(ABORT)
         self.headers = headers = {name: str(value, "latin-1") for name, value in scope["headers"]}
         asked = headers.get(_DEADLINE)
         principal: Principal = scope[PRINCIPAL]
@@ -47,18 +49,19 @@ class HttpCall(Call):
             Origin(scope["request_id"], route, principal.name),
             partial(_left, receive),
             scope.get(PROGRESS),
+            connection=scope.get("client"),
             seconds=None if asked is None else read_deadline(asked),
             client=headers.get(_CLIENT),
             source=headers.get(_SOURCE),
             to_score=to_score,
         )
 
-    async def body(self) -> bytes:
+    async def body(self) -> bytes | bytearray:
         """The whole body.
 
-        Raises UnknownMediaType where it is compressed, TooLarge as soon as it must be over the limit, Overloaded where
-        too many bodies are held already, DeadlinePassed where it is not whole by then, CallerLeft where it never will
-        be.
+        Raises UnknownMediaType where it is compressed, TooLarge as soon as it must be over the limit, RateLimited for
+        the key, Overloaded where too many bytes are held already, DeadlinePassed where it is not whole by then,
+        CallerLeft where it never will be.
         """
         declared = self.headers.get(b"content-length")
         # The server lets only digits through to here, but any number of them.
@@ -69,32 +72,52 @@ class HttpCall(Call):
                 "Compressed bodies are not taken; send it without Content-Encoding.",
                 headers={"Accept-Encoding": "identity"},
             )
+        if declared is not None and self.principal.rate_limit is not None:
+            self.principal.rate_limit.take_bytes(int(declared))
         message = at_once(self._receive)
         if message is not None and not message.get("more_body"):
             return await self._take(message)
         try:
-            async with asyncio.timeout_at(self.context.deadline):
+            async with asyncio.timeout_at(self.context.deadline) as limit:
+                self.claim.waits_for_client(partial(limit.reschedule, 0.0))
                 return await self._in_pieces(message)
         except TimeoutError:
+            if asyncio.get_running_loop().time() < self.context.deadline:
+                raise Overloaded(
+                    "Others needed the memory before the body was whole; try again later.",
+                    retry_after_seconds=1,
+                    closes=True,
+                ) from None
             raise DeadlinePassed(
                 "The body was not whole by the request's deadline; send less at once, or over a faster way.",
                 closes=True,
             ) from None
+        finally:
+            self.claim.waits_for_client(None)
 
-    async def _in_pieces(self, message: Message | None) -> bytes:
-        pieces: list[bytes] = []
+    def deliver(self, answer: PiecewiseResponse) -> PiecewiseResponse:
+        """Hold the answer's bytes until the client has taken it, or others need the memory."""
+        self.keep(answer.size_bytes)
+        self.claim.waits_for_client(self._abort)
+        answer.ended = self.release
+        return answer
+
+    async def _in_pieces(self, message: Message | None) -> bytes | bytearray:
+        body = bytearray()  # to which a piece is added without a copy of all before it, as a join at the end would take
         if message is not None:
-            pieces.append(await self._take(message))
+            body += await self._take(message)
         while message is None or message.get("more_body"):
             message = await self._receive()
-            pieces.append(await self._take(message))
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            body += await self._take(message)
+        return body
 
     async def _take(self, message: Message) -> bytes:
         if message["type"] == "http.disconnect":
             raise CallerLeft
         piece: bytes = message.get("body", b"")
         self.hold(len(piece))
+        if self.principal.rate_limit is not None and b"content-length" not in self.headers:
+            self.principal.rate_limit.take_bytes(len(piece))
         if self.held_bytes > self.plane.max_body_bytes:
             raise await self._too_large(more=bool(message.get("more_body")))
         return piece

@@ -50,11 +50,14 @@ def infer_handler(plane: DataPlane) -> Handler:
                 asked = messages.parse(body, header_length, manifest.input, offered)
             if asked.parameters:
                 call.name(asked.parameters)
+            most_bytes = messages.most_answer_bytes(len(asked.instances), asked, len(manifest.class_names))
+            if most_bytes > PIECE_BYTES:  # before anything is scored: then it would be lost
+                call.hold(most_bytes)
             scored = await call.score(components.scorer, asked.instances)
-        parts = manifest.name, manifest.version, asked, scored
-        if messages.most_answer_bytes(len(asked.instances), asked, len(manifest.class_names)) > PIECE_BYTES:
-            pieces, headers = await call.on_thread(messages.answer, *parts)
-            return PiecewiseResponse(pieces, headers=headers)
+            parts = manifest.name, manifest.version, asked, scored
+            if most_bytes > PIECE_BYTES:
+                pieces, headers = await call.on_thread(messages.answer, *parts)
+                return call.deliver(PiecewiseResponse(pieces, headers=headers))
         pieces, headers = messages.answer(*parts)
         return Response(b"".join(pieces), headers=headers)
 

@@ -1,0 +1,22 @@
+"""The memory of a process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MEBIBYTE = 2**20
+
+
+def _field(process_id: int, name: str) -> int:
+    lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
+
+
+def resident_bytes(process_id: int) -> int:
+    """What it has in memory now."""
+    return _field(process_id, "VmRSS")
+
+
+def peak_bytes(process_id: int) -> int:
+    """The most that it ever had."""
+    return _field(process_id, "VmHWM")
