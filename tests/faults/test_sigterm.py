@@ -114,7 +114,8 @@ def test_large_bodies_in_work_do_not_outlast_the_drain(own_bundle: Path) -> None
     rows = [[float(number), 0.0] for number in range(400_000)]
     body = json.dumps({"instances": rows}).encode()
     request = head(len(body)).replace(b"application/octet-stream", b"application/json") + body
-    with running_service(own_bundle, drain_seconds=1.5, max_queue_rows=4_000_000, deadline_seconds=30) as service:
+    limits = {"max_queue_rows": 4_000_000, "max_bodies_bytes": 2**28, "deadline_seconds": 30}
+    with running_service(own_bundle, drain_seconds=1.5, **limits) as service:
         assert service.score(row(0))["scores"] == [0]
         connections = [socket.create_connection(("127.0.0.1", service.port), timeout=20) for _ in range(6)]
         senders = [threading.Thread(target=connection.sendall, args=(request,)) for connection in connections]

@@ -45,7 +45,8 @@ def assert_well(service: RunningService, before: Held, *, number: int = 4_000_00
     wait_until(lambda: service.client.get("/readyz").status_code == 200)
     assert service.client.get("/livez").status_code == 200
     assert service.score(row(number))["scores"] == [number]
-    wait_until(lambda: Held.by(service).files <= before.files + 1)  # the client's own connection, made meanwhile
+    # The client's own connection, and what the event loop opens with its first: before them the test may have looked.
+    wait_until(lambda: Held.by(service).files <= before.files + 2)
     after = Held.by(service)
     assert after.threads <= before.threads + SPARE_THREADS
     assert after.mebibytes <= before.mebibytes + SPARE_MEBIBYTES

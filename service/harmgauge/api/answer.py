@@ -33,7 +33,7 @@ Piece = bytes | memoryview
 
 def most_json_bytes(rows: int, columns: Sequence[tuple[str, int]]) -> int:
     """The most bytes that the numbers of an answer take in JSON: `columns` are (dtype, numbers in each row)."""
-    return rows * sum(JSON_BYTES[dtype] * width + len("[],") for dtype, width in columns)
+    return rows * sum(JSON_BYTES[dtype] * width + len("[],") * (width > 1) for dtype, width in columns)
 
 
 class PiecewiseResponse(Response):

@@ -128,11 +128,13 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
         self._tell_of_buffers()
 
     def send_400_response(self, msg: str) -> None:
-        if self.pipeline:  # others wait for their answers: for one of those it would be taken
-            self.transport.close()
-            return
         error = sys.exception()  # the parser's, who calls it an invalid request whatever failed as it was read
         cause = None if error is None else error.__context__
+        # Where others wait for their answers it would be taken for one of those; trailers belong to a request that has
+        # begun.
+        if self.pipeline or (isinstance(cause, TooManyFields) and self._trailers > 0):
+            self.transport.close()
+            return
         self._refuse(503 if isinstance(cause, MemoryError) else 431 if isinstance(cause, TooManyFields) else 400)
 
     def _is_answering(self) -> bool:

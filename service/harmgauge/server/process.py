@@ -105,6 +105,7 @@ class Server(uvicorn.Server):
             await super().startup(sockets)
         else:
             self._listen(sockets)
+            await asyncio.sleep(0)  # from here on the event loop listens
         if self._service.grpc is not None:
             port = await self._service.grpc.start(self._host)
             log.info("serving gRPC on %s", _address(self._host, port))
