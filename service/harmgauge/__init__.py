@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False
+"""For type checkers it is true. To import it from `typing` is a third of the time until the command hears SIGTERM."""
 
 # ONNX Runtime reports its use to Microsoft unless it is told not to before it is loaded. Whatever of this package is
 # imported, this comes first.

@@ -63,14 +63,15 @@ class Service:
         self.switch.start()
         if self.capture is not None:
             self.capture.start()
+        self.watch.start()
         self.background.extend(asyncio.create_task(file.keep_looking()) for file in self.key_files)
-        self.background.append(asyncio.create_task(self.watch.keep_watching()))
 
     async def end(self, seconds: Callable[[], float]) -> None:
         """Save the drift state, then write captured rows and send traces, in the time that `seconds` gives by then.
 
         No request may come any more.
         """
+        self.watch.stop()
         await self.switch.close()
         left_seconds = seconds()
         last = [asyncio.to_thread(self.access_log.close, left_seconds)]
@@ -80,6 +81,7 @@ class Service:
 
     def abandon(self) -> None:
         """End the tasks and threads, whatever they are at."""
+        self.watch.stop()
         for task in self.background:
             task.cancel()
         self.switch.current.close()

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from harmgauge.errors import NotAlive, NotReady
 
+_STARTING = "starting"
+
 
 class Readiness:
-    """`reason` says why it takes no work, and is None while it does; `failure` why only a restart would help."""
+    """`reason` says why it takes no work, and is None while it does; `unready` why it had better get none, which probes
+    tell; `failure` why only a restart would help.
+    """
 
     def __init__(self) -> None:
         self.failure: str | None = None
-        self._phase: str | None = "starting"
+        self._phase: str | None = _STARTING
         self._unable: str | None = None
+        self._leaving: str | None = None
         self.reason: str | None = self._phase  # kept rather than computed: every request looks
 
     def ready(self) -> None:
-        self._phase = None
-        self.reason = self._unable
+        """It has started; it may have been told to stop meanwhile."""
+        if self._phase == _STARTING:
+            self._phase = None
+            self.reason = self._unable
+
+    @property
+    def unready(self) -> str | None:
+        return self.reason or self._leaving
+
+    def leaving(self) -> None:
+        """Probes fail from now on; work is taken until `draining`."""
+        self._leaving = "leaving: it serves on until those in front of it know, and then stops"
 
     def draining(self) -> None:
         self.reason = self._phase = "draining: it answers what it has and then stops"
@@ -32,7 +47,13 @@ class Readiness:
 
         A service whose inference is broken can still be given the bundle that mends it.
         """
-        reason = self.reason if to_score else self._phase
+        self._refuse(self.reason if to_score else self._phase)
+
+    def check_ready(self) -> None:
+        """Raise NotReady where no work should be sent any more, even while it is taken."""
+        self._refuse(self.unready)
+
+    def _refuse(self, reason: str | None) -> None:
         if reason is not None:
             raise NotReady(
                 f"The service is {reason}; ask another replica, or again when /readyz says so.",

@@ -107,6 +107,9 @@ class Settings(BaseModel):
     drain_seconds: float = Field(default=8.0, gt=0, le=3600)
     """After SIGTERM, requests in flight get this long to finish."""
 
+    lame_duck_seconds: float = Field(default=0.0, ge=0, le=3600)
+    """After SIGTERM `/readyz` fails, and all is served this long before it drains; a second SIGTERM ends it."""
+
     window_rows: int | None = Field(default=None, ge=2, le=1_000_000)
     """Recent scores that the KS monitor compares with the reference; by default what the bundle says."""
 

@@ -20,7 +20,7 @@ from harmgauge.drift import ks
 from harmgauge.inference.batch import Batch
 from harmgauge.inference.outputs import Outputs, Runtime
 from harmgauge.inference.runtime import OnnxRuntime
-from harmgauge.server import process
+from harmgauge.server import stopping
 
 RAISE, NOT_A_NUMBER, HANG, END_THE_THREAD, SLEEP, KILL_THE_WORKER, NO_PROBABILITY = (float(n) for n in range(1, 8))
 """What the second number of a row asks for, 0 being nothing.
@@ -78,6 +78,6 @@ def _faulty_two_sample(*arguments: Any) -> ks.KsResult:
 if __name__ == "__main__":
     OnnxRuntime.run = _faulty_run  # type: ignore[method-assign]
     Batch.run = _fatal_run  # type: ignore[method-assign]
-    process.LINGER_SECONDS = float(os.environ.get(LINGER, process.LINGER_SECONDS))
+    stopping.LINGER_SECONDS = float(os.environ.get(LINGER, stopping.LINGER_SECONDS))
     ks.two_sample = _faulty_two_sample  # type: ignore[assignment]
     sys.exit(main())

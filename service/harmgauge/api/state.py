@@ -137,7 +137,7 @@ def health_router(authorizer: Authorizer, readiness: Readiness) -> APIRouter:
     @routes.head("/readyz", dependencies=free, include_in_schema=False)
     @routes.get("/readyz", dependencies=free, summary="It takes work", responses=refusals(503))
     async def readyz() -> dict[str, str]:
-        readiness.check()
+        readiness.check_ready()
         return {"status": "ready"}
 
     @routes.head("/info", dependencies=of_info, include_in_schema=False)

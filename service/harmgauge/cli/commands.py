@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +20,6 @@ def _no_options(_: argparse.ArgumentParser) -> None:
 
 
 def _serve(_: argparse.Namespace, __: list[str]) -> int:
-    # Nothing is in flight yet. By default, a container's first process would not hear of it until the server listens.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     # Before numpy is loaded: by default it takes a thread for each core of the host, from inference and in memory.
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")

@@ -50,7 +50,7 @@ class Metrics:
         self._predictions = [predictions.labels(model, name) for name in names] if len(names) <= MAX_CLASSES else []
         Gauge("harmgauge_ready", "1 while it takes work, as /readyz says.", ["model"], registry=registry).labels(
             model
-        ).set_function(lambda: readiness.reason is None)
+        ).set_function(lambda: readiness.unready is None)
 
         Gauge("harmgauge_alive", "1 unless it wants a restart, as /livez says.", ["model"], registry=registry).labels(
             model

@@ -28,12 +28,25 @@ class Watchdog:
         self._readiness = readiness
         self._timeout_seconds = timeout_seconds
         self._broken = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look from now on, on the running event loop."""
+        self._task = asyncio.create_task(self._keep_watching())
+
+    def stop(self) -> None:
+        """Look no more. Do so before inference is closed: workers that end as they are told to would be missed."""
+        if self._task is not None:
+            self._task.cancel()
 
     async def look(self) -> None:
         """Look now; waits at most `LOOK_SECONDS` for the probe, where there must be one."""
         serving = self._current()
         batcher = serving.components.batcher
-        self._broken = (self._broken or batcher.failed) and await self._probe_fails(serving)
+        broken = (self._broken or batcher.failed) and await self._probe_fails(serving)
+        if serving is not self._current():  # another took over meanwhile: the next look is at that one
+            return
+        self._broken = broken
         lost = batcher.lost_workers(self._timeout_seconds)
         if self._broken:
             failure: str | None = "broken: the graph fails on every input"
@@ -51,8 +64,7 @@ class Watchdog:
                 log.error("the service is %s; /livez fails, so that it is restarted", failure)
         self._readiness.works(failure, takes_work=not self._broken and lost < batcher.workers)
 
-    async def keep_watching(self) -> None:
-        """Look for ever."""
+    async def _keep_watching(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:

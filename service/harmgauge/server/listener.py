@@ -51,6 +51,10 @@ class Listener:
             each.setblocking(False)
             self._loop.add_reader(each.fileno(), self._accept, each)
 
+    def any_begins(self) -> bool:
+        """Whether a connection is accepted, and its protocol not made yet."""
+        return bool(self._beginning)
+
     def close(self) -> None:
         """Accept no more. Connections that are there go on."""
         for each in self._listening:

@@ -24,9 +24,9 @@ _OVERRIDDEN = {
         *("pause_writing", "resume_writing", "_start_asgi_task", "_unset_keepalive_if_required"),
     ),
     FlowControl: ("resume_reading",),
-    uvicorn.Server: ("startup", "shutdown", "handle_exit"),
+    uvicorn.Server: ("startup", "shutdown", "handle_exit", "on_tick"),
 }
-"""What the classes here and `process.Server` override or call, and a new version of uvicorn may rename."""
+"""What the classes here and `stopping.Server` override or call, and a new version of uvicorn may rename."""
 
 
 def check_uvicorn() -> None:

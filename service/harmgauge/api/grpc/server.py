@@ -237,11 +237,11 @@ class GrpcServer:
         response.live = self._plane.readiness.failure is None
 
     async def _ready(self, serving: ServedBundle, request: Any, response: Any, context: Any, _: object) -> None:
-        response.ready = self._plane.readiness.reason is None
+        response.ready = self._plane.readiness.unready is None
 
     async def _model_ready(self, serving: ServedBundle, request: Any, response: Any, context: Any, _: object) -> None:
         check_served(serving.bundle.manifest, request.name, request.version)
-        response.ready = self._plane.readiness.reason is None
+        response.ready = self._plane.readiness.unready is None
 
     async def _server_metadata(
         self, serving: ServedBundle, request: Any, response: Any, context: Any, _: object

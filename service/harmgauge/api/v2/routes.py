@@ -88,7 +88,7 @@ def health_router(authorizer: Authorizer, readiness: Readiness) -> APIRouter:
     @routes.head("/ready", include_in_schema=False)
     @routes.get("/ready", summary="Server ready")
     async def ready() -> dict[str, bool]:
-        readiness.check()
+        readiness.check_ready()
         return {"ready": True}
 
     return routes
@@ -113,7 +113,7 @@ def router(authorizer: Authorizer, readiness: Readiness, infer: Handler) -> APIR
     @routes.get("/models/{name}/versions/{asked_version}/ready", summary="Model ready", include_in_schema=False)
     async def model_ready(request: Request, name: str, asked_version: str | None = None) -> dict[str, Any]:
         check_served(components_of(request).bundle.manifest, name, asked_version)
-        readiness.check()
+        readiness.check_ready()
         return {"name": name, "ready": True}
 
     @routes.post("/models/{name}/infer", summary="Score inputs", response_model=None)

@@ -1,0 +1,178 @@
+"""Uvicorn's server with an orderly end: it leaves, drains, and loses no request that it was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING, cast
+
+import uvicorn
+
+from harmgauge.app import Service
+from harmgauge.server import backlog
+from harmgauge.server.connections import Connections
+from harmgauge.server.listener import Listener
+from harmgauge.settings import Settings
+
+if TYPE_CHECKING:
+    from harmgauge.api.grpc.server import GrpcServer
+
+log = logging.getLogger("harmgauge")
+
+LINGER_SECONDS = 0.5
+"""Idle connections stay open so long after SIGTERM, but no longer than a quarter of the drain. Were they closed at
+once, a request that is on its way would meet a closed socket; so it is refused, and told to go elsewhere.
+"""
+
+LAST_WORDS_SECONDS = 1.0
+"""For the answers to requests that the drain's end cut off."""
+
+LAST_SECONDS = 1.0
+"""For what is captured and traced to go where it belongs, where requests took all of the drain's time; else what is
+left of that.
+"""
+
+TURNS = 10
+"""Of the event loop: it accepts a connection in one, reads from it some turns later."""
+
+TICK_SECONDS = 0.1
+"""How often uvicorn looks whether it should end, and whether its Date header is still right."""
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, which says where it listens and flips readiness as soon as it is told to stop.
+
+    For `lame_duck_seconds` after that it serves on, new connections too, for whoever has not heard of it yet.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service, settings: Settings, connections: Connections) -> None:
+        super().__init__(config)
+        self._settings = settings
+        self._host = settings.host
+        self._service = service
+        self._connections = connections
+        self._listener: Listener | None = None
+        self._drain_seconds = settings.drain_seconds
+        self._lame_duck_seconds = settings.lame_duck_seconds
+        self._is_lame_duck = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        assert sockets is not None
+        if self.config.http == "auto":
+            await super().startup(sockets)
+        else:
+            await self._listen(sockets)
+        if self._service.grpc is not None:
+            port = await self._service.grpc.start(self._host)
+            log.info("serving gRPC on %s", _address(self._host, port))
+        self._service.readiness.ready()
+        host, port = sockets[0].getsockname()[:2]
+        scheme = "https" if self.config.is_ssl else "http"
+        components = self._service.switch.current.components
+        log.info(
+            "serving %s/%s on %s (docs at /docs), %s inferences side by side on %s",
+            components.bundle.manifest.name,
+            components.bundle.manifest.version,
+            f"{scheme}://{_address(host, port)}",
+            components.workers,
+            components.runtime.providers[0],
+        )
+
+    async def _listen(self, sockets: list[socket.socket]) -> None:
+        protocol = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
+        self._listener = Listener(
+            sockets,
+            partial(protocol, config=self.config, server_state=self.server_state, app_state={}),
+            self._connections,
+            tls=self.config.ssl,
+            handshake_seconds=self._settings.connection_timeout_seconds,
+        )
+        self.servers = [self._listener]  # type: ignore[list-item]  # uvicorn only closes it, and waits for that
+        self.started = True
+        await asyncio.sleep(0)  # from here on the event loop listens
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._is_lame_duck:  # the second signal: no more waiting
+            self._is_lame_duck = False
+            return
+        if self._lame_duck_seconds and not self.should_exit:
+            self._is_lame_duck = True
+            self._service.readiness.leaving()
+            log.info("leaving: /readyz fails, requests are served as before for %g s", self._lame_duck_seconds)
+        else:
+            self._begin_to_drain()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        assert sockets is not None
+        if self._is_lame_duck:
+            await self._be_a_lame_duck()
+        end = time.monotonic() + self._drain_seconds
+        await _take_in_what_came()
+        if self._service.grpc is None:
+            await self._drain(sockets)
+        else:
+            await asyncio.gather(self._drain(sockets), self._stop_grpc(self._service.grpc))
+        await self._service.end(lambda: max(LAST_SECONDS, end - time.monotonic()))
+
+    async def _be_a_lame_duck(self) -> None:
+        loop = asyncio.get_running_loop()
+        end, ticks = loop.time() + self._lame_duck_seconds, 0
+        while self._is_lame_duck and loop.time() < end:
+            await self.on_tick(ticks)
+            ticks += 1
+            await asyncio.sleep(min(TICK_SECONDS, max(0.0, end - loop.time())))
+        self._is_lame_duck = False
+        self._begin_to_drain()
+
+    def _begin_to_drain(self) -> None:
+        self._service.readiness.draining()
+        log.info("draining: no new connections, up to %g s for requests in flight", self._drain_seconds)
+
+    async def _stop_grpc(self, server: GrpcServer) -> None:
+        # It cancels what comes just then; calls on their way are refused by the handler, which says why.
+        lingering = self._lingering_seconds()
+        await asyncio.sleep(lingering)
+        await server.stop(self._drain_seconds - lingering)
+
+    def _any_handshake(self) -> bool:
+        return self._listener is not None and self._listener.any_begins()
+
+    def _lingering_seconds(self) -> float:
+        return min(LINGER_SECONDS, self._drain_seconds / 4)
+
+    async def _drain(self, sockets: list[socket.socket]) -> None:
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        await backlog.take_in(sockets)
+        for server in self.servers:
+            server.close()
+        lingering = begin + self._lingering_seconds()
+        while (self.server_state.connections or self._any_handshake()) and loop.time() < lingering:
+            await asyncio.sleep(0.02)
+        await _take_in_what_came()  # where the machine stood still meanwhile, all of that time's
+        left_seconds = max(0.0, self._drain_seconds - (loop.time() - begin))
+        self.config.timeout_graceful_shutdown = left_seconds  # type: ignore[assignment]
+        await super().shutdown(sockets)
+        # What it cancelled is told so by the middleware.
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS_SECONDS)
+
+
+async def _take_in_what_came() -> None:
+    """Let the event loop read what clients sent before the signal.
+
+    It may still lie in the system's buffers, the longer the busier the service; closing an idle connection on unread
+    requests would reset it, and its client could not tell whether they were scored.
+    """
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
