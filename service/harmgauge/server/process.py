@@ -21,6 +21,7 @@ from harmgauge.auth import from_settings
 from harmgauge.observe.metrics import Metrics
 from harmgauge.server.connections import Connections
 from harmgauge.server.listening import BACKLOG, listen
+from harmgauge.server.open_files import room_for_connections
 from harmgauge.server.stopping import Server
 from harmgauge.settings import Settings
 
