@@ -9,14 +9,14 @@ process boundary could lie there.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Hashable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import math
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
-from harmgauge.api.budget import SMALL_BYTES, Budget, Claim
+from harmgauge.api.body.step_threads import StepThreads
+from harmgauge.api.body.steps import Steps, one_step
 from harmgauge.auth.names import CLIENT, SOURCE, read_name
 from harmgauge.auth.policy import Principal
 from harmgauge.bundle.rows import Rows
@@ -47,8 +47,8 @@ class DataPlane:
         self.readiness = readiness
         self.max_body_bytes = max_body_bytes
         self.deadline_seconds = deadline_seconds
-        self.budget = Budget(max_bodies_bytes, max_body_bytes)
-        self.threads = ThreadPoolExecutor(THREADS, "read")
+        self.bodies_bytes = 0
+        self.threads = StepThreads(THREADS)
 
 
 class Call:
@@ -133,20 +133,17 @@ class Call:
                 source=self.context.source or read_name(SOURCE, source, self.principal),
             )
 
-    async def on_thread(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        """What `function` gives for bytes that take long to read.
+    def on_thread(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Awaitable[T]:
+        """What `function` gives for bytes that take long to read. Raises DeadlinePassed and CallerLeft."""
+        return self.in_steps(one_step(function, *arguments, **named))
 
-        It is not begun once nobody waits for it, and may ask `check_wanted` as it goes on.
-        """
+    def in_steps(self, steps: Steps[T]) -> Awaitable[T]:
+        """What steps on a thread give, each of which takes a millisecond at most. Raises DeadlinePassed, CallerLeft."""
+        return self.plane.threads.run(steps, self.context)
 
-        def work() -> T:
-            self.check_wanted()
-            return function(*arguments, **named)
-
-        working = asyncio.get_running_loop().run_in_executor(self.plane.threads, work)
-        while not (await asyncio.wait({working}, timeout=LOOK_SECONDS))[0]:
-            self._has_left = self.context.left()
-        return working.result()
+    def answer_in_steps(self, steps: Steps[T]) -> Awaitable[T]:
+        """The same for an answer: its rows count already, so that it is given though it be late. Raises CallerLeft."""
+        return self.plane.threads.run(steps, replace(self.context, deadline=math.inf))
 
     def score(self, scorer: RequestScorer, rows: Rows) -> Awaitable[Scored]:
         """Score checked rows. Raises RateLimited for the key, and what the scorer raises."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from harmgauge.api.answer import FRAME_BYTES, PIECE_VALUES, PiecewiseResponse, j
 from harmgauge.api.body import decode
 from harmgauge.api.body.decode import Parameters
 from harmgauge.api.body.intake import HttpCall
+from harmgauge.api.body.steps import collect
 from harmgauge.api.data_plane import DataPlane
 from harmgauge.api.guard import only
 from harmgauge.api.middleware import Handler
@@ -70,7 +72,7 @@ def handler(plane: DataPlane) -> Handler:
             media_type = decode.media_type(call.headers.get(b"content-type", ""), spec)
             query = dict(request.query_params) if scope["query_string"] else {}
             if decode.is_large(len(body), media_type, spec):
-                asked = await call.on_thread(decode.read, body, media_type, query, spec)
+                asked = await call.in_steps(decode.reading(body, media_type, query, spec))
             else:
                 asked = decode.read(body, media_type, query, spec)
             if asked.parameters.correct and not components.corrects:
@@ -105,12 +107,17 @@ def handler(plane: DataPlane) -> Handler:
 
 def most_answer_bytes(rows: int, classes: int, parameters: Parameters) -> int:
     """The most bytes that the answer to so many instances takes."""
+    return FRAME_BYTES + rows * _most_row_bytes(classes, parameters)
+
+
+@lru_cache(maxsize=64)
+def _most_row_bytes(classes: int, parameters: Parameters) -> int:
     columns = [("float64", 1), ("bool", 1), ("int64", 1)]
     if parameters.correct:
         columns += [("int64", 1)] * 3
     if parameters.probabilities:
         columns += [("float32", classes)] * (3 if parameters.correct else 1)
-    return FRAME_BYTES + most_json_bytes(rows, columns)
+    return most_json_bytes(1, columns)
 
 
 def router(authorizer: Authorizer, spec: InputSpec, score: Handler) -> APIRouter:

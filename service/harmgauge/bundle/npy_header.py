@@ -16,6 +16,8 @@ import numpy as np
 _MAGIC = b"\x93NUMPY"
 _LENGTH_BYTES = {(1, 0): 2, (2, 0): 4}
 _MAX_TEXT_BYTES = 4096
+MAX_HEAD_BYTES = 8 + 4 + _MAX_TEXT_BYTES
+"""No header that can be read is longer."""
 
 _BLANK = r"[ \t\n]*+"
 _SIZE = rf"{_BLANK} (?: 0 | [1-9][0-9]{{0,18}}+ ) L?+ {_BLANK}"  # Python 2 wrote an L behind long ones

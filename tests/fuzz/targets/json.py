@@ -10,7 +10,8 @@ import numpy as np
 
 from harmgauge.api.body import decode, json_body
 from harmgauge.api.body.decode import Parameters, ScoreRequest
-from harmgauge.api.body.fast_json import read_plain
+from harmgauge.api.body.json_body import read_plain
+from harmgauge.api.body.steps import finish
 from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of
 from tests.fuzz.mutate import NUMBERS, below_head, bytewise
@@ -92,7 +93,7 @@ def check(case: bytes) -> str:
     assert found.parameters == expected[1]
     assert not isinstance(slow, RequestError), f"the general reader refuses it: {slow.detail}"
     assert np.array_equal(slow[0], found.instances), "the two readers differ"
-    plain = read_plain(body, spec) is not None
+    plain = finish(read_plain(body, spec)) is not None
     return check_rows(found.instances, expected[0], spec) + (", fast" if plain else ", general")
 
 

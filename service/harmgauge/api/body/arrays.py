@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harmgauge.bundle.npy_header import read_npy_header
+from harmgauge.bundle.npy_header import MAX_HEAD_BYTES, read_npy_header
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable, Unreadable
@@ -16,9 +16,9 @@ _MOST_EXACT = 2**53 - 1
 """Beyond this a floating-point number may be another one, rounded."""
 
 
-def read_npy(body: bytes, spec: InputSpec) -> Rows:
+def read_npy(body: bytes | bytearray, spec: InputSpec) -> Rows:
     """One `.npy` array of any numeric dtype whose values the input can hold. Pickled objects are never loaded."""
-    stream = io.BytesIO(body)
+    stream = io.BytesIO(body[:MAX_HEAD_BYTES])  # it copies what is no `bytes`
     try:
         shape, fortran_order, dtype = read_npy_header(stream)
     except ValueError as error:
@@ -36,7 +36,7 @@ def read_npy(body: bytes, spec: InputSpec) -> Rows:
     return conform(np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C"), spec)
 
 
-def read_raw(body: bytes, spec: InputSpec) -> Rows:
+def read_raw(body: bytes | bytearray, spec: InputSpec) -> Rows:
     """The array's little-endian bytes in the bundle's dtype; their length gives the number of instances."""
     if len(body) % spec.row_bytes:
         raise Unprocessable(

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from harmgauge.api.answer import FRAME_BYTES, Piece, binary_pieces, json_pieces, most_json_bytes
+from harmgauge.api.body.decode import THREAD_JSON_BYTES
+from harmgauge.api.body.fast_json import read_numbers
+from harmgauge.api.body.json_body import MAX_LOOSE_BYTES
+from harmgauge.api.body.json_frame import MARK, MAX_FRAME_BYTES, cut_out
+from harmgauge.api.body.steps import Steps, collect, finish
+from harmgauge.api.data_plane import THREAD_BODY_BYTES
 from harmgauge.api.v2 import tensors
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
-from harmgauge.errors import TooLarge, Unprocessable, Unreadable
+from harmgauge.errors import Unprocessable, Unreadable
 from harmgauge.inference.scorer import Scored
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-
-_MAX_JSON_BYTES = 4 * 2**20
-"""Nested lists take twenty times the JSON's memory, and hold up every thread while they are made."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,17 @@ class InferRequest:
     parameters: dict[str, Any]
 
 
-def parse(body: bytes, header_length: str | None, spec: InputSpec, offered: list[tensors.OutputSpec]) -> InferRequest:
-    """Read a request; `header_length` is what the header of that name says, where it came.
+def is_large(body_bytes: int, header_length: str | None) -> bool:
+    """Whether reading such a request takes a millisecond."""
+    return body_bytes > (THREAD_JSON_BYTES if header_length is None else THREAD_BODY_BYTES)
 
-    Raises Unreadable, TooLarge or Unprocessable.
+
+def reading(
+    body: bytes | bytearray, header_length: str | None, spec: InputSpec, offered: list[tensors.OutputSpec]
+) -> Steps[InferRequest]:
+    """Read a request in steps; `header_length` is what the header of that name says, where it came.
+
+    Raises Unreadable or Unprocessable.
     """
     size = len(body)
     if header_length is not None:
@@ -42,25 +52,42 @@ def parse(body: bytes, header_length: str | None, spec: InputSpec, offered: list
         if not re.fullmatch("[0-9]{1,18}", header_length) or int(header_length) > len(body):
             raise Unreadable(f"{HEADER_LENGTH} must be the JSON part's size in bytes, at most {len(body)}.")
         size = int(header_length)
-    if size > _MAX_JSON_BYTES:
-        raise TooLarge(
-            f"The JSON part has {size} bytes, at most {_MAX_JSON_BYTES} are read: send the input as a binary tensor."
+    framed = cut_out(body, size, b"data")
+    if framed is not None and _holds_mark(framed.document):
+        head = _head(framed.document, spec, offered)
+        _check_place(head.tensor, binary_bytes=len(body) - size)
+        is_flat = re.compile(rb"\[\s*+\[").match(body, framed.begin) is None
+        shape = () if is_flat else spec.shape
+        numbers = yield from read_numbers(body, framed.begin, framed.end, shape, spec.numpy_dtype.kind)
+        if numbers is not None:
+            return head.request(tensors.from_array(numbers, head.shape, spec))
+    if size > MAX_LOOSE_BYTES:
+        raise Unprocessable(
+            f"The JSON part is more than a tensor whose 'data' is a list of {spec.dtype}, flat or nested as its shape, "
+            f"with {MAX_FRAME_BYTES} bytes around it; above {MAX_LOOSE_BYTES} bytes no closer look is taken: send less "
+            "at once to be told, or send the input as a binary tensor."
         )
     try:
         document = orjson.loads(memoryview(body)[:size])
     except orjson.JSONDecodeError as error:
         raise Unreadable(f"The JSON part cannot be read: {error}.") from None
-    if not isinstance(document, dict):
-        raise Unprocessable("The request must be an object with 'inputs'.")
-    instances = _input(document.get("inputs"), memoryview(body)[size:], spec)
-    identity = document.get("id")
-    if identity is not None and not isinstance(identity, str):
-        raise Unprocessable("'id' must be text.")
-    return InferRequest(identity, instances, _wanted(document, offered), _parameters(document))
+    head = _head(document, spec, offered)
+    if _check_place(head.tensor, binary_bytes=len(body) - size):
+        return head.request(tensors.from_bytes(memoryview(body)[size:], head.shape, spec))
+    return head.request(tensors.from_numbers(head.tensor["data"], head.shape, spec))
 
 
-def answer(model: str, version: str, request: InferRequest, scored: Scored) -> tuple[list[Piece], dict[str, str]]:
-    """The body of an answer, in pieces, and its headers; of many numbers it takes long to make."""
+def parse(
+    body: bytes | bytearray, header_length: str | None, spec: InputSpec, offered: list[tensors.OutputSpec]
+) -> InferRequest:
+    """As `reading`, here and now."""
+    return finish(reading(body, header_length, spec, offered))
+
+
+def answering(
+    model: str, version: str, request: InferRequest, scored: Scored
+) -> Steps[tuple[list[Piece], dict[str, str]]]:
+    """The body of an answer, in pieces, and its headers."""
     described: list[dict[str, Any]] = []
     chunks: list[Piece] = []
     arrays = tensors.output_arrays([name for name, _ in request.outputs], scored)
@@ -79,7 +106,8 @@ def answer(model: str, version: str, request: InferRequest, scored: Scored) -> t
     document: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": described}
     if request.id is not None:
         document["id"] = request.id
-    head: list[Piece] = list(json_pieces(document))
+    head: list[Piece] = []
+    head += yield from collect(json_pieces(document))
     if not chunks:
         return head, {"Content-Type": "application/json"}
     headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(sum(map(len, head)))}
@@ -95,22 +123,54 @@ def most_answer_bytes(rows: int, request: InferRequest, classes: int) -> int:
     return most
 
 
-def _input(inputs: object, binary: memoryview, spec: InputSpec) -> Rows:
+class _Head(NamedTuple):
+    """A request but for its numbers: `tensor` is its one input, of an allowed `shape`."""
+
+    id: str | None
+    tensor: dict[str, Any]
+    shape: tuple[int, ...]
+    outputs: list[tuple[str, bool]]
+    parameters: dict[str, Any]
+
+    def request(self, instances: Rows) -> InferRequest:
+        return InferRequest(self.id, instances, self.outputs, self.parameters)
+
+
+def _head(document: object, spec: InputSpec, offered: list[tensors.OutputSpec]) -> _Head:
+    if not isinstance(document, dict):
+        raise Unprocessable("The request must be an object with 'inputs'.")
+    inputs = document.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise Unprocessable(f"'inputs' must be a list of one tensor, {spec.name!r}.")
     tensor = inputs[0]
     tensors.check_input(tensor.get("name"), tensor.get("datatype"), spec)
     shape = tensors.check_shape(tensor.get("shape"), spec)
+    identity = document.get("id")
+    if identity is not None and not isinstance(identity, str):
+        raise Unprocessable("'id' must be text.")
+    return _Head(identity, tensor, shape, _wanted(document, offered), _parameters(document))
+
+
+def _holds_mark(document: object) -> bool:
+    """Whether what was cut out is the data of the one input."""
+    inputs = document.get("inputs") if isinstance(document, dict) else None
+    return (
+        isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict) and inputs[0].get("data") == MARK
+    )
+
+
+def _check_place(tensor: dict[str, Any], *, binary_bytes: int) -> bool:
+    """Whether the input's numbers are what follows the JSON part, of so many bytes; raises Unprocessable."""
     size = _parameters(tensor).get("binary_data_size")
     if (size is None) == ("data" not in tensor):
         raise Unprocessable("The input needs either 'data' or the parameter 'binary_data_size'.")
     if size is None:
-        if len(binary):
-            raise Unprocessable(f"{len(binary)} bytes follow the JSON part, and no tensor lays claim to them.")
-        return tensors.from_numbers(tensor["data"], shape, spec)
-    if size != len(binary):
-        raise Unprocessable(f"binary_data_size is {size}; {len(binary)} bytes follow the JSON part.")
-    return tensors.from_bytes(binary, shape, spec)
+        if binary_bytes:
+            raise Unprocessable(f"{binary_bytes} bytes follow the JSON part, and no tensor lays claim to them.")
+        return False
+    if size != binary_bytes:
+        raise Unprocessable(f"binary_data_size is {size}; {binary_bytes} bytes follow the JSON part.")
+    return True
 
 
 def _wanted(document: dict[str, Any], offered: list[tensors.OutputSpec]) -> list[tuple[str, bool]]:
@@ -118,6 +178,8 @@ def _wanted(document: dict[str, Any], offered: list[tensors.OutputSpec]) -> list
     wanted = document.get("outputs")
     if not wanted:
         return [(output.name, all_binary) for output in offered]
+    if isinstance(wanted, list) and len(wanted) > len(offered):
+        raise Unprocessable(f"'outputs' asks for {len(wanted)} outputs; there are {len(offered)}.")
     if not isinstance(wanted, list) or not all(isinstance(output, dict) for output in wanted):
         raise Unprocessable("'outputs' must be a list of objects with a 'name'.")
     tensors.check_outputs([output.get("name") for output in wanted], offered)

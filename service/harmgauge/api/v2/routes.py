@@ -12,7 +12,8 @@ from starlette.responses import Response
 from harmgauge.api.answer import PIECE_BYTES, PiecewiseResponse
 from harmgauge.api.body.decode import JSON, RAW, named_type
 from harmgauge.api.body.intake import HttpCall
-from harmgauge.api.data_plane import THREAD_BODY_BYTES, DataPlane
+from harmgauge.api.body.steps import finish
+from harmgauge.api.data_plane import DataPlane
 from harmgauge.api.guard import only
 from harmgauge.api.middleware import Handler
 from harmgauge.api.v2 import messages, tensors
@@ -44,8 +45,8 @@ def infer_handler(plane: DataPlane) -> Handler:
             _check_origin(call.headers)
             body = await call.body()
             header_length = call.headers.get(_HEADER_LENGTH)
-            if len(body) > THREAD_BODY_BYTES:
-                asked = await call.on_thread(messages.parse, body, header_length, manifest.input, offered)
+            if messages.is_large(len(body), header_length):
+                asked = await call.in_steps(messages.reading(body, header_length, manifest.input, offered))
             else:
                 asked = messages.parse(body, header_length, manifest.input, offered)
             if asked.parameters:

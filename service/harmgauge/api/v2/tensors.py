@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.api.body.arrays import conform
+from harmgauge.api.body.json_body import array_of
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable
@@ -132,11 +133,14 @@ def from_numbers(data: object, shape: tuple[int, ...], spec: InputSpec) -> Rows:
     if not _only_numbers(data, depth=len(shape)):  # before numpy, which would blow texts up to one length
         raise Unprocessable(f"The input's data holds what is no number; {spec.dtype} is due.")
     try:
-        array = np.array(data)
+        array = array_of(data, spec)
     except (ValueError, OverflowError):
         raise Unprocessable("The input's data is ragged.") from None
-    if array.dtype.kind == "O":
-        raise Unprocessable(f"The input's data holds numbers beyond 64 bits; {spec.dtype} is due.")
+    return from_array(array, shape, spec)
+
+
+def from_array(array: Rows, shape: tuple[int, ...], spec: InputSpec) -> Rows:
+    """Numbers of any dtype, flat or of the shape that their tensor claims, as rows."""
     if array.ndim != 1 and array.shape != shape:
         raise Unprocessable(f"The input's data is nested as {list(array.shape)}, its shape says {list(shape)}.")
     check_size(array.size, shape)

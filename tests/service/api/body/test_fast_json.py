@@ -12,14 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmgauge.api.body import fast_json, json_body
-from harmgauge.api.body.fast_json import read_plain
+from harmgauge.api.body.json_body import Plain
+from harmgauge.api.body.steps import Steps, finish
 from harmgauge.bundle.served_input import InputSpec
-from harmgauge.errors import RequestError
+from harmgauge.errors import RequestError, Unprocessable
 from tests.support.toy import instances
 
 PIXELS = InputSpec(dtype="uint8", shape=(2, 3), minimum=0, maximum=255)
 FLOATS = InputSpec(dtype="float32", shape=(3,))
 SIGNED = InputSpec(dtype="int16", shape=(2,))
+
+
+def read_plain(body: bytes, spec: InputSpec) -> Plain | None:
+    return finish(json_body.read_plain(body, spec))
 
 
 def numbers_of(body: bytes, spec: InputSpec) -> Any:
@@ -51,8 +56,11 @@ def test_plain_bodies_are_read(rows: int, indent: int | None) -> None:
         b'{"parameters":{"instances":[[[1,2,3],[4,5,6]]]}}',
         b'["instances":[[[1,2,3],[4,5,6]]]]',
         b'{"inst1ances":[[[1,2,3],[4,5,6]]]}',
-        b'{"instances":[[[1,2,3],[4,5,-6]]]}',
-        b'{"instances":[[[1,2,3],[4,5,6.5]]]}',
+        b'{"instances":[[[1,2,3],[4,,6]]]}',
+        b'{"instances":[[[1,2,3],[,5,6]]]}',
+        b'{"instances":[[[1,2,3],[4,5,]6]]}',
+        b'{"instances":[[[1,2,],3[4,5,6]]]}',
+        b'{"instances":[[[1,2,3],[4,5,6]]1]}',
         b'{"instances":[[[1,2,3],[4,5,true]]]}',
         b'{"instances":[[[1,2,3],[4,5,null]]]}',
         b'{"instances":[[[1,2,3],[4,5,"6"]]]}',
@@ -84,31 +92,66 @@ def test_parameters_may_stand_before_and_behind(frame: bytes) -> None:
     assert plain.numbers.tolist() == [[[1, 2, 3], [4, 5, 6]]]
 
 
-def test_without_simdjson_everything_is_left_to_the_other_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    body = b'{"instances":[[[1,2,3],[4,5,6]]]}'
-    assert read_plain(body, PIXELS) is not None
-    monkeypatch.setattr(fast_json, "simdjson", None)
-    assert read_plain(body, PIXELS) is None
-    assert json_body.read_json(body, PIXELS)[0].tolist() == [[[1, 2, 3], [4, 5, 6]]]
+@pytest.mark.parametrize("number", ["7.0", "6.5", "-6", "-0", "1e2", "300", "7e-1"])
+def test_any_spelling_of_a_number_is_read(number: str) -> None:
+    body = b'{"instances":[[[1,2,3],[4,5,%s]]]}' % number.encode()
+    assert numbers_of(body, PIXELS).tolist() == [[[1, 2, 3], [4, 5, float(number)]]]
+    assert outcome(body, PIXELS) == slowly(body, PIXELS)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+@pytest.mark.parametrize("has_simdjson", [True, False])
+def test_long_lists_are_read_in_pieces_cut_anywhere(
+    has_simdjson: bool, kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast_json, "PIECE_BYTES", 37)
+    fast_json._skeletons.cache_clear()
+    if not has_simdjson:
+        monkeypatch.setattr(fast_json, "simdjson", None)
+    for spec, rows in ((PIXELS, 40), (FLOATS, 40), (SIGNED, 1)):
+        x = instances(rows, spec.shape, spec.dtype)
+        for indent in (None, 1):
+            body = kind(json.dumps({"instances": x.tolist(), "parameters": {}}, indent=indent).encode())
+            np.testing.assert_array_equal(numbers_of(body, spec), x.astype(np.float64))
+    fast_json._skeletons.cache_clear()
+
+
+@pytest.mark.parametrize("unit", [b"[1]", b"[]", b'{"a":1}', b"1", b'"x"', b"[[1,2,3],[4,5,6],[7,8,9]]", b"[" * 9])
+def test_the_first_piece_that_does_not_fit_ends_the_reading(unit: bytes) -> None:
+    body = b'{"instances":[' + (unit + b",") * (2**20 // len(unit)) + b"1]}"
+    steps: list[None] = []
+    with pytest.raises(Unprocessable, match="no closer look"):
+        steps.extend(json_body.read_json(body, PIXELS))
+    assert steps == []
+
+
+def test_a_step_is_one_piece() -> None:
+    body = json.dumps({"instances": instances(20_000, PIXELS.shape).tolist()}).encode()
+    counted = sum(1 for _ in json_body.read_json(body, PIXELS))
+    assert counted >= 2 * len(body) // fast_json.PIECE_BYTES
 
 
 def slowly(body: bytes, spec: InputSpec) -> Any:
+    def leave(*_: object) -> Steps[None]:
+        yield from ()
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_body, "read_plain", lambda *_: None)
+        patch.setattr(json_body, "read_plain", leave)
         return outcome(body, spec)
 
 
 def outcome(body: bytes, spec: InputSpec) -> Any:
     try:
-        rows, parameters = json_body.read_json(body, spec)
+        rows, parameters = finish(json_body.read_json(body, spec))
         return rows.tolist(), parameters
     except RequestError as error:
         return type(error), error.detail
 
 
+@pytest.mark.parametrize("piece_bytes", [fast_json.PIECE_BYTES, 7])
 @settings(max_examples=500)
 @given(seed=st.integers(0, 2**32), changes=st.integers(0, 3), spec=st.sampled_from([PIXELS, FLOATS, SIGNED]))
-def test_both_readers_agree_on_any_damage(seed: int, changes: int, spec: InputSpec) -> None:
+def test_both_readers_agree_on_any_damage(piece_bytes: int, seed: int, changes: int, spec: InputSpec) -> None:
     chance = random.Random(seed)
     whole = spec.dtype != "float32"
     values = instances(2, spec.shape, seed=seed) if whole else instances(2, spec.shape, "float64", seed=seed)
@@ -118,4 +161,8 @@ def test_both_readers_agree_on_any_damage(seed: int, changes: int, spec: InputSp
     body = bytearray(json.dumps(document).encode())
     for _ in range(changes):
         body[chance.randrange(len(body))] = chance.choice(b'0123456789-+.eE[]{},:" nt')
-    assert outcome(bytes(body), spec) == slowly(bytes(body), spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast_json, "PIECE_BYTES", piece_bytes)
+        fast_json._skeletons.cache_clear()
+        assert outcome(bytes(body), spec) == slowly(bytes(body), spec)
+    fast_json._skeletons.cache_clear()

@@ -1,0 +1,37 @@
+"""Long work cut into steps of a millisecond or less, so that others get their turn in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import ParamSpec, TypeAlias, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Steps: TypeAlias = Generator[None, None, T]
+"""Does a step each time that it is asked to go on, and returns what came of all of them."""
+
+
+def finish(steps: Steps[T]) -> T:
+    """Do all the steps here and now."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def one_step(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Steps[T]:
+    """What cannot be cut."""
+    yield from ()
+    return function(*arguments, **named)
+
+
+def collect(parts: Iterator[T]) -> Steps[list[T]]:
+    """Make one part in each step."""
+    found: list[T] = []
+    for part in parts:
+        found.append(part)
+        yield
+    return found

@@ -1,0 +1,157 @@
+"""V2 requests in JSON: a long tensor is read as the instances of `/score` are, and nothing is taken for it."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harmgauge.api.answer import FRAME_BYTES
+from harmgauge.api.body import fast_json
+from harmgauge.api.body.json_body import MAX_LOOSE_BYTES
+from harmgauge.api.body.steps import finish
+from harmgauge.api.v2 import messages, tensors
+from harmgauge.bundle.served_input import InputSpec
+from harmgauge.errors import RequestError, Unprocessable
+from harmgauge.inference.scorer import Scored
+from tests.support.toy import instances
+
+PIXELS = InputSpec(dtype="uint8", shape=(2, 3), minimum=0, maximum=255)
+FLOATS = InputSpec(dtype="float32", shape=(3,))
+OFFERED = tensors.outputs(3, corrects=False)
+
+
+def document(spec: InputSpec, x: Any, *, flat: bool, **more: Any) -> dict[str, Any]:
+    tensor = {"name": spec.name, "datatype": tensors.DATATYPES[spec.dtype], "shape": list(x.shape)}
+    return {"inputs": [{**tensor, "data": (x.reshape(-1) if flat else x).tolist(), **more}]}
+
+
+def rows_of(body: bytes, spec: InputSpec = PIXELS) -> Any:
+    return messages.parse(body, None, spec, OFFERED).instances.tolist()
+
+
+@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("spec", [PIXELS, FLOATS], ids=lambda spec: spec.dtype)
+def test_large_tensors_are_read(spec: InputSpec, flat: bool, indent: int | None) -> None:
+    x = instances(20_000, spec.shape, spec.dtype)
+    more = {"id": "7", "outputs": [{"name": "score"}], "parameters": {"a": 1}}
+    body = json.dumps(document(spec, x, flat=flat) | more, indent=indent).encode()
+    assert len(body) > MAX_LOOSE_BYTES
+    request = messages.parse(bytearray(body), None, spec, OFFERED)
+    np.testing.assert_array_equal(request.instances, x)
+    assert (request.id, request.outputs, request.parameters) == ("7", [("score", False)], {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b'"parameters":{"data":[1,2,3,4,5,6]},"data":[0,0,0,0,0,0]', 0),
+        (b'"parameters":{"data":[1,2,3,4,5,6]},"data":0', None),
+        (b'"parameters":{"x\\"data":[1,2,3,4,5,6]},"data":[0,0,0,0,0,0]', 0),
+        (b'"data":[1,1,1,1,1,1],"data":[0,0,0,0,0,0]', 0),
+        (b'"data":0,"data":[1,1,1,1,1,1]', 1),
+        (b'"data":[1,1,1,1,1,1],"data":0', None),
+        (b'"x":"\\"data\\":[1,1,1,1,1,1]","data":[0,0,0,0,0,0]', 0),
+        (b'"data":[1,1,1,1,1,1],"parameters":{"x":[[],"]"]}', 1),
+        (b'"data":[1,1,1,1,1,1]]', None),
+        (b'"data":[[1,1,1],[1,1,1]]', None),
+        (b'"data":[1,1,1,1,1,true]', None),
+        (b'"data":[1,1,1,1,1,"1"]', None),
+    ],
+)
+def test_no_other_list_is_taken_for_the_data(text: bytes, expected: int | None) -> None:
+    body = b'{"inputs":[{"name":"input","datatype":"UINT8","shape":[1,2,3],%s}]}' % text
+    if expected is None:
+        with pytest.raises(RequestError):
+            rows_of(body)
+    else:
+        assert rows_of(body) == np.full((1, 2, 3), expected).tolist()
+
+
+def test_an_input_may_be_called_data() -> None:
+    spec = InputSpec(name="data", dtype="uint8", shape=(2, 3))
+    x = instances(20_000, (2, 3))
+    assert rows_of(json.dumps(document(spec, x, flat=True)).encode(), spec) == x.tolist()
+
+
+@pytest.mark.parametrize("unit", [b"null", b"[1]", b"[]", b'{"a":1}', b'"x"', b"[" * 9])
+def test_the_first_piece_that_does_not_fit_ends_the_reading(unit: bytes) -> None:
+    head = b'{"inputs":[{"name":"input","datatype":"UINT8","shape":[9,2,3],"data":['
+    body = head + (unit + b",") * (2**20 // len(unit)) + b"1]}]}"
+    steps: list[None] = []
+    with pytest.raises(Unprocessable, match="binary tensor"):
+        steps.extend(messages.reading(body, None, PIXELS, OFFERED))
+    assert steps == []
+
+
+def test_a_shape_of_another_size_is_refused_before_the_numbers_are_read() -> None:
+    body = json.dumps(document(PIXELS, instances(20_000, (3, 3)), flat=True)).encode()
+    steps: list[None] = []
+    with pytest.raises(Unprocessable, match="shape"):
+        steps.extend(messages.reading(body, None, PIXELS, OFFERED))
+    assert steps == []
+
+
+def test_more_outputs_than_there_are_are_refused() -> None:
+    body = document(PIXELS, instances(1, (2, 3)), flat=True) | {"outputs": [{"name": "score"}] * 5}
+    with pytest.raises(Unprocessable, match="5 outputs; there are 4"):
+        messages.parse(json.dumps(body).encode(), None, PIXELS, OFFERED)
+
+
+def loosely(body: bytes, spec: InputSpec) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(messages, "cut_out", lambda *_: None)
+        return outcome(body, spec)
+
+
+def outcome(body: bytes, spec: InputSpec) -> Any:
+    try:
+        request = messages.parse(body, None, spec, OFFERED)
+        return request.instances.tolist(), request.id, request.outputs, request.parameters
+    except RequestError:
+        return None
+
+
+@pytest.mark.parametrize("piece_bytes", [fast_json.PIECE_BYTES, 7])
+@settings(max_examples=500)
+@given(seed=st.integers(0, 2**32), changes=st.integers(0, 3), spec=st.sampled_from([PIXELS, FLOATS]))
+def test_both_readers_agree_on_any_damage(piece_bytes: int, seed: int, changes: int, spec: InputSpec) -> None:
+    chance = random.Random(seed)
+    x = instances(2, spec.shape, "uint8" if spec is PIXELS else "float64", seed=seed)
+    made = document(spec, x, flat=seed % 2 == 0)
+    if seed % 3:
+        made |= {"id": "data", "outputs": [{"name": "score"}]}
+    body = bytearray(json.dumps(made).encode())
+    for _ in range(changes):
+        body[chance.randrange(len(body))] = chance.choice(b'0123456789-+.eE[]{},:" nt')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast_json, "PIECE_BYTES", piece_bytes)
+        fast_json._skeletons.cache_clear()
+        assert outcome(bytes(body), spec) == loosely(bytes(body), spec)
+    fast_json._skeletons.cache_clear()
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("rows", [1, 3000])
+def test_an_answer_is_no_larger_than_its_bound(rows: int, binary: bool) -> None:
+    random_numbers = np.random.default_rng(0)
+    scored = Scored(
+        scores=(random_numbers.random(rows) * 1e-9).astype(np.float32),
+        is_adversarial=np.zeros(rows, np.bool_),
+        predictions=np.full(rows, 2),
+        probabilities=(random_numbers.random((rows, 3)) * 1e-9).astype(np.float32),
+    )
+    body = document(PIXELS, instances(1, (2, 3)), flat=True) | {
+        "id": '"' * 99,
+        "parameters": {"binary_data_output": binary},
+    }
+    request = messages.parse(json.dumps(body).encode(), None, PIXELS, OFFERED)
+    pieces, _ = finish(messages.answering("m", "1", request, scored))
+    taken, most = sum(map(len, pieces)), messages.most_answer_bytes(rows, request, 3)
+    assert most / 4 - FRAME_BYTES < taken <= most
