@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harmgauge.api.data_plane import THREAD_BODY_BYTES
 from harmgauge.app import build
 from harmgauge.settings import load
 from tests.support.asgi import score_raw
@@ -15,7 +16,7 @@ from tests.support.toy import instances
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize(("surplus", "status"), [(b"", 200), (b"x", 422)])
+@pytest.mark.parametrize(("surplus", "status"), [(b"", 200), (b"x", 422), (b"x" * THREAD_BODY_BYTES, 422)])
 @pytest.mark.parametrize("more", [{}, {"HARMGAUGE_ACCESS_LOG": "all", "HARMGAUGE_TRACING": "true"}])
 async def test_requests_leave_nothing_for_the_cycle_collector(
     image_bundle_path: Path, surplus: bytes, status: int, more: dict[str, str], monkeypatch: pytest.MonkeyPatch

@@ -35,6 +35,7 @@ class StepThreads:
         loop = asyncio.get_running_loop()
         work = _Work(steps, loop, self._pool, context.deadline)
         self._pool.submit(work.take_turn)
+        done: set[asyncio.Future[T]] = set()
         try:
             while True:
                 left_seconds = context.deadline - loop.time()
@@ -47,6 +48,7 @@ class StepThreads:
                     raise CallerLeft
         finally:
             work.result.cancel()
+            del work, done  # an error's traceback holds this frame: with its own future that would be a cycle
 
 
 class _Work(Generic[T]):
@@ -75,6 +77,7 @@ class _Work(Generic[T]):
         except StopIteration as last:
             self._loop.call_soon_threadsafe(self._give, last.value)
         except BaseException as error:
+            error.__traceback__ = None if error.__traceback__ is None else error.__traceback__.tb_next  # no cycle
             self._loop.call_soon_threadsafe(self._fail, error)
 
     def _give(self, result: T) -> None:
