@@ -9,14 +9,15 @@ process boundary could lie there.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
 from harmgauge.api.body.step_threads import StepThreads
 from harmgauge.api.body.steps import Steps, one_step
+from harmgauge.api.waiting import Waiting
 from harmgauge.auth.names import CLIENT, SOURCE, read_name
 from harmgauge.auth.policy import Principal
 from harmgauge.bundle.rows import Rows
@@ -133,17 +134,22 @@ class Call:
                 source=self.context.source or read_name(SOURCE, source, self.principal),
             )
 
+    @cached_property
+    def waiting(self) -> Waiting:
+        """For what reads on a thread: tells it when to stop."""
+        return Waiting(self.context.deadline)
+
     def on_thread(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Awaitable[T]:
         """What `function` gives for bytes that take long to read. Raises DeadlinePassed and CallerLeft."""
         return self.in_steps(one_step(function, *arguments, **named))
 
     def in_steps(self, steps: Steps[T]) -> Awaitable[T]:
         """What steps on a thread give, each of which takes a millisecond at most. Raises DeadlinePassed, CallerLeft."""
-        return self.plane.threads.run(steps, self.context)
+        return self.plane.threads.run(steps, self.waiting, self.context.left)
 
     def answer_in_steps(self, steps: Steps[T]) -> Awaitable[T]:
         """The same for an answer: its rows count already, so that it is given though it be late. Raises CallerLeft."""
-        return self.plane.threads.run(steps, replace(self.context, deadline=math.inf))
+        return self.plane.threads.run(steps, Waiting(), self.context.left)
 
     def score(self, scorer: RequestScorer, rows: Rows) -> Awaitable[Scored]:
         """Score checked rows. Raises RateLimited for the key, and what the scorer raises."""

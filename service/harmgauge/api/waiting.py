@@ -1,0 +1,40 @@
+"""Whether somebody still waits for an answer, as a thread that works for it may ask."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from harmgauge.errors import CallerLeft, DeadlinePassed
+
+Check = Callable[[], None]
+"""Cheap, and to be called every millisecond or so; raises what ends the work."""
+
+
+class Waiting:
+    """Called by a thread that reads; `has_left` is set by the event loop, which alone knows of clients.
+
+    `deadline` is in seconds of the event loop's clock, which is the monotonic one. Raises DeadlinePassed and
+    CallerLeft.
+    """
+
+    def __init__(self, deadline: float = math.inf) -> None:
+        self._deadline = deadline
+        self.has_left = False
+
+    def is_over(self) -> bool:
+        return self.has_left or time.monotonic() >= self._deadline
+
+    def __call__(self) -> None:
+        if self.has_left:
+            raise CallerLeft
+        if self.is_over():
+            raise DeadlinePassed(
+                "The body was not read by the request's deadline, and it was dropped; try again later, send less at "
+                "once, or wait longer (HARMGAUGE_DEADLINE_SECONDS and the request's own deadline)."
+            )
+
+
+def patient() -> None:
+    """The check of somebody who waits for ever."""
