@@ -9,7 +9,7 @@ process boundary could lie there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
@@ -17,11 +17,11 @@ from typing import ParamSpec, Self, TypeVar
 
 from harmgauge.api.body.step_threads import StepThreads
 from harmgauge.api.body.steps import Steps, one_step
+from harmgauge.api.budget import SMALL_BYTES, Budget, Claim
 from harmgauge.api.waiting import Waiting
 from harmgauge.auth.names import CLIENT, SOURCE, read_name
 from harmgauge.auth.policy import Principal
 from harmgauge.bundle.rows import Rows
-from harmgauge.errors import CallerLeft, DeadlinePassed
 from harmgauge.inference.caller import Origin, Progress, RequestContext
 from harmgauge.inference.scorer import RequestScorer, Scored
 from harmgauge.readiness import Readiness
@@ -31,9 +31,6 @@ THREAD_BODY_BYTES = 256 * 2**10
 
 THREADS = 2
 """A large JSON body takes a multiple of its size while it is read, so only so many are read at a time."""
-
-LOOK_SECONDS = 0.1
-"""How often somebody looks whether the client still waits for what a thread does."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,7 +45,7 @@ class DataPlane:
         self.readiness = readiness
         self.max_body_bytes = max_body_bytes
         self.deadline_seconds = deadline_seconds
-        self.bodies_bytes = 0
+        self.budget = Budget(max_bodies_bytes, max_body_bytes)
         self.threads = StepThreads(THREADS)
 
 
@@ -81,7 +78,6 @@ class Call:
         self.held_bytes = 0
         self.claim = Claim(principal.name or connection)
         self._is_kept = False
-        self._has_left = False
         most = plane.deadline_seconds
         self.context = RequestContext(
             asyncio.get_running_loop().time() + (most if seconds is None else min(seconds, most)),
@@ -116,13 +112,6 @@ class Call:
         """Give the bytes back."""
         if self.held_bytes > SMALL_BYTES:
             self.plane.budget.release(self.claim)
-
-    def check_wanted(self) -> None:
-        """Raises DeadlinePassed or CallerLeft where nobody waits any more; for long work, on any thread."""
-        if time.monotonic() > self.context.deadline:
-            raise DeadlinePassed("The deadline passed before the body was read; send less at once.")
-        if self._has_left:
-            raise CallerLeft
 
     def name(self, parameters: Mapping[str, object]) -> None:
         """Take the names from the parameters of a V2 request, unless its head had them. Raises BadRequest."""

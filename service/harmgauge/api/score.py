@@ -98,7 +98,7 @@ def handler(plane: DataPlane) -> Handler:
             if asked.parameters.correct:
                 answer |= _correction(correct(scored), with_probabilities=asked.parameters.probabilities)
             if is_large and scored.probabilities.size > PIECE_VALUES:
-                pieces = await call.on_thread(list, json_pieces(answer))
+                pieces = await call.answer_in_steps(collect(json_pieces(answer)))
                 return call.deliver(PiecewiseResponse(pieces, media_type=decode.JSON))
         return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type=decode.JSON)
 

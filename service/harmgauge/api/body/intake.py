@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from harmgauge.api.answer import PiecewiseResponse
+from harmgauge.api.body.decode import Body
 from harmgauge.api.data_plane import Call, DataPlane
 from harmgauge.api.scope import ABORT, PROGRESS
 from harmgauge.auth.names import CLIENT, SOURCE
@@ -56,7 +57,7 @@ class HttpCall(Call):
             to_score=to_score,
         )
 
-    async def body(self) -> bytes | bytearray:
+    async def body(self) -> Body:
         """The whole body.
 
         Raises UnknownMediaType where it is compressed, TooLarge as soon as it must be over the limit, RateLimited for
@@ -102,8 +103,8 @@ class HttpCall(Call):
         answer.ended = self.release
         return answer
 
-    async def _in_pieces(self, message: Message | None) -> bytes | bytearray:
-        body = bytearray()  # to which a piece is added without a copy of all before it, as a join at the end would take
+    async def _in_pieces(self, message: Message | None) -> Body:
+        body = bytearray()  # a join at the end would hold everybody up
         if message is not None:
             body += await self._take(message)
         while message is None or message.get("more_body"):

@@ -57,9 +57,9 @@ def infer_handler(plane: DataPlane) -> Handler:
             scored = await call.score(components.scorer, asked.instances)
             parts = manifest.name, manifest.version, asked, scored
             if most_bytes > PIECE_BYTES:
-                pieces, headers = await call.on_thread(messages.answer, *parts)
+                pieces, headers = await call.answer_in_steps(messages.answering(*parts))
                 return call.deliver(PiecewiseResponse(pieces, headers=headers))
-        pieces, headers = messages.answer(*parts)
+        pieces, headers = finish(messages.answering(*parts))
         return Response(b"".join(pieces), headers=headers)
 
     return infer
