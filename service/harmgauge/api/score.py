@@ -72,7 +72,7 @@ def handler(plane: DataPlane) -> Handler:
             media_type = decode.media_type(call.headers.get(b"content-type", ""), spec)
             query = dict(request.query_params) if scope["query_string"] else {}
             if decode.is_large(len(body), media_type, spec):
-                asked = await call.in_steps(decode.reading(body, media_type, query, spec))
+                asked = await call.in_steps(decode.reading(body, media_type, query, spec, call.waiting))
             else:
                 asked = decode.read(body, media_type, query, spec)
             if asked.parameters.correct and not components.corrects:

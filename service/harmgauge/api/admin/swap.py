@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
+from harmgauge.api.body.decode import Body
 from harmgauge.api.body.intake import HttpCall
 from harmgauge.api.data_plane import DataPlane
 from harmgauge.api.guard import only
@@ -94,7 +95,7 @@ def bundle_answer(swap: Swap) -> BundleAnswer:
     )
 
 
-def read_body(body: bytes, model: type[Asked]) -> Asked:
+def read_body(body: Body, model: type[Asked]) -> Asked:
     """Raises InvalidParameters where the body, `{}` if empty, is none of `model`."""
     try:
         return model.model_validate_json(body or b"{}")

@@ -45,7 +45,8 @@ class StepThreads:
                     waiting()
             return work.result.result()
         finally:
-            work.result.cancel()
+            if work.result.cancel():  # nobody waits any more, by the drain's end too
+                waiting.has_left = True
             del work  # an error's traceback holds this frame: with the error's own future that would be a cycle
 
 

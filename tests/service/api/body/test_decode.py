@@ -61,8 +61,8 @@ def test_pictures() -> None:
     np.testing.assert_array_equal(rows(picture(IMAGES[0]), "image/png")[0], IMAGES[0])
     jpeg = rows(picture(np.full((4, 5, 3), 90, np.uint8), "JPEG", quality=95), "image/jpeg")
     assert np.abs(jpeg.astype(int) - 90).max() <= 2
-    alpha = np.concatenate([IMAGES[0], np.full((4, 5, 1), 7, np.uint8)], 2)
-    np.testing.assert_array_equal(rows(picture(alpha), "image/png")[0], IMAGES[0])
+    opaque = np.concatenate([IMAGES[0], np.full((4, 5, 1), 255, np.uint8)], 2)
+    np.testing.assert_array_equal(rows(picture(opaque), "image/png")[0], IMAGES[0])
     grey = IMAGES[0, :, :, 0]
     np.testing.assert_array_equal(rows(picture(grey), "image/png")[0], np.repeat(grey[:, :, None], 3, 2))
     np.testing.assert_allclose(rows(picture(grey), "image/png", UNIT)[0, 0], grey / 255, atol=1e-6)
@@ -84,6 +84,8 @@ def with_value(value: object) -> bytes:
     changed[1][2][0][1] = value
     return as_json(changed)
 
+
+SEEN_THROUGH = np.concatenate([IMAGES[0], np.full((4, 5, 1), 254, np.uint8)], 2)
 
 BAD: list[tuple[bytes, str, InputSpec, type[RequestError], str]] = [
     (b"", JSON, PIXELS, Unreadable, "empty"),
@@ -133,6 +135,7 @@ BAD: list[tuple[bytes, str, InputSpec, type[RequestError], str]] = [
     (picture(IMAGES[0])[:-30], "image/png", PIXELS, Unreadable, "cannot be decoded"),
     (picture(IMAGES[0, 1:]), "image/png", PIXELS, Unprocessable, "has 5 x 3 pixels; 5 x 4 are due"),
     (picture(IMAGES[0]), "image/jpeg", PIXELS, Unreadable, "no JPEG"),
+    (picture(SEEN_THROUGH), "image/png", PIXELS, Unprocessable, "draw it on a background and save it without"),
     (picture(np.zeros((4, 5), np.uint16)), "image/png", PIXELS, Unprocessable, "16 bits a channel"),
     (b"GIF89a", "image/png", PIXELS, Unreadable, "no PNG"),
     (b"x", "text/plain", PIXELS, UnknownMediaType, "'text/plain' is not taken here; send one of application/json"),

@@ -1,0 +1,118 @@
+"""What a JPEG file holds, found without decoding it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from harmgauge.api.body.orientation import UPRIGHT, read_orientation
+from harmgauge.errors import Unprocessable, Unreadable
+
+MAX_SCANS = 64
+"""Each may cost as much as all of a plain picture. Progressive files have 10 to 16."""
+
+MAX_SEGMENTS = 512
+"""Of all kinds: each costs Pillow some microseconds. Scans have up to 5 each, profiles and previews a few dozen."""
+
+_START = b"\xff\xd8"
+_FRAMES = {0xC0, 0xC1, 0xC2}
+"""Baseline, extended and progressive: what browsers read."""
+_OTHER_FRAMES = {*range(0xC3, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_SCAN, _END_OF_IMAGE, _EXIF = 0xDA, 0xD9, 0xE1
+_ESSENTIAL = {*_FRAMES, _SCAN, _END_OF_IMAGE, 0xC4, 0xDB, 0xDD, 0xE0, 0xEE}
+"""The last five are tables, the restart interval, and what says how colours are to be understood."""
+_EXIF_NAME = b"Exif\0\0"
+
+_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+"""Not those of restarts, which are part of a scan. Whatever is in between, decoders skip."""
+_WINDOW_BYTES = 64 * 2**10
+"""Are searched at a time: other threads wait meanwhile."""
+_FILL = b"\xff" * 64
+"""May stand before a marker, in any number; encoders write none, and libjpeg reads it again with each piece it gets."""
+
+_SAVE = "save it as a baseline or progressive JPEG"
+
+
+class Jpeg(NamedTuple):
+    """`essential` is the file without what makes no pixels; `size` the width and height that are stored."""
+
+    essential: bytes
+    size: tuple[int, int]
+    orientation: int
+
+
+def read_jpeg(body: bytes) -> Jpeg:
+    """Raises Unreadable where it is none, Unprocessable where it is one that would take very long to decode."""
+    if not body.startswith(_START):
+        raise Unreadable("The body is no JPEG picture.")
+    kept: list[bytes | memoryview] = [_START]
+    whole, scans = memoryview(body), 0
+    size: tuple[int, int] | None = None
+    orientation: int | None = None
+    for marker, begin, content, end in _segments(body):
+        if marker in _FRAMES:
+            if size is not None:
+                raise Unreadable("The JPEG picture cannot be decoded: it has two frames.")
+            size = _size(body[content:end])
+        elif marker in _OTHER_FRAMES:
+            raise Unprocessable(
+                f"The JPEG picture is coded as SOF{marker - 0xC0}, which browsers do not read; {_SAVE}."
+            )
+        elif marker == _SCAN:
+            scans += 1
+            if scans > MAX_SCANS:
+                raise _too_complex("scans", MAX_SCANS)
+        elif marker == _EXIF and orientation is None and body.startswith(_EXIF_NAME, content):
+            orientation = read_orientation(body[content + len(_EXIF_NAME) : end])
+        if marker in _ESSENTIAL:
+            kept.append(whole[begin:end])
+    if size is None:
+        raise Unreadable("The JPEG picture cannot be decoded: it has no frame.")
+    return Jpeg(b"".join(kept), size, orientation or UPRIGHT)
+
+
+def _segments(body: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """(marker, where it begins, where its content begins behind the length, where it ends) as decoders see them.
+
+    A scan ends where the next marker begins. Raises Unprocessable once there are too many.
+    """
+    found = _next_marker(body, len(_START))
+    for _ in range(MAX_SEGMENTS):
+        if found is None:
+            return
+        marker, begin, end = found[1][0], found.start(), found.end()
+        content = end
+        if marker >= 0xC0 and marker != _END_OF_IMAGE:
+            content += 2
+            end += max(2, int.from_bytes(body[end:content]))
+        found = None if marker == _END_OF_IMAGE else _next_marker(body, end)
+        if marker == _SCAN:
+            end = len(body) if found is None else found.start()
+        yield marker, begin, content, end
+    if found is not None:
+        raise _too_complex("segments", MAX_SEGMENTS)
+
+
+def _next_marker(body: bytes, position: int) -> re.Match[bytes] | None:
+    while position < len(body):
+        stop = position + _WINDOW_BYTES
+        found = _MARKER.search(body, position, stop + 1)
+        if body.find(_FILL, position, stop + len(_FILL) if found is None else found.start()) >= 0:
+            raise Unprocessable(f"The JPEG picture is filled up with FF bytes; {_SAVE}.")
+        if found is not None:
+            return found
+        position = stop
+    return None
+
+
+def _size(frame: bytes) -> tuple[int, int]:
+    if len(frame) < 6:
+        raise Unreadable("The JPEG picture cannot be decoded: its frame is cut.")
+    if frame[0] != 8:
+        raise Unprocessable(f"The picture has {frame[0]} bits a channel; 8 are due.")
+    return int.from_bytes(frame[3:5]), int.from_bytes(frame[1:3])
+
+
+def _too_complex(what: str, most: int) -> Unprocessable:
+    return Unprocessable(f"The JPEG picture has more than {most} {what}; {_SAVE} with an ordinary program.")

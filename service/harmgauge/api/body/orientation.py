@@ -1,0 +1,47 @@
+"""How a picture is to be held, as the camera noted it (EXIF): people see it turned, and so it is scored."""
+
+from __future__ import annotations
+
+import struct
+
+from harmgauge.bundle.rows import Rows
+
+UPRIGHT = 1
+
+_TAG = 0x0112
+_SHORT = 3
+_MOST_ENTRIES = 512
+"""That are looked at; cameras write a few dozen."""
+
+
+def read_orientation(exif: bytes) -> int:
+    """1 to 8, from a TIFF header on; `UPRIGHT` where there is none or the block is broken, as browsers have it."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    if order is None:
+        return UPRIGHT
+    try:
+        (directory,) = struct.unpack_from(f"{order}I", exif, 4)
+        (entries,) = struct.unpack_from(f"{order}H", exif, directory)
+        for index in range(min(entries, _MOST_ENTRIES)):
+            tag, kind, count, value = struct.unpack_from(f"{order}HHIH", exif, directory + 2 + 12 * index)
+            if tag == _TAG:
+                return value if kind == _SHORT and count == 1 and 1 <= value <= 8 else UPRIGHT
+    except struct.error:
+        pass
+    return UPRIGHT
+
+
+def turns_on_its_side(orientation: int) -> bool:
+    """Whether width and height change places."""
+    return orientation > 4
+
+
+def turned(pixels: Rows, orientation: int) -> Rows:
+    """Pixels (height, width, ...) as they are to be seen; a view."""
+    if turns_on_its_side(orientation):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels

@@ -1,0 +1,111 @@
+"""What a PNG file holds, found without unpacking it."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from harmgauge.api.body.orientation import UPRIGHT, read_orientation
+from harmgauge.errors import Unprocessable, Unreadable
+
+MIN_CHUNKS = 4096
+"""So many a file may have, however small: one for each row of a picture that is written as it comes."""
+
+CHUNK_BYTES = 1024
+"""Larger files may have one for so many bytes. Most encoders write some kilobytes into each."""
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEADER_BYTES = len(_SIGNATURE) + 12 + 13
+_HEADER = struct.Struct(">I4sIIBBBBBI")
+
+_ONCE = {b"PLTE", b"tRNS", b"eXIf"}
+
+_GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
+_CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
+
+
+class Png(NamedTuple):
+    """`essential` is the file without what makes no pixels; `size` the width and height that are stored."""
+
+    essential: bytes
+    size: tuple[int, int]
+    orientation: int
+    bits: int
+    colour: int
+    transparency: bytes | None
+
+    def is_opaque(self, picture: Image.Image) -> bool:
+        """Of the picture decoded from `essential`, in the mode that Pillow gave it."""
+        if self.colour in (_GREY_ALPHA, _RGBA):
+            return picture.getchannel("A").getextrema() == (255, 255)
+        if self.transparency is None:
+            return True
+        if self.colour == _PALETTE:
+            alpha = np.full(256, 255, np.uint8)
+            alpha[: len(self.transparency)] = np.frombuffer(self.transparency, np.uint8)
+            return bool((alpha[np.asarray(picture)] == 255).all())
+        # One value is transparent: a number for each channel, in as many bits as the file has.
+        values = [sample * 255 // (2**self.bits - 1) for (sample,) in struct.iter_unpack(">H", self.transparency)]
+        channels = np.atleast_3d(np.asarray(picture.convert("L" if self.colour == _GREY else "RGB"))).transpose(2, 0, 1)
+        matches = [channel == value for channel, value in zip(channels, values, strict=True)]
+        return not np.logical_and.reduce(matches).any()
+
+
+def read_png(body: bytes) -> Png:
+    """Raises Unreadable where it is none, Unprocessable where it has 16 bits a channel or is packed absurdly."""
+    if not body.startswith(_SIGNATURE):
+        raise Unreadable("The body is no PNG picture.")
+    if len(body) < _HEADER_BYTES or body[12:16] != b"IHDR":
+        raise Unreadable("The PNG picture cannot be decoded: it does not begin with its header.")
+    length, _, width, height, bits, colour, *_ = _HEADER.unpack_from(body, len(_SIGNATURE))
+    if length != 13 or colour not in _CHANNELS:
+        raise Unreadable("The PNG picture cannot be decoded: its header is broken.")
+    if bits == 16:
+        raise Unprocessable("The picture has 16 bits a channel; 8 are due.")
+    once: dict[bytes, bytes] = {}
+    data: list[memoryview] = []
+    position, chunks_left = _HEADER_BYTES, max(MIN_CHUNKS, len(body) // CHUNK_BYTES)
+    while position + 8 <= len(body):
+        length, kind = struct.unpack_from(">I4s", body, position)
+        end = position + 12 + length
+        if kind == b"IDAT":
+            data.append(memoryview(body)[position + 8 : end - 4])
+        elif kind == b"IEND":
+            break
+        elif kind in _ONCE:
+            if kind in once:
+                raise Unreadable(f"The PNG picture cannot be decoded: it has two chunks {kind.decode()}.")
+            if kind == b"eXIf" or not data:
+                once[kind] = body[position:end]
+        position = end
+        chunks_left -= 1
+        if chunks_left < 0:
+            raise Unprocessable("The PNG picture has too many chunks for its size; save it with an ordinary program.")
+    packed = b"".join(data)
+    _check_packed(len(packed), width, height, bits * _CHANNELS[colour])
+    transparency = once.get(b"tRNS", b"")[8:-4] or None
+    if transparency is not None and len(transparency) != {_GREY: 2, _RGB: 6}.get(colour, len(transparency)):
+        raise Unreadable("The PNG picture cannot be decoded: its transparency is broken.")
+    parts = [body[:_HEADER_BYTES], once.get(b"PLTE", b""), _chunk(b"IDAT", packed), _chunk(b"IEND", b"")]
+    exif = once.get(b"eXIf", b"")[8:-4].removeprefix(b"Exif\0\0")
+    orientation = read_orientation(exif) if exif else UPRIGHT
+    return Png(b"".join(parts), (width, height), orientation, bits, colour, transparency)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return b"".join((struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))))
+
+
+def _check_packed(packed_bytes: int, width: int, height: int, bits_per_pixel: int) -> None:
+    """An encoder never makes more of the pixels than they are; what does would be mostly blocks that hold nothing."""
+    plain_bytes = height * (2 + (width * bits_per_pixel + 7) // 8)
+    most_bytes = plain_bytes * 9 // 8 + 1024
+    if packed_bytes > most_bytes:
+        raise Unprocessable(
+            f"The PNG picture has {packed_bytes} bytes of packed pixels, which have {plain_bytes} unpacked; save it "
+            "with an ordinary program."
+        )
