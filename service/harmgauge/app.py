@@ -173,6 +173,7 @@ def build(settings: Settings) -> Service:
             access_log=access_log,
             port=settings.grpc_port,
             tls=valid.tls,
+            handshake_seconds=settings.connection_timeout_seconds,
         )
     watch = Watchdog(lambda: switch.current, readiness, settings.inference_timeout_seconds)
     return Service(switch, app, grpc, readiness, metrics, watch, valid.key_files, access_log, capture)

@@ -112,6 +112,10 @@ class UnknownModel(RequestError):
     status, code, title = HTTPStatus.NOT_FOUND, "unknown_model", "Unknown model"
 
 
+class UnknownService(RequestError):
+    status, code, title = HTTPStatus.NOT_FOUND, "unknown_service", "Unknown gRPC service"
+
+
 class NotOffered(RequestError):
     status, code, title = HTTPStatus.NOT_FOUND, "not_offered", "Not offered by this bundle"
 

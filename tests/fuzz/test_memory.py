@@ -53,6 +53,16 @@ def _grpc(*, wrong: bool) -> bytes:
     return bytes(request.SerializeToString())
 
 
+def _grpc_empty(*tags: int) -> bytes:
+    """A message, or an input's contents, of nothing but empty fields."""
+    from harmgauge.api.grpc.wire import block
+
+    body = _filled(b"", bytes((tags[-1], 0)), b"", BODY_BYTES - 64)
+    for tag in reversed(tags[:-1]):
+        body = block(tag, body)
+    return body
+
+
 def _bomb() -> bytes:
     picture = struct.pack(">IIBBBBB", 5, 4, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", picture), (b"iCCP", b"a\0\0" + zlib.compress(bytes(60 * 2**20))), (b"IEND", b"")]
@@ -91,6 +101,12 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     "v2: sizes, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD[:55], b"1,", b"1]}]}", _FOUR)),
     "grpc: numbers": ("grpc", "bytes", lambda: _grpc(wrong=False)),
     "grpc: numbers that the shape has not": ("grpc", "bytes", lambda: _grpc(wrong=True)),
+    "grpc: empty inputs": ("grpc", "bytes", lambda: _grpc_empty(0x2A)),
+    "grpc: empty outputs": ("grpc", "bytes", lambda: _grpc_empty(0x32)),
+    "grpc: empty parameters": ("grpc", "bytes", lambda: _grpc_empty(0x22)),
+    "grpc: empty raw inputs": ("grpc", "bytes", lambda: _grpc_empty(0x3A)),
+    "grpc: empty bytes as contents": ("grpc", "bytes", lambda: _grpc_empty(0x2A, 0x2A, 0x42)),
+    "grpc: a shape of as many sizes": ("grpc", "bytes", lambda: _grpc_empty(0x2A, 0x1A, 0x01)),
 }
 
 
@@ -104,10 +120,10 @@ def _read(kind: str, spec_name: str, body: bytes) -> str:
         if kind == "v2":
             v2.parse(body, None, spec, OFFERED)
         elif kind == "grpc":
-            from harmgauge.api.grpc import messages
-            from harmgauge.api.grpc.protocol import methods
+            from harmgauge.api.grpc import messages, wire
 
-            messages.parse(methods()["ModelInfer"][0].FromString(body), spec, OFFERED)
+            parts = wire.split(body)
+            messages.parse(messages.envelope(parts), parts, spec, OFFERED)
         else:
             media_type = {"json": decode.JSON, "npy": decode.NPY, "raw": decode.RAW, "png": "image/png"}[kind]
             decode.read(body, media_type, {}, spec)

@@ -1,4 +1,4 @@
-"""Messages of the protocol over gRPC, `contents` and `raw_input_contents`, against a plain reading of their fields."""
+"""Messages of the protocol over gRPC, `contents` and `raw_input_contents`, against protobuf's own reading of them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from harmgauge.api.grpc import messages
+from harmgauge.api.grpc import messages, wire
 from harmgauge.api.grpc.protocol import methods
 from harmgauge.api.v2 import tensors
 from harmgauge.bundle.served_input import InputSpec
-from harmgauge.errors import RequestError
+from harmgauge.errors import RequestError, Unreadable
 from tests.fuzz.expected import rows_of_flat
 from tests.fuzz.mutate import bytewise
 from tests.fuzz.target import SPECS, Target, attempt, check_rows, split
@@ -71,13 +71,22 @@ def _expected(message: Any, spec: InputSpec) -> Any:
 
 def check(case: bytes) -> str:
     spec, _, body = split(case)
+    found = attempt(lambda: _read(body, spec))
     try:
         message = _REQUEST.FromString(body)
-    except DecodeError:  # `tests/e2e/test_grpc.py` has what the server makes of it
+    except DecodeError:
+        assert isinstance(found, RequestError), "taken, but it is no message"
         return "no message"
-    found = attempt(lambda: messages.parse(message, spec, OFFERED))
+    if isinstance(found, Unreadable):
+        assert found.detail.startswith("The message has "), f"refused ({found.detail}), but protobuf can read it"
+        return "out of bounds"
     rows = found if isinstance(found, RequestError) else found.instances
     return check_rows(rows, _expected(message, spec), spec)
+
+
+def _read(body: bytes, spec: InputSpec) -> messages.InferRequest:
+    parts = wire.split(body)
+    return messages.parse(messages.envelope(parts), parts, spec, OFFERED)
 
 
 def _mutate(case: bytes, other: bytes, chance: Random) -> bytes:

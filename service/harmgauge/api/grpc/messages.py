@@ -1,18 +1,32 @@
-"""Inference requests and answers as the protocol's messages."""
+"""Inference requests and answers as the protocol's messages: the bulk beside protobuf, the rest by it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from google.protobuf.message import DecodeError
 
 from harmgauge.api.body.arrays import conform
+from harmgauge.api.grpc import numbers
+from harmgauge.api.grpc.protocol import methods
+from harmgauge.api.grpc.wire import CONTENTS, LENGTH, Chunk, Parts, block, malformed, split
 from harmgauge.api.v2 import tensors
+from harmgauge.api.v2.routes import check_served
+from harmgauge.bundle.manifest import Manifest
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable
 from harmgauge.inference.scorer import Scored
+
+_REQUEST, _RESPONSE = methods()["ModelInfer"]
+_OUTPUT = type(_RESPONSE().outputs.add())
+
+_OUTPUTS, _RAW_OUTPUT = 5 << 3 | LENGTH, 6 << 3 | LENGTH
+
+_MOST_SIZES = 64
+"""Of a shape."""
 
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -27,44 +41,57 @@ _CONTENTS = {
 }
 """The field that holds a datatype's numbers; halves have none."""
 
-_DTYPES = {
-    "bool_contents": np.bool_,
-    "int_contents": np.int32,
-    "int64_contents": np.int64,
-    "uint_contents": np.uint32,
-    "fp32_contents": np.float32,
-    "fp64_contents": np.float64,
-}
+_NUMBER_BYTES = {"BOOL": 1, "FP32": 4, "INT64": 8}
+"""Of an output's datatype."""
 
 
 @dataclass(frozen=True)
 class InferRequest:
-    """Checked instances, the names of the outputs wanted, whether they are wanted as bytes, and the request's own
+    """Its id, checked instances, the outputs wanted, whether they are wanted as bytes, and the request's own
     parameters, unchecked.
     """
 
+    id: str
     instances: Rows
     outputs: list[str]
     raw: bool
     parameters: dict[str, Any]
 
 
-def parse(message: Any, spec: InputSpec, offered: list[tensors.OutputSpec]) -> InferRequest:
-    """Read a ModelInferRequest; raises Unprocessable."""
+def read(data: bytes, manifest: Manifest, offered: list[tensors.OutputSpec]) -> InferRequest:
+    """Read a ModelInferRequest for the served model. Raises Unreadable, UnknownModel and Unprocessable."""
+    parts = split(data)
+    message = envelope(parts)
+    check_served(manifest, message.model_name, message.model_version)
+    return parse(message, parts, manifest.input, offered)
+
+
+def envelope(parts: Parts) -> Any:
+    """What protobuf makes of all but the bulk. Raises Unreadable."""
+    try:
+        return _REQUEST.FromString(parts.envelope)
+    except DecodeError:
+        raise malformed() from None
+
+
+def parse(message: Any, parts: Parts, spec: InputSpec, offered: list[tensors.OutputSpec]) -> InferRequest:
+    """Read a message whose envelope is parsed. Raises Unreadable and Unprocessable."""
     if len(message.inputs) != 1:
         raise Unprocessable(f"'inputs' must be one tensor, {spec.name!r}; {len(message.inputs)} came.")
     tensor = message.inputs[0]
     tensors.check_input(tensor.name, tensor.datatype, spec)
+    if len(tensor.shape) > _MOST_SIZES:
+        raise Unprocessable(f"The input's shape has {len(tensor.shape)} sizes.")
     shape = tensors.check_shape(list(tensor.shape), spec)
     outputs = tensors.check_outputs([output.name for output in message.outputs], offered)
-    raw = bool(message.raw_input_contents)
-    if not raw:
-        rows = _from_contents(tensor, shape, spec)
-    elif len(message.raw_input_contents) != 1 or tensor.HasField("contents"):
+    if not parts.raw:
+        rows = _from_contents(parts.contents or [], tensor.datatype, shape, spec)
+    elif len(parts.raw) != 1 or tensor.HasField("contents"):
         raise Unprocessable("The input must come once, in 'contents' or in 'raw_input_contents'.")
     else:
-        rows = tensors.from_bytes(memoryview(message.raw_input_contents[0]), shape, spec)
-    return InferRequest(rows, outputs, raw, {name: _value(value) for name, value in message.parameters.items()})
+        rows = tensors.from_bytes(parts.raw[0], shape, spec)
+    parameters = {name: _value(value) for name, value in message.parameters.items()}
+    return InferRequest(message.id, rows, outputs, bool(parts.raw), parameters)
 
 
 def _value(parameter: Any) -> Any:
@@ -72,24 +99,42 @@ def _value(parameter: Any) -> Any:
     return None if field is None else getattr(parameter, field)
 
 
-def _from_contents(tensor: Any, shape: tuple[int, ...], spec: InputSpec) -> Rows:
-    field = _CONTENTS.get(tensor.datatype)
+def _from_contents(chunks: Sequence[Chunk], datatype: str, shape: tuple[int, ...], spec: InputSpec) -> Rows:
+    field = _CONTENTS.get(datatype)
     if field is None:
-        raise Unprocessable(f"{tensor.datatype} has no place in 'contents': send the input in 'raw_input_contents'.")
-    given = [found.name for found, _ in tensor.contents.ListFields()]
+        raise Unprocessable(f"{datatype} has no place in 'contents': send the input in 'raw_input_contents'.")
+    given = numbers.given(chunks)
     if given != [field]:
-        raise Unprocessable(f"The input of {tensor.datatype} must be in {field!r}; it is in {given or 'none'}.")
-    numbers = getattr(tensor.contents, field)
-    tensors.check_size(len(numbers), shape)
-    return conform(np.fromiter(numbers, _DTYPES[field], len(numbers)).reshape(shape), spec)
+        raise Unprocessable(f"The input of {datatype} must be in {field!r}; it is in {given or 'none'}.")
+    data = numbers.packed(chunks, field)
+    count = numbers.count(data, field)
+    tensors.check_size(count, shape)
+    return conform(numbers.unpack(data, field, count).reshape(shape), spec)
 
 
-def answer(response: Any, request: InferRequest, scored: Scored) -> None:
-    """Fill the outputs of a ModelInferResponse."""
-    for name, array in zip(request.outputs, tensors.output_arrays(request.outputs, scored), strict=True):
+def answer_bytes(asked: InferRequest, offered: list[tensors.OutputSpec]) -> int:
+    """How many bytes the numbers of its answer have, or a few more."""
+    one_row = (
+        _NUMBER_BYTES[output.datatype] * (output.shape[1] if len(output.shape) > 1 else 1)
+        for output in offered
+        if output.name in asked.outputs
+    )
+    return len(asked.instances) * sum(one_row)
+
+
+def answer(manifest: Manifest, asked: InferRequest, scored: Scored) -> bytes:
+    """A ModelInferResponse, whose numbers protobuf never sees."""
+    message = _RESPONSE(model_name=manifest.name, model_version=manifest.version, id=asked.id)
+    sent: list[bytes] = [message.SerializeToString()]
+    raw: list[bytes] = []
+    for name, array in zip(asked.outputs, tensors.output_arrays(asked.outputs, scored), strict=True):
         datatype = tensors.DATATYPES[array.dtype.name]
-        output = response.outputs.add(name=name, datatype=datatype, shape=array.shape)
-        if request.raw:
-            response.raw_output_contents.append(array.tobytes())
+        output = _OUTPUT(name=name, datatype=datatype, shape=array.shape).SerializeToString()
+        if asked.raw:
+            sent.append(block(_OUTPUTS, output))
+            raw.append(block(_RAW_OUTPUT, array.tobytes()))
         else:
-            getattr(output.contents, _CONTENTS[datatype]).extend(array.reshape(-1).tolist())
+            field = _CONTENTS[datatype]
+            contents = block(numbers.KINDS[field].number << 3 | LENGTH, numbers.pack(array))
+            sent.append(block(_OUTPUTS, output, block(CONTENTS, contents)))
+    return b"".join(sent + raw)

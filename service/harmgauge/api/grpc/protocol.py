@@ -12,6 +12,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 SERVICE = "inference.GRPCInferenceService"
 
+HEALTH_SERVICE = "grpc.health.v1.Health"
+
 
 def methods() -> dict[str, tuple[Any, Any]]:
     """The classes of request and response, by the name of the call."""

@@ -1,0 +1,179 @@
+"""A gRPC call from its head to its end: who sent it, its message when it is asked for, and how it was answered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import grpc
+
+from harmgauge.api.data_plane import DataPlane
+from harmgauge.api.grpc.head import headers_of, permission_of
+from harmgauge.api.grpc.open_calls import OpenCalls
+from harmgauge.api.grpc.reads import Reads, reads_for
+from harmgauge.api.middleware import request_id_of
+from harmgauge.auth.policy import Authorizer, Permission, Principal
+from harmgauge.errors import CallerLeft, RequestError, Unreadable, no_memory, unforeseen
+from harmgauge.observe.access_log import AccessLog
+from harmgauge.observe.request_summary import RequestSummary
+from harmgauge.rollout.served import ServedBundle
+
+CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    422: grpc.StatusCode.INVALID_ARGUMENT,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+
+LEAVING_SECONDS = 0.2
+"""Where a client left, its call is cancelled so soon after its message ended."""
+
+
+class GrpcCall:
+    """One call; `deadline` is the event loop's clock's, the earlier of the client's and the service's own. `until_done`
+    is left once its client has taken the answer, or is gone.
+    """
+
+    def __init__(self, reads: Reads, plane: DataPlane, context: Any) -> None:
+        metadata = context.invocation_metadata() or ()
+        self.context = context
+        self.headers = headers_of(metadata)
+        self.request_id = request_id_of(self.headers)
+        self.connection: str = context.peer()
+        self.seconds: float | None = context.time_remaining()  # None if the client set no deadline
+        most = plane.deadline_seconds
+        self.deadline = asyncio.get_running_loop().time() + (most if self.seconds is None else min(self.seconds, most))
+        self.until_done = ExitStack()
+        context.add_done_callback(lambda _: self.until_done.close())
+        self._metadata = metadata
+        self._reads = reads
+        self._ending: asyncio.Task[None] | None = None
+
+    def named(self, name: str) -> str | None:
+        """What its metadata have by a name in lower case."""
+        return next((value for key, value in self._metadata if key == name and isinstance(value, str)), None)
+
+    async def message(self, principal: Principal) -> bytes:
+        """Its message, once it may send one. Raises Overloaded, DeadlinePassed, and Unreadable if there is none."""
+        holder = principal.name, self.connection
+        message = await self._reads.read(self.context.read, self._end, holder, self.deadline)
+        if message is grpc.aio.EOF:
+            await asyncio.sleep(LEAVING_SECONDS)
+            raise Unreadable("The call ended without a message.")
+        return message
+
+    def _end(self, error: RequestError) -> None:
+        self._ending = asyncio.create_task(self._abort(error))
+
+    async def _abort(self, error: RequestError) -> None:
+        code = self.tell(error)
+        with suppress(grpc.aio.BaseError):
+            await self.context.abort(code, error.detail)
+
+    async def told(self) -> None:
+        """Wait until an error that ended it early has been sent."""
+        if self._ending is not None:
+            await self._ending
+
+    def tell(self, error: RequestError) -> grpc.StatusCode:
+        """Say that it failed, with its answer."""
+        code = CODES.get(error.status, grpc.StatusCode.INTERNAL)
+        self.context.set_code(code)
+        self.context.set_details(error.detail)
+        more = [] if error.retry_after_seconds is None else [("retry-after", str(error.retry_after_seconds))]
+        self.context.set_trailing_metadata([("code", error.code), ("x-request-id", self.request_id), *more])
+        return code
+
+
+Work = Callable[[GrpcCall, ServedBundle, Principal, Any], Awaitable[bytes]]
+"""Answers a call: (itself, the bundle in service, who sent it, progress to be filled if somebody wants it)."""
+
+
+class Answerer:
+    """Has calls answered, counted, logged and traced; `current` gives the bundle that one which begins now goes to."""
+
+    def __init__(
+        self,
+        current: Callable[[], ServedBundle],
+        plane: DataPlane,
+        authorizer: Authorizer,
+        access_log: AccessLog,
+        open_calls: OpenCalls,
+    ) -> None:
+        self._current = current
+        self._plane = plane
+        self._authorizer = authorizer
+        self._access_log = access_log
+        self._open_calls = open_calls
+        self._reads = Reads(reads_for(plane.max_body_bytes))
+
+    def handlers(self, service: str, works: dict[str, Work]) -> dict[str, grpc.RpcMethodHandler]:
+        """Of a service's calls by their names."""
+        return {name: self._handler(f"/{service}/{name}", work) for name, work in works.items()}
+
+    def _handler(self, route: str, work: Work) -> grpc.RpcMethodHandler:
+        """One of streams, so that a call's message is read when `work` asks for it, or never."""
+
+        async def run(_: Any, context: Any) -> bytes:
+            return await self._answer(route, GrpcCall(self._reads, self._plane, context), work)
+
+        return grpc.stream_unary_rpc_method_handler(run)
+
+    async def _answer(self, route: str, call: GrpcCall, work: Work) -> bytes:
+        begin = time.perf_counter()
+        permission = permission_of(route)
+        entry = None
+        if self._access_log.follows_all:
+            entry = self._access_log.begin(call.headers, traced=permission is not Permission.HEALTH)
+        call.context.set_trailing_metadata([("x-request-id", call.request_id)])
+        status = grpc.StatusCode.CANCELLED  # what stays, where the client left
+        failed: Exception | None = None
+        code = None
+        answer = b""
+        with self._current() as serving:
+            try:
+                self._open_calls.begin(call.connection, call.until_done)
+                principal = self._admit(permission, call)
+                answer = await work(call, serving, principal, None if entry is None else entry.progress)
+                status = grpc.StatusCode.OK
+            except CallerLeft:
+                pass
+            except Exception as error:
+                failed = no_memory() if isinstance(error, MemoryError) else error
+                told = failed if isinstance(failed, RequestError) else unforeseen()
+                status, code = call.tell(told), told.code
+                await call.told()
+            finally:
+                self._access_log.finish(
+                    entry,
+                    RequestSummary(
+                        protocol="grpc",
+                        method="POST",
+                        route=route,
+                        status=status.name,
+                        seconds=time.perf_counter() - begin,
+                        request_id=call.request_id,
+                        bundle=serving.components.title,
+                        code=code,
+                        key_name=self._authorizer.name_of(call.headers),
+                        error=failed,
+                    ),
+                )
+                # Its traceback holds this frame: the two would keep the message until the collector comes round.
+                failed = None
+        return answer
+
+    def _admit(self, permission: Permission, call: GrpcCall) -> Principal:
+        """By its head alone. Raises Unauthorized, Forbidden and TooManyRows."""
+        principal = self._authorizer.check(permission, call.headers)
+        if principal.bucket is not None and permission is Permission.SCORES:
+            principal.bucket.check()
+        return principal

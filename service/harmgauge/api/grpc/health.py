@@ -1,0 +1,134 @@
+"""grpc.health.v1: what Kubernetes, Envoy and grpc_health_probe ask. Its messages are small enough to be made by hand.
+
+Nobody needs a key for it, so nobody may hold much by it either: only a few messages are read at once, and each for a
+second. A call whose message is not there by then is answered for the whole server, as if it had named no service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import ExitStack
+from typing import Any
+
+import grpc
+
+from harmgauge.api.grpc.call import GrpcCall
+from harmgauge.api.grpc.open_calls import OpenCalls
+from harmgauge.api.grpc.protocol import SERVICE
+from harmgauge.api.grpc.wire import LENGTH, block, check_small, fields, malformed
+from harmgauge.errors import Overloaded, RequestError, UnknownService
+from harmgauge.readiness import Readiness
+
+MOST_READS = 4
+MESSAGE_SECONDS = 1.0
+
+MOST_WATCHES = 256
+"""At once. One more, and the connection with the most of them loses its oldest."""
+
+LOOK_SECONDS = 1.0
+"""How often a watch looks whether the status is another."""
+
+_REQUEST = "grpc.health.v1.HealthCheckRequest"
+_KNOWN = ("", SERVICE)
+
+_SERVING, _NOT_SERVING, _SERVICE_UNKNOWN = (bytes((1 << 3, status)) for status in (1, 2, 3))
+"""HealthCheckResponse, whole."""
+
+_NAME, _VALUE, _STATUSES = 1 << 3 | LENGTH, 2 << 3 | LENGTH, 1 << 3 | LENGTH
+
+
+class Health:
+    """Answers for the server and for its one service, as `/readyz` does."""
+
+    def __init__(self, readiness: Readiness, open_calls: OpenCalls) -> None:
+        self._readiness = readiness
+        self._open_calls = open_calls
+        self._reads = 0
+        self._watches: dict[asyncio.Event, str] = {}
+
+    def close(self) -> None:
+        """End every watch, which would otherwise last as long as the drain may."""
+        for ends in self._watches:
+            ends.set()
+
+    async def check(self, call: GrpcCall, *_: object) -> bytes:
+        """Raises UnknownService and Unreadable."""
+        service = await self._service(call.context)
+        if service not in _KNOWN:
+            raise UnknownService(f"There is no service {service!r}.")
+        return self._status(service)
+
+    async def list_all(self, *_: object) -> bytes:
+        """The status of each service; there is nothing to be read."""
+        entries = (block(_NAME, name.encode()) + block(_VALUE, self._status(name)) for name in _KNOWN)
+        return b"".join(block(_STATUSES, entry) for entry in entries)
+
+    async def watch(self, _: object, context: Any) -> None:
+        """Write the status whenever it is another, until the server drains or others need the place."""
+        connection = context.peer()
+        until_done = ExitStack()
+        context.add_done_callback(lambda _: until_done.close())
+        try:
+            self._open_calls.begin(connection, until_done)
+            service = await self._service(context)
+        except RequestError as error:
+            code = grpc.StatusCode.RESOURCE_EXHAUSTED if isinstance(error, Overloaded) else None
+            await context.abort(code or grpc.StatusCode.INVALID_ARGUMENT, error.detail)
+            return
+        if len(self._watches) >= MOST_WATCHES:
+            ((most, _count),) = Counter(self._watches.values()).most_common(1)
+            oldest = next(ends for ends, whose in self._watches.items() if whose == most)
+            oldest.set()
+            del self._watches[oldest]
+        ends = asyncio.Event()
+        self._watches[ends] = connection
+        until_done.callback(self._watches.pop, ends, None)
+        told = None
+        while True:
+            status = self._status(service)
+            if status != told:
+                await context.write(status)
+                told = status
+            if ends.is_set():
+                break
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await ends.wait()
+            except TimeoutError:
+                pass
+        context.set_code(grpc.StatusCode.UNAVAILABLE)
+        context.set_details("The watch is over; ask again, or another replica.")
+
+    def _status(self, service: str) -> bytes:
+        if service not in _KNOWN:
+            return _SERVICE_UNKNOWN
+        return _SERVING if self._readiness.reason is None else _NOT_SERVING
+
+    async def _service(self, context: Any) -> str:
+        """The service that a call's message names. Raises Unreadable."""
+        if self._reads == MOST_READS:
+            return ""
+        self._reads += 1
+        reading = asyncio.ensure_future(context.read())
+        reading.add_done_callback(self._read)
+        await asyncio.wait({reading}, timeout=MESSAGE_SECONDS)
+        if not reading.done():  # it ends once the answer is sent
+            return ""
+        sent = reading.result()
+        if sent is grpc.aio.EOF:
+            return ""
+        check_small(sent, _REQUEST)
+        name = b""
+        for tag, _, begin, end in fields(sent, 0, len(sent)):
+            if tag == _NAME:
+                name = sent[begin:end]
+        try:
+            return name.decode()
+        except UnicodeDecodeError:
+            raise malformed(_REQUEST) from None
+
+    def _read(self, reading: asyncio.Future[Any]) -> None:
+        self._reads -= 1
+        if not reading.cancelled():
+            reading.exception()  # that the call was over; asked for here, or it would be logged

@@ -1,0 +1,50 @@
+"""ModelInfer: the same data plane as `POST /score`."""
+
+from __future__ import annotations
+
+from harmgauge.api.data_plane import THREAD_BODY_BYTES, DataPlane
+from harmgauge.api.data_plane import Call as ScoreCall
+from harmgauge.api.grpc import INFER_ROUTE, messages
+from harmgauge.api.grpc.call import GrpcCall, Work
+from harmgauge.api.views import views_of
+from harmgauge.auth.names import CLIENT, SOURCE
+from harmgauge.auth.policy import Principal
+from harmgauge.inference.caller import Origin, Progress
+from harmgauge.rollout.served import ServedBundle
+
+
+def infer(plane: DataPlane) -> Work:
+    """What answers a call. Its bytes, and its answer's, are held until the client has taken the answer, or is gone."""
+
+    async def work(call: GrpcCall, serving: ServedBundle, principal: Principal, progress: Progress | None) -> bytes:
+        manifest = serving.bundle.manifest
+        offered = views_of(serving.components).outputs_for(principal)
+        scoring = call.until_done.enter_context(
+            ScoreCall(
+                plane,
+                principal,
+                Origin(call.request_id, INFER_ROUTE, principal.name),
+                call.context.cancelled,
+                progress,
+                seconds=call.seconds,
+                client=call.named(CLIENT.lower()),
+                source=call.named(SOURCE.lower()),
+            )
+        )
+        sent = await call.message(principal)
+        scoring.hold(len(sent))
+        if len(sent) > THREAD_BODY_BYTES:
+            asked = await scoring.on_thread(messages.read, sent, manifest, offered)
+        else:
+            asked = messages.read(sent, manifest, offered)
+        if asked.parameters:
+            scoring.name(asked.parameters)
+        answer_bytes = messages.answer_bytes(asked, offered)
+        if answer_bytes > len(sent):
+            scoring.hold(answer_bytes - len(sent))  # refused before it costs inference
+        scored = await scoring.score(serving.components.scorer, asked.instances)
+        if answer_bytes > THREAD_BODY_BYTES:
+            return await scoring.on_thread(messages.answer, manifest, asked, scored)
+        return messages.answer(manifest, asked, scored)
+
+    return work

@@ -1,0 +1,41 @@
+"""How many calls are open at once, those included whose answer its client does not take.
+
+C-core keeps a call until its answer is taken, or its connection ends; nothing else takes it away. About 30 KB each.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from harmgauge.errors import Overloaded
+
+MOST_CALLS = 1024
+"""Over all connections. Past that, each may still have its share, and no fewer than `FEWEST_CALLS`."""
+
+FEWEST_CALLS = 16
+
+
+class OpenCalls:
+    """Counts calls by connection, so that none of them can take the place of all."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._counts: dict[str, int] = {}
+
+    def begin(self, connection: str, until_done: ExitStack) -> None:
+        """Count a call until its stack is left. Raises Overloaded."""
+        mine = self._counts.get(connection, 0)
+        if self._calls >= MOST_CALLS and mine >= max(FEWEST_CALLS, MOST_CALLS // len(self._counts)):
+            raise Overloaded(
+                f"There are {self._calls} open calls, {mine} of them on this connection; take their answers first.",
+                retry_after_seconds=1,
+            )
+        self._calls += 1
+        self._counts[connection] = mine + 1
+        until_done.callback(self._end, connection)
+
+    def _end(self, connection: str) -> None:
+        self._calls -= 1
+        self._counts[connection] -= 1
+        if not self._counts[connection]:
+            del self._counts[connection]
