@@ -17,6 +17,19 @@ def give_back() -> None:
         trim(0)
 
 
+def keep_at_hand(size_bytes: int) -> None:
+    """Have the C library keep two blocks of so many bytes (16 MiB at most) for whoever needs them next.
+
+    Memory that is new to the process costs 2 us a page where it is first touched, 20 ms for two blocks of 16 MiB.
+    glibc takes a block from its own heap, and does not give it back, once it has seen a larger one come and go.
+    """
+    size_bytes = min(size_bytes, 16 * 2**20)
+    larger = bytes(size_bytes + size_bytes // 4)
+    del larger
+    touched = [bytearray(b"\1") * (size_bytes + size_bytes // 8), bytearray(b"\1") * size_bytes]
+    del touched
+
+
 def kept_alive_bytes(array: npt.NDArray[Any]) -> int:
     """What stays in memory for as long as the array does: all of a request's body, where it is a view of that."""
     owner: Any = array

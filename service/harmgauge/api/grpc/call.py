@@ -74,7 +74,7 @@ class GrpcCall:
         self._ending = asyncio.create_task(self._abort(error))
 
     async def _abort(self, error: RequestError) -> None:
-        code = self.tell(error)
+        code, _ = self.tell(error)
         with suppress(grpc.aio.BaseError):
             await self.context.abort(code, error.detail)
 
@@ -83,14 +83,15 @@ class GrpcCall:
         if self._ending is not None:
             await self._ending
 
-    def tell(self, error: RequestError) -> grpc.StatusCode:
-        """Say that it failed, with its answer."""
-        code = CODES.get(error.status, grpc.StatusCode.INTERNAL)
-        self.context.set_code(code)
-        self.context.set_details(error.detail)
-        more = [] if error.retry_after_seconds is None else [("retry-after", str(error.retry_after_seconds))]
-        self.context.set_trailing_metadata([("code", error.code), ("x-request-id", self.request_id), *more])
-        return code
+    def tell(self, error: Exception) -> tuple[grpc.StatusCode, str]:
+        """Say with its answer that it failed; gives the status and the code that its client is told."""
+        told = error if isinstance(error, RequestError) else unforeseen()
+        status = CODES.get(told.status, grpc.StatusCode.INTERNAL)
+        self.context.set_code(status)
+        self.context.set_details(told.detail)
+        more = [] if told.retry_after_seconds is None else [("retry-after", str(told.retry_after_seconds))]
+        self.context.set_trailing_metadata([("code", told.code), ("x-request-id", self.request_id), *more])
+        return status, told.code
 
 
 Work = Callable[[GrpcCall, ServedBundle, Principal, Any], Awaitable[bytes]]
@@ -148,8 +149,7 @@ class Answerer:
                 pass
             except Exception as error:
                 failed = no_memory() if isinstance(error, MemoryError) else error
-                told = failed if isinstance(failed, RequestError) else unforeseen()
-                status, code = call.tell(told), told.code
+                status, code = call.tell(failed)
                 await call.told()
             finally:
                 self._access_log.finish(

@@ -17,6 +17,7 @@ from harmgauge.api.grpc.options import options
 from harmgauge.api.grpc.protocol import HEALTH_SERVICE, SERVICE
 from harmgauge.auth.policy import Authorizer
 from harmgauge.errors import SettingsError
+from harmgauge.memory import keep_at_hand
 from harmgauge.observe.access_log import AccessLog
 from harmgauge.rollout.served import ServedBundle
 
@@ -39,6 +40,7 @@ class GrpcServer:
         handshake_seconds: float,
     ) -> None:
         self._port = port
+        self._max_message_bytes = plane.max_body_bytes
         self._tls = tls
         open_calls = OpenCalls()
         answerer = Answerer(current, plane, authorizer, access_log, open_calls)
@@ -70,6 +72,7 @@ class GrpcServer:
             bound: int = self._bind(address)
         except RuntimeError as error:
             raise SettingsError(f"cannot listen on {address} for gRPC: choose another HARMGAUGE_GRPC_PORT") from error
+        keep_at_hand(self._max_message_bytes)  # gRPC puts a message together on the event loop, in two copies
         await self._server.start()
         return bound
 
