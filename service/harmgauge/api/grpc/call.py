@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -35,6 +35,21 @@ CODES = {
 
 LEAVING_SECONDS = 0.2
 """Where a client left, its call is cancelled so soon after its message ended."""
+
+
+class Refusal(NamedTuple):
+    """What a client is told of an error; it keeps nothing of it alive."""
+
+    status: grpc.StatusCode
+    code: str
+    detail: str
+    retry_after_seconds: int | None
+
+
+def refusal(error: Exception) -> Refusal:
+    told = error if isinstance(error, RequestError) else unforeseen()
+    status = CODES.get(told.status, grpc.StatusCode.INTERNAL)
+    return Refusal(status, told.code, told.detail, told.retry_after_seconds)
 
 
 class GrpcCall:
@@ -71,27 +86,24 @@ class GrpcCall:
         return message
 
     def _end(self, error: RequestError) -> None:
-        self._ending = asyncio.create_task(self._abort(error))
+        self._ending = asyncio.create_task(self._abort(refusal(error)))
 
-    async def _abort(self, error: RequestError) -> None:
-        code, _ = self.tell(error)
+    async def _abort(self, refused: Refusal) -> None:
         with suppress(grpc.aio.BaseError):
-            await self.context.abort(code, error.detail)
+            await self.refuse(refused)
 
-    async def told(self) -> None:
-        """Wait until an error that ended it early has been sent."""
-        if self._ending is not None:
+    async def refuse(self, refused: Refusal) -> None:
+        """Tell its client, unless that has been done. Raises AbortError, for gRPC to see.
+
+        A status alone: to one that a handler has only set gRPC adds an empty message, which the client need not take.
+        """
+        if self._ending is not None and asyncio.current_task() is not self._ending:
             await self._ending
-
-    def tell(self, error: Exception) -> tuple[grpc.StatusCode, str]:
-        """Say with its answer that it failed; gives the status and the code that its client is told."""
-        told = error if isinstance(error, RequestError) else unforeseen()
-        status = CODES.get(told.status, grpc.StatusCode.INTERNAL)
-        self.context.set_code(status)
-        self.context.set_details(told.detail)
-        more = [] if told.retry_after_seconds is None else [("retry-after", str(told.retry_after_seconds))]
-        self.context.set_trailing_metadata([("code", told.code), ("x-request-id", self.request_id), *more])
-        return status, told.code
+            return
+        retry = refused.retry_after_seconds
+        more = () if retry is None else (("retry-after", str(retry)),)
+        trailing = (("code", refused.code), ("x-request-id", self.request_id), *more)
+        await self.context.abort(refused.status, refused.detail, trailing)
 
 
 Work = Callable[[GrpcCall, ServedBundle, Principal, Any], Awaitable[bytes]]
@@ -137,7 +149,7 @@ class Answerer:
         call.context.set_trailing_metadata([("x-request-id", call.request_id)])
         status = grpc.StatusCode.CANCELLED  # what stays, where the client left
         failed: Exception | None = None
-        code = None
+        refused: Refusal | None = None
         answer = b""
         with self._current() as serving:
             try:
@@ -149,8 +161,8 @@ class Answerer:
                 pass
             except Exception as error:
                 failed = no_memory() if isinstance(error, MemoryError) else error
-                status, code = call.tell(failed)
-                await call.told()
+                refused = refusal(failed)
+                status = refused.status
             finally:
                 self._access_log.finish(
                     entry,
@@ -162,13 +174,15 @@ class Answerer:
                         seconds=time.perf_counter() - begin,
                         request_id=call.request_id,
                         bundle=serving.components.title,
-                        code=code,
+                        code=None if refused is None else refused.code,
                         key_name=self._authorizer.name_of(call.headers),
                         error=failed,
                     ),
                 )
                 # Its traceback holds this frame: the two would keep the message until the collector comes round.
                 failed = None
+        if refused is not None:
+            await call.refuse(refused)
         return answer
 
     def _admit(self, permission: Permission, call: GrpcCall) -> Principal:

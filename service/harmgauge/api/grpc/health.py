@@ -16,7 +16,7 @@ import grpc
 from harmgauge.api.grpc.call import GrpcCall
 from harmgauge.api.grpc.open_calls import OpenCalls
 from harmgauge.api.grpc.protocol import SERVICE
-from harmgauge.api.grpc.wire import LENGTH, block, check_small, fields, malformed
+from harmgauge.api.grpc.wire import LENGTH, block, malformed, small
 from harmgauge.errors import Overloaded, RequestError, UnknownService
 from harmgauge.readiness import Readiness
 
@@ -118,9 +118,8 @@ class Health:
         sent = reading.result()
         if sent is grpc.aio.EOF:
             return ""
-        check_small(sent, _REQUEST)
         name = b""
-        for tag, _, begin, end in fields(sent, 0, len(sent)):
+        for tag, _, begin, end in small(sent, _REQUEST):
             if tag == _NAME:
                 name = sent[begin:end]
         try:

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 
 from harmgauge.api.grpc.call import GrpcCall, Work
 from harmgauge.api.grpc.protocol import methods
-from harmgauge.api.grpc.wire import check_small, malformed
+from harmgauge.api.grpc.wire import malformed, small
 from harmgauge.api.v2.routes import check_served, metadata
 from harmgauge.api.views import views_of
 from harmgauge.auth.policy import Principal
@@ -23,7 +23,7 @@ def calls(readiness: Readiness) -> dict[str, Work]:
 
     async def named(call: GrpcCall, principal: Principal, kind: Any) -> Any:
         sent = await call.message(principal)
-        check_small(sent, kind.DESCRIPTOR.full_name)
+        small(sent, kind.DESCRIPTOR.full_name)
         try:
             return kind.FromString(sent)
         except DecodeError:

@@ -42,12 +42,17 @@ class Parts(NamedTuple):
     contents: list[Chunk] | None
 
 
-def malformed(name: str = "inference.ModelInferRequest") -> Unreadable:
+_REQUEST = "inference.ModelInferRequest"
+
+
+def malformed(name: str = _REQUEST) -> Unreadable:
     return Unreadable(f"What was sent is no {name}.")
 
 
-def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS) -> list[Field]:
-    """The fields of a message that is `data[begin:end]`, without looking into them. Raises Unreadable."""
+def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS, name: str = _REQUEST) -> list[Field]:
+    """The fields of a message that is `data[begin:end]`, without looking into them. Raises Unreadable, which names the
+    message that it is in.
+    """
     found: list[Field] = []
     at = begin
     while at < end:
@@ -57,19 +62,19 @@ def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS) -> list[F
         tag = data[at]
         at += 1
         if tag > 127:
-            tag, at = _varint(data, start, end, 5)
+            tag, at = _varint(data, start, end, 5, name)
         kind = tag & 7
         value = at
         if kind == LENGTH:
             if at == end:
-                raise malformed()
+                raise malformed(name)
             size = data[at]
             value = at + 1
             if size > 127:
-                size, value = _varint(data, at, end, 5)
+                size, value = _varint(data, at, end, 5, name)
             at = value + size
         elif kind == VARINT:
-            _, at = _varint(data, at, end, 10)
+            _, at = _varint(data, at, end, 10, name)
         elif kind == FIXED32:
             at += 4
         elif kind == FIXED64:
@@ -77,14 +82,14 @@ def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS) -> list[F
         elif kind in (3, 4):
             raise Unreadable("The message has groups, which the protocol does not.")
         else:
-            raise malformed()
+            raise malformed(name)
         if at > end or not 7 < tag < 2**32:
-            raise malformed()
+            raise malformed(name)
         found.append((tag, start, value, at))
     return found
 
 
-def _varint(data: bytes, at: int, end: int, most_bytes: int) -> tuple[int, int]:
+def _varint(data: bytes, at: int, end: int, most_bytes: int, name: str) -> tuple[int, int]:
     """A number of variable length, and where it ends."""
     number = bits = 0
     end = min(end, at + most_bytes)
@@ -95,7 +100,7 @@ def _varint(data: bytes, at: int, end: int, most_bytes: int) -> tuple[int, int]:
             return number | byte << bits, at
         number |= (byte & 127) << bits
         bits += 7
-    raise malformed()
+    raise malformed(name)
 
 
 def split(data: bytes) -> Parts:
@@ -133,11 +138,11 @@ def _joined(pieces: Sequence[bytes | memoryview]) -> bytes:
     return b"".join(pieces)
 
 
-def check_small(data: bytes, name: str) -> None:
-    """Raises Unreadable unless a message without bulk, called `name`, is small enough to be parsed."""
+def small(data: bytes, name: str) -> list[Field]:
+    """The fields of a message without bulk, called `name`. Raises Unreadable unless it is small enough to be parsed."""
     if len(data) > MOST_ENVELOPE_BYTES:
         raise Unreadable(f"The message has {len(data)} bytes; {name} takes at most {MOST_ENVELOPE_BYTES}.")
-    fields(data, 0, len(data))
+    return fields(data, 0, len(data), name=name)
 
 
 def block(tag: int, *payload: bytes) -> bytes:
