@@ -103,10 +103,13 @@ class Call:
         if self.held_bytes > SMALL_BYTES:
             self.plane.budget.resize(self.claim, self.held_bytes)
 
-    def keep(self, answer_bytes: int) -> None:
-        """Hold the bytes of the answer, and no others, until `release`: beyond the context's end."""
-        self._is_kept = True
+    def shrink(self, answer_bytes: int) -> None:
+        """Hold the bytes of the answer that is made, and no others."""
         self.plane.budget.shrink(self.claim, answer_bytes)
+
+    def keep(self) -> None:
+        """Hold them beyond the context's end, until `release`."""
+        self._is_kept = True
 
     def release(self) -> None:
         """Give the bytes back."""

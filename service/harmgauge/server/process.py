@@ -16,6 +16,7 @@ from typing import Literal, cast
 import uvicorn
 from prometheus_client import disable_created_metrics
 
+from harmgauge.api.grpc import MOST_CONNECTIONS
 from harmgauge.app import build
 from harmgauge.auth import from_settings
 from harmgauge.observe.metrics import Metrics
@@ -117,9 +118,10 @@ async def _serve(settings: Settings) -> None:
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody here reads
     tls = from_settings.tls_files(settings)
     _spare_the_collector()  # before the bundle's own objects are made: they go when another takes over
+    others = 0 if settings.grpc_port is None else MOST_CONNECTIONS
+    connections = Connections(room_for_connections(settings.max_connections, others))
     with _ending_at_once():
         service = build(settings)
-    connections = Connections(room_for_connections(settings.max_connections))
     config = uvicorn.Config(
         service.switch,
         interface="asgi3",  # it returns coroutines, and is none

@@ -98,7 +98,8 @@ class HttpCall(Call):
 
     def deliver(self, answer: PiecewiseResponse) -> PiecewiseResponse:
         """Hold the answer's bytes until the client has taken it, or others need the memory."""
-        self.keep(answer.size_bytes)
+        self.shrink(answer.size_bytes)
+        self.keep()
         self.claim.waits_for_client(self._abort)
         answer.ended = self.release
         return answer

@@ -2,3 +2,6 @@
 
 INFER_ROUTE = "/inference.GRPCInferenceService/ModelInfer"
 """How metrics call the route."""
+
+MOST_CONNECTIONS = 1024
+"""Over gRPC, where the system allows so many open files."""

@@ -186,8 +186,8 @@ class Answerer:
         return answer
 
     def _admit(self, permission: Permission, call: GrpcCall) -> Principal:
-        """By its head alone. Raises Unauthorized, Forbidden and TooManyRows."""
+        """By its head alone. Raises Unauthorized, Forbidden and RateLimited."""
         principal = self._authorizer.check(permission, call.headers)
-        if principal.bucket is not None and permission is Permission.SCORES:
-            principal.bucket.check()
+        if principal.rate_limit is not None and permission is not Permission.HEALTH:
+            principal.rate_limit.begin(scores=permission is Permission.SCORES)
         return principal

@@ -103,7 +103,7 @@ class Health:
     def _status(self, service: str) -> bytes:
         if service not in _KNOWN:
             return _SERVICE_UNKNOWN
-        return _SERVING if self._readiness.reason is None else _NOT_SERVING
+        return _SERVING if self._readiness.unready is None else _NOT_SERVING
 
     async def _service(self, context: Any) -> str:
         """The service that a call's message names. Raises Unreadable."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harmgauge.api.body.steps import one_step
 from harmgauge.api.data_plane import THREAD_BODY_BYTES, DataPlane
 from harmgauge.api.data_plane import Call as ScoreCall
 from harmgauge.api.grpc import INFER_ROUTE, messages
@@ -26,6 +27,7 @@ def infer(plane: DataPlane) -> Work:
                 Origin(call.request_id, INFER_ROUTE, principal.name),
                 call.context.cancelled,
                 progress,
+                connection=call.connection,
                 seconds=call.seconds,
                 client=call.named(CLIENT.lower()),
                 source=call.named(SOURCE.lower()),
@@ -33,6 +35,8 @@ def infer(plane: DataPlane) -> Work:
         )
         sent = await call.message(principal)
         scoring.hold(len(sent))
+        if principal.rate_limit is not None:
+            principal.rate_limit.take_bytes(len(sent))
         if len(sent) > THREAD_BODY_BYTES:
             asked = await scoring.on_thread(messages.read, sent, manifest, offered)
         else:
@@ -40,11 +44,13 @@ def infer(plane: DataPlane) -> Work:
         if asked.parameters:
             scoring.name(asked.parameters)
         answer_bytes = messages.answer_bytes(asked, offered)
-        if answer_bytes > len(sent):
-            scoring.hold(answer_bytes - len(sent))  # refused before it costs inference
+        scoring.hold(answer_bytes)  # refused before it costs inference
         scored = await scoring.score(serving.components.scorer, asked.instances)
         if answer_bytes > THREAD_BODY_BYTES:
-            return await scoring.on_thread(messages.answer, manifest, asked, scored)
-        return messages.answer(manifest, asked, scored)
+            answer = await scoring.answer_in_steps(one_step(messages.answer, manifest, asked, scored))
+        else:
+            answer = messages.answer(manifest, asked, scored)
+        scoring.shrink(len(answer))
+        return answer
 
     return work

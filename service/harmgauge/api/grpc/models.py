@@ -33,7 +33,7 @@ def calls(readiness: Readiness) -> dict[str, Work]:
         return _bytes(messages["ServerLive"][1](live=readiness.failure is None))
 
     async def ready(*_: object) -> bytes:
-        return _bytes(messages["ServerReady"][1](ready=readiness.reason is None))
+        return _bytes(messages["ServerReady"][1](ready=readiness.unready is None))
 
     async def server_metadata(*_: object) -> bytes:
         return _bytes(messages["ServerMetadata"][1](name="harmgauge", version=version("harmgauge")))
@@ -42,7 +42,7 @@ def calls(readiness: Readiness) -> dict[str, Work]:
         kind, answer = messages["ModelReady"]
         asked = await named(call, principal, kind)
         check_served(serving.bundle.manifest, asked.name, asked.version)
-        return _bytes(answer(ready=readiness.reason is None))
+        return _bytes(answer(ready=readiness.unready is None))
 
     async def model_metadata(call: GrpcCall, serving: ServedBundle, principal: Principal, _: object) -> bytes:
         kind, answer = messages["ModelMetadata"]

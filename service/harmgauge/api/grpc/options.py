@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import resource
+import sys
 
-MOST_CONNECTIONS = 1024
-"""Or a quarter of the files that the process may have open, which HTTP needs as well, whichever is less."""
+from harmgauge.api.grpc import MOST_CONNECTIONS
 
 CALLS_PER_CONNECTION = 100
 """What HTTP/2 recommends; a client has the others wait."""
@@ -37,6 +36,11 @@ METADATA_BYTES = 8 * 2**10
 
 
 def most_connections() -> int:
+    """MOST_CONNECTIONS, or a quarter of the files that the process may have open, whichever is less."""
+    if sys.platform == "win32":
+        return MOST_CONNECTIONS
+    import resource  # noqa: PLC0415 - there is none on Windows
+
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, files // 4)
 
