@@ -20,6 +20,7 @@ from harmgauge.api import docs, features, problems, score, state
 from harmgauge.api.admin import drift, shadow, swap
 from harmgauge.api.data_plane import DataPlane
 from harmgauge.api.middleware import RequestMiddleware
+from harmgauge.api.turnstile import Turnstiles
 from harmgauge.api.v2 import routes as v2
 from harmgauge.assembly import Process, assemble
 from harmgauge.auth import from_settings
@@ -131,6 +132,7 @@ def build(settings: Settings) -> Service:
         max_bodies_bytes=valid.max_bodies_bytes,
         deadline_seconds=settings.deadline_seconds,
     )
+    turnstiles = Turnstiles()
     post_score, infer = score.handler(plane), v2.infer_handler(plane)
 
     app = FastAPI(
@@ -146,12 +148,21 @@ def build(settings: Settings) -> Service:
     )
     capture = open_capture(settings, valid.sink, bundle.manifest, metrics.registry)
     process = Process(
-        settings, asyncio.get_running_loop(), metrics, authorizer, access_log, app, post_score, infer, capture
+        settings,
+        asyncio.get_running_loop(),
+        metrics,
+        authorizer,
+        access_log,
+        turnstiles,
+        app,
+        post_score,
+        infer,
+        capture,
     )
     make = partial(assemble, process)
     switch = Switch(settings, make, make(bundle))
     problems.install(app, authorizer)
-    app.add_middleware(RequestMiddleware, authorizer=authorizer, access_log=access_log)
+    app.add_middleware(RequestMiddleware, authorizer=authorizer, access_log=access_log, turnstiles=turnstiles)
     app.include_router(score.router(authorizer, bundle.manifest.input, post_score))
     app.include_router(v2.health_router(authorizer, readiness))
     app.include_router(v2.router(authorizer, readiness, infer))

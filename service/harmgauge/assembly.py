@@ -11,7 +11,9 @@ from starlette.types import ASGIApp
 
 from harmgauge.api import score, state
 from harmgauge.api.grpc import INFER_ROUTE as GRPC_INFER_ROUTE
+from harmgauge.api.looks import Looks
 from harmgauge.api.middleware import Handler, HotRoute, HotRoutes
+from harmgauge.api.turnstile import Turnstiles
 from harmgauge.api.v2 import routes as v2
 from harmgauge.api.v2.tensors import outputs, without_scores
 from harmgauge.api.views import Views
@@ -56,6 +58,7 @@ class Process:
     metrics: Metrics
     authorizer: Authorizer
     access_log: AccessLog
+    turnstiles: Turnstiles
     routes: ASGIApp
     score: Handler
     infer: Handler
@@ -106,6 +109,7 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     corrects = "corrected_probabilities" in runtime.shapes
     embedding_view = _embedding_view(bundle, monitor)
     info = _info(bundle, settings, runtime, workers)
+    looks = Looks(manifest, monitor, metrics, embedding_view, info)
     background: list[Background] = []
     documents = {}
     if settings.page:
@@ -130,10 +134,11 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
         shadow_feed=shadow_feed,
         embedding_view=embedding_view,
         store=store,
-        views=Views(info, offered, without_scores(offered)),
+        views=Views(looks, offered, without_scores(offered)),
         page=documents,
     )
-    return ServedBundle(components, HotRoutes(process.routes, hot, process.authorizer, process.access_log), background)
+    app = HotRoutes(process.routes, hot, process.authorizer, process.access_log, process.turnstiles)
+    return ServedBundle(components, app, background)
 
 
 def _embedding_view(bundle: Bundle, monitor: Monitor) -> EmbeddingView | None:

@@ -76,10 +76,10 @@ def json_pieces(document: Any) -> Iterator[bytes]:  # noqa: ANN401 - whatever JS
     yield b"".join(kept)
 
 
-def binary_pieces(array: npt.NDArray[Any]) -> list[Piece]:
-    """The bytes of a C-contiguous array, not copied."""
-    data = array.data.cast("B") if array.size else memoryview(b"")
-    return [data[begin : begin + PIECE_BYTES] for begin in range(0, len(data), PIECE_BYTES)]
+def binary_pieces(data: bytes | npt.NDArray[Any]) -> list[Piece]:
+    """Bytes, or those of a C-contiguous array, not copied."""
+    view = memoryview(data) if isinstance(data, bytes) else data.reshape(-1).view(np.uint8).data
+    return [view[begin : begin + PIECE_BYTES] for begin in range(0, len(view), PIECE_BYTES)]
 
 
 def _parts(value: Any) -> Iterator[bytes]:  # noqa: ANN401

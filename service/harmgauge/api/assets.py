@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
+
+from harmgauge.api.answer import PIECE_BYTES, PiecewiseResponse, binary_pieces
 
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -40,9 +44,12 @@ class Asset:
 
     @classmethod
     def of(cls, file: Path) -> Asset:
-        body = file.read_bytes()
+        return cls.made(MEDIA_TYPES[file.suffix], file.read_bytes())
+
+    @classmethod
+    def made(cls, media_type: str, body: bytes) -> Asset:
         etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-        return cls(MEDIA_TYPES[file.suffix], body, gzip.compress(body, mtime=0), etag)
+        return cls(media_type, body, gzip.compress(body, mtime=0), etag)
 
     def answer(self, request: Headers) -> Response:
         """The file; 304 to who has it, gzip to who takes it."""
@@ -54,9 +61,28 @@ class Asset:
         }
         if _names(request.get("if-none-match", ""), self.etag):
             return Response(status_code=304, headers=headers)
+        body = self.body
         if "gzip" in request.get("accept-encoding", ""):
-            return Response(self.packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=self.media_type)
-        return Response(self.body, headers=headers, media_type=self.media_type)
+            body = self.packed
+            headers["Content-Encoding"] = "gzip"
+        if len(body) > PIECE_BYTES:
+            return PiecewiseResponse(binary_pieces(body), media_type=self.media_type, headers=headers)
+        return Response(body, headers=headers, media_type=self.media_type)
+
+
+class LazyAsset:
+    """Made on a thread when somebody looks for the first time."""
+
+    def __init__(self, make: Callable[[], Asset]) -> None:
+        self._make = make
+        self._made: Asset | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    async def get(self) -> Asset:
+        async with self._one_at_a_time:
+            if self._made is None:
+                self._made = await asyncio.to_thread(self._make)
+            return self._made
 
 
 def read_assets(folder: Path) -> dict[str, Asset]:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 from typing import Annotated
 
-import numpy as np
-import numpy.typing as npt
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from harmgauge.api.body.decode import NPY
+from harmgauge.api.body.decode import JSON, NPY
 from harmgauge.api.guard import only
+from harmgauge.api.places import PlacedResponse, Places
 from harmgauge.api.problems import refusals
+from harmgauge.api.views import views_of
 from harmgauge.auth.policy import Authorizer, Permission
 from harmgauge.bundle.manifest import Manifest
-from harmgauge.drift.feature_mmd import FeatureMmd
 from harmgauge.errors import NotOffered
 from harmgauge.rollout.served import components_of
-
-TOTAL_ROWS = "X-Harmgauge-Total-Rows"
-"""How many rows of features there were since the detector began: tells whoever polls which ones are new."""
 
 _POINT_SCHEMA = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
 
@@ -41,6 +35,7 @@ class EmbeddingAnswer(BaseModel):
 def router(authorizer: Authorizer) -> APIRouter:
     routes = APIRouter(tags=["drift"], dependencies=[only(authorizer, Permission.DRIFT)])
     not_offered = refusals(404)
+    places = Places()
 
     @routes.get(
         "/drift/features",
@@ -50,21 +45,23 @@ def router(authorizer: Authorizer) -> APIRouter:
     )
     async def features(request: Request) -> Response:
         components = components_of(request)
-        detector = components.monitor.find(FeatureMmd)
-        if detector is None:
+        look = views_of(components).looks.features
+        if look is None:
             raise _missing(components.bundle.manifest, "features")
-        headers = {TOTAL_ROWS: str(detector.total_rows)}
-        return Response(await asyncio.to_thread(_npy, detector.recent()), media_type=NPY, headers=headers)
+        return PlacedResponse(places, look, media_type=NPY)
 
-    @routes.get("/drift/embedding", summary="Reference and recent features in two dimensions", responses=not_offered)
-    async def embedding(request: Request) -> EmbeddingAnswer:
+    @routes.get(
+        "/drift/embedding",
+        summary="Reference and recent features in two dimensions",
+        response_model=EmbeddingAnswer,
+        responses=not_offered,
+    )
+    async def embedding(request: Request) -> Response:
         components = components_of(request)
-        manifest, view = components.bundle.manifest, components.embedding_view
-        if view is None:
-            raise _missing(manifest, "picture of its features")
-        return EmbeddingAnswer(
-            model=manifest.name, version=manifest.version, reference=view.reference, recent=await view.recent()
-        )
+        look = views_of(components).looks.embedding
+        if look is None:
+            raise _missing(components.bundle.manifest, "picture of its features")
+        return Response(await look.get(), media_type=JSON)
 
     return routes
 
@@ -73,9 +70,3 @@ def _missing(manifest: Manifest, what: str) -> NotOffered:
     return NotOffered(
         f"The bundle {manifest.name}/{manifest.version} has no {what}, or feature_mmd is off: build it with them."
     )
-
-
-def _npy(array: npt.NDArray[np.float32]) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array, allow_pickle=False)
-    return stream.getvalue()

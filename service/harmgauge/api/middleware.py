@@ -19,7 +19,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from harmgauge.api import problems
+from harmgauge.api.body.intake import has_left
 from harmgauge.api.scope import NO_ROUTE, PROGRESS, ROUTE, route_of
+from harmgauge.api.turnstile import Turnstiles
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission, Principal
 from harmgauge.errors import BadRequest, CallerLeft, NotReady, RequestError, no_memory, unforeseen
 from harmgauge.observe.access_log import AccessLog, Entry
@@ -29,7 +31,12 @@ from harmgauge.rollout.served import SERVED, ServedBundle
 CLIENT_CLOSED_REQUEST = 499
 """Counted for a request that got no answer, as its client left."""
 
-_LOOKS = ("/livez", "/readyz", "/v2/health/", "/metrics", "/page/", "/docs", "/openapi.json")
+_PROBES = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
+"""Paths that tell an orchestrator whether the service lives: they never wait behind those who only look."""
+
+_BODILESS = ("GET", "HEAD")
+
+_LOOKS = (*_PROBES, "/metrics", "/page/", "/docs", "/openapi.json")
 """Paths of what only looks at the service, every few seconds: it begins no trace."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -63,11 +70,16 @@ class HotRoutes:
     """`routes` has the hot routes by the exact path of a POST; `others` answers everything else."""
 
     def __init__(
-        self, others: ASGIApp, routes: dict[str, HotRoute], authorizer: Authorizer, access_log: AccessLog
+        self,
+        others: ASGIApp,
+        routes: dict[str, HotRoute],
+        authorizer: Authorizer,
+        access_log: AccessLog,
+        turnstiles: Turnstiles,
     ) -> None:
         self._others = others
         self._hot = {
-            path: (route.name, RequestMiddleware(None, authorizer, access_log, route.handler))
+            path: (route.name, RequestMiddleware(None, authorizer, access_log, turnstiles, route.handler))
             for path, route in routes.items()
         }
 
@@ -88,12 +100,18 @@ class RequestMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp | None, authorizer: Authorizer, access_log: AccessLog, hot: Handler | None = None
+        self,
+        app: ASGIApp | None,
+        authorizer: Authorizer,
+        access_log: AccessLog,
+        turnstiles: Turnstiles,
+        hot: Handler | None = None,
     ) -> None:
         self._app = app
         self._hot = hot
         self._authorizer = authorizer
         self._access_log = access_log
+        self._turnstiles = turnstiles
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin = time.perf_counter()
@@ -115,16 +133,17 @@ class RequestMiddleware:
 
             try:
                 if self._hot is not None:
-                    self._authorizer.check_http(scope, Permission.SCORES)
+                    try:
+                        self._authorizer.check_http(scope, Permission.SCORES)
+                    except RequestError:
+                        await self._turnstiles.looks.enter()  # as fast as looks are answered, and no faster
+                        raise
                     response = await self._hot(Request(scope, receive))
                     response.raw_headers.append(id_header)
                     status, started = response.status_code, True
                     await response(scope, receive, send)
-                elif _CONTROL.search(scope["path"]):
-                    raise BadRequest("The path has a control character in it; /docs lists what there is.")
                 else:
-                    assert self._app is not None
-                    await self._app(scope, receive, send_with_id)
+                    await self._look(scope, receive, send_with_id)
             except CallerLeft:
                 pass
             except (Exception, asyncio.CancelledError) as error:
@@ -158,6 +177,16 @@ class RequestMiddleware:
                 )
                 # Its traceback holds this frame: the two would keep the body until the collector comes round.
                 failed = None
+
+    async def _look(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What is no traffic goes to the framework, a few at a time; those whose clients left meanwhile do not."""
+        waited = await (self._turnstiles.probes if scope["path"] in _PROBES else self._turnstiles.looks).enter()
+        if waited and scope["method"] in _BODILESS and has_left(receive):
+            raise CallerLeft
+        if _CONTROL.search(scope["path"]):
+            raise BadRequest("The path has a control character in it; /docs lists what there is.")
+        assert self._app is not None
+        await self._app(scope, receive, send)
 
     def _begin(self, scope: Scope) -> Entry:
         path = scope["path"]

@@ -50,14 +50,14 @@ def problem(
     scope: Scope, *, status: int, code: str, title: str, detail: str, headers: dict[str, str] | None = None
 ) -> Response:
     scope[CODE] = code
-    document = Problem(
-        type=f"urn:harmgauge:problem:{code}",
-        title=title,
-        status=status,
-        detail=detail,
-        code=code,
-        request_id=scope["request_id"],
-    ).model_dump()
+    document = {
+        "type": f"urn:harmgauge:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": scope["request_id"],
+    }
     if scope["path"].startswith("/v2"):
         document["error"] = detail  # where the clients of that protocol look
     return JSONResponse(document, status, headers, MEDIA_TYPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from harmgauge.api.guard import only
+from harmgauge.api.places import PlacedResponse, Places
 from harmgauge.api.problems import refusals
+from harmgauge.api.shared import Shared
 from harmgauge.api.views import views_of
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission
 from harmgauge.bundle.manifest import Manifest
@@ -21,6 +24,8 @@ from harmgauge.drift.state import DriftState, State
 from harmgauge.observe.bundle_metrics import CONTENT_TYPE
 from harmgauge.readiness import Readiness
 from harmgauge.rollout.served import components_of
+
+JSON = "application/json"
 
 
 class DetectorAnswer(BaseModel):
@@ -83,12 +88,16 @@ def drift_router(authorizer: Authorizer, more_metrics: Callable[[], Awaitable[by
     routes = APIRouter(tags=["drift"])
     of_drift, of_metrics = [only(authorizer, Permission.DRIFT)], [only(authorizer, Permission.METRICS)]
 
+    shadow_metrics = Shared(more_metrics)
+    places = Places()
+
     @routes.head("/drift", dependencies=of_drift, include_in_schema=False)
-    @routes.get("/drift", dependencies=of_drift, summary="State of every drift detector")
-    async def drift(request: Request, *, scores: bool = False) -> DriftAnswer:
-        components = components_of(request)
-        states = await components.monitor.states()
-        return drift_answer(components.bundle.manifest, states, with_scores=scores)
+    @routes.get("/drift", dependencies=of_drift, summary="State of every drift detector", response_model=DriftAnswer)
+    async def drift(request: Request, *, scores: bool = False) -> Response:
+        looks = views_of(components_of(request)).looks
+        if scores:
+            return PlacedResponse(places, looks.scores, media_type=JSON)
+        return Response(await looks.drift.get(), media_type=JSON)
 
     @routes.head("/metrics", dependencies=of_metrics, include_in_schema=False)
     @routes.get(
@@ -98,27 +107,25 @@ def drift_router(authorizer: Authorizer, more_metrics: Callable[[], Awaitable[by
         response_class=Response,
     )
     async def metrics_text(request: Request) -> Response:
-        components = components_of(request)
-        own = components.metrics.exposition(await components.monitor.states())
-        return Response(own + await more_metrics(), media_type=CONTENT_TYPE)
+        looks = views_of(components_of(request)).looks
+        parts = await asyncio.gather(looks.metrics.get(), shadow_metrics.get())
+        return Response(b"".join(parts), media_type=CONTENT_TYPE)
 
     return routes
 
 
-def drift_answer(manifest: Manifest, states: Mapping[str, DriftState], *, with_scores: bool = False) -> DriftAnswer:
-    """What `GET /drift` says of these states."""
+def drift_answer(manifest: Manifest, states: Mapping[str, DriftState]) -> DriftAnswer:
+    """What `GET /drift` says of these states, without their scores."""
     return DriftAnswer(
         model=manifest.name,
         version=manifest.version,
-        detectors={name: _detector(state, with_scores=with_scores) for name, state in states.items()},
+        detectors={name: _detector(state) for name, state in states.items()},
     )
 
 
-def _detector(state: DriftState, *, with_scores: bool) -> DetectorAnswer:
+def _detector(state: DriftState) -> DetectorAnswer:
     answer: dict[str, Any] = {name: getattr(state, name) for name in DetectorAnswer.model_fields}
     answer |= state.details
-    if with_scores and state.scores is not None:
-        answer["scores"] = state.scores.tolist()
     return DetectorAnswer(**answer)
 
 
@@ -141,11 +148,10 @@ def health_router(authorizer: Authorizer, readiness: Readiness) -> APIRouter:
         return {"status": "ready"}
 
     @routes.head("/info", dependencies=of_info, include_in_schema=False)
-    @routes.get(
-        "/info", dependencies=of_info, summary="What is served, and its limits", response_model_exclude_none=True
-    )
-    async def about(request: Request) -> InfoAnswer:
-        info = views_of(components_of(request)).info
-        return info if request.scope[PRINCIPAL].sees_scores else info.model_copy(update={"threshold": None})
+    @routes.get("/info", dependencies=of_info, summary="What is served, and its limits", response_model=InfoAnswer)
+    async def about(request: Request) -> Response:
+        looks = views_of(components_of(request)).looks
+        info = looks.info if request.scope[PRINCIPAL].sees_scores else looks.flags_info
+        return Response(info, media_type=JSON)
 
     return routes

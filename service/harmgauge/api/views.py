@@ -9,15 +9,15 @@ from harmgauge.auth.policy import Principal
 from harmgauge.rollout.served import Components
 
 if TYPE_CHECKING:
-    from harmgauge.api.state import InfoAnswer
+    from harmgauge.api.looks import Looks
     from harmgauge.api.v2.tensors import OutputSpec
 
 
 @dataclass(frozen=True)
 class Views:
-    """`info` is the answer of `/info`, `outputs` are those of the V2 protocol, `flags` the outputs without scores."""
+    """`looks` has what operators look at; `outputs` are those of the V2 protocol, `flags` those without scores."""
 
-    info: InfoAnswer
+    looks: Looks
     outputs: list[OutputSpec]
     flags: list[OutputSpec]
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.api.features import TOTAL_ROWS
+from harmgauge.api.looks import TOTAL_ROWS
 from harmgauge.bundle.load import REFERENCE_INT8_FILE, Bundle, load
 from harmgauge.bundle.manifest import Manifest, ThresholdSpec
 from harmgauge.bundle.npz import read_npy

@@ -152,18 +152,19 @@ class ScoreKs:
     async def state(self) -> DriftState:
         """The state of the window as it is now."""
         async with self._one_at_a_time:
+            if self._computed == (self._window.total, self._window.rows):
+                return self._state
             resets, total, scores = self._resets, self._window.total, self._window.snapshot()
-            if self._computed != (total, len(scores)):
-                result = None
-                if len(scores) >= self._least_rows():
-                    result = await asyncio.to_thread(ks.two_sample, scores, self._reference)
-                if resets != self._resets:  # meanwhile: these scores are gone
-                    return self._state
-                before = self._state
-                self._state = self._describe(total, scores, result, before)
-                self._computed = total, len(scores)
-                if before.state != self._state.state:
-                    self._log_change(self._state)
+            result = None
+            if len(scores) >= self._least_rows():
+                result = await asyncio.to_thread(ks.two_sample, scores, self._reference)
+            if resets != self._resets:  # meanwhile: these scores are gone
+                return self._state
+            before = self._state
+            self._state = self._describe(total, scores, result, before)
+            self._computed = total, len(scores)
+            if before.state != self._state.state:
+                self._log_change(self._state)
             return self._state
 
     def _least_rows(self) -> int:

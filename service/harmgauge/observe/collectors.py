@@ -39,20 +39,21 @@ class ScoreHistogram(Collector):
         self._name = name
         self._text = text
         self._bounds = bucket_bounds(reference)
-        self._counts = np.zeros(len(self._bounds) + 1, np.int64)
-        self._sum = 0.0
+        self._seen = np.zeros(len(self._bounds) + 1, np.int64), 0.0
 
     def observe(self, scores: npt.NDArray[np.floating]) -> None:
         """Add scores (n,)."""
         buckets = np.searchsorted(self._bounds, scores, side="left")  # a bucket holds score <= its bound
-        self._counts += np.bincount(buckets, minlength=len(self._counts))
-        self._sum += float(scores.sum(dtype=np.float64))
+        counts, total = self._seen
+        more = np.bincount(buckets, minlength=len(counts))
+        self._seen = counts + more, total + float(scores.sum(dtype=np.float64))  # at once, for a thread may collect
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         family = HistogramMetricFamily(self._name, self._text, labels=list(self._labels))
-        cumulative = np.cumsum(self._counts).tolist()
+        counts, total = self._seen
+        cumulative = np.cumsum(counts).tolist()
         bounds = [*(repr(bound) for bound in self._bounds.tolist()), "+Inf"]
-        family.add_metric(list(self._labels.values()), list(zip(bounds, cumulative, strict=True)), self._sum)
+        family.add_metric(list(self._labels.values()), list(zip(bounds, cumulative, strict=True)), total)
         yield family
 
 

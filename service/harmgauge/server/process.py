@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,11 @@ KEEP_ALIVE_SECONDS = 75
 """An idle connection is kept for so long: longer than the 60 s for which nginx and AWS's load balancer keep theirs to
 us. Whoever closes first may do so just as the other sends a request, which then gets no answer; proxies know when they
 close theirs. (Uvicorn's own 5 s did that to a client that asked every 5 s.)
+"""
+
+SWITCH_SECONDS = 0.0005
+"""After so long a thread that computes in Python leaves the lock to another that waits for it. With Python's own 5 ms
+the event loop stood still for as long at each wake-up, while a body was read or metrics were written on a thread.
 """
 
 
@@ -117,6 +123,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(settings: Settings) -> None:
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody here reads
     tls = from_settings.tls_files(settings)
+    sys.setswitchinterval(SWITCH_SECONDS)
     _spare_the_collector()  # before the bundle's own objects are made: they go when another takes over
     others = 0 if settings.grpc_port is None else MOST_CONNECTIONS
     connections = Connections(room_for_connections(settings.max_connections, others))

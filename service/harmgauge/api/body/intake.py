@@ -48,7 +48,7 @@ class HttpCall(Call):
             plane,
             principal,
             Origin(scope["request_id"], route, principal.name),
-            partial(_left, receive),
+            partial(has_left, receive),
             scope.get(PROGRESS),
             connection=scope.get("client"),
             seconds=None if asked is None else read_deadline(asked),
@@ -146,7 +146,8 @@ def at_once(receive: Receive) -> Message | None:
     return None
 
 
-def _left(receive: Receive) -> bool:
+def has_left(receive: Receive) -> bool:
+    """Whether the client is gone; of a body that is still to come, a piece is lost."""
     # No method of HttpCall: that would be a cycle, and keep each body until the collector comes round.
     message = at_once(receive)
     return message is not None and message["type"] == "http.disconnect"

@@ -1,0 +1,90 @@
+"""What operators look at of one bundle, as bytes: the same for all who ask at a time, and made once for them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from harmgauge.api.answer import Piece, binary_pieces, json_pieces
+from harmgauge.api.places import Pieces
+from harmgauge.api.shared import Shared
+from harmgauge.api.state import InfoAnswer, drift_answer
+from harmgauge.bundle.manifest import Manifest
+from harmgauge.drift.embedding_view import EmbeddingView
+from harmgauge.drift.feature_mmd import FeatureMmd
+from harmgauge.drift.monitor import Monitor
+from harmgauge.observe.bundle_metrics import BundleMetrics
+
+TOTAL_ROWS = "X-Harmgauge-Total-Rows"
+"""How many rows of features there were since the detector began: tells whoever polls which ones are new."""
+
+
+class Looks:
+    """The answers of `/drift`, `/drift?scores=true`, `/drift/features` and `/drift/embedding` (None where the bundle
+    has none of them), the bundle's part of `/metrics`; and those of `/info`, for keys that get flags only without the
+    threshold.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        monitor: Monitor,
+        metrics: BundleMetrics,
+        embedding_view: EmbeddingView | None,
+        info: InfoAnswer,
+    ) -> None:
+        self._manifest = manifest
+        self._monitor = monitor
+        self._metrics = metrics
+        self.metrics = Shared(self._exposition)
+        self.drift = Shared(self._drift)
+        self.scores = Shared(self._scores)
+        self.features: Shared[Pieces] | None = None
+        self.embedding: Shared[bytes] | None = None
+        detector = monitor.find(FeatureMmd)
+        if detector is not None:
+            self.features = Shared(lambda: self._features(detector))
+        if embedding_view is not None:
+            self.embedding = Shared(lambda: self._embedding(embedding_view))
+        self.info = info.model_dump_json(exclude_none=True).encode()
+        self.flags_info = info.model_copy(update={"threshold": None}).model_dump_json(exclude_none=True).encode()
+
+    async def _exposition(self) -> bytes:
+        states = await self._monitor.states()
+        return await asyncio.to_thread(self._metrics.exposition, states)
+
+    async def _drift(self) -> bytes:
+        return drift_answer(self._manifest, await self._monitor.states()).model_dump_json().encode()
+
+    async def _scores(self) -> Pieces:
+        states = await self._monitor.states()
+        document: dict[str, Any] = drift_answer(self._manifest, states).model_dump(mode="json")
+        for name, state in states.items():
+            if state.scores is not None:
+                document["detectors"][name]["scores"] = state.scores
+        return Pieces(await asyncio.to_thread(_listed, document))
+
+    async def _features(self, detector: FeatureMmd) -> Pieces:
+        self._monitor.catch_up()
+        rows, recent = detector.total_rows, detector.recent()
+        return Pieces(await asyncio.to_thread(_npy_pieces, recent), {TOTAL_ROWS: str(rows)})
+
+    async def _embedding(self, view: EmbeddingView) -> bytes:
+        manifest = self._manifest
+        document = {"model": manifest.name, "version": manifest.version, "reference": view.reference}
+        return orjson.dumps({**document, "recent": await view.recent()})
+
+
+def _listed(document: dict[str, Any]) -> list[Piece]:
+    return list(json_pieces(document))
+
+
+def _npy_pieces(array: npt.NDArray[np.float32]) -> list[Piece]:
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
+    return [head.getvalue(), *binary_pieces(array)]

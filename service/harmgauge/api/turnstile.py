@@ -1,0 +1,63 @@
+"""Lets requests through a few at a time, so that a crowd of them takes no more than a part of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+REST = 3
+LONGEST_REST_SECONDS = 0.02
+
+
+class Turnstile:
+    """Some pass in a round of the event loop, `at_once` of them at most, in order of arrival; the next after a rest
+    REST times as long as that round took. So a crowd takes at most a quarter of the loop's time.
+
+    Nothing is held: whoever is through may take as long as it likes.
+    """
+
+    def __init__(self, at_once: int = 1) -> None:
+        self._at_once = at_once
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._is_open = True
+        self._opened_at = 0.0
+
+    async def enter(self) -> bool:
+        """Wait for one's turn; whether there was any waiting."""
+        loop = asyncio.get_running_loop()
+        if self._is_open:
+            self._close_behind(loop)
+            return False
+        mine = loop.create_future()
+        self._waiting.append(mine)
+        await mine
+        return True
+
+    def _close_behind(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_open = False
+        self._opened_at = loop.time()
+        loop.call_soon(self._rest, loop)  # behind those who were just let through
+
+    def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
+        seconds = min(LONGEST_REST_SECONDS, REST * (loop.time() - self._opened_at))
+        loop.call_later(seconds, self._open, loop)
+
+    def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        through = 0
+        while self._waiting and through < self._at_once:
+            first = self._waiting.popleft()
+            if not first.done():  # else it was cancelled
+                first.set_result(None)
+                through += 1
+        if through:
+            self._close_behind(loop)
+        else:
+            self._is_open = True
+
+
+class Turnstiles:
+    """`looks` is for whatever is neither traffic nor a probe; probes pass many at a time, and wait for no look."""
+
+    def __init__(self) -> None:
+        self.looks = Turnstile()
+        self.probes = Turnstile(at_once=8)
