@@ -1,0 +1,82 @@
+"""A crowd of looks takes its turns one by one, in order, and leaves the loop to others in between."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from harmgauge.api.turnstile import REST, Turnstile
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_first_one_does_not_wait() -> None:
+    turnstile = Turnstile()
+    assert not await turnstile.enter()
+    assert await turnstile.enter()
+
+
+async def test_a_crowd_passes_in_order_and_others_go_in_between() -> None:
+    turnstile = Turnstile()
+    passed: list[int] = []
+    rounds = 0
+
+    async def one(number: int) -> None:
+        await turnstile.enter()
+        passed.append(number)
+        rounds_at.append(rounds)
+
+    async def others() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            await asyncio.sleep(0)
+
+    rounds_at: list[int] = []
+    traffic = asyncio.create_task(others())
+    await asyncio.gather(*(one(number) for number in range(20)))
+    traffic.cancel()
+    assert passed == list(range(20))
+    assert len(set(rounds_at)) == 20, "two passed in one round"
+
+
+async def test_as_many_as_may_pass_at_once() -> None:
+    turnstile = Turnstile(at_once=8)
+    entered = [asyncio.create_task(turnstile.enter()) for _ in range(17)]
+    await asyncio.sleep(0)
+    rounds = 0
+    while not all(task.done() for task in entered):
+        before = sum(task.done() for task in entered)
+        await asyncio.sleep(0.001)
+        assert sum(task.done() for task in entered) - before <= 8
+        rounds += 1
+        assert rounds < 1000
+
+
+async def test_a_crowd_takes_a_part_of_the_loop_and_no_more() -> None:
+    turnstile = Turnstile()
+
+    async def busy() -> None:
+        await turnstile.enter()
+        end = time.perf_counter() + 0.004
+        while time.perf_counter() < end:
+            pass
+
+    begin = time.perf_counter()
+    await asyncio.gather(*(busy() for _ in range(10)))
+    assert time.perf_counter() - begin > 0.7 * 9 * (1 + REST) * 0.004
+
+
+async def test_who_left_is_passed_over() -> None:
+    turnstile = Turnstile()
+    await turnstile.enter()
+    leaving = asyncio.create_task(turnstile.enter())
+    staying = asyncio.create_task(turnstile.enter())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await asyncio.wait_for(staying, 10)
+    assert leaving.cancelled()
+    await asyncio.sleep(0.05)
+    assert not await turnstile.enter(), "it stays shut"
