@@ -1,0 +1,68 @@
+"""How long a request takes the event loop's thread at a time, in seconds of its CPU."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from asyncio import Handle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from starlette.types import Message
+
+from harmgauge.app import Service
+
+
+@contextmanager
+def callbacks() -> Iterator[list[float]]:
+    """The seconds of each callback of the (plain) event loop that runs meanwhile, longest last once it ends."""
+    taken: list[float] = []
+    run = Handle._run
+
+    def timed(self: Handle) -> None:
+        begin = time.thread_time()
+        run(self)
+        taken.append(time.thread_time() - begin)
+
+    Handle._run = timed  # type: ignore[method-assign]
+    try:
+        yield taken
+    finally:
+        Handle._run = run  # type: ignore[method-assign]
+        taken.sort()
+
+
+async def ask(
+    service: Service, method: str, path: str, body: bytes = b"", media_type: str = "application/json"
+) -> tuple[int, int]:
+    """The status of an answer and its size in bytes; the body comes whole."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    found = [0, 0]
+
+    async def receive() -> Message:
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop()
+
+    async def send(message: Message) -> None:
+        found[0] = message.get("status", found[0])
+        found[1] += len(message.get("body", b""))
+
+    route, _, query = path.partition("?")
+    scope: dict[str, Any] = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "path": route,
+        "raw_path": route.encode(),
+        "root_path": "",
+        "scheme": "http",
+        "query_string": query.encode(),
+        "headers": [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))],
+        "server": ("127.0.0.1", 80),
+        "client": ("127.0.0.1", 9),
+    }
+    # In a task: the callback that asks does nothing else.
+    await asyncio.create_task(service.switch(scope, receive, send))  # type: ignore[arg-type]
+    return found[0], found[1]
