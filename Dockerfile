@@ -65,7 +65,8 @@ tls = os.environ.get('HARMGAUGE_TLS_CERTIFICATE'); \
 service = http.client.HTTPSConnection(**address, context=ssl._create_unverified_context()) if tls else http.client.HTTPConnection(**address); \
 service.request('GET', '/readyz'); \
 sys.exit(service.getresponse().status != 200)"]
-ENTRYPOINT ["harmgauge"]
+# As the container's first process it hears of SIGTERM only once it handles it: one that comes before that waits.
+ENTRYPOINT ["env", "--block-signal=TERM", "harmgauge"]
 CMD ["serve"]
 
 FROM base AS gpu

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
-import subprocess
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from harmgauge.auth.keys import new_key
+from tests.support.certificates import certificate_for_loopback
 from tests.support.process import grpc_port, run, run_here, running_service
 from tests.support.toy import instances
 
@@ -24,21 +23,7 @@ SHAPE = (4, 4, 3)
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """For 127.0.0.1, and its key."""
-    openssl = shutil.which("openssl")
-    assert openssl is not None, "openssl is needed"
-    folder = tmp_path_factory.mktemp("tls")
-    files = folder / "certificate.pem", folder / "key.pem"
-    names = ["-subj", "/CN=harmgauge", "-addext", "subjectAltName=IP:127.0.0.1"]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    made = subprocess.run(
-        [openssl, "req", "-x509", *kind, *names, "-out", files[0], "-keyout", files[1]],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert made.returncode == 0, made.stderr
-    return files
+    return certificate_for_loopback(tmp_path_factory.mktemp("tls"))
 
 
 def test_https_and_the_commands_that_speak_it(image_bundle_path: Path, certificate: tuple[Path, Path]) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from PIL import Image, ImageOps
 from playwright.sync_api import Browser, Page
 
 from tests.conftest import ROOT, SHIPPED_BUNDLE
@@ -81,6 +84,48 @@ def test_another_size_is_scaled_and_said_to_be(service: RunningService, browser:
         hand_over(tab.page, "drop", png(large))
         tab.wait_for("#result .note", "Scaled from 128 × 96 to 32 × 32 pixels")
         assert np.isfinite(shown_score(tab.page))
+
+
+def tagged(pixels: npt.NDArray[np.uint8], orientation: int, file_format: str) -> bytes:
+    """A photo as a phone writes it: lying, with a tag that says how to hold it."""
+    exif, stream = Image.Exif(), io.BytesIO()
+    exif[0x112] = orientation
+    Image.fromarray(pixels).save(stream, file_format, exif=exif)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_a_photo_that_lies_has_one_score(image_service: RunningService, browser: Browser, file_format: str) -> None:
+    """The page shows it as it is to be held, and so it is scored, by the page and by `POST /score`."""
+    lying = instances(1, (4, 4, 3))[0]
+    media_type = f"image/{file_format.lower()}"
+    headers = {"Content-Type": media_type}
+    with opened(browser, image_service) as tab:
+        for orientation in (1, 3, 6):
+            body = tagged(lying, orientation, file_format)
+            seen = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(body))))
+            score = image_service.score(seen[None])["scores"][0]
+            assert image_service.client.post("/score", content=body, headers=headers).json()["scores"] == [score]
+            hand_over(tab.page, "drop", body, media_type)
+            tab.page.locator(f'#score[data-score="{score}"]').wait_for()
+            shown = tab.page.evaluate(
+                "() => [...document.querySelector('#result canvas').getContext('2d').getImageData(0, 0, 4, 4).data]"
+            )
+            np.testing.assert_array_equal(np.reshape(shown, (4, 4, 4))[:, :, :3], seen)
+
+
+def test_what_one_can_see_through_is_refused_and_what_is_opaque_scaled(
+    service: RunningService, browser: Browser
+) -> None:
+    large = np.kron(samples().clean[0], np.ones((3, 4, 1), np.uint8))
+    glass = np.concatenate([large, np.full((*large.shape[:2], 1), 200, np.uint8)], 2)
+    with opened(browser, service) as tab:
+        for body in (png(glass), png(glass[:32, :32])):
+            hand_over(tab.page, "drop", body)
+            tab.wait_for("#result .error", "not opaque")
+            hand_over(tab.page, "drop", tagged(large[:50, :37], 6, "JPEG"), "image/jpeg")
+            tab.wait_for("#result .note", "Scaled from 50 × 37 to 32 × 32 pixels")
+        tab.complaints[:] = [text for text in tab.complaints if "422" not in text]
 
 
 def test_what_is_no_image_is_told(service: RunningService, browser: Browser) -> None:

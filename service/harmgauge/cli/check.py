@@ -20,10 +20,14 @@ from harmgauge.drift.monitor import Monitor
 from harmgauge.drift.state import DriftState
 from harmgauge.errors import SettingsError
 from harmgauge.rollout.compatibility import check_other, check_successor, title
+from harmgauge.server.stopping import LAST_SECONDS, LAST_WORDS_SECONDS
 from harmgauge.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from harmgauge.capture.sinks import Sink
+
+KUBERNETES_GRACE_SECONDS = 30
+"""Where a pod's terminationGracePeriodSeconds says nothing else."""
 
 _SIGNATURES: dict[SignatureState, str] = {
     "verified": "verified with HARMGAUGE_BUNDLE_PUBLIC_KEY",
@@ -69,8 +73,22 @@ def check(settings: Settings) -> int:
         check_successor(manifest, shadow.manifest)
         prepare(shadow, settings)
         say(f"\nshadow {title(shadow)}: it runs, and could take over\n")
+    say(f"\n{_end_of(settings)}\n")
     say("\nall is well; next: harmgauge serve\n")
     return 0
+
+
+def _end_of(settings: Settings) -> str:
+    """How long a stop may take, and what has to wait for it."""
+    seconds = settings.lame_duck_seconds + settings.drain_seconds + LAST_WORDS_SECONDS + LAST_SECONDS
+    stated = f"a stop takes up to {seconds:g} s"
+    if seconds <= KUBERNETES_GRACE_SECONDS:
+        return stated
+    return (
+        f"{stated}, and Kubernetes kills a pod after {KUBERNETES_GRACE_SECONDS} s by default: set "
+        "terminationGracePeriodSeconds (in Compose stop_grace_period) to more, or lower HARMGAUGE_LAME_DUCK_SECONDS or "
+        "HARMGAUGE_DRAIN_SECONDS"
+    )
 
 
 def _described(state: DriftState) -> str:

@@ -29,6 +29,9 @@ LINGER_SECONDS = 0.5
 once, a request that is on its way would meet a closed socket; so it is refused, and told to go elsewhere.
 """
 
+GOODBYE_SECONDS = 1.0
+"""At least; for a client to close its end of a connection that has nothing more to say."""
+
 LAST_WORDS_SECONDS = 1.0
 """For the answers to requests that the drain's end cut off."""
 
@@ -158,10 +161,21 @@ class Server(uvicorn.Server):
         await _take_in_what_came()  # where the machine stood still meanwhile, all of that time's
         left_seconds = max(0.0, self._drain_seconds - (loop.time() - begin))
         self.config.timeout_graceful_shutdown = left_seconds  # type: ignore[assignment]
+        hanging_up = asyncio.create_task(self._hang_up())
         await super().shutdown(sockets)
+        hanging_up.cancel()
         # What it cancelled is told so by the middleware.
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS_SECONDS)
+
+    async def _hang_up(self) -> None:
+        """Over TLS a connection that we closed stays until the client has said goodbye; idle clients never do."""
+        while True:
+            await asyncio.sleep(GOODBYE_SECONDS)
+            for connection in list(self.server_state.connections):
+                transport = getattr(connection, "transport", None)
+                if transport is not None and transport.is_closing() and not transport.get_write_buffer_size():
+                    transport.abort()
 
 
 async def _take_in_what_came() -> None:

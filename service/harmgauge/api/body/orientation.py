@@ -10,8 +10,8 @@ UPRIGHT = 1
 
 _TAG = 0x0112
 _SHORT = 3
-_MOST_ENTRIES = 512
-"""That are looked at; cameras write a few dozen."""
+_MOST_ENTRIES = 5461
+"""As a JPEG's segment has room for."""
 
 
 def read_orientation(exif: bytes) -> int:
@@ -23,7 +23,7 @@ def read_orientation(exif: bytes) -> int:
         (directory,) = struct.unpack_from(f"{order}I", exif, 4)
         (entries,) = struct.unpack_from(f"{order}H", exif, directory)
         for index in range(min(entries, _MOST_ENTRIES)):
-            tag, kind, count, value = struct.unpack_from(f"{order}HHIH", exif, directory + 2 + 12 * index)
+            tag, kind, count, value = struct.unpack_from(f"{order}HHIHxx", exif, directory + 2 + 12 * index)
             if tag == _TAG:
                 return value if kind == _SHORT and count == 1 and 1 <= value <= 8 else UPRIGHT
     except struct.error:

@@ -19,7 +19,8 @@ export async function prepareImage(file, input) {
   }
   const canvas = document.createElement("canvas");
   Object.assign(canvas, { width, height });
-  const ctx = canvas.getContext("2d");
+  // A JPEG has no alpha: none may come of scaling it. What one can see through the service refuses, here as elsewhere.
+  const ctx = canvas.getContext("2d", { alpha: file.type !== "image/jpeg" });
   const fits = bitmap.width === width && bitmap.height === height;
   // The largest part of the input's proportions, from the middle.
   const scale = Math.min(bitmap.width / width, bitmap.height / height);

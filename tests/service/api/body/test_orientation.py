@@ -71,6 +71,7 @@ def block(order: str, *entries: tuple[int, int, int, int]) -> bytes:
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_both_byte_orders(order: str) -> None:
     assert read_orientation(block(order, (0x10F, 2, 4, 0), (ORIENTATION, 3, 1, 6), (0x213, 3, 1, 1))) == 6
+    assert read_orientation(block(order, *[(0x10F, 3, 1, 1)] * 600, (ORIENTATION, 3, 1, 6))) == 6
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,8 @@ def test_both_byte_orders(order: str) -> None:
         b"MM\0*\0\0\0\x08\xff\xff",
         b"XX\0*\0\0\0\x08\0\0",
         block(">"),
-        block(">", (ORIENTATION, 3, 1, 6))[:-6],
+        block(">", (ORIENTATION, 3, 1, 6))[:-2],
+        block(">", (ORIENTATION, 3, 1, 1), (ORIENTATION, 3, 1, 6)),
         block(">", (ORIENTATION, 3, 1, 0)),
         block(">", (ORIENTATION, 3, 1, 9)),
         block(">", (ORIENTATION, 3, 2, 6)),
@@ -90,7 +92,7 @@ def test_both_byte_orders(order: str) -> None:
         block(">", *[(0x10F, 3, 1, 1)] * 60_000, (ORIENTATION, 3, 1, 6)),
     ],
 )
-def test_a_broken_block_is_ignored(exif: bytes) -> None:
+def test_a_broken_block_is_ignored_as_chromium_does(exif: bytes) -> None:
     assert read_orientation(exif) == 1
     stream = io.BytesIO()
     Image.fromarray(LYING).save(stream, "JPEG", quality=95)
