@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
@@ -34,13 +35,12 @@ class Shared(Generic[T]):
         return await asyncio.shield(self._next)  # whoever leaves takes it from nobody
 
     async def _make_next(self) -> T:
-        loop = asyncio.get_running_loop()
         async with self._one_at_a_time:
-            await asyncio.sleep(max(0.0, self._rested_at - loop.time()))
+            await asyncio.sleep(max(0.0, self._rested_at - time.perf_counter()))
             self._next = None
-            begin = loop.time()
+            begin = time.perf_counter()
             try:
                 return await self._make()
             finally:
-                end = loop.time()
+                end = time.perf_counter()
                 self._rested_at = end + min(LONGEST_REST_SECONDS, REST * (end - begin))

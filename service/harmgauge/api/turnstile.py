@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 
 REST = 3
@@ -19,30 +20,43 @@ class Turnstile:
     def __init__(self, at_once: int = 1) -> None:
         self._at_once = at_once
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._is_open = True
-        self._opened_at = 0.0
+        self._is_turning = False  # some were let through in this round
+        self._has_timer = False
+        self._turned_at = 0.0
+        self._opens_at = 0.0
 
     async def enter(self) -> bool:
         """Wait for one's turn; whether there was any waiting."""
         loop = asyncio.get_running_loop()
-        if self._is_open:
-            self._close_behind(loop)
+        if not (self._is_turning or self._waiting) and time.perf_counter() >= self._opens_at:
+            self._turn(loop)
             return False
         mine = loop.create_future()
         self._waiting.append(mine)
+        if not self._is_turning:
+            self._set_timer(loop)
         await mine
         return True
 
-    def _close_behind(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._is_open = False
-        self._opened_at = loop.time()
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_turning = True
+        self._turned_at = time.perf_counter()
         loop.call_soon(self._rest, loop)  # behind those who were just let through
 
     def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
-        seconds = min(LONGEST_REST_SECONDS, REST * (loop.time() - self._opened_at))
-        loop.call_later(seconds, self._open, loop)
+        now = time.perf_counter()
+        self._is_turning = False
+        self._opens_at = now + min(LONGEST_REST_SECONDS, REST * (now - self._turned_at))
+        if self._waiting:
+            self._set_timer(loop)
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._has_timer:
+            self._has_timer = True
+            loop.call_later(max(0.0, self._opens_at - time.perf_counter()), self._open, loop)
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._has_timer = False
         through = 0
         while self._waiting and through < self._at_once:
             first = self._waiting.popleft()
@@ -50,9 +64,7 @@ class Turnstile:
                 first.set_result(None)
                 through += 1
         if through:
-            self._close_behind(loop)
-        else:
-            self._is_open = True
+            self._turn(loop)
 
 
 class Turnstiles:

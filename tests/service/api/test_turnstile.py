@@ -78,5 +78,5 @@ async def test_who_left_is_passed_over() -> None:
     leaving.cancel()
     assert await asyncio.wait_for(staying, 10)
     assert leaving.cancelled()
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.1)
     assert not await turnstile.enter(), "it stays shut"

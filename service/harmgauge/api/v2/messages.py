@@ -21,6 +21,8 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable, Unreadable
 from harmgauge.inference.scorer import Scored
 
+_NESTED = re.compile(rb"\[[ \t\r\n]*+\[")
+
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
@@ -56,8 +58,8 @@ def reading(
     if framed is not None and _holds_mark(framed.document):
         head = _head(framed.document, spec, offered)
         _check_place(head.tensor, binary_bytes=len(body) - size)
-        is_flat = re.compile(rb"\[\s*+\[").match(body, framed.begin) is None
-        shape = () if is_flat else spec.shape
+        is_nested = _NESTED.match(body, framed.begin, framed.begin + MAX_FRAME_BYTES)
+        shape = spec.shape if is_nested else ()
         numbers = yield from read_numbers(body, framed.begin, framed.end, shape, spec.numpy_dtype.kind)
         if numbers is not None:
             return head.request(tensors.from_array(numbers, head.shape, spec))
