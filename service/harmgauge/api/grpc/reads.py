@@ -121,10 +121,10 @@ class Reads:
         read.turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(read.holder, deque()).append(read)
         self._waiting_calls += 1
+        self._serve()
         if self._waiting_calls > MOST_WAITING:
             most = max(self._waiting.values(), key=len)
             self._refuse(most[-1], _too_many())
-        self._serve()
         await read.turn
 
     def _serve(self) -> None:
