@@ -85,6 +85,18 @@ class Http2:
             self._window -= len(data)
         return stream
 
+    def finish(self, stream: int, data: bytes) -> None:
+        """Send the rest of a call's message, in as many pieces as the server lets it have."""
+        while data and not self.closed and stream not in self.ended:
+            most = max(0, min(len(data), self._windows[stream], self._window, 16_384))
+            if most:
+                last = END_STREAM if most == len(data) else 0
+                self.write(frame(DATA, data[:most], flags=last, stream=stream))
+                self._windows[stream] -= most
+                self._window -= most
+                data = data[most:]
+            self.listen(0 if most else 0.05)
+
     def push(self, streams: list[int], size: int, seconds: float) -> int:
         """Send zeros on each stream, as far as the server lets us in this time; returns how many were sent."""
         end = time.monotonic() + seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,7 @@ class GrpcServer:
             bound: int = self._bind(address)
         except RuntimeError as error:
             raise SettingsError(f"cannot listen on {address} for gRPC: choose another HARMGAUGE_GRPC_PORT") from error
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
         keep_at_hand(self._max_message_bytes)  # gRPC puts a message together on the event loop, in two copies
         await self._server.start()
         return bound
@@ -88,3 +90,8 @@ class GrpcServer:
         """Take no new calls; those in flight get so long to end."""
         self._health.close()
         await self._server.stop(seconds)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether gRPC logs more than that a client left before it took its answer, for which it has an error each time."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], grpc.aio.InternalError)

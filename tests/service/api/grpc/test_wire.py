@@ -88,8 +88,8 @@ def test_numbers_in_any_number_of_pieces(pieces: list[tuple[bool, list[int]]]) -
 def test_bulk_is_not_copied() -> None:
     data = REQUEST(model_name="toy", raw_input_contents=[bytes(1000)]).SerializeToString()
     parts = split(data)
-    assert parts.raw[0].obj is data
-    assert len(parts.envelope) == len(data) - 1003
+    assert [raw.obj is data for raw in parts.raw] == [True]
+    assert len(parts.envelope) < 10
 
 
 @pytest.mark.parametrize(
