@@ -69,7 +69,7 @@ class Settings(BaseModel):
     """TCP port to listen on; 0 lets the system choose one, which the log names."""
 
     grpc_port: int | None = Field(default=None, ge=0, le=65535)
-    """TCP port for the Open Inference Protocol over gRPC; off by default. 0 lets the system choose one."""
+    """TCP port for the Open Inference Protocol over gRPC, and its health; off by default. 0: the system chooses."""
 
     providers: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
     """Where the graph runs: `cuda` and `tensorrt` refuse to start without a working GPU, `auto` takes the CPU then."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 
 from harmgauge.memory import kept_alive_bytes
@@ -14,3 +17,21 @@ def test_all_of_a_body_stays_with_a_view_of_it() -> None:
     assert kept_alive_bytes(np.frombuffer(memoryview(body)[8:20], np.float32)) == len(body)
     assert kept_alive_bytes(np.zeros(1000, np.uint8)[:2]) == 1000
     assert kept_alive_bytes(row.copy()) == 12
+
+
+def test_blocks_at_hand_are_not_new_to_the_process() -> None:
+    """In a process of its own: this one's heap has seen larger blocks come and go."""
+    code = (
+        "import resource\n"
+        "from harmgauge.memory import keep_at_hand\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "if {keep}: keep_at_hand(16 * 2**20)\n"
+        "before = faults()\n"
+        "blocks = bytearray(b'x') * (16 * 2**20), bytearray(b'x') * (16 * 2**20)\n"
+        "print(faults() - before)"
+    )
+    new, at_hand = (
+        int(subprocess.run([sys.executable, "-c", code.format(keep=keep)], capture_output=True, check=True).stdout)
+        for keep in (False, True)
+    )
+    assert at_hand < new / 4
