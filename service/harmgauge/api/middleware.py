@@ -136,7 +136,9 @@ class RequestMiddleware:
                     try:
                         self._authorizer.check_http(scope, Permission.SCORES)
                     except RequestError:
-                        await self._turnstiles.looks.enter()  # as fast as looks are answered, and no faster
+                        await self._turnstiles.looks.enter(
+                            _address(scope)
+                        )  # as fast as looks are answered, and no faster
                         raise
                     response = await self._hot(Request(scope, receive))
                     response.raw_headers.append(id_header)
@@ -180,7 +182,8 @@ class RequestMiddleware:
 
     async def _look(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What is no traffic goes to the framework, a few at a time; those whose clients left meanwhile do not."""
-        waited = await (self._turnstiles.probes if scope["path"] in _PROBES else self._turnstiles.looks).enter()
+        turnstile = self._turnstiles.probes if scope["path"] in _PROBES else self._turnstiles.looks
+        waited = await turnstile.enter(_address(scope))
         if waited and scope["method"] in _BODILESS and has_left(receive):
             raise CallerLeft
         if _CONTROL.search(scope["path"]):
@@ -198,6 +201,11 @@ class RequestMiddleware:
         scope.setdefault(PRINCIPAL, None)  # a refusal is for everyone
         told = error if isinstance(error, RequestError) else unforeseen()
         await problems.from_error(told, scope)(scope, receive, send)
+
+
+def _address(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None
 
 
 def _failure(error: BaseException) -> Exception:

@@ -5,34 +5,36 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Hashable
 
 REST = 3
 LONGEST_REST_SECONDS = 0.02
 
 
 class Turnstile:
-    """Some pass in a round of the event loop, `at_once` of them at most, in order of arrival; the next after a rest
-    REST times as long as that round took. So a crowd takes at most a quarter of the loop's time.
+    """Some pass in a round of the event loop, `at_once` of them at most; the next after a rest REST times as long as
+    that round took. So a crowd takes at most a quarter of the loop's time. Those who wait come in turns by who they
+    are, so that a crowd waits for itself, and others hardly at all.
 
     Nothing is held: whoever is through may take as long as it likes.
     """
 
     def __init__(self, at_once: int = 1) -> None:
         self._at_once = at_once
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._lines: dict[Hashable, deque[asyncio.Future[None]]] = {}  # the first is the next
         self._is_turning = False  # some were let through in this round
         self._has_timer = False
         self._turned_at = 0.0
         self._opens_at = 0.0
 
-    async def enter(self) -> bool:
+    async def enter(self, who: Hashable) -> bool:
         """Wait for one's turn; whether there was any waiting."""
         loop = asyncio.get_running_loop()
-        if not (self._is_turning or self._waiting) and time.perf_counter() >= self._opens_at:
+        if not (self._is_turning or self._lines) and time.perf_counter() >= self._opens_at:
             self._turn(loop)
             return False
         mine = loop.create_future()
-        self._waiting.append(mine)
+        self._lines.setdefault(who, deque()).append(mine)
         if not self._is_turning:
             self._set_timer(loop)
         await mine
@@ -47,7 +49,7 @@ class Turnstile:
         now = time.perf_counter()
         self._is_turning = False
         self._opens_at = now + min(LONGEST_REST_SECONDS, REST * (now - self._turned_at))
-        if self._waiting:
+        if self._lines:
             self._set_timer(loop)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -58,13 +60,21 @@ class Turnstile:
     def _open(self, loop: asyncio.AbstractEventLoop) -> None:
         self._has_timer = False
         through = 0
-        while self._waiting and through < self._at_once:
-            first = self._waiting.popleft()
+        while self._lines and through < self._at_once:
+            first = self._next()
             if not first.done():  # else it was cancelled
                 first.set_result(None)
                 through += 1
         if through:
             self._turn(loop)
+
+    def _next(self) -> asyncio.Future[None]:
+        who = next(iter(self._lines))
+        line = self._lines.pop(who)
+        first = line.popleft()
+        if line:
+            self._lines[who] = line  # behind the others
+        return first
 
 
 class Turnstiles:

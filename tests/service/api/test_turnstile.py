@@ -14,8 +14,8 @@ pytestmark = pytest.mark.anyio
 
 async def test_the_first_one_does_not_wait() -> None:
     turnstile = Turnstile()
-    assert not await turnstile.enter()
-    assert await turnstile.enter()
+    assert not await turnstile.enter("a")
+    assert await turnstile.enter("a")
 
 
 async def test_a_crowd_passes_in_order_and_others_go_in_between() -> None:
@@ -24,7 +24,7 @@ async def test_a_crowd_passes_in_order_and_others_go_in_between() -> None:
     rounds = 0
 
     async def one(number: int) -> None:
-        await turnstile.enter()
+        await turnstile.enter("a")
         passed.append(number)
         rounds_at.append(rounds)
 
@@ -44,7 +44,7 @@ async def test_a_crowd_passes_in_order_and_others_go_in_between() -> None:
 
 async def test_as_many_as_may_pass_at_once() -> None:
     turnstile = Turnstile(at_once=8)
-    entered = [asyncio.create_task(turnstile.enter()) for _ in range(17)]
+    entered = [asyncio.create_task(turnstile.enter("a")) for _ in range(17)]
     await asyncio.sleep(0)
     rounds = 0
     while not all(task.done() for task in entered):
@@ -59,7 +59,7 @@ async def test_a_crowd_takes_a_part_of_the_loop_and_no_more() -> None:
     turnstile = Turnstile()
 
     async def busy() -> None:
-        await turnstile.enter()
+        await turnstile.enter("a")
         end = time.perf_counter() + 0.004
         while time.perf_counter() < end:
             pass
@@ -71,12 +71,29 @@ async def test_a_crowd_takes_a_part_of_the_loop_and_no_more() -> None:
 
 async def test_who_left_is_passed_over() -> None:
     turnstile = Turnstile()
-    await turnstile.enter()
-    leaving = asyncio.create_task(turnstile.enter())
-    staying = asyncio.create_task(turnstile.enter())
+    await turnstile.enter("a")
+    leaving = asyncio.create_task(turnstile.enter("a"))
+    staying = asyncio.create_task(turnstile.enter("a"))
     await asyncio.sleep(0)
     leaving.cancel()
     assert await asyncio.wait_for(staying, 10)
     assert leaving.cancelled()
     await asyncio.sleep(0.1)
-    assert not await turnstile.enter(), "it stays shut"
+    assert not await turnstile.enter("a"), "it stays shut"
+
+
+async def test_a_crowd_waits_for_itself() -> None:
+    """Whoever comes alone passes next, however many wait already."""
+    turnstile = Turnstile()
+    passed: list[str] = []
+
+    async def one(who: str) -> None:
+        await turnstile.enter(who)
+        passed.append(who)
+
+    crowd = [asyncio.create_task(one("crowd")) for _ in range(50)]
+    await asyncio.sleep(0)
+    alone = [asyncio.create_task(one(who)) for who in ("scraper", "kubelet")]
+    await asyncio.gather(*crowd, *alone)
+    assert len(passed) == 52
+    assert {passed.index("scraper"), passed.index("kubelet")} <= set(range(5))
