@@ -4,8 +4,8 @@ What that means: a request that was sent whole over a connection that the servic
 score, or refused with 503 and the connection's end (gRPC: UNAVAILABLE, or CANCELLED). Whatever was scored was answered:
 the state that the process saves as it ends holds just the numbers that clients got a score for. What a client sent over
 a connection that the service was closing meanwhile gets no answer at all, as ever in HTTP/1.1; such a request was not
-scored, and may be sent again. It takes a client that was silent for the whole of `LINGER_SECONDS`, or one that connects
-as the service stops listening, whom the system's queue took and the service never saw (`cut_at_once`).
+scored, and may be sent again. It takes a client that was silent for the whole of `LINGER_SECONDS`. New connections are
+not cut at all (`cut_at_once`).
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ def test_nothing_accepted_is_lost(own_bundle: Path, tmp_path: Path, rounds: int)
         assert ledger.scored
         for answer, closes in ledger.refused.values():
             assert (answer, closes) in {(503, True), ("UNAVAILABLE", True), ("CANCELLED", True)}
+        assert ledger.cut_at_once == set()
         assert ledger.cut == set(), "every connection was in use, so none was closed while a request was on its way"
         assert sorted(saved_rows(folder)) == sorted({0} | ledger.scored), "scored is answered, and answered is counted"
 
