@@ -93,6 +93,8 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     "v2: empty lists, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD, b"[],", b"[]]}]}", _FOUR)),
     "v2: lists of a number, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD, b"[1],", b"[1]]}]}", _FOUR)),
     "v2: numbers, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD, b"1,", b"1]}]}", _FOUR)),
+    "v2: numbers": ("v2", "bytes", lambda: _filled(_HEAD, b"1,", b"1]}]}")),
+    "v2: numbers with points": ("v2", "bytes", lambda: _filled(_HEAD, b"1.0,", b"1]}]}")),
     "v2: numbers with points, 4 MB": (
         "v2",
         "bytes",

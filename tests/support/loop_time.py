@@ -34,20 +34,29 @@ def callbacks() -> Iterator[list[float]]:
 
 
 async def ask(
-    service: Service, method: str, path: str, body: bytes = b"", media_type: str = "application/json"
-) -> tuple[int, int]:
-    """The status of an answer and its size in bytes; the body comes whole."""
+    service: Service,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    media_type: str = "application/json",
+    *,
+    has_left: bool = False,
+) -> tuple[int, list[bytes]]:
+    """The status of an answer (0 for none) and its pieces. The body is sent whole; a client may have left by then."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-    found = [0, 0]
+    status, pieces = 0, list[bytes]()
 
     async def receive() -> Message:
+        if has_left:
+            return {"type": "http.disconnect"}
         if not messages:
             await asyncio.Event().wait()
         return messages.pop()
 
     async def send(message: Message) -> None:
-        found[0] = message.get("status", found[0])
-        found[1] += len(message.get("body", b""))
+        nonlocal status
+        status = message.get("status", status)
+        pieces.append(message.get("body", b""))
 
     route, _, query = path.partition("?")
     scope: dict[str, Any] = {
@@ -65,4 +74,4 @@ async def ask(
     }
     # In a task: the callback that asks does nothing else.
     await asyncio.create_task(service.switch(scope, receive, send))  # type: ignore[arg-type]
-    return found[0], found[1]
+    return status, pieces

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from harmgauge.api.answer import PIECE_BYTES
 from harmgauge.app import Service, build
 from harmgauge.drift.state import Blocks
 from harmgauge.settings import Settings
@@ -18,6 +19,7 @@ from tests.support.toy import instances, toy_bundle
 MOST_SECONDS = 0.005
 BODY_BYTES = 15 * 2**20
 SHAPE = (4, 4, 3)
+SCORES = np.random.default_rng(0).random(1_000_000)
 INFER = "/v2/models/toy/infer"
 
 
@@ -32,7 +34,7 @@ def loop_and_service(tmp_path_factory: pytest.TempPathFactory) -> tuple[asyncio.
 
     service = loop.run_until_complete(make())
     service.readiness.ready()
-    service.switch.current.components.monitor.observe(Blocks.of(np.random.default_rng(0).random(1_000_000)))
+    service.switch.current.components.monitor.observe(Blocks.of(SCORES))
     return loop, service
 
 
@@ -111,6 +113,8 @@ def test_the_scores_of_a_large_window_are_all_there(
     loop_and_service: tuple[asyncio.AbstractEventLoop, Service],
 ) -> None:
     loop, service = loop_and_service
-    status, size = loop.run_until_complete(ask(service, "GET", "/drift?scores=true"))
+    status, pieces = loop.run_until_complete(ask(service, "GET", "/drift?scores=true"))
     assert status == 200
-    assert size > 15_000_000
+    given = json.loads(b"".join(pieces))["detectors"]["score_ks"]["scores"]
+    np.testing.assert_array_equal(given, SCORES)
+    assert max(map(len, pieces)) <= PIECE_BYTES

@@ -114,7 +114,7 @@ def _skeletons(shape: tuple[int, ...]) -> tuple[int, bytes]:
     """How long an instance is without the characters of numbers; and such instances, for a piece that begins in one."""
     instance = b""
     for length in reversed(shape):
-        instance = b"[" + b",".join([instance] * length) + b"]"
+        instance = b"[" + (instance + b",") * (length - 1) + instance + b"]"
     period = instance + b","
     return len(instance), period * (PIECE_BYTES // len(period) + 1) + period[:PIECE_BYTES]
 
