@@ -197,3 +197,12 @@ def test_a_jpeg_is_close_to_its_original(service: RunningService) -> None:
     answer = service.client.post("/score", content=stream.getvalue(), headers={"Content-Type": "image/jpeg"}).json()
     expected = service.score(image[None])
     np.testing.assert_allclose(as_float32(answer["scores"]), as_float32(expected["scores"]), rtol=0.2)
+
+
+def test_a_picture_is_not_read_behind_its_deadline(service: RunningService) -> None:
+    body = picture(instances(1, SHAPE)[0], "JPEG", comment=bytes(20_000))
+    headers = {"Content-Type": "image/jpeg"}
+    late = service.client.post("/score", content=body, headers=headers | {"X-Harmgauge-Deadline-Seconds": "1e-9"})
+    assert (late.status_code, late.json()["code"]) == (504, "deadline_passed")
+    assert "The body was not read by the request's deadline" in late.json()["detail"]
+    assert service.client.post("/score", content=body, headers=headers).status_code == 200

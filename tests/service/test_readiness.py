@@ -47,3 +47,33 @@ def test_a_look_at_inference_ends_neither_start_nor_drain() -> None:
     readiness.draining()
     readiness.works(None, takes_work=True)
     assert "draining" in (readiness.reason or "")
+
+
+def test_a_lame_duck_takes_work_and_says_that_it_wants_none() -> None:
+    readiness = Readiness()
+    readiness.ready()
+    readiness.check_ready()
+    readiness.leaving()
+    readiness.check()
+    with pytest.raises(NotReady, match="leaving"):
+        readiness.check_ready()
+    readiness.works("broken", takes_work=False)
+    with pytest.raises(NotReady, match="broken"):
+        readiness.check_ready()
+    readiness.draining()
+    with pytest.raises(NotReady, match="draining"):
+        readiness.check()
+
+
+def test_one_that_was_told_to_stop_as_it_started_does_not_become_ready() -> None:
+    readiness = Readiness()
+    readiness.draining()
+    readiness.ready()
+    with pytest.raises(NotReady, match="draining"):
+        readiness.check()
+    leaving = Readiness()
+    leaving.leaving()
+    leaving.ready()
+    leaving.check()
+    with pytest.raises(NotReady, match="leaving"):
+        leaving.check_ready()

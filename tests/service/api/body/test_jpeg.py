@@ -7,6 +7,7 @@ import time
 import tracemalloc
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -17,7 +18,7 @@ from tests.support.jpegs import encoded, joined, noise, segments, with_scans
 PLAIN = encoded(noise(32), quality=90)
 
 
-def pixels(jpeg: bytes) -> np.ndarray:
+def pixels(jpeg: bytes) -> npt.NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(jpeg)))
 
 
