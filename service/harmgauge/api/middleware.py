@@ -140,6 +140,7 @@ class RequestMiddleware:
                             _address(scope)
                         )  # as fast as looks are answered, and no faster
                         raise
+                    self._turnstiles.traffic.came_at = begin
                     response = await self._hot(Request(scope, receive))
                     response.raw_headers.append(id_header)
                     status, started = response.status_code, True

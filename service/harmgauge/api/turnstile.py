@@ -1,8 +1,9 @@
-"""Lets requests through a few at a time, so that a crowd of them takes no more than a part of the event loop."""
+"""Lets requests through a few at a time, so that a crowd of them leaves most of the event loop to traffic."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Hashable
@@ -10,16 +11,27 @@ from collections.abc import Hashable
 REST = 3
 LONGEST_REST_SECONDS = 0.02
 
+TRAFFIC_SECONDS = 0.1
+"""So long after a request with traffic there may be more of it to make room for."""
+
+
+class Traffic:
+    """When the last request with traffic came, in seconds of `perf_counter`."""
+
+    def __init__(self) -> None:
+        self.came_at = -math.inf
+
 
 class Turnstile:
-    """Some pass in a round of the event loop, `at_once` of them at most; the next after a rest REST times as long as
-    that round took. So a crowd takes at most a quarter of the loop's time. Those who wait come in turns by who they
-    are, so that a crowd waits for itself, and others hardly at all.
+    """Some pass in a round of the event loop, `at_once` of them at most; while there is traffic, the next after a rest
+    REST times as long as that round took. So a crowd takes at most a quarter of the loop's time then. Those who wait
+    come in turns by who they are, so that a crowd waits for itself, and others hardly at all.
 
     Nothing is held: whoever is through may take as long as it likes.
     """
 
-    def __init__(self, at_once: int = 1) -> None:
+    def __init__(self, traffic: Traffic, at_once: int = 1) -> None:
+        self._traffic = traffic
         self._at_once = at_once
         self._lines: dict[Hashable, deque[asyncio.Future[None]]] = {}  # the first is the next
         self._is_turning = False  # some were let through in this round
@@ -48,7 +60,9 @@ class Turnstile:
     def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
         now = time.perf_counter()
         self._is_turning = False
-        self._opens_at = now + min(LONGEST_REST_SECONDS, REST * (now - self._turned_at))
+        self._opens_at = now
+        if now - self._traffic.came_at < TRAFFIC_SECONDS:
+            self._opens_at += min(LONGEST_REST_SECONDS, REST * (now - self._turned_at))
         if self._lines:
             self._set_timer(loop)
 
@@ -81,5 +95,6 @@ class Turnstiles:
     """`looks` is for whatever is neither traffic nor a probe; probes pass many at a time, and wait for no look."""
 
     def __init__(self) -> None:
-        self.looks = Turnstile()
-        self.probes = Turnstile(at_once=8)
+        self.traffic = Traffic()
+        self.looks = Turnstile(self.traffic)
+        self.probes = Turnstile(self.traffic, at_once=8)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 import pytest
 
-from harmgauge.api.turnstile import REST, Turnstile
+from harmgauge.api.turnstile import REST, Traffic, Turnstile
 
 pytestmark = pytest.mark.anyio
 
+BUSY = Traffic()
+BUSY.came_at = math.inf
+
 
 async def test_the_first_one_does_not_wait() -> None:
-    turnstile = Turnstile()
+    turnstile = Turnstile(BUSY)
     assert not await turnstile.enter("a")
     assert await turnstile.enter("a")
 
 
 async def test_a_crowd_passes_in_order_and_others_go_in_between() -> None:
-    turnstile = Turnstile()
+    turnstile = Turnstile(BUSY)
     passed: list[int] = []
     rounds = 0
 
@@ -43,7 +47,7 @@ async def test_a_crowd_passes_in_order_and_others_go_in_between() -> None:
 
 
 async def test_as_many_as_may_pass_at_once() -> None:
-    turnstile = Turnstile(at_once=8)
+    turnstile = Turnstile(BUSY, at_once=8)
     entered = [asyncio.create_task(turnstile.enter("a")) for _ in range(17)]
     await asyncio.sleep(0)
     rounds = 0
@@ -56,7 +60,7 @@ async def test_as_many_as_may_pass_at_once() -> None:
 
 
 async def test_a_crowd_takes_a_part_of_the_loop_and_no_more() -> None:
-    turnstile = Turnstile()
+    turnstile = Turnstile(BUSY)
 
     async def busy() -> None:
         await turnstile.enter("a")
@@ -69,8 +73,22 @@ async def test_a_crowd_takes_a_part_of_the_loop_and_no_more() -> None:
     assert time.perf_counter() - begin > 0.7 * 9 * (1 + REST) * 0.004
 
 
+async def test_nobody_rests_where_there_is_no_traffic() -> None:
+    turnstile = Turnstile(Traffic())
+
+    async def busy() -> None:
+        await turnstile.enter("a")
+        end = time.thread_time() + 0.01
+        while time.thread_time() < end:
+            pass
+
+    begin = time.perf_counter()
+    await asyncio.gather(*(busy() for _ in range(20)))
+    assert time.perf_counter() - begin < 20 * (1 + REST) * 0.01, "a machine that stands still apart"
+
+
 async def test_who_left_is_passed_over() -> None:
-    turnstile = Turnstile()
+    turnstile = Turnstile(BUSY)
     await turnstile.enter("a")
     leaving = asyncio.create_task(turnstile.enter("a"))
     staying = asyncio.create_task(turnstile.enter("a"))
@@ -84,7 +102,7 @@ async def test_who_left_is_passed_over() -> None:
 
 async def test_a_crowd_waits_for_itself() -> None:
     """Whoever comes alone passes next, however many wait already."""
-    turnstile = Turnstile()
+    turnstile = Turnstile(BUSY)
     passed: list[str] = []
 
     async def one(who: str) -> None:
