@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from harmgauge.api.body.orientation import UPRIGHT, read_orientation
+from harmgauge.api.body.orientation import read_orientation
 from harmgauge.errors import Unprocessable, Unreadable
 
 MIN_CHUNKS = 4096
@@ -85,19 +86,24 @@ def read_png(body: bytes) -> Png:
         chunks_left -= 1
         if chunks_left < 0:
             raise Unprocessable("The PNG picture has too many chunks for its size; save it with an ordinary program.")
-    packed = b"".join(data)
-    _check_packed(len(packed), width, height, bits * _CHANNELS[colour])
+    _check_packed(sum(map(len, data)), width, height, bits * _CHANNELS[colour])
     transparency = once.get(b"tRNS", b"")[8:-4] or None
     if transparency is not None and len(transparency) != {_GREY: 2, _RGB: 6}.get(colour, len(transparency)):
         raise Unreadable("The PNG picture cannot be decoded: its transparency is broken.")
-    parts = [body[:_HEADER_BYTES], once.get(b"PLTE", b""), _chunk(b"IDAT", packed), _chunk(b"IEND", b"")]
+    pieces = [body[:_HEADER_BYTES], once.get(b"PLTE", b""), *_chunk(b"IDAT", data), *_chunk(b"IEND", [])]
     exif = once.get(b"eXIf", b"")[8:-4].removeprefix(b"Exif\0\0")
-    orientation = read_orientation(exif) if exif else UPRIGHT
-    return Png(b"".join(parts), (width, height), orientation, bits, colour, transparency)
+    return Png(b"".join(pieces), (width, height), read_orientation(exif), bits, colour, transparency)
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return b"".join((struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))))
+def _chunk(kind: bytes, data: list[memoryview]) -> Iterator[bytes | memoryview]:
+    """In pieces, so that the data is copied once."""
+    yield struct.pack(">I", sum(map(len, data)))
+    checksum = zlib.crc32(kind)
+    yield kind
+    for piece in data:
+        checksum = zlib.crc32(piece, checksum)
+        yield piece
+    yield struct.pack(">I", checksum)
 
 
 def _check_packed(packed_bytes: int, width: int, height: int, bits_per_pixel: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -127,6 +128,7 @@ TWO_COLOURS = (b"PLTE", bytes([9, 9, 9, 200, 0, 0]))
         (colours(PALETTE, [(0,), (1,)], TWO_COLOURS, (b"tRNS", b"\xff\xfe")), False),
         (colours(PALETTE, [(0,), (1,)], TWO_COLOURS, (b"tRNS", b"\0")), False),
         (colours(PALETTE, [(1,), (1,)], TWO_COLOURS, (b"tRNS", b"\0")), True),
+        *((grey(bits, [0, 1], None), True) for bits in (1, 2, 4)),
         *((grey(bits, [0, 1], 1), False) for bits in (1, 2, 4, 8)),
         *((grey(bits, [0, 1], 0), False) for bits in (1, 2, 4, 8)),
         *((grey(bits, [0, 2], 1), True) for bits in (2, 4, 8)),
@@ -137,6 +139,25 @@ TWO_COLOURS = (b"PLTE", bytes([9, 9, 9, 200, 0, 0]))
 def test_whether_every_pixel_is_opaque(body: bytes, opaque: bool) -> None:
     found = read_png(body)
     assert found.is_opaque(decoded(found)) is opaque
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_palettes_of_few_colours_are_looked_up_by_their_own_numbers(bits: int) -> None:
+    row = np.array([[1 << 8 - bits]], np.uint8)  # the colours 1 and 0
+    for transparency, opaque in ((b"\xff\0", False), (b"\xff\xff\0", True)):
+        chunks = [chunk(*TWO_COLOURS), chunk(b"tRNS", transparency)]
+        found = read_png(png(header(2, 1, bits, PALETTE), [zlib.compress(filtered(row))], before=chunks))
+        assert found.is_opaque(decoded(found)) is opaque
+
+
+def test_a_large_file_is_copied_once() -> None:
+    pixels = noise(600)
+    large = png(header(600, 600), [zlib.compress(filtered(pixels), 0)])
+    tracemalloc.start()
+    kept = read_png(large).essential
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 1.2 * len(kept) + 100_000
 
 
 def test_what_is_no_whole_picture() -> None:
