@@ -40,6 +40,7 @@ class HttpCall(Call):
     def __init__(self, plane: DataPlane, request: Request, route: str, *, to_score: bool = True) -> None:
         scope = request.scope
         self._receive = receive = request.receive
+        self._is_given_up = False
         self._abort: Callable[[], None] | None = scope.get(ABORT)
         self.headers = headers = {name: str(value, "latin-1") for name, value in scope["headers"]}
         asked = headers.get(_DEADLINE)
@@ -80,10 +81,10 @@ class HttpCall(Call):
             return await self._take(message)
         try:
             async with asyncio.timeout_at(self.context.deadline) as limit:
-                self.claim.waits_for_client(partial(limit.reschedule, 0.0))
+                self.claim.waits_for_client(partial(self._give_up, limit))
                 return await self._in_pieces(message)
         except TimeoutError:
-            if asyncio.get_running_loop().time() < self.context.deadline:
+            if self._is_given_up:
                 raise Overloaded(
                     "Others needed the memory before the body was whole; try again later.",
                     retry_after_seconds=1,
@@ -103,6 +104,10 @@ class HttpCall(Call):
         self.claim.waits_for_client(self._abort)
         answer.ended = self.release
         return answer
+
+    def _give_up(self, limit: asyncio.Timeout) -> None:
+        self._is_given_up = True
+        limit.reschedule(0.0)
 
     async def _in_pieces(self, message: Message | None) -> Body:
         body = bytearray()  # a join at the end would hold everybody up
