@@ -98,7 +98,8 @@ def _next_marker(body: bytes, position: int) -> re.Match[bytes] | None:
     while position < len(body):
         stop = position + _WINDOW_BYTES
         found = _MARKER.search(body, position, stop + 1)
-        if body.find(_FILL, position, stop + len(_FILL) if found is None else found.start()) >= 0:
+        end = stop + len(_FILL) if found is None else found.start()
+        if end - position >= len(_FILL) and body.find(_FILL, position, end) >= 0:
             raise Unprocessable(f"The JPEG picture is filled up with FF bytes; {_SAVE}.")
         if found is not None:
             return found
