@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -124,17 +125,33 @@ def answer_bytes(asked: InferRequest, offered: list[tensors.OutputSpec]) -> int:
 
 def answer(manifest: Manifest, asked: InferRequest, scored: Scored) -> bytes:
     """A ModelInferResponse, whose numbers protobuf never sees."""
-    message = _RESPONSE(model_name=manifest.name, model_version=manifest.version, id=asked.id)
-    sent: list[bytes] = [message.SerializeToString()]
-    raw: list[bytes] = []
-    for name, array in zip(asked.outputs, tensors.output_arrays(asked.outputs, scored), strict=True):
-        datatype = tensors.DATATYPES[array.dtype.name]
-        output = _OUTPUT(name=name, datatype=datatype, shape=array.shape).SerializeToString()
-        if asked.raw:
-            sent.append(block(_OUTPUTS, output))
-            raw.append(block(_RAW_OUTPUT, array.tobytes()))
-        else:
-            field = _CONTENTS[datatype]
-            contents = block(numbers.KINDS[field].number << 3 | LENGTH, numbers.pack(array))
-            sent.append(block(_OUTPUTS, output, block(CONTENTS, contents)))
-    return b"".join(sent + raw)
+    arrays = tensors.output_arrays(asked.outputs, scored)
+    datatypes = [tensors.DATATYPES[array.dtype.name] for array in arrays]
+    described = [
+        _described(*output) for output in zip(asked.outputs, datatypes, (a.shape for a in arrays), strict=True)
+    ]
+    head = _answer_head(manifest.name, manifest.version)
+    if asked.id:
+        head += _RESPONSE(id=asked.id).SerializeToString()
+    if asked.raw:
+        outputs = [block(_OUTPUTS, output) for output in described]
+        return b"".join((head, *outputs, *(block(_RAW_OUTPUT, array.tobytes()) for array in arrays)))
+    outputs = []
+    for output, datatype, array in zip(described, datatypes, arrays, strict=True):
+        kind = numbers.KINDS[_CONTENTS[datatype]]
+        contents = block(kind.number << 3 | LENGTH, numbers.pack(array))
+        outputs.append(block(_OUTPUTS, output, block(CONTENTS, contents)))
+    return b"".join((head, *outputs))
+
+
+@lru_cache(maxsize=16)
+def _answer_head(name: str, version: str) -> bytes:
+    head: bytes = _RESPONSE(model_name=name, model_version=version).SerializeToString()
+    return head
+
+
+@lru_cache(maxsize=256)
+def _described(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    """An InferOutputTensor without numbers."""
+    described: bytes = _OUTPUT(name=name, datatype=datatype, shape=shape).SerializeToString()
+    return described

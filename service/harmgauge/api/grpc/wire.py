@@ -8,7 +8,6 @@ step, the steps are counted, and a ModelInferRequest comes apart into its bulk, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from harmgauge.errors import Unreadable
@@ -61,8 +60,8 @@ def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS, name: str
         start = at
         tag = data[at]
         at += 1
-        if tag > 127:
-            tag, at = _varint(data, start, end, 5, name)
+        if not 7 < tag < 128:
+            tag, at = _tag(data, start, end, name)
         kind = tag & 7
         value = at
         if kind == LENGTH:
@@ -83,10 +82,17 @@ def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS, name: str
             raise Unreadable("The message has groups, which the protocol does not.")
         else:
             raise malformed(name)
-        if at > end or not 7 < tag < 2**32:
+        if at > end:
             raise malformed(name)
         found.append((tag, start, value, at))
     return found
+
+
+def _tag(data: bytes, at: int, end: int, name: str) -> tuple[int, int]:
+    tag, at = _varint(data, at, end, 5, name)
+    if not 7 < tag < 2**32:
+        raise malformed(name)
+    return tag, at
 
 
 def _varint(data: bytes, at: int, end: int, most_bytes: int, name: str) -> tuple[int, int]:
@@ -109,33 +115,40 @@ def split(data: bytes) -> Parts:
     top = fields(data, 0, len(data))
     raw = [view[value:end] for tag, _, value, end in top if tag == RAW_INPUT]
     if raw:
-        return Parts(_joined([view[start:end] for tag, start, _, end in top if tag != RAW_INPUT]), raw, None)
-    kept: list[bytes | memoryview] = []
+        return Parts(_copied(data, top, RAW_INPUT), raw, None)
+    kept: list[bytes] = []
     contents: list[Chunk] | None = None
     left = MOST_FIELDS - len(top)
-    for tag, start, value, end in top:
+    for field in top:
+        tag, _, value, end = field
         tensor = fields(data, value, end, left) if tag == INPUTS else []
         left -= len(tensor)
-        bulk = [field for field in tensor if field[0] == CONTENTS]
+        bulk = [inner for inner in tensor if inner[0] == CONTENTS]
         if not bulk:
-            kept.append(view[start:end])
+            kept.append(_copied(data, [field]))
             continue
         contents = contents or []
         for _, _, first, last in bulk:
             numbers = fields(data, first, last, left)
             left -= len(numbers)
             contents += [(number, view[begin:over]) for number, _, begin, over in numbers]
-        kept.append(block(INPUTS, _joined([view[begin:over] for tag, begin, _, over in tensor if tag != CONTENTS])))
-    return Parts(_joined(kept), raw, contents)
+        kept.append(block(INPUTS, _copied(data, tensor, CONTENTS)))
+    _check_envelope(sum(map(len, kept)))
+    return Parts(b"".join(kept), raw, contents)
 
 
-def _joined(pieces: Sequence[bytes | memoryview]) -> bytes:
-    size_bytes = sum(map(len, pieces))
+def _copied(data: bytes, found: list[Field], cut: int = 0) -> bytes:
+    """Fields but those of the tag `cut`. Raises Unreadable before it copies more than an envelope may have."""
+    kept = [(start, end) for tag, start, _, end in found if tag != cut]
+    _check_envelope(sum([end - start for start, end in kept]))
+    return b"".join([data[start:end] for start, end in kept])
+
+
+def _check_envelope(size_bytes: int) -> None:
     if size_bytes > MOST_ENVELOPE_BYTES:
         raise Unreadable(
             f"The message has {size_bytes} bytes beside the input's numbers; at most {MOST_ENVELOPE_BYTES} are taken."
         )
-    return b"".join(pieces)
 
 
 def small(data: bytes, name: str) -> list[Field]:
@@ -148,6 +161,8 @@ def small(data: bytes, name: str) -> list[Field]:
 def block(tag: int, *payload: bytes) -> bytes:
     """A field of wire type LENGTH; the tag is of one byte."""
     size = sum(map(len, payload))
+    if size < 128:
+        return b"".join((bytes((tag, size)), *payload))
     head = bytearray((tag,))
     while size > 127:
         head.append(size & 127 | 128)
