@@ -204,5 +204,4 @@ def test_a_picture_is_not_read_behind_its_deadline(service: RunningService) -> N
     headers = {"Content-Type": "image/jpeg"}
     late = service.client.post("/score", content=body, headers=headers | {"X-Harmgauge-Deadline-Seconds": "1e-9"})
     assert (late.status_code, late.json()["code"]) == (504, "deadline_passed")
-    assert "The body was not read by the request's deadline" in late.json()["detail"]
     assert service.client.post("/score", content=body, headers=headers).status_code == 200

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack, suppress
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple, ParamSpec
 
 import grpc
 
@@ -33,6 +33,8 @@ CODES = {
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 
+P = ParamSpec("P")
+
 LEAVING_SECONDS = 0.2
 """Where a client left, its call is cancelled so soon after its message ended."""
 
@@ -53,9 +55,7 @@ def refusal(error: Exception) -> Refusal:
 
 
 class GrpcCall:
-    """One call; `deadline` is the event loop's clock's, the earlier of the client's and the service's own. `until_done`
-    is left once its client has taken the answer, or is gone.
-    """
+    """One call; `deadline` is the event loop's clock's, the earlier of the client's and the service's own."""
 
     def __init__(self, reads: Reads, plane: DataPlane, context: Any) -> None:
         metadata = context.invocation_metadata() or ()
@@ -66,8 +66,6 @@ class GrpcCall:
         self.seconds: float | None = context.time_remaining()  # None if the client set no deadline
         most = plane.deadline_seconds
         self.deadline = asyncio.get_running_loop().time() + (most if self.seconds is None else min(self.seconds, most))
-        self.until_done = ExitStack()
-        context.add_done_callback(lambda _: self.until_done.close())
         self._metadata = metadata
         self._reads = reads
         self._ending: asyncio.Task[None] | None = None
@@ -84,6 +82,10 @@ class GrpcCall:
             await asyncio.sleep(LEAVING_SECONDS)
             raise Unreadable("The call ended without a message.")
         return message
+
+    def when_done(self, function: Callable[P, object], *arguments: P.args, **named: P.kwargs) -> None:
+        """Have it called once its client has taken the answer, or is gone."""
+        self.context.add_done_callback(lambda _: function(*arguments, **named))
 
     def _end(self, error: RequestError) -> None:
         self._ending = asyncio.create_task(self._abort(refusal(error)))
@@ -153,7 +155,7 @@ class Answerer:
         answer = b""
         with self._current() as serving:
             try:
-                self._open_calls.begin(call.connection, call.until_done)
+                self._begin(call)
                 principal = self._admit(permission, call)
                 answer = await work(call, serving, principal, None if entry is None else entry.progress)
                 status = grpc.StatusCode.OK
@@ -184,6 +186,10 @@ class Answerer:
         if refused is not None:
             await call.refuse(refused)
         return answer
+
+    def _begin(self, call: GrpcCall) -> None:
+        self._open_calls.begin(call.connection)
+        call.when_done(self._open_calls.end, call.connection)
 
     def _admit(self, permission: Permission, call: GrpcCall) -> Principal:
         """By its head alone. Raises Unauthorized, Forbidden and RateLimited."""

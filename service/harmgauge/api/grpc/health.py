@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import ExitStack
 from typing import Any
 
 import grpc
@@ -67,10 +66,9 @@ class Health:
     async def watch(self, _: object, context: Any) -> None:
         """Write the status whenever it is another, until the server drains or others need the place."""
         connection = context.peer()
-        until_done = ExitStack()
-        context.add_done_callback(lambda _: until_done.close())
         try:
-            self._open_calls.begin(connection, until_done)
+            self._open_calls.begin(connection)
+            context.add_done_callback(lambda _: self._open_calls.end(connection))
             service = await self._service(context)
         except RequestError as error:
             code = grpc.StatusCode.RESOURCE_EXHAUSTED if isinstance(error, Overloaded) else None
@@ -83,7 +81,7 @@ class Health:
             del self._watches[oldest]
         ends = asyncio.Event()
         self._watches[ends] = connection
-        until_done.callback(self._watches.pop, ends, None)
+        context.add_done_callback(lambda _: self._watches.pop(ends, None))
         told = None
         while True:
             status = self._status(service)

@@ -20,19 +20,18 @@ def infer(plane: DataPlane) -> Work:
     async def work(call: GrpcCall, serving: ServedBundle, principal: Principal, progress: Progress | None) -> bytes:
         manifest = serving.bundle.manifest
         offered = views_of(serving.components).outputs_for(principal)
-        scoring = call.until_done.enter_context(
-            ScoreCall(
-                plane,
-                principal,
-                Origin(call.request_id, INFER_ROUTE, principal.name),
-                call.context.cancelled,
-                progress,
-                connection=call.connection,
-                seconds=call.seconds,
-                client=call.named(CLIENT.lower()),
-                source=call.named(SOURCE.lower()),
-            )
+        scoring = ScoreCall(
+            plane,
+            principal,
+            Origin(call.request_id, INFER_ROUTE, principal.name),
+            call.context.cancelled,
+            progress,
+            connection=call.connection,
+            seconds=call.seconds,
+            client=call.named(CLIENT.lower()),
+            source=call.named(SOURCE.lower()),
         )
+        call.when_done(scoring.release)
         sent = await call.message(principal)
         scoring.hold(len(sent))
         if principal.rate_limit is not None:

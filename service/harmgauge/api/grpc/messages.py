@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from google.protobuf.message import DecodeError
 
 from harmgauge.api.body.arrays import conform
@@ -126,22 +127,26 @@ def answer_bytes(asked: InferRequest, offered: list[tensors.OutputSpec]) -> int:
 def answer(manifest: Manifest, asked: InferRequest, scored: Scored) -> bytes:
     """A ModelInferResponse, whose numbers protobuf never sees."""
     arrays = tensors.output_arrays(asked.outputs, scored)
-    datatypes = [tensors.DATATYPES[array.dtype.name] for array in arrays]
-    described = [
-        _described(*output) for output in zip(asked.outputs, datatypes, (a.shape for a in arrays), strict=True)
-    ]
     head = _answer_head(manifest.name, manifest.version)
     if asked.id:
         head += _RESPONSE(id=asked.id).SerializeToString()
+    outputs = _described(tuple(asked.outputs), tuple([(array.dtype, array.shape) for array in arrays]))
     if asked.raw:
-        outputs = [block(_OUTPUTS, output) for output in described]
-        return b"".join((head, *outputs, *(block(_RAW_OUTPUT, array.tobytes()) for array in arrays)))
-    outputs = []
-    for output, datatype, array in zip(described, datatypes, arrays, strict=True):
-        kind = numbers.KINDS[_CONTENTS[datatype]]
-        contents = block(kind.number << 3 | LENGTH, numbers.pack(array))
-        outputs.append(block(_OUTPUTS, output, block(CONTENTS, contents)))
-    return b"".join((head, *outputs))
+        raw = [block(_RAW_OUTPUT, array.tobytes()) for array in arrays]
+        return b"".join([head, *[output.whole for output in outputs], *raw])
+    typed = []
+    for output, array in zip(outputs, arrays, strict=True):
+        contents = block(numbers.KINDS[output.field].number << 3 | LENGTH, numbers.pack(array))
+        typed.append(block(_OUTPUTS, output.described, block(CONTENTS, contents)))
+    return b"".join([head, *typed])
+
+
+class _Output(NamedTuple):
+    """An InferOutputTensor without numbers, alone and as it stands in a response; `field` has its numbers."""
+
+    described: bytes
+    whole: bytes
+    field: str
 
 
 @lru_cache(maxsize=16)
@@ -151,7 +156,11 @@ def _answer_head(name: str, version: str) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _described(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
-    """An InferOutputTensor without numbers."""
-    described: bytes = _OUTPUT(name=name, datatype=datatype, shape=shape).SerializeToString()
-    return described
+def _described(names: tuple[str, ...], kinds: tuple[tuple[np.dtype[Any], tuple[int, ...]], ...]) -> list[_Output]:
+    """Of outputs by their names, dtypes and shapes: the same for every request of as many rows."""
+    found = []
+    for name, (dtype, shape) in zip(names, kinds, strict=True):
+        datatype = tensors.DATATYPES[dtype.name]
+        described = _OUTPUT(name=name, datatype=datatype, shape=shape).SerializeToString()
+        found.append(_Output(described, block(_OUTPUTS, described), _CONTENTS[datatype]))
+    return found

@@ -5,8 +5,6 @@ C-core keeps a call until its answer is taken, or its connection ends; nothing e
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 from harmgauge.errors import Overloaded
 
 MOST_CALLS = 1024
@@ -22,8 +20,8 @@ class OpenCalls:
         self._calls = 0
         self._counts: dict[str, int] = {}
 
-    def begin(self, connection: str, until_done: ExitStack) -> None:
-        """Count a call until its stack is left. Raises Overloaded."""
+    def begin(self, connection: str) -> None:
+        """Count a call until `end` is called for it. Raises Overloaded."""
         mine = self._counts.get(connection, 0)
         if self._calls >= MOST_CALLS and mine >= max(FEWEST_CALLS, MOST_CALLS // len(self._counts)):
             raise Overloaded(
@@ -32,9 +30,8 @@ class OpenCalls:
             )
         self._calls += 1
         self._counts[connection] = mine + 1
-        until_done.callback(self._end, connection)
 
-    def _end(self, connection: str) -> None:
+    def end(self, connection: str) -> None:
         self._calls -= 1
         self._counts[connection] -= 1
         if not self._counts[connection]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 import pytest
 
 from harmgauge.api.grpc import open_calls as module
@@ -11,26 +9,25 @@ from harmgauge.api.grpc.open_calls import OpenCalls
 from harmgauge.errors import Overloaded
 
 
-def opened(calls: OpenCalls, connection: str, number: int) -> list[ExitStack]:
-    found = []
+def open_some(calls: OpenCalls, connection: str, number: int) -> None:
     for _ in range(number):
-        found.append(ExitStack())
-        calls.begin(connection, found[-1])
-    return found
+        calls.begin(connection)
 
 
 def test_one_connection_may_have_all_but_not_what_others_need(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_CALLS", 60)
     calls = OpenCalls()
-    greedy = opened(calls, "greedy", 60)
+    open_some(calls, "greedy", 60)
     with pytest.raises(Overloaded, match="60 open calls, 60 of them on this connection"):
-        calls.begin("greedy", ExitStack())
-    modest = opened(calls, "modest", 30)
+        calls.begin("greedy")
+    open_some(calls, "modest", 30)
     with pytest.raises(Overloaded):
-        calls.begin("modest", ExitStack())
-    many = [call for number in range(10) for call in opened(calls, f"{number}", 16)]
+        calls.begin("modest")
+    for number in range(10):
+        open_some(calls, f"{number}", 16)
     with pytest.raises(Overloaded):
-        calls.begin("0", ExitStack())
-    for call in greedy + modest + many:
-        call.close()
-    assert len(opened(calls, "greedy", 60)) == 60
+        calls.begin("0")
+    for connection, number in [("greedy", 60), ("modest", 30), *((f"{number}", 16) for number in range(10))]:
+        for _ in range(number):
+            calls.end(connection)
+    open_some(calls, "greedy", 60)
