@@ -1,7 +1,8 @@
 """Threads for bodies that take long to read and answers that take long to make: a turn for each, one after the other.
 
 A large JSON body takes 100 ms, another client's picture 1. In turns of two milliseconds the small one is done first,
-whoever came first; and work that nobody waits for any more ends with its step.
+whoever came first; and work that nobody waits for any more ends with its step. What takes more than a turn goes on on
+one thread, which rests as long as it works: Python's lock is free for the event loop at least half of the time.
 """
 
 from __future__ import annotations
@@ -25,18 +26,19 @@ T = TypeVar("T")
 
 
 class StepThreads:
-    """Work in steps on so many `threads`. Used on one event loop."""
+    """Work in steps, the first turn of each on so many `threads`. Used on one event loop."""
 
     def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, "read")
+        self._short = ThreadPoolExecutor(threads, "read")
+        self._long = ThreadPoolExecutor(1, "read-long")
 
     async def run(self, steps: Steps[T], waiting: Waiting, left: Callable[[], bool]) -> T:
         """What the steps give, and what they raise; `left` says whether the client is gone.
 
         Raises DeadlinePassed and CallerLeft as `waiting` does, which is asked before each step.
         """
-        work = _Work(steps, waiting, self._pool)
-        self._pool.submit(work.take_turn)
+        work = _Work(steps, waiting, self._long)
+        self._short.submit(work.take_turn)
         try:
             while not work.result.done():
                 await asyncio.wait([work.result], timeout=LOOK_SECONDS)
@@ -53,12 +55,12 @@ class StepThreads:
 class _Work(Generic[T]):
     """`result` is the event loop's; once it is done, for whatever reason, no further step is."""
 
-    def __init__(self, steps: Steps[T], waiting: Waiting, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, steps: Steps[T], waiting: Waiting, long: ThreadPoolExecutor) -> None:
         self._loop = asyncio.get_running_loop()
         self.result: asyncio.Future[T] = self._loop.create_future()
         self._steps = steps
         self._waiting = waiting
-        self._pool = pool
+        self._long = long
 
     def take_turn(self) -> None:
         end = time.monotonic() + TURN_SECONDS
@@ -67,7 +69,7 @@ class _Work(Generic[T]):
                 self._waiting()
                 next(self._steps)
                 if time.monotonic() > end:
-                    self._pool.submit(self.take_turn)
+                    self._long.submit(self._rest_and_go_on)
                     return
             self._steps.close()
         except StopIteration as last:
@@ -75,6 +77,10 @@ class _Work(Generic[T]):
         except BaseException as error:
             error.__traceback__ = None if error.__traceback__ is None else error.__traceback__.tb_next  # no cycle
             self._loop.call_soon_threadsafe(self._fail, error)
+
+    def _rest_and_go_on(self) -> None:
+        time.sleep(TURN_SECONDS)
+        self.take_turn()
 
     def _give(self, result: T) -> None:
         if not self.result.done():

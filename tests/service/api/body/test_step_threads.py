@@ -41,6 +41,25 @@ async def test_small_work_overtakes_large_work() -> None:
     assert log.count("large") == 120
 
 
+async def test_long_work_goes_on_one_at_a_time_and_rests() -> None:
+    threads, at_work, most_at_work = StepThreads(4), 0, 0
+
+    def working() -> Steps[None]:
+        nonlocal at_work, most_at_work
+        for step in range(20):
+            at_work += 1
+            if step > 4:  # in its first turn there may be others
+                most_at_work = max(most_at_work, at_work)
+            time.sleep(0.001)
+            at_work -= 1
+            yield
+
+    begin = time.monotonic()
+    await asyncio.gather(*(threads.run(working(), Waiting(), never) for _ in range(4)))
+    assert most_at_work == 1
+    assert time.monotonic() - begin > 1.3 * 4 * 16 * 0.001
+
+
 async def test_what_is_late_is_not_begun() -> None:
     threads, log = StepThreads(1), list[str]()
     held = threading.Event()
