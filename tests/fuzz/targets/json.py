@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from harmgauge.api.body import decode, json_body, json_frame
+from harmgauge.api.body import decode, json_body
 from harmgauge.api.body.decode import Parameters, ScoreRequest
 from harmgauge.api.body.json_body import read_plain
 from harmgauge.api.body.steps import finish
@@ -79,7 +79,7 @@ def _expected(body: bytes, spec: Any) -> tuple[Any, Parameters] | None:
     return None if rows is None else (rows, Parameters(**parameters))
 
 
-@patch.object(json_frame, "LEAST_BYTES", 0)
+@patch.object(json_body, "LEAST_BYTES", 0)
 def check(case: bytes) -> str:
     spec, _, body = split(case)
     expected = _expected(body, spec)

@@ -7,7 +7,6 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from harmgauge.api.body import json_frame
 from harmgauge.api.v2 import messages, tensors
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError
@@ -85,7 +84,7 @@ def _good_outputs(document: dict[str, Any]) -> bool:
     return all(isinstance(more, dict) and isinstance(more.get("binary_data", False), bool) for more in asked)
 
 
-@patch.object(json_frame, "LEAST_BYTES", 0)
+@patch.object(messages, "LEAST_BYTES", 0)
 def check(case: bytes) -> str:
     spec, words, body = split(case)
     header_length = words[0] if words else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,13 +58,12 @@ def conform(array: Rows, spec: InputSpec) -> Rows:
         raise _wrong_shape(array.shape, spec)
     target = spec.numpy_dtype
     if target.kind in "iu" and array.dtype != target:
-        limits = np.iinfo(target)
-        least, most = int(limits.min), int(limits.max)
-        with np.errstate(over="ignore", invalid="ignore"):
-            if array.dtype.kind == "f":
+        least, most = _limits(target)
+        if array.dtype.kind == "f":
+            with np.errstate(over="ignore", invalid="ignore"):
                 _refuse(array, np.isfinite(array) & (np.floor(array) == array), "a whole number is due")
-                least, most = max(least, -_MOST_EXACT), min(most, _MOST_EXACT)
-            _refuse(array, (array >= least) & (array <= most), _range(least, most))
+            least, most = max(least, -_MOST_EXACT), min(most, _MOST_EXACT)
+        _refuse(array, (array >= least) & (array <= most), _range(least, most))
     if target.kind == "f":
         with np.errstate(over="ignore"):
             rows = np.ascontiguousarray(array, target)
@@ -74,11 +74,15 @@ def conform(array: Rows, spec: InputSpec) -> Rows:
     return rows
 
 
+@lru_cache(maxsize=16)
+def _limits(whole: np.dtype[Any]) -> tuple[int, int]:
+    limits = np.iinfo(whole)
+    return int(limits.min), int(limits.max)
+
+
 def _check_range(rows: Rows, spec: InputSpec) -> None:
-    if rows.dtype.kind in "iu":
-        limits = np.iinfo(rows.dtype)
-        if (spec.minimum, spec.maximum) in ((None, None), (limits.min, limits.max)):
-            return
+    if rows.dtype.kind in "iu" and (spec.minimum, spec.maximum) in ((None, None), _limits(rows.dtype)):
+        return
     if spec.minimum is not None:
         _refuse(rows, rows >= spec.minimum, _range(spec.minimum, spec.maximum))
     if spec.maximum is not None:

@@ -16,9 +16,6 @@ import orjson
 MAX_FRAME_BYTES = 16 * 2**10
 """Longest that all but the list may be."""
 
-LEAST_BYTES = 256
-"""Of shorter bodies nothing is cut out: the general reader is as fast."""
-
 MARK = secrets.token_hex(16)
 """Stands for the list. Nobody can guess it."""
 
@@ -36,8 +33,6 @@ def cut_out(body: bytes | bytearray, size: int, name: bytes) -> Framed | None:
 
     Nothing of the list itself is checked.
     """
-    if size < LEAST_BYTES:
-        return None
     found = _beginning(name).search(body, 0, min(size, MAX_FRAME_BYTES))
     if found is None:
         return None

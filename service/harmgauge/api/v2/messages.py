@@ -21,6 +21,9 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable, Unreadable
 from harmgauge.inference.scorer import Scored
 
+LEAST_BYTES = 1024
+"""Shorter JSON is read by the general reader, which is as fast then."""
+
 _NESTED = re.compile(rb"\[[ \t\r\n]*+\[")
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -54,7 +57,7 @@ def reading(
         if not re.fullmatch("[0-9]{1,18}", header_length) or int(header_length) > len(body):
             raise Unreadable(f"{HEADER_LENGTH} must be the JSON part's size in bytes, at most {len(body)}.")
         size = int(header_length)
-    framed = cut_out(body, size, b"data")
+    framed = cut_out(body, size, b"data") if size >= LEAST_BYTES else None
     if framed is not None and _holds_mark(framed.document):
         head = _head(framed.document, spec, offered)
         _check_place(head.tensor, binary_bytes=len(body) - size)
@@ -86,10 +89,24 @@ def parse(
     return finish(reading(body, header_length, spec, offered))
 
 
+def answer(model: str, version: str, request: InferRequest, scored: Scored) -> tuple[bytes, dict[str, str]]:
+    """The body of an answer and its headers."""
+    document, chunks = _described(model, version, request, scored)
+    head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return b"".join([head, *chunks]), _headers(len(head), chunks)
+
+
 def answering(
     model: str, version: str, request: InferRequest, scored: Scored
 ) -> Steps[tuple[list[Piece], dict[str, str]]]:
-    """The body of an answer, in pieces, and its headers."""
+    """The same of a large answer, in steps and in pieces."""
+    document, chunks = _described(model, version, request, scored)
+    head = yield from collect(json_pieces(document))
+    return [*head, *chunks], _headers(sum(map(len, head)), chunks)
+
+
+def _described(model: str, version: str, request: InferRequest, scored: Scored) -> tuple[dict[str, Any], list[Piece]]:
+    """The JSON part, and the bytes behind it."""
     described: list[dict[str, Any]] = []
     chunks: list[Piece] = []
     arrays = tensors.output_arrays([name for name, _ in request.outputs], scored)
@@ -108,12 +125,13 @@ def answering(
     document: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": described}
     if request.id is not None:
         document["id"] = request.id
-    head: list[Piece] = []
-    head += yield from collect(json_pieces(document))
+    return document, chunks
+
+
+def _headers(head_bytes: int, chunks: list[Piece]) -> dict[str, str]:
     if not chunks:
-        return head, {"Content-Type": "application/json"}
-    headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(sum(map(len, head)))}
-    return [*head, *chunks], headers
+        return {"Content-Type": "application/json"}
+    return {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(head_bytes)}
 
 
 def most_answer_bytes(rows: int, request: InferRequest, classes: int) -> int:

@@ -12,7 +12,6 @@ from starlette.responses import Response
 from harmgauge.api.answer import PIECE_BYTES, PiecewiseResponse
 from harmgauge.api.body.decode import JSON, RAW, named_type
 from harmgauge.api.body.intake import HttpCall
-from harmgauge.api.body.steps import finish
 from harmgauge.api.data_plane import DataPlane
 from harmgauge.api.guard import only
 from harmgauge.api.middleware import Handler
@@ -59,8 +58,8 @@ def infer_handler(plane: DataPlane) -> Handler:
             if most_bytes > PIECE_BYTES:
                 pieces, headers = await call.answer_in_steps(messages.answering(*parts))
                 return call.deliver(PiecewiseResponse(pieces, headers=headers))
-        pieces, headers = finish(messages.answering(*parts))
-        return Response(b"".join(pieces), headers=headers)
+        content, headers = messages.answer(*parts)
+        return Response(content, headers=headers)
 
     return infer
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harmgauge.api.body import fast_json, json_body, json_frame
+from harmgauge.api.body import fast_json, json_body
 from harmgauge.api.body.json_body import Plain
 from harmgauge.api.body.steps import Steps, finish
 from harmgauge.bundle.served_input import InputSpec
@@ -25,7 +25,7 @@ SIGNED = InputSpec(dtype="int16", shape=(2,))
 
 @pytest.fixture(autouse=True)
 def any_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_frame, "LEAST_BYTES", 0)
+    monkeypatch.setattr(json_body, "LEAST_BYTES", 0)
 
 
 def read_plain(body: bytes, spec: InputSpec) -> Plain | None:

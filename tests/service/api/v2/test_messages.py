@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmgauge.api.answer import FRAME_BYTES
-from harmgauge.api.body import fast_json, json_frame
+from harmgauge.api.body import fast_json
 from harmgauge.api.body.json_body import MAX_LOOSE_BYTES
 from harmgauge.api.body.steps import finish
 from harmgauge.api.v2 import messages, tensors
@@ -68,7 +68,7 @@ def test_large_tensors_are_read(spec: InputSpec, flat: bool, indent: int | None)
 def test_no_other_list_is_taken_for_the_data(
     text: bytes, expected: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(json_frame, "LEAST_BYTES", 0)
+    monkeypatch.setattr(messages, "LEAST_BYTES", 0)
     body = b'{"inputs":[{"name":"input","datatype":"UINT8","shape":[1,2,3],%s}]}' % text
     if expected is None:
         with pytest.raises(RequestError):
@@ -134,7 +134,7 @@ def test_both_readers_agree_on_any_damage(piece_bytes: int, seed: int, changes: 
     for _ in range(changes):
         body[chance.randrange(len(body))] = chance.choice(b'0123456789-+.eE[]{},:" nt')
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_frame, "LEAST_BYTES", 0)
+        patch.setattr(messages, "LEAST_BYTES", 0)
         patch.setattr(fast_json, "PIECE_BYTES", piece_bytes)
         fast_json._skeletons.cache_clear()
         assert outcome(bytes(body), spec) == loosely(bytes(body), spec)
