@@ -85,6 +85,7 @@ class Call:
             None if client is None else read_name(CLIENT, client, principal),
             None if source is None else read_name(SOURCE, source, principal),
             origin,
+            self.claim.holder,
             progress,
         )
 

@@ -31,6 +31,10 @@ class Entry:
     has_waited: bool = False
     timer: asyncio.TimerHandle | None = None
 
+    @property
+    def waiting_rows(self) -> int:
+        return len(self.rows) - self.taken
+
 
 @dataclass(frozen=True)
 class Piece:

@@ -1,6 +1,6 @@
 """Greedy batching: whatever waits is run as soon as a worker is free. No timer, so an idle service answers at once and
 a busy one fills its batches by itself: for each worker one batch runs and one is next in line, which takes whatever
-comes until its turn.
+comes until its turn. Whose rows are next goes by turns (`fair_queue.py`).
 
 The event loop owns the queue; worker threads only run the graph. Rows are counted, not requests.
 """
@@ -12,6 +12,7 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Hashable
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from harmgauge.bundle.rows import Rows
 from harmgauge.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge, no_memory
 from harmgauge.inference.batch import Batch, Entry, Piece
 from harmgauge.inference.caller import PATIENT, RequestContext
+from harmgauge.inference.fair_queue import FairQueue
 from harmgauge.inference.outputs import Outputs, Runtime, copy_rows, empty_outputs
 
 
@@ -49,7 +51,7 @@ class Batcher:
         self._max_queue_rows = max_queue_rows
         self._observer = observer
         self._loop = loop or asyncio.get_running_loop()
-        self._queue: deque[Entry] = deque()
+        self._queue = FairQueue()
         self._again: deque[Batch] = deque()  # pieces of a failed batch, each to be run alone
         self._in_line: list[Batch] = []  # batches that still take rows, or did when last looked at
         self.rows = 0
@@ -57,6 +59,7 @@ class Batcher:
         self._rows_per_second = 0.0
         self._next_look = 0.0
         self._handed_out = 0  # batches that are running, or next in line for a worker
+        self._most_handed_out = 2 * workers
         self._jobs: SimpleQueue[Batch | None] = SimpleQueue()
         self._running: list[Batch | None] = [None] * workers
         self.failed = False
@@ -80,20 +83,21 @@ class Batcher:
         if count > self._max_queue_rows:
             raise TooLarge(f"{count} instances in one request; at most {self._max_queue_rows} fit. Split the request.")
         if self.rows + count > self._max_queue_rows:
-            self._drop_the_departed()
+            self._make_room(count, context.holder)
         if self.rows + count > self._max_queue_rows:
-            raise Overloaded(
-                f"{self.rows} rows are waiting and at most {self._max_queue_rows} may; try again later.",
-                retry_after_seconds=self._seconds_to_drain(),
-            )
+            raise self._overloaded()
         entry = Entry(rows, context, self._loop.create_future(), time.perf_counter())
         if context.progress is not None:
             context.progress.waits(count, entry.since)
         if context.deadline < math.inf:
             entry.timer = self._loop.call_at(context.deadline, self._expire, entry)
-        self._queue.append(entry)
         self.rows += count
-        self._dispatch()
+        if self._queue.lines or self._again or self._handed_out == self._most_handed_out or count > self._room():
+            self._queue.append(entry)
+            self._dispatch()
+        else:  # it waits for nobody
+            entry.taken = count
+            self._begin(Batch([Piece(entry, 0, count)]))
         entry.has_waited = True
         return entry
 
@@ -121,22 +125,21 @@ class Batcher:
 
     def _dispatch(self) -> None:
         # One batch for each worker and as many in line, so that a worker never waits for the event loop in between.
-        while (self._again or self._queue) and self._handed_out < 2 * len(self._threads):
-            batch: Batch | None
+        while (self._again or self._queue.lines) and self._handed_out < self._most_handed_out:
             if self._again:
-                batch = self._again.popleft()
-            else:
-                pieces = self._take(self._room())
-                if not pieces:
-                    continue
-                batch = Batch(pieces)
-                self._in_line.append(batch)
-            self._handed_out += 1
-            self._jobs.put(batch)
-        while self._queue and (batch := self._emptiest()) is not None:
+                self._handed_out += 1
+                self._jobs.put(self._again.popleft())
+            elif pieces := self._take(self._room()):
+                self._begin(Batch(pieces))
+        while self._queue.lines and (batch := self._emptiest()) is not None:
             for piece in self._take(1):
                 if not batch.add(piece):  # it has begun just now
-                    self._put_back(piece)
+                    self._queue.put_back(piece)
+
+    def _begin(self, batch: Batch) -> None:
+        self._in_line.append(batch)
+        self._handed_out += 1
+        self._jobs.put(batch)
 
     def _emptiest(self) -> Batch | None:
         """The batch in line with the most room, if any."""
@@ -154,23 +157,14 @@ class Batcher:
     def _take(self, room: int) -> list[Piece]:
         """Waiting rows out of the queue, at most `room`."""
         pieces = []
-        while self._queue and room:
-            entry = self._queue[0]
+        while self._queue.lines and room:
+            entry = self._queue.first()
             if entry.has_waited and self._dropped(entry):
                 continue
-            piece = Piece(entry, entry.taken, min(len(entry.rows), entry.taken + room))
+            piece = self._queue.take(room)
             pieces.append(piece)
             room -= piece.stop - piece.start
-            entry.taken = piece.stop
-            if piece.stop == len(entry.rows):
-                self._queue.popleft()
         return pieces
-
-    def _put_back(self, piece: Piece) -> None:
-        """To where it was taken from, just before."""
-        if piece.stop == len(piece.entry.rows):
-            self._queue.appendleft(piece.entry)
-        piece.entry.taken = piece.start
 
     def _work(self, index: int) -> None:
         while (batch := self._jobs.get()) is not None:
@@ -216,7 +210,7 @@ class Batcher:
             failure.__cause__ = batch.result
             self._drop(batch.pieces[0].entry, failure)
         self._observer.batch_finished(rows, waits, batch.seconds)
-        if self._queue or self._again:
+        if self._queue.lines or self._again:
             self._dispatch()
 
     def _hand_out(self, pieces: list[Piece], outputs: Outputs) -> None:
@@ -251,12 +245,19 @@ class Batcher:
             self._forget(entry)
         return entry.answered.done()
 
-    def _drop_the_departed(self) -> None:
-        """Make room; at most ten times a second, for a look at every entry is not for free."""
-        if self._loop.time() >= self._next_look:
+    def _make_room(self, count: int, holder: Hashable) -> None:
+        """Drop what the departed left, then the newest of who has most, so long as that is more than `holder` would
+        have.
+        """
+        if self._loop.time() >= self._next_look:  # a look at every entry is not for free
             self._next_look = self._loop.time() + 0.1
             for entry in list(self._queue):
                 self._dropped(entry)
+        while self.rows + count > self._max_queue_rows:
+            newest = self._queue.newest_of_most(holder, count)
+            if newest is None:
+                return
+            self._drop(newest, self._overloaded())
 
     def _expire(self, entry: Entry) -> None:
         self._drop(entry, _too_late())
@@ -271,13 +272,15 @@ class Batcher:
         if entry.timer is not None:
             entry.timer.cancel()
             entry.timer = None  # once it has fired it would keep the entry, and the entry it
-        if entry.taken < len(entry.rows) and entry in self._queue:
-            self._queue.remove(entry)
-            self.rows += entry.taken - len(entry.rows)
+        if entry.waiting_rows and self._queue.remove(entry):
+            self.rows -= entry.waiting_rows
 
-    def _seconds_to_drain(self) -> int:
-        """Whole seconds, at least 1."""
-        return max(1, min(60, math.ceil(self.rows / max(self._rows_per_second, 1.0))))
+    def _overloaded(self) -> Overloaded:
+        seconds_to_drain = max(1, min(60, math.ceil(self.rows / max(self._rows_per_second, 1.0))))
+        return Overloaded(
+            f"{self.rows} rows are waiting and at most {self._max_queue_rows} may; try again later.",
+            retry_after_seconds=seconds_to_drain,
+        )
 
 
 def _too_late() -> DeadlinePassed:

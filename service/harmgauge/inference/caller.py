@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -68,6 +68,8 @@ class RequestContext:
     source: Name | None = None
     """What the request's rows come from, if it is to be monitored by itself."""
     origin: Origin = NOWHERE
+    holder: Hashable = None
+    """Whose request it is, as far as sharing goes: a key's, or a connection's."""
     progress: Progress | None = None
     """To be filled, where somebody wants to know how far it came."""
 
