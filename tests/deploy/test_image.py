@@ -143,6 +143,6 @@ def test_the_image_says_how_to_run_it(containers: Containers) -> None:
     assert configuration["User"] == "10001:10001"  # a number: runAsNonRoot can check it
     assert configuration["StopSignal"] in {"SIGTERM", "15"}
     assert configuration["ExposedPorts"] == {"8000/tcp": {}}
-    assert configuration["Entrypoint"] == ["harmgauge"]
+    assert configuration["Entrypoint"] == ["env", "--block-signal=TERM", "harmgauge"]
     assert image["Healthcheck"]["Test"][:2] == ["CMD", "python"]
     assert "ORT_DISABLE_TELEMETRY=1" in configuration["Env"]

@@ -135,15 +135,17 @@ def test_bytes_of_answers_that_nobody_takes_are_counted(own_bundle: Path) -> Non
     with running_service(
         own_bundle, grpc_port=0, max_queue_rows=10**6, max_body_bytes=2**18, max_bodies_bytes=2**21
     ) as service:
-        with Http2(grpc_port(service), window=0) as client:
-            streams = {client.call(INFER, data=message(len(request))) for _ in range(12)}
-            for stream in streams:
-                client.finish(stream, request)
-            while len(client.ended) < 8:
-                client.listen(0.1)
-            client.listen(0.5)
-            assert len(client.ended) == 8, "of 12: each answer has 420 KB, four have less than 2 MiB together"
-            with pytest.raises(grpc.RpcError, match="queue_full|take .* bytes already"):
+        with ExitStack() as stack:
+            clients = [stack.enter_context(Http2(grpc_port(service), window=0)) for _ in range(6)]
+            for client in clients:
+                streams = {client.call(INFER, data=message(len(request))) for _ in range(2)}
+                for stream in streams:
+                    client.finish(stream, request)
+                client.listen(0.5)
+            refused = [len(client.ended) for client in clients]
+            assert refused[:4] == [1] * 4, "a connection has a quarter of 2 MiB, or one request; each answer has 420 KB"
+            assert refused[4:] == [2] * 2, "four have less than 2 MiB together, five have more"
+            with pytest.raises(grpc.RpcError, match="hold .* bytes already"):
                 ask(service, request)
         for _ in range(100):
             try:

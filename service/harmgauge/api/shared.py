@@ -7,8 +7,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-REST = 9
-"""Making takes at most a tenth of a core."""
+SHARE = 0.1
+"""Of a core, which making may take in the long run."""
+
+BURST_SECONDS = 0.5
+"""Of making beyond that, for those who look now and then."""
 
 LONGEST_REST_SECONDS = 1.0
 
@@ -18,15 +21,16 @@ T = TypeVar("T")
 class Shared(Generic[T]):
     """What `make` gives, never begun before it was asked for: it has all that had happened by then.
 
-    After each making there is a rest of REST times its length. Whoever asks meanwhile waits, and shares the next one
-    with all others that do: a crowd costs no more than one.
+    Where making has taken more than its share there is a rest before the next. Whoever asks meanwhile waits, and shares
+    that with all others that do: a crowd costs no more than one.
     """
 
     def __init__(self, make: Callable[[], Awaitable[T]]) -> None:
         self._make = make
         self._next: asyncio.Task[T] | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._rested_at = 0.0
+        self._taken_seconds = 0.0  # of making, less what was its share since
+        self._counted_at = time.perf_counter()
 
     async def get(self) -> T:
         """Raises what `make` raises."""
@@ -36,11 +40,16 @@ class Shared(Generic[T]):
 
     async def _make_next(self) -> T:
         async with self._one_at_a_time:
-            await asyncio.sleep(max(0.0, self._rested_at - time.perf_counter()))
+            self._count(0.0)
+            await asyncio.sleep(min(LONGEST_REST_SECONDS, max(0.0, self._taken_seconds - BURST_SECONDS) / SHARE))
             self._next = None
             begin = time.perf_counter()
             try:
                 return await self._make()
             finally:
-                end = time.perf_counter()
-                self._rested_at = end + min(LONGEST_REST_SECONDS, REST * (end - begin))
+                self._count(time.perf_counter() - begin)
+
+    def _count(self, making_seconds: float) -> None:
+        now = time.perf_counter()
+        self._taken_seconds = max(0.0, self._taken_seconds - SHARE * (now - self._counted_at)) + making_seconds
+        self._counted_at = now

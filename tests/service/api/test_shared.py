@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from harmgauge.api import shared as module
 from harmgauge.api.shared import Shared
 
 pytestmark = pytest.mark.anyio
@@ -50,7 +51,8 @@ async def test_who_comes_while_one_is_made_gets_the_next() -> None:
     assert (counted.begun, counted.most_at_once) == (2, 1)
 
 
-async def test_a_storm_takes_a_tenth_of_the_time() -> None:
+async def test_a_storm_takes_a_tenth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BURST_SECONDS", 0.05)
     counted = Counted()
     shared = Shared(counted.make)
     loop = asyncio.get_running_loop()
@@ -61,7 +63,16 @@ async def test_a_storm_takes_a_tenth_of_the_time() -> None:
             await shared.get()
 
     await asyncio.gather(*(ask() for _ in range(16)))
-    assert 2 <= counted.begun <= 12, "5 ms each and 45 to rest"
+    assert 2 <= counted.begun <= 25, "5 ms each: 10 at once, and 20 in a second"
+
+
+async def test_who_looks_now_and_then_never_waits() -> None:
+    counted = Counted()
+    shared = Shared(counted.make)
+    begin = asyncio.get_running_loop().time()
+    for _ in range(20):
+        await shared.get()
+    assert asyncio.get_running_loop().time() - begin < 20 * 0.005 * 5, "a tenth of the time would be ten times that"
 
 
 async def test_one_that_leaves_takes_it_from_nobody_and_an_error_is_not_kept() -> None:
