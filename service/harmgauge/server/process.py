@@ -35,7 +35,7 @@ us. Whoever closes first may do so just as the other sends a request, which then
 close theirs. (Uvicorn's own 5 s did that to a client that asked every 5 s.)
 """
 
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.002
 """After so long a thread that computes in Python leaves the lock to another that waits for it. With Python's own 5 ms
 the event loop stood still for as long at each wake-up, while a body was read or metrics were written on a thread.
 """
