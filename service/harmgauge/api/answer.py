@@ -82,7 +82,7 @@ def binary_pieces(data: bytes | npt.NDArray[Any]) -> list[Piece]:
     return [view[begin : begin + PIECE_BYTES] for begin in range(0, len(view), PIECE_BYTES)]
 
 
-def _parts(value: Any) -> Iterator[bytes]:  # noqa: ANN401
+def _parts(value: Any) -> Iterator[bytes]:  # noqa: ANN401 - whatever JSON can say
     if isinstance(value, dict):
         for number, (name, own) in enumerate(value.items()):
             yield (b"," if number else b"{") + orjson.dumps(name) + b":"

@@ -48,6 +48,11 @@ class DataPlane:
         self.budget = Budget(max_bodies_bytes, max_body_bytes)
         self.threads = StepThreads(THREADS)
 
+    def deadline(self, seconds: float | None) -> float:
+        """Of a request that comes now and waits for `seconds` at most, by the event loop's clock."""
+        most = self.deadline_seconds
+        return asyncio.get_running_loop().time() + (most if seconds is None else min(seconds, most))
+
 
 class Call:
     """One request from its head to its answer; a context, which gives its bytes back.
@@ -77,10 +82,9 @@ class Call:
         self.principal = principal
         self.held_bytes = 0
         self.claim = Claim(principal.name or connection)
-        self._is_kept = False
-        most = plane.deadline_seconds
+        self._is_kept = False  # beyond the context's end, until `release`
         self.context = RequestContext(
-            asyncio.get_running_loop().time() + (most if seconds is None else min(seconds, most)),
+            plane.deadline(seconds),
             left,
             None if client is None else read_name(CLIENT, client, principal),
             None if source is None else read_name(SOURCE, source, principal),
@@ -107,10 +111,6 @@ class Call:
     def shrink(self, answer_bytes: int) -> None:
         """Hold the bytes of the answer that is made, and no others."""
         self.plane.budget.shrink(self.claim, answer_bytes)
-
-    def keep(self) -> None:
-        """Hold them beyond the context's end, until `release`."""
-        self._is_kept = True
 
     def release(self) -> None:
         """Give the bytes back."""

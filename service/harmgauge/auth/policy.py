@@ -54,6 +54,11 @@ class Principal:
     rate_limit: RateLimit | None = None
     is_trusted: bool = True
 
+    def begin(self, permission: Permission, *, scores: bool) -> None:
+        """Count a request by its head, unless it is a probe. Raises RateLimited."""
+        if self.rate_limit is not None and permission is not Permission.HEALTH:
+            self.rate_limit.begin(scores=scores)
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -116,8 +121,7 @@ class Authorizer:
     def check_http(self, scope: Scope, permission: Permission) -> None:
         """Let a request in, and note in its scope who sent it; raises Unauthorized, Forbidden or RateLimited."""
         principal = scope[PRINCIPAL] = self.check(permission, scope["headers"])
-        if principal.rate_limit is not None and permission is not Permission.HEALTH:
-            principal.rate_limit.begin(scores=permission is Permission.SCORES and scope["method"] == "POST")
+        principal.begin(permission, scores=permission is Permission.SCORES and scope["method"] == "POST")
 
     def check_unrouted(self, scope: Scope) -> None:
         """For what no route checked: only who may score is answered. Raises as `check_http` does."""

@@ -42,7 +42,7 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
         timeout_seconds: float,
         everyone: Connections,
         refused: Callable[[int], None],
-        **named: Any,  # noqa: ANN401
+        **named: Any,  # noqa: ANN401 - uvicorn's own
     ) -> None:
         super().__init__(*arguments, **named)
         self._timeout_seconds = timeout_seconds

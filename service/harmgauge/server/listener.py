@@ -67,24 +67,23 @@ class Listener:
         if self._beginning:
             await asyncio.wait(self._beginning)
 
-    def _accept(self, listening: socket.socket) -> bool:
-        """Take those that came; whether there may be more."""
+    def _accept(self, listening: socket.socket) -> None:
+        """Take those that came; the event loop calls again if there are more."""
         for _ in range(TURN_CONNECTIONS):
             try:
                 accepted, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return False
+                return
             except OSError as error:
                 if error.errno not in _NO_FILES:
                     raise
                 self._have_no_room(listening, error)
-                return False
+                return
             accepted.setblocking(False)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             task = self._loop.create_task(self._begin(accepted, str(address[0])))
             self._beginning.add(task)
             task.add_done_callback(self._beginning.discard)
-        return True
 
     async def _begin(self, accepted: socket.socket, address: str) -> None:
         if self._tls is None:

@@ -80,7 +80,7 @@ def _http_protocol(
 ) -> type[asyncio.Protocol] | Literal["auto"]:
     try:
         from harmgauge.server.guarded import GuardedHttpProtocol  # noqa: PLC0415 - there is no httptools for Windows
-        from harmgauge.server.protocol import check_uvicorn  # noqa: PLC0415
+        from harmgauge.server.protocol import check_uvicorn  # noqa: PLC0415 - it imports httptools too
     except ImportError:
         return "auto"
     check_uvicorn()

@@ -56,12 +56,9 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service, settings: Settings, connections: Connections) -> None:
         super().__init__(config)
         self._settings = settings
-        self._host = settings.host
         self._service = service
         self._connections = connections
         self._listener: Listener | None = None
-        self._drain_seconds = settings.drain_seconds
-        self._lame_duck_seconds = settings.lame_duck_seconds
         self._is_lame_duck = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -71,8 +68,8 @@ class Server(uvicorn.Server):
         else:
             await self._listen(sockets)
         if self._service.grpc is not None:
-            port = await self._service.grpc.start(self._host)
-            log.info("serving gRPC on %s", _address(self._host, port))
+            port = await self._service.grpc.start(self._settings.host)
+            log.info("serving gRPC on %s", _address(self._settings.host, port))
         self._service.readiness.ready()
         host, port = sockets[0].getsockname()[:2]
         scheme = "https" if self.config.is_ssl else "http"
@@ -103,10 +100,10 @@ class Server(uvicorn.Server):
         if self._is_lame_duck:  # the second signal: no more waiting
             self._is_lame_duck = False
             return
-        if self._lame_duck_seconds and not self.should_exit:
+        if self._settings.lame_duck_seconds and not self.should_exit:
             self._is_lame_duck = True
             self._service.readiness.leaving()
-            log.info("leaving: /readyz fails, requests are served as before for %g s", self._lame_duck_seconds)
+            log.info("leaving: /readyz fails, requests are served as before for %g s", self._settings.lame_duck_seconds)
         else:
             self._begin_to_drain()
         super().handle_exit(sig, frame)
@@ -115,7 +112,7 @@ class Server(uvicorn.Server):
         assert sockets is not None
         if self._is_lame_duck:
             await self._be_a_lame_duck()
-        end = time.monotonic() + self._drain_seconds
+        end = time.monotonic() + self._settings.drain_seconds
         await _take_in_what_came()
         if self._service.grpc is None:
             await self._drain(sockets)
@@ -125,7 +122,7 @@ class Server(uvicorn.Server):
 
     async def _be_a_lame_duck(self) -> None:
         loop = asyncio.get_running_loop()
-        end, ticks = loop.time() + self._lame_duck_seconds, 0
+        end, ticks = loop.time() + self._settings.lame_duck_seconds, 0
         while self._is_lame_duck and loop.time() < end:
             await self.on_tick(ticks)
             ticks += 1
@@ -135,19 +132,19 @@ class Server(uvicorn.Server):
 
     def _begin_to_drain(self) -> None:
         self._service.readiness.draining()
-        log.info("draining: no new connections, up to %g s for requests in flight", self._drain_seconds)
+        log.info("draining: no new connections, up to %g s for requests in flight", self._settings.drain_seconds)
 
     async def _stop_grpc(self, server: GrpcServer) -> None:
         # It cancels what comes just then; calls on their way are refused by the handler, which says why.
         lingering = self._lingering_seconds()
         await asyncio.sleep(lingering)
-        await server.stop(self._drain_seconds - lingering)
+        await server.stop(self._settings.drain_seconds - lingering)
 
     def _any_handshake(self) -> bool:
         return self._listener is not None and self._listener.any_begins()
 
     def _lingering_seconds(self) -> float:
-        return min(LINGER_SECONDS, self._drain_seconds / 4)
+        return min(LINGER_SECONDS, self._settings.drain_seconds / 4)
 
     async def _drain(self, sockets: list[socket.socket]) -> None:
         loop = asyncio.get_running_loop()
@@ -159,7 +156,7 @@ class Server(uvicorn.Server):
         while (self.server_state.connections or self._any_handshake()) and loop.time() < lingering:
             await asyncio.sleep(0.02)
         await _take_in_what_came()  # where the machine stood still meanwhile, all of that time's
-        left_seconds = max(0.0, self._drain_seconds - (loop.time() - begin))
+        left_seconds = max(0.0, self._settings.drain_seconds - (loop.time() - begin))
         self.config.timeout_graceful_shutdown = left_seconds  # type: ignore[assignment]
         hanging_up = asyncio.create_task(self._hang_up())
         await super().shutdown(sockets)

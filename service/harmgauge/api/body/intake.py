@@ -100,7 +100,7 @@ class HttpCall(Call):
     def deliver(self, answer: PiecewiseResponse) -> PiecewiseResponse:
         """Hold the answer's bytes until the client has taken it, or others need the memory."""
         self.shrink(answer.size_bytes)
-        self.keep()
+        self._is_kept = True
         self.claim.waits_for_client(self._abort)
         answer.ended = self.release
         return answer

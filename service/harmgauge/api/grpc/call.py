@@ -64,8 +64,7 @@ class GrpcCall:
         self.request_id = request_id_of(self.headers)
         self.connection: str = context.peer()
         self.seconds: float | None = context.time_remaining()  # None if the client set no deadline
-        most = plane.deadline_seconds
-        self.deadline = asyncio.get_running_loop().time() + (most if self.seconds is None else min(self.seconds, most))
+        self.deadline = plane.deadline(self.seconds)
         self._metadata = metadata
         self._reads = reads
         self._ending: asyncio.Task[None] | None = None
@@ -194,6 +193,5 @@ class Answerer:
     def _admit(self, permission: Permission, call: GrpcCall) -> Principal:
         """By its head alone. Raises Unauthorized, Forbidden and RateLimited."""
         principal = self._authorizer.check(permission, call.headers)
-        if principal.rate_limit is not None and permission is not Permission.HEALTH:
-            principal.rate_limit.begin(scores=permission is Permission.SCORES)
+        principal.begin(permission, scores=permission is Permission.SCORES)
         return principal

@@ -12,11 +12,11 @@ from typing import Any
 
 import grpc
 
-from harmgauge.api.grpc.call import GrpcCall
+from harmgauge.api.grpc.call import GrpcCall, refusal
 from harmgauge.api.grpc.open_calls import OpenCalls
 from harmgauge.api.grpc.protocol import SERVICE
 from harmgauge.api.grpc.wire import LENGTH, block, malformed, small
-from harmgauge.errors import Overloaded, RequestError, UnknownService
+from harmgauge.errors import RequestError, UnknownService
 from harmgauge.readiness import Readiness
 
 MOST_READS = 4
@@ -71,8 +71,8 @@ class Health:
             context.add_done_callback(lambda _: self._open_calls.end(connection))
             service = await self._service(context)
         except RequestError as error:
-            code = grpc.StatusCode.RESOURCE_EXHAUSTED if isinstance(error, Overloaded) else None
-            await context.abort(code or grpc.StatusCode.INVALID_ARGUMENT, error.detail)
+            refused = refusal(error)
+            await context.abort(refused.status, refused.detail)
             return
         if len(self._watches) >= MOST_WATCHES:
             ((most, _count),) = Counter(self._watches.values()).most_common(1)
