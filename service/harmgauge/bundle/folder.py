@@ -1,34 +1,103 @@
-"""Reading a file of a bundle's folder, which may hold anything: links elsewhere, devices, files without an end."""
+"""Reading a file of a folder that may hold anything: links elsewhere, pipes, devices, files without an end."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from harmgauge.errors import BundleError
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 
+_PIECE_BYTES = 2**20
+
+_FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
+# Without O_NONBLOCK, opening a pipe waits for a writer. For a regular file it changes nothing.
+_FILE_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+
+
+class NotInFolder(OSError):
+    """A link that leads out of the folder."""
+
+
+class NotRegular(OSError):
+    """A pipe, a device, a socket, a folder: anything but a file with an end."""
+
+
+def open_file(folder: Path, name: str) -> BinaryIO:
+    """Open the regular file `name` in `folder` for reading, without ever waiting.
+
+    Links are followed inside the folder only, as Kubernetes' volumes have them. Each part of the path is opened from
+    the one before it, and none of them may be a link by then: what somebody exchanges meanwhile is refused, not
+    followed. Raises OSError, of the classes above if the file is there and must not be read.
+    """
+    inside = os.path.realpath(folder)
+    place = os.path.realpath(folder / name, strict=True)
+    if os.path.commonpath([inside, place]) != inside:
+        raise NotInFolder(errno.EPERM, f"it leads to {place}, outside the folder")
+    if os.open not in os.supports_dir_fd:  # Windows
+        return _regular(os.open(place, _FILE_FLAGS))
+    at = os.open(inside, _FOLDER_FLAGS)
+    try:
+        *folders, last = Path(place).relative_to(inside).parts
+        for part in folders:
+            above, at = at, os.open(part, _FOLDER_FLAGS, dir_fd=at)
+            os.close(above)
+        return _regular(os.open(last, _FILE_FLAGS, dir_fd=at))
+    finally:
+        os.close(at)
+
 
 def read_file(folder: Path, name: str, max_bytes: int) -> bytes:
-    """The file's bytes; `max_bytes` + 1 of them where it has more. Raises BundleError.
+    """The file's bytes; `max_bytes` + 1 of them if it has more. Raises BundleError."""
+    with _opened(folder, name) as stream:
+        return stream.read(max_bytes + 1)
 
-    Links are followed inside the folder only, as Kubernetes' volumes have them.
-    """
+
+def file_size_bytes(folder: Path, name: str) -> int:
+    """The file's size, without reading it. Raises BundleError."""
+    with _opened(folder, name) as stream:
+        return os.fstat(stream.fileno()).st_size
+
+
+def file_sha256(folder: Path, name: str, max_bytes: int) -> str:
+    """The sha256 of the file's first `max_bytes` bytes, read in pieces, as hexadecimal digits. Raises BundleError."""
+    found = hashlib.sha256()
+    piece = memoryview(bytearray(_PIECE_BYTES))
+    with _opened(folder, name) as stream:
+        while max_bytes and (count := stream.readinto(piece[:max_bytes])):  # type: ignore[attr-defined]  # it has it
+            found.update(piece[:count])
+            max_bytes -= count
+    return found.hexdigest()
+
+
+@contextmanager
+def _opened(folder: Path, name: str) -> Iterator[BinaryIO]:
+    """`open_file` of one of a bundle's files, with a message of its own for each reason. Raises BundleError."""
     file = folder / name
     if _NAME.fullmatch(name) is None:
-        raise BundleError(f"{folder} lists {name!r}, which is no name of a file in it: build the bundle again")
+        raise BundleError(f"{folder} lists {name!r}, which is not the name of a file in it: build the bundle again")
     try:
-        place = file.resolve()
-        if not place.is_relative_to(folder.resolve()):
-            raise BundleError(
-                f"{file} leads to {place}, outside the bundle: copy the bundle with what its links lead to"
-            )
-        if not stat.S_ISREG(place.stat().st_mode):
-            raise BundleError(f"{file} is no regular file: copy the bundle again")
-        with place.open("rb") as stream:
-            return stream.read(max_bytes + 1)
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, up to Python 3.12
-        why = error.strerror if isinstance(error, OSError) else error
-        raise BundleError(f"{file} cannot be read ({why})") from error
+        with open_file(folder, name) as stream:
+            yield stream
+    except NotInFolder as error:
+        raise BundleError(f"{file}: {error.strerror}: copy the bundle with what its links lead to") from error
+    except NotRegular as error:
+        raise BundleError(f"{file}: {error.strerror}: copy the bundle again") from error
+    except OSError as error:
+        raise BundleError(f"{file} cannot be read ({error.strerror})") from error
+
+
+def _regular(descriptor: int) -> BinaryIO:
+    """A stream over an open file; raises NotRegular, and closes it then."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotRegular(errno.EINVAL, "it is not a regular file")
+    return open(descriptor, "rb")
