@@ -150,7 +150,7 @@ def test_windows_and_evidence_survive_a_restart(image_bundle_path: Path, tmp_pat
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"bundle": "nowhere"}, "nowhere is no bundle"),
+        ({"bundle": "nowhere"}, "nowhere is not a bundle"),
         ({"window_rows": 0}, "HARMGAUGE_WINDOW_ROWS='0'"),
         ({"window_row": 5}, "did you mean HARMGAUGE_WINDOW_ROWS?"),
         ({"window_rows": 2}, "can never reach"),

@@ -221,4 +221,4 @@ def test_a_start_that_fails_is_a_json_line_too(tmp_path: Path) -> None:
     assert done.returncode == 1
     (line,) = (json.loads(line) for line in done.stderr.splitlines())
     assert line["level"] == "critical"
-    assert f"{tmp_path} is no bundle" in line["message"]
+    assert f"{tmp_path} is not a bundle" in line["message"]

@@ -91,7 +91,7 @@ def no_bundle(_: Path, folder: Path) -> Path:
         (other_input, "input shape is (5, 4, 3)"),
         (other_classes, "class"),
         (other_name, "name is 'another'"),
-        (no_bundle, "is no bundle"),
+        (no_bundle, "is not a bundle"),
     ],
 )
 def test_what_cannot_be_served_is_refused_and_the_old_one_serves_on(

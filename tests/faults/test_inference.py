@@ -75,7 +75,7 @@ def test_a_graph_that_fails_on_everything_takes_no_work_until_it_runs_again(
         assert service.metrics()["harmgauge_alive"] == service.metrics()["harmgauge_ready"] == [({}, 0)]
         broken.unlink()
         wait_until(lambda: live(service) == (200, 200))
-        wait_until(lambda: service.said("inference works again"))
+        wait_until(lambda: service.said("the service works again"))
         assert_well(service, before)
         assert window(service) == [0, 4_000_000]
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from harmgauge.bundle import write as bundle_writing
 from harmgauge.bundle.load import DETECTOR_FILE, DETECTOR_INT8_FILE, REFERENCE_FILE, REFERENCE_INT8_FILE, SAMPLES_FILE
 from harmgauge.bundle.manifest import DriftSpec, FeaturesSpec, Int8Spec, Manifest, ThresholdSpec
+from harmgauge.bundle.part import first_double
 from harmgauge.bundle.reference import Reference
 from harmgauge.bundle.served_input import InputSpec, described, preparation
 from harmgauge.errors import BundleError
@@ -60,6 +61,9 @@ def reserve(out: Path, name: str, version: str | None) -> Path:
 
 
 def class_names_for(given: tuple[str, ...], classes: int) -> tuple[str, ...]:
+    """The names of the classes, their numbers if none are given. Raises UserError."""
+    if (double := first_double(given)) is not None:
+        raise UserError(f"--class-names has {double!r} twice: give each class a name of its own")
     if given and len(given) != classes:
         raise UserError(f"--class-names names {len(given)} classes, the classifier has {classes}")
     return given or tuple(str(index) for index in range(classes))

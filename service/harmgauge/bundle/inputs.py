@@ -5,11 +5,13 @@ This is the whole format. What of it this version serves is in `served_input.py`
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
-from harmgauge.bundle.part import Dtype, Length, Part, Text
+from harmgauge.bundle.part import Dtype, Length, Part, Text, first_double
 
 MAX_AXES = 8
 MAX_COLUMNS = 10_000
@@ -70,21 +72,36 @@ class Input(Part):
             least, greatest = self.range
             if self.is_text or (least is not None and greatest is not None and least > greatest):
                 raise ValueError("range is [least, greatest] of numbers")
-        if self.vocabulary_size is not None and not self.dtype.startswith(("int", "uint")):
-            raise ValueError("vocabulary_size is for whole numbers")
+            self._check_bounds(bound for bound in self.range if bound is not None)
+        if self.vocabulary_size is not None:
+            if not self.dtype.startswith(("int", "uint")):
+                raise ValueError("vocabulary_size is for whole numbers")
+            self._check_bounds([self.vocabulary_size - 1])
         if self.categories is not None and (not self.is_text or len(set(self.categories)) < len(self.categories)):
             raise ValueError("categories are for texts, each once")
         if self.missing and not (self.is_text or self.dtype.startswith("float")):
             raise ValueError("missing needs a floating-point number or a text")
         return self
 
+    def _check_bounds(self, bounds: Iterable[float]) -> None:
+        """Raises ValueError for one that no value of the dtype can have."""
+        kind = np.dtype(self.dtype)
+        for bound in bounds:
+            if kind.kind == "f":
+                fits = abs(bound) <= float(np.finfo(kind).max)
+            else:
+                limits = np.iinfo(kind)
+                fits = limits.min <= bound <= limits.max and bound == int(bound)
+            if not fits:
+                raise ValueError(f"{bound:g} is not a value of {self.dtype}")
+
     @model_validator(mode="after")
     def _columns(self) -> Self:
         if self.columns is not None:
             if not self.shape or self.shape[-1] != len(self.columns):
                 raise ValueError(f"{len(self.columns)} columns do not name the positions of the last axis")
-            if len({column.name for column in self.columns}) < len(self.columns):
-                raise ValueError("columns have different names")
+            if (double := first_double(column.name for column in self.columns)) is not None:
+                raise ValueError(f"two columns have the name {double!r}")
         return self
 
 

@@ -1,12 +1,14 @@
 """The bundle: a folder that holds everything the service needs, verified before any of it is used.
 
-`bundle.json` names every other file with its size and sha256; a file that differs, or a setting that does not fit the
-rest, is refused with a message that says which. Where public keys are given it must be signed. Nothing is unpickled.
+`bundle.json` names every other file with its size and sha256. A file that differs, or a setting that does not fit the
+rest, is refused with a message that says which. With public keys, the bundle must be signed. Nothing is unpickled.
+Files that this process does not serve are hashed, in pieces, and not kept.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,10 +19,11 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from harmgauge.bundle.folder import read_file
+from harmgauge.bundle.folder import file_sha256, file_size_bytes, read_file
 from harmgauge.bundle.graph.check import check_graph
 from harmgauge.bundle.graph.refused import GraphRefused
 from harmgauge.bundle.manifest import FeaturesSpec, FileSpec, Manifest, Precision, ThresholdSpec
+from harmgauge.bundle.part import first_double
 from harmgauge.bundle.reference import Reference, read_reference
 from harmgauge.bundle.schema1 import ManifestOfSchema1
 from harmgauge.bundle.served_input import not_served
@@ -85,12 +88,7 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
     Raises BundleError; SettingsError where the keys cannot be used.
     """
     path = Path(path)
-    try:
-        text = read_file(path, MANIFEST_FILE, MAX_MANIFEST_BYTES)
-    except BundleError as error:
-        raise BundleError(f"{path} is no bundle: {error}") from error
-    if len(text) > MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path / MANIFEST_FILE} has more than {MAX_MANIFEST_BYTES} bytes: build the bundle again")
+    text = read_manifest_text(path)
     signed = os.path.lexists(path / SIGNATURE_FILE)
     # Before anything that it says is looked at.
     signature = read_file(path, SIGNATURE_FILE, SIGNATURE_BYTES) if signed else None
@@ -106,9 +104,12 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
             raise BundleError(f"{path / MANIFEST_FILE} does not list {needed} among its files")
     kept = {}
     for name, spec in manifest.files.items():
-        data = _verified(path, name, spec)
+        if (size_bytes := file_size_bytes(path, name)) != spec.bytes:
+            raise _wrong_size(path / name, size_bytes, spec)
         if name in files[precision]:
-            kept[name] = data
+            kept[name] = _verified(path, name, spec)
+        elif file_sha256(path, name, spec.bytes) != spec.sha256:
+            raise _differs(path / name)
     graph_file, reference_file = files[precision]
     try:
         check_graph(kept[graph_file])
@@ -125,6 +126,17 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
         precision=precision,
         signature=state,
     )
+
+
+def read_manifest_text(path: Path) -> bytes:
+    """The bytes of the `bundle.json` in folder `path`. Raises BundleError."""
+    try:
+        text = read_file(path, MANIFEST_FILE, MAX_MANIFEST_BYTES)
+    except BundleError as error:
+        raise BundleError(f"{path} is not a bundle: {error}") from error
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path / MANIFEST_FILE} has more than {MAX_MANIFEST_BYTES} bytes: build the bundle again")
+    return text
 
 
 def read_manifest(file: Path, text: bytes) -> Manifest:
@@ -144,6 +156,7 @@ def read_manifest(file: Path, text: bytes) -> Manifest:
         if (reason := not_served(manifest)) is not None:
             raise BundleError(f"{file}: {reason}: serve the bundle with a newer one")
         _ = manifest.input
+        _refuse_doubles(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
@@ -157,6 +170,16 @@ class _Version(BaseModel):
     schema_version: int
 
 
+def _refuse_doubles(text: bytes) -> None:
+    """Raises ValueError if an object has a key twice: readers differ in which of the two they take."""
+
+    def once_each(pairs: list[tuple[str, object]]) -> None:
+        if (double := first_double(key for key, _ in pairs)) is not None:
+            raise ValueError(f"it has the key {double[:64]!r} twice in one object: keep one")
+
+    json.loads(text, object_pairs_hook=once_each)
+
+
 def _check_features(file: Path, reference: Reference, spec: FeaturesSpec | None) -> None:
     width = None if reference.features is None else reference.features.shape[1]
     if width != (None if spec is None else spec.width):
@@ -167,10 +190,15 @@ def _check_features(file: Path, reference: Reference, spec: FeaturesSpec | None)
 def _verified(path: Path, name: str, spec: FileSpec) -> bytes:
     data = read_file(path, name, spec.bytes)
     if len(data) != spec.bytes:
-        found = f"{len(data)}" if len(data) < spec.bytes else "too many"
-        raise BundleError(f"{path / name} has {found} bytes, its manifest says {spec.bytes}: copy the bundle again")
+        raise _wrong_size(path / name, len(data), spec)
     if hashlib.sha256(data).hexdigest() != spec.sha256:
-        raise BundleError(
-            f"{path / name} is not the file its manifest describes (sha256 differs): copy the bundle again"
-        )
+        raise _differs(path / name)
     return data
+
+
+def _wrong_size(file: Path, found_bytes: int, spec: FileSpec) -> BundleError:
+    return BundleError(f"{file} has {found_bytes} bytes, its manifest says {spec.bytes}: copy the bundle again")
+
+
+def _differs(file: Path) -> BundleError:
+    return BundleError(f"{file} is not the file its manifest describes (sha256 differs): copy the bundle again")

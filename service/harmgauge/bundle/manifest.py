@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harmgauge.bundle.inputs import ErrorProbability, Input, Preparation
-from harmgauge.bundle.part import Name, Part, Text
+from harmgauge.bundle.part import Name, Part, Text, first_double
 from harmgauge.bundle.reference import MIN_REFERENCE_ROWS
 from harmgauge.bundle.served_input import InputSpec, served_input
 
@@ -93,6 +93,17 @@ class Manifest(Part):
     made: dict[str, Any]
     quality: dict[str, Any]
     files: dict[str, FileSpec] = Field(max_length=1000)
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        if (double := first_double(self.class_names)) is not None:
+            places = [str(at) for at, name in enumerate(self.class_names) if name == double]
+            raise ValueError(
+                f"the classes {' and '.join(places[:2])} both have the name {double[:64]!r}: give each its own"
+            )
+        if (double := first_double(found.name for found in self.inputs)) is not None:
+            raise ValueError(f"two inputs have the name {double[:64]!r}")
+        return self
 
     @property
     def reference_file(self) -> str:

@@ -53,7 +53,7 @@ def test_every_kind_of_input_can_be_written_down_and_comes_back(document: dict[s
         ({"shape": [3], "dtype": "string", "categories": ["a", "a"]}, "each once"),
         ({"shape": [3], "missing": True}, "missing needs a floating-point number or a text"),
         ({"shape": [3], "columns": [{"name": "a", "kind": "number"}]}, "1 columns do not name"),
-        ({"shape": [2], "columns": [{"name": "a", "kind": "number"}] * 2}, "different names"),
+        ({"shape": [2], "columns": [{"name": "a", "kind": "number"}] * 2}, "two columns have the name 'a'"),
         ({"shape": [1], "columns": [{"name": "a", "kind": "colour"}]}, "kind"),
         ({"shape": [1], "name": ""}, "name"),
     ],
@@ -102,7 +102,7 @@ TEXT = {"name": "input", "dtype": "string", "shape": [1]}
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (lambda m: m["inputs"].append(TEXT), "graphs with 2 inputs"),
+        (lambda m: m["inputs"].append(TEXT | {"name": "text"}), "graphs with 2 inputs"),
         (lambda m: m.update(inputs=[TEXT], preparation=None), "inputs of strings"),
         (lambda m: m["inputs"][0].update(shape=[None, 4, 3], maximum=9), "inputs with a free axis"),
         (lambda m: m["inputs"][0].update(shape=[]), "inputs without axes"),

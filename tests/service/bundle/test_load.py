@@ -63,7 +63,7 @@ def test_a_cut_off_or_missing_file_is_noticed(folder: Path) -> None:
     (folder / DETECTOR_FILE).unlink()
     with pytest.raises(BundleError, match="detector.onnx cannot be read"):
         load(folder)
-    with pytest.raises(BundleError, match="is no bundle"):
+    with pytest.raises(BundleError, match="is not a bundle"):
         load(folder / "nowhere")
 
 
@@ -97,12 +97,12 @@ def test_a_cut_off_or_missing_file_is_noticed(folder: Path) -> None:
         (lambda m: m["files"].pop(REFERENCE_FILE), "does not list reference.npz"),
         (
             lambda m: m["files"].update({"../x": m["files"][DETECTOR_FILE]}),
-            "lists '../x', which is no name of a file in it",
+            "lists '../x', which is not the name of a file in it",
         ),
-        (lambda m: m["files"].update({"/etc/passwd": m["files"][DETECTOR_FILE]}), "'/etc/passwd', which is no name"),
-        (lambda m: m["files"].update({"a/../../x": m["files"][DETECTOR_FILE]}), "is no name of a file"),
-        (lambda m: m["files"].update({"report\\..\\x": m["files"][DETECTOR_FILE]}), "is no name of a file"),
-        (lambda m: m["files"].update({"a\0b": m["files"][DETECTOR_FILE]}), r"'a\\x00b', which is no name of a file"),
+        (lambda m: m["files"].update({"/etc/passwd": m["files"][DETECTOR_FILE]}), "'/etc/passwd', which is not the name"),
+        (lambda m: m["files"].update({"a/../../x": m["files"][DETECTOR_FILE]}), "is not the name of a file"),
+        (lambda m: m["files"].update({"report\\..\\x": m["files"][DETECTOR_FILE]}), "is not the name of a file"),
+        (lambda m: m["files"].update({"a\0b": m["files"][DETECTOR_FILE]}), r"'a\\x00b', which is not the name of a file"),
         (lambda m: m["files"].update({"x" * 5000: m["files"][DETECTOR_FILE]}), "cannot be read"),
         (lambda m: m["files"][DETECTOR_FILE].update(bytes=10**12), "bytes: Input should be less than"),
         (lambda m: m["files"].update({f"f{i}": m["files"][DETECTOR_FILE] for i in range(1001)}), "at most 1000 items"),

@@ -87,7 +87,7 @@ def test_a_signature_elsewhere_is_refused(folder: Path, key: tuple[Path, str]) -
     sign_bundle(folder, key[0])
     (folder / SIGNATURE_FILE).rename(folder.parent / "sig")
     (folder / SIGNATURE_FILE).symlink_to("../sig")
-    with pytest.raises(BundleError, match="outside the bundle"):
+    with pytest.raises(BundleError, match="outside the folder"):
         load(folder, public_keys=[key[1]])
 
 

@@ -188,7 +188,7 @@ def test_what_cannot_take_over_cannot_be_a_shadow(bundles: list[Path], tmp_path:
 
     async def test(service: Service) -> None:
         threads = inference_threads()
-        refused = (bundles[0], "serves already"), (other, "input shape is"), (tmp_path / "no", "is no bundle")
+        refused = (bundles[0], "serves already"), (other, "input shape is"), (tmp_path / "no", "is not a bundle")
         for folder, why in refused:
             with pytest.raises(BundleRefused, match=why):
                 await service.switch.load_shadow(folder)
