@@ -26,9 +26,9 @@ from harmgauge.assembly import Process, assemble
 from harmgauge.auth import from_settings
 from harmgauge.auth.keys import KeyFile
 from harmgauge.auth.policy import Authorizer
-from harmgauge.bundle.load import load
 from harmgauge.capture.setup import open_capture, open_sink
 from harmgauge.errors import SettingsError
+from harmgauge.inference.isolated_probe import BundleLoader
 from harmgauge.observe.access_log import AccessLog
 from harmgauge.observe.metrics import Metrics
 from harmgauge.page import routes as page
@@ -122,7 +122,8 @@ def build(settings: Settings) -> Service:
     """
     valid = validate(settings)
     authorizer = valid.authorizer
-    bundle = load(settings.bundle, settings.precision, settings.bundle_public_key)
+    loader = BundleLoader(settings)
+    bundle = loader.load(settings.bundle)
     readiness = Readiness()
     metrics = Metrics(bundle.manifest, readiness)
     access_log = AccessLog(metrics, settings.access_log, valid.tracing)
@@ -160,7 +161,7 @@ def build(settings: Settings) -> Service:
         capture,
     )
     make = partial(assemble, process)
-    switch = Switch(settings, make, make(bundle))
+    switch = Switch(settings, loader.load, make, make(bundle))
     problems.install(app, authorizer)
     app.add_middleware(RequestMiddleware, authorizer=authorizer, access_log=access_log, turnstiles=turnstiles)
     app.include_router(score.router(authorizer, bundle.manifest.input, post_score))
@@ -186,7 +187,7 @@ def build(settings: Settings) -> Service:
             tls=valid.tls,
             handshake_seconds=settings.connection_timeout_seconds,
         )
-    watch = Watchdog(lambda: switch.current, readiness, settings.inference_timeout_seconds)
+    watch = Watchdog(lambda: switch.current, readiness, settings.inference_timeout_seconds, lambda: switch.hanging)
     return Service(switch, app, grpc, readiness, metrics, watch, valid.key_files, access_log, capture)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,26 @@ def keep_at_hand(size_bytes: int) -> None:
     del larger
     touched = [bytearray(b"\1") * (size_bytes + size_bytes // 8), bytearray(b"\1") * size_bytes]
     del touched
+
+
+def free_in_cgroup_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes that may still be taken before the container's limit (v2 or v1); None without a limit.
+
+    Cached files count as free: the system gives them up first.
+    """
+    for limit, used, statistics, cached in (
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+    ):
+        try:
+            limit_bytes = int((cgroup / limit).read_text())
+            used_bytes = int((cgroup / used).read_text())
+            words = (line.split() for line in (cgroup / statistics).read_text().splitlines())
+            cached_bytes = next((int(word[1]) for word in words if word[0] == cached), 0)
+        except (OSError, ValueError):  # "max": no limit
+            continue
+        return max(limit_bytes - used_bytes + cached_bytes, 0)
+    return None
 
 
 def kept_alive_bytes(array: npt.NDArray[Any]) -> int:

@@ -17,6 +17,9 @@ PREFIX = "HARMGAUGE_"
 DEFAULT_BUNDLE = "cifar10-resnet32/2"
 """The bundle that the package carries. The Makefile and pyproject.toml name it too; a test compares them."""
 
+DEFAULT_BUNDLE_SHA256 = "459ffe20a6f90a1606c3f7095da872cb727fc243ee31226ebfd8006978ccea8f"
+"""Of its `bundle.json`. A test compares."""
+
 _KUBERNETES_NAME = re.compile(r"HARMGAUGE(_\w+)?_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
 _KUBERNETES_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 

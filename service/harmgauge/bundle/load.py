@@ -40,6 +40,9 @@ SAMPLES_FILE = "samples.npz"
 
 MAX_MANIFEST_BYTES = 2**20
 
+MAX_OTHER_BYTES = 2**29
+"""Of all files together that are neither graphs nor references: samples and reports. Each start hashes them."""
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -102,6 +105,12 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
     for needed in chain(*files.values()):
         if needed not in manifest.files:
             raise BundleError(f"{path / MANIFEST_FILE} does not list {needed} among its files")
+    other_bytes = sum(spec.bytes for name, spec in manifest.files.items() if name not in chain(*files.values()))
+    if other_bytes > MAX_OTHER_BYTES:
+        raise BundleError(
+            f"{path / MANIFEST_FILE}: the files that are neither graphs nor references have {other_bytes} bytes "
+            f"together; expected at most {MAX_OTHER_BYTES}: leave out of the bundle what the service does not need"
+        )
     kept = {}
     for name, spec in manifest.files.items():
         if (size_bytes := file_size_bytes(path, name)) != spec.bytes:

@@ -12,13 +12,14 @@ import numpy as np
 
 from harmgauge.app import validate
 from harmgauge.assembly import prepare
-from harmgauge.bundle.load import SAMPLES_FILE, Bundle, load
+from harmgauge.bundle.load import SAMPLES_FILE, Bundle
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.samples import read_samples
 from harmgauge.bundle.signature import SignatureState
 from harmgauge.drift.monitor import Monitor
 from harmgauge.drift.state import DriftState
 from harmgauge.errors import SettingsError
+from harmgauge.inference.isolated_probe import BundleLoader
 from harmgauge.rollout.compatibility import check_other, check_successor, title
 from harmgauge.server.stopping import LAST_SECONDS, LAST_WORDS_SECONDS
 from harmgauge.settings import PREFIX, Settings
@@ -45,7 +46,8 @@ def check(settings: Settings) -> int:
         say(f"  {PREFIX}{name.upper()} = {getattr(settings, name)}  ({origin})\n    {field.description}\n")
 
     valid = validate(settings)
-    bundle = load(settings.bundle, settings.precision, settings.bundle_public_key)
+    loader = BundleLoader(settings)
+    bundle = loader.load(settings.bundle)
     manifest = bundle.manifest
     say(f"\nbundle {manifest.name}/{manifest.version}: all {len(manifest.files)} files match their sha256\n")
     say(f"  signature: {_SIGNATURES[bundle.signature]}\n")
@@ -68,7 +70,7 @@ def check(settings: Settings) -> int:
         say(f"  {name}: {_described(state)}\n")
     _check_capture(settings, valid.sink, say)
     if settings.shadow is not None:
-        shadow = load(settings.shadow, settings.precision, settings.bundle_public_key)
+        shadow = loader.load(settings.shadow)
         check_other(bundle, shadow)
         check_successor(manifest, shadow.manifest)
         prepare(shadow, settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnxruntime as ort
@@ -20,6 +20,12 @@ MAX_BATCH_ROWS_CPU = 32
 
 MAX_BATCH_ROWS_GPU = 256
 
+OUTPUT_TYPE = "tensor(float)"
+"""ONNX Runtime's name of float32."""
+
+_TYPES = {"float32": "float", "float64": "double"}
+"""ONNX Runtime's names, if they are not those of numpy."""
+
 
 def verify(bundle: Bundle) -> None:
     """Run the bundle's graph on the CPU. Raises BundleError if it is not what the manifest promises."""
@@ -31,9 +37,10 @@ class OnnxRuntime:
 
     On CPUs a run uses one thread, the caller's. Measured with the shipped bundle on two cores: runs side by side scored
     1,716 images a second one by one and 1,781 in batches of 32; one run on both cores 1,106 and 1,589; one core 897.
-    On a GPU batches are padded to a few sizes. With `features`, runs give them where the bundle has them. Raises
-    BundleError where the graph is not what the manifest promises, SettingsError where the provider asked for is not to
-    be had.
+    On a GPU batches are padded to a few sizes. With `features`, runs give them where the bundle has them. `reached` is
+    called with what comes next, and how many rows that takes: 0 for loading the graph, then each probe.
+    Raises BundleError where the graph is not what the manifest promises, SettingsError where the provider asked for is
+    not to be had.
     """
 
     def __init__(
@@ -43,7 +50,9 @@ class OnnxRuntime:
         max_batch_rows: int | None = None,
         *,
         features: bool = True,
+        reached: Callable[[int], None] = lambda _: None,
     ) -> None:
+        self._reached = reached
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -51,13 +60,14 @@ class OnnxRuntime:
         # What check_graph has read as ONNX must not be read as anything else.
         options.add_session_config_entry("session.load_model_format", "ONNX")
         sizes = batch_sizes(max_batch_rows or MAX_BATCH_ROWS_GPU)
+        reached(0)
         try:
             wanted = execution.wanted(providers, bundle, sizes)
             self._session = ort.InferenceSession(bundle.graph, options, providers=wanted)
         except SettingsError:
             raise
         except Exception as error:  # ONNX Runtime's errors share no base class below Exception
-            raise BundleError(f"{bundle.path}: ONNX Runtime refuses the graph: {error}") from error
+            raise BundleError(f"{bundle.path}: ONNX Runtime refuses the graph: {_one_line(error)}") from error
         self.providers: Sequence[str] = self._session.get_providers()
         execution.check_in_use(providers, self.providers)
         on_cpu = self.providers[0] == CPU
@@ -85,11 +95,12 @@ class OnnxRuntime:
     def _probe(self, bundle: Bundle, sizes: Sequence[int]) -> None:
         """Run every one of these batch sizes: shows that the graph works, and warms it up."""
         for count in sizes:
+            self._reached(count)
             try:
                 outputs = self.run(self.probe(count))
             except Exception as error:
                 raise BundleError(
-                    f"{bundle.path}: the graph cannot run {count} rows ({error}): build it again, or lower "
+                    f"{bundle.path}: the graph cannot run {count} rows ({_one_line(error)}): build it again, or lower "
                     "HARMGAUGE_MAX_BATCH_ROWS if memory ran out"
                 ) from error
             try:
@@ -100,20 +111,35 @@ class OnnxRuntime:
                 raise BundleError(f"{bundle.path}: the probe's score is {outputs.score[0]}")
 
 
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
 def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool) -> RowShapes:
     """The outputs that are wanted of the graph; raises BundleError where it is none of ours."""
-    names = [node.name for node in session.get_inputs()]
-    expected = bundle.manifest.input.name
-    if names != [expected]:
-        raise BundleError(f"{bundle.path}: the graph takes {names}; expected just {expected!r}, as bundle.json says")
+    inputs, spec = session.get_inputs(), bundle.manifest.input
+    names = [node.name for node in inputs]
+    if names != [spec.name]:
+        raise BundleError(f"{bundle.path}: the graph takes {names}; expected just {spec.name!r}, as bundle.json says")
+    if inputs[0].type != (expected := f"tensor({_TYPES.get(spec.dtype, spec.dtype)})"):
+        raise BundleError(
+            f"{bundle.path}: the graph takes {spec.name!r} as {inputs[0].type}; expected {expected}, as bundle.json "
+            f"says with {spec.dtype}: build the bundle again"
+        )
     classes = len(bundle.manifest.class_names)
     shapes: RowShapes = {"score": (), "probabilities": (classes,)}
     if bundle.manifest.features is not None and features:
         shapes["features"] = (bundle.manifest.features.width,)
-    given = {node.name for node in session.get_outputs()}
-    missing = set(shapes) - given
+    given = {node.name: node.type for node in session.get_outputs()}
+    missing = set(shapes) - set(given)
     if missing:
         raise BundleError(f"{bundle.path}: the graph does not give {', '.join(sorted(missing))}")
     if "corrected_probabilities" in given:
         shapes["corrected_probabilities"] = (classes,)
+    for name in shapes:
+        if given[name] != OUTPUT_TYPE:
+            raise BundleError(
+                f"{bundle.path}: the graph gives {name} as {given[name]}; expected {OUTPUT_TYPE}: build the bundle "
+                "again, or cast the output to float32"
+            )
     return shapes

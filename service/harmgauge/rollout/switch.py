@@ -12,22 +12,25 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
 
-from harmgauge.bundle.load import Bundle, load
+from harmgauge.bundle.load import Bundle
 from harmgauge.errors import BundleError, BundleRefused, NoShadow, SettingsError, ShadowFails, SwapInProgress
 from harmgauge.memory import give_back
 from harmgauge.rollout.compatibility import check_offers, check_other, check_successor, title
+from harmgauge.rollout.loading_thread import LoadingThread
 from harmgauge.rollout.served import COMPONENTS, SERVED, ServedBundle
 from harmgauge.rollout.shadow import Shadow
 from harmgauge.settings import Settings
 
 log = logging.getLogger(__name__)
+
+LOAD_SECONDS = {False: 300.0, True: 3600.0}
+"""A load that takes longer hangs. TensorRT (true) builds its engines as it loads a graph."""
 
 GRACE_SECONDS = 1.0
 """Beyond a request's deadline: then none of them can still wait for scores."""
@@ -47,15 +50,22 @@ class Swap:
 class Switch:
     """The ASGI application: hands each request to the bundle in service, `current`.
 
-    `make` puts a verified bundle's parts together, on any thread; it raises BundleError and SettingsError.
+    `load` gives the verified bundle in a folder, and `make` puts its parts together. Both are called on a thread, and
+    raise BundleError and SettingsError.
     """
 
-    def __init__(self, settings: Settings, make: Callable[[Bundle], ServedBundle], current: ServedBundle) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        load: Callable[[Path], Bundle],
+        make: Callable[[Bundle], ServedBundle],
+        current: ServedBundle,
+    ) -> None:
         self._settings = settings
+        self._load = load
         self._make = make
         self._busy = False
-        # One thread for all loading: in each thread the allocator keeps what a graph once took there.
-        self._loading = ThreadPoolExecutor(1, "load")
+        self._loading = LoadingThread(LOAD_SECONDS[settings.providers == "tensorrt"])
         self._retiring: dict[str, tuple[ServedBundle, asyncio.Task[None]]] = {}
         self._unasked: dict[str, asyncio.Task[None]] = {}
         self._shadow: Shadow | None = None
@@ -73,6 +83,11 @@ class Switch:
         if self._shadow is None:
             raise NoShadow("There is no shadow: POST /admin/shadow loads one.")
         return self._shadow
+
+    @property
+    def hanging(self) -> str | None:
+        """A load that hangs, for a message; None if none does."""
+        return self._loading.hanging
 
     def start(self) -> None:
         self.current.start(self._settings.drift_interval_seconds)
@@ -223,18 +238,15 @@ class Switch:
         await asyncio.wait([retiring])  # it goes on where whoever asked for it has gone
 
     async def _loaded(self, folder: Path) -> Bundle:
-        return await asyncio.get_running_loop().run_in_executor(self._loading, self._load, folder)
-
-    def _load(self, folder: Path) -> Bundle:
-        # All links followed once: one that is moved meanwhile must not give half of each bundle.
-        return load(Path(os.path.realpath(folder)), self._settings.precision, self._settings.bundle_public_key)
+        # All links are followed once: one that is moved meanwhile must not give half of each bundle.
+        return await self._loading.run(f"reading {folder}", lambda: self._load(Path(os.path.realpath(folder))))
 
     async def _assembled(self, bundle: Bundle) -> ServedBundle:
         """The parts of a bundle that can take over from the one in service; raises BundleError and SettingsError."""
         check_successor(self.current.bundle.manifest, bundle.manifest)
         if bundle.key in self._retiring:  # back to one whose last requests still end: its drift state comes then
             await asyncio.wait([self._retiring[bundle.key][1]])
-        made = await asyncio.get_running_loop().run_in_executor(self._loading, self._make, bundle)
+        made = await self._loading.run(f"loading {bundle.path}", lambda: self._make(bundle), ServedBundle.close)
         try:
             check_offers(self.current, made)
         except BundleError:

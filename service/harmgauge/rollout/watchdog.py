@@ -1,7 +1,7 @@
-"""Notices inference that no longer works, so that whoever runs the service starts it anew.
+"""Notices inference that no longer works and loads that hang, so that the service is started anew.
 
-A run of the graph that hangs cannot be ended, only its process can. A graph that raises may have been given an input
-that it cannot take: it is broken where it fails on the probe as well, on which it ran at the start.
+A run of the graph that hangs cannot be ended, only its process can; nor can a load. A graph that raises may have been
+given an input that it cannot take: it is broken where it fails on the probe as well, on which it ran at the start.
 """
 
 from __future__ import annotations
@@ -21,10 +21,19 @@ LOOK_SECONDS = 1.0
 
 
 class Watchdog:
-    """Looks at the bundle in service, `current`, and tells `readiness` what it found."""
+    """Looks at the bundle in service, `current`, and at a load that hangs, if one does, and notes in `readiness` what
+    it found.
+    """
 
-    def __init__(self, current: Callable[[], ServedBundle], readiness: Readiness, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        current: Callable[[], ServedBundle],
+        readiness: Readiness,
+        timeout_seconds: float,
+        hanging: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._current = current
+        self._hanging = hanging
         self._readiness = readiness
         self._timeout_seconds = timeout_seconds
         self._broken = False
@@ -55,11 +64,13 @@ class Watchdog:
                 f"short of {lost} of its {batcher.workers} workers: each has ended, or hangs in one run of the graph "
                 f"for more than {self._timeout_seconds:g} s (HARMGAUGE_INFERENCE_TIMEOUT_SECONDS)"
             )
+        elif (hanging := self._hanging()) is not None:
+            failure = f"stuck: {hanging} does not end (it answers all the same)"
         else:
             failure = None
         if failure != self._readiness.failure:
             if failure is None:
-                log.warning("inference works again")
+                log.warning("the service works again")
             else:
                 log.error("the service is %s; /livez fails, so that it is restarted", failure)
         self._readiness.works(failure, takes_work=not self._broken and lost < batcher.workers)

@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,17 @@ def test_a_cut_off_or_missing_file_is_noticed(folder: Path) -> None:
         (lambda m: m.pop("error_probability"), "error_probability: Field required"),
         (lambda m: m.update(error_probability=""), "error_probability"),
         (lambda m: m.update(class_names=["one"]), "class_names"),
+        (
+            lambda m: m.update(class_names=["a", "b", "a"]),
+            "the classes 0 and 2 both have the name 'a'",
+        ),
+        (lambda m: m.update(inputs=m["inputs"] * 2), "two inputs have the name 'input'"),
+        (lambda m: m["inputs"][0].update(range=[255, 0]), r"range is \[least, greatest\] of numbers"),
+        (lambda m: m["inputs"][0].update(range=[0, 256]), "256 is not a value of uint8"),
+        (lambda m: m["inputs"][0].update(range=[-1, 255]), "-1 is not a value of uint8"),
+        (lambda m: m["inputs"][0].update(range=[0.5, 255]), "0.5 is not a value of uint8"),
+        (lambda m: m["inputs"][0].update(dtype="float16", range=[0, 1e5]), "100000 is not a value of float16"),
+        (lambda m: m["inputs"][0].update(range=None, vocabulary_size=257), "256 is not a value of uint8"),
         (lambda m: m["threshold"].update(value=float("nan")), "threshold.value: Input should be a finite number"),
         (lambda m: m["threshold"].update(value=1e39), "threshold.value: Input should be less than 340"),
         (lambda m: m["threshold"].update(rows=5), "threshold.rows"),
@@ -99,10 +111,16 @@ def test_a_cut_off_or_missing_file_is_noticed(folder: Path) -> None:
             lambda m: m["files"].update({"../x": m["files"][DETECTOR_FILE]}),
             "lists '../x', which is not the name of a file in it",
         ),
-        (lambda m: m["files"].update({"/etc/passwd": m["files"][DETECTOR_FILE]}), "'/etc/passwd', which is not the name"),
+        (
+            lambda m: m["files"].update({"/etc/passwd": m["files"][DETECTOR_FILE]}),
+            "'/etc/passwd', which is not the name",
+        ),
         (lambda m: m["files"].update({"a/../../x": m["files"][DETECTOR_FILE]}), "is not the name of a file"),
         (lambda m: m["files"].update({"report\\..\\x": m["files"][DETECTOR_FILE]}), "is not the name of a file"),
-        (lambda m: m["files"].update({"a\0b": m["files"][DETECTOR_FILE]}), r"'a\\x00b', which is not the name of a file"),
+        (
+            lambda m: m["files"].update({"a\0b": m["files"][DETECTOR_FILE]}),
+            r"'a\\x00b', which is not",
+        ),
         (lambda m: m["files"].update({"x" * 5000: m["files"][DETECTOR_FILE]}), "cannot be read"),
         (lambda m: m["files"][DETECTOR_FILE].update(bytes=10**12), "bytes: Input should be less than"),
         (lambda m: m["files"].update({f"f{i}": m["files"][DETECTOR_FILE] for i in range(1001)}), "at most 1000 items"),
@@ -118,6 +136,35 @@ def test_a_manifest_that_does_not_hold_is_refused(
     edit(folder, change)
     with pytest.raises(BundleError, match=message):
         load(folder)
+
+
+def test_a_key_given_twice_is_refused(folder: Path) -> None:
+    """Readers differ in which of the two they take, so one could be shown to people and the other served."""
+    text = (folder / MANIFEST_FILE).read_text()
+    (folder / MANIFEST_FILE).write_text(text.replace('"name"', '"version": "9", "name"', 1))
+    with pytest.raises(BundleError, match="it has the key 'version' twice in one object: keep one"):
+        load(folder)
+
+
+def test_files_that_nobody_needs_are_refused_unread(folder: Path) -> None:
+    entry = {"sha256": "0" * 64, "bytes": 2**29}
+    edit(folder, lambda manifest: manifest["files"].update(extra=entry))
+    with pytest.raises(BundleError, match="neither graphs nor references have .* at most 536870912: leave out"):
+        load(folder)
+
+
+def test_large_files_that_are_not_served_are_hashed_in_little_memory(folder: Path) -> None:
+    """A folder of a few KB took 3.2 GiB."""
+    size_bytes = 64 * 2**20
+    with (folder / "extra").open("wb") as stream:
+        stream.truncate(size_bytes)
+    entry = {"sha256": hashlib.sha256(bytes(size_bytes)).hexdigest(), "bytes": size_bytes}
+    edit(folder, lambda manifest: manifest["files"].update(extra=entry))
+    tracemalloc.start()
+    load(folder)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 8 * 2**20
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,36 @@ def test_a_graph_of_other_names_is_refused(tmp_path: Path) -> None:
         OnnxRuntime(load(folder), "cpu")
 
 
+@pytest.mark.parametrize("kind", ["DOUBLE", "FLOAT16", "BOOL", "INT64", "FLOAT8E4M3FN", "STRING", "sequence"])
+def test_a_graph_whose_score_is_not_float32_is_refused(tmp_path: Path, kind: str) -> None:
+    folder = toy_bundle(tmp_path, shape=(5,), dtype="float32")
+    model = onnx.load(folder / "detector.onnx")
+    output = next(output for output in model.graph.output if output.name == "score")
+    for node in model.graph.node:
+        node.output[:] = ["as_before" if name == "score" else name for name in node.output]
+    if kind == "sequence":
+        model.graph.node.append(onnx.helper.make_node("SequenceConstruct", ["as_before"], ["score"]))
+        tensor = onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None)
+        output.type.CopyFrom(onnx.helper.make_sequence_type_proto(tensor))
+    else:
+        to = getattr(onnx.TensorProto, kind)
+        model.graph.node.append(onnx.helper.make_node("Cast", ["as_before"], ["score"], to=to))
+        output.type.tensor_type.elem_type = to
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", 21))
+    model.ir_version = 10
+    replace_file(folder, "detector.onnx", model.SerializeToString())
+    with pytest.raises(BundleError, match=r"the graph gives score as .*; expected tensor\(float\)"):
+        OnnxRuntime(load(folder), "cpu")
+
+
+def test_an_input_of_another_type_is_refused(tmp_path: Path) -> None:
+    folder = toy_bundle(tmp_path, shape=(5,), dtype="float32")
+    edit(folder, lambda manifest: manifest["inputs"][0].update(dtype="float64"))
+    with pytest.raises(BundleError, match=r"takes 'input' as tensor\(float\); expected tensor\(double\)"):
+        OnnxRuntime(load(folder), "cpu")
+
+
 def test_a_probe_that_gives_nan_is_refused(tmp_path: Path) -> None:
     """The probe's rows are the input's minimum; here they are what the graph cannot bear."""
     folder = toy_bundle(tmp_path, shape=(5,), dtype="float32")

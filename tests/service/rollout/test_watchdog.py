@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harmgauge.app import build
+from harmgauge.errors import NotAlive
 from harmgauge.rollout import watchdog
 from harmgauge.rollout.watchdog import Watchdog
 from harmgauge.settings import load
@@ -62,3 +63,18 @@ async def test_a_bundle_that_went_out_of_service_during_a_look_is_nobodys_loss(
     assert caplog.records == []
     for service in (first, second):
         service.abandon()
+
+
+async def test_a_load_that_hangs_fails_livez_until_it_ends(image_bundle_path: Path) -> None:
+    service = build(load({"HARMGAUGE_BUNDLE": str(image_bundle_path)}))
+    hanging: list[str | None] = ["reading /slow"]
+    watch = Watchdog(lambda: service.switch.current, service.readiness, 60, lambda: hanging[0])
+    service.readiness.ready()
+    await watch.look()
+    with pytest.raises(NotAlive, match="reading /slow does not end"):
+        service.readiness.check_alive()
+    service.readiness.check()
+    hanging[0] = None
+    await watch.look()
+    service.readiness.check_alive()
+    service.abandon()

@@ -1,0 +1,153 @@
+"""Loads bundles that may be anything: a process of its own tries each new one first (`probe_process.py`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from harmgauge.bundle.load import DETECTOR_FILE, DETECTOR_INT8_FILE, Bundle, load, read_manifest_text
+from harmgauge.errors import BundleError
+from harmgauge.inference.probe_process import DATA_BYTES, GRAPH_COPIES
+from harmgauge.memory import free_in_cgroup_bytes
+from harmgauge.settings import DEFAULT_BUNDLE_SHA256, Settings
+
+CPU_SECONDS = 20
+WALL_SECONDS = 30.0
+
+_LEFT_BYTES = 64 * 2**20
+"""Of a container's memory, for requests that come meanwhile."""
+
+_OWN_BYTES = 128 * 2**20
+"""Python and its libraries count so much as data, of which most is never touched."""
+
+_INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT")
+"""Nothing else of the environment: it may hold keys."""
+
+_REMEDY = (
+    "export the graph again. A bundle that you trust is served untried if you sign it (`harmgauge sign`) and set "
+    "HARMGAUGE_BUNDLE_PUBLIC_KEY"
+)
+
+
+class BundleLoader:
+    """Loads bundles as the settings ask.
+
+    A bundle is new until its `bundle.json` has been tried. The package's own bundle is known, and with
+    HARMGAUGE_BUNDLE_PUBLIC_KEY the signature decides instead.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._known = {DEFAULT_BUNDLE_SHA256}
+
+    def load(self, folder: Path) -> Bundle:
+        """The verified bundle in `folder`, whose graph runs. Blocks, up to `WALL_SECONDS` longer for a new one.
+
+        Raises BundleError, and SettingsError if the public keys cannot be used.
+        """
+        settings = self._settings
+        signed = bool(settings.bundle_public_key)
+        if not signed and hashlib.sha256(read_manifest_text(folder)).hexdigest() not in self._known:
+            self._known.add(self._probe(folder))
+        bundle = load(folder, settings.precision, settings.bundle_public_key)
+        if not signed and bundle.sha256 not in self._known:
+            raise BundleError(f"{folder} has changed while it was loaded: load it again")
+        return bundle
+
+    def _probe(self, folder: Path) -> str:
+        """The sha256 of the bundle that another process has loaded and run. Raises BundleError."""
+        settings = self._settings
+        request = {
+            "folder": str(folder),
+            "precision": settings.precision,
+            "providers": settings.providers,
+            "max_batch_rows": settings.max_batch_rows,
+            "features": settings.feature_mmd,
+            "cpu_seconds": CPU_SECONDS,
+            "data_bytes": _data_bytes(folder / (DETECTOR_INT8_FILE if settings.precision == "int8" else DETECTOR_FILE)),
+        }
+        with _started(request) as process:
+            try:
+                answers, errors = process.communicate(timeout=WALL_SECONDS)
+            except subprocess.TimeoutExpired as error:
+                stage = _Answers(error.stdout or b"").stage
+                raise BundleError(f"{folder}: {stage} took more than {WALL_SECONDS:g} s: {_REMEDY}") from None
+        found = _Answers(answers)
+        if found.sha256 is not None:
+            return found.sha256
+        if found.refused is not None:
+            raise BundleError(found.refused)
+        raise BundleError(f"{folder}: {found.stage} {_ending(process.returncode, errors)}: {_REMEDY}")
+
+
+class _Answers:
+    """What the process wrote before it ended, however it did."""
+
+    def __init__(self, written: bytes) -> None:
+        self.stage = "starting a process to try it"
+        self.refused: str | None = None
+        self.sha256: str | None = None
+        for line in written.split(b"\n")[:-1]:
+            for name, value in json.loads(line).items():
+                setattr(self, name, value)
+
+
+@contextmanager
+def _started(request: Mapping[str, object]) -> Iterator[subprocess.Popen[bytes]]:
+    """The process, ended at the latest when the block is left. Raises BundleError if it cannot be started."""
+    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    environment["OPENBLAS_NUM_THREADS"] = environment["OMP_NUM_THREADS"] = "1"
+    command = [sys.executable, "-P", "-m", "harmgauge.inference.probe_process", json.dumps(dict(request))]
+    try:
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the service
+        )
+    except OSError as error:
+        raise BundleError(
+            f"no process could be started to try {request['folder']} ({error.strerror}): allow the service one more"
+        ) from error
+    try:
+        yield process
+    finally:
+        process.kill()
+        with suppress(subprocess.TimeoutExpired):  # one that waits for a disk ends when the disk answers
+            process.wait(1)
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def _ending(status: int, errors: bytes) -> str:
+    """How the process ended that gave no answer."""
+    if status == -getattr(signal, "SIGXCPU", 0):
+        return f"took more than {CPU_SECONDS} s of CPU"
+    if status == -getattr(signal, "SIGKILL", 0):
+        return "was killed, as the system does when memory runs out"
+    if status < 0:
+        return f"crashed ({signal.Signals(-status).name})"
+    last = errors.decode(errors="replace").strip().rpartition("\n")[2]
+    return f"ended with status {status} {last}".rstrip()
+
+
+def _data_bytes(graph: Path) -> int:
+    """How much memory the process may write to: more for a large graph, and no more than there is."""
+    try:
+        graph_bytes = graph.stat().st_size
+    except OSError:  # the process says what is wrong with it
+        graph_bytes = 0
+    wanted_bytes = DATA_BYTES + GRAPH_COPIES * graph_bytes
+    free_bytes = free_in_cgroup_bytes()
+    return wanted_bytes if free_bytes is None else min(wanted_bytes, max(free_bytes - _LEFT_BYTES, 0) + _OWN_BYTES)

@@ -1,0 +1,162 @@
+"""A process of its own, with limits, that reads one bundle and runs its graph, before another process does.
+
+A graph is a program for native code. It can crash the process that loads it, compute for ever, or take any amount of
+memory. Here it does so at nobody's cost: the process that asked (`isolated_probe.py`) learns how far it got.
+
+It writes one JSON object a line: first each stage that begins, at last the bundle's `sha256` or why it is `refused`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+
+from harmgauge.bundle.load import Bundle, load
+from harmgauge.errors import BundleError, SettingsError
+from harmgauge.inference.providers import CUDA
+from harmgauge.inference.runtime import MAX_BATCH_ROWS_CPU, OnnxRuntime
+
+DATA_BYTES = 2**30
+"""Of memory that the process may write to, beside `GRAPH_COPIES` of its graph. Not of its address space (RLIMIT_AS),
+which libraries reserve without using it."""
+
+GRAPH_COPIES = 4
+"""The file's bytes, ONNX Runtime's reading of them, the weights, and the weights packed for their operators."""
+
+MAX_GROWTH_BYTES = 64 * 2**20
+"""By which loading, and a run of one row, may let the process grow beside what the graph's size accounts for."""
+
+GROWTH_PER_GRAPH_BYTE = 6
+
+GROWTH_PER_ROW_BYTE = 256
+"""Of one row in float32: the first layers of networks for pictures give 64 to 128 channels."""
+
+_ROWS_ON_GPU = 8
+"""The probe runs on the CPU, where the batches of a GPU would take too long."""
+
+_LONGEST_TEXT = 2000
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    request: dict[str, Any] = json.loads(sys.argv[1])
+    answers = _Answers()
+    _end_with_parent()
+    _limit(request["data_bytes"], request["cpu_seconds"])
+    try:
+        sha256 = _probe(request, answers)
+    except (BundleError, SettingsError) as error:
+        answers.write(refused=str(error))
+    except MemoryError:
+        answers.write(refused=f"{request['folder']}: it needs more memory than a bundle of its size may take")
+    except Exception as error:
+        answers.write(refused=f"{request['folder']}: {type(error).__name__}: {error}")
+    else:
+        answers.write(sha256=sha256)
+    os._exit(0)  # whatever threads there are, and without giving memory back piece by piece
+
+
+class _Answers:
+    """Lines for the process that asked. Native code that prints writes to nowhere."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.dup(1)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+
+    def write(self, **line: object) -> None:
+        clipped = {name: str(value)[:_LONGEST_TEXT] for name, value in line.items()}
+        os.write(self._descriptor, json.dumps(clipped).encode() + b"\n")
+
+
+def _probe(request: dict[str, Any], answers: _Answers) -> str:
+    """The sha256 of the bundle, if its graph loads and runs within the limits. Raises BundleError and more."""
+    answers.write(stage="reading its files")
+    bundle = load(Path(request["folder"]), request["precision"])
+    growth = _Growth(bundle)
+
+    def reached(rows: int) -> None:
+        growth.check()
+        answers.write(stage=f"running its graph on {rows} rows" if rows else "loading its graph")
+        growth.begin(rows)
+
+    max_batch_rows = request["max_batch_rows"] or MAX_BATCH_ROWS_CPU
+    if request["providers"] != "cpu" and CUDA in ort.get_available_providers():
+        max_batch_rows = min(max_batch_rows, _ROWS_ON_GPU)
+    OnnxRuntime(bundle, "cpu", max_batch_rows, features=request["features"], reached=reached)
+    growth.check()
+    return bundle.sha256
+
+
+class _Growth:
+    """Refuses a small graph that lets the process grow as only a large one would: the one that serves would, too.
+
+    Runs of more rows grow with what one row takes; the limit of the process bounds them.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._path, self._graph_bytes = bundle.path, len(bundle.graph)
+        self._row_bytes = 4 * bundle.manifest.input.row_size
+        self._rows: int | None = None
+        self._before_bytes = 0
+
+    def begin(self, rows: int) -> None:
+        self._rows, self._before_bytes = rows, _peak_bytes()
+
+    def check(self) -> None:
+        """Judge the stage that ends. Raises BundleError."""
+        if self._rows is None or self._rows > 1:
+            return
+        grown_bytes = _peak_bytes() - self._before_bytes
+        allowed_bytes = MAX_GROWTH_BYTES + GROWTH_PER_GRAPH_BYTE * self._graph_bytes
+        allowed_bytes += self._rows * GROWTH_PER_ROW_BYTE * self._row_bytes
+        if grown_bytes > allowed_bytes:
+            what = "one row" if self._rows else "loading it"
+            raise BundleError(
+                f"{self._path}: the graph has {self._graph_bytes} bytes, and {what} takes {grown_bytes >> 20} MiB of "
+                f"memory; {allowed_bytes >> 20} MiB may be: export it again, without large constants that are computed"
+            )
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process ever held, 0 if the system does not say. (`ru_maxrss` has its parent's.)"""
+    try:
+        with open("/proc/self/status") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return 0
+
+
+def _end_with_parent() -> None:
+    """Have the system end this process with the one that asked, and before it if memory runs out. Linux only."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write("1000")
+
+
+def _limit(data_bytes: int, cpu_seconds: int) -> None:
+    try:
+        import resource  # noqa: PLC0415 - Windows has none
+    except ImportError:
+        return
+    for kind, soft, hard in (
+        (resource.RLIMIT_DATA, data_bytes, data_bytes),
+        (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),  # SIGXCPU first, which says what it was
+        (resource.RLIMIT_CORE, 0, 0),
+    ):
+        with contextlib.suppress(OSError, ValueError):  # macOS takes no limit of data; a lower one may be in force
+            resource.setrlimit(kind, (soft, hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The thread that loads bundles, and what becomes of a load that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+from harmgauge.errors import BundleError
+
+T = TypeVar("T")
+
+
+class LoadingThread:
+    """Runs calls one after the other, on one thread: in each thread the allocator keeps what a graph once took there.
+
+    A call that takes longer than `timeout_seconds` (a file system that no longer answers, native code that never
+    returns) cannot be ended. It keeps its thread, and the next call gets a new one. Use it on the event loop.
+    """
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._thread = ThreadPoolExecutor(1, "load")
+        self._hanging: dict[object, str] = {}
+
+    @property
+    def hanging(self) -> str | None:
+        """What hangs, for a message; None if nothing does."""
+        return next(iter(self._hanging.values()), None)
+
+    async def run(self, what: str, call: Callable[[], T], undo: Callable[[T], object] = lambda _: None) -> T:
+        """The result of `call`, which a message names `what`. One that comes too late is handed to `undo`.
+
+        Raises BundleError after the timeout, and whatever the call raises.
+        """
+        loop, future = asyncio.get_running_loop(), self._thread.submit(call)
+
+        def end_late() -> None:
+            self._hanging.pop(future, None)
+            if future.exception() is None:
+                undo(future.result())
+
+        def late(_: Future[T]) -> None:
+            with suppress(RuntimeError):  # the loop is closed: the process ends
+                loop.call_soon_threadsafe(end_late)
+
+        try:
+            done, _ = await asyncio.wait([asyncio.wrap_future(future)], timeout=self._timeout_seconds)
+        except asyncio.CancelledError:
+            future.add_done_callback(late)
+            raise
+        if done:
+            return future.result()
+        self._hanging[future] = what
+        self._thread.shutdown(wait=False)
+        self._thread = ThreadPoolExecutor(1, "load")
+        future.add_done_callback(late)
+        raise BundleError(
+            f"{what} has taken {self._timeout_seconds:g} s and cannot be ended; /livez fails until it ends, so that "
+            "the service is restarted: check that the disk answers"
+        )
+
+    def submit(self, call: Callable[[], object]) -> None:
+        """Have it run when nothing else is to be done; nobody waits for it."""
+        self._thread.submit(call)

@@ -1,0 +1,71 @@
+"""Bundles that would end, block or bloat the process that loads them, given to the real one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.hostile_graphs import HOSTILE, base_bundle, hostile_bundle
+from tests.support.memory import MEBIBYTE, peak_bytes, resident_bytes
+from tests.support.process import RunningService, run, running_service
+from tests.support.shadows import load_shadow
+from tests.support.swapping import KEY_LINE, swap
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return base_bundle(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def service(base: Path) -> Iterator[RunningService]:
+    with running_service(base, admin_keys=KEY_LINE) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_it_serves_on_no_larger_than_before(service: RunningService, base: Path, tmp_path: Path, name: str) -> None:
+    folder = hostile_bundle(base, tmp_path / "hostile", name)
+    before_bytes = resident_bytes(service.process.pid)
+    service.client.timeout = 40
+    refused: list[int] = []
+    loading = threading.Thread(target=lambda: refused.append(load_shadow(service, folder).status_code))
+    loading.start()
+    while loading.is_alive():
+        assert service.client.get("/livez").status_code == 200
+        loading.join(0.2)
+    assert refused == [422]
+    assert peak_bytes(service.process.pid) - before_bytes <= 100 * MEBIBYTE
+    assert swap(service, base).json()["status"] == "unchanged", "the next load goes on"
+
+
+def test_a_pipe_that_takes_a_files_place_blocks_nothing(service: RunningService, base: Path, tmp_path: Path) -> None:
+    """Exchanged for the file again and again: between the look at it and its opening, sooner or later."""
+    folder = Path(shutil.copytree(base, tmp_path / "copy"))
+    os.mkfifo(folder / "pipe")
+    code = (
+        "import ctypes, sys; c = ctypes.CDLL(None); a, b = (name.encode() for name in sys.argv[1:])\n"
+        "while True: c.renameat2(-100, a, -100, b, 2)"
+    )
+    exchanging = subprocess.Popen([sys.executable, "-c", code, str(folder / "bundle.json"), str(folder / "pipe")])
+    try:
+        for _ in range(20):
+            assert load_shadow(service, folder).status_code == 422
+    finally:
+        exchanging.kill()
+        exchanging.wait()
+    assert swap(service, base).json()["status"] == "unchanged"
+
+
+def test_at_start_it_is_said_in_one_line(base: Path, tmp_path: Path) -> None:
+    done = run("serve", bundle=hostile_bundle(base, tmp_path / "hostile", "least integer by -1"))
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "loading its graph crashed (SIGFPE): export the graph again" in done.stderr
