@@ -67,8 +67,9 @@ def test_the_search_finds_what_it_looks_for(tmp_path: Path) -> None:
 
 
 def test_every_bundle_that_is_served_goes_past_the_signature() -> None:
-    """`load` takes public keys, and whoever leaves them out serves whatever lies there."""
-    may_leave_out = {"bundle/write.py", "cli/sign.py"}  # what they just wrote, or are about to sign
+    """`load` takes public keys, and a caller that leaves them out serves any bundle."""
+    # What they just wrote, are about to sign, or try because there are no keys.
+    may_leave_out = {"bundle/write.py", "cli/sign.py", "inference/probe_process.py"}
     found = set()
     for path in sorted(PACKAGE.rglob("*.py")):
         text = path.read_text()
@@ -84,4 +85,4 @@ def test_every_bundle_that_is_served_goes_past_the_signature() -> None:
                 assert place in may_leave_out or "settings.bundle_public_key" in keys[0], (
                     f"{place}: {ast.unparse(call)}"
                 )
-    assert {"app.py", "cli/check.py", "cli/demo.py", "cli/record_reference.py"} <= found
+    assert {"inference/isolated_probe.py", "cli/demo.py", "cli/record_reference.py"} <= found
