@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from harmgauge.bundle.load import DETECTOR_FILE, DETECTOR_INT8_FILE, Bundle, load, read_manifest_text
@@ -73,18 +73,28 @@ class BundleLoader:
             "cpu_seconds": CPU_SECONDS,
             "data_bytes": _data_bytes(folder / (DETECTOR_INT8_FILE if settings.precision == "int8" else DETECTOR_FILE)),
         }
-        with _started(request) as process:
+        process = _start(request)
+        out_of_time = threading.Event()
+
+        def end() -> None:
+            out_of_time.set()
+            process.kill()
+
+        timer = threading.Timer(WALL_SECONDS, end)
+        timer.start()
+        with process:  # waits for its end, and closes the pipes
             try:
-                answers, errors = process.communicate(timeout=WALL_SECONDS)
-            except subprocess.TimeoutExpired as error:
-                stage = _Answers(error.stdout or b"").stage
-                raise BundleError(f"{folder}: {stage} took more than {WALL_SECONDS:g} s: {_REMEDY}") from None
-        found = _Answers(answers)
+                written, errors = process.communicate()
+            finally:
+                timer.cancel()
+                process.kill()
+        found = _Answers(written)
         if found.sha256 is not None:
             return found.sha256
         if found.refused is not None:
             raise BundleError(found.refused)
-        raise BundleError(f"{folder}: {found.stage} {_ending(process.returncode, errors)}: {_REMEDY}")
+        ending = f"took more than {WALL_SECONDS:g} s" if out_of_time.is_set() else _ending(process.returncode, errors)
+        raise BundleError(f"{folder}: {found.stage} {ending}: {_REMEDY}")
 
 
 class _Answers:
@@ -99,15 +109,14 @@ class _Answers:
                 setattr(self, name, value)
 
 
-@contextmanager
-def _started(request: Mapping[str, object]) -> Iterator[subprocess.Popen[bytes]]:
-    """The process, ended at the latest when the block is left. Raises BundleError if it cannot be started."""
+def _start(request: Mapping[str, object]) -> subprocess.Popen[bytes]:
+    """Raises BundleError if there can be no other process."""
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
     environment["OPENBLAS_NUM_THREADS"] = environment["OMP_NUM_THREADS"] = "1"
     command = [sys.executable, "-P", "-m", "harmgauge.inference.probe_process", json.dumps(dict(request))]
     try:
-        process = subprocess.Popen(  # noqa: S603 - our own module
+        return subprocess.Popen(  # noqa: S603 - our own module
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -119,15 +128,6 @@ def _started(request: Mapping[str, object]) -> Iterator[subprocess.Popen[bytes]]
         raise BundleError(
             f"no process could be started to try {request['folder']} ({error.strerror}): allow the service one more"
         ) from error
-    try:
-        yield process
-    finally:
-        process.kill()
-        with suppress(subprocess.TimeoutExpired):  # one that waits for a disk ends when the disk answers
-            process.wait(1)
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
 
 
 def _ending(status: int, errors: bytes) -> str:
