@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
+import subprocess  # nosec B404
 import sys
 import threading
 from collections.abc import Mapping
@@ -116,7 +116,7 @@ def _start(request: Mapping[str, object]) -> subprocess.Popen[bytes]:
     environment["OPENBLAS_NUM_THREADS"] = environment["OMP_NUM_THREADS"] = "1"
     command = [sys.executable, "-P", "-m", "harmgauge.inference.probe_process", json.dumps(dict(request))]
     try:
-        return subprocess.Popen(  # noqa: S603 - our own module
+        return subprocess.Popen(  # noqa: S603  # nosec B603  # our own module
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
