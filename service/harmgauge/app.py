@@ -27,6 +27,7 @@ from harmgauge.auth import from_settings
 from harmgauge.auth.keys import KeyFile
 from harmgauge.auth.policy import Authorizer
 from harmgauge.capture.setup import open_capture, open_sink
+from harmgauge.drift.folder_lock import FolderLock, hold
 from harmgauge.errors import SettingsError
 from harmgauge.inference.isolated_probe import BundleLoader
 from harmgauge.observe.access_log import AccessLog
@@ -57,6 +58,7 @@ class Service:
     key_files: list[KeyFile]
     access_log: AccessLog
     capture: Capture | None
+    state_lock: FolderLock
     background: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self) -> None:
@@ -81,11 +83,12 @@ class Service:
         await asyncio.gather(*last)
 
     def abandon(self) -> None:
-        """End the tasks and threads, whatever they are at."""
+        """End the tasks and threads, whatever they are at, and leave the state folder to another process."""
         self.watch.stop()
         for task in self.background:
             task.cancel()
         self.switch.current.close()
+        self.state_lock.release()
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,15 @@ def build(settings: Settings) -> Service:
     Raises BundleError and SettingsError: nothing is served then.
     """
     valid = validate(settings)
+    state_lock = hold(settings.state_dir)
+    try:
+        return _build(settings, valid, state_lock)
+    except BaseException:
+        state_lock.release()
+        raise
+
+
+def _build(settings: Settings, valid: Validated, state_lock: FolderLock) -> Service:
     authorizer = valid.authorizer
     loader = BundleLoader(settings)
     bundle = loader.load(settings.bundle)
@@ -188,7 +200,7 @@ def build(settings: Settings) -> Service:
             handshake_seconds=settings.connection_timeout_seconds,
         )
     watch = Watchdog(lambda: switch.current, readiness, settings.inference_timeout_seconds, lambda: switch.hanging)
-    return Service(switch, app, grpc, readiness, metrics, watch, valid.key_files, access_log, capture)
+    return Service(switch, app, grpc, readiness, metrics, watch, valid.key_files, access_log, capture, state_lock)
 
 
 def _tracing(settings: Settings) -> Tracing | None:

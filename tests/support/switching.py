@@ -29,6 +29,7 @@ def run(test: Callable[[Service], object], bundle: Path, **settings: object) -> 
             await test(service)  # type: ignore[misc]
         finally:
             await service.switch.close()
+            service.abandon()
 
     asyncio.run(whole())
 

@@ -16,6 +16,7 @@ from harmgauge.bundle.load import SAMPLES_FILE, Bundle
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.samples import read_samples
 from harmgauge.bundle.signature import SignatureState
+from harmgauge.drift.folder_lock import use
 from harmgauge.drift.monitor import Monitor
 from harmgauge.drift.state import DriftState
 from harmgauge.errors import SettingsError
@@ -46,6 +47,7 @@ def check(settings: Settings) -> int:
         say(f"  {PREFIX}{name.upper()} = {getattr(settings, name)}  ({origin})\n    {field.description}\n")
 
     valid = validate(settings)
+    state_folder = _state_folder(settings)
     loader = BundleLoader(settings)
     bundle = loader.load(settings.bundle)
     manifest = bundle.manifest
@@ -68,6 +70,7 @@ def check(settings: Settings) -> int:
     say("\ndrift\n")
     for name, state in asyncio.run(Monitor(prepared.detectors).states()).items():
         say(f"  {name}: {_described(state)}\n")
+    say(f"  {state_folder}\n")
     _check_capture(settings, valid.sink, say)
     if settings.shadow is not None:
         shadow = loader.load(settings.shadow)
@@ -105,6 +108,15 @@ def _described(state: DriftState) -> str:
     return (
         f"{recent} against {state.reference_rows} of the reference; alarm at {', that is '.join(alarms)}{''.join(own)}"
     )
+
+
+def _state_folder(settings: Settings) -> str:
+    """What becomes of the windows at a restart. Raises SettingsError if the folder for them cannot be used."""
+    folder = settings.state_dir
+    if folder is None:
+        return "kept in memory: a restart begins anew"
+    found = {"free": "", "held": ", which a process uses now", "missing": ", made at the start"}[use(folder)]
+    return f"kept in {folder}{found}"
 
 
 def _check_capture(settings: Settings, sink: Sink | None, say: Callable[[str], object]) -> None:

@@ -1,7 +1,7 @@
 """Drift state on disk, so that windows and evidence survive a restart, a `kill -9` included.
 
-One file for each bundle and precision, replaced as a whole once a second while scores come. A file that cannot be read
-is set aside, and never stops a start.
+One file for each bundle and precision, replaced as a whole once a second while scores come. A file that cannot be read,
+and whatever else is in its place, is set aside and never stops a start. One process holds the folder: `folder_lock.py`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.npz import read_npz
+from harmgauge.drift import state_folder
 from harmgauge.drift.monitor import Monitor
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,9 @@ SAVE_INTERVAL_SECONDS = 0.9
 MAX_UNPACKED_BYTES = 2**28
 """Two windows of a million scores and one of 2,000 rows of features are far less."""
 
+MAX_FILE_BYTES = MAX_UNPACKED_BYTES + 2**20
+"""Nothing is packed, and an array's name and header take some hundred bytes."""
+
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -34,7 +37,9 @@ class Store:
     """The state of `monitor` in `folder`, under `key`: what was saved under another never comes back."""
 
     def __init__(self, folder: Path, key: str, monitor: Monitor) -> None:
-        self._file = folder / f"drift-{key}.npz"
+        self._folder = folder
+        self._name = f"drift-{key}.npz"
+        self._file = folder / self._name
         self._monitor = monitor
         self._saved: tuple[int, ...] | None = None
         self._failed = False
@@ -43,19 +48,25 @@ class Store:
     def restore(self) -> None:
         """Bring back what was saved, if anything was."""
         try:
-            self._monitor.restore(read_npz(self._file, MAX_UNPACKED_BYTES))
-        except FileNotFoundError:
-            return
+            with state_folder.read_from(self._folder, self._name, MAX_FILE_BYTES) as stream:
+                self._monitor.restore(read_npz(stream, MAX_UNPACKED_BYTES))
         except Exception as error:  # whatever the file holds, it must not keep the service from starting
-            aside = self._file.with_name(f"{self._file.name}.{time.time_ns()}.broken")
-            log.warning("%s holds no drift state that can be used (%s): set aside as %s", self._file, error, aside.name)
+            if self._is_missing(error):
+                return
             self._monitor.reset()
             try:
-                self._file.rename(aside)
+                aside = state_folder.set_aside(self._folder, self._name)
             except OSError as problem:
+                log.warning("%s holds no drift state that can be used (%s)", self._file, error)
                 log.warning("%s could not be set aside: %s", self._file, problem)
+            else:
+                log.warning("%s holds no drift state that can be used (%s): set aside as %s", self._file, error, aside)
         else:
             log.info("drift state restored from %s", self._file)
+
+    def _is_missing(self, error: Exception) -> bool:
+        """Whether nothing is there: no file, and no link that leads nowhere either."""
+        return isinstance(error, FileNotFoundError) and not os.path.lexists(self._file)
 
     async def keep_saving(self) -> None:
         """Save for ever, whenever something changed."""
@@ -81,10 +92,7 @@ class Store:
                 self._saved, self._failed = versions, False
 
     def _write(self, arrays: Arrays) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self._file.with_suffix(".unfinished")
-        with unfinished.open("wb") as stream:
+        def write(stream: BinaryIO) -> None:
             np.savez(stream, allow_pickle=False, **arrays)
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(self._file)
+
+        state_folder.replace(self._folder, self._name, write)

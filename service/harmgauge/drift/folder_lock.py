@@ -1,0 +1,173 @@
+"""One process to a state folder: two would save over each other in silence, and the last would win."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from harmgauge.drift import state_folder
+from harmgauge.errors import SettingsError
+
+if sys.platform != "win32":
+    import fcntl
+
+log = logging.getLogger(__name__)
+
+LOCK_FILE = "drift.lock"
+
+WAIT_SECONDS = 2.0
+"""For a process that is just ending. One that serves on is waited for in vain, so longer would help nobody."""
+
+_PAUSE_SECONDS = 0.05
+_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+_ACCESSES = (os.O_RDONLY, os.O_RDWR)
+"""A file open for writing would keep its disk from becoming read-only, but NFS locks no other (EBADF)."""
+
+_HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
+_DISK_FAILS = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO}
+"""None of these stops a start: a disk may be mended while the service runs."""
+
+
+class FolderLock:
+    """Holds a state folder until `release`, at the latest until the process ends, however that comes."""
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        self._descriptor = descriptor
+
+    @property
+    def holds(self) -> bool:
+        """False if there is no folder, or no lock can be had."""
+        return self._descriptor is not None
+
+    def release(self) -> None:
+        """Once the last state is saved."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def hold(folder: Path | None, wait_seconds: float = WAIT_SECONDS) -> FolderLock:
+    """Make the folder if it is missing, and hold it for this process; remove what one that was killed left unfinished.
+
+    If the disk has failed, or has no locks, it says so once and goes on without. Raises SettingsError if the folder
+    cannot be used, or another process holds it. None is held by nobody.
+    """
+    if folder is None:
+        return FolderLock()
+    try:
+        state_folder.make(folder)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    lock = FolderLock()
+    try:
+        lock = FolderLock(_locked(folder, time.monotonic() + wait_seconds))
+        state_folder.try_to_write(folder)
+    except OSError as error:
+        if error.errno not in _DISK_FAILS:
+            lock.release()
+            raise _unusable(folder, error) from error
+        log.warning("HARMGAUGE_STATE_DIR=%s cannot be written now: %s; it is tried again", folder, error.strerror)
+    if lock.holds:
+        state_folder.remove_unfinished(folder)
+    return lock
+
+
+def use(folder: Path) -> Literal["free", "held", "missing"]:
+    """How `hold` would find the folder now. Changes nothing. Raises SettingsError if it cannot be used."""
+    try:
+        if not folder.exists():
+            _check_writable(next(parent for parent in folder.absolute().parents if parent.exists()))
+            return "missing"
+        _check_writable(folder)
+        with state_folder.opened(folder) as at:
+            descriptor = os.open(at.place(LOCK_FILE), os.O_RDONLY | _FLAGS, dir_fd=at.descriptor)
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO}:
+            return "free"  # `hold` makes it, and sets aside what is in its place
+        raise _unusable(folder, error) from error
+    try:
+        return "held" if _is_locked_now(descriptor) is False else "free"
+    finally:
+        os.close(descriptor)
+
+
+def _check_writable(folder: Path) -> None:
+    """Raises OSError."""
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, state_folder.NO_FOLDER)
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _unusable(folder: Path, error: OSError) -> SettingsError:
+    reason = error.strerror or str(error)
+    return SettingsError(
+        f"HARMGAUGE_STATE_DIR={folder} cannot be used ({reason}): name a folder that this process may write, or none"
+    )
+
+
+def _locked(folder: Path, until: float) -> int | None:
+    """The open and locked file; None where nothing can be locked. Raises OSError, and SettingsError if it is held."""
+    access, *others = _ACCESSES
+    while True:
+        descriptor = _lock_file(folder, access)
+        try:
+            got = _is_locked_now(descriptor)
+            if got and _is_in_place(folder, descriptor):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        if got is None and others:
+            access = others.pop()
+            continue
+        if got is None:
+            log.warning("HARMGAUGE_STATE_DIR=%s has no file locks: let no other process use it", folder)
+            return None
+        if time.monotonic() >= until:
+            raise SettingsError(
+                f"HARMGAUGE_STATE_DIR={folder} is held by another process: give each process a folder of its own"
+            )
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _lock_file(folder: Path, access: int) -> int:
+    """Open the file, made if it is missing; what is no file is set aside. Raises OSError."""
+    with state_folder.opened(folder) as at:
+        place = at.place(LOCK_FILE)
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.stat(place, dir_fd=at.descriptor, follow_symlinks=False).st_mode):
+                aside = state_folder.set_aside(folder, LOCK_FILE)
+                log.warning("%s is not a regular file: set aside as %s", folder / LOCK_FILE, aside)
+        descriptor = os.open(place, access | _FLAGS | os.O_CREAT, 0o600, dir_fd=at.descriptor)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, f"{LOCK_FILE} is not a regular file")
+    return descriptor
+
+
+def _is_locked_now(descriptor: int) -> bool | None:
+    """True if this process holds it now, False if another does, None where nothing can be locked."""
+    if sys.platform == "win32":
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in _HELD else None
+    return True
+
+
+def _is_in_place(folder: Path, descriptor: int) -> bool:
+    """Whether the locked file is still the one that another process would open."""
+    with suppress(FileNotFoundError), state_folder.opened(folder) as at:
+        there = os.stat(at.place(LOCK_FILE), dir_fd=at.descriptor, follow_symlinks=False)
+        return os.path.samestat(there, os.fstat(descriptor))
+    return False
