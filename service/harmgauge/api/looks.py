@@ -7,7 +7,6 @@ import io
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
 from harmgauge.api.answer import Piece, binary_pieces, json_pieces
@@ -18,6 +17,7 @@ from harmgauge.bundle.manifest import Manifest
 from harmgauge.drift.embedding_view import EmbeddingView
 from harmgauge.drift.feature_mmd import FeatureMmd
 from harmgauge.drift.monitor import Monitor
+from harmgauge.drift.window import Held
 from harmgauge.observe.bundle_metrics import BundleMetrics
 
 TOTAL_ROWS = "X-Harmgauge-Total-Rows"
@@ -84,7 +84,8 @@ def _listed(document: dict[str, Any]) -> list[Piece]:
     return list(json_pieces(document))
 
 
-def _npy_pieces(array: npt.NDArray[np.float32]) -> list[Piece]:
+def _npy_pieces(held: Held) -> list[Piece]:
+    array = held.joined()
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
     return [head.getvalue(), *binary_pieces(array)]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import numpy as np
-import numpy.typing as npt
-
 from harmgauge.drift.feature_mmd import FeatureMmd
 from harmgauge.drift.isomap import Embedding
 from harmgauge.drift.monitor import Monitor
+from harmgauge.drift.window import Held
 
 MOST_RECENT_ROWS = 500
 
@@ -33,12 +31,13 @@ class EmbeddingView:
         self._monitor.catch_up()
         async with self._one_at_a_time:  # and all who asked meanwhile get the same points
             if self._drawn_version != self._detector.version:
-                version, rows = self._detector.version, self._detector.recent()[-MOST_RECENT_ROWS:]
+                version, rows = self._detector.version, self._detector.recent()
                 self._drawn = await asyncio.to_thread(_place, self._embedding, rows)
                 self._drawn_version = version
             return self._drawn
 
 
-def _place(embedding: Embedding, rows: npt.NDArray[np.float32]) -> list[Point]:
+def _place(embedding: Embedding, held: Held) -> list[Point]:
+    rows = held.joined()[-MOST_RECENT_ROWS:]
     points: list[Point] = embedding.transform(rows).round(4).tolist() if len(rows) else []
     return points

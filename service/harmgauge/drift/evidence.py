@@ -27,7 +27,7 @@ STAKES: Scores = np.array([0.01, 0.025, 0.06, 0.12, 0.25, 0.5])
 MAX_BLOCKS = 32
 """Gains lie between 1/2 and about 130: so many of them multiplied stay well inside float64."""
 
-_MOST = 1e300
+MOST = 1e300
 """Evidence stays a number, however long nobody looks."""
 
 
@@ -87,6 +87,16 @@ def start(reference_rows: int) -> Evidence:
     )
 
 
+def can_have_led_to(held: Evidence, reference_rows: int) -> bool:
+    """Whether scores can have filled the urn so: each in a half-line lies in all larger ones of its side, and no wealth
+    comes without a score.
+    """
+    fresh = start(reference_rows)
+    added = (held.counts - fresh.counts).reshape(2, LEVELS)
+    is_whole = bool((added == np.rint(added)).all())
+    return is_whole and bool((np.diff(added) <= 0).all()) and (held.rows > fresh.rows or not held.wealth.any())
+
+
 def hits(gaps: npt.NDArray[np.intp], rows: npt.NDArray[np.intp], reference_rows: int) -> Scores:
     """How many of each block's gaps lie in each half-line, (blocks, 2 * LEVELS).
 
@@ -116,5 +126,5 @@ def bet(before: Evidence, inside: Scores, rows: Scores, tolerance: float) -> tup
     product = np.cumprod(gain, axis=0)
     joined = np.cumsum(rows[:, None, None] * gain / product, axis=0)
     with np.errstate(over="ignore"):
-        wealth = np.minimum(product * (before.wealth + joined), _MOST)
+        wealth = np.minimum(product * (before.wealth + joined), MOST)
     return Evidence(wealth[-1], counts[-1], float(total[-1])), wealth.mean(axis=(1, 2))

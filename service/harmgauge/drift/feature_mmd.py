@@ -24,9 +24,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.load import Bundle
+from harmgauge.drift import dumped as read
 from harmgauge.drift import mmd
+from harmgauge.drift.dumped import Dumped
 from harmgauge.drift.state import Blocks, DriftState, State
-from harmgauge.drift.window import Window
+from harmgauge.drift.window import Held, Window
 from harmgauge.errors import SettingsError
 from harmgauge.settings import Settings
 
@@ -45,6 +47,9 @@ many small p-values as were due for windows of 500 rows, the next 1.5 to 2.5 tim
 """
 
 LARGEST_SHARE_OF_A_CORE = 0.03
+
+MOST_STATISTIC = 4.0
+"""Sums of means of a kernel that is at most 1, with room for rounding."""
 
 MAX_SAVED_BYTES = 4 * 2**20
 """A window of more is not saved: it would be written again every second."""
@@ -77,6 +82,22 @@ def schedule(window_rows: int, rows_between_false_alarms: int) -> Schedule:
     rows = max(window_rows, math.ceil(between / (MOST_PERMUTATIONS + 1)))
     permutations = min(MOST_PERMUTATIONS, math.ceil(between / window_rows) - 1)
     return Schedule(rows, permutations, rows / between)
+
+
+def _last_test(dumped: Dumped, total: int, new_total: int) -> _Tested | None:
+    """The test that was saved, if there was one: after how many rows, where `new_total` were `total` then.
+
+    Raises ValueError where no test can have found that.
+    """
+    if read.has_shape(dumped, "last", (0,)):
+        return None
+    # It may have been before the first row that is counted: the total began anew at each start.
+    least = np.array([-MOST_STATISTIC, np.nextafter(0, 1), 0, -read.MOST_ROWS])
+    most = np.array([MOST_STATISTIC, 1, read.LATEST_SECONDS, total])
+    statistic, p_value, at, tested_total = read.within(dumped, "last", (4,), least, most).tolist()
+    if tested_total != round(tested_total):
+        raise ValueError(f"the last test is after {tested_total} rows, expected a whole number")
+    return _Tested(statistic, p_value, read.at(at), max(-read.MOST_ROWS, new_total - total + int(tested_total)))
 
 
 def from_bundle(bundle: Bundle, settings: Settings) -> FeatureMmd | None:
@@ -158,38 +179,34 @@ class FeatureMmd:
         """Rows since the detector began."""
         return self._window.total
 
-    def recent(self) -> Features:
+    def recent(self) -> Held:
         """The features in the window now, (rows, d), oldest first."""
-        return self._window.snapshot()
+        return self._window.held()
 
-    def dump(self) -> dict[str, npt.NDArray[Any]]:
-        last, features = self._last, self._window.snapshot()
+    def dump(self) -> dict[str, npt.NDArray[Any] | Held]:
+        last, features = self._last, self._window.held()
         found = [] if last is None else [last.statistic, last.p_value, last.at.timestamp(), last.total_rows]
         return {
-            "features": features if features.nbytes <= MAX_SAVED_BYTES else features[:0],
+            "features": features if features.nbytes <= MAX_SAVED_BYTES else self._reference[:0],
             "total_rows": np.array(self._window.total),
             "last": np.array(found, np.float64),
             "drifting": np.array(self._state == "drifting"),
             "since": np.array(self._since.timestamp()),
         }
 
-    def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
-        features, last, total_rows = dumped["features"], dumped["last"], dumped["total_rows"]
-        since = datetime.fromtimestamp(float(dumped["since"]), UTC)
-        if features.dtype != np.float32 or features.shape[1:] != self._reference.shape[1:]:
-            raise ValueError(f"the window's features are {features.dtype} {features.shape}")
-        if last.shape not in ((0,), (4,)) or not np.isfinite(last).all() or total_rows.dtype.kind != "i":
-            raise ValueError(f"the last test is {last} of {total_rows}")
-        total = int(total_rows)
+    def restore(self, dumped: Dumped) -> None:
+        features = read.rows(dumped, "features", np.float32, self._reference.shape[1:])
+        total = read.whole(dumped, "total_rows", len(features), read.MOST_ROWS)
+        # Counted from here: the total begins anew with this process.
+        last = _last_test(dumped, total, len(features))
+        drifting, since = read.flag(dumped, "drifting"), read.moment(dumped, "since")
+        if last is None and drifting:
+            raise ValueError("it is drifting without a test")
         self._window.extend(features)
         self._changes += 1
-        if len(last):
-            statistic, p_value, at, tested_total = last.tolist()
-            # Counted from here: the total began anew with this process.
-            tested = self._window.total - total + int(tested_total)
-            self._last = _Tested(statistic, p_value, datetime.fromtimestamp(at, UTC), tested)
-            self._begun_total = tested
-            self._state, self._since = ("drifting" if dumped["drifting"] else "ok"), since
+        if last is not None:
+            self._last, self._begun_total = last, last.total_rows
+            self._state, self._since = ("drifting" if drifting else "ok"), since
 
     async def state(self) -> DriftState:
         """The state after the last test. Begins the next one, if it is due, and does not wait for it.
@@ -232,7 +249,7 @@ class FeatureMmd:
         return idle and enough and self._clock() >= self._rested_at
 
     async def _test(self) -> None:
-        window, rows = self._window, self._window.snapshot()
+        window, rows = self._window, self._window.held()
         self._begun_total = total = window.total
         try:
             result, seconds = await asyncio.to_thread(self._measured, rows)
@@ -251,8 +268,8 @@ class FeatureMmd:
             level = logging.WARNING if state == "drifting" else logging.INFO
             log.log(level, "%s is %s: p = %s, MMD^2 = %s", self.name, state, result.p_value, result.statistic)
 
-    def _measured(self, rows: Features) -> tuple[mmd.MmdResult, float]:
+    def _measured(self, rows: Held) -> tuple[mmd.MmdResult, float]:
         """The test, and how many seconds this thread worked for it (waits for a busy core are not work)."""
         begin = time.thread_time()
-        result = mmd.permutation_test(self._reference, rows, self._schedule.permutations, self._random)
+        result = mmd.permutation_test(self._reference, rows.joined(), self._schedule.permutations, self._random)
         return result, time.thread_time() - begin

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 
 from harmgauge.drift.state import Blocks, DriftDetector, DriftState
+from harmgauge.drift.window import Held
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,8 @@ class Monitor:
             detector.reset()
         log.info("the drift detectors were reset")
 
-    def dump(self) -> tuple[tuple[int, ...], dict[str, npt.NDArray[Any]]]:
-        """The versions of all detectors, and what they know, by name and key."""
+    def dump(self) -> tuple[tuple[int, ...], dict[str, npt.NDArray[Any] | Held]]:
+        """The versions of all detectors, and what they know, by name and key: at no cost, however large a window is."""
         self.catch_up()
         versions = tuple(detector.version for detector in self._detectors)
         arrays = {
@@ -70,13 +71,18 @@ class Monitor:
     def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
         """Go on from what `dump` gave; a detector that was not there then begins anew.
 
-        Raises ValueError or KeyError where it does not fit.
+        Where anything does not fit all detectors begin anew, and the error of the one that found it is raised.
         """
-        for detector in self._detectors:
-            prefix = f"{detector.name}/"
-            own = {key.removeprefix(prefix): array for key, array in dumped.items() if key.startswith(prefix)}
-            if own:
-                detector.restore(own)
+        try:
+            for detector in self._detectors:
+                prefix = f"{detector.name}/"
+                own = {key.removeprefix(prefix): array for key, array in dumped.items() if key.startswith(prefix)}
+                if own:
+                    detector.restore(own)
+        except Exception:
+            for detector in self._detectors:
+                detector.reset()
+            raise
 
     async def states(self) -> dict[str, DriftState]:
         """By detector name, each brought up to date."""

@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.load import Bundle
+from harmgauge.drift import dumped as read
 from harmgauge.drift import evidence
 from harmgauge.drift.design_effect import DesignEffect
+from harmgauge.drift.dumped import Dumped
 from harmgauge.drift.state import Blocks, DriftState
 from harmgauge.errors import SettingsError
 from harmgauge.inference.caller import Name
@@ -94,18 +96,21 @@ class ScoreEvidence:
             "since": np.array(self._since.timestamp()),
         }
 
-    def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
+    def restore(self, dumped: Dumped) -> None:
         fresh = evidence.start(self._reference_rows)
-        wealth, counts, urn_rows = dumped["wealth"], dumped["counts"], float(dumped["urn_rows"])
-        if wealth.shape != fresh.wealth.shape or counts.shape != fresh.counts.shape:
-            raise ValueError(f"the evidence is of {wealth.shape} bets and {counts.shape} half-lines")
-        held = np.concatenate([wealth.ravel(), counts, [urn_rows, float(dumped["highest"])]])
-        if not np.isfinite(held).all() or (wealth < 0).any() or (counts < fresh.counts).any() or urn_rows < fresh.rows:
+        rows = read.whole(dumped, "rows", 0, read.MOST_ROWS - self._reference_rows - 1)
+        found = evidence.Evidence(
+            wealth=read.within(dumped, "wealth", fresh.wealth.shape, 0, evidence.MOST),
+            counts=read.within(dumped, "counts", fresh.counts.shape, fresh.counts, fresh.counts + rows),
+            rows=read.number(dumped, "urn_rows", fresh.rows + rows, fresh.rows + rows),
+        )
+        if not evidence.can_have_led_to(found, self._reference_rows):
             raise ValueError("the evidence is none that this reference can have led to")
-        rows, since = int(dumped["rows"]), datetime.fromtimestamp(float(dumped["since"]), UTC)
-        self._evidence = evidence.Evidence(wealth.astype(np.float64), counts.astype(np.float64), urn_rows)
-        self._rows, self._highest, self._since = rows, float(dumped["highest"]), since
-        self._drifting = bool(dumped["drifting"])
+        # The mean of numbers may be above their largest by its rounding.
+        highest = read.number(dumped, "highest", found.value * (1 - 1e-9), evidence.MOST * (1 + 1e-9))
+        drifting, since = read.flag(dumped, "drifting"), read.moment(dumped, "since")
+        self._evidence, self._rows, self._highest = found, rows, highest
+        self._drifting, self._since = drifting, since
         self._version += 1
 
     def observe(self, blocks: Blocks) -> None:

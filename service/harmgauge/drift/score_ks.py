@@ -18,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.load import Bundle
+from harmgauge.drift import dumped as read
 from harmgauge.drift import ks
+from harmgauge.drift.dumped import Dumped
 from harmgauge.drift.state import Blocks, DriftState, State
-from harmgauge.drift.window import AgedWindow, Window
+from harmgauge.drift.window import AgedWindow, Held, Window
 from harmgauge.errors import BundleError, SettingsError
 from harmgauge.settings import Settings
 
@@ -117,25 +119,26 @@ class ScoreKs:
     def version(self) -> int:
         return self._window.total + self._resets
 
-    def dump(self) -> dict[str, npt.NDArray[Any]]:
+    def dump(self) -> dict[str, npt.NDArray[Any] | Held]:
         if not isinstance(self._window, AgedWindow):
-            return {"scores": self._window.snapshot()}
-        ages, scores = self._window.ages(), self._window.snapshot()
-        # The oldest may have left in between. Times of the day, for the ages' clock does not go on over a restart.
-        return {"scores": scores, "times": self._now().timestamp() - ages[len(ages) - len(scores) :]}
+            return {"scores": self._window.held()}
+        times, scores = self._window.times(), self._window.held()
+        if len(times) > len(scores):  # the oldest left in between
+            times = self._window.times()
+        # Times of the day, for the ages' clock does not go on over a restart.
+        return {"scores": scores, "times": Held(times.parts, self._now().timestamp() - self._clock())}
 
-    def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
-        scores = dumped["scores"]
-        if scores.dtype != np.float64 or scores.ndim != 1:
-            raise ValueError(f"the window's scores are {scores.dtype} {scores.shape}")
-        if not isinstance(self._window, AgedWindow) or "times" not in dumped:
+    def restore(self, dumped: Dumped) -> None:
+        scores = read.rows(dumped, "scores", np.float64, ())
+        times = None
+        if "times" in dumped:
+            times = read.within(dumped, "times", scores.shape, 0, read.LATEST_SECONDS)
+        if not isinstance(self._window, AgedWindow) or times is None:
             self._window.extend(scores)
             return
-        ages = self._now().timestamp() - dumped["times"]
-        if ages.shape != scores.shape or not np.isfinite(ages).all():
-            raise ValueError(f"{len(scores)} scores have times of shape {ages.shape}")
         # A clock that was set back makes them new, and no newer than that.
-        self._window.extend(scores, np.minimum.accumulate(np.maximum(ages, 0)))
+        ages = np.minimum.accumulate(np.maximum(self._now().timestamp() - times, 0))
+        self._window.extend(scores, ages)
 
     def reset(self) -> None:
         """Empty the window."""
@@ -154,10 +157,8 @@ class ScoreKs:
         async with self._one_at_a_time:
             if self._computed == (self._window.total, self._window.rows):
                 return self._state
-            resets, total, scores = self._resets, self._window.total, self._window.snapshot()
-            result = None
-            if len(scores) >= self._least_rows():
-                result = await asyncio.to_thread(ks.two_sample, scores, self._reference)
+            resets, total, held = self._resets, self._window.total, self._window.held()
+            scores, result = await asyncio.to_thread(self._tested, held)
             if resets != self._resets:  # meanwhile: these scores are gone
                 return self._state
             before = self._state
@@ -166,6 +167,11 @@ class ScoreKs:
             if before.state != self._state.state:
                 self._log_change(self._state)
             return self._state
+
+    def _tested(self, held: Held) -> tuple[npt.NDArray[np.float64], ks.KsResult | None]:
+        """The scores, and the test of them if they are enough."""
+        scores = held.joined()
+        return scores, ks.two_sample(scores, self._reference) if len(scores) >= self._least_rows() else None
 
     def _least_rows(self) -> int:
         """Scores in the window from which on it tells."""

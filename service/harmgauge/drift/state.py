@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from harmgauge.drift.window import Held
 from harmgauge.inference.caller import Name
 
 State = Literal["warming", "ok", "drifting"]
@@ -88,8 +89,11 @@ class DriftDetector(Protocol):
     def version(self) -> int:
         """Changes with every score and every reset."""
 
-    def dump(self) -> dict[str, npt.NDArray[Any]]:
-        """All that it knows, as copies."""
+    def dump(self) -> Mapping[str, npt.NDArray[Any] | Held]:
+        """All that it knows, as copies, or as what windows hold, which is copied on a thread."""
 
     def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from there. Raises ValueError or KeyError where it does not fit, having changed nothing."""
+        """Go on from there. Raises ValueError or KeyError where it does not fit, having changed nothing.
+
+        The arrays may be anything: somebody may have written the file. `dumped.py` checks them.
+        """

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from harmgauge.bundle.npz import read_npz
 from harmgauge.drift import state_folder
 from harmgauge.drift.monitor import Monitor
+from harmgauge.drift.window import Held
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ MAX_UNPACKED_BYTES = 2**28
 MAX_FILE_BYTES = MAX_UNPACKED_BYTES + 2**20
 """Nothing is packed, and an array's name and header take some hundred bytes."""
 
-Arrays = dict[str, npt.NDArray[Any]]
+Arrays = dict[str, npt.NDArray[Any] | Held]
 
 
 class Store:
@@ -53,7 +54,6 @@ class Store:
         except Exception as error:  # whatever the file holds, it must not keep the service from starting
             if self._is_missing(error):
                 return
-            self._monitor.reset()
             try:
                 aside = state_folder.set_aside(self._folder, self._name)
             except OSError as problem:

@@ -1,18 +1,55 @@
-"""The last so many rows: scores, or vectors of features."""
+"""The last so many rows: scores, or vectors of features.
+
+They lie in parts of some 32 KiB, which are written from their beginning to their end and never again. So what a window
+holds at a moment can be had at no cost, and copied on a thread while more rows come.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.rows import Array
 
+PART_BYTES = 2**15
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a window held at a moment, oldest first, each number with `plus` added to it. It never changes.
+
+    numpy takes it for an array, and copies it then.
+    """
+
+    parts: tuple[Array, ...]
+    plus: float = 0.0
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    @property
+    def nbytes(self) -> int:
+        """Of all rows."""
+        return sum(part.nbytes for part in self.parts)
+
+    def joined(self) -> Array:
+        """A copy, (rows,) or (rows, width): on a thread, unless the window is small."""
+        rows: Array = np.concatenate(self.parts)
+        if self.plus:
+            rows += self.plus
+        return rows
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        return np.asarray(self.joined(), dtype)
+
 
 class Window:
-    """A ring of the newest `capacity` rows: numbers, or vectors of `width`.
+    """The newest `capacity` rows: numbers, or vectors of `width`.
 
     Memory does not grow with traffic; a row costs a copy of its bytes.
     """
@@ -20,63 +57,106 @@ class Window:
     def __init__(self, capacity: int, width: int | None = None, dtype: npt.DTypeLike = np.float64) -> None:
         if capacity < 2:
             raise ValueError(f"a window of {capacity} rows compares nothing; at least 2 are needed")
-        self._ring: Array = np.empty(capacity if width is None else (capacity, width), dtype)
+        self.capacity = capacity
         self.total = 0
         """Rows ever added."""
-
-    @property
-    def capacity(self) -> int:
-        return len(self._ring)
+        one_row = np.empty((0,) if width is None else (0, width), dtype)
+        row_bytes = one_row.dtype.itemsize * (1 if width is None else width)
+        self._part_shape = (max(1, PART_BYTES // max(1, row_bytes)), *one_row.shape[1:])
+        self._dtype = one_row.dtype
+        self._parts: deque[Array] = deque([np.empty(self._part_shape, self._dtype)])
+        self._left = 0  # rows of the first part that have left the window
+        self._filled = 0  # rows of the last part that have been written
+        self._rows = 0
 
     @property
     def rows(self) -> int:
-        return min(self.total, self.capacity)
+        return self._rows
 
     def extend(self, rows: npt.NDArray[np.floating]) -> None:
         """Add rows (n,) or (n, width), oldest first. Raises ValueError, adding none, where a number is not finite."""
         if not np.isfinite(rows).all():
             raise ValueError("a score that is not finite must not enter a window")
-        newest = rows[-self.capacity :]
-        start = (self.total + len(rows) - len(newest)) % self.capacity
-        head = min(len(newest), self.capacity - start)
-        self._ring[start : start + head] = newest[:head]
-        self._ring[: len(newest) - head] = newest[head:]
         self.total += len(rows)
+        newest = rows[-self.capacity :]
+        part_rows = self._part_shape[0]
+        while len(newest):
+            if self._filled == part_rows:
+                self._parts.append(np.empty(self._part_shape, self._dtype))
+                self._filled = 0
+            count = min(len(newest), part_rows - self._filled)
+            self._parts[-1][self._filled : self._filled + count] = newest[:count]
+            self._filled += count
+            self._rows += count
+            newest = newest[count:]
+        self._drop(self._rows - self.capacity)
+
+    def held(self) -> Held:
+        """What is in the window now, at no cost."""
+        first, *others = self._parts
+        if not others:
+            return Held((first[self._left : self._filled],))
+        return Held((first[self._left :], *others[:-1], others[-1][: self._filled]))
 
     def snapshot(self) -> Array:
-        """A copy of what is in the window, oldest first."""
-        if self.total <= self.capacity:
-            return self._ring[: self.total].copy()
-        return np.roll(self._ring, -(self.total % self.capacity), axis=0)
+        """A copy of what is in the window, oldest first: `held().joined()`."""
+        return self.held().joined()
+
+    def _drop(self, count: int) -> None:
+        """Let the oldest rows leave; none if `count` is below 1."""
+        self._left += max(0, count)
+        self._rows -= max(0, count)
+        while self._left >= self._part_shape[0] and len(self._parts) > 1:
+            self._parts.popleft()
+            self._left -= self._part_shape[0]
 
 
 class AgedWindow(Window):
     """A window of scores that also leave it when they are older than `max_age_seconds`.
 
-    `clock` gives seconds and never goes back. Scores get their time as they are added.
+    `clock` gives seconds and never goes back. Scores get their time as they are added; none is older than the one
+    before.
     """
 
     def __init__(self, capacity: int, max_age_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(capacity)
         self._times = Window(capacity)
+        self._newest_time = -np.inf
         self._max_age_seconds = max_age_seconds
         self._clock = clock
 
     @property
     def rows(self) -> int:
-        return len(self.ages())
+        self._drop_old()
+        return self._rows
 
     def extend(self, rows: npt.NDArray[np.floating], ages: npt.NDArray[np.floating] | None = None) -> None:
         """As a window does; `ages` (n,), in seconds and falling, of scores that are not new."""
         super().extend(rows)
-        self._times.extend(self._clock() - (np.zeros(len(rows)) if ages is None else ages))
+        if len(rows):
+            times = self._clock() - (np.zeros(len(rows)) if ages is None else ages)
+            times = np.maximum.accumulate(np.maximum(times, self._newest_time))
+            self._newest_time = float(times[-1])
+            self._times.extend(times)
 
-    def ages(self) -> npt.NDArray[np.float64]:
-        """Of the scores in the window, (rows,), in seconds."""
-        ages = self._clock() - self._times.snapshot()
-        young: npt.NDArray[np.float64] = ages[ages <= self._max_age_seconds]
-        return young
+    def held(self) -> Held:
+        self._drop_old()
+        return super().held()
 
-    def snapshot(self) -> Array:
-        kept = super().snapshot()
-        return kept[len(kept) - self.rows :]
+    def times(self) -> Held:
+        """By the clock, of the scores in the window."""
+        self._drop_old()
+        return self._times.held()
+
+    def _drop_old(self) -> None:
+        """Let those leave that are too old by now: they never come back, so each is looked at once."""
+        now = self._clock()
+        while True:
+            first = self._times.held().parts[0]
+            old = int(np.count_nonzero(now - first > self._max_age_seconds))
+            if not old:
+                return
+            self._drop(old)
+            self._times._drop(old)
+            if old < len(first):
+                return

@@ -58,16 +58,17 @@ class Overview:
         """The detectors, as `GET /drift` has them, the scores in the window, and the newest samples."""
         states = await self._monitor.states()
         scores = next((state.scores for state in states.values() if state.scores is not None), None)
-        window = None
-        if scores is not None and len(scores):
-            window = await asyncio.to_thread(shares, scores, self._edges)  # 26 ms where the window is a million rows
+        window = flagged = None
+        if scores is not None and len(scores):  # 27 ms if the window is a million rows
+            window = await asyncio.to_thread(shares, scores, self._edges)
+            flagged = await asyncio.to_thread(flagged_share, states, self._threshold)
         return {
             "started": self._started,
             "time": time.time(),
             "detectors": drift_answer(self._bundle.manifest, states).model_dump(mode="json")["detectors"],
             "window_rows": 0 if scores is None else len(scores),
             "window_shares": window,
-            "flagged_share": flagged_share(states, self._threshold),
+            "flagged_share": flagged,
             "recent": self._recorder.history.newest(RECENT_SAMPLES),
         }
 

@@ -183,7 +183,7 @@ async def test_goes_on_after_a_restart(shift: float) -> None:
     assert again.details == {**found.details, "untested_rows": 30 + 19}
     assert again.state == ("drifting" if shift else "ok")
     window = np.concatenate([features(30, 3), features(19, 4, 3 - shift)])
-    np.testing.assert_array_equal(after.recent()[1:], window)
+    np.testing.assert_array_equal(after.recent().joined()[1:], window)
     assert (await looked(after, features(1, 5, 3 - shift))).p_value != found.p_value
 
 
@@ -199,7 +199,7 @@ async def test_goes_on_after_a_restart(shift: float) -> None:
 )
 def test_a_state_that_does_not_fit_is_refused(wrong: dict[str, npt.NDArray[Any]]) -> None:
     detector = made(features(200, 0), 50, 100_000)
-    with pytest.raises(ValueError, match=r"the window's features are|the last test is"):
+    with pytest.raises(ValueError, match=r"^(features|last|total_rows) (is|holds)"):
         detector.restore(detector.dump() | wrong)
 
 
@@ -209,7 +209,7 @@ async def test_a_window_too_large_to_be_saved_again_and_again_is_not() -> None:
     detector.observe(blocks(np.zeros((500, 4096), np.float32)))
     assert detector.recent().nbytes > MAX_SAVED_BYTES
     dumped = detector.dump()
-    assert dumped["features"].shape == (0, 4096)
+    assert np.shape(dumped["features"]) == (0, 4096)
     after = FeatureMmd(wide, 500, 1_000_000)
     after.restore(dumped)
     assert (await after.state()).rows == 0
