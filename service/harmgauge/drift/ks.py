@@ -9,12 +9,15 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.drift import ks_exact
+from harmgauge.drift import ks_exact, ks_large
 
 Scores = npt.NDArray[np.float64]
 
 MOST_EXACT_ROWS = 10_000
 """Of the larger sample: beyond, the p-value is that of Smirnov's limit, as `scipy.stats.ks_2samp` has it."""
+
+MOST_GUESSES = 6
+"""At a threshold, before what is left is halved."""
 
 ALARM_FACTOR = 0.08
 """Share of `window_rows / rows_between_false_alarms` that the alarm's p-value may take.
@@ -61,10 +64,13 @@ def _result(steps: int, n: int, m: int) -> KsResult:
 def _p_value(steps: int, n: int, m: int) -> float:
     if max(n, m) <= MOST_EXACT_ROWS:
         return ks_exact.survival(steps, n, m)
+    statistic, rows = steps / math.lcm(n, m), round(n * m / (n + m))
+    if rows >= ks_large.FEWEST_ROWS and ks_large.LEAST_SQUARE <= rows * statistic**2 < ks_large.MOST_SQUARE:
+        return ks_large.survival(statistic, rows)
     # scipy's statistics take a second and 60 MB to import, and only samples this large need them.
     from scipy.stats import kstwo  # noqa: PLC0415
 
-    p_value: float = kstwo.sf(steps / math.lcm(n, m), round(n * m / (n + m)))
+    p_value: float = kstwo.sf(statistic, rows)
     return min(1.0, max(0.0, p_value))
 
 
@@ -89,22 +95,27 @@ def approximate_statistic_threshold(window_rows: int, reference_rows: int, p_val
 def statistic_threshold(window_rows: int, reference_rows: int, p_value: float) -> float:
     """The smallest statistic whose p-value is at most `p_value`, for samples of these sizes; in 0..1.
 
-    Exact where one size divides the other, and within 1 / reference_rows otherwise. Infinite if not even 1 is enough.
+    Exact where `window_rows` divides `reference_rows`, and within 1 / reference_rows otherwise. Infinite if not even 1
+    is enough.
     """
     n, m = window_rows, reference_rows
     units = math.lcm(n, m)
     if math.log(2) + math.lgamma(n + 1) + math.lgamma(m + 1) - math.lgamma(n + m + 1) > math.log(p_value):
         return math.inf  # not even two samples apart, 2 of the C(n + m, n) orders
-    low, high, step = 0, units, max(1, units // 500)
-    # Smirnov's limit lies close: look beside it first, then further and further away, and halve what is left.
+    low, high, close = 0, units, max(1, units // (2 * m))
     steps = round(approximate_statistic_threshold(n, m, p_value) * units)
-    while high - low > max(1, units // (2 * m)):
+    fall = 2 * n * m / (n + m)
+    for tries in range(2 * units.bit_length()):  # more than it can take
+        if high - low <= close:
+            break
         steps = min(max(steps, low + 1), high - 1)
-        if _p_value(steps, n, m) <= p_value:
-            high = steps
-            steps = max(high - step, (low + high) // 2)
-        else:
-            low = steps
-            steps = min(low + step, (low + high) // 2)
-        step *= 4
+        found = _p_value(steps, n, m)
+        low, high = (low, steps) if found <= p_value else (steps, high)
+        if found == 0 or high - low <= 4 * close or tries >= MOST_GUESSES:
+            steps = (low + high) // 2
+            continue
+        # ln p falls by `fall` as the square of the statistic grows by 1, almost: it says where the threshold lies, and
+        # a point just beyond it proves that.
+        guess = math.sqrt(max(0.0, (steps / units) ** 2 + math.log(found / p_value) / fall)) * units
+        steps = math.floor(guess) - close // 4 if high == steps else math.ceil(guess) + close // 4
     return high / units

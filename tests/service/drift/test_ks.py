@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ks_2samp
+from scipy.stats import ks_2samp, kstwo
 
-from harmgauge.drift import ks
+from harmgauge.drift import ks, ks_exact, ks_large
 
 
 @settings(deadline=None)
@@ -112,3 +113,36 @@ def test_the_p_value_threshold() -> None:
     with pytest.raises(ValueError, match="ask for at least 160"):
         ks.p_value_threshold(1000, 100)
     assert ks.p_value_threshold(1000, 161) < 0.5
+
+
+@pytest.mark.parametrize("rows", [5000, 20_011, 909_091])
+def test_the_tail_of_large_samples_is_scipys_to_eleven_digits(rows: int) -> None:
+    for square in (2.21, 3.0, 20.0, 300.0):
+        statistic = math.sqrt(square / rows)
+        assert ks_large.survival(statistic, rows) == pytest.approx(kstwo.sf(statistic, rows), rel=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("window_rows", "reference_rows"), [(1_000_000, 10_000_000), (999_983, 1_000_003), (50_000, 100)]
+)
+def test_thresholds_of_the_largest_windows_take_no_time(window_rows: int, reference_rows: int) -> None:
+    """They took 20 s."""
+    begin = time.thread_time()
+    p_value = ks.p_value_threshold(window_rows, 10**15)
+    found = ks.statistic_threshold(window_rows, reference_rows, p_value)
+    assert time.thread_time() - begin < 1
+    limit = ks.approximate_statistic_threshold(window_rows, reference_rows, p_value)
+    assert found == pytest.approx(limit, rel=0.01)
+
+
+@settings(deadline=None, max_examples=30)
+@given(n=st.integers(2, 120), m=st.integers(100, 300), power=st.integers(3, 15))
+def test_a_threshold_alarms_and_what_is_below_it_does_not(n: int, m: int, power: int) -> None:
+    p_value, units = ks.p_value_threshold(n, 10**power), math.lcm(n, m)
+    found = ks.statistic_threshold(n, m, p_value)
+    if math.isinf(found):
+        assert ks_exact.survival(units, n, m) > p_value
+        return
+    steps = round(found * units)
+    assert ks_exact.survival(steps, n, m) <= p_value
+    assert ks_exact.survival(steps - max(1, units // (2 * m)), n, m) > p_value

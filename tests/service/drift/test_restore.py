@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -117,7 +118,7 @@ def spoilt(draw: st.DrawFn) -> Saved:
             number = draw(st.one_of(st.sampled_from(NUMBERS), st.floats(), st.integers(-(2**63), 2**63 - 1)))
             spoilt = array.astype(draw(NUMPY_TYPES) if how == "type" else array.dtype, copy=True) if (
                 array.dtype.kind in "fiub") else np.zeros(3)  # fmt: skip
-            with np.errstate(all="ignore"):
+            with warnings.catch_warnings(action="ignore"):
                 try:
                     if how == "all numbers" or not spoilt.ndim:
                         spoilt[...] = number
