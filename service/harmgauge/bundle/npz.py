@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
@@ -14,6 +16,8 @@ from harmgauge.bundle.npy_header import read_npy_header
 
 MAX_ARRAYS = 1000
 _PIECE_BYTES = 2**20
+_MOST_AT_ONCE = 2 * _PIECE_BYTES
+"""Of the file: its directory is read at once, and one of 100 MB took 24 s and a gigabyte to be refused."""
 
 
 def read_npz(file: Path | IO[bytes], max_bytes: int | None = None) -> dict[str, npt.NDArray[Any]]:
@@ -23,7 +27,7 @@ def read_npz(file: Path | IO[bytes], max_bytes: int | None = None) -> dict[str, 
     is larger than it is. Raises OSError where the file cannot be read, ValueError whatever else is wrong.
     """
     try:
-        with ZipFile(file) as archive:
+        with _opened(file) as stream, ZipFile(cast("IO[bytes]", _InPieces(stream))) as archive:
             members = archive.infolist()
             size_bytes = sum(member.file_size for member in members)
             if max_bytes is not None and size_bytes > max_bytes:
@@ -37,6 +41,31 @@ def read_npz(file: Path | IO[bytes], max_bytes: int | None = None) -> dict[str, 
     # RuntimeError: "is encrypted"; NotImplementedError: a way of packing that zipfile does not know
     except (EOFError, zlib.error, KeyError, RuntimeError, NotImplementedError) as error:
         raise ValueError(str(error) or type(error).__name__) from error
+
+
+class _InPieces:
+    """What a ZipFile reads of a file, none of it longer than any array's piece or any directory of MAX_ARRAYS."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.seek, self.tell, self.seekable = stream.seek, stream.tell, stream.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        if size > _MOST_AT_ONCE:
+            raise BadZipFile(f"its list of names has {size} bytes")
+        data = self._stream.read(_MOST_AT_ONCE + 1 if size < 0 else size)
+        if len(data) > _MOST_AT_ONCE:
+            raise BadZipFile("its end is longer than that of an archive")
+        return data
+
+
+@contextmanager
+def _opened(file: Path | IO[bytes]) -> Iterator[IO[bytes]]:
+    if isinstance(file, Path):
+        with file.open("rb") as stream:
+            yield stream
+    else:
+        yield file
 
 
 def read_npy(stream: IO[bytes], size_bytes: int) -> npt.NDArray[Any]:

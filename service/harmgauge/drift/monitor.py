@@ -71,18 +71,20 @@ class Monitor:
     def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
         """Go on from what `dump` gave; a detector that was not there then begins anew.
 
-        Where anything does not fit all detectors begin anew, and the error of the one that found it is raised.
+        If anything does not fit, all detectors begin anew. Raises ValueError then, with the name of the one that found
+        it.
         """
-        try:
-            for detector in self._detectors:
-                prefix = f"{detector.name}/"
-                own = {key.removeprefix(prefix): array for key, array in dumped.items() if key.startswith(prefix)}
-                if own:
-                    detector.restore(own)
-        except Exception:
-            for detector in self._detectors:
-                detector.reset()
-            raise
+        for detector in self._detectors:
+            prefix = f"{detector.name}/"
+            own = {key.removeprefix(prefix): array for key, array in dumped.items() if key.startswith(prefix)}
+            if not own:
+                continue
+            try:
+                detector.restore(own)
+            except Exception as error:
+                for each in self._detectors:
+                    each.reset()
+                raise ValueError(f"{detector.name}: {error}") from error
 
     async def states(self) -> dict[str, DriftState]:
         """By detector name, each brought up to date."""

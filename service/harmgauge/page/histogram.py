@@ -7,6 +7,9 @@ import numpy.typing as npt
 
 BUCKETS = 32
 
+_ROWS_AT_ONCE = 2**15
+"""bincount lets no other thread run meanwhile: a million scores would keep the event loop for milliseconds."""
+
 Scores = npt.NDArray[np.float64]
 
 
@@ -25,6 +28,8 @@ def bucket_edges(reference: Scores, threshold: float, buckets: int = BUCKETS) ->
 
 def shares(scores: Scores, edges: Scores) -> Scores:
     """Of scores (n,), n >= 1, in each bucket (b,) between `edges` (b + 1,); the outermost take what is beyond."""
-    index = np.searchsorted(edges[1:-1], scores, side="right")
-    found: Scores = np.bincount(index, minlength=len(edges) - 1) / len(scores)
-    return found
+    counts = np.zeros(len(edges) - 1, np.int64)
+    for start in range(0, len(scores), _ROWS_AT_ONCE):
+        index = np.searchsorted(edges[1:-1], scores[start : start + _ROWS_AT_ONCE], side="right")
+        counts += np.bincount(index, minlength=len(counts))
+    return counts / len(scores)
