@@ -34,7 +34,7 @@ def survival(x: float, n: int) -> float:
     return 2 * x * step * float(terms.sum())
 
 
-def _stirling(n: npt.NDArray[np.float64] | int) -> npt.NDArray[np.float64]:
+def _stirling(n: npt.NDArray[np.floating] | int) -> npt.NDArray[np.float64]:
     """log n! less its first terms."""
     inverse = np.asarray(1 / n)
     found: npt.NDArray[np.float64] = inverse / 12 - inverse**3 / 360
