@@ -6,10 +6,15 @@ size does not justify. How long it computes, and on what values, is not judged.
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
+from typing import Protocol
+
 from harmgauge.bundle.graph import schema as onnx
-from harmgauge.bundle.graph.refused import GraphRefused
-from harmgauge.bundle.graph.sizes import Sizes, check_attribute, check_declared
-from harmgauge.bundle.graph.tensor import MAX_AXES, SMALL_ELEMENTS, TOO_MANY, Tensor, read_tensor, shown
+from harmgauge.bundle.graph.refused import GraphRefused, shown
+from harmgauge.bundle.graph.sizes import Sizes
+from harmgauge.bundle.graph.tensor import Tensor, read_tensor
+from harmgauge.bundle.graph.value import MAX_AXES, SMALL_ELEMENTS, Attribute, Node
 from harmgauge.bundle.graph.wire import Malformed, Reader, Schema, signed
 
 MAX_WORK = 5_000_000
@@ -33,20 +38,36 @@ MICROSOFT_OPERATORS = frozenset(
 """What ONNX Runtime's own tools write when they quantise or fuse; others of its domain read files (EPContext)."""
 
 
-def check_graph(data: bytes) -> None:
+class Visitor(Protocol):
+    """Hears of a graph's parts: inputs, stored tensors, then nodes in their order, each after the graphs in it."""
+
+    def enter(self) -> None: ...
+
+    def leave(self) -> None: ...
+
+    def input(self, name: bytes) -> None: ...
+
+    def declared(self, name: bytes, dims: Sequence[int]) -> None: ...
+
+    def tensor(self, tensor: Tensor) -> None: ...
+
+    def node(self, node: Node) -> None: ...
+
+
+def check_graph(data: bytes, visitor: Visitor | None = None) -> None:
     """Raises GraphRefused. Linear in the bytes; memory does not grow with what the bytes claim."""
     if data[4:8] == b"ORTM":
         raise GraphRefused("it is in ONNX Runtime's own format: build the bundle from the .onnx file it was made from")
     try:
-        _Check().model(memoryview(data))
+        _Check(visitor or Sizes(len(data))).model(memoryview(data))
     except Malformed as error:
         raise GraphRefused(f"it is no ONNX graph that can be read ({error}): export it again") from error
 
 
 class _Check:
-    def __init__(self) -> None:
+    def __init__(self, visitor: Visitor) -> None:
         self._reader = Reader(MAX_WORK)
-        self._sizes = Sizes()
+        self._visitor = visitor
 
     def model(self, data: memoryview) -> None:
         found = False
@@ -55,6 +76,10 @@ class _Check:
                 case "graph":
                     found = True
                     self._graph(content, 1)
+                case "opset_import":
+                    self._reader.skim(content, onnx.OPERATOR_SET, "a set of operators")
+                case "metadata_props":
+                    self._entry(content)
                 case "functions":
                     raise GraphRefused(
                         "it has functions of its own, which could grow without bound as they are put in their places: "
@@ -62,26 +87,39 @@ class _Check:
                     )
                 case "training_info":
                     raise GraphRefused("it carries training_info: export it for inference")
+                case "configuration":
+                    raise _several_devices()
         if not found:
             raise Malformed("the model has no graph")
-        self._sizes.check()
 
     def _graph(self, data: memoryview, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise GraphRefused(f"it has graphs in graphs, more than {MAX_DEPTH} deep: export it without")
+        self._visitor.enter()
+        nodes, tensors = list[memoryview](), list[memoryview]()
         for field, _, content in self._reader.fields(data, onnx.GRAPH, "a graph"):
             match field:
                 case "node":
-                    self._node(content, depth)
+                    nodes.append(content)
                 case "initializer":
-                    tensor = read_tensor(self._reader, content)
-                    self._sizes.constant(tensor.name, tensor.values)
+                    tensors.append(content)
                 case "input" | "output" | "value_info":
-                    self._value_info(content)
+                    name = self._value_info(content)
+                    if field == "input":
+                        self._visitor.input(name)
                 case "sparse_initializer":
                     raise _sparse()
+                case "metadata_props":
+                    self._entry(content)
+                case "quantization_annotation":
+                    self._annotation(content)
+        for content in tensors:
+            self._visitor.tensor(read_tensor(self._reader, content))
+        for content in nodes:
+            self._visitor.node(self._node(content, depth))
+        self._visitor.leave()
 
-    def _node(self, data: memoryview, depth: int) -> None:
+    def _node(self, data: memoryview, depth: int) -> Node:
         domain = operator = b""
         inputs, outputs, attributes = list[bytes](), list[bytes](), list[memoryview]()
         for field, _, content in self._reader.fields(data, onnx.NODE, "a node"):
@@ -96,6 +134,10 @@ class _Check:
                     outputs.append(bytes(content))
                 case "attribute":
                     attributes.append(content)
+                case "metadata_props":
+                    self._entry(content)
+                case "device_configurations":
+                    raise _several_devices()
             if len(inputs) + len(outputs) + len(attributes) > MAX_PARTS:
                 raise GraphRefused(f"it has a node of more than {MAX_PARTS} inputs, outputs and attributes")
         if domain not in _DOMAINS and not (domain == _MICROSOFT and operator in MICROSOFT_OPERATORS):
@@ -103,39 +145,84 @@ class _Check:
                 f"it has a custom operator, {shown(operator)} of the domain {shown(domain)}: export it with those of "
                 "ONNX alone"
             )
-        self._sizes.node(operator, inputs)
-        for attribute in attributes:
-            values = self._attribute(attribute, operator, depth)
-            if operator == b"Constant" and outputs:
-                self._sizes.constant(outputs[0], values)
+        named: dict[bytes, Attribute] = {}
+        for content in attributes:
+            name, attribute = self._attribute(content, depth)
+            if name in named:
+                raise GraphRefused(f"{shown(operator)} has its attribute {shown(name)} twice: export it again")
+            named[name] = attribute
+        return Node(operator, domain, inputs, outputs, named)
 
-    def _attribute(self, data: memoryview, operator: bytes, depth: int) -> tuple[int, ...] | None:
-        """The whole numbers that it gives, if it is one that gives some."""
-        name, values, tensor = b"", list[int](), Tensor(b"", None)
+    def _attribute(self, data: memoryview, depth: int) -> tuple[bytes, Attribute]:
+        name, found = b"", Attribute()
         for field, number, content in self._reader.fields(data, onnx.ATTRIBUTE, "an attribute"):
             match field:
                 case "name":
                     name = bytes(content)
-                case "i" | "ints" if len(values) <= SMALL_ELEMENTS:
-                    values += self._reader.integers(number, content)
-                case "t" | "tensors":
-                    tensor = read_tensor(self._reader, content)
-                case "g" | "graphs":
-                    self._graph(content, depth + 1)
-                case "tp" | "type_protos":
-                    self._type(content, 1)
-                case "sparse_tensor" | "sparse_tensors":
-                    raise _sparse()
-        numbers = tuple(values) if len(values) <= SMALL_ELEMENTS else TOO_MANY
-        check_attribute(operator, name, numbers)
-        return numbers or tensor.values
+                case "type":
+                    if number not in onnx.ATTRIBUTE_TYPES:
+                        raise Malformed(f"an attribute is of the type {number}")
+                case "doc_string" | "ref_attr_name":
+                    pass
+                case _ if found.kind not in ("", field):
+                    raise Malformed("an attribute has values of two kinds")
+                case _:
+                    found.kind = field
+                    self._value(found, number, content, depth)
+        return name, found
 
-    def _value_info(self, data: memoryview) -> None:
-        for field, _, content in self._reader.fields(data, onnx.VALUE_INFO, "a value's description"):
-            if field == "type":
+    def _value(self, found: Attribute, number: int, content: memoryview, depth: int) -> None:
+        match found.kind:
+            case "i" | "ints":
+                for value in self._reader.integers(number, content):
+                    found.count += 1
+                    found.total += value
+                    found.largest = max(found.largest, value)
+                    if found.count <= SMALL_ELEMENTS:
+                        found.numbers.append(value)
+            case "f" | "floats":
+                found.count += len(content) // 4
+                if len(found.numbers) < SMALL_ELEMENTS:
+                    found.numbers += (value for (value,) in struct.iter_unpack("<f", content[: 4 * SMALL_ELEMENTS]))
+            case "s":
+                found.text = bytes(content)
+            case "strings":
+                found.count += 1
+            case "t":
+                found.tensor = read_tensor(self._reader, content).value
+            case "tensors":
+                read_tensor(self._reader, content)
+            case "g" | "graphs":
+                self._graph(content, depth + 1)
+            case "tp" | "type_protos":
                 self._type(content, 1)
+            case "sparse_tensor" | "sparse_tensors":
+                raise _sparse()
 
-    def _type(self, data: memoryview, depth: int) -> None:
+    def _annotation(self, data: memoryview) -> None:
+        for field, _, content in self._reader.fields(data, onnx.ANNOTATION, "an annotation"):
+            if field == "quant_parameter_tensor_names":
+                self._entry(content)
+
+    def _entry(self, data: memoryview) -> None:
+        self._reader.skim(data, onnx.ENTRY, "an entry")
+
+    def _value_info(self, data: memoryview) -> bytes:
+        name, dims = b"", list[list[int]]()
+        for field, _, content in self._reader.fields(data, onnx.VALUE_INFO, "a value's description"):
+            match field:
+                case "name":
+                    name = bytes(content)
+                case "type":
+                    dims = self._type(content, 1)
+                case "metadata_props":
+                    self._entry(content)
+        for shape in dims:
+            self._visitor.declared(name, shape)
+        return name
+
+    def _type(self, data: memoryview, depth: int) -> list[list[int]]:
+        """The shapes of the tensors in it."""
         if depth > MAX_DEPTH:
             raise GraphRefused(f"it has types in types, more than {MAX_DEPTH} deep: export it without")
         inner: dict[str, tuple[Schema, str]] = {
@@ -143,25 +230,39 @@ class _Check:
             "optional_type": (onnx.SEQUENCE_TYPE, "elem_type"),
             "map_type": (onnx.MAP_TYPE, "value_type"),
         }
+        shapes, kinds = list[list[int]](), set[str]()
         for field, _, content in self._reader.fields(data, onnx.TYPE, "a type"):
+            if field == "denotation":
+                continue
+            kinds.add(field)
+            if field == "opaque_type" or len(kinds) > 1:
+                raise Malformed("a type is of two kinds, or of none of ONNX")
             if field in ("tensor_type", "sparse_tensor_type"):
-                self._tensor_type(content)
-            elif field in inner:
+                shapes.append(self._tensor_type(content))
+            else:
                 schema, wanted = inner[field]
                 for part, _, of in self._reader.fields(content, schema, "a type"):
                     if part == wanted:
-                        self._type(of, depth + 1)
+                        shapes += self._type(of, depth + 1)
+        return shapes
 
-    def _tensor_type(self, data: memoryview) -> None:
+    def _tensor_type(self, data: memoryview) -> list[int]:
         dims: list[int] = []
         for field, _, shape in self._reader.fields(data, onnx.TENSOR_TYPE, "a tensor's type"):
             if field == "shape":
                 for _, _, dim in self._reader.fields(shape, onnx.SHAPE, "a shape"):
-                    values = self._reader.fields(dim, onnx.DIMENSION, "a dimension")
-                    dims += [signed(number) for part, number, _ in values if part == "dim_value"]
+                    values = {part: number for part, number, _ in self._reader.fields(dim, onnx.DIMENSION, "an axis")}
+                    if "dim_value" in values and "dim_param" in values:
+                        raise Malformed("an axis has a size and a name")
+                    if "dim_value" in values:
+                        dims.append(signed(values["dim_value"]))
                     if len(dims) > MAX_AXES:
                         raise GraphRefused(f"a shape of more than {MAX_AXES} axes is declared: export it again")
-        check_declared(dims)
+        return dims
+
+
+def _several_devices() -> GraphRefused:
+    return GraphRefused("it is laid out for several devices: export it for one")
 
 
 def _sparse() -> GraphRefused:

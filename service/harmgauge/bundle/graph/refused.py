@@ -5,3 +5,8 @@ from __future__ import annotations
 
 class GraphRefused(ValueError):
     """The text says what it is about, and what to do."""
+
+
+def shown(name: bytes) -> str:
+    """A name out of the file, fit for a message."""
+    return repr(name[:80].decode(errors="replace"))

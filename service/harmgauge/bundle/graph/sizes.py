@@ -1,86 +1,148 @@
-"""Sizes that stand in the graph itself: shapes that operators are told, as far as they are constants.
+"""What a graph asks for, beyond its own bytes: by sizes that it is told, and by constants that grow out of constants.
 
-A shape of a few bytes (ConstantOfShape, Expand, Tile) can ask for terabytes, and ONNX Runtime computes with constants
-as soon as it loads a graph. What is computed on the way to a shape is not followed.
+ONNX Runtime computes what depends on constants alone while it loads a graph. What comes with a request is not followed,
+nor is how often a Loop runs: a process with limits of its own finds out.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from harmgauge.bundle.graph.refused import GraphRefused
+from harmgauge.bundle.graph import schema as onnx
+from harmgauge.bundle.graph.crashes import check_crashes
+from harmgauge.bundle.graph.growth import GROWING
+from harmgauge.bundle.graph.refused import GraphRefused, shown
+from harmgauge.bundle.graph.shapes import item_bytes_of, shape_of
+from harmgauge.bundle.graph.tensor import Tensor
+from harmgauge.bundle.graph.value import MAX_AXES, Call, Node, Shape, Value, elements_of
+from harmgauge.bundle.graph.values import numbers_of
 
 MAX_ELEMENTS = 2**28
 """Of one tensor without its rows' axis: 1 GiB in float32."""
 
-_SHAPE_INPUTS = {
-    b"AffineGrid": (1,),
-    b"BlackmanWindow": (0,),
-    b"CenterCropPad": (1,),
-    b"Col2Im": (0,),
-    b"ConstantOfShape": (0,),
-    b"DFT": (1,),
-    b"Expand": (1,),
-    b"HammingWindow": (0,),
-    b"HannWindow": (0,),
-    b"MaxUnpool": (2,),
-    b"OneHot": (1,),
-    b"Range": (0, 1),
-    b"Resize": (2, 3),
-    b"Tile": (1,),
-    b"Upsample": (1,),
-}
-"""Where these operators are told how much they shall give."""
+GROWN_BYTES = 256 * 2**20
+GROWN_PER_BYTE = 8
+"""Constants made of constants may take `GROWN_BYTES`, and so much for each byte of the file: int8 weights that are
+dequantised and transposed take 8."""
 
-_SHAPE_ATTRIBUTES = {b"shape", b"output_shape", b"scales"}
+TEXT_BYTES = 64
+
+_WITH_GRAPHS = frozenset(b"If Loop Scan SequenceMap".split())
 
 
 class Sizes:
-    """Collects, in whatever order the graph has them, what constants there are and who is told a size by which."""
+    """Follows a graph's nodes in their order; graphs in graphs see the names around them."""
+
+    def __init__(self, file_bytes: int) -> None:
+        self._allowed_bytes = GROWN_BYTES + GROWN_PER_BYTE * file_bytes
+        self._grown_bytes = 0
+        self._scopes: list[_Scope] = []
+
+    def enter(self) -> None:
+        """A graph begins."""
+        self._scopes.append(_Scope())
+
+    def leave(self) -> None:
+        """It ends."""
+        self._scopes.pop()
+
+    def input(self, name: bytes) -> None:
+        """One of the graph's inputs. Raises GraphRefused."""
+        self._scopes[-1].add(name, None)
+
+    def declared(self, name: bytes, dims: Sequence[int]) -> None:
+        """A shape that an input, an output or a value in between has; what is left open is -1. Raises GraphRefused."""
+        if any(dim < -1 for dim in dims):
+            raise GraphRefused(f"a shape {list(dims)} is declared, which no tensor can have: export it again")
+        if elements_of(dims) > MAX_ELEMENTS:
+            raise _too_many(f"a shape {list(dims)} is declared")
+
+    def tensor(self, tensor: Tensor) -> None:
+        """A stored tensor. Raises GraphRefused."""
+        self._scopes[-1].initializer(tensor.name, tensor.value)
+
+    def node(self, node: Node) -> None:
+        """The next node, after the graphs in it. Raises GraphRefused."""
+        call = Call(node, [self._value(name) for name in node.inputs])
+        check_crashes(call)
+        known = all(call.value(index) for index in range(len(node.inputs)) if call.given(index))
+        made: list[Value | None]
+        if node.operator == b"Constant":
+            made = [next((attribute.value for attribute in node.attributes.values()), None)]
+        elif node.operator in _WITH_GRAPHS:
+            made = []
+        elif known or node.operator in GROWING:
+            made = self._made(call, known)
+        else:
+            made = []
+        for index, name in enumerate(node.outputs):
+            if name:
+                self._scopes[-1].add(name, made[min(index, len(made) - 1)] if made else None)
+
+    def _value(self, name: bytes) -> Value | None:
+        for scope in reversed(self._scopes) if name else ():
+            if name in scope.values:
+                return scope.values[name]
+            scope.missed.add(name)
+        return None
+
+    def _made(self, call: Call, known: bool) -> list[Value | None]:
+        shape = _checked(call)
+        if shape is None or not known:
+            return []
+        numbers = numbers_of(call, shape)
+        if numbers is not None:
+            return [Value(numbers.shape, numbers.itemsize, numbers)]
+        value = Value(shape, item_bytes_of(call, _width(call.size(b"to", onnx.FLOAT))))
+        self._grown_bytes += value.elements * value.item_bytes * max(sum(map(bool, call.node.outputs)), 1)
+        if self._grown_bytes > self._allowed_bytes:
+            operator = call.node.operator.decode(errors="replace")
+            raise GraphRefused(
+                f"what it computes of constants alone takes more than {self._allowed_bytes >> 20} MiB, up to "
+                f"{operator} with the shape {list(shape)}: let the exporter fold them"
+            )
+        return [value]
+
+
+class _Scope:
+    """The names of one graph."""
 
     def __init__(self) -> None:
-        self._constants: dict[bytes, list[tuple[int, ...]]] = {}
-        self._uses: list[tuple[bytes, bytes]] = []
+        self.values: dict[bytes, Value | None] = {}
+        self.missed = set[bytes]()
+        self._stored = set[bytes]()
 
-    def constant(self, name: bytes, values: tuple[int, ...] | None) -> None:
-        if values is not None:
-            # Graphs in graphs may use a name again: all that it may stand for counts.
-            self._constants.setdefault(name, []).append(values)
+    def add(self, name: bytes, value: Value | None) -> None:
+        if name in self.values:
+            raise GraphRefused(f"it gives the name {shown(name)} twice in one graph: export it again")
+        if name in self.missed:
+            raise GraphRefused(f"a node uses {shown(name)} before another makes it: sort the nodes, or export it again")
+        self.values[name] = value
 
-    def node(self, operator: bytes, inputs: Sequence[bytes]) -> None:
-        wanted = (1,) if operator == b"Pad" else _SHAPE_INPUTS.get(operator, ())
-        self._uses += [(operator, inputs[index]) for index in wanted if index < len(inputs) and inputs[index]]
-
-    def check(self) -> None:
-        """Raises GraphRefused."""
-        for operator, name in self._uses:
-            for values in self._constants.get(name, ()):
-                grown = _padded(values) if operator == b"Pad" else values
-                _check(grown, f"{operator.decode()} is told the shape {list(values)}")
-
-
-def check_declared(dims: Sequence[int]) -> None:
-    """A shape that an input, an output or a value in between has; what is left open is -1. Raises GraphRefused."""
-    if any(dim < -1 for dim in dims):
-        raise GraphRefused(f"a shape {list(dims)} is declared, which no tensor can have: export it again")
-    _check(dims, f"a shape {list(dims)} is declared")
+    def initializer(self, name: bytes, value: Value) -> None:
+        if name in self._stored:
+            raise GraphRefused(f"it gives the name {shown(name)} to two stored tensors: export it again")
+        self._stored.add(name)
+        # An input of that name is a default, as in graphs of IR version 3; there it is a constant.
+        self.values[name] = value
 
 
-def check_attribute(operator: bytes, name: bytes, values: Sequence[int]) -> None:
-    """A size among a node's attributes. Raises GraphRefused."""
-    if name == b"pads":
-        _check(_padded(values), f"{operator.decode(errors='replace')} is told the pads {list(values)}")
-    elif name in _SHAPE_ATTRIBUTES:
-        _check(values, f"{operator.decode(errors='replace')} is told the {name.decode()} {list(values)}")
+def _checked(call: Call) -> Shape | None:
+    shape = shape_of(call)
+    if shape is None:
+        return None
+    operator = call.node.operator.decode(errors="replace")
+    if len(shape) > MAX_AXES:
+        raise GraphRefused(f"{operator} makes a tensor of more than {MAX_AXES} axes: export it again")
+    if elements_of(shape) > MAX_ELEMENTS:
+        verb = "is told" if call.node.operator in GROWING else "makes"
+        raise _too_many(f"{operator} {verb} the shape {list(shape)}")
+    return shape
 
 
-def _padded(values: Sequence[int]) -> list[int]:
-    """What each axis grows by at least: `values` are all beginnings, then all ends."""
-    half = len(values) // 2
-    return [1 + max(begin, 0) + max(end, 0) for begin, end in zip(values[:half], values[half:], strict=False)]
+def _width(data_type: int) -> int:
+    return -(-onnx.ELEMENT_BITS[data_type] // 8) if data_type in onnx.ELEMENT_BITS else TEXT_BYTES
 
 
-def _check(dims: Sequence[int], what: str) -> None:
-    if math.prod(max(abs(dim), 1) for dim in dims) > MAX_ELEMENTS:
-        raise GraphRefused(f"{what}, more than {MAX_ELEMENTS} elements: export it again, for smaller instances")
+def _too_many(what: str) -> GraphRefused:
+    return GraphRefused(f"{what}, more than {MAX_ELEMENTS} elements: export it again, for smaller instances")

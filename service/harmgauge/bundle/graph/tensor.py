@@ -5,32 +5,41 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from harmgauge.bundle.graph import schema as onnx
-from harmgauge.bundle.graph.refused import GraphRefused
-from harmgauge.bundle.graph.wire import Reader
+from harmgauge.bundle.graph.refused import GraphRefused, shown
+from harmgauge.bundle.graph.value import MAX_AXES, SMALL_ELEMENTS, Value
+from harmgauge.bundle.graph.values import CASTS
+from harmgauge.bundle.graph.wire import Malformed, Reader
 
-MAX_AXES = 16
 _MAX_DIM_PRODUCT = 2**48
 """Beyond what any file can hold, and far below where products overflow in 64 bits."""
 
-SMALL_ELEMENTS = 64
-"""No shape has more."""
+TEXT_BYTES = 32
+"""What a text takes beside its bytes."""
 
-TOO_MANY = (2**63,)
-"""Stands for the values of a tensor that has more: as a shape it is refused."""
+_FIELDS = {
+    onnx.FLOAT: "float_data",
+    onnx.DOUBLE: "double_data",
+    onnx.INT64: "int64_data",
+    onnx.UINT32: "uint64_data",
+    onnx.UINT64: "uint64_data",
+}
+"""By data type; all others that are numbers lie in `int32_data`."""
 
-_NUMPY = {onnx.FLOAT: "<f4", onnx.INT32: "<i4", onnx.INT64: "<i8"}
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tensor:
-    """`values` are its numbers, rounded up, or `TOO_MANY`; None where its data type is none of a shape or a scale."""
+    """What it is called, and what it holds. `data_type` is ONNX's."""
 
     name: bytes
-    values: tuple[int, ...] | None
+    data_type: int
+    dims: tuple[int, ...]
+    value: Value
 
 
 def read_tensor(reader: Reader, data: memoryview) -> Tensor:
@@ -39,10 +48,10 @@ def read_tensor(reader: Reader, data: memoryview) -> Tensor:
     dims, stored = list[int](), _Stored(reader)
     for field, number, content in reader.fields(data, onnx.TENSOR, "a tensor"):
         match field:
-            case "external_data":
+            case "external_data" | "data_location" if number:  # it is -1 for what has bytes
                 raise _external(name)
-            case "data_location" if number:
-                raise _external(name)
+            case "segment":
+                raise Malformed("a tensor is a segment of another")
             case "name":
                 name = bytes(content)
             case "data_type":
@@ -53,11 +62,20 @@ def read_tensor(reader: Reader, data: memoryview) -> Tensor:
                     raise GraphRefused(f"tensor {shown(name)} has more than {MAX_AXES} axes: export it again")
             case "raw_data":
                 raw = content
+            case "metadata_props":
+                reader.skim(content, onnx.ENTRY, "an entry")
             case _ if field.endswith("_data"):
                 stored.add(field, number, content)
     elements = _elements(dims, name)
     _check_size(name, data_type, elements, stored.size_bytes, raw)
-    return Tensor(name, _values(data_type, elements, raw, stored))
+    bits = onnx.ELEMENT_BITS.get(data_type)
+    item_bytes = TEXT_BYTES + stored.longest_text if bits is None else -(-bits // 8)
+    numbers = None
+    if elements <= SMALL_ELEMENTS:
+        found = _numbers(data_type, raw, stored)
+        if found is not None and found.size >= elements:
+            numbers = found[:elements].reshape(dims)
+    return Tensor(name, data_type, tuple(dims), Value(tuple(dims), item_bytes, numbers))
 
 
 class _Stored:
@@ -66,16 +84,22 @@ class _Stored:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self.size_bytes = 0
-        self.integers: list[int] = []
-        self.floats = bytearray()
+        self.longest_text = 0
+        self.integers = {"int32_data": list[int](), "int64_data": list[int](), "uint64_data": list[int]()}
+        self.floats = {"float_data": bytearray(), "double_data": bytearray()}
 
     def add(self, field: str, number: int, content: memoryview) -> None:
         # An empty text is an element too, and a number that is not packed comes without bytes.
         self.size_bytes += len(content) + (field == "string_data" or number >= 0)
-        if field in ("int32_data", "int64_data") and len(self.integers) < SMALL_ELEMENTS:
-            self.integers += islice(self._reader.integers(number, content), SMALL_ELEMENTS)
-        elif field == "float_data" and len(self.floats) < SMALL_ELEMENTS * 4:
-            self.floats += content[: SMALL_ELEMENTS * 4]
+        if field == "string_data":
+            self.longest_text = max(self.longest_text, len(content))
+        elif field in self.integers:
+            # One more than there may be: then it is known that they are too many.
+            wanted = SMALL_ELEMENTS + 1 - len(self.integers[field])
+            self.integers[field] += islice(self._reader.integers(number, content), wanted) if wanted > 0 else ()
+        else:
+            found = self.floats[field]
+            found += content[: (SMALL_ELEMENTS + 1) * 8 - len(found)]
 
 
 def _elements(dims: list[int], name: bytes) -> int:
@@ -89,8 +113,8 @@ def _check_size(name: bytes, data_type: int, elements: int, stored_bytes: int, r
     if bits is None and data_type != onnx.TEXT:
         raise GraphRefused(f"tensor {shown(name)} has the data type {data_type}, which is unknown here")
     if raw is not None and bits is not None:
-        due_bytes = -(-elements * bits // 8)
-        fits, stored_bytes = len(raw) == due_bytes, len(raw)
+        expected_bytes = -(-elements * bits // 8)
+        fits, stored_bytes = len(raw) == expected_bytes, len(raw)
     else:
         # In a typed field an element takes a byte at least; of those narrower than one several may share it.
         fits = elements <= stored_bytes * max(1, 8 // (bits or 8))
@@ -101,19 +125,27 @@ def _check_size(name: bytes, data_type: int, elements: int, stored_bytes: int, r
         )
 
 
-def _values(data_type: int, elements: int, raw: memoryview | None, stored: _Stored) -> tuple[int, ...] | None:
-    kind = _NUMPY.get(data_type)
-    if kind is None:
+def _numbers(data_type: int, raw: memoryview | None, stored: _Stored) -> npt.NDArray[Any] | None:
+    """None where it is of a type that no shape is written in (float8, complex), or does not hold what it says."""
+    kind = CASTS.get(data_type)
+    halves = data_type in (onnx.INT4, onnx.UINT4)
+    if kind is None and not halves:
         return None
-    if elements > SMALL_ELEMENTS:
-        return TOO_MANY
+    # bfloat16 is the upper half of float32.
+    kind = "u1" if halves else "u2" if data_type == onnx.BFLOAT16 else kind
     if raw is not None:
-        found = np.frombuffer(raw, kind)
-    elif data_type == onnx.FLOAT:
-        found = np.frombuffer(stored.floats, kind, len(stored.floats) // 4)
+        found = np.frombuffer(raw, np.dtype(kind).newbyteorder("<"))
+    elif data_type in (onnx.FLOAT, onnx.DOUBLE):
+        found = np.frombuffer(bytes(stored.floats[_FIELDS[data_type]]), np.dtype(kind).newbyteorder("<"))
     else:
-        found = np.array(stored.integers)
-    return tuple(int(value) for value in np.ceil(np.nan_to_num(found.astype(np.float64))))
+        words = np.array(stored.integers[_FIELDS.get(data_type, "int32_data")], np.int64)
+        found = words.astype("u2").view("f2") if data_type == onnx.FLOAT16 else words.astype(kind)
+    if data_type == onnx.BFLOAT16:
+        return (found.astype("<u4") << 16).view("<f4")
+    if halves:
+        found = np.stack([found & 15, found >> 4], -1).reshape(-1).astype("i1")
+        return np.where(found > 7, found - 16, found) if data_type == onnx.INT4 else found
+    return found
 
 
 def _external(name: bytes) -> GraphRefused:
@@ -121,8 +153,3 @@ def _external(name: bytes) -> GraphRefused:
         f"tensor {shown(name)} lies in another file, where no sha256 covers it: "
         "onnx.save_model(onnx.load(FILE), OUT, save_as_external_data=False) puts all into one"
     )
-
-
-def shown(name: bytes) -> str:
-    """A name out of the file, fit for a message."""
-    return repr(name[:80].decode(errors="replace"))

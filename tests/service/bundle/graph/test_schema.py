@@ -16,7 +16,7 @@ KINDS: dict[int, Kind] = {
     FieldDescriptor.TYPE_INT64: "int",
     FieldDescriptor.TYPE_UINT64: "int",
     FieldDescriptor.TYPE_ENUM: "int",
-    FieldDescriptor.TYPE_STRING: "bytes",
+    FieldDescriptor.TYPE_STRING: "text",
     FieldDescriptor.TYPE_BYTES: "bytes",
     FieldDescriptor.TYPE_MESSAGE: "bytes",
     FieldDescriptor.TYPE_FLOAT: "float",
@@ -28,6 +28,9 @@ KINDS: dict[int, Kind] = {
     ("ours", "message"),
     [
         (schema.MODEL, proto.ModelProto),
+        (schema.OPERATOR_SET, proto.OperatorSetIdProto),
+        (schema.ENTRY, proto.StringStringEntryProto),
+        (schema.ANNOTATION, proto.TensorAnnotation),
         (schema.GRAPH, proto.GraphProto),
         (schema.NODE, proto.NodeProto),
         (schema.ATTRIBUTE, proto.AttributeProto),

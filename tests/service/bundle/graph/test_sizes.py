@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper, numpy_helper
 
 from harmgauge.bundle.graph.check import check_graph
 from harmgauge.bundle.graph.refused import GraphRefused
@@ -47,8 +47,8 @@ def test_a_shape_that_asks_for_too_much_is_refused(
     ("node", "message"),
     [
         (helper.make_node("RandomNormal", [], ["y"], shape=[2**20, 2**20]), "told the shape"),
-        (helper.make_node("Conv", ["x", "w"], ["y"], pads=[2**20, 2**20, 0, 0]), "told the pads"),
-        (helper.make_node("ConvTranspose", ["x", "w"], ["y"], output_shape=[2**20, 2**20]), "told the output_shape"),
+        (helper.make_node("Conv", ["x", "w"], ["y"], pads=[2**20, 2**20, 0, 0]), "is told the shape"),
+        (helper.make_node("ConvTranspose", ["x", "w"], ["y"], output_shape=[2**20, 2**20]), "is told the shape"),
         (helper.make_node("Constant", [], ["y"], sparse_value=helper.make_sparse_tensor(
             helper.make_tensor("v", FLOAT, [1], [1.0]), helper.make_tensor("i", INT64, [1], [0]), [2**40])), "sparse"),
     ],
@@ -63,3 +63,92 @@ def test_a_shape_written_as_ints_counts() -> None:
     made = model(constant, helper.make_node("ConstantOfShape", ["told"], ["y"]))
     with pytest.raises(GraphRefused, match="ConstantOfShape is told the shape"):
         check_graph(made.SerializeToString())
+
+
+def init(name: str, values: Any, dtype: str = "int64") -> TensorProto:
+    return numpy_helper.from_array(np.array(values, dtype), name)
+
+
+def node(operator: str, *inputs: str, **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(operator, inputs, ["y"], **attributes)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "tensors"),
+    [
+        ([node("Range", "a", "b", "c")], [init("a", 0, "f8"), init("b", 1e10, "f8"), init("c", 1, "f8")]),
+        ([node("Range", "a", "b", "c")], [init("a", 0, "f4"), init("b", 1, "f4"), init("c", 1e-10, "f4")]),
+        ([node("Tile", "a", "b")], [init("a", np.zeros(4096)), init("b", [2**28])]),
+        ([node("Pad", "a", "b")], [init("a", np.zeros((64, 1))), init("b", [0, 0, 0, 2**27])]),
+        ([node("Pad", "a", pads=[0, 0, 0, 2**27])], [init("a", np.zeros((64, 1)))]),
+        ([node("Upsample", "a", scales=[1.0, 1e10])], [init("a", [[1.0]], "f4")]),
+        ([node("MelWeightMatrix", "a", "b")], [init("a", 2**30), init("b", 2**21)]),
+        ([node("ConvTranspose", "a", "b", strides=[2**28])], [init("a", np.zeros((1, 1, 3))), init("b", [[[1.0]]])]),
+        ([node("Multinomial", "a", sample_size=2**31 - 1)], [init("a", np.zeros((4, 2)), "f4")]),
+        ([node("TfIdfVectorizer", "x", ngram_indexes=[0, 2**40])], []),
+        ([node("TreeEnsembleRegressor", "x", domain="ai.onnx.ml", n_targets=2**40)], []),
+        ([node("Add", "a", "b")], [init("a", np.zeros((2**15, 1))), init("b", np.zeros((1, 2**15)))]),
+        ([node("MatMul", "a", "b")], [init("a", np.zeros((2**15, 1))), init("b", np.zeros((1, 2**15)))]),
+        ([node("Concat", *["a"] * 9000, axis=0)], [init("a", np.zeros(2**16))]),
+        ([helper.make_node("Mul", ["a", "a"], ["b"]), node("ConstantOfShape", "b")], [init("a", [2**20])]),
+    ],
+)  # fmt: skip
+def test_constants_that_grow_out_of_constants_are_refused(
+    nodes: list[onnx.NodeProto], tensors: list[TensorProto]
+) -> None:
+    with pytest.raises(GraphRefused, match="more than 268435456 elements"):
+        check_graph(model(*nodes, initializers=tensors).SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float16", "float64"]
+)
+def test_a_size_of_any_type_counts(dtype: str) -> None:
+    size = min(100, np.array(100).astype(dtype).item())
+    many = [helper.make_node("Cast", ["a"], ["b"], to=INT64), node("ConstantOfShape", "b")]
+    with pytest.raises(GraphRefused, match=r"ConstantOfShape is told the shape \[100, 100, 100, 100, 100\]"):
+        check_graph(model(*many, initializers=[init("a", [size] * 5, dtype)]).SerializeToString())
+
+
+def test_what_is_grown_is_summed_up() -> None:
+    def made(count: int) -> bytes:
+        nodes = [helper.make_node("ConstantOfShape", ["s"], [f"c{index}"]) for index in range(count)]
+        return model(*nodes, initializers=[init("s", [2**24])]).SerializeToString()
+
+    check_graph(made(4))
+    with pytest.raises(GraphRefused, match="what it computes of constants alone takes more than 256 MiB"):
+        check_graph(made(5))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "tensors", "message"),
+    [
+        ([node("Conv", "x", "w", group=0)], [], "has the group"),
+        ([node("MaxPool", "x", strides=[-1, 1])], [], "has the strides"),
+        ([node("Div", "x", "b")], [init("b", [2, 0])], "divides whole numbers by 0"),
+        ([node("Mod", "a", "b")], [init("a", [-(2**31)], "i4"), init("b", [-1], "i4")], "by -1"),
+        ([node("Relu", "x"), node("Relu", "x")], [], "gives the name 'y' twice"),
+        ([node("Relu", "x")], [init("b", 1), init("b", 1)], "the name 'b' to two stored tensors"),
+        ([node("Relu", "b"), helper.make_node("Relu", ["x"], ["b"])], [], "uses 'b' before another makes it"),
+    ],
+)
+def test_what_ends_or_confuses_onnx_runtime_is_refused(
+    nodes: list[onnx.NodeProto], tensors: list[TensorProto], message: str
+) -> None:
+    with pytest.raises(GraphRefused, match=message):
+        check_graph(model(*nodes, initializers=tensors).SerializeToString())
+
+
+def test_sizes_as_exporters_compute_them_pass() -> None:
+    """A mask over positions, as a transformer's export has it."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "one"], ["n"]),
+        helper.make_node("Range", ["zero", "n", "one"], ["positions"]),
+        helper.make_node("ConstantOfShape", ["square"], ["ones"]),
+        helper.make_node("Trilu", ["ones"], ["mask"], upper=0),
+        helper.make_node("Unsqueeze", ["positions", "axis"], ["row"]),
+        node("Where", "mask", "row", "x"),
+    ]
+    tensors = [init("zero", 0), init("one", 1), init("axis", [0]), init("square", [1024, 1024])]
+    check_graph(model(*nodes, initializers=tensors).SerializeToString())

@@ -71,7 +71,8 @@ def test_any_bytes_are_read_or_malformed(data: bytes) -> None:
         (b"\x02\x00", "has a field 0 that is unknown"),
         (b"\x20\x01", "has its field op_type in wire type 0"),
         (b"\x23\x24", "has its field op_type in wire type 3"),
-        (b"\xa2\x80\x80\x80\x80\x01\x01a", "that is unknown"),  # protobuf reads 32 bits of it: op_type
+        (b"\xa2\x80\x80\x80\x80\x01\x01a", "a number without an end"),  # protobuf reads 32 bits of it: op_type
+        (b"\x22\x01\xff", "a text in its field op_type that is not UTF-8"),
         (b"\x0a\x00" * 2000, "more parts than any network"),
     ],
 )

@@ -1,0 +1,153 @@
+"""What is known of a constant before anything is computed: its shape, its width, and its numbers where they are few."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.graph.refused import GraphRefused
+
+SMALL_ELEMENTS = 64
+"""No shape has more."""
+
+MAX_AXES = 16
+
+BEYOND = 2**63
+"""Stands for a size that is no number."""
+
+Shape = tuple[int, ...]
+Number = int | float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Value:
+    """A constant tensor. `numbers` has that shape; it is None where they are many, texts, or not computed."""
+
+    shape: Shape
+    item_bytes: int
+    numbers: npt.NDArray[Any] | None = None
+
+    @property
+    def elements(self) -> int:
+        """Without axes of length 0, which some operators take for others."""
+        return elements_of(self.shape)
+
+
+@dataclass(slots=True)
+class Attribute:
+    """What a node is given beside its inputs. `kind` is the field of AttributeProto that has it, "" for an empty list.
+
+    Numbers are the first `SMALL_ELEMENTS` of `count`, or a few more; `largest` and `total` count all whole ones.
+    """
+
+    kind: str = ""
+    numbers: list[Number] = field(default_factory=list)
+    count: int = 0
+    largest: int = 0
+    total: int = 0
+    text: bytes = b""
+    tensor: Value | None = None
+
+    @property
+    def value(self) -> Value | None:
+        """What a Constant gives by it."""
+        if self.tensor is not None or self.kind not in ("i", "f", "ints", "floats"):
+            return self.tensor
+        numbers = np.array(self.numbers, np.int64 if self.kind.startswith("i") else np.float32)
+        if self.count > SMALL_ELEMENTS:
+            return Value((self.count,), numbers.itemsize)
+        numbers = numbers if self.kind.endswith("s") else numbers.reshape(())
+        return Value(numbers.shape, numbers.itemsize, numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator as the graph has it."""
+
+    operator: bytes
+    domain: bytes
+    inputs: Sequence[bytes]
+    outputs: Sequence[bytes]
+    attributes: Mapping[bytes, Attribute]
+
+
+class Call:
+    """A node with what is known of its inputs: None where one is absent or comes with a request."""
+
+    def __init__(self, node: Node, values: Sequence[Value | None]) -> None:
+        self.node = node
+        self.values = values
+
+    def value(self, index: int) -> Value | None:
+        return self.values[index] if index < len(self.values) else None
+
+    def given(self, index: int) -> bool:
+        """Whether the node has this input, known or not."""
+        return index < len(self.node.inputs) and bool(self.node.inputs[index])
+
+    def shape(self, index: int) -> Shape:
+        """Empty where it is not known."""
+        value = self.value(index)
+        return value.shape if value else ()
+
+    def told(self, index: int) -> list[Number] | None:
+        """The numbers of an input that tells a shape, None where they are not known. Raises GraphRefused."""
+        value = self.value(index)
+        if value is None:
+            return None
+        if value.elements > SMALL_ELEMENTS:
+            raise self.refused(f"is told the shape by {value.elements} numbers")
+        return None if value.numbers is None else value.numbers.reshape(-1).tolist()
+
+    def told_sizes(self, index: int) -> list[int] | None:
+        """The same, rounded up."""
+        numbers = self.told(index)
+        return None if numbers is None else [whole(number) for number in numbers]
+
+    def scalar(self, index: int) -> Number | None:
+        numbers = self.told(index)
+        return numbers[0] if numbers else None
+
+    def attribute(self, name: bytes) -> list[Number]:
+        """Its numbers; empty where there is none of that name. Raises GraphRefused."""
+        found = self.node.attributes.get(name)
+        if found is None:
+            return []
+        if found.count > SMALL_ELEMENTS:
+            raise self.refused(f"is told the {name.decode()} by {found.count} numbers")
+        return found.numbers
+
+    def sizes(self, name: bytes) -> list[int]:
+        """The same, rounded up."""
+        return [whole(number) for number in self.attribute(name)]
+
+    def size(self, name: bytes, default: int) -> int:
+        """The attribute's only number, rounded up."""
+        return (self.sizes(name) or [default])[0]
+
+    def refused(self, what: str) -> GraphRefused:
+        operator = self.node.operator.decode(errors="replace")
+        return GraphRefused(f"{operator} {what}: export it again")
+
+
+def elements_of(shape: Sequence[int]) -> int:
+    """Without axes of length 0."""
+    return math.prod(max(abs(size), 1) for size in shape)
+
+
+def whole(number: Number) -> int:
+    """Rounded up; `BEYOND` for what is not finite."""
+    return math.ceil(number) if math.isfinite(number) else BEYOND
+
+
+def broadcast(*shapes: Shape) -> Shape:
+    """As numpy does it; where axes do not fit, the longest."""
+    distinct = set(shapes)
+    axes = max((len(shape) for shape in distinct), default=0)
+    padded = [(1,) * (axes - len(shape)) + shape for shape in distinct]
+    return tuple(max(sizes) for sizes in zip(*padded, strict=True))
