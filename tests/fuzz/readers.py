@@ -6,7 +6,7 @@ from importlib import import_module
 
 from tests.fuzz.target import Target
 
-READERS = ("json", "npy", "raw", "png", "jpeg", "v2", "grpc", "requests", "keys")
+READERS = ("json", "npy", "raw", "png", "jpeg", "v2", "grpc", "graph", "requests", "keys")
 
 
 def reader(name: str) -> Target:

@@ -241,7 +241,7 @@ _RULES: dict[bytes, Rule] = {
 def item_bytes_of(call: Call, cast_to: int) -> int:
     """The width of one number of the output; of a text, what it takes at most."""
     node = call.node
-    widths = [value.item_bytes if value else 1 for value in call.values]
+    widths = [value.item_bytes if value else 1 for value in call.values] or [8]
     match node.operator:
         case b"Cast":
             return cast_to
@@ -261,6 +261,6 @@ def item_bytes_of(call: Call, cast_to: int) -> int:
         case b"Gather" | b"GatherND" | b"GatherElements" | b"TopK" | b"Reshape" | b"Slice" | b"Unsqueeze" | b"Squeeze":
             return widths[0]
         case _ if node.operator in GROWING:
-            return max(widths[0] if widths else 4, 1)
+            return widths[0]
         case _:
-            return max(widths, default=8)
+            return max(widths)
