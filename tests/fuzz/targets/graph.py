@@ -84,7 +84,7 @@ def _ours(attribute: Attribute) -> Any:
 def _theirs(attribute: onnx.AttributeProto) -> Any:
     beside = ("name", "type", "doc_string", "ref_attr_name")
     kind = next((field.name for field, _ in attribute.ListFields() if field.name not in beside), "")
-    value = getattr(attribute, kind) if kind else None
+    value: Any = getattr(attribute, kind) if kind else None
     if kind == "t":
         return "t", list(attribute.t.dims), _held(attribute.t)
     numbers = list(value) if kind in ("ints", "floats") else [value] if kind in ("i", "f") else []
