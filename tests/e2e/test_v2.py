@@ -113,7 +113,7 @@ def test_an_error_reaches_the_client_as_its_own_exception(service: RunningServic
     client = triton(service)
     tensor = InferInput("input", [1, 3], "FP32")
     tensor.set_data_from_numpy(np.zeros((1, 3), np.float32))
-    with pytest.raises(InferenceServerException, match="datatype is 'FP32'; UINT8 is due"):
+    with pytest.raises(InferenceServerException, match="datatype is 'FP32'; expected UINT8"):
         client.infer("toy", [tensor])
     with pytest.raises(InferenceServerException, match="no model 'nobody'"):
         client.infer("nobody", [tensor])
@@ -147,16 +147,16 @@ BINARY = {"binary_data_size": 48}
         ({}, b"", 422, "a list of one tensor"),
         ({"inputs": [tensor(), tensor()]}, b"", 422, "a list of one tensor"),
         ({"inputs": [tensor(name="x")]}, b"", 422, "There is no input 'x'"),
-        ({"inputs": [tensor(datatype="INT64")]}, b"", 422, "datatype is 'INT64'; UINT8 is due"),
-        ({"inputs": [tensor(shape=[1, 48])]}, b"", 422, "[n, 4, 4, 3], n at least 1 is due"),
-        ({"inputs": [tensor(shape=[0, 4, 4, 3], data=[])]}, b"", 422, "n at least 1 is due"),
+        ({"inputs": [tensor(datatype="INT64")]}, b"", 422, "datatype is 'INT64'; expected UINT8"),
+        ({"inputs": [tensor(shape=[1, 48])]}, b"", 422, "expected [n, 4, 4, 3], n >= 1."),
+        ({"inputs": [tensor(shape=[0, 4, 4, 3], data=[])]}, b"", 422, "n >= 1."),
         ({"inputs": [tensor(shape=[True, 4, 4, 3])]}, b"", 422, "a list of whole numbers"),
         ({"inputs": [tensor(shape="1")]}, b"", 422, "a list of whole numbers"),
-        ({"inputs": [tensor(data=[1, 2])]}, b"", 422, "has 2 numbers"),
+        ({"inputs": [tensor(data=[1, 2])]}, b"", 422, "has 2 numbers; its shape [1, 4, 4, 3] needs 48."),
         ({"inputs": [tensor(data=[[1, 2], [3]])]}, b"", 422, "ragged"),
-        ({"inputs": [tensor(data=[256] * 48)]}, b"", 422, "a number from 0 to 255 is due"),
-        ({"inputs": [tensor(data=[True] + [1] * 47)]}, b"", 422, "what is no number"),
-        ({"inputs": [tensor(data=["a"] * 48)]}, b"", 422, "what is no number"),
+        ({"inputs": [tensor(data=[256] * 48)]}, b"", 422, "expected a number from 0 to 255, got 256."),
+        ({"inputs": [tensor(data=[True] + [1] * 47)]}, b"", 422, "data[0]: expected a number, got true"),
+        ({"inputs": [tensor(data=["a"] * 48)]}, b"", 422, "data[0]: expected a number, got the text 'a'"),
         ({"inputs": [tensor(data="text")]}, b"", 422, "a list of numbers"),
         ({"inputs": [tensor(data=None)]}, b"", 422, "either 'data' or the parameter"),
         ({"inputs": [tensor(parameters=BINARY)]}, b"x" * 48, 422, "either 'data' or the parameter"),
@@ -166,8 +166,8 @@ BINARY = {"binary_data_size": 48}
         ({"inputs": [tensor()], "outputs": [{"name": "loss"}]}, b"", 422, "There is no output 'loss'"),
         ({"inputs": [tensor()], "outputs": [{"name": "score"}] * 2}, b"", 422, "asks for one output twice"),
         ({"inputs": [tensor()], "outputs": "score"}, b"", 422, "'outputs' must be a list"),
-        ({"inputs": [tensor()], "parameters": {"binary_data_output": 1}}, b"", 422, "must be true or false"),
-        ({"inputs": [tensor()], "id": 5}, b"", 422, "'id' must be text"),
+        ({"inputs": [tensor()], "parameters": {"binary_data_output": 1}}, b"", 422, "expected true or false, got 1."),
+        ({"inputs": [tensor()], "id": 5}, b"", 422, "'id': expected a text, got 5."),
     ],
 )
 def test_bad_requests_are_told_so_and_leave_no_trace(

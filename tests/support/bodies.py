@@ -20,7 +20,7 @@ PIXELS = InputSpec(
 IMAGES = instances(3, PIXELS.shape)
 
 
-def read(body: bytes, content_type: str, query: dict[str, str], spec: InputSpec) -> ScoreRequest:
+def read(body: bytes, content_type: str, query: dict[str, bool], spec: InputSpec) -> ScoreRequest:
     return decode.read(body, decode.media_type(content_type, spec), query, spec)
 
 

@@ -80,6 +80,7 @@ class Call:
             plane.readiness.check(to_score=to_score)
         self.plane = plane
         self.principal = principal
+        self._came_at = asyncio.get_running_loop().time()
         self.held_bytes = 0
         self.claim = Claim(principal.name or connection)
         self._is_kept = False  # beyond the context's end, until `release`
@@ -126,6 +127,12 @@ class Call:
                 client=self.context.client or read_name(CLIENT, client, self.principal),
                 source=self.context.source or read_name(SOURCE, source, self.principal),
             )
+
+    def limit(self, seconds: float | None) -> None:
+        """Wait for `seconds` from its arrival at most, if that is shorter. Raises DeadlinePassed if they are over."""
+        if seconds is not None and self._came_at + seconds < self.context.deadline:
+            self.context = replace(self.context, deadline=self._came_at + seconds)
+            Waiting(self.context.deadline)()
 
     @cached_property
     def waiting(self) -> Waiting:

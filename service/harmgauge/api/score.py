@@ -20,6 +20,7 @@ from harmgauge.api.data_plane import DataPlane
 from harmgauge.api.guard import only
 from harmgauge.api.middleware import Handler
 from harmgauge.api.problems import refusals
+from harmgauge.api.query import documented, read_flags
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission, Principal
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Forbidden, InvalidParameters
@@ -70,7 +71,7 @@ def handler(plane: DataPlane) -> Handler:
         with HttpCall(plane, request, PATH) as call:
             body = await call.body()
             media_type = decode.media_type(call.headers.get(b"content-type", ""), spec)
-            query = dict(request.query_params) if scope["query_string"] else {}
+            query = read_flags(scope["query_string"], decode.PARAMETERS) if scope["query_string"] else {}
             if decode.is_large(len(body), media_type, spec):
                 asked = await call.in_steps(decode.reading(body, media_type, query, spec, call.waiting))
             else:
@@ -129,7 +130,13 @@ def router(authorizer: Authorizer, spec: InputSpec, score: Handler) -> APIRouter
         response_model_exclude_none=True,
         summary="Score inputs",
         responses=refusals(400, 401, 403, 413, 415, 422, 429, 500, 503, 504),
-        openapi_extra={"requestBody": _request_body(spec)},
+        openapi_extra={
+            "requestBody": _request_body(spec),
+            **documented(
+                probabilities="As the parameter of this name in a JSON body, for bodies without room for it.",
+                correct="Likewise.",
+            ),
+        },
     )(score)
     return routes
 
@@ -151,8 +158,8 @@ def _request_body(spec: InputSpec) -> dict[str, Any]:
     for length in reversed(spec.shape):
         schema = {"type": "array", "items": schema, "minItems": length, "maxItems": length}
     parameters = {
-        "type": "object",
-        "properties": {"probabilities": {"type": "boolean"}, "correct": {"type": "boolean"}},
+        "type": ["object", "null"],
+        "properties": {name: {"type": ["boolean", "null"]} for name in decode.PARAMETERS},
     }
     document = {
         "type": "object",

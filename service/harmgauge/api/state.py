@@ -15,6 +15,7 @@ from starlette.responses import Response
 from harmgauge.api.guard import only
 from harmgauge.api.places import PlacedResponse, Places
 from harmgauge.api.problems import refusals
+from harmgauge.api.query import documented, read_flags
 from harmgauge.api.shared import Shared
 from harmgauge.api.views import views_of
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission
@@ -92,10 +93,17 @@ def drift_router(authorizer: Authorizer, more_metrics: Callable[[], Awaitable[by
     places = Places()
 
     @routes.head("/drift", dependencies=of_drift, include_in_schema=False)
-    @routes.get("/drift", dependencies=of_drift, summary="State of every drift detector", response_model=DriftAnswer)
-    async def drift(request: Request, *, scores: bool = False) -> Response:
+    @routes.get(
+        "/drift",
+        dependencies=of_drift,
+        summary="State of every drift detector",
+        response_model=DriftAnswer,
+        responses=refusals(422),
+        openapi_extra=documented(scores="Adds the scores in the windows."),
+    )
+    async def drift(request: Request) -> Response:
         looks = views_of(components_of(request)).looks
-        if scores:
+        if read_flags(request.scope["query_string"], ["scores"]).get("scores"):
             return PlacedResponse(places, looks.scores, media_type=JSON)
         return Response(await looks.drift.get(), media_type=JSON)
 

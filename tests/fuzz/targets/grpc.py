@@ -16,7 +16,7 @@ from tests.fuzz.expected import rows_of_flat
 from tests.fuzz.mutate import bytewise
 from tests.fuzz.target import SPECS, Target, attempt, check_rows, split
 from tests.fuzz.targets import raw
-from tests.fuzz.targets.v2 import OFFERED
+from tests.fuzz.targets.v2 import OFFERED, SHARED_MEMORY, good_timeout
 from tests.support.toy import instances
 
 _REQUEST = methods()["ModelInfer"][0]
@@ -45,6 +45,11 @@ _WORDS = [
 ]
 _SIZES = [0, 1, 2, -1, 4, 5, 3, 2**31, 2**62, 2**63 - 1, -(2**63)]
 _VALUES = [0, 1, -1, 255, 256, 2**31 - 1, 2**32 - 1, 0.5, float("nan"), float("inf"), 1e300, -1e4]
+_PARAMETER_VALUES: list[tuple[str, Any]] = [
+    ("", None), ("bool_param", True), ("bool_param", False), ("int64_param", -1), ("int64_param", 0),
+    ("int64_param", 1000), ("uint64_param", 2**64 - 1), ("double_param", 5.0), ("string_param", "20"),
+    ("string_param", "np"), ("string_param", ""),
+]  # fmt: skip
 _bytewise = bytewise(
     [b"\x0a\0", b"\x2a\0", b"\x3a\0", b"\xff" * 9 + b"\1", b"\x0b" * 10, b"\x0a\xff\xff\xff\xff\x0f", b"\x80"]
 )
@@ -58,6 +63,8 @@ def _expected(message: Any, spec: InputSpec) -> Any:
     shape = list(tensor.shape)
     if tensor.name != "input" or tensor.datatype != datatype or shape[1:] != list(spec.shape) or shape[0] < 1:
         return None
+    if not _good_parameters(message):
+        return None
     if message.raw_input_contents:
         if len(message.raw_input_contents) != 1 or tensor.HasField("contents"):
             return None
@@ -67,6 +74,26 @@ def _expected(message: Any, spec: InputSpec) -> Any:
     if fields != [_FIELDS.get(datatype)]:
         return None
     return rows_of_flat(list(getattr(tensor.contents, fields[0])), shape[0], spec)
+
+
+def _good_parameters(message: Any) -> bool:
+    of_request = _parameters(message)
+    if of_request.keys() & {"binary_data", "classification", *SHARED_MEMORY}:
+        return False
+    if not good_timeout(of_request.get("timeout", 0)):
+        return False
+    if not _parameters(message.inputs[0]).keys() <= {"binary_data_size", "content_type"}:
+        return False
+    asked = [_parameters(output) for output in message.outputs]
+    return all(
+        more.keys() <= {"binary_data", "content_type"} and more.get("content_type", "np") == "np" for more in asked
+    )
+
+
+def _parameters(holder: Any) -> dict[str, Any]:
+    """Those that have a value."""
+    fields = {name: value.ListFields() for name, value in holder.parameters.items()}
+    return {name: found[0][1] for name, found in fields.items() if found}
 
 
 def check(case: bytes) -> str:
@@ -105,7 +132,7 @@ def _mutate(case: bytes, other: bytes, chance: Random) -> bytes:
 
 def _change(message: Any, chance: Random) -> None:
     tensor = message.inputs[0] if message.inputs else message.inputs.add()
-    match chance.randrange(9):
+    match chance.randrange(11):
         case 0:
             setattr(tensor, chance.choice(("name", "datatype")), chance.choice(_WORDS))
         case 1 if tensor.shape:
@@ -119,9 +146,21 @@ def _change(message: Any, chance: Random) -> None:
         case 6 if message.raw_input_contents:
             message.raw_input_contents[0] = _bytewise(message.raw_input_contents[0], b"", chance)
         case 7:
+            _parameter(message, chance)
+        case 8:
+            _parameter(tensor if chance.random() < 0.5 or not message.outputs else message.outputs[0], chance)
+        case 9:
             message.outputs.add(name=chance.choice(_WORDS))
         case _:
             message.inputs.add() if chance.random() < 0.5 else tensor.ClearField("contents")
+
+
+def _parameter(holder: Any, chance: Random) -> None:
+    field, value = chance.choice(_PARAMETER_VALUES)
+    name = chance.choice(("timeout", "binary_data", "binary_data_size", "content_type", "classification", "x"))
+    parameter = holder.parameters[name]
+    if field:
+        setattr(parameter, field, value)
 
 
 def _numbers(tensor: Any, chance: Random) -> None:

@@ -22,7 +22,8 @@ from tests.support.toy import instances
 _TOKENS = [
     *NUMBERS, b"[", b"]", b"[]", b"{", b"}", b"{}", b",", b":", b'"', b'""', b"\\", b'"\\ud800"', b'"\\u0000"',
     b'"instances"', b'"instances":[[1]],', b',"instances":1', b'"parameters"', b',"parameters":{"probabilities":true}',
-    b'"parameters":{},', b'"correct"', b"true", b"false", b"null", b'"a"', b'{"instances":', b"[[", b"]]", b"],[",
+    b'"parameters":{},', b',"parameters":null', b'"parameters":{"correct":null},', b'"correct"', b"true", b"false",
+    b"null", b'"a"', b'{"instances":', b"[[", b"]]", b"],[",
 ]  # fmt: skip
 
 
@@ -70,9 +71,10 @@ def _expected(body: bytes, spec: Any) -> tuple[Any, Parameters] | None:
         return None
     if not isinstance(document, dict) or not document.keys() <= {"instances", "parameters"}:
         return None
-    parameters = document.get("parameters", {})
+    parameters = {} if document.get("parameters") is None else document["parameters"]
     if not isinstance(parameters, dict) or not parameters.keys() <= {"probabilities", "correct"}:
         return None
+    parameters = {name: value for name, value in parameters.items() if value is not None}
     if not all(isinstance(value, bool) for value in parameters.values()):
         return None
     rows = rows_of(document.get("instances"), spec)

@@ -19,13 +19,18 @@ from tests.support.toy import instances
 
 OFFERED = tensors.outputs(3, corrects=False)
 
+SHARED_MEMORY = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset")
+
 _TOKENS = [
     *NUMBERS, b"[", b"]", b"[]", b"{", b"}", b"{}", b",", b":", b'"', b'"inputs":[]', b'"inputs"', b'"outputs"',
     b'"id":1', b'"id":"a",', b'"data"', b',"data":[1]', b'"shape"', b'"shape":[],', b'"name"', b'"name":"score"',
     b'"parameters"', b'"parameters":{"binary_data_size":60}', b',"parameters":{"binary_data_output":true}',
     b'"datatype"', b'"FP32"', b'"UINT8"', b'"BOOL"', b"true", b"false", b"null", b"[4611686018427387904,4,5,3]",
     b"[-1,4,5,3]", b"[true,4,5,3]", b"[1.0,4,5,3]", b'{"name":"score"}',
-    b'{"name":"score","parameters":{"binary_data":true}}', b'"\\ud800"', b'"outputs":[],',
+    b'{"name":"score","parameters":{"binary_data":true}}', b'"\\ud800"', b'"outputs":[],', b'"outputs":null,',
+    b'"parameters":null,', b'"id":null,', b'"timeout"', b'"parameters":{"timeout":1000},', b'"timeout":"20",',
+    b'"parameters":{"timeout":-1},', b'"content_type":"np"', b'"parameters":{"classification":2}', b'"binary_data"',
+    b'"shared_memory_region":"r"', b'"sequence_id":7', b'"data":null,', b'{"name":"score","parameters":null}',
 ]  # fmt: skip
 _bytewise = bytewise(_TOKENS)
 
@@ -42,7 +47,7 @@ def _expected(body: bytes, header_length: str | None, spec: InputSpec) -> Any:
         return None
     if size > len(body) or not isinstance(document, dict) or not isinstance(document.get("id"), str | None):
         return None
-    if not _good_outputs(document):
+    if not _good_outputs(document) or not _good_parameters(document):
         return None
     inputs = document.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
@@ -51,17 +56,19 @@ def _expected(body: bytes, header_length: str | None, spec: InputSpec) -> Any:
 
 
 def _rows(tensor: dict[str, Any], binary: bytes, spec: InputSpec) -> Any:
-    shape, parameters = tensor.get("shape"), tensor.get("parameters", {})
+    shape, parameters = tensor.get("shape"), _parameters(tensor)
     if tensor.get("name") != "input" or tensor.get("datatype") != tensors.DATATYPES[spec.dtype]:
         return None
-    if not isinstance(shape, list) or not all(type(size) is int for size in shape) or not isinstance(parameters, dict):
+    if not isinstance(shape, list) or not all(type(size) is int for size in shape) or parameters is None:
+        return None
+    if not parameters.keys() <= {"binary_data_size", "content_type"}:
         return None
     if shape[1:] != list(spec.shape) or shape[0] < 1:
         return None
     size = parameters.get("binary_data_size")
     if size is not None:
         fits = type(size) is int and size == len(binary) == shape[0] * spec.row_bytes
-        return raw.expected(binary, spec) if fits and "data" not in tensor else None
+        return raw.expected(binary, spec) if fits and tensor.get("data") is None else None
     data = tensor.get("data")
     if binary or not isinstance(data, list) or not data:
         return None
@@ -70,18 +77,46 @@ def _rows(tensor: dict[str, Any], binary: bytes, spec: InputSpec) -> Any:
     return rows_of_flat(data, shape[0], spec) if all(type(number) in (int, float) for number in data) else None
 
 
-def _good_outputs(document: dict[str, Any]) -> bool:
-    parameters, wanted = document.get("parameters", {}), document.get("outputs") or []
-    if not isinstance(parameters, dict) or not isinstance(parameters.get("binary_data_output", False), bool):
+def _parameters(holder: dict[str, Any]) -> dict[str, Any] | None:
+    """Without those that are null; None where they are no object."""
+    found = holder.get("parameters")
+    if not isinstance(found, dict | None):
+        return None
+    return {name: value for name, value in (found or {}).items() if value is not None}
+
+
+def _good_parameters(document: dict[str, Any]) -> bool:
+    """Of the request itself."""
+    parameters = _parameters(document)
+    if parameters is None or not isinstance(parameters.get("binary_data_output", False), bool):
         return False
+    if parameters.keys() & {"binary_data", "classification", *SHARED_MEMORY}:
+        return False
+    return good_timeout(parameters.get("timeout", 0))
+
+
+def good_timeout(value: object) -> bool:
+    """Whether it is a whole number of microseconds, or its digits."""
+    if isinstance(value, str):
+        return 0 < len(value) <= 20 and value.isascii() and value.isdigit()
+    return type(value) is int and value >= 0
+
+
+def _good_outputs(document: dict[str, Any]) -> bool:
+    wanted = [] if document.get("outputs") is None else document["outputs"]
     if not isinstance(wanted, list) or not all(isinstance(output, dict) for output in wanted):
         return False
     names = [output.get("name") for output in wanted]
     known = [output.name for output in OFFERED]
     if not all(name in known for name in names) or any(names.count(name) > 1 for name in names):
         return False
-    asked = [output.get("parameters", {}) for output in wanted]
-    return all(isinstance(more, dict) and isinstance(more.get("binary_data", False), bool) for more in asked)
+    return all(_good_output(_parameters(output)) for output in wanted)
+
+
+def _good_output(parameters: dict[str, Any] | None) -> bool:
+    if parameters is None or not parameters.keys() <= {"binary_data", "content_type"}:
+        return False
+    return isinstance(parameters.get("binary_data", False), bool) and parameters.get("content_type", "np") == "np"
 
 
 @patch.object(messages, "LEAST_BYTES", 0)

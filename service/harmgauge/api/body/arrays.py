@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from harmgauge.api.said import number
 from harmgauge.bundle.npy_header import MAX_HEAD_BYTES, read_npy_header
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
@@ -61,16 +62,16 @@ def conform(array: Rows, spec: InputSpec) -> Rows:
         least, most = _limits(target)
         if array.dtype.kind == "f":
             with np.errstate(over="ignore", invalid="ignore"):
-                _refuse(array, np.isfinite(array) & (np.floor(array) == array), "a whole number is due")
+                _refuse(array, np.isfinite(array) & (np.floor(array) == array), "a whole number")
             least, most = max(least, -_MOST_EXACT), min(most, _MOST_EXACT)
         _refuse(array, (array >= least) & (array <= most), _range(least, most))
     if target.kind == "f":
         with np.errstate(over="ignore"):
             rows = np.ascontiguousarray(array, target)
-        _refuse(array, np.isfinite(rows), f"a finite {spec.dtype} is due")
+        _refuse(array, np.isfinite(rows), f"a finite {spec.dtype}")
     else:
         rows = np.ascontiguousarray(array, target)
-    _check_range(rows, spec)
+    _check_range(array, rows, spec)
     return rows
 
 
@@ -80,32 +81,31 @@ def _limits(whole: np.dtype[Any]) -> tuple[int, int]:
     return int(limits.min), int(limits.max)
 
 
-def _check_range(rows: Rows, spec: InputSpec) -> None:
+def _check_range(array: Rows, rows: Rows, spec: InputSpec) -> None:
+    """Of `rows`; what came as `array` is what the client knows them by."""
     if rows.dtype.kind in "iu" and (spec.minimum, spec.maximum) in ((None, None), _limits(rows.dtype)):
         return
     if spec.minimum is not None:
-        _refuse(rows, rows >= spec.minimum, _range(spec.minimum, spec.maximum))
+        _refuse(array, rows >= spec.minimum, _range(spec.minimum, spec.maximum))
     if spec.maximum is not None:
-        _refuse(rows, rows <= spec.maximum, _range(spec.minimum, spec.maximum))
+        _refuse(array, rows <= spec.maximum, _range(spec.minimum, spec.maximum))
 
 
-def _refuse(array: Rows, good: np.ndarray[Any, np.dtype[np.bool_]], due: str) -> None:
+def _refuse(array: Rows, good: np.ndarray[Any, np.dtype[np.bool_]], expected: str) -> None:
     if not good.all():
         index = np.unravel_index(int(np.argmin(good)), array.shape)
         where = "".join(f"[{int(axis)}]" for axis in index)
-        raise Unprocessable(f"instances{where} is {array[index]:g}; {due}.")
+        raise Unprocessable(f"instances{where}: expected {expected}, got {number(array[index])}.")
 
 
 def _range(minimum: float | None, maximum: float | None) -> str:
     if minimum is None or maximum is None:
-        return f"at least {minimum:g} is due" if maximum is None else f"at most {maximum:g} is due"
-    return f"a number from {minimum:g} to {maximum:g} is due"
+        return f"at least {number(minimum)}" if maximum is None else f"at most {number(maximum)}"
+    return f"a number from {number(minimum)} to {number(maximum)}"
 
 
 def _wrong_shape(shape: tuple[int, ...], spec: InputSpec) -> Unprocessable:
-    return Unprocessable(
-        f"The array has the shape ({by(shape)}); (n x {by(spec.shape)}) is due, n instances, at least one."
-    )
+    return Unprocessable(f"The array has the shape ({by(shape)}); expected (n x {by(spec.shape)}), n >= 1.")
 
 
 def by(shape: tuple[int, ...]) -> str:

@@ -11,6 +11,7 @@ from harmgauge.api.body.images import read_image
 from harmgauge.api.body.json_body import read_json
 from harmgauge.api.body.steps import Steps, finish
 from harmgauge.api.data_plane import THREAD_BODY_BYTES
+from harmgauge.api.said import quoted, said
 from harmgauge.api.waiting import Check, patient
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
@@ -41,7 +42,8 @@ class Parameters:
 
 _NO_PARAMETERS = Parameters()
 
-_PARAMETERS = [field.name for field in fields(Parameters)]
+PARAMETERS = [field.name for field in fields(Parameters)]
+"""Their names, in a body as in a query."""
 
 
 @dataclass(frozen=True)
@@ -80,30 +82,29 @@ def is_large(body_bytes: int, media_type: str, spec: InputSpec) -> bool:
     return body_bytes > THREAD_BODY_BYTES
 
 
-def read(body: Body, media_type: str, query: dict[str, str], spec: InputSpec, check: Check = patient) -> ScoreRequest:
-    """Read a body of one of `media_types`; `query` carries the parameters of those that have no place for them.
+def read(body: Body, media_type: str, query: dict[str, bool], spec: InputSpec, check: Check = patient) -> ScoreRequest:
+    """Read a body of one of `media_types`; `query` has the parameters that came beside it.
 
     `check` is called now and then, and what it raises ends the work. Raises Unreadable, TooLarge, Unprocessable or
     InvalidParameters.
     """
     if media_type == JSON:
         return finish(reading(body, media_type, query, spec))
-    parameters = _parameters(_given(query))
+    parameters = _parameters(query)
     return ScoreRequest(_array(body, media_type, spec, check), parameters)
 
 
 def reading(
-    body: Body, media_type: str, query: dict[str, str], spec: InputSpec, check: Check = patient
+    body: Body, media_type: str, query: dict[str, bool], spec: InputSpec, check: Check = patient
 ) -> Steps[ScoreRequest]:
     """As `read`, in steps."""
     if media_type != JSON:
         yield from ()
         return read(body, media_type, query, spec, check)
-    given = _given(query)
     if not body:
         raise _empty()
     instances, in_body = yield from read_json(body, spec)
-    return ScoreRequest(instances, _parameters(given | in_body))
+    return ScoreRequest(instances, _parameters(query | _set(in_body)))
 
 
 def _array(body: Body, media_type: str, spec: InputSpec, check: Check) -> Rows:
@@ -120,22 +121,15 @@ def _empty() -> Unreadable:
     return Unreadable("The body is empty.")
 
 
-def _given(query: dict[str, str]) -> dict[str, Any]:
-    return {name: _from_query(name, value) for name, value in query.items()}
+def _set(in_body: dict[str, Any]) -> dict[str, bool]:
+    """The parameters of a body; null is as good as absent. Raises InvalidParameters."""
+    for name, value in in_body.items():
+        if name not in PARAMETERS:
+            raise InvalidParameters(f"Unknown parameter {quoted(name)}; known: {', '.join(PARAMETERS)}.")
+        if not isinstance(value, bool | None):
+            raise InvalidParameters(f"The parameter {name!r}: expected true or false, got {said(value)}.")
+    return {name: value for name, value in in_body.items() if value is not None}
 
 
-def _from_query(name: str, value: str) -> bool:
-    if value not in ("true", "false"):
-        raise InvalidParameters(f"The parameter {name!r} must be true or false, not {value!r}.")
-    return value == "true"
-
-
-def _parameters(given: dict[str, Any]) -> Parameters:
-    if not given:
-        return _NO_PARAMETERS
-    for name, value in given.items():
-        if name not in _PARAMETERS:
-            raise InvalidParameters(f"There is no parameter {name!r}; there are {', '.join(_PARAMETERS)}.")
-        if not isinstance(value, bool):
-            raise InvalidParameters(f"The parameter {name!r} must be true or false.")
-    return Parameters(**given)
+def _parameters(given: dict[str, bool]) -> Parameters:
+    return Parameters(**given) if given else _NO_PARAMETERS

@@ -11,6 +11,7 @@ from harmgauge.api.body.arrays import by, conform
 from harmgauge.api.body.fast_json import read_numbers
 from harmgauge.api.body.json_frame import MARK, cut_out
 from harmgauge.api.body.steps import Steps
+from harmgauge.api.said import json_error, quoted, said
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import InvalidParameters, Unprocessable, Unreadable
@@ -57,11 +58,11 @@ def read_plain(body: bytes | bytearray, spec: InputSpec) -> Steps[Plain | None]:
     document = framed.document
     if not isinstance(document, dict) or not document.keys() <= {"instances", "parameters"}:
         return None
-    parameters = document.get("parameters", {})
-    if document.get("instances") != MARK or not isinstance(parameters, dict):
+    parameters = document.get("parameters")
+    if document.get("instances") != MARK or not isinstance(parameters, dict | None):
         return None
     numbers = yield from read_numbers(body, framed.begin, framed.end, spec.shape, spec.numpy_dtype.kind)
-    return None if numbers is None else Plain(numbers, parameters)
+    return None if numbers is None else Plain(numbers, parameters or {})
 
 
 def read_loose(body: bytes | bytearray, spec: InputSpec) -> tuple[Rows, dict[str, Any]]:
@@ -69,16 +70,16 @@ def read_loose(body: bytes | bytearray, spec: InputSpec) -> tuple[Rows, dict[str
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Unreadable(f"The body is no JSON: {error}.") from None
+        raise Unreadable(f"The body cannot be read as JSON: {json_error(error)}.") from None
     if not isinstance(document, dict) or "instances" not in document:
         raise Unprocessable('The body must be an object like {"instances": [...]}.')
     unknown = sorted(document.keys() - {"instances", "parameters"})
     if unknown:
-        raise Unprocessable(f"The body has {unknown[0]!r}; it may have just 'instances' and 'parameters'.")
-    parameters = document.get("parameters", {})
-    if not isinstance(parameters, dict):
-        raise InvalidParameters("'parameters' must be an object.")
-    return _to_array(document["instances"], spec), parameters
+        raise Unprocessable(f"The body has {quoted(unknown[0])}; it may have just 'instances' and 'parameters'.")
+    parameters = document.get("parameters")
+    if not isinstance(parameters, dict | None):
+        raise InvalidParameters(f"'parameters': expected an object, got {said(parameters)}.")
+    return _to_array(document["instances"], spec), parameters or {}
 
 
 def _to_array(instances: object, spec: InputSpec) -> Rows:
@@ -103,27 +104,17 @@ def _first_problem(value: object, shape: tuple[int | None, ...], path: str) -> s
     if not shape:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return None
-        return f"{path} is {_said(value)}; a number is due."
+        return f"{path}: expected a number, got {said(value)}."
     length = shape[0]
-    due = "a list of instances" if length is None else f"a list of {length}"
+    expected = "a list of instances" if length is None else f"a list of {length}"
     if not isinstance(value, list):
-        return f"{path} is {_said(value)}; {due} is due."
+        return f"{path}: expected {expected}, got {said(value)}."
     if length is None and not value:
-        return f"{path} is empty; at least one instance is due."
+        return f"{path} is empty; expected at least one instance."
     if length is not None and len(value) != length:
-        return f"{path} has {len(value)} elements; {due} is due."
+        return f"{path} has {len(value)} elements; expected {expected}."
     for index, element in enumerate(value):
         problem = _first_problem(element, shape[1:], f"{path}[{index}]")
         if problem is not None:
             return problem
     return None
-
-
-def _said(value: object) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str):
-        return f"the text {value[:20]!r}"
-    if isinstance(value, list | dict):
-        return "a list" if isinstance(value, list) else "an object"
-    return f"the number {value}"

@@ -42,6 +42,7 @@ def infer(plane: DataPlane) -> Work:
             asked = messages.read(sent, manifest, offered)
         if asked.parameters:
             scoring.name(asked.parameters)
+            scoring.limit(asked.timeout_seconds)
         answer_bytes = messages.answer_bytes(asked, offered)
         scoring.hold(answer_bytes)  # refused before it costs inference
         scored = await scoring.score(serving.components.scorer, asked.instances)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from harmgauge.api.body.arrays import conform
 from harmgauge.api.grpc import numbers
 from harmgauge.api.grpc.protocol import methods
 from harmgauge.api.grpc.wire import CONTENTS, LENGTH, Chunk, Parts, block, malformed, split
-from harmgauge.api.v2 import tensors
+from harmgauge.api.v2 import parameters, tensors
 from harmgauge.api.v2.routes import check_served
 from harmgauge.bundle.manifest import Manifest
 from harmgauge.bundle.rows import Rows
@@ -49,8 +49,9 @@ _NUMBER_BYTES = {"BOOL": 1, "FP32": 4, "INT64": 8}
 
 @dataclass(frozen=True)
 class InferRequest:
-    """Its id, checked instances, the outputs wanted, whether they are wanted as bytes, and the request's own
-    parameters, unchecked.
+    """Its id, checked instances, the outputs wanted, whether they are wanted as bytes, and its own parameters.
+
+    Of these only `timeout_seconds` is checked, and that none is a tensor's.
     """
 
     id: str
@@ -58,6 +59,7 @@ class InferRequest:
     outputs: list[str]
     raw: bool
     parameters: dict[str, Any]
+    timeout_seconds: float | None
 
 
 def read(data: bytes, manifest: Manifest, offered: list[tensors.OutputSpec]) -> InferRequest:
@@ -82,23 +84,29 @@ def parse(message: Any, parts: Parts, spec: InputSpec, offered: list[tensors.Out
         raise Unprocessable(f"'inputs' must be one tensor, {spec.name!r}; {len(message.inputs)} came.")
     tensor = message.inputs[0]
     tensors.check_input(tensor.name, tensor.datatype, spec)
+    parameters.check_input(_given(tensor.parameters))
     if len(tensor.shape) > _MOST_SIZES:
         raise Unprocessable(f"The input's shape has {len(tensor.shape)} sizes.")
     shape = tensors.check_shape(list(tensor.shape), spec)
     outputs = tensors.check_outputs([output.name for output in message.outputs], offered)
+    for output in message.outputs:
+        parameters.check_output(_given(output.parameters), output.name)
+    given = _given(message.parameters)
+    parameters.check_request(given)
+    timeout_seconds = parameters.timeout_seconds(given)
     if not parts.raw:
         rows = _from_contents(parts.contents or [], tensor.datatype, shape, spec)
     elif len(parts.raw) != 1 or tensor.HasField("contents"):
         raise Unprocessable("The input must come once, in 'contents' or in 'raw_input_contents'.")
     else:
         rows = tensors.from_bytes(parts.raw[0], shape, spec)
-    parameters = {name: _value(value) for name, value in message.parameters.items()}
-    return InferRequest(message.id, rows, outputs, bool(parts.raw), parameters)
+    return InferRequest(message.id, rows, outputs, bool(parts.raw), given, timeout_seconds)
 
 
-def _value(parameter: Any) -> Any:
-    field = parameter.WhichOneof("parameter_choice")
-    return None if field is None else getattr(parameter, field)
+def _given(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters by name; one without a value is as good as absent."""
+    choices = [(name, value, value.WhichOneof("parameter_choice")) for name, value in sent.items()]
+    return {name: getattr(value, choice) for name, value, choice in choices if choice is not None}
 
 
 def _from_contents(chunks: Sequence[Chunk], datatype: str, shape: tuple[int, ...], spec: InputSpec) -> Rows:

@@ -15,10 +15,11 @@ from harmgauge.api.body.json_body import MAX_LOOSE_BYTES
 from harmgauge.api.body.json_frame import MARK, MAX_FRAME_BYTES, cut_out
 from harmgauge.api.body.steps import Steps, collect, finish
 from harmgauge.api.data_plane import THREAD_BODY_BYTES
-from harmgauge.api.v2 import tensors
+from harmgauge.api.said import json_error, said
+from harmgauge.api.v2 import parameters, tensors
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
-from harmgauge.errors import Unprocessable, Unreadable
+from harmgauge.errors import InvalidParameters, Unprocessable, Unreadable
 from harmgauge.inference.scorer import Scored
 
 LEAST_BYTES = 1024
@@ -31,12 +32,16 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 
 @dataclass(frozen=True)
 class InferRequest:
-    """Checked instances, the outputs wanted: (name, as bytes) each, and the request's own parameters, unchecked."""
+    """Checked instances, the outputs wanted: (name, as bytes) each, and the request's own parameters.
+
+    Of these only `timeout_seconds` is checked, and that none is a tensor's.
+    """
 
     id: str | None
     instances: Rows
     outputs: list[tuple[str, bool]]
     parameters: dict[str, Any]
+    timeout_seconds: float | None
 
 
 def is_large(body_bytes: int, header_length: str | None) -> bool:
@@ -75,7 +80,7 @@ def reading(
     try:
         document = orjson.loads(memoryview(body)[:size])
     except orjson.JSONDecodeError as error:
-        raise Unreadable(f"The JSON part cannot be read: {error}.") from None
+        raise Unreadable(f"The JSON part cannot be read: {json_error(error)}.") from None
     head = _head(document, spec, offered)
     if _check_place(head.tensor, binary_bytes=len(body) - size):
         return head.request(tensors.from_bytes(memoryview(body)[size:], head.shape, spec))
@@ -151,9 +156,10 @@ class _Head(NamedTuple):
     shape: tuple[int, ...]
     outputs: list[tuple[str, bool]]
     parameters: dict[str, Any]
+    timeout_seconds: float | None
 
     def request(self, instances: Rows) -> InferRequest:
-        return InferRequest(self.id, instances, self.outputs, self.parameters)
+        return InferRequest(self.id, instances, self.outputs, self.parameters, self.timeout_seconds)
 
 
 def _head(document: object, spec: InputSpec, offered: list[tensors.OutputSpec]) -> _Head:
@@ -164,11 +170,15 @@ def _head(document: object, spec: InputSpec, offered: list[tensors.OutputSpec]) 
         raise Unprocessable(f"'inputs' must be a list of one tensor, {spec.name!r}.")
     tensor = inputs[0]
     tensors.check_input(tensor.get("name"), tensor.get("datatype"), spec)
+    parameters.check_input(parameters.given(tensor))
     shape = tensors.check_shape(tensor.get("shape"), spec)
     identity = document.get("id")
     if identity is not None and not isinstance(identity, str):
-        raise Unprocessable("'id' must be text.")
-    return _Head(identity, tensor, shape, _wanted(document, offered), _parameters(document))
+        raise Unprocessable(f"'id': expected a text, got {said(identity)}.")
+    given = parameters.given(document)
+    parameters.check_request(given)
+    wanted = _wanted(document.get("outputs"), given, offered)
+    return _Head(identity, tensor, shape, wanted, given, parameters.timeout_seconds(given))
 
 
 def _holds_mark(document: object) -> bool:
@@ -181,40 +191,33 @@ def _holds_mark(document: object) -> bool:
 
 def _check_place(tensor: dict[str, Any], *, binary_bytes: int) -> bool:
     """Whether the input's numbers are what follows the JSON part, of so many bytes; raises Unprocessable."""
-    size = _parameters(tensor).get("binary_data_size")
-    if (size is None) == ("data" not in tensor):
+    size = parameters.given(tensor).get("binary_data_size")
+    if (size is None) == (tensor.get("data") is None):
         raise Unprocessable("The input needs either 'data' or the parameter 'binary_data_size'.")
     if size is None:
         if binary_bytes:
             raise Unprocessable(f"{binary_bytes} bytes follow the JSON part, and no tensor lays claim to them.")
         return False
+    if type(size) is not int:
+        raise InvalidParameters(f"binary_data_size: expected a whole number, got {said(size)}.")
     if size != binary_bytes:
         raise Unprocessable(f"binary_data_size is {size}; {binary_bytes} bytes follow the JSON part.")
     return True
 
 
-def _wanted(document: dict[str, Any], offered: list[tensors.OutputSpec]) -> list[tuple[str, bool]]:
-    all_binary = _flag(_parameters(document), "binary_data_output", default=False)
-    wanted = document.get("outputs")
-    if not wanted:
+def _wanted(wanted: object, given: dict[str, Any], offered: list[tensors.OutputSpec]) -> list[tuple[str, bool]]:
+    all_binary = parameters.flag(given, "binary_data_output", default=False)
+    if wanted is None or wanted == []:
         return [(output.name, all_binary) for output in offered]
     if isinstance(wanted, list) and len(wanted) > len(offered):
         raise Unprocessable(f"'outputs' asks for {len(wanted)} outputs; there are {len(offered)}.")
     if not isinstance(wanted, list) or not all(isinstance(output, dict) for output in wanted):
         raise Unprocessable("'outputs' must be a list of objects with a 'name'.")
-    tensors.check_outputs([output.get("name") for output in wanted], offered)
-    return [(output["name"], _flag(_parameters(output), "binary_data", default=all_binary)) for output in wanted]
+    names = tensors.check_outputs([output.get("name") for output in wanted], offered)
+    return [(name, _as_bytes(name, output, default=all_binary)) for name, output in zip(names, wanted, strict=True)]
 
 
-def _parameters(holder: dict[str, Any]) -> dict[str, Any]:
-    parameters = holder.get("parameters", {})
-    if not isinstance(parameters, dict):
-        raise Unprocessable("'parameters' must be an object.")
-    return parameters
-
-
-def _flag(parameters: dict[str, Any], name: str, *, default: bool) -> bool:
-    value = parameters.get(name, default)
-    if not isinstance(value, bool):
-        raise Unprocessable(f"The parameter {name!r} must be true or false.")
-    return value
+def _as_bytes(name: str, output: dict[str, Any], *, default: bool) -> bool:
+    given = parameters.given(output)
+    parameters.check_output(given, name)
+    return parameters.flag(given, "binary_data", default=default)

@@ -50,6 +50,7 @@ def infer_handler(plane: DataPlane) -> Handler:
                 asked = messages.parse(body, header_length, manifest.input, offered)
             if asked.parameters:
                 call.name(asked.parameters)
+                call.limit(asked.timeout_seconds)
             most_bytes = messages.most_answer_bytes(len(asked.instances), asked, len(manifest.class_names))
             if most_bytes > PIECE_BYTES:  # before anything is scored: then it would be lost
                 call.hold(most_bytes)

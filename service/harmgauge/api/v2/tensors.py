@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from harmgauge.api.body.arrays import conform
 from harmgauge.api.body.json_body import array_of
+from harmgauge.api.said import quoted, said, sizes
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable
@@ -91,10 +92,10 @@ def output_arrays(names: Sequence[str], scored: Scored) -> list[npt.NDArray[Any]
 def check_input(name: object, datatype: object, spec: InputSpec) -> None:
     """Raises Unprocessable where an input tensor is not the one there is, or of another datatype than it takes."""
     if name != spec.name:
-        raise Unprocessable(f"There is no input {name!r}; there is {spec.name!r}.")
-    due = DATATYPES[spec.dtype]
-    if datatype != due:
-        raise Unprocessable(f"The input's datatype is {datatype!r}; {due} is due.")
+        raise Unprocessable(f"There is no input {quoted(name)}; there is {spec.name!r}.")
+    expected = DATATYPES[spec.dtype]
+    if datatype != expected:
+        raise Unprocessable(f"The input's datatype is {quoted(datatype)}; expected {expected}.")
 
 
 def check_outputs(names: list[Any], offered: list[OutputSpec]) -> list[str]:
@@ -102,7 +103,7 @@ def check_outputs(names: list[Any], offered: list[OutputSpec]) -> list[str]:
     known = [output.name for output in offered]
     for name in names:
         if name not in known:
-            raise Unprocessable(f"There is no output {name!r}; there are {', '.join(known)}.")
+            raise Unprocessable(f"There is no output {quoted(name)}; there are {', '.join(known)}.")
     if len(set(names)) < len(names):
         raise Unprocessable("'outputs' asks for one output twice.")
     return names or known
@@ -110,52 +111,62 @@ def check_outputs(names: list[Any], offered: list[OutputSpec]) -> list[str]:
 
 def check_shape(shape: object, spec: InputSpec) -> tuple[int, ...]:
     """The shape of an input tensor, if it is one that the bundle takes."""
-    due = f"[n, {', '.join(map(str, spec.shape))}], n at least 1"
+    expected = f"[n, {', '.join(map(str, spec.shape))}], n >= 1"
     if not isinstance(shape, list) or not all(isinstance(size, int) and not isinstance(size, bool) for size in shape):
-        raise Unprocessable(f"The input's shape must be a list of whole numbers: {due}.")
+        raise Unprocessable(f"The input's shape must be a list of whole numbers: {expected}.")
     if tuple(shape[1:]) != spec.shape or shape[0] < 1:
-        raise Unprocessable(f"The input has the shape {shape}; {due} is due.")
+        raise Unprocessable(f"The input has the shape {sizes(shape)}; expected {expected}.")
     return tuple(shape)
 
 
 def from_bytes(data: memoryview, shape: tuple[int, ...], spec: InputSpec) -> Rows:
     """A tensor's little-endian bytes as rows, not copied."""
-    due_bytes = shape[0] * spec.row_bytes
-    if len(data) != due_bytes:
-        raise Unprocessable(f"The input's shape needs {due_bytes} bytes; binary_data_size is {len(data)}.")
+    needed_bytes = shape[0] * spec.row_bytes
+    if len(data) != needed_bytes:
+        raise Unprocessable(f"The input's shape {sizes(shape)} needs {needed_bytes} bytes; {len(data)} came.")
     return conform(np.frombuffer(data, spec.numpy_dtype.newbyteorder("<")).reshape(shape), spec)
 
 
 def from_numbers(data: object, shape: tuple[int, ...], spec: InputSpec) -> Rows:
     """A tensor's numbers, flat or nested as its shape, as rows."""
     if not isinstance(data, list):
-        raise Unprocessable("The input's data must be a list of numbers, or its bytes as a binary tensor.")
-    if not _only_numbers(data, depth=len(shape)):  # before numpy, which would blow texts up to one length
-        raise Unprocessable(f"The input's data holds what is no number; {spec.dtype} is due.")
+        raise Unprocessable(f"The input's data: expected a list of numbers or a binary tensor, got {said(data)}.")
+    problem = _first_problem(data, len(shape), "data")  # before numpy, which would blow texts up to one length
+    if problem is not None:
+        raise Unprocessable(f"The input's {problem}.")
     try:
         array = array_of(data, spec)
     except (ValueError, OverflowError):
-        raise Unprocessable("The input's data is ragged.") from None
+        raise Unprocessable(
+            f"The input's data is ragged; expected a flat list, or one nested as {sizes(shape)}."
+        ) from None
     return from_array(array, shape, spec)
 
 
 def from_array(array: Rows, shape: tuple[int, ...], spec: InputSpec) -> Rows:
     """Numbers of any dtype, flat or of the shape that their tensor claims, as rows."""
     if array.ndim != 1 and array.shape != shape:
-        raise Unprocessable(f"The input's data is nested as {list(array.shape)}, its shape says {list(shape)}.")
+        raise Unprocessable(f"The input's data is nested as {sizes(array.shape)}; its shape is {sizes(shape)}.")
     check_size(array.size, shape)
     return conform(array.reshape(shape), spec)
 
 
 def check_size(size: int, shape: tuple[int, ...]) -> None:
     """Raises Unprocessable where so many numbers are not what the shape needs."""
-    if size != int(np.prod(shape, dtype=object)):  # exact: a shape may claim any size
-        raise Unprocessable(f"The input's data has {size} numbers, its shape {list(shape)} needs another count.")
+    needed = math.prod(shape)  # exact: a shape may claim any size
+    if size != needed:
+        raise Unprocessable(f"The input's data has {size} numbers; its shape {sizes(shape)} needs {needed}.")
 
 
-def _only_numbers(data: list[Any], depth: int) -> bool:
-    """Whether lists, nested at most so deep, hold numbers alone: true and false are none."""
-    return all(
-        (depth > 1 and _only_numbers(value, depth - 1)) if isinstance(value, list) else type(value) in (int, float)
-        for value in data
-    )
+def _first_problem(data: list[Any], depth: int, path: str) -> str | None:
+    """What keeps lists, nested at most so deep, from holding numbers alone: true and false are none."""
+    for index, value in enumerate(data):
+        if type(value) in (int, float):
+            continue
+        where = f"{path}[{index}]"
+        if not isinstance(value, list) or depth == 1:
+            return f"{where}: expected a number, got {said(value)}"
+        problem = _first_problem(value, depth - 1, where)
+        if problem is not None:
+            return problem
+    return None

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harmgauge.api.body.decode import JSON, NPY, RAW
+from harmgauge.api.body import json_body
+from harmgauge.api.body.decode import JSON, NPY, RAW, Parameters
 from harmgauge.bundle.served_input import ImageSpec, InputSpec
 from harmgauge.errors import InvalidParameters, RequestError, UnknownMediaType, Unprocessable, Unreadable
 from tests.support.bodies import IMAGES, NAN, PIXELS, npy, picture, read
@@ -90,43 +91,55 @@ SEEN_THROUGH = np.concatenate([IMAGES[0], np.full((4, 5, 1), 254, np.uint8)], 2)
 BAD: list[tuple[bytes, str, InputSpec, type[RequestError], str]] = [
     (b"", JSON, PIXELS, Unreadable, "empty"),
     (b"", RAW, PIXELS, Unreadable, "empty"),
-    (b'{"instances": [', JSON, PIXELS, Unreadable, "no JSON"),
-    (b"\xff\xfe", JSON, PIXELS, Unreadable, "no JSON"),
-    (b'{"instances": [[NaN, 1, 2]]}', JSON, FLOATS, Unreadable, "no JSON"),
-    (b'{"instances": [[Infinity, 1, 2]]}', JSON, FLOATS, Unreadable, "no JSON"),
+    (b'{"instances": [', JSON, PIXELS, Unreadable, "cannot be read as JSON"),
+    (b"\xff\xfe", JSON, PIXELS, Unreadable, "cannot be read as JSON"),
+    (b'{"instances": [[NaN, 1, 2]]}', JSON, FLOATS, Unreadable, "cannot be read as JSON"),
+    (b'{"instances": [[Infinity, 1, 2]]}', JSON, FLOATS, Unreadable, "cannot be read as JSON"),
     (b"[1, 2]", JSON, PIXELS, Unprocessable, 'must be an object like {"instances"'),
     (b"{}", JSON, PIXELS, Unprocessable, "must be an object"),
     (b"null", JSON, PIXELS, Unprocessable, "must be an object"),
     (as_json([], extra=1), JSON, PIXELS, Unprocessable, "has 'extra'"),
     (as_json([]), JSON, PIXELS, Unprocessable, "instances is empty"),
-    (as_json({"a": 1}), JSON, PIXELS, Unprocessable, "instances is an object"),
-    (as_json(5), JSON, PIXELS, Unprocessable, "instances is the number 5"),
-    (as_json(IMAGES[0].tolist()), JSON, PIXELS, Unprocessable, "has 5 elements; a list of 4"),
-    (with_value(None), JSON, PIXELS, Unprocessable, "instances[1][2][0][1] is null; a number is due"),
-    (with_value("7"), JSON, PIXELS, Unprocessable, "instances[1][2][0][1] is the text '7'"),
-    (with_value(True), JSON, PIXELS, Unprocessable, "instances[1][2][0][1] is true"),
-    (with_value([1]), JSON, PIXELS, Unprocessable, "instances[1][2][0][1] is a list"),
-    (with_value(256), JSON, PIXELS, Unprocessable, "instances[1][2][0][1] is 256; a number from 0 to 255"),
-    (with_value(-1), JSON, PIXELS, Unprocessable, "instances[1][2][0][1] is -1; a number from 0 to 255"),
-    (with_value(0.5), JSON, PIXELS, Unprocessable, "instances[1][2][0][1] is 0.5; a whole number"),
+    (as_json({"a": 1}), JSON, PIXELS, Unprocessable, "instances: expected a list of instances, got an object"),
+    (as_json(5), JSON, PIXELS, Unprocessable, "instances: expected a list of instances, got 5"),
+    (as_json(IMAGES[0].tolist()), JSON, PIXELS, Unprocessable, "has 5 elements; expected a list of 4"),
+    (with_value(None), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a number, got null"),
+    (with_value("7"), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a number, got the text '7'"),
+    (with_value(True), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a number, got true"),
+    (with_value([1]), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a number, got a list"),
+    (with_value(256), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a number from 0 to 255, got 256."),
+    (with_value(-1), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a number from 0 to 255, got -1."),
+    (with_value(0.5), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a whole number, got 0.5."),
     (with_value(10**400), JSON, PIXELS, RequestError, ""),
-    (as_json([[[[1, 2]]]]), JSON, PIXELS, Unprocessable, "instances[0] has 1 elements; a list of 4"),
+    (as_json([[[[1, 2]]]]), JSON, PIXELS, Unprocessable, "instances[0] has 1 elements; expected a list of 4"),
     (as_json([*IMAGES.tolist(), IMAGES[0, 1:].tolist()]), JSON, PIXELS, Unprocessable, "instances[3] has 3 elements"),
-    (as_json([[1, 2, 1e39]]), JSON, FLOATS, Unprocessable, "instances[0][2] is 1e+39; a finite float32"),
-    (b"[" * 5000, JSON, PIXELS, Unreadable, "no JSON"),
-    (NAN, NPY, FLOATS, Unprocessable, "instances[0][1] is nan; a finite float32"),
-    (npy(np.array([[1, 2, np.inf]])), NPY, FLOATS, Unprocessable, "instances[0][2] is inf"),
-    (np.array([1, np.nan, 2], np.float32).tobytes(), RAW, FLOATS, Unprocessable, "instances[0][1] is nan"),
-    (npy(np.full((1, 1, 4, 5), 1.5)), NPY, UNIT, Unprocessable, "is 1.5; a number from 0 to 1"),
+    (as_json([[1, 2, 1e39]]), JSON, FLOATS, Unprocessable, "instances[0][2]: expected a finite float32, got 1e+39."),
+    (b"[" * 5000, JSON, PIXELS, Unreadable, "cannot be read as JSON"),
+    (NAN, NPY, FLOATS, Unprocessable, "instances[0][1]: expected a finite float32, got nan."),
+    (
+        npy(np.array([[1, 2, np.inf]])),
+        NPY,
+        FLOATS,
+        Unprocessable,
+        "instances[0][2]: expected a finite float32, got inf.",
+    ),
+    (
+        np.array([1, np.nan, 2], np.float32).tobytes(),
+        RAW,
+        FLOATS,
+        Unprocessable,
+        "instances[0][1]: expected a finite float32, got nan",
+    ),
+    (npy(np.full((1, 1, 4, 5), 1.5)), NPY, UNIT, Unprocessable, "expected a number from 0 to 1, got 1.5."),
     (npy(IMAGES + 0.5), NPY, PIXELS, Unprocessable, "a whole number"),
-    (npy(np.full((1, 4, 5, 3), np.nan)), NPY, PIXELS, Unprocessable, "is nan"),
+    (npy(np.full((1, 4, 5, 3), np.nan)), NPY, PIXELS, Unprocessable, "got nan"),
     (npy(IMAGES.astype(int) - 300), NPY, PIXELS, Unprocessable, "a number from 0 to 255"),
     (npy(IMAGES)[:-1], NPY, PIXELS, Unreadable, "promises 180 bytes of data; 179 came"),
     (npy(IMAGES) + b"x", NPY, PIXELS, Unreadable, "181 came"),
     (npy(IMAGES)[:40], NPY, PIXELS, Unreadable, "no .npy array"),
     (b"\x93NUMPY\x09\x00", NPY, PIXELS, Unreadable, "format version (9, 0)"),
     (npy(IMAGES[:0]), NPY, PIXELS, Unprocessable, "(0 x 4 x 5 x 3)"),
-    (npy(IMAGES[:, 1:]), NPY, PIXELS, Unprocessable, "(3 x 3 x 5 x 3); (n x 4 x 5 x 3) is due"),
+    (npy(IMAGES[:, 1:]), NPY, PIXELS, Unprocessable, "(3 x 3 x 5 x 3); expected (n x 4 x 5 x 3), n >= 1."),
     (npy(np.array(5)), NPY, PIXELS, Unprocessable, "the shape ()"),
     (npy(IMAGES > 5), NPY, PIXELS, Unprocessable, "holds bool"),
     (npy(IMAGES.astype(complex)), NPY, PIXELS, Unprocessable, "holds complex128"),
@@ -201,16 +214,36 @@ def test_large_json_is_read_plainly_or_not_at_all() -> None:
 
 def test_parameters() -> None:
     body = as_json(IMAGES.tolist(), parameters={"probabilities": True})
-    assert read(body, JSON, {}, PIXELS).parameters.probabilities
-    assert not read(body, JSON, {}, PIXELS).parameters.correct
-    assert read(IMAGES.tobytes(), RAW, {"probabilities": "true"}, PIXELS).parameters.probabilities
-    wrong: list[object] = [{"probability": True}, {"probabilities": 1}, {"probabilities": None}, []]
-    for parameters in wrong:
-        with pytest.raises(InvalidParameters):
-            read(as_json(IMAGES.tolist(), parameters=parameters), JSON, {}, PIXELS)
-    for query in ({"probabilities": "yes"}, {"nonsense": "true"}):
-        with pytest.raises(InvalidParameters):
-            read(IMAGES.tobytes(), RAW, query, PIXELS)
+    assert read(body, JSON, {}, PIXELS).parameters == Parameters(probabilities=True)
+    assert read(body, JSON, {"correct": True}, PIXELS).parameters == Parameters(probabilities=True, correct=True)
+    assert read(IMAGES.tobytes(), RAW, {"probabilities": True}, PIXELS).parameters == Parameters(probabilities=True)
+
+
+@pytest.mark.parametrize("rows", [1, 20], ids=["general reader", "fast reader"])
+@pytest.mark.parametrize("null", [None, {"probabilities": None, "correct": None}])
+def test_null_is_as_good_as_absent(null: object, rows: int) -> None:
+    body = as_json(instances(rows, (3,), "uint8").tolist(), parameters=null)
+    assert (len(body) >= json_body.LEAST_BYTES) == (rows == 20)
+    assert read(body, JSON, {}, FLOATS).parameters == Parameters()
+    assert read(body, JSON, {"correct": True}, FLOATS).parameters == Parameters(correct=True), "as the query says"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"probability": True}, "Unknown parameter 'probability'; known: probabilities, correct."),
+        ({"probability": None}, "Unknown parameter 'probability'"),
+        ({"a" * 10**4: True}, f"Unknown parameter '{'a' * 60}'...; known: probabilities, correct."),
+        ({"probabilities": 1}, "The parameter 'probabilities': expected true or false, got 1."),
+        ({"correct": "true"}, "The parameter 'correct': expected true or false, got the text 'true'."),
+        ([], "'parameters': expected an object, got a list."),
+        (False, "'parameters': expected an object, got false."),
+    ],
+)
+def test_wrong_parameters(parameters: object, message: str) -> None:
+    with pytest.raises(InvalidParameters) as refusal:
+        read(as_json([[1, 2, 3]], parameters=parameters), JSON, {}, FLOATS)
+    assert message in refusal.value.detail
 
 
 ANYTHING = st.recursive(

@@ -26,7 +26,7 @@ def scored(rows: int) -> Scored:
 def test_protobuf_reads_what_was_scored(image_bundle: Bundle, *, raw: bool) -> None:
     names = [output.name for output in OFFERED]
     found, rows = scored(50), np.zeros((50, 4, 4, 3), np.uint8)
-    asked = messages.InferRequest("an id", rows, names, raw=raw, parameters={})
+    asked = messages.InferRequest("an id", rows, names, raw=raw, parameters={}, timeout_seconds=None)
     sent = messages.answer(image_bundle.manifest, asked, found)
     response = RESPONSE.FromString(sent)
     assert (response.model_name, response.model_version, response.id) == ("toy", "1", "an id")

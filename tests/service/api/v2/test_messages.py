@@ -51,14 +51,14 @@ def test_large_tensors_are_read(spec: InputSpec, flat: bool, indent: int | None)
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (b'"parameters":{"data":[1,2,3,4,5,6]},"data":[0,0,0,0,0,0]', 0),
+        (b'"parameters":{"content_type":{"data":[1,2,3,4,5,6]}},"data":[0,0,0,0,0,0]', 0),
         (b'"parameters":{"data":[1,2,3,4,5,6]},"data":0', None),
-        (b'"parameters":{"x\\"data":[1,2,3,4,5,6]},"data":[0,0,0,0,0,0]', 0),
+        (b'"other":{"x\\"data":[1,2,3,4,5,6]},"data":[0,0,0,0,0,0]', 0),
         (b'"data":[1,1,1,1,1,1],"data":[0,0,0,0,0,0]', 0),
         (b'"data":0,"data":[1,1,1,1,1,1]', 1),
         (b'"data":[1,1,1,1,1,1],"data":0', None),
         (b'"x":"\\"data\\":[1,1,1,1,1,1]","data":[0,0,0,0,0,0]', 0),
-        (b'"data":[1,1,1,1,1,1],"parameters":{"x":[[],"]"]}', 1),
+        (b'"data":[1,1,1,1,1,1],"parameters":{"content_type":[[],"]"]}', 1),
         (b'"data":[1,1,1,1,1,1]]', None),
         (b'"data":[[1,1,1],[1,1,1]]', None),
         (b'"data":[1,1,1,1,1,true]', None),

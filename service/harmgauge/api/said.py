@@ -1,0 +1,59 @@
+"""Values as clients sent them, for errors: exact, and no longer than an error has room for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import orjson
+
+LONGEST = 60
+"""Characters of a value that are quoted."""
+
+_LITERAL = re.compile(r"[-+.0-9eE]+")
+
+
+def said(value: object) -> str:
+    """A value of JSON or of numpy: null, true, the text '7', 0.99999999, a list."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return f"the text {quoted(value)}"
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return number(value)
+
+
+def quoted(name: object) -> str:
+    """A name in quotes; whatever else stands in its place as `said` has it."""
+    if not isinstance(name, str):
+        return said(name)
+    return repr(name) if len(name) <= LONGEST else f"{name[:LONGEST]!r}..."
+
+
+def number(value: object) -> str:
+    """The fewest digits that give this number in its own precision: 0.1 of a float32, 0.99999999 of a float64.
+
+    A whole number has no ".0": JSON's 7 may have been read as a float.
+    """
+    return clipped_to(LONGEST, str(value).removesuffix(".0"))
+
+
+def sizes(shape: Sequence[object]) -> str:
+    """A tensor's shape as it was sent: [1, 32, 32, 3]."""
+    return clipped_to(LONGEST, str(list(shape[:LONGEST])))
+
+
+def clipped_to(most: int, text: str) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def json_error(error: orjson.JSONDecodeError) -> str:
+    """What keeps a text from being read as JSON. A number that no float64 holds is quoted."""
+    literal = _LITERAL.match(error.doc, error.pos)
+    if literal is None or not error.msg.startswith("number is infinity"):
+        return str(error)
+    return (
+        f"the number {clipped_to(LONGEST, literal[0])} at line {error.lineno} column {error.colno} is beyond what a "
+        "float64 holds"
+    )

@@ -1,0 +1,106 @@
+"""Parameters of the protocol's requests, inputs and outputs: what is read, what is ignored and what is refused.
+
+A tensor's parameters say how its numbers come or go, so one that is not known is refused: to ignore it would be to
+answer another question. The protocol lets anything be a parameter of the request itself. Most of that says nothing of
+the answer (`priority`, `sequence_id`: every row is scored by itself, `headers`, a client's own), and is ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from harmgauge.api.said import quoted, said
+from harmgauge.errors import InvalidParameters
+
+CONTENT_TYPE = "content_type"
+"""MLServer's codecs put it everywhere: what the client makes of a tensor."""
+
+_NUMBERS = "np"
+"""The content type of a tensor of numbers, which every output is."""
+
+_OF_INPUTS = ("binary_data_size", CONTENT_TYPE)
+_OF_OUTPUTS = ("binary_data", CONTENT_TYPE)
+
+_NO_SHARED_MEMORY = "leave it out: tensors come and go in the message itself"
+
+_REMEDIES = {
+    "classification": "leave it out: 'predictions' has the likeliest class of each instance",
+    "shared_memory_region": _NO_SHARED_MEMORY,
+    "shared_memory_byte_size": _NO_SHARED_MEMORY,
+    "shared_memory_offset": _NO_SHARED_MEMORY,
+}
+"""Of Triton's extensions that are not offered."""
+
+_OF_TENSORS_ONLY = _REMEDIES | {"binary_data": "set 'binary_data_output', or 'binary_data' of an output"}
+"""What must not be a parameter of the request, and what to do instead."""
+
+_MICROSECONDS = re.compile("[0-9]{1,20}")
+
+
+def given(holder: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a request, an input or an output in JSON, without those that are null.
+
+    Raises InvalidParameters.
+    """
+    parameters = holder.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise InvalidParameters(f"'parameters': expected an object, got {said(parameters)}.")
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def flag(parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    """Raises InvalidParameters."""
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise InvalidParameters(f"The parameter {name!r}: expected true or false, got {said(value)}.")
+    return value
+
+
+def check_input(parameters: Mapping[str, Any]) -> None:
+    """Raises InvalidParameters where an input is to be read in another way than it would be."""
+    _check_known(parameters, _OF_INPUTS, "the input")
+
+
+def check_output(parameters: Mapping[str, Any], name: str) -> None:
+    """Raises InvalidParameters where the output called `name` is wanted in another way than it would be given."""
+    _check_known(parameters, _OF_OUTPUTS, f"the output {name!r}")
+    content_type = parameters.get(CONTENT_TYPE, _NUMBERS)
+    if content_type != _NUMBERS:
+        raise InvalidParameters(
+            f"The parameter {CONTENT_TYPE!r} of the output {name!r}: expected {_NUMBERS!r}, a tensor of numbers, got "
+            f"{said(content_type)}; leave it out."
+        )
+
+
+def check_request(parameters: Mapping[str, Any]) -> None:
+    """Raises InvalidParameters where the request has what would belong to a tensor."""
+    for name in parameters:
+        if name in _OF_TENSORS_ONLY:
+            raise InvalidParameters(
+                f"The parameter {name!r} of the request is not supported: {_OF_TENSORS_ONLY[name]}."
+            )
+
+
+def timeout_seconds(parameters: Mapping[str, Any]) -> float | None:
+    """Triton's `timeout`, in microseconds from the request's arrival; None where there is none, or 0.
+
+    Raises InvalidParameters.
+    """
+    value = parameters.get("timeout", 0)
+    digits = str(value) if type(value) is int else value
+    if not isinstance(digits, str) or not _MICROSECONDS.fullmatch(digits):
+        raise InvalidParameters(
+            f"The parameter 'timeout': expected a whole number of microseconds, 0 for none, got {said(value)}."
+        )
+    return int(digits) / 1e6 or None
+
+
+def _check_known(parameters: Mapping[str, Any], known: Collection[str], of: str) -> None:
+    for name in parameters:
+        if name not in known:
+            remedy = _REMEDIES.get(name, f"leave it out; known: {', '.join(known)}")
+            raise InvalidParameters(f"The parameter {quoted(name)} of {of} is not supported: {remedy}.")
