@@ -127,7 +127,29 @@ def with_contents(**contents: Any) -> Any:
 
 
 FLAT = ROWS.reshape(-1).tolist()
+
+
+def with_parameter(of: str, name: str, **value: Any) -> Any:
+    made = request(outputs=[service_pb2.ModelInferRequest.InferRequestedOutputTensor(name="score")])
+    holder = {"input": made.inputs[0], "output": made.outputs[0], "request": made}[of]
+    holder.parameters[name].CopyFrom(service_pb2.InferParameter(**value))
+    return made
+
+
 BAD = [
+    (with_parameter("output", "classification", int64_param=2), "INVALID_ARGUMENT", "'classification' of the output"),
+    (with_parameter("output", "shared_memory_region", string_param="r"), "INVALID_ARGUMENT", "of the output 'score'"),
+    (with_parameter("output", "top", int64_param=2), "INVALID_ARGUMENT", "known: binary_data, content_type."),
+    (with_parameter("output", "content_type", string_param="str"), "INVALID_ARGUMENT", "expected 'np'"),
+    (with_parameter("input", "shared_memory_offset", int64_param=0), "INVALID_ARGUMENT", "of the input is not"),
+    (with_parameter("request", "classification", int64_param=2), "INVALID_ARGUMENT", "of the request is not"),
+    (with_parameter("request", "timeout", int64_param=-1), "INVALID_ARGUMENT", "0 for none, got -1."),
+    (with_parameter("request", "timeout", double_param=0.5), "INVALID_ARGUMENT", "0 for none, got 0.5."),
+    (with_parameter("request", "timeout", string_param="1 s"), "INVALID_ARGUMENT", "0 for none, got the text '1 s'."),
+    (with_parameter("request", "timeout", bool_param=True), "INVALID_ARGUMENT", "0 for none, got true."),
+    (with_parameter("request", "timeout", int64_param=1), "DEADLINE_EXCEEDED", "was dropped"),
+    (with_parameter("request", "timeout", uint64_param=2), "DEADLINE_EXCEEDED", "wait longer"),
+    (with_parameter("request", "timeout", string_param="3"), "DEADLINE_EXCEEDED", "by the request's deadline"),
     (request(model_name="other"), "NOT_FOUND", "There is no model 'other'"),
     (request(model_version="7"), "NOT_FOUND", "There is no version '7'"),
     (request(inputs=[]), "INVALID_ARGUMENT", "must be one tensor"),
@@ -163,9 +185,26 @@ def test_bad_requests_are_told_so_and_leave_no_trace(
     assert refusal.value.code().name == code
     assert details in refusal.value.details()
     trailing = dict(refusal.value.trailing_metadata())
-    assert trailing["code"] in ("unknown_model", "invalid_instances")
+    assert trailing["code"] in ("unknown_model", "invalid_instances", "invalid_parameters", "deadline_passed")
     assert len(trailing["x-request-id"]) == 32
     assert service.score_ks(scores=True)["scores"] == before
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        with_parameter("input", "binary_data_size", int64_param=240),
+        with_parameter("input", "content_type", string_param="np"),
+        with_parameter("output", "binary_data", bool_param=True),
+        with_parameter("output", "classification"),
+        with_parameter("request", "timeout", uint64_param=0),
+        with_parameter("request", "timeout", uint64_param=2**64 - 1),
+        with_parameter("request", "sequence_id", int64_param=7),
+        with_parameter("request", "mine", string_param="x"),
+    ],
+)
+def test_parameters_that_change_no_answer_are_taken(stub: Any, expected: Outputs, message: Any) -> None:
+    np.testing.assert_allclose(stub.ModelInfer(message).outputs[0].contents.fp32_contents, expected.score, atol=1e-5)
 
 
 def test_what_is_too_large_is_refused(client: Any) -> None:

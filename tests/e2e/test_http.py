@@ -142,6 +142,10 @@ def test_the_other_routes(service: RunningService, image_bundle_path: Path) -> N
         answer = client.get(path)
         assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert client.get("/drift?scores=perhaps").status_code == 422
+    for path in ("/drift?trace=1", "/drift?Scores=true", "/drift?scores=", "/drift?scores=true&scores=true"):
+        assert client.get(path).json()["code"] == "invalid_parameters", path
+    for path in ("/metrics?trace=1", "/livez?trace=1", "/readyz?trace=1", "/info?trace=1", "/?trace=1"):
+        assert client.get(path).status_code == 200, "proxies and scrapers add parameters of their own"
     reasons = {labels["reason"] for labels, _ in service.metrics()["harmgauge_rejected_total"]}
     assert {"not_found", "method_not_allowed", "invalid_parameters"} <= reasons
     page = client.get("/docs")

@@ -138,6 +138,11 @@ def tensor(**changes: object) -> dict[str, Any]:
 
 
 BINARY = {"binary_data_size": 48}
+SHARED = {"shared_memory_region": "mine", "shared_memory_byte_size": 48}
+
+
+def asked(**parameters: object) -> list[dict[str, Any]]:
+    return [{"name": "score", "parameters": parameters}]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +172,35 @@ BINARY = {"binary_data_size": 48}
         ({"inputs": [tensor()], "outputs": [{"name": "score"}] * 2}, b"", 422, "asks for one output twice"),
         ({"inputs": [tensor()], "outputs": "score"}, b"", 422, "'outputs' must be a list"),
         ({"inputs": [tensor()], "parameters": {"binary_data_output": 1}}, b"", 422, "expected true or false, got 1."),
+        ({"inputs": [tensor(data=[0.99999999] + [1] * 47)]}, b"", 422, "expected a whole number, got 0.99999999."),
+        ({"inputs": [tensor(data=[2**64] + [1] * 47)]}, b"", 422, "got 1.8446744073709552e+19."),
+        ({"inputs": [tensor(data=None, parameters={"binary_data_size": "48"})]}, b"x" * 48, 422, "the text '48'"),
+        (
+            {"inputs": [tensor(data=None, parameters={"binary_data_size": 48.0})]},
+            b"x" * 48,
+            422,
+            "a whole number, got 48",
+        ),
+        ({"inputs": [tensor(parameters=SHARED)]}, b"", 422, "'shared_memory_region' of the input is not supported"),
+        ({"inputs": [tensor(parameters={"scale": 2})]}, b"", 422, "'scale' of the input is not supported"),
+        (
+            {"inputs": [tensor()], "outputs": asked(classification=2)},
+            b"",
+            422,
+            "'classification' of the output 'score'",
+        ),
+        ({"inputs": [tensor()], "outputs": asked(**SHARED)}, b"", 422, "'shared_memory_region' of the output 'score'"),
+        ({"inputs": [tensor()], "outputs": asked(top=2)}, b"", 422, "leave it out; known: binary_data, content_type."),
+        ({"inputs": [tensor()], "outputs": asked(content_type="str")}, b"", 422, "expected 'np', a tensor of numbers"),
+        ({"inputs": [tensor()], "parameters": {"binary_data": True}}, b"", 422, "set 'binary_data_output'"),
+        ({"inputs": [tensor()], "parameters": {"classification": 2}}, b"", 422, "of the request is not supported"),
+        ({"inputs": [tensor()], "parameters": [1]}, b"", 422, "'parameters': expected an object, got a list."),
+        ({"inputs": [tensor()], "parameters": {"timeout": -1}}, b"", 422, "microseconds, 0 for none, got -1."),
+        ({"inputs": [tensor()], "parameters": {"timeout": 1.5}}, b"", 422, "microseconds, 0 for none, got 1.5."),
+        ({"inputs": [tensor()], "parameters": {"timeout": True}}, b"", 422, "microseconds, 0 for none, got true."),
+        ({"inputs": [tensor()], "parameters": {"timeout": "1s"}}, b"", 422, "0 for none, got the text '1s'."),
+        ({"inputs": [tensor()], "parameters": {"timeout": 1}}, b"", 504, "deadline"),
+        ({"inputs": [tensor()], "parameters": {"timeout": "1"}}, b"", 504, "deadline"),
         ({"inputs": [tensor()], "id": 5}, b"", 422, "'id': expected a text, got 5."),
     ],
 )
@@ -181,6 +215,55 @@ def test_bad_requests_are_told_so_and_leave_no_trace(
     assert message in answer.json()["error"]
     assert answer.json()["detail"] == answer.json()["error"]
     assert service.score_ks(scores=True)["scores"] == before
+
+
+NULLS = {"id": None, "outputs": None, "parameters": None}
+MANY = {"sequence_id": 7, "sequence_start": True, "priority": 1, "headers": {"a": "b"}, "content_type": "np", "mine": 5}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"inputs": [{**tensor(), "parameters": None}], **NULLS},
+        {"inputs": [tensor(parameters={"content_type": None, "headers": None})], "outputs": [{"name": "score"}]},
+        {"inputs": [tensor(parameters={"content_type": "np"})], "outputs": asked(content_type="np", binary_data=False)},
+        {"inputs": [tensor()], "outputs": [{"name": "score", "parameters": None}]},
+        {"inputs": [tensor()], "outputs": asked(classification=None, binary_data=None)},
+        {"inputs": [tensor()], "parameters": {"binary_data_output": None, "timeout": None}},
+        {"inputs": [tensor()], "parameters": {"timeout": 0}},
+        {"inputs": [tensor()], "parameters": {"timeout": "30000000"}},
+        {"inputs": [tensor()], "parameters": {"timeout": 2**64 - 1}},
+        {"inputs": [tensor()], "parameters": MANY},
+    ],
+)
+def test_null_is_as_good_as_absent_and_clients_own_parameters_change_nothing(
+    service: RunningService, expected: Outputs, document: dict[str, Any]
+) -> None:
+    answer = service.client.post(INFER, json=document).json()
+    assert answer["outputs"][0]["data"] == pytest.approx([expected.score[0]], abs=1e-5)
+    assert "id" not in answer
+
+
+def test_binary_tensors_may_have_null_for_data(service: RunningService) -> None:
+    head = json.dumps({"inputs": [{**tensor(), "data": None, "parameters": BINARY}], **NULLS}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(head))}
+    answer = service.client.post(INFER, content=head + ROWS[:1].tobytes(), headers=headers)
+    assert answer.status_code == 200, answer.text
+
+
+def test_tritonclients_timeout_and_unsupported_extensions(service: RunningService) -> None:
+    from tritonclient.http import InferInput, InferRequestedOutput
+    from tritonclient.utils import InferenceServerException
+
+    client = triton(service)
+    sent = InferInput("input", list(ROWS.shape), "UINT8")
+    sent.set_data_from_numpy(ROWS)
+    client.infer("toy", [sent], timeout=30_000_000, priority=1, sequence_id=7, sequence_start=True)
+    with pytest.raises(InferenceServerException, match="deadline"):
+        client.infer("toy", [sent], timeout=1)
+    with pytest.raises(InferenceServerException, match="'classification' of the output 'probabilities'"):
+        client.infer("toy", [sent], outputs=[InferRequestedOutput("probabilities", class_count=2)])
+    client.close()
 
 
 def test_header_lengths_that_lie(service: RunningService) -> None:
