@@ -68,4 +68,4 @@ def test_at_start_it_is_said_in_one_line(base: Path, tmp_path: Path) -> None:
     done = run("serve", bundle=hostile_bundle(base, tmp_path / "hostile", "least integer by -1"))
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
-    assert "loading its graph crashed (SIGFPE): export the graph again" in done.stderr
+    assert "running its graph on 1 rows crashed (SIGFPE): export the graph again" in done.stderr

@@ -73,8 +73,10 @@ def _ours(attribute: Attribute) -> Any:
     if attribute.tensor is not None and attribute.kind == "t":
         numbers = attribute.tensor.numbers
         return "t", list(attribute.tensor.shape), None if numbers is None else _shown(numbers)
+    # Of a list without numbers protobuf keeps nothing.
+    is_nothing = attribute.kind in ("ints", "floats") and not attribute.count
     return (
-        attribute.kind,
+        "" if is_nothing else attribute.kind,
         attribute.count,
         [repr(number) for number in attribute.numbers[:SMALL_ELEMENTS]],
         attribute.text,

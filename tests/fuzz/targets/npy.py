@@ -87,7 +87,9 @@ def _numpy_reads(body: bytes) -> Any:
     end = begin + struct.unpack_from(form, body, 8)[0]
     if end - begin > 4096 or len(body) < end:
         return None
-    header = re.sub(r"(?<=\d)L", "", re.sub(r"[ \t\n]+", " ", body[begin:end].decode("latin-1")).strip(" "))
+    header = re.sub(
+        r"(?<=\d)L(?=[ \t\n,)])", "", re.sub(r"[ \t\n]+", " ", body[begin:end].decode("latin-1")).strip(" ")
+    )
     try:
         said = ast.literal_eval(header)
         if (
