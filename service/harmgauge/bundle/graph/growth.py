@@ -52,8 +52,12 @@ def _tile(call: Call) -> Shape | None:
 
 
 def _one_hot(call: Call) -> Shape | None:
-    depth = call.scalar(1)
-    return None if depth is None else (*call.shape(0), whole(depth))
+    depth, shape = call.scalar(1), list(call.shape(0))
+    if depth is None:
+        return None
+    axis = call.size(b"axis", -1)
+    shape.insert(axis if axis >= 0 else len(shape) + 1 + axis, whole(depth))
+    return tuple(shape)
 
 
 def _pad(call: Call) -> Shape | None:
