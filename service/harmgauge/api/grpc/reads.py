@@ -161,6 +161,8 @@ class Reads:
         return True
 
     def _late(self, read: _Read) -> None:
+        if read.error is not None:  # refused just now, and its task has not run since
+            return
         error = DeadlinePassed("The message was not whole by the call's deadline; send less at once, or faster.")
         if read.began is None:
             self._refuse(read, error)

@@ -39,6 +39,7 @@ class Client:
 
     def _end(self, _: RequestError) -> None:
         self._come.set_exception(grpc.aio.AbortError())
+        self._come.exception()  # heard of: one that got its turn just now never waits for it
 
     def send(self) -> None:
         self._come.set_result(b"hello")
