@@ -70,18 +70,31 @@ def _greatest(of: str) -> tuple[NodeProto, NodeProto]:
     )
 
 
-def _endless_loop() -> onnx.ModelProto:
-    """Without a trip count, and with a condition that stays true."""
+def _loop(turns: str) -> NodeProto:
+    """As many turns as the tensor `turns` says, without an end if it is "". Give it `true` and `start`."""
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in ("v", "v_out")]
     going_on = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("c", "c_out")]
     body = helper.make_graph(
-        [helper.make_node("Identity", ["c"], ["c_out"]), helper.make_node("Add", ["v", "v"], ["v_out"])],
+        [helper.make_node("Identity", ["c"], ["c_out"]), helper.make_node("Sin", ["v"], ["v_out"])],
         "body",
         [helper.make_tensor_value_info("i", TensorProto.INT64, []), going_on[0], value[0]],
         [going_on[1], value[1]],
     )
-    loop = helper.make_node("Loop", ["", "true", "start"], ["extra"], body=body)
-    return graph(loop, true=np.bool_(True), start=np.float32(0))
+    return helper.make_node("Loop", [turns, "true", "start"], ["extra"], body=body)
+
+
+def _loop_by_rows() -> onnx.ModelProto:
+    """As many turns as the fourth power of the rows, times a hundred."""
+    return graph(
+        helper.make_node("Shape", ["input"], ["shape"]),
+        helper.make_node("Gather", ["shape", "zero"], ["n"]),
+        *(helper.make_node("Mul", [of, of], [to]) for of, to in (("n", "n2"), ("n2", "n4"))),
+        helper.make_node("Mul", ["n4", "hundred"], ["turns"]),
+        _loop("turns"),
+        true=np.bool_(True),
+        start=np.float32(0),
+        hundred=np.int64(100),
+    )
 
 
 def _grows_with(*, rows: bool, numbers: int) -> onnx.ModelProto:
@@ -114,7 +127,8 @@ HOSTILE: dict[str, Callable[[], onnx.ModelProto]] = {
         *_greatest("long"),
         least=np.array([-(2**63)]),
     ),
-    "endless loop": _endless_loop,
+    "endless loop": lambda: graph(_loop(""), true=np.bool_(True), start=np.float32(0)),
+    "slow at many rows": _loop_by_rows,
     "much at one row": lambda: _grows_with(rows=False, numbers=30_000_000),
     "more than there is at one row": lambda: _grows_with(rows=False, numbers=10**10),
     "more than there is at 32 rows": lambda: _grows_with(rows=True, numbers=1000),

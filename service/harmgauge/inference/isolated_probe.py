@@ -30,10 +30,15 @@ _OWN_BYTES = 128 * 2**20
 _INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT")
 """Nothing else of the environment: it may hold keys."""
 
-_REMEDY = (
-    "export the graph again. A bundle that you trust is served untried if you sign it (`harmgauge sign`) and set "
-    "HARMGAUGE_BUNDLE_PUBLIC_KEY"
-)
+_REMEDIES = {
+    "reading": "check the disk, and copy the bundle again",
+    "running its graph on 1 rows": "export the graph again",
+    "running": "lower HARMGAUGE_MAX_BATCH_ROWS",
+    "": "export the graph again",
+}
+"""By how the stage begins that did not end."""
+
+_TRUST = "a bundle that you trust is served untried if you sign it and set HARMGAUGE_BUNDLE_PUBLIC_KEY"
 
 
 class BundleLoader:
@@ -94,7 +99,8 @@ class BundleLoader:
         if found.refused is not None:
             raise BundleError(found.refused)
         ending = f"took more than {WALL_SECONDS:g} s" if out_of_time.is_set() else _ending(process.returncode, errors)
-        raise BundleError(f"{folder}: {found.stage} {ending}: {_REMEDY}")
+        remedy = next(text for begin, text in _REMEDIES.items() if found.stage.startswith(begin))
+        raise BundleError(f"{folder}: {found.stage} {ending}: {remedy}; {_TRUST}")
 
 
 class _Answers:

@@ -57,6 +57,18 @@ def test_a_graph_that_computes_for_ever_is_ended(base: Path, tmp_path: Path, mon
         loader().load(folder)
 
 
+def test_many_rows_of_a_slow_network_are_refused_with_another_remedy(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One row is quick, and a batch takes as long as it has rows."""
+    folder = hostile_bundle(base, tmp_path / "hostile", "slow at many rows")
+    monkeypatch.setattr(isolated_probe, "CPU_SECONDS", 2)
+    with pytest.raises(
+        BundleError, match="running its graph on 32 rows took more than 2 s of CPU: lower HARMGAUGE_MAX_BATCH_ROWS; "
+    ):
+        loader().load(folder)
+
+
 def test_a_process_that_only_waits_is_ended(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated_probe, "WALL_SECONDS", 0.01)
     with pytest.raises(BundleError, match=r"it took more than 0.01 s"):
