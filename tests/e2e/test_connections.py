@@ -68,9 +68,10 @@ def answered(service: RunningService, status: str) -> float:
 
 
 def test_clients_that_leave_after_their_whole_body_are_not_scored(image_bundle_path: Path) -> None:
-    with running_service(image_bundle_path, max_batch_rows=1, workers=1, max_queue_rows=60_000) as service:
-        first = connect(service, 40_000 * len(GOOD[:1].tobytes()))
-        first.sendall(GOOD[:1].tobytes() * 40_000)
+    rows = 300_000  # one by one, they take ten seconds where nothing else runs: everything below happens meanwhile
+    with running_service(image_bundle_path, max_batch_rows=1, workers=1, max_queue_rows=2 * rows) as service:
+        first = connect(service, rows * len(GOOD[:1].tobytes()))
+        first.sendall(GOOD[:1].tobytes() * rows)
         wait_until(lambda: service.metrics()["harmgauge_queue_rows"][0][1] > 1000)
         for _ in range(20):
             connection = connect(service, len(GOOD.tobytes()))

@@ -146,4 +146,4 @@ def test_the_openapi_page_tells_of_it(service: RunningService) -> None:
     properties = document["components"]["schemas"]["ScoreAnswer"]["properties"]
     assert {*CLASSES, *DISTRIBUTIONS} <= properties.keys()
     body = document["paths"]["/score"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert body["properties"]["parameters"]["properties"]["correct"] == {"type": "boolean"}
+    assert body["properties"]["parameters"]["properties"]["correct"] == {"type": ["boolean", "null"]}

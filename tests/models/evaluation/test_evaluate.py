@@ -260,5 +260,5 @@ def test_a_folder_with_other_files_is_refused_before_anything_is_measured(option
     (options.bundle / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match=r"notes\.txt.*move it away"):
         evaluate(options)
-    with pytest.raises(UserError, match="no bundle"):
+    with pytest.raises(UserError, match="is not a bundle"):
         evaluate(dataclasses.replace(options, bundle=options.bundle.parent))
