@@ -1,0 +1,119 @@
+"""What kind of rows these are, and of which kind each column is: judged by the training rows alone.
+
+Disturbances need it: a token id is replaced by another, a length is measured in other units, a sensor gets stuck.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.rows import Array
+from harmgauge_models.data.pictures import image_layout
+
+Layout = Literal["pictures", "series", "tokens", "sparse", "table"]
+"""How the values of a row hang together.
+
+`series`: measured one after another, along one axis. `tokens`: ids of words or bytes. `sparse`: counts or weights that
+are mostly 0, such as TF-IDF. `table`: each column has a meaning of its own; embeddings too are taken for one.
+"""
+
+ColumnKind = Literal["number", "flag", "code"]
+"""`flag`: at most two values. `code`: few whole numbers, which may name categories."""
+
+KINDS: tuple[ColumnKind, ...] = get_args(ColumnKind)
+
+JUDGED_ROWS = 2000
+MOST_CODES = 64
+"""A column of whole numbers with more distinct values is a number."""
+
+MIN_SERIES_STEPS = 12
+MIN_TOKENS = 16
+MIN_VOCABULARY = 48
+MIN_SPARSE_COLUMNS = 50
+SPARSE_ZEROS = 0.75
+SMOOTH = 0.5
+"""Neighbours of a series differ by less than this share of what two columns drawn at random differ by (squared)."""
+
+ROUGH = 0.5
+"""Counts of neighbouring ids differ by more than this share of all: ids are names, and measured values are not."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The layout of rows (n, *shape), and the kind of each of a row's values as an index into KINDS, (d,), d =
+    prod(shape). `time_axis` of a series is that of its steps in (n, *shape).
+    """
+
+    shape: tuple[int, ...]
+    layout: Layout
+    kinds: npt.NDArray[np.int8]
+    time_axis: int | None = None
+
+    def are(self, kind: ColumnKind) -> npt.NDArray[np.bool_]:
+        """Which values are of this kind, (d,)."""
+        return self.kinds == KINDS.index(kind)
+
+
+def find_columns(x: Array, layout: Layout | None = None) -> Columns:
+    """Judge rows `x` (n, *shape), NaN for a missing value; `layout` if it is known."""
+    shape = x.shape[1:]
+    picked = np.random.default_rng(0).permutation(len(x))[:JUDGED_ROWS]
+    rows = x[np.sort(picked)].reshape(len(picked), -1)
+    found = layout or _layout(rows, shape)
+    time_axis = None
+    if found == "series":
+        steps = [size if size >= 2 else 0 for size in shape]
+        time_axis = 1 + int(np.argmax(steps))
+    return Columns(shape, found, _kinds(rows), time_axis)
+
+
+def _layout(rows: Array, shape: tuple[int, ...]) -> Layout:
+    if image_layout(shape) is not None and min(sorted(shape)[1:]) > 1:
+        return "pictures"
+    width = math.prod(shape)
+    if _are_tokens(rows):
+        return "tokens"
+    if width >= MIN_SPARSE_COLUMNS and np.mean(rows == 0) >= SPARSE_ZEROS:
+        return "sparse"
+    if len(shape) >= 2 and max(shape) >= MIN_SERIES_STEPS:
+        return "series"
+    if len(shape) == 1 and width >= MIN_SERIES_STEPS and _is_smooth(rows):
+        return "series"
+    return "table"
+
+
+def _are_tokens(rows: Array) -> bool:
+    """Whole numbers whose columns share one pool of values, whose neighbours in size are not used alike."""
+    if rows.dtype.kind not in "iu" or rows.shape[1] < MIN_TOKENS:
+        return False
+    ids, counts = np.unique(rows, return_counts=True)
+    if len(ids) < MIN_VOCABULARY or ids[0] < 0:
+        return False
+    counts[counts.argmax()] = 0  # the padding
+    all_counts = np.zeros(min(int(ids[-1]) + 2, 10**6))
+    kept = ids < len(all_counts)
+    all_counts[ids[kept].astype(np.int64)] = counts[kept]
+    return bool(np.abs(np.diff(all_counts)).sum() > ROUGH * all_counts.sum())
+
+
+def _is_smooth(rows: Array) -> bool:
+    wide = np.nan_to_num(rows.astype(np.float64))
+    order = np.random.default_rng(0).permutation(wide.shape[1])
+    neighbours, strangers = (float(np.square(np.diff(some, axis=1)).mean()) for some in (wide, wide[:, order]))
+    return neighbours < SMOOTH * strangers
+
+
+def _kinds(rows: Array) -> npt.NDArray[np.int8]:
+    kinds = np.zeros(rows.shape[1], np.int8)
+    for index, column in enumerate(rows.T):
+        values = np.unique(column[np.isfinite(column)] if column.dtype.kind == "f" else column)
+        if len(values) <= 2:
+            kinds[index] = KINDS.index("flag")
+        elif len(values) <= MOST_CODES and np.array_equal(values, np.rint(values)):
+            kinds[index] = KINDS.index("code")
+    return kinds
