@@ -129,7 +129,7 @@ def test_a_large_table_with_nulls_needs_no_slow_reader(service: RunningService) 
     [
         (b'{"instances":[[NaN%s]]}' % (b",1" * 13), "application/json", 400, "cannot be read as JSON"),
         (b'{"instances":[[1e39%s]]}' % (b",1" * 13), "application/json", 422, "a finite float32, or NaN for a missing"),
-        (b'{"instances":[["a"%s]]}' % (b",1" * 13), "application/json", 422, "or null for a missing value, got the text"),
+        (b'{"instances":[["a"%s]]}' % (b",1" * 13), "application/json", 422, "null for a missing value, got the text"),
         (b'{"instances":[null]}', "application/json", 422, "instances[0]: expected a list of 14, got null"),
         (b'{"instances":null}', "application/json", 422, "expected a list of instances, got null"),
         (np.full(14, np.inf, np.float32).tobytes(), "application/octet-stream", 422, "got inf"),
