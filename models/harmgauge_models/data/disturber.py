@@ -31,7 +31,7 @@ class Disturber(Protocol):
 class PictureDisturber:
     """Chains of random corruptions, which are one family here."""
 
-    families = ("random corruptions",)
+    families: tuple[str, ...] = ("random corruptions",)
 
     def __init__(self, pictures: Pictures) -> None:
         self._pictures = pictures

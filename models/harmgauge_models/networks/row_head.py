@@ -29,8 +29,8 @@ class RowHead(nn.Module):
     """From the row (n, *shape) if `row`, the features (n, *f) if `features`, and the classifier's output (n, classes),
     in this order, to logits (n, classes): the classifier's own, times a factor above 0, plus a correction.
 
-    A value is seen on a logarithmic scale, and apart from it how far it lies beyond all normal ones. With `missing`, NaN
-    counts as the centre, and that there was none as an input of its own.
+    A value is seen on a logarithmic scale, and apart from it how far it lies beyond all normal ones. With `missing`,
+    NaN counts as the centre, and that there was none as an input of its own.
     """
 
     def __init__(
@@ -44,7 +44,8 @@ class RowHead(nn.Module):
         hidden: tuple[int, int],
     ) -> None:
         super().__init__()
-        self.has_row, self.has_features, self.gives, self.missing = row is not None, features is not None, gives, missing
+        self.has_row, self.has_features = row is not None, features is not None
+        self.gives, self.missing = gives, missing
         width = 2 * classes + 2
         for name, scale in (("row", row), ("features", features)):
             if scale is not None:
@@ -79,10 +80,11 @@ class RowHead(nn.Module):
         )
         values = raw.float().flatten(1)
         parts = []
-        if name == "row" and self.missing:
+        if self.missing:
             none = torch.isnan(values)
             values = torch.where(none, centre, values)
-            parts = [none.float()]
+            if name == "row":
+                parts = [none.float()]
         beyond = functional.relu(values - most) - functional.relu(least - values)
         return [_logarithmic((values - centre) / spread), _logarithmic(beyond / spread), *parts]
 

@@ -96,7 +96,7 @@ def _stretches(rows: int, width: int, share: Values, random: np.random.Generator
     share = np.where(random.random((rows, 1)) < 1 / 3, 1.0, share)
     begin = np.floor(random.random((rows, 1)) * width * (1 - share))
     at = np.arange(width)
-    return (at >= begin) & (at < begin + np.maximum(1, share * width))
+    return np.asarray((at >= begin) & (at < begin + np.maximum(1, share * width)))
 
 
 def _in_dtype(rows: Values, pool: Pool, x: Array) -> Array:
