@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from harmgauge_models.evaluation.delays import Group
 from harmgauge_models.evaluation.measure import CLEAN, SCORES, Measured
-from harmgauge_models.evaluation.roc import roc_auc, roc_curve
+from harmgauge_models.measures.roc import roc_auc, roc_curve
 
 Mask = npt.NDArray[np.bool_]
 Predictions = npt.NDArray[Any]
