@@ -251,8 +251,8 @@ def test_cifar10_is_refused_for_a_bundle_of_another_size(options: Options, cifar
         evaluate(dataclasses.replace(options, data=cifar10_path))
 
 
-def test_a_bundle_of_no_pictures_is_refused(options: Options, vector_bundle_path: Path) -> None:
-    with pytest.raises(UserError, match=r"takes float32 \(5,\): .* only bundles of such pictures"):
+def test_pictures_are_refused_for_a_bundle_of_other_rows(options: Options, vector_bundle_path: Path) -> None:
+    with pytest.raises(UserError, match=r"x is uint8 \(600, 16, 16, 3\); the bundle .* takes float32 \(n, 5\)"):
         evaluate(dataclasses.replace(options, bundle=vector_bundle_path))
 
 
