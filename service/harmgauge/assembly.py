@@ -18,6 +18,7 @@ from harmgauge.api.v2 import routes as v2
 from harmgauge.api.v2.tensors import outputs, without_scores
 from harmgauge.api.views import Views
 from harmgauge.auth.policy import Authorizer
+from harmgauge.bundle.judgement import judgement_of
 from harmgauge.bundle.load import Bundle
 from harmgauge.capture.flagged import Source
 from harmgauge.drift.embedding_view import EmbeddingView
@@ -151,6 +152,8 @@ def _embedding_view(bundle: Bundle, monitor: Monitor) -> EmbeddingView | None:
 
 def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int) -> state.InfoAnswer:
     manifest = bundle.manifest
+    reason, sentence, worth_serving = judgement_of(manifest)
+    is_judged = sentence is not None or worth_serving is not None
     return state.InfoAnswer(
         model=manifest.name,
         version=manifest.version,
@@ -158,7 +161,9 @@ def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int
         signature=bundle.signature,
         files={name: file.sha256 for name, file in manifest.files.items()},
         detector=manifest.detector,
+        detector_reason=reason,
         score=manifest.score,
+        judgement=state.JudgementAnswer(sentence=sentence, worth_serving=worth_serving) if is_judged else None,
         input=manifest.input.model_dump(exclude_none=True),
         class_names=list(manifest.class_names),
         threshold=float(bundle.threshold),

@@ -11,13 +11,19 @@ import numpy as np
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 
+_WRONG = object()
+"""Stands for what is no number."""
+
 
 def rows_of(nested: object, spec: InputSpec) -> Rows | None:
-    """Rows (n, *shape) of lists nested like that; None where they are not, or a number is none that the input takes."""
+    """Rows (n, *shape) of lists nested like that; None where they are not, or a number is none that the input takes.
+
+    None among the numbers, or NaN, is one that is missing.
+    """
     if not isinstance(nested, list) or not nested:
         return None
     numbers = list(_flat(nested, (len(nested), *spec.shape)))
-    return None if None in numbers else rows_of_flat(numbers, len(nested), spec)
+    return None if _WRONG in numbers else rows_of_flat(numbers, len(nested), spec)
 
 
 def rows_of_flat(numbers: list[Any], count: int, spec: InputSpec) -> Rows | None:
@@ -25,7 +31,7 @@ def rows_of_flat(numbers: list[Any], count: int, spec: InputSpec) -> Rows | None
     if count < 1 or len(numbers) != count * spec.row_size:
         return None
     mixed = spec.numpy_dtype.kind in "iu" and any(isinstance(number, float) for number in numbers)
-    if mixed and any(abs(number) >= 2**53 for number in numbers):  # among floats they may have been rounded
+    if mixed and any(abs(number or 0) >= 2**53 for number in numbers):  # among floats they may have been rounded
         return None
     taken = [_number(number, spec) for number in numbers]
     if None in taken:
@@ -33,18 +39,20 @@ def rows_of_flat(numbers: list[Any], count: int, spec: InputSpec) -> Rows | None
     return np.array(taken, spec.numpy_dtype).reshape(count, *spec.shape)
 
 
-def _flat(value: object, shape: tuple[int, ...]) -> Iterator[int | float | None]:
+def _flat(value: object, shape: tuple[int, ...]) -> Iterator[Any]:
     if not shape:
-        yield value if isinstance(value, int | float) and not isinstance(value, bool) else None
+        yield value if isinstance(value, int | float | None) and not isinstance(value, bool) else _WRONG
     elif not isinstance(value, list) or len(value) != shape[0]:
-        yield None
+        yield _WRONG
     else:
         for element in value:
             yield from _flat(element, shape[1:])
 
 
-def _number(value: int | float, spec: InputSpec) -> Any:
+def _number(value: int | float | None, spec: InputSpec) -> Any:
     dtype = spec.numpy_dtype
+    if value is None or math.isnan(value):
+        return math.nan if spec.missing else None
     if not math.isfinite(value):
         return None
     number: Any

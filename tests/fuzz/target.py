@@ -11,8 +11,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import ImageSpec, InputSpec
 from harmgauge.errors import RequestError
+from tests.support.toy import instances
 
 CORPUS = Path(__file__).parent / "corpus"
 """Cases that led to a defect, and hostile ones written by hand: one folder a reader, each file named for what it is."""
@@ -33,9 +35,20 @@ SPECS = {
     "doubles": InputSpec(dtype="float64", shape=(2,), minimum=-1e3),
     "shorts": InputSpec(dtype="int16", shape=(2,)),
     "longs": InputSpec(dtype="int64", shape=(2,)),
+    "gaps": InputSpec(dtype="float32", shape=(3,), missing=True),
+    "bounded_gaps": InputSpec(dtype="float64", shape=(2,), minimum=-1e3, maximum=1e3, missing=True),
+    "half_gaps": InputSpec(dtype="float16", shape=(2, 2), missing=True),
 }
 
 T = TypeVar("T")
+
+
+def seed_rows(rows: int, spec: InputSpec) -> Rows:
+    """Rows (n, *shape) of zeros and ones in the input's dtype, with gaps if it may have some."""
+    x = (instances(rows, spec.shape) % 2).astype(spec.numpy_dtype)
+    if spec.missing:
+        x.reshape(-1)[:: spec.row_size] = np.nan
+    return x
 
 
 @dataclass(frozen=True)
@@ -97,5 +110,5 @@ def check_rows(found: object, expected: object, spec: InputSpec) -> str:
     assert found.shape[1:] == spec.shape
     assert len(found) >= 1
     assert found.flags.c_contiguous
-    assert np.array_equal(found, expected), f"{found} is not {expected}"
+    assert np.array_equal(found, expected, equal_nan=spec.missing), f"{found} is not {expected}"
     return "taken"

@@ -37,6 +37,8 @@ def _json(unit: bytes, size: int = BODY_BYTES) -> bytes:
 _FOUR = 4 * 2**20
 _HEAD = b'{"inputs":[{"name":"input","datatype":"UINT8","shape":[1,1],"data":['
 
+_GAPS_HEAD = b'{"inputs":[{"name":"input","datatype":"FP32","shape":[1,3],"data":['
+
 
 def _npy() -> bytes:
     header = b"{'descr': '<f8', 'fortran_order': True, 'shape': (%d, 1)}\n" % (BODY_BYTES // 8 - 16)
@@ -76,6 +78,8 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     "json: numbers with points": ("json", "floats", lambda: _json(b"[1.5,2.5,3.5]")),
     "json: digits for a float input": ("json", "floats", lambda: _json(b"[1,2,3]")),
     "json: images": ("json", "pixels", lambda: _json(json.dumps([[[1] * 3] * 5] * 4, separators=(",", ":")).encode())),
+    "json: nulls": ("json", "gaps", lambda: _json(b"[null,null,null]")),
+    "json: what begins like null": ("json", "gaps", lambda: _json(b"[n,n,n]")),
     "json: empty lists": ("json", "bytes", lambda: _json(b"[]")),
     "json: empty lists of images": ("json", "pixels", lambda: _json(b"[]")),
     "json: empty lists, 4 MB": ("json", "bytes", lambda: _json(b"[]", _FOUR)),
@@ -100,6 +104,7 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         "bytes",
         lambda: _filled(_HEAD, b".5,".replace(b".", b"0."), b"1]}]}", _FOUR),
     ),
+    "v2: nulls": ("v2", "gaps", lambda: _filled(_GAPS_HEAD, b"null,", b"1]}]}")),
     "v2: sizes, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD[:55], b"1,", b"1]}]}", _FOUR)),
     "grpc: numbers": ("grpc", "bytes", lambda: _grpc(wrong=False)),
     "grpc: numbers that the shape has not": ("grpc", "bytes", lambda: _grpc(wrong=True)),

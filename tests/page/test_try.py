@@ -18,7 +18,7 @@ from tests.conftest import ROOT, SHIPPED_BUNDLE
 from tests.support.browser import opened
 from tests.support.page_traffic import png, samples
 from tests.support.process import RunningService, running_service
-from tests.support.toy import instances
+from tests.support.toy import instances, toy_table_bundle
 
 PICTURE = SHIPPED_BUNDLE / "report" / "corrupted.png"
 
@@ -143,6 +143,14 @@ def test_a_correction_where_the_bundle_offers_one(browser: Browser) -> None:
             row = tab.page.locator("#result dl div").filter(has_text="Corrected")
             assert names[expected["corrected"][0]] in row.locator("dd").inner_text()
             assert shown_score(tab.page) == expected["scores"][0]
+
+
+def test_null_for_what_is_missing(tmp_path: Path, browser: Browser) -> None:
+    with running_service(toy_table_bundle(tmp_path, columns=3)) as service, opened(browser, service) as tab:
+        tab.page.get_by_label("Instances as JSON: float32, each 3; null for a missing value").fill("[0, null, 2]")
+        tab.page.get_by_role("button", name="Score").click()
+        tab.page.locator("#score").wait_for()
+        assert shown_score(tab.page) == service.score(np.array([[0, np.nan, 2]], np.float32))["scores"][0]
 
 
 def test_json_for_what_takes_no_images(vector_bundle_path: Path, browser: Browser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from harmgauge.bundle.load import SAMPLES_FILE
 from harmgauge.bundle.rows import Array
 from harmgauge_models.building.build import build
 from harmgauge_models.options import Options
+from tests.support.bundles import edit, replace_file
 
 
 def linear_network(
@@ -49,6 +52,48 @@ def linear_network(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     onnx.save_model(model, str(path))
     return path
+
+
+def table_network(path: Path, columns: int, classes: int, seed: int) -> Path:
+    """An ONNX classifier of float32 rows (n, columns) that takes NaN: a column's 0.5, and a flag beside it."""
+    random = np.random.default_rng(seed)
+    weights = random.normal(size=(2 * columns, classes)).astype(np.float32)
+    nodes = [
+        helper.make_node("IsNaN", ["x"], ["gaps"]),
+        helper.make_node("Where", ["gaps", "usual", "x"], ["filled"]),
+        helper.make_node("Cast", ["gaps"], ["flags"], to=TensorProto.FLOAT),
+        helper.make_node("Concat", ["filled", "flags"], ["wide"], axis=1),
+        helper.make_node("MatMul", ["wide", "weights"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "table",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", columns])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", classes])],
+        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.array(0.5, np.float32), "usual")],
+    )
+    onnx.save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), str(path))
+    return path
+
+
+def with_gaps(rows: Array, seed: int = 0) -> Array:
+    """A copy of rows (n, *shape) of floats in which every fifth value or so is NaN."""
+    return np.where(np.random.default_rng(seed).random(rows.shape) < 0.2, np.nan, rows).astype(rows.dtype)
+
+
+def toy_table_bundle(folder: Path, *, columns: int = 14, **options: Any) -> Path:
+    """A bundle of two networks over rows of float32 in which values may be missing; returns its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    networks = [table_network(folder / f"{seed}.onnx", columns, 3, seed) for seed in (1, 2)]
+    bundle = toy_bundle(
+        folder, shape=(columns,), dtype="float32", networks=(networks[0], networks[1]), features="none", **options
+    )
+    edit(bundle, lambda manifest: manifest["inputs"][0].update(missing=True))
+    rows = instances(40, (columns,), "float32", seed=3)
+    samples = io.BytesIO()
+    np.savez(samples, clean=with_gaps(rows), corrupted=with_gaps(rows * 5))
+    replace_file(bundle, SAMPLES_FILE, samples.getvalue())
+    return bundle
 
 
 def linear_autoencoder(path: Path, shape: tuple[int, ...], seed: int, *, dtype: str = "uint8") -> Path:

@@ -39,8 +39,8 @@ SPARSE_ZEROS = 0.75
 SMOOTH = 0.5
 """Neighbours of a series differ by less than this share of what two columns drawn at random differ by (squared)."""
 
-ROUGH = 0.5
-"""Counts of neighbouring ids differ by more than this share of all: ids are names, and measured values are not."""
+ONE_POOL = 0.2
+"""Of the variance of ids, less than this share lies between the columns: every id may stand anywhere."""
 
 
 @dataclass(frozen=True)
@@ -88,24 +88,34 @@ def _layout(rows: Array, shape: tuple[int, ...]) -> Layout:
 
 
 def _are_tokens(rows: Array) -> bool:
-    """Whole numbers whose columns share one pool of values, whose neighbours in size are not used alike."""
-    if rows.dtype.kind not in "iu" or rows.shape[1] < MIN_TOKENS:
+    """Whole numbers that mean the same in every column, as measured ones do too, but do not go on from one column to
+    the next.
+    """
+    if rows.dtype.kind not in "iu" or rows.shape[1] < MIN_TOKENS or rows.min() < 0:
         return False
     ids, counts = np.unique(rows, return_counts=True)
-    if len(ids) < MIN_VOCABULARY or ids[0] < 0:
+    if len(ids) < MIN_VOCABULARY:
         return False
-    counts[counts.argmax()] = 0  # the padding
-    all_counts = np.zeros(min(int(ids[-1]) + 2, 10**6))
-    kept = ids < len(all_counts)
-    all_counts[ids[kept].astype(np.int64)] = counts[kept]
-    return bool(np.abs(np.diff(all_counts)).sum() > ROUGH * all_counts.sum())
+    padding = ids[counts.argmax()]
+    wide = np.where(rows == padding, np.nan, rows.astype(np.float64))
+    wide = wide[:, np.isfinite(wide).sum(0) >= 10]
+    if wide.shape[1] < 2:
+        return False
+    apart = float(np.nanmean(wide, axis=0).var()) / max(float(np.nanvar(wide)), 1e-12)
+    return apart < ONE_POOL and not _is_smooth(wide)
 
 
 def _is_smooth(rows: Array) -> bool:
-    wide = np.nan_to_num(rows.astype(np.float64))
+    wide = rows.astype(np.float64)
     order = np.random.default_rng(0).permutation(wide.shape[1])
-    neighbours, strangers = (float(np.square(np.diff(some, axis=1)).mean()) for some in (wide, wide[:, order]))
+    neighbours, strangers = (_mean_square(np.diff(some, axis=1)) for some in (wide, wide[:, order]))
     return neighbours < SMOOTH * strangers
+
+
+def _mean_square(values: npt.NDArray[np.float64]) -> float:
+    """Of those that are known; 0 if none is."""
+    known = values[np.isfinite(values)]
+    return float(np.square(known).mean()) if known.size else 0.0
 
 
 def _kinds(rows: Array) -> npt.NDArray[np.int8]:

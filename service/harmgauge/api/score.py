@@ -39,7 +39,7 @@ class ScoreAnswer(BaseModel):
         None,
         description="Score above which an instance is flagged; this and the next not for keys that get flags only.",
     )
-    scores: list[float] | None = Field(None, description="Harmfulness scores.")
+    scores: list[float] | None = Field(None, description="The higher, the more harmful; `/info` names the detector.")
     is_adversarial: list[bool] = Field(description="score > threshold")
     predictions: list[int] = Field(description="Index of the classifier's likeliest class.")
     probabilities: list[list[float]] | None = Field(None, description="Of the classifier, where asked for.")
@@ -149,7 +149,8 @@ def _correction(correction: Correction, *, with_probabilities: bool) -> dict[str
 
 
 def _request_body(spec: InputSpec) -> dict[str, Any]:
-    number: dict[str, Any] = {"type": "number" if spec.dtype.startswith("float") else "integer"}
+    kind = "number" if spec.dtype.startswith("float") else "integer"
+    number: dict[str, Any] = {"type": [kind, "null"] if spec.missing else kind}
     if spec.minimum is not None:
         number["minimum"] = spec.minimum
     if spec.maximum is not None:
@@ -161,17 +162,21 @@ def _request_body(spec: InputSpec) -> dict[str, Any]:
         "type": ["object", "null"],
         "properties": {name: {"type": ["boolean", "null"]} for name in decode.PARAMETERS},
     }
+    instances: dict[str, Any] = {"type": "array", "minItems": 1, "items": schema}
+    binary = {"type": "string", "format": "binary"}
+    if spec.missing:
+        instances["description"] = "null stands for a missing value."
+        binary["description"] = "NaN stands for a missing value."
     document = {
         "type": "object",
         "required": ["instances"],
         "additionalProperties": False,
         "properties": {
-            "instances": {"type": "array", "minItems": 1, "items": schema},
+            "instances": instances,
             "parameters": {**parameters, "additionalProperties": False},
         },
     }
-    binary = {"schema": {"type": "string", "format": "binary"}}
     return {
         "required": True,
-        "content": {name: {"schema": document} if name == decode.JSON else binary for name in decode.media_types(spec)},
+        "content": {name: {"schema": document if name == decode.JSON else binary} for name in decode.media_types(spec)},
     }

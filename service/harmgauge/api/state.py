@@ -63,14 +63,25 @@ class DriftAnswer(BaseModel):
     detectors: Detectors
 
 
+class JudgementAnswer(BaseModel):
+    """What was found when the bundle was built; the parts that the bundle does not say are left out."""
+
+    sentence: str | None = Field(None, description="Whether the score is worth serving, in words.")
+    worth_serving: bool | None = Field(None, description="Whether it is.")
+
+
 class InfoAnswer(BaseModel):
     model: str
     version: str
     sha256: str = Field(description="Of bundle.json, which holds those of all other files.")
     signature: SignatureState = Field(description="Whether bundle.json is signed, and verified by a public key.")
     files: dict[str, str] = Field(description="sha256 by file name.")
-    detector: str
+    detector: str = Field(description="How the score is made; `entropy` is that of the classifier's own answer.")
+    detector_reason: str | None = Field(
+        None, description="Why the detector is this one, if the bundle says so: of `entropy`, why no second network."
+    )
     score: dict[str, Any] = Field(description="Parameters of the score, as the bundle has them.")
+    judgement: JudgementAnswer | None = Field(None, description="Whether the score is worth serving, if it was judged.")
     input: dict[str, Any]
     class_names: list[str]
     threshold: float | None = Field(None, description="Not for keys that get flags only.")

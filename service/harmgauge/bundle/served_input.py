@@ -33,7 +33,9 @@ class ImageSpec(Part):
 
 
 class InputSpec(Part):
-    """One instance: `shape` without the rows' axis; `minimum` and `maximum` are inclusive, absent if unbounded."""
+    """One instance: `shape` without the rows' axis; `minimum` and `maximum` are inclusive, absent if unbounded. With
+    `missing`, NaN stands for a value that is not there.
+    """
 
     name: Text = "input"
     dtype: Dtype
@@ -41,6 +43,7 @@ class InputSpec(Part):
     minimum: float | None = None
     maximum: float | None = None
     image: ImageSpec | None = None
+    missing: bool = False
 
     @cached_property
     def numpy_dtype(self) -> np.dtype[Any]:
@@ -90,6 +93,12 @@ class InputSpec(Part):
                 raise ValueError(f"shape {self.shape} is not an {self.image.layout} image of mode {self.image.mode}")
         return self
 
+    @model_validator(mode="after")
+    def _missing_needs_nan(self) -> Self:
+        if self.missing and not self.dtype.startswith("float"):
+            raise ValueError(f"missing needs a floating-point number, and dtype is {self.dtype}")
+        return self
+
 
 def not_served(manifest: Manifest) -> str | None:
     """What of the bundle this version does not serve; None if it serves all of it."""
@@ -100,7 +109,6 @@ def not_served(manifest: Manifest) -> str | None:
         "inputs of strings": first.is_text,
         "inputs with a free axis": None in first.shape,
         "inputs without axes": not first.shape,
-        "inputs with missing values": first.missing,
         "inputs of text": manifest.preparation is not None and pictures is None,
         "pictures that are resized or cropped": pictures is not None and (pictures.resize or pictures.crop),
         "pictures normalised outside the graph": pictures is not None and (pictures.mean or pictures.std),
@@ -127,13 +135,20 @@ def served_input(manifest: Manifest) -> InputSpec:
         minimum=minimum,
         maximum=maximum,
         image=None if pictures is None else _image(pictures, shape),
+        missing=found.missing,
     )
 
 
 def described(spec: InputSpec) -> Input:
     """The same input in the words of the format."""
     bounds = (spec.minimum, spec.maximum)
-    return Input(name=spec.name, dtype=spec.dtype, shape=spec.shape, range=None if bounds == (None, None) else bounds)
+    return Input(
+        name=spec.name,
+        dtype=spec.dtype,
+        shape=spec.shape,
+        range=None if bounds == (None, None) else bounds,
+        missing=spec.missing,
+    )
 
 
 def preparation(spec: InputSpec) -> Preparation | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Iterable
 from datetime import datetime
 from html import escape
@@ -85,17 +86,20 @@ def picture(values: Rows, spec: InputSpec) -> Image.Image:
 
 
 def _bars(values: Rows, name: str) -> str:
-    """The first numbers as bars from zero, and the first of those as they are."""
+    """The first numbers as bars from zero, and the first of those as they are; a gap for what is missing."""
     flat = values.reshape(-1)
-    shown = flat[:MAX_BARS].astype(np.float64)
+    numbers = flat[:MAX_BARS].astype(np.float64)
+    is_missing = np.isnan(numbers)
+    shown = np.where(is_missing, 0, numbers)
     low, high = min(0.0, float(shown.min())), max(0.0, float(shown.max()))
     span = high - low or 1.0
     tops, ends = (high - np.maximum(shown, 0)) / span * 100, (high - np.minimum(shown, 0)) / span * 100
     bars = "".join(
         f'<rect x="{index}" y="{top:.2f}" width="0.8" height="{max(end - top, 0.5):.2f}"/>'
         for index, (top, end) in enumerate(zip(tops, ends, strict=True))
+        if not is_missing[index]
     )
-    listed = " ".join(f"{value:.4g}" for value in flat[:MAX_VALUES].tolist())
+    listed = " ".join("missing" if math.isnan(value) else f"{value:.4g}" for value in flat[:MAX_VALUES].tolist())
     more = f" ... {flat.size} in all" if flat.size > MAX_VALUES else ""
     return (
         f'<svg role="img" aria-label="{escape(name)}" viewBox="0 0 {len(shown)} 100" preserveAspectRatio="none">{bars}'

@@ -12,7 +12,9 @@ import numpy as np
 
 from harmgauge.app import validate
 from harmgauge.assembly import prepare
+from harmgauge.bundle.judgement import judgement_of
 from harmgauge.bundle.load import SAMPLES_FILE, Bundle
+from harmgauge.bundle.manifest import Manifest
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.samples import read_samples
 from harmgauge.bundle.signature import SignatureState
@@ -54,7 +56,7 @@ def check(settings: Settings) -> int:
     say(f"\nbundle {manifest.name}/{manifest.version}: all {len(manifest.files)} files match their sha256\n")
     say(f"  signature: {_SIGNATURES[bundle.signature]}\n")
     say(f"  input {manifest.input.dtype} {manifest.input.shape}, {len(manifest.class_names)} classes\n")
-    say(f"  {manifest.detector}: {', '.join(f'{name} {value}' for name, value in manifest.score.items())}\n")
+    _say_score(manifest, say)
     say(f"  threshold {bundle.threshold:g} (percentile {bundle.threshold_spec.percentile:g}), {bundle.precision}\n")
     say(f"  {f'features: {manifest.features.width} an instance' if manifest.features else 'no features'}\n")
 
@@ -81,6 +83,22 @@ def check(settings: Settings) -> int:
     say(f"\n{_end_of(settings)}\n")
     say("\nall is well; next: harmgauge serve\n")
     return 0
+
+
+def _say_score(manifest: Manifest, say: Callable[[str], object]) -> None:
+    """How the score is made, why that way, and what was found of it when the bundle was built."""
+    reason, sentence, worth_serving = judgement_of(manifest)
+    shown = [f"{name} {value}" for name, value in manifest.score.items() if reason is None or name != "reason"]
+    say(f"  detector {': '.join([manifest.detector, *([', '.join(shown)] if shown else [])])}\n")
+    if reason is not None:
+        say(f"    why: {reason}\n")
+    if sentence is not None:
+        say(f"  judged when it was built: {sentence}\n")
+    if worth_serving is False:
+        say(
+            "  warning: the score of this bundle was judged not worth serving; its flags and drift alarms may mean "
+            "little: build it again with more rows, or with another --detector\n"
+        )
 
 
 def _end_of(settings: Settings) -> str:

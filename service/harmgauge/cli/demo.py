@@ -1,4 +1,4 @@
-"""`harmgauge demo`: real clean images, then more and more corrupted ones among them, sent to a running service."""
+"""`harmgauge demo`: real clean inputs, then more and more corrupted ones among them, sent to a running service."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from harmgauge.errors import BundleError, SettingsError
 from harmgauge.settings import PREFIX, Settings
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Of the images that are corrupted, one after the other."""
+"""Of the inputs that are corrupted, one after the other."""
 
 STEPS = 20
 """Looks at the detectors while as many rows pass as the window holds."""
@@ -55,7 +55,7 @@ class _Progress:
 
 
 def demo(settings: Settings) -> int:
-    """Send clean images, then rising shares of corrupted ones, and print when each detector fires."""
+    """Send clean inputs, then rising shares of corrupted ones, and print when each detector fires."""
     address = _show(settings)
     print_line(f"\nNext: {address} in a browser, {address}/drift, {address}/metrics")
     return 0
@@ -75,8 +75,9 @@ def _show(settings: Settings) -> str:
         print_line(
             f"{service.address} serves {info['model']}/{info['version']}; flagged is score > {info['threshold']:.3f}\n"
         )
-        _show_single_images(service, samples, info["class_names"])
-        _show_contamination(service, samples)
+        what = "image" if bundle.manifest.input.image else "row"
+        _show_single_inputs(service, samples, info["class_names"], what)
+        _show_contamination(service, samples, what)
     return service.address
 
 
@@ -118,10 +119,10 @@ def _gets_ready(service: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-def _show_single_images(service: Client, samples: Samples, names: list[str]) -> None:
+def _show_single_inputs(service: Client, samples: Samples, names: list[str], what: str) -> None:
     heads = ("score", "flag", "prediction")
     print_line(f"{'':>5}  {'':<12}{'clean':<28}corrupted")
-    print_line(f"{'image':>5}  {'label':<12}" + 2 * f"{heads[0]:<8}{heads[1]:<6}{heads[2]:<14}")
+    print_line(f"{what:>5}  {'label':<12}" + 2 * f"{heads[0]:<8}{heads[1]:<6}{heads[2]:<14}")
     for index in range(min(6, len(samples.clean))):
         label = int(samples.y[index]) if samples.y is not None else -1
         cells = [f"{index:>5}  {names[label] if 0 <= label < len(names) else '-':<12}"]
@@ -132,7 +133,7 @@ def _show_single_images(service: Client, samples: Samples, names: list[str]) -> 
         print_line("".join(cells))
 
 
-def _show_contamination(service: Client, samples: Samples) -> None:
+def _show_contamination(service: Client, samples: Samples, what: str) -> None:
     detectors = service.get("/drift")["detectors"]
     window_rows: int = detectors["score_ks"]["window_rows"]
     for name, found in detectors.items():
@@ -142,8 +143,8 @@ def _show_contamination(service: Client, samples: Samples) -> None:
                 "/admin/drift/reset, or start the service again (with an empty HARMGAUGE_STATE_DIR, if that is set)."
             )
     print_line(
-        f"\nEach image is a request of its own, and more and more of them are corrupted.\n\n"
-        f"{'images':>6} {'corrupted':>9} {'mean score':>10} {'flagged':>7}"
+        f"\nEach {what} is a request of its own, and more and more of them are corrupted.\n\n"
+        f"{what + 's':>6} {'corrupted':>9} {'mean score':>10} {'flagged':>7}"
         + "".join(f"  {name:<24}" for name in detectors)
     )
     alarms = {name: _Alarm(found["state"] == "drifting") for name, found in detectors.items()}
@@ -168,7 +169,7 @@ def _show_contamination(service: Client, samples: Samples) -> None:
         when = "was drifting before" if alarm.is_on else "did not fire"
         if alarm.rows is not None:
             when = (
-                f"fired at image {alarm.rows}, after {alarm.corrupted} corrupted ones, at a share of {alarm.share:.0%}"
+                f"fired at {what} {alarm.rows}, after {alarm.corrupted} corrupted ones, at a share of {alarm.share:.0%}"
             )
         print_line(f"{name} {when}")
 

@@ -167,7 +167,11 @@ class FeatureMmd:
         finite = np.isfinite(blocks.features).all(1)
         if not finite.all() and not self._told_of_dropped:
             self._told_of_dropped = True
-            log.warning("%s leaves out features that are not finite; the graph overflows on some inputs", self.name)
+            log.warning(
+                "%s leaves out features that are not finite: the graph overflows on some inputs, or passes on what is "
+                "missing in them",
+                self.name,
+            )
         self._window.extend(blocks.features if finite.all() else blocks.features[finite])
 
     @property

@@ -42,7 +42,8 @@ def scored(outputs: Outputs, threshold: np.float32) -> Scored:
         bad = int(np.flatnonzero(~finite)[0])
         raise NonFiniteScore(
             f"The score of instance {bad} is not finite, or a probability, and none of this request is given: the "
-            "graph overflows on it. Leave it out, and look whether its values are like those of the training data."
+            "graph overflows on it, or cannot take what is missing in it. Leave it out, and look whether its values "
+            "are like those of the training data."
         )
     return Scored(
         scores=outputs.score,
@@ -70,20 +71,27 @@ class Scorer:
         self._runtime = OnnxRuntime(bundle, providers)
 
     def score(self, rows: Rows) -> Scored:
-        """Score rows (n, *shape) in the bundle's dtype, n >= 1. Raises ValueError and NonFiniteScore."""
+        """Score rows (n, *shape) in the bundle's dtype, n >= 1; NaN is a missing value, if the input may have such.
+
+        Raises ValueError and NonFiniteScore.
+        """
         spec = self._spec
         if rows.dtype != spec.numpy_dtype or rows.shape[1:] != spec.shape or not len(rows):
             raise ValueError(
                 f"expected rows of {spec.dtype} with shape (n, {', '.join(map(str, spec.shape))}), n >= 1, got "
                 f"{rows.dtype} {rows.shape}"
             )
-        for bound, beyond in ((spec.minimum, np.less), (spec.maximum, np.greater)):
-            if bound is not None and beyond(rows, bound).any():
+        if rows.dtype.kind == "f":
+            if np.isinf(rows).any():
+                raise ValueError("expected finite values, got infinity")
+            if not spec.missing and np.isnan(rows).any():
                 raise ValueError(
-                    f"expected values in {spec.minimum} .. {spec.maximum}, got {rows.min()} .. {rows.max()}"
+                    "expected finite values, got NaN; this input takes no missing values: fill them in as for the "
+                    "classifier's training"
                 )
-        if rows.dtype.kind == "f" and not np.isfinite(rows).all():
-            raise ValueError("expected finite values, got NaN or infinity")
+        for bound, beyond in ((spec.minimum, np.less), (spec.maximum, np.greater)):
+            if bound is not None and (outside := beyond(rows, bound)).any():
+                raise ValueError(f"expected values in {spec.minimum} .. {spec.maximum}, got {rows[outside][0]}")
         size, outputs = self._runtime.max_batch_rows, empty_outputs(len(rows), self._runtime.shapes)
         for begin in range(0, len(rows), size):
             piece = rows[begin : begin + size]

@@ -14,10 +14,9 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError, Unreadable
 from tests.fuzz.expected import rows_of_flat
 from tests.fuzz.mutate import bytewise
-from tests.fuzz.target import SPECS, Target, attempt, check_rows, split
+from tests.fuzz.target import SPECS, Target, attempt, check_rows, seed_rows, split
 from tests.fuzz.targets import raw
 from tests.fuzz.targets.v2 import OFFERED, SHARED_MEMORY, good_timeout
-from tests.support.toy import instances
 
 _REQUEST = methods()["ModelInfer"][0]
 
@@ -185,7 +184,7 @@ def _numbers(tensor: Any, chance: Random) -> None:
 def _seeds() -> list[bytes]:
     made = []
     for name, spec in SPECS.items():
-        x = (instances(2, spec.shape) % 2).astype(spec.numpy_dtype)
+        x = seed_rows(2, spec)
         datatype = tensors.DATATYPES[spec.dtype]
         for binary in (False, True):
             message = _REQUEST(model_name="toy", id="7")

@@ -13,6 +13,7 @@ from harmgauge.api.body import decode, json_body
 from harmgauge.api.body.decode import Parameters, ScoreRequest
 from harmgauge.api.body.json_body import read_plain
 from harmgauge.api.body.steps import finish
+from harmgauge.bundle.rows import Rows
 from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of
 from tests.fuzz.mutate import NUMBERS, below_head, bytewise
@@ -96,7 +97,7 @@ def check(case: bytes) -> str:
     assert isinstance(found, ScoreRequest)
     assert found.parameters == expected[1]
     assert not isinstance(slow, RequestError), f"the general reader refuses it: {slow.detail}"
-    assert np.array_equal(slow[0], found.instances), "the two readers differ"
+    assert np.array_equal(slow[0], found.instances, equal_nan=spec.missing), "the two readers differ"
     plain = finish(read_plain(body, spec)) is not None
     return check_rows(found.instances, expected[0], spec) + (", fast" if plain else ", general")
 
@@ -108,12 +109,21 @@ def _seeds() -> list[bytes]:
             x = instances(rows, spec.shape, "uint8").tolist() if spec.dtype != "float32" else _reals(rows, spec.shape)
             if name == "unit":
                 x = (instances(rows, spec.shape, "uint8") / 256).tolist()
+            if spec.missing:
+                x = with_gaps(instances(rows, spec.shape, "float64"))
             made += [
                 name.encode() + b"\n" + json.dumps(document, indent=indent).encode()
                 for document in ({"instances": x}, {"parameters": {"probabilities": True}, "instances": x})
                 for indent in (None, 1)
             ]
     return made
+
+
+def with_gaps(x: Rows) -> Any:
+    """Nested lists with null in place of what is negative."""
+    gaps = x.astype(object)
+    gaps[x < 0] = None
+    return gaps.tolist()
 
 
 def _reals(rows: int, shape: tuple[int, ...]) -> Any:

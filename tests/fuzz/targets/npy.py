@@ -18,7 +18,7 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of_flat
 from tests.fuzz.mutate import NUMBERS, bytewise
-from tests.fuzz.target import SPECS, Target, attempt, check_rows, split
+from tests.fuzz.target import SPECS, Target, attempt, check_rows, seed_rows, split
 from tests.support.toy import instances
 
 _MAGIC = b"\x93NUMPY"
@@ -138,7 +138,8 @@ def _seeds() -> list[bytes]:
     for name, spec in SPECS.items():
         for dtype in (spec.dtype, *_DTYPES[:-1]):
             stream = io.BytesIO()
-            array = (instances(2, spec.shape) % 2).astype(dtype)
+            is_whole = np.dtype(dtype).kind in "iu"
+            array = ((instances(2, spec.shape) % 2) if is_whole else seed_rows(2, spec)).astype(dtype)
             np.save(stream, np.asfortranarray(array) if dtype == ">f4" else array)
             made.append(name.encode() + b"\n" + stream.getvalue())
     return made

@@ -10,8 +10,7 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of_flat
 from tests.fuzz.mutate import below_head, bytewise
-from tests.fuzz.target import SPECS, Target, attempt, check_rows, split
-from tests.support.toy import instances
+from tests.fuzz.target import SPECS, Target, attempt, check_rows, seed_rows, split
 
 _CODES = {"uint8": "B", "int16": "h", "int64": "q", "float16": "e", "float32": "f", "float64": "d"}
 _TOKENS = [
@@ -37,10 +36,6 @@ def check(case: bytes) -> str:
     return check_rows(rows, expected(body, spec), spec)
 
 
-_SEEDS = [
-    name.encode() + b"\n" + (instances(rows, spec.shape) % 2).astype(spec.numpy_dtype).tobytes()
-    for name, spec in SPECS.items()
-    for rows in (1, 2, 5)
-]
+_SEEDS = [name.encode() + b"\n" + seed_rows(rows, spec).tobytes() for name, spec in SPECS.items() for rows in (1, 2, 5)]
 
 TARGET = Target("raw", check, _SEEDS, below_head(bytewise(_TOKENS)))

@@ -14,7 +14,7 @@ from tests.fuzz.expected import rows_of, rows_of_flat
 from tests.fuzz.mutate import NUMBERS, bytewise
 from tests.fuzz.target import SPECS, Target, attempt, check_rows, split
 from tests.fuzz.targets import raw
-from tests.fuzz.targets.json import loads
+from tests.fuzz.targets.json import loads, with_gaps
 from tests.support.toy import instances
 
 OFFERED = tensors.outputs(3, corrects=False)
@@ -74,7 +74,8 @@ def _rows(tensor: dict[str, Any], binary: bytes, spec: InputSpec) -> Any:
         return None
     if isinstance(data[0], list):
         return rows_of(data, spec) if len(data) == shape[0] else None
-    return rows_of_flat(data, shape[0], spec) if all(type(number) in (int, float) for number in data) else None
+    is_flat = all(type(number) in (int, float, type(None)) for number in data)
+    return rows_of_flat(data, shape[0], spec) if is_flat else None
 
 
 def _parameters(holder: dict[str, Any]) -> dict[str, Any] | None:
@@ -154,7 +155,10 @@ def _seeds() -> list[bytes]:
     for name, spec in SPECS.items():
         x = (instances(2, spec.shape) % 2).astype(spec.numpy_dtype)
         described = {"name": "input", "datatype": tensors.DATATYPES[spec.dtype], "shape": list(x.shape)}
-        for data in (x.reshape(-1).tolist(), x.tolist()):
+        nested = [x.reshape(-1).tolist(), x.tolist()]
+        if spec.missing:
+            nested += [with_gaps(x.reshape(-1) - 1), with_gaps(x - 1)]
+        for data in nested:
             document = {"id": "7", "inputs": [{**described, "data": data}], "outputs": [{"name": "score"}]}
             made.append(name.encode() + b"\n" + json.dumps(document).encode())
         parameters = {"binary_data_size": x.nbytes}

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from harmgauge.bundle.inputs import ErrorProbability, Input, Pictures, Preparation
 from harmgauge.bundle.load import load
+from harmgauge.bundle.served_input import InputSpec, described
 from harmgauge.errors import BundleError
 from tests.support.bundles import Manifest, edit
 
@@ -106,7 +107,6 @@ TEXT = {"name": "input", "dtype": "string", "shape": [1]}
         (lambda m: m.update(inputs=[TEXT], preparation=None), "inputs of strings"),
         (lambda m: m["inputs"][0].update(shape=[None, 4, 3], maximum=9), "inputs with a free axis"),
         (lambda m: m["inputs"][0].update(shape=[]), "inputs without axes"),
-        (lambda m: m["inputs"][0].update(dtype="float32", missing=True), "inputs with missing values"),
         (lambda m: m.update(preparation={"text": {"tokenizer": "samples.npz"}}), "inputs of text"),
         (lambda m: m["preparation"]["pictures"].update(resize=256), "pictures that are resized or cropped"),
         (lambda m: m["preparation"]["pictures"].update(mean=[0.5]), "pictures normalised outside the graph"),
@@ -121,6 +121,16 @@ def test_what_later_versions_serve_is_refused_politely(
     edit(folder, change)
     with pytest.raises(BundleError, match=f"{what} are not served by this version: serve the bundle with a newer one"):
         load(folder)
+
+
+def test_missing_values_are_served_and_written_again(folder: Path) -> None:
+    edit(folder, lambda m: m.update(preparation=None))
+    edit(folder, lambda m: m["inputs"][0].update(dtype="float32", range=[0, None], missing=True))
+    manifest = load(folder).manifest
+    assert manifest.input.missing
+    assert described(manifest.input) == manifest.inputs[0]
+    with pytest.raises(ValidationError, match="missing needs a floating-point number, and dtype is int64"):
+        InputSpec(dtype="int64", shape=(2,), missing=True)
 
 
 def test_what_is_only_told_is_served(folder: Path) -> None:

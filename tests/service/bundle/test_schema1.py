@@ -35,8 +35,9 @@ def test_the_bundles_of_version_0_1_are_read_and_scored(folder: Path) -> None:
     assert manifest.schema_version == 2
     assert manifest.score == {"loss": written["loss"], "temperature": written["temperature"]}
     assert manifest.detector == written["detector"]
+    assert not manifest.input.missing
     assert manifest.error_probability == "built by harmgauge 0.1, which had none"
-    assert manifest.input.model_dump(exclude={"name"}, exclude_none=True) == {
+    assert manifest.input.model_dump(exclude={"name", "missing"}, exclude_none=True) == {
         **written["input"], "shape": tuple(written["input"]["shape"]),
     }  # fmt: skip
     for name in ("name", "version", "threshold", "int8", "features", "drift", "made", "quality", "files"):

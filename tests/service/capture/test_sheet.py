@@ -97,6 +97,14 @@ def test_numbers_are_bars_from_zero_and_stand_below() -> None:
     assert "3 -1 0 1" in found.text
 
 
+def test_what_is_missing_leaves_a_gap() -> None:
+    spec = InputSpec(dtype="float32", shape=(3,), missing=True)
+    for values, shown in (([3, np.nan, 1], "3 missing 1"), ([np.nan] * 3, "missing missing missing")):
+        found = Elements(sheet("Flagged", [row_of(np.array(values, np.float32), spec)], ""))
+        assert [bar["x"] for bar in found.named("rect")] == [str(at) for at in range(3) if values[at] == values[at]]
+        assert shown in found.text
+
+
 def test_of_many_numbers_the_first_are_shown() -> None:
     spec = InputSpec(dtype="int64", shape=(20, 50))
     found = Elements(sheet("Flagged", [row_of(np.zeros((20, 50), np.int64), spec)], ""))

@@ -14,6 +14,9 @@ from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable, Unreadable
 
+NOT_MISSING = "; this input takes no missing values: fill them in as for the classifier's training"
+"""The remedy, behind what came."""
+
 _MOST_EXACT = 2**53 - 1
 """Beyond this a floating-point number may be another one, rounded."""
 
@@ -53,7 +56,7 @@ def conform(array: Rows, spec: InputSpec) -> Rows:
 
     Fractions for an integer input, values out of range and (on the way to a narrower float) out of reach are refused
     with Unprocessable, naming the first; so are whole numbers beyond 2**53 that come as floats. A float input is
-    rounded to its precision. No copy where none is needed.
+    rounded to its precision; NaN is taken if the input may have missing values. No copy where none is needed.
     """
     if array.shape[1:] != spec.shape or not len(array):
         raise _wrong_shape(array.shape, spec)
@@ -66,9 +69,12 @@ def conform(array: Rows, spec: InputSpec) -> Rows:
             least, most = max(least, -_MOST_EXACT), min(most, _MOST_EXACT)
         _refuse(array, (array >= least) & (array <= most), _range(least, most))
     if target.kind == "f":
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             rows = np.ascontiguousarray(array, target)
-        _refuse(array, np.isfinite(rows), f"a finite {spec.dtype}")
+        if spec.missing:
+            _refuse(array, ~np.isinf(rows), f"a finite {spec.dtype}, or NaN for a missing value")
+        else:
+            _refuse(array, np.isfinite(rows), f"a finite {spec.dtype}")
     else:
         rows = np.ascontiguousarray(array, target)
     _check_range(array, rows, spec)
@@ -85,17 +91,19 @@ def _check_range(array: Rows, rows: Rows, spec: InputSpec) -> None:
     """Of `rows`; what came as `array` is what the client knows them by."""
     if rows.dtype.kind in "iu" and (spec.minimum, spec.maximum) in ((None, None), _limits(rows.dtype)):
         return
-    if spec.minimum is not None:
-        _refuse(array, rows >= spec.minimum, _range(spec.minimum, spec.maximum))
+    if spec.minimum is not None:  # what is missing is NaN, and not below it
+        _refuse(array, ~(rows < spec.minimum), _range(spec.minimum, spec.maximum))
     if spec.maximum is not None:
-        _refuse(array, rows <= spec.maximum, _range(spec.minimum, spec.maximum))
+        _refuse(array, ~(rows > spec.maximum), _range(spec.minimum, spec.maximum))
 
 
 def _refuse(array: Rows, good: np.ndarray[Any, np.dtype[np.bool_]], expected: str) -> None:
     if not good.all():
         index = np.unravel_index(int(np.argmin(good)), array.shape)
         where = "".join(f"[{int(axis)}]" for axis in index)
-        raise Unprocessable(f"instances{where}: expected {expected}, got {number(array[index])}.")
+        value = array[index]
+        remedy = NOT_MISSING if np.isnan(value) else ""
+        raise Unprocessable(f"instances{where}: expected {expected}, got {number(value)}{remedy}.")
 
 
 def _range(minimum: float | None, maximum: float | None) -> str:

@@ -3,6 +3,10 @@
 simdjson gives all numbers of a document as one buffer, but not how they were nested. That is known from what is left of
 the text when the numbers' own characters are taken out: it must be exactly the brackets and commas of n instances.
 
+null stands for a missing value where the input may have such. Its n is left with the brackets and commas, and says
+which number it is. It is then read as " 0  ": the blanks keep it from becoming a part of the number beside it, and no
+other letters are numbers, so that what was no list of numbers and nulls does not turn into one.
+
 Everything here holds Python's lock while it is at a piece, so pieces are small; and the first that does not fit ends
 the reading.
 """
@@ -15,6 +19,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from harmgauge.api.body.steps import Steps
@@ -33,30 +38,37 @@ _KINDS: dict[str, tuple[str, type[np.generic]]] = {"u": ("u", np.uint64), "i": (
 """simdjson's name for a kind of numbers, and what it gives them as."""
 
 _OF_NUMBERS = b"0123456789+-.eE \t\r\n"
+_NULL, _ZERO = b"null", b" 0  "
+_OF_NUMBERS_AND_NULLS = _OF_NUMBERS + b"ul"
+
 _NESTING = bytes.maketrans(b"[]", b"  ")
 
 
 class _Piece(NamedTuple):
-    """`body[begin:end]` from one comma to another, in a list `opened` deep at its begin and `closed` at its end."""
+    """`body[begin:end]` from one comma to another, in a list `opened` deep at its begin and `closed` at its end.
+
+    `missing` (k,) says which of its numbers are null, in order; None for none.
+    """
 
     begin: int
     end: int
     opened: int
     closed: int
     numbers: int
+    missing: npt.NDArray[np.uint32] | None
 
 
 def read_numbers(
-    body: bytes | bytearray, begin: int, end: int, shape: tuple[int, ...], kind: str
+    body: bytes | bytearray, begin: int, end: int, shape: tuple[int, ...], kind: str, *, nulls: bool = False
 ) -> Steps[Rows | None]:
     """The list `body[begin:end]` of instances as numbers (n, *shape) in 64 bits, unchecked but for their nesting.
 
     A `shape` without axes is that of a flat list. `kind` is numpy's for what they will become: whole numbers stay
-    exact, and become floats only where some have a point or an exponent. None where it is no such list: it says
-    nothing of what is wrong.
+    exact, and become floats only where some have a point or an exponent. With `nulls`, for floats, null is NaN. None
+    where it is no such list: it says nothing of what is wrong.
     """
     pieces: list[_Piece] = []
-    for piece in _pieces(body, begin + 1, end - 1, shape):
+    for piece in _pieces(body, begin + 1, end - 1, shape, nulls=nulls):
         if piece is None:
             return None
         pieces.append(piece)
@@ -65,14 +77,14 @@ def read_numbers(
         yield
     of_type, dtype = _KINDS[kind]
     if len(pieces) == 1:
-        found = _numbers(bytes(body[begin:end]), of_type, dtype)
-        return None if found is None or found.size != pieces[0].numbers else found.reshape(-1, *shape)
+        found = _numbers(bytes(body[begin:end]), of_type, dtype, pieces[0])
+        return None if found is None else found.reshape(-1, *shape)
     numbers = np.empty(sum(piece.numbers for piece in pieces), dtype)
     done = 0
     for piece in pieces:
         text = b"".join((b"[" * piece.opened, body[piece.begin : piece.end], b"]" * piece.closed))
-        found = _numbers(text, of_type, dtype)
-        if found is None or found.size != piece.numbers:
+        found = _numbers(text, of_type, dtype, piece)
+        if found is None:
             return None
         numbers[done : done + found.size] = found
         done += found.size
@@ -80,7 +92,9 @@ def read_numbers(
     return numbers.reshape(-1, *shape)
 
 
-def _pieces(body: bytes | bytearray, begin: int, end: int, shape: tuple[int, ...]) -> Iterator[_Piece | None]:
+def _pieces(
+    body: bytes | bytearray, begin: int, end: int, shape: tuple[int, ...], *, nulls: bool
+) -> Iterator[_Piece | None]:
     """What is in the list, cut at commas; None and no more from where it is not nested as it should be.
 
     Between two numbers there is exactly one comma, however deep they are.
@@ -91,7 +105,12 @@ def _pieces(body: bytes | bytearray, begin: int, end: int, shape: tuple[int, ...
         cut = end if end - begin <= PIECE_BYTES else body.rfind(b",", begin, begin + PIECE_BYTES)
         if cut < begin:  # no number is that long
             break
-        skeleton = body[begin:cut].translate(None, _OF_NUMBERS)
+        text, missing = body[begin:cut], None
+        if nulls and b"n" in text:
+            marked = text.translate(None, _OF_NUMBERS_AND_NULLS)
+            missing, skeleton = _marks(marked), marked.translate(None, b"n")
+        else:
+            skeleton = text.translate(None, _OF_NUMBERS)
         after = at + len(skeleton)
         if skeleton != pattern[at:after]:
             break
@@ -99,12 +118,12 @@ def _pieces(body: bytes | bytearray, begin: int, end: int, shape: tuple[int, ...
         if cut == end:
             if after % (instance + 1) != instance:
                 break
-            yield _Piece(begin, cut, depth, 1, numbers)
+            yield _Piece(begin, cut, depth, 1, numbers, missing)
             return
         if pattern[after : after + 1] != b",":
             break
         deeper = depth + skeleton.count(b"[") - skeleton.count(b"]")
-        yield _Piece(begin, cut, depth, deeper, numbers)
+        yield _Piece(begin, cut, depth, deeper, numbers, missing)
         begin, at, depth = cut + 1, (after + 1) % (instance + 1), deeper
     yield None
 
@@ -126,8 +145,29 @@ def _kind(body: bytes | bytearray, piece: _Piece, kind: str) -> str:
     return "i" if body.find(b"-", piece.begin, piece.end) >= 0 else kind
 
 
-def _numbers(text: bytes, of_type: str, dtype: type[np.generic]) -> Rows | None:
-    """All numbers of nested lists, one after the other; None where one does not fit the type."""
+def _marks(marked: bytes | bytearray) -> npt.NDArray[np.uint32]:
+    """Which numbers are null, from what is left of a piece: as many commas are before each as numbers."""
+    marks = np.frombuffer(marked.translate(None, b"[]"), np.uint8)
+    at = np.flatnonzero(marks == ord("n"))
+    return (at - np.arange(len(at))).astype(np.uint32)
+
+
+def _numbers(text: bytes, of_type: str, dtype: type[np.generic], piece: _Piece) -> Rows | None:
+    """All numbers of nested lists, one after the other; None where they are not as many as the piece has, or one does
+    not fit the type.
+    """
+    if piece.missing is not None:
+        text = text.replace(_NULL, _ZERO)
+    found = _parsed(text, of_type, dtype)
+    if found is None or found.size != piece.numbers:
+        return None
+    if piece.missing is not None:
+        found = found.copy()
+        found[piece.missing] = np.nan
+    return found
+
+
+def _parsed(text: bytes, of_type: str, dtype: type[np.generic]) -> Rows | None:
     try:
         if simdjson is not None:
             return np.frombuffer(simdjson.Parser().parse(text).as_buffer(of_type=of_type), dtype)

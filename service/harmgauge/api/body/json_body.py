@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from harmgauge.api.body.arrays import by, conform
+from harmgauge.api.body.arrays import NOT_MISSING, by, conform
 from harmgauge.api.body.fast_json import read_numbers
 from harmgauge.api.body.json_frame import MARK, cut_out
 from harmgauge.api.body.steps import Steps
@@ -24,7 +24,7 @@ MAX_LOOSE_BYTES = 64 * 2**10
 
 
 class Plain(NamedTuple):
-    """`numbers` (n, *shape) in 64 bits, unchecked but for their nesting; `parameters` unchecked."""
+    """`numbers` (n, *shape) in 64 bits, unchecked but for their nesting, NaN for null; `parameters` unchecked."""
 
     numbers: Rows
     parameters: dict[str, Any]
@@ -33,7 +33,8 @@ class Plain(NamedTuple):
 def read_json(body: bytes | bytearray, spec: InputSpec) -> Steps[tuple[Rows, dict[str, Any]]]:
     """`{"instances": [...], "parameters": {...}}`; the parameters come back unchecked.
 
-    Raises Unreadable where it is no JSON (NaN and Infinity are none), Unprocessable or InvalidParameters.
+    null stands for a missing value. Raises Unreadable where it is no JSON (NaN and Infinity are none), Unprocessable
+    or InvalidParameters.
     """
     plain = (yield from read_plain(body, spec)) if len(body) >= LEAST_BYTES else None
     if plain is not None:
@@ -61,7 +62,8 @@ def read_plain(body: bytes | bytearray, spec: InputSpec) -> Steps[Plain | None]:
     parameters = document.get("parameters")
     if document.get("instances") != MARK or not isinstance(parameters, dict | None):
         return None
-    numbers = yield from read_numbers(body, framed.begin, framed.end, spec.shape, spec.numpy_dtype.kind)
+    kind = spec.numpy_dtype.kind
+    numbers = yield from read_numbers(body, framed.begin, framed.end, spec.shape, kind, nulls=spec.missing)
     return None if numbers is None else Plain(numbers, parameters or {})
 
 
@@ -84,7 +86,7 @@ def read_loose(body: bytes | bytearray, spec: InputSpec) -> tuple[Rows, dict[str
 
 def _to_array(instances: object, spec: InputSpec) -> Rows:
     # The walk comes before numpy: of one long text among n numbers numpy would make n texts of that length.
-    problem = _first_problem(instances, (None, *spec.shape), "instances")
+    problem = _first_problem(instances, (None, *spec.shape), "instances", spec)
     if problem is not None:
         raise Unprocessable(problem)
     return conform(array_of(instances, spec), spec)
@@ -93,18 +95,26 @@ def _to_array(instances: object, spec: InputSpec) -> Rows:
 def array_of(numbers: object, spec: InputSpec) -> Rows:
     """Nested lists of numbers as the fast reader has them. Raises ValueError where they are ragged."""
     if spec.numpy_dtype.kind == "f":
-        return np.array(numbers, np.float64)
+        return np.array(numbers, np.float64)  # None becomes NaN
     array = np.array(numbers)
     # Well-formed, but with whole numbers beyond 64 bits.
     return np.array(numbers, np.float64) if array.dtype.kind == "O" else array
 
 
-def _first_problem(value: object, shape: tuple[int | None, ...], path: str) -> str | None:
+def number_problem(value: object, spec: InputSpec) -> str | None:
+    """What keeps `value` from being a number, or null for a missing one: true and false are none."""
+    if type(value) in (int, float) or (value is None and spec.missing):
+        return None
+    if value is None:
+        return f"expected a number, got null{NOT_MISSING}"
+    return f"expected a number{', or null for a missing value' if spec.missing else ''}, got {said(value)}"
+
+
+def _first_problem(value: object, shape: tuple[int | None, ...], path: str, spec: InputSpec) -> str | None:
     """What keeps `value` from being nested lists of numbers of this shape (None: any length but 0)."""
     if not shape:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return None
-        return f"{path}: expected a number, got {said(value)}."
+        problem = number_problem(value, spec)
+        return None if problem is None else f"{path}: {problem}."
     length = shape[0]
     expected = "a list of instances" if length is None else f"a list of {length}"
     if not isinstance(value, list):
@@ -114,7 +124,7 @@ def _first_problem(value: object, shape: tuple[int | None, ...], path: str) -> s
     if length is not None and len(value) != length:
         return f"{path} has {len(value)} elements; expected {expected}."
     for index, element in enumerate(value):
-        problem = _first_problem(element, shape[1:], f"{path}[{index}]")
+        problem = _first_problem(element, shape[1:], f"{path}[{index}]", spec)
         if problem is not None:
             return problem
     return None

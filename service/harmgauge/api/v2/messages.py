@@ -67,8 +67,8 @@ def reading(
         head = _head(framed.document, spec, offered)
         _check_place(head.tensor, binary_bytes=len(body) - size)
         is_nested = _NESTED.match(body, framed.begin, framed.begin + MAX_FRAME_BYTES)
-        shape = spec.shape if is_nested else ()
-        numbers = yield from read_numbers(body, framed.begin, framed.end, shape, spec.numpy_dtype.kind)
+        shape, kind = spec.shape if is_nested else (), spec.numpy_dtype.kind
+        numbers = yield from read_numbers(body, framed.begin, framed.end, shape, kind, nulls=spec.missing)
         if numbers is not None:
             return head.request(tensors.from_array(numbers, head.shape, spec))
     if size > MAX_LOOSE_BYTES:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.api.body.arrays import conform
-from harmgauge.api.body.json_body import array_of
+from harmgauge.api.body.json_body import array_of, number_problem
 from harmgauge.api.said import quoted, said, sizes
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
@@ -131,12 +131,12 @@ def from_numbers(data: object, shape: tuple[int, ...], spec: InputSpec) -> Rows:
     """A tensor's numbers, flat or nested as its shape, as rows."""
     if not isinstance(data, list):
         raise Unprocessable(f"The input's data: expected a list of numbers or a binary tensor, got {said(data)}.")
-    problem = _first_problem(data, len(shape), "data")  # before numpy, which would blow texts up to one length
+    problem = _first_problem(data, len(shape), "data", spec)  # before numpy, which would blow texts up to one length
     if problem is not None:
         raise Unprocessable(f"The input's {problem}.")
     try:
         array = array_of(data, spec)
-    except (ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         raise Unprocessable(
             f"The input's data is ragged; expected a flat list, or one nested as {sizes(shape)}."
         ) from None
@@ -158,15 +158,18 @@ def check_size(size: int, shape: tuple[int, ...]) -> None:
         raise Unprocessable(f"The input's data has {size} numbers; its shape {sizes(shape)} needs {needed}.")
 
 
-def _first_problem(data: list[Any], depth: int, path: str) -> str | None:
-    """What keeps lists, nested at most so deep, from holding numbers alone: true and false are none."""
+def _first_problem(data: list[Any], depth: int, path: str, spec: InputSpec) -> str | None:
+    """What keeps lists, nested at most so deep, from holding numbers alone."""
     for index, value in enumerate(data):
         if type(value) in (int, float):
             continue
         where = f"{path}[{index}]"
         if not isinstance(value, list) or depth == 1:
-            return f"{where}: expected a number, got {said(value)}"
-        problem = _first_problem(value, depth - 1, where)
+            found = number_problem(value, spec)
+            if found is None:
+                continue
+            return f"{where}: {found}"
+        problem = _first_problem(value, depth - 1, where, spec)
         if problem is not None:
             return problem
     return None

@@ -46,6 +46,10 @@ function introduce() {
   say(byId("model"), `${info.model} / ${info.version}`);
   say(byId("about"), `${info.detector.replaceAll("_", " ")}, ${info.precision}, on ${info.providers[0]}, ` +
     `${count(info.class_names.length)} classes. Samples every ${about.sample_seconds} s, kept for an hour.`);
+  const judged = judgement(info);
+  say(byId("judged"), judged);
+  byId("judged").hidden = judged === "";
+  byId("judged").dataset.state = info.judgement?.worth_serving === false ? "bad" : "";
   if (about.reference_points === null) {
     byId("embedding").append(element("p", { className: "empty" },
       "This bundle has no picture of its features, or HARMGAUGE_FEATURE_MMD is off. Bundles built with features have one."));
@@ -57,6 +61,14 @@ function introduce() {
   startRange(state.time - about.started);
   charts = makeCharts(state.detectors);
   new Try(info, about);
+}
+
+// What the bundle says of its own score: why there is no second network, and whether the score is worth serving.
+function judgement({ detector, detector_reason: reason, judgement: found }) {
+  const why = reason === null ? "" : `Detector ${detector}: ${reason}`;
+  const word = found?.worth_serving === false ? "Not worth serving: " : "";
+  const sentence = found?.sentence ?? (word && "see the bundle’s report.");
+  return [why, sentence && word + sentence].filter(Boolean).join(" ");
 }
 
 // A service that has just started has little to show: a chart that is mostly empty tells nothing.

@@ -59,11 +59,12 @@ export class Try {
   }
 
   jsonInput() {
-    const { shape, dtype } = this.info.input;
+    const { shape, dtype, missing } = this.info.input;
     const text = element("textarea", { id: "json", rows: 6, spellcheck: false, value: exampleJson(this.info.input) });
     const send = element("button", { type: "submit" }, "Score");
     const form = element("form", {},
-      element("label", { htmlFor: "json" }, `Instances as JSON: ${dtype}, each ${shape.join(" × ")}`), text, send);
+      element("label", { htmlFor: "json" }, `Instances as JSON: ${dtype}, each ${shape.join(" × ")}` +
+        (missing ? "; null for a missing value" : "")), text, send);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.json(text.value);

@@ -126,7 +126,7 @@ BAD: list[tuple[bytes, str, InputSpec, type[RequestError], str]] = [
     (as_json([*IMAGES.tolist(), IMAGES[0, 1:].tolist()]), JSON, PIXELS, Unprocessable, "instances[3] has 3 elements"),
     (as_json([[1, 2, 1e39]]), JSON, FLOATS, Unprocessable, "instances[0][2]: expected a finite float32, got 1e+39."),
     (b"[" * 5000, JSON, PIXELS, Unreadable, "cannot be read as JSON"),
-    (NAN, NPY, FLOATS, Unprocessable, "instances[0][1]: expected a finite float32, got nan."),
+    (NAN, NPY, FLOATS, Unprocessable, "instances[0][1]: expected a finite float32, got nan; this input takes"),
     (
         npy(np.array([[1, 2, np.inf]])),
         NPY,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from harmgauge.api.body import fast_json, json_body
 from harmgauge.api.body.json_body import Plain
 from harmgauge.api.body.steps import Steps, finish
+from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError, Unprocessable
 from tests.support.toy import instances
@@ -21,6 +22,7 @@ from tests.support.toy import instances
 PIXELS = InputSpec(dtype="uint8", shape=(2, 3), minimum=0, maximum=255)
 FLOATS = InputSpec(dtype="float32", shape=(3,))
 SIGNED = InputSpec(dtype="int16", shape=(2,))
+GAPS = InputSpec(dtype="float32", shape=(3,), missing=True)
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +138,53 @@ def test_a_step_is_one_piece() -> None:
     assert counted >= 2 * len(body) // fast_json.PIECE_BYTES
 
 
+DAMAGE = [bytes([character]) for character in b'0123456789-+.eE[]{},:" nult']
+
+
+def with_gaps(values: Rows, spec: InputSpec) -> Any:
+    """Nested lists, with null in place of what is negative if the input may have missing values."""
+    if not spec.missing:
+        return values.tolist()
+    gaps = values.astype(object)
+    gaps[values < 0] = None
+    return gaps.tolist()
+
+
+@pytest.mark.parametrize("has_simdjson", [True, False])
+@pytest.mark.parametrize("piece_bytes", [fast_json.PIECE_BYTES, 37])
+@pytest.mark.parametrize("rows", [1, 2, 40, 4000])
+def test_nulls_are_read_where_values_may_be_missing(
+    rows: int, piece_bytes: int, has_simdjson: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if rows == 4000 and piece_bytes < 100:
+        return  # slow, and like 40
+    monkeypatch.setattr(fast_json, "PIECE_BYTES", piece_bytes)
+    fast_json._skeletons.cache_clear()
+    if not has_simdjson:
+        monkeypatch.setattr(fast_json, "simdjson", None)
+    x = instances(rows, GAPS.shape, "float64")
+    for indent in (None, 1):
+        body = json.dumps({"instances": with_gaps(x, GAPS)}, indent=indent).encode()
+        np.testing.assert_array_equal(numbers_of(body, GAPS), np.where(x < 0, np.nan, x))
+        assert read_plain(body, FLOATS) is None
+    fast_json._skeletons.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "1null", "null1", "-null", "nullnull", "null null", "nul", "null.5", "nulle5", "ull", "nnullull", "nunullll",
+        "Null", "NaN", "null[]", "1e", "u1", "1l", "0null0", "null 0", " 0 n", "[null]", "nan", "n", "", '"null"',
+        "true", "lun",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_null_is_left_to_the_other_reader(token: str) -> None:
+    for instance in (f"{token},1,2", f"1,{token},null", f"null,null,{token}"):
+        body = b'{"instances":[[%s]]}' % instance.encode()
+        assert read_plain(body, GAPS) is None, body
+        assert isinstance(outcome(body, GAPS)[0], type), body
+
+
 def slowly(body: bytes, spec: InputSpec) -> Any:
     def leave(*_: object) -> Steps[None]:
         yield from ()
@@ -148,24 +197,26 @@ def slowly(body: bytes, spec: InputSpec) -> Any:
 def outcome(body: bytes, spec: InputSpec) -> Any:
     try:
         rows, parameters = finish(json_body.read_json(body, spec))
-        return rows.tolist(), parameters
+        return str(rows.tolist()), parameters  # as text: NaN is not equal to itself
     except RequestError as error:
         return type(error), error.detail
 
 
 @pytest.mark.parametrize("piece_bytes", [fast_json.PIECE_BYTES, 7])
 @settings(max_examples=500)
-@given(seed=st.integers(0, 2**32), changes=st.integers(0, 3), spec=st.sampled_from([PIXELS, FLOATS, SIGNED]))
+@given(seed=st.integers(0, 2**32), changes=st.integers(0, 3), spec=st.sampled_from([PIXELS, FLOATS, SIGNED, GAPS]))
 def test_both_readers_agree_on_any_damage(piece_bytes: int, seed: int, changes: int, spec: InputSpec) -> None:
     chance = random.Random(seed)
     whole = spec.dtype != "float32"
     values = instances(2, spec.shape, seed=seed) if whole else instances(2, spec.shape, "float64", seed=seed)
-    document: dict[str, Any] = {"instances": values.tolist()}
+    document: dict[str, Any] = {"instances": with_gaps(values, spec)}
     if seed % 2:
         document["parameters"] = {"a": True}
     body = bytearray(json.dumps(document).encode())
     for _ in range(changes):
-        body[chance.randrange(len(body))] = chance.choice(b'0123456789-+.eE[]{},:" nt')
+        at = chance.randrange(len(body))
+        # As long as what was there, one longer, or a token more.
+        body[at : at + chance.choice((0, 1, 1))] = chance.choice((b"null", b"ul", *DAMAGE))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fast_json, "PIECE_BYTES", piece_bytes)
         fast_json._skeletons.cache_clear()

@@ -23,12 +23,16 @@ from tests.support.toy import instances
 
 PIXELS = InputSpec(dtype="uint8", shape=(2, 3), minimum=0, maximum=255)
 FLOATS = InputSpec(dtype="float32", shape=(3,))
+GAPS = InputSpec(dtype="float32", shape=(3,), missing=True)
 OFFERED = tensors.outputs(3, corrects=False)
 
 
 def document(spec: InputSpec, x: Any, *, flat: bool, **more: Any) -> dict[str, Any]:
     tensor = {"name": spec.name, "datatype": tensors.DATATYPES[spec.dtype], "shape": list(x.shape)}
-    return {"inputs": [{**tensor, "data": (x.reshape(-1) if flat else x).tolist(), **more}]}
+    data = x.astype(object)
+    if spec.missing:
+        data[x < 0] = None
+    return {"inputs": [{**tensor, "data": (data.reshape(-1) if flat else data).tolist(), **more}]}
 
 
 def rows_of(body: bytes, spec: InputSpec = PIXELS) -> Any:
@@ -37,14 +41,14 @@ def rows_of(body: bytes, spec: InputSpec = PIXELS) -> Any:
 
 @pytest.mark.parametrize("flat", [True, False])
 @pytest.mark.parametrize("indent", [None, 1])
-@pytest.mark.parametrize("spec", [PIXELS, FLOATS], ids=lambda spec: spec.dtype)
+@pytest.mark.parametrize("spec", [PIXELS, FLOATS, GAPS], ids=["uint8", "float32", "missing"])
 def test_large_tensors_are_read(spec: InputSpec, flat: bool, indent: int | None) -> None:
     x = instances(20_000, spec.shape, spec.dtype)
     more = {"id": "7", "outputs": [{"name": "score"}], "parameters": {"a": 1}}
     body = json.dumps(document(spec, x, flat=flat) | more, indent=indent).encode()
     assert len(body) > MAX_LOOSE_BYTES
     request = messages.parse(bytearray(body), None, spec, OFFERED)
-    np.testing.assert_array_equal(request.instances, x)
+    np.testing.assert_array_equal(request.instances, np.where(x < 0, np.nan, x) if spec.missing else x)
     assert (request.id, request.outputs, request.parameters) == ("7", [("score", False)], {"a": 1})
 
 
@@ -116,14 +120,18 @@ def loosely(body: bytes, spec: InputSpec) -> Any:
 def outcome(body: bytes, spec: InputSpec) -> Any:
     try:
         request = messages.parse(body, None, spec, OFFERED)
-        return request.instances.tolist(), request.id, request.outputs, request.parameters
+        # As text: NaN is not equal to itself.
+        return str(request.instances.tolist()), request.id, request.outputs, request.parameters
     except RequestError:
         return None
 
 
+DAMAGE = [bytes([character]) for character in b'0123456789-+.eE[]{},:" nult']
+
+
 @pytest.mark.parametrize("piece_bytes", [fast_json.PIECE_BYTES, 7])
 @settings(max_examples=500)
-@given(seed=st.integers(0, 2**32), changes=st.integers(0, 3), spec=st.sampled_from([PIXELS, FLOATS]))
+@given(seed=st.integers(0, 2**32), changes=st.integers(0, 3), spec=st.sampled_from([PIXELS, FLOATS, GAPS]))
 def test_both_readers_agree_on_any_damage(piece_bytes: int, seed: int, changes: int, spec: InputSpec) -> None:
     chance = random.Random(seed)
     x = instances(2, spec.shape, "uint8" if spec is PIXELS else "float64", seed=seed)
@@ -132,7 +140,8 @@ def test_both_readers_agree_on_any_damage(piece_bytes: int, seed: int, changes: 
         made |= {"id": "data", "outputs": [{"name": "score"}]}
     body = bytearray(json.dumps(made).encode())
     for _ in range(changes):
-        body[chance.randrange(len(body))] = chance.choice(b'0123456789-+.eE[]{},:" nt')
+        at = chance.randrange(len(body))
+        body[at : at + chance.choice((0, 1, 1))] = chance.choice((b"null", *DAMAGE))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(messages, "LEAST_BYTES", 0)
         patch.setattr(fast_json, "PIECE_BYTES", piece_bytes)

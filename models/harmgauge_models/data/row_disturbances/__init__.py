@@ -1,0 +1,88 @@
+"""Rows disturbed at random, to train on and to judge by: wide families at every strength, each row its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from harmgauge.bundle.rows import Array
+from harmgauge_models.data.columns import Layout
+from harmgauge_models.data.row_disturbances.pool import Disturbance, Mask, Pool, Values, make_pool
+from harmgauge_models.data.row_disturbances.series import SERIES
+from harmgauge_models.data.row_disturbances.sparse import SPARSE
+from harmgauge_models.data.row_disturbances.table import TABLE
+from harmgauge_models.data.row_disturbances.tokens import SPLICED, TOKENS
+
+__all__ = ["Pool", "disturb_rows", "families", "make_pool"]
+
+TWICE_SHARE = 0.3
+"""Of rows that are disturbed a second time."""
+
+ONE_SHARE, ALL_SHARE = 0.4, 0.2
+"""Of rows of a table that change in one column, and in all."""
+
+
+def families(layout: Layout) -> dict[str, Disturbance]:
+    """The disturbances of a layout, by name."""
+    if layout == "tokens":
+        return TOKENS
+    if layout == "series":
+        return {**TABLE, **SERIES}
+    if layout == "sparse":
+        return {**SPARSE, **{name: TABLE[name] for name in ("noise", "factor", "other_row", "constant", "shrunk")}}
+    return TABLE
+
+
+def disturb_rows(x: Array, pool: Pool, random: np.random.Generator, names: Collection[str] | None = None) -> Array:
+    """Each row of `x` (n, *shape) through a disturbance of its own, or two, of these `names` (all if None).
+
+    Rows change in one column, in a stretch, in any number of places, or everywhere.
+    """
+    rows = x.reshape(len(x), -1).astype(np.float64)
+    chosen = families(pool.columns.layout)
+    chosen = {name: chosen[name] for name in (chosen if names is None else names)}
+    for share in (1.0, TWICE_SHARE):
+        which = np.where(random.random(len(rows)) < share, random.integers(len(chosen), size=len(rows)), -1)
+        for index, (name, change) in enumerate(chosen.items()):
+            picked = np.flatnonzero(which == index)
+            if len(picked):
+                mask = _mask(name, len(picked), pool, random)
+                before = rows[picked]
+                rows[picked] = np.where(mask, change(before, mask, pool, random), before)
+    return _in_dtype(rows, pool, x)
+
+
+def _mask(name: str, rows: int, pool: Pool, random: np.random.Generator) -> Mask:
+    """Which values of each row change, (rows, d)."""
+    layout, width = pool.columns.layout, len(pool.spread)
+    share = np.where(random.random((rows, 1)) < 0.5, random.random((rows, 1)) ** 2, random.random((rows, 1)))
+    if layout == "sparse" and name in SPARSE:
+        return np.ones((rows, width), bool)
+    if layout == "series":
+        everywhere = name in SERIES
+        return np.ones((rows, width), bool) if everywhere else _stretches(rows, width, share, random)
+    if layout == "tokens":
+        spliced = (random.random((rows, 1)) < 0.5) | (name in SPLICED)
+        scattered = random.random((rows, width)) < share
+        return np.where(spliced, _stretches(rows, width, share, random), scattered)
+    one = np.arange(width) == random.integers(width, size=(rows, 1))
+    how_many = random.random((rows, 1))
+    some = one | (random.random((rows, width)) < share)
+    return np.where(how_many < ONE_SHARE, one, some | (how_many > 1 - ALL_SHARE))
+
+
+def _stretches(rows: int, width: int, share: Values, random: np.random.Generator) -> Mask:
+    """A stretch of each row, or in a third of them all of it."""
+    share = np.where(random.random((rows, 1)) < 1 / 3, 1.0, share)
+    begin = np.floor(random.random((rows, 1)) * width * (1 - share))
+    at = np.arange(width)
+    return (at >= begin) & (at < begin + np.maximum(1, share * width))
+
+
+def _in_dtype(rows: Values, pool: Pool, x: Array) -> Array:
+    low, high = pool.bounds
+    bounded = np.clip(rows, low, high)
+    if pool.whole:
+        bounded = np.clip(np.rint(bounded), low, high)
+    return bounded.astype(x.dtype).reshape(x.shape)

@@ -1,0 +1,99 @@
+"""What disturbances know of normal rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.rows import Array
+from harmgauge_models.data.columns import Columns
+
+Values = npt.NDArray[np.float64]
+"""Rows, flattened: (n, d); NaN for a missing value."""
+
+Mask = npt.NDArray[np.bool_]
+"""Which values of which rows are to change, (n, d)."""
+
+MOST_POOL_ROWS = 5000
+QUANTILES = (0.0, 0.02, 0.25, 0.5, 0.75, 0.98, 1.0)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Some normal rows (m, d), and of each column its `quantiles` (QUANTILES, d), `spread` (a standard deviation, 1 for
+    a constant column), and commonest value `common`, (d,). `missing` if NaN may stand for a value; `whole` if values
+    are whole numbers, within `bounds`.
+    """
+
+    columns: Columns
+    rows: Values
+    quantiles: Values
+    spread: Values
+    common: Values
+    missing: bool
+    whole: bool
+    bounds: tuple[float, float]
+
+    @property
+    def least(self) -> Values:
+        return self.quantiles[0]
+
+    @property
+    def most(self) -> Values:
+        return self.quantiles[-1]
+
+    @property
+    def median(self) -> Values:
+        return self.quantiles[3]
+
+    def others(self, rows: int, random: np.random.Generator) -> Values:
+        """As many normal rows, drawn at random, (rows, d)."""
+        return self.rows[random.integers(len(self.rows), size=rows)]
+
+
+Disturbance = Callable[[Values, Mask, Pool, np.random.Generator], Values]
+"""Changed rows (n, d); what of them is outside the mask is not used."""
+
+
+def make_pool(x: Array, columns: Columns, *, missing: bool) -> Pool:
+    """From normal rows `x` (n, *shape), in the input's dtype."""
+    picked = np.sort(np.random.default_rng(0).permutation(len(x))[:MOST_POOL_ROWS])
+    rows = x[picked].reshape(len(picked), -1).astype(np.float64)
+    known = np.where(np.isfinite(rows), rows, np.nan)
+    known[:, np.isnan(known).all(0)] = 0  # a column that never has a value
+    spread = np.nanstd(known, axis=0)
+    whole = x.dtype.kind in "iu"
+    return Pool(
+        columns=columns,
+        rows=rows,
+        quantiles=np.nanquantile(known, QUANTILES, axis=0),
+        spread=np.where(spread > 0, spread, 1.0),
+        common=_commonest(known),
+        missing=missing,
+        whole=whole,
+        bounds=_bounds(x, rows, columns),
+    )
+
+
+def _bounds(x: Array, rows: Values, columns: Columns) -> tuple[float, float]:
+    """Ids beyond the vocabulary would fail in the graph; other numbers may be any that the dtype holds."""
+    if x.dtype.kind == "f":
+        limit = float(np.finfo(x.dtype).max) / 16
+        return -limit, limit
+    limits: Any = np.iinfo(x.dtype)
+    if columns.layout == "tokens":
+        return float(rows.min()), float(rows.max())
+    least = 0 if rows.min() >= 0 else int(limits.min)
+    return float(max(least, int(limits.min))), float(min(int(limits.max), 2**52))
+
+
+def _commonest(rows: Values) -> Values:
+    found = np.empty(rows.shape[1])
+    for index, column in enumerate(rows.T):
+        values, counts = np.unique(column[np.isfinite(column)], return_counts=True)
+        found[index] = values[counts.argmax()]
+    return found

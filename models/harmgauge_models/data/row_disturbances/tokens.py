@@ -1,0 +1,78 @@
+"""Disturbances of rows of ids, of words or of bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harmgauge_models.data.row_disturbances.pool import Disturbance, Mask, Pool, Values
+
+
+def other_row(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
+    """What another row has there."""
+    return pool.others(len(rows), random)
+
+
+def from_pool(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
+    """Ids of other rows and other places: as common as they are."""
+    return pool.rows[random.integers(len(pool.rows), size=rows.shape), random.integers(rows.shape[1], size=rows.shape)]
+
+
+def any_id(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
+    """Ids of the whole range, the seldom as often as the common."""
+    low, high = pool.bounds
+    return random.integers(int(low), int(high) + 1, rows.shape).astype(np.float64)
+
+
+def commonest(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
+    """Filled up: with the place's commonest id, which is the padding of short rows, or the row's own first."""
+    filling = np.where(random.random((len(rows), 1)) < 0.5, pool.common, rows[:, :1])
+    return np.broadcast_to(filling, rows.shape)
+
+
+def neighbour(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
+    """An id beside the right one, or with one bit flipped: a change of case, of character set, of vocabulary."""
+    bits = 2.0 ** random.integers(0, 8, (len(rows), 1))
+    beside = rows + random.choice((-2, -1, 1, 2), rows.shape)
+    flipped = np.bitwise_xor(rows.astype(np.int64), bits.astype(np.int64)).astype(np.float64)
+    return np.where(random.random((len(rows), 1)) < 0.5, beside, flipped)
+
+
+def shifted(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
+    """The whole row moved by some places, others coming in from its other end or as padding."""
+    width = rows.shape[1]
+    places = random.integers(1, max(2, width // 2), (len(rows), 1)) * random.choice((-1, 1), (len(rows), 1))
+    source = np.arange(width) + places
+    moved = np.take_along_axis(rows, source % width, axis=1)
+    padded = np.where((source >= 0) & (source < width), moved, pool.common)
+    return np.where(random.random((len(rows), 1)) < 0.5, moved, padded)
+
+
+def shuffled(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
+    """In another order, within a reach of 2 places to the whole row."""
+    width = rows.shape[1]
+    reach = np.exp(random.uniform(np.log(2), np.log(max(width, 3)), (len(rows), 1)))
+    order = np.argsort(np.arange(width) + reach * random.random(rows.shape), axis=1)
+    return np.take_along_axis(rows, order, axis=1)
+
+
+def repeated(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
+    """A part of the row again and again."""
+    width = rows.shape[1]
+    period = random.integers(1, max(2, width // 2), (len(rows), 1))
+    begin = random.integers(0, width, (len(rows), 1))
+    return np.take_along_axis(rows, (begin + np.arange(width) % period) % width, axis=1)
+
+
+SPLICED = {"shifted", "shuffled", "repeated"}
+"""Those that move ids: they change a stretch of the row and not single places."""
+
+TOKENS: dict[str, Disturbance] = {
+    "other_row": other_row,
+    "from_pool": from_pool,
+    "any_id": any_id,
+    "commonest": commonest,
+    "neighbour": neighbour,
+    "shifted": shifted,
+    "shuffled": shuffled,
+    "repeated": repeated,
+}

@@ -1,0 +1,92 @@
+"""The second network for rows that are no pictures: it reads the row, the classifier's features, and what it said."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from harmgauge_models.graphs.fuse import Gives
+
+LEAST_LOG_P = -16.0
+"""What the classifier gives less than this is as good as none."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Of each value of a row, flattened, (d,): where its normal values lie. `spread` is above 0."""
+
+    centre: Tensor
+    spread: Tensor
+    least: Tensor
+    most: Tensor
+
+
+class RowHead(nn.Module):
+    """From the row (n, *shape) if `row`, the features (n, *f) if `features`, and the classifier's output (n, classes),
+    in this order, to logits (n, classes): the classifier's own, times a factor above 0, plus a correction.
+
+    A value is seen on a logarithmic scale, and apart from it how far it lies beyond all normal ones. With `missing`, NaN
+    counts as the centre, and that there was none as an input of its own.
+    """
+
+    def __init__(
+        self,
+        row: Scale | None,
+        features: Scale | None,
+        classes: int,
+        gives: Gives,
+        *,
+        missing: bool,
+        hidden: tuple[int, int],
+    ) -> None:
+        super().__init__()
+        self.has_row, self.has_features, self.gives, self.missing = row is not None, features is not None, gives, missing
+        width = 2 * classes + 2
+        for name, scale in (("row", row), ("features", features)):
+            if scale is not None:
+                for part in ("centre", "spread", "least", "most"):
+                    self.register_buffer(f"{name}_{part}", getattr(scale, part).float())
+                width += len(scale.centre) * (3 if missing and name == "row" else 2)
+        self.hidden1 = nn.Linear(width, hidden[0])
+        self.hidden2 = nn.Linear(hidden[0], hidden[1])
+        self.factor = nn.Linear(hidden[1], 1)
+        self.correction = nn.Linear(hidden[1], classes)
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.correction.bias)
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        said = tensors[-1].float()
+        log_p = functional.log_softmax(said, 1) if self.gives == "logits" else torch.log(said.clamp(min=1e-7))
+        log_p = log_p.clamp(min=LEAST_LOG_P)
+        p = torch.exp(log_p)
+        entropy = -(p * log_p).sum(1, keepdim=True)
+        parts = [p, log_p / 4, entropy / math.log(p.shape[1]), log_p.amax(1, keepdim=True)]
+        if self.has_row:
+            parts += self._described(tensors[0], "row")
+        if self.has_features:
+            parts += self._described(tensors[-2], "features")
+        x = functional.relu(self.hidden1(torch.cat(parts, 1)))
+        x = functional.relu(self.hidden2(x))
+        return self.correction(x) + functional.softplus(self.factor(x) + 0.5) * log_p  # type: ignore[no-any-return]
+
+    def _described(self, raw: Tensor, name: str) -> list[Tensor]:
+        centre, spread, least, most = (
+            self.get_buffer(f"{name}_{part}") for part in ("centre", "spread", "least", "most")
+        )
+        values = raw.float().flatten(1)
+        parts = []
+        if name == "row" and self.missing:
+            none = torch.isnan(values)
+            values = torch.where(none, centre, values)
+            parts = [none.float()]
+        beyond = functional.relu(values - most) - functional.relu(least - values)
+        return [_logarithmic((values - centre) / spread), _logarithmic(beyond / spread), *parts]
+
+
+def _logarithmic(x: Tensor) -> Tensor:
+    """Near 0 as it is, far from it as a logarithm."""
+    return torch.sign(x) * torch.log1p(x.abs())

@@ -1,0 +1,40 @@
+"""What whoever built a bundle says of its score in plain sentences: why it is this one, and whether it is any good.
+
+Both stand in parts of the manifest that may hold anything, and are shown to people: what is no short text is left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from harmgauge.bundle.manifest import Manifest
+
+MOST_CHARACTERS = 1000
+
+
+class Judgement(NamedTuple):
+    """`reason` says why the detector is this one, `sentence` whether the score is worth serving, `worth_serving` the
+    same as a flag; each None if the manifest does not say.
+    """
+
+    reason: str | None
+    sentence: str | None
+    worth_serving: bool | None
+
+
+def judgement_of(manifest: Manifest) -> Judgement:
+    """From `score.reason` and `quality.judgement`."""
+    found = manifest.quality.get("judgement")
+    said: dict[str, Any] = found if isinstance(found, dict) else {}
+    worth = said.get("worth_serving")
+    return Judgement(
+        _line(manifest.score.get("reason")), _line(said.get("sentence")), worth if isinstance(worth, bool) else None
+    )
+
+
+def _line(value: object) -> str | None:
+    """A text as one line that cannot steer a terminal; None for anything else, and for a text without a word."""
+    if not isinstance(value, str):
+        return None
+    words = " ".join("".join(character if character.isprintable() else " " for character in value).split())
+    return words[:MOST_CHARACTERS] or None
