@@ -20,7 +20,7 @@ from harmgauge_models.data.row_corruptions.catalogue import FORMAT as ROW_FORMAT
 from harmgauge_models.errors import UserError
 from harmgauge_models.evaluation import given, pictures, rows
 from harmgauge_models.evaluation.labels import Labels
-from harmgauge_models.evaluation.measure import CLEAN, Copied, Copy
+from harmgauge_models.evaluation.measure import CLEAN, Copied, Copy, Graph
 from harmgauge_models.evaluation.neighbours import MOST_REFERENCE_ROWS, Neighbours, neighbours
 from harmgauge_models.evaluation.options import Options
 from harmgauge_models.evaluation.periods import Periods, split
@@ -57,12 +57,6 @@ class Cases:
     timed: Timed | None
     pictures: Pictures | None = None
     corrupted: dict[str, Images] = field(default_factory=dict)
-
-    @property
-    def severities(self) -> tuple[int, ...]:
-        """Those of the corrupted copies, 0 for those that have none, which comes last."""
-        found = {severity for kind, severity in self.copies if (kind, severity) != CLEAN}
-        return tuple(sorted(found, key=lambda severity: severity or 99))
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -117,8 +111,8 @@ def of_rows(options: Options, bundle: Bundle, plan: Plan) -> Cases:
     judged = np.setdiff1d(everything, apart)
     picked = np.sort(random.permutation(judged)[: plan.most_corrupted_rows])
     clean = test.x[picked]
-    spec = manifest.input
-    made = Corruptions(clean, columns, manifest.inputs[0].missing, spec.minimum, spec.maximum)
+    least, greatest = _range(bundle, clean)
+    made = Corruptions(clean, columns, manifest.inputs[0].missing, least, greatest)
     kinds = _chosen(options.kinds, made.kinds, tuple(made.kinds)[:: plan.every_row_kind])
     own = given.read(options.corrupted, len(test.x), {*kinds, CLEAN[0]}, partial(rows.as_instances, manifest=manifest))
     _refuse_nothing(options, kinds, own)
@@ -127,7 +121,7 @@ def of_rows(options: Options, bundle: Bundle, plan: Plan) -> Cases:
     for severity in plan.severities:
         for kind in kinds:
             make = partial(made.make, kind, severity, options.seed)
-            copies[kind, severity] = Copied(make, [ROW_FORMAT, columns.layout, options.seed])
+            copies[kind, severity] = Copied(make, [ROW_FORMAT, columns.layout, options.seed], may_fail=True)
     for copy, some in own.items():
         copies[copy] = Copied(partial(np.take, some, picked, axis=0), sha256_of(some))
     return Cases("rows", columns.layout, test.y[picked], sha256_of(clean), copies, near, timed)
@@ -135,6 +129,19 @@ def of_rows(options: Options, bundle: Bundle, plan: Plan) -> Cases:
 
 def _picture_copy(images: Images, severity: int, spec: InputSpec) -> Array:
     return pictures.instances(images[severity - 1], spec)
+
+
+def _range(bundle: Bundle, clean: Array) -> tuple[float | None, float | None]:
+    """The least and the greatest number that the classifier takes. Ids beyond its vocabulary make it fail, of which
+    the bundle may say nothing: then none go beyond those of the clean rows.
+    """
+    spec = bundle.manifest.input
+    if spec.minimum is None and spec.maximum is None and clean.dtype.kind in "iu":
+        graph, limits = Graph(bundle), np.iinfo(clean.dtype)
+        beyond = [np.full_like(clean[:1], limit) for limit in (limits.min, limits.max)]
+        if not all(graph.takes(row) for row in beyond):
+            return float(clean.min()), float(clean.max())
+    return spec.minimum, spec.maximum
 
 
 def _set_apart(everything: Indices, times: Array | None, random: np.random.Generator) -> Indices:

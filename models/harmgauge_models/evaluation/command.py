@@ -11,6 +11,9 @@ from typing import Any
 from harmgauge_models.evaluation.attack_names import ATTACKS
 from harmgauge_models.evaluation.span_names import SPANS
 
+_MOST_PLACES = 8
+"""At which a warning says that entropy is better; the report names all."""
+
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
@@ -63,6 +66,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
         lines.append(f"severity {severity}: accuracy {level['accuracy']:.1%}; ROC AUC, harmful to harmless: {areas}")
     for name, found in quality.get("attacks", {"by": {}})["by"].items():
         lines.append(f"{ATTACKS[name]}: fools {found['fooled']:.1%}, unseen {found['evaded']:.1%}")
+    if quality["left_out"]:
+        lines.append(f"left out, since the classifier gives no numbers for them: {', '.join(quality['left_out'])}")
     lines += _over_time(quality) + _warnings(quality)
     lines.append(f"made {arguments.bundle / PAGE_FILE}; open it in a browser")
     lines.append(f"next: HARMGAUGE_BUNDLE={arguments.bundle} harmgauge serve")
@@ -82,19 +87,22 @@ def _over_time(quality: dict[str, Any]) -> list[str]:
 
 
 def _warnings(quality: dict[str, Any]) -> list[str]:
-    """One line for each kind at which entropy is better, with the severities."""
+    """One line for each kind at which entropy is better, with the severities, and one for all periods."""
     by_kind: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for entry in quality["below_entropy"]:
-        by_kind.setdefault((entry["kind"], entry["between"]), []).append(entry)
+        by_kind.setdefault((entry["kind"] if "period" not in entry else "over time", entry["between"]), []).append(
+            entry
+        )
     lines = []
     for (kind, between), entries in by_kind.items():
         worst = min(entries, key=lambda entry: float(entry["difference"]))
-        severities = ", ".join(entry["severity"] for entry in entries)
-        at = "" if severities == "all" and kind != "all" else f" at severity {severities}"
+        places = [entry.get("period", entry["severity"]) for entry in entries]
+        if len(places) > _MOST_PLACES:
+            places[_MOST_PLACES:] = [f"and {len(places) - _MOST_PLACES} more"]
+        areas = f"{worst['roc_auc']['score']:.3f} to {worst['roc_auc']['entropy']:.3f}"
         lines.append(
-            f"warning: the score is below the classifier's entropy: {kind}{at}, {between.replace('_', ' / ')}: "
-            f"{worst['roc_auc']['score']:.3f} to {worst['roc_auc']['entropy']:.3f}"
-            + (f" at severity {worst['severity']}" if len(entries) > 1 else "")
+            f"warning: the score is below the classifier's entropy: {kind.replace('_', ' ')} ({', '.join(places)}), "
+            f"{between.replace('_', ' / ')}: {areas}" + (" at worst" if len(entries) > 1 else "")
         )
     return lines
 

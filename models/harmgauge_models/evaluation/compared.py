@@ -88,35 +88,32 @@ def pooled(measured: dict[tuple[str, int], Measured], labels: Labels) -> dict[st
 
 def below_entropy(quality: Quality) -> list[dict[str, Any]]:
     """Every figure of the report at which the score tells worse than the classifier's entropy by more than the 95 %
-    interval: of which kind and severity, or period, `all` for all of them; and what was told apart.
+    interval: of which kind and severity, or `period`, `all` for all of them; and what was told apart.
     """
     return [
-        {"kind": kind, "severity": severity, "between": between, "roc_auc": _two(table)} | table["score_minus_entropy"]
-        for kind, severity, between, table in _figures(quality)
+        where
+        | {"roc_auc": {name: table["roc_auc"][name] for name in ("score", "entropy")}}
+        | table["score_minus_entropy"]
+        for where, table in _figures(quality)
         if table["score_minus_entropy"] is not None and table["score_minus_entropy"]["high"] < 0
     ]
 
 
-def _two(table: dict[str, Any]) -> dict[str, float]:
-    return {name: table["roc_auc"][name] for name in ("score", "entropy")}
-
-
-def _figures(quality: Quality) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """Kind, severity, what is told apart, and the figures."""
-    if "pooled" in quality:
+def _figures(quality: Quality) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """Where each figure belongs, and the figure."""
+    levels = quality["severity"] | ({"all": quality["pooled"]} if "pooled" in quality else {})
+    for severity, level in levels.items():
         for between in EITHER:
-            yield "all", "all", between, quality["pooled"][between]
-        for kind, table in quality["pooled"]["by_kind"].items():
-            yield kind, "all", "harmful_harmless", table
-    for severity, level in quality["severity"].items():
-        for between in EITHER:
-            yield "all", severity, between, level[between]
+            yield {"kind": "all", "severity": severity, "between": between}, level[between]
         for kind, table in level["by_kind"].items():
-            yield kind, severity, "harmful_harmless", table
+            yield {"kind": kind, "severity": severity, "between": "harmful_harmless"}, table
     if "periods" in quality:
-        yield "all periods", "all", "wrong_right", quality["periods"]["wrong_right"]
+        of_time = {"kind": "none", "severity": "none", "between": "wrong_right"}
+        yield of_time | {"period": "all"}, quality["periods"]["wrong_right"]
         for name, table in quality["periods"]["by_period"].items():
-            yield f"period {name}", "all", "wrong_right", table["wrong_right"]
+            yield of_time | {"period": name}, table["wrong_right"]
+    clean = {"kind": "none", "severity": "clean", "between": "wrong_right"}
+    yield clean, quality["clean"]["wrong_right"]
 
 
 def _scores(copies: Sequence[Measured]) -> dict[str, Float64]:

@@ -18,7 +18,7 @@ from harmgauge_models.evaluation import cases, compared, examples, figures, page
 from harmgauge_models.evaluation.cases import Cases
 from harmgauge_models.evaluation.contamination import contamination_table
 from harmgauge_models.evaluation.delays import Group, delays
-from harmgauge_models.evaluation.measure import CLEAN, Graph, Measured, measure
+from harmgauge_models.evaluation.measure import CLEAN, Graph, Measured, measure, severities
 from harmgauge_models.evaluation.options import Options
 from harmgauge_models.evaluation.periods import period_tables
 from harmgauge_models.evaluation.pictures import Pictures
@@ -47,10 +47,13 @@ def evaluate(options: Options) -> dict[str, Any]:
     found = cases.of_pictures(options, bundle, plan, work) if of_pictures else cases.of_rows(options, bundle, plan)
     options.say(f"{len(found.y)} {found.unit}; intermediate results are kept in {work.folder}")
     graph = Graph(bundle, found.neighbours)
-    severity = _delay_severity(found.severities)
+    severity = _delay_severity(severities(found.copies))
     measured = measure(bundle, graph, found.copies, found.origin, work, features_of=severity)
-    pools = {level: pool(measured, level, found.y) for level in found.severities}
+    pools = {level: pool(measured, level, found.y) for level in severities(measured)}
+    if severity not in pools:
+        severity = None
     quality = _described(bundle, options, found)
+    quality["left_out"] = [f"{kind}-{level_name(level)}" for kind, level in found.copies.keys() - measured.keys()]
     wrong_right = compared.wrong_right([measured[CLEAN]], found.y)
     quality["clean"] = clean_table(measured[CLEAN], found.y, bundle.threshold) | {"wrong_right": wrong_right}
     quality["severity"] = {

@@ -116,11 +116,11 @@ def scores_by_severity(quality: Quality) -> Figure:
     handles = [axes.get_legend_handles_labels() for axes in (left, accuracy)]
     left.legend(handles[0][0] + handles[1][0], handles[0][1] + handles[1][1], fontsize=8, ncols=3, loc="upper center")
     left.set_ylim(top=left.get_ylim()[1] * 1.18)  # room for the legend
-    for name, label in SCORES.items():
+    for number, (name, label) in enumerate(SCORES.items()):
         areas = [level["roc_auc"].get(name) for _, level in levels]
-        right.plot(
-            at, [float("nan") if area is None else area for area in areas], "o-", color=COLORS[name], label=label
-        )
+        if any(area is not None for area in areas):
+            drawn_areas = [float("nan") if area is None else area for area in areas]
+            right.plot(at, drawn_areas, "o-", color=COLORS[name], label=label, zorder=9 - number)
     right.set_xticks(list(at), [severity for severity, _ in levels])
     right.set(xlabel="severity", ylabel="ROC AUC", title="Harmful against harmless")
     right.legend(fontsize=8)

@@ -26,8 +26,9 @@ def areas_by_kind(quality: Quality) -> Figure:
         areas = [table["roc_auc"].get(name) for table in tables.values()]
         if any(area is not None for area in areas):
             shown = [float("nan") if area is None else area for area in areas]
-            size = 60 if name == "score" else 28
-            axes.scatter(shown, at, size, color=SCORE_COLORS[name], label=label, zorder=3 + (number == 0))
+            # Of two classes, entropy and 1 - max probability are in the same order: one is seen around the other.
+            size = {"score": 60, "doubt": 45}.get(name, 22)
+            axes.scatter(shown, at, size, color=SCORE_COLORS[name], label=label, zorder=9 - 2 * number)
     for index, table in enumerate(tables.values()):
         found = table["score_minus_entropy"]
         if found is not None and found["high"] < 0:
@@ -54,11 +55,11 @@ def by_period(quality: Quality) -> Figure:
     left.plot(at, [table["ks_p"] for table in tables.values()], ":", color="gray", label="p against the reference")
     left.set(ylim=(0, 1.18), title="Accuracy and flags over time")
     left.legend(fontsize=8, ncols=3, loc="upper center")
-    for name, label in SCORES.items():
+    for number, (name, label) in enumerate(SCORES.items()):
         areas = [table["wrong_right"]["roc_auc"].get(name) for table in tables.values()]
         if any(area is not None for area in areas):
             shown = [float("nan") if area is None else area for area in areas]
-            right.plot(at, shown, "o-", markersize=4, color=SCORE_COLORS[name], label=label)
+            right.plot(at, shown, "o-", markersize=4, color=SCORE_COLORS[name], label=label, zorder=9 - number)
     right.axhline(0.5, color="gray", linewidth=0.8, linestyle="--")
     right.set(ylabel="ROC AUC", title="Wrong against right answers")
     right.legend(fontsize=8)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime as ort
 from tqdm import tqdm
 
 from harmgauge.bundle.load import DETECTOR_FILE, Bundle
@@ -33,6 +34,9 @@ to the nearest clean rows is left out if there are none.
 
 BATCH_ROWS = 64
 CLEAN = ("clean", 0)
+
+_QUIET = ort.RunOptions()
+_QUIET.log_severity_level = 4  # an error is raised, and need not be logged besides
 
 FORMAT = 2
 """Raised when the kept outputs change their meaning."""
@@ -64,6 +68,14 @@ class Graph:
         given = {output.name for output in self._session.get_outputs()}
         self.optional = tuple(name for name in ("features", "corrected_probabilities") if name in given)
 
+    def takes(self, rows: npt.NDArray[Any]) -> bool:
+        """The graph gives numbers for instances (n, *shape)."""
+        try:
+            self.run(rows, features=False)
+        except UserError:
+            return False
+        return True
+
     def run(self, rows: npt.NDArray[Any], *, features: bool = True) -> Arrays:
         """The arrays of `measured` for instances (n, *shape); raises UserError where a score is not finite."""
         by_features = self._neighbours is not None and self._neighbours.on == "features"
@@ -71,7 +83,10 @@ class Graph:
         wanted = ["score", "probabilities", *needed]
         batches = [rows[start : start + BATCH_ROWS] for start in range(0, len(rows), BATCH_ROWS)]
         with ThreadPoolExecutor(usable_cores()) as threads:
-            parts = list(threads.map(lambda batch: self._session.run(wanted, {"input": batch}), batches))
+            try:
+                parts = list(threads.map(lambda batch: self._session.run(wanted, {"input": batch}, _QUIET), batches))
+            except Exception as error:  # ONNX Runtime's errors share no base class below Exception
+                raise UserError(f"the bundle's graph cannot run on all of these rows: {error}") from error
         outputs = {name: np.concatenate(column) for name, column in zip(wanted, zip(*parts, strict=True), strict=True)}
         if not np.isfinite(outputs["score"]).all():
             bad = int(np.flatnonzero(~np.isfinite(outputs["score"]))[0])
@@ -105,10 +120,13 @@ Copy = tuple[str, int]
 
 @dataclass(frozen=True)
 class Copied:
-    """Makes instances (n, *shape) when they are needed; `decided_by` is how, as JSON can write it."""
+    """Makes instances (n, *shape) when they are needed; `decided_by` is how, as JSON can write it. With `may_fail`,
+    it is left out if the graph gives no numbers for them.
+    """
 
     make: Callable[[], npt.NDArray[Any]]
     decided_by: object = None
+    may_fail: bool = False
 
 
 def measure(
@@ -138,9 +156,20 @@ def measure(
 
         name = re.sub(r"[^\w.-]", "_", kind)  # of any array in a user's file
         own = {"copy": [kind, severity], "made": copied.decided_by, "features": features}
-        arrays = work.kept(f"outputs/{name}-{severity}", decided_by | own, outputs)
+        try:
+            arrays = work.kept(f"outputs/{name}-{severity}", decided_by | own, outputs)
+        except UserError as error:
+            if copied.may_fail:
+                continue
+            raise UserError(f"{kind}{f' at severity {severity}' if severity else ''}: {error}") from error
         found[kind, severity] = measured(arrays)
     return found
+
+
+def severities(found: Iterable[Copy]) -> tuple[int, ...]:
+    """Those of corrupted copies, 0 for those that have none, which comes last."""
+    levels = {severity for kind, severity in found if (kind, severity) != CLEAN}
+    return tuple(sorted(levels, key=lambda severity: severity or 99))
 
 
 def measured(arrays: Arrays) -> Measured:

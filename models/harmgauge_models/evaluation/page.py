@@ -84,6 +84,8 @@ def _origin(quality: Quality) -> str:
         after = " after CIFAR-10-C (Hendrycks and Dietterich 2019)" if what == "pictures" else ""
         layout = "" if what == "pictures" else f" The rows are taken for: {quality['layout']}."
         parts.append(f"{kinds} kinds of corruption{after} at severity {', '.join(quality['severity'])}.{layout}")
+    if quality["left_out"]:
+        parts.append(f"The classifier gives no numbers for {', '.join(quality['left_out'])}: left out.")
     if "periods" in quality:
         parts.append(f"{quality['periods']['rows']} rows in {len(quality['periods']['by_period'])} periods.")
     parts.append("All numbers are in quality.json.")

@@ -68,6 +68,8 @@ def _by_span(times: Array, span: str, name: str) -> Periods:
     if times.dtype.kind != "M":
         raise UserError(f"--periods {span}: expected dates in {name}, got {times.dtype}: give a count, or datetime64")
     starts = times.astype(f"datetime64[{SPANS[span]}]")
+    if span == "week":  # from Monday on; numpy's begin on Thursday
+        starts = starts - (starts.astype(np.int64) + 3) % 7
     if span == "quarter":
         starts = (starts.astype(np.int64) // 3 * 3).astype("datetime64[M]")
     values, of = np.unique(starts, return_inverse=True)
@@ -81,8 +83,9 @@ def _by_span(times: Array, span: str, name: str) -> Periods:
 def _by_count(times: Array, count: int) -> Periods:
     """Rows of the same time stay together."""
     values, places = np.unique(times, return_inverse=True)
-    before = np.cumsum(np.bincount(places)) - np.bincount(places)
-    _, of = np.unique((before * count // len(times))[places], return_inverse=True)
+    counts = np.bincount(places)
+    middles = np.cumsum(counts) - counts / 2
+    _, of = np.unique((middles * count // len(times))[places], return_inverse=True)
     names = []
     for period in range(int(of.max()) + 1):
         own = values[np.unique(places[of == period])]

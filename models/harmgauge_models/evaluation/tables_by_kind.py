@@ -63,7 +63,7 @@ def periods(quality: Quality) -> str:
 def below_entropy(quality: Quality) -> str:
     rows = [
         [
-            _kind(entry["kind"], quality),
+            f"period {entry['period']}" if "period" in entry else _kind(entry["kind"], quality),
             entry["severity"],
             " / ".join(EITHER[entry["between"]]),
             *(number(entry["roc_auc"][name], 3) for name in ("score", "entropy")),
