@@ -223,6 +223,24 @@ def test_the_command_says_what_it_found_and_made(
     assert f"next: HARMGAUGE_BUNDLE={options.bundle} harmgauge serve" in said
 
 
+def test_the_users_own_corrupted_pictures_are_judged_beside_those_that_are_made(
+    options: Options, work: Path, tmp_path: Path
+) -> None:
+    with np.load(options.data) as arrays:
+        x, y = arrays["x"], arrays["y"]
+    np.savez(tmp_path / "upside_down.npz", x=x[:, ::-1])
+    own = dataclasses.replace(
+        options, kinds=("brightness",), corrupted=(tmp_path / "upside_down.npz",), attacks=(), work=work
+    )
+    quality = evaluate(own)
+    assert list(quality["severity"]) == ["3", "5", "none"]
+    right = graph_outputs(options.bundle, x[:, ::-1])[1].argmax(1) == y
+    assert quality["severity"]["none"]["accuracy_by_kind"] == {"upside_down": pytest.approx(right.mean())}
+    np.savez(tmp_path / "upside_down.npz", x=x[:, :8, :8])
+    with pytest.raises(UserError, match=r"x is uint8 \(600, 8, 8, 3\); .* \(n, 16, 16, 3\)"):
+        evaluate(own)
+
+
 def spoilt(options: Options, folder: Path, **arrays: Any) -> Options:
     """With other test data than the good ones."""
     with np.load(options.data) as good:

@@ -22,12 +22,13 @@ from tests.support.toy import instances, toy_bundle
 
 SHAPE = (6,)
 ROWS = 500
+NAMES = ("low", "middle", "high")
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rows")
-    return toy_bundle(folder, shape=SHAPE, dtype="float32", class_names=("low", "middle", "high"))
+    return toy_bundle(folder, shape=SHAPE, dtype="float32", class_names=NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def data(bundle: Path) -> Path:
     y[wrong] = (y[wrong] + 1) % 3
     days = np.datetime64("2025-01-06") + np.arange(ROWS) // 5  # a Monday
     path = bundle.parents[1] / "rows.npz"
-    names = np.array(["low", "middle", "high"])[y]
+    names = np.array(NAMES)[y]
     np.savez(path, x=x.astype(np.float64), y=names, day=days, third=np.arange(ROWS) * 3 // ROWS)
     return path
 
@@ -72,7 +73,7 @@ def test_the_users_own_rows_are_judged_row_by_row_at_their_severity(options: Opt
     with np.load(options.data) as arrays, np.load(noise) as own:
         x, y = arrays["x"].astype(np.float32), arrays["y"]
         copies = {name: own[name].astype(np.float32) for name in own.files}
-    labels = np.array([("low", "middle", "high").index(str(name)) for name in y])
+    labels = np.array([NAMES.index(str(name)) for name in y])
     assert quality["rows"]["rows"] == ROWS, "no row is set apart if the reference has features"
     before = graph_outputs(options.bundle, x)[1].argmax(1) == labels
     assert quality["clean"]["accuracy"] == pytest.approx(before.mean())
@@ -152,8 +153,8 @@ def test_a_score_that_is_entropy_is_below_it_nowhere(bundle: Path, data: Path) -
     assert below_entropy(quality) == []
 
 
-def test_every_kind_that_suits_is_made_and_the_distance_is_measured(bundle: Path, data: Path, tmp_path: Path) -> None:
-    apart = toy_bundle(tmp_path, shape=SHAPE, dtype="float32", features="none", class_names=("low", "middle", "high"))
+def test_every_kind_that_suits_is_made_and_the_distance_is_measured(data: Path, tmp_path: Path) -> None:
+    apart = toy_bundle(tmp_path, shape=SHAPE, dtype="float32", features="none", class_names=NAMES)
     quality = evaluate(Options(apart, data, tmp_path / "work", quick=True, say=lambda _: None))
     assert quality["rows"]["rows"] == ROWS - ROWS // 4
     assert quality["distance_on"] == "inputs"
@@ -163,6 +164,51 @@ def test_every_kind_that_suits_is_made_and_the_distance_is_measured(bundle: Path
     assert set(units["roc_auc"]) == {"score", "entropy", "doubt", "distance"}
     clean, changed = quality["clean"]["distance"]["mean"], quality["severity"]["5"]["harmful"]["distance"]["mean"]
     assert changed > clean
+
+
+def with_missing(bundle: Path) -> None:
+    """The bundle says that its classifier takes NaN, which this one answers with NaN."""
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    manifest["inputs"][0]["missing"] = True
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+
+
+def test_a_copy_that_the_classifier_gives_no_numbers_for_is_left_out_by_name(options: Options, tmp_path: Path) -> None:
+    bundle = toy_bundle(tmp_path, shape=SHAPE, dtype="float32", features="none", class_names=NAMES)
+    with_missing(bundle)
+    quality = evaluate(dataclasses.replace(options, bundle=bundle, kinds=("missing", "stuck")))
+    assert sorted(quality["left_out"]) == ["missing-3", "missing-5"]
+    assert list(quality["pooled"]["by_kind"]) == ["stuck"]
+    assert "The classifier gives no numbers for missing-" in (bundle / PAGE_FILE).read_text()
+
+
+def test_rows_of_the_users_own_that_the_classifier_gives_no_numbers_for_are_an_error(
+    options: Options, noise: Path, tmp_path: Path
+) -> None:
+    with_missing(options.bundle)
+    with np.load(noise) as own:
+        gaps = own["noise-1"].copy()
+    gaps[3, 1] = np.nan
+    np.savez(tmp_path / "gaps.npz", **{"gaps-2": gaps})
+    with pytest.raises(UserError, match="gaps at severity 2: the score of row 3 is nan"):
+        evaluate(dataclasses.replace(options, kinds=(), corrupted=(tmp_path / "gaps.npz",)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "layout"), [((8, 8, 1), "uint8", "pictures"), ((40, 2), "float32", "series")]
+)
+def test_grey_pictures_and_series_are_judged_too(
+    tmp_path: Path, shape: tuple[int, ...], dtype: str, layout: str
+) -> None:
+    bundle = toy_bundle(tmp_path, shape=shape, dtype=dtype, samples=None, features="none")
+    x = instances(250, shape, dtype, seed=3)
+    y = graph_outputs(bundle, x)[1].argmax(1)
+    np.savez(tmp_path / "test.npz", x=x, y=y)
+    quality = evaluate(Options(bundle, tmp_path / "test.npz", tmp_path / "work", quick=True, say=lambda _: None))
+    assert quality["layout"] == layout
+    assert quality["clean"]["accuracy"] == 1
+    assert quality["clean"]["wrong_right"]["roc_auc"]["score"] is None, "there is no wrong answer to tell"
+    assert quality["severity"]["5"]["accuracy"] < 1
 
 
 def spoilt(options: Options, folder: Path, **arrays: Any) -> Options:
