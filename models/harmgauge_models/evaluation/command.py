@@ -37,7 +37,6 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--corrupted",
         type=Path,
         action="append",
-        default=[],
         metavar="FILE.npz",
         help="corrupted rows of your own: arrays KIND or KIND-SEVERITY, row by row those of --data; may be repeated",
     )
@@ -57,7 +56,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from harmgauge_models.evaluation.evaluate import PAGE_FILE, Options  # noqa: PLC0415 - loads all that it needs
     from harmgauge_models.evaluation.evaluate import evaluate as measure  # noqa: PLC0415
 
-    arguments.corrupted = tuple(arguments.corrupted)
+    arguments.corrupted = tuple(arguments.corrupted or ())
     options = Options(**{name.name: getattr(arguments, name.name) for name in fields(Options) if name.name != "say"})
     quality = measure(options)
     lines = [f"accuracy of the classifier, clean: {quality['clean']['accuracy']:.1%}"]
