@@ -11,6 +11,9 @@ from torch.nn import functional
 
 from harmgauge_models.graphs.fuse import Gives
 
+SUMMARY = 4
+"""Numbers that say how unusual a row is as a whole."""
+
 LEAST_LOG_P = -16.0
 """What the classifier gives less than this is as good as none."""
 
@@ -51,7 +54,7 @@ class RowHead(nn.Module):
             if scale is not None:
                 for part in ("centre", "spread", "least", "most"):
                     self.register_buffer(f"{name}_{part}", getattr(scale, part).float())
-                width += len(scale.centre) * (3 if missing and name == "row" else 2)
+                width += len(scale.centre) * (3 if missing and name == "row" else 2) + SUMMARY
         self.hidden1 = nn.Linear(width, hidden[0])
         self.hidden2 = nn.Linear(hidden[0], hidden[1])
         self.factor = nn.Linear(hidden[1], 1)
@@ -86,7 +89,9 @@ class RowHead(nn.Module):
             if name == "row":
                 parts = [none.float()]
         beyond = functional.relu(values - most) - functional.relu(least - values)
-        return [_logarithmic((values - centre) / spread), _logarithmic(beyond / spread), *parts]
+        usual, far = _logarithmic((values - centre) / spread), _logarithmic(beyond / spread)
+        summary = [usual.abs(), far.abs(), (far != 0).float(), (values != 0).float()]
+        return [usual, far, *parts, *(part.mean(1, keepdim=True) for part in summary)]
 
 
 def _logarithmic(x: Tensor) -> Tensor:
