@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from harmgauge.bundle.manifest import Int8Spec, ThresholdSpec
+from harmgauge_models.building.threshold import threshold_of
 from harmgauge_models.building.write import Int8
 from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.errors import UserError
@@ -31,7 +32,7 @@ def build(
     own = predict(quantised, x, "int8 scores", "score").astype(np.float64)
     if not np.isfinite(own).all():
         raise UserError("--int8: some of its calibration scores are not finite; leave it out")
-    threshold = float(np.float32(np.percentile(own, options.percentile)))
+    threshold = threshold_of(own, options.percentile)
     wide, narrow = (predict(model, x, "classes", "probabilities") for model in (graph, quantised))
     measured = {
         "speedup": round(speedup(graph, quantised, x), 2),

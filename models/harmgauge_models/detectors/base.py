@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx
 
 from harmgauge.bundle.served_input import InputSpec
+from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier
 from harmgauge_models.graphs.fuse import Loss
@@ -38,7 +39,8 @@ class SecondNetwork:
 @dataclass(frozen=True)
 class Task:
     """What a second network is made from: the options, the classifier and its input, and calibration rows `x`
-    (n, *shape), for checks only. `scratch` is a folder that is deleted afterwards.
+    (n, *shape), for checks only. `scratch` is a folder that is deleted afterwards. `train` holds the rows of `--train`,
+    in the dtype that the classifier takes.
     """
 
     options: Options
@@ -46,6 +48,7 @@ class Task:
     spec: InputSpec
     x: npt.NDArray[Any]
     scratch: Path
+    train: Rows | None = None
 
 
 Make = Callable[[Task], SecondNetwork]

@@ -44,7 +44,12 @@ class RowHead(nn.Module):
         hidden: tuple[int, int],
     ) -> None:
         super().__init__()
-        self.has_row, self.has_features, self.gives, self.missing = row is not None, features is not None, gives, missing
+        self.has_row, self.has_features, self.gives, self.missing = (
+            row is not None,
+            features is not None,
+            gives,
+            missing,
+        )
         width = 2 * classes + 2
         for name, scale in (("row", row), ("features", features)):
             if scale is not None:
