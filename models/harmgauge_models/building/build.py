@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import platform
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from harmgauge_models import detectors
 from harmgauge_models.building import int8, report
 from harmgauge_models.building.drift_settings import drift_settings
 from harmgauge_models.building.opening import open_all
+from harmgauge_models.building.probe import choose_probe
 from harmgauge_models.building.threshold import check_distinct, threshold_of
 from harmgauge_models.building.write import Draft, reserve, write
 from harmgauge_models.data import npz_rows, samples
@@ -36,13 +38,8 @@ def build(options: Options) -> Path:
     drift = drift_settings(options)
     folder = reserve(options.out, options.name, options.version)
     opened = open_all(options)
-    classifier, calibration, spec, class_names = (
-        opened.classifier,
-        opened.calibration,
-        opened.spec,
-        opened.class_names,
-    )
-    x = calibration.x
+    classifier, calibration, spec = opened.classifier, opened.calibration, opened.spec
+    class_names, x = opened.class_names, opened.calibration.x
     tensor = penultimate.choose(classifier.network, options.features, options.say)
     given_samples = samples.read(options.samples, spec) if options.samples else None
 
@@ -69,6 +66,7 @@ def build(options: Options) -> Path:
         drawn |= samples.draw(given_samples, spec, graph, threshold, class_names)
 
     reference = penultimate.reference(graph, scores, x, tensor=tensor, seed=options.seed, say=options.say)
+    reference = replace(reference, probe=choose_probe(graph, x, spec))
     source = f"{len(x)} rows of {options.calibration.name}, which trained neither network"
     draft = Draft(
         name=options.name,
@@ -77,7 +75,9 @@ def build(options: Options) -> Path:
         input=spec,
         class_names=class_names,
         threshold=ThresholdSpec(value=threshold, percentile=options.percentile, rows=len(scores), source=source),
-        int8=int8.build(options, graph, calibration, scores, source=source, tensor=tensor) if options.int8 else None,
+        int8=int8.build(options, graph, calibration, scores, spec=spec, source=source, tensor=tensor)
+        if options.int8
+        else None,
         features=penultimate.spec(reference, tensor),
         drift=drift(len(scores)),
         made={

@@ -37,5 +37,5 @@ def check_distinct(first: npt.NDArray[np.float64], second: npt.NDArray[np.float6
     if np.abs(first - second).max() <= ALIKE:
         raise UserError(
             "the classifier and the second network give the same probabilities for every calibration row, so every "
-            "score would be 0: are they the same network? Name another with --distilled, or have one trained with --train"
+            "score would be 0: are they the same network? Name another with --distilled, or train one with --train"
         )

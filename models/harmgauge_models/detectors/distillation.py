@@ -17,7 +17,7 @@ from harmgauge_models.data.random_corruptions import RESEMBLED
 from harmgauge_models.detectors.base import SecondNetwork, Task, register
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier, distribution, open_classifier
-from harmgauge_models.graphs.feature_maps import FeatureMap, find_feature_maps
+from harmgauge_models.graphs.feature_maps import FeatureMap, find_feature_maps, why_none
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options, Second
 
@@ -98,8 +98,10 @@ def _feature_maps(options: Options, classifier: Classifier, x: Array) -> tuple[F
             f"the second network is a head on {len(maps)} tensors of the classifier; --second student: one apart"
         )
     elif options.second == "head":
-        lacking = "has no convolutions" if pictured else f"takes rows of {classifier.shape}, no pictures"
+        lacking = why_none(classifier.network) if pictured else f"takes rows of {classifier.shape}, no pictures"
         raise UserError(f"--second head: the classifier {lacking}; --second student makes a network apart")
+    elif pictured:
+        options.say(f"no head on the classifier: it {why_none(classifier.network)}")
     return maps
 
 

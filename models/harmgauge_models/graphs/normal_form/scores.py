@@ -142,10 +142,10 @@ def _columns(flat: npt.NDArray[np.float64], given: Gives | None, what: str, opti
     apart = float(np.abs(sums - 1).max())
     if given is None and apart > _sum_apart(flat):
         raise UserError(
-            f"{what} lies in 0..1, and its rows sum to {sums.min():.3g} .. {sums.max():.3g}: a sigmoid for each label, "
-            "which is no one distribution over classes, and a divergence needs one. Export a softmax over classes that "
-            f"exclude each other, or a classifier for each label. If these do exclude each other, {option} "
-            f"probabilities divides each row by its sum; {option} logits takes the numbers for logits"
+            f"{what} lies in 0..1, and its rows sum to {sums.min():.3g} .. {sums.max():.3g}: a multi-label "
+            "classifier, a sigmoid for each label, has no one distribution over classes, and a divergence needs one: "
+            f"export one classifier for each label; if the classes exclude each other, say {option} probabilities "
+            f"(each row is divided by its sum) or {option} logits"
         )
     if sums.min() <= 0:
         row = int(sums.argmin())
