@@ -14,22 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.manifest import ThresholdSpec
-from harmgauge.bundle.reference import MIN_REFERENCE_ROWS
 from harmgauge.bundle.rows import Array
 from harmgauge_models import detectors
 from harmgauge_models.building import int8, report
 from harmgauge_models.building.drift_settings import drift_settings
-from harmgauge_models.building.write import Draft, class_names_for, reserve, write
+from harmgauge_models.building.opening import open_all
+from harmgauge_models.building.probe import choose_probe
+from harmgauge_models.building.threshold import check_distinct, threshold_of
+from harmgauge_models.building.write import Draft, reserve, write
 from harmgauge_models.data import npz_rows, samples
-from harmgauge_models.data.pictures import input_spec
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs import penultimate
-from harmgauge_models.graphs.classifier import Classifier, fit_rows, open_classifier
+from harmgauge_models.graphs.classifier import Classifier, distribution
 from harmgauge_models.graphs.fuse import fuse
 from harmgauge_models.graphs.run import accuracy, predict
 from harmgauge_models.options import Options, check
-
-FEW_REFERENCE_ROWS = 500
 
 
 def build(options: Options) -> Path:
@@ -38,22 +37,14 @@ def build(options: Options) -> Path:
     kind = detectors.find(options)
     drift = drift_settings(options)
     folder = reserve(options.out, options.name, options.version)
-    calibration = npz_rows.read(options.calibration, "calibration", MIN_REFERENCE_ROWS)
-    if len(calibration.x) < FEW_REFERENCE_ROWS:
-        options.say(f"warning: {len(calibration.x)} calibration rows are few; 5000 make a good reference")
-    classifier = open_classifier(
-        options.classifier, calibration.x, "classifier", options.classifier_output, options.classifier_gives
-    )
-    how = "as told" if options.classifier_gives else "found out on the calibration data; --classifier-gives overrides"
-    options.say(f"the classifier gives {classifier.network.gives} of {classifier.classes} classes ({how})")
-    x = fit_rows(calibration.x, classifier.dtype, classifier.shape, "the classifier")
-    spec = input_spec(x, classifier.dtype)
-    class_names = class_names_for(options.class_names, classifier.classes)
+    opened = open_all(options)
+    classifier, calibration, spec = opened.classifier, opened.calibration, opened.spec
+    class_names, x = opened.class_names, opened.calibration.x
     tensor = penultimate.choose(classifier.network, options.features, options.say)
     given_samples = samples.read(options.samples, spec) if options.samples else None
 
     with tempfile.TemporaryDirectory() as scratch:
-        second = kind.make(detectors.Task(options, classifier, spec, x, Path(scratch)))
+        second = kind.make(detectors.Task(options, classifier, spec, x, Path(scratch), opened.train))
         _check_pair(classifier, second.network)
         loss, temperature = options.loss or second.loss, options.temperature or second.temperature
         fused = second.finish(fuse(classifier.network, second.network.network, loss, temperature))
@@ -62,8 +53,12 @@ def build(options: Options) -> Path:
         graph = fused.SerializeToString()
         first_outputs = predict(classifier.runnable, x, "classifier", classifier.network.output)
         second_outputs = predict(second.network.runnable, x, "second network", second.network.network.output)
+    check_distinct(
+        distribution(first_outputs, classifier.network.gives, 1.0),
+        distribution(second_outputs, second.network.network.gives, 1.0),
+    )
     scores = _scores(graph, x)
-    threshold = float(np.float32(np.percentile(scores, options.percentile)))
+    threshold = threshold_of(scores, options.percentile)
     quality = {"calibration_flagged": float((scores > threshold).mean())}
     quality |= _compare(first_outputs, second_outputs, calibration.y)
     drawn = report.draw(second.losses, scores, threshold, quality)
@@ -71,6 +66,7 @@ def build(options: Options) -> Path:
         drawn |= samples.draw(given_samples, spec, graph, threshold, class_names)
 
     reference = penultimate.reference(graph, scores, x, tensor=tensor, seed=options.seed, say=options.say)
+    reference = replace(reference, probe=choose_probe(graph, x, spec))
     source = f"{len(x)} rows of {options.calibration.name}, which trained neither network"
     draft = Draft(
         name=options.name,
@@ -79,7 +75,7 @@ def build(options: Options) -> Path:
         input=spec,
         class_names=class_names,
         threshold=ThresholdSpec(value=threshold, percentile=options.percentile, rows=len(scores), source=source),
-        int8=int8.build(options, graph, replace(calibration, x=x), scores, source=source, tensor=tensor)
+        int8=int8.build(options, graph, calibration, scores, spec=spec, source=source, tensor=tensor)
         if options.int8
         else None,
         features=penultimate.spec(reference, tensor),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from harmgauge.bundle.manifest import Int8Spec, ThresholdSpec
+from harmgauge.bundle.rows import Array
+from harmgauge.bundle.served_input import InputSpec
+from harmgauge_models.building.probe import choose_probe
+from harmgauge_models.building.threshold import threshold_of
 from harmgauge_models.building.write import Int8
 from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.errors import UserError
@@ -19,7 +25,14 @@ MOST_ACCURACY_LOST = 0.003
 
 
 def build(
-    options: Options, graph: bytes, data: Rows, scores: npt.NDArray[np.float64], *, source: str, tensor: str | None
+    options: Options,
+    graph: bytes,
+    data: Rows,
+    scores: npt.NDArray[np.float64],
+    *,
+    spec: InputSpec,
+    source: str,
+    tensor: str | None,
 ) -> Int8:
     """Quantise `graph`, whose scores of the calibration rows `data` are `scores`, its features the classifier's
     `tensor`. Raises UserError.
@@ -27,11 +40,11 @@ def build(
     from harmgauge_models.graphs.quantise import CALIBRATION_ROWS, quantise, speedup  # noqa: PLC0415 - slow to load, seldom needed
 
     x, y = data.x, data.y
-    quantised = quantise(graph, x)
+    quantised = quantise(graph, _complete(x))
     own = predict(quantised, x, "int8 scores", "score").astype(np.float64)
     if not np.isfinite(own).all():
         raise UserError("--int8: some of its calibration scores are not finite; leave it out")
-    threshold = float(np.float32(np.percentile(own, options.percentile)))
+    threshold = threshold_of(own, options.percentile)
     wide, narrow = (predict(model, x, "classes", "probabilities") for model in (graph, quantised))
     measured = {
         "speedup": round(speedup(graph, quantised, x), 2),
@@ -41,14 +54,23 @@ def build(
     if y is not None:
         measured |= {"classifier_accuracy_float32": accuracy(wide, y), "classifier_accuracy": accuracy(narrow, y)}
     _tell(options, measured)
-    spec = Int8Spec(
+    described = Int8Spec(
         threshold=ThresholdSpec(value=threshold, percentile=options.percentile, rows=len(own), source=source),
         calibration_rows=min(CALIBRATION_ROWS, len(x)),
         measured=measured,
     )
-    return Int8(
-        quantised, spec, penultimate.reference(quantised, own, x, tensor=tensor, seed=options.seed, say=options.say)
-    )
+    reference = penultimate.reference(quantised, own, x, tensor=tensor, seed=options.seed, say=options.say)
+    return Int8(quantised, described, replace(reference, probe=choose_probe(quantised, x, spec)))
+
+
+def _complete(x: Array) -> Array:
+    """The rows without missing values, from which ranges can be had. Raises UserError if there are none."""
+    if x.dtype.kind != "f":
+        return x
+    complete = x[~np.isnan(x.reshape(len(x), -1)).any(1)]
+    if not len(complete):
+        raise UserError("--int8: each calibration row has a missing value, so no ranges can be had; leave it out")
+    return complete
 
 
 def _tell(options: Options, measured: dict[str, float]) -> None:

@@ -16,36 +16,63 @@ from harmgauge_models.errors import UserError
 
 @dataclass(frozen=True)
 class Rows:
-    """Instances `x` (n, *shape), finite numbers, and their labels `y` (n,) or None."""
+    """Instances `x` (n, *shape), numbers, NaN for a value that is missing, and their labels: `y` (n,) whole numbers, or
+    `names` (n,) texts until `labels.numbered` gives them numbers; None if there are none.
+    """
 
     path: Path
     x: npt.NDArray[Any]
     y: npt.NDArray[np.int64] | None
+    names: npt.NDArray[np.str_] | None = None
+
+    @property
+    def missing(self) -> bool:
+        """Whether any value is missing."""
+        return bool(self.x.dtype.kind == "f" and np.isnan(self.x).any())
 
 
 def read(path: Path, role: str, min_rows: int) -> Rows:
-    """Read the `role` data (training, calibration); raises UserError where it is not what the file must hold."""
+    """Read the `role` data (training, calibration); raises UserError if it is not what the file must hold."""
     if not path.is_file():
         raise UserError(f"there is no {role} file {path}: make one with numpy.savez(path, x=instances)")
     try:
         arrays = read_npz(path)
         x, y = arrays["x"], arrays.get("y")
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is no .npz file with a numeric array x ({error}): numpy.savez(path, x=...)") from error
+        remedy = "numpy.savez(path, x=...)"
+        if "pickled" in str(error):
+            remedy += "; x.astype(numpy.float32) and y.astype(str) make arrays of what pandas holds as objects"
+        raise UserError(f"{path} is no .npz file with a numeric array x ({error}): {remedy}") from error
+    if x.dtype.kind == "b":
+        x = x.astype(np.uint8)
     if x.dtype.kind not in "iuf" or x.ndim < 2:
         raise UserError(
-            f"{path}: x is {x.dtype} {x.shape}; numbers (n, features) or (n, height, width, channels) are due"
+            f"{path}: x is {x.dtype} {x.shape}; expected numbers (n, features) or (n, height, width, channels)"
         )
     if len(x) < min_rows:
         raise UserError(f"{path} holds {len(x)} {role} rows; at least {min_rows} are needed")
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(1))
-        raise UserError(
-            f"{path}: {len(bad)} {role} rows hold NaN or infinity, the first is row {bad[0]}: leave them out"
-        )
-    if y is not None and (y.shape != (len(x),) or y.dtype.kind not in "iu"):
-        raise UserError(f"{path}: y is {y.dtype} {y.shape}; one whole number for each of the {len(x)} rows is due")
-    return Rows(path, x, None if y is None else y.astype(np.int64))
+    if x.dtype.kind == "f" and (infinite := np.isinf(x)).any():
+        bad = np.flatnonzero(infinite.reshape(len(x), -1).any(1))
+        raise UserError(f"{path}: {len(bad)} {role} rows hold infinity, the first is row {bad[0]}: leave them out")
+    return Rows(path, x, *_labels(path, y, len(x)))
+
+
+def _labels(
+    path: Path, y: npt.NDArray[Any] | None, rows: int
+) -> tuple[npt.NDArray[np.int64] | None, npt.NDArray[np.str_] | None]:
+    """Whole numbers, or texts."""
+    if y is None:
+        return None, None
+    if y.shape == (rows, 1):
+        y = y[:, 0]
+    if y.shape == (rows,):
+        if y.dtype.kind in "iub" or (y.dtype.kind == "f" and np.array_equal(y, np.rint(y)) and np.isfinite(y).all()):
+            return y.astype(np.int64), None
+        if y.dtype.kind in "US":
+            return None, y.astype(np.str_)
+    raise UserError(
+        f"{path}: y is {y.dtype} {y.shape}; expected one class for each of the {rows} rows, as a whole number or a name"
+    )
 
 
 def provenance(rows: Rows) -> dict[str, Any]:

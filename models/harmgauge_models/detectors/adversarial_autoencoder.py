@@ -12,10 +12,11 @@ import onnx
 
 from harmgauge.bundle.rows import Array
 from harmgauge_models.data import npz_rows
+from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.detectors.base import SecondNetwork, Task, register
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs import hidden_layers
-from harmgauge_models.graphs.classifier import Classifier, fit_rows, open_classifier
+from harmgauge_models.graphs.classifier import Classifier, open_classifier
 from harmgauge_models.graphs.fuse import read
 from harmgauge_models.graphs.fuse_autoencoder import behind, finish
 from harmgauge_models.graphs.hidden_layers import HiddenLayer
@@ -43,6 +44,10 @@ def check(options: Options) -> None:
 def make(task: Task) -> SecondNetwork:
     """Train the autoencoder that the options ask for, or take the given one. Raises UserError."""
     options, classifier, x, scratch = task.options, task.classifier, task.x, task.scratch
+    if task.spec.missing:
+        raise UserError(
+            "an autoencoder cannot rebuild missing values (NaN): take --detector distillation, or fill them in"
+        )
     wanted = [hidden_layers.parse(text) for text in options.hidden_layers]
     layers = hidden_layers.project(classifier, wanted, x, options.seed)
     made: dict[str, Any] = {"hidden_layers": list(options.hidden_layers)} if wanted else {}
@@ -50,7 +55,8 @@ def make(task: Task) -> SecondNetwork:
         path, losses = options.autoencoder_onnx, list[float]()
         made |= {"given": {"file": path.name, "sha256": npz_rows.sha256_of(path)}}
     else:
-        path, losses, how = _train(options, classifier, layers, scratch)
+        assert task.train is not None
+        path, losses, how = _train(options, classifier, layers, scratch, rows=task.train)
         made |= how
     autoencoder = _check(path, x)
     together = scratch / "behind.onnx"
@@ -61,7 +67,7 @@ def make(task: Task) -> SecondNetwork:
 
 
 def _train(
-    options: Options, classifier: Classifier, layers: list[HiddenLayer], scratch: Path
+    options: Options, classifier: Classifier, layers: list[HiddenLayer], scratch: Path, *, rows: Rows
 ) -> tuple[Path, list[float], dict[str, Any]]:
     try:
         from harmgauge_models.training.autoencoder import Recipe, train  # noqa: PLC0415 - only this way needs PyTorch
@@ -70,9 +76,7 @@ def _train(
             f"training an autoencoder needs PyTorch ({error}): pip install 'harmgauge[train]', or take "
             "--autoencoder-onnx"
         ) from error
-    assert options.train is not None
-    rows = npz_rows.read(options.train, "training", 2)
-    x = fit_rows(rows.x, classifier.dtype, classifier.shape, "the classifier")
+    x = rows.x
     recipe = Recipe(
         epochs=options.epochs or Recipe.epochs,
         noise=options.noise,

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 
 from harmgauge.bundle.served_input import InputSpec
+from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier
 from harmgauge_models.graphs.fuse import Loss
@@ -35,10 +36,11 @@ class SecondNetwork:
 
     `detector` is what the bundle calls it. `loss` and `temperature` define the score unless the options do, `score` has
     further parameters for the manifest. `finish` completes the fused graph, for example with further outputs.
-    `left_out`, if there is such a thing, trains others that have seen less.
+    `left_out`, if there is such a thing, trains others that have seen less. Without a `network`, `alone` gives the graph
+    that has the classifier only.
     """
 
-    network: Classifier
+    network: Classifier | None
     made: dict[str, Any]
     losses: list[float]
     detector: str
@@ -47,12 +49,14 @@ class SecondNetwork:
     score: dict[str, Any] = field(default_factory=dict)
     finish: Callable[[onnx.ModelProto], onnx.ModelProto] = lambda fused: fused
     left_out: Callable[[], Iterator[Fold]] | None = None
+    alone: Callable[[], onnx.ModelProto] | None = None
 
 
 @dataclass(frozen=True)
 class Task:
     """What a second network is made from: the options, the classifier and its input, and calibration rows `x`
-    (n, *shape), for checks only. `scratch` is a folder that is deleted afterwards.
+    (n, *shape), for checks only. `scratch` is a folder that is deleted afterwards. `train` holds the rows of `--train`,
+    in the dtype that the classifier takes.
     """
 
     options: Options
@@ -60,6 +64,7 @@ class Task:
     spec: InputSpec
     x: npt.NDArray[Any]
     scratch: Path
+    train: Rows | None = None
 
 
 Make = Callable[[Task], SecondNetwork]

@@ -17,8 +17,8 @@ from harmgauge_models.data.random_corruptions import RESEMBLED
 from harmgauge_models.detectors.base import SecondNetwork, Task, register
 from harmgauge_models.detectors.distilled_rows import distil_rows
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.classifier import Classifier, distribution, fit_rows, open_classifier
-from harmgauge_models.graphs.feature_maps import FeatureMap, find_feature_maps
+from harmgauge_models.graphs.classifier import Classifier, distribution, open_classifier
+from harmgauge_models.graphs.feature_maps import FeatureMap, find_feature_maps, why_none
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options, Second
 
@@ -61,11 +61,11 @@ def make(task: Task) -> SecondNetwork:
         raise UserError(
             f"distilling needs PyTorch ({error}): pip install 'harmgauge[train]', or take --distilled"
         ) from error
-    assert options.train is not None
+    train = task.train
+    assert train is not None
     wanted = "student" if options.student else options.second
     maps = () if wanted == "student" else _feature_maps(options, classifier, x)
-    train = npz_rows.read(options.train, "training", 2)
-    train_x = fit_rows(train.x, classifier.dtype, classifier.shape, "the classifier")
+    train_x = train.x
     outputs = predict(classifier.runnable, train_x, "soft labels", classifier.network.output)
     # A head is to know how sure the classifier would be; the score's temperature is no part of that
     temperature = 1.0 if wanted != "student" else options.temperature or 1.0
@@ -100,6 +100,8 @@ def _feature_maps(options: Options, classifier: Classifier, x: Array) -> tuple[F
         options.say(
             f"the second network is a head on {len(maps)} tensors of the classifier; --second student: one apart"
         )
+    else:
+        options.say(f"the second network reads no feature maps: the classifier {why_none(classifier.network)}")
     return maps
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
@@ -14,15 +16,21 @@ from onnx import TensorProto, helper
 from harmgauge.bundle.part import Dtype
 from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.fuse import Gives, Network, free_rows, read
-from harmgauge_models.graphs.run import predict
+from harmgauge_models.graphs.fuse import Gives, Network, read
+from harmgauge_models.graphs.normal_form.any_rows import freed, serialised
+from harmgauge_models.graphs.normal_form.class_labels import class_labels, label_counts
+from harmgauge_models.graphs.normal_form.score_output import candidates
+from harmgauge_models.graphs.normal_form.scores import Form, append, judge
+from harmgauge_models.graphs.normal_form.tidy import drop_sequences, tidy
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """An ONNX network with its signature. `shape` is that of one instance, without the rows' axis.
+    """An ONNX network in the normal form: one input, one output (n, classes) float32 that comes first, any number of
+    rows. `shape` is that of one instance, without the rows' axis.
 
-    `runnable` takes any number of rows: the file as it is, or what was made of one with a fixed number.
+    `runnable` is the file itself if it came in that form. `labels` are the classes' names, if the file has them;
+    `notes` say in sentences what was made of it.
     """
 
     path: Path
@@ -31,6 +39,8 @@ class Classifier:
     dtype: Dtype
     shape: tuple[int, ...]
     classes: int
+    labels: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def open_classifier(
@@ -38,31 +48,39 @@ def open_classifier(
 ) -> Classifier:
     """Read the network `role` from `path` and look at what it gives for `x`, rows as its input has them.
 
-    Raises UserError where it takes more than one input, does not take `x`, or gives no (n, classes) with two or more.
+    NaN in `x` stands for a missing value. Raises UserError if the network takes more than one input or does not take
+    `x`, or if what it gives is no distribution over two or more classes.
     """
+    what = f"the {role} {path}"
     model = read(path)
-    constants = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in constants]
-    if len(inputs) != 1:
-        raise UserError(f"the {role} {path} takes {[value.name for value in inputs]}; export it with one input")
-    dtype = _dtype(inputs[0], path)
-    shape = _shape(inputs[0], x, path)
-    rows = fit_rows(x, dtype, shape, f"the {role} {path}")
-    name = output or _likely_output(model, role, path)
-    fixed = free_rows(model, [inputs[0].name, *(value.name for value in model.graph.output)])
-    runnable = model.SerializeToString() if fixed else path
-    try:
-        outputs = predict(runnable, rows, f"{role} on calibration rows", name)
-    except UserError as error:
-        if not fixed:
-            raise
-        raise UserError(
-            f"the {role} {path} was exported for a fixed number of rows, and cannot take another ({error}): "
-            "export it with a dynamic first axis"
-        ) from error
-    _check_classes(outputs, len(rows), name, role, path)
-    known = gives or find_out(outputs)
-    return Classifier(path, runnable, Network(model, inputs[0].name, name, known), dtype, shape, outputs.shape[1])
+    changed = tidy(model)
+    taken = _only_input(model, what)
+    dtype = _dtype(taken, path)
+    changed |= _name_free_axes(taken, x)
+    shape = _shape(taken, x, path)
+    rows = fit_rows(x, dtype, shape, what)
+    found = candidates(model, output, what, f"--{role}-output")
+    labelled = onnx.ModelProto()
+    labelled.CopyFrom(model)
+    changed |= drop_sequences(model) | _expose(model, found)
+    opened = freed(model, taken.name, found, rows, what)
+    notes = list(opened.notes)
+    name, form = _judged(opened.scores, gives, what, role)
+    scores = opened.scores[name]
+    check_finite(scores, rows, what)
+    _check_label_count(labelled, form, name, what)
+    normal = append(opened.model, name, scores, form)
+    if form.columns == 1:
+        meaning = "the probability" if form.gives == "probabilities" else "the logit"
+        notes.append(f"{what} gives one column; it is taken for {meaning} of the second of two classes")
+    if form.rescaled:
+        notes.append(f"the rows of {what} do not quite sum to 1; each is divided by its sum")
+    same = not (changed or opened.changed) and normal == name
+    network = Network(opened.model, opened.input, normal, form.gives)
+    runnable = path if same else serialised(opened.model, what)
+    return Classifier(
+        path, runnable, network, dtype, shape, form.classes, class_labels(labelled, form.classes), tuple(notes)
+    )
 
 
 def fit_rows(x: Array, dtype: Dtype, shape: tuple[int, ...], what: str) -> Array:
@@ -71,18 +89,15 @@ def fit_rows(x: Array, dtype: Dtype, shape: tuple[int, ...], what: str) -> Array
         raise UserError(f"{what} takes rows of shape {shape}; the file has rows of shape {x.shape[1:]}")
     if not np.can_cast(x.dtype, dtype, "same_kind"):
         raise UserError(f"{what} takes {dtype}; the file holds {x.dtype}: save x as {dtype}")
-    rows = np.ascontiguousarray(x, dtype)
+    with np.errstate(over="ignore"):
+        rows = np.ascontiguousarray(x, dtype)
+    if x.dtype.kind == "f" and (far := np.isfinite(x) & ~np.isfinite(rows)).any():
+        raise UserError(f"{what} takes {dtype}, and the file holds {x[far][0]:g}, beyond its range")
     if np.dtype(dtype).kind in "iu" and not np.array_equal(rows, x):
         raise UserError(
             f"{what} takes {dtype}, and the file holds values from {x.min()} to {x.max()}, beyond its range"
         )
     return rows
-
-
-def find_out(outputs: Array) -> Gives:
-    """`probabilities` where every row lies in 0..1 and sums to 1, else `logits`."""
-    bounded = outputs.min() >= -1e-4 and outputs.max() <= 1 + 1e-4
-    return "probabilities" if bounded and np.allclose(outputs.sum(1), 1, atol=1e-3) else "logits"
 
 
 def distribution(outputs: Array, gives: Gives, temperature: float) -> npt.NDArray[np.float64]:
@@ -117,35 +132,98 @@ def _shape(value: onnx.ValueInfoProto, x: Array, path: Path) -> tuple[int, ...]:
     return x.shape[1:]
 
 
-def _likely_output(model: onnx.ModelProto, role: str, path: Path) -> str:
-    """The only output of real numbers, or the one that is called probabilities or logits."""
-    floats = [
-        value.name
-        for value in model.graph.output
-        if value.type.tensor_type.elem_type in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
-    ]
-    named = [name for name in floats if any(word in name.lower() for word in ("logit", "prob", "softmax"))]
-    for candidates in (floats, named):
-        if len(candidates) == 1:
-            return str(candidates[0])
-    outputs = [value.name for value in model.graph.output]
+def check_finite(scores: Array, rows: Array, what: str, *, numbers: Array | None = None, of: str = "") -> None:
+    """Raise UserError if any of `scores` (n, ...), which `what` gives for `rows` (n, *shape), is not finite.
+
+    `numbers` (n,) are the rows' places in the file `of`, if not 0, 1, ...
+    """
+    places = np.arange(len(rows)) if numbers is None else numbers
+    named = f" of {of}" if of else ""
+    bad = np.flatnonzero(~np.isfinite(scores.reshape(len(scores), -1)).all(1))
+    if not len(bad):
+        return
+    flat = rows.reshape(len(rows), -1)
+    missing = np.flatnonzero(np.isnan(flat[bad]).any(1)) if rows.dtype.kind == "f" else np.zeros(0, np.int64)
+    if len(missing):
+        row = int(bad[missing[0]])
+        column = int(np.flatnonzero(np.isnan(flat[row]))[0])
+        raise UserError(
+            f"{what} does not take missing values: it gives NaN for row {places[row]}{named}, whose column {column} is "
+            "NaN: fill them in as its training did (best inside the exported graph), or leave these rows out"
+        )
     raise UserError(
-        f"which output of the {role} {path} holds the class scores is not clear from {outputs}: name it with "
-        f"--{role}-output (from skl2onnx, export with options={{'zipmap': False}})"
+        f"{what} gives NaN or infinity on the data, the first for row {places[bad[0]]}{named}: look at the data "
+        "and the export"
     )
 
 
-def _check_classes(outputs: Array, rows: int, name: str, role: str, path: Path) -> None:
-    if outputs.ndim == 1 or (outputs.ndim == 2 and outputs.shape[1] == 1):
+def _only_input(model: onnx.ModelProto, what: str) -> onnx.ValueInfoProto:
+    inputs: list[onnx.ValueInfoProto] = list(model.graph.input)
+    if len(inputs) != 1:
+        raise UserError(f"{what} takes {[value.name for value in inputs]}; export it with one input")
+    return inputs[0]
+
+
+def _name_free_axes(value: onnx.ValueInfoProto, x: Array) -> bool:
+    """Some exporters write -1 for an axis of any length, or no shape at all; whether this one did."""
+    tensor = value.type.tensor_type
+    if value.type.HasField("tensor_type") and not tensor.HasField("shape"):
+        for index in range(x.ndim):
+            tensor.shape.dim.add().dim_param = f"axis_{index}" if index else "n"
+        return True
+    changed = False
+    for index, dimension in enumerate(tensor.shape.dim):
+        if dimension.HasField("dim_value") and dimension.dim_value <= 0:
+            dimension.dim_param = f"axis_{index}"
+            changed = True
+    return changed
+
+
+def _expose(model: onnx.ModelProto, names: list[str]) -> bool:
+    """Make these tensors outputs; whether any was not."""
+    there = {value.name for value in model.graph.output}
+    missing = [name for name in names if name not in there]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in missing)
+    return bool(missing)
+
+
+def _judged(scores: Mapping[str, Array], gives: Gives | None, what: str, role: str) -> tuple[str, Form]:
+    """Which of these outputs holds the class scores, and their form. Raises UserError if that is not clear."""
+    if len(scores) == 1:
+        ((name, only),) = scores.items()
+        finite = only[np.isfinite(only.reshape(len(only), -1)).all(1)]
+        return name, judge(finite if len(finite) else only, gives, f"the output {name!r} of {what}", role)
+    forms: dict[str, Form] = {}
+    for name, values in scores.items():
+        with suppress(UserError):
+            forms[name] = judge(values, gives, name, role)
+    of_classes = {name: form for name, form in forms.items() if form.columns > 1}
+    likely = [name for name, form in of_classes.items() if form.gives == "probabilities"]
+    if len(of_classes) == 1:
+        likely = list(of_classes)
+    if len(likely) == 1:
+        said = distribution(scores[likely[0]].reshape(len(scores[likely[0]]), -1), "probabilities", 1)
+        for name, form in of_classes.items():
+            if form.gives == "logits" and form.columns == said.shape[1]:
+                softmax = distribution(scores[name].reshape(len(said), -1), "logits", 1)
+                if np.allclose(softmax, said, atol=1e-3):  # what the probabilities were made of tells more than they
+                    return name, form
+        return likely[0], forms[likely[0]]
+    raise UserError(
+        f"which output of {what} holds the class scores is not clear from {list(scores)}: name it with --{role}-output"
+    )
+
+
+def _check_label_count(model: onnx.ModelProto, form: Form, name: str, what: str) -> None:
+    """Scores of pairs of classes have as many columns as there are pairs, which for three classes are three."""
+    maker = {output: node for node in model.graph.node for output in node.output}
+    while (node := maker.get(name)) is not None and node.op_type in ("Identity", "Cast"):
+        name = node.input[0]
+    counts = label_counts(model)
+    if node is not None and node.op_type == "SVMClassifier" and form.gives == "logits" and form.columns >= 3:
+        pairs = "one-vs-one decision values, a column for each pair of classes"
+        raise UserError(f"{what} gives {pairs}: export probabilities, or one-vs-rest decision values")
+    if len(counts) == 1 and form.classes not in counts:
         raise UserError(
-            f"the output {name!r} of the {role} {path} has one column. A divergence needs the whole distribution: "
-            "export two columns, 1 - p and p"
-        )
-    if outputs.ndim != 2 or outputs.shape[0] != rows:
-        raise UserError(
-            f"the output {name!r} of the {role} {path} is {outputs.shape} for {rows} rows; (n, classes) is due"
-        )
-    if not np.isfinite(outputs).all():
-        raise UserError(
-            f"the {role} {path} gives NaN or infinity on the calibration data: look at the data and the export"
+            f"{what} gives {form.columns} columns, and names {counts.pop()} classes: export one score for each class"
         )

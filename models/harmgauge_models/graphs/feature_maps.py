@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import helper
@@ -16,11 +15,12 @@ from onnx import helper
 from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.fuse import Network
+from harmgauge_models.graphs.real_numbers import Scale, as_real, scales
 from harmgauge_models.graphs.run import open_session
 
 MOST_FEATURE_MAPS = 3
 LEAST_SIDE = 2
-LAYERS = {"Conv"}
+LAYERS = {"Conv", "ConvTranspose", "FusedConv", "QLinearConv"}
 """What makes feature maps; a tensor is a tap only where one of these came before it."""
 
 MAPS = LAYERS | {
@@ -37,6 +37,12 @@ MAPS = LAYERS | {
     "MaxPool",
     "Mul",
     "PRelu",
+    "QLinearAdd",
+    "QLinearAveragePool",
+    "QLinearConcat",
+    "QLinearLeakyRelu",
+    "QLinearMul",
+    "QLinearSigmoid",
     "Relu",
     "Selu",
     "Sigmoid",
@@ -48,10 +54,12 @@ MAPS = LAYERS | {
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """A tensor (n, channels, height, width) of the graph."""
+    """A tensor (n, channels, height, width) of the graph, in `dtype`; one in 8 bits has a `scale`."""
 
     name: str
     shape: tuple[int, int, int]
+    dtype: str = "float32"
+    scale: Scale | None = None
 
 
 def find_feature_maps(network: Network, x: Array) -> tuple[FeatureMap, ...]:
@@ -66,16 +74,38 @@ def find_feature_maps(network: Network, x: Array) -> tuple[FeatureMap, ...]:
     first = next(node.input[0] for node in network.model.graph.node if node.op_type in LAYERS)
     session = _session(network.model, candidates)
     tensors = session.run(candidates, {network.input: x[:2]})
+    known = scales(network.model)
     by_resolution: dict[tuple[int, int], FeatureMap] = {}
     for name, tensor in zip(candidates, tensors, strict=True):
-        if tensor.ndim == 4 and tensor.dtype == np.float32 and min(tensor.shape[2:]) >= LEAST_SIDE:
-            by_resolution[tensor.shape[2:]] = FeatureMap(name, tensor.shape[1:])
+        if _readable(name, tensor, known) and min(tensor.shape[2:]) >= LEAST_SIDE:
+            by_resolution[tensor.shape[2:]] = _feature_map(name, tensor, known)
     fine_to_coarse = sorted(by_resolution.values(), key=lambda tap: -tap.shape[1] * tap.shape[2])
     taps = fine_to_coarse[-MOST_FEATURE_MAPS:]
     (picture,) = _session(network.model, [first]).run([first], {network.input: x[:2]})
-    if taps and picture.ndim == 4 and picture.dtype == np.float32 and picture.shape[2:] == taps[0].shape[1:]:
-        taps.insert(0, FeatureMap(first, picture.shape[1:]))
+    if taps and _readable(first, picture, known) and picture.shape[2:] == taps[0].shape[1:]:
+        taps.insert(0, _feature_map(first, picture, known))
     return tuple(taps)
+
+
+def why_none(network: Network) -> str:
+    """Why `find_feature_maps` found nothing, to stand behind "the classifier"."""
+    operators = {node.op_type for node in network.model.graph.node}
+    if "Scan" in operators:
+        return "takes one row at a time, in a loop whose inside cannot be read"
+    if operators & LAYERS:
+        return "has convolutions, but none that gives maps (n, channels, height, width) in real numbers or with a scale"
+    if operators & {"ConvInteger", "NhwcFusedConv"}:
+        return "has its convolutions in a form that hides the feature maps' scale: quantise it in QDQ form"
+    return "has no convolutions"
+
+
+def _readable(name: str, tensor: Array, known: dict[str, Scale]) -> bool:
+    return tensor.ndim == 4 and (tensor.dtype.kind == "f" or (tensor.dtype.itemsize == 1 and name in known))
+
+
+def _feature_map(name: str, tensor: Array, known: dict[str, Scale]) -> FeatureMap:
+    scale = None if tensor.dtype.kind == "f" else known[name]
+    return FeatureMap(name, tensor.shape[1:], str(tensor.dtype), scale)
 
 
 class WithFeatureMaps:
@@ -83,13 +113,18 @@ class WithFeatureMaps:
 
     def __init__(self, network: Network, taps: tuple[str, ...], threads: int = 0) -> None:
         self.names = [*taps, network.output]
+        known = scales(network.model)
+        self._scales = [known.get(name) for name in self.names]
         self._input = network.input
         self._session = _session(network.model, taps, threads)
 
     def __call__(self, x: Array) -> list[Array]:
-        """The taps in order, then the output, for rows `x` (n, *shape)."""
+        """The taps in order, then the output, for rows `x` (n, *shape), all as real numbers in float32."""
         tensors: list[Array] = self._session.run(self.names, {self._input: x})
-        return tensors
+        return [
+            as_real(tensor, None if tensor.dtype.kind == "f" else scale)
+            for tensor, scale in zip(tensors, self._scales, strict=True)
+        ]
 
 
 def _candidates(model: onnx.ModelProto) -> list[str]:

@@ -7,7 +7,7 @@ log-probabilities: `y ** (1 / T)` underflows at small T and many classes, `log y
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -62,6 +62,7 @@ def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -
         model.CopyFrom(at_opset(network.model, opset))
         free_rows(model, (network.input, network.output, *(name for _, name in network.reads)))
         parts.append(compose.add_prefix(model, f"{name}/"))
+    _level(parts)
     divergence = parser.parse_model(divergence_text(classifier.gives, second.gives, loss, temperature, opset))
     to_second = [] if second.reads else ["to_second"]
     fork = _fork(parts[0], f"classifier/{classifier.input}", opset, ["to_classifier", *to_second])
@@ -121,6 +122,7 @@ def with_reader(classifier: Network, reader: Network) -> onnx.ModelProto:
     second = onnx.ModelProto()
     second.CopyFrom(at_opset(reader.model, opset))
     first.ir_version = second.ir_version = max(first.ir_version, second.ir_version)
+    _level([first, second])
     free_rows(first, [f"classifier/{classifier.input}", *(value.name for value in first.graph.output)])
     joined = _join(first, second, [(f"classifier/{inside}", name) for inside, name in reader.reads])
     outputs = [value for value in joined.graph.output if value.name == reader.output]
@@ -128,6 +130,21 @@ def with_reader(classifier: Network, reader: Network) -> onnx.ModelProto:
     joined.graph.output.extend(outputs)
     name_opsets_once(joined)
     return joined
+
+
+def _level(models: Sequence[onnx.ModelProto]) -> None:
+    """Give the domains beside ONNX's own the same version in all, the highest: ONNX's tools merge no others.
+
+    Of `ai.onnx.ml` only LabelEncoder changed its meaning, from version 1 to 2, and that makes labels.
+    """
+    highest: dict[str, int] = {}
+    for model in models:
+        for entry in model.opset_import:
+            highest[entry.domain] = max(entry.version, highest.get(entry.domain, 0))
+    for model in models:
+        for entry in model.opset_import:
+            if entry.domain:
+                entry.version = highest[entry.domain]
 
 
 def _join(model: onnx.ModelProto, reader: onnx.ModelProto, reads: list[tuple[str, str]]) -> onnx.ModelProto:

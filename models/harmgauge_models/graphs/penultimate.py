@@ -22,7 +22,7 @@ NONE = "none"
 MAX_WIDTH = 4096
 """Wider features are as many numbers a row as an image has, and cost the service more than they tell."""
 
-_LINEAR = {"Conv", "Gemm", "MatMul"}
+_LINEAR = {"Conv", "FusedConv", "FusedGemm", "FusedMatMul", "Gemm", "MatMul", "QGemm", "QLinearConv", "QLinearMatMul"}
 
 
 def choose(network: Network, named: str | None, say: Callable[[str], None]) -> str | None:

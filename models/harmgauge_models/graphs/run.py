@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ def open_session(model: Path | bytes, threads: int = 0) -> ort.InferenceSession:
     """A session on the CPU; 0 threads: as many as there are cores. Raises UserError."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is raised, and would be told twice
     # Threads that spin while they wait take the cores that others, such as a training, need
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = str(model) if isinstance(model, Path) else model
@@ -25,22 +26,42 @@ def open_session(model: Path | bytes, threads: int = 0) -> ort.InferenceSession:
         return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no base class below Exception
         raise UserError(
-            f"ONNX Runtime cannot load {model if isinstance(model, Path) else 'the graph'}: {error}"
+            f"ONNX Runtime cannot load {model if isinstance(model, Path) else 'the graph'}: {one_line(error)}"
         ) from error
 
 
 def predict(model: Path | bytes, x: Array, what: str, output: str | None = None, batch_rows: int = 256) -> Array:
     """One output (the first, unless named) for all rows of `x`, as one array; shows progress as `what`."""
+    (found,) = _predicted(model, x, what, None if output is None else [output], batch_rows)[:1]
+    return found
+
+
+def predict_all(
+    model: Path | bytes, x: Array, what: str, outputs: Sequence[str], batch_rows: int = 256
+) -> dict[str, Array]:
+    """The named outputs for all rows of `x`, as `predict` gives one. Raises UserError."""
+    return dict(zip(outputs, _predicted(model, x, what, list(outputs), batch_rows), strict=True))
+
+
+def _predicted(model: Path | bytes, x: Array, what: str, outputs: list[str] | None, batch_rows: int) -> list[Array]:
     session = open_session(model)
     name = session.get_inputs()[0].name
-    outputs = None if output is None else [output]
-    parts = []
+    names = outputs or [session.get_outputs()[0].name]
+    parts: list[list[Array]] = []
     for start in tqdm(range(0, len(x), batch_rows), desc=what, leave=False, disable=len(x) < 20 * batch_rows):
         try:
-            parts.append(session.run(outputs, {name: x[start : start + batch_rows]})[0])
+            found = session.run(names, {name: x[start : start + batch_rows]})
         except Exception as error:
-            raise UserError(f"the network cannot run on {what} (rows of {x.dtype} {x.shape[1:]}): {error}") from error
-    return np.concatenate(parts)
+            raise UserError(
+                f"the network cannot run on {what} (rows of {x.dtype} {x.shape[1:]}): {one_line(error)}"
+            ) from error
+        parts.append([np.atleast_1d(values) for values in found])
+    return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
+
+
+def one_line(error: Exception) -> str:
+    """What ONNX Runtime says, which is often several lines."""
+    return " ".join(str(error).split())
 
 
 def accuracy(outputs: Array, y: npt.NDArray[np.int64]) -> float:

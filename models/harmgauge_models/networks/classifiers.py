@@ -17,17 +17,21 @@ from torch.nn import functional
 class Standardise(nn.Module):
     """Raw instances to zero mean and unit spread; images in rows of pixels (NHWC) also to planes (NCHW).
 
-    `mean` and `spread` broadcast against the raw instance; a spread of 0 (a constant column) counts as 1.
+    `mean` and `spread` broadcast against the raw instance; a spread of 0 (a constant column) counts as 1. With
+    `missing`, NaN becomes the mean.
     """
 
-    def __init__(self, mean: Tensor, spread: Tensor, *, channels_last: bool = False) -> None:
+    def __init__(self, mean: Tensor, spread: Tensor, *, channels_last: bool = False, missing: bool = False) -> None:
         super().__init__()
+        self.missing = missing
         self.register_buffer("mean", mean.float())
         self.register_buffer("spread", torch.where(spread > 0, spread, torch.ones_like(spread)).float())
         self.channels_last = channels_last
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x.float() - self.get_buffer("mean")) / self.get_buffer("spread")
+        if self.missing:
+            x = torch.where(torch.isnan(x), torch.zeros_like(x), x)
         return x.permute(0, 3, 1, 2) if self.channels_last else x
 
     def undo(self, x: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from harmgauge_models.graphs.classifier import Classifier
 from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.feature_maps import FeatureMap, WithFeatureMaps
 from harmgauge_models.graphs.fuse import Network, with_reader
+from harmgauge_models.graphs.real_numbers import takes_raw
 from harmgauge_models.networks.feature_head import FeatureHead
 from harmgauge_models.training.loop import Batches, Learner, Task, fit
 
@@ -101,6 +102,7 @@ def distil_head(
         names = [*(f"map_{index}" for index in range(len(taps))), "said"]
         examples = {name: torch.from_numpy(tensor) for name, tensor in zip(names, tapped(x[:2]), strict=True)}
         model = onnx.load(str(to_onnx(network, examples, Path(scratch) / "head.onnx")))
+    takes_raw(model, names[:-1], [tap.dtype for tap in taps], [tap.scale for tap in taps])
     reads = tuple(zip((*(tap.name for tap in taps), first.output), names, strict=True))
     second = Network(model, first.input, "logits", "logits", reads)
     runnable = with_reader(first, second).SerializeToString()

@@ -82,7 +82,10 @@ def default_student(x: Array, classes: int) -> nn.Module:
             mean, spread = sample.mean(axes, keepdims=True)[0], sample.std(axes, keepdims=True)[0]
             standardise = Standardise(torch.from_numpy(mean), torch.from_numpy(spread), channels_last=layout == "HWC")
             return ConvolutionalStudent(standardise, channels, height, width, classes)
-    standardise = Standardise(torch.from_numpy(sample.mean(0)), torch.from_numpy(sample.std(0)))
+    missing = bool(np.isnan(x).any()) if x.dtype.kind == "f" else False
+    known = np.ma.masked_invalid(sample) if missing else sample
+    mean, spread = (np.ma.filled(values, 0.0) for values in (known.mean(0), known.std(0)))
+    standardise = Standardise(torch.from_numpy(mean), torch.from_numpy(spread), missing=missing)
     return DenseStudent(standardise, shape, classes)
 
 

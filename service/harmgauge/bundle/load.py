@@ -24,6 +24,7 @@ from harmgauge.bundle.graph.check import check_graph
 from harmgauge.bundle.graph.refused import GraphRefused
 from harmgauge.bundle.manifest import FeaturesSpec, FileSpec, Manifest, Precision, ThresholdSpec
 from harmgauge.bundle.part import first_double
+from harmgauge.bundle.probe_row import check_probe
 from harmgauge.bundle.reference import Reference, read_reference
 from harmgauge.bundle.schema1 import ManifestOfSchema1
 from harmgauge.bundle.served_input import not_served
@@ -126,6 +127,7 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
         raise BundleError(f"{path / graph_file} is not served: {error}") from error
     reference = read_reference(path / reference_file, kept[reference_file])
     _check_features(path / reference_file, reference, manifest.features)
+    check_probe(path / reference_file, reference, manifest.input)
     return Bundle(
         path=path,
         manifest=manifest,

@@ -24,13 +24,15 @@ MAX_UNPACKED_BYTES = 2**28
 @dataclass(frozen=True)
 class Reference:
     """`scores` (n,) float64, sorted, finite; `features` (m, d) float32, finite; where they are to be drawn, `embedding`
-    (m, 2) float64, by Isomap with so many `neighbours`. None where the bundle has none.
+    (m, 2) float64, by Isomap with so many `neighbours`; `probe` (*shape) in the input's dtype, a row to try the graph on
+    if one of zeros will not do. None if the bundle has none.
     """
 
     scores: npt.NDArray[np.float64]
     features: npt.NDArray[np.float32] | None = None
     embedding: npt.NDArray[np.float64] | None = None
     neighbours: int | None = None
+    probe: npt.NDArray[Any] | None = None
 
     def npz(self) -> bytes:
         """The file's contents, as `read_reference` takes them."""
@@ -55,12 +57,15 @@ def read_reference(file: Path, data: bytes) -> Reference:
     if not np.isfinite(scores).all() or (np.diff(scores) < 0).any():
         raise BundleError(f"{file}: 'scores' must be finite and sorted")
     features, embedding = arrays.get("features"), arrays.get("embedding")
+    probe = arrays.get("probe")
+    if probe is not None and probe.dtype.kind not in "iuf":
+        raise BundleError(f"{file}: 'probe' must be numbers; it is {probe.dtype}")
     if features is None:
-        return Reference(scores)
+        return Reference(scores, probe=probe)
     _check_features(file, features)
     if embedding is None:
-        return Reference(scores, features)
-    return Reference(scores, features, embedding, _neighbours(file, arrays, len(features)))
+        return Reference(scores, features, probe=probe)
+    return Reference(scores, features, embedding, _neighbours(file, arrays, len(features)), probe)
 
 
 def _check_features(file: Path, features: npt.NDArray[Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from harmgauge.bundle.probe_row import blank_rows
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.inference.outputs import Outputs, RowShapes
@@ -79,7 +80,7 @@ class FixedSizes:
             self._free[size].put(buffers)
 
     def _allocate(self, size: int) -> _Buffers:
-        host = np.full((size, *self._spec.shape), self._spec.minimum or 0, self._spec.numpy_dtype)
+        host = blank_rows(self._spec, size)
         make = ort.OrtValue
         on_device = make.ortvalue_from_numpy(host, self._device, 0)
         binding = self._session.io_binding()

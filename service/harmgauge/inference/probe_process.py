@@ -20,6 +20,7 @@ from typing import Any
 import onnxruntime as ort
 
 from harmgauge.bundle.load import Bundle, load
+from harmgauge.bundle.probe_row import blank_rows
 from harmgauge.errors import BundleError, SettingsError
 from harmgauge.inference.providers import CUDA
 from harmgauge.inference.runtime import MAX_BATCH_ROWS_CPU, OnnxRuntime
@@ -92,7 +93,13 @@ def _probe(request: dict[str, Any], answers: _Answers) -> str:
     max_batch_rows = request["max_batch_rows"] or MAX_BATCH_ROWS_CPU
     if request["providers"] != "cpu" and CUDA in ort.get_available_providers():
         max_batch_rows = min(max_batch_rows, _ROWS_ON_GPU)
-    OnnxRuntime(bundle, "cpu", max_batch_rows, features=request["features"], reached=reached)
+    runtime = OnnxRuntime(bundle, "cpu", max_batch_rows, features=request["features"], reached=reached)
+    if bundle.reference.probe is not None:
+        # The row that the bundle brings must not hide what any other does: crash, hang, or take memory. What the graph
+        # makes of zeros may be NaN or an error; a GPU's batches are padded with them.
+        reached(1)
+        with contextlib.suppress(Exception):
+            runtime.run(blank_rows(bundle.manifest.input, 1))
     growth.check()
     return bundle.sha256
 

@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 
 from harmgauge.bundle.load import Bundle
+from harmgauge.bundle.probe_row import probe_rows
 from harmgauge.bundle.rows import Rows
 from harmgauge.errors import BundleError, SettingsError
 from harmgauge.inference import providers as execution
@@ -73,7 +74,7 @@ class OnnxRuntime:
         on_cpu = self.providers[0] == CPU
         self.default_workers = usable_cores() if on_cpu else 1
         self.max_batch_rows = max_batch_rows or (MAX_BATCH_ROWS_CPU if on_cpu else MAX_BATCH_ROWS_GPU)
-        self._spec = bundle.manifest.input
+        self._spec, self._reference = bundle.manifest.input, bundle.reference
         self.shapes = _row_shapes(self._session, bundle, features=features)
         if on_cpu:
             self._fixed = None
@@ -90,7 +91,7 @@ class OnnxRuntime:
 
     def probe(self, rows: int) -> Rows:
         """So many rows on which the graph is known to run."""
-        return np.full((rows, *self._spec.shape), self._spec.minimum or 0, self._spec.numpy_dtype)
+        return probe_rows(self._spec, self._reference, rows)
 
     def _probe(self, bundle: Bundle, sizes: Sequence[int]) -> None:
         """Run every one of these batch sizes: shows that the graph works, and warms it up."""
@@ -108,7 +109,10 @@ class OnnxRuntime:
             except RuntimeError as error:
                 raise BundleError(f"{bundle.path}: {error}") from error
             if not np.isfinite(outputs.score).all():
-                raise BundleError(f"{bundle.path}: the probe's score is {outputs.score[0]}")
+                raise BundleError(
+                    f"{bundle.path}: the score of the row that the graph is tried on is {outputs.score[0]}; expected a "
+                    "finite number: build the bundle again, with calibration rows such as the service will get"
+                )
 
 
 def _one_line(error: Exception) -> str:

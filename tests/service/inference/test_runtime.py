@@ -93,7 +93,7 @@ def test_a_probe_that_gives_nan_is_refused(tmp_path: Path) -> None:
     model.graph.node.insert(1, log)
     replace_file(folder, "detector.onnx", model.SerializeToString())
     edit(folder, lambda manifest: manifest["inputs"][0].update(range=[-1.0, 1.0]))
-    with pytest.raises(BundleError, match="the probe's score is nan"):
+    with pytest.raises(BundleError, match="the row that the graph is tried on is nan"):
         OnnxRuntime(load(folder), "cpu")
 
 

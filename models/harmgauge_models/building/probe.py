@@ -1,0 +1,38 @@
+"""The row on which the service tries a bundle's graph, if zeros will not do."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harmgauge.bundle.probe_row import blank_rows
+from harmgauge.bundle.rows import Array
+from harmgauge.bundle.served_input import InputSpec
+from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.run import predict
+
+
+def choose_probe(graph: bytes, x: Array, spec: InputSpec) -> Array | None:
+    """A row (*shape) whose score is finite; None if zeros have one, as with most graphs.
+
+    Of the calibration rows `x` (n, *shape), whose scores are finite, it is the row of each value's median, which is
+    nobody's own; only if that has no finite score either, one of them. Raises UserError if that has none alone.
+    """
+    if _finite(graph, blank_rows(spec, 1)):
+        return None
+    flat = x.reshape(len(x), -1)
+    known = np.flatnonzero(~np.isnan(flat).any(1)) if x.dtype.kind == "f" else np.arange(len(x))
+    tried = [x[known[:1]] if len(known) else x[:1]]
+    if len(known):
+        tried.insert(0, np.quantile(flat[known], 0.5, axis=0, method="lower").astype(x.dtype).reshape(1, *x.shape[1:]))
+    for row in tried:
+        if _finite(graph, row):
+            chosen: Array = row[0]
+            return chosen
+    raise UserError("no calibration row that is scored alone has a finite score: look at the data and both networks")
+
+
+def _finite(graph: bytes, row: Array) -> bool:
+    try:
+        return bool(np.isfinite(predict(graph, row, "probe", "score")).all())
+    except UserError:
+        return False

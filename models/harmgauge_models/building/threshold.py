@@ -1,0 +1,41 @@
+"""The threshold, if the scores leave room for one."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge_models.errors import UserError
+
+ALIKE = 1e-6
+"""Two networks whose probabilities differ by no more on any row are one and the same, but for rounding."""
+
+
+def threshold_of(scores: npt.NDArray[np.float64], percentile: float) -> float:
+    """The percentile of calibration scores (n,), as the service compares with it, in float32.
+
+    Raises UserError if it is the largest of few values, so that nothing could lie above it.
+    """
+    threshold = float(np.float32(np.percentile(scores, percentile)))
+    if percentile == 100 or (scores.astype(np.float32) > threshold).any():
+        return threshold
+    below = float((scores.astype(np.float32) < np.float32(scores.max())).mean())
+    values = len(np.unique(scores.astype(np.float32)))
+    largest = f"{1 - below:.1%} of the calibration rows have the largest score, {scores.max():.4g}"
+    least = math.floor(1000 * below) / 10
+    lower = f"lower --percentile to {least:g} or less, or " if least >= 50 else ""
+    raise UserError(
+        f"nothing could be flagged: {largest} (there are {values} different ones), and none lies above percentile "
+        f"{percentile:g}: {lower}take another second network, whose probabilities are finer"
+    )
+
+
+def check_distinct(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> None:
+    """Raise UserError if two networks' distributions (n, classes) are the same for all rows."""
+    if np.abs(first - second).max() <= ALIKE:
+        raise UserError(
+            "the classifier and the second network give the same probabilities for every calibration row, so every "
+            "score would be 0: are they the same network? Name another with --distilled, or train one with --train"
+        )

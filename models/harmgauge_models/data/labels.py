@@ -1,0 +1,65 @@
+"""Labels as people keep them, as places among a classifier's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from harmgauge_models.data.npz_rows import Rows
+from harmgauge_models.errors import UserError
+
+SHOWN = 5
+
+
+def class_names(
+    given: Sequence[str], own: Sequence[str] | None, rows: Sequence[Rows], classes: int
+) -> tuple[str, ...] | None:
+    """The names of the `classes` in the order of the scores: as `given`, else the file's `own`, else the labels that
+    are texts, sorted, if there are as many. None if nobody names them.
+    """
+    if given or own:
+        return tuple(given or own or ())
+    found = {str(name) for part in rows if part.names is not None for name in np.unique(part.names)}
+    return tuple(sorted(found)) if len(found) == classes else None
+
+
+def numbered(rows: Rows, names: Sequence[str] | None, classes: int) -> Rows:
+    """The rows with labels 0 .. classes - 1. Texts are looked up in `names`; so are whole numbers that are all among
+    them, as with classes that are called 1, 2 and 3. Raises UserError for labels that are no class.
+    """
+    if rows.names is not None:
+        if names is None:
+            found = np.unique(rows.names)
+            raise UserError(
+                f"{rows.path}: y names {len(found)} classes ({_listed(found.tolist())}), the classifier has {classes}: "
+                "give --class-names in the order of its scores"
+            )
+        return replace(rows, y=_places(rows, [str(name) for name in rows.names.tolist()], names), names=None)
+    if rows.y is None:
+        return rows
+    if names is not None and {str(label) for label in np.unique(rows.y).tolist()} <= set(names):
+        return replace(rows, y=_places(rows, [str(label) for label in rows.y.tolist()], names))
+    least, most = int(rows.y.min()), int(rows.y.max())
+    if least < 0 or most >= classes:
+        raise UserError(
+            f"{rows.path}: y goes from {least} to {most}; expected 0 to {classes - 1}, the place among the "
+            f"classifier's {classes} scores" + (": save y - 1" if (least, most) == (1, classes) else "")
+        )
+    return rows
+
+
+def _places(rows: Rows, labels: Sequence[str], names: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    place = {name: index for index, name in enumerate(names)}
+    unknown = sorted({label for label in labels if label not in place})
+    if unknown:
+        raise UserError(
+            f"{rows.path}: y has {_listed(unknown)}, which is no class; the classes are {_listed(list(names))}: name "
+            "them with --class-names, in the order of the classifier's scores"
+        )
+    return np.array([place[label] for label in labels], np.int64)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:SHOWN])) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

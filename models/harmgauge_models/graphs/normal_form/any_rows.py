@@ -1,0 +1,115 @@
+"""A graph that takes any number of rows, made of one that was exported for a fixed number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from harmgauge.bundle.rows import Array
+from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.fuse import free_rows
+from harmgauge_models.graphs.normal_form.one_by_one import ROWS, SCORES, one_by_one
+from harmgauge_models.graphs.run import predict_all
+
+COMPARED_ROWS = 4
+TOLERANCE = 1e-3
+"""Rows that run together may differ from rows that run alone by rounding, relative to the largest score."""
+
+
+@dataclass(frozen=True)
+class Freed:
+    """`model` takes any number of rows by `input`; `scores` has what its outputs give for the rows it was tried on."""
+
+    model: onnx.ModelProto
+    input: str
+    scores: Mapping[str, Array]
+    changed: bool
+    notes: tuple[str, ...] = ()
+
+
+def freed(model: onnx.ModelProto, taken: str, outputs: Sequence[str], rows: Array, what: str) -> Freed:
+    """Let `model` take any number of rows, in its first axis if that gives what single rows give, else one by one.
+
+    Raises UserError if neither will do.
+    """
+    value = next(value for value in model.graph.input if value.name == taken)
+    declared_rows = value.type.tensor_type.shape.dim[0].dim_value
+    original = onnx.ModelProto()
+    original.CopyFrom(model)
+    changed = free_rows(model, [taken, *(value.name for value in model.graph.output)])
+    graph = serialised(model, what)
+    try:
+        scores = predict_all(graph, rows, what, outputs)
+    except UserError as error:
+        return _alone(original, taken, outputs, rows, what=what, error=error)
+    wrong = next((name for name, values in scores.items() if len(values) != len(rows)), None)
+    if wrong is not None and len(outputs) == 1:
+        shape = scores[wrong].shape
+        problem = UserError(f"its output {wrong!r} is {shape} for {len(rows)} rows; expected (n, classes)")
+        return _alone(original, taken, outputs, rows, what=what, error=problem)
+    if declared_rows == 1 and not _as_alone(original, taken, scores, rows, what):
+        apart = UserError("rows that run together change each other's scores")
+        return _alone(original, taken, outputs, rows, what=what, error=apart)
+    return Freed(model, taken, {name: values for name, values in scores.items() if len(values) == len(rows)}, changed)
+
+
+def serialised(model: onnx.ModelProto, what: str) -> bytes:
+    """The model's bytes. Raises UserError for one beyond what an ONNX file may have."""
+    try:
+        data: bytes = model.SerializeToString()
+    except Exception as error:  # protobuf's, beyond 2 GB
+        raise UserError(f"{what} is too large for one graph ({error}): at most 2 GB, weights included") from error
+    return data
+
+
+def _alone(
+    model: onnx.ModelProto, taken: str, outputs: Sequence[str], rows: Array, *, what: str, error: UserError
+) -> Freed:
+    """The graph one row at a time, if it takes one; else raises UserError with the reason of `error`."""
+    graph = serialised(model, what)
+    try:
+        first = [predict_all(graph, rows[index : index + 1], what, outputs) for index in range(COMPARED_ROWS)]
+    except UserError:
+        dimension = next(value for value in model.graph.input if value.name == taken).type.tensor_type.shape.dim[0]
+        if dimension.dim_value > 1:
+            raise UserError(
+                f"{what} was exported for {dimension.dim_value} rows at a time, and cannot take another number "
+                f"({error}): export it with a dynamic first axis"
+            ) from error
+        raise error from None
+    if len(outputs) > 1:
+        raise UserError(
+            f"{what} takes one row at a time and has outputs {list(outputs)}: name that of the class scores"
+        )
+    name = outputs[0]
+    made = one_by_one(model, taken, name, rows.shape[1:])
+    scores = predict_all(serialised(made, what), rows, what, [SCORES])[SCORES]
+    expected = np.stack([one[name].reshape(-1) for one in first])
+    if scores.shape[1:] != expected.shape[1:] or not _close(scores[: len(expected)], expected):
+        raise UserError(f"{what} cannot take more than one row ({error}): export it with a dynamic first axis")
+    note = (
+        f"{what} takes one row at a time, so each row runs by itself: batches save nothing, and nothing inside it "
+        "can be read (no head, no features); export it with a dynamic first axis for those"
+    )
+    return Freed(made, ROWS, {SCORES: scores}, True, (note,))
+
+
+def _as_alone(model: onnx.ModelProto, taken: str, scores: Mapping[str, Array], rows: Array, what: str) -> bool:
+    """Whether the first rows' scores are those that the graph, as it was exported, gives for each alone."""
+    graph = serialised(model, what)
+    for index in range(min(COMPARED_ROWS, len(rows))):
+        alone = predict_all(graph, rows[index : index + 1], what, list(scores))
+        if any(not _close(scores[name][index].reshape(-1), alone[name].reshape(-1)) for name in scores):
+            return False
+    return True
+
+
+def _close(some: Array, others: Array) -> bool:
+    if some.shape != others.shape:
+        return False
+    finite = others[np.isfinite(others)]
+    most = float(np.abs(finite.astype(np.float64)).max()) if finite.size else 1.0
+    return bool(np.allclose(some, others, rtol=TOLERANCE, atol=TOLERANCE * max(most, 1e-6), equal_nan=True))

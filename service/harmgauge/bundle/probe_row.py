@@ -1,0 +1,44 @@
+"""Rows on which a bundle's graph is tried: all zeros (or the least value), unless its reference brings one of its own.
+
+A row of zeros may stand for nothing: token ids of nothing but padding have no mean, and the score is NaN.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from harmgauge.bundle.reference import Reference
+from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.served_input import InputSpec
+from harmgauge.errors import BundleError
+
+
+def blank_rows(spec: InputSpec, rows: int) -> Rows:
+    """`rows` rows (rows, *shape) of zeros, or of the least value if the input has one."""
+    return np.full((rows, *spec.shape), spec.minimum or 0, spec.numpy_dtype)
+
+
+def probe_rows(spec: InputSpec, reference: Reference, rows: int) -> Rows:
+    """`rows` rows on which the graph gives a finite score: the reference's own row, else blank ones."""
+    if reference.probe is None:
+        return blank_rows(spec, rows)
+    return np.ascontiguousarray(np.broadcast_to(reference.probe, (rows, *spec.shape)))
+
+
+def check_probe(file: Path, reference: Reference, spec: InputSpec) -> None:
+    """Raises BundleError if the row is none that a client could send."""
+    probe = reference.probe
+    if probe is None:
+        return
+    if probe.dtype != spec.numpy_dtype or probe.shape != spec.shape:
+        raise BundleError(f"{file}: 'probe' must be {spec.dtype} {spec.shape}; it is {probe.dtype} {probe.shape}")
+    least, most = spec.minimum, spec.maximum
+    if (
+        np.isinf(probe).any()
+        or (np.isnan(probe).any() and not spec.missing)
+        or (least is not None and (probe < least).any())
+        or (most is not None and (probe > most).any())
+    ):
+        raise BundleError(f"{file}: 'probe' must hold values that the input takes: build the bundle again")
