@@ -20,21 +20,20 @@ from harmgauge_models.building import int8, report
 from harmgauge_models.building.drift_settings import drift_settings
 from harmgauge_models.building.opening import open_all
 from harmgauge_models.building.probe import choose_probe
-from harmgauge_models.building.threshold import check_distinct, threshold_of
+from harmgauge_models.building.score import make_score
+from harmgauge_models.building.threshold import threshold_of
 from harmgauge_models.building.write import Draft, reserve, write
 from harmgauge_models.data import npz_rows, samples
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs import penultimate
-from harmgauge_models.graphs.classifier import Classifier, distribution
-from harmgauge_models.graphs.fuse import fuse
-from harmgauge_models.graphs.run import accuracy, predict
+from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options, check
 
 
 def build(options: Options) -> Path:
     """Train (or take) the second network, fuse, calibrate, write; returns the bundle's folder. Raises UserError."""
     check(options)
-    kind = detectors.find(options)
+    detectors.find(options)
     drift = drift_settings(options)
     folder = reserve(options.out, options.name, options.version)
     opened = open_all(options)
@@ -44,34 +43,23 @@ def build(options: Options) -> Path:
     given_samples = samples.read(options.samples, spec) if options.samples else None
 
     with tempfile.TemporaryDirectory() as scratch:
-        second = kind.make(detectors.Task(options, classifier, spec, x, Path(scratch), opened.train))
-        _check_pair(classifier, second.network)
-        loss, temperature = options.loss or second.loss, options.temperature or second.temperature
-        fused = second.finish(fuse(classifier.network, second.network.network, loss, temperature))
-        if tensor is not None:
-            penultimate.give(fused, classifier.network, tensor)
-        graph = fused.SerializeToString()
-        first_outputs = predict(classifier.runnable, x, "classifier", classifier.network.output)
-        second_outputs = predict(second.network.runnable, x, "second network", second.network.network.output)
-    check_distinct(
-        distribution(first_outputs, classifier.network.gives, 1.0),
-        distribution(second_outputs, second.network.network.gives, 1.0),
-    )
+        score = make_score(options, opened, tensor, Path(scratch))
+    graph, second = score.graph, score.second
     scores = _scores(graph, x)
     threshold = threshold_of(scores, options.percentile)
-    quality = {"calibration_flagged": float((scores > threshold).mean())}
-    quality |= _compare(first_outputs, second_outputs, calibration.y)
+    quality: dict[str, Any] = {"calibration_flagged": float((scores > threshold).mean())}
+    quality |= score.quality
     drawn = report.draw(second.losses, scores, threshold, quality)
     if given_samples and spec.image:
         drawn |= samples.draw(given_samples, spec, graph, threshold, class_names)
 
     reference = penultimate.reference(graph, scores, x, tensor=tensor, seed=options.seed, say=options.say)
     reference = replace(reference, probe=choose_probe(graph, x, spec))
-    source = f"{len(x)} rows of {options.calibration.name}, which trained neither network"
+    source = f"{len(x)} rows of {options.calibration.name}, which trained no network here"
     draft = Draft(
         name=options.name,
         detector=second.detector,
-        score={"loss": loss, "temperature": temperature, **second.score},
+        score=score.parameters,
         input=spec,
         class_names=class_names,
         threshold=ThresholdSpec(value=threshold, percentile=options.percentile, rows=len(scores), source=source),
@@ -95,21 +83,9 @@ def build(options: Options) -> Path:
         report=drawn,
     )
     write(draft, folder)
-    options.say(f"agreement with the classifier on the calibration data: {quality['agreement']:.1%}")
     options.say(f"threshold {threshold:.4g}: {quality['calibration_flagged']:.1%} of the calibration rows lie above it")
+    options.say(quality["judgement"]["sentence"])
     return folder
-
-
-def _check_pair(first: Classifier, second: Classifier) -> None:
-    if first.classes != second.classes:
-        raise UserError(
-            f"the classifier has {first.classes} classes, the second network {second.classes}: a divergence needs the "
-            "same classes in the same order"
-        )
-    if first.dtype != second.dtype:
-        raise UserError(
-            f"the classifier takes {first.dtype}, the second network {second.dtype}: export both for the same raw input"
-        )
 
 
 def _scores(graph: bytes, x: Array) -> npt.NDArray[np.float64]:
@@ -120,14 +96,6 @@ def _scores(graph: bytes, x: Array) -> npt.NDArray[np.float64]:
             f"{bad} of {len(scores)} calibration scores are not finite: look at these rows and both networks"
         )
     return scores
-
-
-def _compare(first: Array, second: Array, y: Array | None) -> dict[str, float]:
-    """How far two networks' outputs (n, classes) agree, and how right each is where `y` is known."""
-    compared = {"agreement": float((first.argmax(1) == second.argmax(1)).mean())}
-    if y is not None:
-        compared |= {"classifier_accuracy": accuracy(first, y), "second_accuracy": accuracy(second, y)}
-    return compared
 
 
 def _classifier_origin(path: Path) -> dict[str, Any]:

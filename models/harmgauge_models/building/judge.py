@@ -1,14 +1,13 @@
 """Whether a score is worth anything: disturbed calibration rows, ranked by it and by what costs nothing.
 
-A row is harmed if the classifier was right about it and is wrong now, harmless if it is right both times; without labels,
-if its prediction changed. The second network has seen the disturbances that it was trained on, so others like it, each
-trained without some of them, are judged on those.
+A row is harmed if the classifier was right about it and is wrong now, harmless if it is right both times; without
+labels, if its prediction changed. The second network has seen the disturbances that it was trained on, so others like
+it, each trained without some of them, are judged on those.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,7 +130,7 @@ def judge(
     if labels is not None:
         clean = _compare(before, before.predictions != labels, np.arange(len(rows)))
     return Judgement(
-        unseen=_unseen(graph, second, disturber, rows, truth, before, copies=copies, random=random),
+        unseen=_unseen(graph, second, disturber, rows, _Pool(truth, before), copies=copies, random=random),
         seen=seen.compared(),
         clean=clean,
         by_family=by_family,
@@ -144,15 +143,13 @@ def _unseen(
     second: SecondNetwork,
     disturber: Disturber,
     rows: Array,
-    truth: npt.NDArray[Any],
-    before: Outputs,
+    pool: _Pool,
     *,
     copies: int,
     random: np.random.Generator,
 ) -> Compared | None:
     if second.left_out is None:
         return None
-    pool = _Pool(truth, before)
     for fold in second.left_out():
         for _ in range(max(1, copies // 2)):
             disturbed, _ = disturber(rows, random, fold.families)
@@ -194,18 +191,19 @@ class _Pool:
 
 
 def _compare(found: Outputs, positive: Bools, clusters: npt.NDArray[np.intp]) -> Compared:
-    scores = (found.score, found.entropy, found.doubt)
-    areas = (roc_auc(score[positive], score[~positive]) for score in scores)
+    score, entropy, doubt = (
+        roc_auc(values[positive], values[~positive]) for values in (found.score, found.entropy, found.doubt)
+    )
     gain = auc_difference(found.score, found.entropy, positive, clusters)
-    return Compared(int(positive.sum()), len(positive), *areas, gain)
+    return Compared(int(positive.sum()), len(positive), score, entropy, doubt, gain)
 
 
 def _outputs(graph: bytes, rows: Array) -> Outputs:
-    score, probabilities = predict_all(graph, rows, "judging rows", ("score", "probabilities"))
-    p = np.nan_to_num(probabilities.astype(np.float64))
+    given = predict_all(graph, rows, "disturbed calibration rows", ("score", "probabilities"))
+    p = np.nan_to_num(given["probabilities"].astype(np.float64))
     entropy = -(p * np.log(np.maximum(p, 1e-7))).sum(1)
     # A score that is no number is refused by the service: nobody is misled by it.
-    wide = np.nan_to_num(score.astype(np.float64), nan=np.inf)
+    wide = np.nan_to_num(given["score"].astype(np.float64), nan=np.inf)
     return Outputs(wide, entropy, 1 - p.max(1), p.argmax(1))
 
 
@@ -223,13 +221,16 @@ def sentence(judgement: Judgement, detector: str) -> str:
     found = judgement.deciding
     if not judgement.known:
         return (
-            f"Nobody knows yet whether the score is worth serving: disturbances harmed {found.positive} of {found.rows} "
-            f"calibration rows, and at least {MIN_HARMED} of either group are needed to tell"
+            f"Too few rows to tell whether the score is worth serving: disturbances harmed {found.positive} of "
+            f"{found.rows} calibration rows, and at least {MIN_HARMED} of either group are needed"
         )
     seen = "that it has not seen" if judgement.unseen is not None else "like those it learned from"
     says = f"on disturbances {seen} it ranks harmed above harmless rows with a ROC AUC of {found.score:.3f}"
     if detector == "entropy":
-        return f"{_verdict(found.entropy)}: the classifier's entropy ranks harmed above harmless rows with a ROC AUC of {found.entropy:.3f}"
+        return (
+            f"{_verdict(found.entropy)}: the classifier's entropy ranks harmed above harmless rows with a ROC AUC of "
+            f"{found.entropy:.3f}"
+        )
     low, high = found.gain.low, found.gain.high
     beside = f"the classifier's entropy {found.entropy:.3f} (difference {low:+.3f} to {high:+.3f})"
     if judgement.entropy_is_better:
@@ -261,6 +262,3 @@ def table(judgement: Judgement, detector: str) -> dict[str, Any]:
         "clean": None if judgement.clean is None else judgement.clean.table(),
         "by_family": {name: found.table() for name, found in judgement.by_family.items()},
     }
-
-
-Judge = Callable[[bytes, SecondNetwork], Judgement]

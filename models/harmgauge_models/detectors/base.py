@@ -36,8 +36,8 @@ class SecondNetwork:
 
     `detector` is what the bundle calls it. `loss` and `temperature` define the score unless the options do, `score` has
     further parameters for the manifest. `finish` completes the fused graph, for example with further outputs.
-    `left_out`, if there is such a thing, trains others that have seen less. Without a `network`, `alone` gives the graph
-    that has the classifier only.
+    `left_out`, if there is such a thing, trains others that have seen less. Without a `network`, `alone` gives the
+    graph of the classifier only.
     """
 
     network: Classifier | None

@@ -1,4 +1,4 @@
-"""No second network: the score is the classifier's own entropy, which costs nothing and is hard to beat on some rows."""
+"""No second network: the score is the classifier's own entropy, which costs nothing and is at times hard to beat."""
 
 from __future__ import annotations
 
@@ -28,5 +28,10 @@ def entropy(task: Task, reason: str) -> SecondNetwork:
     """The classifier alone, and why."""
     network = task.classifier.network
     return SecondNetwork(
-        None, {"none": reason}, [], DETECTOR, score={"unit": "nats", "reason": reason}, alone=lambda: with_entropy(network)
+        None,
+        {"none": reason},
+        [],
+        DETECTOR,
+        score={"unit": "nats", "reason": reason},
+        alone=lambda: with_entropy(network),
     )

@@ -33,7 +33,8 @@ class RowHead(nn.Module):
     in this order, to logits (n, classes): the classifier's own, times a factor above 0, plus a correction.
 
     A value is seen on a logarithmic scale, and apart from it how far it lies beyond all normal ones. With `missing`,
-    NaN counts as the centre, and that there was none as an input of its own.
+    NaN counts as the centre, and that there was none as an input of its own. How unusual the row is as a whole is seen
+    too, and without `row_values` nothing else of it.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class RowHead(nn.Module):
         *,
         missing: bool,
         hidden: tuple[int, int],
+        row_values: bool = True,
     ) -> None:
         super().__init__()
+        self.row_values = row_values
         self.has_row, self.has_features = row is not None, features is not None
         self.gives, self.missing = gives, missing
         width = 2 * classes + 2
@@ -54,7 +57,8 @@ class RowHead(nn.Module):
             if scale is not None:
                 for part in ("centre", "spread", "least", "most"):
                     self.register_buffer(f"{name}_{part}", getattr(scale, part).float())
-                width += len(scale.centre) * (3 if missing and name == "row" else 2) + SUMMARY
+                values = 0 if name == "row" and not row_values else 3 if name == "row" and missing else 2
+                width += len(scale.centre) * values + SUMMARY
         self.hidden1 = nn.Linear(width, hidden[0])
         self.hidden2 = nn.Linear(hidden[0], hidden[1])
         self.factor = nn.Linear(hidden[1], 1)
@@ -91,7 +95,8 @@ class RowHead(nn.Module):
         beyond = functional.relu(values - most) - functional.relu(least - values)
         usual, far = _logarithmic((values - centre) / spread), _logarithmic(beyond / spread)
         summary = [usual.abs(), far.abs(), (far != 0).float(), (values != 0).float()]
-        return [usual, far, *parts, *(part.mean(1, keepdim=True) for part in summary)]
+        shown = [usual, far, *parts] if name != "row" or self.row_values else []
+        return [*shown, *(part.mean(1, keepdim=True) for part in summary)]
 
 
 def _logarithmic(x: Tensor) -> Tensor:

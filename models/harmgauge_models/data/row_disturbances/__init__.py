@@ -88,7 +88,8 @@ def _mask(name: str, rows: int, pool: Pool, random: np.random.Generator) -> Mask
     one = np.arange(width) == random.integers(width, size=(rows, 1))
     how_many = random.random((rows, 1))
     some = one | (random.random((rows, width)) < share)
-    return np.where(how_many < ONE_SHARE, one, some | (how_many > 1 - ALL_SHARE))
+    found: Mask = np.where(how_many < ONE_SHARE, one, some | (how_many > 1 - ALL_SHARE))
+    return found
 
 
 def _stretches(rows: int, width: int, share: Values, random: np.random.Generator) -> Mask:

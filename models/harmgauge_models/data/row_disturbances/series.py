@@ -66,7 +66,10 @@ def wave(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
     steps = x.shape[2]
     periods = np.exp(_uniform(x, 0, np.log(max(steps / 2, 2)), random))
     phase = _uniform(x, 0, 2 * np.pi, random)
-    return x + _uniform(x, 0.1, 2, random) * spread * np.sin(phase + 2 * np.pi * periods * np.arange(steps) / steps)
+    found: Planes = x + _uniform(x, 0.1, 2, random) * spread * np.sin(
+        phase + 2 * np.pi * periods * np.arange(steps) / steps
+    )
+    return found
 
 
 def spikes(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:

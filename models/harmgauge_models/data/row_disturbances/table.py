@@ -30,7 +30,8 @@ def offset(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) ->
     """Moved by 0.2 to 20 spreads, all columns the same way in half of the rows."""
     signs = random.choice((-1.0, 1.0), rows.shape)
     signs = np.where(random.random((len(rows), 1)) < 0.5, signs[:, :1], signs)
-    return rows + _strength(rows, 0.2, 20, random) * pool.spread * signs
+    found: Values = rows + _strength(rows, 0.2, 20, random) * pool.spread * signs
+    return found
 
 
 def factor(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:

@@ -1,0 +1,120 @@
+"""The score of a bundle: a second network, the graph that has both, and whether it is worth more than nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.rows import Array
+from harmgauge_models import detectors
+from harmgauge_models.building import judge
+from harmgauge_models.building.judge import Judgement
+from harmgauge_models.building.opening import Opened
+from harmgauge_models.building.threshold import check_distinct
+from harmgauge_models.data.columns import find_columns
+from harmgauge_models.data.disturbers import disturber_for
+from harmgauge_models.data.npz_rows import Rows
+from harmgauge_models.detectors import SecondNetwork
+from harmgauge_models.detectors.entropy import entropy
+from harmgauge_models.errors import UserError
+from harmgauge_models.graphs import penultimate
+from harmgauge_models.graphs.classifier import Classifier, distribution
+from harmgauge_models.graphs.fuse import fuse
+from harmgauge_models.graphs.run import accuracy, predict
+from harmgauge_models.options import Options
+
+REPLACED = "distillation"
+"""The detector that entropy may stand in for: an autoencoder is there for attacks, too."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """`graph` gives it; `parameters` are what the manifest says of it, `quality` what was measured."""
+
+    second: SecondNetwork
+    graph: bytes
+    parameters: dict[str, Any]
+    quality: dict[str, Any]
+
+
+def make_score(options: Options, opened: Opened, tensor: str | None, scratch: Path) -> Score:
+    """Train or take the second network, and judge it; the classifier's `tensor` becomes the features.
+
+    Raises UserError.
+    """
+    classifier, calibration, spec = opened.classifier, opened.calibration, opened.spec
+    x = calibration.x
+    task = detectors.Task(options, classifier, spec, x, scratch, opened.train)
+    second = detectors.find(options).make(task)
+    found = _fused(options, classifier, second, calibration, tensor)
+    normal = x if opened.train is None else opened.train.x
+    disturber = disturber_for(classifier, spec, normal, find_columns(normal))
+    options.say("judging the score on disturbed calibration rows")
+    judged = judge.judge(found.graph, second, disturber, x, calibration.y, seed=options.seed)
+    if judged.entropy_is_better and second.detector == REPLACED and not options.keep:
+        options.say("the classifier's entropy alone is better, so it is the score; --keep keeps the second network")
+        second = entropy(task, _reason(judged))
+        found = _fused(options, classifier, second, calibration, tensor)
+    quality = {**found.quality, "judgement": judge.table(judged, second.detector)}
+    return Score(second, found.graph, found.parameters, quality)
+
+
+def _fused(
+    options: Options,
+    classifier: Classifier,
+    second: SecondNetwork,
+    calibration: Rows,
+    tensor: str | None,
+) -> Score:
+    x, y = calibration.x, calibration.y
+    outputs = predict(classifier.runnable, x, "classifier", classifier.network.output)
+    if second.network is None:
+        assert second.alone is not None
+        fused, parameters = second.alone(), second.score
+        quality = {} if y is None else {"classifier_accuracy": accuracy(outputs, y)}
+    else:
+        _check_pair(classifier, second.network)
+        loss, temperature = options.loss or second.loss, options.temperature or second.temperature
+        parameters = {"loss": loss, "temperature": temperature, **second.score}
+        fused = second.finish(fuse(classifier.network, second.network.network, loss, temperature))
+        others = predict(second.network.runnable, x, "second network", second.network.network.output)
+        check_distinct(
+            distribution(outputs, classifier.network.gives, 1.0),
+            distribution(others, second.network.network.gives, 1.0),
+        )
+        quality = _compare(outputs, others, y)
+    if tensor is not None:
+        penultimate.give(fused, classifier.network, tensor)
+    return Score(second, fused.SerializeToString(), parameters, quality)
+
+
+def _reason(judged: Judgement) -> str:
+    found = judged.deciding
+    return (
+        "On disturbed calibration rows the classifier's entropy ranks harmed above harmless rows better "
+        f"(ROC AUC {found.entropy:.3f}) than the second network did ({found.score:.3f})"
+    )
+
+
+def _check_pair(first: Classifier, second: Classifier) -> None:
+    if first.classes != second.classes:
+        raise UserError(
+            f"the classifier has {first.classes} classes, the second network {second.classes}: a divergence needs the "
+            "same classes in the same order"
+        )
+    if first.dtype != second.dtype:
+        raise UserError(
+            f"the classifier takes {first.dtype}, the second network {second.dtype}: export both for the same raw input"
+        )
+
+
+def _compare(first: Array, second: Array, y: npt.NDArray[np.int64] | None) -> dict[str, float]:
+    """How far two networks' outputs (n, classes) agree, and how right each is if `y` is known."""
+    compared = {"agreement": float((first.argmax(1) == second.argmax(1)).mean())}
+    if y is not None:
+        compared |= {"classifier_accuracy": accuracy(first, y), "second_accuracy": accuracy(second, y)}
+    return compared
