@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from harmgauge.bundle.load import load
+from harmgauge.bundle.rows import Array
 from harmgauge.inference.isolated_probe import BundleLoader
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge.settings import Settings
@@ -22,7 +23,7 @@ EXPORTS = ROOT / "tests" / "data" / "exports"
 NAMES = np.array(["setosa", "versicolor", "virginica"])
 
 
-def iris() -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def iris() -> tuple[Array, Array]:
     from sklearn.datasets import load_iris
 
     x, y = load_iris(return_X_y=True)
@@ -96,7 +97,7 @@ def test_labels_out_of_range_are_refused_before_the_training(tmp_path: Path) -> 
 def bag_of_tokens(path: Path) -> Path:
     """The mean over the tokens that are not 0, which a row of nothing but 0 has not."""
     random = np.random.default_rng(0)
-    stored = {
+    stored: dict[str, Array] = {
         "table": random.normal(size=(50, 8)).astype(np.float32),
         "w": random.normal(size=(8, 2)).astype(np.float32),
         "zero": np.array(0, np.int64),

@@ -15,7 +15,7 @@ from harmgauge_models.errors import UserError
     st.lists(st.floats(0, 100, width=32), min_size=100, max_size=300).map(np.array),
     st.floats(1, 99.9),
 )
-def test_a_threshold_lies_below_some_score_or_is_refused(scores: np.ndarray, percentile: float) -> None:  # type: ignore[type-arg]
+def test_a_threshold_lies_below_some_score_or_is_refused(scores: np.ndarray, percentile: float) -> None:
     try:
         threshold = threshold_of(scores, percentile)
     except UserError:

@@ -162,7 +162,7 @@ def test_of_probabilities_and_their_logits_the_logits_are_taken(tmp_path: Path) 
     assert open_classifier(saved(tmp_path / "c.onnx", nodes, outputs), X, "classifier").network.output == "b"
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[list[onnx.NodeProto], int, list[Any]]] = {
     "multi-label": ([helper.make_node("Sigmoid", ["z"], ["y"])], TensorProto.FLOAT, ["n", 3]),
     "a label alone, which cannot do.*--classifier-output z": (
         [helper.make_node("ArgMax", ["z"], ["y"], axis=1, keepdims=0)],
