@@ -37,6 +37,7 @@ HARMGAUGE_MODELS = [
     "data",
     "graphs",
     "options",
+    "measures",
     "errors",
 ]
 

@@ -79,8 +79,8 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--detector",
         default=default["detector"],
-        help="what the classifier is compared with: distillation (a distilled network), or adversarial-autoencoder "
-        "(itself behind an autoencoder)",
+        help="what the classifier is compared with: distillation (a distilled network), adversarial-autoencoder "
+        "(itself behind an autoencoder), or entropy (nothing: the score is its own entropy)",
     )
     add("--train", type=Path, help=".npz with x: rows to train the second network on")
     add("--distilled", type=Path, help="second network of your own (ONNX) instead of distilling one")
@@ -88,16 +88,17 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--second",
         choices=get_args(Second),
         default=default["second"],
-        help="head: on the classifier's features; student: apart from it; auto: a head where there are feature maps",
+        help="head: reads what the classifier computes; student: apart from it; auto: a head",
     )
     add("--student", help="module:function that makes the student, instead of one chosen by the input's shape")
     _add_autoencoder(add, default)
+    add("--keep", action="store_true", help="keep the second network even if the entropy alone ranks harm better")
     add("--samples", type=Path, help=".npz with clean and corrupted: instances that the demo sends")
     add("--class-names", help="names in the order of the classes, with commas between")
     add("--version", help="version of the bundle; the next free number if left out")
     add("--out", type=Path, default=default["out"], help="folder for bundles")
     add("--work", type=Path, help="folder for the training's checkpoint; a run that was cut off resumes there")
-    add("--loss", metavar="kld|xent", help="divergence that the score is; xent for a head, else kld, if left out")
+    add("--loss", metavar="kld|xent", help="divergence that the score is, if not the one that suits the network")
     add(
         "--temperature",
         type=float,
@@ -115,7 +116,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     add("--window-rows", type=int, default=default["window_rows"], help="scores that the drift monitor looks back on")
     add("--rows-between-false-alarms", type=int, default=default["rows_between_false_alarms"])
     add("--int8", action="store_true", help="the graph in 8 bits as well, for CPUs: HARMGAUGE_PRECISION=int8")
-    add("--epochs", type=int, help="of the second network's training; 24 for a head, else 50, if left out")
+    add("--epochs", type=int, help="of the second network's training, if not the recipe's own")
     add("--seed", type=int, default=default["seed"], help="of the second network's training")
 
 

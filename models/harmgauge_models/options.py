@@ -18,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """As the manifest has it."""
 
 Second = Literal["auto", "head", "student"]
-"""A distilled network: a head on the classifier's own features, a student apart, or the first that will do."""
+"""A distilled network: a head on what the classifier computes, or a student apart; auto takes a head."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Options:
     recipe's own.
 
     `loss` and `temperature` None are what the kind of second network does best with.
+
+    `keep` serves the second network even if the classifier's entropy alone is better.
 
     From `autoencoder` to `flip`: of the adversarial autoencoder alone.
     """
@@ -46,6 +48,7 @@ class Options:
     noise: float = 0.0
     shift_pixels: int = 0
     flip: bool = False
+    keep: bool = False
     samples: Path | None = None
     class_names: tuple[str, ...] = ()
     version: str | None = None

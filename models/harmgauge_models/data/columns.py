@@ -56,7 +56,7 @@ class Columns:
 
     def are(self, kind: ColumnKind) -> npt.NDArray[np.bool_]:
         """Which values are of this kind, (d,)."""
-        return self.kinds == KINDS.index(kind)
+        return np.asarray(self.kinds == KINDS.index(kind))
 
 
 def find_columns(x: Array, layout: Layout | None = None) -> Columns:

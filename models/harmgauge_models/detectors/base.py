@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnx
 
@@ -19,14 +20,27 @@ from harmgauge_models.options import Options
 
 
 @dataclass(frozen=True)
+class Fold:
+    """A second network like another, but trained without some `families` of disturbances: to judge by those.
+
+    `log_q` gives the logarithms of its probabilities, (n, classes), for rows (n, *shape).
+    """
+
+    families: tuple[str, ...]
+    log_q: Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
 class SecondNetwork:
     """A second network, how it was made, and the mean loss of each training epoch (none if it was given).
 
     `detector` is what the bundle calls it. `loss` and `temperature` define the score unless the options do, `score` has
     further parameters for the manifest. `finish` completes the fused graph, for example with further outputs.
+    `left_out`, if there is such a thing, trains others that have seen less. Without a `network`, `alone` gives the graph
+    that has the classifier only.
     """
 
-    network: Classifier
+    network: Classifier | None
     made: dict[str, Any]
     losses: list[float]
     detector: str
@@ -34,6 +48,8 @@ class SecondNetwork:
     temperature: float = 1.0
     score: dict[str, Any] = field(default_factory=dict)
     finish: Callable[[onnx.ModelProto], onnx.ModelProto] = lambda fused: fused
+    left_out: Callable[[], Iterator[Fold]] | None = None
+    alone: Callable[[], onnx.ModelProto] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from harmgauge_models.data import npz_rows
 from harmgauge_models.data.pictures import image_layout, pictures
 from harmgauge_models.data.random_corruptions import RESEMBLED
 from harmgauge_models.detectors.base import SecondNetwork, Task, register
+from harmgauge_models.detectors.distilled_rows import distil_rows
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier, distribution, open_classifier
 from harmgauge_models.graphs.feature_maps import FeatureMap, find_feature_maps, why_none
@@ -62,11 +63,12 @@ def make(task: Task) -> SecondNetwork:
         ) from error
     train = task.train
     assert train is not None
-    maps = _feature_maps(options, classifier, x)
+    wanted = "student" if options.student else options.second
+    maps = () if wanted == "student" else _feature_maps(options, classifier, x)
     train_x = train.x
     outputs = predict(classifier.runnable, train_x, "soft labels", classifier.network.output)
     # A head is to know how sure the classifier would be; the score's temperature is no part of that
-    temperature = 1.0 if maps else options.temperature or 1.0
+    temperature = 1.0 if wanted != "student" else options.temperature or 1.0
     soft_labels = distribution(outputs, classifier.network.gives, temperature)
     settings = {
         "classifier": npz_rows.sha256_of(options.classifier),
@@ -76,6 +78,8 @@ def make(task: Task) -> SecondNetwork:
     }
     if maps:
         found = _head(options, classifier, maps, task.spec, x=train_x, soft_labels=soft_labels, settings=settings)
+    elif wanted != "student":
+        found = distil_rows(task, train_x, soft_labels, settings)
     else:
         found = _student(options, x, task.scratch, train_x=train_x, soft_labels=soft_labels, settings=settings)
     return replace(found, made={**found.made, "train": npz_rows.provenance(train), "final_loss": found.losses[-1]})
@@ -88,20 +92,16 @@ def _given(options: Options, path: Path, x: Array) -> SecondNetwork:
 
 
 def _feature_maps(options: Options, classifier: Classifier, x: Array) -> tuple[FeatureMap, ...]:
-    """Where a head is to read; nothing where a student is to be made. Raises UserError where no head can be."""
-    if options.second == "student" or options.student:
+    """What a head for pictures reads; nothing if it is a head for rows that is to be made."""
+    if image_layout(classifier.shape) is None:
         return ()
-    pictured = image_layout(classifier.shape) is not None
-    maps = find_feature_maps(classifier.network, x) if pictured else ()
+    maps = find_feature_maps(classifier.network, x)
     if maps:
         options.say(
             f"the second network is a head on {len(maps)} tensors of the classifier; --second student: one apart"
         )
-    elif options.second == "head":
-        lacking = why_none(classifier.network) if pictured else f"takes rows of {classifier.shape}, no pictures"
-        raise UserError(f"--second head: the classifier {lacking}; --second student makes a network apart")
-    elif pictured:
-        options.say(f"no head on the classifier: it {why_none(classifier.network)}")
+    else:
+        options.say(f"the second network reads no feature maps: the classifier {why_none(classifier.network)}")
     return maps
 
 
@@ -155,4 +155,5 @@ def _student(
     path = scratch / "student.onnx"
     path.write_bytes(graph)
     network = open_classifier(path, x, "distilled", gives="logits")
-    return SecondNetwork(network, {"student": name, **asdict(recipe)}, losses, "distillation")
+    # The Kullback-Leibler divergence would take the classifier's own doubt off its score.
+    return SecondNetwork(network, {"student": name, **asdict(recipe)}, losses, "distillation", loss="xent")

@@ -51,7 +51,7 @@ def contamination_p_values(
 
 
 def contamination_table(
-    reference: Scores, clean: Scores, strangers: dict[str, dict[int, Scores]], batches: int, work: Work, *, seed: int
+    reference: Scores, clean: Scores, strangers: dict[str, dict[str, Scores]], batches: int, work: Work, *, seed: int
 ) -> dict[str, Any]:
     """Mean and maximum p over `batches`, by group of `strangers`, by severity, by share of SHARES.
 
@@ -85,7 +85,7 @@ def contamination_table(
             }
 
         by_share = work.kept(f"contamination/{group}-{severity}", decided_by, p_values)
-        table["p"].setdefault(group, {})[str(severity)] = {
+        table["p"].setdefault(group, {})[severity] = {
             share: {"mean": float(p.mean()), "max": float(p.max())} for share, p in by_share.items()
         }
     return table

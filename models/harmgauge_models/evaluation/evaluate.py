@@ -1,11 +1,11 @@
-"""`harmgauge evaluate`: judges a bundle on corrupted pictures and puts the report into it."""
+"""`harmgauge evaluate`: judges a bundle on rows that changed and puts the report into it."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,55 +13,76 @@ from harmgauge.bundle import write
 from harmgauge.bundle.load import DETECTOR_FILE, Bundle, load
 from harmgauge.errors import BundleError
 from harmgauge.inference.runtime import verify
-from harmgauge_models.data.corruptions import benchmark
 from harmgauge_models.errors import UserError
-from harmgauge_models.evaluation import examples, figures, page, pictures
+from harmgauge_models.evaluation import cases, compared, examples, figures, page, pictures
+from harmgauge_models.evaluation.cases import Cases
 from harmgauge_models.evaluation.contamination import contamination_table
 from harmgauge_models.evaluation.delays import Group, delays
-from harmgauge_models.evaluation.measure import CLEAN, Measured, measure
+from harmgauge_models.evaluation.measure import CLEAN, Graph, Measured, measure, severities
+from harmgauge_models.evaluation.options import Options
+from harmgauge_models.evaluation.periods import period_tables
 from harmgauge_models.evaluation.pictures import Pictures
 from harmgauge_models.evaluation.plan import DELAY_SEVERITY, FULL, QUICK, ROWS_BETWEEN_FALSE_ALARMS, Plan
-from harmgauge_models.evaluation.severity import GROUPS, Pool, clean_table, pool, severity_table
-from harmgauge_models.evaluation.work import Work, sha256_of
+from harmgauge_models.evaluation.severity import GROUPS, Pool, clean_table, level_name, pool, severity_table
+from harmgauge_models.evaluation.work import Work
+
+__all__ = ["NUMBERS_FILE", "PAGE_FILE", "PLOT_FILES", "Options", "default_work", "evaluate", "headlines"]
 
 PAGE_FILE = "report/evaluation.html"
 NUMBERS_FILE = "report/quality.json"
 PLOT_FILES = {"scores": "report/scores.png", "contamination": "report/contamination.png"}
-"""For a README."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `evaluate` was asked for; `data` is as `pictures.read` takes it, None as much as the plan says."""
-
-    bundle: Path
-    data: Path
-    work: Path | None = None
-    quick: bool = False
-    attacks: tuple[str, ...] | None = None
-    attack_rows: int | None = None
-    seed: int = 0
-    say: Callable[[str], None] = field(default=print, repr=False)
+"""For a README: those of them that the evaluation has."""
 
 
 def evaluate(options: Options) -> dict[str, Any]:
     """Measure, draw, and rewrite the bundle with its report; returns what `quality.json` holds. Raises UserError."""
-    plan = _plan(options)
     try:
         bundle = load(options.bundle)
         write.check_rewritable(bundle)
     except BundleError as error:
         raise UserError(str(error)) from error
-    test = pictures.read(options.data, bundle.manifest)
-    test = Pictures(test.x[: plan.most_pictures], test.y[: plan.most_pictures])
+    plan = _plan(options, bundle)
     work = Work(options.work or default_work(bundle))
-    options.say(f"{len(test.x)} pictures; intermediate results are kept in {work.folder}")
-    origin = {"pictures": sha256_of(test.x), "seed": options.seed}
-    corrupted = benchmark.make(test.x, work.place("corrupted", origin), options.seed, kinds=plan.kinds)
-    measured = measure(bundle, test, corrupted, plan.severities, work, seed=options.seed, features_of=DELAY_SEVERITY)
-    pools = {severity: pool(measured, severity, test.y) for severity in plan.severities}
-    resembled = tuple(bundle.manifest.made.get("second_network", {}).get("resembled_kinds", ()))
-    quality = {
+    of_pictures = pictures.are_served(bundle.manifest)
+    found = cases.of_pictures(options, bundle, plan, work) if of_pictures else cases.of_rows(options, bundle, plan)
+    options.say(f"{len(found.y)} {found.unit}; intermediate results are kept in {work.folder}")
+    graph = Graph(bundle, found.neighbours)
+    severity = _delay_severity(severities(found.copies))
+    measured = measure(bundle, graph, found.copies, found.origin, work, features_of=severity)
+    pools = {level: pool(measured, level, found.y) for level in severities(measured)}
+    if severity not in pools:
+        severity = None
+    quality = _described(bundle, options, found)
+    quality["left_out"] = [f"{kind}-{level_name(level)}" for kind, level in found.copies.keys() - measured.keys()]
+    wrong_right = compared.wrong_right([measured[CLEAN]], found.y)
+    quality["clean"] = clean_table(measured[CLEAN], found.y, bundle.threshold) | {"wrong_right": wrong_right}
+    quality["severity"] = {
+        level_name(level): severity_table(pooled, bundle.threshold, tuple(quality["resembled_kinds"]))
+        | compared.level(measured, level, found.y)
+        for level, pooled in pools.items()
+    }
+    shown: list[examples.Example] = []
+    if severity is not None:
+        quality["pooled"] = compared.pooled(measured, found.y)
+        quality["contamination"] = _contamination(bundle, measured[CLEAN], pools, plan, work, seed=options.seed)
+        quality["delays"] = _delays(bundle, measured[CLEAN], pools[severity], plan, work, seed=options.seed)
+        quality["delays"]["severity"] = severity or level_name(severity)
+        shown = examples.choose(found, measured, pools[severity], severity=severity, seed=options.seed)
+    if found.timed is not None:
+        timed = measure(bundle, graph, {("timed", 0): found.timed.copied}, found.origin, work, features_of=None)
+        quality["periods"] = period_tables(
+            timed["timed", 0], found.timed.periods, found.timed.y, bundle.threshold, bundle.reference.scores
+        )
+    quality["below_entropy"] = compared.below_entropy(quality)
+    if plan.attacks and found.pictures is not None:
+        quality["attacks"] = _attacks(bundle, found.pictures, plan, work, options.seed)
+    _publish(bundle, quality, _files(bundle, quality, shown), options.say)
+    return quality
+
+
+def _described(bundle: Bundle, options: Options, found: Cases) -> dict[str, Any]:
+    """What was judged, and on what."""
+    return {
         "schema_version": 1,
         "bundle": {
             "name": bundle.manifest.name,
@@ -71,26 +92,15 @@ def evaluate(options: Options) -> dict[str, Any]:
         },
         "quick": options.quick,
         "seed": options.seed,
-        "pictures": {"file": options.data.name, "rows": len(test.x), "sha256": origin["pictures"]},
+        found.unit: {"file": options.data.name, "rows": len(found.y), "sha256": found.sha256},
+        "layout": found.layout,
+        "distance_on": None if found.neighbours is None else found.neighbours.on,
         "threshold": float(bundle.threshold),
-        "clean": clean_table(measured[CLEAN], test.y, bundle.threshold),
-        "resembled_kinds": list(resembled),
-        "severity": {
-            str(severity): severity_table(pooled, bundle.threshold, resembled) for severity, pooled in pools.items()
-        },
-        "contamination": _contamination(bundle, measured[CLEAN], pools, plan, work, seed=options.seed),
-        "delays": _delays(bundle, measured[CLEAN], pools[DELAY_SEVERITY], plan, work, seed=options.seed),
+        "resembled_kinds": list(bundle.manifest.made.get("second_network", {}).get("resembled_kinds", ())),
     }
-    if plan.attacks:
-        quality["attacks"] = _attacks(bundle, test, plan, work, options.seed)
-    shown = examples.choose(
-        test, corrupted, measured, pools[DELAY_SEVERITY], severity=DELAY_SEVERITY, seed=options.seed
-    )
-    _publish(bundle, quality, _files(bundle, quality, shown), options.say)
-    return quality
 
 
-def _plan(options: Options) -> Plan:
+def _plan(options: Options, bundle: Bundle) -> Plan:
     plan = QUICK if options.quick else FULL
     if options.attacks is not None:
         plan = replace(plan, attacks=options.attacks)
@@ -100,9 +110,23 @@ def _plan(options: Options) -> Plan:
                 f"--attack-rows {options.attack_rows}: at least 1 is needed; --attacks none leaves them out"
             )
         plan = replace(plan, attacked_pictures=options.attack_rows)
+    if not pictures.are_served(bundle.manifest):
+        if options.attacks or options.attack_rows is not None:
+            raise UserError(
+                f"attacks are for 8-bit colour pictures; the bundle {bundle.manifest.name} takes "
+                f"{bundle.manifest.input.dtype} {bundle.manifest.input.shape}: leave --attacks and --attack-rows out"
+            )
+        return replace(plan, attacks=())
     if plan.attacks and importlib.util.find_spec("foolbox") is None:
         raise UserError("attacks need Foolbox: pip install 'harmgauge[attack]', or leave them out with --attacks none")
     return plan
+
+
+def _delay_severity(severities: tuple[int, ...]) -> int | None:
+    """DELAY_SEVERITY, or the middle one of those that there are."""
+    if DELAY_SEVERITY in severities:
+        return DELAY_SEVERITY
+    return severities[len(severities) // 2] if severities else None
 
 
 def default_work(bundle: Bundle) -> Path:
@@ -119,21 +143,27 @@ def headlines(quality: dict[str, Any]) -> dict[str, Any]:
         }
         for level, found in quality["severity"].items()
     }
-    return {
+    unit = "pictures" if "pictures" in quality else "rows"
+    found = {
         "report": NUMBERS_FILE,
         "quick": quality["quick"],
-        "pictures": quality["pictures"]["rows"],
+        unit: quality[unit]["rows"],
         "clean_accuracy": quality["clean"]["accuracy"],
         "clean_flagged": quality["clean"]["flagged"],
         "severity": severity,
+        "below_entropy": len(quality["below_entropy"]),
     }
+    if "periods" in quality:
+        found["periods"] = {name: table["accuracy"] for name, table in quality["periods"]["by_period"].items()}
+    return found
 
 
 def _contamination(
     bundle: Bundle, clean: Measured, pools: dict[int, Pool], plan: Plan, work: Work, *, seed: int
 ) -> dict[str, Any]:
     strangers = {
-        group: {severity: pooled.group(group).scores for severity, pooled in pools.items()} for group in GROUPS
+        group: {level_name(severity): pooled.group(group).scores for severity, pooled in pools.items()}
+        for group in GROUPS
     }
     return contamination_table(bundle.reference.scores, clean.scores["score"], strangers, plan.batches, work, seed=seed)
 
@@ -141,7 +171,6 @@ def _contamination(
 def _delays(bundle: Bundle, clean: Measured, pooled: Pool, plan: Plan, work: Work, *, seed: int) -> dict[str, Any]:
     changed = {group: pooled.group(group) for group in GROUPS}
     return {
-        "severity": DELAY_SEVERITY,
         "rows_between_false_alarms": ROWS_BETWEEN_FALSE_ALARMS,
         "streams": plan.streams,
         "most_rows": plan.most_rows,
@@ -163,6 +192,8 @@ def _files(bundle: Bundle, quality: dict[str, Any], shown: list[examples.Example
         NUMBERS_FILE: (json.dumps(quality, indent=1, allow_nan=False) + "\n").encode(),
     }
     for name, file in PLOT_FILES.items():
+        if name not in figures.drawn(quality):
+            continue
         with figures.style(name):
             files[file] = figures.png(figures.FIGURES[name](quality))
     return files

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from harmgauge_models.data.corruptions import Images
+from harmgauge_models.evaluation.cases import Cases
 from harmgauge_models.evaluation.measure import CLEAN, Measured
-from harmgauge_models.evaluation.pictures import Pictures
 from harmgauge_models.evaluation.severity import GROUPS, Pool
 
 SHOWN = 8
@@ -32,21 +32,23 @@ class Example:
 
 
 def choose(
-    pictures: Pictures,
-    corrupted: dict[str, Images],
+    cases: Cases,
     measured: dict[tuple[str, int], Measured],
     pooled: Pool,
     *,
     severity: int,
     seed: int,
 ) -> list[Example]:
-    """Up to SHOWN of each group at one severity, drawn at random, each of the next kind that has any."""
+    """Up to SHOWN of each group at one severity, drawn at random, each of the next kind that has any; pictures only."""
+    pictures = cases.pictures
+    if pictures is None:
+        return []
     random = np.random.default_rng(seed)
     clean = measured[CLEAN]
     found = []
     for group in GROUPS:
         mask = getattr(pooled.harm, group)
-        kinds = [kind for kind, rows in zip(pooled.kinds, mask, strict=True) if rows.any()]
+        kinds = [kind for kind, rows in zip(pooled.kinds, mask, strict=True) if rows.any() and kind in cases.corrupted]
         for kind in random.permutation(kinds)[:SHOWN].tolist():
             row = int(random.choice(np.flatnonzero(mask[pooled.kinds.index(kind)])))
             after = measured[kind, severity]
@@ -56,7 +58,7 @@ def choose(
                     kind=kind,
                     severity=severity,
                     label=int(pictures.y[row]),
-                    pictures=(_url(pictures.x[row]), _url(corrupted[kind][severity - 1][row])),
+                    pictures=(_url(pictures.x[row]), _url(cases.corrupted[kind][severity - 1][row])),
                     predictions=(int(clean.predictions[row]), int(after.predictions[row])),
                     scores=(float(clean.scores["score"][row]), float(after.scores["score"][row])),
                 )

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harmgauge_models.evaluation.attack_names import ATTACKS
+from harmgauge_models.evaluation.figures_by_kind import SCORE_COLORS, areas_by_kind, by_period
 from harmgauge_models.evaluation.measure import SCORES
 
 INK = "#010203"
@@ -65,14 +66,27 @@ def png(figure: Figure) -> bytes:
 
 Quality = dict[str, Any]
 
-COLORS = {"harmful": "#d9482b", "harmless": "#2f86c9", "score": "#d9482b", "entropy": "#2f86c9", "doubt": "#8a63c4"}
+COLORS = {"harmful": "#d9482b", "harmless": "#2f86c9", **SCORE_COLORS}
 DETECTOR_COLORS = ("#d9482b", "#2f86c9", "#8a63c4", "#4a9c5d", "#b07b1a")
-SEVERITY_COLORS = ("#f2b84b", "#ee8f3c", "#e0602f", "#c23d55", "#a04a92")
+SEVERITY_COLORS = {
+    "1": "#f2b84b",
+    "2": "#ee8f3c",
+    "3": "#e0602f",
+    "4": "#c23d55",
+    "5": "#a04a92",
+    "none": "#2f86c9",
+}
 
 LEAST_P = 1e-6
 """Smaller p-values are drawn here: the eye needs no more."""
 
 WIDE, TALL = 9.0, 3.4
+
+
+def drawn(quality: Quality) -> list[str]:
+    """Those of FIGURES that there are numbers for."""
+    needed = {"scores": "pooled", "roc": "pooled", "kinds": "pooled"}
+    return [name for name in FIGURES if needed.get(name, name) in quality]
 
 
 def scores_by_severity(quality: Quality) -> Figure:
@@ -102,11 +116,11 @@ def scores_by_severity(quality: Quality) -> Figure:
     handles = [axes.get_legend_handles_labels() for axes in (left, accuracy)]
     left.legend(handles[0][0] + handles[1][0], handles[0][1] + handles[1][1], fontsize=8, ncols=3, loc="upper center")
     left.set_ylim(top=left.get_ylim()[1] * 1.18)  # room for the legend
-    for name, label in SCORES.items():
-        areas = [level["roc_auc"][name] for _, level in levels]
-        right.plot(
-            at, [float("nan") if area is None else area for area in areas], "o-", color=COLORS[name], label=label
-        )
+    for number, (name, label) in enumerate(SCORES.items()):
+        areas = [level["roc_auc"].get(name) for _, level in levels]
+        if any(area is not None for area in areas):
+            drawn_areas = [float("nan") if area is None else area for area in areas]
+            right.plot(at, drawn_areas, "o-", color=COLORS[name], label=label, zorder=9 - number)
     right.set_xticks(list(at), [severity for severity, _ in levels])
     right.set(xlabel="severity", ylabel="ROC AUC", title="Harmful against harmless")
     right.legend(fontsize=8)
@@ -120,10 +134,10 @@ def roc_curves(quality: Quality) -> Figure:
         if "roc_curve" in level:
             curve = level["roc_curve"]["score"]
             label = f"severity {severity}: {level['roc_auc']['score']:.3f}"
-            left.plot(curve["harmless"], curve["harmful"], color=SEVERITY_COLORS[int(severity) - 1], label=label)
+            left.plot(curve["harmless"], curve["harmful"], color=SEVERITY_COLORS[severity], label=label)
     middle = quality["severity"][str(quality["delays"]["severity"])]
     for name, label in SCORES.items():
-        if "roc_curve" in middle:
+        if name in middle.get("roc_curve", {}):
             curve = middle["roc_curve"][name]
             area = f"{label}: {middle['roc_auc'][name]:.3f}"
             right.plot(curve["harmless"], curve["harmful"], color=COLORS[name], label=area)
@@ -138,17 +152,17 @@ def roc_curves(quality: Quality) -> Figure:
 
 
 def p_by_contamination(quality: Quality) -> Figure:
-    """Mean p of batches by the share of harmful, and of harmless pictures; the maximum as a thin line."""
+    """Mean p of batches by the share of harmful, and of harmless rows; the maximum as a thin line."""
     figure, panels = _two()
     for axes, (group, by_severity) in zip(panels, quality["contamination"]["p"].items(), strict=True):
         for severity, by_share in by_severity.items():
             shares = [100 * float(share) for share in by_share]
-            color = SEVERITY_COLORS[int(severity) - 1]
+            color = SEVERITY_COLORS[severity]
             for name, style, label in (("mean", "o-", f"severity {severity}"), ("max", ":", None)):
                 values = [max(LEAST_P, p[name]) for p in by_share.values()]
                 axes.plot(shares, values, style, color=color, markersize=3.5, linewidth=1.3, label=label)
         axes.axhline(0.05, color="gray", linewidth=0.8, linestyle="--")
-        axes.set(yscale="log", ylim=(LEAST_P / 1.5, 1.6), xlabel=f"{group} pictures in the batch, %", ylabel="p")
+        axes.set(yscale="log", ylim=(LEAST_P / 1.5, 1.6), xlabel=f"{group} {unit(quality)} in the batch, %", ylabel="p")
         axes.set_title(f"{group.capitalize()}: mean p, and maximum (dotted)")
         axes.legend(fontsize=8, loc="lower left")
     return figure
@@ -201,7 +215,14 @@ FIGURES: dict[str, Callable[[Quality], Figure]] = {
     "contamination": p_by_contamination,
     "delays": detection_delays,
     "attacks": attacks,
+    "kinds": areas_by_kind,
+    "periods": by_period,
 }
+
+
+def unit(quality: Quality) -> str:
+    """What was judged."""
+    return "pictures" if "pictures" in quality else "rows"
 
 
 def _two(tall: float = TALL, *, one_scale: bool = False) -> tuple[Figure, list[Axes]]:

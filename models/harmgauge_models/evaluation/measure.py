@@ -1,40 +1,51 @@
-"""What a bundle's graph gives for pictures, clean and corrupted: all that the evaluation needs of them."""
+"""What a bundle's graph gives for rows, clean and corrupted: all that the evaluation needs of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime as ort
 from tqdm import tqdm
 
 from harmgauge.bundle.load import DETECTOR_FILE, Bundle
 from harmgauge.inference.providers import usable_cores
-from harmgauge_models.data.corruptions import Images, benchmark
 from harmgauge_models.errors import UserError
-from harmgauge_models.evaluation.pictures import Pictures, instances
-from harmgauge_models.evaluation.work import Arrays, Work, sha256_of
+from harmgauge_models.evaluation.neighbours import Neighbours
+from harmgauge_models.evaluation.work import Arrays, Work
 from harmgauge_models.graphs.run import open_session
 
 Float64 = npt.NDArray[np.float64]
 
-SCORES = {"score": "harmgauge", "entropy": "entropy", "doubt": "1 - max probability"}
-"""The bundle's score and what costs nothing: both others are of the classifier's distribution alone."""
+SCORES = {
+    "score": "harmgauge",
+    "entropy": "entropy",
+    "doubt": "1 - max probability",
+    "distance": "distance to the nearest",
+}
+"""The bundle's score and the baselines. Two are of the classifier's distribution alone and cost nothing; the distance
+to the nearest clean rows is left out if there are none.
+"""
 
 BATCH_ROWS = 64
 CLEAN = ("clean", 0)
 
-FORMAT = 1
+_QUIET = ort.RunOptions()
+_QUIET.log_severity_level = 4  # an error is raised, and need not be logged besides
+
+FORMAT = 2
 """Raised when the kept outputs change their meaning."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Of n rows: each of SCORES (n,), the `predictions` (n,), where offered those `corrected` (n,) and the `features`
-    (n, d) float32.
+    """Of n rows: those of SCORES that there are (n,), the `predictions` (n,), where offered those `corrected` (n,) and
+    the `features` (n, d) float32.
     """
 
     scores: dict[str, Float64]
@@ -50,23 +61,42 @@ class Graph:
     wherever a core is busy with something else.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, neighbours: Neighbours | None = None) -> None:
         self._bundle = bundle
+        self._neighbours = neighbours
         self._session = open_session(bundle.graph, threads=1)
         given = {output.name for output in self._session.get_outputs()}
         self.optional = tuple(name for name in ("features", "corrected_probabilities") if name in given)
 
+    def takes(self, rows: npt.NDArray[Any]) -> bool:
+        """The graph gives numbers for instances (n, *shape)."""
+        try:
+            self.run(rows, features=False)
+        except UserError:
+            return False
+        return True
+
     def run(self, rows: npt.NDArray[Any], *, features: bool = True) -> Arrays:
         """The arrays of `measured` for instances (n, *shape); raises UserError where a score is not finite."""
-        wanted = ["score", "probabilities", *(name for name in self.optional if features or name != "features")]
+        by_features = self._neighbours is not None and self._neighbours.on == "features"
+        needed = [name for name in self.optional if features or by_features or name != "features"]
+        wanted = ["score", "probabilities", *needed]
         batches = [rows[start : start + BATCH_ROWS] for start in range(0, len(rows), BATCH_ROWS)]
         with ThreadPoolExecutor(usable_cores()) as threads:
-            parts = list(threads.map(lambda batch: self._session.run(wanted, {"input": batch}), batches))
+            try:
+                parts = list(threads.map(lambda batch: self._session.run(wanted, {"input": batch}, _QUIET), batches))
+            except Exception as error:  # ONNX Runtime's errors share no base class below Exception
+                raise UserError(f"the bundle's graph cannot run on all of these rows: {error}") from error
         outputs = {name: np.concatenate(column) for name, column in zip(wanted, zip(*parts, strict=True), strict=True)}
         if not np.isfinite(outputs["score"]).all():
             bad = int(np.flatnonzero(~np.isfinite(outputs["score"]))[0])
             raise UserError(f"the score of row {bad} is {outputs['score'][bad]}: the bundle cannot be judged")
-        return self._arrays(outputs)
+        kept = self._arrays(outputs)
+        if self._neighbours is not None:
+            kept["distance"] = self._neighbours.distances(outputs["features"] if by_features else rows)
+        if not features:
+            kept.pop("features", None)
+        return kept
 
     def _arrays(self, outputs: Arrays) -> Arrays:
         probabilities = outputs["probabilities"].astype(np.float64)
@@ -84,43 +114,65 @@ class Graph:
         return kept
 
 
+Copy = tuple[str, int]
+"""Kind of corruption and severity, 0 for none; CLEAN for the rows as they are."""
+
+
+@dataclass(frozen=True)
+class Copied:
+    """Makes instances (n, *shape) when they are needed; `decided_by` is how, as JSON can write it. With `may_fail`,
+    it is left out if the graph gives no numbers for them.
+    """
+
+    make: Callable[[], npt.NDArray[Any]]
+    decided_by: object = None
+    may_fail: bool = False
+
+
 def measure(
     bundle: Bundle,
-    pictures: Pictures,
-    corrupted: dict[str, Images],
-    severities: Iterable[int],
+    graph: Graph,
+    copies: dict[Copy, Copied],
+    origin: dict[str, Any],
     work: Work,
     *,
-    seed: int,
-    features_of: int,
-) -> dict[tuple[str, int], Measured]:
-    """By kind and severity, and CLEAN; `corrupted` is as the benchmark makes it.
+    features_of: int | None,
+) -> dict[Copy, Measured]:
+    """What the graph gives for each of `copies`, all of them decided by `origin`, as JSON can write it.
 
-    Features are kept of the clean pictures and of the severity `features_of`. Shows progress.
+    Features are kept of the clean rows and of the severity `features_of`. Shows progress.
     """
-    graph = Graph(bundle)
-    origin = {
-        "format": [FORMAT, benchmark.FORMAT],
+    decided_by = {
+        "format": FORMAT,
         "graph": bundle.manifest.files[DETECTOR_FILE].sha256,
         "threshold": float(bundle.threshold),
-        "pictures": sha256_of(pictures.x),
-        "seed": seed,
-    }
-    wanted = [CLEAN, *((kind, severity) for severity in severities for kind in corrupted)]
+    } | origin
     found = {}
-    for kind, severity in tqdm(wanted, desc="score"):
-        x = pictures.x if (kind, severity) == CLEAN else corrupted[kind][severity - 1]
-        features = severity in (CLEAN[1], features_of)
-        arrays = work.kept(
-            f"outputs/{kind}-{severity}",
-            origin | {"features": features},
-            lambda x=x, features=features: graph.run(instances(x, bundle.manifest.input), features=features),  # type: ignore[misc]
-        )
+    for (kind, severity), copied in tqdm(copies.items(), desc="score"):
+        features = (kind, severity) == CLEAN or severity == features_of
+
+        def outputs(copied: Copied = copied, *, features: bool = features) -> Arrays:
+            return graph.run(copied.make(), features=features)
+
+        name = re.sub(r"[^\w.-]", "_", kind)  # of any array in a user's file
+        own = {"copy": [kind, severity], "made": copied.decided_by, "features": features}
+        try:
+            arrays = work.kept(f"outputs/{name}-{severity}", decided_by | own, outputs)
+        except UserError as error:
+            if copied.may_fail:
+                continue
+            raise UserError(f"{kind}{f' at severity {severity}' if severity else ''}: {error}") from error
         found[kind, severity] = measured(arrays)
     return found
 
 
+def severities(found: Iterable[Copy]) -> tuple[int, ...]:
+    """Those of corrupted copies, 0 for those that have none, which comes last."""
+    levels = {severity for kind, severity in found if (kind, severity) != CLEAN}
+    return tuple(sorted(levels, key=lambda severity: severity or 99))
+
+
 def measured(arrays: Arrays) -> Measured:
     """What `Graph.run` gave."""
-    scores = {name: arrays[name].astype(np.float64) for name in SCORES}
+    scores = {name: arrays[name].astype(np.float64) for name in SCORES if name in arrays}
     return Measured(scores, arrays["predictions"], arrays.get("corrected"), arrays.get("features"))

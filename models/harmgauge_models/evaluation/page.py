@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
-from harmgauge_models.evaluation import figures, tables
+from harmgauge_models.evaluation import figures, tables, tables_by_kind
 from harmgauge_models.evaluation.examples import Example
 from harmgauge_models.evaluation.figures import FIGURES
 
@@ -37,15 +38,17 @@ th:first-child { text-align: left } thead th { color: var(--soft); font-weight: 
   list-style: none }
 .examples li { font-size: .85rem } .examples img { width: 6rem; height: 6rem; image-rendering: pixelated }
 .flagged { color: var(--mark); font-weight: 600 }
+.warning { border-left: .3rem solid var(--mark); padding-left: .8rem }
 """
 
 
 def page(quality: Quality, examples: list[Example], class_names: tuple[str, ...]) -> bytes:
-    """The whole document, from the numbers of `quality.json` and some pictures."""
+    """The whole document, from the numbers of `quality.json` and some pictures, if it is about such."""
     bundle = quality["bundle"]
     title = f"Evaluation of {bundle['name']}, version {bundle['version']}"
-    parts = [_scores, _roc, _contamination, _delays, *([_attacks] if "attacks" in quality else [])]
-    sections = "\n".join(part(quality) for part in parts)
+    there = figures.drawn(quality)
+    sections = "\n".join(part(quality) for name, part in _PARTS.items() if name in there)
+    thing = figures.unit(quality).removesuffix("s")
     document = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -61,8 +64,9 @@ def page(quality: Quality, examples: list[Example], class_names: tuple[str, ...]
 </header>
 <main>
 {_headlines(quality)}
-<p><b>Harmful</b>: the classifier is right on the clean picture and wrong on the corrupted one. <b>Harmless</b>: it is
-right on both. Pictures that it has wrong when clean are in neither group.</p>
+<p><b>Harmful</b>: the classifier is right on the clean {thing} and wrong on the corrupted one. <b>Harmless</b>: it is
+right on both. {thing.capitalize()}s that it has wrong when clean are in neither group.</p>
+{_below_entropy(quality)}
 {sections}
 {_examples(quality, examples, class_names)}
 </main>
@@ -73,36 +77,101 @@ right on both. Pictures that it has wrong when clean are in neither group.</p>
 
 
 def _origin(quality: Quality) -> str:
-    quick = " A quick run, of few pictures, kinds and batches: its figures are rough." if quality["quick"] else ""
-    kinds = len(next(iter(quality["severity"].values()))["accuracy_by_kind"])
-    severities = ", ".join(quality["severity"])
-    return (
-        f"Detector: {quality['bundle']['detector']}. {quality['pictures']['rows']} labelled pictures, {kinds} kinds of "
-        f"corruption after CIFAR-10-C (Hendrycks and Dietterich 2019) at severity {severities}. All numbers are in "
-        f"quality.json.{quick}"
-    )
+    what = figures.unit(quality)
+    parts = [f"Detector: {quality['bundle']['detector']}. {quality[what]['rows']} labelled {what}."]
+    if quality["severity"]:
+        kinds = len(quality["pooled"]["by_kind"])
+        after = " after CIFAR-10-C (Hendrycks and Dietterich 2019)" if what == "pictures" else ""
+        layout = "" if what == "pictures" else f" The rows are taken for: {quality['layout']}."
+        parts.append(f"{kinds} kinds of corruption{after} at severity {', '.join(quality['severity'])}.{layout}")
+    if quality["left_out"]:
+        parts.append(f"The classifier gives no numbers for {', '.join(quality['left_out'])}: left out.")
+    if "periods" in quality:
+        parts.append(f"{quality['periods']['rows']} rows in {len(quality['periods']['by_period'])} periods.")
+    parts.append("All numbers are in quality.json.")
+    if quality["quick"]:
+        parts.append(f"A quick run, of few {what}, kinds and batches: its figures are rough.")
+    return " ".join(parts)
 
 
 def _headlines(quality: Quality) -> str:
-    levels = quality["severity"]
-    last, middle = list(levels)[-1], str(quality["delays"]["severity"])
-    clean = quality["clean"]
-    found = [
-        ("accuracy, clean", f"{clean['accuracy']:.1%}"),
-        (f"accuracy, severity {last}", f"{levels[last]['accuracy']:.1%}"),
-        ("clean pictures flagged", f"{clean['flagged']:.1%}"),
-    ]
-    for name, label in (("score", "score"), ("entropy", "entropy")):
-        area = levels[middle]["roc_auc"][name]
-        found.append((f"ROC AUC of the {label}, severity {middle}", tables.ABSENT if area is None else f"{area:.3f}"))
+    levels, clean = quality["severity"], quality["clean"]
+    found = [("accuracy, clean", f"{clean['accuracy']:.1%}")]
+    if levels:
+        last = list(levels)[-1]
+        found.append((f"accuracy, severity {last}", f"{levels[last]['accuracy']:.1%}"))
+    found.append((f"clean {figures.unit(quality)} flagged", f"{clean['flagged']:.1%}"))
+    if levels:
+        middle = str(quality["delays"]["severity"])
+        for name, label in (("score", "score"), ("entropy", "entropy")):
+            area = levels[middle]["roc_auc"][name]
+            shown = tables.ABSENT if area is None else f"{area:.3f}"
+            found.append((f"ROC AUC of the {label}, severity {middle}", shown))
+    if "periods" in quality:
+        for name, label in (("score", "score"), ("entropy", "entropy")):
+            area = quality["periods"]["wrong_right"]["roc_auc"][name]
+            shown = tables.ABSENT if area is None else f"{area:.3f}"
+            found.append((f"ROC AUC of the {label}, wrong/right, over time", shown))
     return "<dl>" + "".join(f"<div><dt>{term}</dt><dd>{value}</dd></div>" for term, value in found) + "</dl>"
+
+
+def _below_entropy(quality: Quality) -> str:
+    found = quality["below_entropy"]
+    if not found:
+        return (
+            "<p>At no kind of corruption, severity or period does the classifier's entropy tell better than the score "
+            "by more than the 95 % interval of their difference.</p>"
+        )
+    return f"""<section>
+<h2>Where entropy is better</h2>
+<p class="warning">At these {len(found)} figures of this report <b>the score tells worse than the classifier's own
+entropy</b>, which costs nothing, by more than the 95 % interval of their difference. (Of figures at which both are
+equally good, one in forty would be listed by chance.)</p>
+{tables_by_kind.below_entropy(quality)}
+</section>"""
+
+
+def _kinds(quality: Quality) -> str:
+    return _section(
+        "Kinds of corruption",
+        "Each kind over all severities: how well the score tells harmful from harmless, beside the baselines. Wrong "
+        "against right answers is what counts if some of the traffic is clean: it asks for those that the classifier "
+        "has wrong without any corruption, too. " + _distance(quality),
+        "kinds",
+        quality,
+        [tables_by_kind.by_kind(quality), tables_by_kind.wrong_right(quality)],
+    )
+
+
+def _periods(quality: Quality) -> str:
+    return _section(
+        "Over time",
+        "The rows as they came, by period. No clean counterpart exists, so the labels tell which answers are wrong. "
+        "p is that of the two-sample Kolmogorov-Smirnov test of all scores of the period against the bundle's "
+        "reference; with many rows it is small for small changes. " + _distance(quality),
+        "periods",
+        quality,
+        [tables_by_kind.periods(quality)],
+    )
+
+
+def _distance(quality: Quality) -> str:
+    if quality["distance_on"] is None:
+        return ""
+    where = (
+        "features of the classifier, to those of the bundle's reference"
+        if quality["distance_on"] == "features"
+        else "inputs, to those of clean rows that were set apart"
+    )
+    return f"The distance to the nearest is the mean to the 10 nearest by the standardised {where} (asinh of each)."
 
 
 def _scores(quality: Quality) -> str:
     return _section(
         "Scores by severity",
-        "A score is of use where it is high for harmful pictures and low for harmless ones. The baselines, entropy "
-        "and 1 - max probability, are computed from the classifier's own distribution and cost nothing.",
+        f"A score is of use if it is high for harmful {figures.unit(quality)} and low for harmless ones. The "
+        "baselines entropy and 1 - max probability are computed from the classifier's own distribution and cost "
+        "nothing.",
         "scores",
         quality,
         [tables.scores(quality), tables.roc_areas(quality), tables.accuracies(quality)],
@@ -112,7 +181,8 @@ def _scores(quality: Quality) -> str:
 def _roc(quality: Quality) -> str:
     return _section(
         "ROC curves",
-        "At every threshold: which share of the harmful pictures lies above it, and which of the harmless ones.",
+        f"At every threshold: which share of the harmful {figures.unit(quality)} lies above it, and which of the "
+        "harmless ones.",
         "roc",
         quality,
         [tables.roc_areas(quality), tables.roc_areas_by_kind(quality)],
@@ -123,9 +193,9 @@ def _contamination(quality: Quality) -> str:
     found = quality["contamination"]
     return _section(
         "p-value by contamination",
-        f"{found['batches']} batches of {found['batch_rows']} scores, some of them of harmful (or harmless) pictures "
+        f"{found['batches']} batches of {found['batch_rows']} scores, some of them of harmful (or harmless) rows "
         f"and the rest of clean ones, each against {found['reference_rows']} reference scores by the two-sample "
-        "Kolmogorov-Smirnov test. p should fall where pictures are harmful, and stay where they are harmless. The "
+        "Kolmogorov-Smirnov test. p should fall if they are harmful, and stay if they are harmless. The "
         "dashed line is p = 0.05.",
         "contamination",
         quality,
@@ -165,6 +235,18 @@ def _attacks(quality: Quality) -> str:
     )
 
 
+_PARTS: dict[str, Callable[[Quality], str]] = {
+    "scores": _scores,
+    "kinds": _kinds,
+    "roc": _roc,
+    "periods": _periods,
+    "contamination": _contamination,
+    "delays": _delays,
+    "attacks": _attacks,
+}
+"""By the figure that each shows."""
+
+
 def _section(heading: str, text: str, figure: str, quality: Quality, numbers: list[str]) -> str:
     with figures.style(figure):
         drawn = figures.svg(FIGURES[figure](quality), heading)
@@ -181,6 +263,8 @@ def _section(heading: str, text: str, figure: str, quality: Quality, numbers: li
 
 
 def _examples(quality: Quality, examples: list[Example], class_names: tuple[str, ...]) -> str:
+    if not examples:
+        return ""
     items = "\n".join(_example(example, quality["threshold"], class_names) for example in examples)
     return f"""<section>
 <h2>Examples</h2>

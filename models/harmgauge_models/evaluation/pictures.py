@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,69 +10,67 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.manifest import Manifest
-from harmgauge.bundle.served_input import ImageSpec, InputSpec
-from harmgauge_models.data import cifar10, npz_rows
+from harmgauge.bundle.rows import Array
+from harmgauge.bundle.served_input import InputSpec
+from harmgauge_models.data import cifar10
 from harmgauge_models.data.corruptions import Images
 from harmgauge_models.errors import UserError
-
-MIN_ROWS = 200
-"""Fewer tell nothing, by severity and by kind."""
+from harmgauge_models.evaluation.labels import classes
+from harmgauge_models.evaluation.reading import MIN_ROWS, read_arrays
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """`x` (n, height, width, 3) uint8 and labels `y` (n,) int64."""
+    """`x` (n, height, width, 3) uint8, labels `y` (n,) int64, and the `other` arrays of the file."""
 
     x: Images
     y: npt.NDArray[np.int64]
+    other: dict[str, Array] = field(default_factory=dict)
+
+
+def are_served(manifest: Manifest) -> bool:
+    """The bundle takes colour pictures of 8 bits a channel, which a benchmark of corruptions is made for."""
+    return manifest.input.image is not None and manifest.input.image.mode == "RGB"
 
 
 def read(path: Path, manifest: Manifest) -> Pictures:
     """CIFAR-10's test images from a folder or its archive, or an `.npz` file with x (in the bundle's layout) and y.
 
-    Raises UserError where the bundle takes no 8-bit colour pictures, or where the data are not for it.
+    Raises UserError if the data are not for the bundle, which takes colour pictures.
     """
-    image = _image_spec(manifest)
-    if path.suffix == ".npz":
-        rows = npz_rows.read(path, "test", MIN_ROWS)
-        if rows.y is None:
-            raise UserError(f"{path} holds no labels: numpy.savez({path.name!r}, x=images, y=labels)")
-        x, y = rows.x, rows.y
-        if x.dtype != np.uint8 or x.shape[1:] != manifest.input.shape:
-            raise UserError(
-                f"{path}: x is {x.dtype} {x.shape}; corruptions are made of 8-bit pictures, uint8 "
-                f"(n, {', '.join(map(str, manifest.input.shape))}) for this bundle"
-            )
-        x = x if image.layout == "HWC" else x.transpose(0, 2, 3, 1)
-    else:
+    if path.suffix != ".npz":
         test = cifar10.load_test(path)
-        x, y = test.x, test.y
-        height, width = x.shape[1:3]
+        height, width = test.x.shape[1:3]
         if manifest.input.image_size != (width, height):
             raise UserError(
                 f"{path} holds pictures of {width} x {height}; the bundle {manifest.name} takes "
                 f"{manifest.input.image_size[0]} x {manifest.input.image_size[1]}: name an .npz file with x and y"
             )
-    classes = len(manifest.class_names)
-    if y.min() < 0 or y.max() >= classes:
+        return Pictures(np.ascontiguousarray(test.x), classes(test.y, manifest.class_names, len(test.x), path), {})
+    if not path.is_file():
+        raise UserError(f"there is no test file {path}: make one with numpy.savez(path, x=images, y=labels)")
+    arrays = read_arrays(path)
+    if "x" not in arrays:
+        raise UserError(f"{path} holds no images: numpy.savez({path.name!r}, x=images, y=labels)")
+    if "y" not in arrays:
+        raise UserError(f"{path} holds no labels: numpy.savez({path.name!r}, x=images, y=labels)")
+    x = as_pixels(arrays.pop("x"), f"{path}: x", manifest)
+    if len(x) < MIN_ROWS:
+        raise UserError(f"{path} holds {len(x)} pictures; at least {MIN_ROWS} are needed")
+    return Pictures(x, classes(arrays.pop("y"), manifest.class_names, len(x), path), arrays)
+
+
+def as_pixels(given: Array, what: str, manifest: Manifest) -> Images:
+    """Pictures in the bundle's layout as (n, height, width, 3). Raises UserError."""
+    assert manifest.input.image is not None
+    if given.dtype != np.uint8 or given.shape[1:] != manifest.input.shape:
         raise UserError(
-            f"{path} holds labels from {y.min()} to {y.max()}; the bundle has the classes 0 to {classes - 1}: give the "
-            "labels in the order of its class names"
+            f"{what} is {given.dtype} {given.shape}; corruptions are made of 8-bit pictures, uint8 "
+            f"(n, {', '.join(map(str, manifest.input.shape))}) for this bundle"
         )
-    return Pictures(np.ascontiguousarray(x), y)
+    return np.ascontiguousarray(given if manifest.input.image.layout == "HWC" else given.transpose(0, 2, 3, 1))
 
 
 def instances(x: Images, spec: InputSpec) -> npt.NDArray[Any]:
     """Pictures as the bundle takes them: axes put in order, values scaled, its dtype."""
     return np.ascontiguousarray(spec.from_pixels(x), dtype=spec.numpy_dtype)
-
-
-def _image_spec(manifest: Manifest) -> ImageSpec:
-    image = manifest.input.image
-    if image is None or image.mode != "RGB":
-        kind = f"{manifest.input.dtype} {manifest.input.shape}" if image is None else "pictures in greys"
-        raise UserError(
-            f"the bundle {manifest.name} takes {kind}: the corruptions are those of colour pictures of 8 bits a "
-            "channel, so only bundles of such pictures can be evaluated"
-        )
-    return image

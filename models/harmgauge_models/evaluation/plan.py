@@ -19,13 +19,17 @@ ROWS_BETWEEN_FALSE_ALARMS = 100_000
 
 @dataclass(frozen=True)
 class Plan:
-    """`batches` are those of the contamination; `delay_shares`, `streams` and `most_rows` (the cut-off) those of the
-    delays; `attacks` are tried on the first `attacked_pictures`.
+    """`kinds` are those of pictures; other rows have each that suits them, or every second or third. `batches` are
+    those of the contamination; `delay_shares`, `streams` and `most_rows` (the cut-off) those of the delays; `attacks`
+    are tried on the first `attacked_pictures`.
     """
 
     kinds: tuple[str, ...] = tuple(CORRUPTIONS)
+    every_row_kind: int = 1
     severities: tuple[int, ...] = SEVERITIES
     most_pictures: int | None = None
+    most_corrupted_rows: int = 2000
+    most_timed_rows: int = 100_000
     batches: int = BATCHES
     delay_shares: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)
     streams: int = 20
@@ -37,8 +41,11 @@ class Plan:
 FULL = Plan()
 QUICK = Plan(
     kinds=("gaussian_noise", "motion_blur", "brightness"),
+    every_row_kind=3,
     severities=(DELAY_SEVERITY, 5),
     most_pictures=600,
+    most_corrupted_rows=600,
+    most_timed_rows=5000,
     batches=10,
     delay_shares=(0.1, 0.5),
     streams=2,

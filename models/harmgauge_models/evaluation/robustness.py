@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from harmgauge.bundle.rows import Array
-from harmgauge_models.evaluation.roc import roc_auc
 from harmgauge_models.graphs.differentiable import Watched
+from harmgauge_models.measures.roc import roc_auc
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Scores of harmful and harmless pictures by severity, beside baselines that cost nothing."""
+"""Scores of harmful and harmless rows by severity, beside the baselines."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge_models.evaluation.delays import Group
-from harmgauge_models.evaluation.measure import CLEAN, SCORES, Measured
-from harmgauge_models.evaluation.roc import roc_auc, roc_curve
+from harmgauge_models.evaluation.labels import Labels
+from harmgauge_models.evaluation.measure import CLEAN, Measured
+from harmgauge_models.measures.roc import roc_auc, roc_curve
 
 Mask = npt.NDArray[np.bool_]
 Predictions = npt.NDArray[Any]
@@ -37,8 +38,12 @@ def harm(clean: Predictions, corrupted: Predictions, labels: Predictions) -> Har
     return Harm(harmful=right_before & ~right_after, harmless=right_before & right_after)
 
 
-Labels = npt.NDArray[np.int64]
 GROUPS = ("harmful", "harmless")
+
+
+def level_name(severity: int) -> str:
+    """As `quality.json` has it."""
+    return str(severity) if severity else "none"
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,13 @@ class Pool:
 
 def pool(measured: dict[tuple[str, int], Measured], severity: int, labels: Labels) -> Pool:
     """Put together what was measured at one severity; `labels` (n,)."""
-    found = {kind: one for (kind, level), one in measured.items() if level == severity}
+    found = {kind: one for (kind, level), one in measured.items() if level == severity and (kind, level) != CLEAN}
     predictions = np.stack([one.predictions for one in found.values()])
     corrected = [one.corrected for one in found.values() if one.corrected is not None]
     features = [one.features for one in found.values() if one.features is not None]
     return Pool(
         kinds=tuple(found),
-        scores={name: np.stack([one.scores[name] for one in found.values()]) for name in SCORES},
+        scores={name: np.stack([one.scores[name] for one in found.values()]) for name in measured[CLEAN].scores},
         right=predictions == labels,
         harm=harm(measured[CLEAN].predictions, predictions, labels),
         corrected_right=np.stack(corrected) == labels if corrected else None,
@@ -77,7 +82,7 @@ def pool(measured: dict[tuple[str, int], Measured], severity: int, labels: Label
 
 
 def clean_table(clean: Measured, labels: Labels, threshold: np.float32) -> dict[str, Any]:
-    """The same of the pictures as they are."""
+    """The same of the rows as they are."""
     table = {"rows": len(labels), "accuracy": float((clean.predictions == labels).mean())}
     if clean.corrected is not None:
         table["corrected_accuracy"] = float((clean.corrected == labels).mean())
@@ -105,7 +110,7 @@ def severity_table(pooled: Pool, threshold: np.float32, resembled: tuple[str, ..
     table["roc_auc_by_kind"] = {kind: _area(pooled, "score", np.array([i])) for i, kind in enumerate(pooled.kinds)}
     unseen = np.flatnonzero([kind not in resembled for kind in pooled.kinds])
     if resembled and len(unseen):
-        table["roc_auc_unseen"] = {name: _area(pooled, name, unseen) for name in SCORES}
+        table["roc_auc_unseen"] = {name: _area(pooled, name, unseen) for name in pooled.scores}
     if both:
         curves = {name: roc_curve(*two) for name, two in high_low.items()}
         table["roc_curve"] = {

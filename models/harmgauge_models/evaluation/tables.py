@@ -28,16 +28,37 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> s
     )
 
 
+def score_names(quality: Quality) -> dict[str, str]:
+    """Those of SCORES that were measured."""
+    return {name: label for name, label in SCORES.items() if name in quality["clean"]}
+
+
+def by_level(quality: Quality, name: str) -> dict[str, list[Any]]:
+    """Of each kind the entry `name` of every severity, None for one at which there is no such kind."""
+    levels = quality["severity"].values()
+    kinds = dict.fromkeys(kind for level in levels for kind in level[name])
+    return {kind: [level[name].get(kind) for level in levels] for kind in kinds}
+
+
 def scores(quality: Quality) -> str:
     """Both groups by severity: rows, flags, means and spreads of all scores."""
-    head = ["severity", "accuracy", "group", "rows", "flagged", *(f"{label}, mean ± std" for label in SCORES.values())]
+    head = [
+        "severity",
+        "accuracy",
+        "group",
+        "rows",
+        "flagged",
+        *(f"{label}, mean ± std" for label in score_names(quality).values()),
+    ]
     rows = []
     clean = quality["clean"]
-    rows.append(["clean", _share(clean["accuracy"]), "all", f"{clean['rows']}", *_flags_and_spreads(clean)])
+    rows.append(["clean", share(clean["accuracy"]), "all", f"{clean['rows']}", *_flags_and_spreads(clean, quality)])
     for severity, level in quality["severity"].items():
         for group in GROUPS:
             part = level[group]
-            rows.append([severity, _share(level["accuracy"]), group, f"{part['rows']}", *_flags_and_spreads(part)])
+            rows.append(
+                [severity, share(level["accuracy"]), group, f"{part['rows']}", *_flags_and_spreads(part, quality)]
+            )
     return table("Scores by severity, all kinds together", head, rows)
 
 
@@ -46,36 +67,36 @@ def roc_areas(quality: Quality) -> str:
     groups = {"roc_auc": "ROC AUC, harmful against harmless"}
     if any("roc_auc_unseen" in level for level in quality["severity"].values()):
         groups["roc_auc_unseen"] = "The same, of the kinds unlike those that the second network was trained on"
+    names = score_names(quality)
     tables = []
     for group, caption in groups.items():
         rows = [
-            [severity, *(_number(level[group][name], 3) for name in SCORES)]
+            [severity, *(number(level.get(group, {}).get(name), 3) for name in names)]
             for severity, level in quality["severity"].items()
         ]
-        tables.append(table(caption, ["severity", *SCORES.values()], rows))
+        tables.append(table(caption, ["severity", *names.values()], rows))
     return "".join(tables)
 
 
 def roc_areas_by_kind(quality: Quality) -> str:
     levels, resembled = quality["severity"], quality["resembled_kinds"]
     rows = []
-    for kind in next(iter(levels.values()))["roc_auc_by_kind"]:
+    for kind, areas in by_level(quality, "roc_auc_by_kind").items():
         name = kind.replace("_", " ") + (" (trained on the like)" if kind in resembled else "")
-        rows.append([name, *(_number(level["roc_auc_by_kind"][kind], 3) for level in levels.values())])
+        rows.append([name, *(number(area, 3) for area in areas)])
     return table("ROC AUC of the score by kind", ["kind", *(f"severity {severity}" for severity in levels)], rows)
 
 
 def accuracies(quality: Quality) -> str:
     """Of the classifier by kind and severity."""
     levels = quality["severity"]
-    kinds = next(iter(levels.values()))["accuracy_by_kind"]
     rows = [
-        [kind.replace("_", " "), *(_share(level["accuracy_by_kind"][kind]) for level in levels.values())]
-        for kind in kinds
+        [kind.replace("_", " "), *(ABSENT if part is None else share(part) for part in parts)]
+        for kind, parts in by_level(quality, "accuracy_by_kind").items()
     ]
-    rows.append(["all", *(_share(level["accuracy"]) for level in levels.values())])
+    rows.append(["all", *(share(level["accuracy"]) for level in levels.values())])
     if all("corrected_accuracy" in level for level in levels.values()):
-        rows.append(["all, corrected", *(_share(level["corrected_accuracy"]) for level in levels.values())])
+        rows.append(["all, corrected", *(share(level["corrected_accuracy"]) for level in levels.values())])
     return table("Accuracy by kind", ["kind", *(f"severity {severity}" for severity in levels)], rows)
 
 
@@ -119,20 +140,20 @@ def attacks(quality: Quality) -> str:
 
 
 def _attack(part: dict[str, Any]) -> list[str]:
-    flagged = ABSENT if part["flagged"] is None else _share(part["flagged"])
-    sizes = [_number(part.get(norm), 3) for norm in ("l2", "linf")]
-    return [_share(part["fooled"]), _share(part["evaded"]), flagged, _number(part["roc_auc"], 3), *sizes]
+    flagged = ABSENT if part["flagged"] is None else share(part["flagged"])
+    sizes = [number(part.get(norm), 3) for norm in ("l2", "linf")]
+    return [share(part["fooled"]), share(part["evaded"]), flagged, number(part["roc_auc"], 3), *sizes]
 
 
 def _accuracies(part: dict[str, Any], *, corrects: bool) -> list[str]:
-    return [_share(part[name]) for name in ("accuracy", "corrected_accuracy")[: 1 + corrects]]
+    return [share(part[name]) for name in ("accuracy", "corrected_accuracy")[: 1 + corrects]]
 
 
-def _flags_and_spreads(part: dict[str, Any]) -> list[str]:
+def _flags_and_spreads(part: dict[str, Any], quality: Quality) -> list[str]:
     if "flagged" not in part:
-        return [ABSENT] * (1 + len(SCORES))
-    spreads = [f"{part[name]['mean']:.3g} ± {part[name]['std']:.3g}" for name in SCORES]
-    return [_share(part["flagged"]), *spreads]
+        return [ABSENT] * (1 + len(score_names(quality)))
+    spreads = [f"{part[name]['mean']:.3g} ± {part[name]['std']:.3g}" for name in score_names(quality)]
+    return [share(part["flagged"]), *spreads]
 
 
 def _delay(entry: dict[str, Any] | None, streams: int) -> str:
@@ -146,9 +167,9 @@ def _p(entry: dict[str, float] | None, name: str) -> str:
     return ABSENT if entry is None else f"{entry[name]:.2g}"
 
 
-def _share(value: float) -> str:
+def share(value: float) -> str:
     return f"{value:.1%}"
 
 
-def _number(value: float | None, digits: int) -> str:
+def number(value: float | None, digits: int) -> str:
     return ABSENT if value is None else f"{value:.{digits}f}"

@@ -93,6 +93,28 @@ def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -
     return fused
 
 
+def with_entropy(classifier: Network) -> onnx.ModelProto:
+    """The same without a second network: the score is the entropy of the classifier's distribution, in nats."""
+    opset = max(MIN_OPSET, opset_of(classifier.model))
+    model = onnx.ModelProto()
+    model.CopyFrom(at_opset(classifier.model, opset))
+    free_rows(model, (classifier.input, classifier.output))
+    first = compose.add_prefix(model, "classifier/")
+    fork = _fork(first, f"classifier/{classifier.input}", opset, ["to_classifier"])
+    entropy = parser.parse_model(entropy_text(classifier.gives, opset))
+    ir_version = max(part.ir_version for part in (fork, first, entropy))
+    for part in (fork, first, entropy):
+        part.ir_version = ir_version
+    fused = compose.merge_models(fork, first, [("to_classifier", f"classifier/{classifier.input}")])
+    fused = compose.merge_models(
+        fused, entropy, [(f"classifier/{classifier.output}", "first")], outputs=["score", "probabilities"]
+    )
+    fused.producer_name = "harmgauge"
+    name_opsets_once(fused)
+    fused.doc_string = ""
+    return fused
+
+
 def with_reader(classifier: Network, reader: Network) -> onnx.ModelProto:
     """The classifier and a second network that reads inside it, as one network with the second's output alone."""
     opset = max(MIN_OPSET, opset_of(classifier.model), opset_of(reader.model))
@@ -168,6 +190,25 @@ def divergence_text(first: Gives, second: Gives, loss: Loss, temperature: float,
             low = Constant <value_float = {math.log(1e-7)!r}> ()
             classes_axis = Constant <value_ints = [-1]> ()
             {_KLD if loss == "kld" else _XENT}
+        }}"""
+
+
+def entropy_text(first: Gives, opset: int) -> str:
+    """-sum y ln y in ONNX's text form, y clipped to [1e-7, 1]."""
+    return f"""
+        <ir_version: 8, opset_import: ["" : {opset}]>
+        entropy (float[n, classes] first) => (float[n] score, float[n, classes] probabilities)
+        {{
+            {_log_probabilities("first", first)}
+            probabilities = {"Softmax <axis = -1>" if first == "logits" else "Identity"} (first_32)
+            low = Constant <value_float = {math.log(1e-7)!r}> ()
+            zero = Constant <value_float = 0.0> ()
+            classes_axis = Constant <value_ints = [-1]> ()
+            ln_y = Clip (log_first, low, zero)
+            y = Exp (ln_y)
+            terms = Mul (y, ln_y)
+            negative = ReduceSum <keepdims = 0> (terms, classes_axis)
+            score = Neg (negative)
         }}"""
 
 

@@ -11,6 +11,9 @@ from torch.nn import functional
 
 from harmgauge_models.graphs.fuse import Gives
 
+SUMMARY = 4
+"""Numbers that say how unusual a row is as a whole."""
+
 LEAST_LOG_P = -16.0
 """What the classifier gives less than this is as good as none."""
 
@@ -29,8 +32,8 @@ class RowHead(nn.Module):
     """From the row (n, *shape) if `row`, the features (n, *f) if `features`, and the classifier's output (n, classes),
     in this order, to logits (n, classes): the classifier's own, times a factor above 0, plus a correction.
 
-    A value is seen on a logarithmic scale, and apart from it how far it lies beyond all normal ones. With `missing`, NaN
-    counts as the centre, and that there was none as an input of its own.
+    A value is seen on a logarithmic scale, and apart from it how far it lies beyond all normal ones. With `missing`,
+    NaN counts as the centre, and that there was none as an input of its own.
     """
 
     def __init__(
@@ -44,18 +47,14 @@ class RowHead(nn.Module):
         hidden: tuple[int, int],
     ) -> None:
         super().__init__()
-        self.has_row, self.has_features, self.gives, self.missing = (
-            row is not None,
-            features is not None,
-            gives,
-            missing,
-        )
+        self.has_row, self.has_features = row is not None, features is not None
+        self.gives, self.missing = gives, missing
         width = 2 * classes + 2
         for name, scale in (("row", row), ("features", features)):
             if scale is not None:
                 for part in ("centre", "spread", "least", "most"):
                     self.register_buffer(f"{name}_{part}", getattr(scale, part).float())
-                width += len(scale.centre) * (3 if missing and name == "row" else 2)
+                width += len(scale.centre) * (3 if missing and name == "row" else 2) + SUMMARY
         self.hidden1 = nn.Linear(width, hidden[0])
         self.hidden2 = nn.Linear(hidden[0], hidden[1])
         self.factor = nn.Linear(hidden[1], 1)
@@ -84,12 +83,15 @@ class RowHead(nn.Module):
         )
         values = raw.float().flatten(1)
         parts = []
-        if name == "row" and self.missing:
+        if self.missing:
             none = torch.isnan(values)
             values = torch.where(none, centre, values)
-            parts = [none.float()]
+            if name == "row":
+                parts = [none.float()]
         beyond = functional.relu(values - most) - functional.relu(least - values)
-        return [_logarithmic((values - centre) / spread), _logarithmic(beyond / spread), *parts]
+        usual, far = _logarithmic((values - centre) / spread), _logarithmic(beyond / spread)
+        summary = [usual.abs(), far.abs(), (far != 0).float(), (values != 0).float()]
+        return [usual, far, *parts, *(part.mean(1, keepdim=True) for part in summary)]
 
 
 def _logarithmic(x: Tensor) -> Tensor:

@@ -223,6 +223,24 @@ def test_the_command_says_what_it_found_and_made(
     assert f"next: HARMGAUGE_BUNDLE={options.bundle} harmgauge serve" in said
 
 
+def test_the_users_own_corrupted_pictures_are_judged_beside_those_that_are_made(
+    options: Options, work: Path, tmp_path: Path
+) -> None:
+    with np.load(options.data) as arrays:
+        x, y = arrays["x"], arrays["y"]
+    np.savez(tmp_path / "upside_down.npz", x=x[:, ::-1])
+    own = dataclasses.replace(
+        options, kinds=("brightness",), corrupted=(tmp_path / "upside_down.npz",), attacks=(), work=work
+    )
+    quality = evaluate(own)
+    assert list(quality["severity"]) == ["3", "5", "none"]
+    right = graph_outputs(options.bundle, x[:, ::-1])[1].argmax(1) == y
+    assert quality["severity"]["none"]["accuracy_by_kind"] == {"upside_down": pytest.approx(right.mean())}
+    np.savez(tmp_path / "upside_down.npz", x=x[:, :8, :8])
+    with pytest.raises(UserError, match=r"x is uint8 \(600, 8, 8, 3\); .* \(n, 16, 16, 3\)"):
+        evaluate(own)
+
+
 def spoilt(options: Options, folder: Path, **arrays: Any) -> Options:
     """With other test data than the good ones."""
     with np.load(options.data) as good:
@@ -251,8 +269,8 @@ def test_cifar10_is_refused_for_a_bundle_of_another_size(options: Options, cifar
         evaluate(dataclasses.replace(options, data=cifar10_path))
 
 
-def test_a_bundle_of_no_pictures_is_refused(options: Options, vector_bundle_path: Path) -> None:
-    with pytest.raises(UserError, match=r"takes float32 \(5,\): .* only bundles of such pictures"):
+def test_pictures_are_refused_for_a_bundle_of_other_rows(options: Options, vector_bundle_path: Path) -> None:
+    with pytest.raises(UserError, match=r"x is uint8 \(600, 16, 16, 3\); the bundle .* takes float32 \(n, 5\)"):
         evaluate(dataclasses.replace(options, bundle=vector_bundle_path))
 
 

@@ -9,7 +9,7 @@ import pytest
 from harmgauge.bundle.npy_header import read_npy_header
 
 
-@pytest.mark.parametrize("dtype", ["|u1", "<f8", ">i4", "<f2", "|b1", "<M8[ns]", "<U7", "<c16"])
+@pytest.mark.parametrize("dtype", ["|u1", "<f8", ">i4", "<f2", "|b1", "<M8[ns]", "<M8[D]", "<U7", "<c16"])
 @pytest.mark.parametrize("shape", [(), (3,), (2, 32, 32, 3)])
 def test_what_numpy_saves_is_read_as_numpy_reads_it(dtype: str, shape: tuple[int, ...]) -> None:
     array: np.ndarray[Any, Any] = np.zeros(shape, dtype, order="F")

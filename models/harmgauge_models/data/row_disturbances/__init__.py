@@ -8,16 +8,20 @@ import numpy as np
 
 from harmgauge.bundle.rows import Array
 from harmgauge_models.data.columns import Layout
+from harmgauge_models.data.disturber import Tags
 from harmgauge_models.data.row_disturbances.pool import Disturbance, Mask, Pool, Values, make_pool
 from harmgauge_models.data.row_disturbances.series import SERIES
 from harmgauge_models.data.row_disturbances.sparse import SPARSE
 from harmgauge_models.data.row_disturbances.table import TABLE
 from harmgauge_models.data.row_disturbances.tokens import SPLICED, TOKENS
 
-__all__ = ["Pool", "disturb_rows", "families", "make_pool"]
+__all__ = ["Pool", "RowDisturber", "families", "make_pool"]
 
 TWICE_SHARE = 0.3
 """Of rows that are disturbed a second time."""
+
+CHUNK_ROWS = 1024
+"""Are changed at once: a disturbance takes several times their memory."""
 
 ONE_SHARE, ALL_SHARE = 0.4, 0.2
 """Of rows of a table that change in one column, and in all."""
@@ -34,23 +38,38 @@ def families(layout: Layout) -> dict[str, Disturbance]:
     return TABLE
 
 
-def disturb_rows(x: Array, pool: Pool, random: np.random.Generator, names: Collection[str] | None = None) -> Array:
-    """Each row of `x` (n, *shape) through a disturbance of its own, or two, of these `names` (all if None).
+class RowDisturber:
+    """Disturbs rows of the kind that `pool` was made of; a `Disturber`."""
 
-    Rows change in one column, in a stretch, in any number of places, or everywhere.
-    """
-    rows = x.reshape(len(x), -1).astype(np.float64)
-    chosen = families(pool.columns.layout)
-    chosen = {name: chosen[name] for name in (chosen if names is None else names)}
-    for share in (1.0, TWICE_SHARE):
-        which = np.where(random.random(len(rows)) < share, random.integers(len(chosen), size=len(rows)), -1)
-        for index, (name, change) in enumerate(chosen.items()):
-            picked = np.flatnonzero(which == index)
-            if len(picked):
-                mask = _mask(name, len(picked), pool, random)
-                before = rows[picked]
-                rows[picked] = np.where(mask, change(before, mask, pool, random), before)
-    return _in_dtype(rows, pool, x)
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._changes = families(pool.columns.layout)
+        self.families = tuple(self._changes)
+
+    def __call__(
+        self, x: Array, random: np.random.Generator, names: Collection[str] | None = None
+    ) -> tuple[Array, Tags]:
+        """Each row of `x` (n, *shape) through a disturbance of its own, or two, of these `names` (all if None).
+
+        Rows change in one column, in a stretch, in any number of places, or everywhere. The tags (n, 2) are the places
+        of the two in `families`, -1 for none.
+        """
+        rows = x.reshape(len(x), -1).astype(np.float64)
+        chosen = [index for index, name in enumerate(self.families) if names is None or name in names]
+        tags = np.full((len(rows), 2), -1, np.int8)
+        for link, share in enumerate((1.0, TWICE_SHARE)):
+            drawn = np.array(chosen, np.int8)[random.integers(len(chosen), size=len(rows))]
+            tags[:, link] = np.where(random.random(len(rows)) < share, drawn, -1)
+            for index in chosen:
+                picked = np.flatnonzero(tags[:, link] == index)
+                for begin in range(0, len(picked), CHUNK_ROWS):
+                    some = picked[begin : begin + CHUNK_ROWS]
+                    rows[some] = self._changed(self.families[index], rows[some], random)
+        return _in_dtype(rows, self._pool, x), tags
+
+    def _changed(self, name: str, rows: Values, random: np.random.Generator) -> Values:
+        mask = _mask(name, len(rows), self._pool, random)
+        return np.where(mask, self._changes[name](rows, mask, self._pool, random), rows)
 
 
 def _mask(name: str, rows: int, pool: Pool, random: np.random.Generator) -> Mask:
@@ -77,7 +96,7 @@ def _stretches(rows: int, width: int, share: Values, random: np.random.Generator
     share = np.where(random.random((rows, 1)) < 1 / 3, 1.0, share)
     begin = np.floor(random.random((rows, 1)) * width * (1 - share))
     at = np.arange(width)
-    return (at >= begin) & (at < begin + np.maximum(1, share * width))
+    return np.asarray((at >= begin) & (at < begin + np.maximum(1, share * width)))
 
 
 def _in_dtype(rows: Values, pool: Pool, x: Array) -> Array:

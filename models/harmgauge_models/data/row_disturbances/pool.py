@@ -40,15 +40,15 @@ class Pool:
 
     @property
     def least(self) -> Values:
-        return self.quantiles[0]
+        return np.asarray(self.quantiles[0])
 
     @property
     def most(self) -> Values:
-        return self.quantiles[-1]
+        return np.asarray(self.quantiles[-1])
 
     @property
     def median(self) -> Values:
-        return self.quantiles[3]
+        return np.asarray(self.quantiles[QUANTILES.index(0.5)])
 
     def others(self, rows: int, random: np.random.Generator) -> Values:
         """As many normal rows, drawn at random, (rows, d)."""

@@ -49,7 +49,7 @@ def _gather(x: Planes, source: npt.NDArray[np.float64]) -> Planes:
     part = at - low
     shape = x.shape
     take = [np.take_along_axis(x, np.broadcast_to(index, shape), axis=2) for index in (low, high)]
-    return take[0] * (1 - part) + take[1] * part
+    return np.asarray(take[0] * (1 - part) + take[1] * part)
 
 
 def _uniform(x: Planes, low: float, high: float, random: np.random.Generator) -> Planes:
@@ -123,7 +123,7 @@ def smoothed(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
     at = np.arange(steps)
     begin, end = np.clip(np.floor(at - width / 2), 0, steps - 1), np.clip(np.ceil(at + width / 2), 1, steps)
     sums = [np.take_along_axis(total, np.broadcast_to(i.astype(np.int64), x.shape), axis=2) for i in (begin, end)]
-    return (sums[1] - sums[0]) / (end - begin)
+    return np.asarray((sums[1] - sums[0]) / (end - begin))
 
 
 SERIES: dict[str, Disturbance] = {

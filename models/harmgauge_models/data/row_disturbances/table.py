@@ -15,7 +15,7 @@ PLACEHOLDERS = (0.0, -1.0, 1.0, 99.0, 999.0, 9999.0, -999.0)
 
 def _strength(rows: Values, low: float, high: float, random: np.random.Generator) -> Values:
     """A factor for each row, log-uniform, (n, 1)."""
-    return np.exp(random.uniform(np.log(low), np.log(high), (len(rows), 1)))
+    return np.asarray(np.exp(random.uniform(np.log(low), np.log(high), (len(rows), 1))))
 
 
 def noise(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as roc_curve_by_scikit_learn
 
-from harmgauge_models.evaluation.roc import roc_auc, roc_curve
+from harmgauge_models.measures.roc import roc_auc, roc_curve
 
 scores = st.lists(st.integers(-5, 5), min_size=1, max_size=30)
 

@@ -1,0 +1,266 @@
+"""Whether a score is worth anything: disturbed calibration rows, ranked by it and by what costs nothing.
+
+A row is harmed if the classifier was right about it and is wrong now, harmless if it is right both times; without labels,
+if its prediction changed. The second network has seen the disturbances that it was trained on, so others like it, each
+trained without some of them, are judged on those.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.rows import Array
+from harmgauge_models.data.disturber import Disturber
+from harmgauge_models.detectors.base import SecondNetwork
+from harmgauge_models.graphs.run import predict_all
+from harmgauge_models.measures.auc_difference import Difference, auc_difference
+from harmgauge_models.measures.roc import roc_auc
+
+Bools = npt.NDArray[np.bool_]
+Float64 = npt.NDArray[np.float64]
+
+MOST_ROWS = 2000
+MOST_DISTURBED = 8000
+MIN_DISTURBED = 400
+SECONDS = 20.0
+"""The graph may take on them, about."""
+
+MIN_HARMED = 20
+LEAST_WORTH = 0.6
+"""ROC AUC below which a score is of little use, whatever it is compared with."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Of n rows: the `score`, and of the classifier's distribution the `entropy`, 1 - max probability (`doubt`) and the
+    `predictions`, (n,) each.
+    """
+
+    score: Float64
+    entropy: Float64
+    doubt: Float64
+    predictions: npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """`positive` rows against the others: ROC AUC of the score and of what costs nothing, and score minus entropy."""
+
+    positive: int
+    rows: int
+    score: float
+    entropy: float
+    doubt: float
+    gain: Difference
+
+    def table(self) -> dict[str, Any]:
+        """For the manifest; None for what cannot be known."""
+        known = self.positive and self.positive < self.rows
+        auc = {"score": self.score, "entropy": self.entropy, "doubt": self.doubt}
+        return {
+            "rows": self.rows,
+            "positive": self.positive,
+            "roc_auc": {name: round(value, 4) for name, value in auc.items()} if known else None,
+            "score_minus_entropy": [round(value, 4) for value in self.gain] if known else None,
+        }
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """`unseen` disturbances are those that the judged network was trained without; None if there is no such network.
+
+    `clean` is wrong against right on the calibration rows as they are; None without labels.
+    """
+
+    unseen: Compared | None
+    seen: Compared
+    clean: Compared | None
+    by_family: dict[str, Compared]
+    target: str
+
+    @property
+    def deciding(self) -> Compared:
+        return self.unseen or self.seen
+
+    @property
+    def known(self) -> bool:
+        """There are enough rows of either group to tell."""
+        found = self.deciding
+        return min(found.positive, found.rows - found.positive) >= MIN_HARMED
+
+    @property
+    def entropy_is_better(self) -> bool:
+        return self.known and self.deciding.gain.difference < 0
+
+
+def judge(
+    graph: bytes,
+    second: SecondNetwork,
+    disturber: Disturber,
+    x: Array,
+    y: npt.NDArray[np.int64] | None,
+    *,
+    seed: int,
+) -> Judgement:
+    """Judge the score of the fused `graph` on calibration rows `x` (n, *shape) with labels `y` (n,), if known."""
+    random = np.random.default_rng((seed, 19))
+    picked = np.sort(random.permutation(len(x))[:MOST_ROWS])
+    rows, labels = x[picked], None if y is None else y[picked]
+    before = _outputs(graph, rows)
+    truth = before.predictions if labels is None else labels
+    copies = _copies(graph, rows)
+    seen = _Pool(truth, before)
+    tags = []
+    for _ in range(copies):
+        disturbed, which = disturber(rows, random)
+        seen.add(_outputs(graph, disturbed))
+        tags.append(which)
+    once = np.concatenate(tags)
+    by_family = {
+        family: seen.compared(once[seen.kept][:, 0] == index)
+        for index, family in enumerate(disturber.families)
+        if len(disturber.families) > 1
+    }
+    clean = None
+    if labels is not None:
+        clean = _compare(before, before.predictions != labels, np.arange(len(rows)))
+    return Judgement(
+        unseen=_unseen(graph, second, disturber, rows, truth, before, copies=copies, random=random),
+        seen=seen.compared(),
+        clean=clean,
+        by_family=by_family,
+        target="wrong" if labels is not None else "changed",
+    )
+
+
+def _unseen(
+    graph: bytes,
+    second: SecondNetwork,
+    disturber: Disturber,
+    rows: Array,
+    truth: npt.NDArray[Any],
+    before: Outputs,
+    *,
+    copies: int,
+    random: np.random.Generator,
+) -> Compared | None:
+    if second.left_out is None:
+        return None
+    pool = _Pool(truth, before)
+    for fold in second.left_out():
+        for _ in range(max(1, copies // 2)):
+            disturbed, _ = disturber(rows, random, fold.families)
+            found = _outputs(graph, disturbed)
+            log_q = fold.log_q(disturbed)
+            score = -log_q[np.arange(len(rows)), found.predictions].astype(np.float64)
+            pool.add(Outputs(score, found.entropy, found.doubt, found.predictions))
+    return pool.compared()
+
+
+class _Pool:
+    """Outputs of disturbed rows whose undisturbed ones the classifier got right."""
+
+    def __init__(self, truth: npt.NDArray[Any], before: Outputs) -> None:
+        self._truth = truth
+        self._right = before.predictions == truth
+        self._found: list[Outputs] = []
+
+    def add(self, found: Outputs) -> None:
+        self._found.append(found)
+
+    @property
+    def kept(self) -> Bools:
+        return np.tile(self._right, len(self._found))
+
+    def compared(self, among: Bools | None = None) -> Compared:
+        """Harmed against harmless; `among` are some of the kept rows."""
+        copies = len(self._found)
+        kept = np.flatnonzero(self.kept)
+        kept = kept if among is None else kept[among]
+        joined = Outputs(
+            *(
+                np.concatenate([getattr(found, name) for found in self._found])[kept]
+                for name in ("score", "entropy", "doubt", "predictions")
+            )
+        )
+        harmed = joined.predictions != np.tile(self._truth, copies)[kept]
+        return _compare(joined, harmed, kept % len(self._truth))
+
+
+def _compare(found: Outputs, positive: Bools, clusters: npt.NDArray[np.intp]) -> Compared:
+    scores = (found.score, found.entropy, found.doubt)
+    areas = (roc_auc(score[positive], score[~positive]) for score in scores)
+    gain = auc_difference(found.score, found.entropy, positive, clusters)
+    return Compared(int(positive.sum()), len(positive), *areas, gain)
+
+
+def _outputs(graph: bytes, rows: Array) -> Outputs:
+    score, probabilities = predict_all(graph, rows, "judging rows", ("score", "probabilities"))
+    p = np.nan_to_num(probabilities.astype(np.float64))
+    entropy = -(p * np.log(np.maximum(p, 1e-7))).sum(1)
+    # A score that is no number is refused by the service: nobody is misled by it.
+    wide = np.nan_to_num(score.astype(np.float64), nan=np.inf)
+    return Outputs(wide, entropy, 1 - p.max(1), p.argmax(1))
+
+
+def _copies(graph: bytes, rows: Array) -> int:
+    began = time.process_time()
+    few = rows[:32]
+    _outputs(graph, few)
+    seconds = max((time.process_time() - began) / len(few), 1e-9)
+    affordable = max(MIN_DISTURBED, min(MOST_DISTURBED, SECONDS / seconds))
+    return max(1, round(affordable / len(rows)))
+
+
+def sentence(judgement: Judgement, detector: str) -> str:
+    """One line for people: is it worth serving?"""
+    found = judgement.deciding
+    if not judgement.known:
+        return (
+            f"Nobody knows yet whether the score is worth serving: disturbances harmed {found.positive} of {found.rows} "
+            f"calibration rows, and at least {MIN_HARMED} of either group are needed to tell"
+        )
+    seen = "that it has not seen" if judgement.unseen is not None else "like those it learned from"
+    says = f"on disturbances {seen} it ranks harmed above harmless rows with a ROC AUC of {found.score:.3f}"
+    if detector == "entropy":
+        return f"{_verdict(found.entropy)}: the classifier's entropy ranks harmed above harmless rows with a ROC AUC of {found.entropy:.3f}"
+    low, high = found.gain.low, found.gain.high
+    beside = f"the classifier's entropy {found.entropy:.3f} (difference {low:+.3f} to {high:+.3f})"
+    if judgement.entropy_is_better:
+        return f"The classifier's entropy alone would be better: {says}, {beside}"
+    return f"{_verdict(found.score)}: {says}, {beside}"
+
+
+def _verdict(area: float) -> str:
+    return "Worth serving" if area >= LEAST_WORTH else "Of little use"
+
+
+def worth_serving(judgement: Judgement, detector: str) -> bool:
+    """What `check` warns of, if not."""
+    if not judgement.known:
+        return True
+    if detector == "entropy":
+        return judgement.deciding.entropy >= LEAST_WORTH
+    return not judgement.entropy_is_better and judgement.deciding.score >= LEAST_WORTH
+
+
+def table(judgement: Judgement, detector: str) -> dict[str, Any]:
+    """For the manifest's `quality`."""
+    return {
+        "sentence": sentence(judgement, detector),
+        "worth_serving": worth_serving(judgement, detector),
+        "target": judgement.target,
+        "unseen": None if judgement.unseen is None else judgement.unseen.table(),
+        "seen": judgement.seen.table(),
+        "clean": None if judgement.clean is None else judgement.clean.table(),
+        "by_family": {name: found.table() for name, found in judgement.by_family.items()},
+    }
+
+
+Judge = Callable[[bytes, SecondNetwork], Judgement]

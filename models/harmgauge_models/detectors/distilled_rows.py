@@ -1,0 +1,113 @@
+"""The second network of a classifier of rows that are no pictures: a head that reads the row and the classifier."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.rows import Array
+from harmgauge_models.data.columns import find_columns
+from harmgauge_models.data.disturbers import disturber_for
+from harmgauge_models.detectors.base import Fold, SecondNetwork, Task
+from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.penultimate import MAX_WIDTH, penultimate
+from harmgauge_models.graphs.run import open_session
+
+FOLDS = 3
+FOLD_EPOCHS_SHARE = 0.5
+"""Of the epochs, for a network that is to be judged only."""
+
+WIDE_ROW = 20_000
+"""A head that reads more values than this of a row costs more than most classifiers."""
+
+
+def distil_rows(
+    task: Task, x: Array, soft_labels: npt.NDArray[np.float64], settings: dict[str, Any]
+) -> SecondNetwork:
+    """Train it on rows `x` (n, *shape) of which the classifier says `soft_labels` (n, classes). Raises UserError."""
+    from harmgauge_models.training.distil_rows import Recipe, RowDistillation  # noqa: PLC0415 - needs PyTorch
+    from harmgauge_models.training.disturbed_rows import Reader  # noqa: PLC0415
+
+    options, classifier = task.options, task.classifier
+    columns = find_columns(x)
+    features = _features(task, x)
+    row = columns.layout != "tokens" or features is None
+    if row and math.prod(classifier.shape) > WIDE_ROW:
+        row = False
+    read = [*(["the row"] if row else []), *([f"its features ({features})"] if features else []), "what it says"]
+    options.say(f"the rows are taken for {_described(columns.layout)}; the second network reads {', '.join(read)}")
+    recipe = Recipe(seed=options.seed)
+    recipe = replace(recipe, epochs=options.epochs or recipe.epochs)
+    disturber = disturber_for(task.classifier, task.spec, x, columns)
+    made = RowDistillation(
+        classifier,
+        Reader(classifier, features, row=row),
+        disturber,
+        x,
+        soft_labels,
+        missing=task.spec.missing,
+        recipe=recipe,
+        work=options.work,
+        settings={**settings, "layout": columns.layout, "features": features, "row": row},
+    )
+    network, losses = made.fit()
+
+    def left_out() -> Iterator[Fold]:
+        epochs = max(1, round(recipe.epochs * FOLD_EPOCHS_SHARE))
+        for families in _folds(disturber.families):
+            fold, _ = made.fit(without=families, epochs=epochs)
+            yield Fold(families, lambda rows, fold=fold: made.log_q(fold, rows))  # type: ignore[misc]
+
+    return SecondNetwork(
+        made.export(network),
+        {
+            "rows": {"layout": columns.layout, "reads": read, "copies": made.copies},
+            "resembled_kinds": list(disturber.families),
+            **asdict(recipe),
+        },
+        losses,
+        "distillation",
+        # At this temperature the cross-entropy is close to -ln P(what the classifier names).
+        loss="xent",
+        temperature=0.1,
+        left_out=left_out if len(disturber.families) >= FOLDS else None,
+    )
+
+
+def _folds(families: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Every family is left out once; neighbours, which are alike, together."""
+    cuts = [round(len(families) * index / FOLDS) for index in range(FOLDS + 1)]
+    return [families[begin:end] for begin, end in pairwise(cuts)]
+
+
+def _described(layout: str) -> str:
+    return {
+        "pictures": "pictures",
+        "series": "series",
+        "tokens": "ids of words or bytes",
+        "sparse": "sparse vectors",
+        "table": "rows of a table",
+    }[layout]
+
+
+def _features(task: Task, x: Array) -> str | None:
+    """The tensor before the classifier's last layer, if it is one vector a row, and not the row itself."""
+    classifier, options = task.classifier, task.options
+    tensor = options.features if options.features not in (None, "none") else penultimate(classifier.network)
+    if tensor is None or tensor == classifier.network.input:
+        return None
+    from harmgauge_models.graphs.hidden_layers import with_outputs  # noqa: PLC0415 - loads PyTorch's converter
+
+    session = open_session(with_outputs(classifier, [tensor]).SerializeToString())
+    try:
+        (found,) = session.run([tensor], {classifier.network.input: x[:2]})
+    except Exception as error:
+        raise UserError(f"the classifier cannot give its tensor {tensor}: {error}") from error
+    fits = found.ndim >= 2 and len(found) == len(x[:2]) and found.dtype.kind == "f"
+    return tensor if fits and math.prod(found.shape[1:]) <= MAX_WIDTH else None

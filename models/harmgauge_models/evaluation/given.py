@@ -1,0 +1,52 @@
+"""Corrupted rows of the user's own: `--corrupted FILE.npz`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from harmgauge.bundle.rows import Array
+from harmgauge_models.errors import UserError
+from harmgauge_models.evaluation.measure import Copy
+from harmgauge_models.evaluation.reading import read_arrays
+
+NO_SEVERITY = 0
+
+
+def read(
+    paths: tuple[Path, ...], rows: int, taken: Collection[str], check: Callable[[Array, str], Array]
+) -> dict[Copy, Array]:
+    """By kind and severity, the corrupted copies (n, *shape) of `rows` clean rows, checked and converted by `check`.
+
+    An array is called KIND or KIND-SEVERITY; one called `x` has the name of its file. A kind in `taken`, or the same
+    one twice, gets the name of its file in front. Raises UserError.
+    """
+    found: dict[Copy, Array] = {}
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"there is no --corrupted file {path}: make one with numpy.savez, one array for each kind")
+        arrays = read_arrays(path)
+        labels = arrays.get("y")
+        if labels is not None and labels.ndim <= 2 and labels.size == rows:
+            del arrays["y"]  # those of --data hold
+        if not arrays:
+            raise UserError(f"--corrupted {path} holds no corrupted rows: expected an array for each kind, as KIND-3")
+        for name, given in arrays.items():
+            if given.ndim == 0 or len(given) != rows:
+                raise UserError(
+                    f"--corrupted {path}: {name} is {given.dtype} {given.shape}; expected {rows} rows, each the "
+                    "corrupted copy of the same row of --data"
+                )
+            kind, severity = _copy(path.stem if name == "x" else name)
+            if kind in taken or (kind, severity) in found:
+                kind = f"{path.stem}:{kind}"
+            if (kind, severity) in found:
+                raise UserError(f"--corrupted {path} brings {kind} a second time: give the kinds names of their own")
+            found[kind, severity] = check(given, f"--corrupted {path}: {name}")
+    return found
+
+
+def _copy(name: str) -> Copy:
+    match = re.fullmatch(r"(.+)-([1-5])", name)
+    return (match[1], int(match[2])) if match else (name, NO_SEVERITY)

@@ -1,0 +1,22 @@
+"""The `.npz` files that an evaluation is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harmgauge.bundle.npz import read_npz
+from harmgauge.bundle.rows import Array
+from harmgauge_models.errors import UserError
+
+MIN_ROWS = 200
+"""Fewer tell nothing, by severity and by kind."""
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """All arrays of an `.npz` file. Raises UserError."""
+    try:
+        return read_npz(path)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} is no readable .npz file ({error}): numpy.savez writes one, without objects"
+        ) from error

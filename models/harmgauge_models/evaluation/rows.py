@@ -1,0 +1,80 @@
+"""The labelled rows that judge a bundle, as its classifier takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harmgauge.bundle.manifest import Manifest
+from harmgauge.bundle.rows import Array
+from harmgauge_models.errors import UserError
+from harmgauge_models.evaluation.labels import Labels, classes
+from harmgauge_models.evaluation.reading import MIN_ROWS, read_arrays
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Instances `x` (n, *shape) in the bundle's dtype, their classes `y` (n,), and the `other` arrays of the file."""
+
+    x: Array
+    y: Labels
+    other: dict[str, Array]
+
+
+def read(path: Path, manifest: Manifest) -> LabelledRows:
+    """Read an `.npz` file with x and y. Raises UserError if it does not fit the bundle."""
+    shape = ", ".join(map(str, ("n", *manifest.input.shape)))
+    remedy = f"make one with numpy.savez({path.with_suffix('.npz').name!r}, x=rows, y=labels)"
+    if not path.is_file():
+        raise UserError(f"expected an .npz file with rows x ({shape}) and labels y, got {path}: {remedy}")
+    arrays = read_arrays(path)
+    if "x" not in arrays or "y" not in arrays:
+        lacks = "labels: it has no y" if "x" in arrays else "rows: it has no x"
+        raise UserError(f"{path} holds no {lacks}; {remedy}")
+    x = as_instances(arrays.pop("x"), f"{path}: x", manifest)
+    if len(x) < MIN_ROWS:
+        raise UserError(f"{path} holds {len(x)} rows; at least {MIN_ROWS} are needed")
+    return LabelledRows(x, classes(arrays.pop("y"), manifest.class_names, len(x), path), arrays)
+
+
+def as_instances(given: Array, what: str, manifest: Manifest) -> Array:
+    """Rows `given` in the bundle's dtype, if it can hold them and the service would take them; else UserError."""
+    spec = manifest.input
+    if given.shape[1:] != spec.shape or given.ndim != 1 + len(spec.shape) or given.dtype.kind not in "iufb":
+        shape = ", ".join(map(str, ("n", *spec.shape)))
+        raise UserError(
+            f"{what} is {given.dtype} {given.shape}; the bundle {manifest.name} takes {spec.dtype} ({shape})"
+        )
+    absent = np.isnan(given) if given.dtype.kind == "f" else np.zeros(1, bool)
+    if absent.any() and not manifest.inputs[0].missing:
+        raise UserError(
+            f"{what} holds {int(absent.sum())} missing values (NaN), the first in row {_first(absent)}; the bundle "
+            f"{manifest.name} takes none: fill them as for the training, or leave these rows out"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        x = given.astype(spec.numpy_dtype)
+        held = np.isfinite(x) if spec.numpy_dtype.kind == "f" else x == given
+    if not (held | absent).all():
+        bad = ~(held | absent)
+        raise UserError(
+            f"{what} holds {int(bad.sum())} values that are no {spec.dtype}, the first in row {_first(bad)}: "
+            f"{given[bad].flat[0]!s}"
+        )
+    low, high = spec.minimum, spec.maximum
+    outside = np.zeros(x.shape, bool)
+    if low is not None:
+        outside |= x < low
+    if high is not None:
+        outside |= x > high
+    if outside.any():
+        raise UserError(
+            f"{what} holds {int(outside.sum())} values that the service refuses, the first in row {_first(outside)}: "
+            f"{x[outside].flat[0]!s}; expected values from {low} to {high}"
+        )
+    return np.ascontiguousarray(x)
+
+
+def _first(mask: Array) -> int:
+    return int(np.flatnonzero(mask.reshape(len(mask), -1).any(1))[0])

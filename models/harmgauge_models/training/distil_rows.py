@@ -1,0 +1,240 @@
+"""Distillation for rows of any kind: from a disturbed row to what the classifier says of the undisturbed one.
+
+The second network's probability of the class that the classifier names is then an estimate of the probability that the
+classifier would say the same of the undisturbed row. Clean rows are among those it learns from, so that it agrees with
+the classifier there.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from harmgauge.bundle.rows import Array
+from harmgauge_models.data.disturber import Disturber
+from harmgauge_models.graphs.classifier import Classifier
+from harmgauge_models.graphs.export import to_onnx
+from harmgauge_models.graphs.fuse import Network, with_reader
+from harmgauge_models.networks.row_head import RowHead, Scale
+from harmgauge_models.training.disturbed_rows import DisturbedRows, Reader, make
+from harmgauge_models.training.loop import Batches, Learner, Task, fit
+
+Log = npt.NDArray[np.float32]
+"""ln of probabilities, (n, classes)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """AdamW on the cross-entropy to the soft labels, the learning rate in one cycle; part of each batch stays clean.
+
+    An epoch is `steps` batches. `held_out` of the training rows judge the epochs: the best one is kept.
+    """
+
+    epochs: int = 32
+    steps: int = 250
+    batch_rows: int = 256
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    clean_share: float = 0.25
+    held_out: float = 0.1
+    hidden: tuple[int, int] = (128, 64)
+    seed: int = 0
+
+
+JUDGED_COPIES = 8
+"""Of each held-out row, at most."""
+
+
+class RowDistillation:
+    """Training rows and what the classifier said of them, ready for as many second networks as are wanted."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        reader: Reader,
+        disturber: Disturber,
+        x: Array,
+        soft_labels: npt.NDArray[np.float64],
+        *,
+        missing: bool,
+        recipe: Recipe,
+        work: Path | None,
+        settings: dict[str, Any],
+    ) -> None:
+        """Disturb training rows `x` (n, *shape), of which the classifier said `soft_labels` (n, classes).
+
+        Raises UserError if the classifier cannot run on them.
+        """
+        self._classifier, self._reader, self._disturber = classifier, reader, disturber
+        self._missing, self._recipe, self._work, self._settings = missing, recipe, work, settings
+        self._example = x[:2]
+        self._rows = make(x, disturber, reader, seed=recipe.seed, work=work)
+        self._labels = torch.from_numpy(soft_labels.astype(np.float32))
+        order = np.random.default_rng(recipe.seed).permutation(len(x))
+        judges = round(recipe.held_out * len(x))
+        self._judges, self._learners = (torch.from_numpy(part) for part in (order[:judges], order[judges:]))
+
+    @property
+    def copies(self) -> int:
+        """Disturbed copies of each row."""
+        return self._rows.copies
+
+    def fit(self, *, without: Collection[str] = (), epochs: int | None = None) -> tuple[RowHead, list[float]]:
+        """Train on all disturbances but those named, and give the mean loss (KL divergence in nats) of each epoch."""
+        recipe = self._recipe if epochs is None else replace(self._recipe, epochs=epochs)
+        rows, classes = self._rows, self._labels.shape[1]
+        torch.manual_seed(recipe.seed)
+        scales = [_scale(tensor) for tensor in rows.clean[:-1]]
+        network = RowHead(
+            scales[0] if self._reader.row else None,
+            scales[-1] if self._reader.features else None,
+            classes,
+            self._classifier.network.gives,
+            missing=self._missing,
+            hidden=recipe.hidden,
+        )
+        kept = self._kept(without)
+        name = "rows" + "".join(f"-{family}" for family in sorted(without))
+        task = Task(
+            name="distil into a head for rows" + (f" without {', '.join(without)}" if without else ""),
+            batches=lambda epoch: self._batches(epoch, kept, recipe, best),
+            batches_per_epoch=recipe.steps,
+            loss=functional.cross_entropy,
+            epochs=recipe.epochs,
+            settings={
+                **self._settings,
+                "rows": rows.rows,
+                "copies": rows.copies,
+                "families": self._disturber.families,
+                "without": sorted(without),
+                **asdict(recipe),
+            },
+            bfloat16=False,
+        )
+        optimizer = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            recipe.learning_rate,
+            total_steps=recipe.epochs * recipe.steps,
+            pct_start=0.15,
+            cycle_momentum=False,
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            checkpoint = (Path(scratch) if self._work is None else self._work) / f"{name}.checkpoint"
+            best = _Best(network, lambda: self._judge(network, kept, recipe), checkpoint.with_suffix(".best"))
+            losses = fit(Learner(network, optimizer, schedule), task, checkpoint)
+            best.look()
+            best.restore()
+        entropy = float(-(self._labels * torch.log(self._labels.clamp(min=1e-30))).sum(1).mean())
+        return network.eval(), [loss - entropy for loss in losses]
+
+    def log_q(self, network: RowHead, x: Array) -> Log:
+        """What `network` gives for rows `x` (n, *shape), as logarithms."""
+        tensors = self._reader.read(x)
+        with torch.no_grad():
+            found = functional.log_softmax(network(*tensors), 1).numpy()
+        return np.asarray(found, np.float32)
+
+    def export(self, network: RowHead) -> Classifier:
+        """The network as a second one that reads inside the classifier's graph."""
+        first = self._classifier.network
+        inside = [
+            *([first.input] if self._reader.row else []),
+            *([self._reader.features] if self._reader.features else []),
+            first.output,
+        ]
+        names = [f"read_{index}" for index in range(len(inside))]
+        raw = self._reader.raw(self._example)
+        with tempfile.TemporaryDirectory() as scratch:
+            examples = {name: torch.from_numpy(tensor) for name, tensor in zip(names, raw, strict=True)}
+            model = onnx.load(str(to_onnx(network, examples, Path(scratch) / "rows.onnx")))
+        second = Network(model, first.input, "logits", "logits", tuple(zip(inside, names, strict=True)))
+        classifier = self._classifier
+        runnable = with_reader(first, second).SerializeToString()
+        return Classifier(Path("head"), runnable, second, classifier.dtype, classifier.shape, classifier.classes)
+
+    def _kept(self, without: Collection[str]) -> Tensor:
+        """Which disturbed rows (copies, n) went through none of these."""
+        families = self._disturber.families
+        left_out = [index for index, name in enumerate(families) if name in without]
+        free = ~np.isin(self._rows.tags, left_out).any(1)
+        return torch.from_numpy(free.reshape(self._rows.copies, -1))
+
+    def _batches(self, epoch: int, kept: Tensor, recipe: Recipe, best: _Best) -> Batches:
+        if epoch:
+            best.look()
+        random = torch.Generator().manual_seed(recipe.seed * 10_000 + epoch)
+        rows = self._rows
+        learnt = torch.nonzero(kept[:, self._learners])
+        disturbed = learnt[:, 0] * rows.rows + self._learners[learnt[:, 1]]
+        clean = round(recipe.batch_rows * recipe.clean_share)
+        for _ in range(recipe.steps):
+            some = disturbed[torch.randint(len(disturbed), (recipe.batch_rows - clean,), generator=random)]
+            plain = self._learners[torch.randint(len(self._learners), (clean,), generator=random)]
+            yield _joined(rows, some, plain), torch.cat([self._labels[some % rows.rows], self._labels[plain]])
+
+    def _judge(self, network: RowHead, kept: Tensor, recipe: Recipe) -> float:
+        """The loss on held-out rows, weighted as in a batch."""
+        rows, judges = self._rows, self._judges
+        if not len(judges):
+            return 0.0
+        found = torch.nonzero(kept[:JUDGED_COPIES][:, judges])
+        some = found[:, 0] * rows.rows + judges[found[:, 1]]
+        loss = 0.0
+        for tensors, which, share in (
+            (rows.disturbed, some, 1 - recipe.clean_share),
+            (rows.clean, judges, recipe.clean_share),
+        ):
+            if len(which):
+                logits = network(*(tensor[which] for tensor in tensors))
+                loss += share * float(functional.cross_entropy(logits, self._labels[which % rows.rows]))
+        return loss
+
+
+class _Best:
+    """The weights of the epoch that was best by `judge`, kept in a file, for a run that goes on."""
+
+    def __init__(self, network: RowHead, judge: Callable[[], float], path: Path) -> None:
+        self._network, self._judge, self._path = network, judge, path
+
+    def look(self) -> None:
+        with torch.no_grad():
+            loss = self._judge()
+        before = torch.load(self._path, weights_only=True)["loss"] if self._path.exists() else float("inf")
+        if loss <= before:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            part = self._path.with_suffix(".part")
+            torch.save({"loss": loss, "network": self._network.state_dict()}, part)
+            part.replace(self._path)
+
+    def restore(self) -> None:
+        self._network.load_state_dict(torch.load(self._path, weights_only=True)["network"])
+
+
+def _joined(rows: DisturbedRows, disturbed: Tensor, clean: Tensor) -> tuple[Tensor, ...]:
+    return tuple(
+        torch.cat([some[disturbed], plain[clean]]) for some, plain in zip(rows.disturbed, rows.clean, strict=True)
+    )
+
+
+def _scale(tensor: Tensor) -> Scale:
+    """Of clean rows (n, d), NaN for what is missing."""
+    values = tensor.numpy().astype(np.float64)
+    values = np.where(np.isnan(values).all(0), 0.0, values)
+    spread = np.nanstd(values, axis=0)
+    return Scale(
+        centre=torch.from_numpy(np.nanmean(values, axis=0)),
+        spread=torch.from_numpy(np.where(spread > 1e-9, spread, 1.0)),
+        least=torch.from_numpy(np.nanmin(values, axis=0)),
+        most=torch.from_numpy(np.nanmax(values, axis=0)),
+    )

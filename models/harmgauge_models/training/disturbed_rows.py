@@ -1,0 +1,122 @@
+"""Disturbed training rows and what the classifier makes of them, all made before a second network is trained on them.
+
+Made once, each is seen several times: the classifier may cost more than the training.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from harmgauge.bundle.rows import Array
+from harmgauge_models.data.disturber import Disturber
+from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.classifier import Classifier
+from harmgauge_models.graphs.hidden_layers import with_outputs
+from harmgauge_models.graphs.run import open_session
+
+MOST_ROWS = 200_000
+MOST_BYTES = 2**28
+"""Of disturbed rows and of what is read of them."""
+
+CLASSIFIER_SECONDS = 30.0
+"""The classifier may take on them, about."""
+
+TIMED_ROWS = 256
+BATCH_ROWS = 1024
+MIN_COPIES = 2
+
+
+class Reader:
+    """What a second network reads of rows: the row itself if `row`, a tensor `features` of the classifier if there is
+    one, and what the classifier says; each float32 and flat, (n, width).
+    """
+
+    def __init__(self, classifier: Classifier, features: str | None, *, row: bool) -> None:
+        network = classifier.network
+        self.row, self.features = row, features
+        model = classifier.runnable if features is None else with_outputs(classifier, [features]).SerializeToString()
+        self._session: ort.InferenceSession = open_session(model)
+        self._input = network.input
+        self._outputs = [*([] if features is None else [features]), network.output]
+
+    def raw(self, x: Array) -> list[Array]:
+        """The same in its own dtypes and shapes. Raises UserError if the classifier cannot run on the rows."""
+        parts: list[list[Array]] = []
+        for begin in range(0, len(x), BATCH_ROWS):
+            some = x[begin : begin + BATCH_ROWS]
+            try:
+                outputs = self._session.run(self._outputs, {self._input: some})
+            except Exception as error:  # ONNX Runtime's errors share no base class below Exception
+                raise UserError(f"the classifier cannot run on disturbed rows: {error}") from error
+            parts.append([*([some] if self.row else []), *outputs])
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+    def read(self, x: Array) -> list[Tensor]:
+        """What a second network is given of rows `x` (n, *shape)."""
+        return [torch.from_numpy(tensor.reshape(len(x), -1).astype(np.float32)) for tensor in self.raw(x)]
+
+
+@dataclass(frozen=True)
+class DisturbedRows:
+    """`clean` has the tensors of n rows, `disturbed` those of `copies` disturbed copies of each, copy by copy. `tags`
+    (copies x n, 2) are a `Disturber`'s.
+    """
+
+    clean: list[Tensor]
+    disturbed: list[Tensor]
+    tags: npt.NDArray[np.int8]
+    copies: int
+
+    @property
+    def rows(self) -> int:
+        return len(self.clean[0])
+
+
+def make(x: Array, disturber: Disturber, reader: Reader, *, seed: int, work: Path | None) -> DisturbedRows:
+    """Disturbed copies of training rows `x` (n, *shape); how many follows from the time that the classifier takes.
+
+    That number is kept in `work`, so that a run that goes on sees the same rows. Raises UserError.
+    """
+    clean = reader.read(x)
+    copies = _copies(x, clean, reader, work)
+    disturbed: list[list[Tensor]] = []
+    tags = []
+    random = np.random.default_rng((seed, copies))
+    for _ in tqdm(range(copies), desc="disturbed rows", leave=False, disable=copies * len(x) < 20_000):
+        rows, which = disturber(x, random)
+        disturbed.append(reader.read(rows))
+        tags.append(which)
+    columns = [torch.cat(column) for column in zip(*disturbed, strict=True)]
+    for tensor in columns[-1:]:
+        if not bool(torch.isfinite(tensor).all()):
+            # What it says of such rows is nothing that could be learned from.
+            torch.nan_to_num(tensor, nan=0.0, posinf=3e4, neginf=-3e4, out=tensor)
+    return DisturbedRows(clean, columns, np.concatenate(tags), copies)
+
+
+def _copies(x: Array, clean: Sequence[Tensor], reader: Reader, work: Path | None) -> int:
+    note = None if work is None else work / "copies.json"
+    if note is not None and note.is_file():
+        return int(json.loads(note.read_text())["copies"])
+    began = time.process_time()
+    timed = x[:TIMED_ROWS]
+    reader.read(timed)
+    seconds = max((time.process_time() - began) / len(timed), 1e-9)
+    row_bytes = 4 * sum(tensor.shape[1] for tensor in clean)
+    rows = min(MOST_ROWS, MOST_BYTES // row_bytes, CLASSIFIER_SECONDS / seconds)
+    copies = max(MIN_COPIES, int(rows / len(x)))
+    if note is not None:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps({"copies": copies}) + "\n")
+    return copies
