@@ -27,9 +27,7 @@ WIDE_ROW = 20_000
 """A head that reads more values than this of a row costs more than most classifiers."""
 
 
-def distil_rows(
-    task: Task, x: Array, soft_labels: npt.NDArray[np.float64], settings: dict[str, Any]
-) -> SecondNetwork:
+def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], settings: dict[str, Any]) -> SecondNetwork:
     """Train it on rows `x` (n, *shape) of which the classifier says `soft_labels` (n, classes). Raises UserError."""
     from harmgauge_models.training.distil_rows import Recipe, RowDistillation  # noqa: PLC0415 - needs PyTorch
     from harmgauge_models.training.disturbed_rows import Reader  # noqa: PLC0415

@@ -28,5 +28,10 @@ def entropy(task: Task, reason: str) -> SecondNetwork:
     """The classifier alone, and why."""
     network = task.classifier.network
     return SecondNetwork(
-        None, {"none": reason}, [], DETECTOR, score={"unit": "nats", "reason": reason}, alone=lambda: with_entropy(network)
+        None,
+        {"none": reason},
+        [],
+        DETECTOR,
+        score={"unit": "nats", "reason": reason},
+        alone=lambda: with_entropy(network),
     )
