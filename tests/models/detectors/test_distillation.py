@@ -15,8 +15,9 @@ from harmgauge.bundle.load import load
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge_models.building.build import build
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.classifier import distribution
+from harmgauge_models.graphs.classifier import distribution, open_classifier
 from harmgauge_models.graphs.export import to_onnx
+from harmgauge_models.graphs.feature_maps import find_feature_maps, why_none
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options
 from tests.support.convolutional import convolutional_network
@@ -86,8 +87,9 @@ def test_a_classifier_of_one_row_says_why_it_has_no_head(options: Options, tmp_p
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 10]), "one_row"))
     flatten.CopyFrom(onnx.helper.make_node("Reshape", [flatten.input[0], "one_row"], list(flatten.output)))
     onnx.save(model, tmp_path / "one.onnx")
-    with pytest.raises(UserError, match="one row at a time.*--second student"):
-        build(replace(options, classifier=tmp_path / "one.onnx", second="head"))
+    network = open_classifier(tmp_path / "one.onnx", instances(300, (13, 13, 3)), "classifier").network
+    assert find_feature_maps(network, instances(2, (13, 13, 3))) == ()
+    assert "one row at a time" in why_none(network)
 
 
 def test_a_head_reads_the_input_itself_where_the_first_layer_does(options: Options, tmp_path: Path) -> None:
