@@ -130,6 +130,17 @@ HOSTILE: dict[str, Callable[[], onnx.ModelProto]] = {
     "endless loop": lambda: graph(_loop(""), true=np.bool_(True), start=np.float32(0)),
     "slow at many rows": _loop_by_rows,
     "much at one row": lambda: _grows_with(rows=False, numbers=30_000_000),
+    "much at a row of zeros": lambda: graph(
+        helper.make_node("Gather", ["input", "zero"], ["numbers_0"], axis=1),
+        helper.make_node("ReduceMax", ["numbers_0"], ["greatest_0"], keepdims=0),
+        helper.make_node("Cast", ["greatest_0"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Sub", ["one", "whole"], ["left"]),
+        helper.make_node("Mul", ["left", "numbers"], ["end"]),
+        helper.make_node("Add", ["end", "one"], ["some"]),
+        helper.make_node("Range", ["zero", "some", "one"], ["long"]),
+        *_greatest("long"),
+        numbers=np.int64(30_000_000),
+    ),
     "more than there is at one row": lambda: _grows_with(rows=False, numbers=10**10),
     "more than there is at 32 rows": lambda: _grows_with(rows=True, numbers=1000),
 }

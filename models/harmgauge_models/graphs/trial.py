@@ -31,4 +31,7 @@ def try_fusing(classifier: Classifier, x: Array) -> None:
     model.CopyFrom(at_opset(network.model, max(OPSET, opset_of(network.model))))
     again = Network(model, network.input, network.output, network.gives)
     fused = fuse(network, again, "kld", 1.0)
-    predict(serialised(fused, what), x[:TRIED_ROWS], f"{what} in a bundle's graph", "probabilities")
+    try:
+        predict(serialised(fused, what), x[:TRIED_ROWS], "the data", "probabilities")
+    except UserError as error:
+        raise UserError(f"{what}, in a bundle's graph: {error}") from error

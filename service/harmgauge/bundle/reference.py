@@ -24,8 +24,8 @@ MAX_UNPACKED_BYTES = 2**28
 @dataclass(frozen=True)
 class Reference:
     """`scores` (n,) float64, sorted, finite; `features` (m, d) float32, finite; where they are to be drawn, `embedding`
-    (m, 2) float64, by Isomap with so many `neighbours`; `probe` (*shape) in the input's dtype, a row to try the graph on
-    if one of zeros will not do. None if the bundle has none.
+    (m, 2) float64, by Isomap with so many `neighbours`; `probe` (*shape) in the input's dtype, a row to try the graph
+    on if one of zeros will not do. None if the bundle has none.
     """
 
     scores: npt.NDArray[np.float64]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -13,7 +15,10 @@ from harmgauge.bundle.load import load
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge_models.building.build import build
 from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.classifier import distribution, open_classifier
 from harmgauge_models.graphs.export import to_onnx
+from harmgauge_models.graphs.feature_maps import find_feature_maps, why_none
+from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options
 from tests.support.convolutional import convolutional_network
 from tests.support.toy import instances, linear_network
@@ -42,6 +47,49 @@ def test_a_classifier_of_pictures_gets_a_head_by_default(options: Options) -> No
     assert bundle.manifest.detector == "distillation"
     assert bundle.manifest.score == {"loss": "xent", "temperature": 0.1}
     assert any("--second student" in line for line in said)
+
+
+@pytest.mark.parametrize("precision", ["half", "int8"])
+@pytest.mark.filterwarnings("ignore")  # the converters' own
+def test_a_head_reads_half_precision_and_8_bits_as_real_numbers(
+    options: Options, tmp_path: Path, precision: str
+) -> None:
+    """By ONNX Runtime's own converters; that of half precision leaves its nodes unsorted."""
+    given = options.classifier
+    converted = tmp_path / "converted.onnx"
+    x = instances(300, (13, 13, 3))
+    if precision == "half":
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+
+        onnx.save(convert_float_to_float16(onnx.load(given), keep_io_types=True), converted)
+    else:
+        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+        class Rows(CalibrationDataReader):  # type: ignore[misc]
+            batches = iter(np.array_split(x[:64], 4))
+
+            def get_next(self) -> dict[str, Any] | None:
+                batch = next(self.batches, None)
+                return None if batch is None else {"x": batch}
+
+        quantize_static(str(given), str(converted), Rows(), quant_format=QuantFormat.QOperator)
+    bundle = load(build(replace(options, classifier=converted)))
+    assert len(bundle.manifest.made["second_network"]["head"]) == 3
+    found = OnnxRuntime(bundle, "cpu").run(x[:20])
+    expected = distribution(predict(given, x[:20], "network"), "logits", 1)
+    np.testing.assert_allclose(found.probabilities, expected, atol=0.02)
+
+
+def test_a_classifier_of_one_row_says_why_it_has_no_head(options: Options, tmp_path: Path) -> None:
+    model = onnx.load(options.classifier)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    flatten = next(node for node in model.graph.node if node.op_type == "Flatten")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 10]), "one_row"))
+    flatten.CopyFrom(onnx.helper.make_node("Reshape", [flatten.input[0], "one_row"], list(flatten.output)))
+    onnx.save(model, tmp_path / "one.onnx")
+    network = open_classifier(tmp_path / "one.onnx", instances(300, (13, 13, 3)), "classifier").network
+    assert find_feature_maps(network, instances(2, (13, 13, 3))) == ()
+    assert "one row at a time" in why_none(network)
 
 
 def test_a_head_reads_the_input_itself_where_the_first_layer_does(options: Options, tmp_path: Path) -> None:

@@ -33,9 +33,12 @@ from tests.support.toy import instances, linear_network
 def built(folder: Path, classifier: Path, x: Array, **changes: Any) -> tuple[Bundle, list[str]]:
     said: list[str] = []
     np.savez(folder / "calibration.npz", x=x)
+    opened = open_classifier(classifier, x, "classifier")
+    scale = float(5 / np.abs(x.astype(np.float64)).max())
+    second = linear_network(folder / "second.onnx", opened.shape, opened.classes, 9, dtype=opened.dtype, scale=scale)
     options = Options(
         classifier=classifier,
-        distilled=classifier,
+        distilled=second,
         calibration=folder / "calibration.npz",
         name="toy",
         out=folder / "bundles",
@@ -156,8 +159,11 @@ def test_what_cannot_be_is_refused_with_a_remedy(tmp_path: Path, monkeypatch: py
 
 
 def test_constant_features_have_no_picture(tmp_path: Path) -> None:
-    x = np.repeat(instances(1, (4, 4, 3)), 200, axis=0)
-    bundle, said = built(tmp_path, linear_network(tmp_path / "classifier.onnx", (4, 4, 3), 3, 1, scale=0.02), x)
+    x = instances(200, (4, 4, 3))
+    bundle, _ = built(tmp_path, linear_network(tmp_path / "classifier.onnx", (4, 4, 3), 3, 1, scale=0.02), x)
+    said: list[str] = []
+    constant, scores = np.repeat(x[:1], 200, axis=0), bundle.reference.scores
+    found = penultimate.reference(bundle.graph, scores, constant, tensor="flat", seed=0, say=said.append)
     assert "no picture of the features" in "".join(said)
-    assert bundle.reference.features is not None
-    assert bundle.reference.embedding is None
+    assert found.features is not None
+    assert found.embedding is None

@@ -8,16 +8,21 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import NodeProto, helper
 
-from harmgauge.bundle.load import MANIFEST_FILE
+from harmgauge.bundle.load import DETECTOR_FILE, MANIFEST_FILE, REFERENCE_FILE
+from harmgauge.bundle.load import load as load_bundle
 from harmgauge.bundle.signature import new_key
 from harmgauge.cli.sign import sign_bundle
 from harmgauge.errors import BundleError
 from harmgauge.inference import isolated_probe
 from harmgauge.inference.isolated_probe import BundleLoader
+from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge.settings import DEFAULT_BUNDLE_SHA256, Settings, load, shipped_bundle
 from tests.support.bundles import edit, replace_file
 from tests.support.hostile_graphs import base_bundle, graph, hostile_bundle
@@ -47,6 +52,31 @@ def test_a_graph_that_harms_is_refused_with_its_reason(base: Path, tmp_path: Pat
     with pytest.raises(BundleError, match=message) as refused:
         loader().load(folder)
     assert str(folder) in str(refused.value)
+
+
+def test_a_row_that_the_bundle_brings_hides_nothing(base: Path, tmp_path: Path) -> None:
+    """The graph is harmless on that row alone: rows of zeros are tried as well."""
+    folder = hostile_bundle(base, tmp_path / "hostile", "much at a row of zeros")
+    reference = load_bundle(base).reference
+    replace_file(folder, REFERENCE_FILE, replace(reference, probe=np.ones(3, np.float32)).npz())
+    assert OnnxRuntime(load_bundle(folder), "cpu").probe(2).tolist() == [[1, 1, 1]] * 2
+    with pytest.raises(BundleError, match=r"one row takes \d+ MiB of memory"):
+        loader().load(folder)
+
+
+def test_a_graph_that_makes_nothing_of_zeros_is_served_with_a_row_of_its_own(base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "bundle")
+    made = graph(helper.make_node("Gather", ["input", "zero"], ["first_0"], axis=1), *nothing_of_zeros())
+    replace_file(tmp_path / "bundle", DETECTOR_FILE, made.SerializeToString())
+    with pytest.raises(BundleError, match="the score of the row that the graph is tried on is (nan|-?inf)"):
+        loader().load(tmp_path / "bundle")
+    reference = replace(load_bundle(base).reference, probe=np.ones(3, np.float32))
+    replace_file(tmp_path / "bundle", REFERENCE_FILE, reference.npz())
+    assert loader().load(tmp_path / "bundle").reference.probe is not None
+
+
+def nothing_of_zeros() -> tuple[NodeProto, NodeProto]:
+    return helper.make_node("Log", ["first_0"], ["log"]), helper.make_node("ReduceSum", ["log"], ["extra"], keepdims=0)
 
 
 def test_a_graph_that_computes_for_ever_is_ended(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

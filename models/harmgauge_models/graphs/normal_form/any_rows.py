@@ -14,6 +14,7 @@ from harmgauge_models.graphs.fuse import free_rows
 from harmgauge_models.graphs.normal_form.one_by_one import ROWS, SCORES, one_by_one
 from harmgauge_models.graphs.run import predict_all
 
+DATA = "the data"
 COMPARED_ROWS = 4
 TOLERANCE = 1e-3
 """Rows that run together may differ from rows that run alone by rounding, relative to the largest score."""
@@ -42,7 +43,7 @@ def freed(model: onnx.ModelProto, taken: str, outputs: Sequence[str], rows: Arra
     changed = free_rows(model, [taken, *(value.name for value in model.graph.output)])
     graph = serialised(model, what)
     try:
-        scores = predict_all(graph, rows, what, outputs)
+        scores = predict_all(graph, rows, DATA, outputs)
     except UserError as error:
         return _alone(original, taken, outputs, rows, what=what, error=error)
     wrong = next((name for name, values in scores.items() if len(values) != len(rows)), None)
@@ -71,7 +72,7 @@ def _alone(
     """The graph one row at a time, if it takes one; else raises UserError with the reason of `error`."""
     graph = serialised(model, what)
     try:
-        first = [predict_all(graph, rows[index : index + 1], what, outputs) for index in range(COMPARED_ROWS)]
+        first = [predict_all(graph, rows[index : index + 1], DATA, outputs) for index in range(COMPARED_ROWS)]
     except UserError:
         dimension = next(value for value in model.graph.input if value.name == taken).type.tensor_type.shape.dim[0]
         if dimension.dim_value > 1:
@@ -79,14 +80,14 @@ def _alone(
                 f"{what} was exported for {dimension.dim_value} rows at a time, and cannot take another number "
                 f"({error}): export it with a dynamic first axis"
             ) from error
-        raise error from None
+        raise UserError(f"{what}: {error}") from error
     if len(outputs) > 1:
         raise UserError(
             f"{what} takes one row at a time and has outputs {list(outputs)}: name that of the class scores"
         )
     name = outputs[0]
     made = one_by_one(model, taken, name, rows.shape[1:])
-    scores = predict_all(serialised(made, what), rows, what, [SCORES])[SCORES]
+    scores = predict_all(serialised(made, what), rows, DATA, [SCORES])[SCORES]
     expected = np.stack([one[name].reshape(-1) for one in first])
     if scores.shape[1:] != expected.shape[1:] or not _close(scores[: len(expected)], expected):
         raise UserError(f"{what} cannot take more than one row ({error}): export it with a dynamic first axis")
@@ -101,7 +102,7 @@ def _as_alone(model: onnx.ModelProto, taken: str, scores: Mapping[str, Array], r
     """Whether the first rows' scores are those that the graph, as it was exported, gives for each alone."""
     graph = serialised(model, what)
     for index in range(min(COMPARED_ROWS, len(rows))):
-        alone = predict_all(graph, rows[index : index + 1], what, list(scores))
+        alone = predict_all(graph, rows[index : index + 1], DATA, list(scores))
         if any(not _close(scores[name][index].reshape(-1), alone[name].reshape(-1)) for name in scores):
             return False
     return True
