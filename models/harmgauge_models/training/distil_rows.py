@@ -43,8 +43,8 @@ class Recipe:
     epochs: int = 32
     steps: int = 250
     batch_rows: int = 256
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-2
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
     clean_share: float = 0.25
     held_out: float = 0.1
     hidden: tuple[int, int] = (128, 64)
@@ -102,6 +102,7 @@ class RowDistillation:
             self._classifier.network.gives,
             missing=self._missing,
             hidden=recipe.hidden,
+            row_values=self._reader.row_values,
         )
         kept = self._kept(without)
         name = "rows" + "".join(f"-{family}" for family in sorted(without))

@@ -38,13 +38,13 @@ MIN_COPIES = 2
 
 
 class Reader:
-    """What a second network reads of rows: the row itself if `row`, a tensor `features` of the classifier if there is
-    one, and what the classifier says; each float32 and flat, (n, width).
+    """What a second network reads of rows: the row itself if `row` (without `row_values` only how unusual it is), a
+    tensor `features` of the classifier if there is one, and what the classifier says; each float32 and flat, (n, width).
     """
 
-    def __init__(self, classifier: Classifier, features: str | None, *, row: bool) -> None:
+    def __init__(self, classifier: Classifier, features: str | None, *, row: bool, row_values: bool = True) -> None:
         network = classifier.network
-        self.row, self.features = row, features
+        self.row, self.row_values, self.features = row, row_values, features
         model = classifier.runnable if features is None else with_outputs(classifier, [features]).SerializeToString()
         self._session: ort.InferenceSession = open_session(model)
         self._input = network.input
