@@ -39,7 +39,9 @@ MIN_COPIES = 2
 
 class Reader:
     """What a second network reads of rows: the row itself if `row` (without `row_values` only how unusual it is), a
-    tensor `features` of the classifier if there is one, and what the classifier says; each float32 and flat, (n, width).
+    tensor `features` of the classifier if there is one, and what the classifier says.
+
+    Each is float32 and flat, (n, width).
     """
 
     def __init__(self, classifier: Classifier, features: str | None, *, row: bool, row_values: bool = True) -> None:
