@@ -27,7 +27,7 @@ from harmgauge_models.graphs.classifier import Classifier
 from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.fuse import Network, with_reader
 from harmgauge_models.networks.row_head import RowHead, Scale
-from harmgauge_models.training.disturbed_rows import DisturbedRows, Reader, make
+from harmgauge_models.training.disturbed_rows import DisturbedRows, Reader, enough, make
 from harmgauge_models.training.loop import Batches, Learner, Task, fit
 
 Log = npt.NDArray[np.float32]
@@ -78,9 +78,11 @@ class RowDistillation:
         """
         self._classifier, self._reader, self._disturber = classifier, reader, disturber
         self._missing, self._recipe, self._work, self._settings = missing, recipe, work, settings
+        picked = enough(x, reader, recipe.seed)
+        x = x[picked]
         self._example = x[:2]
         self._rows = make(x, disturber, reader, seed=recipe.seed, work=work)
-        self._labels = torch.from_numpy(soft_labels.astype(np.float32))
+        self._labels = torch.from_numpy(soft_labels[picked].astype(np.float32))
         order = np.random.default_rng(recipe.seed).permutation(len(x))
         judges = round(recipe.held_out * len(x))
         self._judges, self._learners = (torch.from_numpy(part) for part in (order[:judges], order[judges:]))
