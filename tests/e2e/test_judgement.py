@@ -50,7 +50,10 @@ def test_a_bundle_that_is_worth_it_gets_no_warning(bundle: Path) -> None:
     assert "warning" not in checked.stdout
 
 
-def test_a_bundle_that_says_nothing_is_shown_as_before(image_bundle_path: Path) -> None:
-    checked = run_here("check", bundle=image_bundle_path)
+def test_a_bundle_that_says_nothing_is_shown_as_before(image_bundle_path: Path, tmp_path: Path) -> None:
+    older = Path(shutil.copytree(image_bundle_path, tmp_path / "toy" / "1"))
+    edit(older, lambda manifest: manifest["quality"].pop("judgement"))
+    checked = run_here("check", bundle=older)
+    assert checked.returncode == 0
     assert "judged" not in checked.stdout
     assert "why:" not in checked.stdout
