@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from tests.models.data.row_corruptions.rows import LAYOUTS, ROWS, table
 
 SHAPES = stn.array_shapes(min_dims=2, max_dims=4, min_side=1, max_side=20)
 DTYPES = st.sampled_from(["float16", "float32", "float64", "uint8", "int8", "int32", "int64", "uint64"]).map(np.dtype)
-REAL = {"allow_nan": True, "allow_infinity": False}
+REAL: dict[str, Any] = {"allow_nan": True, "allow_infinity": False}
 
 
 def vectors(steps: int) -> Array:
@@ -33,7 +35,7 @@ def texts(dtype: str = "int64") -> Array:
 
 def frequency_sorted() -> Array:
     """Ids by how common the words are, which makes most of them small."""
-    return np.minimum(np.random.default_rng(7).zipf(1.4, (ROWS, 30)), 5000).astype(np.int64)
+    return np.asarray(np.minimum(np.random.default_rng(7).zipf(1.4, (ROWS, 30)), 5000), np.int64)
 
 
 def readings() -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,10 +168,12 @@ def test_a_value_that_does_not_change_keeps_all_its_digits() -> None:
     dtype=st.sampled_from(["float16", "float32", "float64", "uint8", "int32", "int64"]).map(np.dtype),
     seed=st.integers(0, 5),
 )
-def test_any_rows_stay_what_the_input_takes(data: st.DataObject, layout: Layout, dtype: np.dtype, seed: int) -> None:  # type: ignore[type-arg]
+def test_any_rows_stay_what_the_input_takes(
+    data: st.DataObject, layout: Layout, dtype: np.dtype[Any], seed: int
+) -> None:
     whole = layout == "tokens" or dtype.kind in "iu"
     dtype = np.dtype("int64") if whole and dtype.kind == "f" else dtype
-    real = {"allow_nan": False, "allow_infinity": False} if dtype.kind == "f" else {}
+    real: dict[str, Any] = {"allow_nan": False, "allow_infinity": False} if dtype.kind == "f" else {}
     shape = data.draw(stn.array_shapes(min_dims=2, max_dims=3, min_side=2, max_side=12))
     x = data.draw(stn.arrays(dtype, shape, elements=stn.from_dtype(dtype, **real)))
     made, tags = disturber(x, layout=layout)(x, seeded(seed))
