@@ -8,7 +8,8 @@ the classifier there.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from harmgauge_models.graphs.classifier import Classifier
 from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.fuse import Network, with_reader
 from harmgauge_models.networks.row_head import RowHead, Scale
-from harmgauge_models.training.disturbed_rows import DisturbedRows, Reader, make
+from harmgauge_models.training.disturbed_rows import DisturbedRows, Reader, enough, make
 from harmgauge_models.training.loop import Batches, Learner, Task, fit
 
 Log = npt.NDArray[np.float32]
@@ -77,10 +78,12 @@ class RowDistillation:
         """
         self._classifier, self._reader, self._disturber = classifier, reader, disturber
         self._missing, self._recipe, self._work, self._settings = missing, recipe, work, settings
+        picked = enough(x, reader, recipe.seed)
+        x = x[picked]
         self._example = x[:2]
         seen = recipe.epochs * recipe.steps * recipe.batch_rows
         self._rows = make(x, disturber, reader, seed=recipe.seed, work=work, most_rows=seen)
-        self._labels = torch.from_numpy(soft_labels.astype(np.float32))
+        self._labels = torch.from_numpy(soft_labels[picked].astype(np.float32))
         order = np.random.default_rng(recipe.seed).permutation(len(x))
         judges = round(recipe.held_out * len(x))
         self._judges, self._learners = (torch.from_numpy(part) for part in (order[:judges], order[judges:]))
@@ -136,7 +139,8 @@ class RowDistillation:
             best = _Best(network, lambda: self._judge(network, kept, recipe), checkpoint.with_suffix(".best"))
             if not checkpoint.exists():
                 best.forget()
-            losses = fit(Learner(network, optimizer, schedule), task, checkpoint)
+            with _one_thread():
+                losses = fit(Learner(network, optimizer, schedule), task, checkpoint)
             best.look()
             best.restore()
         entropy = float(-(self._labels * torch.log(self._labels.clamp(min=1e-30))).sum(1).mean())
@@ -205,6 +209,17 @@ class RowDistillation:
                 labels = self._labels[which % rows.rows].to(target)
                 loss += share * float(functional.cross_entropy(logits, labels))
         return loss
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Products so small are done before another thread wakes: two would take ten times as long on busy cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Best:

@@ -6,6 +6,7 @@ Made once, each is seen several times: the classifier may cost more than the tra
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,13 +34,18 @@ CLASSIFIER_SECONDS = 30.0
 """The classifier may take on them, about."""
 
 TIMED_ROWS = 256
-BATCH_ROWS = 1024
-MIN_COPIES = 2
+MIN_COPIES = 4
+MOST_TRAINING_ROWS = 50_000
+
+BATCH_VALUES = 2**18
+"""So many values of rows run through the classifier at once: it takes up to some thousand bytes for each."""
 
 
 class Reader:
     """What a second network reads of rows: the row itself if `row` (without `row_values` only how unusual it is), a
-    tensor `features` of the classifier if there is one, and what the classifier says; all float32 and flat, (n, width).
+    tensor `features` of the classifier if there is one, and what the classifier says.
+
+    Each is float32 and flat, (n, width).
     """
 
     def __init__(self, classifier: Classifier, features: str | None, *, row: bool, row_values: bool = True) -> None:
@@ -53,8 +59,9 @@ class Reader:
     def raw(self, x: Array) -> list[Array]:
         """The same in its own dtypes and shapes. Raises UserError if the classifier cannot run on the rows."""
         parts: list[list[Array]] = []
-        for begin in range(0, len(x), BATCH_ROWS):
-            some = x[begin : begin + BATCH_ROWS]
+        batch_rows = min(1024, max(8, BATCH_VALUES // max(math.prod(x.shape[1:]), 1)))
+        for begin in range(0, len(x), batch_rows):
+            some = x[begin : begin + batch_rows]
             try:
                 outputs = self._session.run(self._outputs, {self._input: some})
             except Exception as error:  # ONNX Runtime's errors share no base class below Exception
@@ -81,6 +88,13 @@ class DisturbedRows:
     @property
     def rows(self) -> int:
         return len(self.clean[0])
+
+
+def enough(x: Array, reader: Reader, seed: int) -> npt.NDArray[np.intp]:
+    """Which of the training rows `x` (n, *shape) to take: all, but for what the memory bounds, drawn at random."""
+    row_bytes = 4 * sum(tensor.shape[1] for tensor in reader.read(x[:2]))
+    most = min(MOST_TRAINING_ROWS, max(1000, MOST_BYTES // (MIN_COPIES * row_bytes)))
+    return np.sort(np.random.default_rng(seed).permutation(len(x))[:most])
 
 
 def make(

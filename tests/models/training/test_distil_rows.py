@@ -141,15 +141,15 @@ def test_how_many_copies_there_are_is_noted_for_a_run_that_goes_on(tmp_path: Pat
         classifier,
         Reader(classifier, None, row=True),
         TwoKinds(),
-        np.tile(X, (500, 1)),
-        np.full((500 * len(X), 3), 1 / 3),
+        np.tile(X, (20, 1)),
+        np.full((20 * len(X), 3), 1 / 3),
         missing=False,
         recipe=RECIPE,
         work=fresh,
         settings={},
     )
     assert json.loads((fresh / "copies.json").read_text()) == {"copies": made.copies}
-    assert made.copies == MIN_COPIES, "of as many rows as these"
+    assert made.copies == MIN_COPIES, "the training sees no more"
 
 
 def test_families_that_are_left_out_are_not_learned_from(tmp_path: Path) -> None:
