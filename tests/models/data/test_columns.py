@@ -40,7 +40,7 @@ def frequency_sorted() -> Array:
 
 def readings() -> Array:
     """Whole numbers that a sensor measures one after another."""
-    return np.rint(1000 + 500 * vectors(60)).astype(np.int32)
+    return np.asarray(np.rint(1000 + 500 * vectors(60)), np.int32)
 
 
 FURTHER: dict[str, tuple[Array, Layout]] = {
