@@ -74,11 +74,13 @@ class Compared:
 class Judgement:
     """`unseen` disturbances are those that the judged network was trained without; None if there is no such network.
 
-    `clean` is wrong against right on the calibration rows as they are; None without labels.
+    `familiar` if it was trained on disturbances like the `seen` ones. `clean` is wrong against right on the calibration
+    rows as they are; None without labels.
     """
 
     unseen: Compared | None
     seen: Compared
+    familiar: bool
     clean: Compared | None
     by_family: dict[str, Compared]
     target: str
@@ -132,6 +134,7 @@ def judge(
     return Judgement(
         unseen=_unseen(graph, second, disturber, rows, _Pool(truth, before), copies=copies, random=random),
         seen=seen.compared(),
+        familiar="resembled_kinds" in second.made,
         clean=clean,
         by_family=by_family,
         target="wrong" if labels is not None else "changed",
@@ -224,8 +227,7 @@ def sentence(judgement: Judgement, detector: str) -> str:
             f"Too few rows to tell whether the score is worth serving: disturbances harmed {found.positive} of "
             f"{found.rows} calibration rows, and at least {MIN_HARMED} of either group are needed"
         )
-    seen = "that it has not seen" if judgement.unseen is not None else "like those it learned from"
-    says = f"on disturbances {seen} it ranks harmed above harmless rows with a ROC AUC of {found.score:.3f}"
+    says = f"on {_which(judgement)} it ranks harmed above harmless rows with a ROC AUC of {found.score:.3f}"
     if detector == "entropy":
         return (
             f"{_verdict(found.entropy)}: the classifier's entropy ranks harmed above harmless rows with a ROC AUC of "
@@ -236,6 +238,12 @@ def sentence(judgement: Judgement, detector: str) -> str:
     if judgement.entropy_is_better:
         return f"The classifier's entropy alone would be better: {says}, {beside}"
     return f"{_verdict(found.score)}: {says}, {beside}"
+
+
+def _which(judgement: Judgement) -> str:
+    if judgement.unseen is not None:
+        return "disturbances that it has not seen"
+    return "disturbances like those it learned from" if judgement.familiar else "random disturbances"
 
 
 def _verdict(area: float) -> str:

@@ -108,7 +108,8 @@ def _are_tokens(rows: Array) -> bool:
 def _is_smooth(rows: Array) -> bool:
     wide = rows.astype(np.float64)
     order = np.random.default_rng(0).permutation(wide.shape[1])
-    neighbours, strangers = (_mean_square(np.diff(some, axis=1)) for some in (wide, wide[:, order]))
+    with np.errstate(over="ignore"):  # what is too large to be squared is not smooth
+        neighbours, strangers = (_mean_square(np.diff(some, axis=1)) for some in (wide, wide[:, order]))
     return neighbours < SMOOTH * strangers
 
 

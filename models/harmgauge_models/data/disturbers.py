@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,29 +12,54 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge_models.data.columns import Columns
 from harmgauge_models.data.disturber import Disturber, PictureDisturber
 from harmgauge_models.data.pictures import image_layout, pictures
-from harmgauge_models.data.row_disturbances import RowDisturber, make_pool
+from harmgauge_models.data.row_disturbances import Pool, RowDisturber, make_pool
+from harmgauge_models.data.row_disturbances.pool import Values, value_range
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier
 from harmgauge_models.graphs.run import predict
 
-TRIED_ROWS = 8
+EXTREME_ROWS = 8
+DISTURBED_ROWS = 256
+FAR = 1e6
+"""No classifier has a table of as many vectors whose number it reads from a real number."""
 
 
 def disturber_for(classifier: Classifier, spec: InputSpec, x: Array, columns: Columns) -> Disturber:
     """For rows like `x` (n, *shape), such that the classifier can run on what it makes of them.
 
-    Whole numbers beyond those of the data may be ids that an embedding lacks: then they stay within those.
+    Numbers beyond those of the data may be ids that an embedding lacks: then they stay within those.
     """
     layout = image_layout(spec.shape)
     if columns.layout == "pictures" and layout is not None:
         return PictureDisturber(pictures(x, spec, layout))
     pool = make_pool(x, columns, missing=spec.missing)
-    if pool.whole:
-        for bound in pool.bounds:
-            extreme = np.full((TRIED_ROWS, *spec.shape), bound).astype(x.dtype)
-            try:
-                predict(classifier.runnable, extreme, "extreme rows", classifier.network.output)
-            except UserError:
-                pool = replace(pool, bounds=(float(np.nanmin(pool.rows)), float(np.nanmax(pool.rows))))
-                break
-    return RowDisturber(pool)
+    for bounds in _bounds(pool, x):
+        bounded = replace(pool, bounds=bounds)
+        if _runs(classifier, bounded, x):
+            break
+    return RowDisturber(bounded)
+
+
+def _bounds(pool: Pool, x: Array) -> Iterator[tuple[Values, Values]]:
+    """Ever narrower: the dtype's, codes within their columns' ranges, all within that of all, each within its own."""
+    low, high = pool.bounds
+    yield low, high
+    ranges = np.array([value_range(column) for column in x.reshape(len(x), -1).T]).T
+    free = pool.columns.are("number")
+    yield np.where(free, low, ranges[0]), np.where(free, high, ranges[1])
+    yield np.full_like(low, ranges[0].min()), np.full_like(high, ranges[1].max())
+    yield ranges[0], ranges[1]
+
+
+def _runs(classifier: Classifier, pool: Pool, x: Array) -> bool:
+    random = np.random.default_rng(0)
+    far = [np.clip(np.full_like(pool.spread, end), *pool.bounds) for end in (-FAR, FAR)]
+    ends = pool.bounds if pool.whole else far
+    extreme = [np.tile(end, (EXTREME_ROWS, 1)).reshape(-1, *x.shape[1:]).astype(x.dtype) for end in ends]
+    disturbed, _ = RowDisturber(pool)(x[random.integers(len(x), size=DISTURBED_ROWS)], random)
+    try:
+        for rows in (*extreme, disturbed):
+            predict(classifier.runnable, rows, "disturbed rows", classifier.network.output)
+    except UserError:
+        return False
+    return True

@@ -11,11 +11,34 @@ DETECTOR = "entropy"
 ASKED_FOR = "it was asked for with --detector entropy"
 
 
+_OF_SECOND_NETWORK = (
+    "distilled",
+    "distilled_output",
+    "distilled_gives",
+    "train",
+    "second",
+    "student",
+    "autoencoder",
+    "autoencoder_onnx",
+    "hidden_layers",
+    "reconstruction_weight",
+    "noise",
+    "shift_pixels",
+    "flip",
+    "keep",
+    "loss",
+    "temperature",
+    "epochs",
+    "work",
+)
+
+
 def check(options: Options) -> None:
     """Raise UserError for options of a second network."""
-    for option in ("distilled", "train", "student", "autoencoder", "autoencoder_onnx", "loss", "temperature"):
-        if getattr(options, option) is not None:
-            raise UserError(f"--{option.replace('_', '-')} is for a second network, and --detector entropy has none")
+    for option in _OF_SECOND_NETWORK:
+        if getattr(options, option) != getattr(Options, option, ()):
+            name = option.replace("hidden_layers", "hidden_layer").replace("_", "-")
+            raise UserError(f"--{name} is for a second network, and --detector entropy has none: leave it out")
 
 
 @register(DETECTOR, check)

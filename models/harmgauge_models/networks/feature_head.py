@@ -12,6 +12,7 @@ from harmgauge_models.graphs.fuse import Gives
 from harmgauge_models.networks.classifiers import ResidualBlock
 
 CHANNELS = 64
+MOST_SPREADS, MOST_LOGIT = 12.0, 60.0
 
 
 class FeatureHead(nn.Module):
@@ -23,14 +24,28 @@ class FeatureHead(nn.Module):
     but for each input), plus a correction.
 
     `shapes` are those of the maps, (channels, height, width), and `spreads` (channels,) how much their channels vary.
+    A `bounded` head clips what it reads to MOST_SPREADS of these, and logits to MOST_LOGIT: pictures on another scale
+    must not decide what its normalisation takes for usual.
+
     Inputs: the maps (n, *shape) float32 in order, then the output (n, classes), which is what it `gives`.
     """
 
     def __init__(
-        self, shapes: Sequence[tuple[int, int, int]], spreads: Sequence[Tensor], classes: int, gives: Gives
+        self,
+        shapes: Sequence[tuple[int, int, int]],
+        spreads: Sequence[Tensor],
+        classes: int,
+        gives: Gives,
+        *,
+        bounded: bool = False,
     ) -> None:
         super().__init__()
         self.gives = gives
+        self.bounded = bounded
+        for index, spread in enumerate(spreads):
+            limit = MOST_SPREADS * torch.where(spread > 0, spread, torch.ones_like(spread)).float()
+            if bounded:
+                self.register_buffer(f"limit_{index}", limit[:, None, None])
         scales = [1 / torch.where(spread > 0, spread, torch.ones_like(spread)).float() for spread in spreads]
         last, *self.side = shapes[-1]
         self.reach = nn.ModuleList()
@@ -57,6 +72,10 @@ class FeatureHead(nn.Module):
     def forward(self, *tensors: Tensor) -> Tensor:
         *maps, said = tensors
         said = said.float()
+        if self.bounded:
+            limits = [self.get_buffer(f"limit_{index}") for index in range(len(maps))]
+            maps = [torch.clamp(x, -limit, limit) for x, limit in zip(maps, limits, strict=True)]
+            said = said.clamp(-MOST_LOGIT, MOST_LOGIT)
         logits = said if self.gives == "logits" else torch.log(said.clamp(min=1e-7))
         reached = [layer(x) for layer, x in zip(self.reach, maps, strict=False)]
         # Odd sides, or strides that are no whole numbers, need not meet

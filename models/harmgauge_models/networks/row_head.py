@@ -14,6 +14,9 @@ from harmgauge_models.graphs.fuse import Gives
 SUMMARY = 4
 """Numbers that say how unusual a row is as a whole."""
 
+MOST_FAR = 1e30
+"""Spreads: what lies farther off, or is infinite, is that far."""
+
 LEAST_LOG_P = -16.0
 """What the classifier gives less than this is as good as none."""
 
@@ -101,4 +104,4 @@ class RowHead(nn.Module):
 
 def _logarithmic(x: Tensor) -> Tensor:
     """Near 0 as it is, far from it as a logarithm."""
-    return torch.sign(x) * torch.log1p(x.abs())
+    return torch.sign(x) * torch.log1p(x.abs().clamp(max=MOST_FAR))

@@ -22,6 +22,7 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.data.pictures import Pictures
 from harmgauge_models.data.prefetch import prefetch
 from harmgauge_models.data.random_corruptions import disturb
+from harmgauge_models.data.wrong_scale import wrongly_scaled
 from harmgauge_models.graphs.classifier import Classifier
 from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.feature_maps import FeatureMap, WithFeatureMaps
@@ -44,6 +45,8 @@ class Recipe:
 
 
 SPREAD_ROWS = 512
+WRONG_SCALE_SHARE = 0.08
+"""Of the disturbed pictures of real numbers; 8-bit ones have no other scale."""
 
 
 def distil_head(
@@ -67,10 +70,12 @@ def distil_head(
     tapped = WithFeatureMaps(first, tuple(tap.name for tap in taps), threads=torch.get_num_threads())
     *maps, _ = tapped(x[:SPREAD_ROWS])
     spreads = [torch.from_numpy(tensor.std((0, 2, 3))) for tensor in maps]
-    network = FeatureHead([tap.shape for tap in taps], spreads, classifier.classes, first.gives)
+    real = x.dtype.kind == "f"
+    network = FeatureHead([tap.shape for tap in taps], spreads, classifier.classes, first.gives, bounded=real)
     labels = torch.from_numpy(soft_labels.astype(np.float32))
     entropy = float(-(soft_labels * np.log(np.maximum(soft_labels, 1e-300))).sum(1).mean())
     steps = -(-len(x) // recipe.batch_rows)
+    wrong_scales = {"wrong_scales": WRONG_SCALE_SHARE} if real else {}
 
     def batches(epoch: int) -> Batches:
         random = np.random.default_rng((recipe.seed, epoch))
@@ -80,7 +85,11 @@ def distil_head(
             pixels = pictures.to_pixels(x[rows])
             disturbed = round(len(rows) * (1 - recipe.clean_share))
             pixels[:disturbed] = disturb(pixels[:disturbed], random)
-            tensors = tapped(pictures.from_pixels(pixels))
+            made = pictures.from_pixels(pixels)
+            if real:
+                wrong = round(disturbed * WRONG_SCALE_SHARE)
+                made[:wrong] = wrongly_scaled(x[rows[:wrong]], random)
+            tensors = tapped(made)
             yield tuple(torch.from_numpy(tensor) for tensor in tensors), labels[torch.from_numpy(rows)]
 
     task = Task(
@@ -89,7 +98,7 @@ def distil_head(
         batches_per_epoch=steps,
         loss=functional.cross_entropy,
         epochs=recipe.epochs,
-        settings={**settings, "taps": [asdict(tap) for tap in taps], "rows": len(x), **asdict(recipe)},
+        settings={**settings, "taps": [asdict(tap) for tap in taps], "rows": len(x), **asdict(recipe), **wrong_scales},
         bfloat16=True,
     )
     optimizer = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)

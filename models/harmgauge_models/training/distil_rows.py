@@ -81,7 +81,8 @@ class RowDistillation:
         picked = enough(x, reader, recipe.seed)
         x = x[picked]
         self._example = x[:2]
-        self._rows = make(x, disturber, reader, seed=recipe.seed, work=work)
+        seen = recipe.epochs * recipe.steps * recipe.batch_rows
+        self._rows = make(x, disturber, reader, seed=recipe.seed, work=work, most_rows=seen)
         self._labels = torch.from_numpy(soft_labels[picked].astype(np.float32))
         order = np.random.default_rng(recipe.seed).permutation(len(x))
         judges = round(recipe.held_out * len(x))
@@ -136,6 +137,8 @@ class RowDistillation:
         with tempfile.TemporaryDirectory() as scratch:
             checkpoint = (Path(scratch) if self._work is None else self._work) / f"{name}.checkpoint"
             best = _Best(network, lambda: self._judge(network, kept, recipe), checkpoint.with_suffix(".best"))
+            if not checkpoint.exists():
+                best.forget()
             with _one_thread():
                 losses = fit(Learner(network, optimizer, schedule), task, checkpoint)
             best.look()
@@ -193,6 +196,7 @@ class RowDistillation:
         rows, judges = self._rows, self._judges
         if not len(judges):
             return 0.0
+        target = next(network.parameters()).device
         found = torch.nonzero(kept[:JUDGED_COPIES][:, judges])
         some = found[:, 0] * rows.rows + judges[found[:, 1]]
         loss = 0.0
@@ -201,8 +205,9 @@ class RowDistillation:
             (rows.clean, judges, recipe.clean_share),
         ):
             if len(which):
-                logits = network(*(tensor[which] for tensor in tensors))
-                loss += share * float(functional.cross_entropy(logits, self._labels[which % rows.rows]))
+                logits = network(*(tensor[which].to(target) for tensor in tensors))
+                labels = self._labels[which % rows.rows].to(target)
+                loss += share * float(functional.cross_entropy(logits, labels))
         return loss
 
 
@@ -233,8 +238,14 @@ class _Best:
             torch.save({"loss": loss, "network": self._network.state_dict()}, part)
             part.replace(self._path)
 
+    def forget(self) -> None:
+        """What an older run left, whose checkpoint is no longer there."""
+        self._path.unlink(missing_ok=True)
+
     def restore(self) -> None:
-        self._network.load_state_dict(torch.load(self._path, weights_only=True)["network"])
+        """Into a network on the CPU."""
+        kept = torch.load(self._path, map_location="cpu", weights_only=True)
+        self._network.load_state_dict(kept["network"])
 
 
 def _joined(rows: DisturbedRows, disturbed: Tensor, clean: Tensor) -> tuple[Tensor, ...]:

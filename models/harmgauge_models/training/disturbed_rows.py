@@ -97,13 +97,16 @@ def enough(x: Array, reader: Reader, seed: int) -> npt.NDArray[np.intp]:
     return np.sort(np.random.default_rng(seed).permutation(len(x))[:most])
 
 
-def make(x: Array, disturber: Disturber, reader: Reader, *, seed: int, work: Path | None) -> DisturbedRows:
-    """Disturbed copies of training rows `x` (n, *shape); how many follows from the time that the classifier takes.
+def make(
+    x: Array, disturber: Disturber, reader: Reader, *, seed: int, work: Path | None, most_rows: int = MOST_ROWS
+) -> DisturbedRows:
+    """Disturbed copies of training rows `x` (n, *shape), about `most_rows` at most; how many follows from the time that
+    the classifier takes.
 
     That number is kept in `work`, so that a run that goes on sees the same rows. Raises UserError.
     """
     clean = reader.read(x)
-    copies = _copies(x, clean, reader, work)
+    copies = _copies(x, clean, reader, work, most_rows)
     disturbed: list[list[Tensor]] = []
     tags = []
     random = np.random.default_rng((seed, copies))
@@ -119,7 +122,7 @@ def make(x: Array, disturber: Disturber, reader: Reader, *, seed: int, work: Pat
     return DisturbedRows(clean, columns, np.concatenate(tags), copies)
 
 
-def _copies(x: Array, clean: Sequence[Tensor], reader: Reader, work: Path | None) -> int:
+def _copies(x: Array, clean: Sequence[Tensor], reader: Reader, work: Path | None, most_rows: int) -> int:
     note = None if work is None else work / "copies.json"
     if note is not None and note.is_file():
         return int(json.loads(note.read_text())["copies"])
@@ -128,7 +131,7 @@ def _copies(x: Array, clean: Sequence[Tensor], reader: Reader, work: Path | None
     reader.read(timed)
     seconds = max((time.process_time() - began) / len(timed), 1e-9)
     row_bytes = 4 * sum(tensor.shape[1] for tensor in clean)
-    rows = min(MOST_ROWS, MOST_BYTES // row_bytes, CLASSIFIER_SECONDS / seconds)
+    rows = min(most_rows, MOST_ROWS, MOST_BYTES // row_bytes, CLASSIFIER_SECONDS / seconds)
     copies = max(MIN_COPIES, int(rows / len(x)))
     if note is not None:
         note.parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ _SIZE = rf"{_BLANK} (?: 0 | [1-9][0-9]{{0,18}}+ ) L?+ {_BLANK}"  # Python 2 wrot
 _ENTRY = re.compile(
     rf"""
     {_BLANK} (?:
-        (['"])descr\1 {_BLANK} : {_BLANK} (['"])(?P<descr> [<>|=]?+ [biufcmMOSUV] [0-9]{{0,4}}+ (?: \[[a-zA-Z]+\] )?+ )\2
+        (['"])descr\1 {_BLANK} : {_BLANK} (['"])(?P<descr> [<>|=]?+ [biufcmMOSUV] [0-9]{{0,4}}+ (?: \[[A-Za-z]+\])?+)\2
       | (['"])fortran_order\4 {_BLANK} : {_BLANK} (?P<fortran_order> True | False )
       | (['"])shape\6 {_BLANK} : {_BLANK} \( (?P<shape> (?: (?:{_SIZE},)++ (?:{_SIZE})?+ )?+ {_BLANK} ) \)
     )

@@ -35,6 +35,7 @@ def options(tmp_path: Path) -> Options:
         name="toy",
         out=tmp_path / "bundles",
         window_rows=100,
+        keep=True,
         say=lambda _: None,
     )
 

@@ -39,6 +39,7 @@ def options(folder: Path, classifier: Path, **more: object) -> Options:
         out=folder,
         window_rows=100,
         epochs=2,
+        keep=True,
         say=lambda _: None,
         **more,  # type: ignore[arg-type]
     )

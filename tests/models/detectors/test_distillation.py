@@ -19,7 +19,7 @@ from harmgauge_models.graphs.classifier import distribution, open_classifier
 from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.feature_maps import find_feature_maps, why_none
 from harmgauge_models.graphs.run import predict
-from harmgauge_models.options import Options
+from harmgauge_models.options import Options, Second
 from tests.support.convolutional import convolutional_network
 from tests.support.toy import instances, linear_network
 
@@ -36,6 +36,7 @@ def options(tmp_path: Path) -> Options:
         name="toy",
         out=tmp_path / "bundles",
         epochs=1,
+        keep=True,
         say=lambda _: None,
     )
 
@@ -113,24 +114,31 @@ def test_the_graph_in_8_bits_has_the_head_too(options: Options) -> None:
     assert len(bundle.reference.scores) == 300
 
 
-def test_a_student_where_it_is_asked_for_or_no_head_can_be(options: Options, tmp_path: Path) -> None:
+def test_a_student_where_it_is_asked_for(options: Options) -> None:
     apart = load(build(replace(options, second="student")))
     assert apart.manifest.made["second_network"]["student"] == "ConvolutionalStudent"
-    assert apart.manifest.score == {"loss": "kld", "temperature": 1}
-    linear = linear_network(tmp_path / "linear.onnx", (13, 13, 3), 4, 0)
-    fallen_back = load(build(replace(options, classifier=linear)))
-    assert fallen_back.manifest.made["second_network"]["student"] == "ConvolutionalStudent"
+    assert apart.manifest.score == {"loss": "xent", "temperature": 1}
 
 
-def test_a_head_asked_for_in_vain_is_refused(options: Options, tmp_path: Path) -> None:
-    linear = linear_network(tmp_path / "linear.onnx", (13, 13, 3), 4, 0)
-    with pytest.raises(UserError, match="has no convolutions"):
-        build(replace(options, classifier=linear, second="head"))
-    rows = instances(300, (12,))
+@pytest.mark.parametrize(("shape", "layout", "second"), [((13, 13, 3), "pictures", "auto"), ((12,), "table", "head")])
+def test_a_classifier_without_feature_maps_gets_a_head_for_rows(
+    options: Options, tmp_path: Path, shape: tuple[int, ...], layout: str, second: Second
+) -> None:
     for name in ("train", "calibration"):
-        np.savez(tmp_path / f"{name}.npz", x=rows)
-    vectors = linear_network(tmp_path / "vectors.onnx", (12,), 4, 0)
-    with pytest.raises(UserError, match="no pictures"):
-        build(replace(options, classifier=vectors, second="head"))
+        np.savez(tmp_path / f"{name}.npz", x=instances(300, shape))
+    linear = linear_network(tmp_path / "linear.onnx", shape, 4, 0)
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "copies.json").write_text('{"copies": 4}')  # few, however fast this machine is
+    said: list[str] = []
+    bundle = load(build(replace(options, classifier=linear, second=second, work=work, say=said.append)))
+    made = bundle.manifest.made["second_network"]
+    assert made["rows"]["layout"] == layout
+    assert made["rows"]["reads"] == ["the row", "what the classifier says"]
+    assert bundle.manifest.score == {"loss": "xent", "temperature": 0.1}
+    assert any("the second network reads the row, what the classifier says" in line for line in said)
+
+
+def test_a_head_and_a_student_at_once_are_refused(options: Options) -> None:
     with pytest.raises(UserError, match="--second head"):
         build(replace(options, second="head", student="some:function"))

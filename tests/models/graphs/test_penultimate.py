@@ -43,6 +43,7 @@ def built(folder: Path, classifier: Path, x: Array, **changes: Any) -> tuple[Bun
         name="toy",
         out=folder / "bundles",
         window_rows=100,
+        keep=True,
         say=said.append,
     )
     return load(build(dataclasses.replace(options, **changes))), said

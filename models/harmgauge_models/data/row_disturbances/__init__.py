@@ -64,7 +64,9 @@ class RowDisturber:
                 picked = np.flatnonzero(tags[:, link] == index)
                 for begin in range(0, len(picked), CHUNK_ROWS):
                     some = picked[begin : begin + CHUNK_ROWS]
-                    rows[some] = self._changed(self.families[index], rows[some], random)
+                    # Of values near the end of what float64 holds; what comes of it is kept within bounds.
+                    with np.errstate(over="ignore", invalid="ignore"):
+                        rows[some] = self._changed(self.families[index], rows[some], random)
         return _in_dtype(rows, self._pool, x), tags
 
     def _changed(self, name: str, rows: Values, random: np.random.Generator) -> Values:
@@ -101,8 +103,10 @@ def _stretches(rows: int, width: int, share: Values, random: np.random.Generator
 
 
 def _in_dtype(rows: Values, pool: Pool, x: Array) -> Array:
-    low, high = pool.bounds
-    bounded = np.clip(rows, low, high)
-    if pool.whole:
-        bounded = np.clip(np.rint(bounded), low, high)
-    return bounded.astype(x.dtype).reshape(x.shape)
+    """Within bounds and in the dtype of `x`; a value that did not change keeps all its digits."""
+    flat = x.reshape(len(x), -1)
+    before = flat.astype(np.float64)
+    bounded = np.clip(np.rint(rows) if pool.whole else rows, *pool.bounds)
+    if not pool.missing:
+        bounded = np.where(np.isnan(bounded), before, bounded)
+    return np.where(bounded == before, flat, bounded.astype(x.dtype)).reshape(x.shape)

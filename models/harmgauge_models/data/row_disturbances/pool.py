@@ -26,7 +26,7 @@ QUANTILES = (0.0, 0.02, 0.25, 0.5, 0.75, 0.98, 1.0)
 class Pool:
     """Some normal rows (m, d), and of each column its `quantiles` (QUANTILES, d), `spread` (a standard deviation, 1 for
     a constant column), and commonest value `common`, (d,). `missing` if NaN may stand for a value; `whole` if values
-    are whole numbers, within `bounds`.
+    are whole numbers. `bounds` are the least and the greatest value that a column may have, (d,) each.
     """
 
     columns: Columns
@@ -36,7 +36,7 @@ class Pool:
     common: Values
     missing: bool
     whole: bool
-    bounds: tuple[float, float]
+    bounds: tuple[Values, Values]
 
     @property
     def least(self) -> Values:
@@ -65,7 +65,9 @@ def make_pool(x: Array, columns: Columns, *, missing: bool) -> Pool:
     rows = x[picked].reshape(len(picked), -1).astype(np.float64)
     known = np.where(np.isfinite(rows), rows, np.nan)
     known[:, np.isnan(known).all(0)] = 0  # a column that never has a value
-    spread = np.nanstd(known, axis=0)
+    size = np.maximum(np.nanmax(np.abs(known), axis=0), 1e-300)
+    # Of values that are small enough to be squared and added.
+    spread = np.nanstd(known / size, axis=0) * size
     whole = x.dtype.kind in "iu"
     return Pool(
         columns=columns,
@@ -75,20 +77,36 @@ def make_pool(x: Array, columns: Columns, *, missing: bool) -> Pool:
         common=_commonest(known),
         missing=missing,
         whole=whole,
-        bounds=_bounds(x, rows, columns),
+        bounds=_bounds(x, columns),
     )
 
 
-def _bounds(x: Array, rows: Values, columns: Columns) -> tuple[float, float]:
-    """Ids beyond the vocabulary would fail in the graph; other numbers may be any that the dtype holds."""
+def value_range(values: Array) -> tuple[float, float]:
+    """The least and the greatest value that is known; 0 and 0 if none is."""
+    known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+
+
+def _bounds(x: Array, columns: Columns) -> tuple[Values, Values]:
+    """Ids beyond the vocabulary would fail in the graph; other numbers may be any that the dtype holds, about."""
+    least, most = value_range(x)
     if x.dtype.kind == "f":
         limit = float(np.finfo(x.dtype).max) / 16
-        return -limit, limit
-    limits: Any = np.iinfo(x.dtype)
-    if columns.layout == "tokens":
-        return float(rows.min()), float(rows.max())
-    least = 0 if rows.min() >= 0 else int(limits.min)
-    return float(max(least, int(limits.min))), float(min(int(limits.max), 2**52))
+        low, high = min(-limit, least), max(limit, most)
+    else:
+        limits: Any = np.iinfo(x.dtype)
+        low, high = least, most
+        if columns.layout != "tokens":
+            low = 0.0 if least >= 0 else min(float(max(int(limits.min), -(2**52))), least)
+            high = max(float(min(int(limits.max), 2**52)), most)
+        # The largest numbers of 64 bits have no float64: the next one would wrap around.
+        high = min(high, _float_below(int(limits.max)))
+    return np.full(len(columns.kinds), low), np.full(len(columns.kinds), high)
+
+
+def _float_below(value: int) -> float:
+    found = float(value)
+    return found if int(found) <= value else float(np.nextafter(found, 0))
 
 
 def _commonest(rows: Values) -> Values:

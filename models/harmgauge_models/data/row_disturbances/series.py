@@ -49,7 +49,8 @@ def _gather(x: Planes, source: npt.NDArray[np.float64]) -> Planes:
     part = at - low
     shape = x.shape
     take = [np.take_along_axis(x, np.broadcast_to(index, shape), axis=2) for index in (low, high)]
-    return np.asarray(take[0] * (1 - part) + take[1] * part)
+    # A missing value beside a step that is met exactly is none of its business.
+    return np.where(part == 0, take[0], take[0] * (1 - part) + take[1] * part)
 
 
 def _uniform(x: Planes, low: float, high: float, random: np.random.Generator) -> Planes:
@@ -93,7 +94,9 @@ def dropped(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
     stretch = (steps >= begin) & (steps < begin + _uniform(x, 1, x.shape[2], random))
     scattered = random.random((len(x), 1, x.shape[2])) < _uniform(x, 0.05, 0.7, random)
     lost = np.where(_uniform(x, 0, 1, random) < 0.5, stretch, scattered)
-    filling = np.where(_uniform(x, 0, 1, random) < 0.5, 0.0, x.mean(2, keepdims=True))
+    known = np.isfinite(x)
+    mean = np.where(known, x, 0).sum(2, keepdims=True) / np.maximum(known.sum(2, keepdims=True), 1)
+    filling = np.where(_uniform(x, 0, 1, random) < 0.5, 0.0, mean)
     return np.where(lost, filling, x)
 
 
@@ -119,14 +122,21 @@ def warped(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
 
 
 def smoothed(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """The mean of a window of 2 steps to half of the row."""
+    """The mean of what is known in a window of 2 steps to half of the row."""
     steps = x.shape[2]
     width = np.exp(_uniform(x, np.log(2), np.log(max(steps / 2, 3)), random))
-    total = np.concatenate([np.zeros((*x.shape[:2], 1)), x.cumsum(2)], axis=2)
+    known = np.isfinite(x)
     at = np.arange(steps)
     begin, end = np.clip(np.floor(at - width / 2), 0, steps - 1), np.clip(np.ceil(at + width / 2), 1, steps)
-    sums = [np.take_along_axis(total, np.broadcast_to(i.astype(np.int64), x.shape), axis=2) for i in (begin, end)]
-    return np.asarray((sums[1] - sums[0]) / (end - begin))
+    ends = [np.broadcast_to(index.astype(np.int64), x.shape) for index in (begin, end)]
+    sums, counts = (_window_sums(some, ends) for some in (np.where(known, x, 0), known.astype(np.float64)))
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def _window_sums(x: Planes, ends: list[npt.NDArray[np.int64]]) -> Planes:
+    total = np.concatenate([np.zeros((*x.shape[:2], 1)), x.cumsum(2)], axis=2)
+    begin, end = (np.take_along_axis(total, index, axis=2) for index in ends)
+    return np.asarray(end - begin)
 
 
 SERIES: dict[str, Disturbance] = {

@@ -40,7 +40,7 @@ def replaced(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) 
 def misread(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
     """Weights that land on other columns: another vocabulary, or a spelling that means another word."""
     width = rows.shape[1]
-    places = random.integers(1, width, (len(rows), 1))
+    places = random.integers(1, max(width, 2), (len(rows), 1))
     moved = np.take_along_axis(rows, (np.arange(width) + places) % width, axis=1)
     strays = random.random(rows.shape) < _share(rows, random)
     return _as_long(np.where(strays, moved, rows * ~np.roll(strays, -1, axis=1)), rows, random)

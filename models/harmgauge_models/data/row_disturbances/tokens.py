@@ -20,7 +20,7 @@ def from_pool(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator)
 def any_id(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
     """Ids of the whole range, the seldom as often as the common."""
     low, high = pool.bounds
-    return random.integers(int(low), int(high) + 1, rows.shape).astype(np.float64)
+    return np.floor(low + random.random(rows.shape) * (high - low + 1))
 
 
 def commonest(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
