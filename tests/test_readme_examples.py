@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,11 +12,18 @@ import numpy as np
 import pytest
 
 from harmgauge.bundle.npz import read_npz
+from harmgauge.bundle.rows import Array
 from harmgauge.cli.main import main
 from tests.support.process import running_service
 from tests.support.readme import README
 
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+JSON = {"Content-Type": "application/json"}
+
+
+def as_json(rows: Array) -> str:
+    """As README's command sends rows: null for a missing value."""
+    return json.dumps({"instances": rows.tolist()}).replace("NaN", "null")
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=["scikit-learn", "pytorch"])
@@ -30,5 +38,11 @@ def test_a_classifier_of_ones_own_comes_into_service(example: str, tmp_path: Pat
     calibration = read_npz(tmp_path / "calibration.npz")
     with running_service(tmp_path / "bundles" / "mine" / "1") as service:
         answer = service.score(calibration["x"])
+        few = service.client.post("/score", content=as_json(calibration["x"][:8]), headers=JSON).json()
+        info = service.client.get("/info").json()
+    missing = bool(np.isnan(calibration["x"][:8]).any())
+    assert info["input"]["missing"] is missing
+    assert info["judgement"]["worth_serving"]
+    np.testing.assert_allclose(few["scores"], answer["scores"][:8], rtol=1e-3, atol=1e-5)
     assert np.mean(answer["is_adversarial"]) == pytest.approx(0.05, abs=0.02)
     assert np.mean(np.array(answer["predictions"]) == calibration["y"]) > 0.85

@@ -73,14 +73,24 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     add = parser.add_argument
     default = {field.name: field.default for field in fields(Options)}
-    add("--classifier", type=Path, required=True, help="ONNX file: (n, ...) to logits or probabilities (n, classes)")
-    add("--calibration", type=Path, required=True, help=".npz with x (and y): normal rows that trained nothing")
+    add(
+        "--classifier",
+        type=Path,
+        required=True,
+        help="ONNX file: rows (n, ...) to logits or probabilities (n, classes)",
+    )
+    add(
+        "--calibration",
+        type=Path,
+        required=True,
+        help=".npz with x and, better, y: at least 100 normal rows that trained nothing",
+    )
     add("--name", required=True, help="name of the bundle")
     add(
         "--detector",
         default=default["detector"],
-        help="what the classifier is compared with: distillation (a distilled network), adversarial-autoencoder "
-        "(itself behind an autoencoder), or entropy (nothing: the score is its own entropy)",
+        help="what the classifier is compared with: distillation (a second network), adversarial-autoencoder (itself "
+        "behind an autoencoder), or entropy (nothing: the score is the entropy of its answer)",
     )
     add("--train", type=Path, help=".npz with x: rows to train the second network on")
     add("--distilled", type=Path, help="second network of your own (ONNX) instead of distilling one")
@@ -88,23 +98,37 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--second",
         choices=get_args(Second),
         default=default["second"],
-        help="head: reads what the classifier computes; student: apart from it; auto: a head",
+        help="head: reads what the classifier computes, trained on disturbed rows; student: a network apart; auto: "
+        "a head, unless --student is given",
     )
-    add("--student", help="module:function that makes the student, instead of one chosen by the input's shape")
+    add("--student", help="module:function that makes a student of your own design")
     _add_autoencoder(add, default)
-    add("--keep", action="store_true", help="keep the second network even if the entropy alone ranks harm better")
+    add(
+        "--keep",
+        action="store_true",
+        help="keep the second network even if the classifier's entropy alone ranks harm better",
+    )
     add("--samples", type=Path, help=".npz with clean and corrupted: instances that the demo sends")
-    add("--class-names", help="names in the order of the classes, with commas between")
+    add("--class-names", help="in the order of the scores, with commas between; those in the file or in y if left out")
     add("--version", help="version of the bundle; the next free number if left out")
     add("--out", type=Path, default=default["out"], help="folder for bundles")
     add("--work", type=Path, help="folder for the training's checkpoint; a run that was cut off resumes there")
-    add("--loss", metavar="kld|xent", help="divergence that the score is, if not the one that suits the network")
+    add(
+        "--loss",
+        metavar="kld|xent",
+        help="divergence that the score is; xent for a network trained here, else kld, if left out",
+    )
     add(
         "--temperature",
         type=float,
-        help="of the classifier's distribution in the score; 0.1 for a head, else 1, if left out",
+        help="divides the classifier's log probabilities in the score; 0.1 for a head, else 1, if left out",
     )
-    add("--percentile", type=float, default=default["percentile"], help="of the calibration scores: the threshold")
+    add(
+        "--percentile",
+        type=float,
+        default=default["percentile"],
+        help="of the calibration scores, above which inputs are flagged",
+    )
     for role in ("classifier", "distilled"):
         add(f"--{role}-output", metavar="NAME", help=f"which output of the {role} network holds the class scores")
         add(f"--{role}-gives", choices=("logits", "probabilities"), help="found out if left out")
@@ -114,7 +138,12 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         help="tensor of the classifier for feature_mmd, or none; the last layer's input if left out",
     )
     add("--window-rows", type=int, default=default["window_rows"], help="scores that the drift monitor looks back on")
-    add("--rows-between-false-alarms", type=int, default=default["rows_between_false_alarms"])
+    add(
+        "--rows-between-false-alarms",
+        type=int,
+        default=default["rows_between_false_alarms"],
+        help="scores of normal traffic from one drift alarm to the next, on average and at least",
+    )
     add("--int8", action="store_true", help="the graph in 8 bits as well, for CPUs: HARMGAUGE_PRECISION=int8")
     add("--epochs", type=int, help="of the second network's training, if not the recipe's own")
     add("--seed", type=int, default=default["seed"], help="of the second network's training")
