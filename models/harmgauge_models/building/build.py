@@ -15,14 +15,15 @@ import numpy.typing as npt
 
 from harmgauge.bundle.manifest import ThresholdSpec
 from harmgauge.bundle.rows import Array
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge_models import detectors
 from harmgauge_models.building import int8, report
 from harmgauge_models.building.drift_settings import drift_settings
 from harmgauge_models.building.opening import open_all
 from harmgauge_models.building.probe import choose_probe
-from harmgauge_models.building.score import make_score
+from harmgauge_models.building.score import Score, make_score
 from harmgauge_models.building.threshold import threshold_of
-from harmgauge_models.building.write import Draft, reserve, write
+from harmgauge_models.building.write import Draft, Int8, reserve, write
 from harmgauge_models.data import npz_rows, samples
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs import penultimate
@@ -63,9 +64,7 @@ def build(options: Options) -> Path:
         input=spec,
         class_names=class_names,
         threshold=ThresholdSpec(value=threshold, percentile=options.percentile, rows=len(scores), source=source),
-        int8=int8.build(options, graph, calibration, scores, spec=spec, source=source, tensor=tensor)
-        if options.int8
-        else None,
+        int8=_int8(options, score, calibration, scores, spec=spec, source=source, tensor=tensor),
         features=penultimate.spec(reference, tensor),
         drift=drift(len(scores)),
         made={
@@ -86,6 +85,29 @@ def build(options: Options) -> Path:
     options.say(f"threshold {threshold:.4g}: {quality['calibration_flagged']:.1%} of the calibration rows lie above it")
     options.say(quality["judgement"]["sentence"])
     return folder
+
+
+def _int8(
+    options: Options,
+    score: Score,
+    calibration: npz_rows.Rows,
+    scores: npt.NDArray[np.float64],
+    *,
+    spec: InputSpec,
+    source: str,
+    tensor: str | None,
+) -> Int8 | None:
+    """The same graph in 8 bits, if it was asked for. Raises UserError if it cannot be had."""
+    if not options.int8:
+        return None
+    try:
+        return int8.build(options, score.graph, calibration, scores, spec=spec, source=source, tensor=tensor)
+    except UserError as error:
+        if score.second.network is not None:
+            raise
+        # With the second network, which the entropy has replaced, there was something to quantise.
+        options.say(f"no 8-bit graph: {error}")
+        return None
 
 
 def _scores(graph: bytes, x: Array) -> npt.NDArray[np.float64]:
