@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _SIZES = {_FIXED64: 8, _FIXED32: 4}
@@ -19,6 +23,12 @@ _NOTHING = memoryview(b"")
 _TAG_BYTES = 5
 _NUMBER_BYTES = 10
 _ENDLESS = re.compile(rb"[\x80-\xff]{10}")
+
+_RUN_NUMBERS = 65_536
+"""Are taken at once of numbers that come one by one: a forest has millions of them."""
+
+_BYTES_PER_WORK = 32
+"""Numbers by the thousand cost as much as a field for so many bytes."""
 
 Kind = Literal["int", "bytes", "text", "float", "double"]
 _WIRE_TYPES: dict[Kind, int] = {
@@ -56,6 +66,7 @@ class Reader:
         at, end, seen = 0, len(message), set[int]()
         while at < end:
             self._work(1)
+            begin = at
             tag, at = _varint(message, at, _TAG_BYTES)
             wire_type, field = tag & 7, schema.get(tag >> 3)
             if field is None or tag >= 2**32:
@@ -66,6 +77,12 @@ class Reader:
                 seen.add(tag)
             if wire_type != _WIRE_TYPES[field.kind] and not (field.repeated and wire_type == _LENGTH):
                 raise Malformed(f"{what} has its field {field.name} in wire type {wire_type}")
+            if field.repeated and wire_type != _LENGTH:
+                run = self._run(message, begin, at)
+                if run is not None:
+                    content, at = run
+                    yield field.name, -1, content
+                    continue
             if wire_type == _VARINT:
                 number, at = _varint(message, at)
                 yield field.name, number, _NOTHING
@@ -91,6 +108,41 @@ class Reader:
             number, at = _varint(packed, at)
             yield signed(number)
 
+    def many(self, number: int, packed: memoryview) -> npt.NDArray[np.int64]:
+        """The same as an array, at the cost of their bytes. Raises Malformed."""
+        if number >= 0:
+            return np.array([signed(number)], np.int64)
+        self._work(len(packed) // _BYTES_PER_WORK)
+        data = np.frombuffer(packed, np.uint8)
+        ends = np.flatnonzero(data < 0x80)
+        if not len(ends):
+            return np.empty(0, np.int64)
+        begins = np.concatenate([[0], ends[:-1] + 1])
+        sizes = ends - begins + 1
+        if sizes.max() > _NUMBER_BYTES:
+            raise Malformed("a number without an end")
+        places = np.arange(int(ends[-1]) + 1) - np.repeat(begins, sizes)
+        parts = (data[: ends[-1] + 1] & 0x7F).astype(np.uint64) << (7 * places).astype(np.uint64)
+        return np.bitwise_or.reduceat(parts, begins).view(np.int64)
+
+    def _run(self, message: memoryview, begin: int, at: int) -> tuple[memoryview, int] | None:
+        """Numbers that come one by one under the same tag `message[begin:at]`, packed, and where they end.
+
+        None if it is but one.
+        """
+        tag = bytes(message[begin:at])
+        found = _run_of(tag).match(message, begin)
+        if found is None:
+            return None
+        run = found.group()
+        self._work(len(run) // _BYTES_PER_WORK)
+        size = _SIZES.get(tag[0] & 7)
+        if size is None:
+            packed = b"".join(_number_of(tag).findall(run))
+        else:
+            packed = np.frombuffer(run, np.uint8).reshape(-1, len(tag) + size)[:, len(tag) :].tobytes()
+        return memoryview(packed), found.end()
+
     def skim(self, message: memoryview, schema: Schema, what: str) -> None:
         """Only whether it is well formed; raises Malformed."""
         for _ in self.fields(message, schema, what):
@@ -100,6 +152,19 @@ class Reader:
         self._left -= amount
         if self._left < 0:
             raise Malformed("it has more parts than any network")
+
+
+@lru_cache(maxsize=64)
+def _run_of(tag: bytes) -> re.Pattern[bytes]:
+    """Two numbers or more under this tag; possessive, for nothing is to be remembered of the way."""
+    size = _SIZES.get(tag[0] & 7)
+    number = rb"[\x80-\xff]{0,9}+[\x00-\x7f]" if size is None else rb"[\x00-\xff]{%d}+" % size
+    return re.compile(rb"(?:%s%s){2,%d}+" % (re.escape(tag), number, _RUN_NUMBERS))
+
+
+@lru_cache(maxsize=64)
+def _number_of(tag: bytes) -> re.Pattern[bytes]:
+    return re.compile(re.escape(tag) + rb"([\x80-\xff]{0,9}+[\x00-\x7f])")
 
 
 def _check_content(content: memoryview, field: Field, what: str) -> None:
