@@ -237,7 +237,18 @@ def sentence(judgement: Judgement, detector: str) -> str:
     beside = f"the classifier's entropy {found.entropy:.3f} (difference {low:+.3f} to {high:+.3f})"
     if judgement.entropy_is_better:
         return f"The classifier's entropy alone would be better: {says}, {beside}"
-    return f"{_verdict(found.score)}: {says}, {beside}"
+    return f"{_verdict(found.score)}: {says}, {beside}{_worse_when_clean(judgement)}"
+
+
+def _worse_when_clean(judgement: Judgement) -> str:
+    """A score may see disturbances well and the classifier's usual errors less well: that is not to be kept quiet."""
+    clean = judgement.clean
+    if clean is None or not clean.gain.is_below:
+        return ""
+    return (
+        f"; on undisturbed rows the entropy ranks wrong above right ones better ({clean.entropy:.3f}, the score "
+        f"{clean.score:.3f})"
+    )
 
 
 def _which(judgement: Judgement) -> str:

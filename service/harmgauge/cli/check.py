@@ -97,7 +97,7 @@ def _say_score(manifest: Manifest, say: Callable[[str], object]) -> None:
     if worth_serving is False:
         say(
             "  warning: the score of this bundle was judged not worth serving; its flags and drift alarms may mean "
-            "little: build it again with more rows, or with another --detector\n"
+            "little: build it again with more rows, without --keep, or with another --detector\n"
         )
 
 

@@ -13,9 +13,10 @@ from onnx import parser
 
 from harmgauge.bundle.rows import Array
 from harmgauge_models.building import judge
-from harmgauge_models.building.judge import MIN_HARMED, Judgement
+from harmgauge_models.building.judge import MIN_HARMED, Compared, Judgement
 from harmgauge_models.data.disturber import Disturber, Tags
 from harmgauge_models.detectors.base import Fold, SecondNetwork
+from harmgauge_models.measures.auc_difference import Difference
 
 ROWS = 600
 
@@ -190,3 +191,16 @@ def test_disturbances_that_were_not_seen_decide() -> None:
 
 def test_the_same_seed_judges_the_same() -> None:
     assert judged(NOTHING_BUT_ENTROPY).seen == judged(NOTHING_BUT_ENTROPY).seen
+
+
+def compared(score: float, entropy: float, low: float, high: float) -> Compared:
+    gain = Difference(score - entropy, low, high)
+    return Compared(100, 300, score, entropy, entropy, gain)
+
+
+@pytest.mark.parametrize(("low", "high", "is_said"), [(-0.1, -0.01, True), (-0.1, 0.01, False), (0.01, 0.1, False)])
+def test_a_score_that_is_worse_on_undisturbed_rows_says_so(low: float, high: float, is_said: bool) -> None:
+    clean = compared(0.8, 0.85, low, high)
+    unseen = compared(0.9, 0.7, 0.1, 0.3)
+    judgement = Judgement(unseen, unseen, True, clean, {}, "wrong")
+    assert ("undisturbed" in judge.sentence(judgement, "distillation")) == is_said
