@@ -28,7 +28,9 @@ def test_a_bundle_with_the_entropy_alone(image_bundle_path: Path, tmp_path: Path
         assert tab.page.locator("#about").inner_text().startswith("entropy, ")
 
 
-def test_a_bundle_that_says_nothing(image_bundle_path: Path, browser: Browser) -> None:
-    with running_service(image_bundle_path) as service, opened(browser, service) as tab:
+def test_a_bundle_that_says_nothing(image_bundle_path: Path, tmp_path: Path, browser: Browser) -> None:
+    older = Path(shutil.copytree(image_bundle_path, tmp_path / "toy" / "1"))
+    edit(older, lambda manifest: manifest["quality"].pop("judgement"))
+    with running_service(older) as service, opened(browser, service) as tab:
         tab.wait_for("#about", "distillation")
         assert not tab.page.locator("#judged").is_visible()

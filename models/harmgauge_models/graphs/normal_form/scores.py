@@ -14,6 +14,7 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.fuse import Gives
 
+LEAST_SIGMOID = 0.01
 OUTSIDE = 1e-3
 """So far may a probability lie outside 0..1, by rounding."""
 
@@ -131,7 +132,8 @@ def _one_column(flat: npt.NDArray[np.float64], given: Gives | None, what: str) -
 
 def _columns(flat: npt.NDArray[np.float64], given: Gives | None, what: str, option: str) -> Form:
     bounded = flat.min() >= -OUTSIDE and flat.max() <= 1 + OUTSIDE
-    if given == "logits" or (given is None and not bounded):
+    # Scores that are all next to 0 are nobody's sigmoids, but logits that say nothing.
+    if given == "logits" or (given is None and (not bounded or flat.max() < LEAST_SIGMOID)):
         return Form("logits", flat.shape[1])
     if not bounded:
         raise UserError(
