@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.errors import UserError
@@ -36,11 +37,11 @@ def numbered(rows: Rows, names: Sequence[str] | None, classes: int) -> Rows:
                 f"{rows.path}: y names {len(found)} classes ({_listed(found.tolist())}), the classifier has {classes}: "
                 "give --class-names in the order of its scores"
             )
-        return replace(rows, y=_places(rows, [str(name) for name in rows.names.tolist()], names), names=None)
+        return replace(rows, y=_known_places(rows, rows.names, names), names=None)
     if rows.y is None:
         return rows
-    if names is not None and {str(label) for label in np.unique(rows.y).tolist()} <= set(names):
-        return replace(rows, y=_places(rows, [str(label) for label in rows.y.tolist()], names))
+    if names is not None and ((named := places(rows.y.astype(np.str_), names)) >= 0).all():
+        return replace(rows, y=named)
     least, most = int(rows.y.min()), int(rows.y.max())
     if least < 0 or most >= classes:
         raise UserError(
@@ -50,15 +51,22 @@ def numbered(rows: Rows, names: Sequence[str] | None, classes: int) -> Rows:
     return rows
 
 
-def _places(rows: Rows, labels: Sequence[str], names: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def places(labels: npt.NDArray[np.str_], names: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Where each label (n,) stands among the `names`, (n,); -1 for one that is not among them."""
     place = {name: index for index, name in enumerate(names)}
-    unknown = sorted({label for label in labels if label not in place})
+    found, back = np.unique(labels, return_inverse=True)
+    return np.array([place.get(str(label), -1) for label in found], np.int64)[back]
+
+
+def _known_places(rows: Rows, labels: npt.NDArray[np.str_], names: Sequence[str]) -> npt.NDArray[np.int64]:
+    found = places(labels, names)
+    unknown = np.unique(labels[found < 0]).tolist()
     if unknown:
         raise UserError(
             f"{rows.path}: y has {_listed(unknown)}, which is no class; the classes are {_listed(list(names))}: name "
             "them with --class-names, in the order of the classifier's scores"
         )
-    return np.array([place[label] for label in labels], np.int64)
+    return found
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -63,6 +63,17 @@ def _labels(
     """Whole numbers, or texts."""
     if y is None:
         return None, None
+    found = labels_of(y, rows)
+    if found[0] is None and found[1] is None:
+        raise UserError(
+            f"{path}: y is {y.dtype} {y.shape}; expected one class for each of the {rows} rows, as a whole number or a "
+            "name"
+        )
+    return found
+
+
+def labels_of(y: npt.NDArray[Any], rows: int) -> tuple[npt.NDArray[np.int64] | None, npt.NDArray[np.str_] | None]:
+    """Labels `y` as whole numbers (n,), or else as texts (n,); neither if they are not one of these for each row."""
     if y.shape == (rows, 1):
         y = y[:, 0]
     if y.shape == (rows,):
@@ -70,9 +81,7 @@ def _labels(
             return y.astype(np.int64), None
         if y.dtype.kind in "US":
             return None, y.astype(np.str_)
-    raise UserError(
-        f"{path}: y is {y.dtype} {y.shape}; expected one class for each of the {rows} rows, as a whole number or a name"
-    )
+    return None, None
 
 
 def provenance(rows: Rows) -> dict[str, Any]:
