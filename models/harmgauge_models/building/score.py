@@ -15,8 +15,6 @@ from harmgauge_models.building import judge
 from harmgauge_models.building.judge import Judgement
 from harmgauge_models.building.opening import Opened
 from harmgauge_models.building.threshold import check_distinct
-from harmgauge_models.data.columns import find_columns
-from harmgauge_models.data.disturbers import disturber_for
 from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.detectors import SecondNetwork
 from harmgauge_models.detectors.entropy import entropy
@@ -51,10 +49,8 @@ def make_score(options: Options, opened: Opened, tensor: str | None, scratch: Pa
     task = detectors.Task(options, classifier, spec, x, scratch, opened.train)
     second = detectors.find(options).make(task)
     found = _fused(options, classifier, second, calibration, tensor)
-    normal = x if opened.train is None else opened.train.x
-    disturber = disturber_for(classifier, spec, normal, find_columns(normal))
     options.say("judging the score on disturbed calibration rows")
-    judged = judge.judge(found.graph, second, disturber, x, calibration.y, seed=options.seed)
+    judged = judge.judge(found.graph, second, task.disturber, x, calibration.y, seed=options.seed)
     if judged.entropy_is_better and second.detector == REPLACED and not options.keep:
         options.say("the classifier's entropy alone is better, so it is the score; --keep keeps the second network")
         second = entropy(task, _reason(judged))

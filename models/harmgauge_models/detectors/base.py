@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import numpy.typing as npt
 import onnx
 
 from harmgauge.bundle.served_input import InputSpec
+from harmgauge_models.data.columns import Columns, find_columns
+from harmgauge_models.data.disturber import Disturber
+from harmgauge_models.data.disturbers import disturber_for
 from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier
@@ -66,6 +70,20 @@ class Task:
     scratch: Path
     train: Rows | None = None
 
+    @cached_property
+    def _normal(self) -> npt.NDArray[Any]:
+        return self.x if self.train is None else self.train.x
+
+    @cached_property
+    def columns(self) -> Columns:
+        """What kind of rows the training rows are; without any, the calibration rows."""
+        return find_columns(self._normal)
+
+    @cached_property
+    def disturber(self) -> Disturber:
+        """What disturbs such rows: to train on, and to judge by."""
+        return disturber_for(self.classifier, self.spec, self._normal, self.columns)
+
 
 Make = Callable[[Task], SecondNetwork]
 """Trains or reads a second network; raises UserError."""
@@ -80,6 +98,14 @@ class Kind:
 
     make: Make
     check: Check
+
+
+def refuse_set(options: Options, names: Sequence[str], why: str) -> None:
+    """Raise UserError if one of these options is not as it is left out; `why` follows the option's name."""
+    for option in names:
+        if getattr(options, option) != getattr(Options, option):
+            name = option.replace("hidden_layers", "hidden_layer").replace("_", "-")
+            raise UserError(f"--{name} is for {why}")
 
 
 def _anything_goes(_: Options) -> None:

@@ -14,7 +14,7 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge_models.data import npz_rows
 from harmgauge_models.data.pictures import image_layout, pictures
 from harmgauge_models.data.random_corruptions import RESEMBLED
-from harmgauge_models.detectors.base import SecondNetwork, Task, register
+from harmgauge_models.detectors.base import SecondNetwork, Task, refuse_set, register
 from harmgauge_models.detectors.distilled_rows import distil_rows
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier, distribution, open_classifier
@@ -43,10 +43,7 @@ def check(options: Options) -> None:
         raise UserError(f"--second {options.second}: there are {', '.join(get_args(Second))}")
     if options.second == "head" and (options.distilled or options.student):
         raise UserError("--second head trains a head of ours; leave out --distilled and --student")
-    for option in _OF_AUTOENCODER:
-        if getattr(options, option):
-            name = option.replace("hidden_layers", "hidden_layer").replace("_", "-")
-            raise UserError(f"--{name} is for --detector adversarial-autoencoder; add that, or leave it out")
+    refuse_set(options, _OF_AUTOENCODER, "--detector adversarial-autoencoder; add that, or leave it out")
 
 
 @register("distillation", check)

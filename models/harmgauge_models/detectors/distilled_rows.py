@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.rows import Array
-from harmgauge_models.data.columns import find_columns
-from harmgauge_models.data.disturbers import disturber_for
 from harmgauge_models.detectors.base import Fold, SecondNetwork, Task
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.penultimate import MAX_WIDTH, penultimate
@@ -38,7 +36,7 @@ def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], sett
     from harmgauge_models.training.disturbed_rows import Reader  # noqa: PLC0415
 
     options, classifier = task.options, task.classifier
-    columns = find_columns(x)
+    columns, disturber = task.columns, task.disturber
     features = _features(task, x)
     row = columns.layout != "tokens" or features is None
     width = math.prod(classifier.shape)
@@ -53,7 +51,6 @@ def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], sett
     # Few rows are soon learned by heart
     steps = min(recipe.steps, max(MIN_STEPS, round(STEPS_BY_ROOT * math.sqrt(len(x)))))
     recipe = replace(recipe, epochs=options.epochs or recipe.epochs, steps=steps)
-    disturber = disturber_for(task.classifier, task.spec, x, columns)
     made = RowDistillation(
         classifier,
         Reader(classifier, features, row=row, row_values=row_values),

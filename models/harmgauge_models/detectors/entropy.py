@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from harmgauge_models.detectors.base import SecondNetwork, Task, register
-from harmgauge_models.errors import UserError
+from harmgauge_models.detectors.base import SecondNetwork, Task, refuse_set, register
 from harmgauge_models.graphs.fuse import with_entropy
 from harmgauge_models.options import Options
 
@@ -35,10 +34,8 @@ _OF_SECOND_NETWORK = (
 
 def check(options: Options) -> None:
     """Raise UserError for options of a second network."""
-    for option in _OF_SECOND_NETWORK:
-        if getattr(options, option) != getattr(Options, option, ()):
-            name = option.replace("hidden_layers", "hidden_layer").replace("_", "-")
-            raise UserError(f"--{name} is for a second network, and --detector entropy has none: leave it out")
+    why = "a second network, and --detector entropy has none: leave it out"
+    refuse_set(options, _OF_SECOND_NETWORK, why)
 
 
 @register(DETECTOR, check)

@@ -92,8 +92,7 @@ class DisturbedRows:
 
 def enough(x: Array, reader: Reader, seed: int) -> npt.NDArray[np.intp]:
     """Which of the training rows `x` (n, *shape) to take: all, but for what the memory bounds, drawn at random."""
-    row_bytes = 4 * sum(tensor.shape[1] for tensor in reader.read(x[:2]))
-    most = min(MOST_TRAINING_ROWS, max(1000, MOST_BYTES // (MIN_COPIES * row_bytes)))
+    most = min(MOST_TRAINING_ROWS, max(1000, MOST_BYTES // (MIN_COPIES * _row_bytes(reader.read(x[:2])))))
     return np.sort(np.random.default_rng(seed).permutation(len(x))[:most])
 
 
@@ -115,11 +114,14 @@ def make(
         disturbed.append(reader.read(rows))
         tags.append(which)
     columns = [torch.cat(column) for column in zip(*disturbed, strict=True)]
-    for tensor in columns[-1:]:
-        if not bool(torch.isfinite(tensor).all()):
-            # What it says of such rows is nothing that could be learned from.
-            torch.nan_to_num(tensor, nan=0.0, posinf=3e4, neginf=-3e4, out=tensor)
+    said = columns[-1]
+    # What it says of a row that it overflows on is nothing that could be learned from.
+    torch.nan_to_num(said, nan=0.0, posinf=3e4, neginf=-3e4, out=said)
     return DisturbedRows(clean, columns, np.concatenate(tags), copies)
+
+
+def _row_bytes(tensors: Sequence[Tensor]) -> int:
+    return 4 * sum(tensor.shape[1] for tensor in tensors)
 
 
 def _copies(x: Array, clean: Sequence[Tensor], reader: Reader, work: Path | None, most_rows: int) -> int:
@@ -130,8 +132,7 @@ def _copies(x: Array, clean: Sequence[Tensor], reader: Reader, work: Path | None
     timed = x[:TIMED_ROWS]
     reader.read(timed)
     seconds = max((time.process_time() - began) / len(timed), 1e-9)
-    row_bytes = 4 * sum(tensor.shape[1] for tensor in clean)
-    rows = min(most_rows, MOST_ROWS, MOST_BYTES // row_bytes, CLASSIFIER_SECONDS / seconds)
+    rows = min(most_rows, MOST_ROWS, MOST_BYTES // _row_bytes(clean), CLASSIFIER_SECONDS / seconds)
     copies = max(MIN_COPIES, int(rows / len(x)))
     if note is not None:
         note.parent.mkdir(parents=True, exist_ok=True)
