@@ -27,8 +27,8 @@ def classes(y: Array, class_names: tuple[str, ...], rows: int, path: Path) -> La
             known = ", ".join(class_names[:5]) + (", ..." if len(class_names) > 5 else "")
             unknown = str(np.unique(texts[found < 0])[0])
             raise UserError(
-                f"{path}: y names the class {unknown!r}, which the bundle does not have; it has {known}: give the labels "
-                "by those names, or as whole numbers in their order"
+                f"{path}: y names the class {unknown!r}, which the bundle does not have; it has {known}: give the "
+                "labels by those names, or as whole numbers in their order"
             )
         return found
     if numbers is None:
