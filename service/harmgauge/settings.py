@@ -131,6 +131,12 @@ class Settings(BaseModel):
     tolerance: float = Field(default=0.01, ge=0, lt=1)
     """Share of the traffic that may be anything at all without being evidence of drift; 0 is the strict guarantee."""
 
+    accuracy_drop: float | None = Field(default=None, gt=0, lt=1)
+    """`harm` gives the alarm if the estimate of accuracy falls by more than this share; .02 unless a floor is set."""
+
+    accuracy_floor: float | None = Field(default=None, gt=0, lt=1)
+    """`harm` gives the alarm if the estimate of accuracy falls below this; set this or the drop, not both."""
+
     drift_interval_seconds: float = Field(default=5.0, gt=0, le=3600)
     """How often the drift state is brought up to date while nobody looks; with the page, at least every 5 s."""
 

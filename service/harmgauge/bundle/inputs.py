@@ -147,9 +147,12 @@ class Preparation(Part):
 
 
 class ErrorProbability(Part):
-    """P(wrong) of a row is 1 / (1 + exp(-(`slope` x logit + `intercept`))), fitted on `rows` rows and `copies`
-    disturbed copies of each. `base` is its mean over clean rows, at most `base_upper`; `kappa` is the share of a drop
-    that it misses; `target` is what it was fitted to.
+    """P(wrong) of a row is 1 / (1 + exp(-(`slope` x logit + `intercept`))), the logit being that of the second network's
+    probability of the class that the classifier names; fitted on `rows` rows and `copies` disturbed copies of each.
+
+    `base` is the mean of P over the clean rows, and `base_upper` is base + 2.33 sd / sqrt(rows): the mean of clean
+    traffic lies below it. `kappa` is the share of a drop of accuracy that the estimate misses. `target` is what P was
+    fitted to: wrong predictions, or, without labels, changed ones.
     """
 
     slope: float

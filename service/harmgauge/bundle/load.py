@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from harmgauge.bundle.folder import file_sha256, file_size_bytes, read_file
 from harmgauge.bundle.graph.check import check_graph
 from harmgauge.bundle.graph.refused import GraphRefused
+from harmgauge.bundle.inputs import ErrorProbability
 from harmgauge.bundle.manifest import FeaturesSpec, FileSpec, Manifest, Precision, ThresholdSpec
 from harmgauge.bundle.part import first_double
 from harmgauge.bundle.probe_row import check_probe
@@ -74,6 +75,27 @@ class Bundle:
     def threshold_spec(self) -> ThresholdSpec:
         int8 = self.manifest.int8
         return int8.threshold if int8 is not None and self.precision == "int8" else self.manifest.threshold
+
+    @property
+    def error_probability(self) -> ErrorProbability | None:
+        """Where the graph's output of this name comes from; None if it gives none."""
+        found = self._chance
+        return found if isinstance(found, ErrorProbability) else None
+
+    @property
+    def no_error_probability(self) -> str | None:
+        """Why the graph gives no error probability; None if it does."""
+        found = self._chance
+        if found is None:
+            return "the bundle has none for its 8-bit graph: harmgauge calibrate adds it"
+        return None if isinstance(found, ErrorProbability) else found
+
+    @property
+    def _chance(self) -> ErrorProbability | str | None:
+        int8 = self.manifest.int8
+        if int8 is None or self.precision == "float32":
+            return self.manifest.error_probability
+        return int8.error_probability
 
     @property
     def reference_flagged_share(self) -> float:

@@ -103,7 +103,6 @@ class InputSpec(Part):
 def not_served(manifest: Manifest) -> str | None:
     """What of the bundle this version does not serve; None if it serves all of it."""
     first, pictures = manifest.inputs[0], None if manifest.preparation is None else manifest.preparation.pictures
-    chances = [manifest.error_probability, None if manifest.int8 is None else manifest.int8.error_probability]
     checks = {
         f"graphs with {len(manifest.inputs)} inputs": len(manifest.inputs) > 1,
         "inputs of strings": first.is_text,
@@ -112,7 +111,6 @@ def not_served(manifest: Manifest) -> str | None:
         "inputs of text": manifest.preparation is not None and pictures is None,
         "pictures that are resized or cropped": pictures is not None and (pictures.resize or pictures.crop),
         "pictures normalised outside the graph": pictures is not None and (pictures.mean or pictures.std),
-        "error probabilities": not all(isinstance(chance, str | None) for chance in chances),
         "references by context": len(manifest.reference) > 1,
         "sketches of columns": manifest.columns is not None,
     }

@@ -21,7 +21,8 @@ Scores = npt.NDArray[np.float64]
 class Blocks:
     """The scores of some requests, one after the other: `scores` (n,), oldest first, all finite; `rows` (k,), how many
     are of which request; `clients` (k,), the name of each request's client, if it gave one; `features` (n, d)
-    float32, where the bundle gives them; `times` (k,), when each request was answered, by `time.monotonic`.
+    float32, and `error_probability` (n,) float32, if the bundle gives them; `predictions` (n,), the classes' indices;
+    `times` (k,), when each request was answered, by `time.monotonic`.
     """
 
     scores: npt.NDArray[np.floating]
@@ -29,6 +30,8 @@ class Blocks:
     clients: tuple[Name | None, ...]
     features: npt.NDArray[np.float32] | None = None
     times: npt.NDArray[np.float64] | None = None
+    error_probability: npt.NDArray[np.float32] | None = None
+    predictions: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, scores: npt.NDArray[np.floating], rows: int | None = None) -> Blocks:

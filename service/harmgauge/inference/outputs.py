@@ -18,14 +18,15 @@ RowShapes = dict[str, tuple[int, ...]]
 class Outputs:
     """Of n rows: `score` (n,) float32 and `probabilities` (n, classes) float32.
 
-    Where the graph gives them: `features` (n, d) float32, and `corrected_probabilities` (n, classes) float32, what the
-    classifier says of what the autoencoder made of the row.
+    If the graph gives them: `features` (n, d) float32; `corrected_probabilities` (n, classes) float32, the classifier's
+    answer to what the autoencoder made of the row; `error_probability` (n,) float32, P(the prediction is wrong).
     """
 
     score: npt.NDArray[np.float32]
     probabilities: npt.NDArray[np.float32]
     features: npt.NDArray[np.float32] | None = None
     corrected_probabilities: npt.NDArray[np.float32] | None = None
+    error_probability: npt.NDArray[np.float32] | None = None
 
 
 class Runtime(Protocol):
@@ -51,12 +52,12 @@ def check_shapes(outputs: Outputs, rows: int, shapes: RowShapes) -> None:
 
 
 def spoil_scores(outputs: Outputs) -> None:
-    """Where a row's probabilities are not finite its score becomes NaN: there is no prediction of such a row."""
-    for array in (outputs.probabilities, outputs.corrected_probabilities):
+    """Give rows with probabilities that are not finite the score NaN: there is no prediction of such a row."""
+    for array in (outputs.probabilities, outputs.corrected_probabilities, outputs.error_probability):
         if array is not None:
             finite = np.isfinite(array)
             if not finite.all():
-                outputs.score[~finite.all(1)] = np.nan
+                outputs.score[~finite.all(axis=tuple(range(1, array.ndim)))] = np.nan
 
 
 def copy_rows(source: Outputs, begin: int, end: int, target: Outputs, start: int) -> None:

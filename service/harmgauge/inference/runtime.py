@@ -134,6 +134,8 @@ def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool
     shapes: RowShapes = {"score": (), "probabilities": (classes,)}
     if bundle.manifest.features is not None and features:
         shapes["features"] = (bundle.manifest.features.width,)
+    if bundle.error_probability is not None:
+        shapes["error_probability"] = ()
     given = {node.name: node.type for node in session.get_outputs()}
     missing = set(shapes) - set(given)
     if missing:

@@ -22,8 +22,9 @@ from harmgauge.inference.runtime import OnnxRuntime
 @dataclass(frozen=True)
 class Scored:
     """Of n instances: `scores` (n,) float32, finite; `is_adversarial` (n,) bool; `predictions` (n,) int64, the index
-    of the classifier's likeliest class; `probabilities` (n, classes) float32; where the bundle gives them, `features`
-    (n, d) float32 and `corrected_probabilities` (n, classes) float32.
+    of the classifier's likeliest class; `probabilities` (n, classes) float32; if the bundle gives them, `features`
+    (n, d) float32, `corrected_probabilities` (n, classes) float32 and `error_probability` (n,) float32, the
+    probability that the prediction is wrong.
     """
 
     scores: npt.NDArray[np.float32]
@@ -32,6 +33,7 @@ class Scored:
     probabilities: npt.NDArray[np.float32]
     features: npt.NDArray[np.float32] | None = None
     corrected_probabilities: npt.NDArray[np.float32] | None = None
+    error_probability: npt.NDArray[np.float32] | None = None
 
 
 def scored(outputs: Outputs, threshold: np.float32) -> Scored:
@@ -52,6 +54,7 @@ def scored(outputs: Outputs, threshold: np.float32) -> Scored:
         probabilities=outputs.probabilities,
         features=outputs.features,
         corrected_probabilities=outputs.corrected_probabilities,
+        error_probability=outputs.error_probability,
     )
 
 

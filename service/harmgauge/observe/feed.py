@@ -29,6 +29,7 @@ _Scores = npt.NDArray[np.float32]
 _Flags = npt.NDArray[np.bool_]
 _Predictions = npt.NDArray[np.int64]
 _Features = npt.NDArray[np.float32]
+_Chances = npt.NDArray[np.float32]
 
 Watcher = Callable[[Blocks, _Flags, _Predictions], None]
 """Gets the requests' scores, in the order in which they were answered, the flags (n,) and the predictions (n,)."""
@@ -39,7 +40,9 @@ class Feed:
 
     def __init__(self, *watchers: Watcher) -> None:
         self.watchers = list(watchers)
-        self._kept: list[tuple[_Scores, _Flags, _Predictions, _Features | None, Name | None, float]] = []
+        self._kept: list[
+            tuple[_Scores, _Flags, _Predictions, _Features | None, _Chances | None, Name | None, float]
+        ] = []
         self._rows = 0
         self._features_bytes = 0
 
@@ -51,6 +54,7 @@ class Feed:
                 scored.is_adversarial,
                 scored.predictions,
                 scored.features,
+                scored.error_probability,
                 context.client,
                 time.monotonic(),
             )
@@ -66,16 +70,18 @@ class Feed:
         if not self._kept:
             return
         kept = self._kept
-        scores, flags, predictions, features, clients, times = zip(*kept, strict=True)
+        scores, flags, predictions, features, chances, clients, times = zip(*kept, strict=True)
         try:
+            all_flags, all_predictions = np.concatenate(flags), np.concatenate(predictions)
             blocks = Blocks(
                 scores=np.concatenate(scores),
                 rows=np.array([len(own) for own in scores], np.intp),
                 clients=clients,
                 features=None if features[0] is None else np.concatenate(features),
                 times=np.array(times),
+                error_probability=None if chances[0] is None else np.concatenate(chances),
+                predictions=all_predictions,
             )
-            all_flags, all_predictions = np.concatenate(flags), np.concatenate(predictions)
         except MemoryError:  # counted later, when there is some again
             log.exception("the scores of %d requests cannot be counted yet", len(kept))
             return
