@@ -31,6 +31,8 @@ _Predictions = npt.NDArray[np.int64]
 _Features = npt.NDArray[np.float32]
 _Chances = npt.NDArray[np.float32]
 
+_Kept = tuple[_Scores, _Flags, _Predictions, _Features | None, _Chances | None, Name | None, float]
+
 Watcher = Callable[[Blocks, _Flags, _Predictions], None]
 """Gets the requests' scores, in the order in which they were answered, the flags (n,) and the predictions (n,)."""
 
