@@ -17,7 +17,7 @@ from harmgauge_models.calibration.logistic import Float64, Line
 from harmgauge_models.calibration.observed import Observer
 from harmgauge_models.calibration.singles import singles
 from harmgauge_models.calibration.truth import labelled, stated
-from harmgauge_models.data.disturber import Disturber
+from harmgauge_models.data.disturber import ByKind
 from harmgauge_models.detectors.base import Fold
 from harmgauge_models.errors import UserError
 
@@ -64,7 +64,7 @@ def check_accuracy(accuracy: float | None, y: npt.NDArray[np.int64] | None = Non
 
 
 def calibrate(
-    graph: bytes, disturber: Disturber, known: Known, unseen: Sequence[Fold] = (), *, seed: int, what: str
+    graph: bytes, disturber: ByKind, known: Known, unseen: Sequence[Fold] = (), *, seed: int, what: str
 ) -> ErrorProbability | str:
     """Fit P(wrong) for the fused `graph`; a text is the reason why it cannot be had.
 

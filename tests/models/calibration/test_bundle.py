@@ -20,6 +20,7 @@ from harmgauge.bundle.samples import read_samples
 from harmgauge_models.calibration import bundle as module
 from harmgauge_models.calibration.bundle import Wanted, calibrate_bundle
 from harmgauge_models.calibration.calibrate import SURE
+from harmgauge_models.data import npz_rows
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.error_probability import OUTPUT
 from harmgauge_models.graphs.run import predict, predict_all
@@ -93,7 +94,7 @@ def test_each_precision_has_a_fit_of_its_own_that_its_graph_computes(made: Path,
     x, y = given
     found = []
     for precision in ("float32", "int8"):
-        old, new = load(OLD, precision), load(made, precision)  # type: ignore[arg-type]
+        old, new = load(OLD, precision), load(made, precision)
         chance = new.error_probability
         assert chance is not None
         assert (chance.rows, chance.copies, chance.target) == (ROWS, 2, "wrong")
@@ -187,7 +188,7 @@ def test_values_outside_the_range_and_missing_ones_are_refused(tmp_path: Path) -
 
 def test_rows_that_trained_the_bundle_are_refused(tmp_path: Path, labelled: Path) -> None:
     copied = Path(shutil.copytree(OLD, tmp_path / "copy"))
-    sha256 = module.npz_rows.sha256_of(labelled)
+    sha256 = npz_rows.sha256_of(labelled)
     edit(copied, lambda m: m["made"]["second_network"]["train"].update(sha256=sha256))
     with pytest.raises(UserError, match="trained a network of this bundle"):
         calibrate_bundle(Wanted(copied, labelled, out=tmp_path, say=lambda _: None))

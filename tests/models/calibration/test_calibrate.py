@@ -13,6 +13,7 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.calibration import calibrate as module
 from harmgauge_models.calibration.calibrate import Known, calibrate, check_accuracy
 from harmgauge_models.calibration.logistic import Line
+from harmgauge_models.calibration.observed import Observer
 from harmgauge_models.detectors.base import Fold
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.error_probability import OUTPUT, give
@@ -125,9 +126,9 @@ def test_rows_without_numbers_are_left_out() -> None:
 
 
 def test_a_slow_classifier_gets_fewer_copies_and_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.Observer, "seconds_per_row", lambda *_: module.SECONDS / 4000)
+    monkeypatch.setattr(Observer, "seconds_per_row", lambda *_: module.SECONDS / 4000)
     assert gauge(calibrate(GRAPH, HONEST, Known(X, Y), seed=0, what="toy")).copies == 2
-    monkeypatch.setattr(module.Observer, "seconds_per_row", lambda *_: module.SECONDS / 700)
+    monkeypatch.setattr(Observer, "seconds_per_row", lambda *_: module.SECONDS / 700)
     few = gauge(calibrate(GRAPH, HONEST, Known(X, Y), seed=0, what="toy"))
     assert (few.rows, few.copies) == (700, 1)
 
