@@ -44,7 +44,8 @@ class Source(NamedTuple):
 
 class Flagged(NamedTuple):
     """The k rows of one request that are kept: `positions` (k,) among all of it, `scores` (k,) float32, `predictions`
-    (k,) int64, `error_probability` (k,) float32 if the bundle gives it. `rows` (n, *shape) are the kept ones, or all where `is_all` says so; `time` is Unix time in seconds.
+    (k,) int64, and `error_probability` (k,) float32 if the bundle gives it. `rows` (n, *shape) are the kept ones, or
+    all if `is_all`; `time` is Unix time in seconds.
     """
 
     source: Source

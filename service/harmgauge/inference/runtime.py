@@ -146,7 +146,7 @@ def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool
     missing = set(shapes) - set(given)
     if missing:
         raise BundleError(
-            f"{bundle.path}: the graph does not give {', '.join(sorted(missing))}, which bundle.json promises: build the "
+            f"{bundle.path}: the graph does not give {', '.join(sorted(missing))}, as bundle.json promises: build the "
             "bundle again"
         )
     if "corrected_probabilities" in given:
