@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -95,6 +96,66 @@ def test_a_probe_that_gives_nan_is_refused(tmp_path: Path) -> None:
     edit(folder, lambda manifest: manifest["inputs"][0].update(range=[-1.0, 1.0]))
     with pytest.raises(BundleError, match="the row that the graph is tried on is nan"):
         OnnxRuntime(load(folder), "cpu")
+
+
+def with_output(folder: Path, *nodes: onnx.NodeProto, constant: float = 0.0) -> None:
+    """Make `error_probability` of the bundle in `folder` what `nodes` make of the number `constant` and of `before`."""
+    model = onnx.load(folder / "detector.onnx")
+    for node in model.graph.node:
+        node.output[:] = ["before" if name == "error_probability" else name for name in node.output]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(constant, np.float32), "constant"))
+    model.graph.node.extend(nodes)
+    replace_file(folder, "detector.onnx", model.SerializeToString())
+
+
+@pytest.fixture
+def promising(error_probability_bundle_path: Path, tmp_path: Path) -> Path:
+    """A copy to spoil, of a bundle that promises an error probability."""
+    return Path(shutil.copytree(error_probability_bundle_path, tmp_path / "copy"))
+
+
+def test_the_graph_gives_the_error_probability_of_its_precision(error_probability_bundle_path: Path) -> None:
+    rows = instances(50, (4, 4, 3), seed=4)
+    found = []
+    for precision in ("float32", "int8"):
+        chances = OnnxRuntime(load(error_probability_bundle_path, precision), "cpu").run(rows).error_probability
+        assert chances is not None
+        assert (chances.shape, chances.dtype) == ((50,), np.float32)
+        found.append(chances)
+    assert not np.array_equal(*found)
+    np.testing.assert_allclose(*found, atol=0.02)
+
+
+def test_a_graph_that_lacks_the_error_probability_is_refused(promising: Path, image_bundle_path: Path) -> None:
+    replace_file(promising, "detector.onnx", (image_bundle_path / "detector.onnx").read_bytes())
+    with pytest.raises(BundleError, match="does not give error_probability, as bundle.json promises: build the bundle"):
+        OnnxRuntime(load(promising), "cpu")
+
+
+def test_an_error_probability_that_is_not_promised_is_left_alone(promising: Path) -> None:
+    edit(promising, lambda manifest: manifest.update(error_probability="no labels"))
+    assert OnnxRuntime(load(promising), "cpu").run(instances(3, (4, 4, 3))).error_probability is None
+
+
+@pytest.mark.parametrize(("constant", "shown"), [(-0.1, "-0.1"), (1.5, "1.5"), (np.nan, "nan"), (np.inf, "inf")])
+def test_an_error_probability_that_is_none_is_refused(promising: Path, constant: float, shown: str) -> None:
+    nodes = [
+        onnx.helper.make_node("Shape", ["before"], ["rows"]),
+        onnx.helper.make_node("Expand", ["constant", "rows"], ["error_probability"]),
+    ]
+    with_output(promising, *nodes, constant=constant)
+    with pytest.raises(BundleError, match=f"tried on is {shown}[0-9]*; expected a number in 0 .. 1"):
+        OnnxRuntime(load(promising), "cpu")
+
+
+def test_an_error_probability_of_another_shape_or_type_is_refused(promising: Path) -> None:
+    with_output(
+        promising,
+        onnx.helper.make_node("Unsqueeze", ["before", "axis"], ["error_probability"]),
+        onnx.helper.make_node("Constant", [], ["axis"], value_ints=[1]),
+    )
+    with pytest.raises(BundleError, match=r"error_probability|Unsqueeze"):
+        OnnxRuntime(load(promising), "cpu")
 
 
 def test_cores_are_those_of_the_quota(tmp_path: Path) -> None:
