@@ -6,7 +6,7 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def post(service: RunningService, content: bytes, media_type: str, query: str = 
 
 
 def test_json_bodies_ask_in_their_parameters(service: RunningService, expected: Chances) -> None:
-    def score(parameters: dict[str, bool | None]) -> dict[str, Any]:
+    def score(parameters: Mapping[str, bool | None]) -> dict[str, Any]:
         body = json.dumps({"instances": ROWS.tolist(), "parameters": parameters}).encode()
         document: dict[str, Any] = post(service, body, "application/json", "").json()
         return document

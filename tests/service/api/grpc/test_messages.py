@@ -38,6 +38,7 @@ def test_protobuf_reads_what_was_scored(image_bundle: Bundle, *, raw: bool) -> N
     assert (response.model_name, response.model_version, response.id) == ("toy", "1", "an id")
     assert [output.name for output in response.outputs] == names
     assert [list(output.shape) for output in response.outputs] == [[50], [50], [50], [50, 300], [50]]
+    assert found.error_probability is not None
     arrays = [found.scores, found.is_adversarial, found.predictions, found.probabilities, found.error_probability]
     if raw:
         assert list(response.raw_output_contents) == [array.tobytes() for array in arrays]
