@@ -123,7 +123,9 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
         documents = page.documents(Overview(bundle, monitor, recorder, embedding_view, corrects=corrects), info)
     hot = {score.PATH: HotRoute(score.PATH, process.score)}
     hot |= dict.fromkeys(v2.infer_paths(manifest), HotRoute(v2.INFER_ROUTE, process.infer))
-    offered = outputs(len(manifest.class_names), corrects=corrects)
+    offered = outputs(
+        len(manifest.class_names), corrects=corrects, error_probability=bundle.error_probability is not None
+    )
     components = Components(
         title=f"{manifest.name}/{manifest.version}",
         bundle=bundle,
@@ -171,6 +173,8 @@ def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int
         input=manifest.input.model_dump(exclude_none=True),
         class_names=list(manifest.class_names),
         threshold=float(bundle.threshold),
+        error_probability=state.ErrorProbabilityAnswer.of(bundle),
+        error_probability_reason=bundle.no_error_probability,
         precision=bundle.precision,
         providers=list(runtime.providers),
         workers=workers,

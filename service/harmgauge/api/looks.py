@@ -29,7 +29,7 @@ TOTAL_ROWS = "X-Harmgauge-Total-Rows"
 class Looks:
     """The answers of `/drift`, `/drift?scores=true`, `/drift/features` and `/drift/embedding` (None where the bundle
     has none of them), the bundle's part of `/metrics`; and those of `/info`, for keys that get flags only without the
-    threshold.
+    threshold and what is known of the error probability.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class Looks:
             self.features = Shared(lambda: self._features(detector))
         if embedding_view is not None:
             self.embedding = Shared(lambda: self._embedding(embedding_view))
-        self.info = info.model_dump_json(exclude_none=True).encode()
-        self.flags_info = info.model_copy(update={"threshold": None}).model_dump_json(exclude_none=True).encode()
+        self.info = info.as_json(sees_scores=True)
+        self.flags_info = info.as_json(sees_scores=False)
 
     async def _exposition(self) -> bytes:
         states = await self._monitor.states()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, Self
 
+import orjson
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -100,6 +101,24 @@ class JudgementAnswer(BaseModel):
     worth_serving: bool | None = Field(None, description="Whether it is.")
 
 
+class ErrorProbabilityAnswer(BaseModel):
+    """What is known of `error_probability` from the rows that it was calibrated on."""
+
+    base: float = Field(description="Its mean over the clean rows.")
+    kappa: float = Field(description="Share of a drop of accuracy that its mean misses.")
+    rows: int = Field(description="Clean rows.")
+    copies: int = Field(description="Disturbed copies of each.")
+    target: Literal["wrong", "changed"] = Field(
+        description="What it is the probability of: a wrong prediction, or, as there were no labels, a changed one."
+    )
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Self | None:
+        """None if the bundle has no error probability."""
+        found = bundle.error_probability
+        return None if found is None else cls(**found.model_dump(include=set(cls.model_fields)))
+
+
 class InfoAnswer(BaseModel):
     model: str
     version: str
@@ -115,6 +134,10 @@ class InfoAnswer(BaseModel):
     input: dict[str, Any]
     class_names: list[str]
     threshold: float | None = Field(None, description="Not for keys that get flags only.")
+    error_probability: ErrorProbabilityAnswer | None = Field(
+        None, description="null if the bundle has none; this and the next not for keys that get flags only."
+    )
+    error_probability_reason: str | None = Field(None, description="Why there is none; null if there is.")
     precision: str
     providers: list[str] = Field(description="ONNX Runtime's execution providers in use.")
     workers: int = Field(description="Inferences side by side.")
@@ -123,6 +146,16 @@ class InfoAnswer(BaseModel):
     max_body_bytes: int
     deadline_seconds: float
     capture: bool = Field(description="Whether flagged inputs are kept, with their requests' ids.")
+
+    def as_json(self, *, sees_scores: bool) -> bytes:
+        """The answer to a key. Fields without a value are left out, but for those that may be null."""
+        if not sees_scores:
+            hidden = {"threshold", "error_probability", "error_probability_reason"}
+            return self.model_dump_json(exclude_none=True, exclude=hidden).encode()
+        document = self.model_dump(mode="json", exclude_none=True)
+        for name in ("error_probability", "error_probability_reason"):
+            document.setdefault(name, None)
+        return orjson.dumps(document)
 
 
 def drift_router(authorizer: Authorizer, more_metrics: Callable[[], Awaitable[bytes]]) -> APIRouter:
