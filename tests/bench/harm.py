@@ -1,4 +1,4 @@
-"""`python -m tests.bench.harm`: what accuracy and `harm` cost a request, how seldom its alarm is false, how soon right."""
+"""`python -m tests.bench.harm`: what accuracy and `harm` cost, how seldom the alarm is false, how soon right."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ def main() -> int:
     head = "| | " + " | ".join(f"{drop:g}" for drop in DROPS) + " |\n| --- |" + " ---: |" * len(DROPS)
     path.write_text(
         f"# Accuracy and harm, {date}\n\n`python -m tests.bench.harm`. P of independent rows, Beta with the spread of "
-        f"the shipped bundle's clean P; base {BASE:g}, tolerated mean of P {BOUND:g}, {BETWEEN:,} rows between false alarms, "
-        f"{RUNS} seeded streams a cell.\n\n"
+        f"the shipped bundle's clean P; base {BASE:g}, tolerated mean of P {BOUND:g}, {BETWEEN:,} rows between false "
+        f"alarms, {RUNS} seeded streams a cell.\n\n"
         "Microseconds of a request of one row, 256 handed over at a time, on one busy core:\n\n"
         + "\n".join(f"- {name}: {microseconds:.2f}" for name, microseconds in cost.items())
         + f"\n\nShare of streams of {NULL_ROWS:,} rows with an alarm; at most {NULL_ROWS / BETWEEN:g} may have one:\n\n"
