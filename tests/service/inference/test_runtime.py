@@ -13,8 +13,8 @@ import pytest
 
 from harmgauge.bundle.load import Bundle, load
 from harmgauge.errors import BundleError, SettingsError
-from harmgauge.inference.providers import usable_cores
 from harmgauge.inference.outputs import spoil_scores
+from harmgauge.inference.providers import usable_cores
 from harmgauge.inference.runtime import OnnxRuntime
 from tests.support.bundles import edit, replace_file
 from tests.support.toy import instances, linear_network, toy_bundle
