@@ -21,8 +21,8 @@ from harmgauge.api.shared import Shared
 from harmgauge.api.views import views_of
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission
 from harmgauge.bundle.load import Bundle
-from harmgauge.bundle.manifest import Manifest
 from harmgauge.bundle.signature import SignatureState
+from harmgauge.drift.accuracy import Accuracy
 from harmgauge.drift.state import DriftState, State
 from harmgauge.observe.bundle_metrics import CONTENT_TYPE
 from harmgauge.readiness import Readiness
@@ -35,8 +35,8 @@ class DetectorAnswer(BaseModel):
     """One drift detector; `p_value` and `statistic` are null until there is something to report.
 
     Beside these fields each detector has those of its own: `highest`, `direction`, `design_effect` and `tolerance` for
-    `score_evidence`, `rows_between_tests`, `tested_at` and `untested_rows` for `feature_mmd`; with `scores=true`,
-    `score_ks` has the `scores` in its window, oldest first.
+    `score_evidence`, `highest`, `accuracy_drop` and `accuracy_limit` for `harm`, `rows_between_tests`, `tested_at` and
+    `untested_rows` for `feature_mmd`; with `scores=true`, `score_ks` has the `scores` in its window, oldest first.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -59,10 +59,39 @@ Detectors = dict[str, DetectorAnswer]
 """By name."""
 
 
+class ClassAccuracyAnswer(BaseModel):
+    """Estimated accuracy among the rows that the classifier takes for one class."""
+
+    name: str = Field(serialization_alias="class", description="The predicted class.")
+    accuracy: float
+    rows: int
+
+
+class AccuracyAnswer(BaseModel):
+    """Estimate of the classifier's accuracy, without labels: 1 - the mean of `error_probability` over the window.
+
+    It is too high for rows that are far from every disturbance which the bundle was calibrated on (turned or inverted
+    pictures, say), and for attacks that the bundle does not see.
+    """
+
+    estimate: float | None = Field(description="null until there is a row.")
+    lower: float | None = Field(description="Of the 90 % interval; null until 100 rows, or a full window if smaller.")
+    upper: float | None
+    base: float = Field(description="The classifier's accuracy on clean rows, when the bundle was calibrated.")
+    kappa: float = Field(description="Share of a drop of accuracy that the estimate misses.")
+    rows: int = Field(description="Rows in the window now.")
+    window_rows: int
+    classes: list[ClassAccuracyAnswer] = Field(
+        description="By predicted class, those in the window; empty if the classifier has more than 100."
+    )
+
+
 class DriftAnswer(BaseModel):
     model: str
     version: str
     detectors: Detectors
+    accuracy: AccuracyAnswer | None = Field(description="null if the bundle gives no `error_probability`.")
+    accuracy_missing: str | None = Field(description="Why there is no estimate of accuracy; null if there is one.")
 
 
 class JudgementAnswer(BaseModel):
@@ -167,13 +196,25 @@ def drift_router(authorizer: Authorizer, more_metrics: Callable[[], Awaitable[by
     return routes
 
 
-def drift_answer(manifest: Manifest, states: Mapping[str, DriftState]) -> DriftAnswer:
+def drift_answer(bundle: Bundle, states: Mapping[str, DriftState], accuracy: Accuracy | None) -> DriftAnswer:
     """What `GET /drift` says of these states, without their scores."""
     return DriftAnswer(
-        model=manifest.name,
-        version=manifest.version,
-        detectors={name: _detector(state) for name, state in states.items()},
+        model=bundle.manifest.name,
+        version=bundle.manifest.version,
+        detectors=detectors_answer(states),
+        accuracy=accuracy_answer(accuracy),
+        accuracy_missing=bundle.no_error_probability,
     )
+
+
+def detectors_answer(states: Mapping[str, DriftState]) -> Detectors:
+    """The detectors by name, without their scores."""
+    return {name: _detector(state) for name, state in states.items()}
+
+
+def accuracy_answer(accuracy: Accuracy | None) -> AccuracyAnswer | None:
+    """The estimate of accuracy, if the bundle gives one."""
+    return None if accuracy is None else AccuracyAnswer.model_validate(accuracy, from_attributes=True)
 
 
 def _detector(state: DriftState) -> DetectorAnswer:

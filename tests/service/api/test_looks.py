@@ -49,9 +49,9 @@ async def test_a_crowd_of_scrapes_takes_one_rendering_or_two(service: Service, m
     rendered: list[None] = []
     real = BundleMetrics.exposition
 
-    def counted(self: BundleMetrics, *states: Any) -> bytes:
+    def counted(self: BundleMetrics, *known: Any) -> bytes:
         rendered.append(None)
-        return real(self, *states)
+        return real(self, *known)
 
     monkeypatch.setattr(BundleMetrics, "exposition", counted)
     answers = await asyncio.gather(*(ask(service, "GET", "/metrics") for _ in range(40)))
