@@ -14,7 +14,7 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge_models.data.columns import find_columns
 from harmgauge_models.data.disturber import Disturber, PictureDisturber
 from harmgauge_models.data.disturbers import disturber_for
-from harmgauge_models.data.pictures import input_spec
+from harmgauge_models.data.pictures import input_spec, pictures
 from harmgauge_models.graphs.classifier import Classifier, open_classifier
 from harmgauge_models.graphs.run import predict
 from tests.models.data.row_corruptions.rows import tokens
@@ -61,7 +61,7 @@ def embeddings(path: Path, dtype: str, *, sizes: tuple[int, ...], numbers: int =
 
 def chosen(classifier: Classifier, x: Array, *, missing: bool = False) -> Disturber:
     spec = input_spec(x, classifier.dtype).model_copy(update={"missing": missing})
-    return disturber_for(classifier, spec, x, find_columns(x))
+    return disturber_for(classifier.runnable, classifier.network.output, spec, x, find_columns(x))
 
 
 def codes(rows: int = 600) -> Array:
@@ -117,11 +117,38 @@ def test_pictures_are_disturbed_as_pictures(tmp_path: Path) -> None:
     assert (tags == [0, -1]).all()
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("kind", PictureDisturber.kinds)
+def test_a_kind_alone_disturbs_pictures_the_more_the_stronger_it_is(kind: str, dtype: str) -> None:
+    """By the mean distance; all stay pictures."""
+    # Smooth pictures: of noise alone there is nothing to smear
+    ramp = np.linspace(40, 200, 12)[:, None, None] + np.linspace(-30, 40, 12)[:, None] + np.array([0, 10, -10])
+    x = (np.stack([np.roll(ramp, index, 0) for index in range(12)]) / (1 if dtype == "uint8" else 255)).astype(dtype)
+    disturb = chosen_for_pictures(x)
+    apart = []
+    for strength in (0.1, 1.0):
+        made = disturb.alone(x, np.random.default_rng(0), kind, strength)
+        np.testing.assert_array_equal(made, disturb.alone(x, np.random.default_rng(0), kind, strength))
+        assert (made.dtype, made.shape) == (x.dtype, x.shape)
+        assert made.min() >= 0
+        assert made.max() <= (255 if dtype == "uint8" else 1)
+        apart.append(np.abs(made.astype(np.float64) - x).mean())
+    assert apart[1] > apart[0] or kind == "coarsen", "which moves pixels by a part of one, in grids that chance lays"
+    assert apart[1] > 0
+
+
+def chosen_for_pictures(x: Array) -> PictureDisturber:
+    spec = input_spec(x, "uint8" if x.dtype == np.uint8 else "float32")
+    return PictureDisturber(pictures(x, spec, "HWC"))
+
+
 @pytest.mark.parametrize("missing", [False, True])
 def test_missing_values_come_only_where_the_input_has_some(missing: bool, tmp_path: Path) -> None:
     x = instances(300, (14,), "float32")
     x = with_gaps(x) if missing else x
     classifier = open_classifier(table_network(tmp_path / "c.onnx", 14, 3, 1), x, "classifier")
     spec: InputSpec = input_spec(x, "float32").model_copy(update={"missing": missing})
-    made, _ = disturber_for(classifier, spec, x, find_columns(x))(x, np.random.default_rng(0))
+    made, _ = disturber_for(classifier.runnable, classifier.network.output, spec, x, find_columns(x))(
+        x, np.random.default_rng(0)
+    )
     assert np.isnan(made).any() == missing
