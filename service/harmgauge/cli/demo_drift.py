@@ -31,6 +31,9 @@ UNSEEN = (
     "fitted on (turned or inverted pictures, say), and under attacks that the bundle does not see."
 )
 
+HARM = "harm"
+"""The detector of the estimate of accuracy."""
+
 _CELL = 14
 
 
@@ -66,7 +69,7 @@ class _Progress:
 
 def show_contamination(service: Client, samples: Samples, what: str) -> None:
     """Send the samples, print how the detectors and the estimate of accuracy move, and which alarm came first."""
-    drift = service.get("/drift")
+    drift = _drift(service)
     detectors = drift["detectors"]
     window_rows: int = detectors["score_ks"]["window_rows"]
     for name, found in detectors.items():
@@ -97,6 +100,13 @@ def show_contamination(service: Client, samples: Samples, what: str) -> None:
     if drift["accuracy"] is not None:
         print_line(f"\n{UNSEEN}")
     _print_alarms(alarms, what)
+
+
+def _drift(service: Client) -> dict[str, Any]:
+    """What `/drift` answers, with the alarm to act on first among the detectors."""
+    drift = service.get("/drift")
+    drift["detectors"] = dict(sorted(drift["detectors"].items(), key=lambda item: item[0] != HARM))
+    return drift
 
 
 def _send(service: Client, samples: Samples, progress: _Progress, rows: int, share: float) -> None:
@@ -142,11 +152,11 @@ def _is_due(found: dict[str, Any]) -> bool:
 
 def _look(service: Client, alarms: dict[str, _Alarm], progress: _Progress, share: float) -> dict[str, Any]:
     """What `/drift` answers now; notes in `alarms` which detectors fire for the first time."""
-    drift = service.get("/drift")
+    drift = _drift(service)
     for name, found in drift["detectors"].items():
         was_on, alarms[name].is_on = alarms[name].is_on, found["state"] == "drifting"
         if alarms[name].is_on and not was_on and alarms[name].rows is None:
-            note = _fallen(found, drift["accuracy"], progress) if name == "harm" else ""
+            note = _fallen(found, drift["accuracy"], progress) if name == HARM else ""
             alarms[name] = _Alarm(True, progress.rows, progress.corrupted, share, note)
     return drift
 

@@ -110,9 +110,10 @@ const alarm = (value, tone) => ({ value: Math.log10(value), label: `alarm ${numb
 
 // What is normal, and what the alarm is about.
 function accuracyLines({ base }, harm) {
-  return [
-    { value: base, label: `clean data ${percent(base)}`, tone: "muted", isAbove: true },
-    { value: harm.accuracy_limit, label: `alarm ${percent(harm.accuracy_limit)}`, tone: "bad" },
+  const clean = { value: base, label: `clean data ${percent(base)}`, tone: "muted", isAbove: true };
+  return harm === undefined ? [clean] : [
+    clean,
+    { value: harm.accuracy_limit, label: `limit ${percent(harm.accuracy_limit)}`, tone: "bad" },
   ];
 }
 

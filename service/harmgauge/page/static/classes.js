@@ -1,7 +1,7 @@
 // The estimate of accuracy by predicted class, the worst first.
 
 import { byId, element } from "./dom.js";
-import { about, count } from "./format.js";
+import { count } from "./format.js";
 
 const FEW_ROWS = 10;
 
@@ -45,5 +45,5 @@ function line({ class: name, accuracy, rows }) {
   const drawn = element("td", {}, bar);
   drawn.setAttribute("aria-hidden", "true"); // the figure beside it says the same
   return element("tr", rows < FEW_ROWS ? { className: "few" } : {},
-    element("th", { scope: "row", title: name }, name), drawn, element("td", {}, about(accuracy)), element("td", {}, count(rows)));
+    element("th", { scope: "row", title: name }, name), drawn, element("td", {}, `${Math.round(100 * accuracy)} %`), element("td", {}, count(rows)));
 }

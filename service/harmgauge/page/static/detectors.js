@@ -18,12 +18,14 @@ const GLYPHS = { ok: "✓", drifting: "▲", warming: "…" };
 
 const p = (found) => fromLog10(found.log10_p_value ?? (found.p_value === null ? null : Math.log10(found.p_value)));
 
+const unbroken = (text) => text.replaceAll(" ", "\u00a0");
+
 // The figures of a card: [what, value, title].
 function figures(name, found) {
   const limit = found.threshold === null ? "" : ` of ${number(found.threshold)}`;
   const rows = [[STATISTICS[name] ?? "Statistic", number(found.statistic) + limit]];
   if (found.p_value_threshold !== null)
-    rows.unshift(["p-value", `${p(found)} · alarm ${number(found.p_value_threshold)}`]);
+    rows.unshift(["p-value", `${p(found)} · ${unbroken(`alarm ${number(found.p_value_threshold)}`)}`]);
   if (typeof found.accuracy_limit === "number")
     rows.push(["Limit of accuracy", percent(found.accuracy_limit)]);
   if (found.direction) rows.push(["Scores went", hasDirection(found) ? found.direction : "nowhere yet"]);
@@ -54,6 +56,7 @@ export class Detectors {
   }
 
   show(detectors, nowSeconds) {
+    this.root.dataset.harm = "harm" in detectors;
     for (const [name, found] of Object.entries(detectors)) {
       if (!this.cards[name]) this.root.append((this.cards[name] = card(name)).root);
       this.fill(name, this.cards[name], found, nowSeconds);

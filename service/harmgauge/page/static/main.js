@@ -90,7 +90,8 @@ async function look() {
   const found = await getJson("page/state");
   if (about === null || about.started !== found.started) await begin();
   else if (!timeline.extend(found.recent, about.history_seconds)) timeline.replace(await getJson("page/history"));
-  state = found;
+  const { harm, ...others } = found.detectors;
+  state = { ...found, detectors: harm ? { harm, ...others } : others }; // the alarm to act on comes first
   if (about.reference_points && !document.hidden && performance.now() - pointsAt > EMBEDDING_SECONDS * 1000) {
     pointsAt = performance.now();
     try {

@@ -31,7 +31,7 @@ export class TimeChart {
     this.plot = new uPlot({
       width: this.panel.plot.clientWidth || 300,
       height: HEIGHT,
-      padding: [10, 8, 0, 0],
+      padding: [10, 14, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { setScale: false, x: false }, points: { size: 7 }, sync: { key: SHARED_CURSOR } },
       scales: { x: { time: true, range: () => this.window }, y: { range: () => this.limits } },

@@ -22,7 +22,7 @@ function ofAccuracy(detectors, accuracy, now, info) {
     const needed = Math.min(100, windowRows ?? 100);
     const because = rows
       ? `An estimate without labels needs ${count(needed)} inputs; ${count(rows)} so far. Accuracy was ${was}.`
-      : `Score inputs: after ${count(needed)} an estimate of accuracy appears here, without labels. It was ${was}.`;
+      : `Score inputs: after ${count(needed)} an estimate of accuracy appears here, without labels. Accuracy was ${was}.`;
     return { heading, because, state: standing.state, standing };
   }
   return {
@@ -35,12 +35,12 @@ function ofAccuracy(detectors, accuracy, now, info) {
 }
 
 // Whether the estimate has fallen; and if it has not, whether the inputs have changed.
-function standingOf({ harm, ...others }, { estimate, lower, base, rows }, now) {
-  const drop = harm.accuracy_drop;
-  const limit = harm.accuracy_limit ?? base - drop;
-  const fallen = `by more than ${points(drop)}`;
+function standingOf({ harm, ...others }, { estimate, lower, rows }, now) {
+  // Of a classifier that is hardly ever right on clean data nothing can be watched.
+  const limit = harm?.accuracy_limit ?? 0;
+  const fallen = `by more than ${points(harm?.accuracy_drop ?? 1)}`;
   const isBelow = lower !== null && estimate < limit;
-  if (harm.state === "drifting") {
+  if (harm?.state === "drifting") {
     const since = `${moment(harm.since, now)} (${duration(now - Date.parse(harm.since) / 1000)} ago)`;
     const text = lower !== null && !isBelow
       ? `The estimate of accuracy fell ${fallen} at ${since}. It is above the limit of ${percent(limit)} again.`
@@ -53,6 +53,8 @@ function standingOf({ harm, ...others }, { estimate, lower, base, rows }, now) {
     const text = `${inputs} estimate of accuracy is below ${percent(limit)}; the evidence is not enough for an alarm yet.`;
     return { state: "warming", glyph: "▼", word: "Lower", text };
   }
+  if (!harm)
+    return { state: "warming", glyph: "–", word: "Not watched", text: "The classifier is hardly ever right on clean data." };
   if (changed.length)
     return { state: "warming", glyph: "◆", word: "Changed", text: `${inputs} estimate of accuracy has not fallen ${fallen}.` };
   if (lower === null)
