@@ -204,7 +204,7 @@ def _cell(found: dict[str, Any]) -> str:
     if found["state"] == "warming":
         return f"{found['rows']}/{found['window_rows']} rows"
     if found["p_value"] is None:
-        text = f"{found['statistic']:.2g}"
+        text = f"{found['statistic']:.{3 if found['statistic'] < 1000 else 2}g}"
     elif found["p_value"] > 0:
         text = f"p {found['p_value']:.{2 if found['p_value'] >= 0.001 else 1}g}"
     else:
@@ -218,7 +218,8 @@ def _print_alarms(alarms: dict[str, _Alarm], what: str) -> None:
     if fired:
         first = min(fired.values())
         names = " and ".join(name for name, rows in fired.items() if rows == first)
-        print_line(f"\nFirst alarm: {names}, at {what} {first}.")
+        harm = f"; {HARM}, at {what} {fired[HARM]}" if fired.get(HARM, first) > first else ""
+        print_line(f"\nFirst alarm: {names}, at {what} {first}{harm}.")
     print_line("")
     for name, alarm in alarms.items():
         when = "was drifting before" if alarm.is_on else "did not fire"

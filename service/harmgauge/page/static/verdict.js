@@ -1,6 +1,6 @@
 // What the page says first, in words: the estimate of accuracy and whether it has fallen; without one, whether there is drift.
 
-import { about, count, duration, moment, percent, points, roughly } from "./format.js";
+import { about, count, moment, percent, points, roughly } from "./format.js";
 
 // Little evidence points anywhere by chance.
 export const hasDirection = (found) => found.state === "drifting" || found.statistic > 1e3;
@@ -41,9 +41,9 @@ function standingOf({ harm, ...others }, { estimate, lower, rows }, now) {
   const fallen = `by more than ${points(harm?.accuracy_drop ?? 1)}`;
   const isBelow = lower !== null && estimate < limit;
   if (harm?.state === "drifting") {
-    const since = `${moment(harm.since, now)} (${duration(now - Date.parse(harm.since) / 1000)} ago)`;
+    const since = moment(harm.since, now); // and no age: this is read aloud whenever it changes
     const text = lower !== null && !isBelow
-      ? `The estimate of accuracy fell ${fallen} at ${since}. It is above the limit of ${percent(limit)} again.`
+      ? `The estimate of accuracy fell ${fallen}: alarm at ${since}. It is above the limit of ${percent(limit)} again.`
       : `The estimate of accuracy has fallen ${fallen}: alarm at ${since}.`;
     return { state: "drifting", glyph: "▲", word: "Harm", text };
   }
