@@ -161,7 +161,7 @@ VERDICTS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         "Harm",
         "The estimate of accuracy has fallen by more than 2 points: alarm",
     ),
-    "harm that is over": ({"harm": ALARM}, {}, "Harm", "It is above the limit of 90 % again."),
+    "harm that is over": ({"harm": ALARM}, {}, "Harm", "It is above 90 % again: acknowledge the alarm"),
     "harm before there is an interval": ({"harm": ALARM}, {"lower": None, "rows": 40}, "Harm", "has fallen by more"),
     "changed before there is an interval": (CHANGED, {"lower": None, "rows": 40}, "Changed", "Inputs have changed"),
     "another drop": ({"harm": HARM | {"accuracy_drop": 0.055}}, {}, "Fine", "by more than 5.5 points"),

@@ -43,7 +43,7 @@ function standingOf({ harm, ...others }, { estimate, lower, rows }, now) {
   if (harm?.state === "drifting") {
     const since = moment(harm.since, now); // and no age: this is read aloud whenever it changes
     const text = lower !== null && !isBelow
-      ? `The estimate of accuracy fell ${fallen}: alarm at ${since}. It is above the limit of ${percent(limit)} again.`
+      ? `The estimate of accuracy fell ${fallen}: alarm at ${since}. It is above ${percent(limit)} again: acknowledge the alarm by POST /admin/drift/reset.`
       : `The estimate of accuracy has fallen ${fallen}: alarm at ${since}.`;
     return { state: "drifting", glyph: "▲", word: "Harm", text };
   }
