@@ -189,7 +189,17 @@ def test_an_accuracy_that_was_stated_is_called_so(fresh: tuple[RunningService, T
         "async ([state, info]) => (await import('/page/verdict.js')).verdict(state, info)",
         [state, {"error_probability": {"target": "changed"}}],
     )
-    assert found["because"].endswith(f"was 92{SPACE}% stated for clean data.")
+    assert found["because"].endswith(f"was 92{SPACE}% on clean data, as stated at build.")
+
+
+@pytest.mark.parametrize(("total", "heading"), [(0, "No traffic yet"), (700, "No recent traffic")])
+def test_a_window_whose_inputs_are_too_old(fresh: tuple[RunningService, Tab], total: int, heading: str) -> None:
+    _, tab = fresh
+    empty = FOUND | {"estimate": None, "lower": None, "upper": None, "rows": 0}
+    state = {"detectors": {"harm": HARM | {"total_rows": total}}, "accuracy": empty, "time": 1.8e9}
+    found = tab.page.evaluate("async state => (await import('/page/verdict.js')).verdict(state, {})", state)
+    assert found["heading"] == heading
+    assert found["standing"]["word"] == "Waiting"
 
 
 def test_more_than_a_hundred_classes_are_not_listed(tmp_path: Path, browser: Browser) -> None:

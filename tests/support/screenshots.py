@@ -62,7 +62,7 @@ def _wait(seconds: float, what: str) -> None:
 def _save(page: Page, name: str) -> str:
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     path = OUT / name
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
     return f"{path.relative_to(ROOT)}: {path.stat().st_size // 1024} KiB"
 
 

@@ -18,7 +18,7 @@ function seriesOf(detectors, chosen) {
   }));
 }
 
-// Five points on either side of what there is, the alarm and its base included.
+// To the next multiples of five points around the values and thresholds.
 function aroundAccuracy(values, thresholds) {
   const all = [...values, ...thresholds.map(({ value }) => value)];
   const toFives = (round, value) => round(value * 20) / 20;

@@ -12,13 +12,15 @@ export function verdict({ detectors, accuracy, time }, info) {
   return accuracy ? ofAccuracy(detectors, accuracy, time, info) : ofDrift(detectors, time);
 }
 
+const hadTraffic = (detectors) => Object.values(detectors).some(({ total_rows: rows }) => rows > 0);
+
 function ofAccuracy(detectors, accuracy, now, info) {
   const { estimate, lower, upper, base, rows, window_rows: windowRows } = accuracy;
   const standing = standingOf(detectors, accuracy, now);
-  const stated = info.error_probability?.target === "changed" ? "stated for clean data" : "on clean data";
-  const was = `${about(base)} ${stated}`;
+  const stated = info.error_probability?.target === "changed" ? ", as stated at build" : "";
+  const was = `${about(base)} on clean data${stated}`;
   if (lower === null) {
-    const heading = rows ? "Accuracy: too early to say" : "No traffic yet";
+    const heading = rows ? "Accuracy: too early to say" : hadTraffic(detectors) ? "No recent traffic" : "No traffic yet";
     const needed = Math.min(100, windowRows ?? 100);
     const because = rows
       ? `An estimate without labels needs ${count(needed)} inputs; ${count(rows)} so far. Accuracy was ${was}.`
@@ -35,8 +37,8 @@ function ofAccuracy(detectors, accuracy, now, info) {
 }
 
 // Whether the estimate has fallen; and if it has not, whether the inputs have changed.
-function standingOf({ harm, ...others }, { estimate, lower, rows }, now) {
-  // Of a classifier that is hardly ever right on clean data nothing can be watched.
+function standingOf({ harm, ...others }, { estimate, lower }, now) {
+  // There is no `harm` if the classifier is hardly ever right on clean data.
   const limit = harm?.accuracy_limit ?? 0;
   const fallen = `by more than ${points(harm?.accuracy_drop ?? 1)}`;
   const isBelow = lower !== null && estimate < limit;
@@ -58,7 +60,7 @@ function standingOf({ harm, ...others }, { estimate, lower, rows }, now) {
   if (changed.length)
     return { state: "warming", glyph: "◆", word: "Changed", text: `${inputs} estimate of accuracy has not fallen ${fallen}.` };
   if (lower === null)
-    return { state: "warming", glyph: "…", word: "Waiting", text: rows ? "No alarm so far." : "Nothing was scored so far." };
+    return { state: "warming", glyph: "…", word: "Waiting", text: "No alarm so far." };
   return { state: "ok", glyph: "✓", word: "Fine", text: `The estimate of accuracy has not fallen ${fallen}.` };
 }
 
