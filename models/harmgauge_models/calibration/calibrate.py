@@ -12,8 +12,8 @@ import numpy.typing as npt
 from harmgauge.bundle.inputs import ErrorProbability
 from harmgauge.bundle.rows import Array
 from harmgauge_models.calibration.bench import Bench
-from harmgauge_models.calibration.kappa import fit_balanced, kappa
-from harmgauge_models.calibration.logistic import Float64, Line, logit_q
+from harmgauge_models.calibration.kappa import fit_balanced, missed
+from harmgauge_models.calibration.logistic import Float64, Line
 from harmgauge_models.calibration.observed import Observer
 from harmgauge_models.calibration.singles import singles
 from harmgauge_models.calibration.truth import labelled, stated
@@ -33,7 +33,10 @@ MIN_EITHER = 20
 """Wrong answers, and right ones."""
 
 USELESS = 1.0
-"""The kappa of whoever states the usual accuracy for ever."""
+"""The kappa of an estimate that is always the usual accuracy."""
+
+LEAST_SEEN = 1 / 3
+"""Of a drop of accuracy; an estimate that is always the same sees none."""
 
 SURE = 2.33
 """The normal quantile of .99."""
@@ -80,8 +83,7 @@ def calibrate(
     affordable = max(MIN_ROWS, int(SECONDS / observer.seconds_per_row(known.x)))
     picked = np.sort(random.permutation(len(known.x))[: min(MOST_ROWS, affordable)])
     x = known.x[picked]
-    probabilities, log_q = observer.probabilities(x)
-    logits, predictions = logit_q(log_q), probabilities.argmax(1)
+    probabilities, logits = observer.probabilities(x)
     if known.y is not None:
         truth = labelled(known.y[picked], probabilities.shape[1])
     else:
@@ -89,7 +91,7 @@ def calibrate(
         truth = stated(probabilities, known.accuracy)
     bench = Bench(observer, disturber, x, truth, affordable, what)
     good = np.isfinite(logits)
-    logits, wrong = logits[good], truth.wrong(predictions, np.arange(len(x)))[good]
+    logits, wrong = logits[good], truth.wrong(probabilities.argmax(1), np.arange(len(x)))[good]
     copies = max(1, min(math.ceil(DISTURBED_ROWS / len(x)), affordable // len(x)))
     disturbed = _disturbed(bench, copies, random)
     if (reason := _too_few([wrong, *(part for _, part in disturbed)])) is not None:
@@ -100,18 +102,19 @@ def calibrate(
             "the second network does not tell wrong answers from right ones: it finds what the classifier says no less "
             f"likely if that is wrong (slope {line.slope:.3g}, expected below 0)"
         )
-    missed = kappa(singles(bench, unseen, random))
-    if missed is None:
+    judged = missed(singles(bench, unseen, random))
+    if judged is None:
         return "no disturbance costs the classifier accuracy, so nothing shows how well a drop would be seen"
-    if missed >= USELESS:
+    if judged.kappa >= USELESS or judged.seen < LEAST_SEEN:
         return (
-            "it would be no better than to state the usual accuracy for ever: of a drop of accuracy by a disturbance "
-            f"that it was not fitted to, it misses {missed:.0%} (root mean square)"
+            "it would be hardly better than to state the usual accuracy for ever: if a disturbance that it was not "
+            f"fitted to costs accuracy, the estimate falls by {max(judged.seen, 0):.0%} of that and is off by "
+            f"{judged.kappa:.0%} (root mean square)"
         )
     return ErrorProbability(
         **line._asdict(),
         **_base(line, logits),
-        kappa=missed,
+        kappa=judged.kappa,
         rows=len(x),
         copies=copies,
         target="changed" if known.y is None else "wrong",
