@@ -98,7 +98,8 @@ def test_the_error_probability_goes_through_the_buffers_too(error_probability_bu
         found, expected = fixed.run(rows).error_probability, plain.run(rows).error_probability
         assert found is not None
         assert expected is not None
-        assert (found.shape, found.dtype) == ((count,), np.float32)
+        assert found.shape == (count,)
+        assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
