@@ -107,6 +107,23 @@ def check(folder: Path, *replicas: Series, minute: int = 20, values: Mapping[str
     _run(folder, replicas, promql_expr_test=expected)
 
 
+def check_course(
+    folder: Path, *replicas: Series, expression: str, values: Sequence[float | None], atol: float = 1e-12
+) -> None:
+    """Fails unless `expression` has one sample each minute, of the value given for it to `atol`; None means none at all."""
+    expected = [
+        {"expr": expression, "eval_time": f"{minute}m", "exp_samples": []}
+        if value is None
+        else {
+            "expr": f"sum(abs(({expression}) - {value!r}) <= bool {atol!r})",
+            "eval_time": f"{minute}m",
+            "exp_samples": [{"labels": "{}", "value": 1}],
+        }
+        for minute, value in enumerate(values)
+    ]
+    _run(folder, replicas, promql_expr_test=expected)
+
+
 def check_alerts(folder: Path, *replicas: Series, minute: int = 20, fired: set[str]) -> None:
     """Fails unless exactly these alerts have been firing at any time up to `minute`."""
     expected = {
