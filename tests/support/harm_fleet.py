@@ -47,7 +47,7 @@ def betting(
     detected: Sequence[int] | None = None,
     **labels: str,
 ) -> Series:
-    """A replica by the counters of one stake's bets; `resets` counts its acknowledgements, `detected` is its own alarm."""
+    """A replica by its counters of one stake's bets; `resets` counts acknowledgements, `detected` is its own alarm."""
     up = [None if gain is None else 1.0 for gain in gains]
 
     def while_up(values: Sequence[float]) -> Values:

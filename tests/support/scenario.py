@@ -110,7 +110,7 @@ def check(folder: Path, *replicas: Series, minute: int = 20, values: Mapping[str
 def check_course(
     folder: Path, *replicas: Series, expression: str, values: Sequence[float | None], atol: float = 1e-12
 ) -> None:
-    """Fails unless `expression` has one sample each minute, of the value given for it to `atol`; None means none at all."""
+    """Fails unless `expression` has one sample each minute, of this value to `atol`; None means none at all."""
     expected = [
         {"expr": expression, "eval_time": f"{minute}m", "exp_samples": []}
         if value is None

@@ -68,7 +68,7 @@ def test_a_replica_that_joins_counts_from_its_start_and_one_that_leaves_takes_no
 
 
 def test_a_rollout_goes_on_with_the_sum(tmp_path: Path) -> None:
-    """On an address of its own, and in place; the old process is scraped a last time, and the new one from its start."""
+    """On another address, and in place."""
     old = betting("a", [0, 4, 5, None, None], [0, 1, 1, None, None])
     fresh: list[Values] = [[None, None, None, 2, 3], [None, None, None, 0.5, 0.5]]
     course(tmp_path, old, betting("b", *fresh), values=[0, 3, 4, 5.5, 6.5])
