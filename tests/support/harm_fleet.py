@@ -40,6 +40,7 @@ def betting(
     instance: str,
     gains: Values,
     losses: Values,
+    rows: Sequence[float],
     *,
     stake: str = "0.1",
     resets: Sequence[int] | None = None,
@@ -47,8 +48,11 @@ def betting(
     detected: Sequence[int] | None = None,
     **labels: str,
 ) -> Series:
-    """A replica by its counters of one stake's bets; `resets` counts acknowledgements, `detected` is its own alarm."""
+    """A replica by its counters of one stake's log gains and losses, up while it has gains, and of its `rows`; `resets`
+    counts acknowledgements, `detected` is its own alarm.
+    """
     up = [None if gain is None else 1.0 for gain in gains]
+    assert len(rows) == len(gains)
 
     def while_up(values: Sequence[float]) -> Values:
         return [None if one is None else value for value, one in zip(values, up, strict=True)]
@@ -56,6 +60,7 @@ def betting(
     never = [0] * len(gains)
     series = exported("harmgauge_harm_log_gain_total", instance, gains, stake=stake, **labels)
     series |= exported("harmgauge_harm_log_loss_total", instance, losses, stake=stake, **labels)
+    series |= exported("harmgauge_expected_errors_rows_total", instance, while_up(rows), **labels)
     series |= exported("harmgauge_drift_resets_total", instance, while_up(resets or never), **labels)
     series |= exported("harmgauge_bundle_info", instance, up, sha256="x", **labels)
     of_harm = {"detector": "harm"} | labels

@@ -108,17 +108,18 @@ def check(folder: Path, *replicas: Series, minute: int = 20, values: Mapping[str
 
 
 def check_course(
-    folder: Path, *replicas: Series, expression: str, values: Sequence[float | None], atol: float = 1e-12
+    folder: Path, *replicas: Series, courses: Mapping[str, Sequence[float | None]], rtol: float = 1e-12
 ) -> None:
-    """Fails unless `expression` has one sample each minute, of this value to `atol`; None means none at all."""
+    """Fails unless each expression has one sample each minute, of its value then to `rtol`; None means none."""
     expected = [
         {"expr": expression, "eval_time": f"{minute}m", "exp_samples": []}
         if value is None
         else {
-            "expr": f"sum(abs(({expression}) - {value!r}) <= bool {atol!r})",
+            "expr": f"sum(abs(({expression}) - {value!r}) <= bool {abs(value) * rtol!r})",
             "eval_time": f"{minute}m",
             "exp_samples": [{"labels": "{}", "value": 1}],
         }
+        for expression, values in courses.items()
         for minute, value in enumerate(values)
     ]
     _run(folder, replicas, promql_expr_test=expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,7 +122,9 @@ def test_each_bundle_of_a_rollout_is_judged_by_its_own_base_and_kappa(
 
 @pytest.mark.parametrize("label", ["model", "namespace", "job"])
 def test_fleets_that_share_a_prometheus_do_not_mix(label: str, tmp_path: Path) -> None:
-    replicas = judged("a", 30, 3, 2.5, **{label: "one"}), judged("a", 30, 6, 2.5, **{label: "two"})
+    one: dict[str, Any] = {label: "one"}
+    two: dict[str, Any] = {label: "two"}
+    replicas = judged("a", 30, 3, 2.5, **one), judged("a", 30, 6, 2.5, **two)
     values: dict[str, float | None] = {
         f'fleet_window:harmgauge_accuracy:estimate{{window="10m", {label}="{fleet}"}}': accuracy
         for fleet, accuracy in {"one": 0.9, "two": 0.8}.items()
