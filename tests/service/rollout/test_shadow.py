@@ -84,6 +84,30 @@ def test_it_sees_what_is_answered_and_goes_on_where_it_is_when_promoted(bundles:
     run(test, bundles[0])
 
 
+def test_a_shadow_may_give_the_error_probability_beside_a_bundle_that_does_not(
+    error_probability_bundle_path: Path, image_bundle_path: Path
+) -> None:
+    rows = instances(40, (4, 4, 3))
+    expected = OnnxRuntime(load_bundle(error_probability_bundle_path), "cpu").run(rows)
+
+    async def test(service: Service) -> None:
+        await service.switch.load_shadow(error_probability_bundle_path)
+        for begin in range(0, 40, 5):
+            found = await service.switch.current.components.scorer.score(rows[begin : begin + 5])
+            assert found.error_probability is None
+        await seen(service, 40)
+        state = (await service.switch.shadow.states())["score_ks"]
+        assert state.scores is not None
+        assert alike(np.array(state.scores)[:, None], expected.score[:, None])
+        service.switch.promote()
+        found = await service.switch.current.components.scorer.score(rows)
+        assert found.error_probability is not None
+        assert expected.error_probability is not None
+        np.testing.assert_allclose(found.error_probability, expected.error_probability, atol=1e-6)
+
+    run(test, image_bundle_path)
+
+
 def test_a_shadow_that_fails_is_not_promoted(bundles: list[Path]) -> None:
     async def test(service: Service) -> None:
         good, bad = instances(3, SHAPE, "float32"), np.full((2, 5), 1e35, np.float32)

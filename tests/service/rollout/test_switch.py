@@ -119,3 +119,25 @@ async def test_one_that_offers_less_cannot_take_over(tmp_path: Path) -> None:
     await service.switch.replace(with_correction)
     assert service.switch.current.components.corrects
     await service.switch.close()
+
+
+async def test_who_asks_for_the_error_probability_goes_on_getting_it(
+    error_probability_bundle_path: Path, image_bundle_path: Path, tmp_path: Path
+) -> None:
+    """It may come with a new bundle, and not go with one."""
+    without, having = tmp_path / "without", tmp_path / "having"
+    shutil.copytree(image_bundle_path, without)
+    shutil.copytree(error_probability_bundle_path, having)
+    edit(without, lambda manifest: manifest.update(version="2", error_probability="nobody knows"))
+    expected = (
+        r"does not offer error_probability, which toy/1 \(.*\) does \(nobody knows\).*harmgauge calibrate adds it"
+    )
+
+    service = service_of(without)
+    await service.switch.replace(having)
+    with pytest.raises(BundleRefused, match=expected):
+        await service.switch.replace(without)
+    with pytest.raises(BundleRefused, match=expected):
+        await service.switch.load_shadow(without)
+    assert service.switch.current.bundle.error_probability is not None
+    await service.switch.close()
