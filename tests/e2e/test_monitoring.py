@@ -18,7 +18,7 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.support.process import RAW, RunningService, running_service, wait_until
-from tests.support.prometheus import RULES, RunningPrometheus, binary, running_prometheus
+from tests.support.prometheus import RULES, RunningPrometheus, binary, running_prometheus, shortened
 from tests.support.toy import instances
 
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "k8s" / "monitoring" / "dashboards" / "harmgauge.json").read_text())
@@ -77,7 +77,7 @@ def traffic(service: RunningService, clean_until: float, stop: threading.Event) 
 @pytest.fixture(scope="module")
 def watched(vector_bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     binary("prometheus")
-    rules = re.sub(r"\[\d+m\]", f"[{SHORT_WINDOW}]", RULES)
+    rules = shortened(RULES, SHORT_WINDOW)
     stop = threading.Event()
     with (
         running_service(vector_bundle_path, workers=1, feature_window_rows=100) as service,
