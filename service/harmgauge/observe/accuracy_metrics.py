@@ -33,7 +33,12 @@ class AccuracyCollector(Collector):
         found = self.found
         if found is None:
             return
-        accuracy = self._family("accuracy", "Accuracy of the window, estimated without labels: 90 % interval.", "bound")
+        accuracy = self._family(
+            "accuracy",
+            "Accuracy of the window, estimated without labels, and its 90 % interval. Too high on rows far from every "
+            "disturbance and on attacks that the bundle does not see.",
+            "bound",
+        )
         if found.estimate is not None and found.lower is not None and found.upper is not None:
             for bound, value in (("estimate", found.estimate), ("lower", found.lower), ("upper", found.upper)):
                 accuracy.add_metric([self._model, bound], value)

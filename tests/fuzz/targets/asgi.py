@@ -26,12 +26,13 @@ _TARGET = re.compile(rb"/[\x21-\x7e]*")
 TOKENS = [
     *NUMBERS, b"POST", b"GET", b"HEAD", b"/score", b"/v2/models/toy/infer", b"/drift?scores=true", b"/page/",
     b"/admin/", b"/..", b"//", b"/%2e", b"%00", b"%ff", b"?", b"&", b"probabilities=true", b"=", b"Content-Length: 5",
-    b"error_probability=true", b"Content-Type: ", b"application/json", b"application/x-npy", b"application/octet-stream",
-    b"image/png", b"image/jpeg", b"; charset=utf-16", b"Content-Encoding: gzip", b"X-Harmgauge-Deadline-Seconds: ", b"1e-9", b"nan",
-    b"inf", b"-inf", b"1_0", b"X-Request-Id: ", b"X-Harmgauge-Client: ", b"Authorization: Bearer ", b"Bearer",
-    b"Basic ", b"Inference-Header-Content-Length: ", b"9" * 5000, b"Host: [", b"Host: a b", b"Host: ::",
-    b"Accept-Encoding: gzip", b"If-None-Match: W/", b"\n", b": ", b" ", b"\t", b"Transfer-Encoding: chunked",
-    b"Expect: 100-continue", b"hg_", b"\xe9", b"Origin: http://elsewhere", b"text/plain", b"bundle", b"shadow",
+    b"error_probability=true", b"Content-Type: ", b"application/json", b"application/x-npy",
+    b"application/octet-stream", b"image/png", b"image/jpeg", b"; charset=utf-16", b"Content-Encoding: gzip",
+    b"X-Harmgauge-Deadline-Seconds: ", b"1e-9", b"nan", b"inf", b"-inf", b"1_0", b"X-Request-Id: ",
+    b"X-Harmgauge-Client: ", b"Authorization: Bearer ", b"Bearer", b"Basic ", b"Inference-Header-Content-Length: ",
+    b"9" * 5000, b"Host: [", b"Host: a b", b"Host: ::", b"Accept-Encoding: gzip", b"If-None-Match: W/", b"\n", b": ",
+    b" ", b"\t", b"Transfer-Encoding: chunked", b"Expect: 100-continue", b"hg_", b"\xe9", b"Origin: http://elsewhere",
+    b"text/plain", b"bundle", b"shadow",
 ]  # fmt: skip
 _bytewise = bytewise(TOKENS)
 

@@ -14,6 +14,7 @@ import pytest
 from harmgauge.bundle.load import Bundle, load
 from harmgauge.errors import BundleError, SettingsError
 from harmgauge.inference.providers import usable_cores
+from harmgauge.inference.outputs import spoil_scores
 from harmgauge.inference.runtime import OnnxRuntime
 from tests.support.bundles import edit, replace_file
 from tests.support.toy import instances, linear_network, toy_bundle
@@ -180,3 +181,15 @@ def test_cores_are_those_of_the_quota(tmp_path: Path) -> None:
     assert cores(cpu_max="nonsense") == everything
     assert cores(cpu_max="", cpu__cpu_cfs_quota_us="-1\n", cpu__cpu_cfs_period_us="100000\n") == everything
     assert cores(cpu__cpu_cfs_quota_us="20000\n") == 1
+
+
+def test_a_row_with_an_error_probability_that_is_none_gets_no_score(promising: Path) -> None:
+    """Twice P is no probability for some rows: those fail, for detectors that bet on P would go wrong for good."""
+    rows = instances(2000, (4, 4, 3), seed=4)
+    plain = OnnxRuntime(load(promising), "cpu").run(rows).error_probability
+    assert plain is not None
+    with_output(promising, onnx.helper.make_node("Mul", ["before", "constant"], ["error_probability"]), constant=2.0)
+    found = OnnxRuntime(load(promising), "cpu").run(rows)
+    spoil_scores(found)
+    assert 0 < (2 * plain > 1).sum() < 2000
+    np.testing.assert_array_equal(np.isnan(found.score), 2 * plain > 1)
