@@ -26,7 +26,8 @@ def panels() -> list[Panel]:
                 "Accuracy, estimated",
                 "percentunit",
                 "Of all replicas, over the last 10 minutes, without labels. The band is its 90 % interval, from "
-                f"100 rows on; the dotted line the accuracy at calibration. {_BLIND} When it falls: runbook, HarmgaugeHarm.",
+                f"100 rows on; the dotted line the accuracy at calibration. {_BLIND} When it falls: runbook, "
+                "HarmgaugeHarm.",
                 *(Query(of_window(figure, "10m"), figure) for figure in ("estimate", "lower", "upper")),
                 base,
                 width=12,
@@ -38,8 +39,8 @@ def panels() -> list[Panel]:
             "Evidence of harm",
             "short",
             "That the estimate of accuracy has fallen by more than the tolerance: of all replicas' rows together, and "
-            "of each replica's own. At the dashed line, the rows asked for between two false alarms, HarmgaugeHarm pages "
-            "somebody. It stays below it as long as a change costs no accuracy.",
+            "of each replica's own. At the dashed line, the rows asked for between two false alarms, HarmgaugeHarm "
+            "pages somebody. It stays below it as long as a change costs no accuracy.",
             Query(f"clamp_min({of_fleet('fleet:harmgauge_harm:evidence')}, 1)", "fleet"),
             Query(f"clamp_min({of_replicas('harmgauge_drift_statistic', harm)}, 1)", "{{instance}}"),
             Query(of_fleet("fleet:harmgauge_harm:rows_between_false_alarms"), "alarm"),
