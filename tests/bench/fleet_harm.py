@@ -156,7 +156,8 @@ def main(arguments: Sequence[str]) -> int:
         f"# Harm, seen by a fleet, {datetime.now(UTC):%Y-%m-%d}",
         f"`python -m tests.bench.fleet_harm CIFAR10`, {RUNS} streams of requests of one row; {ASKED} rows between\n"
         f"false alarms. Error probabilities are drawn from a beta distribution (on clean rows with mean {BASE} and\n"
-        f"standard deviation {SD}), or from those that the default bundle gives to {images} test images, clean and corrupted.",
+        f"standard deviation {SD}), or from those that the default bundle gives to {images} test images, clean and\n"
+        "corrupted.",
         f"## Rows of the whole fleet until the alarm: mean; median\n\nFrom a fall of the estimate of accuracy on, "
         f"after {CLEAN_ROWS} clean rows; {DROP} is tolerated. Cut off at {MOST_ROWS}.",
         table(["the estimate falls by", *found], lines),
