@@ -21,6 +21,8 @@ from harmgauge.auth.policy import Authorizer
 from harmgauge.bundle.judgement import judgement_of
 from harmgauge.bundle.load import Bundle
 from harmgauge.capture.flagged import Source
+from harmgauge.drift import accuracy_window
+from harmgauge.drift.accuracy_window import AccuracyWindow
 from harmgauge.drift.embedding_view import EmbeddingView
 from harmgauge.drift.feature_mmd import FeatureMmd
 from harmgauge.drift.from_bundle import build_drift_detectors
@@ -68,19 +70,21 @@ class Process:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A bundle's graph, loaded and warm, and its drift detectors: all of it that can be wrong."""
+    """A bundle's graph, loaded and warm, its drift detectors and window of accuracy: all of it that can be wrong."""
 
     bundle: Bundle
     runtime: OnnxRuntime
     workers: int
     detectors: list[DriftDetector]
+    accuracy: AccuracyWindow | None
 
 
 def prepare(bundle: Bundle, settings: Settings) -> Prepared:
     """Warm the graph of a verified bundle and make its drift detectors. Raises BundleError and SettingsError."""
     runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
     workers = settings.workers or runtime.default_workers
-    return Prepared(bundle, runtime, workers, build_drift_detectors(bundle, settings))
+    detectors, accuracy = build_drift_detectors(bundle, settings), accuracy_window.from_bundle(bundle, settings)
+    return Prepared(bundle, runtime, workers, detectors, accuracy)
 
 
 def assemble(process: Process, bundle: Bundle) -> ServedBundle:
@@ -92,7 +96,7 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     prepared = prepare(bundle, settings)
     runtime, workers = prepared.runtime, prepared.workers
     feed, shadow_feed = Feed(), Feed()
-    monitor = Monitor(prepared.detectors, pull=[feed.drain, shadow_feed.drain])
+    monitor = Monitor(prepared.detectors, [feed.drain, shadow_feed.drain], prepared.accuracy)
     batcher = Batcher(
         runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, process.metrics, loop=process.loop
     )
@@ -110,7 +114,7 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     corrects = "corrected_probabilities" in runtime.shapes
     embedding_view = _embedding_view(bundle, monitor)
     info = _info(bundle, settings, runtime, workers)
-    looks = Looks(manifest, monitor, metrics, embedding_view, info)
+    looks = Looks(bundle, monitor, metrics, embedding_view, info)
     background: list[Background] = []
     documents = {}
     if settings.page:
@@ -119,7 +123,9 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
         documents = page.documents(Overview(bundle, monitor, recorder, embedding_view, corrects=corrects), info)
     hot = {score.PATH: HotRoute(score.PATH, process.score)}
     hot |= dict.fromkeys(v2.infer_paths(manifest), HotRoute(v2.INFER_ROUTE, process.infer))
-    offered = outputs(len(manifest.class_names), corrects=corrects)
+    offered = outputs(
+        len(manifest.class_names), corrects=corrects, error_probability=bundle.error_probability is not None
+    )
     components = Components(
         title=f"{manifest.name}/{manifest.version}",
         bundle=bundle,
@@ -167,6 +173,8 @@ def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int
         input=manifest.input.model_dump(exclude_none=True),
         class_names=list(manifest.class_names),
         threshold=float(bundle.threshold),
+        error_probability=state.ErrorProbabilityAnswer.of(bundle),
+        error_probability_reason=bundle.no_error_probability,
         precision=bundle.precision,
         providers=list(runtime.providers),
         workers=workers,

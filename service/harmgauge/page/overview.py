@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from harmgauge.api.state import drift_answer
+from harmgauge.api.state import detectors_answer
 from harmgauge.bundle.load import Bundle
 from harmgauge.drift.embedding_view import EmbeddingView
 from harmgauge.drift.monitor import Monitor
@@ -65,7 +65,7 @@ class Overview:
         return {
             "started": self._started,
             "time": time.time(),
-            "detectors": drift_answer(self._bundle.manifest, states).model_dump(mode="json")["detectors"],
+            "detectors": {name: answer.model_dump(mode="json") for name, answer in detectors_answer(states).items()},
             "window_rows": 0 if scores is None else len(scores),
             "window_shares": window,
             "flagged_share": flagged,

@@ -7,6 +7,9 @@ from harmgauge.bundle.manifest import Manifest
 from harmgauge.errors import BundleError
 from harmgauge.rollout.served import ServedBundle
 
+ERROR_PROBABILITY = "error_probability"
+"""The output's name."""
+
 
 def check_successor(old: Manifest, new: Manifest) -> None:
     """Raises BundleError where requests that were good for the old bundle would not be for the new one, or where its
@@ -36,11 +39,17 @@ def check_other(served: Bundle, shadow: Bundle) -> None:
 
 
 def check_offers(old: ServedBundle, new: ServedBundle) -> None:
-    """Raises BundleError where who asks for an output would be refused all of a sudden."""
+    """Raises BundleError if clients that ask for an output would be refused all of a sudden.
+
+    More outputs are no harm: clients find those that they know under the same names.
+    """
     lost = old.components.output_names - new.components.output_names
     if lost:
+        reason = new.bundle.no_error_probability if ERROR_PROBABILITY in lost else None
         raise BundleError(
             f"{new.bundle.path}: it does not offer {', '.join(sorted(lost))}, which {title(old.bundle)} does"
+            f"{'' if reason is None else f' ({reason})'}: requests that ask for it would fail. Take a bundle that does "
+            f"{'' if reason is None else '(harmgauge calibrate adds it to most) '}or start a process with this one"
         )
 
 

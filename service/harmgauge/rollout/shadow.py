@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harmgauge.drift.accuracy import Accuracy
 from harmgauge.drift.state import DriftState
 from harmgauge.rollout.comparison import Comparison
 from harmgauge.rollout.mirror import Mirror
@@ -54,6 +55,10 @@ class Shadow:
     async def states(self) -> dict[str, DriftState]:
         """Of its drift detectors, by name."""
         return await self.serving.components.monitor.states()
+
+    async def accuracy(self) -> Accuracy | None:
+        """Estimated of its classifier; None if it gives no P(wrong)."""
+        return await self.serving.components.monitor.accuracy()
 
     async def exposition(self) -> bytes:
         """The text for a scrape."""
