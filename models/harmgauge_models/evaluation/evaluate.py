@@ -170,12 +170,13 @@ def _contamination(
 
 def _delays(bundle: Bundle, clean: Measured, pooled: Pool, plan: Plan, work: Work, *, seed: int) -> dict[str, Any]:
     changed = {group: pooled.group(group) for group in GROUPS}
+    normal = Group(clean.scores["score"], clean.features, clean.error_probability)
     return {
         "rows_between_false_alarms": ROWS_BETWEEN_FALSE_ALARMS,
         "streams": plan.streams,
         "most_rows": plan.most_rows,
         "shares": list(plan.delay_shares),
-        "detectors": delays(bundle, Group(clean.scores["score"], clean.features), changed, plan, work, seed=seed),
+        "detectors": delays(bundle, normal, changed, plan, work, seed=seed),
     }
 
 

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from harmgauge.bundle.inputs import ErrorProbability
 from harmgauge.bundle.load import Bundle
+from harmgauge.drift.harm_bound import bound_of
 from harmgauge.settings import Settings
 from harmgauge_models.evaluation.accuracy import sets as making
 from harmgauge_models.evaluation.accuracy.alarm_tables import FLOORS_BELOW_CLEAN, SetAlarms, by_drop, by_floor, summary
@@ -136,11 +137,11 @@ def _errors(sets: list[RowSet], estimates: list[dict[str, float]]) -> dict[str, 
 def _alarms(bundle: Bundle, chance: ErrorProbability) -> Alarms:
     """With the settings' defaults; floors below which clean traffic does not lie are left out."""
     settings = Settings()
-    drop = settings.accuracy_drop or 0.02
     floors = [round(1 - chance.base - below, 3) for below in FLOORS_BELOW_CLEAN]
     floors = [floor for floor in floors if 0 < floor <= 1 - chance.base_upper]
+    bounds = [bound_of(chance, Settings(accuracy_floor=floor)) for floor in floors]
     return Alarms(
-        bounds=(max(chance.base + drop, chance.base_upper), *(1 - floor for floor in floors)),
+        bounds=(bound_of(chance, settings), *bounds),
         reference=bundle.reference.scores,
         tolerance=settings.tolerance,
         rows_between_false_alarms=ROWS_BETWEEN_FALSE_ALARMS,

@@ -72,7 +72,8 @@ def _values(x: Array) -> tuple[Array, Array]:
 
 def _mirrored(x: Array, _: int) -> Array:
     least, greatest = _values(x)
-    return np.asarray(least + greatest - x).astype(x.dtype)
+    mirrored: Array = (least + greatest - x).astype(x.dtype)
+    return mirrored
 
 
 def _reordered(x: Array, seed: int) -> Array:
@@ -83,7 +84,8 @@ def _noise(x: Array, seed: int) -> Array:
     """Each number anywhere between the least and the greatest of its column."""
     least, greatest = _values(x)
     drawn = np.random.default_rng(seed).random(x.shape) * (greatest - least) + least
-    return (np.rint(drawn) if x.dtype.kind in "iu" else drawn).astype(x.dtype)
+    found: Array = (np.rint(drawn) if x.dtype.kind in "iu" else drawn).astype(x.dtype)
+    return found
 
 
 _PICTURES: dict[str, Callable[[Images, int], Array]] = {
