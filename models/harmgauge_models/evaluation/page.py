@@ -62,6 +62,7 @@ def page(quality: Quality, examples: list[Example], class_names: tuple[str, ...]
 </header>
 <main>
 {_headlines(quality)}
+{_no_estimate(quality)}
 <p><b>Harmful</b>: the classifier is right on the clean {thing} and wrong on the corrupted one. <b>Harmless</b>: it is
 right on both. {thing.capitalize()}s that it has wrong when clean are in neither group.</p>
 {_below_entropy(quality)}
@@ -111,6 +112,11 @@ def _headlines(quality: Quality) -> str:
             shown = tables.ABSENT if area is None else f"{area:.3f}"
             found.append((f"ROC AUC of the {label}, wrong/right, over time", shown))
     return "<dl>" + "".join(f"<div><dt>{term}</dt><dd>{value}</dd></div>" for term, value in found) + "</dl>"
+
+
+def _no_estimate(quality: Quality) -> str:
+    missing = quality["accuracy_estimate"].get("missing")
+    return "" if missing is None else f"<p>There is no estimate of accuracy: {escape(missing)}.</p>"
 
 
 def _below_entropy(quality: Quality) -> str:

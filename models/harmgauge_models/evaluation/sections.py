@@ -8,13 +8,15 @@ from html import escape
 from typing import Any
 
 from harmgauge_models.evaluation import figures, tables, tables_by_kind
+from harmgauge_models.evaluation.accuracy import tables as accuracy_tables
+from harmgauge_models.evaluation.accuracy import texts
 from harmgauge_models.evaluation.figures import FIGURES
 
 Quality = dict[str, Any]
 
 
-def section(heading: str, text: str, figure: str, quality: Quality, numbers: list[str]) -> str:
-    """A heading, a text, one of FIGURES, and tables that can be unfolded."""
+def section(heading: str, text: str, figure: str, quality: Quality, numbers: list[str], *, shown: str = "") -> str:
+    """A heading, a text, one of FIGURES, what is `shown` below it, as HTML, and tables that can be unfolded."""
     with figures.style(figure):
         drawn = figures.svg(FIGURES[figure](quality), heading)
     return f"""<section>
@@ -23,10 +25,35 @@ def section(heading: str, text: str, figure: str, quality: Quality, numbers: lis
 <figure>
 {drawn}
 </figure>
+{shown}
 <details><summary>The numbers</summary>
 {"".join(numbers)}
 </details>
 </section>"""
+
+
+def _accuracy(quality: Quality) -> str:
+    return section(
+        "The estimate of accuracy",
+        texts.estimate(quality),
+        "accuracy",
+        quality,
+        [accuracy_tables.coverage(quality), accuracy_tables.sets(quality)],
+        shown=accuracy_tables.errors(quality)
+        + f'<p class="warning">{escape(texts.unseen(quality))}</p>'
+        + accuracy_tables.stress(quality),
+    )
+
+
+def _harm(quality: Quality) -> str:
+    return section(
+        "The alarm on harm",
+        texts.harm(quality),
+        "harm",
+        quality,
+        [accuracy_tables.alarms_by_set(quality)],
+        shown=accuracy_tables.alarms_by_drop(quality) + accuracy_tables.alarms_by_floor(quality),
+    )
 
 
 def _kinds(quality: Quality) -> str:
@@ -134,6 +161,8 @@ def _attacks(quality: Quality) -> str:
 
 
 SECTIONS: dict[str, Callable[[Quality], str]] = {
+    "accuracy": _accuracy,
+    "harm": _harm,
     "scores": _scores,
     "kinds": _kinds,
     "roc": _roc,

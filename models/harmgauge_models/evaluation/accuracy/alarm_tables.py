@@ -57,6 +57,15 @@ def by_drop(sets: list[SetAlarms], clean_accuracy: float, stream_rows: int) -> l
     return tables
 
 
+def by_set(sets: list[SetAlarms], clean_accuracy: float, stream_rows: int) -> list[dict[str, Any]]:
+    """Each set's true `drop` and its alarms by detector, one row a request."""
+    return [
+        {"name": one.name, "drop": round(clean_accuracy - one.accuracy, 5)}
+        | {name: summary(one.rows(detector, "single"), stream_rows) for detector, name in DETECTORS.items()}
+        for one in sets
+    ]
+
+
 def _alarms(sets: list[SetAlarms], stream_rows: int) -> dict[str, Any]:
     return {
         traffic: {
@@ -74,8 +83,8 @@ def summary(until: npt.NDArray[np.int64], stream_rows: int) -> dict[str, Any]:
     alarms = until[until <= stream_rows]
     return {
         "streams": len(until),
-        "alarms": len(alarms) / len(until),
-        "mean_rows": float(alarms.mean()) if len(alarms) else None,
+        "alarms": round(len(alarms) / len(until), 5),
+        "mean_rows": round(float(alarms.mean()), 1) if len(alarms) else None,
         "median_rows": float(np.median(alarms)) if len(alarms) else None,
     }
 

@@ -51,7 +51,7 @@ def _every(by_group: dict[str, list[tuple[bool, float]]]) -> list[tuple[bool, fl
 def _summary(windows: list[tuple[bool, float]]) -> dict[str, Any]:
     inside, half_widths = zip(*windows, strict=True)
     return {
-        "coverage": float(np.mean(inside)),
-        "half_width": float(np.mean(half_widths)),
+        "coverage": round(float(np.mean(inside)), 5),
+        "half_width": round(float(np.mean(half_widths)), 5),
         "windows": len(windows),
     }

@@ -14,7 +14,14 @@ from harmgauge.bundle.load import Bundle
 from harmgauge.drift.harm_bound import bound_of
 from harmgauge.settings import Settings
 from harmgauge_models.evaluation.accuracy import sets as making
-from harmgauge_models.evaluation.accuracy.alarm_tables import FLOORS_BELOW_CLEAN, SetAlarms, by_drop, by_floor, summary
+from harmgauge_models.evaluation.accuracy.alarm_tables import (
+    FLOORS_BELOW_CLEAN,
+    SetAlarms,
+    by_drop,
+    by_floor,
+    by_set,
+    summary,
+)
 from harmgauge_models.evaluation.accuracy.baselines import METHODS, Baselines
 from harmgauge_models.evaluation.accuracy.columns import columns_of
 from harmgauge_models.evaluation.accuracy.coverage import COVERED, coverage
@@ -52,6 +59,8 @@ def accuracy_table(given: Material, plan: Plan, work: Work, *, seed: int) -> dic
     bundle, labels, chance = given.bundle, given.found.y, given.bundle.error_probability
     if chance is None:
         return {"missing": bundle.no_error_probability}
+    if bound_of(chance, Settings()) >= 1:
+        return {"missing": "the classifier is hardly ever right on clean rows"}
     fitting, judging = halves(len(labels), seed)
     classes = len(bundle.manifest.class_names)
     baselines = Baselines.fit(Judged.of(given.copies[CLEAN], labels).take(fitting), classes)
@@ -190,6 +199,7 @@ def _alarm_table(sets: list[RowSet], streams: _Streams, chance: ErrorProbability
         "accuracy_limit": _rounded(1 - alarms.bounds[0]),
         "streams": plan.harm_streams,
         "stream_rows": plan.harm_stream_rows,
+        "sets": by_set(found, clean.accuracy, plan.harm_stream_rows),
         "by_drop": by_drop(found, clean.accuracy, plan.harm_stream_rows),
         "by_floor": by_floor(found, floors, plan.harm_stream_rows),
     }
