@@ -31,6 +31,7 @@ HARMGAUGE = [
 HARMGAUGE_MODELS = [
     "cli",
     "building evaluation",
+    "calibration",
     "detectors",
     "training",
     "networks",

@@ -1,4 +1,4 @@
-"""`harmgauge train`, `build` and `evaluate`. Their help loads nothing heavy."""
+"""`harmgauge train`, `build`, `calibrate` and `evaluate`. Their help loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -57,6 +57,16 @@ def _build(arguments: argparse.Namespace) -> None:
     print(f"next: HARMGAUGE_BUNDLE={folder} harmgauge serve")
 
 
+def _calibrate(arguments: argparse.Namespace) -> None:
+    from harmgauge_models.calibration.bundle import Wanted, calibrate_bundle
+
+    given = vars(arguments)
+    given["command"] = given.pop("command_line")
+    folder = calibrate_bundle(Wanted(**given))
+    print(f"made the bundle {folder}; the rest of it is as it was, but it must be signed anew")
+    print(f"next: HARMGAUGE_BUNDLE={folder} harmgauge serve; `accuracy` in GET /drift is the estimate")
+
+
 def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     add = parser.add_argument
@@ -108,6 +118,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep the second network even if the classifier's entropy alone ranks harm better",
     )
+    add("--accuracy", type=float, help="of the classifier on the calibration rows, as 0.93, if they have no y")
     add("--samples", type=Path, help=".npz with clean and corrupted: instances that the demo sends")
     add("--class-names", help="in the order of the scores, with commas between; those in the file or in y if left out")
     add("--version", help="version of the bundle; the next free number if left out")
@@ -149,6 +160,21 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=default["seed"], help="of the second network's training")
 
 
+def _calibrate_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("bundle", type=Path, help="folder of the bundle, which stays as it is")
+    add(
+        "--calibration",
+        type=Path,
+        required=True,
+        help=".npz with x and, better, y: at least 200 normal rows that trained nothing, 5000 are good",
+    )
+    add("--accuracy", type=float, help="of the classifier on such rows, as 0.93, if they have no y")
+    add("--out", type=Path, help="folder for bundles; the one that the bundle lies in if left out")
+    add("--version", help="version of the new bundle; the next free number if left out")
+    add("--seed", type=int, default=0, help="of the disturbances")
+
+
 def _add_autoencoder(add: Callable[..., Any], default: dict[str, Any]) -> None:
     add("--autoencoder", help="module:function that makes the autoencoder, instead of one chosen by the input's shape")
     add(
@@ -176,6 +202,7 @@ def _command(
     run: Callable[[argparse.Namespace], None],
     *,
     resumes: Callable[[argparse.Namespace], bool] = lambda _: True,
+    not_resumed: str = "nothing was written; with --work FOLDER it would continue from the last checkpoint",
 ) -> Command:
     """`resumes` tells whether the command, started again, goes on where it was stopped."""
 
@@ -194,9 +221,7 @@ def _command(
             return 2
         except KeyboardInterrupt:
             again = (
-                "run the same command again to continue from the last checkpoint"
-                if resumes(parsed)
-                else "nothing was written; with --work FOLDER it would continue from the last checkpoint"
+                "run the same command again to continue from the last checkpoint" if resumes(parsed) else not_resumed
             )
             print(f"\nstopped; {again}", file=sys.stderr)
             return 130
@@ -208,5 +233,6 @@ def _command(
 COMMANDS = {
     "train": _command(_train_options, _train),
     "build": _command(_build_options, _build, resumes=lambda parsed: parsed.work is not None),
+    "calibrate": _command(_calibrate_options, _calibrate, resumes=lambda _: False, not_resumed="nothing was written"),
     "evaluate": _command(add_evaluate, evaluate),
 }

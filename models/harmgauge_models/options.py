@@ -28,6 +28,8 @@ class Options:
 
     `loss` and `temperature` None are what the kind of second network does best with.
 
+    `accuracy` is the classifier's on calibration rows without labels, as far as it is known.
+
     `keep` serves the second network even if the classifier's entropy alone is better.
 
     From `autoencoder` to `flip`: of the adversarial autoencoder alone.
@@ -50,6 +52,7 @@ class Options:
     flip: bool = False
     keep: bool = False
     samples: Path | None = None
+    accuracy: float | None = None
     class_names: tuple[str, ...] = ()
     version: str | None = None
     out: Path = Path("models/bundles")

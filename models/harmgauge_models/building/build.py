@@ -15,15 +15,16 @@ import numpy.typing as npt
 
 from harmgauge.bundle.manifest import ThresholdSpec
 from harmgauge.bundle.rows import Array
-from harmgauge.bundle.served_input import InputSpec
 from harmgauge_models import detectors
-from harmgauge_models.building import int8, report
+from harmgauge_models.building import chances, int8, report
 from harmgauge_models.building.drift_settings import drift_settings
-from harmgauge_models.building.opening import open_all
+from harmgauge_models.building.opening import Opened, open_all
 from harmgauge_models.building.probe import choose_probe
 from harmgauge_models.building.score import Score, make_score
 from harmgauge_models.building.threshold import threshold_of
 from harmgauge_models.building.write import Draft, Int8, reserve, write
+from harmgauge_models.calibration.calibrate import check_accuracy
+from harmgauge_models.calibration.told import sentence
 from harmgauge_models.data import npz_rows, samples
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs import penultimate
@@ -34,10 +35,12 @@ from harmgauge_models.options import Options, check
 def build(options: Options) -> Path:
     """Train (or take) the second network, fuse, calibrate, write; returns the bundle's folder. Raises UserError."""
     check(options)
+    check_accuracy(options.accuracy)
     detectors.find(options)
     drift = drift_settings(options)
     folder = reserve(options.out, options.name, options.version)
     opened = open_all(options)
+    check_accuracy(options.accuracy, opened.calibration.y)
     classifier, calibration, spec = opened.classifier, opened.calibration, opened.spec
     class_names, x = opened.class_names, opened.calibration.x
     tensor = penultimate.choose(classifier.network, options.features, options.say)
@@ -45,7 +48,8 @@ def build(options: Options) -> Path:
 
     with tempfile.TemporaryDirectory() as scratch:
         score = make_score(options, opened, tensor, Path(scratch))
-    graph, second = score.graph, score.second
+    second = score.second
+    graph, chance = chances.fitted(options, score, opened, score.graph, "the graph")
     scores = _scores(graph, x)
     threshold = threshold_of(scores, options.percentile)
     quality: dict[str, Any] = {"calibration_flagged": float((scores > threshold).mean())}
@@ -64,7 +68,8 @@ def build(options: Options) -> Path:
         input=spec,
         class_names=class_names,
         threshold=ThresholdSpec(value=threshold, percentile=options.percentile, rows=len(scores), source=source),
-        int8=_int8(options, score, calibration, scores, spec=spec, source=source, tensor=tensor),
+        int8=_int8(options, score, opened, scores, source=source, tensor=tensor),
+        error_probability=chance,
         features=penultimate.spec(reference, tensor),
         drift=drift(len(scores)),
         made={
@@ -84,16 +89,16 @@ def build(options: Options) -> Path:
     write(draft, folder)
     options.say(f"threshold {threshold:.4g}: {quality['calibration_flagged']:.1%} of the calibration rows lie above it")
     options.say(quality["judgement"]["sentence"])
+    options.say(sentence(chance))
     return folder
 
 
 def _int8(
     options: Options,
     score: Score,
-    calibration: npz_rows.Rows,
+    opened: Opened,
     scores: npt.NDArray[np.float64],
     *,
-    spec: InputSpec,
     source: str,
     tensor: str | None,
 ) -> Int8 | None:
@@ -101,7 +106,7 @@ def _int8(
     if not options.int8:
         return None
     try:
-        return int8.build(options, score.graph, calibration, scores, spec=spec, source=source, tensor=tensor)
+        return int8.build(options, score, opened, scores, source=source, tensor=tensor)
     except UserError as error:
         if score.second.network is not None:
             raise

@@ -10,11 +10,13 @@ from scipy.stats import spearmanr
 
 from harmgauge.bundle.manifest import Int8Spec, ThresholdSpec
 from harmgauge.bundle.rows import Array
-from harmgauge.bundle.served_input import InputSpec
+from harmgauge_models.building import chances
+from harmgauge_models.building.opening import Opened
 from harmgauge_models.building.probe import choose_probe
+from harmgauge_models.building.score import Score
 from harmgauge_models.building.threshold import threshold_of
 from harmgauge_models.building.write import Int8
-from harmgauge_models.data.npz_rows import Rows
+from harmgauge_models.calibration.told import sentence
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs import penultimate
 from harmgauge_models.graphs.run import accuracy, predict
@@ -26,20 +28,19 @@ MOST_ACCURACY_LOST = 0.003
 
 def build(
     options: Options,
-    graph: bytes,
-    data: Rows,
+    score: Score,
+    opened: Opened,
     scores: npt.NDArray[np.float64],
     *,
-    spec: InputSpec,
     source: str,
     tensor: str | None,
 ) -> Int8:
-    """Quantise `graph`, whose scores of the calibration rows `data` are `scores`, its features the classifier's
+    """Quantise the graph of `score`, whose scores of the calibration rows are `scores`, its features the classifier's
     `tensor`. Raises UserError.
     """
     from harmgauge_models.graphs.quantise import CALIBRATION_ROWS, quantise, speedup  # noqa: PLC0415 - slow to load, seldom needed
 
-    x, y = data.x, data.y
+    graph, x, y = score.graph, opened.calibration.x, opened.calibration.y
     quantised = quantise(graph, _complete(x))
     own = predict(quantised, x, "int8 scores", "score").astype(np.float64)
     if not np.isfinite(own).all():
@@ -54,13 +55,16 @@ def build(
     if y is not None:
         measured |= {"classifier_accuracy_float32": accuracy(wide, y), "classifier_accuracy": accuracy(narrow, y)}
     _tell(options, measured)
+    with_chance, chance = chances.fitted(options, score, opened, quantised, "the graph in 8 bits")
+    options.say(f"int8: {sentence(chance)}")
     described = Int8Spec(
+        error_probability=chance,
         threshold=ThresholdSpec(value=threshold, percentile=options.percentile, rows=len(own), source=source),
         calibration_rows=min(CALIBRATION_ROWS, len(x)),
         measured=measured,
     )
     reference = penultimate.reference(quantised, own, x, tensor=tensor, seed=options.seed, say=options.say)
-    return Int8(quantised, described, replace(reference, probe=choose_probe(quantised, x, spec)))
+    return Int8(with_chance, described, replace(reference, probe=choose_probe(quantised, x, opened.spec)))
 
 
 def _complete(x: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from harmgauge_models.building import judge
 from harmgauge_models.building.judge import Judgement
 from harmgauge_models.building.opening import Opened
 from harmgauge_models.building.threshold import check_distinct
+from harmgauge_models.data.disturber import Disturber
 from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.detectors import SecondNetwork
 from harmgauge_models.detectors.entropy import entropy
@@ -37,6 +38,7 @@ class Score:
     graph: bytes
     parameters: dict[str, Any]
     quality: dict[str, Any]
+    disturber: Disturber
 
 
 def make_score(options: Options, opened: Opened, tensor: str | None, scratch: Path) -> Score:
@@ -48,25 +50,24 @@ def make_score(options: Options, opened: Opened, tensor: str | None, scratch: Pa
     x = calibration.x
     task = detectors.Task(options, classifier, spec, x, scratch, opened.train)
     second = detectors.find(options).make(task)
-    found = _fused(options, classifier, second, calibration, tensor)
+    found = _fused(task, second, calibration, tensor)
     options.say("judging the score on disturbed calibration rows")
     judged = judge.judge(found.graph, second, task.disturber, x, calibration.y, seed=options.seed)
     if judged.entropy_is_better and second.detector == REPLACED and not options.keep:
         options.say("the classifier's entropy alone is better, so it is the score; --keep keeps the second network")
         second = entropy(task, _reason(judged))
-        found = _fused(options, classifier, second, calibration, tensor)
+        found = _fused(task, second, calibration, tensor)
     quality = {**found.quality, "judgement": judge.table(judged, second.detector)}
-    return Score(second, found.graph, found.parameters, quality)
+    return replace(found, quality=quality)
 
 
 def _fused(
-    options: Options,
-    classifier: Classifier,
+    task: detectors.Task,
     second: SecondNetwork,
     calibration: Rows,
     tensor: str | None,
 ) -> Score:
-    x, y = calibration.x, calibration.y
+    options, classifier, x, y = task.options, task.classifier, calibration.x, calibration.y
     outputs = predict(classifier.runnable, x, "classifier", classifier.network.output)
     if second.network is None:
         assert second.alone is not None
@@ -85,7 +86,7 @@ def _fused(
         quality = _compare(outputs, others, y)
     if tensor is not None:
         penultimate.give(fused, classifier.network, tensor)
-    return Score(second, fused.SerializeToString(), parameters, quality)
+    return Score(second, fused.SerializeToString(), parameters, quality, task.disturber)
 
 
 def _reason(judged: Judgement) -> str:

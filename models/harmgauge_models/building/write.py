@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from harmgauge.bundle import write as bundle_writing
 from harmgauge.bundle.load import DETECTOR_FILE, DETECTOR_INT8_FILE, REFERENCE_FILE, REFERENCE_INT8_FILE, SAMPLES_FILE
-from harmgauge.bundle.manifest import DriftSpec, FeaturesSpec, Int8Spec, Manifest, ThresholdSpec
+from harmgauge.bundle.manifest import Chance, DriftSpec, FeaturesSpec, Int8Spec, Manifest, ThresholdSpec
 from harmgauge.bundle.part import first_double
 from harmgauge.bundle.reference import Reference
 from harmgauge.bundle.served_input import InputSpec, described, preparation
@@ -41,6 +41,7 @@ class Draft:
     input: InputSpec
     class_names: tuple[str, ...]
     threshold: ThresholdSpec
+    error_probability: Chance
     features: FeaturesSpec | None
     drift: DriftSpec
     made: dict[str, Any]
@@ -69,9 +70,6 @@ def class_names_for(given: tuple[str, ...], classes: int) -> tuple[str, ...]:
     return given or tuple(str(index) for index in range(classes))
 
 
-NO_ERROR_PROBABILITY = "harmgauge build fits none yet"
-
-
 def write(draft: Draft, folder: Path) -> None:
     """Write the bundle beside its place, read it back as the service will, then move it there. Raises UserError."""
     contents = {DETECTOR_FILE: draft.graph, REFERENCE_FILE: draft.reference.npz()}
@@ -92,7 +90,7 @@ def write(draft: Draft, folder: Path) -> None:
         threshold=draft.threshold,
         int8=draft.int8.spec if draft.int8 else None,
         features=draft.features,
-        error_probability=NO_ERROR_PROBABILITY,
+        error_probability=draft.error_probability,
         drift=draft.drift,
         reference={"all": REFERENCE_FILE},
         made=draft.made,

@@ -10,16 +10,20 @@ import numpy.typing as npt
 
 from harmgauge.bundle.rows import Array
 from harmgauge_models.data.pictures import Pictures
-from harmgauge_models.data.random_corruptions import disturb
+from harmgauge_models.data.random_corruptions import DISTURBANCES, disturb
 
 Tags = npt.NDArray[np.int8]
 """Which disturbances each row went through, (n, 2): places in `families`, -1 for none."""
 
 
+_BY_NAME = {change.__name__: change for change in DISTURBANCES}
+
+
 class Disturber(Protocol):
-    """`families` are the disturbances by name."""
+    """`families` are the disturbances by name, `kinds` those that can be had `alone`."""
 
     families: tuple[str, ...]
+    kinds: tuple[str, ...]
 
     def __call__(
         self, x: Array, random: np.random.Generator, names: Collection[str] | None = None
@@ -27,11 +31,16 @@ class Disturber(Protocol):
         """Rows (n, *shape) like `x`, each disturbed by one or two of these `names` (all if None), and which."""
         ...
 
+    def alone(self, x: Array, random: np.random.Generator, kind: str, strength: float) -> Array:
+        """Rows (n, *shape) like `x`, all disturbed by one of the `kinds` at one `strength` above 0 and up to 1."""
+        ...
+
 
 class PictureDisturber:
     """Chains of random corruptions, which are one family here."""
 
     families: tuple[str, ...] = ("random corruptions",)
+    kinds: tuple[str, ...] = tuple(_BY_NAME)
 
     def __init__(self, pictures: Pictures) -> None:
         self._pictures = pictures
@@ -44,3 +53,9 @@ class PictureDisturber:
         tags = np.full((len(x), 2), -1, np.int8)
         tags[:, 0] = 0
         return made, tags
+
+    def alone(self, x: Array, random: np.random.Generator, kind: str, strength: float) -> Array:
+        """As the protocol says."""
+        pixels = self._pictures.to_pixels(x)
+        strengths = np.full((len(x), 1, 1, 1), strength, np.float32)
+        return self._pictures.from_pixels(np.clip(_BY_NAME[kind](pixels, strengths, random), 0, 1).astype(np.float32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from harmgauge_models.data.pictures import image_layout, pictures
 from harmgauge_models.data.row_disturbances import Pool, RowDisturber, make_pool
 from harmgauge_models.data.row_disturbances.pool import Values, value_range
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.classifier import Classifier
 from harmgauge_models.graphs.run import predict
 
 EXTREME_ROWS = 8
@@ -24,8 +24,8 @@ FAR = 1e6
 """No classifier has a table of as many vectors whose number it reads from a real number."""
 
 
-def disturber_for(classifier: Classifier, spec: InputSpec, x: Array, columns: Columns) -> Disturber:
-    """For rows like `x` (n, *shape), such that the classifier can run on what it makes of them.
+def disturber_for(model: Path | bytes, output: str, spec: InputSpec, x: Array, columns: Columns) -> Disturber:
+    """For rows like `x` (n, *shape), such that the `model` can run on what it makes of them, asked for `output`.
 
     Numbers beyond those of the data may be ids that an embedding lacks: then they stay within those.
     """
@@ -35,7 +35,7 @@ def disturber_for(classifier: Classifier, spec: InputSpec, x: Array, columns: Co
     pool = make_pool(x, columns, missing=spec.missing)
     for bounds in _bounds(pool, x):
         bounded = replace(pool, bounds=bounds)
-        if _runs(classifier, bounded, x):
+        if _runs(model, output, bounded, x):
             break
     return RowDisturber(bounded)
 
@@ -51,7 +51,7 @@ def _bounds(pool: Pool, x: Array) -> Iterator[tuple[Values, Values]]:
     yield ranges[0], ranges[1]
 
 
-def _runs(classifier: Classifier, pool: Pool, x: Array) -> bool:
+def _runs(model: Path | bytes, output: str, pool: Pool, x: Array) -> bool:
     random = np.random.default_rng(0)
     far = [np.clip(np.full_like(pool.spread, end), *pool.bounds) for end in (-FAR, FAR)]
     ends = pool.bounds if pool.whole else far
@@ -59,7 +59,7 @@ def _runs(classifier: Classifier, pool: Pool, x: Array) -> bool:
     disturbed, _ = RowDisturber(pool)(x[random.integers(len(x), size=DISTURBED_ROWS)], random)
     try:
         for rows in (*extreme, disturbed):
-            predict(classifier.runnable, rows, "disturbed rows", classifier.network.output)
+            predict(model, rows, "disturbed rows", output)
     except UserError:
         return False
     return True

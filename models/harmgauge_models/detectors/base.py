@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -40,8 +40,8 @@ class SecondNetwork:
 
     `detector` is what the bundle calls it. `loss` and `temperature` define the score unless the options do, `score` has
     further parameters for the manifest. `finish` completes the fused graph, for example with further outputs.
-    `left_out`, if there is such a thing, trains others that have seen less. Without a `network`, `alone` gives the
-    graph of the classifier only.
+    `left_out`, if there is such a thing, gives others that have seen less, trained when it is first called. Without a
+    `network`, `alone` gives the graph of the classifier only.
     """
 
     network: Classifier | None
@@ -52,7 +52,7 @@ class SecondNetwork:
     temperature: float = 1.0
     score: dict[str, Any] = field(default_factory=dict)
     finish: Callable[[onnx.ModelProto], onnx.ModelProto] = lambda fused: fused
-    left_out: Callable[[], Iterator[Fold]] | None = None
+    left_out: Callable[[], Sequence[Fold]] | None = None
     alone: Callable[[], onnx.ModelProto] | None = None
 
 
@@ -82,7 +82,8 @@ class Task:
     @cached_property
     def disturber(self) -> Disturber:
         """What disturbs such rows: to train on, and to judge by."""
-        return disturber_for(self.classifier, self.spec, self._normal, self.columns)
+        classifier = self.classifier
+        return disturber_for(classifier.runnable, classifier.network.output, self.spec, self._normal, self.columns)
 
 
 Make = Callable[[Task], SecondNetwork]

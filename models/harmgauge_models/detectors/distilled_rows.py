@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -64,11 +64,14 @@ def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], sett
     )
     network, losses = made.fit()
 
-    def left_out() -> Iterator[Fold]:
+    @cache
+    def left_out() -> tuple[Fold, ...]:
         epochs = max(1, round(recipe.epochs * FOLD_EPOCHS_SHARE))
+        folds = []
         for families in _folds(disturber.families):
             fold, _ = made.fit(without=families, epochs=epochs)
-            yield Fold(families, lambda rows, fold=fold: made.log_q(fold, rows))  # type: ignore[misc]
+            folds.append(Fold(families, partial(made.log_q, fold)))
+        return tuple(folds)
 
     return SecondNetwork(
         made.export(network),

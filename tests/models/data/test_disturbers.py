@@ -61,7 +61,7 @@ def embeddings(path: Path, dtype: str, *, sizes: tuple[int, ...], numbers: int =
 
 def chosen(classifier: Classifier, x: Array, *, missing: bool = False) -> Disturber:
     spec = input_spec(x, classifier.dtype).model_copy(update={"missing": missing})
-    return disturber_for(classifier, spec, x, find_columns(x))
+    return disturber_for(classifier.runnable, classifier.network.output, spec, x, find_columns(x))
 
 
 def codes(rows: int = 600) -> Array:
@@ -123,5 +123,7 @@ def test_missing_values_come_only_where_the_input_has_some(missing: bool, tmp_pa
     x = with_gaps(x) if missing else x
     classifier = open_classifier(table_network(tmp_path / "c.onnx", 14, 3, 1), x, "classifier")
     spec: InputSpec = input_spec(x, "float32").model_copy(update={"missing": missing})
-    made, _ = disturber_for(classifier, spec, x, find_columns(x))(x, np.random.default_rng(0))
+    made, _ = disturber_for(classifier.runnable, classifier.network.output, spec, x, find_columns(x))(
+        x, np.random.default_rng(0)
+    )
     assert np.isnan(made).any() == missing

@@ -45,6 +45,7 @@ class RowDisturber:
         self._pool = pool
         self._changes = families(pool.columns.layout)
         self.families = tuple(self._changes)
+        self.kinds = self.families
 
     def __call__(
         self, x: Array, random: np.random.Generator, names: Collection[str] | None = None
@@ -54,7 +55,7 @@ class RowDisturber:
         Rows change in one column, in a stretch, in any number of places, or everywhere. The tags (n, 2) are the places
         of the two in `families`, -1 for none.
         """
-        rows = x.reshape(len(x), -1).astype(np.float64)
+        rows = _flat(x)
         chosen = [index for index, name in enumerate(self.families) if names is None or name in names]
         tags = np.full((len(rows), 2), -1, np.int8)
         for link, share in enumerate((1.0, TWICE_SHARE)):
@@ -64,14 +65,45 @@ class RowDisturber:
                 picked = np.flatnonzero(tags[:, link] == index)
                 for begin in range(0, len(picked), CHUNK_ROWS):
                     some = picked[begin : begin + CHUNK_ROWS]
-                    # Of values near the end of what float64 holds; what comes of it is kept within bounds.
-                    with np.errstate(over="ignore", invalid="ignore"):
-                        rows[some] = self._changed(self.families[index], rows[some], random)
+                    name = self.families[index]
+                    rows[some] = self._changed(name, rows[some], _mask(name, len(some), self._pool, random), random)
         return _in_dtype(rows, self._pool, x), tags
 
-    def _changed(self, name: str, rows: Values, random: np.random.Generator) -> Values:
-        mask = _mask(name, len(rows), self._pool, random)
-        return np.where(mask, self._changes[name](rows, mask, self._pool, random), rows)
+    def alone(self, x: Array, random: np.random.Generator, kind: str, strength: float) -> Array:
+        """Rows like `x` (n, *shape), changed by one kind, all in the same places: the stronger, the more of them.
+
+        That is how a fault in a pipeline looks; how far a value moves is each row's own.
+        """
+        rows = _flat(x)
+        places = _places(kind, strength, self._pool, random)
+        for begin in range(0, len(rows), CHUNK_ROWS):
+            some = rows[begin : begin + CHUNK_ROWS]
+            some[:] = self._changed(kind, some, np.broadcast_to(places, some.shape), random)
+        return _in_dtype(rows, self._pool, x)
+
+    def _changed(self, name: str, rows: Values, mask: Mask, random: np.random.Generator) -> Values:
+        # Of values near the end of what float64 holds; what comes of it is kept within bounds.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.where(mask, self._changes[name](rows, mask, self._pool, random), rows)
+
+
+def _flat(x: Array) -> Values:
+    return np.asarray(x.reshape(len(x), -1), np.float64).copy()
+
+
+def _places(name: str, strength: float, pool: Pool, random: np.random.Generator) -> Mask:
+    """The values that change in all rows, (d,): of a table some columns, of the rest a stretch."""
+    layout, width = pool.columns.layout, len(pool.spread)
+    if (layout == "sparse" and name in SPARSE) or (layout == "series" and name in SERIES):
+        return np.ones(width, bool)
+    many = max(1, round(strength**2 * width))
+    order = random.permutation(width)
+    if layout in ("series", "tokens"):
+        begin = random.integers(width - many + 1)
+        order = np.arange(begin, begin + many)
+    found = np.zeros(width, bool)
+    found[order[:many]] = True
+    return found
 
 
 def _mask(name: str, rows: int, pool: Pool, random: np.random.Generator) -> Mask:

@@ -1,0 +1,28 @@
+"""P(wrong) of a graph that `build` has made, as one more of its outputs."""
+
+from __future__ import annotations
+
+from harmgauge.bundle.inputs import ErrorProbability
+from harmgauge.bundle.manifest import Chance
+from harmgauge_models.building.opening import Opened
+from harmgauge_models.building.score import Score
+from harmgauge_models.calibration.calibrate import Known, calibrate
+from harmgauge_models.calibration.reasons import why_none
+from harmgauge_models.graphs.error_probability import give
+from harmgauge_models.options import Options
+
+
+def fitted(options: Options, score: Score, opened: Opened, graph: bytes, what: str) -> tuple[bytes, Chance]:
+    """The `graph` of `score`, in whichever precision, with P(wrong); unchanged with the reason if it has none.
+
+    Raises UserError if the graph cannot run on disturbed calibration rows.
+    """
+    second, rows = score.second, opened.calibration
+    if (reason := why_none(second.detector, second.made)) is not None:
+        return graph, reason
+    known = Known(rows.x, rows.y, options.accuracy)
+    unseen = () if second.left_out is None else second.left_out()
+    found = calibrate(graph, score.disturber, known, unseen, seed=options.seed, what=what)
+    if isinstance(found, ErrorProbability):
+        graph = give(graph, found.slope, found.intercept)
+    return graph, found

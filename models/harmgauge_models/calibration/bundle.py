@@ -1,0 +1,138 @@
+"""`harmgauge calibrate`: the next version of a bundle, with P(wrong) and everything else as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harmgauge.bundle.inputs import ErrorProbability
+from harmgauge.bundle.load import DETECTOR_FILE, DETECTOR_INT8_FILE, Bundle, load
+from harmgauge.bundle.manifest import Chance, Manifest
+from harmgauge.bundle.rows import Array
+from harmgauge.bundle.served_input import InputSpec
+from harmgauge.bundle.write import reserve, write_bundle
+from harmgauge.errors import BundleError
+from harmgauge.inference.runtime import verify
+from harmgauge_models.calibration.calibrate import MIN_ROWS, Known, calibrate, check_accuracy
+from harmgauge_models.calibration.reasons import why_none
+from harmgauge_models.calibration.told import sentence
+from harmgauge_models.data import labels, npz_rows
+from harmgauge_models.data.columns import find_columns
+from harmgauge_models.data.disturbers import disturber_for
+from harmgauge_models.data.npz_rows import Rows
+from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.classifier import fit_rows
+from harmgauge_models.graphs.error_probability import give
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What `calibrate` was asked for; `out` None is the folder of bundles that the old one lies in."""
+
+    bundle: Path
+    calibration: Path
+    accuracy: float | None = None
+    out: Path | None = None
+    version: str | None = None
+    seed: int = 0
+    command: str = ""
+    say: Callable[[str], None] = field(default=print, repr=False)
+
+
+def calibrate_bundle(wanted: Wanted) -> Path:
+    """Fit P(wrong) and write the bundle's next version; returns its folder. Raises UserError and BundleError."""
+    bundle = load(wanted.bundle)
+    manifest = bundle.manifest
+    if (reason := why_none(manifest.detector, manifest.made.get("second_network", {}))) is not None:
+        raise UserError(f"{wanted.bundle}: {reason}")
+    check_accuracy(wanted.accuracy)
+    try:
+        folder = reserve(wanted.out or wanted.bundle.resolve().parent.parent, manifest.name, wanted.version)
+    except BundleError as error:
+        raise UserError(str(error)) from error
+    rows = _rows(wanted.calibration, manifest)
+    check_accuracy(wanted.accuracy, rows.y)
+    contents = {name: bundle.read(name) for name in manifest.files}
+    found = {DETECTOR_FILE: _fitted(bundle, rows, wanted)}
+    if isinstance(chance := found[DETECTOR_FILE], str):
+        raise UserError(f"no estimate of accuracy can be had: {chance}")
+    if manifest.int8 is not None:
+        found[DETECTOR_INT8_FILE] = _fitted(load(wanted.bundle, "int8"), rows, wanted)
+    for name, chance in found.items():
+        if isinstance(chance, ErrorProbability):
+            contents[name] = give(contents[name], chance.slope, chance.intercept)
+    record: dict[str, Any] = {
+        "command": wanted.command,
+        "calibration": npz_rows.provenance(rows),
+        "stated_accuracy": wanted.accuracy,
+        "seed": wanted.seed,
+        "bundle_sha256": bundle.sha256,
+        "harmgauge": version("harmgauge"),
+    }
+    changes: dict[str, Any] = {
+        "error_probability": found[DETECTOR_FILE],
+        "made": {**manifest.made, "error_probability": record},
+    }
+    if manifest.int8 is not None:
+        changes["int8"] = manifest.int8.model_copy(update={"error_probability": found[DETECTOR_INT8_FILE]})
+    write_bundle(manifest.model_copy(update=changes), contents, folder, verify)
+    return folder
+
+
+def _rows(path: Path, manifest: Manifest) -> Rows:
+    """Calibration rows as the bundle takes them, labels among its classes. Raises UserError."""
+    rows = npz_rows.read(path, "calibration", MIN_ROWS)
+    sha256 = npz_rows.sha256_of(path)
+    if sha256 in _trained_with(manifest.made):
+        raise UserError(f"{path} trained a network of this bundle, which knows its rows too well: take others")
+    spec = manifest.input
+    x = fit_rows(rows.x, spec.dtype, spec.shape, str(path))
+    _check_values(path, x, spec)
+    return labels.numbered(replace(rows, x=x), manifest.class_names, len(manifest.class_names))
+
+
+def _trained_with(made: Mapping[str, Any]) -> Iterator[str]:
+    """The sha256 of all files that are recorded as training rows."""
+    for key, value in made.items():
+        if isinstance(value, Mapping):
+            if key == "train" and isinstance(value.get("sha256"), str):
+                yield value["sha256"]
+            yield from _trained_with(value)
+
+
+def _check_values(path: Path, x: Array, spec: InputSpec) -> None:
+    flat = x.reshape(len(x), -1)
+    missing = np.isnan(flat).any(1) if x.dtype.kind == "f" else np.zeros(len(x), bool)
+    if missing.any() and not spec.missing:
+        raise UserError(
+            f"{path}: row {np.flatnonzero(missing)[0]} has a missing value (NaN), and this bundle takes none: fill it "
+            "in, or leave the row out"
+        )
+    low = -np.inf if spec.minimum is None else spec.minimum
+    high = np.inf if spec.maximum is None else spec.maximum
+    outside = np.flatnonzero(((flat < low) | (flat > high)).any(1))
+    if len(outside):
+        raise UserError(
+            f"{path}: row {outside[0]} has values outside {low:g} to {high:g}, which this bundle takes: are they in "
+            "the units that the service gets?"
+        )
+
+
+def _fitted(bundle: Bundle, rows: Rows, wanted: Wanted) -> Chance:
+    spec, x = bundle.manifest.input, rows.x
+    layout = bundle.manifest.made["second_network"].get("rows", {}).get("layout")
+    disturber = disturber_for(bundle.graph, "probabilities", spec, x, find_columns(x, layout))
+    known = Known(x, rows.y, wanted.accuracy)
+    what = "the graph" if bundle.precision == "float32" else "the graph in 8 bits"
+    found = calibrate(bundle.graph, disturber, known, seed=wanted.seed, what=what)
+    before = bundle.error_probability
+    if isinstance(found, ErrorProbability) and before is not None:
+        # It may have been measured by networks that had not seen the disturbances, which there are only in `build`
+        found = found.model_copy(update={"kappa": max(found.kappa, before.kappa)})
+    wanted.say(f"{bundle.precision}: {sentence(found)}")
+    return found

@@ -1,0 +1,68 @@
+"""What the fused graph makes of rows, and how likely each of its answers is to be wrong by all that is known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.rows import Array
+from harmgauge_models.calibration.logistic import Float64, logit_q
+from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.error_probability import LOG_Q, give_log_q
+from harmgauge_models.graphs.run import one_line, open_session
+
+BATCH_ROWS = 256
+TIMED_ROWS = 32
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Of n rows: the `logits` of q (n,), NaN if the graph gives no number, and the `predictions` (n,)."""
+
+    logits: Float64
+    predictions: npt.NDArray[np.intp]
+
+
+class Observer:
+    """The fused graph, open."""
+
+    def __init__(self, graph: bytes) -> None:
+        """Raises UserError if the graph has no second network."""
+        self._session = open_session(give_log_q(graph))
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, x: Array) -> Observed:
+        """Run rows `x` (n, *shape). Raises UserError."""
+        found, log_q = self.probabilities(x)
+        return Observed(logit_q(log_q), found.argmax(1))
+
+    def probabilities(self, x: Array) -> tuple[Float64, Float64]:
+        """The classifier's probabilities (n, classes) and ln q (n,). Raises UserError."""
+        parts = []
+        for begin in range(0, len(x), BATCH_ROWS):
+            try:
+                parts.append(self._session.run(["probabilities", LOG_Q], {self._input: x[begin : begin + BATCH_ROWS]}))
+            except Exception as error:  # ONNX Runtime's errors share no base class below Exception
+                raise UserError(
+                    f"the graph cannot run on calibration rows ({x.dtype} {x.shape[1:]}): {one_line(error)}"
+                ) from error
+        probabilities, log_q = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
+        # A row without numbers is refused by the service, and has no logit.
+        bad = ~np.isfinite(probabilities).all(1) | np.isnan(log_q[:, 0])
+        return np.nan_to_num(probabilities), np.where(bad, np.nan, log_q[:, 0])
+
+    def seconds_per_row(self, x: Array) -> float:
+        """Of a core's time a row takes, about: other work on the machine does not count."""
+        few = x[:TIMED_ROWS]
+        self(few)
+        began = time.process_time()
+        self(few)
+        return max((time.process_time() - began) / len(few), 1e-9)
+
+
+Run = Callable[[Array], Observed]
+"""Rows (n, *shape) through a graph."""

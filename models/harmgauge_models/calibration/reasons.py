@@ -1,0 +1,31 @@
+"""Which bundles can have P(wrong) at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+LEARNED_BY = ("head", "rows")
+"""Keys in what a bundle says of its second network, if that learned on disturbed rows."""
+
+
+def why_none(detector: str, second_network: Mapping[str, Any]) -> str | None:
+    """Why a bundle has no P(wrong), judged by its `detector` and how its `second_network` was made (`made` in the
+    manifest); None if it can have it.
+    """
+    if detector == "entropy":
+        return (
+            "the score is the classifier's own entropy, and P(wrong) follows from a second network: build with --keep, "
+            "and more training rows"
+        )
+    if detector == "adversarial_autoencoder":
+        return (
+            "an adversarial autoencoder rebuilds the input and does not learn when the classifier errs: build with "
+            "--detector distillation"
+        )
+    if not any(second_network.get(key) for key in LEARNED_BY):
+        return (
+            "the second network was not trained on disturbed rows, so accuracy estimated by it is off by .08 to .14 on "
+            "average: build with --train and without --distilled and --second student"
+        )
+    return None

@@ -1,0 +1,54 @@
+"""What kappa is measured by: each kind of disturbance by itself, at several strengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from harmgauge.bundle.rows import Array
+from harmgauge_models.calibration.bench import Bench
+from harmgauge_models.calibration.kappa import Judged, Set
+from harmgauge_models.calibration.logistic import logit_q
+from harmgauge_models.calibration.observed import Observed, Observer, Run
+from harmgauge_models.detectors.base import Fold
+
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+SET_ROWS, MIN_SET_ROWS = 500, 100
+
+
+def singles(bench: Bench, unseen: Sequence[Fold], random: np.random.Generator) -> list[Judged]:
+    """For each kind the fit without it; if there are `unseen` networks, for each of them what it has not seen."""
+    kinds = bench.disturber.kinds
+    runs: list[Run] = [_through(bench.observer, fold) for fold in unseen] or [bench.observer]
+    runs_a_row = (len(kinds) * len(STRENGTHS) + 1) * len(runs)
+    many = min(len(bench.x), SET_ROWS, max(MIN_SET_ROWS, bench.affordable // runs_a_row))
+    rows = np.sort(random.permutation(len(bench.x))[:many])
+    sets: list[list[Set]] = [[] for _ in runs]
+    with bench.progress(many * runs_a_row, "single disturbances") as progress:
+        cleans = [bench.observe(run, rows, progress) for run in runs]
+        for kind in kinds:
+            for strength in STRENGTHS:
+                disturbed = bench.disturber.alone(bench.x[rows], random, kind, strength)
+                for run, (before, wrong_before), made in zip(runs, cleans, sets, strict=True):
+                    found, wrong = bench.observe(run, rows, progress, lambda _, made=disturbed: made)  # type: ignore[misc]
+                    kept = np.isfinite(found.logits) & np.isfinite(before.logits)
+                    if kept.any():
+                        made.append(Set(kind, found.logits[kept], wrong[kept], float(wrong_before[kept].mean())))
+    judged = []
+    for number, (before, wrong) in enumerate(cleans):
+        kept = np.isfinite(before.logits)
+        by = [unseen[number].families] if unseen else [(kind,) for kind in kinds]
+        judged += [Judged(sets[number], before.logits[kept], wrong[kept], unseen=left_out) for left_out in by]
+    return judged
+
+
+def _through(observer: Observer, fold: Fold) -> Run:
+    """The classifier's answers, and another second network's probability of them."""
+
+    def run(x: Array) -> Observed:
+        found = observer(x)
+        log_q = fold.log_q(x)[np.arange(len(x)), found.predictions]
+        return Observed(np.where(np.isnan(found.logits), np.nan, logit_q(log_q)), found.predictions)
+
+    return run

@@ -1,0 +1,55 @@
+"""Which class each calibration row has: by its label, or without labels as far as the stated accuracy tells."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge_models.calibration.logistic import Float64
+
+LEAST = 1e-4
+"""Probabilities below are taken for this: some classifiers give 0 and 1, and are wrong nevertheless."""
+
+COLDEST, HOTTEST = 1e-3, 1e3
+"""Temperatures between which the stated accuracy is looked for."""
+
+
+class Truth:
+    """How likely each class is of n rows, (n, classes)."""
+
+    def __init__(self, chances: Float64) -> None:
+        self._chances = chances
+
+    def wrong(self, predictions: npt.NDArray[np.intp], rows: npt.NDArray[np.intp]) -> Float64:
+        """How likely `predictions` (m,) for copies of these `rows` (m,) are to be wrong, (m,)."""
+        return np.asarray(1.0 - self._chances[rows, predictions], np.float64)
+
+
+def labelled(y: npt.NDArray[np.int64], classes: int) -> Truth:
+    """The classes are known: `y` (n,)."""
+    chances = np.zeros((len(y), classes), np.float32)
+    chances[np.arange(len(y)), y] = 1
+    return Truth(chances)  # type: ignore[arg-type]
+
+
+def stated(probabilities: Float64, accuracy: float) -> Truth:
+    """From what the classifier says of the undisturbed rows (n, classes), made so sure or unsure that it would be right
+    as often as it is said to be: its probabilities at a temperature.
+
+    A changed answer may so be right, if the unchanged one was wrong. At an accuracy of 1 the answers are the truth.
+    """
+    logs = np.log(np.clip(probabilities, LEAST, 1))
+
+    def tempered(temperature: float) -> Float64:
+        scaled = logs / temperature
+        powers = np.exp(scaled - scaled.max(1, keepdims=True))
+        return np.asarray(powers / powers.sum(1, keepdims=True))
+
+    low, high = np.log(COLDEST), np.log(HOTTEST)
+    for _ in range(40):
+        middle = (low + high) / 2
+        if tempered(np.exp(middle)).max(1).mean() > accuracy:
+            low = middle
+        else:
+            high = middle
+    return Truth(tempered(np.exp((low + high) / 2)))
