@@ -13,7 +13,7 @@ from harmgauge.bundle.inputs import ErrorProbability
 from harmgauge.bundle.rows import Array
 from harmgauge_models.calibration.bench import Bench
 from harmgauge_models.calibration.kappa import fit_balanced, kappa
-from harmgauge_models.calibration.logistic import Float64, Line, logit_q
+from harmgauge_models.calibration.logistic import Float64, Line
 from harmgauge_models.calibration.observed import Observer
 from harmgauge_models.calibration.singles import singles
 from harmgauge_models.calibration.truth import labelled, stated
@@ -80,8 +80,7 @@ def calibrate(
     affordable = max(MIN_ROWS, int(SECONDS / observer.seconds_per_row(known.x)))
     picked = np.sort(random.permutation(len(known.x))[: min(MOST_ROWS, affordable)])
     x = known.x[picked]
-    probabilities, log_q = observer.probabilities(x)
-    logits, predictions = logit_q(log_q), probabilities.argmax(1)
+    probabilities, logits = observer.probabilities(x)
     if known.y is not None:
         truth = labelled(known.y[picked], probabilities.shape[1])
     else:
@@ -89,7 +88,7 @@ def calibrate(
         truth = stated(probabilities, known.accuracy)
     bench = Bench(observer, disturber, x, truth, affordable, what)
     good = np.isfinite(logits)
-    logits, wrong = logits[good], truth.wrong(predictions, np.arange(len(x)))[good]
+    logits, wrong = logits[good], truth.wrong(probabilities.argmax(1), np.arange(len(x)))[good]
     copies = max(1, min(math.ceil(DISTURBED_ROWS / len(x)), affordable // len(x)))
     disturbed = _disturbed(bench, copies, random)
     if (reason := _too_few([wrong, *(part for _, part in disturbed)])) is not None:

@@ -7,8 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge_models.graphs.error_probability import LEAST_Q
-
 Float64 = npt.NDArray[np.float64]
 
 SPREAD = 100.0
@@ -27,12 +25,6 @@ class Line(NamedTuple):
     def __call__(self, logits: Float64) -> Float64:
         """P(wrong) of rows with these logits of q, (n,)."""
         return _sigmoid(self.slope * logits + self.intercept)
-
-
-def logit_q(log_q: npt.NDArray[np.floating]) -> Float64:
-    """The logit of q from ln q (n,), q clipped as in the graph; NaN stays NaN."""
-    clipped = np.clip(log_q.astype(np.float64), np.log(LEAST_Q), np.log1p(-LEAST_Q))
-    return np.asarray(clipped - np.log(-np.expm1(clipped)))
 
 
 def fit(logits: Float64, targets: Float64, weights: Float64) -> Line:

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.rows import Array
-from harmgauge_models.calibration.logistic import Float64, logit_q
+from harmgauge_models.calibration.logistic import Float64
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.error_probability import LOG_Q, give_log_q
+from harmgauge_models.graphs.error_probability import LOGIT, give_logit
 from harmgauge_models.graphs.run import one_line, open_session
 
 BATCH_ROWS = 256
@@ -32,28 +32,28 @@ class Observer:
 
     def __init__(self, graph: bytes) -> None:
         """Raises UserError if the graph has no second network."""
-        self._session = open_session(give_log_q(graph))
+        self._session = open_session(give_logit(graph))
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, x: Array) -> Observed:
         """Run rows `x` (n, *shape). Raises UserError."""
-        found, log_q = self.probabilities(x)
-        return Observed(logit_q(log_q), found.argmax(1))
+        probabilities, logits = self.probabilities(x)
+        return Observed(logits, probabilities.argmax(1))
 
     def probabilities(self, x: Array) -> tuple[Float64, Float64]:
-        """The classifier's probabilities (n, classes) and ln q (n,). Raises UserError."""
+        """The classifier's probabilities (n, classes) and the logits of q (n,). Raises UserError."""
         parts = []
         for begin in range(0, len(x), BATCH_ROWS):
             try:
-                parts.append(self._session.run(["probabilities", LOG_Q], {self._input: x[begin : begin + BATCH_ROWS]}))
+                parts.append(self._session.run(["probabilities", LOGIT], {self._input: x[begin : begin + BATCH_ROWS]}))
             except Exception as error:  # ONNX Runtime's errors share no base class below Exception
                 raise UserError(
                     f"the graph cannot run on calibration rows ({x.dtype} {x.shape[1:]}): {one_line(error)}"
                 ) from error
-        probabilities, log_q = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
+        probabilities, logits = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
         # A row without numbers is refused by the service, and has no logit.
-        bad = ~np.isfinite(probabilities).all(1) | np.isnan(log_q[:, 0])
-        return np.nan_to_num(probabilities), np.where(bad, np.nan, log_q[:, 0])
+        bad = ~np.isfinite(probabilities).all(1) | np.isnan(logits[:, 0])
+        return np.nan_to_num(probabilities), np.where(bad, np.nan, logits[:, 0])
 
     def seconds_per_row(self, x: Array) -> float:
         """Of a core's time a row takes, about: other work on the machine does not count."""

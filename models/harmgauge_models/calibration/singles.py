@@ -9,9 +9,9 @@ import numpy as np
 from harmgauge.bundle.rows import Array
 from harmgauge_models.calibration.bench import Bench
 from harmgauge_models.calibration.kappa import Judged, Set
-from harmgauge_models.calibration.logistic import logit_q
 from harmgauge_models.calibration.observed import Observed, Observer, Run
 from harmgauge_models.detectors.base import Fold
+from harmgauge_models.graphs.error_probability import logit_q
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 SET_ROWS, MIN_SET_ROWS = 500, 100
@@ -48,7 +48,7 @@ def _through(observer: Observer, fold: Fold) -> Run:
 
     def run(x: Array) -> Observed:
         found = observer(x)
-        log_q = fold.log_q(x)[np.arange(len(x)), found.predictions]
-        return Observed(np.where(np.isnan(found.logits), np.nan, logit_q(log_q)), found.predictions)
+        logits = logit_q(fold.log_q(x), found.predictions)
+        return Observed(np.where(np.isnan(found.logits), np.nan, logits), found.predictions)
 
     return run

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -16,11 +17,19 @@ from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.fuse import MIN_OPSET, opset_of
 
 OUTPUT = "error_probability"
-LOG_Q = f"{OUTPUT}/log_q"
-"""ln q of each row, (n, 1), before it is clipped."""
+LOGIT = f"{OUTPUT}/logit"
+"""The logit of q of each row, (n, 1)."""
 
 LEAST_Q = 1e-6
 """q is clipped to this .. 1 - this."""
+
+MOST_LOGIT = math.log1p(-LEAST_Q) - math.log(LEAST_Q)
+
+_OUT = -1e30
+"""Added to the logarithm of the named class, which leaves nothing of it in the sum of the others."""
+
+_AXES_ARE_AN_INPUT = 18
+"""The first opset in which those of ReduceLogSumExp are."""
 
 _TRANSPARENT = {"Cast", "Identity"}
 
@@ -28,80 +37,88 @@ _TRANSPARENT = {"Cast", "Identity"}
 def give(graph: bytes, slope: float, intercept: float) -> bytes:
     """The graph with the output `error_probability` (n,) float32; one that it had before is replaced.
 
-    logit q = -ln(e^s - 1) with s = -ln q, and e^s - 1 = 2 e^(s / 2) sinh(s / 2): exact to float32's last digits where
-    1 - q would keep few. Raises UserError if the graph has no second network whose probabilities can be found.
+    Raises UserError if the graph has no second network whose probabilities can be found.
     """
-    model = _with_log_q(graph)
+    model = _with_logit(graph)
     name = f"{OUTPUT}/"
-    low, high = math.log(LEAST_Q), math.log1p(-LEAST_Q)
-    constants = {
-        "low": low,
-        "high": high,
-        "minus_half": -0.5,
-        # -(h + ln sinh h) - ln 2 is the logit
-        "slope": -slope,
-        "intercept": intercept - slope * math.log(2),
-    }
     model.graph.initializer.extend(
-        numpy_helper.from_array(np.array(value, np.float32), name + key) for key, value in constants.items()
+        [_number(f"{name}slope", slope), _number(f"{name}intercept", intercept), _axis(f"{name}last", 1)]
     )
-    model.graph.initializer.append(helper.make_tensor(f"{name}last", TensorProto.INT64, [1], [1]))
-
-    def node(operator: str, *inputs: str, output: str) -> onnx.NodeProto:
-        return helper.make_node(operator, [name + key for key in inputs], [output], name=output)
-
     model.graph.node.extend(
         [
-            node("Clip", "log_q", "low", "high", output=f"{name}clipped"),
-            node("Mul", "clipped", "minus_half", output=f"{name}half"),
-            node("Sinh", "half", output=f"{name}sinh"),
-            node("Log", "sinh", output=f"{name}log_sinh"),
-            node("Add", "half", "log_sinh", output=f"{name}minus_logit"),
-            node("Mul", "minus_logit", "slope", output=f"{name}scaled"),
-            node("Add", "scaled", "intercept", output=f"{name}shifted"),
-            node("Sigmoid", "shifted", output=f"{name}column"),
-            node("Squeeze", "column", "last", output=OUTPUT),
+            _node("Mul", LOGIT, f"{name}slope", output=f"{name}scaled"),
+            _node("Add", f"{name}scaled", f"{name}intercept", output=f"{name}shifted"),
+            _node("Sigmoid", f"{name}shifted", output=f"{name}column"),
+            _node("Squeeze", f"{name}column", f"{name}last", output=OUTPUT),
         ]
     )
     model.graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n"]))
     return bytes(model.SerializeToString())
 
 
-def give_log_q(graph: bytes) -> bytes:
-    """The graph with the output LOG_Q (n, 1) float32, to fit by. Raises UserError as `give` does."""
-    model = _with_log_q(graph)
-    model.graph.output.append(helper.make_tensor_value_info(LOG_Q, TensorProto.FLOAT, ["n", 1]))
+def give_logit(graph: bytes) -> bytes:
+    """The graph with the output LOGIT (n, 1) float32, to fit by. Raises UserError as `give` does."""
+    model = _with_logit(graph)
+    model.graph.output.append(helper.make_tensor_value_info(LOGIT, TensorProto.FLOAT, ["n", 1]))
     return bytes(model.SerializeToString())
 
 
-def _with_log_q(graph: bytes) -> onnx.ModelProto:
-    """The graph with the tensor LOG_Q, and nothing of an earlier fit."""
+def logit_q(logs: npt.NDArray[np.floating], named: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """The same in numpy: from logarithms (n, classes) of probabilities, which need not sum to 1, and the classes that
+    are `named` (n,), the logits of q (n,); NaN for rows with NaN.
+    """
+    wide, rows = logs.astype(np.float64), np.arange(len(logs))
+    of_named = wide[rows, named]
+    wide[rows, named] = -np.inf
+    most = np.maximum(wide.max(1), _OUT)
+    with np.errstate(divide="ignore"):
+        others = most + np.log(np.exp(wide - most[:, None]).sum(1))
+    return np.asarray(np.clip(of_named - np.maximum(others, _OUT), -MOST_LOGIT, MOST_LOGIT))
+
+
+def _with_logit(graph: bytes) -> onnx.ModelProto:
+    """The graph with the tensor LOGIT, and nothing of an earlier fit.
+
+    The logit is ln q less the logarithm of the sum of the other classes' probabilities: 1 - q in float32 would keep
+    few digits if q is close to 1.
+    """
     model: onnx.ModelProto = onnx.load_from_string(graph)
     _take_away(model.graph)
-    if opset_of(model) < MIN_OPSET:
-        raise UserError(
-            f"the graph is of opset {opset_of(model)}, expected {MIN_OPSET} or later: build the bundle again"
-        )
-    logs, normalised = _log_second(model.graph)
-    name = f"{OUTPUT}/"
-    if not normalised:
-        model.graph.node.append(helper.make_node("LogSoftmax", [logs], [f"{name}logs"], name=f"{name}logs", axis=-1))
-        logs = f"{name}logs"
-    named = f"{name}named"
+    if (opset := opset_of(model)) < MIN_OPSET:
+        raise UserError(f"the graph is of opset {opset}, expected {MIN_OPSET} or later: build the bundle again")
+    logs, name = _log_second(model.graph), f"{OUTPUT}/"
+    model.graph.initializer.extend(
+        [
+            _number(f"{name}out", _OUT),
+            _number(f"{name}low", -MOST_LOGIT),
+            _number(f"{name}high", MOST_LOGIT),
+        ]
+    )
+    total = _node("ReduceLogSumExp", f"{name}others", output=f"{name}log_others", keepdims=1)
+    if opset >= _AXES_ARE_AN_INPUT:
+        model.graph.initializer.append(_axis(f"{name}classes_axis", 1))
+        total.input.append(f"{name}classes_axis")
+    else:
+        total.attribute.append(helper.make_attribute("axes", [1]))
     model.graph.node.extend(
         [
-            helper.make_node("ArgMax", ["probabilities"], [named], name=named, axis=1, keepdims=1),
-            helper.make_node("GatherElements", [logs, named], [LOG_Q], name=LOG_Q, axis=1),
+            _node("ArgMax", "probabilities", output=f"{name}named", axis=1, keepdims=1),
+            _node("GatherElements", logs, f"{name}named", output=f"{name}log_q", axis=1),
+            _node("Add", f"{name}log_q", f"{name}out", output=f"{name}none"),
+            _node("ScatterElements", logs, f"{name}named", f"{name}none", output=f"{name}others", axis=1),
+            total,
+            _node("Sub", f"{name}log_q", f"{name}log_others", output=f"{name}log_odds"),
+            _node("Clip", f"{name}log_odds", f"{name}low", f"{name}high", output=LOGIT),
         ]
     )
     return model
 
 
-def _log_second(graph: onnx.GraphProto) -> tuple[str, bool]:
-    """The second network's log probabilities, and whether they are normalised.
+def _log_second(graph: onnx.GraphProto) -> str:
+    """The logarithms of the second network's probabilities, (n, classes), which need not sum to 1.
 
-    The score is -sum y ln y2 or sum y (ln y - ln y2): its terms have one factor that is made by an Exp, y, and one that
-    has the only other clipped tensor. Raises UserError if it is neither.
+    The score is -sum y ln y2 or sum y (ln y - ln y2): its terms have one factor that is made by an Exp, y, and in the
+    other one ln y2 has been clipped. Raises UserError if it is neither.
     """
     maker = {output: node for node in graph.node for output in node.output}
 
@@ -117,28 +134,46 @@ def _log_second(graph: onnx.GraphProto) -> tuple[str, bool]:
     terms = made_by(found.input[0]) if found is not None and found.op_type == "ReduceSum" else None
     if terms is not None and terms.op_type == "Mul":
         factors = [made_by(name) for name in terms.input]
+        of_first = [node for node in factors if node is not None and node.op_type == "Exp"]
         others = [node for node in factors if node is not None and node.op_type != "Exp"]
-        log = others[0] if len(others) == 1 and len(factors) == 2 else None
+        log = others[0] if len(others) == len(of_first) == 1 else None
         if log is not None and log.op_type == "Sub":
             log = made_by(log.input[1])
-        if log is not None and log.op_type == "Clip":
+        # An entropy's other factor is the logarithm of y itself
+        if log is not None and log.op_type == "Clip" and log.output[0] != of_first[0].input[0]:
             before = made_by(log.input[0])
             if before is not None and before.op_type in ("LogSoftmax", "Log"):
-                return log.input[0], before.op_type == "LogSoftmax"
+                return str(log.input[0])
     raise UserError(
-        "the graph has no divergence from a second network, from whose probabilities P(wrong) could follow: expected "
+        "the graph has no divergence from a second network, from whose probabilities P(wrong) could follow; expected "
         "-sum y ln y2 or sum y (ln y - ln y2), as harmgauge build writes it: build the bundle again"
     )
 
 
 def _take_away(graph: onnx.GraphProto) -> None:
     """What `give` added before."""
-    prefix = f"{OUTPUT}/"
-    for kept, names in (
-        (graph.node, lambda node: node.output),
-        (graph.initializer, lambda tensor: [tensor.name]),
-        (graph.output, lambda value: [value.name]),
-    ):
-        left = [part for part in kept if not any(name == OUTPUT or name.startswith(prefix) for name in names(part))]
-        del kept[:]
-        kept.extend(left)
+
+    def added(name: str) -> bool:
+        return name == OUTPUT or name.startswith(f"{OUTPUT}/")
+
+    nodes = [node for node in graph.node if not added(node.output[0])]
+    tensors = [tensor for tensor in graph.initializer if not added(tensor.name)]
+    outputs = [value for value in graph.output if not added(value.name)]
+    del graph.node[:], graph.initializer[:], graph.output[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(tensors)
+    graph.output.extend(outputs)
+
+
+def _node(operator: str, *inputs: str, output: str, **attributes: int) -> onnx.NodeProto:
+    node = helper.make_node(operator, inputs, [output], name=output)
+    node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+    return node
+
+
+def _number(name: str, value: float) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.array(value, np.float32), name)
+
+
+def _axis(name: str, value: int) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.array([value], np.int64), name)
