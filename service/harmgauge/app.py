@@ -27,6 +27,7 @@ from harmgauge.auth import from_settings
 from harmgauge.auth.keys import KeyFile
 from harmgauge.auth.policy import Authorizer
 from harmgauge.capture.setup import open_capture, open_sink
+from harmgauge.drift import harm_bound
 from harmgauge.drift.folder_lock import FolderLock, hold
 from harmgauge.errors import SettingsError
 from harmgauge.inference.isolated_probe import BundleLoader
@@ -107,6 +108,7 @@ class Validated:
 def validate(settings: Settings) -> Validated:
     """Find whatever is wrong with settings before a bundle is loaded. Raises SettingsError."""
     authorizer, key_files = from_settings.authorizer(settings)
+    harm_bound.check_settings(settings)
     return Validated(
         authorizer,
         key_files,

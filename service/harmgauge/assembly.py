@@ -21,19 +21,22 @@ from harmgauge.auth.policy import Authorizer
 from harmgauge.bundle.judgement import judgement_of
 from harmgauge.bundle.load import Bundle
 from harmgauge.capture.flagged import Source
+from harmgauge.drift import accuracy_window
+from harmgauge.drift.accuracy_window import AccuracyWindow
 from harmgauge.drift.embedding_view import EmbeddingView
 from harmgauge.drift.feature_mmd import FeatureMmd
 from harmgauge.drift.from_bundle import build_drift_detectors
+from harmgauge.drift.harm import Harm
 from harmgauge.drift.isomap import Embedding
 from harmgauge.drift.monitor import Monitor
-from harmgauge.drift.state import DriftDetector
+from harmgauge.drift.state import Blocks, DriftDetector
 from harmgauge.drift.store import Store
 from harmgauge.inference.batcher import Batcher
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge.inference.scorer import RequestScorer
 from harmgauge.observe.access_log import AccessLog
 from harmgauge.observe.bundle_metrics import BundleMetrics
-from harmgauge.observe.feed import Feed
+from harmgauge.observe.feed import Feed, Watcher
 from harmgauge.observe.metrics import Metrics
 from harmgauge.page import routes as page
 from harmgauge.page.overview import Overview
@@ -68,19 +71,21 @@ class Process:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A bundle's graph, loaded and warm, and its drift detectors: all of it that can be wrong."""
+    """A bundle's graph, loaded and warm, its drift detectors and window of accuracy: all of it that can be wrong."""
 
     bundle: Bundle
     runtime: OnnxRuntime
     workers: int
     detectors: list[DriftDetector]
+    accuracy: AccuracyWindow | None
 
 
 def prepare(bundle: Bundle, settings: Settings) -> Prepared:
     """Warm the graph of a verified bundle and make its drift detectors. Raises BundleError and SettingsError."""
     runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
     workers = settings.workers or runtime.default_workers
-    return Prepared(bundle, runtime, workers, build_drift_detectors(bundle, settings))
+    detectors, accuracy = build_drift_detectors(bundle, settings), accuracy_window.from_bundle(bundle, settings)
+    return Prepared(bundle, runtime, workers, detectors, accuracy)
 
 
 def assemble(process: Process, bundle: Bundle) -> ServedBundle:
@@ -92,12 +97,12 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     prepared = prepare(bundle, settings)
     runtime, workers = prepared.runtime, prepared.workers
     feed, shadow_feed = Feed(), Feed()
-    monitor = Monitor(prepared.detectors, pull=[feed.drain, shadow_feed.drain])
+    monitor = Monitor(prepared.detectors, [feed.drain, shadow_feed.drain], prepared.accuracy)
     batcher = Batcher(
         runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, process.metrics, loop=process.loop
     )
     metrics = BundleMetrics(bundle, process.metrics, monitor.gauges, lambda: batcher.rows)
-    feed.watchers += [metrics.scored, lambda blocks, *_: monitor.observe(blocks)]
+    feed.watchers += [metrics.scored, _answered(monitor, metrics)]
     shadow_feed.watchers.append(lambda blocks, *_: monitor.observe(blocks))
     scorer = RequestScorer(batcher, bundle.threshold)
     scorer.listeners.append(feed.put)
@@ -110,7 +115,7 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     corrects = "corrected_probabilities" in runtime.shapes
     embedding_view = _embedding_view(bundle, monitor)
     info = _info(bundle, settings, runtime, workers)
-    looks = Looks(manifest, monitor, metrics, embedding_view, info)
+    looks = Looks(bundle, monitor, metrics, embedding_view, info)
     background: list[Background] = []
     documents = {}
     if settings.page:
@@ -119,7 +124,9 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
         documents = page.documents(Overview(bundle, monitor, recorder, embedding_view, corrects=corrects), info)
     hot = {score.PATH: HotRoute(score.PATH, process.score)}
     hot |= dict.fromkeys(v2.infer_paths(manifest), HotRoute(v2.INFER_ROUTE, process.infer))
-    offered = outputs(len(manifest.class_names), corrects=corrects)
+    offered = outputs(
+        len(manifest.class_names), corrects=corrects, error_probability=bundle.error_probability is not None
+    )
     components = Components(
         title=f"{manifest.name}/{manifest.version}",
         bundle=bundle,
@@ -140,6 +147,22 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     )
     app = HotRoutes(process.routes, hot, process.authorizer, process.access_log, process.turnstiles)
     return ServedBundle(components, app, background)
+
+
+def _answered(monitor: Monitor, metrics: BundleMetrics) -> Watcher:
+    """Hands answered rows to the detectors, and counts the bets on them; those on a shadow's rows are not counted: the
+    bundle that answered these rows has bet on them.
+    """
+    harm = monitor.find(Harm)
+    if harm is None:
+        return lambda blocks, *_: monitor.observe(blocks)
+
+    def observe(blocks: Blocks, *_: object) -> None:
+        before = harm.logs
+        monitor.observe(blocks)
+        metrics.process.errors.bet(harm.logs - before)
+
+    return observe
 
 
 def _embedding_view(bundle: Bundle, monitor: Monitor) -> EmbeddingView | None:
@@ -167,6 +190,8 @@ def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int
         input=manifest.input.model_dump(exclude_none=True),
         class_names=list(manifest.class_names),
         threshold=float(bundle.threshold),
+        error_probability=state.ErrorProbabilityAnswer.of(bundle),
+        error_probability_reason=bundle.no_error_probability,
         precision=bundle.precision,
         providers=list(runtime.providers),
         workers=workers,

@@ -15,6 +15,7 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.building.build import build
 from harmgauge_models.options import Options
 from tests.support.bundles import edit, replace_file
+from tests.support.error_probability import add_error_probability
 
 
 def linear_network(
@@ -135,12 +136,14 @@ def toy_autoencoder_bundle(
     dtype: str = "uint8",
     classifier: Path | None = None,
     int8: bool = False,
+    error_probability: bool = False,
 ) -> Path:
     """A bundle with correction: a linear classifier (or the one given), seen through a linear autoencoder."""
     folder.mkdir(parents=True, exist_ok=True)
     scale = 0.02 if dtype == "uint8" else 1.0
-    np.savez(folder / "calibration.npz", x=instances(600, shape, dtype, seed=1))
-    return build(
+    calibration = instances(600, shape, dtype, seed=1)
+    np.savez(folder / "calibration.npz", x=calibration)
+    bundle = build(
         Options(
             classifier=classifier or linear_network(folder / "classifier.onnx", shape, 3, 1, dtype=dtype, scale=scale),
             detector="adversarial-autoencoder",
@@ -154,6 +157,9 @@ def toy_autoencoder_bundle(
             say=lambda _: None,
         )
     )
+    if error_probability:
+        add_error_probability(bundle, calibration)
+    return bundle
 
 
 def toy_bundle(
@@ -165,9 +171,14 @@ def toy_bundle(
     rows: int = 600,
     window_rows: int = 100,
     networks: tuple[Path, Path] | None = None,
+    error_probability: bool = False,
     **options: Any,
 ) -> Path:
-    """A bundle of two linear networks (or of `networks`) over random instances; returns its folder."""
+    """A bundle of two linear networks (or of `networks`) over random instances; returns its folder.
+
+    With `error_probability`, its graphs give P(wrong), of mean .1 over the calibration rows; those are
+    `instances(rows, shape, dtype, seed=1)`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     # A random second network ranks no better than the classifier's entropy, which would replace it.
     options.setdefault("keep", True)
@@ -181,7 +192,7 @@ def toy_bundle(
         linear_network(folder / "classifier.onnx", shape, classes, 1, dtype=dtype, scale=scale),
         linear_network(folder / "second.onnx", shape, classes, 2, dtype=dtype, scale=scale),
     )
-    return build(
+    bundle = build(
         Options(
             classifier=classifier,
             distilled=distilled,
@@ -193,6 +204,9 @@ def toy_bundle(
             **options,
         )
     )
+    if error_probability:
+        add_error_probability(bundle, calibration)
+    return bundle
 
 
 def two_layers(path: Path, seed: int) -> Path:

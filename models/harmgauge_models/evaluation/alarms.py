@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.drift import evidence, feature_mmd, ks, mmd
+from harmgauge.drift import evidence, feature_mmd, harm_evidence, ks, mmd
 from harmgauge.drift.state import Blocks, DriftDetector
 
 Float64 = npt.NDArray[np.float64]
 Rows = npt.NDArray[Any]
 
 Draw = Callable[[np.random.Generator, int], Rows]
-"""So many rows of a kind of traffic: scores (n,) or features (n, d)."""
+"""So many rows of a kind of traffic: scores or error probabilities (n,), or features (n, d)."""
 
 KS_STEP_ROWS = 10
 """Rows from one look at `score_ks` to the next."""
@@ -42,6 +42,20 @@ def rows_to_evidence_alarm(
             state, values = evidence.bet(state, inside, one.astype(float), tolerance)
             if values.max() >= threshold:
                 return min(most_rows, start + at + int(np.argmax(values >= threshold)) + 1)
+    return most_rows
+
+
+def rows_to_harm_alarm(draw: Draw, bound: float, threshold: float, *, seed: int, most_rows: int) -> int:
+    """Error probabilities until the evidence that their mean lies above `bound` reaches the threshold, each a request
+    of its own; `most_rows` if it does not.
+    """
+    random, wealth = np.random.default_rng(seed), np.zeros(len(harm_evidence.STAKES))
+    rows, at_once = np.ones(_DRAWN_AT_ONCE, np.intp), harm_evidence.blocks_at_once(bound)
+    for start in range(0, most_rows, _DRAWN_AT_ONCE):
+        factors = harm_evidence.factors(draw(random, _DRAWN_AT_ONCE).astype(np.float64), bound)
+        wealth, values = harm_evidence.bet(wealth, factors, rows, at_once)
+        if values.max() >= threshold:
+            return min(most_rows, start + int(np.argmax(values >= threshold)) + 1)
     return most_rows
 
 

@@ -12,6 +12,7 @@ from harmgauge.bundle.load import DETECTOR_FILE, Bundle
 from harmgauge.bundle.rows import Array
 from harmgauge_models.evaluation.attack_names import WHITE_BOX
 from harmgauge_models.evaluation.attacks import ATTACKS, attack
+from harmgauge_models.evaluation.measure import Graph
 from harmgauge_models.evaluation.pictures import Pictures, instances
 from harmgauge_models.evaluation.robustness import judge, outputs
 from harmgauge_models.evaluation.whitebox import on_both
@@ -33,14 +34,15 @@ class _Target:
 
 
 def attack_table(
-    bundle: Bundle, pictures: Pictures, names: tuple[str, ...], work: Work, *, seed: int
+    bundle: Bundle, graph: Graph, pictures: Pictures, names: tuple[str, ...], work: Work, *, seed: int
 ) -> dict[str, Any]:
     """By attack: how it fares as it is, in real numbers, and `rounded` where the bundle takes whole ones only.
 
     `fooled` is the share of the pictures that the classifier had right and has wrong now, `evaded` that of those which
     in addition are not flagged; `flagged` and `roc_auc` (against the same pictures, clean) are of the fooled ones
-    alone, None without any. `accuracy` is of all pictures, as `corrected_accuracy` is, where the bundle corrects. Shows
-    progress. Raises UserError where the graph has no gradients.
+    alone, None without any. `accuracy` is of all pictures, as `corrected_accuracy` is, where the bundle corrects, and
+    `estimate`, the accuracy as the bundle estimates it, where it does so and takes such numbers. Shows progress.
+    Raises UserError where the graph has no gradients.
     """
     spec = bundle.manifest.input
     assert spec.image is not None
@@ -58,7 +60,9 @@ def attack_table(
         found["by"][name] = _judged(bundle, target, kept["x"])
         if spec.numpy_dtype.kind in "iu":
             whole = np.rint(kept["x"]).clip(*target.bounds).astype(spec.numpy_dtype)
-            found["by"][name]["rounded"] = _judged(bundle, target, whole)
+            found["by"][name]["rounded"] = _judged(bundle, target, whole) | _estimated(bundle, graph, whole)
+        else:
+            found["by"][name] |= _estimated(bundle, graph, kept["x"].astype(spec.numpy_dtype))
     return found
 
 
@@ -66,6 +70,12 @@ def _attacked(target: _Target, name: str, seed: int) -> npt.NDArray[np.float32]:
     """In the instances' own units."""
     way = on_both(target.watched.score, bounds=target.bounds) if name == WHITE_BOX else ATTACKS[name]()
     return attack(way, target.watched.classifier, target.x, target.y, bounds=target.bounds, seed=seed, what=name).x
+
+
+def _estimated(bundle: Bundle, graph: Graph, attacked: Array) -> dict[str, float]:
+    if bundle.error_probability is None:
+        return {}
+    return {"estimate": float(1 - graph.run(attacked, features=False)["error_probability"].mean(dtype=np.float64))}
 
 
 def _judged(bundle: Bundle, target: _Target, attacked: Array) -> dict[str, Any]:

@@ -34,16 +34,20 @@ Indices = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Timed:
-    """Instances (m, *shape) made when needed, their classes (m,), and the period of each."""
+    """Instances (m, *shape) made when needed, their classes (m,), the period of each, and their `places` (m,) in the
+    file.
+    """
 
     copied: Copied
     y: Labels
     periods: Periods
+    places: Indices
 
 
 @dataclass(frozen=True)
 class Cases:
-    """`copies` of n rows, CLEAN among them, with their classes `y` (n,); `sha256` is that of the clean rows.
+    """`copies` of n rows, CLEAN among them, with their classes `y` (n,) and their `places` (n,) in the file; `sha256`
+    is that of the clean rows.
 
     `pictures` are the clean ones and `corrupted` the copies of each kind, severity by severity, if the rows are such.
     """
@@ -51,6 +55,7 @@ class Cases:
     unit: Literal["pictures", "rows"]
     layout: str
     y: Labels
+    places: Indices
     sha256: str
     copies: dict[Copy, Copied]
     neighbours: Neighbours | None
@@ -93,7 +98,18 @@ def of_pictures(options: Options, bundle: Bundle, plan: Plan, work: Work) -> Cas
     for copy, images in own.items():
         some = images[: plan.most_pictures]
         copies[copy] = Copied(partial(pictures.instances, some, spec), sha256_of(some))
-    return Cases("pictures", "pictures", judged.y, sha256, copies, near, timed, judged, corrupted)
+    return Cases(
+        "pictures",
+        "pictures",
+        judged.y,
+        everything[: plan.most_pictures],
+        sha256,
+        copies,
+        near,
+        timed,
+        judged,
+        corrupted,
+    )
 
 
 def of_rows(options: Options, bundle: Bundle, plan: Plan) -> Cases:
@@ -124,7 +140,7 @@ def of_rows(options: Options, bundle: Bundle, plan: Plan) -> Cases:
             copies[kind, severity] = Copied(make, [ROW_FORMAT, columns.layout, options.seed], may_fail=True)
     for copy, some in own.items():
         copies[copy] = Copied(partial(np.take, some, picked, axis=0), sha256_of(some))
-    return Cases("rows", columns.layout, test.y[picked], sha256_of(clean), copies, near, timed)
+    return Cases("rows", columns.layout, test.y[picked], picked, sha256_of(clean), copies, near, timed)
 
 
 def _picture_copy(images: Images, severity: int, spec: InputSpec) -> Array:
@@ -188,4 +204,4 @@ def _timed(
         raise UserError(f"--time {options.time} is {times.dtype} {times.shape}; expected one for each of {len(y)} rows")
     some = np.sort(np.random.default_rng(options.seed).permutation(judged)[: plan.most_timed_rows])
     periods = split(times[some], options.periods, options.time)
-    return Timed(Copied(lambda: make(some), [sha256_of(some)]), y[some], periods)
+    return Timed(Copied(lambda: make(some), [sha256_of(some)]), y[some], periods, some)

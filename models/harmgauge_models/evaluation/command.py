@@ -53,7 +53,8 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Judge the bundle, and print the figures that matter most."""
-    from harmgauge_models.evaluation.evaluate import PAGE_FILE, Options  # noqa: PLC0415 - loads all that it needs
+    from harmgauge_models.evaluation.accuracy import texts  # noqa: PLC0415 - loads all that it needs
+    from harmgauge_models.evaluation.evaluate import PAGE_FILE, Options  # noqa: PLC0415
     from harmgauge_models.evaluation.evaluate import evaluate as measure  # noqa: PLC0415
 
     arguments.corrupted = tuple(arguments.corrupted or ())
@@ -67,7 +68,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         lines.append(f"{ATTACKS[name]}: fools {found['fooled']:.1%}, unseen {found['evaded']:.1%}")
     if quality["left_out"]:
         lines.append(f"left out, since the classifier gives no numbers for them: {', '.join(quality['left_out'])}")
-    lines += _over_time(quality) + _warnings(quality)
+    lines += _over_time(quality) + texts.lines(quality) + _warnings(quality)
     lines.append(f"made {arguments.bundle / PAGE_FILE}; open it in a browser")
     lines.append(f"next: HARMGAUGE_BUNDLE={arguments.bundle} harmgauge serve")
     sys.stdout.write("\n".join(lines) + "\n")

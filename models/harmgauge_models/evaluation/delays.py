@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from harmgauge.bundle.load import Bundle
 from harmgauge.drift.from_bundle import build_drift_detectors
+from harmgauge.drift.harm_bound import bound_of
 from harmgauge.drift.state import DriftDetector
 from harmgauge.settings import Settings
 from harmgauge_models.evaluation.alarms import (
@@ -21,6 +22,7 @@ from harmgauge_models.evaluation.alarms import (
     Rows,
     rows_to_any_alarm,
     rows_to_evidence_alarm,
+    rows_to_harm_alarm,
     rows_to_ks_alarm,
     rows_to_mmd_alarm,
     stream,
@@ -29,6 +31,7 @@ from harmgauge_models.evaluation.plan import ROWS_BETWEEN_FALSE_ALARMS, Plan
 from harmgauge_models.evaluation.work import Arrays, Work, sha256_of
 
 FEATURE_MMD = "feature_mmd"
+HARM = "harm"
 SCORES_ALONE = ("score_evidence", "score_ks")
 FEATURE_WINDOW_ROWS = 500
 """The service's default."""
@@ -39,10 +42,11 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Group:
-    """Rows to draw from: `scores` (n,), and `features` (n, d) where the bundle has them."""
+    """Rows to draw from: `scores` (n,); if the bundle has them, `features` (n, d) and `error_probability` (n,)."""
 
     scores: npt.NDArray[np.float64]
     features: npt.NDArray[np.float32] | None
+    error_probability: npt.NDArray[np.float32] | None = None
 
 
 Alarm = Callable[[Draw, Draw, int], int]
@@ -100,6 +104,9 @@ def _alarms(bundle: Bundle, most_rows: int) -> dict[str, Alarm]:
         assert features is not None
         return rows_to_mmd_alarm(features, draw, **_settings(bundle, FEATURE_MMD, most_rows), seed=seed)
 
+    def harm(_: Draw, draw: Draw, seed: int) -> int:
+        return rows_to_harm_alarm(draw, _harm_bound(bundle), ROWS_BETWEEN_FALSE_ALARMS, seed=seed, most_rows=most_rows)
+
     def other(detector: DriftDetector) -> Alarm:
         def alarm(before: Draw, draw: Draw, seed: int) -> int:
             rows = bundle.manifest.drift.window_rows
@@ -107,7 +114,7 @@ def _alarms(bundle: Bundle, most_rows: int) -> dict[str, Alarm]:
 
         return alarm
 
-    own: dict[str, Alarm] = {"score_evidence": score_evidence, "score_ks": score_ks, FEATURE_MMD: mmd}
+    own: dict[str, Alarm] = {"score_evidence": score_evidence, "score_ks": score_ks, FEATURE_MMD: mmd, HARM: harm}
     settings = Settings(rows_between_false_alarms=ROWS_BETWEEN_FALSE_ALARMS)
     there = {detector.name: detector for detector in build_drift_detectors(bundle, settings)}
     return {name: alarm for name, alarm in own.items() if name in there} | {
@@ -115,7 +122,14 @@ def _alarms(bundle: Bundle, most_rows: int) -> dict[str, Alarm]:
     }
 
 
-def _settings(bundle: Bundle, detector: str, most_rows: int) -> dict[str, int]:
+def _harm_bound(bundle: Bundle) -> float:
+    assert bundle.error_probability is not None
+    return bound_of(bundle.error_probability, Settings())
+
+
+def _settings(bundle: Bundle, detector: str, most_rows: int) -> dict[str, Any]:
+    if detector == HARM:
+        return {"bound": _harm_bound(bundle), "rate": ROWS_BETWEEN_FALSE_ALARMS, "most_rows": most_rows}
     return {
         "window_rows": FEATURE_WINDOW_ROWS if detector == FEATURE_MMD else bundle.manifest.drift.window_rows,
         "rows_between_false_alarms": ROWS_BETWEEN_FALSE_ALARMS,
@@ -127,6 +141,9 @@ def _rows(group: Group, detector: str) -> Rows:
     """What the detector looks at."""
     if detector in SCORES_ALONE:
         return group.scores
+    if detector == HARM:
+        assert group.error_probability is not None
+        return group.error_probability
     if detector != FEATURE_MMD:
         return stream(group.scores, group.features)
     assert group.features is not None

@@ -15,6 +15,7 @@ from harmgauge.errors import BundleError
 from harmgauge.inference.runtime import verify
 from harmgauge_models.errors import UserError
 from harmgauge_models.evaluation import cases, compared, examples, figures, page, pictures
+from harmgauge_models.evaluation.accuracy.judge import Material, accuracy_table
 from harmgauge_models.evaluation.cases import Cases
 from harmgauge_models.evaluation.contamination import contamination_table
 from harmgauge_models.evaluation.delays import Group, delays
@@ -68,14 +69,19 @@ def evaluate(options: Options) -> dict[str, Any]:
         quality["delays"] = _delays(bundle, measured[CLEAN], pools[severity], plan, work, seed=options.seed)
         quality["delays"]["severity"] = severity or level_name(severity)
         shown = examples.choose(found, measured, pools[severity], severity=severity, seed=options.seed)
+    timed = None
     if found.timed is not None:
-        timed = measure(bundle, graph, {("timed", 0): found.timed.copied}, found.origin, work, features_of=None)
+        copies = {("timed", 0): found.timed.copied}
+        timed = measure(bundle, graph, copies, found.origin, work, features_of=None)["timed", 0]
         quality["periods"] = period_tables(
-            timed["timed", 0], found.timed.periods, found.timed.y, bundle.threshold, bundle.reference.scores
+            timed, found.timed.periods, found.timed.y, bundle.threshold, bundle.reference.scores
         )
+    quality["accuracy_estimate"] = accuracy_table(
+        Material(bundle, graph, found, measured, timed), plan, work, seed=options.seed
+    )
     quality["below_entropy"] = compared.below_entropy(quality)
     if plan.attacks and found.pictures is not None:
-        quality["attacks"] = _attacks(bundle, found.pictures, plan, work, options.seed)
+        quality["attacks"] = _attacks(bundle, graph, found.pictures, plan, work, seed=options.seed)
     _publish(bundle, quality, _files(bundle, quality, shown), options.say)
     return quality
 
@@ -153,6 +159,11 @@ def headlines(quality: dict[str, Any]) -> dict[str, Any]:
         "severity": severity,
         "below_entropy": len(quality["below_entropy"]),
     }
+    if "errors" in quality["accuracy_estimate"]:
+        found["accuracy_estimate"] = {
+            group: {"sets": errors["sets"], **errors["error_probability"]}
+            for group, errors in quality["accuracy_estimate"]["errors"].items()
+        }
     if "periods" in quality:
         found["periods"] = {name: table["accuracy"] for name, table in quality["periods"]["by_period"].items()}
     return found
@@ -170,20 +181,22 @@ def _contamination(
 
 def _delays(bundle: Bundle, clean: Measured, pooled: Pool, plan: Plan, work: Work, *, seed: int) -> dict[str, Any]:
     changed = {group: pooled.group(group) for group in GROUPS}
+    normal = Group(clean.scores["score"], clean.features, clean.error_probability)
     return {
         "rows_between_false_alarms": ROWS_BETWEEN_FALSE_ALARMS,
         "streams": plan.streams,
         "most_rows": plan.most_rows,
         "shares": list(plan.delay_shares),
-        "detectors": delays(bundle, Group(clean.scores["score"], clean.features), changed, plan, work, seed=seed),
+        "detectors": delays(bundle, normal, changed, plan, work, seed=seed),
     }
 
 
-def _attacks(bundle: Bundle, test: Pictures, plan: Plan, work: Work, seed: int) -> dict[str, Any]:
+def _attacks(bundle: Bundle, graph: Graph, test: Pictures, plan: Plan, work: Work, *, seed: int) -> dict[str, Any]:
     from harmgauge_models.evaluation.attacked import attack_table  # noqa: PLC0415 - only this part needs PyTorch
 
     rows = slice(plan.attacked_pictures)
-    return attack_table(bundle, Pictures(test.x[rows], test.y[rows]), plan.attacks, work, seed=seed)
+    attacked = Pictures(test.x[rows], test.y[rows])
+    return attack_table(bundle, graph, attacked, plan.attacks, work, seed=seed)
 
 
 def _files(bundle: Bundle, quality: dict[str, Any], shown: list[examples.Example]) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from harmgauge_models.evaluation.accuracy.figures import alarms_by_drop, estimates
 from harmgauge_models.evaluation.attack_names import ATTACKS
 from harmgauge_models.evaluation.figures_by_kind import SCORE_COLORS, areas_by_kind, by_period
 from harmgauge_models.evaluation.measure import SCORES
@@ -86,7 +87,8 @@ WIDE, TALL = 9.0, 3.4
 def drawn(quality: Quality) -> list[str]:
     """Those of FIGURES that there are numbers for."""
     needed = {"scores": "pooled", "roc": "pooled", "kinds": "pooled"}
-    return [name for name in FIGURES if needed.get(name, name) in quality]
+    estimated = {"accuracy", "harm"} if "sets" in quality["accuracy_estimate"] else set()
+    return [name for name in FIGURES if needed.get(name, name) in quality or name in estimated]
 
 
 def scores_by_severity(quality: Quality) -> Figure:
@@ -210,6 +212,8 @@ def attacks(quality: Quality) -> Figure:
 
 
 FIGURES: dict[str, Callable[[Quality], Figure]] = {
+    "accuracy": estimates,
+    "harm": alarms_by_drop,
     "scores": scores_by_severity,
     "roc": roc_curves,
     "contamination": p_by_contamination,

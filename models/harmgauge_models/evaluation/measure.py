@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,6 +32,9 @@ to the nearest clean rows is left out if there are none.
 """
 
 BATCH_ROWS = 64
+MOST_CLASSES = 100
+"""Of which all probabilities of every copy are kept."""
+
 CLEAN = ("clean", 0)
 
 _QUIET = ort.RunOptions()
@@ -44,14 +46,17 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Measured:
-    """Of n rows: those of SCORES that there are (n,), the `predictions` (n,), where offered those `corrected` (n,) and
-    the `features` (n, d) float32.
+    """Of n rows: those of SCORES that there are (n,) and the `predictions` (n,). If the bundle gives them: those
+    `corrected` (n,), the `features` (n, d) float32, and the `error_probability` (n,) float32, with which come the
+    classifier's `probabilities` (n, classes) float32 unless it has more than MOST_CLASSES.
     """
 
     scores: dict[str, Float64]
     predictions: npt.NDArray[np.int64]
     corrected: npt.NDArray[np.int64] | None
     features: npt.NDArray[np.float32] | None
+    error_probability: npt.NDArray[np.float32] | None = None
+    probabilities: npt.NDArray[np.float32] | None = None
 
 
 class Graph:
@@ -66,7 +71,10 @@ class Graph:
         self._neighbours = neighbours
         self._session = open_session(bundle.graph, threads=1)
         given = {output.name for output in self._session.get_outputs()}
-        self.optional = tuple(name for name in ("features", "corrected_probabilities") if name in given)
+        offered = ["features", "corrected_probabilities"]
+        if bundle.error_probability is not None:
+            offered.append("error_probability")
+        self.optional = tuple(name for name in offered if name in given)
 
     def takes(self, rows: npt.NDArray[Any]) -> bool:
         """The graph gives numbers for instances (n, *shape)."""
@@ -109,6 +117,10 @@ class Graph:
         if "corrected_probabilities" in outputs:
             flagged = outputs["score"] > self._bundle.threshold
             kept["corrected"] = np.where(flagged, outputs["corrected_probabilities"].argmax(1), kept["predictions"])
+        if "error_probability" in outputs:
+            kept["error_probability"] = outputs["error_probability"]
+            if probabilities.shape[1] <= MOST_CLASSES:
+                kept["probabilities"] = outputs["probabilities"]
         if "features" in outputs:
             kept["features"] = outputs["features"]
         return kept
@@ -154,7 +166,7 @@ def measure(
         def outputs(copied: Copied = copied, *, features: bool = features) -> Arrays:
             return graph.run(copied.make(), features=features)
 
-        name = re.sub(r"[^\w.-]", "_", kind)  # of any array in a user's file
+        name = work.file_name(kind)
         own = {"copy": [kind, severity], "made": copied.decided_by, "features": features}
         try:
             arrays = work.kept(f"outputs/{name}-{severity}", decided_by | own, outputs)
@@ -175,4 +187,5 @@ def severities(found: Iterable[Copy]) -> tuple[int, ...]:
 def measured(arrays: Arrays) -> Measured:
     """What `Graph.run` gave."""
     scores = {name: arrays[name].astype(np.float64) for name in SCORES if name in arrays}
-    return Measured(scores, arrays["predictions"], arrays.get("corrected"), arrays.get("features"))
+    others = ("corrected", "features", "error_probability", "probabilities")
+    return Measured(scores, arrays["predictions"], **{name: arrays.get(name) for name in others})

@@ -20,8 +20,9 @@ ROWS_BETWEEN_FALSE_ALARMS = 100_000
 @dataclass(frozen=True)
 class Plan:
     """`kinds` are those of pictures; other rows have each that suits them, or every second or third. `batches` are
-    those of the contamination; `delay_shares`, `streams` and `most_rows` (the cut-off) those of the delays; `attacks`
-    are tried on the first `attacked_pictures`.
+    those of the contamination; `delay_shares`, `streams` and `most_rows` (the cut-off) those of the delays;
+    `harm_streams` of `harm_stream_rows` rows are drawn from each set for the alarm on harm; `attacks` are tried on the
+    first `attacked_pictures`.
     """
 
     kinds: tuple[str, ...] = tuple(CORRUPTIONS)
@@ -34,6 +35,8 @@ class Plan:
     delay_shares: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)
     streams: int = 20
     most_rows: int = 20_000
+    harm_streams: int = 16
+    harm_stream_rows: int = 5000
     attacks: tuple[str, ...] = tuple(ATTACKS)
     attacked_pictures: int = 1000
 
@@ -50,6 +53,8 @@ QUICK = Plan(
     delay_shares=(0.1, 0.5),
     streams=2,
     most_rows=2000,
+    harm_streams=4,
+    harm_stream_rows=1000,
     attacks=("fgsm", WHITE_BOX),
     attacked_pictures=50,
 )

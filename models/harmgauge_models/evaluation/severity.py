@@ -58,11 +58,13 @@ class Pool:
     harm: Harm
     corrected_right: npt.NDArray[np.bool_] | None
     features: npt.NDArray[np.float32] | None
+    error_probability: npt.NDArray[np.float32] | None = None
 
     def group(self, name: str) -> Group:
         """The rows of `harmful` or `harmless`."""
         mask = getattr(self.harm, name)
-        return Group(self.scores["score"][mask], None if self.features is None else self.features[mask])
+        others = (None if some is None else some[mask] for some in (self.features, self.error_probability))
+        return Group(self.scores["score"][mask], *others)
 
 
 def pool(measured: dict[tuple[str, int], Measured], severity: int, labels: Labels) -> Pool:
@@ -71,6 +73,7 @@ def pool(measured: dict[tuple[str, int], Measured], severity: int, labels: Label
     predictions = np.stack([one.predictions for one in found.values()])
     corrected = [one.corrected for one in found.values() if one.corrected is not None]
     features = [one.features for one in found.values() if one.features is not None]
+    chances = [one.error_probability for one in found.values() if one.error_probability is not None]
     return Pool(
         kinds=tuple(found),
         scores={name: np.stack([one.scores[name] for one in found.values()]) for name in measured[CLEAN].scores},
@@ -78,6 +81,7 @@ def pool(measured: dict[tuple[str, int], Measured], severity: int, labels: Label
         harm=harm(measured[CLEAN].predictions, predictions, labels),
         corrected_right=np.stack(corrected) == labels if corrected else None,
         features=np.stack(features) if features else None,
+        error_probability=np.stack(chances) if chances else None,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,11 @@ class Work:
             np.savez(file, allow_pickle=False, **arrays)
         part.replace(path)  # a run that is cut off leaves whole files only
         return arrays
+
+    @staticmethod
+    def file_name(name: str) -> str:
+        """Any text as part of a file's name."""
+        return re.sub(r"[^\w.-]", "_", name)
 
     def place(self, name: str, decided_by: object) -> Path:
         """Where results of this name and origin lie."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ import orjson
 from harmgauge.api.answer import Piece, binary_pieces, json_pieces
 from harmgauge.api.places import Pieces
 from harmgauge.api.shared import Shared
-from harmgauge.api.state import InfoAnswer, drift_answer
-from harmgauge.bundle.manifest import Manifest
+from harmgauge.api.state import DriftAnswer, InfoAnswer, drift_answer
+from harmgauge.bundle.load import Bundle
 from harmgauge.drift.embedding_view import EmbeddingView
 from harmgauge.drift.feature_mmd import FeatureMmd
 from harmgauge.drift.monitor import Monitor
+from harmgauge.drift.state import DriftState
 from harmgauge.drift.window import Held
 from harmgauge.observe.bundle_metrics import BundleMetrics
 
@@ -27,18 +29,18 @@ TOTAL_ROWS = "X-Harmgauge-Total-Rows"
 class Looks:
     """The answers of `/drift`, `/drift?scores=true`, `/drift/features` and `/drift/embedding` (None where the bundle
     has none of them), the bundle's part of `/metrics`; and those of `/info`, for keys that get flags only without the
-    threshold.
+    threshold and what is known of the error probability.
     """
 
     def __init__(
         self,
-        manifest: Manifest,
+        bundle: Bundle,
         monitor: Monitor,
         metrics: BundleMetrics,
         embedding_view: EmbeddingView | None,
         info: InfoAnswer,
     ) -> None:
-        self._manifest = manifest
+        self._bundle = bundle
         self._monitor = monitor
         self._metrics = metrics
         self.metrics = Shared(self._exposition)
@@ -51,19 +53,22 @@ class Looks:
             self.features = Shared(lambda: self._features(detector))
         if embedding_view is not None:
             self.embedding = Shared(lambda: self._embedding(embedding_view))
-        self.info = info.model_dump_json(exclude_none=True).encode()
-        self.flags_info = info.model_copy(update={"threshold": None}).model_dump_json(exclude_none=True).encode()
+        self.info = info.as_json(sees_scores=True)
+        self.flags_info = info.as_json(sees_scores=False)
 
     async def _exposition(self) -> bytes:
-        states = await self._monitor.states()
-        return await asyncio.to_thread(self._metrics.exposition, states)
+        states, accuracy = await self._monitor.states(), await self._monitor.accuracy()
+        return await asyncio.to_thread(self._metrics.exposition, states, accuracy)
 
     async def _drift(self) -> bytes:
-        return drift_answer(self._manifest, await self._monitor.states()).model_dump_json().encode()
+        return (await self._answer(await self._monitor.states())).model_dump_json(by_alias=True).encode()
+
+    async def _answer(self, states: Mapping[str, DriftState]) -> DriftAnswer:
+        return drift_answer(self._bundle, states, await self._monitor.accuracy())
 
     async def _scores(self) -> Pieces:
         states = await self._monitor.states()
-        document: dict[str, Any] = drift_answer(self._manifest, states).model_dump(mode="json")
+        document: dict[str, Any] = (await self._answer(states)).model_dump(mode="json", by_alias=True)
         for name, state in states.items():
             if state.scores is not None:
                 document["detectors"][name]["scores"] = state.scores
@@ -75,7 +80,7 @@ class Looks:
         return Pieces(await asyncio.to_thread(_npy_pieces, recent), {TOTAL_ROWS: str(rows)})
 
     async def _embedding(self, view: EmbeddingView) -> bytes:
-        manifest = self._manifest
+        manifest = self._bundle.manifest
         document = {"model": manifest.name, "version": manifest.version, "reference": view.reference}
         return orjson.dumps({**document, "recent": await view.recent()})
 

@@ -22,6 +22,7 @@ from harmgauge.api.middleware import Handler
 from harmgauge.api.problems import refusals
 from harmgauge.api.query import documented, read_flags
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission, Principal
+from harmgauge.bundle.load import Bundle
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Forbidden, InvalidParameters
 from harmgauge.inference.correction import Correction, correct
@@ -40,6 +41,10 @@ class ScoreAnswer(BaseModel):
         description="Score above which an instance is flagged; this and the next not for keys that get flags only.",
     )
     scores: list[float] | None = Field(None, description="The higher, the more harmful; `/info` names the detector.")
+    error_probability: list[float] | None = Field(
+        None,
+        description="Probability that the prediction is wrong, if asked for; not for keys that get flags only.",
+    )
     is_adversarial: list[bool] = Field(description="score > threshold")
     predictions: list[int] = Field(description="Index of the classifier's likeliest class.")
     probabilities: list[list[float]] | None = Field(None, description="Of the classifier, where asked for.")
@@ -83,6 +88,8 @@ def handler(plane: DataPlane) -> Handler:
                 )
             if asked.parameters.probabilities and not principal.sees_scores:
                 raise Forbidden("This key gets flags only: leave 'probabilities' out.")
+            if asked.parameters.error_probability:
+                _check_error_probability(components.bundle, principal)
             is_large = len(asked.instances) > FEW_ROWS or asked.parameters.probabilities
             if is_large:  # before anything is scored: then it would be lost
                 call.hold(most_answer_bytes(len(asked.instances), len(manifest.class_names), asked.parameters))
@@ -92,6 +99,8 @@ def handler(plane: DataPlane) -> Handler:
                 answer["threshold"] = components.threshold
                 # As float64: a client sees the very numbers that enter the window, and can repeat every comparison.
                 answer["scores"] = scored.scores.astype("float64")
+                if asked.parameters.error_probability and scored.error_probability is not None:
+                    answer["error_probability"] = scored.error_probability.astype("float64")  # likewise
             answer["is_adversarial"] = scored.is_adversarial
             answer["predictions"] = scored.predictions
             if asked.parameters.probabilities:
@@ -114,6 +123,8 @@ def most_answer_bytes(rows: int, classes: int, parameters: Parameters) -> int:
 @lru_cache(maxsize=64)
 def _most_row_bytes(classes: int, parameters: Parameters) -> int:
     columns = [("float64", 1), ("bool", 1), ("int64", 1)]
+    if parameters.error_probability:
+        columns += [("float64", 1)]
     if parameters.correct:
         columns += [("int64", 1)] * 3
     if parameters.probabilities:
@@ -135,10 +146,23 @@ def router(authorizer: Authorizer, spec: InputSpec, score: Handler) -> APIRouter
             **documented(
                 probabilities="As the parameter of this name in a JSON body, for bodies without room for it.",
                 correct="Likewise.",
+                error_probability="Likewise.",
             ),
         },
     )(score)
     return routes
+
+
+def _check_error_probability(bundle: Bundle, principal: Principal) -> None:
+    """Raises Forbidden and InvalidParameters if a request must not or cannot have it."""
+    if not principal.sees_scores:
+        raise Forbidden("This key gets flags only: leave 'error_probability' out.")
+    if (reason := bundle.no_error_probability) is not None:
+        manifest = bundle.manifest
+        raise InvalidParameters(
+            f"The bundle {manifest.name}/{manifest.version} offers no error probability ({reason}): leave "
+            "'error_probability' out, or serve a bundle that has it; harmgauge calibrate adds it to most."
+        )
 
 
 def _correction(correction: Correction, *, with_probabilities: bool) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, Self
 
+import orjson
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -19,8 +20,9 @@ from harmgauge.api.query import documented, read_flags
 from harmgauge.api.shared import Shared
 from harmgauge.api.views import views_of
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission
-from harmgauge.bundle.manifest import Manifest
+from harmgauge.bundle.load import Bundle
 from harmgauge.bundle.signature import SignatureState
+from harmgauge.drift.accuracy import Accuracy
 from harmgauge.drift.state import DriftState, State
 from harmgauge.observe.bundle_metrics import CONTENT_TYPE
 from harmgauge.readiness import Readiness
@@ -33,8 +35,8 @@ class DetectorAnswer(BaseModel):
     """One drift detector; `p_value` and `statistic` are null until there is something to report.
 
     Beside these fields each detector has those of its own: `highest`, `direction`, `design_effect` and `tolerance` for
-    `score_evidence`, `rows_between_tests`, `tested_at` and `untested_rows` for `feature_mmd`; with `scores=true`,
-    `score_ks` has the `scores` in its window, oldest first.
+    `score_evidence`, `highest`, `accuracy_drop` and `accuracy_limit` for `harm`, `rows_between_tests`, `tested_at` and
+    `untested_rows` for `feature_mmd`; with `scores=true`, `score_ks` has the `scores` in its window, oldest first.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -57,10 +59,39 @@ Detectors = dict[str, DetectorAnswer]
 """By name."""
 
 
+class ClassAccuracyAnswer(BaseModel):
+    """Estimated accuracy among the rows that the classifier takes for one class."""
+
+    name: str = Field(serialization_alias="class", description="The predicted class.")
+    accuracy: float
+    rows: int
+
+
+class AccuracyAnswer(BaseModel):
+    """Estimate of the classifier's accuracy, without labels: 1 - the mean of `error_probability` over the window.
+
+    It is too high for rows that are far from every disturbance which the bundle was calibrated on (turned or inverted
+    pictures, say), and for attacks that the bundle does not see.
+    """
+
+    estimate: float | None = Field(description="null until there is a row.")
+    lower: float | None = Field(description="Of the 90 % interval; null until 100 rows, or a full window if smaller.")
+    upper: float | None
+    base: float = Field(description="The classifier's accuracy on clean rows, when the bundle was calibrated.")
+    kappa: float = Field(description="Share of a drop of accuracy that the estimate misses.")
+    rows: int = Field(description="Rows in the window now.")
+    window_rows: int
+    classes: list[ClassAccuracyAnswer] = Field(
+        description="By predicted class, those in the window; empty if the classifier has more than 100."
+    )
+
+
 class DriftAnswer(BaseModel):
     model: str
     version: str
     detectors: Detectors
+    accuracy: AccuracyAnswer | None = Field(description="null if the bundle gives no `error_probability`.")
+    accuracy_missing: str | None = Field(description="Why there is no estimate of accuracy; null if there is one.")
 
 
 class JudgementAnswer(BaseModel):
@@ -68,6 +99,24 @@ class JudgementAnswer(BaseModel):
 
     sentence: str | None = Field(None, description="Whether the score is worth serving, in words.")
     worth_serving: bool | None = Field(None, description="Whether it is.")
+
+
+class ErrorProbabilityAnswer(BaseModel):
+    """What is known of `error_probability` from the rows that it was calibrated on."""
+
+    base: float = Field(description="Its mean over the clean rows.")
+    kappa: float = Field(description="Share of a drop of accuracy that its mean misses.")
+    rows: int = Field(description="Clean rows.")
+    copies: int = Field(description="Disturbed copies of each.")
+    target: Literal["wrong", "changed"] = Field(
+        description="What it is the probability of: a wrong prediction, or, as there were no labels, a changed one."
+    )
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Self | None:
+        """None if the bundle has no error probability."""
+        found = bundle.error_probability
+        return None if found is None else cls(**found.model_dump(include=set(cls.model_fields)))
 
 
 class InfoAnswer(BaseModel):
@@ -85,6 +134,10 @@ class InfoAnswer(BaseModel):
     input: dict[str, Any]
     class_names: list[str]
     threshold: float | None = Field(None, description="Not for keys that get flags only.")
+    error_probability: ErrorProbabilityAnswer | None = Field(
+        None, description="null if the bundle has none; this and the next not for keys that get flags only."
+    )
+    error_probability_reason: str | None = Field(None, description="Why there is none; null if there is.")
     precision: str
     providers: list[str] = Field(description="ONNX Runtime's execution providers in use.")
     workers: int = Field(description="Inferences side by side.")
@@ -93,6 +146,16 @@ class InfoAnswer(BaseModel):
     max_body_bytes: int
     deadline_seconds: float
     capture: bool = Field(description="Whether flagged inputs are kept, with their requests' ids.")
+
+    def as_json(self, *, sees_scores: bool) -> bytes:
+        """The answer to a key. Fields without a value are left out, but for those that may be null."""
+        if not sees_scores:
+            hidden = {"threshold", "error_probability", "error_probability_reason"}
+            return self.model_dump_json(exclude_none=True, exclude=hidden).encode()
+        document = self.model_dump(mode="json", exclude_none=True)
+        for name in ("error_probability", "error_probability_reason"):
+            document.setdefault(name, None)
+        return orjson.dumps(document)
 
 
 def drift_router(authorizer: Authorizer, more_metrics: Callable[[], Awaitable[bytes]]) -> APIRouter:
@@ -133,13 +196,25 @@ def drift_router(authorizer: Authorizer, more_metrics: Callable[[], Awaitable[by
     return routes
 
 
-def drift_answer(manifest: Manifest, states: Mapping[str, DriftState]) -> DriftAnswer:
+def drift_answer(bundle: Bundle, states: Mapping[str, DriftState], accuracy: Accuracy | None) -> DriftAnswer:
     """What `GET /drift` says of these states, without their scores."""
     return DriftAnswer(
-        model=manifest.name,
-        version=manifest.version,
-        detectors={name: _detector(state) for name, state in states.items()},
+        model=bundle.manifest.name,
+        version=bundle.manifest.version,
+        detectors=detectors_answer(states),
+        accuracy=accuracy_answer(accuracy),
+        accuracy_missing=bundle.no_error_probability,
     )
+
+
+def detectors_answer(states: Mapping[str, DriftState]) -> Detectors:
+    """The detectors by name, without their scores."""
+    return {name: _detector(state) for name, state in states.items()}
+
+
+def accuracy_answer(accuracy: Accuracy | None) -> AccuracyAnswer | None:
+    """The estimate of accuracy, if the bundle gives one."""
+    return None if accuracy is None else AccuracyAnswer.model_validate(accuracy, from_attributes=True)
 
 
 def _detector(state: DriftState) -> DetectorAnswer:

@@ -147,15 +147,16 @@ class Preparation(Part):
 
 
 class ErrorProbability(Part):
-    """P(wrong) of a row is 1 / (1 + exp(-(`slope` x logit + `intercept`))), the logit being that of the second network's
-    probability of the class that the classifier names; fitted on `rows` rows and `copies` disturbed copies of each.
+    """P(wrong) of a row is 1 / (1 + exp(-(`slope` x logit + `intercept`))), the logit being that of the second
+    network's probability of the class that the classifier names; fitted on `rows` rows and `copies` disturbed copies of
+    each. `slope` is below 0: the more probable that class is to the second network, the less likely it is wrong.
 
     `base` is the mean of P over the clean rows, and `base_upper` is base + 2.33 sd / sqrt(rows): the mean of clean
     traffic lies below it. `kappa` is the share of a drop of accuracy that the estimate misses. `target` is what P was
     fitted to: wrong predictions, or, without labels, changed ones.
     """
 
-    slope: float
+    slope: float = Field(lt=0)
     intercept: float
     base: float = Field(ge=0, le=1)
     base_upper: float = Field(ge=0, le=1)

@@ -28,11 +28,13 @@ def judgement_of(manifest: Manifest) -> Judgement:
     said: dict[str, Any] = found if isinstance(found, dict) else {}
     worth = said.get("worth_serving")
     return Judgement(
-        _line(manifest.score.get("reason")), _line(said.get("sentence")), worth if isinstance(worth, bool) else None
+        one_line(manifest.score.get("reason")),
+        one_line(said.get("sentence")),
+        worth if isinstance(worth, bool) else None,
     )
 
 
-def _line(value: object) -> str | None:
+def one_line(value: object) -> str | None:
     """A text as one line that cannot steer a terminal; None for anything else, and for a text without a word."""
     if not isinstance(value, str):
         return None

@@ -23,6 +23,7 @@ from harmgauge.bundle.folder import file_sha256, file_size_bytes, read_file
 from harmgauge.bundle.graph.check import check_graph
 from harmgauge.bundle.graph.refused import GraphRefused
 from harmgauge.bundle.inputs import ErrorProbability
+from harmgauge.bundle.judgement import one_line
 from harmgauge.bundle.manifest import FeaturesSpec, FileSpec, Manifest, Precision, ThresholdSpec
 from harmgauge.bundle.part import first_double
 from harmgauge.bundle.probe_row import check_probe
@@ -84,11 +85,13 @@ class Bundle:
 
     @property
     def no_error_probability(self) -> str | None:
-        """Why the graph gives no error probability; None if it does."""
+        """Why the graph gives no error probability, as one line; None if it does."""
         found = self._chance
         if found is None:
             return "the bundle has none for its 8-bit graph: harmgauge calibrate adds it"
-        return None if isinstance(found, ErrorProbability) else found
+        if isinstance(found, ErrorProbability):
+            return None
+        return one_line(found) or "the bundle does not say why"
 
     @property
     def _chance(self) -> ErrorProbability | str | None:

@@ -44,7 +44,8 @@ class Source(NamedTuple):
 
 class Flagged(NamedTuple):
     """The k rows of one request that are kept: `positions` (k,) among all of it, `scores` (k,) float32, `predictions`
-    (k,) int64. `rows` (n, *shape) are the kept ones, or all where `is_all` says so; `time` is Unix time in seconds.
+    (k,) int64, and `error_probability` (k,) float32 if the bundle gives it. `rows` (n, *shape) are the kept ones, or
+    all if `is_all`; `time` is Unix time in seconds.
     """
 
     source: Source
@@ -55,6 +56,7 @@ class Flagged(NamedTuple):
     predictions: npt.NDArray[np.int64]
     rows: Rows
     is_all: bool
+    error_probability: npt.NDArray[np.float32] | None = None
 
     @property
     def inputs(self) -> Rows:
@@ -88,6 +90,7 @@ def take(source: Source, origin: Origin, rows: Rows, scored: Scored, positions: 
         predictions=scored.predictions[positions],
         rows=rows if is_all else rows[positions],
         is_all=is_all,
+        error_probability=None if scored.error_probability is None else scored.error_probability[positions],
     )
 
 

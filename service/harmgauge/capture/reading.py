@@ -20,7 +20,8 @@ SPEC = "input_spec"
 FILE = "file"
 """Columns beside those of the file: what it says of its inputs, as JSON; and where it lies."""
 
-ABOUT = [name for name in SCHEMA.names if name != "input"]
+ABOUT = [name for name in SCHEMA.names if name not in ("input", "error_probability")]
+"""Columns of every file: `error_probability` came later than the first ones."""
 
 
 @dataclass(frozen=True)

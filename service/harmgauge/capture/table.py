@@ -28,6 +28,7 @@ SCHEMA = pa.schema(
         pa.field("sha256", pa.string(), nullable=False),
         pa.field("score", pa.float32(), nullable=False),
         pa.field("threshold", pa.float32(), nullable=False),
+        pa.field("error_probability", pa.float32()),
         pa.field("prediction", pa.int32(), nullable=False),
         pa.field("class_name", pa.string(), nullable=False),
         pa.field("dtype", pa.string(), nullable=False),
@@ -69,6 +70,7 @@ def to_batch(kept: Sequence[Flagged], spec: InputSpec) -> pa.RecordBatch:
     columns |= {
         "row": pa.array(np.concatenate([each.positions for each in kept]).astype(np.int32)),
         "score": pa.array(np.concatenate([each.scores for each in kept])),
+        "error_probability": pa.concat_arrays([_error_probability(each) for each in kept]),
         "prediction": pa.array(predictions),
         "class_name": pa.array(kept[0].source.class_names, pa.string()).take(pa.array(predictions)),
         "dtype": pa.repeat(spec.dtype, count),
@@ -76,6 +78,12 @@ def to_batch(kept: Sequence[Flagged], spec: InputSpec) -> pa.RecordBatch:
         "input": _as_bytes(np.concatenate([each.inputs for each in kept]), spec),
     }
     return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def _error_probability(kept: Flagged) -> pa.Array:
+    """Of each row; null if the bundle that scored it gives none."""
+    found = kept.error_probability
+    return pa.nulls(len(kept.positions), pa.float32()) if found is None else pa.array(found)
 
 
 def _as_bytes(rows: Rows, spec: InputSpec) -> pa.Array:

@@ -58,6 +58,7 @@ def check(settings: Settings) -> int:
     say(f"  input {manifest.input.dtype} {manifest.input.shape}, {len(manifest.class_names)} classes\n")
     _say_score(manifest, say)
     say(f"  threshold {bundle.threshold:g} (percentile {bundle.threshold_spec.percentile:g}), {bundle.precision}\n")
+    say(f"  {_error_probability(bundle)}\n")
     say(f"  {f'features: {manifest.features.width} an instance' if manifest.features else 'no features'}\n")
 
     prepared = prepare(bundle, settings)
@@ -101,6 +102,19 @@ def _say_score(manifest: Manifest, say: Callable[[str], object]) -> None:
         )
 
 
+def _error_probability(bundle: Bundle) -> str:
+    """What is known of it from the rows that it was calibrated on, or why there is none."""
+    found = bundle.error_probability
+    if found is None:
+        return f"no error probability: {bundle.no_error_probability}"
+    rows = f"fitted on {found.rows} rows and {found.copies} disturbed copies of each"
+    if found.target == "changed":
+        target, base = "changed predictions, for want of labels", f"{1 - found.base:.4f} unchanged"
+    else:
+        target, base = "wrong predictions", f"accuracy {1 - found.base:.4f}"
+    return f"error probability: base {base}, kappa {found.kappa:.3g}; {rows}, to {target}"
+
+
 def _end_of(settings: Settings) -> str:
     """How long a stop may take, and what has to wait for it."""
     seconds = settings.lame_duck_seconds + settings.drain_seconds + LAST_WORDS_SECONDS + LAST_SECONDS
@@ -123,6 +137,7 @@ def _described(state: DriftState) -> str:
     if state.threshold is not None:
         alarms.append(f"a statistic of {state.threshold:.4g} or more")
     own = [f"; {name} {value}" for name, value in state.details.items() if isinstance(value, int)]
+    own += [f"; {name} {value:.4g}" for name, value in state.details.items() if isinstance(value, float) and value]
     return (
         f"{recent} against {state.reference_rows} of the reference; alarm at {', that is '.join(alarms)}{''.join(own)}"
     )

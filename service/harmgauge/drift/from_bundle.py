@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harmgauge.bundle.load import Bundle
-from harmgauge.drift import feature_mmd, score_evidence, score_ks
+from harmgauge.drift import feature_mmd, harm, score_evidence, score_ks
 from harmgauge.drift.state import DriftDetector
 from harmgauge.settings import Settings
 
@@ -15,6 +15,7 @@ Maker = Callable[[Bundle, Settings], DriftDetector | None]
 DETECTORS: list[Maker] = [
     score_ks.from_bundle,
     score_evidence.from_bundle,
+    harm.from_bundle,
     feature_mmd.from_bundle,
 ]
 

@@ -9,10 +9,15 @@ from typing import Any, TypeVar
 
 import numpy.typing as npt
 
+from harmgauge.drift.accuracy import Accuracy
+from harmgauge.drift.accuracy_window import AccuracyWindow
 from harmgauge.drift.state import Blocks, DriftDetector, DriftState
 from harmgauge.drift.window import Held
 
 log = logging.getLogger(__name__)
+
+ACCURACY = "accuracy"
+"""Name of the window of accuracy beside those of the detectors."""
 
 D = TypeVar("D", bound=DriftDetector)
 
@@ -21,12 +26,19 @@ class Monitor:
     """All drift detectors of one bundle.
 
     Each of `pull` hands to `observe` the scores that it still keeps back. They are called before every look, so no
-    answer that was given is missing from a state.
+    answer that was given is missing from a state. `accuracy` is the window of a bundle that gives P(wrong): no
+    detector, and fed, saved and emptied with them.
     """
 
-    def __init__(self, detectors: Sequence[DriftDetector], pull: Sequence[Callable[[], None]] = ()) -> None:
+    def __init__(
+        self,
+        detectors: Sequence[DriftDetector],
+        pull: Sequence[Callable[[], None]] = (),
+        accuracy: AccuracyWindow | None = None,
+    ) -> None:
         self._detectors = detectors
         self._pull = pull
+        self._accuracy = accuracy
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,6 +58,8 @@ class Monitor:
     def observe(self, blocks: Blocks) -> None:
         for detector in self._detectors:
             detector.observe(blocks)
+        if self._accuracy is not None:
+            self._accuracy.observe(blocks)
 
     def catch_up(self) -> None:
         """Count all scores that are kept back."""
@@ -53,43 +67,54 @@ class Monitor:
             pull()
 
     def reset(self) -> None:
-        """Acknowledge every alarm: all detectors begin anew."""
+        """Acknowledge every alarm: all detectors begin anew, and the window of accuracy is empty."""
         self.catch_up()
-        for detector in self._detectors:
-            detector.reset()
+        for part in self._parts().values():
+            part.reset()
         log.info("the drift detectors were reset")
 
     def dump(self) -> tuple[tuple[int, ...], dict[str, npt.NDArray[Any] | Held]]:
-        """The versions of all detectors, and what they know, by name and key: at no cost, however large a window is."""
+        """The versions of all parts, and what they know, by name and key: at no cost, however large a window is."""
         self.catch_up()
-        versions = tuple(detector.version for detector in self._detectors)
-        arrays = {
-            f"{detector.name}/{key}": array for detector in self._detectors for key, array in detector.dump().items()
-        }
+        parts = self._parts()
+        versions = tuple(part.version for part in parts.values())
+        arrays = {f"{name}/{key}": array for name, part in parts.items() for key, array in part.dump().items()}
         return versions, arrays
 
     def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from what `dump` gave; a detector that was not there then begins anew.
+        """Go on from what `dump` gave; a part that was not there then begins anew.
 
-        If anything does not fit, all detectors begin anew. Raises ValueError then, with the name of the one that found
-        it.
+        If anything does not fit, all parts begin anew. Raises ValueError then, with the name of the one that found it.
         """
-        for detector in self._detectors:
-            prefix = f"{detector.name}/"
+        parts = self._parts()
+        for name, part in parts.items():
+            prefix = f"{name}/"
             own = {key.removeprefix(prefix): array for key, array in dumped.items() if key.startswith(prefix)}
             if not own:
                 continue
             try:
-                detector.restore(own)
+                part.restore(own)
             except Exception as error:
-                for each in self._detectors:
+                for each in parts.values():
                     each.reset()
-                raise ValueError(f"{detector.name}: {error}") from error
+                raise ValueError(f"{name}: {error}") from error
+
+    def _parts(self) -> dict[str, DriftDetector | AccuracyWindow]:
+        """All that is saved and reset, by name."""
+        parts: dict[str, DriftDetector | AccuracyWindow] = {detector.name: detector for detector in self._detectors}
+        if self._accuracy is not None:
+            parts[ACCURACY] = self._accuracy
+        return parts
 
     async def states(self) -> dict[str, DriftState]:
         """By detector name, each brought up to date."""
         self.catch_up()
         return {detector.name: await detector.state() for detector in self._detectors}
+
+    async def accuracy(self) -> Accuracy | None:
+        """Over the window, brought up to date; None if the bundle gives no P(wrong)."""
+        self.catch_up()
+        return None if self._accuracy is None else await self._accuracy.state()
 
     async def keep_up(self, interval_seconds: float) -> None:
         """Bring the states up to date for ever, so that a change is noticed (and logged) while nobody looks."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -16,15 +15,12 @@ from harmgauge.drift import dumped as read
 from harmgauge.drift import evidence
 from harmgauge.drift.design_effect import DesignEffect
 from harmgauge.drift.dumped import Dumped
+from harmgauge.drift.recent_clients import RecentClients
 from harmgauge.drift.state import Blocks, DriftState
 from harmgauge.errors import SettingsError
-from harmgauge.inference.caller import Name
 from harmgauge.settings import Settings
 
 log = logging.getLogger(__name__)
-
-CLIENT_MEMORY_REQUESTS = 1000
-"""A client is counted once among so many requests."""
 
 
 def from_bundle(bundle: Bundle, settings: Settings) -> ScoreEvidence:
@@ -66,8 +62,7 @@ class ScoreEvidence:
         self._tolerance = tolerance
         self._now = now
         self._ranks = evidence.Ranks(reference, np.random.default_rng(seed))
-        self._recent: deque[Name | None] = deque(maxlen=CLIENT_MEMORY_REQUESTS)
-        self._recent_counts: Counter[Name] = Counter()
+        self._clients = RecentClients()
         self._version = 0
         self.reset()
 
@@ -114,7 +109,7 @@ class ScoreEvidence:
         self._version += 1
 
     def observe(self, blocks: Blocks) -> None:
-        blocks = self._once_each(blocks)
+        blocks = self._clients.once_each(blocks)
         if not len(blocks.rows):
             return
         gaps = self._ranks.gaps(blocks.scores.astype(np.float64))
@@ -162,24 +157,3 @@ class ScoreEvidence:
             },
             gauges=gauges,
         )
-
-    def _once_each(self, blocks: Blocks) -> Blocks:
-        """Without the requests of clients that were counted among the last ones."""
-        if not any(blocks.clients) and not self._recent_counts:
-            return blocks
-        kept = np.array([self._is_new(client) for client in blocks.clients], bool)
-        if kept.all():
-            return blocks
-        clients = tuple(client for client, keep in zip(blocks.clients, kept, strict=True) if keep)
-        return Blocks(blocks.scores[np.repeat(kept, blocks.rows)], blocks.rows[kept], clients)
-
-    def _is_new(self, client: Name | None) -> bool:
-        if len(self._recent) == CLIENT_MEMORY_REQUESTS and (oldest := self._recent[0]) is not None:
-            self._recent_counts[oldest] -= 1
-            if not self._recent_counts[oldest]:
-                del self._recent_counts[oldest]
-        is_new = client is None or client not in self._recent_counts
-        self._recent.append(client)
-        if client is not None:
-            self._recent_counts[client] += 1
-        return is_new

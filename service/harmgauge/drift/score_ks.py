@@ -122,9 +122,7 @@ class ScoreKs:
     def dump(self) -> dict[str, npt.NDArray[Any] | Held]:
         if not isinstance(self._window, AgedWindow):
             return {"scores": self._window.held()}
-        times, scores = self._window.times(), self._window.held()
-        if len(times) > len(scores):  # the oldest left in between
-            times = self._window.times()
+        scores, times = self._window.held_with_times()
         # Times of the day, for the ages' clock does not go on over a restart.
         return {"scores": scores, "times": Held(times.parts, self._now().timestamp() - self._clock())}
 

@@ -40,6 +40,19 @@ class Blocks:
         count = len(scores) // each if each else 0
         return cls(scores, np.full(count, each, np.intp), (None,) * count)
 
+    def only(self, kept: npt.NDArray[np.bool_]) -> Blocks:
+        """Those requests for which `kept` (k,) is true."""
+        rows = np.repeat(kept, self.rows)
+        return Blocks(
+            scores=self.scores[rows],
+            rows=self.rows[kept],
+            clients=tuple(client for client, keep in zip(self.clients, kept, strict=True) if keep),
+            features=None if self.features is None else self.features[rows],
+            times=None if self.times is None else self.times[kept],
+            error_probability=None if self.error_probability is None else self.error_probability[rows],
+            predictions=None if self.predictions is None else self.predictions[rows],
+        )
+
 
 Detail = str | int | float | datetime | None
 """A value that only one detector reports."""

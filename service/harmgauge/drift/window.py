@@ -73,7 +73,7 @@ class Window:
     def rows(self) -> int:
         return self._rows
 
-    def extend(self, rows: npt.NDArray[np.floating]) -> None:
+    def extend(self, rows: npt.NDArray[np.floating | np.integer]) -> None:
         """Add rows (n,) or (n, width), oldest first. Raises ValueError, adding none, where a number is not finite."""
         if not np.isfinite(rows).all():
             raise ValueError("a score that is not finite must not enter a window")
@@ -89,7 +89,7 @@ class Window:
             self._filled += count
             self._rows += count
             newest = newest[count:]
-        self._drop(self._rows - self.capacity)
+        self.drop(self._rows - self.capacity)
 
     def held(self) -> Held:
         """What is in the window now, at no cost."""
@@ -102,8 +102,8 @@ class Window:
         """A copy of what is in the window, oldest first: `held().joined()`."""
         return self.held().joined()
 
-    def _drop(self, count: int) -> None:
-        """Let the oldest rows leave; none if `count` is below 1."""
+    def drop(self, count: int) -> None:
+        """Let the `count` oldest rows leave; none if `count` is below 1."""
         self._left += max(0, count)
         self._rows -= max(0, count)
         while self._left >= self._part_shape[0] and len(self._parts) > 1:
@@ -118,8 +118,14 @@ class AgedWindow(Window):
     before.
     """
 
-    def __init__(self, capacity: int, max_age_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(capacity)
+    def __init__(
+        self,
+        capacity: int,
+        max_age_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        dtype: npt.DTypeLike = np.float64,
+    ) -> None:
+        super().__init__(capacity, dtype=dtype)
         self._times = Window(capacity)
         self._newest_time = -np.inf
         self._max_age_seconds = max_age_seconds
@@ -130,7 +136,7 @@ class AgedWindow(Window):
         self._drop_old()
         return self._rows
 
-    def extend(self, rows: npt.NDArray[np.floating], ages: npt.NDArray[np.floating] | None = None) -> None:
+    def extend(self, rows: npt.NDArray[np.floating | np.integer], ages: npt.NDArray[np.floating] | None = None) -> None:
         """As a window does; `ages` (n,), in seconds and falling, of scores that are not new."""
         super().extend(rows)
         if len(rows):
@@ -143,10 +149,10 @@ class AgedWindow(Window):
         self._drop_old()
         return super().held()
 
-    def times(self) -> Held:
-        """By the clock, of the scores in the window."""
+    def held_with_times(self) -> tuple[Held, Held]:
+        """What is in the window now, and the time of each by the clock."""
         self._drop_old()
-        return self._times.held()
+        return super().held(), self._times.held()
 
     def _drop_old(self) -> None:
         """Let those leave that are too old by now: they never come back, so each is looked at once."""
@@ -156,7 +162,7 @@ class AgedWindow(Window):
             old = int(np.count_nonzero(now - first > self._max_age_seconds))
             if not old:
                 return
-            self._drop(old)
-            self._times._drop(old)
+            self.drop(old)
+            self._times.drop(old)
             if old < len(first):
                 return

@@ -113,6 +113,12 @@ class OnnxRuntime:
                     f"{bundle.path}: the score of the row that the graph is tried on is {outputs.score[0]}; expected a "
                     "finite number: build the bundle again, with calibration rows such as the service will get"
                 )
+            chances = outputs.error_probability
+            if chances is not None and not ((chances >= 0) & (chances <= 1)).all():
+                raise BundleError(
+                    f"{bundle.path}: the error probability of the row that the graph is tried on is {chances[0]}; "
+                    "expected a number in 0 .. 1: build the bundle again"
+                )
 
 
 def _one_line(error: Exception) -> str:
@@ -139,7 +145,10 @@ def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool
     given = {node.name: node.type for node in session.get_outputs()}
     missing = set(shapes) - set(given)
     if missing:
-        raise BundleError(f"{bundle.path}: the graph does not give {', '.join(sorted(missing))}")
+        raise BundleError(
+            f"{bundle.path}: the graph does not give {', '.join(sorted(missing))}, as bundle.json promises: build the "
+            "bundle again"
+        )
     if "corrected_probabilities" in given:
         shapes["corrected_probabilities"] = (classes,)
     for name in shapes:

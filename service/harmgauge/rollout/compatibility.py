@@ -7,6 +7,9 @@ from harmgauge.bundle.manifest import Manifest
 from harmgauge.errors import BundleError
 from harmgauge.rollout.served import ServedBundle
 
+ERROR_PROBABILITY = "error_probability"
+"""The output's name."""
+
 
 def check_successor(old: Manifest, new: Manifest) -> None:
     """Raises BundleError where requests that were good for the old bundle would not be for the new one, or where its
@@ -36,12 +39,26 @@ def check_other(served: Bundle, shadow: Bundle) -> None:
 
 
 def check_offers(old: ServedBundle, new: ServedBundle) -> None:
-    """Raises BundleError where who asks for an output would be refused all of a sudden."""
-    lost = old.components.output_names - new.components.output_names
+    """Raises BundleError if clients that ask for an output would be refused all of a sudden.
+
+    The error probability may come and go. It is an estimate beside the answer, which stays what it was; and bundles
+    from before it existed lack it: to go back to one must not need a restart.
+    """
+    lost = old.components.output_names - new.components.output_names - {ERROR_PROBABILITY}
     if lost:
         raise BundleError(
             f"{new.bundle.path}: it does not offer {', '.join(sorted(lost))}, which {title(old.bundle)} does"
         )
+
+
+def end_of_estimate(old: Bundle, new: Bundle) -> str | None:
+    """What the log should warn of if only the old one estimates its accuracy; else None."""
+    if old.error_probability is None or new.error_probability is not None:
+        return None
+    return (
+        f"{title(new)} has no error probability ({new.no_error_probability}), which {title(old)} had: the estimate of "
+        "accuracy and its alarm end, and requests that ask for it get 422; harmgauge calibrate adds it to most bundles"
+    )
 
 
 def title(bundle: Bundle) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harmgauge.drift.accuracy import Accuracy
 from harmgauge.drift.state import DriftState
 from harmgauge.rollout.comparison import Comparison
 from harmgauge.rollout.mirror import Mirror
@@ -55,9 +56,13 @@ class Shadow:
         """Of its drift detectors, by name."""
         return await self.serving.components.monitor.states()
 
+    async def accuracy(self) -> Accuracy | None:
+        """Estimated of its classifier; None if it gives no P(wrong)."""
+        return await self.serving.components.monitor.accuracy()
+
     async def exposition(self) -> bytes:
         """The text for a scrape."""
-        return self._metrics.exposition(await self.states())
+        return self._metrics.exposition(await self.states(), await self.accuracy())
 
     def end(self) -> None:
         """See nothing more; what was scored is in the windows, what waits is not."""

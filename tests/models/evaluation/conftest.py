@@ -32,8 +32,8 @@ def options_for(original: Path, folder: Path, work: Path) -> Options:
 
 @pytest.fixture(scope="session")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle as built."""
-    return toy_bundle(tmp_path_factory.mktemp("bundle"), shape=SHAPE)
+    """A bundle as built, with an error probability."""
+    return toy_bundle(tmp_path_factory.mktemp("bundle"), shape=SHAPE, error_probability=True)
 
 
 @pytest.fixture(scope="session")

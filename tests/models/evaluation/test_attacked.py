@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from harmgauge.bundle.load import Bundle, load
 from harmgauge_models.evaluation import attacked
 from harmgauge_models.evaluation.attacked import attack_table
+from harmgauge_models.evaluation.measure import Graph
 from harmgauge_models.evaluation.pictures import Pictures
 from harmgauge_models.evaluation.work import Work
 from tests.support.toy import instances, toy_autoencoder_bundle, toy_bundle
@@ -24,12 +25,13 @@ NAMES = ("fgsm", "white-box")
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load(toy_autoencoder_bundle(tmp_path_factory.mktemp("bundle")))
+    return load(toy_autoencoder_bundle(tmp_path_factory.mktemp("bundle"), error_probability=True))
 
 
 def graph(bundle: Bundle, rows: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     session = ort.InferenceSession(bundle.graph, providers=["CPUExecutionProvider"])
-    found: list[npt.NDArray[Any]] = session.run(["score", "probabilities", "corrected_probabilities"], {"input": rows})
+    wanted = ["score", "probabilities", "corrected_probabilities", "error_probability"]
+    found: list[npt.NDArray[Any]] = session.run(wanted, {"input": rows})
     return found
 
 
@@ -48,7 +50,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Work:
 
 @pytest.fixture(scope="module")
 def table(bundle: Bundle, pictures: Pictures, work: Work) -> dict[str, Any]:
-    return attack_table(bundle, pictures, NAMES, work, seed=0)
+    return attack_table(bundle, Graph(bundle), pictures, NAMES, work, seed=0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -58,7 +60,7 @@ def test_rounded_attacks_are_judged_as_the_graph_answers_them(
     with np.load(next((work.folder / "attacks").glob(f"{name}-*.npz"))) as kept:
         whole = np.rint(kept["x"]).astype(np.uint8)
     assert np.abs(whole.astype(int) - pictures.x).max() in {8, 9}
-    score, probabilities, corrected = graph(bundle, whole)
+    score, probabilities, corrected, chances = graph(bundle, whole)
     after, before = probabilities.argmax(1), graph(bundle, pictures.x)
     right = before[1].argmax(1) == pictures.y
     fooled, flagged = right & (after != pictures.y), score > bundle.threshold
@@ -70,6 +72,8 @@ def test_rounded_attacks_are_judged_as_the_graph_answers_them(
     labels = [0] * ROWS + [1] * int(fooled.sum())
     assert found["roc_auc"] == pytest.approx(roc_auc_score(labels, [*before[0], *score[fooled]]), abs=1e-3)
     assert found["accuracy"] == pytest.approx((after == pictures.y).mean())
+    assert found["estimate"] == pytest.approx(1 - chances.mean(), abs=1e-6)
+    assert "estimate" not in table["by"][name], "the bundle takes whole numbers only"
     repaired = np.where(flagged, corrected.argmax(1), after)
     assert found["corrected_accuracy"] == pytest.approx((repaired == pictures.y).mean())
     assert found["linf"] == pytest.approx(8 / 255, abs=1.01 / 255)
@@ -85,12 +89,13 @@ def test_a_second_run_attacks_nothing_again(
     bundle: Bundle, pictures: Pictures, work: Work, table: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attacked, "attack", None)
-    assert attack_table(bundle, pictures, NAMES, work, seed=0) == table
+    assert attack_table(bundle, Graph(bundle), pictures, NAMES, work, seed=0) == table
     with pytest.raises(TypeError):
-        attack_table(bundle, pictures, NAMES, work, seed=1)
+        attack_table(bundle, Graph(bundle), pictures, NAMES, work, seed=1)
 
 
-def test_a_bundle_without_correction_claims_none(work: Work, pictures: Pictures, tmp_path: Path) -> None:
-    found = attack_table(load(toy_bundle(tmp_path)), pictures, ("fgsm",), work, seed=0)
-    assert "corrected_accuracy" not in found["by"]["fgsm"]
-    assert "corrected_accuracy" not in found["by"]["fgsm"]["rounded"]
+def test_a_bundle_without_correction_and_estimate_claims_none(work: Work, pictures: Pictures, tmp_path: Path) -> None:
+    bundle = load(toy_bundle(tmp_path))
+    found = attack_table(bundle, Graph(bundle), pictures, ("fgsm",), work, seed=0)["by"]["fgsm"]
+    for table in (found, found["rounded"]):
+        assert not {"corrected_accuracy", "estimate"} & set(table)

@@ -149,9 +149,9 @@ def test_shares_for_which_scores_are_too_few_are_left_out(quality: dict[str, Any
             assert list(shares) == [f"{share:g}" for share in SHARES if round(100 * share) <= rows]
 
 
-def test_delays_are_those_of_all_three_detectors_and_within_the_cut_off(quality: dict[str, Any]) -> None:
+def test_delays_are_those_of_all_detectors_and_within_the_cut_off(quality: dict[str, Any]) -> None:
     detectors = quality["delays"]["detectors"]
-    assert list(detectors) == ["score_evidence", "score_ks", "feature_mmd"]
+    assert list(detectors) == ["score_evidence", "score_ks", "feature_mmd", "harm"]
     for groups in detectors.values():
         assert groups["none"]["0"] == {"mean_rows": QUICK.most_rows, "alarms": 0}
         for group in ("harmful", "harmless"):

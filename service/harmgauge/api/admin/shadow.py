@@ -26,7 +26,7 @@ from harmgauge.api.body.intake import HttpCall
 from harmgauge.api.data_plane import DataPlane
 from harmgauge.api.guard import only
 from harmgauge.api.scope import route_of
-from harmgauge.api.state import Detectors, drift_answer
+from harmgauge.api.state import AccuracyAnswer, Detectors, accuracy_answer, detectors_answer
 from harmgauge.auth.policy import Authorizer, Permission
 from harmgauge.bundle.load import Bundle
 from harmgauge.rollout.comparison import rank_correlation
@@ -73,6 +73,10 @@ class ShadowAnswer(BundleIdentity):
     other_class_rows: int = Field(description="Rows that its classifier gives another class.")
     recent: Recent
     detectors: Detectors = Field(description="Of drift, over windows of its own scores, as `GET /drift` has them.")
+    accuracy: AccuracyAnswer | None = Field(
+        description="Estimated for the shadow's own classifier, as in `GET /drift`."
+    )
+    accuracy_missing: str | None = Field(description="Why there is no estimate; null if there is one.")
 
 
 class DroppedAnswer(BundleIdentity):
@@ -129,7 +133,9 @@ async def _answer(shadow: Shadow) -> ShadowAnswer:
         failed_rows=comparison.failed_rows,
         flags=Flags(both=counts[1, 1], only_served=counts[1, 0], only_shadow=counts[0, 1], neither=counts[0, 0]),
         other_class_rows=comparison.other_class_rows,
-        detectors=drift_answer(bundle.manifest, states).detectors,
+        detectors=detectors_answer(states),
+        accuracy=accuracy_answer(await shadow.accuracy()),
+        accuracy_missing=bundle.no_error_probability,
         recent=await asyncio.to_thread(_recent, comparison.recent()),
     )
 

@@ -38,6 +38,7 @@ class Parameters:
 
     probabilities: bool = False
     correct: bool = False
+    error_probability: bool = False
 
 
 _NO_PARAMETERS = Parameters()

@@ -43,30 +43,32 @@ class OutputSpec:
     shape: tuple[int, ...]
 
 
-def outputs(classes: int, *, corrects: bool) -> list[OutputSpec]:
+def outputs(classes: int, *, corrects: bool, error_probability: bool = False) -> list[OutputSpec]:
     """What a bundle gives, in the order in which it is given when nothing is asked for by name.
 
-    `corrects`: the bundle offers a correction.
+    `corrects`: the bundle offers a correction; `error_probability`: it offers that, which comes last, so that clients
+    that count outputs find the others at their places.
     """
-    always = [
+    offered = [
         OutputSpec("score", "FP32", (-1,)),
         OutputSpec("is_adversarial", "BOOL", (-1,)),
         OutputSpec("predictions", "INT64", (-1,)),
         OutputSpec("probabilities", "FP32", (-1, classes)),
     ]
-    if not corrects:
-        return always
-    return [
-        *always,
-        *(OutputSpec(name, "INT64", (-1,)) for name in ("corrected", "no_defense", "defense")),
-        *(OutputSpec(name, "FP32", (-1, classes)) for name in ("corrected_probabilities", "defense_probabilities")),
-    ]
+    if corrects:
+        offered += [OutputSpec(name, "INT64", (-1,)) for name in ("corrected", "no_defense", "defense")]
+        probabilities = ("corrected_probabilities", "defense_probabilities")
+        offered += [OutputSpec(name, "FP32", (-1, classes)) for name in probabilities]
+    if error_probability:
+        offered.append(OutputSpec("error_probability", "FP32", (-1,)))
+    return offered
 
 
 @lru_cache(maxsize=64)
 def number_type(name: str, classes: int) -> tuple[np.dtype[Any], int]:
     """The dtype of an output's numbers, and how many there are for each instance."""
-    output = next(output for output in outputs(classes, corrects=True) if output.name == name)
+    every = outputs(classes, corrects=True, error_probability=True)
+    output = next(output for output in every if output.name == name)
     dtype = next(dtype for dtype, datatype in DATATYPES.items() if datatype == output.datatype)
     return np.dtype(dtype), math.prod(output.shape[1:])
 
@@ -84,6 +86,8 @@ def output_arrays(names: Sequence[str], scored: Scored) -> list[npt.NDArray[Any]
         "predictions": scored.predictions,
         "probabilities": scored.probabilities,
     }
+    if scored.error_probability is not None:
+        arrays["error_probability"] = scored.error_probability
     if not arrays.keys() >= set(names):
         arrays |= vars(correct(scored))
     return [np.ascontiguousarray(arrays[name]) for name in names]

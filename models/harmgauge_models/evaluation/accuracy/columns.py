@@ -1,0 +1,29 @@
+"""Numbers by which clean rows are split into parts that differ without any harm."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harmgauge.bundle.manifest import Manifest
+from harmgauge_models.evaluation.accuracy.judged import Float64, Indices
+from harmgauge_models.evaluation.cases import Cases
+from harmgauge_models.evaluation.measure import CLEAN
+
+MOST_COLUMNS = 8
+
+
+def columns_of(found: Cases, manifest: Manifest, rows: Indices) -> dict[str, Float64]:
+    """Of some of the rows, given by index (m,): up to MOST_COLUMNS columns of a table, spread over all of them; of
+    any other rows the mean of their numbers and their standard deviation.
+    """
+    x = found.copies[CLEAN].make()[rows]
+    if x.ndim == 2 and found.layout == "table":
+        named = manifest.inputs[0].columns
+        picked = np.unique(np.linspace(0, x.shape[1] - 1, min(MOST_COLUMNS, x.shape[1])).astype(int)).tolist()
+        return {f"column {i}" if named is None else named[i].name: x[:, i].astype(np.float64) for i in picked}
+    flat = x.reshape(len(x), -1).astype(np.float32)
+    missing = np.isnan(flat)
+    flat = np.where(missing, 0, flat)
+    of_pictures = found.pictures is not None
+    names = ("brightness", "contrast") if of_pictures else ("mean", "standard deviation")
+    return {name: values.astype(np.float64) for name, values in zip(names, (flat.mean(1), flat.std(1)), strict=True)}

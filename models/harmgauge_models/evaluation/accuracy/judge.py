@@ -1,0 +1,225 @@
+"""Estimates of accuracy and the alarm on harm against the truth, over many sets of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from harmgauge.bundle.inputs import ErrorProbability
+from harmgauge.bundle.load import Bundle
+from harmgauge.drift.harm_bound import bound_of
+from harmgauge.settings import Settings
+from harmgauge_models.evaluation.accuracy import sets as making
+from harmgauge_models.evaluation.accuracy.alarm_tables import (
+    FLOORS_BELOW_CLEAN,
+    SetAlarms,
+    by_drop,
+    by_floor,
+    by_set,
+    summary,
+)
+from harmgauge_models.evaluation.accuracy.baselines import METHODS, Baselines
+from harmgauge_models.evaluation.accuracy.columns import columns_of
+from harmgauge_models.evaluation.accuracy.coverage import COVERED, coverage
+from harmgauge_models.evaluation.accuracy.judged import Indices, Judged
+from harmgauge_models.evaluation.accuracy.sets import GROUPS, RowSet
+from harmgauge_models.evaluation.accuracy.streams import Alarms
+from harmgauge_models.evaluation.accuracy.stress import MOST_ROWS, NOISE, stress_copies
+from harmgauge_models.evaluation.cases import Cases
+from harmgauge_models.evaluation.measure import CLEAN, Copy, Graph, Measured, measure
+from harmgauge_models.evaluation.plan import ROWS_BETWEEN_FALSE_ALARMS, Plan
+from harmgauge_models.evaluation.work import Arrays, Work, sha256_of
+
+LEAST_PERIOD_ROWS = 50
+
+FORMAT = 1
+"""Raised when what is kept changes its meaning."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What was measured: `copies` of the rows of `found`, and the rows by time if there are any."""
+
+    bundle: Bundle
+    graph: Graph
+    found: Cases
+    copies: dict[Copy, Measured]
+    timed: Measured | None
+
+
+def accuracy_table(given: Material, plan: Plan, work: Work, *, seed: int) -> dict[str, Any]:
+    """`accuracy_estimate` of `quality.json`: what was `fitted` on how many rows, the `sets` with truth and estimates,
+    `errors` by group, `coverage` of the interval, the `alarm`, and `stress`; or only `missing`, the reason why the
+    bundle gives no error probability. Shows progress.
+    """
+    bundle, labels, chance = given.bundle, given.found.y, given.bundle.error_probability
+    if chance is None:
+        return {"missing": bundle.no_error_probability}
+    if bound_of(chance, Settings()) >= 1:
+        return {"missing": "the classifier is hardly ever right on clean rows"}
+    fitting, judging = halves(len(labels), seed)
+    classes = len(bundle.manifest.class_names)
+    baselines = Baselines.fit(Judged.of(given.copies[CLEAN], labels).take(fitting), classes)
+    copies = {copy: Judged.of(one, labels).take(judging) for copy, one in given.copies.items()}
+    sets = [*_sets(given, copies, judging, classes, seed), *_periods(given, fitting)]
+    estimates = _estimates(sets, baselines, work, seed)
+    sets = [replace(one, rows=replace(one.rows, probabilities=None)) for one in sets]
+    covered = [one for one in sets if one.group in COVERED]
+    streams = _Streams(_alarms(bundle, chance), plan, work, seed)
+    return {
+        "fitted": chance.model_dump() | {"baselines_rows": len(fitting), "judged_rows": len(judging)},
+        "sets": [
+            {"group": one.group, "name": one.name, "rows": len(one.rows), "accuracy": _rounded(one.rows.accuracy)}
+            | {method: _rounded(value) for method, value in found.items()}
+            for one, found in zip(sets, estimates, strict=True)
+        ],
+        "errors": _errors(sets, estimates),
+        "coverage": coverage(covered, 1 - chance.base, chance.kappa, seed=seed),
+        "alarm": _alarm_table(sets, streams, chance),
+        "stress": _stress(given, judging[:MOST_ROWS], streams),
+    }
+
+
+def halves(rows: int, seed: int) -> tuple[Indices, Indices]:
+    """Indices of the rows that fit the baselines, and of those on which all is judged."""
+    order = np.random.default_rng((seed, rows)).permutation(rows)
+    return np.sort(order[: rows // 2]), np.sort(order[rows // 2 :])
+
+
+def _sets(given: Material, copies: dict[Copy, Judged], judging: Indices, classes: int, seed: int) -> Iterator[RowSet]:
+    random = np.random.default_rng(seed)
+    yield from making.clean_sets(copies[CLEAN], columns_of(given.found, given.bundle.manifest, judging))
+    yield from making.single_sets(copies)
+    yield from making.diluted_sets(copies, random)
+    yield from making.two_kinds_sets(copies, random)
+    yield from making.label_shift_sets(copies, classes, random)
+
+
+def _periods(given: Material, fitting: Indices) -> Iterator[RowSet]:
+    """Without the rows that fitted the baselines."""
+    if given.timed is None or given.found.timed is None:
+        return
+    timed = given.found.timed
+    fresh = ~np.isin(timed.places, given.found.places[fitting])
+    every = Judged.of(given.timed, timed.y)
+    for index, name in enumerate(timed.periods.names):
+        own = fresh & (timed.periods.of == index)
+        if own.sum() >= LEAST_PERIOD_ROWS:
+            yield RowSet("period", name, every.take(own))
+
+
+def _estimates(sets: list[RowSet], baselines: Baselines, work: Work, seed: int) -> list[dict[str, float]]:
+    """Of each set, by each of METHODS; the costly one of them is kept."""
+    found = [baselines.estimates(one.rows) for one in sets]
+    probabilities = [one.rows.probabilities for one in sets]
+    if any(some is None for some in probabilities):
+        return found
+    shares = [some.mean(0, dtype=np.float64) for some in probabilities if some is not None]
+    decided_by = [FORMAT, seed, sha256_of(np.stack(shares)), sha256_of(baselines.class_shares)]
+
+    def transported() -> Arrays:
+        shown = enumerate(tqdm(sets, desc="accuracy by transport"))
+        return {"cot": np.array([baselines.cot(one.rows, seed=seed + number) for number, one in shown])}
+
+    kept = work.kept("accuracy/transport", decided_by, transported)["cot"]
+    return [one | {"cot": float(value)} for one, value in zip(found, kept, strict=True)]
+
+
+def _errors(sets: list[RowSet], estimates: list[dict[str, float]]) -> dict[str, Any]:
+    """By group: the number of sets, and the mean and the largest error of each method."""
+    tables: dict[str, Any] = {}
+    for group in GROUPS:
+        own = [(one.rows.accuracy, found) for one, found in zip(sets, estimates, strict=True) if one.group == group]
+        if own:
+            tables[group] = {"sets": len(own)}
+            for method in METHODS:
+                errors = [abs(found[method] - truth) for truth, found in own if method in found]
+                if errors:
+                    tables[group][method] = {"mean": _rounded(np.mean(errors)), "max": _rounded(max(errors))}
+    return tables
+
+
+def _alarms(bundle: Bundle, chance: ErrorProbability) -> Alarms:
+    """With the settings' defaults; floors below which clean traffic does not lie are left out."""
+    settings = Settings()
+    floors = [round(1 - chance.base - below, 3) for below in FLOORS_BELOW_CLEAN]
+    floors = [floor for floor in floors if 0 < floor <= 1 - chance.base_upper]
+    bounds = [bound_of(chance, Settings(accuracy_floor=floor)) for floor in floors]
+    return Alarms(
+        bounds=(bound_of(chance, settings), *bounds),
+        reference=bundle.reference.scores,
+        tolerance=settings.tolerance,
+        rows_between_false_alarms=ROWS_BETWEEN_FALSE_ALARMS,
+    )
+
+
+@dataclass(frozen=True)
+class _Streams:
+    """Alarms in streams of some rows: kept, since they take a while."""
+
+    alarms: Alarms
+    plan: Plan
+    work: Work
+    seed: int
+
+    def until(self, name: str, rows: Judged) -> Arrays:
+        """As `Alarms.rows_until`."""
+        alarms, streams, stream_rows = self.alarms, self.plan.harm_streams, self.plan.harm_stream_rows
+        decided_by = {
+            "format": FORMAT,
+            "rows": [sha256_of(rows.error_probability), sha256_of(rows.scores)],
+            "alarms": [list(alarms.bounds), sha256_of(alarms.reference), alarms.tolerance],
+            "rate": alarms.rows_between_false_alarms,
+            "streams": [streams, stream_rows, self.seed],
+        }
+        return self.work.kept(
+            f"accuracy/alarms-{self.work.file_name(name)}",
+            decided_by,
+            lambda: alarms.rows_until(rows, streams=streams, stream_rows=stream_rows, seed=self.seed),
+        )
+
+
+def _alarm_table(sets: list[RowSet], streams: _Streams, chance: ErrorProbability) -> dict[str, Any]:
+    """Over the clean rows and each corrupted copy."""
+    alarms, plan = streams.alarms, streams.plan
+    watched = [one for one in sets if one.group == "single" or (one.group, one.name) == making.CLEAN_ROWS]
+    clean = next(one.rows for one in watched if one.group == "clean")
+    found = [
+        SetAlarms(one.name, one.rows.accuracy, streams.until(one.name, one.rows))
+        for one in tqdm(watched, desc="alarms on harm")
+    ]
+    floors = [round(1 - bound, 3) for bound in alarms.bounds[1:]]
+    return {
+        "rows_between_false_alarms": alarms.rows_between_false_alarms,
+        "accuracy_drop": _rounded(alarms.bounds[0] - chance.base),
+        "accuracy_limit": _rounded(1 - alarms.bounds[0]),
+        "streams": plan.harm_streams,
+        "stream_rows": plan.harm_stream_rows,
+        "sets": by_set(found, clean.accuracy, plan.harm_stream_rows),
+        "by_drop": by_drop(found, clean.accuracy, plan.harm_stream_rows),
+        "by_floor": by_floor(found, floors, plan.harm_stream_rows),
+    }
+
+
+def _stress(given: Material, rows: Indices, streams: _Streams) -> dict[str, dict[str, Any]]:
+    """By kind of stress; the accuracy is None where no answer is right."""
+    copies = stress_copies(given.bundle, given.found, rows, streams.seed)
+    measured = measure(given.bundle, given.graph, copies, given.found.origin, streams.work, features_of=None)
+    tables = {}
+    for (name, _), one in measured.items():
+        judged = replace(Judged.of(one, given.found.y[rows]), probabilities=None)
+        tables[name] = {
+            "rows": len(judged),
+            "accuracy": None if name == NOISE else _rounded(judged.accuracy),
+            "estimate": _rounded(judged.estimate),
+            "harm": summary(streams.until(name, judged)["harm_single"][0], streams.plan.harm_stream_rows),
+        }
+    return tables
+
+
+def _rounded(value: float | np.floating[Any]) -> float:
+    return round(float(value), 5)

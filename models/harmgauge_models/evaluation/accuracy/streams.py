@@ -1,0 +1,78 @@
+"""The alarm on harm in streams of rows of one set, beside `score_evidence` in the same streams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.drift import evidence, harm_evidence
+from harmgauge_models.evaluation.accuracy.judged import Float64, Judged
+from harmgauge_models.evaluation.work import Arrays
+
+Rows = npt.NDArray[np.intp]
+
+MOST_REQUEST_ROWS = 20
+"""Of the requests of several rows: each size from 1 to this comes as often."""
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """Set as the service sets them: `harm` by several bounds of the mean error probability, and `score_evidence`
+    against the `reference` scores with its `tolerance`; all with `rows_between_false_alarms`.
+    """
+
+    bounds: tuple[float, ...]
+    reference: Float64
+    tolerance: float
+    rows_between_false_alarms: float
+
+    def rows_until(self, one: Judged, *, streams: int, stream_rows: int, seed: int) -> Arrays:
+        """Rows until each alarm in streams of rows drawn from `one` with replacement; `stream_rows` + 1 without one.
+
+        "harm_single" and "harm_requests" (bounds, streams), "evidence_single" and "evidence_requests" (streams,): each
+        row a request of its own, and requests of 1 to MOST_REQUEST_ROWS rows.
+        """
+        found: dict[str, list[list[int]]] = {"harm_single": [], "harm_requests": []}
+        by_evidence: dict[str, list[int]] = {"evidence_single": [], "evidence_requests": []}
+        for stream in range(streams):
+            random = np.random.default_rng((seed, stream))
+            drawn = one.take(random.integers(len(one), size=stream_rows))
+            sizes = {"single": np.ones(stream_rows, np.intp), "requests": request_sizes(stream_rows, random)}
+            for traffic, rows in sizes.items():
+                found[f"harm_{traffic}"].append([self._harm(drawn, rows, bound) for bound in self.bounds])
+                by_evidence[f"evidence_{traffic}"].append(self._evidence(drawn, rows, random))
+        return {name: np.array(rows).T for name, rows in found.items()} | {
+            name: np.array(rows) for name, rows in by_evidence.items()
+        }
+
+    def _harm(self, drawn: Judged, rows: Rows, bound: float) -> int:
+        at_once = harm_evidence.blocks_at_once(bound)
+        factors = harm_evidence.factors(harm_evidence.means(drawn.error_probability, rows), bound)
+        _, values = harm_evidence.bet(np.zeros(len(harm_evidence.STAKES)), factors, rows, at_once)
+        return self._first(values, rows)
+
+    def _evidence(self, drawn: Judged, rows: Rows, random: np.random.Generator) -> int:
+        n = len(self.reference)
+        gaps = evidence.Ranks(self.reference, random).gaps(drawn.scores)
+        inside, state = evidence.hits(gaps, rows, n), evidence.start(n)
+        for start in range(0, len(rows), evidence.MAX_BLOCKS):
+            part = slice(start, start + evidence.MAX_BLOCKS)
+            state, values = evidence.bet(state, inside[part], rows[part].astype(float), self.tolerance)
+            if values.max() >= self.rows_between_false_alarms:
+                return int(rows[:start].sum()) + self._first(values, rows[part])
+        return int(rows.sum()) + 1
+
+    def _first(self, values: Float64, rows: Rows) -> int:
+        """Rows up to the end of the first request at which there is an alarm."""
+        reached = values >= self.rows_between_false_alarms
+        return int(rows[: np.argmax(reached) + 1].sum()) if reached.any() else int(rows.sum()) + 1
+
+
+def request_sizes(rows: int, random: np.random.Generator) -> Rows:
+    """Sizes of requests, 1 to MOST_REQUEST_ROWS, that make `rows` rows together; the last one is cut."""
+    ends = np.cumsum(random.integers(1, MOST_REQUEST_ROWS + 1, size=rows))
+    ends = np.append(ends[ends < rows], rows)
+    sizes: Rows = np.diff(ends, prepend=0)
+    return sizes

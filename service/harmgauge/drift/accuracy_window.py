@@ -1,0 +1,182 @@
+"""The accuracy of the newest rows, as P(wrong) estimates it.
+
+P and predicted classes go in on the event loop, at the cost of a copy; the estimate is made on a worker thread, when
+somebody looks, and kept until a row comes or leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.load import Bundle
+from harmgauge.drift import accuracy
+from harmgauge.drift import dumped as read
+from harmgauge.drift.accuracy import Accuracy
+from harmgauge.drift.dumped import Dumped
+from harmgauge.drift.state import Blocks
+from harmgauge.drift.window import AgedWindow, Held, Window
+from harmgauge.settings import Settings
+
+MAX_CLASSES = 100
+"""Of a classifier with more there is no accuracy by class: each is a series of every replica."""
+
+
+def from_bundle(bundle: Bundle, settings: Settings) -> AccuracyWindow | None:
+    """None if the bundle gives no P(wrong)."""
+    found = bundle.error_probability
+    if found is None:
+        return None
+    return AccuracyWindow(
+        1 - found.base,
+        found.kappa,
+        settings.window_rows or bundle.manifest.drift.window_rows,
+        bundle.manifest.class_names,
+        max_age_seconds=settings.window_seconds,
+    )
+
+
+class AccuracyWindow:
+    """P and predicted class of the last `window_rows` rows; with `max_age_seconds`, they also leave when older.
+
+    `base` is the accuracy on clean traffic, `kappa` the share of a drop that the estimate misses. `now` gives the time
+    of the day, `clock` seconds for the ages.
+    """
+
+    def __init__(
+        self,
+        base: float,
+        kappa: float,
+        window_rows: int,
+        class_names: tuple[str, ...],
+        *,
+        max_age_seconds: float | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._base = base
+        self._kappa = kappa
+        self._window_rows = window_rows
+        self._class_names = class_names if len(class_names) <= MAX_CLASSES else ()
+        self._max_age_seconds = max_age_seconds
+        self._now = now
+        self._clock = clock
+        self._resets = 0
+        self._one_at_a_time = asyncio.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._chances: Window
+        if self._max_age_seconds is None:
+            self._chances = Window(self._window_rows, dtype=np.float32)
+        else:
+            self._chances = AgedWindow(self._window_rows, self._max_age_seconds, self._clock, np.float32)
+        # Beside it, the class of each: what has left the one leaves the other at the next look.
+        self._classes = Window(self._window_rows, dtype=np.uint8) if self._class_names else None
+        self._computed = (0, 0)
+        self._found = self._estimated(np.empty(0, np.float32), None)
+
+    def reset(self) -> None:
+        """Empty the window, as `score_ks` does: after a repair, the rows before it are not how accurate it is now."""
+        self._resets += self._chances.total + 1
+        self._begin()
+
+    @property
+    def version(self) -> int:
+        """Changes with every row and every reset."""
+        return self._resets + self._chances.total
+
+    def observe(self, blocks: Blocks) -> None:
+        """Take rows in; those without P are not counted."""
+        if blocks.error_probability is None or blocks.predictions is None:
+            return
+        ages = None if blocks.times is None else self._clock() - np.repeat(blocks.times, blocks.rows)
+        self._extend(blocks.error_probability, blocks.predictions, ages)
+
+    def _extend(
+        self,
+        chances: npt.NDArray[np.float32],
+        classes: npt.NDArray[np.integer] | None,
+        ages: npt.NDArray[np.float64] | None,
+    ) -> None:
+        if isinstance(self._chances, AgedWindow):
+            self._chances.extend(chances, ages)
+        else:
+            self._chances.extend(chances)
+        if self._classes is not None and classes is not None:
+            self._classes.extend(classes)
+
+    def _classes_of(self, chances: Held) -> Held | None:
+        """The classes of all rows that the window of P holds now."""
+        if self._classes is None:
+            return None
+        self._classes.drop(self._classes.rows - len(chances))
+        return self._classes.held()
+
+    async def state(self) -> Accuracy:
+        """Of the window as it is now."""
+        async with self._one_at_a_time:
+            if self._computed == (self._chances.total, self._chances.rows):
+                return self._found
+            resets, total = self._resets, self._chances.total
+            chances = self._chances.held()
+            classes = self._classes_of(chances)
+            found = await asyncio.to_thread(self._joined_and_estimated, chances, classes)
+            if resets == self._resets:  # else the rows are gone meanwhile
+                self._found, self._computed = found, (total, found.rows)
+            return self._found
+
+    def _joined_and_estimated(self, chances: Held, classes: Held | None) -> Accuracy:
+        return self._estimated(chances.joined(), None if classes is None else classes.joined())
+
+    def _estimated(self, chances: npt.NDArray[np.floating], classes: npt.NDArray[np.integer] | None) -> Accuracy:
+        rows, lower, upper = len(chances), None, None
+        if rows >= min(accuracy.LEAST_ROWS, self._window_rows):
+            lower, upper = accuracy.interval(chances, self._base, self._kappa)
+        return Accuracy(
+            estimate=accuracy.estimate(chances) if rows else None,
+            lower=lower,
+            upper=upper,
+            base=self._base,
+            kappa=self._kappa,
+            rows=rows,
+            window_rows=self._window_rows,
+            classes=() if classes is None else accuracy.by_class(chances, classes, self._class_names),
+        )
+
+    def dump(self) -> dict[str, npt.NDArray[Any] | Held]:
+        """All that it knows, as what its windows hold, which is copied on a thread."""
+        found: dict[str, npt.NDArray[Any] | Held] = {}
+        if isinstance(self._chances, AgedWindow):
+            chances, times = self._chances.held_with_times()
+            # Times of the day, for the ages' clock does not go on over a restart.
+            found["times"] = Held(times.parts, self._now().timestamp() - self._clock())
+        else:
+            chances = self._chances.held()
+        classes = self._classes_of(chances)
+        if classes is not None:
+            found["classes"] = classes
+        return found | {"chances": chances}
+
+    def restore(self, dumped: Dumped) -> None:
+        """Go on from there. Raises ValueError if it does not fit, having changed nothing."""
+        chances = read.rows(dumped, "chances", np.float32, ())
+        if not ((chances >= 0) & (chances <= 1)).all():
+            raise ValueError("chances holds numbers that are no probabilities")
+        classes = None
+        if self._classes is not None:
+            classes = read.rows(dumped, "classes", np.uint8, ())
+            if classes.shape != chances.shape or not (classes < len(self._class_names)).all():
+                raise ValueError(f"classes holds none of {len(self._class_names)} classes for each of the chances")
+        ages = None
+        if "times" in dumped:
+            times = read.within(dumped, "times", chances.shape, 0, read.LATEST_SECONDS)
+            # A clock that was set back makes them new, and no newer than that.
+            ages = np.minimum.accumulate(np.maximum(self._now().timestamp() - times, 0))
+        self._extend(chances, classes, ages)

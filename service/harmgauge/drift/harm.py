@@ -1,0 +1,189 @@
+"""`harm`: the alarm that goes by the estimate of accuracy, and so is silent on drift that costs no accuracy.
+
+It alarms if the mean of P(wrong) rises above `bound`: the guarantee is about P, and one about accuracy as far as P is
+right. So it reports that the *estimate* of accuracy has fallen.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.load import Bundle
+from harmgauge.drift import dumped as read
+from harmgauge.drift import harm_bound
+from harmgauge.drift import harm_evidence as evidence
+from harmgauge.drift.dumped import Dumped
+from harmgauge.drift.recent_clients import RecentClients
+from harmgauge.drift.state import Blocks, DriftState
+from harmgauge.errors import SettingsError
+from harmgauge.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def from_bundle(bundle: Bundle, settings: Settings) -> Harm | None:
+    """None if the bundle gives no P(wrong) and no setting asks for the alarm.
+
+    Raises SettingsError if a setting asks for it and it cannot be had: its owner would believe that it is watched for.
+    """
+    harm_bound.check_settings(settings)
+    found, asked = bundle.error_probability, harm_bound.asked_by(settings)
+    if found is None:
+        if asked is not None:
+            raise SettingsError(
+                f"{asked} is set, and nothing could watch for it: {bundle.path} gives no error probability "
+                f"({bundle.no_error_probability}): unset {asked}, or serve a bundle that gives one"
+            )
+        return None
+    bound = harm_bound.bound_of(found, settings)
+    if bound >= 1 and asked is None:
+        log.warning("%s: no detector %s: the classifier is hardly ever right on clean rows", bundle.path, Harm.name)
+        return None
+    between = settings.rows_between_false_alarms or bundle.manifest.drift.rows_between_false_alarms
+    try:
+        harm = Harm(found.base, bound, found.rows, between)
+    except ValueError as error:
+        name = asked or "HARMGAUGE_ACCURACY_DROP"
+        raise SettingsError(f"{name} or HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS: {error}") from error
+    log.info(
+        "%s watches for an estimate of accuracy that has fallen by more than %.4g, below %.4g",
+        harm.name,
+        bound - found.base,
+        1 - bound,
+    )
+    return harm
+
+
+class Harm:
+    """The rows of a request are one block, a client with a name counts once among recent requests.
+
+    `base` is the mean of P on clean traffic, measured on `base_rows` rows, and `bound` the largest mean of P that is no
+    harm. The alarm stays until `reset`. Raises ValueError if such an alarm makes no sense.
+    """
+
+    name = "harm"
+    gauges: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(
+        self,
+        base: float,
+        bound: float,
+        base_rows: int,
+        rows_between_false_alarms: int,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        if not evidence.LEAST_BOUND <= bound < 1:
+            raise ValueError(
+                f"the alarm would be given at an estimate of accuracy below {1 - bound:.7g}, expected more than 0 and "
+                f"at most {1 - evidence.LEAST_BOUND:.7g}"
+            )
+        if rows_between_false_alarms < 100:
+            raise ValueError(f"{rows_between_false_alarms} rows between false alarms are too few: ask for at least 100")
+        self._base = base
+        self._bound = bound
+        self._base_rows = base_rows
+        self._rows_between_false_alarms = rows_between_false_alarms
+        self._now = now
+        self._at_once = evidence.blocks_at_once(bound)
+        self._clients = RecentClients()
+        self._version = 0
+        self.logs: npt.NDArray[np.float64] = np.zeros((2, len(evidence.STAKES)))
+        """Sums of log gains and log losses by stake, since the detector was made: for counters, which never fall.
+        Each array stays as it is.
+        """
+        self.reset()
+
+    def reset(self) -> None:
+        """Acknowledge the alarm: no evidence."""
+        self._wealth: npt.NDArray[np.float64] = np.zeros(len(evidence.STAKES))
+        self._rows = 0
+        self._version += 1
+        self._highest = 0.0
+        self._drifting = False
+        self._since = self._now()
+
+    @property
+    def version(self) -> int:
+        return self._version
+
+    def observe(self, blocks: Blocks) -> None:
+        if blocks.error_probability is None:
+            return
+        blocks = self._clients.once_each(blocks)
+        if not len(blocks.rows) or blocks.error_probability is None:
+            return
+        factor = evidence.factors(evidence.means(blocks.error_probability, blocks.rows), self._bound)
+        self._wealth, values = evidence.bet(self._wealth, factor, blocks.rows, self._at_once)
+        self.logs = self.logs + evidence.logs(factor)
+        self._rows += len(blocks.error_probability)
+        self._version += 1
+        self._highest = max(self._highest, float(values.max()))
+        if self._highest >= self._rows_between_false_alarms and not self._drifting:
+            self._drifting, self._since = True, self._now()
+            log.warning(
+                "%s is drifting: the estimate of accuracy has fallen by more than %.4g, below %.4g; evidence %.3g",
+                self.name,
+                self._bound - self._base,
+                1 - self._bound,
+                self._highest,
+            )
+
+    def dump(self) -> dict[str, npt.NDArray[Any]]:
+        return {
+            "wealth": self._wealth,
+            "bound": np.array(self._bound),
+            "rows": np.array(self._rows),
+            "highest": np.array(self._highest),
+            "drifting": np.array(self._drifting),
+            "since": np.array(self._since.timestamp()),
+        }
+
+    def restore(self, dumped: Dumped) -> None:
+        """Evidence against another `bound` is none against this one: then it begins anew."""
+        bound = read.number(dumped, "bound", evidence.LEAST_BOUND, 1)
+        rows = read.whole(dumped, "rows", 0, read.MOST_ROWS)
+        wealth = read.within(dumped, "wealth", self._wealth.shape, 0, evidence.MOST)
+        if not evidence.can_have_led_to(wealth, rows):
+            raise ValueError("the evidence is none that any rows can have led to")
+        # The mean of numbers may be above their largest by its rounding.
+        highest = read.number(dumped, "highest", float(wealth.mean()) * (1 - 1e-9), evidence.MOST * (1 + 1e-9))
+        drifting, since = read.flag(dumped, "drifting"), read.moment(dumped, "since")
+        if bound != self._bound:
+            log.info(
+                "%s begins anew: its evidence was about an accuracy below %.7g, and now it watches for one below %.7g",
+                self.name,
+                1 - bound,
+                1 - self._bound,
+            )
+            return
+        self._wealth, self._rows, self._highest = wealth, rows, highest
+        self._drifting, self._since = drifting, since
+        self._version += 1
+
+    async def state(self) -> DriftState:
+        """`details`: `highest`, the peak of the evidence since it began at nothing; `accuracy_drop`, the fall of the
+        estimate of accuracy that is no alarm, and `accuracy_limit`, the accuracy that this leads to.
+        """
+        return DriftState(
+            state="drifting" if self._drifting else "ok",
+            p_value=None,
+            statistic=float(self._wealth.mean()),
+            threshold=float(self._rows_between_false_alarms),
+            window_rows=None,
+            rows=self._rows,
+            reference_rows=self._base_rows,
+            rows_between_false_alarms=self._rows_between_false_alarms,
+            since=self._since,
+            total_rows=self._rows,
+            details={
+                "highest": self._highest,
+                "accuracy_drop": self._bound - self._base,
+                "accuracy_limit": 1 - self._bound,
+            },
+        )
