@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from harmgauge.bundle.inputs import ErrorProbability
 from harmgauge.bundle.manifest import Chance
 from harmgauge_models.building.opening import Opened
 from harmgauge_models.building.score import Score
-from harmgauge_models.calibration.calibrate import Known, calibrate
+from harmgauge_models.calibration.calibrate import calibrated
+from harmgauge_models.calibration.known import Known
 from harmgauge_models.calibration.reasons import why_none
-from harmgauge_models.graphs.error_probability import give
 from harmgauge_models.options import Options
 
 
@@ -22,7 +21,4 @@ def fitted(options: Options, score: Score, opened: Opened, graph: bytes, what: s
         return graph, reason
     known = Known(rows.x, rows.y, options.accuracy)
     unseen = () if second.left_out is None else second.left_out()
-    found = calibrate(graph, score.disturber, known, unseen, seed=options.seed, what=what)
-    if isinstance(found, ErrorProbability):
-        graph = give(graph, found.slope, found.intercept)
-    return graph, found
+    return calibrated(graph, score.disturber, known, unseen, seed=options.seed, what=what)

@@ -18,7 +18,8 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.bundle.write import reserve, write_bundle
 from harmgauge.errors import BundleError
 from harmgauge.inference.runtime import verify
-from harmgauge_models.calibration.calibrate import MIN_ROWS, Known, calibrate, check_accuracy
+from harmgauge_models.calibration.calibrate import calibrated
+from harmgauge_models.calibration.known import MIN_ROWS, Known, check_accuracy
 from harmgauge_models.calibration.reasons import why_none
 from harmgauge_models.calibration.told import sentence
 from harmgauge_models.data import labels, npz_rows
@@ -27,7 +28,6 @@ from harmgauge_models.data.disturbers import disturber_for
 from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import fit_rows
-from harmgauge_models.graphs.error_probability import give
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,13 @@ def calibrate_bundle(wanted: Wanted) -> Path:
     rows = _rows(wanted.calibration, manifest)
     check_accuracy(wanted.accuracy, rows.y)
     contents = {name: bundle.read(name) for name in manifest.files}
-    found = {DETECTOR_FILE: _fitted(bundle, rows, wanted)}
-    if isinstance(chance := found[DETECTOR_FILE], str):
+    contents[DETECTOR_FILE], chance = _fitted(bundle, rows, wanted)
+    if isinstance(chance, str):
         raise UserError(f"no estimate of accuracy can be had: {chance}")
+    changes: dict[str, Any] = {"error_probability": chance}
     if manifest.int8 is not None:
-        found[DETECTOR_INT8_FILE] = _fitted(load(wanted.bundle, "int8"), rows, wanted)
-    for name, chance in found.items():
-        if isinstance(chance, ErrorProbability):
-            contents[name] = give(contents[name], chance.slope, chance.intercept)
+        contents[DETECTOR_INT8_FILE], chance = _fitted(load(wanted.bundle, "int8"), rows, wanted)
+        changes["int8"] = manifest.int8.model_copy(update={"error_probability": chance})
     record: dict[str, Any] = {
         "command": wanted.command,
         "calibration": npz_rows.provenance(rows),
@@ -74,12 +73,7 @@ def calibrate_bundle(wanted: Wanted) -> Path:
         "bundle_sha256": bundle.sha256,
         "harmgauge": version("harmgauge"),
     }
-    changes: dict[str, Any] = {
-        "error_probability": found[DETECTOR_FILE],
-        "made": {**manifest.made, "error_probability": record},
-    }
-    if manifest.int8 is not None:
-        changes["int8"] = manifest.int8.model_copy(update={"error_probability": found[DETECTOR_INT8_FILE]})
+    changes["made"] = {**manifest.made, "error_probability": record}
     write_bundle(manifest.model_copy(update=changes), contents, folder, verify)
     return folder
 
@@ -123,16 +117,17 @@ def _check_values(path: Path, x: Array, spec: InputSpec) -> None:
         )
 
 
-def _fitted(bundle: Bundle, rows: Rows, wanted: Wanted) -> Chance:
+def _fitted(bundle: Bundle, rows: Rows, wanted: Wanted) -> tuple[bytes, Chance]:
+    """The graph with P(wrong), and how that is made, or why there is none."""
     spec, x = bundle.manifest.input, rows.x
     layout = bundle.manifest.made["second_network"].get("rows", {}).get("layout")
     disturber = disturber_for(bundle.graph, "probabilities", spec, x, find_columns(x, layout))
     known = Known(x, rows.y, wanted.accuracy)
     what = "the graph" if bundle.precision == "float32" else "the graph in 8 bits"
-    found = calibrate(bundle.graph, disturber, known, seed=wanted.seed, what=what)
+    graph, found = calibrated(bundle.graph, disturber, known, seed=wanted.seed, what=what)
     before = bundle.error_probability
     if isinstance(found, ErrorProbability) and before is not None:
         # It may have been measured by networks that had not seen the disturbances, which there are only in `build`
         found = found.model_copy(update={"kappa": max(found.kappa, before.kappa)})
     wanted.say(f"{bundle.precision}: {sentence(found)}")
-    return found
+    return graph, found

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from harmgauge.bundle.inputs import ErrorProbability
-from harmgauge.bundle.rows import Array
+from harmgauge_models.calibration.adjusting import adjusted
 from harmgauge_models.calibration.bench import Bench
 from harmgauge_models.calibration.kappa import fit_balanced, missed
+from harmgauge_models.calibration.known import MIN_ROWS, Known
 from harmgauge_models.calibration.logistic import Float64, Line
 from harmgauge_models.calibration.observed import Observer
 from harmgauge_models.calibration.singles import singles
-from harmgauge_models.calibration.truth import labelled, stated
 from harmgauge_models.data.disturber import ByKind
 from harmgauge_models.detectors.base import Fold
-from harmgauge_models.errors import UserError
-
-MIN_ROWS = 200
-"""Fitted on 100, the estimate is off by .034 on disturbed rows and .017 on clean ones (root mean square)."""
+from harmgauge_models.graphs.error_probability import give
 
 MOST_ROWS = 20_000
 DISTURBED_ROWS = 20_000
@@ -42,25 +37,17 @@ SURE = 2.33
 """The normal quantile of .99."""
 
 
-@dataclass(frozen=True)
-class Known:
-    """Calibration rows `x` (n, *shape), and what is known of their classes: the labels `y` (n,), or the `accuracy` that
-    the classifier is stated to have on such rows; neither if both are None.
+def calibrated(
+    graph: bytes, disturber: ByKind, known: Known, unseen: Sequence[Fold] = (), *, seed: int, what: str
+) -> tuple[bytes, ErrorProbability | str]:
+    """The fused `graph` with the output `error_probability`, and how that is made; unchanged with the reason if it
+    cannot be had. Arguments and errors are those of `calibrate`.
     """
-
-    x: Array
-    y: npt.NDArray[np.int64] | None
-    accuracy: float | None = None
-
-
-def check_accuracy(accuracy: float | None, y: npt.NDArray[np.int64] | None = None) -> None:
-    """Raises UserError if `--accuracy` is no accuracy, or the rows have labels, from which it follows."""
-    if accuracy is None:
-        return
-    if not 0 < accuracy <= 1:
-        raise UserError(f"--accuracy {accuracy}: expected a share above 0 and up to 1, such as 0.93")
-    if y is not None:
-        raise UserError("--accuracy is for calibration rows without labels, and these have y: leave it out")
+    ready = adjusted(graph, disturber, known, seed=seed, what=f"{what}: hidden layer")
+    found = calibrate(ready, disturber, known, unseen, seed=seed, what=what)
+    if isinstance(found, str):
+        return graph, found
+    return give(ready, found.slope, found.intercept), found
 
 
 def calibrate(
@@ -71,24 +58,15 @@ def calibrate(
     `unseen` networks judge it by disturbances that they have not seen. `what` names the graph for the progress.
     Raises UserError if the graph cannot run on disturbed rows, or has no second network.
     """
-    if known.y is None and known.accuracy is None:
-        return (
-            "the calibration rows have no labels, and the accuracy of the classifier is not known: save y beside x, or "
-            "state the accuracy on such rows with --accuracy"
-        )
-    if len(known.x) < MIN_ROWS:
-        return f"there are {len(known.x)} calibration rows; expected at least {MIN_ROWS}, 5000 are good"
+    if (reason := known.missing) is not None:
+        return reason
     random = np.random.default_rng((seed, 20))
     observer = Observer(graph)
     affordable = max(MIN_ROWS, int(SECONDS / observer.seconds_per_row(known.x)))
     picked = np.sort(random.permutation(len(known.x))[: min(MOST_ROWS, affordable)])
     x = known.x[picked]
     probabilities, logits = observer.probabilities(x)
-    if known.y is not None:
-        truth = labelled(known.y[picked], probabilities.shape[1])
-    else:
-        assert known.accuracy is not None
-        truth = stated(probabilities, known.accuracy)
+    truth = known.truth(picked, probabilities)
     bench = Bench(observer, disturber, x, truth, affordable, what)
     good = np.isfinite(logits)
     logits, wrong = logits[good], truth.wrong(probabilities.argmax(1), np.arange(len(x)))[good]

@@ -1,4 +1,4 @@
-"""P(wrong) from the logit of q: two numbers, fitted by logistic regression."""
+"""P(wrong) from the logit of q, and from whatever else is given: logistic regression."""
 
 from __future__ import annotations
 
@@ -28,31 +28,37 @@ class Line(NamedTuple):
 
 
 def fit(logits: Float64, targets: Float64, weights: Float64) -> Line:
-    """The line of greatest likelihood for `targets` within 0..1, by Newton's method, halving steps that overshoot.
-
-    All arrays are (n,).
-    """
+    """The line of greatest likelihood for `targets` within 0..1. All arrays are (n,)."""
     x = np.stack([logits, np.ones_like(logits)])
+    slope, intercept = regress(x, targets, weights, np.full(2, SPREAD))
+    return Line(float(slope), float(intercept))
+
+
+def regress(x: Float64, targets: Float64, weights: Float64, spreads: Float64) -> Float64:
+    """The coefficients (k,) of greatest posterior density for columns `x` (k, n) and `targets` (n,) within 0..1.
+
+    The prior of each is normal with one of `spreads` (k,). By Newton's method, halving steps that overshoot.
+    """
     weights = weights / weights.mean()
 
-    def loss(line: Float64) -> float:
-        z = line @ x
-        return float(weights @ (np.logaddexp(0, z) - targets * z) + 0.5 * line @ line / SPREAD**2)
+    def loss(found: Float64) -> float:
+        z = found @ x
+        return float(weights @ (np.logaddexp(0, z) - targets * z) + 0.5 * ((found / spreads) ** 2).sum())
 
-    line = np.zeros(2)
-    before = loss(line)
+    found = np.zeros(len(x))
+    before = loss(found)
     for _ in range(MOST_STEPS):
-        p = _sigmoid(line @ x)
-        gradient = x @ (weights * (p - targets)) + line / SPREAD**2
-        curvature = (x * (weights * p * (1 - p))) @ x.T + np.eye(2) / SPREAD**2
+        p = _sigmoid(found @ x)
+        gradient = x @ (weights * (p - targets)) + found / spreads**2
+        curvature = (x * (weights * p * (1 - p))) @ x.T + np.diag(1 / spreads**2)
         step = np.linalg.solve(curvature, gradient)
-        while (after := loss(line - step)) > before and np.abs(step).max() > CLOSE:
+        while (after := loss(found - step)) > before and np.abs(step).max() > CLOSE:
             step /= 2
-        line = line - step
+        found = found - step
         if np.abs(step).max() <= CLOSE:
             break
         before = after
-    return Line(float(line[0]), float(line[1]))
+    return found
 
 
 def _sigmoid(z: Float64) -> Float64:

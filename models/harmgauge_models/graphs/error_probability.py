@@ -1,7 +1,8 @@
 """P(wrong) as one more output of a fused graph, old or new, in float32 or in 8 bits.
 
 P(wrong) = sigmoid(slope x logit(q) + intercept), q being the second network's probability of the class that the
-classifier names. The tensor that q comes from is found by the structure of the divergence, whatever its name.
+classifier names. If the graph has an adjustment (`adjustment.py`), that is added to the logit. The tensor that q comes
+from is found by the structure of the divergence, whatever its name.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.adjustment import ADJUSTMENT
 from harmgauge_models.graphs.fuse import MIN_OPSET, opset_of
 
 OUTPUT = "error_probability"
 LOGIT = f"{OUTPUT}/logit"
-"""The logit of q of each row, (n, 1)."""
+"""The logit of q of each row, adjusted if the graph has an adjustment, (n, 1)."""
 
 LEAST_Q = 1e-6
 """q is clipped to this .. 1 - this."""
@@ -108,9 +110,12 @@ def _with_logit(graph: bytes) -> onnx.ModelProto:
             _node("ScatterElements", logs, f"{name}named", f"{name}none", output=f"{name}others", axis=1),
             total,
             _node("Sub", f"{name}log_q", f"{name}log_others", output=f"{name}log_odds"),
-            _node("Clip", f"{name}log_odds", f"{name}low", f"{name}high", output=LOGIT),
+            _node("Clip", f"{name}log_odds", f"{name}low", f"{name}high", output=f"{name}clipped"),
         ]
     )
+    adjusted = any(ADJUSTMENT in node.output for node in model.graph.node)
+    added = ["Add", f"{name}clipped", ADJUSTMENT] if adjusted else ["Identity", f"{name}clipped"]
+    model.graph.node.append(_node(*added, output=LOGIT))
     return model
 
 

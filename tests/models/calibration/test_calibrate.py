@@ -11,7 +11,8 @@ import pytest
 from harmgauge.bundle.inputs import ErrorProbability
 from harmgauge.bundle.rows import Array
 from harmgauge_models.calibration import calibrate as module
-from harmgauge_models.calibration.calibrate import Known, calibrate, check_accuracy
+from harmgauge_models.calibration.calibrate import calibrate
+from harmgauge_models.calibration.known import Known, check_accuracy
 from harmgauge_models.calibration.logistic import Line
 from harmgauge_models.calibration.observed import Observer
 from harmgauge_models.detectors.base import Fold

@@ -1,0 +1,126 @@
+"""Mends the logit of q if one line cannot hold clean and disturbed rows together.
+
+A second network that knows clean rows less well than the classifier doubts them, for example with many classes and a
+forest. P(wrong) is then too high on clean rows, and for it too low on disturbed ones. Its last hidden layer tells the
+two apart: a linear function of it is added to the logit, in the graph.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from harmgauge.bundle.rows import Array
+from harmgauge_models.calibration.kappa import fit_balanced
+from harmgauge_models.calibration.known import MIN_ROWS, Known
+from harmgauge_models.calibration.logistic import SPREAD, Float64, regress
+from harmgauge_models.calibration.observed import Observer
+from harmgauge_models.data.disturber import ByKind
+from harmgauge_models.graphs.adjustment import (
+    MOST,
+    MOST_WIDTH,
+    give_adjustment,
+    last_hidden,
+    with_output,
+    without_adjustment,
+)
+from harmgauge_models.graphs.error_probability import LOGIT, give_logit
+from harmgauge_models.graphs.run import predict_all
+
+MOST_OFF = 0.02
+"""The mean of P on clean rows may be off by this."""
+
+MOST_ROWS, DISTURBED_ROWS = 5000, 12_000
+SECONDS = 60.0
+"""Of a core's time for the graph, about."""
+
+RIDGE = 1e-3
+"""Of the squares of the layer's weights, in the mean loss of a row."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Of n rows: `logits` of q (n,), the `hidden` layer (n, width), how likely the answers are `wrong` (n,), and what
+    each row weighs (n,).
+    """
+
+    logits: Float64
+    hidden: Float64
+    wrong: Float64
+    weights: Float64
+
+    def of(self, chosen: Array) -> _Seen:
+        return _Seen(self.logits[chosen], self.hidden[chosen], self.wrong[chosen], self.weights[chosen])
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """P's logit is `slope` x (logit q + `weights` (width,) x hidden + `offset`) + `intercept`."""
+
+    slope: float
+    intercept: float
+    weights: Float64
+    offset: float
+
+    def loss(self, seen: _Seen) -> float:
+        """The mean of -ln likelihood."""
+        added = np.clip(seen.hidden @ self.weights + self.offset, -MOST, MOST)
+        z = self.slope * (seen.logits + added) + self.intercept
+        losses = np.logaddexp(0, z) - seen.wrong * z
+        return float(seen.weights @ losses / seen.weights.sum())
+
+
+def adjusted(graph: bytes, disturber: ByKind, known: Known, *, seed: int, what: str) -> bytes:
+    """The fused `graph`, with an adjustment if P needs one and rows that did not fit it are served better by it.
+
+    Raises UserError if the graph has no second network, or cannot run on disturbed rows.
+    """
+    graph = without_adjustment(graph)
+    tensor = last_hidden(graph)
+    if tensor is None or not known.is_enough:
+        return graph
+    affordable = int(SECONDS / Observer(graph).seconds_per_row(known.x))
+    random = np.random.default_rng((seed, 21))
+    picked = np.sort(random.permutation(len(known.x))[: min(MOST_ROWS, affordable // 2)])
+    if len(picked) < MIN_ROWS:
+        return graph
+    copies = max(1, min(math.ceil(DISTURBED_ROWS / len(picked)), affordable // len(picked) - 1))
+    x = known.x[picked]
+    rows = np.tile(np.arange(len(x)), 1 + copies)
+    disturbed = [x, *(disturber(x, random)[0] for _ in range(copies))]
+    found = predict_all(
+        with_output(give_logit(graph), tensor), np.concatenate(disturbed), what, ["probabilities", LOGIT, tensor]
+    )
+    probabilities, hidden = found["probabilities"].astype(np.float64), found[tensor].astype(np.float64)
+    if hidden.ndim != 2 or hidden.shape[1] > MOST_WIDTH:
+        return graph
+    logits = found[LOGIT][:, 0].astype(np.float64)
+    wrong = known.truth(picked, probabilities[: len(x)]).wrong(np.nan_to_num(probabilities).argmax(1), rows)
+    is_clean = np.arange(len(rows)) < len(x)
+    seen = _Seen(logits, hidden, wrong, np.where(is_clean, copies, 1.0))
+    good = np.isfinite(logits) & np.isfinite(probabilities).all(1) & np.isfinite(hidden).all(1)
+    clean, others = good & is_clean, good & ~is_clean
+    line = fit_balanced(logits[clean], wrong[clean], [(logits[others], wrong[others])])
+    if abs(float(line(logits[clean]).mean() - wrong[clean].mean())) <= MOST_OFF:
+        return graph
+    halves = [seen.of(good & (rows % 2 == half)) for half in (0, 1)]
+    before, after = (_fitted(halves[0], with_hidden=chosen).loss(halves[1]) for chosen in (False, True))
+    fit = _fitted(seen.of(good), with_hidden=True)
+    if after >= before or fit.slope >= 0:
+        return graph
+    return give_adjustment(graph, tensor, fit.weights, fit.offset)
+
+
+def _fitted(seen: _Seen, *, with_hidden: bool) -> _Fit:
+    middle, spread = seen.hidden.mean(0), seen.hidden.std(0) + 1e-6
+    columns = (seen.hidden - middle) / spread if with_hidden else seen.hidden[:, :0]
+    count = columns.shape[1]
+    x = np.vstack([seen.logits, np.ones_like(seen.logits), columns.T])
+    spreads = np.r_[SPREAD, SPREAD, np.full(count, 1 / math.sqrt(RIDGE * len(seen.logits)))]
+    slope, intercept, *others = regress(x, seen.wrong, seen.weights, spreads)
+    weights = np.zeros(len(middle))
+    if count:
+        weights = np.array(others) / spread / slope
+    return _Fit(float(slope), float(intercept), weights, -float(weights @ middle))

@@ -1,0 +1,60 @@
+"""The calibration rows, and all that is known of their classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harmgauge.bundle.rows import Array
+from harmgauge_models.calibration.logistic import Float64
+from harmgauge_models.calibration.truth import Truth, labelled, stated
+from harmgauge_models.errors import UserError
+
+MIN_ROWS = 200
+"""Fitted on 100, the estimate is off by .034 on disturbed rows and .017 on clean ones (root mean square)."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """Calibration rows `x` (n, *shape), and what is known of their classes: the labels `y` (n,), or the `accuracy` that
+    the classifier is stated to have on such rows; neither if both are None.
+    """
+
+    x: Array
+    y: npt.NDArray[np.int64] | None
+    accuracy: float | None = None
+
+    @property
+    def missing(self) -> str | None:
+        """What is missing for an estimate of accuracy; None if nothing is."""
+        if self.y is None and self.accuracy is None:
+            return (
+                "the calibration rows have no labels, and the accuracy of the classifier is not known: save y beside "
+                "x, or state the accuracy on such rows with --accuracy"
+            )
+        if len(self.x) < MIN_ROWS:
+            return f"there are {len(self.x)} calibration rows; expected at least {MIN_ROWS}, 5000 are good"
+        return None
+
+    @property
+    def is_enough(self) -> bool:
+        return self.missing is None
+
+    def truth(self, rows: npt.NDArray[np.intp], probabilities: Float64) -> Truth:
+        """Of these `rows` (m,), about which the classifier gives `probabilities` (m, classes)."""
+        if self.y is not None:
+            return labelled(self.y[rows], probabilities.shape[1])
+        assert self.accuracy is not None
+        return stated(probabilities, self.accuracy)
+
+
+def check_accuracy(accuracy: float | None, y: npt.NDArray[np.int64] | None = None) -> None:
+    """Raises UserError if `--accuracy` is no accuracy, or the rows have labels, from which it follows."""
+    if accuracy is None:
+        return
+    if not 0 < accuracy <= 1:
+        raise UserError(f"--accuracy {accuracy}: expected a share above 0 and up to 1, such as 0.93")
+    if y is not None:
+        raise UserError("--accuracy is for calibration rows without labels, and these have y: leave it out")

@@ -1,0 +1,72 @@
+"""A term that is added to the logit of q before P(wrong) follows from it, in the fused graph: a linear function of the
+second network's last hidden layer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+ADJUSTMENT = "adjustment/logit"
+"""The tensor (n, 1), in graphs that have it."""
+
+MOST = 4.0
+"""Of either sign: rows far from all others move P no further."""
+
+MOST_WIDTH = 512
+
+_PREFIX = "adjustment/"
+_OF_SECOND = "second/"
+"""Begins the names of all that belongs to the second network: `fuse` puts it there."""
+
+
+def last_hidden(graph: bytes) -> str | None:
+    """The tensor (n, width) that the last layers of a head read, of which there are two; None if there is no such."""
+    model = onnx.load_from_string(graph)
+    reads = Counter(
+        node.input[0]
+        for node in model.graph.node
+        if node.op_type in ("Gemm", "MatMul") and node.output[0].startswith(_OF_SECOND)
+    )
+    shared = [tensor for tensor, layers in reads.items() if layers > 1]
+    return shared[-1] if shared else None
+
+
+def give_adjustment(graph: bytes, tensor: str, weights: npt.NDArray[np.float64], offset: float) -> bytes:
+    """The graph with `tensor` (n, width) x `weights` (width,) + `offset`, clipped, as its adjustment."""
+    model = onnx.load_from_string(without_adjustment(graph))
+    low, high, axis = (
+        numpy_helper.from_array(np.array(value, np.float32), f"{_PREFIX}{name}")
+        for name, value in (("low", -MOST), ("high", MOST), ("offset", offset))
+    )
+    column = numpy_helper.from_array(weights.astype(np.float32)[:, None], f"{_PREFIX}weights")
+    model.graph.initializer.extend([low, high, axis, column])
+    nodes = [
+        ("MatMul", [tensor, column.name], f"{_PREFIX}product"),
+        ("Add", [f"{_PREFIX}product", axis.name], f"{_PREFIX}sum"),
+        ("Clip", [f"{_PREFIX}sum", low.name, high.name], ADJUSTMENT),
+    ]
+    model.graph.node.extend(helper.make_node(kind, given, [made], name=made) for kind, given, made in nodes)
+    return bytes(model.SerializeToString())
+
+
+def without_adjustment(graph: bytes) -> bytes:
+    """The graph as it was before `give_adjustment`."""
+    model = onnx.load_from_string(graph)
+    nodes = [node for node in model.graph.node if not node.output[0].startswith(_PREFIX)]
+    tensors = [tensor for tensor in model.graph.initializer if not tensor.name.startswith(_PREFIX)]
+    del model.graph.node[:], model.graph.initializer[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(tensors)
+    return bytes(model.SerializeToString())
+
+
+def with_output(graph: bytes, tensor: str) -> bytes:
+    """The graph with `tensor` (n, width) float32 as one more output."""
+    model = onnx.load_from_string(graph)
+    model.graph.output.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, ["n", None]))
+    return bytes(model.SerializeToString())
