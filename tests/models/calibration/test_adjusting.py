@@ -134,7 +134,7 @@ def test_doing_it_again_changes_nothing() -> None:
     once, first = calibrated(graph(), Disturber(), Known(x, y), seed=0, what="toy")
     twice, again = calibrated(once, Disturber(), Known(x, y), seed=0, what="toy")
     assert first == again
-    np.testing.assert_array_equal(*(predict(made, x, "rows", OUTPUT) for made in (once, twice)))
+    np.testing.assert_array_equal(predict(once, x, "rows", OUTPUT), predict(twice, x, "rows", OUTPUT))
 
 
 def test_graphs_without_a_hidden_layer_have_none() -> None:
