@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from harmgauge.bundle.load import load
 from harmgauge.bundle.manifest import Precision
 from harmgauge.bundle.rows import Array
 from harmgauge_models.building.build import build
+from harmgauge_models.calibration.bundle import ROWS_KAPPA, Wanted, calibrate_bundle
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.error_probability import OUTPUT
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options
+from tests.support.bundles import edit
 from tests.support.toy import instances, linear_network
 
 WIDTH, ROWS = 5, 400
@@ -125,3 +128,23 @@ def test_labels_and_a_stated_accuracy_are_refused_before_the_training(trained: O
 def test_a_score_that_is_the_entropy_has_none(trained: Options) -> None:
     bundle = load(build(replace(trained, detector="entropy", train=None, work=None, epochs=None, keep=False)))
     assert "the score is the classifier's own entropy" in str(bundle.no_error_probability)
+
+
+def test_a_bundle_from_before_gets_it_with_a_cautious_kappa(trained: Options, tmp_path: Path) -> None:
+    """Networks that have not seen the disturbances, to judge by, there are only while `build` trains."""
+    folder = build(replace(trained, out=tmp_path))
+    without = tmp_path / "table" / "old"
+    shutil.copytree(folder, without)
+    edit(without, lambda manifest: manifest.update(version="old", error_probability="built before"))
+    said: list[str] = []
+    kept, made = (
+        load(calibrate_bundle(Wanted(of, trained.calibration, say=said.append))).error_probability
+        for of in (folder, without)
+    )
+    before = load(folder).error_probability
+    assert kept is not None
+    assert made is not None
+    assert before is not None
+    assert kept.kappa >= before.kappa
+    assert made.kappa >= ROWS_KAPPA
+    assert any("build measures it" in line for line in said) == (made.kappa == ROWS_KAPPA)
