@@ -2,7 +2,7 @@
 PYTHON ?= python3
 HOST ?= $(or $(HARMGAUGE_HOST),127.0.0.1)
 PORT ?= $(or $(HARMGAUGE_PORT),8000)
-BUNDLE ?= $(or $(HARMGAUGE_BUNDLE),models/bundles/cifar10-resnet32/2)
+BUNDLE ?= $(or $(HARMGAUGE_BUNDLE),models/bundles/cifar10-resnet32/3)
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).parent.parent / "k8s" / "monitoring"
-RULE_FILES = (FOLDER / "harmgauge.rules.yaml", FOLDER / "harmgauge-service.rules.yaml")
-"""Prometheus is given both."""
+RULE_FILES = tuple(FOLDER / f"{name}.rules.yaml" for name in ("harmgauge", "harmgauge-harm", "harmgauge-service"))
+"""Prometheus is given all of them."""
 
 
 def rules() -> str:
-    """The groups of both files as one."""
-    first, second = (path.read_text() for path in RULE_FILES)
-    return first + second.partition("groups:\n")[2]
+    """The groups of all files as one."""
+    first, *others = (path.read_text() for path in RULE_FILES)
+    return "\n".join([first, *(text.partition("groups:\n")[2] for text in others)])
 
 
 def files() -> dict[Path, str]:

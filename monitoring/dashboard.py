@@ -10,7 +10,7 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard, DashboardCursorSync, Panel
 
-from monitoring import drift, replicas, scores, traffic
+from monitoring import accuracy, drift, replicas, scores, traffic
 from monitoring.events import events
 from monitoring.variables import variables
 
@@ -22,7 +22,7 @@ def build() -> Dashboard:
     board = (
         dashboard.Dashboard("harmgauge")
         .uid(UID)
-        .description("Harmfulness scores and drift beside a classifier. Made by python -m monitoring; do not edit.")
+        .description("Accuracy, harm and drift beside a classifier. Made by python -m monitoring; do not edit.")
         .tags(["harmgauge", "drift"])
         .time("now-6h", "now")
         .refresh("30s")
@@ -32,6 +32,7 @@ def build() -> Dashboard:
         .annotations(list(events()))
     )
     rows: dict[str, Sequence[Builder[Panel]]] = {
+        "Accuracy, estimated without labels": accuracy.panels(),
         "Now": traffic.now(),
         "Drift, of each replica": drift.of_each_replica(),
         "Drift, of the fleet": drift.of_the_fleet(),

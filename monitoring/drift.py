@@ -39,7 +39,7 @@ def of_each_replica() -> list[Panel]:
             "Evidence",
             "short",
             "What score_evidence has gathered against 'nothing has changed', with the rows asked for between two false "
-            "alarms (dashed). A climb over several powers of ten is real; find its cause before it reaches the line. "
+            "alarms (dashed). A climb over several powers of ten is real; whether it does harm is in the row on top. "
             "It stays up until POST /admin/drift/reset.",
             Query(f"clamp_min({of_replicas('harmgauge_drift_statistic', evidence)}, 1)", "{{instance}}"),
             Query(f"max({of_replicas('harmgauge_drift_statistic_threshold', evidence)})", "alarm"),
@@ -114,8 +114,8 @@ def of_the_fleet() -> list[Panel]:
         log_lines(
             "Evidence of the fleet",
             "short",
-            "The replicas' evidence added up; at the dashed line HarmgaugeFleetDriftEvidence pages somebody. "
-            "Acknowledge at every replica once the cause is gone.",
+            "The replicas' evidence of a change, added up; at the dashed line HarmgaugeFleetDriftEvidence fires. It "
+            "pages only if the bundle cannot tell harm. Acknowledge at every replica once the cause is gone.",
             Query(f"clamp_min({of_fleet('fleet:harmgauge_drift_evidence:sum')}, 1)", "evidence"),
             Query(of_fleet("fleet:harmgauge_rows_between_false_alarms:max"), "alarm"),
         ),

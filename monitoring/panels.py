@@ -85,6 +85,13 @@ def lines(title: str, unit: str, description: str, *queries: Query, width: int =
     return _panel(panel, title, description, queries, width=width, height=HEIGHT)
 
 
+def band(panel: timeseries.Panel, lower: str, upper: str) -> timeseries.Panel:
+    """Fill between the two series of these legends, in place of their lines."""
+    line = DynamicConfigValue("custom.lineWidth", 0)
+    fill = [DynamicConfigValue("custom.fillBelowTo", lower), DynamicConfigValue("custom.fillOpacity", 20)]
+    return panel.override_by_name(upper, [line, *fill]).override_by_name(lower, [line])
+
+
 def log_lines(title: str, unit: str, description: str, *queries: Query, width: int = 8) -> timeseries.Panel:
     """Values over time that span many powers of ten; none may be 0."""
     log10 = common.ScaleDistributionConfig().type(ScaleDistribution.LOG).log(10)

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from harmgauge.bundle.load import Bundle, load
 from harmgauge.settings import shipped_bundle
 from tests.support.process import RunningService, running_service
-from tests.support.toy import toy_bundle
+from tests.support.toy import toy_bundle, two_layers
 
 ROOT = Path(__file__).parent.parent
 SHIPPED_BUNDLE = shipped_bundle()
@@ -63,6 +63,14 @@ def image_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def image_bundle(image_bundle_path: Path) -> Bundle:
     return load(image_bundle_path)
+
+
+@pytest.fixture(scope="session")
+def error_probability_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Like `image_bundle_path`, with graphs that give the error probability: in float32 and in 8 bits."""
+    folder = tmp_path_factory.mktemp("error_probability")
+    networks = (two_layers(folder / "classifier.onnx", 1), two_layers(folder / "second.onnx", 2))
+    return toy_bundle(folder, networks=networks, int8=True, error_probability=True)
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,10 @@ def test_the_settings_table_is_the_codes() -> None:
     assert settings_table() in README, settings_table()
 
 
-def test_every_metric_is_in_readme_and_the_other_way_round(image_bundle_path: Path, tmp_path: Path) -> None:
-    shadow = toy_bundle(tmp_path, percentile=90.0)
-    with running_service(image_bundle_path, shadow=shadow) as service:
+def test_every_metric_is_in_readme_and_the_other_way_round(tmp_path: Path) -> None:
+    served = toy_bundle(tmp_path, error_probability=True)
+    shadow = toy_bundle(tmp_path, percentile=90.0, error_probability=True)
+    with running_service(served, shadow=shadow) as service:
         service.score(instances(200, (4, 4, 3)))
         service.client.post("/score", content=b"")
         wait_until(lambda: "harmgauge_shadow_" in service.client.get("/metrics").text)

@@ -26,16 +26,17 @@ from harmgauge.drift.accuracy_window import AccuracyWindow
 from harmgauge.drift.embedding_view import EmbeddingView
 from harmgauge.drift.feature_mmd import FeatureMmd
 from harmgauge.drift.from_bundle import build_drift_detectors
+from harmgauge.drift.harm import Harm
 from harmgauge.drift.isomap import Embedding
 from harmgauge.drift.monitor import Monitor
-from harmgauge.drift.state import DriftDetector
+from harmgauge.drift.state import Blocks, DriftDetector
 from harmgauge.drift.store import Store
 from harmgauge.inference.batcher import Batcher
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge.inference.scorer import RequestScorer
 from harmgauge.observe.access_log import AccessLog
 from harmgauge.observe.bundle_metrics import BundleMetrics
-from harmgauge.observe.feed import Feed
+from harmgauge.observe.feed import Feed, Watcher
 from harmgauge.observe.metrics import Metrics
 from harmgauge.page import routes as page
 from harmgauge.page.overview import Overview
@@ -101,7 +102,7 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
         runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, process.metrics, loop=process.loop
     )
     metrics = BundleMetrics(bundle, process.metrics, monitor.gauges, lambda: batcher.rows)
-    feed.watchers += [metrics.scored, lambda blocks, *_: monitor.observe(blocks)]
+    feed.watchers += [metrics.scored, _answered(monitor, metrics)]
     shadow_feed.watchers.append(lambda blocks, *_: monitor.observe(blocks))
     scorer = RequestScorer(batcher, bundle.threshold)
     scorer.listeners.append(feed.put)
@@ -146,6 +147,22 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     )
     app = HotRoutes(process.routes, hot, process.authorizer, process.access_log, process.turnstiles)
     return ServedBundle(components, app, background)
+
+
+def _answered(monitor: Monitor, metrics: BundleMetrics) -> Watcher:
+    """Hands answered rows to the detectors, and counts the bets on them; those on a shadow's rows are not counted: the
+    bundle that answered these rows has bet on them.
+    """
+    harm = monitor.find(Harm)
+    if harm is None:
+        return lambda blocks, *_: monitor.observe(blocks)
+
+    def observe(blocks: Blocks, *_: object) -> None:
+        before = harm.logs
+        monitor.observe(blocks)
+        metrics.process.errors.bet(harm.logs - before)
+
+    return observe
 
 
 def _embedding_view(bundle: Bundle, monitor: Monitor) -> EmbeddingView | None:

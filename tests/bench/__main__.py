@@ -22,7 +22,7 @@ from tests.bench import bare, overload, report
 from tests.bench.load import closed_loop, paced_loop, wrk_is_missing
 from tests.support.process import RunningService, running_service, wait_until
 
-BUNDLE = Path(os.environ.get("BUNDLE", "models/bundles/cifar10-resnet32/2"))
+BUNDLE = Path(os.environ.get("BUNDLE", "models/bundles/cifar10-resnet32/3"))
 SECONDS = float(os.environ.get("SECONDS", "4"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 OUT = Path(os.environ.get("OUT", "docs/benchmarks"))

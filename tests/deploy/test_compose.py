@@ -47,7 +47,7 @@ def test_prometheus_takes_its_configuration_with_the_rules_where_they_are_mounte
         shutil.copy(source, tmp_path / Path(target).name)
     done = promtool("check", "config", tmp_path / "prometheus.yml")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"SUCCESS: 2 rule files found", done.stdout)
+    assert re.search(r"SUCCESS: 3 rule files found", done.stdout)
     (job,) = yaml.safe_load((tmp_path / "prometheus.yml").read_text())["scrape_configs"]
     assert job["static_configs"] == [{"targets": ["harmgauge:8000"]}]
     assert service("harmgauge")["ports"] == ["127.0.0.1:8000:8000"]

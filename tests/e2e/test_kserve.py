@@ -28,11 +28,16 @@ def kserve_python() -> Path:
     return PYTHON
 
 
-def test_kserves_clients_score_over_rest_and_grpc(kserve_python: Path, image_bundle_path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bundle_path", ["image_bundle_path", "error_probability_bundle_path"])
+def test_kserves_clients_score_over_rest_and_grpc(
+    kserve_python: Path, bundle_path: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    path: Path = request.getfixturevalue(bundle_path)
     rows = instances(5, (4, 4, 3), seed=9)
     np.save(tmp_path / "rows.npy", rows)
-    expected = OnnxRuntime(load(image_bundle_path), "cpu").run(rows)
-    with running_service(image_bundle_path, grpc_port=0) as service:
+    expected = OnnxRuntime(load(path), "cpu").run(rows)
+    more = {} if expected.error_probability is None else {"error_probability": expected.error_probability}
+    with running_service(path, grpc_port=0) as service:
         done = subprocess.run(
             [
                 kserve_python,
@@ -51,8 +56,10 @@ def test_kserves_clients_score_over_rest_and_grpc(kserve_python: Path, image_bun
         for name in ("live", "ready", "model_ready", "grpc_live", "grpc_ready", "grpc_model_ready"):
             assert found[name] is True, name
         for way in ("rest_json", "rest_binary", "grpc", "grpc_typed"):
-            assert set(found[way]) == {"score", "is_adversarial", "predictions", "probabilities"}
+            assert set(found[way]) == {"score", "is_adversarial", "predictions", "probabilities", *more}
             np.testing.assert_allclose(found[way]["score"], expected.score, atol=1e-5)
             np.testing.assert_allclose(found[way]["probabilities"], expected.probabilities, atol=1e-5)
             assert found[way]["predictions"] == expected.probabilities.argmax(1).tolist()
+            for name, values in more.items():
+                np.testing.assert_allclose(found[way][name], values, atol=1e-6)
         assert service.score_ks()["rows"] == 20

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,8 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.support.process import RAW, RunningService, running_service, wait_until
-from tests.support.prometheus import RULES, RunningPrometheus, binary, running_prometheus
-from tests.support.toy import instances
+from tests.support.prometheus import RULES, RunningPrometheus, binary, running_prometheus, shortened
+from tests.support.toy import instances, toy_bundle
 
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "k8s" / "monitoring" / "dashboards" / "harmgauge.json").read_text())
 RULE_EXPRESSIONS = [rule["expr"] for group in yaml.safe_load(RULES)["groups"] for rule in group["rules"]]
@@ -37,7 +36,13 @@ CHOSEN = {
     "$instance": ".*",
 }
 
-AT_ONCE = {"HarmgaugeFleetDriftKs", "HarmgaugeFleetDriftEvidence", "HarmgaugeFeatureDrift", "HarmgaugeNonFiniteScores"}
+AT_ONCE = {
+    "HarmgaugeFleetDriftKs",
+    "HarmgaugeFleetDriftEvidence",
+    "HarmgaugeHarm",
+    "HarmgaugeFeatureDrift",
+    "HarmgaugeNonFiniteScores",
+}
 LATER = {"HarmgaugeFlaggedShare", "HarmgaugeOverload"}
 """The alerts that such traffic deserves: those that wait for nothing, and those that wait whether it lasts."""
 
@@ -75,12 +80,14 @@ def traffic(service: RunningService, clean_until: float, stop: threading.Event) 
 
 
 @pytest.fixture(scope="module")
-def watched(vector_bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     binary("prometheus")
-    rules = re.sub(r"\[\d+m\]", f"[{SHORT_WINDOW}]", RULES)
+    folder = tmp_path_factory.mktemp("bundle")
+    bundle = toy_bundle(folder, shape=(5,), dtype="float32", loss="xent", error_probability=True)
+    rules = shortened(RULES, SHORT_WINDOW)
     stop = threading.Event()
     with (
-        running_service(vector_bundle_path, workers=1, feature_window_rows=100) as service,
+        running_service(bundle, workers=1, feature_window_rows=100) as service,
         running_prometheus(tmp_path_factory.mktemp("prometheus"), rules, [service.port]) as prometheus,
     ):
         begin = time.time()
@@ -111,7 +118,7 @@ def chosen(text: str) -> str:
 
 def names(text: str) -> set[str]:
     """The metrics and recorded series that a text names."""
-    return set(re.findall(r"\b(?:fleet\w*:)?harmgauge_[\w:]+", text))
+    return set(re.findall(r"\b(?:(?:fleet|instance)\w*:)?harmgauge_[\w:]+", text))
 
 
 PANELS = [
@@ -151,7 +158,7 @@ def test_every_variable_has_something_to_choose(query: str, watched: Watched) ->
         "namespace": set(),  # it is a label of Kubernetes
         "job": {"harmgauge"},
         "model": {"toy"},
-        "detector": {"score_ks", "score_evidence", "feature_mmd"},
+        "detector": {"score_ks", "score_evidence", "feature_mmd", "harm"},
     }
     if found[2] == "instance":
         assert len(values) == 1

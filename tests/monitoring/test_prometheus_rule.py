@@ -13,4 +13,4 @@ def test_the_resource_holds_the_groups_of_the_rule_file() -> None:
     assert (resource["apiVersion"], resource["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
     assert resource["metadata"]["name"] == "harmgauge"
     assert resource["spec"] == yaml.safe_load(RULES)
-    assert len(resource["spec"]["groups"]) == 3
+    assert len(resource["spec"]["groups"]) == 6

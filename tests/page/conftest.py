@@ -1,4 +1,4 @@
-"""One browser and one service on the shipped bundle for each file: Playwright keeps a loop running while it is open, in
+"""One browser and one service on the default bundle for each file: Playwright keeps a loop running while it is open, in
 which other tests could not run theirs.
 """
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from tests.conftest import SHIPPED_BUNDLE
 from tests.support.browser import running_browser
+from tests.support.page_traffic import GAUGED
 from tests.support.process import RunningService, running_service
 
 
@@ -22,5 +22,5 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[RunningService]:
-    with running_service(SHIPPED_BUNDLE) as running:
+    with running_service(GAUGED) as running:
         yield running

@@ -47,15 +47,16 @@ def test_charts_take_the_colours_of_the_theme(service: RunningService, browser: 
         assert tab.painted("scores", "neutral") > 20, "drawn anew"
 
 
-def test_a_phone_needs_no_sideways_scrolling(service: RunningService, browser: Browser) -> None:
+@pytest.mark.parametrize("wide", [320, 360])
+def test_a_phone_needs_no_sideways_scrolling(service: RunningService, browser: Browser, wide: int) -> None:
     score_some(service, samples().corrupted, 300)
-    with opened(browser, service, width=360, height=740, has_touch=True, is_mobile=True) as tab:
+    with opened(browser, service, width=wide, height=740, has_touch=True, is_mobile=True) as tab:
         tab.page.set_input_files("#file", PICTURE)
         tab.page.locator("#score").wait_for()
         for summary in tab.page.locator("summary").all():
             summary.click()
         width = tab.page.evaluate("Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)")
-        assert width <= 360
+        assert width <= wide
         sizes = tab.page.evaluate(
             "[...document.querySelectorAll('button, .range span, summary, .zone')]"
             ".filter(each => !each.closest('[hidden]')).map(each => each.getBoundingClientRect().height)"
@@ -90,14 +91,14 @@ def test_everything_is_reached_by_keyboard(service: RunningService, browser: Bro
                 assert page.locator("[name=range]:checked").get_attribute("value") != "300"
             if focused[0] == "Numbers" and seen.count("Numbers") == 1:
                 page.keyboard.press("Enter")
-                page.locator("#p-value table").wait_for()
+                page.locator("#accuracy table").wait_for()
             if focused[0] == "file":
                 page.keyboard.press("Space")
                 page.locator("#score").wait_for()
                 break
         assert seen[0] == "Skip to the content"
         assert {"API", "theme", "range", "file"} <= set(seen)
-        assert seen.count("Numbers") == 7
+        assert seen.count("Numbers") == 8
 
 
 def test_axe_finds_nothing(service: RunningService, browser: Browser) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 from playwright.sync_api import Browser
 
 from harmgauge.page.recorder import SAMPLE_SECONDS
-from tests.conftest import SHIPPED_BUNDLE
 from tests.support.browser import Tab, opened
-from tests.support.page_traffic import samples, score_some
+from tests.support.page_traffic import GAUGED, PLAIN, samples, score_some
 from tests.support.process import RunningService, running_service, wait_until
 
 WORDS = {"ok": "OK", "warming": "Warming up", "drifting": "Drifting"}
@@ -26,8 +25,8 @@ def check_values(tab: Tab, drift: dict[str, Any]) -> None:
     ks, evidence, mmd = (drift[name] for name in ("score_ks", "score_evidence", "feature_mmd"))
 
     def p_value(found: dict[str, Any]) -> str:
-        limit = written(tab, "number", found["p_value_threshold"])
-        return f"{written(tab, 'fromLog10', found['log10_p_value'])} · alarm {limit}"
+        limit = f"alarm {written(tab, 'number', found['p_value_threshold'])}".replace(" ", "\N{NO-BREAK SPACE}")
+        return f"{written(tab, 'fromLog10', found['log10_p_value'])} · {limit}"
 
     def of_threshold(found: dict[str, Any]) -> str:
         return f"{written(tab, 'number', found['statistic'])} of {written(tab, 'number', found['threshold'])}"
@@ -44,6 +43,12 @@ def check_values(tab: Tab, drift: dict[str, Any]) -> None:
         "MMD²": written(tab, "number", mmd["statistic"]),
         "Window": f"{mmd['rows']:,}",
     }
+    if "harm" in drift:
+        assert tab.figures("harm") == {
+            "Evidence": of_threshold(drift["harm"]),
+            "Limit of accuracy": written(tab, "percent", drift["harm"]["accuracy_limit"]),
+            "Inputs so far": f"{drift['harm']['rows']:,}",
+        }
     for name, found in drift.items():
         assert WORDS[found["state"]] in tab.page.locator(f"#detector-{name} .state").inner_text()
 
@@ -64,6 +69,12 @@ NUMBERS = [
     ("fromLog10", -41.14, "7.2 × 10⁻⁴²"),
     ("fromLog10", -1000.0, "10⁻¹⁰⁰⁰"),
     ("fromLog10", -0.5, "0.316"),
+    ("about", 0.9149, "91\N{NO-BREAK SPACE}%"),
+    ("about", 0.9938, "99.4\N{NO-BREAK SPACE}%"),
+    ("about", 1.0, "100\N{NO-BREAK SPACE}%"),
+    ("points", 0.02, "2 points"),
+    ("points", 0.01, "1 point"),
+    ("points", 0.0234, "2.3 points"),
 ]
 
 
@@ -77,7 +88,7 @@ def test_before_any_traffic_it_says_so(service: RunningService, browser: Browser
         tab.wait_for("#verdict", "No traffic yet")
         assert "Warming up" in tab.page.locator("#detector-score_ks").inner_text()
         assert tab.figures("score_ks") == {"In the window": "0 of 1,000 inputs"}
-        assert tab.page.locator("#model").inner_text() == " / ".join(SHIPPED_BUNDLE.parts[-2:])
+        assert tab.page.locator("#model").inner_text() == " / ".join(GAUGED.parts[-2:])
 
 
 def test_values_are_those_of_drift_and_every_chart_draws(service: RunningService, browser: Browser) -> None:
@@ -86,7 +97,7 @@ def test_values_are_those_of_drift_and_every_chart_draws(service: RunningService
     sampled_at = time.time()  # what comes after it is of all 1000
     wait_until(lambda: (service.client.get("/page/history").json()["time"] or [0])[-1] > sampled_at, 4 * SAMPLE_SECONDS)
     with opened(browser, service) as tab:
-        tab.wait_for("#verdict", "No drift")
+        tab.wait_for("#verdict", "Accuracy about")
         check_values(tab, detectors(service))
         about, state = (service.client.get(f"/page/{name}").json() for name in ("about", "state"))
         assert tab.page.locator("#flagged .legend b").inner_text() == f"{state['flagged_share'] * 100:.3g} %"
@@ -113,11 +124,15 @@ def test_values_are_those_of_drift_and_every_chart_draws(service: RunningService
             tab.page.locator(f"#{panel} tbody tr").first.wait_for()
 
 
-def test_drift_becomes_visible(browser: Browser) -> None:
-    with running_service(SHIPPED_BUNDLE, window_rows=500) as service, opened(browser, service) as tab:
+def test_drift_becomes_visible_without_an_estimate(browser: Browser) -> None:
+    with running_service(PLAIN, window_rows=500) as service, opened(browser, service) as tab:
         score_some(service, samples().clean, 600)
         wait_until(lambda: detectors(service)["feature_mmd"]["state"] == "ok", 30)
         tab.wait_for("#verdict", "No drift")
+        reason = service.client.get("/drift").json()["accuracy_missing"]
+        assert tab.page.locator("#limits").inner_text() == f"No estimate of accuracy: {reason}"
+        assert not tab.page.locator("#gauge").is_visible()
+        assert not tab.page.locator("#standing").is_visible()
         assert not tab.page.title().startswith("▲")
         score_some(service, samples().corrupted, 600)
         tab.wait_for("#verdict", "Drift detected")

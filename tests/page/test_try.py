@@ -18,7 +18,7 @@ from tests.conftest import ROOT, SHIPPED_BUNDLE
 from tests.support.browser import opened
 from tests.support.page_traffic import png, samples
 from tests.support.process import RunningService, running_service
-from tests.support.toy import instances, toy_table_bundle
+from tests.support.toy import instances, toy_bundle, toy_table_bundle
 
 PICTURE = SHIPPED_BUNDLE / "report" / "corrupted.png"
 
@@ -151,6 +151,36 @@ def test_null_for_what_is_missing(tmp_path: Path, browser: Browser) -> None:
         tab.page.get_by_role("button", name="Score").click()
         tab.page.locator("#score").wait_for()
         assert shown_score(tab.page) == service.score(np.array([[0, np.nan, 2]], np.float32))["scores"][0]
+
+
+def test_the_chance_that_the_prediction_is_wrong(service: RunningService, browser: Browser) -> None:
+    chance = scored(service, PICTURE.read_bytes(), "?error_probability=true")["error_probability"][0]
+    with opened(browser, service) as tab:
+        hand_over(tab.page, "drop", PICTURE.read_bytes())
+        row = tab.page.locator("#result dl div").filter(has_text="Chance of error")
+        assert row.locator("dd").inner_text().startswith(f"{chance * 100:.3g} %")
+
+
+def test_the_chances_of_many_rows(tmp_path: Path, browser: Browser) -> None:
+    rows = instances(3, (5,), "float32")
+    bundle = toy_bundle(tmp_path, shape=(5,), dtype="float32", error_probability=True)
+    with running_service(bundle) as service, opened(browser, service) as tab:
+        tab.page.get_by_label("Instances as JSON").fill(json.dumps(rows.tolist()))
+        tab.page.get_by_role("button", name="Score").click()
+        tab.page.locator("#result tbody tr").nth(2).wait_for()
+        heads = tab.page.locator("#result thead th").all_inner_texts()
+        column = heads.index("Chance of error") + 1
+        shown = tab.page.locator(f"#result tbody td:nth-child({column})").all_inner_texts()
+        body = {"instances": rows.tolist(), "parameters": {"error_probability": True}}
+        chances = service.client.post("/score", json=body).json()["error_probability"]
+        assert shown == [f"{chance * 100:.3g} %" for chance in chances]
+
+
+def test_without_chances_none_is_shown(image_service: RunningService, browser: Browser) -> None:
+    with opened(browser, image_service) as tab:
+        hand_over(tab.page, "drop", png(instances(1, (4, 4, 3))[0]))
+        tab.page.locator("#score").wait_for()
+        assert "Chance of error" not in tab.page.locator("#result").inner_text()
 
 
 def test_json_for_what_takes_no_images(vector_bundle_path: Path, browser: Browser) -> None:

@@ -14,6 +14,12 @@ from harmgauge.bundle.samples import Samples, read_samples
 from tests.conftest import SHIPPED_BUNDLE
 from tests.support.process import RunningService
 
+GAUGED = SHIPPED_BUNDLE.with_name("3")
+"""The CIFAR-10 bundle that estimates its accuracy."""
+
+PLAIN = SHIPPED_BUNDLE.with_name("2")
+"""The same networks without an estimate."""
+
 
 @cache
 def samples() -> Samples:

@@ -22,6 +22,11 @@ from tests.support.process import wait_until
 RULES = rules()
 
 
+def shortened(rules: str, window: str) -> str:
+    """The rules with windows that forget within a test, in place of the minutes', and with no group's own interval."""
+    return re.sub(r"\n    interval: .*", "", re.sub(r"\[\d+m\]", f"[{window}]", rules))
+
+
 def binary(name: str) -> str:
     """Where `name` lies; without it the test is skipped, but never in CI."""
     found = shutil.which(name)

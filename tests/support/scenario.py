@@ -107,6 +107,24 @@ def check(folder: Path, *replicas: Series, minute: int = 20, values: Mapping[str
     _run(folder, replicas, promql_expr_test=expected)
 
 
+def check_course(
+    folder: Path, *replicas: Series, courses: Mapping[str, Sequence[float | None]], rtol: float = 1e-12
+) -> None:
+    """Fails unless each expression has one sample each minute, of its value then to `rtol`; None means none."""
+    expected = [
+        {"expr": expression, "eval_time": f"{minute}m", "exp_samples": []}
+        if value is None
+        else {
+            "expr": f"sum(abs(({expression}) - {value!r}) <= bool {abs(value) * rtol!r})",
+            "eval_time": f"{minute}m",
+            "exp_samples": [{"labels": "{}", "value": 1}],
+        }
+        for expression, values in courses.items()
+        for minute, value in enumerate(values)
+    ]
+    _run(folder, replicas, promql_expr_test=expected)
+
+
 def check_alerts(folder: Path, *replicas: Series, minute: int = 20, fired: set[str]) -> None:
     """Fails unless exactly these alerts have been firing at any time up to `minute`."""
     expected = {

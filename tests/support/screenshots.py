@@ -1,6 +1,7 @@
-"""`python -m tests.page.screenshots`: the pictures of the live page in `docs/images`, made again.
+"""`python -m tests.support.screenshots`: the pictures of the live page in `docs/images`, made again.
 
-Clean images first, then corrupted ones, at an even pace, as a page sees them that is open meanwhile.
+Clean images first, then corrupted ones among them, half and half, at an even pace, as a page sees them that is open
+meanwhile.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from playwright.sync_api import Page
 from tqdm import tqdm
 
 from harmgauge.bundle.rows import Rows
-from tests.conftest import ROOT, SHIPPED_BUNDLE
+from tests.conftest import ROOT
 from tests.support.browser import opened, running_browser
-from tests.support.page_traffic import samples
+from tests.support.page_traffic import GAUGED, samples
 from tests.support.process import RunningService, running_service
 
 OUT = ROOT / "docs" / "images"
 WIDTH, HEIGHT = 1280, 900
 
 ROWS_PER_SECOND = 25
-CLEAN_SECONDS, CORRUPTED_SECONDS = 200, 70
+CLEAN_SECONDS, MIXED_SECONDS = 200, 70
 
 COLOURS = 256
 """A palette is a third of the bytes, and nobody sees the difference on so plain a page."""
@@ -61,19 +62,19 @@ def _wait(seconds: float, what: str) -> None:
 def _save(page: Page, name: str) -> str:
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     path = OUT / name
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
     return f"{path.relative_to(ROOT)}: {path.stat().st_size // 1024} KiB"
 
 
 def main() -> int:
     OUT.mkdir(parents=True, exist_ok=True)
-    with running_service(SHIPPED_BUNDLE) as service, running_browser() as browser:
+    with running_service(GAUGED) as service, running_browser() as browser:
         traffic = Traffic(service)
         traffic.start()
         try:
             _wait(CLEAN_SECONDS, "clean images")
-            traffic.images = samples().corrupted
-            _wait(CORRUPTED_SECONDS, "corrupted images")
+            traffic.images = np.concatenate([samples().clean, samples().corrupted])
+            _wait(MIXED_SECONDS, "clean and corrupted images")
             for theme in ("light", "dark"):
                 with opened(browser, service, width=WIDTH, height=HEIGHT, color_scheme=theme) as tab:
                     tab.page.wait_for_timeout(3000)

@@ -88,8 +88,8 @@ def build(options: Options) -> Path:
     )
     write(draft, folder)
     options.say(f"threshold {threshold:.4g}: {quality['calibration_flagged']:.1%} of the calibration rows lie above it")
-    options.say(quality["judgement"]["sentence"])
     options.say(sentence(chance))
+    options.say(quality["judgement"]["sentence"])
     return folder
 
 

@@ -15,7 +15,7 @@ from harmgauge_models.building import judge
 from harmgauge_models.building.judge import Judgement
 from harmgauge_models.building.opening import Opened
 from harmgauge_models.building.threshold import check_distinct
-from harmgauge_models.data.disturber import Disturber
+from harmgauge_models.data.disturber import ByKind
 from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.detectors import SecondNetwork
 from harmgauge_models.detectors.entropy import entropy
@@ -38,7 +38,7 @@ class Score:
     graph: bytes
     parameters: dict[str, Any]
     quality: dict[str, Any]
-    disturber: Disturber
+    disturber: ByKind
 
 
 def make_score(options: Options, opened: Opened, tensor: str | None, scratch: Path) -> Score:

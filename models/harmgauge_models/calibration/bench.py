@@ -14,7 +14,7 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.calibration.logistic import Float64
 from harmgauge_models.calibration.observed import Observed, Observer, Run
 from harmgauge_models.calibration.truth import Truth
-from harmgauge_models.data.disturber import Disturber
+from harmgauge_models.data.disturber import ByKind
 
 CHUNK_ROWS = 1024
 """Are disturbed and run at once."""
@@ -28,7 +28,7 @@ class Bench:
     """
 
     observer: Observer
-    disturber: Disturber
+    disturber: ByKind
     x: Array
     truth: Truth
     affordable: int

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from harmgauge.bundle.inputs import ErrorProbability
 from harmgauge.bundle.rows import Array
 from harmgauge_models.calibration.bench import Bench
-from harmgauge_models.calibration.kappa import fit_balanced, kappa
+from harmgauge_models.calibration.kappa import fit_balanced, missed
 from harmgauge_models.calibration.logistic import Float64, Line
 from harmgauge_models.calibration.observed import Observer
 from harmgauge_models.calibration.singles import singles
 from harmgauge_models.calibration.truth import labelled, stated
-from harmgauge_models.data.disturber import Disturber
+from harmgauge_models.data.disturber import ByKind
 from harmgauge_models.detectors.base import Fold
 from harmgauge_models.errors import UserError
 
@@ -33,7 +33,10 @@ MIN_EITHER = 20
 """Wrong answers, and right ones."""
 
 USELESS = 1.0
-"""The kappa of whoever states the usual accuracy for ever."""
+"""The kappa of an estimate that is always the usual accuracy."""
+
+LEAST_SEEN = 1 / 3
+"""Of a drop of accuracy; an estimate that is always the same sees none."""
 
 SURE = 2.33
 """The normal quantile of .99."""
@@ -61,7 +64,7 @@ def check_accuracy(accuracy: float | None, y: npt.NDArray[np.int64] | None = Non
 
 
 def calibrate(
-    graph: bytes, disturber: Disturber, known: Known, unseen: Sequence[Fold] = (), *, seed: int, what: str
+    graph: bytes, disturber: ByKind, known: Known, unseen: Sequence[Fold] = (), *, seed: int, what: str
 ) -> ErrorProbability | str:
     """Fit P(wrong) for the fused `graph`; a text is the reason why it cannot be had.
 
@@ -99,18 +102,19 @@ def calibrate(
             "the second network does not tell wrong answers from right ones: it finds what the classifier says no less "
             f"likely if that is wrong (slope {line.slope:.3g}, expected below 0)"
         )
-    missed = kappa(singles(bench, unseen, random))
-    if missed is None:
+    judged = missed(singles(bench, unseen, random))
+    if judged is None:
         return "no disturbance costs the classifier accuracy, so nothing shows how well a drop would be seen"
-    if missed >= USELESS:
+    if judged.kappa >= USELESS or judged.seen < LEAST_SEEN:
         return (
-            "it would be no better than to state the usual accuracy for ever: of a drop of accuracy by a disturbance "
-            f"that it was not fitted to, it misses {missed:.0%} (root mean square)"
+            "it would be hardly better than to state the usual accuracy for ever: if a disturbance that it was not "
+            f"fitted to costs accuracy, the estimate falls by {max(judged.seen, 0):.0%} of that and is off by "
+            f"{judged.kappa:.0%} (root mean square)"
         )
     return ErrorProbability(
         **line._asdict(),
         **_base(line, logits),
-        kappa=missed,
+        kappa=judged.kappa,
         rows=len(x),
         copies=copies,
         target="changed" if known.y is None else "wrong",

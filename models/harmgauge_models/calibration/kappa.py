@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,13 +17,14 @@ LEAST_DROP = 0.01
 @dataclass(frozen=True)
 class Set:
     """Rows that one `kind` of disturbance changed, all at one strength: the `logits` of q, and how likely each is to be
-    `wrong`, (n,) each. `clean_wrong` is the mean of that of the same rows before.
+    `wrong`, (n,) each; and the same of these rows as they were before.
     """
 
     kind: str
     logits: Float64
     wrong: Float64
-    clean_wrong: float
+    clean_logits: Float64
+    clean_wrong: Float64
 
 
 @dataclass(frozen=True)
@@ -38,28 +40,35 @@ class Judged:
     unseen: Collection[str]
 
 
-def kappa(by: Sequence[Judged]) -> float | None:
-    """sqrt(sum(bias^2 - sampling^2) / sum(drop^2)) over the unseen sets; None if disturbances cost no accuracy.
+class Missed(NamedTuple):
+    """`kappa` is sqrt(sum(bias^2 - sampling^2) / sum(drop^2)) over the unseen sets, with bias = mean P - share wrong,
+    sampling^2 = sum P (1 - P) / n^2, drop = share wrong - that of the same rows before.
 
-    bias = mean P - share wrong, sampling^2 = sum P (1 - P) / n^2, drop = share wrong - that of the same rows before.
+    `seen` is the share of a drop by which the estimate falls (least squares). One number for all traffic misses half of
+    each drop if it lies in the middle, and sees none.
     """
-    missed, drops, judged = 0.0, 0.0, 0
-    for fold in by:
-        line = fit_balanced(
-            fold.logits,
-            fold.wrong,
-            [(found.logits, found.wrong) for found in fold.sets if found.kind not in fold.unseen],
-        )
-        for found in fold.sets:
-            if found.kind in fold.unseen:
-                p = line(found.logits)
-                wrong = float(found.wrong.mean())
-                missed += (float(p.mean()) - wrong) ** 2 - float((p * (1 - p)).sum()) / len(p) ** 2
-                drops += (wrong - found.clean_wrong) ** 2
+
+    kappa: float
+    seen: float
+
+
+def missed(by: Sequence[Judged]) -> Missed | None:
+    """None if disturbances cost no accuracy, so that there is nothing to judge by."""
+    bias2, drop2, fallen, judged = 0.0, 0.0, 0.0, 0
+    for network in by:
+        others = [(found.logits, found.wrong) for found in network.sets if found.kind not in network.unseen]
+        line = fit_balanced(network.logits, network.wrong, others)
+        for found in network.sets:
+            if found.kind in network.unseen:
+                p, wrong = line(found.logits), float(found.wrong.mean())
+                drop = wrong - float(found.clean_wrong.mean())
+                bias2 += (float(p.mean()) - wrong) ** 2 - float((p * (1 - p)).sum()) / len(p) ** 2
+                fallen += drop * float(p.mean() - line(found.clean_logits).mean())
+                drop2 += drop**2
                 judged += 1
-    if not judged or drops / judged < LEAST_DROP**2:
+    if not judged or drop2 / judged < LEAST_DROP**2:
         return None
-    return float(np.sqrt(max(missed, 0.0) / drops))
+    return Missed(float(np.sqrt(max(bias2, 0.0) / drop2)), fallen / drop2)
 
 
 def fit_balanced(logits: Float64, wrong: Float64, disturbed: Sequence[tuple[Float64, Float64]]) -> Line:

@@ -34,7 +34,8 @@ def singles(bench: Bench, unseen: Sequence[Fold], random: np.random.Generator) -
                     found, wrong = bench.observe(run, rows, progress, lambda _, made=disturbed: made)  # type: ignore[misc]
                     kept = np.isfinite(found.logits) & np.isfinite(before.logits)
                     if kept.any():
-                        made.append(Set(kind, found.logits[kept], wrong[kept], float(wrong_before[kept].mean())))
+                        parts = (found.logits, wrong, before.logits, wrong_before)
+                        made.append(Set(kind, *(part[kept] for part in parts)))
     judged = []
     for number, (before, wrong) in enumerate(cleans):
         kept = np.isfinite(before.logits)

@@ -10,7 +10,7 @@ from harmgauge_models.calibration.logistic import Float64
 LEAST = 1e-4
 """Probabilities below are taken for this: some classifiers give 0 and 1, and are wrong nevertheless."""
 
-COLDEST, HOTTEST = 1e-3, 1e3
+COLDEST, HOTTEST = 1e-6, 1e3
 """Temperatures between which the stated accuracy is looked for."""
 
 
@@ -46,7 +46,7 @@ def stated(probabilities: Float64, accuracy: float) -> Truth:
         return np.asarray(powers / powers.sum(1, keepdims=True))
 
     low, high = np.log(COLDEST), np.log(HOTTEST)
-    for _ in range(40):
+    for _ in range(60):
         middle = (low + high) / 2
         if tempered(np.exp(middle)).max(1).mean() > accuracy:
             low = middle

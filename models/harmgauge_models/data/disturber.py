@@ -20,16 +20,21 @@ _BY_NAME = {change.__name__: change for change in DISTURBANCES}
 
 
 class Disturber(Protocol):
-    """`families` are the disturbances by name, `kinds` those that can be had `alone`."""
+    """`families` are the disturbances by name."""
 
     families: tuple[str, ...]
-    kinds: tuple[str, ...]
 
     def __call__(
         self, x: Array, random: np.random.Generator, names: Collection[str] | None = None
     ) -> tuple[Array, Tags]:
         """Rows (n, *shape) like `x`, each disturbed by one or two of these `names` (all if None), and which."""
         ...
+
+
+class ByKind(Disturber, Protocol):
+    """A disturber of which each of the `kinds` can be had alone as well."""
+
+    kinds: tuple[str, ...]
 
     def alone(self, x: Array, random: np.random.Generator, kind: str, strength: float) -> Array:
         """Rows (n, *shape) like `x`, all disturbed by one of the `kinds` at one `strength` above 0 and up to 1."""

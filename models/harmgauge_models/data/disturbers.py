@@ -11,7 +11,7 @@ import numpy as np
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge_models.data.columns import Columns
-from harmgauge_models.data.disturber import Disturber, PictureDisturber
+from harmgauge_models.data.disturber import ByKind, PictureDisturber
 from harmgauge_models.data.pictures import image_layout, pictures
 from harmgauge_models.data.row_disturbances import Pool, RowDisturber, make_pool
 from harmgauge_models.data.row_disturbances.pool import Values, value_range
@@ -24,7 +24,7 @@ FAR = 1e6
 """No classifier has a table of as many vectors whose number it reads from a real number."""
 
 
-def disturber_for(model: Path | bytes, output: str, spec: InputSpec, x: Array, columns: Columns) -> Disturber:
+def disturber_for(model: Path | bytes, output: str, spec: InputSpec, x: Array, columns: Columns) -> ByKind:
     """For rows like `x` (n, *shape), such that the `model` can run on what it makes of them, asked for `output`.
 
     Numbers beyond those of the data may be ids that an embedding lacks: then they stay within those.

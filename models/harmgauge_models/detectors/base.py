@@ -14,7 +14,7 @@ import onnx
 
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge_models.data.columns import Columns, find_columns
-from harmgauge_models.data.disturber import Disturber
+from harmgauge_models.data.disturber import ByKind
 from harmgauge_models.data.disturbers import disturber_for
 from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.errors import UserError
@@ -80,7 +80,7 @@ class Task:
         return find_columns(self._normal)
 
     @cached_property
-    def disturber(self) -> Disturber:
+    def disturber(self) -> ByKind:
         """What disturbs such rows: to train on, and to judge by."""
         classifier = self.classifier
         return disturber_for(classifier.runnable, classifier.network.output, self.spec, self._normal, self.columns)

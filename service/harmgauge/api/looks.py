@@ -57,8 +57,8 @@ class Looks:
         self.flags_info = info.as_json(sees_scores=False)
 
     async def _exposition(self) -> bytes:
-        states = await self._monitor.states()
-        return await asyncio.to_thread(self._metrics.exposition, states)
+        states, accuracy = await self._monitor.states(), await self._monitor.accuracy()
+        return await asyncio.to_thread(self._metrics.exposition, states, accuracy)
 
     async def _drift(self) -> bytes:
         return (await self._answer(await self._monitor.states())).model_dump_json(by_alias=True).encode()

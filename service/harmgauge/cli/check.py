@@ -137,6 +137,7 @@ def _described(state: DriftState) -> str:
     if state.threshold is not None:
         alarms.append(f"a statistic of {state.threshold:.4g} or more")
     own = [f"; {name} {value}" for name, value in state.details.items() if isinstance(value, int)]
+    own += [f"; {name} {value:.4g}" for name, value in state.details.items() if isinstance(value, float) and value]
     return (
         f"{recent} against {state.reference_rows} of the reference; alarm at {', that is '.join(alarms)}{''.join(own)}"
     )

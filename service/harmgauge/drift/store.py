@@ -26,7 +26,7 @@ SAVE_INTERVAL_SECONDS = 0.9
 """At most this much of the traffic, and the time of a write, is lost with the process."""
 
 MAX_UNPACKED_BYTES = 2**28
-"""Two windows of a million scores and one of 2,000 rows of features are far less."""
+"""A million scores with P(wrong), class and times, and 2,000 rows of features, are far less."""
 
 MAX_FILE_BYTES = MAX_UNPACKED_BYTES + 2**20
 """Nothing is packed, and an array's name and header take some hundred bytes."""

@@ -52,8 +52,13 @@ def check_shapes(outputs: Outputs, rows: int, shapes: RowShapes) -> None:
 
 
 def spoil_scores(outputs: Outputs) -> None:
-    """Give rows with probabilities that are not finite the score NaN: there is no prediction of such a row."""
-    for array in (outputs.probabilities, outputs.corrected_probabilities, outputs.error_probability):
+    """Give rows with probabilities that are not finite the score NaN: there is no prediction of such a row. So too rows
+    with an error probability outside 0..1.
+    """
+    chances = outputs.error_probability
+    if chances is not None and not ((chances >= 0) & (chances <= 1)).all():
+        outputs.score[~((chances >= 0) & (chances <= 1))] = np.nan
+    for array in (outputs.probabilities, outputs.corrected_probabilities):
         if array is not None:
             finite = np.isfinite(array)
             if not finite.all():

@@ -64,7 +64,7 @@ class Scorer:
     `providers` is "auto", "cpu", "cuda" or "tensorrt". Raises BundleError if the graph is not what the manifest
     promises, and SettingsError if the provider is not available.
 
-    >>> scorer = Scorer(load_bundle("models/bundles/cifar10-resnet32/2"))  # doctest: +SKIP
+    >>> scorer = Scorer(load_bundle("models/bundles/cifar10-resnet32/3"))  # doctest: +SKIP
     >>> scorer.score(images).is_adversarial  # doctest: +SKIP
     """
 

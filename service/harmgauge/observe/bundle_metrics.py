@@ -15,7 +15,9 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from harmgauge.bundle.load import Bundle
+from harmgauge.drift.accuracy import Accuracy
 from harmgauge.drift.state import Blocks, DriftState
+from harmgauge.observe.accuracy_metrics import AccuracyCollector
 from harmgauge.observe.collectors import DriftCollector, ScoreHistogram
 from harmgauge.observe.metrics import Metrics
 from harmgauge.observe.totals import Totals
@@ -59,6 +61,10 @@ class BundleMetrics:
             ["model", "version", "sha256", "detector"],
             registry=registry,
         ).labels(model, bundle.manifest.version, bundle.sha256, bundle.manifest.detector).set(1)
+        self._accuracy = AccuracyCollector(model)
+        registry.register(self._accuracy)
+        if bundle.error_probability is not None:
+            process.errors.begin()
         self._queue_rows = queue_rows
         Gauge("harmgauge_queue_rows", "Rows accepted and not yet scored.", ["model"], registry=registry).labels(
             model
@@ -67,12 +73,15 @@ class BundleMetrics:
     def scored(self, blocks: Blocks, is_adversarial: npt.NDArray[np.bool_], predictions: npt.NDArray[np.int64]) -> None:
         self._scores.observe(blocks.scores)
         self.process.scored(is_adversarial, predictions)
+        if blocks.error_probability is not None:
+            self.process.errors.scored(blocks.error_probability)
 
     def totals(self, routes: AbstractSet[str]) -> Totals:
         """What was counted since the process began; of requests, those that took one of `routes`."""
         return self.process.totals(routes, self._queue_rows())
 
-    def exposition(self, drift: dict[str, DriftState]) -> bytes:
-        """The text for a scrape, with the drift states as they are now."""
+    def exposition(self, drift: dict[str, DriftState], accuracy: Accuracy | None = None) -> bytes:
+        """The text for a scrape, with the drift states and the accuracy as they are now."""
         self._drift.states = drift
+        self._accuracy.found = accuracy
         return generate_latest(self.process.registry) + generate_latest(self._registry)

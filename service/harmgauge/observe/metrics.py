@@ -16,6 +16,7 @@ from prometheus_client.samples import Sample
 
 from harmgauge.bundle.manifest import Manifest
 from harmgauge.errors import RequestError
+from harmgauge.observe.accuracy_metrics import ErrorCounters
 from harmgauge.observe.totals import Totals
 from harmgauge.readiness import Readiness
 
@@ -74,6 +75,12 @@ class Metrics:
         for code in [RequestError.code, *(error.code for error in RequestError.__subclasses__())]:
             self._rejected.labels(model, code)  # 0 until the first, whose increase would else not be seen
 
+        self._resets = Counter(
+            "harmgauge_drift_resets", "Acknowledgements of drift alarms.", ["model"], registry=registry
+        ).labels(model)
+        self.errors = ErrorCounters(model, registry)
+        """What the bundles' P(wrong) adds up to."""
+
         self._batch_rows = Histogram(
             "harmgauge_batch_rows", "Rows in a run of the graph.", ["model"], buckets=ROWS, registry=registry
         ).labels(model)
@@ -111,6 +118,10 @@ class Metrics:
 
     def rejected(self, reason: str) -> None:
         self._rejected.labels(self._model, reason).inc()
+
+    def drift_reset(self) -> None:
+        """Count an acknowledgement."""
+        self._resets.inc()
 
     def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None:
         self._batch_rows.observe(rows)

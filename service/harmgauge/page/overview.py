@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from harmgauge.api.state import detectors_answer
+from harmgauge.api.state import drift_answer
 from harmgauge.bundle.load import Bundle
 from harmgauge.drift.embedding_view import EmbeddingView
 from harmgauge.drift.monitor import Monitor
@@ -55,8 +55,9 @@ class Overview:
         }
 
     async def state(self) -> dict[str, Any]:
-        """The detectors, as `GET /drift` has them, the scores in the window, and the newest samples."""
+        """Detectors and accuracy, as `GET /drift` has them, the scores in the window, and the newest samples."""
         states = await self._monitor.states()
+        drift = drift_answer(self._bundle, states, await self._monitor.accuracy())
         scores = next((state.scores for state in states.values() if state.scores is not None), None)
         window = flagged = None
         if scores is not None and len(scores):  # 27 ms if the window is a million rows
@@ -65,7 +66,7 @@ class Overview:
         return {
             "started": self._started,
             "time": time.time(),
-            "detectors": {name: answer.model_dump(mode="json") for name, answer in detectors_answer(states).items()},
+            **drift.model_dump(mode="json", by_alias=True, include={"detectors", "accuracy", "accuracy_missing"}),
             "window_rows": 0 if scores is None else len(scores),
             "window_shares": window,
             "flagged_share": flagged,

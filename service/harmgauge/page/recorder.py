@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from harmgauge.drift.accuracy import Accuracy
 from harmgauge.drift.monitor import Monitor
 from harmgauge.drift.state import DriftState
 from harmgauge.observe.totals import Totals, bucket_quantile
@@ -31,6 +32,9 @@ TRAFFIC = (
 )
 """`flagged_share` is of the window's scores, the others of the time since the sample before."""
 
+ACCURACY = ("accuracy.estimate", "accuracy.lower", "accuracy.upper")
+"""Of the window; no number if the bundle gives no P(wrong)."""
+
 STATES = ("warming", "ok", "drifting")
 """A state is its place here."""
 
@@ -39,7 +43,7 @@ LEAST_STATISTIC = 1e-3
 
 
 class Recorder:
-    """Takes a sample of `detectors`, traffic and share flagged every so many seconds, into `history`."""
+    """Takes a sample of detectors, accuracy, traffic and share flagged every `sample_seconds`, into `history`."""
 
     def __init__(
         self,
@@ -59,7 +63,7 @@ class Recorder:
         self._clock = clock
         self._now = now
         names = [f"{detector}.{part}" for detector in monitor.names for part in ("state", "log10")]
-        self.history = History([*TRAFFIC, *names], max(1, round(history_seconds / sample_seconds)))
+        self.history = History([*TRAFFIC, *ACCURACY, *names], max(1, round(history_seconds / sample_seconds)))
         self._before = totals()
         self._before_at = clock()
 
@@ -70,6 +74,7 @@ class Recorder:
         values = _traffic(self._before, totals, at - self._before_at)
         # A millisecond if the window is a million rows.
         values["flagged_share"] = await asyncio.to_thread(flagged_share, states, self._threshold)
+        values |= _accuracy(await self._monitor.accuracy())
         for name, state in states.items():
             values[f"{name}.state"] = STATES.index(state.state)
             values[f"{name}.log10"] = _log10(state)
@@ -99,6 +104,13 @@ def _log10(state: DriftState) -> float | None:
     if state.p_value_threshold is not None:
         return state.log10_p_value
     return None if state.statistic is None else math.log10(max(state.statistic, LEAST_STATISTIC))
+
+
+def _accuracy(found: Accuracy | None) -> dict[str, float | None]:
+    """Nothing before there is an interval: an estimate from a few rows would set the chart's scale."""
+    if found is None or found.lower is None:
+        return {}
+    return dict(zip(ACCURACY, (found.estimate, found.lower, found.upper), strict=True))
 
 
 def _traffic(before: Totals, after: Totals, seconds: float) -> dict[str, float | None]:

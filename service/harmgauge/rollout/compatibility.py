@@ -41,16 +41,24 @@ def check_other(served: Bundle, shadow: Bundle) -> None:
 def check_offers(old: ServedBundle, new: ServedBundle) -> None:
     """Raises BundleError if clients that ask for an output would be refused all of a sudden.
 
-    More outputs are no harm: clients find those that they know under the same names.
+    The error probability may come and go. It is an estimate beside the answer, which stays what it was; and bundles
+    from before it existed lack it: to go back to one must not need a restart.
     """
-    lost = old.components.output_names - new.components.output_names
+    lost = old.components.output_names - new.components.output_names - {ERROR_PROBABILITY}
     if lost:
-        reason = new.bundle.no_error_probability if ERROR_PROBABILITY in lost else None
         raise BundleError(
             f"{new.bundle.path}: it does not offer {', '.join(sorted(lost))}, which {title(old.bundle)} does"
-            f"{'' if reason is None else f' ({reason})'}: requests that ask for it would fail. Take a bundle that does "
-            f"{'' if reason is None else '(harmgauge calibrate adds it to most) '}or start a process with this one"
         )
+
+
+def end_of_estimate(old: Bundle, new: Bundle) -> str | None:
+    """What the log should warn of if only the old one estimates its accuracy; else None."""
+    if old.error_probability is None or new.error_probability is not None:
+        return None
+    return (
+        f"{title(new)} has no error probability ({new.no_error_probability}), which {title(old)} had: the estimate of "
+        "accuracy and its alarm end, and requests that ask for it get 422; harmgauge calibrate adds it to most bundles"
+    )
 
 
 def title(bundle: Bundle) -> str:

@@ -62,7 +62,7 @@ class Shadow:
 
     async def exposition(self) -> bytes:
         """The text for a scrape."""
-        return self._metrics.exposition(await self.states())
+        return self._metrics.exposition(await self.states(), await self.accuracy())
 
     def end(self) -> None:
         """See nothing more; what was scored is in the windows, what waits is not."""

@@ -12,7 +12,9 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from harmgauge.bundle.load import Bundle
+from harmgauge.drift.accuracy import Accuracy
 from harmgauge.drift.state import DriftState
+from harmgauge.observe.accuracy_metrics import AccuracyCollector
 from harmgauge.observe.collectors import DriftCollector
 from harmgauge.rollout.comparison import Comparison
 
@@ -29,6 +31,8 @@ class ShadowMetrics:
         self._registry.register(_Counts({"model": manifest.name, "bundle": bundle.key}, comparison))
         self._drift = DriftCollector(manifest.name, gauges, PREFIX)
         self._registry.register(self._drift)
+        self._accuracy = AccuracyCollector(manifest.name, PREFIX)
+        self._registry.register(self._accuracy)
         Gauge(
             f"{PREFIX}_bundle_info",
             "The shadow; always 1.",
@@ -36,9 +40,10 @@ class ShadowMetrics:
             registry=self._registry,
         ).labels(manifest.name, bundle.key, manifest.version, bundle.sha256, manifest.detector).set(1)
 
-    def exposition(self, drift: dict[str, DriftState]) -> bytes:
-        """The text for a scrape, with the drift states as they are now."""
+    def exposition(self, drift: dict[str, DriftState], accuracy: Accuracy | None = None) -> bytes:
+        """The text for a scrape, with the drift states and the accuracy as they are now."""
         self._drift.states = drift
+        self._accuracy.found = accuracy
         return generate_latest(self._registry)
 
 

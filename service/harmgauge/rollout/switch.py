@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from harmgauge.bundle.load import Bundle
 from harmgauge.errors import BundleError, BundleRefused, NoShadow, SettingsError, ShadowFails, SwapInProgress
 from harmgauge.memory import give_back
-from harmgauge.rollout.compatibility import check_offers, check_other, check_successor, title
+from harmgauge.rollout.compatibility import check_offers, check_other, check_successor, end_of_estimate, title
 from harmgauge.rollout.loading_thread import LoadingThread
 from harmgauge.rollout.served import COMPONENTS, SERVED, ServedBundle
 from harmgauge.rollout.shadow import Shadow
@@ -212,6 +212,8 @@ class Switch:
     def _serve(self, new: ServedBundle) -> None:
         """At once: no request comes in between."""
         old, self.current = self.current, new
+        if (warning := end_of_estimate(old.bundle, new.bundle)) is not None:
+            log.warning("%s", warning)
         old.components.monitor.catch_up()  # metrics are asked of the new one from now on: what was answered counts
         if self._shadow is not None:  # it is compared with the new one from now on
             self._shadow.end()

@@ -26,12 +26,13 @@ _TARGET = re.compile(rb"/[\x21-\x7e]*")
 TOKENS = [
     *NUMBERS, b"POST", b"GET", b"HEAD", b"/score", b"/v2/models/toy/infer", b"/drift?scores=true", b"/page/",
     b"/admin/", b"/..", b"//", b"/%2e", b"%00", b"%ff", b"?", b"&", b"probabilities=true", b"=", b"Content-Length: 5",
-    b"Content-Type: ", b"application/json", b"application/x-npy", b"application/octet-stream", b"image/png",
-    b"image/jpeg", b"; charset=utf-16", b"Content-Encoding: gzip", b"X-Harmgauge-Deadline-Seconds: ", b"1e-9", b"nan",
-    b"inf", b"-inf", b"1_0", b"X-Request-Id: ", b"X-Harmgauge-Client: ", b"Authorization: Bearer ", b"Bearer",
-    b"Basic ", b"Inference-Header-Content-Length: ", b"9" * 5000, b"Host: [", b"Host: a b", b"Host: ::",
-    b"Accept-Encoding: gzip", b"If-None-Match: W/", b"\n", b": ", b" ", b"\t", b"Transfer-Encoding: chunked",
-    b"Expect: 100-continue", b"hg_", b"\xe9", b"Origin: http://elsewhere", b"text/plain", b"bundle", b"shadow",
+    b"error_probability=true", b"Content-Type: ", b"application/json", b"application/x-npy",
+    b"application/octet-stream", b"image/png", b"image/jpeg", b"; charset=utf-16", b"Content-Encoding: gzip",
+    b"X-Harmgauge-Deadline-Seconds: ", b"1e-9", b"nan", b"inf", b"-inf", b"1_0", b"X-Request-Id: ",
+    b"X-Harmgauge-Client: ", b"Authorization: Bearer ", b"Bearer", b"Basic ", b"Inference-Header-Content-Length: ",
+    b"9" * 5000, b"Host: [", b"Host: a b", b"Host: ::", b"Accept-Encoding: gzip", b"If-None-Match: W/", b"\n", b": ",
+    b" ", b"\t", b"Transfer-Encoding: chunked", b"Expect: 100-continue", b"hg_", b"\xe9", b"Origin: http://elsewhere",
+    b"text/plain", b"bundle", b"shadow",
 ]  # fmt: skip
 _bytewise = bytewise(TOKENS)
 
@@ -151,6 +152,10 @@ def _answer(sent: list[Any]) -> Answer | None:
     return Answer(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
 
 
+_OF_ROWS = ("scores", "probabilities", "error_probability")
+"""Fields with an item for each instance, if they are there."""
+
+
 def check_answer(answer: Answer, case: bytes) -> str:
     """A good answer of the right form, or a problem document with a status that is the client's fault."""
     assert answer.status < 500 or answer.status == 504, f"{answer.status}: {answer.body[:300]!r}"
@@ -170,5 +175,5 @@ def check_answer(answer: Answer, case: bytes) -> str:
         rows = len(document["predictions"])
         assert rows >= 1
         assert len(document["is_adversarial"]) == rows
-        assert all(len(document[name]) == rows for name in ("scores", "probabilities") if name in document)
+        assert all(len(document[name]) == rows for name in _OF_ROWS if name in document)
     return str(answer.status)

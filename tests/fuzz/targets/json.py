@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
 
@@ -24,7 +25,7 @@ _TOKENS = [
     *NUMBERS, b"[", b"]", b"[]", b"{", b"}", b"{}", b",", b":", b'"', b'""', b"\\", b'"\\ud800"', b'"\\u0000"',
     b'"instances"', b'"instances":[[1]],', b',"instances":1', b'"parameters"', b',"parameters":{"probabilities":true}',
     b'"parameters":{},', b',"parameters":null', b'"parameters":{"correct":null},', b'"correct"', b"true", b"false",
-    b"null", b'"a"', b'{"instances":', b"[[", b"]]", b"],[",
+    b'"error_probability"', b"null", b'"a"', b'{"instances":', b"[[", b"]]", b"],[",
 ]  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def _expected(body: bytes, spec: Any) -> tuple[Any, Parameters] | None:
     if not isinstance(document, dict) or not document.keys() <= {"instances", "parameters"}:
         return None
     parameters = {} if document.get("parameters") is None else document["parameters"]
-    if not isinstance(parameters, dict) or not parameters.keys() <= {"probabilities", "correct"}:
+    if not isinstance(parameters, dict) or not parameters.keys() <= {"probabilities", "correct", "error_probability"}:
         return None
     parameters = {name: value for name, value in parameters.items() if value is not None}
     if not all(isinstance(value, bool) for value in parameters.values()):
@@ -113,10 +114,14 @@ def _seeds() -> list[bytes]:
                 x = with_gaps(instances(rows, spec.shape, "float64"))
             made += [
                 name.encode() + b"\n" + json.dumps(document, indent=indent).encode()
-                for document in ({"instances": x}, {"parameters": {"probabilities": True}, "instances": x})
+                for document in ({"instances": x}, *_asking(x))
                 for indent in (None, 1)
             ]
     return made
+
+
+def _asking(x: object) -> Iterator[dict[str, object]]:
+    return ({"parameters": {name: True}, "instances": x} for name in ("probabilities", "error_probability"))
 
 
 def with_gaps(x: Rows) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -84,10 +84,7 @@ class Nothing:
 
 
 def second(*folds: Fold, made: dict[str, Any] | None = None) -> SecondNetwork:
-    def left_out() -> Iterator[Fold]:
-        yield from folds
-
-    return SecondNetwork(None, made or {}, [], "distillation", left_out=left_out if folds else None)
+    return SecondNetwork(None, made or {}, [], "distillation", left_out=(lambda: folds) if folds else None)
 
 
 def judged(

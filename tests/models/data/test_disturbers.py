@@ -14,7 +14,7 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge_models.data.columns import find_columns
 from harmgauge_models.data.disturber import Disturber, PictureDisturber
 from harmgauge_models.data.disturbers import disturber_for
-from harmgauge_models.data.pictures import input_spec
+from harmgauge_models.data.pictures import input_spec, pictures
 from harmgauge_models.graphs.classifier import Classifier, open_classifier
 from harmgauge_models.graphs.run import predict
 from tests.models.data.row_corruptions.rows import tokens
@@ -115,6 +115,31 @@ def test_pictures_are_disturbed_as_pictures(tmp_path: Path) -> None:
     assert (made.dtype, made.shape) == (x.dtype, x.shape)
     assert (made != x).any((1, 2, 3)).mean() > 0.9
     assert (tags == [0, -1]).all()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("kind", PictureDisturber.kinds)
+def test_a_kind_alone_disturbs_pictures_the_more_the_stronger_it_is(kind: str, dtype: str) -> None:
+    """By the mean distance; all stay pictures."""
+    # Smooth pictures: of noise alone there is nothing to smear
+    ramp = np.linspace(40, 200, 12)[:, None, None] + np.linspace(-30, 40, 12)[:, None] + np.array([0, 10, -10])
+    x = (np.stack([np.roll(ramp, index, 0) for index in range(12)]) / (1 if dtype == "uint8" else 255)).astype(dtype)
+    disturb = chosen_for_pictures(x)
+    apart = []
+    for strength in (0.1, 1.0):
+        made = disturb.alone(x, np.random.default_rng(0), kind, strength)
+        np.testing.assert_array_equal(made, disturb.alone(x, np.random.default_rng(0), kind, strength))
+        assert (made.dtype, made.shape) == (x.dtype, x.shape)
+        assert made.min() >= 0
+        assert made.max() <= (255 if dtype == "uint8" else 1)
+        apart.append(np.abs(made.astype(np.float64) - x).mean())
+    assert apart[1] > apart[0] or kind == "coarsen", "which moves pixels by a part of one, in grids that chance lays"
+    assert apart[1] > 0
+
+
+def chosen_for_pictures(x: Array) -> PictureDisturber:
+    spec = input_spec(x, "uint8" if x.dtype == np.uint8 else "float32")
+    return PictureDisturber(pictures(x, spec, "HWC"))
 
 
 @pytest.mark.parametrize("missing", [False, True])

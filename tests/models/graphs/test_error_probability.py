@@ -69,7 +69,7 @@ ROWS = arrays.arrays(
     elements=st.floats(-40, 40, width=32, allow_subnormal=False),
 )
 LINES = [(-0.76, 0.19), (-0.05, -2.0), (-3.0, 4.0)]
-WAYS: list[tuple[Gives, Loss]] = list(product(("logits", "probabilities"), ("xent", "kld")))  # type: ignore[arg-type]
+WAYS: list[tuple[Gives, Loss]] = list(product(("logits", "probabilities"), ("xent", "kld")))
 
 
 @pytest.mark.parametrize("line", LINES)

@@ -6,12 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from starlette.types import Message, Scope
 
 from harmgauge.api import score
+from harmgauge.api.answer import JSON_BYTES
 from harmgauge.api.body.decode import Parameters
 from harmgauge.api.places import Pieces, PlacedResponse, Places
 from harmgauge.api.shared import Shared
@@ -32,7 +34,7 @@ RAW = "application/octet-stream"
 
 @pytest.fixture(scope="module")
 def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy_bundle(tmp_path_factory.mktemp("wide"), shape=SHAPE, classes=CLASSES)
+    return toy_bundle(tmp_path_factory.mktemp("wide"), shape=SHAPE, classes=CLASSES, error_probability=True)
 
 
 @pytest.fixture
@@ -47,9 +49,9 @@ async def test_a_crowd_of_scrapes_takes_one_rendering_or_two(service: Service, m
     rendered: list[None] = []
     real = BundleMetrics.exposition
 
-    def counted(self: BundleMetrics, states: object) -> bytes:
+    def counted(self: BundleMetrics, *known: Any) -> bytes:
         rendered.append(None)
-        return real(self, states)  # type: ignore[arg-type]
+        return real(self, *known)
 
     monkeypatch.setattr(BundleMetrics, "exposition", counted)
     answers = await asyncio.gather(*(ask(service, "GET", "/metrics") for _ in range(40)))
@@ -92,17 +94,26 @@ async def test_a_look_whose_client_left_while_it_waited_is_not_answered(service:
 @pytest.mark.parametrize("probabilities", [True, False])
 async def test_an_answer_is_no_larger_than_its_bound(service: Service, rows: int, probabilities: bool) -> None:
     x = instances(rows, SHAPE)
-    path = f"/score?probabilities={str(probabilities).lower()}"
+    path = f"/score?error_probability=true&probabilities={str(probabilities).lower()}"
     status, pieces = await ask(service, "POST", path, x.tobytes(), RAW)
     assert status == 200
     assert (len(pieces) > 2) == (rows * probabilities == 64)
-    size, most = sum(map(len, pieces)), score.most_answer_bytes(rows, CLASSES, Parameters(probabilities=probabilities))
+    asked = Parameters(probabilities=probabilities, error_probability=True)
+    size, most = sum(map(len, pieces)), score.most_answer_bytes(rows, CLASSES, asked)
     assert most / 4 - 4096 < size <= most
     document = json.loads(b"".join(pieces))
     assert len(document["scores"]) == rows
+    expected = service.switch.current.components.runtime.run(x)
+    assert expected.error_probability is not None
+    np.testing.assert_allclose(document["error_probability"], expected.error_probability, rtol=1e-5)
     if probabilities:
-        expected = service.switch.current.components.runtime.run(x).probabilities
-        np.testing.assert_allclose(document["probabilities"], expected, rtol=1e-5)
+        np.testing.assert_allclose(document["probabilities"], expected.probabilities, rtol=1e-5)
+
+
+def test_the_bound_counts_each_number_that_is_asked_for() -> None:
+    for rows in (1, 10**6):
+        plain, more = (score.most_answer_bytes(rows, CLASSES, Parameters(error_probability=on)) for on in (False, True))
+        assert more - plain == rows * JSON_BYTES["float64"]
 
 
 async def test_few_large_answers_are_sent_at_a_time() -> None:

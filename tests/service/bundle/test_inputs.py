@@ -86,7 +86,7 @@ def test_a_preparation_is_of_one_kind() -> None:
 
 
 CHANCE = {
-    "slope": 1.2, "intercept": -0.3, "base": 0.05, "base_upper": 0.06, "kappa": 0.1, "rows": 5000, "copies": 4,
+    "slope": -1.2, "intercept": -0.3, "base": 0.05, "base_upper": 0.06, "kappa": 0.1, "rows": 5000, "copies": 4,
     "target": "wrong",
 }  # fmt: skip
 
@@ -95,6 +95,18 @@ def test_the_bound_of_an_error_probability_is_above_it() -> None:
     assert ErrorProbability.model_validate(CHANCE).base == 0.05
     with pytest.raises(ValidationError, match="base_upper is at least base"):
         ErrorProbability.model_validate({**CHANCE, "base_upper": 0.04})
+
+
+@pytest.mark.parametrize("slope", [0, 1.2, float("nan"), float("-inf")])
+def test_the_error_probability_falls_with_the_second_networks_agreement(slope: float) -> None:
+    with pytest.raises(ValidationError, match="slope"):
+        ErrorProbability.model_validate({**CHANCE, "slope": slope})
+
+
+@pytest.mark.parametrize("name", ["intercept", "base", "base_upper", "kappa"])
+def test_an_error_probability_is_made_of_finite_numbers(name: str) -> None:
+    with pytest.raises(ValidationError, match=name):
+        ErrorProbability.model_validate({**CHANCE, name: float("nan")})
 
 
 TEXT = {"name": "input", "dtype": "string", "shape": [1]}
@@ -110,7 +122,6 @@ TEXT = {"name": "input", "dtype": "string", "shape": [1]}
         (lambda m: m.update(preparation={"text": {"tokenizer": "samples.npz"}}), "inputs of text"),
         (lambda m: m["preparation"]["pictures"].update(resize=256), "pictures that are resized or cropped"),
         (lambda m: m["preparation"]["pictures"].update(mean=[0.5]), "pictures normalised outside the graph"),
-        (lambda m: m.update(error_probability=CHANCE), "error probabilities"),
         (lambda m: m["reference"].update({"monday": "reference.npz"}), "references by context"),
         (lambda m: m.update(columns="samples.npz"), "sketches of columns"),
     ],

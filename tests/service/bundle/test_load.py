@@ -48,6 +48,34 @@ def test_a_good_bundle_loads(folder: Path) -> None:
     assert bundle.sha256 == hashlib.sha256((folder / MANIFEST_FILE).read_bytes()).hexdigest()
 
 
+def test_each_precision_has_its_own_error_probability(error_probability_bundle_path: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(error_probability_bundle_path, tmp_path / "copy"))
+    whole, small = load(folder), load(folder, "int8")
+    assert whole.error_probability == whole.manifest.error_probability
+    assert small.manifest.int8 is not None
+    assert small.error_probability == small.manifest.int8.error_probability != whole.error_probability
+    assert whole.no_error_probability is small.no_error_probability is None
+
+    edit(folder, lambda manifest: manifest["int8"].pop("error_probability"))
+    small = load(folder, "int8")
+    assert small.error_probability is None
+    assert small.no_error_probability == "the bundle has none for its 8-bit graph: harmgauge calibrate adds it"
+    assert load(folder).no_error_probability is None
+
+
+@pytest.mark.parametrize(
+    ("stated", "shown"),
+    [
+        ("the score is no second network's", "the score is no second network's"),
+        ("two\nlines\x1b[2J and a bell\a", "two lines [2J and a bell"),
+        (" \x00 ", "the bundle does not say why"),
+    ],
+)
+def test_why_there_is_no_error_probability_is_one_line(folder: Path, stated: str, shown: str) -> None:
+    edit(folder, lambda manifest: manifest.update(error_probability=stated))
+    assert load(folder).no_error_probability == shown
+
+
 @pytest.mark.parametrize("name", [DETECTOR_FILE, REFERENCE_FILE, "samples.npz", "report/build.png"])
 def test_one_changed_bit_is_noticed(folder: Path, name: str) -> None:
     data = bytearray((folder / name).read_bytes())

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from harmgauge.bundle.served_input import InputSpec
+from harmgauge.capture.reading import ABOUT, Captured, Wanted, moment
 from harmgauge.capture.reading import SPEC as SPEC_COLUMN
-from harmgauge.capture.reading import Captured, Wanted, moment
 from harmgauge.capture.sinks import file_name
 from harmgauge.errors import SettingsError
 from tests.support.captured_files import NOON, write
@@ -46,6 +46,17 @@ def test_each_row_says_what_its_input_is(tmp_path: Path) -> None:
     table = next(Captured(str(tmp_path)).tables(Wanted(), ["input"], lambda *_: None))
     assert {InputSpec.model_validate_json(text) for text in table.column(SPEC_COLUMN).to_pylist()} == {SPEC}
     assert table.column("input")[1].as_py() == rows_of(2)[1].tobytes()
+
+
+def test_files_from_before_a_column_are_read(tmp_path: Path) -> None:
+    write(tmp_path, NOON, 2, "new")
+    write(tmp_path, NOON + timedelta(hours=1), 3, "old")
+    old = tmp_path / file_name((NOON + timedelta(hours=1)).timestamp(), "ff", 0)
+    pq.write_table(pq.read_table(old).drop_columns(["error_probability"]), old)
+    skipped: list[str] = []
+    tables = Captured(str(tmp_path)).tables(Wanted(), ABOUT, lambda *said: skipped.append(str(said)))
+    assert [row["request_id"] for row in pa.concat_tables(list(tables)).to_pylist()] == ["new"] * 2 + ["old"] * 3
+    assert skipped == []
 
 
 def test_a_broken_file_is_told_of_and_left_out_and_strange_ones_are_not_looked_at(tmp_path: Path) -> None:

@@ -45,6 +45,9 @@ def captured(draw: st.DrawFn) -> tuple[InputSpec, list[Flagged]]:
                 predictions=draw(st_numpy.arrays(np.int64, len(positions), elements=st.integers(0, 1))),
                 rows=rows,
                 is_all=is_all,
+                error_probability=draw(
+                    st.none() | st_numpy.arrays(np.float32, len(positions), elements=st.floats(0, 1, width=32))
+                ),
             )
         )
     return spec, kept
@@ -68,6 +71,8 @@ def test_rows_come_back_as_they_were(given: tuple[InputSpec, list[Flagged]]) -> 
             assert (row["request_id"], row["route"], row["key_name"] or "") == each.origin
             assert row["row"] == position
             assert np.float32(row["score"]) == each.scores[number]
+            chances = each.error_probability
+            assert row["error_probability"] == (None if chances is None else chances[number])
             assert row["prediction"] == each.predictions[number]
             assert row["class_name"] == SOURCE.class_names[row["prediction"]]
             assert [row[name] for name in ("model", "version", "bundle", "sha256", "threshold")] == list(SOURCE[:5])

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmgauge.drift import evidence
-from harmgauge.drift.score_evidence import CLIENT_MEMORY_REQUESTS, ScoreEvidence
+from harmgauge.drift.recent_clients import MEMORY_REQUESTS
+from harmgauge.drift.score_evidence import ScoreEvidence
 from harmgauge.drift.state import Blocks, DriftState
 from harmgauge_models.evaluation.alarms import rows_to_evidence_alarm
 from tests.support.scores import Float64, clean, contaminated
@@ -126,11 +127,11 @@ def test_a_client_counts_once_among_recent_requests() -> None:
     assert state_of(counted).rows == 400
     again = (
         Blocks(np.zeros(1), np.ones(1, np.intp), (("", "client 0"),)),
-        Blocks.of(np.zeros(CLIENT_MEMORY_REQUESTS), 1),
+        Blocks.of(np.zeros(MEMORY_REQUESTS), 1),
     )
     counted.observe(again[1])
     counted.observe(again[0])
-    assert state_of(counted).rows == 400 + CLIENT_MEMORY_REQUESTS + 1, "after so many others it counts again"
+    assert state_of(counted).rows == 400 + MEMORY_REQUESTS + 1, "after so many others it counts again"
 
 
 def test_the_alarm_stays_until_it_is_acknowledged_and_tells_the_direction() -> None:

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from harmgauge.bundle.npz import read_npz
+from harmgauge.drift.accuracy_window import AccuracyWindow
 from harmgauge.drift.feature_mmd import FeatureMmd
+from harmgauge.drift.harm import Harm
 from harmgauge.drift.monitor import Monitor
 from harmgauge.drift.score_evidence import ScoreEvidence
 from harmgauge.drift.score_ks import ScoreKs
@@ -23,6 +25,14 @@ MOST_SECONDS = 0.004
 ROWS = 1_000_000
 REFERENCE = np.sort(np.random.default_rng(0).normal(size=2000))
 
+ONE_ROW = Blocks(
+    np.zeros(1),
+    np.ones(1, np.intp),
+    (None,),
+    error_probability=np.full(1, 0.5, np.float32),
+    predictions=np.zeros(1, np.int64),
+)
+
 
 def full(age_seconds: float | None) -> Monitor:
     """A window that is full, and lies across the end of what it wrote first."""
@@ -32,12 +42,15 @@ def full(age_seconds: float | None) -> Monitor:
             ScoreKs(REFERENCE, ROWS, 10**9, max_age_seconds=age_seconds),
             ScoreEvidence(REFERENCE, 10**9, 0.01, seed=0),
             FeatureMmd(features, 2000, 10**9, seed=0),
-        ]
+            Harm(0.07, 0.09, 2000, 10**9),
+        ],
+        accuracy=AccuracyWindow(0.93, 0.05, ROWS, tuple("abcdefghij"), max_age_seconds=age_seconds),
     )
-    some = np.random.default_rng(1).normal(size=4096)
+    random = np.random.default_rng(1)
+    some, p, classes = random.normal(size=4096), random.random(4096).astype(np.float32), random.integers(0, 10, 4096)
     for number in range(ROWS // 4096 + 20):
         rows = features[np.arange(4096) % 200] if number % 100 == 0 else None
-        monitor.observe(Blocks(some, np.array([4096]), (None,), rows, np.array([time.monotonic()])))
+        monitor.observe(Blocks(some, np.array([4096]), (None,), rows, np.array([time.monotonic()]), p, classes))
     return monitor
 
 
@@ -62,8 +75,9 @@ def longest(act: Callable[[], Awaitable[object]]) -> float:
 
 def test_states(monitor: Monitor) -> None:
     async def look() -> None:
-        monitor.observe(Blocks.of(np.zeros(1)))
+        monitor.observe(ONE_ROW)
         await monitor.states()
+        await monitor.accuracy()
 
     assert longest(look) < MOST_SECONDS
 
@@ -72,11 +86,13 @@ def test_saving(monitor: Monitor, tmp_path: Path) -> None:
     store = Store(tmp_path, "key", monitor)
 
     async def save() -> None:
-        monitor.observe(Blocks.of(np.zeros(1)))
+        monitor.observe(ONE_ROW)
         await store.save()
 
     assert longest(save) < MOST_SECONDS
-    assert len(read_npz(tmp_path / "drift-key.npz")["score_ks/scores"]) == ROWS
+    saved = read_npz(tmp_path / "drift-key.npz")
+    for name in ("score_ks/scores", "accuracy/chances", "accuracy/classes"):
+        assert len(saved[name]) == ROWS
 
 
 @pytest.mark.anyio

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from harmgauge.drift.accuracy import Accuracy
+from harmgauge.drift.accuracy_window import AccuracyWindow
 from harmgauge.drift.dumped import MOST_ROWS
 from harmgauge.drift.feature_mmd import FeatureMmd
+from harmgauge.drift.harm import Harm
 from harmgauge.drift.monitor import Monitor
 from harmgauge.drift.score_evidence import ScoreEvidence
 from harmgauge.drift.score_ks import ScoreKs
@@ -37,23 +40,34 @@ def monitor(age_seconds: float | None = None) -> Monitor:
             ScoreKs(REFERENCE, 100, 10_000, max_age_seconds=age_seconds),
             ScoreEvidence(REFERENCE, 10_000, 0.01, seed=0),
             FeatureMmd(FEATURES, 20, 10_000, seed=0),
-        ]
+            Harm(0.07, 0.09, 500, 10_000),
+        ],
+        accuracy=AccuracyWindow(0.93, 0.05, 100, ("cat", "dog", "frog"), max_age_seconds=age_seconds),
     )
 
 
 def blocks(rows: int, seed: int, shift: float = 0) -> Blocks:
     random = np.random.default_rng(seed)
     features = random.normal(shift, 1, (rows, 4)).astype(np.float32)
-    return Blocks(random.normal(shift, 1, rows), np.ones(rows, np.intp), (None,) * rows, features)
+    scores, p = random.normal(shift, 1, rows), random.beta(0.2 + shift, 1.9, rows).astype(np.float32)
+    classes = random.integers(0, 3, rows)
+    return Blocks(scores, np.ones(rows, np.intp), (None,) * rows, features, error_probability=p, predictions=classes)
 
 
-async def looked(of: Monitor) -> dict[str, DriftState]:
-    """The states, after a test of features that begins now."""
+class Looked(NamedTuple):
+    states: Mapping[str, DriftState]
+    accuracy: Accuracy
+
+
+async def looked(of: Monitor) -> Looked:
+    """The states, after a test of features that begins now, and the accuracy."""
     await of.states()
     detector = of.find(FeatureMmd)
     assert detector is not None
     await detector.settled()
-    return await of.states()
+    states, accuracy = await of.states(), await of.accuracy()
+    assert accuracy is not None
+    return Looked(states, accuracy)
 
 
 def arrays(of: Monitor) -> Saved:
@@ -75,9 +89,9 @@ def plain() -> Mapping[str, object]:
     return described(asyncio.run(looked(monitor())))
 
 
-def described(states: Mapping[str, DriftState]) -> dict[str, object]:
+def described(found: Looked) -> dict[str, object]:
     return {name: (state.state, state.rows, state.total_rows, state.p_value, state.statistic, state.details)
-            for name, state in states.items()}  # fmt: skip
+            for name, state in found.states.items()} | {"accuracy": found.accuracy}  # fmt: skip
 
 
 NAMES = sorted(whole())
@@ -138,6 +152,7 @@ def spoilt(draw: st.DrawFn) -> Saved:
 @example(state=whole(), age_seconds=None)
 @example(state=whole() | {"feature_mmd/last": np.array([0.1, 0.0, 1.7e9, 50])}, age_seconds=None)
 @example(state=whole() | {"score_evidence/rows": np.array(10**18)}, age_seconds=None)
+@example(state=whole() | {"harm/bound": np.array(0.5)}, age_seconds=None)
 @settings(deadline=None)
 def test_a_spoilt_state_is_refused_whole_or_works(state: Saved, age_seconds: float | None) -> None:
     after = monitor(age_seconds)
@@ -149,20 +164,26 @@ def test_a_spoilt_state_is_refused_whole_or_works(state: Saved, age_seconds: flo
         assert described(asyncio.run(looked(after))) == plain()
         return
     monitor().restore(arrays(after))
-    states = asyncio.run(looked(after))
-    check(states)
-    before = states["score_evidence"].rows
+    found = asyncio.run(looked(after))
+    check(found)
+    before = {name: found.states[name].rows for name in ("score_evidence", "harm")}
     after.observe(blocks(40, 3))
-    states = asyncio.run(looked(after))
-    check(states)
-    assert states["score_evidence"].rows == before + 40
-    if before < MOST_ROWS - 1000:
+    found = asyncio.run(looked(after))
+    check(found)
+    for name, rows in before.items():
+        assert found.states[name].rows == rows + 40
+    assert found.accuracy.rows >= 40
+    if max(before.values()) < MOST_ROWS - 1000:
         monitor(age_seconds).restore(arrays(after))
 
 
-def check(states: Mapping[str, DriftState]) -> None:
+def check(found: Looked) -> None:
     """They are what JSON, Prometheus and the page can say."""
-    for name, state in states.items():
+    shares = [found.accuracy.estimate, found.accuracy.lower, found.accuracy.upper]
+    shares += [own.accuracy for own in found.accuracy.classes]
+    assert all(share is None or 0 <= share <= 1 for share in shares)
+    assert sum(own.rows for own in found.accuracy.classes) == found.accuracy.rows <= 100
+    for name, state in found.states.items():
         assert state.rows >= 0 <= state.total_rows, name
         assert state.p_value is None or 0 <= state.p_value <= 1, name
         numbers = [state.statistic, state.log10_p_value, *state.gauges.values()]
@@ -192,6 +213,15 @@ WRONG: dict[str, list[object]] = {
     "score_evidence/highest": [-1.0, 0.0, np.inf, 1e301],
     "score_evidence/drifting": [1, np.nan],
     "score_evidence/since": [253402300799.0, -1.0],
+    "harm/wealth": [-1.0, 0.0, 1.7e308, np.nan],
+    "harm/rows": [-1, 0, 1.5, 2**62],
+    "harm/bound": [-1.0, 0.0, np.nan, np.inf],
+    "harm/highest": [-1.0, 0.0, np.inf],
+    "harm/drifting": [1, np.nan],
+    "harm/since": [np.nan, 1e300],
+    "accuracy/chances": [-0.5, 1.5, np.nan, np.inf],
+    "accuracy/classes": [3, 255],
+    "accuracy/times": [-1.0, np.nan],
     "feature_mmd/features": [np.nan],
     "feature_mmd/total_rows": [-1, 3, 1.5, 2**62],
     "feature_mmd/drifting": [1.0],

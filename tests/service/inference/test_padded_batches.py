@@ -88,6 +88,21 @@ def test_what_is_asked_of_a_runtime_that_has_a_gpu(image_bundle: Bundle, monkeyp
     assert tensorrt[1]["trt_profile_max_shapes"] == "input:64x4x4x3"
 
 
+def test_the_error_probability_goes_through_the_buffers_too(error_probability_bundle_path: Path) -> None:
+    bundle = load(error_probability_bundle_path)
+    session = ort.InferenceSession(bundle.graph, providers=["CPUExecutionProvider"])
+    plain = OnnxRuntime(bundle, "cpu")
+    fixed = FixedSizes(session, bundle.manifest.input, plain.shapes, batch_sizes(32), "cpu")
+    for count in (1, 5, 32, 11):
+        rows = instances(count, SHAPE, seed=count)
+        found, expected = fixed.run(rows).error_probability, plain.run(rows).error_probability
+        assert found is not None
+        assert expected is not None
+        assert found.shape == (count,)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_a_correction_goes_through_the_buffers_too(tmp_path: Path) -> None:
     bundle = load(toy_autoencoder_bundle(tmp_path))
     session = ort.InferenceSession(bundle.graph, providers=["CPUExecutionProvider"])

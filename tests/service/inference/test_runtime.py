@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from harmgauge.bundle.load import Bundle, load
 from harmgauge.errors import BundleError, SettingsError
+from harmgauge.inference.outputs import spoil_scores
 from harmgauge.inference.providers import usable_cores
 from harmgauge.inference.runtime import OnnxRuntime
 from tests.support.bundles import edit, replace_file
@@ -97,6 +99,72 @@ def test_a_probe_that_gives_nan_is_refused(tmp_path: Path) -> None:
         OnnxRuntime(load(folder), "cpu")
 
 
+def with_output(folder: Path, *nodes: onnx.NodeProto, constant: float = 0.0, of: int = onnx.TensorProto.FLOAT) -> None:
+    """Make `error_probability` of the bundle in `folder` what `nodes` make of the number `constant` and of `before`."""
+    model = onnx.load(folder / "detector.onnx")
+    for node in model.graph.node:
+        node.output[:] = ["before" if name == "error_probability" else name for name in node.output]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(constant, np.float32), "constant"))
+    model.graph.node.extend(nodes)
+    output = next(output for output in model.graph.output if output.name == "error_probability")
+    output.type.tensor_type.elem_type = of
+    replace_file(folder, "detector.onnx", model.SerializeToString())
+
+
+@pytest.fixture
+def promising(error_probability_bundle_path: Path, tmp_path: Path) -> Path:
+    """A copy to spoil, of a bundle that promises an error probability."""
+    return Path(shutil.copytree(error_probability_bundle_path, tmp_path / "copy"))
+
+
+def test_the_graph_gives_the_error_probability_of_its_precision(error_probability_bundle_path: Path) -> None:
+    rows = instances(50, (4, 4, 3), seed=4)
+    bundles = [load(error_probability_bundle_path), load(error_probability_bundle_path, "int8")]
+    whole, small = (OnnxRuntime(bundle, "cpu").run(rows).error_probability for bundle in bundles)
+    assert whole is not None
+    assert small is not None
+    assert whole.shape == small.shape == (50,)
+    assert whole.dtype == small.dtype == np.float32
+    assert not np.array_equal(whole, small)
+    np.testing.assert_allclose(whole, small, atol=0.02)
+
+
+def test_a_graph_that_lacks_the_error_probability_is_refused(promising: Path, image_bundle_path: Path) -> None:
+    replace_file(promising, "detector.onnx", (image_bundle_path / "detector.onnx").read_bytes())
+    with pytest.raises(BundleError, match="does not give error_probability, as bundle.json promises: build the bundle"):
+        OnnxRuntime(load(promising), "cpu")
+
+
+def test_an_error_probability_that_is_not_promised_is_left_alone(promising: Path) -> None:
+    edit(promising, lambda manifest: manifest.update(error_probability="no labels"))
+    assert OnnxRuntime(load(promising), "cpu").run(instances(3, (4, 4, 3))).error_probability is None
+
+
+@pytest.mark.parametrize(("constant", "shown"), [(-0.1, "-0.1"), (1.5, "1.5"), (np.nan, "nan"), (np.inf, "inf")])
+def test_an_error_probability_that_is_none_is_refused(promising: Path, constant: float, shown: str) -> None:
+    nodes = [
+        onnx.helper.make_node("Shape", ["before"], ["rows"]),
+        onnx.helper.make_node("Expand", ["constant", "rows"], ["error_probability"]),
+    ]
+    with_output(promising, *nodes, constant=constant)
+    with pytest.raises(BundleError, match=f"tried on is {shown}[0-9]*; expected a number in 0 .. 1"):
+        OnnxRuntime(load(promising), "cpu")
+
+
+def test_an_error_probability_of_another_shape_is_refused(promising: Path) -> None:
+    axis = onnx.helper.make_node("Constant", [], ["axis"], value_ints=[1])
+    with_output(promising, axis, onnx.helper.make_node("Unsqueeze", ["before", "axis"], ["error_probability"]))
+    with pytest.raises(BundleError, match=r"1 rows gave error_probability \(1, 1\); \(1,\) is due"):
+        OnnxRuntime(load(promising), "cpu")
+
+
+def test_an_error_probability_of_another_type_is_refused(promising: Path) -> None:
+    double = onnx.TensorProto.DOUBLE
+    with_output(promising, onnx.helper.make_node("Cast", ["before"], ["error_probability"], to=double), of=double)
+    with pytest.raises(BundleError, match=r"gives error_probability as tensor\(double\); expected tensor\(float\)"):
+        OnnxRuntime(load(promising), "cpu")
+
+
 def test_cores_are_those_of_the_quota(tmp_path: Path) -> None:
     def cores(**files: str) -> int:
         for name, text in files.items():
@@ -113,3 +181,15 @@ def test_cores_are_those_of_the_quota(tmp_path: Path) -> None:
     assert cores(cpu_max="nonsense") == everything
     assert cores(cpu_max="", cpu__cpu_cfs_quota_us="-1\n", cpu__cpu_cfs_period_us="100000\n") == everything
     assert cores(cpu__cpu_cfs_quota_us="20000\n") == 1
+
+
+def test_a_row_with_an_error_probability_that_is_none_gets_no_score(promising: Path) -> None:
+    """Twice P is no probability for some rows: those fail, for detectors that bet on P would go wrong for good."""
+    rows = instances(2000, (4, 4, 3), seed=4)
+    plain = OnnxRuntime(load(promising), "cpu").run(rows).error_probability
+    assert plain is not None
+    with_output(promising, onnx.helper.make_node("Mul", ["before", "constant"], ["error_probability"]), constant=2.0)
+    found = OnnxRuntime(load(promising), "cpu").run(rows)
+    spoil_scores(found)
+    assert 0 < (2 * plain > 1).sum() < 2000
+    np.testing.assert_array_equal(np.isnan(found.score), 2 * plain > 1)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 
 from harmgauge.bundle.load import Bundle
-from harmgauge.drift import score_evidence, score_ks
+from harmgauge.drift import accuracy_window, score_evidence, score_ks
 from harmgauge.drift.monitor import Monitor
 from harmgauge.drift.state import Blocks
 from harmgauge.observe.bundle_metrics import BundleMetrics
 from harmgauge.observe.metrics import Metrics
-from harmgauge.page.recorder import LEAST_STATISTIC, STATES, Recorder, flagged_share
+from harmgauge.page.recorder import ACCURACY, LEAST_STATISTIC, STATES, Recorder, flagged_share
 from harmgauge.readiness import Readiness
 from harmgauge.settings import load
 
@@ -33,7 +34,10 @@ class Clock:
 
 def parts(bundle: Bundle) -> tuple[Monitor, BundleMetrics, Recorder, Clock]:
     settings = load({})
-    monitor = Monitor([score_ks.from_bundle(bundle, settings), score_evidence.from_bundle(bundle, settings)])
+    monitor = Monitor(
+        [score_ks.from_bundle(bundle, settings), score_evidence.from_bundle(bundle, settings)],
+        accuracy=accuracy_window.from_bundle(bundle, settings),
+    )
     process = Metrics(bundle.manifest, Readiness())
     metrics, clock = BundleMetrics(bundle, process, monitor.gauges, lambda: int(clock.seconds > 4) * 7), Clock()
     recorder = Recorder(
@@ -93,6 +97,37 @@ async def test_rates_are_of_the_time_between_two_samples(image_bundle: Bundle) -
     assert flagged_share(states, float(image_bundle.threshold)) == expected > 0.3
     assert columns["flagged_share"][-1] == np.float32(expected)
     assert columns["score_ks.log10"][-1] == np.float32(states["score_ks"].log10_p_value or 0)
+
+
+async def test_accuracy_is_sampled_once_there_is_an_interval(chances_bundle: Bundle) -> None:
+    monitor, _, recorder, clock = parts(chances_bundle)
+    chances = np.linspace(0.01, 0.3, 120, dtype=np.float32)
+
+    async def after(start: int, end: int) -> dict[str, float]:
+        own = chances[start:end]
+        zeros = np.zeros(len(own), np.int64)
+        monitor.observe(replace(Blocks.of(own.astype(np.float64)), error_probability=own, predictions=zeros))
+        clock.seconds += 5
+        await recorder.sample()
+        return {name: column[-1] for name, column in recorder.history.newest().items() if name in ACCURACY}
+
+    early = await after(0, 99)
+    assert set(early) == set(ACCURACY)
+    assert all(np.isnan(value) for value in early.values()), "99 rows, and the window is of 100"
+    found = await after(99, 120)
+    assert found["accuracy.estimate"] == pytest.approx(1 - chances[20:].mean(), abs=1e-6)
+    state = await monitor.accuracy()
+    assert state is not None
+    assert found["accuracy.lower"] == pytest.approx(state.lower, abs=1e-6)
+    assert found["accuracy.upper"] == pytest.approx(state.upper, abs=1e-6)
+
+
+async def test_without_error_probabilities_there_is_no_accuracy(image_bundle: Bundle) -> None:
+    monitor, _, recorder, clock = parts(image_bundle)
+    monitor.observe(Blocks.of(image_bundle.reference.scores[:200]))
+    clock.seconds = 5
+    await recorder.sample()
+    assert all(np.isnan(recorder.history.newest()[name][-1]) for name in ACCURACY)
 
 
 async def test_it_goes_on_after_a_failure(image_bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:

@@ -119,3 +119,31 @@ async def test_one_that_offers_less_cannot_take_over(tmp_path: Path) -> None:
     await service.switch.replace(with_correction)
     assert service.switch.current.components.corrects
     await service.switch.close()
+
+
+async def test_the_error_probability_comes_and_goes_and_the_log_has_it(
+    error_probability_bundle_path: Path, image_bundle_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bundles from before it existed lack it, and may be what somebody has to go back to."""
+    without, having = tmp_path / "without", tmp_path / "having"
+    shutil.copytree(image_bundle_path, without)
+    shutil.copytree(error_probability_bundle_path, having)
+    edit(without, lambda manifest: manifest.update(version="2", error_probability="nobody knows"))
+    rows = instances(3, (4, 4, 3))
+
+    def warnings() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+    service = service_of(without)
+    await service.switch.replace(having)
+    assert (await service.switch.current.components.scorer.score(rows)).error_probability is not None
+    assert "error_probability" in service.switch.current.components.output_names
+    assert warnings() == []
+    await service.switch.replace(without)
+    assert (await service.switch.current.components.scorer.score(rows)).error_probability is None
+    assert "error_probability" not in service.switch.current.components.output_names
+    (warning,) = warnings()
+    assert re.search(
+        r"toy/2 .* has no error probability \(nobody knows\), which toy/1 .* had: the estimate .* end", warning
+    )
+    await service.switch.close()

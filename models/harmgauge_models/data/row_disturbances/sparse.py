@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harmgauge_models.data.row_disturbances.pool import Disturbance, Mask, Pool, Values
+from harmgauge_models.data.row_disturbances.pool import MOST_OF_ANOTHER, Disturbance, Mask, Pool, Values
 
 
 def _share(rows: Values, random: np.random.Generator) -> Values:
@@ -32,7 +32,7 @@ def added(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> 
 
 def replaced(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
     """Some words give way to as many of another row."""
-    share = _share(rows, random)
+    share = MOST_OF_ANOTHER * _share(rows, random)
     kept, new = random.random(rows.shape) > share, random.random(rows.shape) < share
     return _as_long(rows * kept + pool.others(len(rows), random) * new, rows, random)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harmgauge_models.data.row_disturbances.pool import QUANTILES, Disturbance, Mask, Pool, Values
+from harmgauge_models.data.row_disturbances.pool import MOST_OF_ANOTHER, QUANTILES, Disturbance, Mask, Pool, Values
 
 UNITS = (60.0, 3600.0, 24.0, 12.0, 7.0, 1000.0, 100.0, 10.0, 2.54, 0.3048, 0.4536, 1.609, 1.8, 3.7854)
 """Factors between units that people confuse: minutes and hours, metres and feet, kilograms and pounds."""
@@ -44,10 +44,11 @@ def factor(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) ->
 
 
 def other_row(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """The value of another row, each column of the same other row in half of the rows."""
+    """The value of another row, each column of the same other row in half of the rows that are not all replaced."""
     others = pool.others(len(rows), random)
     mixed = pool.rows[random.integers(len(pool.rows), size=rows.shape), np.arange(rows.shape[1])]
-    return np.where(random.random((len(rows), 1)) < 0.5, others, mixed)
+    few = mask.mean(1, keepdims=True) <= MOST_OF_ANOTHER
+    return np.where(few & (random.random((len(rows), 1)) < 0.5), others, mixed)
 
 
 def constant(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:

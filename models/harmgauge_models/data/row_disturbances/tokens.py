@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from harmgauge_models.data.row_disturbances.pool import Disturbance, Mask, Pool, Values
+from harmgauge_models.data.row_disturbances.pool import MOST_OF_ANOTHER, Disturbance, Mask, Pool, Values
 
 
 def other_row(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """What another row has there."""
-    return pool.others(len(rows), random)
+    """The ids that another row has there; in rows with more than half replaced, those of several other rows."""
+    others = pool.others(len(rows), random)
+    second = pool.others(len(rows), random)
+    third = np.where(np.arange(rows.shape[1]) % 2, others, second)
+    return np.where(mask.mean(1, keepdims=True) <= MOST_OF_ANOTHER, others, third)
 
 
 def from_pool(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:

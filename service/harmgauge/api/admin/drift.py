@@ -16,7 +16,9 @@ def router(authorizer: Authorizer) -> APIRouter:
 
     @routes.post("/drift/reset", summary="Acknowledge drift: all detectors begin anew", responses=refusals(401, 403))
     async def reset(request: Request) -> dict[str, str]:
-        components_of(request).monitor.reset()
+        components = components_of(request)
+        components.monitor.reset()
+        components.metrics.process.drift_reset()
         return {"status": "reset"}
 
     return routes

@@ -3,14 +3,33 @@
 import { fromLog10, milliseconds, number, percent, power } from "./format.js";
 import { TimeChart } from "./timechart.js";
 
-const LABELS = { score_ks: "Scores (KS)", feature_mmd: "Features (MMD)", score_evidence: "Evidence" };
+const LABELS = { harm: "Harm", score_ks: "Scores (KS)", feature_mmd: "Features (MMD)", score_evidence: "Evidence" };
 const COLOURS = ["first", "second", "third"];
+const OWN_COLOURS = { harm: "third" };
 
 // Whatever detectors there are: those whose alarm goes by the p-value, and those whose alarm goes by the statistic.
 const byPValue = ({ p_value_threshold: limit }) => limit !== null;
 const byStatistic = (found) => !byPValue(found);
-const seriesOf = (detectors, chosen) => Object.entries(detectors).filter(([, found]) => chosen(found))
-  .map(([name], index) => ({ name, label: LABELS[name] ?? name, colour: COLOURS[index % COLOURS.length] }));
+function seriesOf(detectors, chosen) {
+  const names = Object.keys(detectors).filter((name) => chosen(detectors[name]));
+  const others = names.filter((name) => !OWN_COLOURS[name]);
+  return names.map((name) => ({
+    name, label: LABELS[name] ?? name, colour: OWN_COLOURS[name] ?? COLOURS[others.indexOf(name) % COLOURS.length],
+  }));
+}
+
+// To the next multiples of five points around the values and thresholds.
+function aroundAccuracy(values, thresholds) {
+  const all = [...values, ...thresholds.map(({ value }) => value)];
+  const toFives = (round, value) => round(value * 20) / 20;
+  return [Math.max(0, toFives(Math.floor, Math.min(...all) - 0.01)), Math.min(1, toFives(Math.ceil, Math.max(...all) + 0.01))];
+}
+
+function tenths(least, most) {
+  const step = [0.05, 0.1, 0.2].find((size) => (most - least) / size <= 5) ?? 0.25;
+  const first = Math.ceil(least / step - 1e-9);
+  return Array.from({ length: Math.floor(most / step + 1e-9) - first + 1 }, (_, index) => (first + index) * step);
+}
 
 // Every so many whole steps, so that at most about five ticks are there.
 function steps(least, most) {
@@ -26,13 +45,26 @@ const even = (_, most) => {
   return Array.from({ length: Math.floor(most / step) + 1 }, (_, index) => index * step);
 };
 
-// By name; `detectors` are those of the service, some of which a bundle may not have.
-export function makeCharts(detectors) {
+function accuracyChart() {
+  return new TimeChart("accuracy", {
+    series: [
+      { column: "accuracy.estimate", label: "Estimate", colour: "first", show: percent },
+      { column: "accuracy.lower", label: "90 % interval from", head: "From", colour: "first", kind: "area", isEdge: true, show: percent },
+      { column: "accuracy.upper", label: "to", head: "To", colour: "first", kind: "none", isEdge: true, show: percent },
+    ],
+    range: aroundAccuracy, ticks: tenths, axis: percent, alarm: "below",
+    summary: ([estimate, lower, upper]) => `Estimate of accuracy over time, now ${estimate}, ${lower} to ${upper}.`,
+  });
+}
+
+// By name, for the service's first state: some bundles have neither all detectors nor an estimate of accuracy.
+export function makeCharts({ detectors, accuracy }) {
   const tests = seriesOf(detectors, byPValue);
   const statistics = seriesOf(detectors, byStatistic);
   const ofLog10 = (chosen) => chosen.map(({ name, ...rest }) => ({ ...rest, column: `${name}.log10`, show: fromLog10 }));
   const lowest = (thresholds) => Math.min(-6, ...thresholds.map(({ value }) => 2 * Math.floor(value)));
   return {
+    ...(accuracy ? { accuracy: accuracyChart() } : {}),
     pValue: new TimeChart("p-value", {
       series: ofLog10(tests),
       range: (_, thresholds) => [lowest(thresholds), 0],
@@ -47,7 +79,7 @@ export function makeCharts(detectors) {
       ticks: steps,
       axis: (at, isLeast, isMost) => (isLeast ? "≤ " : isMost ? "≥ " : "") + power(at),
       alarm: "above",
-      summary: (texts) => `Evidence of drift over time. ${statistics.map(({ label }, i) => `${label}: ${texts[i]}`).join("; ")}. High values are alarms.`,
+      summary: (texts) => `Evidence over time. ${statistics.map(({ label }, i) => `${label}: ${texts[i]}`).join("; ")}. High values are alarms.`,
     }),
     flagged: new TimeChart("flagged", {
       series: [{ column: "flagged_share", label: "Flagged", colour: "first", show: percent }],
@@ -76,15 +108,25 @@ export function makeCharts(detectors) {
 
 const alarm = (value, tone) => ({ value: Math.log10(value), label: `alarm ${number(value)}`, tone });
 
+// What is normal, and what the alarm is about.
+function accuracyLines({ base }, harm) {
+  const clean = { value: base, label: `clean data ${percent(base)}`, tone: "muted", isAbove: true };
+  return harm === undefined ? [clean] : [
+    clean,
+    { value: harm.accuracy_limit, label: `limit ${percent(harm.accuracy_limit)}`, tone: "bad" },
+  ];
+}
+
 // The last so many `seconds` of the timeline, with the thresholds that hold now.
 export function showCharts(charts, { state, about, timeline, seconds }) {
-  const { detectors, time } = state;
+  const { accuracy, detectors, time } = state;
   const tests = seriesOf(detectors, byPValue);
   const statistics = seriesOf(detectors, byStatistic).filter(({ name }) => detectors[name].threshold !== null);
   const normal = about.normal_flagged_share;
   const thresholds = {
+    accuracy: accuracy ? accuracyLines(accuracy, detectors.harm) : [],
     pValue: tests.map(({ name, colour }) => alarm(detectors[name].p_value_threshold, colour)),
-    evidence: statistics.map(({ name }) => alarm(detectors[name].threshold, "bad")),
+    evidence: [...new Set(statistics.map(({ name }) => detectors[name].threshold))].map((limit) => alarm(limit, "bad")),
     flagged: [{ value: normal, label: `normal ${percent(normal)}`, tone: "muted" }],
   };
   for (const [name, chart] of Object.entries(charts)) chart.show(timeline, time, seconds, thresholds[name]);

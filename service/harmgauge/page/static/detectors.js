@@ -1,24 +1,33 @@
-// The detectors at a glance, and what they say together.
+// The detectors at a glance: a card each.
 
 import { byId, element, say } from "./dom.js";
-import { count, duration, fromLog10, moment, number } from "./format.js";
+import { count, duration, fromLog10, moment, number, percent, shortClock } from "./format.js";
+import { hasDirection } from "./verdict.js";
 
-const TITLES = { score_ks: "Recent scores", score_evidence: "Evidence", feature_mmd: "Inner features" };
-const STATISTICS = { score_ks: "KS statistic", score_evidence: "Evidence", feature_mmd: "MMD²" };
+const TITLES = { harm: "Harm", score_ks: "Recent scores", score_evidence: "Evidence", feature_mmd: "Inner features" };
+const STATISTICS = { harm: "Evidence", score_ks: "KS statistic", score_evidence: "Evidence", feature_mmd: "MMD²" };
+const MEANINGS = {
+  harm: "Watches the estimate of accuracy. This is the alarm to act on.",
+  score_ks: "Compares the scores in the window with the reference’s.",
+  score_evidence: "Gathers evidence of any change, score by score.",
+  feature_mmd: "Compares what the classifier sees inside with the reference.",
+};
 const WORDS = { ok: "OK", drifting: "Drifting", warming: "Warming up" };
+const wordOf = (name, state) => (name === "harm" && state === "drifting" ? "Alarm" : WORDS[state]);
 const GLYPHS = { ok: "✓", drifting: "▲", warming: "…" };
 
 const p = (found) => fromLog10(found.log10_p_value ?? (found.p_value === null ? null : Math.log10(found.p_value)));
 
-// Little evidence points anywhere by chance.
-const hasDirection = (found) => found.state === "drifting" || found.statistic > 1e3;
+const unbroken = (text) => text.replaceAll(" ", "\u00a0");
 
 // The figures of a card: [what, value, title].
 function figures(name, found) {
   const limit = found.threshold === null ? "" : ` of ${number(found.threshold)}`;
   const rows = [[STATISTICS[name] ?? "Statistic", number(found.statistic) + limit]];
   if (found.p_value_threshold !== null)
-    rows.unshift(["p-value", `${p(found)} · alarm ${number(found.p_value_threshold)}`]);
+    rows.unshift(["p-value", `${p(found)} · ${unbroken(`alarm ${number(found.p_value_threshold)}`)}`]);
+  if (typeof found.accuracy_limit === "number")
+    rows.push(["Limit of accuracy", percent(found.accuracy_limit)]);
   if (found.direction) rows.push(["Scores went", hasDirection(found) ? found.direction : "nowhere yet"]);
   return rows;
 }
@@ -34,6 +43,7 @@ function card(name) {
   parts.progress.setAttribute("aria-label", `${name}: rows in the window`);
   parts.root.append(
     element("header", {}, element("h2", {}, TITLES[name] ?? name), element("code", {}, name)),
+    ...(MEANINGS[name] ? [element("p", { className: "meaning" }, MEANINGS[name])] : []),
     element("div", { className: "line" }, parts.state, parts.since), parts.list, parts.progress);
   return parts;
 }
@@ -46,25 +56,25 @@ export class Detectors {
   }
 
   show(detectors, nowSeconds) {
+    this.root.dataset.harm = "harm" in detectors;
     for (const [name, found] of Object.entries(detectors)) {
       if (!this.cards[name]) this.root.append((this.cards[name] = card(name)).root);
       this.fill(name, this.cards[name], found, nowSeconds);
     }
     const changed = Object.entries(detectors).filter(([name, { state }]) => (this.states[name] ?? state) !== state);
     if (changed.length)
-      say(byId("changes"), changed.map(([name, { state }]) => `${name}: ${WORDS[state]}.`).join(" "));
+      say(byId("changes"), changed.map(([name, { state }]) => `${name}: ${wordOf(name, state)}.`).join(" "));
     this.states = Object.fromEntries(Object.entries(detectors).map(([name, { state }]) => [name, state]));
-    this.verdict(detectors, nowSeconds);
   }
 
   fill(name, parts, found, nowSeconds) {
     parts.root.dataset.state = found.state;
     const glyph = element("span", { className: "glyph" }, GLYPHS[found.state]);
     glyph.setAttribute("aria-hidden", "true");
-    if (parts.state.dataset.state !== found.state) parts.state.replaceChildren(glyph, WORDS[found.state]);
+    if (parts.state.dataset.state !== found.state) parts.state.replaceChildren(glyph, wordOf(name, found.state));
     parts.state.dataset.state = found.state;
     const seconds = nowSeconds - Date.parse(found.since) / 1000;
-    say(parts.since, `since ${moment(found.since, nowSeconds)} (${duration(seconds)})`);
+    say(parts.since, `since ${moment(found.since, nowSeconds, shortClock)} (${duration(seconds)})`);
     const warming = found.state === "warming" && found.window_rows !== null;
     parts.progress.hidden = !warming;
     if (warming) parts.progress.value = found.rows / found.window_rows;
@@ -76,33 +86,5 @@ export class Detectors {
     parts.list.dataset.texts = texts;
     parts.list.replaceChildren(...rows.map(([what, value]) =>
       element("div", {}, element("dt", {}, what), element("dd", {}, value))));
-  }
-
-  verdict(detectors, nowSeconds) {
-    const all = Object.values(detectors);
-    const alarmed = Object.entries(detectors).filter(([, { state }]) => state === "drifting");
-    const warming = all.filter(({ state }) => state === "warming");
-    const rows = Math.max(...all.map(({ total_rows: total }) => total));
-    let [heading, because] = ["No drift", "The traffic looks like the reference."];
-    if (alarmed.length) {
-      const first = alarmed.map(([, { since }]) => since).sort()[0];
-      const evidence = all.find((found) => found.direction);
-      const direction = evidence && hasDirection(evidence) ? evidence.direction : null;
-      const scoresMoved = alarmed.some(([name]) => name.startsWith("score"));
-      const where = direction && scoresMoved ? `; scores are ${direction} than the reference’s` : "";
-      const many = alarmed.length === all.length ? (all.length > 1 ? "All detectors" : "The detector") : `${alarmed.length} of ${all.length} detectors`;
-      heading = "Drift detected";
-      because = `${many} in alarm, first at ${moment(first, nowSeconds)}${where}.`;
-    } else if (warming.length) {
-      heading = rows ? "Warming up" : "No traffic yet";
-      because = rows
-        ? `No alarm so far; ${warming.length === 1 ? "one detector waits" : `${warming.length} detectors wait`} for a full window.`
-        : "Score inputs, and the detectors begin to compare them with the reference.";
-    }
-    byId("verdict").dataset.state = alarmed.length ? "drifting" : warming.length ? "warming" : "ok";
-    say(byId("verdict"), heading);
-    say(byId("because"), because);
-    const title = `${alarmed.length ? "▲ " : ""}${heading} – harmgauge`;
-    if (document.title !== title) document.title = title;
   }
 }

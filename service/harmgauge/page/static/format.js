@@ -35,6 +35,16 @@ export const count = (value) => value.toLocaleString("en");
 export const percent = (share) =>
   share === null || share === undefined || !Number.isFinite(share) ? NONE : `${Number((share * 100).toPrecision(3))} %`;
 
+// A share that is only roughly known: whole per cent, with one digit more close to 100 %.
+export const roughly = (share) => (share * 100).toFixed(share < 1 && share >= 0.985 ? 1 : 0);
+export const about = (share) => `${roughly(share)}\u00a0%`;
+
+// The difference of two shares, in points of a per cent.
+export function points(share) {
+  const size = Number((share * 100).toPrecision(2));
+  return `${size} ${size === 1 ? "point" : "points"}`;
+}
+
 export const milliseconds = (seconds) =>
   seconds === null || seconds === undefined || !Number.isFinite(seconds) ? NONE : `${number(seconds * 1000)} ms`;
 
@@ -46,10 +56,10 @@ export const clock = (seconds) => CLOCK.format(seconds * 1000);
 export const shortClock = (seconds) => SHORT_CLOCK.format(seconds * 1000);
 
 // A moment, with its day where that is not today's.
-export function moment(iso, nowSeconds) {
+export function moment(iso, nowSeconds, today = clock) {
   const at = new Date(iso);
-  const today = new Date(nowSeconds * 1000);
-  return at.toDateString() === today.toDateString() ? CLOCK.format(at) : DAY.format(at);
+  const isToday = at.toDateString() === new Date(nowSeconds * 1000).toDateString();
+  return isToday ? today(at / 1000) : DAY.format(at);
 }
 
 export function duration(seconds) {

@@ -1,9 +1,11 @@
 // The page: asks the service how it is, and hands the answer to each panel.
 
 import { makeCharts, showCharts } from "./charts.js";
+import { Classes } from "./classes.js";
 import { Detectors } from "./detectors.js";
 import { byId, element, say } from "./dom.js";
 import { clock, count } from "./format.js";
+import { Headline } from "./headline.js";
 import { Histogram } from "./histogram.js";
 import { KeyNeeded } from "./key.js";
 import { getJson, poll } from "./poll.js";
@@ -12,6 +14,7 @@ import { Timeline } from "./timeline.js";
 import { Try } from "./try.js";
 
 const EMBEDDING_SECONDS = 10;
+const MOST_CLASSES = 100; // of more, the service gives no accuracy each
 
 const detectors = new Detectors();
 const timeline = new Timeline();
@@ -20,6 +23,8 @@ let about = null;
 let info = null;
 let state = null;
 let charts = null;
+let headline = null;
+let classes = null;
 let scatter = null;
 let points = null;
 let pointsAt = -Infinity;
@@ -59,7 +64,12 @@ function introduce() {
   }
   histogram.compare(about);
   startRange(state.time - about.started);
-  charts = makeCharts(state.detectors);
+  headline = new Headline(info);
+  byId("gauge").hidden = state.accuracy === null;
+  if (state.accuracy !== null && info.class_names.length <= MOST_CLASSES) classes = new Classes();
+  byId("classes").hidden = classes === null;
+  byId("gauge").dataset.classes = classes !== null;
+  charts = makeCharts(state);
   new Try(info, about);
 }
 
@@ -80,7 +90,8 @@ async function look() {
   const found = await getJson("page/state");
   if (about === null || about.started !== found.started) await begin();
   else if (!timeline.extend(found.recent, about.history_seconds)) timeline.replace(await getJson("page/history"));
-  state = found;
+  const { harm, ...others } = found.detectors;
+  state = { ...found, detectors: harm ? { harm, ...others } : others }; // the alarm to act on comes first
   if (about.reference_points && !document.hidden && performance.now() - pointsAt > EMBEDDING_SECONDS * 1000) {
     pointsAt = performance.now();
     try {
@@ -94,6 +105,8 @@ async function look() {
 function show() {
   if (state === null) return;
   if (charts === null) introduce();
+  headline.show(state);
+  classes?.show(state.accuracy.classes);
   detectors.show(state.detectors, state.time);
   histogram.show(state);
   showCharts(charts, { state, about, timeline, seconds: Number(document.querySelector("[name=range]:checked").value) });

@@ -9,7 +9,7 @@ const HEIGHT = 180;
 const MINUTES = [1, 2, 5, 10, 15, 30].map((minutes) => 60 * minutes);
 const SHARED_CURSOR = "time";
 
-// `series`: [{ column, label, colour, dash?, show }]; `range(values, thresholds)` gives [least, most];
+// `series`: [{ column, label, head?, colour, dash?, isEdge?, show }], where the area between two edges is filled; `range(values, thresholds)` gives [least, most];
 // `axis(value, isLeast, isMost)` writes a tick; `alarm` is "below" or "above" a threshold, or left out.
 export class TimeChart {
   constructor(id, { series, range, ticks, axis, alarm, summary }) {
@@ -31,7 +31,7 @@ export class TimeChart {
     this.plot = new uPlot({
       width: this.panel.plot.clientWidth || 300,
       height: HEIGHT,
-      padding: [10, 8, 0, 0],
+      padding: [10, 14, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { setScale: false, x: false }, points: { size: 7 }, sync: { key: SHARED_CURSOR } },
       scales: { x: { time: true, range: () => this.window }, y: { range: () => this.limits } },
@@ -41,10 +41,18 @@ export class TimeChart {
           values: (_, splits) => splits.map((at) => this.axis(at, at === this.limits[0], at === this.limits[1])) },
       ],
       series: [{}, ...this.series.map((each) => ({
-        stroke: colour(each.colour), width: 2, dash: each.dash, points: { size: 4, fill: colour(each.colour) },
+        stroke: colour(each.colour), width: each.isEdge ? 0 : 2, dash: each.dash,
+        points: { size: 4, fill: colour(each.colour), ...(each.isEdge ? { show: false } : {}) },
       }))],
-      hooks: { drawAxes: [(plot) => this.drawThresholds(plot)], setCursor: [(plot) => this.read(plot.cursor.idx)] },
+      bands: this.bands(),
+      hooks: { drawAxes: [(plot) => this.drawThresholds(plot)], draw: [(plot) => this.drawLabels(plot)], setCursor: [(plot) => this.read(plot.cursor.idx)] },
     }, this.clipped(), this.panel.plot);
+  }
+
+  // The upper edge comes last, and uPlot wants it first.
+  bands() {
+    const edges = this.series.flatMap(({ isEdge }, index) => (isEdge ? [index + 1] : []));
+    return edges.length ? [{ series: edges.reverse(), fill: colour("first-fill") }] : [];
   }
 
   // Values beyond the axis are drawn at its end.
@@ -63,7 +71,7 @@ export class TimeChart {
     if (width && width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT });
   }
 
-  // `thresholds`: [{ value, label, tone }], on the axis' own scale.
+  // `thresholds`: [{ value, label, tone, isAbove? }], on the axis' own scale.
   show(timeline, now, seconds, thresholds = []) {
     this.data = timeline.since(now - seconds, this.series.map(({ column }) => column));
     this.thresholds = thresholds;
@@ -78,7 +86,7 @@ export class TimeChart {
     const at = this.plot?.cursor.left >= 0 && index !== null && index !== undefined ? index : this.data[0].length - 1;
     const texts = this.series.map(({ show }, series) => show(this.data[series + 1]?.[at] ?? null));
     this.panel.describe(texts, this.summary(texts), () => [
-      ["Time", ...this.series.map(({ label }) => label)],
+      ["Time", ...this.series.map(({ label, head }) => head ?? label)],
       this.data[0].map((time, row) => [
         clock(time), ...this.series.map(({ show }, series) => show(this.data[series + 1][row])),
       ]),
@@ -88,25 +96,37 @@ export class TimeChart {
   drawThresholds({ ctx, bbox, valToPos }) {
     ctx.save();
     const scale = devicePixelRatio;
-    let left = bbox.left + 4 * scale;
-    for (const { value, label, tone } of this.thresholds) {
+    for (const { value, tone } of this.thresholds) {
       const y = Math.round(valToPos(value, "y", true));
       if (this.alarm && value === this.outermost()) {
         ctx.fillStyle = colour("alarm");
         const [top, bottom] = this.alarm === "below" ? [y, bbox.top + bbox.height] : [bbox.top, y];
         ctx.fillRect(bbox.left, top, bbox.width, bottom - top);
       }
-      ctx.strokeStyle = ctx.fillStyle = colour(tone);
+      ctx.strokeStyle = colour(tone);
       ctx.lineWidth = scale;
       ctx.setLineDash([4 * scale, 4 * scale]);
       ctx.beginPath();
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
-      ctx.font = FONT.replace("11px", `${11 * scale}px`);
-      ctx.textAlign = "left";
-      // Side by side at the old end: thresholds may lie close together, and the new end is where people look.
-      ctx.fillText(label, left, this.alarm === "below" ? y + 13 * scale : y - 7 * scale);
+    }
+    ctx.restore();
+  }
+
+  // Over the lines, which a label may touch, and side by side at the old end: thresholds may lie close together, and the
+  // new end is where people look.
+  drawLabels({ ctx, bbox, valToPos }) {
+    ctx.save();
+    const scale = devicePixelRatio;
+    let left = bbox.left + 4 * scale;
+    Object.assign(ctx, { textAlign: "left", lineJoin: "round", lineWidth: 3 * scale, strokeStyle: colour("card") });
+    ctx.font = FONT.replace("11px", `${11 * scale}px`);
+    for (const { value, label, tone, isAbove = this.alarm !== "below" } of this.thresholds) {
+      const y = Math.round(valToPos(value, "y", true)) + (isAbove ? -7 : 13) * scale;
+      ctx.strokeText(label, left, y);
+      ctx.fillStyle = colour(tone);
+      ctx.fillText(label, left, y);
       left += ctx.measureText(label).width + 12 * scale;
     }
     ctx.restore();

@@ -20,6 +20,11 @@ async function post(body, type, query) {
 export class Try {
   constructor(info, about) {
     Object.assign(this, { info, about });
+    this.asked = {
+      probabilities: true,
+      ...(about.corrects ? { correct: true } : {}),
+      ...(info.error_probability ? { error_probability: true } : {}),
+    };
     byId("try-input").replaceChildren(...(info.input.image ? this.imageInput() : this.jsonInput()));
   }
 
@@ -75,8 +80,7 @@ export class Try {
   image(file) {
     return this.run(async () => {
       const { body, type, canvas, note } = await prepareImage(file, this.info.input);
-      const query = `?probabilities=true${this.about.corrects ? "&correct=true" : ""}`;
-      const answer = await post(body, type, query);
+      const answer = await post(body, type, `?${new URLSearchParams(this.asked)}`);
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", "The image that was scored");
       this.present(element("figure", {}, canvas), this.outcome(answer, 0, note));
@@ -85,8 +89,7 @@ export class Try {
 
   json(text) {
     return this.run(async () => {
-      const parameters = { probabilities: true, correct: this.about.corrects };
-      const answer = await post(JSON.stringify(prepareJson(text, this.info.input, parameters)), "application/json", "");
+      const answer = await post(JSON.stringify(prepareJson(text, this.info.input, this.asked)), "application/json", "");
       if (answer.scores.length === 1) this.present(this.outcome(answer, 0, ""));
       else this.present(this.outcomes(answer));
     });
@@ -121,6 +124,7 @@ export class Try {
     const sure = answer.probabilities?.[row][prediction];
     const lines = [
       ["Prediction", this.name(prediction), sure === undefined ? "" : `${percent(sure)} sure`],
+      ...(answer.error_probability ? [["Chance of error", percent(answer.error_probability[row]), "that this prediction is wrong"]] : []),
       ...(answer.corrected ? [["Corrected", this.name(answer.corrected[row]),
         flagged ? "behind the autoencoder" : "not flagged, so left as it is"]] : []),
       ["Against normal", `higher than ${percent(shareBelow(score, this.about))}`, "of the reference"],
@@ -136,9 +140,10 @@ export class Try {
   }
 
   outcomes(answer) {
-    const heads = ["", "Score", "Flag", "Prediction", ...(answer.corrected ? ["Corrected"] : [])];
+    const heads = ["", "Score", "Flag", "Prediction", ...(answer.error_probability ? ["Chance of error"] : []), ...(answer.corrected ? ["Corrected"] : [])];
     const rows = answer.scores.slice(0, ROWS_SHOWN).map((score, row) => [
       String(row), number(score), answer.is_adversarial[row] ? "▲ flagged" : "–", this.name(answer.predictions[row]),
+      ...(answer.error_probability ? [percent(answer.error_probability[row])] : []),
       ...(answer.corrected ? [this.name(answer.corrected[row])] : []),
     ]);
     const left = answer.scores.length - rows.length;

@@ -14,6 +14,8 @@ from hypothesis.extra import numpy as stn
 from harmgauge.bundle.rows import Array
 from harmgauge_models.data.columns import Layout, find_columns
 from harmgauge_models.data.row_disturbances import RowDisturber, families, make_pool
+from harmgauge_models.data.row_disturbances.sparse import SPARSE
+from harmgauge_models.data.row_disturbances.table import TABLE
 from tests.models.data.row_corruptions.rows import LAYOUTS, ROWS, table
 
 ROW_LAYOUTS = {name: x for name, (x, layout) in LAYOUTS.items() if layout != "pictures"}
@@ -52,6 +54,26 @@ def test_every_family_changes_rows_of_its_layout(name: str, family: str) -> None
         assert made.min() >= 0 or x.min() < 0, "what is never below 0 stays so"
     if name == "tokens":
         assert x.min() <= made.min() <= made.max() <= x.max(), "ids are of the vocabulary"
+
+
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
+def test_a_kind_alone_changes_all_rows_in_the_same_places(name: str, kind: str) -> None:
+    x = ROW_LAYOUTS[name]
+    before = x.copy()
+    disturb = disturber(x)
+    assert kind in disturb.kinds
+    changed = []
+    for strength in (0.25, 1.0):
+        made = disturb.alone(x, seeded(), kind, strength)
+        np.testing.assert_array_equal(made, disturb.alone(x, seeded(), kind, strength), err_msg="the same seed")
+        assert (made.dtype, made.shape) == (x.dtype, x.shape)
+        assert np.isfinite(made).all()
+        changed.append((made != x).reshape(len(x), -1).any(0).sum())
+    np.testing.assert_array_equal(x, before, err_msg="what is given stays as it is")
+    width = x.reshape(len(x), -1).shape[1]
+    everywhere = disturb.kinds.index(kind) >= len(TABLE) if name == "series" else kind in SPARSE and name == "sparse"
+    assert changed[0] <= max(1, round(width / 16)) or everywhere
+    assert changed[1] > changed[0] or kind in MAY_DO_NOTHING or everywhere or width < 4
 
 
 @pytest.mark.parametrize("name", ROW_LAYOUTS)

@@ -150,21 +150,33 @@ def test_both_readers_agree_on_any_damage(piece_bytes: int, seed: int, changes: 
     fast_json._skeletons.cache_clear()
 
 
+def test_the_error_probability_is_offered_last_and_not_to_keys_that_get_flags_only() -> None:
+    for corrects in (False, True):
+        before = tensors.outputs(3, corrects=corrects)
+        offered = tensors.outputs(3, corrects=corrects, error_probability=True)
+        assert offered == [*before, tensors.OutputSpec("error_probability", "FP32", (-1,))]
+        assert tensors.without_scores(offered) == tensors.without_scores(before)
+    assert tensors.number_type("error_probability", 3) == (np.dtype("float32"), 1)
+
+
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("rows", [1, 3000])
-def test_an_answer_is_no_larger_than_its_bound(rows: int, binary: bool) -> None:
+@pytest.mark.parametrize("with_chances", [True, False])
+def test_an_answer_is_no_larger_than_its_bound(rows: int, binary: bool, with_chances: bool) -> None:
     random_numbers = np.random.default_rng(0)
     scored = Scored(
         scores=(random_numbers.random(rows) * 1e-9).astype(np.float32),
         is_adversarial=np.zeros(rows, np.bool_),
         predictions=np.full(rows, 2),
         probabilities=(random_numbers.random((rows, 3)) * 1e-9).astype(np.float32),
+        error_probability=(random_numbers.random(rows) * 1e-9).astype(np.float32) if with_chances else None,
     )
     body = document(PIXELS, instances(1, (2, 3)), flat=True) | {
         "id": '"' * 99,
         "parameters": {"binary_data_output": binary},
     }
-    request = messages.parse(json.dumps(body).encode(), None, PIXELS, OFFERED)
+    offered = tensors.outputs(3, corrects=False, error_probability=with_chances)
+    request = messages.parse(json.dumps(body).encode(), None, PIXELS, offered)
     pieces, _ = finish(messages.answering("m", "1", request, scored))
     taken, most = sum(map(len, pieces)), messages.most_answer_bytes(rows, request, 3)
     assert most / 4 - FRAME_BYTES < taken <= most

@@ -1,0 +1,92 @@
+"""What Prometheus sees of P(wrong): the accuracy of the window as gauges, and sums over all rows as counters.
+
+From the counters follow the accuracy of a fleet over any period, and its interval: expected errors over rows that had a
+P, sqrt of the variance over rows. Rows of a bundle without P are in none of them, and so never count as right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from harmgauge.drift.accuracy import Accuracy
+from harmgauge.drift.harm_evidence import STAKES
+
+LEAST_CLASS_ROWS = 20
+"""Rows of a class in the window from which on its accuracy is a gauge: that of fewer is noise."""
+
+
+class AccuracyCollector(Collector):
+    """Gauges of `found`, the newest look at the window; what is not known yet is absent."""
+
+    def __init__(self, model: str, prefix: str = "harmgauge") -> None:
+        self._model = model
+        self._prefix = prefix
+        self.found: Accuracy | None = None
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        found = self.found
+        if found is None:
+            return
+        accuracy = self._family(
+            "accuracy",
+            "Accuracy of the window, estimated without labels, and its 90 % interval. Too high on rows far from every "
+            "disturbance and on attacks that the bundle does not see.",
+            "bound",
+        )
+        if found.estimate is not None and found.lower is not None and found.upper is not None:
+            for bound, value in (("estimate", found.estimate), ("lower", found.lower), ("upper", found.upper)):
+                accuracy.add_metric([self._model, bound], value)
+        base = self._family("accuracy_base", "Accuracy on clean rows, when the bundle was calibrated.")
+        base.add_metric([self._model], found.base)
+        kappa = self._family("accuracy_kappa", "Share of a drop of accuracy that the estimate misses.")
+        kappa.add_metric([self._model], found.kappa)
+        by_class = self._family("class_accuracy", "Estimated accuracy of the window, by predicted class.", "class")
+        for own in found.classes:
+            if own.rows >= LEAST_CLASS_ROWS:
+                by_class.add_metric([self._model, own.name], own.accuracy)
+        yield from (accuracy, base, kappa, by_class)
+
+    def _family(self, name: str, text: str, *labels: str) -> GaugeMetricFamily:
+        return GaugeMetricFamily(f"{self._prefix}_{name}", text, labels=["model", *labels])
+
+
+class ErrorCounters:
+    """Of all bundles that the process serves in turn; absent until one that gives P begins."""
+
+    def __init__(self, model: str, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"harmgauge_{name}", text, ["model", *labels], registry=registry)
+
+        self._model = model
+        self._errors = counter("expected_errors", "Sum of P(wrong) over the inputs that have one.")
+        self._variance = counter("expected_errors_variance", "Sum of P(wrong) (1 - P(wrong)) over the same inputs.")
+        self._rows = counter("expected_errors_rows", "Inputs that have a P(wrong).")
+        self._gain = counter("harm_log_gain", "Sum of the log factors above 0 of harm's bets.", "stake")
+        self._loss = counter("harm_log_loss", "Sum of the log factors below 0 of harm's bets, negated.", "stake")
+        self._stakes = [f"{stake:g}" for stake in STAKES]
+
+    def begin(self) -> None:
+        """Show zeros: an increase from nothing would not be seen."""
+        for counter in (self._errors, self._variance, self._rows):
+            counter.labels(self._model)
+        self.bet(np.zeros((2, len(STAKES))))
+
+    def scored(self, probabilities: npt.NDArray[np.floating]) -> None:
+        """Count P (n,) of n inputs."""
+        exact = probabilities.astype(np.float64)
+        total = float(exact.sum())
+        self._errors.labels(self._model).inc(total)
+        self._variance.labels(self._model).inc(max(0.0, total - float(exact @ exact)))
+        self._rows.labels(self._model).inc(len(exact))
+
+    def bet(self, logs: npt.NDArray[np.float64]) -> None:
+        """Count bets' log gains and log losses, (2, stakes)."""
+        for counter, sums in zip((self._gain, self._loss), logs.tolist(), strict=True):
+            for stake, value in zip(self._stakes, sums, strict=True):
+                counter.labels(self._model, stake).inc(value)

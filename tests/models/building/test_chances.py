@@ -1,0 +1,127 @@
+"""P(wrong) of a bundle that `build` makes: in the graph, in the manifest, in 8 bits; or the reason why not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from harmgauge.bundle.load import load
+from harmgauge.bundle.manifest import Precision
+from harmgauge.bundle.rows import Array
+from harmgauge_models.building.build import build
+from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.error_probability import OUTPUT
+from harmgauge_models.graphs.run import predict
+from harmgauge_models.options import Options
+from tests.support.toy import instances, linear_network
+
+WIDTH, ROWS = 5, 400
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Options:
+    """A classifier of a table, right about nine rows of ten, and a head for it that is soon trained."""
+    folder = tmp_path_factory.mktemp("table")
+    classifier = linear_network(folder / "table.onnx", (WIDTH,), 3, 1, dtype="float32", scale=3)
+    x = instances(ROWS, (WIDTH,), "float32")
+    y = predict(classifier, x, "labels").argmax(1)
+    y = np.where(np.random.default_rng(0).random(ROWS) < 0.1, (y + 1) % 3, y)
+    np.savez(folder / "calibration.npz", x=x, y=y)
+    np.savez(folder / "train.npz", x=instances(800, (WIDTH,), "float32", seed=5))
+    (folder / "work").mkdir()
+    (folder / "work" / "copies.json").write_text('{"copies": 8}')  # few, however fast this machine is
+    return Options(
+        classifier=classifier,
+        train=folder / "train.npz",
+        calibration=folder / "calibration.npz",
+        name="table",
+        out=folder / "bundles",
+        work=folder / "work",
+        epochs=8,
+        window_rows=100,
+        keep=True,
+        say=lambda _: None,
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_copies() -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harmgauge_models.calibration.calibrate.DISTURBED_ROWS", 6 * ROWS)
+        # A head that was trained for a second sees next to nothing, which is refused for good reason
+        patch.setattr("harmgauge_models.calibration.calibrate.LEAST_SEEN", -100)
+        patch.setattr("harmgauge_models.calibration.calibrate.USELESS", 100)
+        yield
+
+
+def rows(options: Options) -> tuple[Array, Array]:
+    with np.load(options.calibration) as arrays:
+        return arrays["x"], arrays["y"]
+
+
+def test_a_head_brings_it_in_both_precisions(trained: Options) -> None:
+    said: list[str] = []
+    folder = build(replace(trained, int8=True, say=said.append))
+    x, y = rows(trained)
+    found = []
+    precisions: list[Precision] = ["float32", "int8"]
+    for precision in precisions:
+        bundle = load(folder, precision)
+        chance = bundle.error_probability
+        assert chance is not None, bundle.no_error_probability
+        assert (chance.rows, chance.copies, chance.target) == (ROWS, 6, "wrong")
+        assert chance.slope < 0
+        assert chance.kappa > 0
+        p = predict(bundle.graph, x, "rows", OUTPUT).astype(np.float64)
+        assert chance.base == pytest.approx(p.mean(), abs=1e-6)
+        named = predict(bundle.graph, x * 40, "rows far away", "probabilities").argmax(1)
+        assert (named == y).mean() > 0.8, "a linear classifier does not mind the scale"
+        found.append(chance)
+    assert found[0] != found[1]
+    assert said[-2].startswith(f"estimate of accuracy: {1 - found[0].base:.1%} on clean rows")
+    assert any(line.startswith("int8: estimate of accuracy") for line in said)
+
+
+def test_the_networks_that_judge_are_trained_once(trained: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The score and P(wrong), in either precision, are judged by the same ones."""
+    from harmgauge_models.training.distil_rows import RowDistillation
+
+    fits: list[object] = []
+    fit = RowDistillation.fit
+
+    def counted(self: RowDistillation, **options: object) -> object:
+        fits.append(options.get("without"))
+        return fit(self, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RowDistillation, "fit", counted)
+    build(replace(trained, int8=True))
+    assert len(fits) == 4, "the network itself, and one for each third of the disturbances"
+
+
+def test_without_labels_it_takes_the_stated_accuracy_or_says_both_remedies(trained: Options, tmp_path: Path) -> None:
+    np.savez(tmp_path / "unlabelled.npz", x=rows(trained)[0])
+    unlabelled = replace(trained, calibration=tmp_path / "unlabelled.npz")
+    without = load(build(unlabelled))
+    assert without.error_probability is None
+    assert "save y beside x, or state the accuracy on such rows with --accuracy" in str(without.no_error_probability)
+    assert OUTPUT not in [value.name for value in onnx.load_from_string(without.graph).graph.output]
+    stated = load(build(replace(unlabelled, accuracy=0.9))).error_probability
+    assert stated is not None
+    assert stated.target == "changed"
+    assert 0 < stated.base < 0.5
+
+
+def test_labels_and_a_stated_accuracy_are_refused_before_the_training(trained: Options) -> None:
+    with pytest.raises(UserError, match="these have y: leave it out"):
+        build(replace(trained, accuracy=0.9))
+    with pytest.raises(UserError, match="--accuracy 90"):
+        build(replace(trained, accuracy=90))
+
+
+def test_a_score_that_is_the_entropy_has_none(trained: Options) -> None:
+    bundle = load(build(replace(trained, detector="entropy", train=None, work=None, epochs=None, keep=False)))
+    assert "the score is the classifier's own entropy" in str(bundle.no_error_probability)
