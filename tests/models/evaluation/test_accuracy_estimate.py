@@ -42,25 +42,23 @@ def by_graph(bundle: Path, x: Any) -> tuple[Any, Any]:
     return chances, probabilities.argmax(1)
 
 
-def test_halves_are_of_different_rows_and_the_same_for_a_seed() -> None:
-    fitting, judging = halves(601, 0)
-    assert sorted([*fitting, *judging]) == list(range(601))
-    assert (len(fitting), len(judging)) == (300, 301)
-    np.testing.assert_array_equal(halves(601, 0)[0], fitting)
-    assert (halves(601, 1)[0] != fitting).any()
+def test_halves_are_at_random_and_the_same_for_a_seed() -> None:
+    folds = halves(601, 0)
+    assert np.bincount(folds).tolist() == [301, 300]
+    np.testing.assert_array_equal(halves(601, 0), folds)
+    assert (halves(601, 1) != folds).any()
 
 
 @pytest.mark.parametrize("severity", QUICK.severities)
-def test_a_corrupted_set_is_that_of_the_judged_half_by_hand(
+def test_a_corrupted_set_is_that_of_the_graph_by_hand(
     original: Path, data: Path, estimate: dict[str, Any], severity: int
 ) -> None:
     with np.load(data) as arrays:
         x, y = arrays["x"], arrays["y"]
-    _, judging = halves(len(y), 0)
-    chances, predictions = by_graph(original, corrupt("motion_blur", x, severity, 0)[judging])
+    chances, predictions = by_graph(original, corrupt("motion_blur", x, severity, 0))
     (found,) = (one for one in estimate["sets"] if one["name"] == f"motion_blur-{severity}")
-    assert found["rows"] == len(judging)
-    assert found["accuracy"] == pytest.approx((predictions == y[judging]).mean(), abs=1e-5)
+    assert found["rows"] == len(y)
+    assert found["accuracy"] == pytest.approx((predictions == y).mean(), abs=1e-5)
     assert found["error_probability"] == pytest.approx(1 - chances.mean(), abs=1e-5)
 
 
@@ -74,24 +72,23 @@ def test_it_has_its_structure_and_errors_are_those_of_the_sets(estimate: dict[st
             gaps = [abs(one[method] - one["accuracy"]) for one in own]
             assert errors[method] == pytest.approx({"mean": np.mean(gaps), "max": max(gaps)}, abs=3e-5)
     assert estimate["errors"]["single"]["sets"] == len(QUICK.kinds) * len(QUICK.severities)
-    assert set(estimate["coverage"]) == {"200"}, "300 rows are judged"
+    assert set(estimate["coverage"]) == {"200"}, "600 rows are judged"
     assert estimate["alarm"]["sets"][0]["name"] == "all"
 
 
 def test_it_names_what_was_fitted_on_which_rows(original: Path, estimate: dict[str, Any]) -> None:
     chance = load(original).error_probability
     assert chance is not None
-    assert estimate["fitted"] == chance.model_dump() | {"baselines_rows": 300, "judged_rows": 300}
+    assert estimate["fitted"] == chance.model_dump() | {"judged_rows": 600}
     assert estimate["alarm"]["accuracy_drop"] == pytest.approx(max(0.02, chance.base_upper - chance.base), abs=1e-5)
 
 
 def test_rows_unlike_every_disturbance_are_listed(original: Path, data: Path, estimate: dict[str, Any]) -> None:
     with np.load(data) as arrays:
         x, y = arrays["x"], arrays["y"]
-    _, judging = halves(len(y), 0)
-    chances, predictions = by_graph(original, 255 - x[judging])
+    chances, predictions = by_graph(original, 255 - x)
     found = estimate["stress"]["inverted"]
-    assert found["accuracy"] == pytest.approx((predictions == y[judging]).mean(), abs=1e-5)
+    assert found["accuracy"] == pytest.approx((predictions == y).mean(), abs=1e-5)
     assert found["estimate"] == pytest.approx(1 - chances.mean(), abs=1e-5)
     assert estimate["stress"]["noise"]["accuracy"] is None, "no answer to noise is right"
 

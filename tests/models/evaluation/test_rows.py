@@ -28,7 +28,7 @@ NAMES = ("low", "middle", "high")
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rows")
-    return toy_bundle(folder, shape=SHAPE, dtype="float32", class_names=NAMES)
+    return toy_bundle(folder, shape=SHAPE, dtype="float32", class_names=NAMES, error_probability=True)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,14 @@ def test_periods_are_judged_by_their_labels(options: Options) -> None:
     page = (options.bundle / PAGE_FILE).read_text()
     assert "Over time" in page
     assert "Kinds of corruption" not in page
+    estimates = quality["accuracy_estimate"]
+    own = {one["name"]: one for one in estimates["sets"] if one["group"] == "period"}
+    assert list(own) == ["0", "1", "2"]
+    assert own["2"]["accuracy"] == pytest.approx(tables["2"]["accuracy"], abs=1e-5)
+    assert own["2"]["rows"] == tables["2"]["rows"]
+    assert set(estimates["errors"]) == {"clean", "label_shift", "period"}
+    assert [one["name"] for one in estimates["alarm"]["sets"]] == ["all"]
+    assert "The estimate of accuracy" in page
 
 
 def test_weeks_begin_on_monday_and_all_sources_go_together(
@@ -130,6 +138,9 @@ def test_weeks_begin_on_monday_and_all_sources_go_together(
     assert next(iter(weeks)) == "2025-01-06"
     assert [week["rows"] for week in weeks.values()] == [35] * 14 + [10]
     assert "15 periods: accuracy" in said
+    assert "estimate of accuracy, one corruption: error " in said
+    short = [one for one in quality["accuracy_estimate"]["sets"] if one["group"] == "period"]
+    assert short == [], "a week has too few rows to judge an estimate by"
     page = (options.bundle / PAGE_FILE).read_text()
     for title in ("Kinds of corruption", "Over time", "p-value by contamination", "Detection delay"):
         assert title in page
@@ -159,6 +170,7 @@ def test_every_kind_that_suits_is_made_and_the_distance_is_measured(data: Path, 
     assert quality["rows"]["rows"] == ROWS - ROWS // 4
     assert quality["distance_on"] == "inputs"
     assert quality["left_out"] == []
+    assert quality["accuracy_estimate"] == {"missing": load(apart).no_error_probability}
     assert len(quality["pooled"]["by_kind"]) >= 5
     units = quality["pooled"]["by_kind"]["units"]
     assert set(units["roc_auc"]) == {"score", "entropy", "doubt", "distance"}

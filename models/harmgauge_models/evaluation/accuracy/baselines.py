@@ -14,7 +14,9 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from sklearn.isotonic import IsotonicRegression
 
-from harmgauge_models.evaluation.accuracy.judged import Float64, Judged
+from harmgauge_models.evaluation.accuracy.judged import Float64, Folds, Judged
+from harmgauge_models.evaluation.labels import Labels
+from harmgauge_models.evaluation.measure import Measured
 
 METHODS = {
     "error_probability": "harmgauge",
@@ -26,12 +28,12 @@ METHODS = {
 }
 """Ways to estimate accuracy, by their names in `quality.json`."""
 
-MOST_TRANSPORTED_ROWS = 1000
-"""Of a set, drawn at random, for COT: its cost grows with their square and more."""
+MOST_TRANSPORTED_ROWS = 500
+"""Of each fold of a set, drawn at random, for COT: its cost grows with their square and more."""
 
 
 @dataclass(frozen=True)
-class Baselines:
+class Baseline:
     """Fitted on labelled clean rows: their `accuracy`, a calibration of confidence, the entropy above which ATC takes
     an answer for wrong, and the share of each class (classes,).
     """
@@ -42,27 +44,69 @@ class Baselines:
     class_shares: Float64
 
     @classmethod
-    def fit(cls, clean: Judged, classes: int) -> Baselines:
+    def fit(
+        cls, confidence: Float64, entropy: Float64, right: npt.NDArray[np.bool_], labels: Labels, classes: int
+    ) -> Baseline:
+        """`confidence`, `entropy`, `right` and `labels` (n,), n >= 1."""
         calibration = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-        calibration.fit(clean.confidence, clean.right.astype(np.float64))
-        shares = np.bincount(clean.labels, minlength=classes) / len(clean)
-        return cls(clean.accuracy, calibration, _quantile_of(clean.entropy, clean.accuracy), shares)
+        calibration.fit(confidence, right.astype(np.float64))
+        accuracy = float(right.mean())
+        shares = np.bincount(labels, minlength=classes) / len(labels)
+        return cls(accuracy, calibration, _quantile(entropy, accuracy), shares)
 
-    def estimates(self, rows: Judged) -> dict[str, float]:
-        """The accuracy by each of METHODS but COT."""
+    def by_method(self, confidence: Float64, entropy: Float64) -> dict[str, Float64]:
+        """Of each row, (n,), by each of METHODS but COT and our own."""
         return {
-            "error_probability": rows.estimate,
-            "clean_accuracy": self.accuracy,
-            "mean_confidence": float(rows.confidence.mean()),
-            "cbpe": float(self.calibration.predict(rows.confidence).mean()),
-            "atc": float((rows.entropy <= self.most_entropy).mean()),
+            "clean_accuracy": np.full(len(confidence), self.accuracy),
+            "mean_confidence": confidence,
+            "cbpe": np.asarray(self.calibration.predict(confidence), np.float64),
+            "atc": (entropy <= self.most_entropy).astype(np.float64),
         }
+
+
+@dataclass(frozen=True)
+class CrossFitted:
+    """Two of them: rows of a fold are judged by the one that the other fold fitted."""
+
+    by_fold: tuple[Baseline, Baseline]
+
+    @classmethod
+    def fit(cls, clean: Measured, labels: Labels, folds: Folds, classes: int) -> CrossFitted:
+        """On the clean rows (n,), which are in the `folds` 0 and 1."""
+        confidence, right = 1 - clean.scores["doubt"], clean.predictions == labels
+        zero, one = (
+            Baseline.fit(confidence[own], clean.scores["entropy"][own], right[own], labels[own], classes)
+            for own in (folds == 1, folds == 0)
+        )
+        return cls((zero, one))
+
+    def judged(self, measured: Measured, labels: Labels, folds: Folds) -> Judged:
+        """One copy of the rows. The bundle gives an error probability."""
+        assert measured.error_probability is not None
+        zero, one = (
+            baseline.by_method(1 - measured.scores["doubt"], measured.scores["entropy"]) for baseline in self.by_fold
+        )
+        own = {"error_probability": 1 - measured.error_probability.astype(np.float64)}
+        return Judged(
+            measured.predictions == labels,
+            measured.scores["score"],
+            labels,
+            folds,
+            own | {method: np.where(folds == 0, zero[method], one[method]) for method in zero},
+            measured.probabilities,
+        )
 
     def cot(self, rows: Judged, *, seed: int) -> float:
         """The accuracy by COT. The rows come with the classifier's probabilities."""
         assert rows.probabilities is not None
-        some = np.random.default_rng(seed).permutation(len(rows))[:MOST_TRANSPORTED_ROWS]
-        return 1 - transport_cost(rows.probabilities[some], self.class_shares)
+        order = np.random.default_rng(seed).permutation(len(rows))
+        total = 0.0
+        for fold, baseline in enumerate(self.by_fold):
+            own = order[rows.folds[order] == fold]
+            if len(own):
+                some = rows.probabilities[own[:MOST_TRANSPORTED_ROWS]]
+                total += len(own) * (1 - transport_cost(some, baseline.class_shares))
+        return total / len(rows)
 
 
 def transport_cost(probabilities: npt.NDArray[np.floating], class_shares: Float64) -> float:
@@ -78,7 +122,7 @@ def transport_cost(probabilities: npt.NDArray[np.floating], class_shares: Float6
     return float(cost[rows, columns].mean())
 
 
-def _quantile_of(values: Float64, share: float) -> float:
+def _quantile(values: Float64, share: float) -> float:
     """The value at or below which `share` of them lie; less than all of them if that is none."""
     below = round(share * len(values))
     return float(np.sort(values)[below - 1]) if below else -1.0

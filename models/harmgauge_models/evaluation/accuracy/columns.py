@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from harmgauge.bundle.manifest import Manifest
-from harmgauge_models.evaluation.accuracy.judged import Float64, Indices
+from harmgauge_models.evaluation.accuracy.judged import Float64
 from harmgauge_models.evaluation.cases import Cases
 from harmgauge_models.evaluation.measure import CLEAN
 
 MOST_COLUMNS = 8
 
 
-def columns_of(found: Cases, manifest: Manifest, rows: Indices) -> dict[str, Float64]:
-    """Of some of the rows, given by index (m,): up to MOST_COLUMNS columns of a table, spread over all of them; of
-    any other rows the mean of their numbers and their standard deviation.
+def columns_of(found: Cases, manifest: Manifest) -> dict[str, Float64]:
+    """Of the clean rows: up to MOST_COLUMNS columns of a table, spread over all of them, (n,) each; of any other rows
+    the mean of their numbers and their standard deviation.
     """
-    x = found.copies[CLEAN].make()[rows]
+    x = found.copies[CLEAN].make()
     if x.ndim == 2 and found.layout == "table":
         named = manifest.inputs[0].columns
         picked = np.unique(np.linspace(0, x.shape[1] - 1, min(MOST_COLUMNS, x.shape[1])).astype(int)).tolist()

@@ -38,7 +38,7 @@ def estimates(quality: Quality) -> Figure:
     left.plot(span, span, ":", color="gray", linewidth=1)
     left.set(xlim=span, ylim=span, aspect="equal", xlabel="accuracy by the labels", ylabel="estimate without labels")
     left.set_title("A dot for each set of rows")
-    left.legend(fontsize=7, loc="upper left")
+    left.legend(fontsize=7, loc="lower right")
     _errors(right, found["errors"])
     return figure
 
@@ -53,7 +53,7 @@ def _errors(axes: Axes, errors: dict[str, Any]) -> None:
     axes.scatter([error["max"] for error in table.values()], at, 18, color=colors, marker="|", label="largest")
     axes.set_yticks(list(at), [METHODS[method] for method in table])
     axes.invert_yaxis()
-    axes.set(xlabel="error of the estimate: mean, and largest (stroke)", title=f"{GROUPS[group].capitalize()}")
+    axes.set(xlabel="error of the estimate: mean, and largest (stroke)", title=f"Errors: {GROUPS[group]}")
     axes.grid(axis="x", alpha=0.25)
 
 
@@ -70,11 +70,11 @@ def alarms_by_drop(quality: Quality) -> Figure:
         right.scatter([one["drop"] for one in alarmed], rows, 16, color=color, label=detector)
     for axes in (left, right):
         axes.axvline(found["accuracy_drop"], color="gray", linewidth=0.8, linestyle="--")
-        axes.set(xscale="symlog", xlabel="true drop of accuracy")
+        axes.set(xlabel="true drop of accuracy")
         axes.set_xscale("symlog", linthresh=0.02)
         axes.set_xticks([0, 0.02, 0.05, 0.1, 0.2, 0.5], ["0", ".02", ".05", ".1", ".2", ".5"])
         axes.minorticks_off()
         axes.legend(fontsize=8)
     left.set(ylim=(-0.05, 1.05), ylabel="share of streams", title=f"Alarms in {found['stream_rows']:,} rows")
-    right.set(yscale="log", ylabel="mean rows", title="Rows to the alarm")
+    right.set(ylim=(1, 1.2 * found["stream_rows"]), yscale="log", ylabel="mean rows", title="Rows to the alarm")
     return figure

@@ -22,10 +22,10 @@ from harmgauge_models.evaluation.accuracy.alarm_tables import (
     by_set,
     summary,
 )
-from harmgauge_models.evaluation.accuracy.baselines import METHODS, Baselines
+from harmgauge_models.evaluation.accuracy.baselines import METHODS, CrossFitted
 from harmgauge_models.evaluation.accuracy.columns import columns_of
 from harmgauge_models.evaluation.accuracy.coverage import COVERED, coverage
-from harmgauge_models.evaluation.accuracy.judged import Indices, Judged
+from harmgauge_models.evaluation.accuracy.judged import Folds, Judged
 from harmgauge_models.evaluation.accuracy.sets import GROUPS, RowSet
 from harmgauge_models.evaluation.accuracy.streams import Alarms
 from harmgauge_models.evaluation.accuracy.stress import MOST_ROWS, NOISE, stress_copies
@@ -61,17 +61,16 @@ def accuracy_table(given: Material, plan: Plan, work: Work, *, seed: int) -> dic
         return {"missing": bundle.no_error_probability}
     if bound_of(chance, Settings()) >= 1:
         return {"missing": "the classifier is hardly ever right on clean rows"}
-    fitting, judging = halves(len(labels), seed)
-    classes = len(bundle.manifest.class_names)
-    baselines = Baselines.fit(Judged.of(given.copies[CLEAN], labels).take(fitting), classes)
-    copies = {copy: Judged.of(one, labels).take(judging) for copy, one in given.copies.items()}
-    sets = [*_sets(given, copies, judging, classes, seed), *_periods(given, fitting)]
+    folds, classes = halves(len(labels), seed), len(bundle.manifest.class_names)
+    baselines = CrossFitted.fit(given.copies[CLEAN], labels, folds, classes)
+    copies = {copy: baselines.judged(one, labels, folds) for copy, one in given.copies.items()}
+    sets = [*_sets(given, copies, classes, seed), *_periods(given, baselines, folds)]
     estimates = _estimates(sets, baselines, work, seed)
     sets = [replace(one, rows=replace(one.rows, probabilities=None)) for one in sets]
     covered = [one for one in sets if one.group in COVERED]
     streams = _Streams(_alarms(bundle, chance), plan, work, seed)
     return {
-        "fitted": chance.model_dump() | {"baselines_rows": len(fitting), "judged_rows": len(judging)},
+        "fitted": chance.model_dump() | {"judged_rows": len(labels)},
         "sets": [
             {"group": one.group, "name": one.name, "rows": len(one.rows), "accuracy": _rounded(one.rows.accuracy)}
             | {method: _rounded(value) for method, value in found.items()}
@@ -80,46 +79,52 @@ def accuracy_table(given: Material, plan: Plan, work: Work, *, seed: int) -> dic
         "errors": _errors(sets, estimates),
         "coverage": coverage(covered, 1 - chance.base, chance.kappa, seed=seed),
         "alarm": _alarm_table(sets, streams, chance),
-        "stress": _stress(given, judging[:MOST_ROWS], streams),
+        "stress": _stress(given, baselines, folds, streams),
     }
 
 
-def halves(rows: int, seed: int) -> tuple[Indices, Indices]:
-    """Indices of the rows that fit the baselines, and of those on which all is judged."""
-    order = np.random.default_rng((seed, rows)).permutation(rows)
-    return np.sort(order[: rows // 2]), np.sort(order[rows // 2 :])
+def halves(rows: int, seed: int) -> Folds:
+    """The fold, 0 or 1, of each row (rows,), at random: each fold fits the baselines that judge the other."""
+    folds: Folds = np.random.default_rng((seed, rows)).permutation(rows) % 2
+    return folds
 
 
-def _sets(given: Material, copies: dict[Copy, Judged], judging: Indices, classes: int, seed: int) -> Iterator[RowSet]:
+def _sets(given: Material, copies: dict[Copy, Judged], classes: int, seed: int) -> Iterator[RowSet]:
     random = np.random.default_rng(seed)
-    yield from making.clean_sets(copies[CLEAN], columns_of(given.found, given.bundle.manifest, judging))
+    yield from making.clean_sets(copies[CLEAN], columns_of(given.found, given.bundle.manifest))
     yield from making.single_sets(copies)
     yield from making.diluted_sets(copies, random)
     yield from making.two_kinds_sets(copies, random)
     yield from making.label_shift_sets(copies, classes, random)
 
 
-def _periods(given: Material, fitting: Indices) -> Iterator[RowSet]:
-    """Without the rows that fitted the baselines."""
+def _periods(given: Material, baselines: CrossFitted, folds: Folds) -> Iterator[RowSet]:
+    """Rows that fitted no baseline are in the first fold."""
     if given.timed is None or given.found.timed is None:
         return
-    timed = given.found.timed
-    fresh = ~np.isin(timed.places, given.found.places[fitting])
-    every = Judged.of(given.timed, timed.y)
+    timed, places = given.found.timed, given.found.places
+    by_place = np.zeros(1 + max(timed.places.max(), places.max()), np.int64)
+    by_place[places] = folds
+    every = baselines.judged(given.timed, timed.y, by_place[timed.places])
     for index, name in enumerate(timed.periods.names):
-        own = fresh & (timed.periods.of == index)
+        own = timed.periods.of == index
         if own.sum() >= LEAST_PERIOD_ROWS:
             yield RowSet("period", name, every.take(own))
 
 
-def _estimates(sets: list[RowSet], baselines: Baselines, work: Work, seed: int) -> list[dict[str, float]]:
+def _estimates(sets: list[RowSet], baselines: CrossFitted, work: Work, seed: int) -> list[dict[str, float]]:
     """Of each set, by each of METHODS; the costly one of them is kept."""
-    found = [baselines.estimates(one.rows) for one in sets]
+    found = [{method: one.rows.estimate(method) for method in one.rows.by_method} for one in sets]
     probabilities = [one.rows.probabilities for one in sets]
     if any(some is None for some in probabilities):
         return found
     shares = [some.mean(0, dtype=np.float64) for some in probabilities if some is not None]
-    decided_by = [FORMAT, seed, sha256_of(np.stack(shares)), sha256_of(baselines.class_shares)]
+    decided_by = [
+        FORMAT,
+        seed,
+        sha256_of(np.stack(shares)),
+        *(sha256_of(one.class_shares) for one in baselines.by_fold),
+    ]
 
     def transported() -> Arrays:
         shown = enumerate(tqdm(sets, desc="accuracy by transport"))
@@ -130,17 +135,28 @@ def _estimates(sets: list[RowSet], baselines: Baselines, work: Work, seed: int) 
 
 
 def _errors(sets: list[RowSet], estimates: list[dict[str, float]]) -> dict[str, Any]:
-    """By group: the number of sets, and the mean and the largest error of each method."""
+    """By group: the number of sets, the mean and the largest error of each method, and the mean error that a perfect
+    error probability would have `by_chance`, since a set has so many rows only (no row is in it twice).
+    """
     tables: dict[str, Any] = {}
     for group in GROUPS:
         own = [(one.rows.accuracy, found) for one, found in zip(sets, estimates, strict=True) if one.group == group]
         if own:
             tables[group] = {"sets": len(own)}
+            if group != making.LABEL_SHIFT:
+                chances = [_by_chance(one.rows) for one in sets if one.group == group]
+                tables[group]["by_chance"] = _rounded(np.mean(chances))
             for method in METHODS:
                 errors = [abs(found[method] - truth) for truth, found in own if method in found]
                 if errors:
                     tables[group][method] = {"mean": _rounded(np.mean(errors)), "max": _rounded(max(errors))}
     return tables
+
+
+def _by_chance(rows: Judged) -> float:
+    """Mean of |z| for a normal z with the variance of the share of wrong rows."""
+    p = rows.error_probability
+    return float(np.sqrt(2 / np.pi * (p * (1 - p)).sum()) / len(rows))
 
 
 def _alarms(bundle: Bundle, chance: ErrorProbability) -> Alarms:
@@ -205,17 +221,18 @@ def _alarm_table(sets: list[RowSet], streams: _Streams, chance: ErrorProbability
     }
 
 
-def _stress(given: Material, rows: Indices, streams: _Streams) -> dict[str, dict[str, Any]]:
+def _stress(given: Material, baselines: CrossFitted, folds: Folds, streams: _Streams) -> dict[str, dict[str, Any]]:
     """By kind of stress; the accuracy is None where no answer is right."""
+    rows = np.sort(np.random.default_rng(streams.seed).permutation(len(folds))[:MOST_ROWS])
     copies = stress_copies(given.bundle, given.found, rows, streams.seed)
     measured = measure(given.bundle, given.graph, copies, given.found.origin, streams.work, features_of=None)
     tables = {}
     for (name, _), one in measured.items():
-        judged = replace(Judged.of(one, given.found.y[rows]), probabilities=None)
+        judged = replace(baselines.judged(one, given.found.y[rows], folds[rows]), probabilities=None)
         tables[name] = {
             "rows": len(judged),
             "accuracy": None if name == NOISE else _rounded(judged.accuracy),
-            "estimate": _rounded(judged.estimate),
+            "estimate": _rounded(judged.estimate()),
             "harm": summary(streams.until(name, judged)["harm_single"][0], streams.plan.harm_stream_rows),
         }
     return tables

@@ -23,6 +23,7 @@ SHIFTS = {"clean": 8, "corrupted": 32}
 LEAST_PART_ROWS, MOST_PARTS = 400, 4
 """Rows of a subset of the clean rows, at least, and how many subsets they are split into, at most."""
 
+LABEL_SHIFT = "label_shift"
 CLEAN_ROWS = ("clean", "all")
 """Group and name of the set of all clean rows."""
 
@@ -98,7 +99,7 @@ def label_shift_sets(copies: dict[Copy, Judged], classes: int, random: np.random
         wanted = random.dirichlet(np.ones(classes)) * (counts > 0)
         weights = (wanted / np.maximum(counts, 1))[copies[copy].labels]
         rows = random.choice(len(copies[copy]), len(copies[copy]), p=weights / weights.sum())
-        yield RowSet("label_shift", f"mix {number} of {_name(copy)}", copies[copy].take(rows))
+        yield RowSet(LABEL_SHIFT, f"mix {number} of {_name(copy)}", copies[copy].take(rows))
 
 
 def _by_kind(copies: dict[Copy, Judged]) -> dict[str, list[Copy]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ from harmgauge_models.evaluation.accuracy.judged import Float64, Judged
 from harmgauge_models.evaluation.work import Arrays
 
 Rows = npt.NDArray[np.intp]
+
+_BLOCKS_AT_ONCE = 500
+"""Between two looks at whether there was an alarm."""
 
 MOST_REQUEST_ROWS = 20
 """Of the requests of several rows: each size from 1 to this comes as often."""
@@ -36,6 +39,7 @@ class Alarms:
         """
         found: dict[str, list[list[int]]] = {"harm_single": [], "harm_requests": []}
         by_evidence: dict[str, list[int]] = {"evidence_single": [], "evidence_requests": []}
+        one = replace(one, probabilities=None)
         for stream in range(streams):
             random = np.random.default_rng((seed, stream))
             drawn = one.take(random.integers(len(one), size=stream_rows))
@@ -49,9 +53,15 @@ class Alarms:
 
     def _harm(self, drawn: Judged, rows: Rows, bound: float) -> int:
         at_once = harm_evidence.blocks_at_once(bound)
-        factors = harm_evidence.factors(harm_evidence.means(drawn.error_probability, rows), bound)
-        _, values = harm_evidence.bet(np.zeros(len(harm_evidence.STAKES)), factors, rows, at_once)
-        return self._first(values, rows)
+        means = harm_evidence.means(drawn.error_probability, rows)
+        wealth = np.zeros(len(harm_evidence.STAKES))
+        for start in range(0, len(rows), _BLOCKS_AT_ONCE):
+            part = slice(start, start + _BLOCKS_AT_ONCE)
+            factors = harm_evidence.factors(means[part], bound)
+            wealth, values = harm_evidence.bet(wealth, factors, rows[part], at_once)
+            if values.max() >= self.rows_between_false_alarms:
+                return int(rows[:start].sum()) + self._first(values, rows[part])
+        return int(rows.sum()) + 1
 
     def _evidence(self, drawn: Judged, rows: Rows, random: np.random.Generator) -> int:
         n = len(self.reference)
@@ -65,9 +75,8 @@ class Alarms:
         return int(rows.sum()) + 1
 
     def _first(self, values: Float64, rows: Rows) -> int:
-        """Rows up to the end of the first request at which there is an alarm."""
-        reached = values >= self.rows_between_false_alarms
-        return int(rows[: np.argmax(reached) + 1].sum()) if reached.any() else int(rows.sum()) + 1
+        """Rows up to the end of the first request at which there is an alarm; there is one."""
+        return int(rows[: np.argmax(values >= self.rows_between_false_alarms) + 1].sum())
 
 
 def request_sizes(rows: int, random: np.random.Generator) -> Rows:

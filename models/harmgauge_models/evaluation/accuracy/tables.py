@@ -14,13 +14,20 @@ Quality = dict[str, Any]
 
 
 def errors(quality: Quality) -> str:
-    """Mean and largest error of each method, by group."""
+    """Mean and largest error of each method, by group, beside the mean that chance alone would give."""
     found = quality["accuracy_estimate"]["errors"]
     rows = [
-        [GROUPS[group], f"{own['sets']}", *(_error(own.get(method)) for method in METHODS)]
+        [
+            GROUPS[group],
+            f"{own['sets']}",
+            number(own.get("by_chance"), 4),
+            *(_error(own.get(method)) for method in METHODS),
+        ]
         for group, own in found.items()
     ]
-    return table("Error of the estimated accuracy: mean, and largest", ["rows", "sets", *METHODS.values()], rows)
+    return table(
+        "Error of the estimated accuracy: mean, and largest", ["rows", "sets", "chance alone", *METHODS.values()], rows
+    )
 
 
 def coverage(quality: Quality) -> str:

@@ -16,9 +16,9 @@ def fitted(quality: Quality) -> str:
     own, what = quality["accuracy_estimate"]["fitted"], "pictures" if "pictures" in quality else "rows"
     return (
         f"The error probability was fitted, when the bundle was made, to {TARGETS[own['target']]} among "
-        f"{own['rows']:,} calibration rows and {own['copies']} disturbed copies of each. Of the "
-        f"{quality[what]['rows']:,} {what} here, half ({own['baselines_rows']:,}, drawn at random) fitted the methods "
-        f"of the literature; all methods are judged on the other {own['judged_rows']:,}, which fitted nothing."
+        f"{own['rows']:,} calibration rows and {own['copies']} disturbed copies of each. All {own['judged_rows']:,} "
+        f"{what} here judge it, and fitted nothing of it. The methods of the literature need labelled clean rows to "
+        "fit on: each half of these, drawn at random, is judged by what the other half fitted."
     )
 
 

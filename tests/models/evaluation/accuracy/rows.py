@@ -16,11 +16,10 @@ def judged(rows: int, mean: float = 0.2, *, shift: float = 0.0, seed: int = 0, p
     right = random.random(rows) >= true
     spread = random.dirichlet(np.full(CLASSES, 0.3), rows).astype(np.float32)
     return Judged(
-        error_probability=np.clip(true + shift, 0, 1),
         right=right,
-        confidence=1 - true,
-        entropy=true,
         scores=true + random.normal(0, 0.01, rows),
         labels=random.integers(CLASSES, size=rows),
+        folds=np.arange(rows) % 2,
+        by_method={"error_probability": 1 - np.clip(true + shift, 0, 1)},
         probabilities=spread if probabilities else None,
     )

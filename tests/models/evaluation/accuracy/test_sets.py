@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,20 +17,13 @@ ROWS = 1000
 
 @pytest.fixture(scope="module")
 def copies() -> dict[Copy, Judged]:
-    """Rows that say where they come from: the score is the row, the entropy the copy."""
+    """Rows that say where they come from: the score is the row, the fold the copy."""
     names: list[Copy] = [CLEAN, ("fog", 1), ("fog", 5), ("snow", 3), ("mine", 0)]
     found = {}
     for number, copy in enumerate(names):
         rows = judged(ROWS, 0.1 * (number + 1), seed=number)
-        own = np.full(ROWS, float(number))
-        found[copy] = Judged(
-            rows.error_probability,
-            rows.right,
-            rows.confidence,
-            own,
-            np.arange(ROWS) / 1,
-            np.arange(ROWS) % CLASSES,
-            None,
+        found[copy] = replace(
+            rows, scores=np.arange(ROWS) / 1, labels=np.arange(ROWS) % CLASSES, folds=np.full(ROWS, number)
         )
     return found
 
@@ -55,13 +50,13 @@ def test_mixtures_hold_each_row_once_in_the_shares_that_they_name(copies: dict[C
     assert len(diluted) == 3 * len(sets.CORRUPTED_SHARES)
     for one, share in zip(diluted, sets.CORRUPTED_SHARES * 3, strict=True):
         assert one.name.startswith(f"{share:.0%} ")
-        assert np.mean(one.rows.entropy != 0) == pytest.approx(share)
+        assert np.mean(one.rows.folds != 0) == pytest.approx(share)
         assert sorted(one.rows.scores) == list(range(ROWS))
     pairs = list(sets.two_kinds_sets(copies, np.random.default_rng(0)))
     assert len(pairs) == 3, "three kinds make three pairs"
     for one in pairs:
-        assert len(set(one.rows.entropy)) == 2
-        assert 0 not in one.rows.entropy
+        assert len(set(one.rows.folds)) == 2
+        assert 0 not in one.rows.folds
         assert sorted(one.rows.scores) == list(range(ROWS))
 
 
@@ -70,7 +65,7 @@ def test_label_shift_changes_the_classes_and_nothing_else(copies: dict[Copy, Jud
     assert len(found) == sum(sets.SHIFTS.values())
     shares = np.array([np.bincount(one.rows.labels, minlength=CLASSES) / ROWS for one in found])
     assert np.abs(shares - 1 / CLASSES).max(1).mean() > 0.1
-    assert all((one.rows.entropy == 0).all() for one in found[: sets.SHIFTS["clean"]])
+    assert all((one.rows.folds == 0).all() for one in found[: sets.SHIFTS["clean"]])
     again = list(sets.label_shift_sets(copies, CLASSES, np.random.default_rng(0)))
     assert [one.rows.accuracy for one in found] == [one.rows.accuracy for one in again]
 
