@@ -21,7 +21,7 @@ from harmgauge.inference.runtime import verify
 from harmgauge_models.calibration.calibrate import calibrated
 from harmgauge_models.calibration.known import MIN_ROWS, Known, check_accuracy
 from harmgauge_models.calibration.reasons import why_none
-from harmgauge_models.calibration.told import sentence
+from harmgauge_models.calibration.sentences import sentence
 from harmgauge_models.data import labels, npz_rows
 from harmgauge_models.data.columns import Layout, find_columns
 from harmgauge_models.data.disturbers import disturber_for
@@ -32,7 +32,7 @@ from harmgauge_models.graphs.classifier import fit_rows
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `calibrate` was asked for; `out` None is the folder of bundles that the old one lies in."""
+    """The arguments of `calibrate`; `out` None is the folder of bundles that the old one lies in."""
 
     bundle: Path
     calibration: Path
@@ -90,7 +90,7 @@ def _bundles(bundle: Path, name: str) -> Path:
 
 
 def _second_network(manifest: Manifest) -> Mapping[str, Any]:
-    """How it was made, which a manifest may tell in any way."""
+    """How it was made; a manifest may hold anything there."""
     return _mapping(manifest.made.get("second_network"))
 
 
@@ -103,7 +103,7 @@ def _rows(path: Path, manifest: Manifest) -> Rows:
     rows = npz_rows.read(path, "calibration", MIN_ROWS)
     sha256 = npz_rows.sha256_of(path)
     if sha256 in _trained_with(manifest.made):
-        raise UserError(f"{path} trained a network of this bundle, which knows its rows too well: take others")
+        raise UserError(f"{path} trained a network of this bundle, which errs less on its rows: take others")
     spec = manifest.input
     x = fit_rows(rows.x, spec.dtype, spec.shape, str(path))
     _check_values(path, x, spec)
