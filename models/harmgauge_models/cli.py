@@ -58,12 +58,16 @@ def _build(arguments: argparse.Namespace) -> None:
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:
+    from harmgauge.bundle.signature import SIGNATURE_FILE
     from harmgauge_models.calibration.bundle import Wanted, calibrate_bundle
 
     given = vars(arguments)
     given["command"] = given.pop("command_line")
-    folder = calibrate_bundle(Wanted(**given))
-    print(f"made the bundle {folder}; the rest of it is as it was, but it must be signed anew")
+    wanted = Wanted(**given)
+    folder = calibrate_bundle(wanted)
+    signed = (wanted.bundle / SIGNATURE_FILE).exists()
+    unsigned = f"; it has no signature yet: harmgauge sign {folder} --key FILE" if signed else ""
+    print(f"made the bundle {folder}; the rest of it is as it was{unsigned}")
     print(f"next: HARMGAUGE_BUNDLE={folder} harmgauge serve; `accuracy` in GET /drift is the estimate")
 
 

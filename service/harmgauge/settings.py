@@ -114,10 +114,10 @@ class Settings(BaseModel):
     """After SIGTERM `/readyz` fails, and all is served this long before it drains; a second SIGTERM ends it."""
 
     window_rows: int | None = Field(default=None, ge=2, le=1_000_000)
-    """Recent scores that the KS monitor compares with the reference; by default what the bundle says."""
+    """Recent rows for `score_ks` and the estimate of accuracy; by default what the bundle says."""
 
     window_seconds: float | None = Field(default=None, ge=1, le=10**8)
-    """Scores older than this leave the KS monitor's window as well; by default none grows too old."""
+    """Rows older than this leave that window as well; by default none grows too old."""
 
     feature_mmd: bool = True
     """Whether the classifier's features are watched too, where the bundle has them; `false` leaves them out."""

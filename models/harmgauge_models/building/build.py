@@ -24,7 +24,7 @@ from harmgauge_models.building.score import Score, make_score
 from harmgauge_models.building.threshold import threshold_of
 from harmgauge_models.building.write import Draft, Int8, reserve, write
 from harmgauge_models.calibration.known import check_accuracy
-from harmgauge_models.calibration.told import sentence
+from harmgauge_models.calibration.sentences import sentence
 from harmgauge_models.data import npz_rows, samples
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs import penultimate

@@ -16,7 +16,7 @@ from harmgauge_models.building.probe import choose_probe
 from harmgauge_models.building.score import Score
 from harmgauge_models.building.threshold import threshold_of
 from harmgauge_models.building.write import Int8
-from harmgauge_models.calibration.told import sentence
+from harmgauge_models.calibration.sentences import sentence
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs import penultimate
 from harmgauge_models.graphs.run import accuracy, predict

@@ -34,15 +34,15 @@ MOST_OFF = 0.02
 
 MOST_ROWS, DISTURBED_ROWS = 5000, 12_000
 SECONDS = 60.0
-"""Of a core's time for the graph, about."""
+"""A core's time for the graph, about."""
 
 RIDGE = 1e-3
-"""Of the squares of the layer's weights, in the mean loss of a row."""
+"""Weight of the squares of the layer's weights in the mean loss of a row."""
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """Of n rows: `logits` of q (n,), the `hidden` layer (n, width), how likely the answers are `wrong` (n,), and what
+    """For n rows: `logits` of q (n,), the `hidden` layer (n, width), how likely the answers are `wrong` (n,), and what
     each row weighs (n,).
     """
 

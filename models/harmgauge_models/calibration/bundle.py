@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -21,9 +21,9 @@ from harmgauge.inference.runtime import verify
 from harmgauge_models.calibration.calibrate import calibrated
 from harmgauge_models.calibration.known import MIN_ROWS, Known, check_accuracy
 from harmgauge_models.calibration.reasons import why_none
-from harmgauge_models.calibration.told import sentence
+from harmgauge_models.calibration.sentences import sentence
 from harmgauge_models.data import labels, npz_rows
-from harmgauge_models.data.columns import find_columns
+from harmgauge_models.data.columns import Layout, find_columns
 from harmgauge_models.data.disturbers import disturber_for
 from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.errors import UserError
@@ -35,7 +35,7 @@ ROWS_KAPPA = 0.3
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `calibrate` was asked for; `out` None is the folder of bundles that the old one lies in."""
+    """The arguments of `calibrate`; `out` None is the folder of bundles that the old one lies in."""
 
     bundle: Path
     calibration: Path
@@ -51,11 +51,11 @@ def calibrate_bundle(wanted: Wanted) -> Path:
     """Fit P(wrong) and write the bundle's next version; returns its folder. Raises UserError and BundleError."""
     bundle = load(wanted.bundle)
     manifest = bundle.manifest
-    if (reason := why_none(manifest.detector, manifest.made.get("second_network", {}))) is not None:
+    if (reason := why_none(manifest.detector, _second_network(manifest))) is not None:
         raise UserError(f"{wanted.bundle}: {reason}")
     check_accuracy(wanted.accuracy)
     try:
-        folder = reserve(wanted.out or wanted.bundle.resolve().parent.parent, manifest.name, wanted.version)
+        folder = reserve(wanted.out or _bundles(wanted.bundle, manifest.name), manifest.name, wanted.version)
     except BundleError as error:
         raise UserError(str(error)) from error
     rows = _rows(wanted.calibration, manifest)
@@ -81,12 +81,32 @@ def calibrate_bundle(wanted: Wanted) -> Path:
     return folder
 
 
+def _bundles(bundle: Path, name: str) -> Path:
+    """The folder of bundles in which this one lies as NAME/VERSION. Raises UserError if it lies elsewhere."""
+    above = bundle.resolve().parent
+    if above.name != name:
+        raise UserError(
+            f"{bundle} does not lie in a folder {name}, where its next version belongs: choose a folder for bundles "
+            "with --out"
+        )
+    return above.parent
+
+
+def _second_network(manifest: Manifest) -> Mapping[str, Any]:
+    """How it was made; a manifest may hold anything there."""
+    return _mapping(manifest.made.get("second_network"))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
 def _rows(path: Path, manifest: Manifest) -> Rows:
     """Calibration rows as the bundle takes them, labels among its classes. Raises UserError."""
     rows = npz_rows.read(path, "calibration", MIN_ROWS)
     sha256 = npz_rows.sha256_of(path)
     if sha256 in _trained_with(manifest.made):
-        raise UserError(f"{path} trained a network of this bundle, which knows its rows too well: take others")
+        raise UserError(f"{path} trained a network of this bundle, which errs less on its rows: take others")
     spec = manifest.input
     x = fit_rows(rows.x, spec.dtype, spec.shape, str(path))
     _check_values(path, x, spec)
@@ -123,7 +143,8 @@ def _check_values(path: Path, x: Array, spec: InputSpec) -> None:
 def _fitted(bundle: Bundle, rows: Rows, wanted: Wanted) -> tuple[bytes, Chance]:
     """The graph with P(wrong), and how that is made, or why there is none."""
     spec, x = bundle.manifest.input, rows.x
-    layout = bundle.manifest.made["second_network"].get("rows", {}).get("layout")
+    stated = _mapping(_second_network(bundle.manifest).get("rows")).get("layout")
+    layout = next((layout for layout in get_args(Layout) if layout == stated), None)
     disturber = disturber_for(bundle.graph, "probabilities", spec, x, find_columns(x, layout))
     known = Known(x, rows.y, wanted.accuracy)
     what = "the graph" if bundle.precision == "float32" else "the graph in 8 bits"

@@ -22,7 +22,7 @@ from harmgauge_models.graphs.error_probability import give
 MOST_ROWS = 20_000
 DISTURBED_ROWS = 20_000
 SECONDS = 240.0
-"""Of a core's time the graph may take on the disturbed copies, about; and as many again on single disturbances."""
+"""A core's time that the graph may take on the disturbed copies, about; and as much again on single disturbances."""
 
 MIN_EITHER = 20
 """Wrong answers, and right ones."""
@@ -31,7 +31,7 @@ USELESS = 1.0
 """The kappa of an estimate that is always the usual accuracy."""
 
 LEAST_SEEN = 1 / 3
-"""Of a drop of accuracy; an estimate that is always the same sees none."""
+"""Least share of a drop of accuracy by which the estimate must fall; one that never changes falls by none."""
 
 SURE = 2.33
 """The normal quantile of .99."""
@@ -77,8 +77,8 @@ def calibrate(
     line = fit_balanced(logits, wrong, disturbed)
     if not line.slope < 0:
         return (
-            "the second network does not tell wrong answers from right ones: it finds what the classifier says no less "
-            f"likely if that is wrong (slope {line.slope:.3g}, expected below 0)"
+            "the second network does not separate wrong answers from right ones: it gives the classifier's answer no "
+            f"lower probability if that is wrong (slope {line.slope:.3g}, expected below 0)"
         )
     judged = missed(singles(bench, unseen, random))
     if judged is None:
@@ -100,7 +100,7 @@ def calibrate(
 
 
 def _disturbed(bench: Bench, copies: int, random: np.random.Generator) -> list[tuple[Float64, Float64]]:
-    """Of each disturbed copy of the rows the logits of q, and how likely the answers are wrong."""
+    """For each disturbed copy of the rows, the logits of q and how likely the answers are wrong."""
     every = np.arange(len(bench.x))
     found = []
     with bench.progress(copies * len(every), "disturbed rows") as progress:

@@ -28,7 +28,7 @@ class Known:
 
     @property
     def missing(self) -> str | None:
-        """What is missing for an estimate of accuracy; None if nothing is."""
+        """Why there can be no estimate of accuracy, and the remedy; None if there can."""
         if self.y is None and self.accuracy is None:
             return (
                 "the calibration rows have no labels, and the accuracy of the classifier is not known: save y beside "
@@ -43,7 +43,7 @@ class Known:
         return self.missing is None
 
     def truth(self, rows: npt.NDArray[np.intp], probabilities: Float64) -> Truth:
-        """Of these `rows` (m,), about which the classifier gives `probabilities` (m, classes)."""
+        """The truth about these `rows` (m,), for which the classifier gives `probabilities` (m, classes)."""
         if self.y is not None:
             return labelled(self.y[rows], probabilities.shape[1])
         assert self.accuracy is not None

@@ -10,7 +10,7 @@ import numpy.typing as npt
 Float64 = npt.NDArray[np.float64]
 
 SPREAD = 100.0
-"""Of a normal prior on both numbers: none to speak of, and yet they stay finite if the rows can be told apart."""
+"""Standard deviation of a normal prior on both numbers: wide, and yet they stay finite if the rows are separable."""
 
 MOST_STEPS = 100
 CLOSE = 1e-10

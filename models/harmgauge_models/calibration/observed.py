@@ -1,4 +1,4 @@
-"""What the fused graph makes of rows, and how likely each of its answers is to be wrong by all that is known."""
+"""The fused graph's answers to rows, and the logits from which P(wrong) follows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMED_ROWS = 32
 
 @dataclass(frozen=True)
 class Observed:
-    """Of n rows: the `logits` of q (n,), NaN if the graph gives no number, and the `predictions` (n,)."""
+    """For n rows: the `logits` of q (n,), NaN if the graph gives no number, and the `predictions` (n,)."""
 
     logits: Float64
     predictions: npt.NDArray[np.intp]
@@ -56,7 +56,7 @@ class Observer:
         return np.nan_to_num(probabilities), np.where(bad, np.nan, logits[:, 0])
 
     def seconds_per_row(self, x: Array) -> float:
-        """Of a core's time a row takes, about: other work on the machine does not count."""
+        """A core's time for one row, about: other work on the machine does not count."""
         few = x[:TIMED_ROWS]
         self(few)
         began = time.process_time()

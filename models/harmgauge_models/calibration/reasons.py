@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 LEARNED_BY = ("head", "rows")
-"""Keys in what a bundle says of its second network, if that learned on disturbed rows."""
+"""Keys in a bundle's record of its second network, if that learned on disturbed rows."""
 
 
 def why_none(detector: str, second_network: Mapping[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""What kappa is measured by: each kind of disturbance by itself, at several strengths."""
+"""The sets by which kappa is measured: each kind of disturbance by itself, at several strengths."""
 
 from __future__ import annotations
 

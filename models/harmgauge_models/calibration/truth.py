@@ -1,4 +1,4 @@
-"""Which class each calibration row has: by its label, or without labels as far as the stated accuracy tells."""
+"""Which class each calibration row has: by its label, or without labels as far as the stated accuracy determines it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def labelled(y: npt.NDArray[np.int64], classes: int) -> Truth:
 
 
 def stated(probabilities: Float64, accuracy: float) -> Truth:
-    """From what the classifier says of the undisturbed rows (n, classes), made so sure or unsure that it would be right
-    as often as it is said to be: its probabilities at a temperature.
+    """From the classifier's probabilities of the undisturbed rows (n, classes), at the temperature at which they are as
+    confident, on average, as the stated accuracy.
 
     A changed answer may so be right, if the unchanged one was wrong. At an accuracy of 1 the answers are the truth.
     """

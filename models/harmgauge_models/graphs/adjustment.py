@@ -15,7 +15,7 @@ ADJUSTMENT = "adjustment/logit"
 """The tensor (n, 1), in graphs that have it."""
 
 MOST = 4.0
-"""Of either sign: rows far from all others move P no further."""
+"""Bound of either sign: rows far from all others move P no further."""
 
 MOST_WIDTH = 512
 

@@ -156,7 +156,7 @@ def _log_second(graph: onnx.GraphProto) -> str:
 
 
 def _take_away(graph: onnx.GraphProto) -> None:
-    """What `give` added before."""
+    """Remove everything that `give` added before."""
 
     def added(name: str) -> bool:
         return name == OUTPUT or name.startswith(f"{OUTPUT}/")

@@ -102,7 +102,7 @@ class JudgementAnswer(BaseModel):
 
 
 class ErrorProbabilityAnswer(BaseModel):
-    """What is known of `error_probability` from the rows that it was calibrated on."""
+    """Figures of `error_probability` from the rows that it was calibrated on."""
 
     base: float = Field(description="Its mean over the clean rows.")
     kappa: float = Field(description="Share of a drop of accuracy that its mean misses.")

@@ -18,6 +18,9 @@ MAX_COLUMNS = 10_000
 MAX_CATEGORIES = 100_000
 MAX_PIXELS = 16_384
 
+MOST_ROWS = 10**15
+"""That a bundle was calibrated on, copies included: a number that JSON and metrics can carry."""
+
 Channels = Annotated[tuple[float, ...], Field(min_length=1, max_length=4)]
 """A number for each channel."""
 
@@ -161,8 +164,8 @@ class ErrorProbability(Part):
     base: float = Field(ge=0, le=1)
     base_upper: float = Field(ge=0, le=1)
     kappa: float = Field(ge=0, le=100)
-    rows: int = Field(ge=1)
-    copies: int = Field(ge=0)
+    rows: int = Field(ge=1, le=MOST_ROWS)
+    copies: int = Field(ge=0, le=MOST_ROWS)
     target: Literal["wrong", "changed"]
 
     @model_validator(mode="after")

@@ -81,7 +81,7 @@ def to_batch(kept: Sequence[Flagged], spec: InputSpec) -> pa.RecordBatch:
 
 
 def _error_probability(kept: Flagged) -> pa.Array:
-    """Of each row; null if the bundle that scored it gives none."""
+    """One for each row; null if the bundle that scored it gives none."""
     found = kept.error_probability
     return pa.nulls(len(kept.positions), pa.float32()) if found is None else pa.array(found)
 

@@ -103,7 +103,7 @@ def _say_score(manifest: Manifest, say: Callable[[str], object]) -> None:
 
 
 def _error_probability(bundle: Bundle) -> str:
-    """What is known of it from the rows that it was calibrated on, or why there is none."""
+    """Its figures from the rows that it was calibrated on, or why there is none."""
     found = bundle.error_probability
     if found is None:
         return f"no error probability: {bundle.no_error_probability}"

@@ -16,7 +16,7 @@ from harmgauge.bundle.samples import Samples
 from harmgauge.cli.client import Client
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Of the inputs that are corrupted, one after the other."""
+"""Shares of corrupted inputs, one after the other."""
 
 STEPS = 20
 """Looks at the detectors while as many rows pass as the window holds."""
@@ -62,7 +62,7 @@ class _Progress:
     random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
     def true_accuracy(self, rows: int) -> float | None:
-        """Of the newest `rows` inputs; None without labels."""
+        """Accuracy among the newest `rows` inputs; None without labels."""
         newest = self.right[-rows:] if rows else []
         return float(np.mean(newest)) if newest else None
 
@@ -104,7 +104,7 @@ def show_contamination(service: Client, samples: Samples, what: str) -> None:
 
 
 def _drift(service: Client) -> dict[str, Any]:
-    """What `/drift` answers, with the alarm to act on first among the detectors."""
+    """The answer of `/drift`, with the alarm to act on first among the detectors."""
     drift = service.get("/drift")
     drift["detectors"] = dict(sorted(drift["detectors"].items(), key=lambda item: item[0] != HARM))
     return drift
@@ -137,7 +137,7 @@ def _look_until_all_tested(
     drift, told = _look(service, alarms, progress, share), False
     while any(_is_due(found) for found in drift["detectors"].values()) and time.monotonic() < end:
         if not told:
-            print_line(f"(waiting up to {LAST_TEST_SECONDS:.0f} s for a test that is due)")
+            print_line(f"(waiting up to {LAST_TEST_SECONDS:.0f} s for the last test)")
             told = True
         time.sleep(0.2)
         drift = _look(service, alarms, progress, share)
@@ -152,7 +152,7 @@ def _is_due(found: dict[str, Any]) -> bool:
 
 
 def _look(service: Client, alarms: dict[str, _Alarm], progress: _Progress, share: float) -> dict[str, Any]:
-    """What `/drift` answers now; notes in `alarms` which detectors fire for the first time."""
+    """The answer of `/drift` now; notes in `alarms` which detectors fire for the first time."""
     drift = _drift(service)
     for name, found in drift["detectors"].items():
         was_on, alarms[name].is_on = alarms[name].is_on, found["state"] == "drifting"

@@ -17,13 +17,13 @@ LEAST_ROWS = 100
 """Rows from which on there is an interval."""
 
 KAPPA_MARGIN = 1.25
-"""What `kappa`, an estimate itself, is multiplied by."""
+"""Factor of `kappa`, which is an estimate itself."""
 
 CALIBRATION_SD = 0.006
 """Error of the estimate on any traffic, however many rows it has."""
 
 QUANTILE = 1.6448536269514722
-"""Of the normal distribution: 5 % lie above it, so that the interval covers 90 %."""
+"""The normal distribution's: 5 % lie above it, so that the interval covers 90 %."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ class Accuracy:
 
 
 def estimate(probabilities: npt.NDArray[np.floating]) -> float:
-    """Of the accuracy among rows (n,), n >= 1."""
+    """The estimate of accuracy among rows with these P(wrong), (n,), n >= 1."""
     return 1 - float(probabilities.mean(dtype=np.float64))
 
 
 def standard_deviation(probabilities: npt.NDArray[np.floating], base: float, kappa: float) -> float:
-    """Of the estimate for rows (n,), n >= 1; `base` is the accuracy on clean traffic."""
+    """Standard deviation of the estimate for rows (n,), n >= 1; `base` is the accuracy on clean traffic."""
     p = probabilities.astype(np.float64)
     drawn = max(0.0, float(p.sum() - p @ p)) / len(p) ** 2
     missed = KAPPA_MARGIN * kappa * (base - estimate(p))
@@ -77,7 +77,7 @@ def interval(probabilities: npt.NDArray[np.floating], base: float, kappa: float)
 def by_class(
     probabilities: npt.NDArray[np.floating], classes: npt.NDArray[np.integer], names: tuple[str, ...]
 ) -> tuple[ClassAccuracy, ...]:
-    """Of the predicted `classes` (n,), which are indices of `names`; those that were never predicted are left out."""
+    """The estimate by predicted class; `classes` (n,) are indices of `names`. Those never predicted are left out."""
     rows = np.bincount(classes, minlength=len(names))
     sums = np.bincount(classes, weights=probabilities, minlength=len(names))
     return tuple(

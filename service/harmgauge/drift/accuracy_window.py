@@ -1,7 +1,7 @@
 """The accuracy of the newest rows, as P(wrong) estimates it.
 
-P and predicted classes go in on the event loop, at the cost of a copy; the estimate is made on a worker thread, when
-somebody looks, and kept until a row comes or leaves.
+P and predicted classes go in on the event loop, at the cost of a copy; the estimate is made on a worker thread, at
+a look, and kept until a row comes or leaves.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from harmgauge.drift.window import AgedWindow, Held, Window
 from harmgauge.settings import Settings
 
 MAX_CLASSES = 100
-"""Of a classifier with more there is no accuracy by class: each is a series of every replica."""
+"""A classifier with more has no accuracy by class, because each is a series of every replica."""
 
 
 def from_bundle(bundle: Bundle, settings: Settings) -> AccuracyWindow | None:
@@ -120,7 +120,7 @@ class AccuracyWindow:
         return self._classes.held()
 
     async def state(self) -> Accuracy:
-        """Of the window as it is now."""
+        """The accuracy of the window as it is now."""
         async with self._one_at_a_time:
             if self._computed == (self._chances.total, self._chances.rows):
                 return self._found

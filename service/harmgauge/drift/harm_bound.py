@@ -11,7 +11,7 @@ from harmgauge.settings import Settings
 log = logging.getLogger(__name__)
 
 DROP = 0.02
-"""Of accuracy, unless the settings have another or a floor."""
+"""Tolerated drop of accuracy, unless the settings have another or a floor."""
 
 
 def check_settings(settings: Settings) -> None:

@@ -21,16 +21,16 @@ STAKES: Numbers = np.array([0.02, 0.05, 0.1, 0.2, 0.4, 0.7])
 """Shares of its wealth that a gambler stakes at each request."""
 
 MOST = 1e280
-"""Wealth stays a number, however long nobody looks."""
+"""Wealth stays a number, however long it grows."""
 
 LEAST_BOUND = 1e-6
-"""Of m0: a mean of P this small is that of a classifier which is practically never wrong."""
+"""Least m0: a mean of P this small is that of a classifier which is practically never wrong."""
 
 _MOST_BLOCKS = 500
 """A factor is at least 1 - 0.7: the product of so many stays far above the least float64."""
 
 _MOST_DIGITS = 280
-"""Of a product of factors: it stays below the greatest float64, which has 308."""
+"""Most digits of a product of factors: it stays below the greatest float64, which has 308."""
 
 
 def means(probabilities: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]) -> Numbers:
@@ -74,8 +74,8 @@ def bet(before: Numbers, factor: Numbers, rows: npt.NDArray[np.intp], at_once: i
 
 
 def logs(factor: Numbers) -> Numbers:
-    """What the blocks add to the sums of logarithms, (2, stakes): of gains, ln(factor) where it is positive, and of
-    losses, -ln(factor) where it is negative. Their difference over replicas is the log wealth of a fleet's gambler.
+    """The blocks' part of the sums of logarithms, (2, stakes): gains, ln(factor) if it is positive, and losses,
+    -ln(factor) if it is negative. Their difference over replicas is the log wealth of a fleet's gambler.
     """
     log = np.log(factor)
     return np.stack([np.maximum(log, 0).sum(axis=0), np.maximum(-log, 0).sum(axis=0)])

@@ -150,7 +150,7 @@ class AgedWindow(Window):
         return super().held()
 
     def held_with_times(self) -> tuple[Held, Held]:
-        """What is in the window now, and the time of each by the clock."""
+        """The rows in the window now, and the time of each by the clock."""
         self._drop_old()
         return super().held(), self._times.held()
 

@@ -52,7 +52,7 @@ def check_shapes(outputs: Outputs, rows: int, shapes: RowShapes) -> None:
 
 
 def spoil_scores(outputs: Outputs) -> None:
-    """Give rows with probabilities that are not finite the score NaN: there is no prediction of such a row. So too rows
+    """Give the score NaN to rows with probabilities that are not finite, for which there is no prediction, and to rows
     with an error probability outside 0..1.
     """
     chances = outputs.error_probability

@@ -14,7 +14,7 @@ from harmgauge.bundle.rows import Rows
 from harmgauge.errors import CallerLeft, NonFiniteScore
 from harmgauge.inference.batcher import Batcher
 from harmgauge.inference.caller import PATIENT, RequestContext
-from harmgauge.inference.outputs import Outputs, copy_rows, empty_outputs
+from harmgauge.inference.outputs import Outputs, copy_rows, empty_outputs, spoil_scores
 from harmgauge.inference.providers import Providers
 from harmgauge.inference.runtime import OnnxRuntime
 
@@ -43,9 +43,9 @@ def scored(outputs: Outputs, threshold: np.float32) -> Scored:
         # A NaN compares as "not adversarial": it must fail the request rather than pass the input.
         bad = int(np.flatnonzero(~finite)[0])
         raise NonFiniteScore(
-            f"The score of instance {bad} is not finite, or a probability, and none of this request is given: the "
-            "graph overflows on it, or cannot take what is missing in it. Leave it out, and look whether its values "
-            "are like those of the training data."
+            f"The score of instance {bad} is not finite, or one of its probabilities is not in 0 .. 1, and none of "
+            "this request is given: the graph overflows on it, or cannot take what is missing in it. Leave it out, and "
+            "look whether its values are like those of the training data."
         )
     return Scored(
         scores=outputs.score,
@@ -99,6 +99,7 @@ class Scorer:
         for begin in range(0, len(rows), size):
             piece = rows[begin : begin + size]
             copy_rows(self._runtime.run(piece), 0, len(piece), outputs, begin)
+        spoil_scores(outputs)
         return scored(outputs, self._threshold)
 
 

@@ -1,4 +1,4 @@
-"""What Prometheus sees of P(wrong): the accuracy of the window as gauges, and sums over all rows as counters.
+"""P(wrong) for Prometheus: the accuracy of the window as gauges, and sums over all rows as counters.
 
 From the counters follow the accuracy of a fleet over any period, and its interval: expected errors over rows that had a
 P, sqrt of the variance over rows. Rows of a bundle without P are in none of them, and so never count as right.
@@ -57,7 +57,7 @@ class AccuracyCollector(Collector):
 
 
 class ErrorCounters:
-    """Of all bundles that the process serves in turn; absent until one that gives P begins."""
+    """Sums over all bundles that the process serves in turn; absent until one that gives P is loaded."""
 
     def __init__(self, model: str, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:

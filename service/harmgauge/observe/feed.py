@@ -42,9 +42,7 @@ class Feed:
 
     def __init__(self, *watchers: Watcher) -> None:
         self.watchers = list(watchers)
-        self._kept: list[
-            tuple[_Scores, _Flags, _Predictions, _Features | None, _Chances | None, Name | None, float]
-        ] = []
+        self._kept: list[_Kept] = []
         self._rows = 0
         self._features_bytes = 0
 

@@ -79,7 +79,7 @@ class Metrics:
             "harmgauge_drift_resets", "Acknowledgements of drift alarms.", ["model"], registry=registry
         ).labels(model)
         self.errors = ErrorCounters(model, registry)
-        """What the bundles' P(wrong) adds up to."""
+        """Sums of the bundles' P(wrong)."""
 
         self._batch_rows = Histogram(
             "harmgauge_batch_rows", "Rows in a run of the graph.", ["model"], buckets=ROWS, registry=registry

@@ -33,7 +33,7 @@ TRAFFIC = (
 """`flagged_share` is of the window's scores, the others of the time since the sample before."""
 
 ACCURACY = ("accuracy.estimate", "accuracy.lower", "accuracy.upper")
-"""Of the window; no number if the bundle gives no P(wrong)."""
+"""Columns of the window's accuracy; no number if the bundle gives no P(wrong)."""
 
 STATES = ("warming", "ok", "drifting")
 """A state is its place here."""

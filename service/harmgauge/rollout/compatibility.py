@@ -52,7 +52,7 @@ def check_offers(old: ServedBundle, new: ServedBundle) -> None:
 
 
 def end_of_estimate(old: Bundle, new: Bundle) -> str | None:
-    """What the log should warn of if only the old one estimates its accuracy; else None."""
+    """A warning for the log if only the old one estimates its accuracy; else None."""
     if old.error_probability is None or new.error_probability is not None:
         return None
     return (

@@ -17,6 +17,7 @@ from harmgauge.bundle.inputs import ErrorProbability
 from harmgauge.bundle.load import DETECTOR_FILE, DETECTOR_INT8_FILE, MANIFEST_FILE, load
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.samples import read_samples
+from harmgauge.bundle.signature import SIGNATURE_BYTES, SIGNATURE_FILE
 from harmgauge_models.calibration import bundle as module
 from harmgauge_models.calibration.bundle import Wanted, calibrate_bundle
 from harmgauge_models.calibration.calibrate import SURE
@@ -212,20 +213,40 @@ def test_a_version_that_is_there_and_a_useless_accuracy_are_refused_first(tmp_pa
         calibrate_bundle(Wanted(OLD, tmp_path / "none.npz", accuracy=93, say=lambda _: None))
 
 
+def test_a_bundle_that_lies_in_no_folder_of_its_name_needs_out(tmp_path: Path) -> None:
+    """Else the next version would be made two folders above it, wherever that is."""
+    lone = Path(shutil.copytree(OLD, tmp_path / "mine"))
+    with pytest.raises(UserError, match="does not lie in a folder cifar10-resnet32.*with --out"):
+        calibrate_bundle(Wanted(lone, tmp_path / "none.npz", say=lambda _: None))
+    with pytest.raises(UserError, match="there is no calibration file"):
+        calibrate_bundle(Wanted(lone, tmp_path / "none.npz", out=tmp_path, say=lambda _: None))
+
+
+@pytest.mark.parametrize("second", [None, "a head", {"head": 0, "rows": "many"}])
+def test_a_manifest_may_tell_anything_of_its_second_network(tmp_path: Path, second: object) -> None:
+    copied = Path(shutil.copytree(OLD, tmp_path / "copy"))
+    edit(copied, lambda m: m["made"].update(second_network=second))
+    with pytest.raises(UserError, match="not trained on disturbed rows|there is no calibration file"):
+        calibrate_bundle(Wanted(copied, tmp_path / "none.npz", out=tmp_path, say=lambda _: None))
+
+
 def test_the_command_needs_no_torch_and_says_what_it_made(tmp_path: Path, labelled: Path) -> None:
+    old = Path(shutil.copytree(OLD, tmp_path / "old"))
+    (old / SIGNATURE_FILE).write_bytes(bytes(SIGNATURE_BYTES))
     script = f"""
 import sys
 sys.modules["torch"] = None
 from harmgauge_models.calibration import calibrate, singles
 calibrate.DISTURBED_ROWS, singles.SET_ROWS, singles.STRENGTHS = 300, 30, (1.0,)
 from harmgauge.cli.main import main
-sys.exit(main(["calibrate", {str(OLD)!r}, "--calibration", {str(labelled)!r}, "--out", {str(tmp_path)!r}]))
+sys.exit(main(["calibrate", {str(old)!r}, "--calibration", {str(labelled)!r}, "--out", {str(tmp_path)!r}]))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "float32: estimate of accuracy: 9" in done.stdout
     assert "fitted by labels on 300 rows and 1 disturbed copy of each" in done.stdout
     assert f"next: HARMGAUGE_BUNDLE={tmp_path}/cifar10-resnet32/1 harmgauge serve" in done.stdout
+    assert "it has no signature yet: harmgauge sign" in done.stdout
     assert "calibrate" in load(tmp_path / "cifar10-resnet32" / "1").manifest.made["error_probability"]["command"]
 
 

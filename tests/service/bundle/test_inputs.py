@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harmgauge.bundle.inputs import ErrorProbability, Input, Pictures, Preparation
+from harmgauge.bundle.inputs import MOST_ROWS, ErrorProbability, Input, Pictures, Preparation
 from harmgauge.bundle.load import load
 from harmgauge.bundle.served_input import InputSpec, described
 from harmgauge.errors import BundleError
@@ -107,6 +107,13 @@ def test_the_error_probability_falls_with_the_second_networks_agreement(slope: f
 def test_an_error_probability_is_made_of_finite_numbers(name: str) -> None:
     with pytest.raises(ValidationError, match=name):
         ErrorProbability.model_validate({**CHANCE, name: float("nan")})
+
+
+@pytest.mark.parametrize("name", ["rows", "copies"])
+def test_an_error_probability_has_counts_that_json_and_metrics_can_carry(name: str) -> None:
+    assert ErrorProbability.model_validate({**CHANCE, name: MOST_ROWS})
+    with pytest.raises(ValidationError, match=name):
+        ErrorProbability.model_validate({**CHANCE, name: 10**30})
 
 
 TEXT = {"name": "input", "dtype": "string", "shape": [1]}

@@ -12,10 +12,11 @@ import onnxruntime as ort
 import pytest
 
 from harmgauge.bundle.load import Bundle, load
-from harmgauge.errors import BundleError, SettingsError
+from harmgauge.errors import BundleError, NonFiniteScore, SettingsError
 from harmgauge.inference.outputs import spoil_scores
 from harmgauge.inference.providers import usable_cores
 from harmgauge.inference.runtime import OnnxRuntime
+from harmgauge.inference.scorer import Scorer
 from tests.support.bundles import edit, replace_file
 from tests.support.toy import instances, linear_network, toy_bundle
 
@@ -193,3 +194,15 @@ def test_a_row_with_an_error_probability_that_is_none_gets_no_score(promising: P
     spoil_scores(found)
     assert 0 < (2 * plain > 1).sum() < 2000
     np.testing.assert_array_equal(np.isnan(found.score), 2 * plain > 1)
+
+
+def test_neither_has_it_one_in_process(promising: Path) -> None:
+    rows = instances(2000, (4, 4, 3), seed=4)
+    plain = Scorer(load(promising), "cpu").score(rows).error_probability
+    assert plain is not None
+    with_output(promising, onnx.helper.make_node("Mul", ["before", "constant"], ["error_probability"]), constant=2.0)
+    bad = int(np.flatnonzero(2 * plain > 1)[0])
+    scorer = Scorer(load(promising), "cpu")
+    assert scorer.score(rows[:bad]).error_probability is not None
+    with pytest.raises(NonFiniteScore, match=f"instance {bad} is not finite, or one of its probabilities"):
+        scorer.score(rows)

@@ -1,4 +1,4 @@
-"""P(wrong) in sentences, for whoever fitted it."""
+"""P(wrong) in sentences, for the terminal of `build` and `calibrate`."""
 
 from __future__ import annotations
 
