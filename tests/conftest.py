@@ -33,13 +33,21 @@ settings.load_profile("busy machine")
 
 @pytest.hookimpl(optionalhook=True)  # of xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """For `pytest --dist loadfile`, which keeps a file together for its fixtures: likewise all that need the image."""
+    """For `pytest --dist loadfile`, which keeps a file together for its fixtures: likewise those that need the image."""
     if config.getoption("dist") != "loadfile":
         return None
     # Not at the top: xdist may not be there.
     from tests.support.scheduling import ByFile
 
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In each process that xdist starts, which all must have the same order."""
+    if hasattr(config, "workerinput"):
+        from tests.support.scheduling import longest_first
+
+        longest_first(items)
 
 
 @pytest.fixture(scope="session", autouse=True)
