@@ -33,7 +33,7 @@ settings.load_profile("busy machine")
 
 @pytest.hookimpl(optionalhook=True)  # of xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """For `pytest --dist loadfile`, which keeps a file together for its fixtures: likewise those that need the image."""
+    """For `pytest --dist loadfile`, which keeps a file together for its fixtures: likewise what needs the image."""
     if config.getoption("dist") != "loadfile":
         return None
     # Not at the top: xdist may not be there.
