@@ -11,7 +11,9 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from functools import cache
+from tempfile import TemporaryFile
 from typing import IO, Protocol
 
 PYTHON = os.environ.get("SERVICE_PYTHON", sys.executable)
@@ -91,10 +93,10 @@ class _Zygote:
             )
         self._lock = threading.Lock()
 
-    def fork(self, module: str, words: list[str], environment: dict[str, str], stderr: int) -> Forked:
-        request = {"module": module, "words": words, "environment": environment, "folder": os.getcwd()}
+    def fork(self, module: str, words: Sequence[str], environment: dict[str, str], stdout: int, stderr: int) -> Forked:
+        request = {"module": module, "words": list(words), "environment": environment, "folder": os.getcwd()}
         with self._lock:
-            socket.send_fds(self._socket, [json.dumps(request).encode()], [0, 1, stderr])
+            socket.send_fds(self._socket, [json.dumps(request).encode()], [0, stdout, stderr])
             child = self._socket.recv(64)
         assert child, f"the zygote ended with {self._process.wait()}"
         return Forked(int(child))
@@ -111,17 +113,39 @@ def start(module: str, *words: str, environment: dict[str, str], fresh: bool) ->
     By a fork, unless it is to be a `fresh` interpreter, the environment differs in more than the service's settings, or
     the system has no such forks.
     """
-    if not fresh and sys.platform == "linux":
-        zygote = _zygote()
-        if _lasting(environment) == zygote.environment:
-            reading, writing = os.pipe()
-            try:
-                return zygote.fork(module, list(words), environment, writing), open(reading)
-            finally:
-                os.close(writing)
+    if not fresh and (zygote := _zygote_for(environment)):
+        reading, writing = os.pipe()
+        try:
+            return zygote.fork(module, words, environment, 1, writing), open(reading)
+        finally:
+            os.close(writing)
     process = subprocess.Popen([PYTHON, "-m", module, *words], env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     return process, process.stderr
+
+
+def finished(module: str, *words: str, environment: dict[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run `python -m MODULE WORDS` to its end, by a fork if it may be one; what it wrote is in the result."""
+    command = [PYTHON, "-m", module, *words]
+    zygote = _zygote_for(environment)
+    if zygote is None:
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+    with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
+        process = zygote.fork(module, words, environment, stdout.fileno(), stderr.fileno())
+        try:
+            code = process.wait(timeout)
+        finally:
+            process.kill()
+        stdout.seek(0)
+        stderr.seek(0)
+        return subprocess.CompletedProcess(command, code, stdout.read(), stderr.read())
+
+
+def _zygote_for(environment: dict[str, str]) -> _Zygote | None:
+    if sys.platform != "linux":
+        return None
+    zygote = _zygote()
+    return zygote if _lasting(environment) == zygote.environment else None
 
 
 def _lasting(environment: dict[str, str]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from harmgauge.bundle.npz import read_npz
 from harmgauge.cli.main import main
-from tests.support.forking import PYTHON, Process, start
+from tests.support.forking import PYTHON, Process, finished, start
 
 RAW = {"Content-Type": "application/octet-stream"}
 
@@ -90,7 +90,9 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 def run(command: str, *options: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    """A `harmgauge` command from its start to its end."""
+    """A `harmgauge` command from its start to its end: `serve` as a fork, as `running_service` has it."""
+    if command == "serve":
+        return finished("harmgauge", command, *options, environment=environment(**settings), timeout=240)
     return subprocess.run(
         [PYTHON, "-m", "harmgauge", command, *options],
         env=environment(**settings),
