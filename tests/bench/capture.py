@@ -23,7 +23,7 @@ from tests.bench.__main__ import BUNDLE, RAW, settle
 from tests.bench.load import Load, mixed_loop, wrk_is_missing
 from tests.bench.memory import resident_mib
 from tests.bench.page import cpu_seconds
-from tests.support.process import RunningService, running_service
+from tests.support.process import RunningService, fresh_service
 
 SECONDS = float(os.environ.get("SECONDS", "2"))
 ROUNDS = int(os.environ.get("ROUNDS", "40"))
@@ -69,8 +69,8 @@ def main() -> int:
     say = sys.stdout.write
     with (
         tempfile.TemporaryDirectory() as folder,
-        running_service(BUNDLE) as off,
-        running_service(BUNDLE, capture_dir=Path(folder) / "captured") as on,
+        fresh_service(BUNDLE) as off,
+        fresh_service(BUNDLE, capture_dir=Path(folder) / "captured") as on,
     ):
         say(f"at rest: {resident_mib(off.process.pid):.0f} MiB off, {resident_mib(on.process.pid):.0f} on\n")
         loads = bodies(off, samples.corrupted)

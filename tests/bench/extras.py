@@ -27,7 +27,7 @@ from tests.bench.capture import bodies
 from tests.bench.collector import collector
 from tests.bench.load import mixed_loop, paced_loop, wrk_is_missing
 from tests.bench.page import cpu_seconds
-from tests.support.process import RunningService, running_service
+from tests.support.process import RunningService, fresh_service
 
 SECONDS = float(os.environ.get("SECONDS", "2"))
 ROUNDS = int(os.environ.get("ROUNDS", "20"))
@@ -83,7 +83,7 @@ def running(variant: Variant, endpoint: str) -> Iterator[RunningService]:
     tracing = {"tracing": "true"} if variant.ratio is not None else {}
     with TemporaryDirectory() as folder, patch.dict(os.environ, variables):
         own = {name: folder if value == CAPTURED else value for name, value in variant.settings.items()}
-        with running_service(BUNDLE, **tracing, **own) as service:
+        with fresh_service(BUNDLE, **tracing, **own) as service:
             yield service
 
 

@@ -16,7 +16,7 @@ from harmgauge.bundle.load import load
 from harmgauge.bundle.samples import read_samples
 from tests.bench.__main__ import BUNDLE, OUT, cases
 from tests.bench.load import closed_loop
-from tests.support.process import running_service
+from tests.support.process import fresh_service
 
 MINUTES = float(os.environ.get("MINUTES", "10"))
 SLICE_SECONDS = 5.0
@@ -35,7 +35,7 @@ def main() -> int:
     ]
     minutes: list[float] = []
     resident: list[float] = []
-    with running_service(BUNDLE) as service, tqdm(total=round(MINUTES * 60), desc="memory", unit="s") as bar:
+    with fresh_service(BUNDLE) as service, tqdm(total=round(MINUTES * 60), desc="memory", unit="s") as bar:
         url = f"http://127.0.0.1:{service.port}/score"
         begin = time.monotonic()
         while (now := time.monotonic()) < begin + MINUTES * 60:

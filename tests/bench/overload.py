@@ -11,7 +11,7 @@ import numpy as np
 
 from harmgauge.bundle.rows import Rows
 from tests.bench.load import closed_loop, open_loop
-from tests.support.process import running_service
+from tests.support.process import fresh_service
 
 REQUEST_ROWS = 8
 """Small requests at three times the capacity would measure the load generator, which shares the cores."""
@@ -47,7 +47,7 @@ class Overload:
 def measure(bundle: Path, rows: Rows, media_type: str, seconds: float) -> Overload:
     """Peak by a closed loop of 16 connections, then an open loop of three times that."""
     body = np.ascontiguousarray(rows[:REQUEST_ROWS]).tobytes()
-    with running_service(bundle, max_queue_rows=QUEUE_ROWS) as service:
+    with fresh_service(bundle, max_queue_rows=QUEUE_ROWS) as service:
         url = f"http://127.0.0.1:{service.port}/score"
         peak = closed_loop(url, body, media_type, 16, seconds).requests_per_second
         done = threading.Event()

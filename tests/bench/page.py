@@ -16,7 +16,7 @@ from harmgauge.bundle.samples import read_samples
 from harmgauge.page.routes import EMBEDDING_SECONDS, FOLDER, STATE_SECONDS
 from tests.bench.__main__ import BUNDLE
 from tests.bench.memory import resident_mib
-from tests.support.process import RunningService, running_service
+from tests.support.process import RunningService, fresh_service
 
 POLLS = 2000
 IDLE_SECONDS = 60.0
@@ -46,7 +46,7 @@ def main() -> int:
     images = read_samples(load(BUNDLE)).clean
     drawn = np.random.default_rng(0).integers(0, len(images), 2000)
     for page in ("false", "true"):
-        with running_service(BUNDLE, page=page) as service:
+        with fresh_service(BUNDLE, page=page) as service:
             resident = resident_mib(service.process.pid)
             for index in drawn:
                 service.score(images[index])

@@ -17,7 +17,7 @@ from harmgauge.bundle.load import load
 from harmgauge.bundle.samples import read_samples
 from tests.bench.__main__ import BUNDLE, RAW, settle
 from tests.bench.load import Load, closed_loop, paced_loop
-from tests.support.process import RunningService, running_service
+from tests.support.process import RunningService, fresh_service
 
 SHADOW = Path(os.environ.get("SHADOW", "models/bundles/cifar10-resnet32/1"))
 SECONDS = float(os.environ.get("SECONDS", "4"))
@@ -75,7 +75,7 @@ def main() -> int:
     rows = read_samples(load(BUNDLE)).clean
     out = sys.stdout.write
     out("| load | req/s | p50 ms | p99 ms | req/s, shadow | p50 ms | p99 ms | scored by it |\n" + "| --- " * 8 + "|\n")
-    with running_service(BUNDLE, admin_keys=KEY_LINE) as service:
+    with fresh_service(BUNDLE, admin_keys=KEY_LINE) as service:
         for case in CASES:
             body = rows[: case.rows].tobytes()
             found: dict[bool, list[Measured]] = {False: [], True: []}

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.support.memory import MEBIBYTE, peak_bytes, resident_bytes
-from tests.support.process import RAW, RunningService, running_service, wait_until
+from tests.support.process import RAW, RunningService, fresh_service, wait_until
 from tests.support.toy import instances, toy_bundle
 
 SHAPE = (4, 4, 3)
@@ -24,7 +24,7 @@ MAX_CONNECTIONS = 300
 @pytest.fixture(scope="module")
 def service(image_bundle_path: Path) -> Iterator[RunningService]:
     limits = {"max_connections": MAX_CONNECTIONS, "connection_timeout_seconds": 60}
-    with running_service(image_bundle_path, **limits) as running:
+    with fresh_service(image_bundle_path, **limits) as running:
         yield running
 
 
@@ -57,7 +57,7 @@ def test_the_fields_of_a_head_are_counted(service: RunningService, fields: int) 
 
 
 def test_the_fields_of_trailers_are_counted_and_none_passes_for_one_of_the_head(image_bundle_path: Path) -> None:
-    with running_service(image_bundle_path) as service:
+    with fresh_service(image_bundle_path) as service:
         body = GOOD.tobytes()
         head = b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n%s\r\n"
         chunks = b"%x\r\n%s\r\n0\r\n" % (len(body), body)
@@ -131,7 +131,7 @@ def test_answers_that_nobody_takes_are_few(tmp_path: Path) -> None:
     ask = b"POST /score?probabilities=true HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
     ask += b"Content-Length: %d\r\n\r\n" % rows.nbytes
     with (
-        running_service(toy_bundle(tmp_path, shape=(1000,), dtype="float32", classes=1000)) as service,
+        fresh_service(toy_bundle(tmp_path, shape=(1000,), dtype="float32", classes=1000)) as service,
         ExitStack() as open_connections,
     ):
         answers = []

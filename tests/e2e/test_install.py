@@ -58,11 +58,12 @@ def run(*command: str | Path, cwd: Path, **more: str) -> subprocess.CompletedPro
 def test_the_service_alone_checks_its_bundle_beside_the_users_own_packages(
     source: Path, wheel: Path, users_folder: Path, tmp_path: Path
 ) -> None:
-    venv.create(tmp_path / "venv", with_pip=True)
+    venv.create(tmp_path / "venv")
     bin_folder = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin")
     python = bin_folder / "python"
-    install: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--constraint", source / "constraints.txt"]
-    subprocess.run([*install, f"harmgauge[cpu] @ {wheel.as_uri()}"], check=True)
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python]
+    install = ["install", "--quiet", "--no-compile", "--constraint", source / "constraints.txt"]
+    subprocess.run([*pip, *install, f"harmgauge[cpu] @ {wheel.as_uri()}"], check=True)
     commands: list[list[str | Path]] = [[bin_folder / "harmgauge"], [python, "-m", "harmgauge"]]
     for command in commands:
         done = run(*command, "check", cwd=users_folder)
@@ -76,8 +77,9 @@ def test_the_service_alone_checks_its_bundle_beside_the_users_own_packages(
     for name in ("service", "models"):
         elsewhere = run(python, "-c", f"import {name}", cwd=tmp_path)
         assert f"No module named '{name}'" in elsewhere.stderr
-    listed = run(python, "-m", "pip", "list", "--format", "freeze", cwd=tmp_path)
+    listed = run(*pip, "list", "--format", "freeze", cwd=tmp_path)
     installed = {line.partition("==")[0].lower() for line in listed.stdout.splitlines()}
+    assert {"harmgauge", "onnxruntime"} <= installed, listed.stderr
     assert not installed & {"torch", "onnx", "matplotlib", "tqdm", "scikit-learn"}
     offline = run(bin_folder / "harmgauge", "build", "--help", cwd=users_folder)
     assert (offline.returncode, "--calibration" in offline.stdout) == (0, True)

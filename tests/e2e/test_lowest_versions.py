@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def test_every_direct_dependency_is_older_than_the_pinned_one_if_it_may_be(pytho
     lines = project["dependencies"] + [line for extra in EXTRAS for line in project["optional-dependencies"][extra]]
     wanted = [line for line in map(Requirement, lines) if line.marker is None or line.marker.evaluate()]
     listed = subprocess.run(
-        [python, "-m", "pip", "list", "--format=json", "--disable-pip-version-check"],
+        [sys.executable, "-m", "pip", "--python", python, "list", "--format=json", "--disable-pip-version-check"],
         capture_output=True,
         text=True,
         check=True,

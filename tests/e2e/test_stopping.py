@@ -21,8 +21,8 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tests.conftest import ROOT
 from tests.support import connecting
 from tests.support.certificates import certificate_for_loopback
+from tests.support.forking import PYTHON
 from tests.support.process import (
-    PYTHON,
     RunningService,
     environment,
     grpc_port,

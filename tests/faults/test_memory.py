@@ -11,7 +11,7 @@ import httpx
 
 from tests.support.clients import counted
 from tests.support.own_value import row
-from tests.support.process import RAW, running_service, wait_until
+from tests.support.process import RAW, fresh_service, wait_until
 from tests.support.steady import Held, assert_well
 
 MEBIBYTE = 2**20
@@ -19,7 +19,7 @@ MEBIBYTE = 2**20
 
 def test_bodies_that_do_not_fit_are_refused(own_bundle: Path) -> None:
     limits = {"max_body_bytes": 64 * MEBIBYTE, "max_queue_rows": 10_000_000, "feature_mmd": False}
-    with running_service(own_bundle, **limits) as service:
+    with fresh_service(own_bundle, **limits) as service:
         for number in range(20):
             assert service.score(row(number))["scores"] == [number]
         service.client.post("/score", content=bytes(8 * MEBIBYTE), headers=RAW)

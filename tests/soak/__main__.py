@@ -21,7 +21,7 @@ from tests.soak.journal import AccessLog, read
 from tests.soak.pace import Pace
 from tests.soak.sampling import Sampler, look
 from tests.soak.stage import Stage, quiet_port
-from tests.support.process import RunningService, grpc_port, running_service, wait_until
+from tests.support.process import RunningService, fresh_service, grpc_port, wait_until
 
 log = logging.getLogger("soak")
 
@@ -33,7 +33,7 @@ def soak(asked: argparse.Namespace, stage: Stage, journal: AccessLog) -> None:
     pace = Pace(asked.minutes)
     port = quiet_port()
     restarter = Restarter(stage, port, journal, pace)
-    with running_service(stage.current, **stage.settings("steady", grpc_port=0)) as steady:
+    with fresh_service(stage.current, **stage.settings("steady", grpc_port=0)) as steady:
         processes: list[Clients] = []
         threads: list[Any] = []
         try:

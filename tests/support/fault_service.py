@@ -16,7 +16,7 @@ from tests.support.process import RAW, RunningService, running_module, saved_sta
 
 @contextmanager
 def faulty_service(own_bundle: Path, **settings: object) -> Iterator[RunningService]:
-    with running_module("tests.support.faulty", own_bundle, settings) as service:
+    with running_module("tests.support.faulty", own_bundle, settings, fresh=False) as service:
         assert service.score(row(0))["scores"] == [0]
         yield service
 

@@ -25,17 +25,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from harmgauge.bundle.npz import read_npz
 from harmgauge.cli.main import main
+from tests.support.forking import PYTHON, Process, finished, start
 
 RAW = {"Content-Type": "application/octet-stream"}
-PYTHON = os.environ.get("SERVICE_PYTHON", sys.executable)
-"""What runs the service: `make test-lowest` names the interpreter of an environment with older packages."""
 
 
 @dataclass
 class RunningService:
     """A running process, the client that speaks to it, and what it logged so far."""
 
-    process: subprocess.Popen[str]
+    process: Process
     client: httpx.Client
     port: int
     log: list[str] = field(default_factory=list)
@@ -91,7 +90,9 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 def run(command: str, *options: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    """A `harmgauge` command from its start to its end."""
+    """A `harmgauge` command from its start to its end: `serve` as a fork, as `running_service` has it."""
+    if command == "serve":
+        return finished("harmgauge", command, *options, environment=environment(**settings), timeout=240)
     return subprocess.run(
         [PYTHON, "-m", "harmgauge", command, *options],
         env=environment(**settings),
@@ -123,27 +124,33 @@ def run_here(command: str, *options: str, **settings: object) -> subprocess.Comp
 def running_service(bundle: Path, **settings: object) -> Iterator[RunningService]:
     """Start `harmgauge serve` and wait until it says where it listens; end it afterwards, whatever happened.
 
-    The client sends the setting `client_key`, and trusts the certificate that the service has.
+    The client sends the setting `client_key`, and trusts the certificate that the service has. The process is a fork of
+    one that has loaded the service's modules.
     """
+    with running_module("harmgauge", bundle, settings, fresh=False) as service:
+        yield service
+
+
+@contextmanager
+def fresh_service(bundle: Path, **settings: object) -> Iterator[RunningService]:
+    """As `running_service`, by a new interpreter: for what measures the memory, the speed or the start itself."""
     with running_module("harmgauge", bundle, settings) as service:
         yield service
 
 
 @contextmanager
-def running_module(module: str, bundle: Path, settings: dict[str, object]) -> Iterator[RunningService]:
+def running_module(
+    module: str, bundle: Path, settings: dict[str, object], *, fresh: bool = True
+) -> Iterator[RunningService]:
     """As `running_service`, with a `module` that stands for the product's and takes the same words."""
-    process = subprocess.Popen(
-        [PYTHON, "-m", module, "serve"],
-        env=environment(**{"bundle": bundle, "port": 0, **settings}),
-        stderr=subprocess.PIPE,
-        text=True,
+    process, stderr = start(
+        module, "serve", environment=environment(**{"bundle": bundle, "port": 0, **settings}), fresh=fresh
     )
     log: list[str] = []
     listening = threading.Event()
 
     def read_log() -> None:
-        assert process.stderr is not None
-        for line in process.stderr:
+        for line in stderr:
             log.append(line)
             if "(docs at" in line:
                 listening.set()
@@ -169,8 +176,7 @@ def running_module(module: str, bundle: Path, settings: dict[str, object]) -> It
         process.kill()
         process.wait()
         reader.join()
-        assert process.stderr is not None
-        process.stderr.close()
+        stderr.close()
 
 
 def wait_until(condition: Any, timeout_seconds: float = 60) -> None:

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import pytest
 from xdist.scheduler.loadfile import LoadFileScheduling
 
-TOGETHER = "tests/deploy/"
-"""Its tests run one image, which takes more than a minute to build."""
+TOGETHER = ("tests/deploy/test_image.py", "tests/deploy/test_newcomer.py", "tests/deploy/test_play.py")
+"""They run one image, which takes more than a minute to build."""
+
+FIRST = (
+    *TOGETHER,
+    "tests/e2e/test_install.py",
+    "tests/soak/test_soak.py",
+    "tests/e2e/test_lifecycle.py",
+    "tests/deploy/test_manifests.py",
+    "tests/test_readme_examples.py",
+    "tests/models/graphs/test_penultimate.py",
+    "tests/deploy/test_sbom.py",
+    "tests/page/test_live.py",
+    "tests/e2e/test_demo.py",
+    "tests/e2e/test_shadow_under_load.py",
+    "tests/test_python_doc.py",
+)
+"""The files that take longest, in that order: one that began last would keep one process busy while others are done."""
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist tells no types here
@@ -16,4 +33,11 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist tells no types 
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return TOGETHER if nodeid.startswith(TOGETHER) else str(super()._split_scope(nodeid))
+        file = str(super()._split_scope(nodeid))
+        return "image" if file in TOGETHER else file
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Move the tests of the FIRST files to the front; all else stays as it is."""
+    place = {file: number for number, file in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(FIRST)))

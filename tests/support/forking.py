@@ -1,0 +1,152 @@
+"""Processes that a zygote forks: `python -m MODULE WORDS` without the second of CPU that loading takes."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from functools import cache
+from tempfile import TemporaryFile
+from typing import IO, Protocol
+
+PYTHON = os.environ.get("SERVICE_PYTHON", sys.executable)
+"""What runs the service: `make test-lowest` names the interpreter of an environment with older packages."""
+
+_PR_SET_CHILD_SUBREAPER = 36
+_OWN = ("HARMGAUGE_", "FAULTS_", "PYTEST_")
+"""Variables that differ from test to test, and that are read as the service starts or later, if at all."""
+
+
+class Process(Protocol):
+    """What tests ask of a process: of `subprocess.Popen` and of `Forked` alike."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def kill(self) -> None: ...
+
+
+class Forked:
+    """A child of this process that the zygote forked."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: int | None = None
+        self._ended = os.pidfd_open(pid)
+        self._lock = threading.Lock()
+
+    def poll(self) -> int | None:
+        """The exit code as `subprocess.Popen` has it, or None while the process runs."""
+        return self._reap(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once it has ended; raises subprocess.TimeoutExpired after `timeout` seconds."""
+        code = self._reap(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired([PYTHON], timeout or 0)
+        return code
+
+    def send_signal(self, sig: int) -> None:
+        with self._lock:
+            if self._code is None:  # afterwards its number may be another's
+                os.kill(self.pid, sig)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _reap(self, timeout: float | None) -> int | None:
+        with self._lock:
+            if self._code is not None:
+                return self._code
+        ready = select.poll()
+        ready.register(self._ended, select.POLLIN)
+        if not ready.poll(None if timeout is None else 1000 * timeout):
+            return None
+        with self._lock:
+            if self._code is None:
+                _, status = os.waitpid(self.pid, 0)
+                self._code = os.waitstatus_to_exitcode(status)
+                os.close(self._ended)
+            return self._code
+
+
+class _Zygote:
+    """The process that forks, and the environment that it has loaded the modules in."""
+
+    def __init__(self) -> None:
+        self.environment = _lasting(dict(os.environ))
+        self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # Its children's children, orphans from their first moment, become those of this process.
+        assert ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+        with other:
+            self._process = subprocess.Popen(
+                [PYTHON, "-m", "tests.support.zygote", str(other.fileno())], pass_fds=[other.fileno()]
+            )
+        self._lock = threading.Lock()
+
+    def fork(self, module: str, words: Sequence[str], environment: dict[str, str], stdout: int, stderr: int) -> Forked:
+        request = {"module": module, "words": list(words), "environment": environment, "folder": os.getcwd()}
+        with self._lock:
+            socket.send_fds(self._socket, [json.dumps(request).encode()], [0, stdout, stderr])
+            child = self._socket.recv(64)
+        assert child, f"the zygote ended with {self._process.wait()}"
+        return Forked(int(child))
+
+
+@cache
+def _zygote() -> _Zygote:
+    return _Zygote()
+
+
+def start(module: str, *words: str, environment: dict[str, str], fresh: bool) -> tuple[Process, IO[str]]:
+    """Start `python -m MODULE WORDS` and return it, with what it writes to stderr.
+
+    By a fork, unless it is to be a `fresh` interpreter, the environment differs in more than the service's settings, or
+    the system has no such forks.
+    """
+    if not fresh and (zygote := _zygote_for(environment)):
+        reading, writing = os.pipe()
+        try:
+            return zygote.fork(module, words, environment, 1, writing), open(reading)
+        finally:
+            os.close(writing)
+    process = subprocess.Popen([PYTHON, "-m", module, *words], env=environment, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    return process, process.stderr
+
+
+def finished(module: str, *words: str, environment: dict[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run `python -m MODULE WORDS` to its end, by a fork if it may be one; what it wrote is in the result."""
+    command = [PYTHON, "-m", module, *words]
+    zygote = _zygote_for(environment)
+    if zygote is None:
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+    with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
+        process = zygote.fork(module, words, environment, stdout.fileno(), stderr.fileno())
+        try:
+            code = process.wait(timeout)
+        finally:
+            process.kill()
+        stdout.seek(0)
+        stderr.seek(0)
+        return subprocess.CompletedProcess(command, code, stdout.read(), stderr.read())
+
+
+def _zygote_for(environment: dict[str, str]) -> _Zygote | None:
+    if sys.platform != "linux":
+        return None
+    zygote = _zygote()
+    return zygote if _lasting(environment) == zygote.environment else None
+
+
+def _lasting(environment: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if not name.startswith(_OWN)}
