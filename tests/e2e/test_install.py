@@ -62,7 +62,7 @@ def test_the_service_alone_checks_its_bundle_beside_the_users_own_packages(
     bin_folder = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin")
     python = bin_folder / "python"
     pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python]
-    install = ["install", "--quiet", "--no-compile", "--constraint", source / "constraints.txt"]
+    install: list[str | Path] = ["install", "--quiet", "--no-compile", "--constraint", source / "constraints.txt"]
     subprocess.run([*pip, *install, f"harmgauge[cpu] @ {wheel.as_uri()}"], check=True)
     commands: list[list[str | Path]] = [[bin_folder / "harmgauge"], [python, "-m", "harmgauge"]]
     for command in commands:
