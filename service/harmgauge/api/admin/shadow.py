@@ -51,7 +51,7 @@ class Flags(BaseModel):
 
 
 class Recent(BaseModel):
-    """Of the newest rows that both scored; null while there are too few, or all scores are the same."""
+    """Statistics of the newest rows scored by both; null if there are too few, or if all scores are equal."""
 
     rows: int
     rank_correlation: float | None = Field(description="Spearman's, of the two bundles' scores.")

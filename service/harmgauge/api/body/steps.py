@@ -23,7 +23,7 @@ def finish(steps: Steps[T]) -> T:
 
 
 def one_step(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Steps[T]:
-    """What cannot be cut."""
+    """Work that cannot be divided."""
     yield from ()
     return function(*arguments, **named)
 
