@@ -61,11 +61,11 @@ class ScoreAnswer(BaseModel):
 
 
 FEW_ROWS = 4000
-"""Without their probabilities, an answer to so many is small (PIECE_BYTES)."""
+"""An answer with up to this many rows, without probabilities, is small (PIECE_BYTES)."""
 
 
 def handler(plane: DataPlane) -> Handler:
-    """What answers `POST /score`."""
+    """Makes the handler of `POST /score`."""
 
     async def score(request: Request) -> Response:
         scope = request.scope
@@ -116,7 +116,7 @@ def handler(plane: DataPlane) -> Handler:
 
 
 def most_answer_bytes(rows: int, classes: int, parameters: Parameters) -> int:
-    """The most bytes that the answer to so many instances takes."""
+    """Upper bound on the bytes of an answer to this many instances."""
     return FRAME_BYTES + rows * _most_row_bytes(classes, parameters)
 
 
@@ -168,7 +168,7 @@ def _check_error_probability(bundle: Bundle, principal: Principal) -> None:
 def _correction(correction: Correction, *, with_probabilities: bool) -> dict[str, Any]:
     names = ["corrected", "no_defense", "defense"]
     if with_probabilities:
-        names += ["corrected_probabilities", "defense_probabilities"]  # no defense's are the `probabilities`
+        names += ["corrected_probabilities", "defense_probabilities"]  # those without defense are the `probabilities`
     return {name: getattr(correction, name) for name in names}
 
 

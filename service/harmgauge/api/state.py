@@ -1,4 +1,4 @@
-"""What operators look at: drift, metrics, health, what is served."""
+"""State for operators: drift, metrics, health, the served bundle."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ JSON = "application/json"
 class DetectorAnswer(BaseModel):
     """One drift detector; `p_value` and `statistic` are null until there is something to report.
 
-    Beside these fields each detector has those of its own: `highest`, `direction`, `design_effect` and `tolerance` for
-    `score_evidence`, `highest`, `accuracy_drop` and `accuracy_limit` for `harm`, `rows_between_tests`, `tested_at` and
-    `untested_rows` for `feature_mmd`; with `scores=true`, `score_ks` has the `scores` in its window, oldest first.
+    Some detectors have further fields: `highest`, `direction`, `design_effect` and `tolerance` for `score_evidence`,
+    `highest`, `accuracy_drop` and `accuracy_limit` for `harm`, `rows_between_tests`, `tested_at` and `untested_rows`
+    for `feature_mmd`; with `scores=true`, `score_ks` has the `scores` in its window, oldest first.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -95,7 +95,7 @@ class DriftAnswer(BaseModel):
 
 
 class JudgementAnswer(BaseModel):
-    """What was found when the bundle was built; the parts that the bundle does not say are left out."""
+    """Findings from when the bundle was built; parts missing in the bundle are left out."""
 
     sentence: str | None = Field(None, description="Whether the score is worth serving, in words.")
     worth_serving: bool | None = Field(None, description="Whether it is.")
@@ -197,7 +197,7 @@ def drift_router(authorizer: Authorizer, more_metrics: Callable[[], Awaitable[by
 
 
 def drift_answer(bundle: Bundle, states: Mapping[str, DriftState], accuracy: Accuracy | None) -> DriftAnswer:
-    """What `GET /drift` says of these states, without their scores."""
+    """The body of `GET /drift` for these states, without their scores."""
     return DriftAnswer(
         model=bundle.manifest.name,
         version=bundle.manifest.version,

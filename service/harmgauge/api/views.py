@@ -1,4 +1,4 @@
-"""What the routes derive from a bundle, once for all of its requests."""
+"""Data that the routes derive from a bundle, once for all of its requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server says of itself and its models: calls that score nothing."""
+"""Metadata calls about the server and its models; they score nothing."""
 
 from __future__ import annotations
 
