@@ -1,4 +1,4 @@
-"""The service as an ASGI application, for programs that bring a server of their own."""
+"""The service as an ASGI application, for other ASGI servers."""
 
 from __future__ import annotations
 

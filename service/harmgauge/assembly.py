@@ -53,8 +53,8 @@ TRAFFIC = frozenset({score.PATH, v2.INFER_ROUTE, GRPC_INFER_ROUTE})
 
 @dataclass(frozen=True)
 class Process:
-    """What all bundles that the process serves in turn have in common: `routes` has all, `score` and `infer` are the
-    handlers of those with the traffic. `capture` keeps flagged inputs, if that is wanted.
+    """Parts shared by all bundles that the process serves in turn: `routes` has all routes, `score` and `infer` are the
+    handlers of those with the traffic. `capture` keeps flagged inputs, if enabled.
     """
 
     settings: Settings

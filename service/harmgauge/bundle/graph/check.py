@@ -1,7 +1,7 @@
 """The walk through a serialised ONNX model, without the onnx package.
 
-Refused is what would make ONNX Runtime read other files, run code that is not its own, or take memory that the file's
-size does not justify. How long it computes, and on what values, is not judged.
+Refuses anything that would make ONNX Runtime read other files, run foreign code, or take memory that the file's size
+does not justify. How long it computes, and on which values, is not judged.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ MICROSOFT_OPERATORS = frozenset(
     b"QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear QuickGelu RotaryEmbedding "
     b"SkipLayerNormalization SkipSimplifiedLayerNormalization".split()
 )
-"""What ONNX Runtime's own tools write when they quantise or fuse; others of its domain read files (EPContext)."""
+"""Operators that ONNX Runtime's own tools write when they quantise or fuse; others of its domain read files
+(EPContext).
+"""
 
 
 class Visitor(Protocol):
