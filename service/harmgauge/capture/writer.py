@@ -37,7 +37,7 @@ RETRY_SECONDS = (1.0, 30.0)
 
 @dataclass(frozen=True)
 class _Part:
-    """Rows that were made into columns, and the memory that they were counted with."""
+    """Rows converted to columns, and the memory that they were counted with."""
 
     batch: pa.RecordBatch
     held_bytes: int
@@ -45,10 +45,10 @@ class _Part:
 
 
 class Writer:
-    """A file is due at `file_bytes`, or `file_seconds` after its first row. All inputs are of `spec`, which the bundles
+    """Writes a file at `file_bytes`, or `file_seconds` after its first row. All inputs are of `spec`, which the bundles
     that a process serves in turn have in common.
 
-    `done_bytes` and `done_rows` are of all that it no longer holds, written or not.
+    `done_bytes` and `done_rows` cover everything that it no longer holds, written or not.
     """
 
     def __init__(
@@ -92,13 +92,13 @@ class Writer:
         self._thread.start()
 
     def take(self, kept: Flagged) -> None:
-        """Of any thread; costs next to nothing."""
+        """Callable from any thread, at almost no cost."""
         self._came.append(kept)
         if not self._wake.is_set():
             self._wake.set()
 
     def finish(self, seconds: float) -> None:
-        """Write all that came and end; at most so long. Nothing may come any more."""
+        """Write everything that came and end, within `seconds`. Nothing may come any more."""
         self._closing, self._next_try = True, 0.0
         self._wake.set()
         if self._thread.is_alive():
@@ -145,7 +145,7 @@ class Writer:
         return self._closing or is_old or sum(part.held_bytes for part in self._parts) >= self._file_bytes
 
     def _write(self) -> bool:
-        """One file of the oldest parts; they stay where it could not be written, which gives False."""
+        """One file of the oldest parts; on failure they stay, and it returns False."""
         parts, held_bytes = list[_Part](), 0
         for part in self._parts:
             if parts and held_bytes + part.held_bytes > self._file_bytes:

@@ -106,7 +106,7 @@ def _record(
                 raise BundleError(f"{service.address} was started again with another bundle: begin anew")
             lost = 0
         except SettingsError:
-            # A service that is started again is waited for: what was recorded so far may be the work of hours.
+            # Wait for a service that restarts: the rows recorded so far may be the work of hours.
             lost += 1
             if lost > LOST_POLLS:
                 raise
@@ -118,7 +118,7 @@ def _record(
 
 
 class _Seen:
-    """Tells the rows of a window that came since the last look; those before the first look do not count."""
+    """Picks the rows of a window that came since the last look; those before the first look do not count."""
 
     def __init__(self) -> None:
         self._total: int | None = None
@@ -132,7 +132,7 @@ class _Seen:
 
 
 def _compare(scores: npt.NDArray[np.float64], bundle: Bundle, say: Say) -> None:
-    """Say what would become normal."""
+    """Print what would become normal."""
     result = ks.two_sample(scores, bundle.reference.scores)
     flagged = float((scores.astype(np.float32) > bundle.threshold).mean())
     usual = 1 - bundle.threshold_spec.percentile / 100
@@ -181,7 +181,7 @@ def _manifest(bundle: Bundle, reference: Reference, recorded: dict[str, Any], *,
 
 
 def _progress(done: int, wanted: int, seconds: float) -> None:
-    """A bar with the time left, on standard error; a line a minute where that is no terminal."""
+    """A bar with the time left, on standard error; a line a minute if that is not a terminal."""
     share = min(1.0, done / wanted)
     left = f"{seconds / share * (1 - share):.0f} s left" if share else "waiting for traffic"
     bar = "#" * round(30 * share)
