@@ -83,8 +83,7 @@ def new_key(file: Path) -> str:
 
 
 def sign(document: bytes, key_file: Path) -> tuple[bytes, str]:
-    """The signature of `document`, and the public key that verifies it. Raises SettingsError if the key is not valid.
-    """
+    """The signature of `document`, and the public key that verifies it. Raises SettingsError if the key is invalid."""
     try:
         from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - an extra
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415

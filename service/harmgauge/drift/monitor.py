@@ -1,4 +1,4 @@
-"""The drift monitor: hands every score to its detectors, and their states to those who ask."""
+"""The drift monitor: hands every score to its detectors, and reports their states."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Monitor:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the detectors."""
+        """Names of the detectors."""
         return tuple(detector.name for detector in self._detectors)
 
     @property
@@ -74,7 +74,7 @@ class Monitor:
         log.info("the drift detectors were reset")
 
     def dump(self) -> tuple[tuple[int, ...], dict[str, npt.NDArray[Any] | Held]]:
-        """The versions of all parts, and what they know, by name and key: at no cost, however large a window is."""
+        """The versions and the state of all parts, by name and key: in constant time, however large a window is."""
         self.catch_up()
         parts = self._parts()
         versions = tuple(part.version for part in parts.values())
@@ -100,7 +100,7 @@ class Monitor:
                 raise ValueError(f"{name}: {error}") from error
 
     def _parts(self) -> dict[str, DriftDetector | AccuracyWindow]:
-        """All that is saved and reset, by name."""
+        """All parts that are saved and reset, by name."""
         parts: dict[str, DriftDetector | AccuracyWindow] = {detector.name: detector for detector in self._detectors}
         if self._accuracy is not None:
             parts[ACCURACY] = self._accuracy
@@ -112,12 +112,12 @@ class Monitor:
         return {detector.name: await detector.state() for detector in self._detectors}
 
     async def accuracy(self) -> Accuracy | None:
-        """Over the window, brought up to date; None if the bundle gives no P(wrong)."""
+        """Accuracy over the window, brought up to date; None if the bundle has no P(wrong)."""
         self.catch_up()
         return None if self._accuracy is None else await self._accuracy.state()
 
     async def keep_up(self, interval_seconds: float) -> None:
-        """Bring the states up to date for ever, so that a change is noticed (and logged) while nobody looks."""
+        """Keep the states up to date for ever, so that a change is noticed (and logged) without a request for it."""
         while True:
             await asyncio.sleep(interval_seconds)
             try:

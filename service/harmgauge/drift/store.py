@@ -65,7 +65,7 @@ class Store:
             log.info("drift state restored from %s", self._file)
 
     def _is_missing(self, error: Exception) -> bool:
-        """Whether nothing is there: no file, and no link that leads nowhere either."""
+        """Whether nothing is there: neither a file nor a dangling link."""
         return isinstance(error, FileNotFoundError) and not os.path.lexists(self._file)
 
     async def keep_saving(self) -> None:
@@ -75,7 +75,7 @@ class Store:
             await self.save()
 
     async def save(self) -> None:
-        """Save now, unless nothing changed. What fails (a full disk, say) is logged once, and tried again."""
+        """Save now, unless nothing changed. Failures (a full disk, say) are logged once, and retried."""
         async with self._one_at_a_time:
             try:
                 versions, arrays = self._monitor.dump()
