@@ -21,10 +21,10 @@ from harmgauge.inference.runtime import OnnxRuntime
 
 @dataclass(frozen=True)
 class Scored:
-    """Of n instances: `scores` (n,) float32, finite; `is_adversarial` (n,) bool; `predictions` (n,) int64, the index
-    of the classifier's likeliest class; `probabilities` (n, classes) float32; if the bundle gives them, `features`
-    (n, d) float32, `corrected_probabilities` (n, classes) float32 and `error_probability` (n,) float32, the
-    probability that the prediction is wrong.
+    """For n instances: `scores` (n,) float32, finite; `is_adversarial` (n,) bool; `predictions` (n,) int64, the index
+    of the classifier's likeliest class; `probabilities` (n, classes) float32; if the bundle gives them, `features` (n,
+    d) float32, `corrected_probabilities` (n, classes) float32 and `error_probability` (n,) float32, the probability
+    that the prediction is wrong.
     """
 
     scores: npt.NDArray[np.float32]
@@ -108,9 +108,9 @@ Listener = Callable[[Rows, Scored, RequestContext], None]
 
 
 class RequestScorer:
-    """Scores the rows of requests, whatever protocol they came by.
+    """Scores the rows of requests, over any protocol.
 
-    `listeners` hear of each answer that is about to be given, and of no other: windows, capture, a shadow.
+    `listeners` are called for each answer that is about to be given, and only for those: windows, capture, a shadow.
     """
 
     def __init__(self, batcher: Batcher, threshold: np.float32) -> None:

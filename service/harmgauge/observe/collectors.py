@@ -1,4 +1,4 @@
-"""Two metrics that prometheus-client has no class for: a histogram fed by arrays, and gauges that may be absent."""
+"""Two metrics missing in prometheus-client: a histogram fed by arrays, and gauges that may be absent."""
 
 from __future__ import annotations
 
