@@ -264,7 +264,7 @@ def _field(variable: str) -> str:
 def _from_kubernetes(variable: str, value: str) -> bool:
     """Whether Kubernetes set the variable: a Service called harmgauge gives every pod HARMGAUGE_PORT=tcp://10.0.0.1:80.
 
-    A Service called harmgauge-grpc has the name of another setting, so of those only the address tells.
+    A Service called harmgauge-grpc has the name of another setting, so those are identified by the address alone.
     """
     if _KUBERNETES_NAME.fullmatch(variable) is None:
         return False

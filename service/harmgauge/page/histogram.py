@@ -27,7 +27,7 @@ def bucket_edges(reference: Scores, threshold: float, buckets: int = BUCKETS) ->
 
 
 def shares(scores: Scores, edges: Scores) -> Scores:
-    """Shares of scores (n,), n >= 1, in the buckets (b,) between `edges` (b + 1,); the outermost also take those beyond."""
+    """Shares of scores (n,), n >= 1, in buckets (b,) between `edges` (b + 1,); the outer ones include those beyond."""
     counts = np.zeros(len(edges) - 1, np.int64)
     for start in range(0, len(scores), _ROWS_AT_ONCE):
         index = np.searchsorted(edges[1:-1], scores[start : start + _ROWS_AT_ONCE], side="right")

@@ -10,7 +10,7 @@ from harmgauge.rollout.served import ServedBundle
 from harmgauge.rollout.shadow_metrics import ShadowMetrics
 
 BATCHES_SHARE = 8
-"""A batch of the shadow has this part of the rows that one of answers may have: an answer that comes meanwhile has to
+"""A batch of the shadow has at most this part of the rows of a served batch: an answer that comes meanwhile has to
 share the cores with no more.
 """
 
@@ -53,11 +53,11 @@ class Shadow:
         return self._mirror.waiting_rows
 
     async def states(self) -> dict[str, DriftState]:
-        """Of its drift detectors, by name."""
+        """States of its drift detectors, by name."""
         return await self.serving.components.monitor.states()
 
     async def accuracy(self) -> Accuracy | None:
-        """Estimated of its classifier; None if it gives no P(wrong)."""
+        """Estimated accuracy of its classifier; None if it has no P(wrong)."""
         return await self.serving.components.monitor.accuracy()
 
     async def exposition(self) -> bytes:

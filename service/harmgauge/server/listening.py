@@ -18,7 +18,7 @@ _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """A listening socket for each address of `host`. Raises SettingsError where one cannot be had.
+    """A listening socket for each address of `host`. Raises SettingsError if one is not available.
 
     `::` answers IPv4 as well, as it does in other servers; a machine without IPv6 answers IPv4 alone.
     """

@@ -1,8 +1,8 @@
 """Uvicorn's HTTP protocol, with one write per answer, and without upgrades to other protocols.
 
-Each class adds one thing and names the fault it mends; `pipelined.py` and `guarded.py` build on these and add bounds on
-what a client can send or keep. A body is bounded by `HttpCall`, in bytes and by its deadline, and an idle connection by
-uvicorn's own timeout.
+Each class adds one thing and names the fault it fixes; `pipelined.py` and `guarded.py` build on these and bound the
+data that a client can send or keep. A body is bounded by `HttpCall`, in bytes and by its deadline, and an idle
+connection by uvicorn's own timeout.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _OVERRIDDEN = {
     FlowControl: ("resume_reading",),
     uvicorn.Server: ("startup", "shutdown", "handle_exit", "on_tick"),
 }
-"""What the classes here and `stopping.Server` override or call, and a new version of uvicorn may rename."""
+"""Names that the classes here and `stopping.Server` override or call, and that a new version of uvicorn may rename."""
 
 
 def check_uvicorn() -> None:
-    """Raises SettingsError if the uvicorn that is installed lacks what the service overrides."""
+    """Raises SettingsError if the installed uvicorn lacks anything that the service overrides."""
     for base, names in _OVERRIDDEN.items():
         for name in names:
             if not callable(getattr(base, name, None)):
@@ -41,7 +41,7 @@ def check_uvicorn() -> None:
 
 
 MAX_COPIED_BYTES = 64 * 2**10
-"""Above this a copy costs more than a second write."""
+"""Above this a copy takes longer than a second write."""
 
 
 class CorkedTransport:
@@ -118,7 +118,7 @@ class OfferIgnoringHttpProtocol(CorkedHttpProtocol):
         return len(data)
 
     def _parse_again_without_offer(self) -> None:
-        """Have a new parser where the old one was, behind a head that offers nothing."""
+        """Replace the parser, and give the new one the head without the offer."""
         version = self.parser.get_http_version().encode()
         fields = [b"%s: %s\r\n" % field for field in self.headers if field[0] != b"upgrade"]
         self.parser = HttpRequestParser(_AfterTheHead(self))
@@ -128,7 +128,7 @@ class OfferIgnoringHttpProtocol(CorkedHttpProtocol):
 
 
 class _AfterTheHead:
-    """What a parser reports to that is given a head for the second time: nothing of that head is passed on."""
+    """Receives the events of a parser that gets a head for the second time: those of the head are not passed on."""
 
     def __init__(self, protocol: OfferIgnoringHttpProtocol) -> None:
         self.on_body = protocol.on_body
