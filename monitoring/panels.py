@@ -1,4 +1,4 @@
-"""The kinds of panel that the dashboard is made of: each with a title, a unit and what to do when it looks wrong."""
+"""The dashboard's kinds of panel: each with a title, a unit and what to do when it looks wrong."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import os
 from importlib import import_module
 
 TYPE_CHECKING = False
-"""For type checkers it is true. To import it from `typing` is a third of the time until the command hears SIGTERM."""
+"""True for type checkers. Importing it from `typing` takes a third of the time until the command handles SIGTERM."""
 
 # ONNX Runtime reports its use to Microsoft unless this is disabled before it is loaded. This comes first, whatever part
 # of the package is imported.

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Service:
-    """The parts that outlive a bundle; `switch` is the ASGI application, `routes` what it leads to."""
+    """The parts that outlive a bundle; `switch` is the ASGI application, `routes` the routes behind it."""
 
     switch: Switch
     routes: FastAPI
@@ -63,7 +63,7 @@ class Service:
     background: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self) -> None:
-        """Begin what runs beside requests."""
+        """Begin the work beside requests."""
         self.switch.start()
         if self.capture is not None:
             self.capture.start()

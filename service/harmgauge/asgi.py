@@ -9,7 +9,7 @@ from harmgauge.errors import BundleError, SettingsError
 from harmgauge.settings import Settings, load
 
 LAST_SECONDS = 1.0
-"""For captured rows and traces to be sent at the end."""
+"""Time to send captured rows and traces at the end."""
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:

@@ -1,4 +1,4 @@
-"""Memory: what Python has freed and the C library keeps, and what an array keeps from being freed."""
+"""Memory that Python has freed and the C library keeps, and memory that an array keeps from being freed."""
 
 from __future__ import annotations
 

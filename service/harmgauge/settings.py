@@ -52,7 +52,7 @@ def shipped_bundle() -> Path:
 
 
 class Settings(BaseModel):
-    """One frozen tree; the text under a field says what it decides."""
+    """One frozen tree; the text under a field describes its effect."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="forbid", allow_inf_nan=False)
 

@@ -23,7 +23,7 @@ PIECE_VALUES = 8192
 """Numbers that become JSON at once: 200 us. An answer with more of them is made on a thread."""
 
 JSON_BYTES = {"bool": 6, "int64": 21, "float32": 18, "float64": 26}
-"""The most that a number of this dtype takes in JSON, with the comma behind it."""
+"""Most bytes that a number of this dtype takes in JSON, with the comma after it."""
 
 FRAME_BYTES = 4096
 """Upper bound on everything in an answer except its numbers."""
@@ -37,7 +37,9 @@ def most_json_bytes(rows: int, columns: Sequence[tuple[str, int]]) -> int:
 
 
 class PiecewiseResponse(Response):
-    """An answer in pieces of at most PIECE_BYTES; what the client has not taken yet is not handed to its connection."""
+    """An answer in pieces of at most PIECE_BYTES; a piece goes to the connection only once the client has taken the
+    earlier ones.
+    """
 
     def __init__(
         self, pieces: Sequence[Piece], media_type: str | None = None, headers: Mapping[str, str] | None = None
@@ -52,7 +54,7 @@ class PiecewiseResponse(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             for piece in self.pieces:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-                # What was sent leaves at the loop's next round (`server/protocol.py`); then `send` waits if it has to.
+                # Sent data leaves at the loop's next round (`server/protocol.py`); then `send` waits if it has to.
                 await asyncio.sleep(0)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
@@ -64,7 +66,7 @@ def _nothing() -> None:
 
 
 def json_pieces(document: Any) -> Iterator[bytes]:  # noqa: ANN401 - any JSON value
-    """A document of dicts, lists, arrays (one or two axes) and what else JSON has, in pieces of at most PIECE_BYTES."""
+    """A document of dicts, lists, arrays (one or two axes) and other JSON values, in pieces of at most PIECE_BYTES."""
     kept: list[bytes] = []
     kept_bytes = 0
     for part in _parts(document):

@@ -151,7 +151,7 @@ class Call:
         return self.plane.threads.run(steps, Waiting(), self.context.left)
 
     def score(self, scorer: RequestScorer, rows: Rows) -> Awaitable[Scored]:
-        """Score checked rows. Raises RateLimited for the key, and what the scorer raises."""
+        """Score checked rows. Raises RateLimited for the key, and the scorer's errors."""
         if self.principal.rate_limit is not None:
             self.principal.rate_limit.take_rows(len(rows))
         return scorer.score(rows, self.context)

@@ -34,7 +34,7 @@ _STYLES = {
 
 
 def router(authorizer: Authorizer, document: Callable[[], dict[str, Any]]) -> APIRouter:
-    """`document` gives the OpenAPI document."""
+    """Serves the OpenAPI document that `document` returns."""
     # A browser sends no key with its first request, and finds no data here.
     routes = APIRouter(include_in_schema=False, dependencies=[only(authorizer, Permission.HEALTH)])
 

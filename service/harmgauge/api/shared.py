@@ -29,11 +29,11 @@ class Shared(Generic[T]):
         self._make = make
         self._next: asyncio.Task[T] | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._taken_seconds = 0.0  # of making, less what was its share since
+        self._taken_seconds = 0.0  # of making, less its share since
         self._counted_at = time.perf_counter()
 
     async def get(self) -> T:
-        """Raises what `make` raises."""
+        """Raises the exceptions of `make`."""
         if self._next is None:
             self._next = asyncio.create_task(self._make_next())
         return await asyncio.shield(self._next)  # a client that leaves does not cancel it for others

@@ -159,7 +159,7 @@ class InfoAnswer(BaseModel):
 
 
 def drift_router(authorizer: Authorizer, more_metrics: Callable[[], Awaitable[bytes]]) -> APIRouter:
-    """`more_metrics` gives what a scrape gets behind the metrics of the bundle in service."""
+    """`more_metrics` returns the metrics that follow those of the bundle in service."""
     routes = APIRouter(tags=["drift"])
     of_drift, of_metrics = [only(authorizer, Permission.DRIFT)], [only(authorizer, Permission.METRICS)]
 
@@ -213,7 +213,7 @@ def detectors_answer(states: Mapping[str, DriftState]) -> Detectors:
 
 
 def accuracy_answer(accuracy: Accuracy | None) -> AccuracyAnswer | None:
-    """The estimate of accuracy, if the bundle gives one."""
+    """The estimate of accuracy, if the bundle has one."""
     return None if accuracy is None else AccuracyAnswer.model_validate(accuracy, from_attributes=True)
 
 

@@ -12,7 +12,7 @@ REST = 3
 LONGEST_REST_SECONDS = 0.02
 
 TRAFFIC_SECONDS = 0.1
-"""So long after a request with traffic there may be more of it to make room for."""
+"""For this time after a request with traffic there may be more of it to make room for."""
 
 
 class Traffic:
@@ -55,7 +55,7 @@ class Turnstile:
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_turning = True
         self._turned_at = time.perf_counter()
-        loop.call_soon(self._rest, loop)  # behind those just let through
+        loop.call_soon(self._rest, loop)  # after those just let through
 
     def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
         now = time.perf_counter()
@@ -87,7 +87,7 @@ class Turnstile:
         line = self._lines.pop(who)
         first = line.popleft()
         if line:
-            self._lines[who] = line  # behind the others
+            self._lines[who] = line  # after the others
         return first
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Views:
-    """`looks` has what operators look at; `outputs` are those of the V2 protocol, `flags` those without scores."""
+    """`looks` has the operators' views; `outputs` are those of the V2 protocol, `flags` those without scores."""
 
     looks: Looks
     outputs: list[OutputSpec]

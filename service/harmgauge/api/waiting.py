@@ -9,7 +9,7 @@ from collections.abc import Callable
 from harmgauge.errors import CallerLeft, DeadlinePassed
 
 Check = Callable[[], None]
-"""Cheap, and to be called every millisecond or so; raises what ends the work."""
+"""Cheap, and to be called every millisecond or so; raises an exception to end the work."""
 
 
 class Waiting:

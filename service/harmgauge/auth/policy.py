@@ -98,7 +98,7 @@ class Authorizer:
         self._rate_limits: dict[str, RateLimit] = {}
 
     def set_keys(self, role: Role, names: Names) -> None:
-        """All the keys of a role, in place of those before. A name that stays keeps what is left of its rates."""
+        """All the keys of a role, in place of those before. A name that stays keeps the rest of its rates."""
         self._names[role] = names
         ordinary = set(self._names.get(Role.API, {}).values())
         self._trusts_all = not ordinary

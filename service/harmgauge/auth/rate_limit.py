@@ -11,9 +11,9 @@ from harmgauge.errors import RateLimited
 
 
 class TokenBucket:
-    """Fills with `per_second` of `unit`, up to what one second gives, and one at least.
+    """Fills with `per_second` of `unit`, up to the amount of one second, at least one.
 
-    A request takes its share at once. One of more than the bucket holds is let through when it is full, and leaves it
+    A request takes its share at once. One larger than the bucket is let through when the bucket is full, and leaves it
     in debt: so in any t seconds at most per_second * t + max(capacity, the largest request) are taken.
     """
 

@@ -1,6 +1,6 @@
 """The inputs that a graph takes, as `bundle.json` describes them, and how raw data becomes such inputs.
 
-This is the whole format. What of it this version serves is in `served_input.py`.
+This is the whole format. The part that this version serves is in `served_input.py`.
 """
 
 from __future__ import annotations

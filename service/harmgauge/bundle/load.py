@@ -103,12 +103,12 @@ class Bundle:
 
     @property
     def reference_flagged_share(self) -> float:
-        """Share of the reference's scores above the threshold: what is flagged without drift."""
+        """Share of the reference's scores above the threshold: flagged without drift."""
         return float((self.reference.scores > self.threshold).mean())
 
     @property
     def threshold(self) -> np.float32:
-        """Scores are compared with it in float32, the precision in which the graph gives them."""
+        """Scores are compared with it in float32, the graph's precision."""
         return np.float32(self.threshold_spec.value)
 
 

@@ -20,7 +20,7 @@ MAX_HEAD_BYTES = 8 + 4 + _MAX_TEXT_BYTES
 """Longest header that can be read."""
 
 _BLANK = r"[ \t\n]*+"
-_SIZE = rf"{_BLANK} (?: 0 | [1-9][0-9]{{0,18}}+ ) L?+ {_BLANK}"  # Python 2 wrote an L behind long ones
+_SIZE = rf"{_BLANK} (?: 0 | [1-9][0-9]{{0,18}}+ ) L?+ {_BLANK}"  # Python 2 wrote an L after long ones
 _ENTRY = re.compile(
     rf"""
     {_BLANK} (?:

@@ -1,4 +1,4 @@
-"""The one input that this version serves, and what of the format it does not serve yet."""
+"""The one input that this version serves, and the parts of the format that it does not serve yet."""
 
 from __future__ import annotations
 

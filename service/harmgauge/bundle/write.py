@@ -111,7 +111,7 @@ def check_rewritable(bundle: Bundle) -> None:
 
 
 def _written(manifest: Manifest, contents: dict[str, bytes], new: Path, verify: Verify) -> Path:
-    """The folder `new`, made and found good by what will read it."""
+    """The folder `new`, made and checked by the service's own reader."""
     files = {
         name: FileSpec(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)) for name, data in contents.items()
     }

@@ -33,7 +33,7 @@ class Capture:
         self._ratio = ratio
         self._queue_bytes = queue_bytes
         self._random = np.random.default_rng()
-        # Written here only, as the writer's sums are there only: what is held is their difference, without a lock.
+        # Written here only, as the writer's sums are there only: their difference is the amount held, without a lock.
         self._put_bytes = self._put_rows = 0
         self._seldom = RateLimitedWarning(log)
         metrics.queue_bytes.set_function(lambda: self._put_bytes - writer.done_bytes)

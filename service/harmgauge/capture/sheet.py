@@ -86,7 +86,7 @@ def picture(values: Rows, spec: InputSpec) -> Image.Image:
 
 
 def _bars(values: Rows, name: str) -> str:
-    """The first numbers as bars from zero, and the first of those as they are; a gap for what is missing."""
+    """The first numbers as bars from zero, and the first of those as they are; a gap for a missing value."""
     flat = values.reshape(-1)
     numbers = flat[:MAX_BARS].astype(np.float64)
     is_missing = np.isnan(numbers)

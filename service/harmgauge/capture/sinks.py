@@ -30,7 +30,7 @@ LEFTOVER_SECONDS = 60.0
 
 JUMP_SECONDS = 60.0
 DOUBT_SECONDS = 3600.0
-"""A clock that has jumped so far is not believed for so long: by a wrong one, files would be deleted for good."""
+"""A clock that has jumped is not trusted for this time: by a wrong one, files would be deleted for good."""
 
 _NAME_TIME = "%Y%m%dT%H%M%S.%fZ"
 
@@ -45,7 +45,7 @@ class Sink(Protocol):
         """Put a whole file there, or none; raises any error."""
 
     def tidy(self) -> None:
-        """Delete what is too much, too old, or was left unfinished; raises OSError."""
+        """Delete anything too much, too old, or left unfinished; raises OSError."""
 
 
 def file_name(first_time: float, token: str, number: int) -> str:
@@ -158,7 +158,7 @@ class Remote:
             stream.close()  # completes it; not in a `with`, which would do so after a failure too
 
     def tidy(self) -> None:
-        """Nothing: what may be deleted, and when, is for a rule of the store."""
+        """Does nothing: deletion is left to a rule of the store."""
 
 
 def _check_protocol(address: str) -> None:

@@ -24,7 +24,7 @@ from harmgauge.observe.logs import RateLimitedWarning
 log = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.1
-"""Between two looks at what came. Each takes Python's lock for a moment, so that there must not be many."""
+"""Between two checks for new rows. Each takes the GIL for a moment, so that there must not be many."""
 
 CHUNK_REQUESTS = 64
 """Made into columns at once; in between the event loop gets Python's lock."""
@@ -84,7 +84,7 @@ class Writer:
         return self._failures > 0
 
     def start(self) -> None:
-        """Begin. First makes a table of nothing much: what Arrow loads for one must not be loaded between requests."""
+        """Begin. First makes an empty table: Arrow's modules for it must not be loaded between requests."""
         blank, one = np.zeros((1, *self._spec.shape), self._spec.numpy_dtype), np.zeros(1, np.int64)
         source = Source("", "", "", "", 0.0, ("",))
         nothing = Flagged(source, NOWHERE, 0.0, one, one.astype(np.float32), one, blank, is_all=True)
@@ -120,7 +120,7 @@ class Writer:
                     self._put_off(error)
 
     def _gather(self) -> None:
-        """Make what came into columns, a little at a time."""
+        """Convert new rows to columns, a little at a time."""
         while self._came:
             chunk, held_bytes = list[Flagged](), 0
             while self._came and len(chunk) < CHUNK_REQUESTS and held_bytes < self._file_bytes:

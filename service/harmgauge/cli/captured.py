@@ -1,4 +1,4 @@
-"""`harmgauge captured`: what was captured, as a list and as a contact sheet."""
+"""`harmgauge captured`: the captured inputs, as a list and as a contact sheet."""
 
 from __future__ import annotations
 

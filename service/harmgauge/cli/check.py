@@ -1,4 +1,4 @@
-"""`harmgauge check`: what would be served, and whether it can be."""
+"""`harmgauge check`: describes the bundle that would be served, and whether it can be."""
 
 from __future__ import annotations
 

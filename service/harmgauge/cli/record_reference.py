@@ -1,6 +1,7 @@
-"""`harmgauge reference`: a new version of the bundle, whose reference is what the service scores now.
+"""`harmgauge reference`: a new version of the bundle, with the service's current scores as its reference.
 
-An explicit act: nothing updates itself, for a reference that follows the traffic absorbs the drift it should report.
+An explicit act: nothing updates itself, because a reference that follows the traffic absorbs the drift it should
+report.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from harmgauge.settings import Settings
 POLL_SECONDS = 1.0
 
 LOST_POLLS = 60
-"""So often in a row the service may not answer."""
+"""Number of times in a row that the service may fail to answer."""
 
 Say = Callable[[str], None]
 

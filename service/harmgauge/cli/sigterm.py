@@ -1,6 +1,6 @@
 """SIGTERM from the command's first moment on.
 
-A container's first process hears of a signal only if it handles it. The image starts the command with SIGTERM blocked,
+A container's first process receives a signal only if it handles it. The image starts the command with SIGTERM blocked,
 so that one that comes as Python itself starts waits until there is a handler.
 """
 

@@ -77,7 +77,7 @@ class AccuracyWindow:
             self._chances = Window(self._window_rows, dtype=np.float32)
         else:
             self._chances = AgedWindow(self._window_rows, self._max_age_seconds, self._clock, np.float32)
-        # Beside it, the class of each: what has left the one leaves the other at the next look.
+        # Beside it, the class of each: rows that have left the one leave the other at the next look.
         self._classes = Window(self._window_rows, dtype=np.uint8) if self._class_names else None
         self._computed = (0, 0)
         self._found = self._estimated(np.empty(0, np.float32), None)
@@ -155,7 +155,7 @@ class AccuracyWindow:
         found: dict[str, npt.NDArray[Any] | Held] = {}
         if isinstance(self._chances, AgedWindow):
             chances, times = self._chances.held_with_times()
-            # Times of the day, for the ages' clock does not go on over a restart.
+            # Times of the day, because the ages' clock does not continue over a restart.
             found["times"] = Held(times.parts, self._now().timestamp() - self._clock())
         else:
             chances = self._chances.held()
@@ -165,7 +165,7 @@ class AccuracyWindow:
         return found | {"chances": chances}
 
     def restore(self, dumped: Dumped) -> None:
-        """Go on from there. Raises ValueError if it does not fit, having changed nothing."""
+        """Continue from there. Raises ValueError if it does not fit, having changed nothing."""
         chances = read.rows(dumped, "chances", np.float32, ())
         if not ((chances >= 0) & (chances <= 1)).all():
             raise ValueError("chances holds numbers that are no probabilities")

@@ -57,7 +57,7 @@ MAX_SAVED_BYTES = 4 * 2**20
 
 @dataclass(frozen=True)
 class _Tested:
-    """The last test: what it found, when, and after how many rows."""
+    """The last test: its result, its time, and the number of rows before it."""
 
     statistic: float
     p_value: float

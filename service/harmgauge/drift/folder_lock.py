@@ -90,7 +90,7 @@ def use(folder: Path) -> Literal["free", "held", "missing"]:
             descriptor = os.open(at.place(LOCK_FILE), os.O_RDONLY | _FLAGS, dir_fd=at.descriptor)
     except OSError as error:
         if error.errno in {errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO}:
-            return "free"  # `hold` makes it, and sets aside what is in its place
+            return "free"  # `hold` makes it, and sets aside anything in its place
         raise _unusable(folder, error) from error
     try:
         return "held" if _is_locked_now(descriptor) is False else "free"

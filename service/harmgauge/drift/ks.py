@@ -17,13 +17,13 @@ MOST_EXACT_ROWS = 10_000
 """Limit on the larger sample: beyond it, the p-value is that of Smirnov's limit, as in `scipy.stats.ks_2samp`."""
 
 MOST_GUESSES = 6
-"""At a threshold, before what is left is halved."""
+"""Guesses of a threshold before the remaining interval is halved."""
 
 ALARM_FACTOR = 0.08
 """Share of `window_rows / rows_between_false_alarms` that the alarm's p-value may take.
 
 A window that slides by a score at a time tests the same scores again and again; at this factor the mean run to a false
-alarm was 1.4 to 4.5 times what was asked (simulated over six settings of reference and window).
+alarm was 1.4 to 4.5 times the requested one (simulated over six settings of reference and window).
 """
 
 

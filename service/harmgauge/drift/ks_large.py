@@ -18,7 +18,7 @@ LEAST_SQUARE = 2.2
 """n x^2; below it P(D >= x) is less than 2 P(D+ >= x) by more than one in a million. It is scipy's limit, too."""
 
 MOST_SQUARE = 370.0
-"""From here on it is 0 in a float64."""
+"""From here on the tail is 0 in a float64."""
 
 _PLACES = 1000
 

@@ -1,9 +1,9 @@
-"""Kernel MMD: how far apart two samples of vectors are, and the p-value of it by permutations.
+"""Kernel MMD: the distance between two samples of vectors, and its p-value by permutations.
 
 Gretton et al., *A Kernel Two-Sample Test* (JMLR 2012): the unbiased estimate of the squared maximum mean discrepancy
 under the Gaussian kernel exp(-d^2 / 2 l^2), its length scale l the median of all pairwise distances of both samples
-together (as TorchDrift has it). All of it in float64, and centred: in float32, or far from the origin, the squares of
-the distances are differences of large numbers and cancel.
+together (as in TorchDrift). All of it in float64, and centred: in float32, or far from the origin, the squares of the
+distances are differences of large numbers and cancel.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ D = TypeVar("D", bound=DriftDetector)
 class Monitor:
     """All drift detectors of one bundle.
 
-    Each of `pull` hands to `observe` the scores that it still keeps back. They are called before every look, so no
-    answer that was given is missing from a state. `accuracy` is the window of a bundle that gives P(wrong): no
-    detector, and fed, saved and emptied with them.
+    Each of `pull` hands to `observe` the scores that it still keeps back. They are called before every look, so every
+    answer given is included in a state. `accuracy` is the window of a bundle with P(wrong): not a detector, but fed,
+    saved and emptied with them.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Monitor:
         return versions, arrays
 
     def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from what `dump` gave; a part that was not there then begins anew.
+        """Continue from the result of `dump`; a part that it lacks begins anew.
 
         If anything does not fit, all parts begin anew. Raises ValueError then, with the name of the one that found it.
         """

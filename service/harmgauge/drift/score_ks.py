@@ -123,7 +123,7 @@ class ScoreKs:
         if not isinstance(self._window, AgedWindow):
             return {"scores": self._window.held()}
         scores, times = self._window.held_with_times()
-        # Times of the day, for the ages' clock does not go on over a restart.
+        # Times of the day, because the ages' clock does not continue over a restart.
         return {"scores": scores, "times": Held(times.parts, self._now().timestamp() - self._clock())}
 
     def restore(self, dumped: Dumped) -> None:

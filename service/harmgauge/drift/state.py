@@ -19,8 +19,8 @@ Scores = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Blocks:
-    """The scores of some requests, one after the other: `scores` (n,), oldest first, all finite; `rows` (k,), how many
-    are of which request; `clients` (k,), the name of each request's client, if it gave one; `features` (n, d)
+    """The scores of some requests, one after the other: `scores` (n,), oldest first, all finite; `rows` (k,), the
+    number of rows of each request; `clients` (k,), the name of each request's client, if it gave one; `features` (n, d)
     float32, and `error_probability` (n,) float32, if the bundle gives them; `predictions` (n,), the classes' indices;
     `times` (k,), when each request was answered, by `time.monotonic`.
     """
@@ -90,7 +90,7 @@ class DriftState:
 
 
 class DriftDetector(Protocol):
-    """Rows in, state out. Used on the event loop; what takes long goes to a thread."""
+    """Rows in, state out. Used on the event loop; slow work goes to a thread."""
 
     name: str
 

@@ -117,7 +117,7 @@ def set_aside(folder: Path, name: str) -> str:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed had not written to its end. Only for the process that holds the folder."""
+    """Remove the unfinished files of a process that was killed. Only for the process that holds the folder."""
     with suppress(OSError), opened(folder) as at:
         for name in os.listdir(folder if at.descriptor is None else at.descriptor):
             if _UNFINISHED.fullmatch(name) is None:

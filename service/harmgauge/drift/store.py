@@ -35,7 +35,7 @@ Arrays = dict[str, npt.NDArray[Any] | Held]
 
 
 class Store:
-    """The state of `monitor` in `folder`, under `key`: what was saved under another never comes back."""
+    """The state of `monitor` in `folder`, under `key`: states saved under another key are never restored."""
 
     def __init__(self, folder: Path, key: str, monitor: Monitor) -> None:
         self._folder = folder
@@ -47,7 +47,7 @@ class Store:
         self._one_at_a_time = asyncio.Lock()
 
     def restore(self) -> None:
-        """Bring back what was saved, if anything was."""
+        """Restore the saved state, if there is one."""
         try:
             with state_folder.read_from(self._folder, self._name, MAX_FILE_BYTES) as stream:
                 self._monitor.restore(read_npz(stream, MAX_UNPACKED_BYTES))

@@ -51,7 +51,7 @@ class Held:
 class Window:
     """The newest `capacity` rows: numbers, or vectors of `width`.
 
-    Memory does not grow with traffic; a row costs a copy of its bytes.
+    Memory does not grow with traffic; a row takes a copy of its bytes.
     """
 
     def __init__(self, capacity: int, width: int | None = None, dtype: npt.DTypeLike = np.float64) -> None:
@@ -99,7 +99,7 @@ class Window:
         return Held((first[self._left :], *others[:-1], others[-1][: self._filled]))
 
     def snapshot(self) -> Array:
-        """A copy of what is in the window, oldest first: `held().joined()`."""
+        """A copy of the window, oldest first: `held().joined()`."""
         return self.held().joined()
 
     def drop(self, count: int) -> None:

@@ -25,7 +25,7 @@ from harmgauge.inference.outputs import Outputs, Runtime, copy_rows, empty_outpu
 
 
 class Observer(Protocol):
-    """Counts what the batcher does, on the event loop."""
+    """Counts the batcher's work, on the event loop."""
 
     def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None: ...
 

@@ -25,7 +25,7 @@ _LEFT_BYTES = 64 * 2**20
 """Part of a container's memory that is left for requests that come meanwhile."""
 
 _OWN_BYTES = 128 * 2**20
-"""Python and its libraries count so much as data, of which most is never touched."""
+"""Python and its libraries count this much as data, of which most is never touched."""
 
 _INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT")
 """Nothing else of the environment: it may hold keys."""
@@ -36,15 +36,15 @@ _REMEDIES = {
     "running": "lower HARMGAUGE_MAX_BATCH_ROWS",
     "": "export the graph again",
 }
-"""By how the stage begins that did not end."""
+"""By the beginning of the stage that did not end."""
 
 _TRUST = "a bundle that you trust is served untried if you sign it and set HARMGAUGE_BUNDLE_PUBLIC_KEY"
 
 
 class BundleLoader:
-    """Loads bundles as the settings ask.
+    """Loads bundles as the settings require.
 
-    A bundle is new until its `bundle.json` has been tried. The package's own bundle is known, and with
+    A bundle is new until its `bundle.json` has been tried. The package's own bundle is trusted, and with
     HARMGAUGE_BUNDLE_PUBLIC_KEY the signature decides instead.
     """
 

@@ -34,7 +34,8 @@ GRAPH_COPIES = 4
 """The file's bytes, ONNX Runtime's reading of them, the weights, and the weights packed for their operators."""
 
 MAX_GROWTH_BYTES = 64 * 2**20
-"""By which loading, and a run of one row, may let the process grow beside what the graph's size accounts for."""
+"""Loading, and a run of one row, may let the process grow by this beside the memory that the graph's size accounts for.
+"""
 
 GROWTH_PER_GRAPH_BYTE = 6
 
@@ -96,8 +97,8 @@ def _probe(request: dict[str, Any], answers: _Answers) -> str:
         max_batch_rows = min(max_batch_rows, _ROWS_ON_GPU)
     runtime = OnnxRuntime(bundle, "cpu", max_batch_rows, features=request["features"], reached=reached)
     if bundle.reference.probe is not None:
-        # The row that the bundle brings must not hide what any other does: crash, hang, or take memory. What the graph
-        # makes of zeros may be NaN or an error; a GPU's batches are padded with them.
+        # The bundle's own row must not hide the effects of others: crash, hang, or memory. On zeros the graph may give
+        # NaN or an error; a GPU's batches are padded with them.
         reached(1)
         with contextlib.suppress(Exception):
             runtime.run(blank_rows(bundle.manifest.input, 1))
@@ -106,9 +107,9 @@ def _probe(request: dict[str, Any], answers: _Answers) -> str:
 
 
 class _Growth:
-    """Refuses a small graph that lets the process grow as only a large one would: the one that serves would, too.
+    """Refuses a small graph that lets the process grow as only a large one would: in service it would do so, too.
 
-    Runs of more rows grow with what one row takes; the limit of the process bounds them.
+    Runs of more rows grow with the memory of one row; the limit of the process bounds them.
     """
 
     def __init__(self, bundle: Bundle) -> None:

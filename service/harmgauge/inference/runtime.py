@@ -17,7 +17,7 @@ from harmgauge.inference.padded_batches import FixedSizes, batch_sizes
 from harmgauge.inference.providers import CPU, Providers, usable_cores
 
 MAX_BATCH_ROWS_CPU = 32
-"""More did not raise what a core scores in a second."""
+"""Larger batches did not raise a core's rows per second."""
 
 MAX_BATCH_ROWS_GPU = 256
 
@@ -29,7 +29,7 @@ _TYPES = {"float32": "float", "float64": "double"}
 
 
 def verify(bundle: Bundle) -> None:
-    """Run the bundle's graph on the CPU. Raises BundleError if it is not what the manifest promises."""
+    """Run the bundle's graph on the CPU. Raises BundleError if it does not match the manifest."""
     OnnxRuntime(bundle, "cpu")
 
 
@@ -57,7 +57,7 @@ class OnnxRuntime:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # a failed run raises the reason, and would log a line besides
-        # What check_graph has read as ONNX must not be read as anything else.
+        # A graph that check_graph has read as ONNX must not be read as anything else.
         options.add_session_config_entry("session.load_model_format", "ONNX")
         sizes = batch_sizes(max_batch_rows or MAX_BATCH_ROWS_GPU)
         reached(0)

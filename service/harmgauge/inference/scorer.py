@@ -61,8 +61,8 @@ def scored(outputs: Outputs, threshold: np.float32) -> Scored:
 class Scorer:
     """Scores rows with a bundle in this process, without a service. Use it from one thread at a time.
 
-    `providers` is "auto", "cpu", "cuda" or "tensorrt". Raises BundleError if the graph is not what the manifest
-    promises, and SettingsError if the provider is not available.
+    `providers` is "auto", "cpu", "cuda" or "tensorrt". Raises BundleError if the graph does not match the manifest, and
+    SettingsError if the provider is not available.
 
     >>> scorer = Scorer(load_bundle("models/bundles/cifar10-resnet32/3"))  # doctest: +SKIP
     >>> scorer.score(images).is_adversarial  # doctest: +SKIP
@@ -121,7 +121,7 @@ class RequestScorer:
     async def score(self, rows: Rows, context: RequestContext = PATIENT) -> Scored:
         """Score checked rows (n, *shape) in the bundle's dtype, n >= 1.
 
-        Raises NonFiniteScore, CallerLeft, and what the batcher raises.
+        Raises NonFiniteScore, CallerLeft, and the batcher's errors.
         """
         entry = self._batcher.submit(rows, context)
         try:

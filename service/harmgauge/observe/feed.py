@@ -38,7 +38,7 @@ Watcher = Callable[[Blocks, _Flags, _Predictions], None]
 
 
 class Feed:
-    """`put` listens to a scorer, and hands on what it hears to `watchers`, in their order."""
+    """`put` listens to a scorer, and hands its scores on to `watchers`, in their order."""
 
     def __init__(self, *watchers: Watcher) -> None:
         self.watchers = list(watchers)

@@ -56,7 +56,7 @@ def configure(level: str, form: LogFormat) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    if form == "json":  # what ends the process, or a thread, is a line as well
+    if form == "json":  # an error that ends the process, or a thread, is a line as well
         log = logging.getLogger("harmgauge")
         sys.excepthook = lambda kind, error, _: log.critical("%s ended the process", kind.__name__, exc_info=error)
         threading.excepthook = lambda failed: log.critical("a thread ended", exc_info=failed.exc_value)

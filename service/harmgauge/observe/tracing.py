@@ -179,7 +179,7 @@ def _parts(progress: Progress, end: float) -> Iterator[tuple[str, float, float, 
 
 
 def _attributes(answered: RequestSummary, progress: Progress) -> dict[str, AttributeValue]:
-    """By OpenTelemetry's semantic conventions for HTTP (1.23, stable) and RPC (1.39) where they have a name."""
+    """By OpenTelemetry's semantic conventions for HTTP (1.23, stable) and RPC (1.39) if they have a name."""
     if answered.protocol == "grpc":
         found: dict[str, AttributeValue | None] = {
             "rpc.system.name": "grpc",

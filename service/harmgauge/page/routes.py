@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent / "static"
 
 STATE_SECONDS = 1.0
 EMBEDDING_SECONDS = 5.0
-"""To place 500 rows among the reference takes 30 ms of a core."""
+"""Placing 500 rows among the reference takes 30 ms of a core."""
 
 
 class Kept:

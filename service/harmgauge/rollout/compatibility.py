@@ -39,10 +39,10 @@ def check_other(served: Bundle, shadow: Bundle) -> None:
 
 
 def check_offers(old: ServedBundle, new: ServedBundle) -> None:
-    """Raises BundleError if clients that ask for an output would be refused all of a sudden.
+    """Raises BundleError if clients that ask for an output would suddenly be refused.
 
-    The error probability may come and go. It is an estimate beside the answer, which stays what it was; and bundles
-    from before it existed lack it: to go back to one must not need a restart.
+    The error probability may come and go. It is an estimate beside the answer, which stays the same; and bundles from
+    before it existed lack it: going back to one must not need a restart.
     """
     lost = old.components.output_names - new.components.output_names - {ERROR_PROBABILITY}
     if lost:

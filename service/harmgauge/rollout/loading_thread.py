@@ -1,4 +1,4 @@
-"""The thread that loads bundles, and what becomes of a load that hangs."""
+"""The thread that loads bundles, and the handling of a load that hangs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LoadingThread:
         return next(iter(self._hanging.values()), None)
 
     async def run(self, what: str, call: Callable[[], T], undo: Callable[[T], object] = lambda _: None) -> T:
-        """The result of `call`, which a message names `what`. One that comes too late is handed to `undo`.
+        """The result of `call`; messages call it `what`. A result that comes too late is handed to `undo`.
 
         Raises BundleError after the timeout, and whatever the call raises.
         """

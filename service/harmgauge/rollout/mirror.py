@@ -44,7 +44,7 @@ class Observer(Protocol):
 
 
 class Mirror:
-    """`put` takes what `served` has answered; `listener` hears what `runtime` gives for it.
+    """`put` takes the answers of `served`; `listener` gets the results of `runtime` for them.
 
     At most `max_rows`, MAX_WAITING_REQUESTS and MAX_WAITING_BYTES wait. Use it and close it on the running loop.
     """
@@ -96,7 +96,7 @@ class Mirror:
         return self._runtime.run_seconds
 
     def close(self) -> None:
-        """Give up what waits, and end the thread once its batch is done."""
+        """Drop waiting rows, and end the thread once its batch is done."""
         self._runtime.closed.set()
         for task in self._tasks:
             task.cancel()

@@ -65,9 +65,9 @@ class Components:
 
 
 class ServedBundle:
-    """Entered (as a context) by each request that it answers, so that it is known when the last one is gone.
+    """Entered (as a context) by each request that it answers, so that the end of the last one is noticed.
 
-    Made on any thread, used on one event loop. `app` has every route; `background` begins what else runs beside them.
+    Made on any thread, used on one event loop. `app` has every route; `background` begins the other work beside them.
     """
 
     def __init__(self, components: Components, app: ASGIApp, background: Sequence[Background] = ()) -> None:
@@ -116,7 +116,7 @@ class ServedBundle:
         self._none_waited_for.set()
 
     async def save(self) -> None:
-        """Count what its feed still keeps, and save the drift state if there is a place for it."""
+        """Count the scores that its feed still keeps, and save the drift state if there is a place for it."""
         self.components.monitor.catch_up()
         if self.components.store is not None:
             await self.components.store.save()

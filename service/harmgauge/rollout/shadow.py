@@ -16,9 +16,10 @@ share the cores with no more.
 
 
 class Shadow:
-    """`serving`, which is in service nowhere, sees what `served` answers, from the moment it is made until `end`.
+    """`serving`, which is not in service, scores the rows that `served` answers, from the moment it is made until
+    `end`.
 
-    Its windows are those that it will have in service: they go on when it is promoted.
+    Its windows are those that it will have in service: they continue when it is promoted.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Shadow:
         return self._metrics.exposition(await self.states(), await self.accuracy())
 
     def end(self) -> None:
-        """See nothing more; what was scored is in the windows, what waits is not."""
+        """Stop scoring; scored rows are in the windows, waiting ones are not."""
         self.served.components.scorer.listeners.remove(self._mirror.put)
         self._mirror.close()
         self.serving.components.monitor.catch_up()

@@ -50,7 +50,7 @@ class Swap:
 class Switch:
     """The ASGI application: hands each request to the bundle in service, `current`.
 
-    `load` gives the verified bundle in a folder, and `make` puts its parts together. Both are called on a thread, and
+    `load` returns the verified bundle in a folder, and `make` puts its parts together. Both are called on a thread, and
     raise BundleError and SettingsError.
     """
 
@@ -105,7 +105,7 @@ class Switch:
             return await self._replace(folder)
 
     async def load_shadow(self, folder: Path) -> Shadow:
-        """Have the bundle in `folder` score what the one in service answers, in place of another that did.
+        """Make the bundle in `folder` the shadow of the one in service, in place of any other.
 
         Raises SwapInProgress and BundleRefused as `replace` does.
         """
@@ -214,7 +214,7 @@ class Switch:
         old, self.current = self.current, new
         if (warning := end_of_estimate(old.bundle, new.bundle)) is not None:
             log.warning("%s", warning)
-        old.components.monitor.catch_up()  # metrics are asked of the new one from now on: what was answered counts
+        old.components.monitor.catch_up()  # metrics are asked of the new one from now on: earlier answers count
         if self._shadow is not None:  # it is compared with the new one from now on
             self._shadow.end()
             self._shadow = self._beside(self._shadow.serving)

@@ -21,9 +21,7 @@ LOOK_SECONDS = 1.0
 
 
 class Watchdog:
-    """Looks at the bundle in service, `current`, and at a load that hangs, if one does, and notes in `readiness` what
-    it found.
-    """
+    """Checks the bundle in service, `current`, and loads that hang, and notes the findings in `readiness`."""
 
     def __init__(
         self,
@@ -89,6 +87,6 @@ class Watchdog:
             await components.batcher.submit(components.runtime.probe(1), RequestContext(deadline)).answered
         except InferenceFailed:
             return True
-        except RequestError:  # the queue is full, or too long: nothing new is known
+        except RequestError:  # the queue is full, or too long: nothing new is learned
             return self._broken
         return False

@@ -19,7 +19,7 @@ HANDSHAKE_SECONDS = 0.2
 """A handshake that has begun gets this long to end: one way there and back, anywhere on Earth."""
 
 ACCEPT_SECONDS = 1.0
-"""For accepting all that waits, on the busiest machine."""
+"""Time to accept all waiting connections, on the busiest machine."""
 
 _SO_ATTACH_FILTER = 26
 
@@ -35,7 +35,7 @@ _DROP_SYN = (
 async def take_in(sockets: Sequence[socket.socket]) -> None:
     """Have the event loop accept, on listening `sockets`, every connection that a client takes for open.
 
-    Close them right after it. Clients that connect meanwhile hear nothing, try again as their system does after a
+    Close them right after it. Clients that connect meanwhile get no answer, try again as their system does after a
     second, and are refused then. Only Linux can distinguish them; elsewhere this does nothing.
     """
     if not _refuse_handshakes(sockets):

@@ -76,8 +76,8 @@ class Connections:
             siblings[connection] = None
 
     def buffer(self, connection: Connection, size_bytes: int) -> None:
-        """So much of its client's data waits, or so much of an answer to it. Gives up the largest if all are too
-        many, which may be this one.
+        """Record the bytes of its client's data, or of an answer to it, that wait. Gives up the largest connection if
+        all together are too many, which may be this one.
         """
         counted = self._buffers.pop(connection, 0)
         if size_bytes > SMALL_BUFFER_BYTES:

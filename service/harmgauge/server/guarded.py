@@ -49,8 +49,8 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
         self._everyone = everyone
         self._refused = refused
         self._address = ""
-        self._framing_bytes = 0  # of what came since the last whole head, those beyond what its body explains
-        self._trailers = -1  # fields behind the body; -1 while the head is read
+        self._framing_bytes = 0  # bytes since the last whole head, beyond those that its body explains
+        self._trailers = -1  # fields after the body; -1 while the head is read
         self._is_buffered = False
         self._stood: tuple[object, int] = None, 0
         self._timer: asyncio.TimerHandle | None = None

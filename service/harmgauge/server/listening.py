@@ -44,7 +44,7 @@ def _bind_all(port: int) -> socket.socket:
 
 
 def _bind_each(host: str, port: int) -> list[socket.socket]:
-    """`localhost` has an IPv6 address on machines without IPv6 too: one address that can be had is enough."""
+    """`localhost` has an IPv6 address on machines without IPv6 too: one available address is enough."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     listening: list[socket.socket] = []
     unavailable: OSError | None = None

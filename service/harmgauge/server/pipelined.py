@@ -18,7 +18,7 @@ _REQUEST_BYTES = 2 * 2**10
 
 
 class _Flow(FlowControl):
-    """Reads on only while what waits is small: the rest stays with the client."""
+    """Continues reading only while little data waits: the rest stays with the client."""
 
     def __init__(self, transport: asyncio.Transport, waiting: deque[Any]) -> None:
         super().__init__(transport)

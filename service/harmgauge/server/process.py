@@ -54,7 +54,7 @@ def _ending_at_once() -> Iterator[None]:
 
     That may take minutes, and Python runs a signal's handler only between instructions of its own.
     """
-    if not hasattr(signal, "sigtimedwait"):  # neither Windows nor macOS has it
+    if not hasattr(signal, "sigtimedwait"):  # not available on Windows and macOS
         yield
         return
     is_over = threading.Event()
@@ -132,7 +132,7 @@ async def _serve(settings: Settings) -> None:
         service = build(settings)
     config = uvicorn.Config(
         service.switch,
-        interface="asgi3",  # it returns coroutines, and is none
+        interface="asgi3",  # it returns coroutines, but is not one
         http=_http_protocol(settings, service.metrics, connections),
         backlog=BACKLOG,
         ws="none",

@@ -45,7 +45,7 @@ MAX_COPIED_BYTES = 64 * 2**10
 
 
 class CorkedTransport:
-    """Keeps what is written until the event loop's next round. All else is the transport's own."""
+    """Keeps written data until the event loop's next round. All else is the transport's own."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -108,7 +108,7 @@ class OfferIgnoringHttpProtocol(CorkedHttpProtocol):
             super().on_message_complete()
 
     def _parse(self, data: memoryview) -> int:
-        """Feed the parser; gives how much it took."""
+        """Feed the parser; returns the number of bytes taken."""
         try:
             self.parser.feed_data(data)
         except HttpParserUpgrade as offer:
@@ -122,8 +122,8 @@ class OfferIgnoringHttpProtocol(CorkedHttpProtocol):
         version = self.parser.get_http_version().encode()
         fields = [b"%s: %s\r\n" % field for field in self.headers if field[0] != b"upgrade"]
         self.parser = HttpRequestParser(_AfterTheHead(self))
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
-        # The request is known from the first time: the method changes nothing of how its body is read.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as in uvicorn
+        # The request was read the first time: the method does not affect how its body is read.
         self.parser.feed_data(b"POST / HTTP/%s\r\n%s\r\n" % (version, b"".join(fields)))
 
 

@@ -33,7 +33,7 @@ GOODBYE_SECONDS = 1.0
 """Minimum time for a client to close its end of a finished connection."""
 
 LAST_WORDS_SECONDS = 1.0
-"""For the answers to requests that the drain's end cut off."""
+"""Time for the answers to requests that the drain's end cut off."""
 
 LAST_SECONDS = 1.0
 """Time to write captured and traced data if requests took all of the drain's time; otherwise the rest of that."""

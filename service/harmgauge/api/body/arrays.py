@@ -15,7 +15,7 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable, Unreadable
 
 NOT_MISSING = "; this input takes no missing values: fill them in as for the classifier's training"
-"""The remedy, behind what came."""
+"""The remedy, after the value in an error."""
 
 _MOST_EXACT = 2**53 - 1
 """Beyond this a floating-point number may be another one, rounded."""
@@ -23,7 +23,7 @@ _MOST_EXACT = 2**53 - 1
 
 def read_npy(body: bytes | bytearray, spec: InputSpec) -> Rows:
     """One `.npy` array of any numeric dtype whose values the input can hold. Pickled objects are never loaded."""
-    stream = io.BytesIO(body[:MAX_HEAD_BYTES])  # it copies what is no `bytes`
+    stream = io.BytesIO(body[:MAX_HEAD_BYTES])  # it copies anything but `bytes`
     try:
         shape, fortran_order, dtype = read_npy_header(stream)
     except ValueError as error:
@@ -91,7 +91,7 @@ def _check_range(array: Rows, rows: Rows, spec: InputSpec) -> None:
     """Check the range of `rows`; errors quote `array`, the values as the client sent them."""
     if rows.dtype.kind in "iu" and (spec.minimum, spec.maximum) in ((None, None), _limits(rows.dtype)):
         return
-    if spec.minimum is not None:  # what is missing is NaN, and not below it
+    if spec.minimum is not None:  # missing values are NaN, and not below it
         _refuse(array, ~(rows < spec.minimum), _range(spec.minimum, spec.maximum))
     if spec.maximum is not None:
         _refuse(array, ~(rows > spec.maximum), _range(spec.minimum, spec.maximum))

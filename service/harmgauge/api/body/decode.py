@@ -18,8 +18,7 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import InvalidParameters, UnknownMediaType, Unreadable
 
 THREAD_JSON_BYTES = 16 * 2**10
-"""JSON above this is read on a thread: what the general reader makes of it takes 200 us, and twenty times the memory.
-"""
+"""JSON above this is read on a thread: the general reader takes 200 us for it, and twenty times the memory."""
 
 Body = bytes | bytearray
 
@@ -86,7 +85,7 @@ def is_large(body_bytes: int, media_type: str, spec: InputSpec) -> bool:
 def read(body: Body, media_type: str, query: dict[str, bool], spec: InputSpec, check: Check = patient) -> ScoreRequest:
     """Read a body of one of `media_types`; `query` has the parameters that came beside it.
 
-    `check` is called now and then, and what it raises ends the work. Raises Unreadable, TooLarge, Unprocessable or
+    `check` is called regularly, and its exceptions end the work. Raises Unreadable, TooLarge, Unprocessable or
     InvalidParameters.
     """
     if media_type == JSON:

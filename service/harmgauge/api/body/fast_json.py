@@ -32,10 +32,10 @@ except ImportError:  # no wheel for this Python: orjson takes three times as lon
     simdjson = None
 
 PIECE_BYTES = 64 * 2**10
-"""So much is read in one step: 400 us. simdjson takes some 20 bytes for each that it reads at once."""
+"""Bytes read in one step: 400 us. simdjson takes some 20 bytes for each that it reads at once."""
 
 _KINDS: dict[str, tuple[str, type[np.generic]]] = {"u": ("u", np.uint64), "i": ("i", np.int64), "f": ("d", np.float64)}
-"""simdjson's name for a kind of numbers, and what it gives them as."""
+"""simdjson's name for a kind of numbers, and their type in numpy."""
 
 _OF_NUMBERS = b"0123456789+-.eE \t\r\n"
 _NULL, _ZERO = b"null", b" 0  "
@@ -99,7 +99,7 @@ def _pieces(
     Between two numbers there is exactly one comma, however deep they are.
     """
     instance, pattern = _skeletons(shape)
-    at, depth = 0, 1  # in the skeleton of one instance and the comma behind it; in the body
+    at, depth = 0, 1  # in the skeleton of one instance and the comma after it; in the body
     while True:
         cut = end if end - begin <= PIECE_BYTES else body.rfind(b",", begin, begin + PIECE_BYTES)
         if cut < begin:  # longer than any number
@@ -145,7 +145,7 @@ def _kind(body: bytes | bytearray, piece: _Piece, kind: str) -> str:
 
 
 def _marks(marked: bytes | bytearray) -> npt.NDArray[np.uint32]:
-    """Which numbers are null, from what is left of a piece: as many commas are before each as numbers."""
+    """Positions of the null numbers, from the skeleton of a piece: as many commas are before each as numbers."""
     marks = np.frombuffer(marked.translate(None, b"[]"), np.uint8)
     at = np.flatnonzero(marks == ord("n"))
     return (at - np.arange(len(at))).astype(np.uint32)

@@ -17,7 +17,7 @@ from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import CallerLeft, RequestError, TooLarge, Unprocessable, Unreadable
 
-# Pillow warns of what is odd in a file: of strangers' files, in as many words as they like, each of them kept for ever.
+# Pillow warns of oddities in a file: in untrusted files, with arbitrarily many texts, each of them kept for ever.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _EIGHT_BIT_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}

@@ -34,7 +34,7 @@ _DISCARD_SECONDS = 2.0
 class HttpCall(Call):
     """A call over HTTP; `headers` has them by name, in lower case.
 
-    Raises InvalidParameters for a senseless deadline, and what any call raises.
+    Raises InvalidParameters for a senseless deadline, and the errors of any call.
     """
 
     def __init__(self, plane: DataPlane, request: Request, route: str, *, to_score: bool = True) -> None:

@@ -19,7 +19,7 @@ dozen.
 
 _START = b"\xff\xd8"
 _FRAMES = {0xC0, 0xC1, 0xC2}
-"""Baseline, extended and progressive: what browsers read."""
+"""Baseline, extended and progressive: those that browsers read."""
 _OTHER_FRAMES = {*range(0xC3, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _SCAN, _END_OF_IMAGE, _EXIF = 0xDA, 0xD9, 0xE1
 _ESSENTIAL = {*_FRAMES, _SCAN, _END_OF_IMAGE, 0xC4, 0xDB, 0xDD, 0xE0, 0xEE}
@@ -29,7 +29,7 @@ _EXIF_NAME = b"Exif\0\0"
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 """Not those of restarts, which are part of a scan. Whatever is in between, decoders skip."""
 _WINDOW_BYTES = 64 * 2**10
-"""Are searched at a time: other threads wait meanwhile."""
+"""Bytes searched at a time: other threads wait meanwhile."""
 _FILL = b"\xff" * 64
 """May precede a marker, in any number; encoders write none, and libjpeg rereads it with each piece it gets."""
 

@@ -68,7 +68,7 @@ def read_plain(body: bytes | bytearray, spec: InputSpec) -> Steps[Plain | None]:
 
 
 def read_loose(body: bytes | bytearray, spec: InputSpec) -> tuple[Rows, dict[str, Any]]:
-    """The same of any body, the plain ones included: slower, and with a better word for what is wrong."""
+    """The same of any body, the plain ones included: slower, and with better error messages."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -107,7 +107,7 @@ def _chunk(kind: bytes, data: list[memoryview]) -> Iterator[bytes | memoryview]:
 
 
 def _check_packed(packed_bytes: int, width: int, height: int, bits_per_pixel: int) -> None:
-    """An encoder never makes more of the pixels than they are; what does would be mostly blocks that hold nothing."""
+    """An encoder never expands the pixels; data that does would be mostly empty blocks."""
     plain_bytes = height * (2 + (width * bits_per_pixel + 7) // 8)
     most_bytes = plain_bytes * 9 // 8 + 1024
     if packed_bytes > most_bytes:

@@ -9,7 +9,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Steps: TypeAlias = Generator[None, None, T]
-"""Does a step each time that it is asked to go on, and returns what came of all of them."""
+"""Does one step each time it is resumed, and returns the result of all of them."""
 
 
 def finish(steps: Steps[T]) -> T:

@@ -85,7 +85,7 @@ class GrpcCall:
         return message
 
     def when_done(self, function: Callable[P, object], *arguments: P.args, **named: P.kwargs) -> None:
-        """Have it called once its client has taken the answer, or is gone."""
+        """Call it once its client has taken the answer, or is gone."""
         self.context.add_done_callback(lambda _: function(*arguments, **named))
 
     def _end(self, error: RequestError) -> None:
@@ -114,7 +114,7 @@ Work = Callable[[GrpcCall, ServedBundle, Principal, Any], Awaitable[bytes]]
 
 
 class Answerer:
-    """Has calls answered, counted, logged and traced; `current` gives the bundle that one which begins now goes to."""
+    """Answers, counts, logs and traces calls; `current` returns the bundle for a call that begins now."""
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class Answerer:
         call.when_done(self._open_calls.end, call.connection)
 
     def _admit(self, permission: Permission, call: GrpcCall) -> Principal:
-        """By its head alone. Raises Unauthorized, Forbidden and RateLimited."""
+        """Check a call by its head alone. Raises Unauthorized, Forbidden and RateLimited."""
         principal = self._authorizer.check(permission, call.headers)
         principal.begin(permission, scores=permission is Permission.SCORES)
         return principal

@@ -23,7 +23,7 @@ MOST_READS = 4
 MESSAGE_SECONDS = 1.0
 
 MOST_WATCHES = 256
-"""At once. One more, and the connection with the most of them loses its oldest."""
+"""Limit on concurrent watches. One more, and the connection with the most of them loses its oldest."""
 
 LOOK_SECONDS = 1.0
 """How often a watch checks whether the status has changed."""

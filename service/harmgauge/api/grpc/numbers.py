@@ -74,7 +74,7 @@ def unpack(data: Bytes, name: str, numbers: int) -> npt.NDArray[Any]:
     at = 0
     for piece in _pieces(data):
         values = _varints(piece)
-        # As protobuf: the lower bits of what is too long, and any bit at all is true.
+        # As protobuf: the lower bits of numbers that are too long, and any bit at all is true.
         array[at : at + len(values)] = values != 0 if kind.dtype is np.bool_ else values.astype(kind.dtype)
         at += len(values)
     return array

@@ -16,17 +16,19 @@ IDLE_SECONDS = 30
 """A connection without a call is closed, after saying so; a client opens another when it has one."""
 
 AGE_SECONDS = 600
-"""However busy it is. What a client never takes is gone by then, and clients come to new replicas."""
+"""Longest life of a connection, however busy. Answers that a client never takes are gone by then, and clients reach new
+replicas.
+"""
 
 GRACE_SECONDS = 5
-"""Beyond the deadline of calls, for those that are open on a connection that has become too old."""
+"""Time beyond the deadline of calls, for those that are open on a connection that has become too old."""
 
 KEEPALIVE_SECONDS = 30
 ANSWERED_SECONDS = 10
 """A connection whose client answers no ping within this time is dropped, with everything sent to it."""
 
 PING_SECONDS = 0.05
-"""Clients may ping so often, with or without calls; proxies and clients do every 10 to 30 s."""
+"""Shortest interval between a client's pings, with or without calls; proxies and clients ping every 10 to 30 s."""
 
 HASTY_PINGS = 100
 """Those that come faster, since the last answer: more, and the connection is closed."""

@@ -1,9 +1,9 @@
-"""Which calls may send their message now.
+"""Decides which calls may send their message now.
 
-A client can send a whole message only while a read is pending for it; without one it gets 64 KB off, as much as HTTP/2
-lets anybody send ahead. So the reads that are pending at once bound the memory of messages that are not whole yet. A
-message that has come already is read in microseconds, so that honest clients hardly ever wait here; what keeps a read
-for long is a message that never comes, or comes slowly.
+A client can send a whole message only while a read is pending for it; without one it can send 64 KB, HTTP/2's limit on
+data sent ahead. So the number of pending reads bounds the memory of incomplete messages. A message that has come
+already is read in microseconds, so that honest clients hardly ever wait here; only a message that never comes, or comes
+slowly, keeps a read for long.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ UNFINISHED_BYTES = 256 * 2**20
 """
 
 FEWEST_READS, MOST_READS = 8, 256
-"""At once, whatever the largest message may have."""
+"""Concurrent reads, whatever the largest message may have."""
 
 MOST_WAITING = 512
 """Calls that wait for their turn, each with at most 64 KB of its message."""
 
 PATIENCE_SECONDS = 1.0
-"""A read that others wait for may take so long; less if more connections wait than there are reads, so that each of
-them has its turn within about this time.
+"""Longest time of a read that others wait for; less if more connections wait than there are reads, so that each of them
+has its turn within about this time.
 """
 
 SLOW_SECONDS = 10.0
-"""A connection whose read was ended stays out of the reserve for so long."""
+"""A connection whose read was ended stays out of the reserve for this time."""
 
 MOST_SLOW = 4096
 """Connections that are remembered as slow."""
@@ -138,7 +138,7 @@ class Reads:
             if self._may_begin(holder):
                 read = self._waiting[holder][0]
                 self._leave(read)
-                if holder in self._waiting:  # behind the others
+                if holder in self._waiting:  # after the others
                     self._waiting[holder] = self._waiting.pop(holder)
                 self._begin(read)
                 _wake(read)

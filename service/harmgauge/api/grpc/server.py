@@ -24,7 +24,7 @@ from harmgauge.rollout.served import ServedBundle
 
 
 class GrpcServer:
-    """Make and start it on a running event loop; `current` gives the bundle that a call which begins now goes to.
+    """Make and start it on a running event loop; `current` returns the bundle for a call that begins now.
 
     `handshake_seconds` is how long a connection may take until its first call can come.
     """

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from harmgauge.errors import Unreadable
 
 MOST_FIELDS = 1000
-"""In one message, in all: a client sends a dozen. They take about 0.5 ms."""
+"""Limit for one message in total: a client sends a dozen. They take about 0.5 ms."""
 
 MOST_ENVELOPE_BYTES = 64 * 2**10
 """Limit on everything but the inputs' numbers: names, parameters and unknown fields."""
@@ -25,7 +25,7 @@ INPUTS, RAW_INPUT = 5 << 3 | LENGTH, 7 << 3 | LENGTH
 CONTENTS = 5 << 3 | LENGTH
 
 Field = tuple[int, int, int, int]
-"""Its tag, where it begins, where its value begins, and its end."""
+"""Its tag, its begin, the begin of its value, and its end."""
 
 Chunk = tuple[int, memoryview]
 """A field of 'contents': its tag, and the bytes of one number or of a list of them."""

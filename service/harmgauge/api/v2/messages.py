@@ -1,4 +1,4 @@
-"""Inference requests and answers as bytes: JSON, with tensors inside it or (binary extension) behind it."""
+"""Inference requests and answers as bytes: JSON, with tensors inside it or (binary extension) after it."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def answering(
 
 
 def _described(model: str, version: str, request: InferRequest, scored: Scored) -> tuple[dict[str, Any], list[Piece]]:
-    """The JSON part, and the bytes behind it."""
+    """The JSON part, and the bytes after it."""
     described: list[dict[str, Any]] = []
     chunks: list[Piece] = []
     arrays = tensors.output_arrays([name for name, _ in request.outputs], scored)

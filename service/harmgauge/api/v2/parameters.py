@@ -15,7 +15,7 @@ from harmgauge.api.said import quoted, said
 from harmgauge.errors import InvalidParameters
 
 CONTENT_TYPE = "content_type"
-"""MLServer's codecs put it everywhere: what the client makes of a tensor."""
+"""MLServer's codecs put it everywhere: the client's type for a tensor."""
 
 _NUMBERS = "np"
 """The content type of a tensor of numbers, which every output is."""

@@ -44,7 +44,7 @@ MICROSOFT_OPERATORS = frozenset(
 
 
 class Visitor(Protocol):
-    """Hears of a graph's parts: inputs, stored tensors, then nodes in their order, each after the graphs in it."""
+    """Called for a graph's parts: inputs, stored tensors, then nodes in their order, each after the graphs in it."""
 
     def enter(self) -> None: ...
 
@@ -60,7 +60,7 @@ class Visitor(Protocol):
 
 
 def check_graph(data: bytes, visitor: Visitor | None = None) -> None:
-    """Raises GraphRefused. Linear in the bytes; memory does not grow with what the bytes claim."""
+    """Raises GraphRefused. Linear in the bytes; memory does not grow with the sizes that they claim."""
     if data[4:8] == b"ORTM":
         raise GraphRefused("it is in ONNX Runtime's own format: build the bundle from the .onnx file it was made from")
     try:

@@ -1,4 +1,4 @@
-"""ONNX's messages, as onnx.proto of ONNX 1.23 has them (IR version 14 and before): what a graph may be written in."""
+"""ONNX's messages according to onnx.proto of ONNX 1.23 (IR version 14 and before): the format of a graph."""
 
 from __future__ import annotations
 

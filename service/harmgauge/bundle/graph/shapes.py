@@ -47,7 +47,7 @@ def _matmul(first: int = 0, second: int = 1) -> Rule:
 
 
 def _einsum(call: Call) -> Shape | None:
-    """The largest of what it has in between: operands are taken in one by one."""
+    """The largest intermediate result: operands are taken in one by one."""
     equation = call.node.attributes.get(b"equation")
     terms, _, result = equation.text.replace(b" ", b"").partition(b"->") if equation else (b"", b"", b"")
     operands = terms.split(b",")
@@ -239,7 +239,7 @@ _RULES: dict[bytes, Rule] = {
 
 
 def item_bytes_of(call: Call, cast_to: int) -> int:
-    """The width of one number of the output; of a text, what it takes at most."""
+    """The width of one number of the output; of a text, its largest size."""
     node = call.node
     widths = [value.item_bytes if value else 1 for value in call.values] or [8]
     match node.operator:

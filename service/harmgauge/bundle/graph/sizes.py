@@ -22,8 +22,9 @@ MAX_ELEMENTS = 2**28
 
 GROWN_BYTES = 256 * 2**20
 GROWN_PER_BYTE = 8
-"""Constants made of constants may take `GROWN_BYTES`, and so much for each byte of the file: int8 weights that are
-dequantised and transposed take 8."""
+"""Constants made of constants may take `GROWN_BYTES`, and this much for each byte of the file: int8 weights that are
+dequantised and transposed take 8.
+"""
 
 TEXT_BYTES = 64
 
@@ -51,7 +52,7 @@ class Sizes:
         self._scopes[-1].add(name, None)
 
     def declared(self, name: bytes, dims: Sequence[int]) -> None:
-        """A shape that an input, an output or a value in between has; what is left open is -1. Raises GraphRefused."""
+        """A declared shape of an input, an output or an intermediate value; open sizes are -1. Raises GraphRefused."""
         if any(dim < -1 for dim in dims):
             raise GraphRefused(f"a shape {list(dims)} is declared, which no tensor can have: export it again")
         if elements_of(dims) > MAX_ELEMENTS:

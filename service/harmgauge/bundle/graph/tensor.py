@@ -29,7 +29,7 @@ _FIELDS = {
     onnx.UINT32: "uint64_data",
     onnx.UINT64: "uint64_data",
 }
-"""By data type; all others that are numbers lie in `int32_data`."""
+"""By data type; all other numbers are in `int32_data`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def read_tensor(reader: Reader, data: memoryview) -> Tensor:
     dims, stored = list[int](), _Stored(reader)
     for field, number, content in reader.fields(data, onnx.TENSOR, "a tensor"):
         match field:
-            case "external_data" | "data_location" if number:  # it is -1 for what has bytes
+            case "external_data" | "data_location" if number:  # it is -1 for fields with bytes
                 raise _external(name)
             case "segment":
                 raise Malformed("a tensor is a segment of another")
@@ -94,7 +94,7 @@ class _Stored:
         if field == "string_data":
             self.longest_text = max(self.longest_text, len(content))
         elif field in self.integers:
-            # One more than there may be: then it is known that they are too many.
+            # One more than allowed: enough to see that they are too many.
             wanted = SMALL_ELEMENTS + 1 - len(self.integers[field])
             self.integers[field] += islice(self._reader.integers(number, content), wanted) if wanted > 0 else ()
         else:

@@ -67,7 +67,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operator as the graph has it."""
+    """One operator of the graph."""
 
     operator: bytes
     domain: bytes
@@ -141,7 +141,7 @@ def elements_of(shape: Sequence[int]) -> int:
 
 
 def whole(number: Number) -> int:
-    """Rounded up; `BEYOND` for what is not finite."""
+    """Rounded up; `BEYOND` for a value that is not finite."""
     return math.ceil(number) if math.isfinite(number) else BEYOND
 
 

@@ -25,7 +25,7 @@ _NUMBER_BYTES = 10
 _ENDLESS = re.compile(rb"[\x80-\xff]{10}")
 
 _RUN_NUMBERS = 65_536
-"""Are taken at once of numbers that come one by one: a forest has millions of them."""
+"""Numbers taken at once of those that come one by one: a forest has millions of them."""
 
 _BYTES_PER_WORK = 32
 """Many packed numbers take as much work as a field for each this many bytes."""
@@ -99,7 +99,7 @@ class Reader:
             at += size
 
     def integers(self, number: int, packed: memoryview) -> Iterator[int]:
-        """The signed numbers of a repeated field `int`, as `fields` gives it. Raises Malformed."""
+        """The signed numbers of a repeated field `int`, from the values of `fields`. Raises Malformed."""
         if number >= 0:
             yield signed(number)
         at = 0
@@ -109,7 +109,7 @@ class Reader:
             yield signed(number)
 
     def many(self, number: int, packed: memoryview) -> npt.NDArray[np.int64]:
-        """The same as an array, at the cost of their bytes. Raises Malformed."""
+        """The same as an array, in no more memory than their bytes. Raises Malformed."""
         if number >= 0:
             return np.array([signed(number)], np.int64)
         self._work(len(packed) // _BYTES_PER_WORK)
