@@ -18,7 +18,7 @@ DEFAULT_BUNDLE = "cifar10-resnet32/3"
 """The bundle that the package carries. The Makefile and pyproject.toml name it too; a test compares them."""
 
 DEFAULT_BUNDLE_SHA256 = "b264de6ae7011b0be284c08a4cd4cbf2245cad7835e15c0b6528d402aa0a9a95"
-"""Of its `bundle.json`. A test compares."""
+"""SHA-256 of its `bundle.json`. A test compares them."""
 
 _KUBERNETES_NAME = re.compile(r"HARMGAUGE(_\w+)?_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
 _KUBERNETES_ADDRESS = re.compile(r"(tcp|udp|sctp)://")

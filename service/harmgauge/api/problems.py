@@ -36,7 +36,7 @@ Responses = dict[int | str, dict[str, Any]]
 """Responses of a route by status, as FastAPI takes them for the OpenAPI document."""
 
 RESPONSES: Responses = {
-    "default": {"description": "What was wrong", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    "default": {"description": "The problem", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
 }
 """For the OpenAPI document: the form of every answer to a failed request."""
 

@@ -38,24 +38,22 @@ class ScoreAnswer(BaseModel):
     version: str
     threshold: float | None = Field(
         None,
-        description="Score above which an instance is flagged; this and the next not for keys that get flags only.",
+        description="Scores above it are flagged. Like `scores`, absent for keys that get flags only.",
     )
     scores: list[float] | None = Field(None, description="The higher, the more harmful; `/info` names the detector.")
     error_probability: list[float] | None = Field(
         None,
-        description="Probability that the prediction is wrong, if asked for; not for keys that get flags only.",
+        description="Probability that the prediction is wrong, on request; not for keys that get flags only.",
     )
     is_adversarial: list[bool] = Field(description="score > threshold")
     predictions: list[int] = Field(description="Index of the classifier's likeliest class.")
-    probabilities: list[list[float]] | None = Field(None, description="Of the classifier, where asked for.")
+    probabilities: list[list[float]] | None = Field(None, description="Class probabilities, on request.")
     corrected: list[int] | None = Field(
         None,
-        description="`defense` where the instance is flagged, else `no_defense`; this and the next where asked for.",
+        description="`defense` if the instance is flagged, else `no_defense`; these three on request.",
     )
-    no_defense: list[int] | None = Field(None, description="Class that the classifier gives the instance.")
-    defense: list[int] | None = Field(
-        None, description="Class that it gives what the autoencoder made of the instance."
-    )
+    no_defense: list[int] | None = Field(None, description="The classifier's class of the instance.")
+    defense: list[int] | None = Field(None, description="The classifier's class of the autoencoder's reconstruction.")
     corrected_probabilities: list[list[float]] | None = Field(None, description="With `probabilities` and `correct`.")
     defense_probabilities: list[list[float]] | None = Field(None, description="With `probabilities` and `correct`.")
 

@@ -129,7 +129,7 @@ def _end_of(settings: Settings) -> str:
 
 
 def _described(state: DriftState) -> str:
-    """What a detector without rows compares, and its alarm condition."""
+    """The comparison of a detector without rows, and its alarm condition."""
     recent = "all rows so far" if state.window_rows is None else f"the newest {state.window_rows} rows"
     alarms = []
     if state.p_value_threshold is not None:

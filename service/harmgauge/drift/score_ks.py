@@ -1,7 +1,7 @@
 """`score_ks`: the two-sample Kolmogorov-Smirnov test of a sliding window.
 
 Scores go in on the event loop, at the cost of a copy; statistics are computed on a worker thread, on request and at a
-bounded rate in between, never per request for scores.
+bounded rate in between, never per scoring request.
 """
 
 from __future__ import annotations

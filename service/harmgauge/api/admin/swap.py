@@ -29,7 +29,7 @@ class BundleRequest(BaseModel):
         None,
         min_length=1,
         pattern=r"^[^\x00]+$",
-        description="Of the bundle, as the service sees it; that of HARMGAUGE_BUNDLE, read again, if left out.",
+        description="Path of the bundle, for the service; by default HARMGAUGE_BUNDLE, read again.",
     )
 
 
@@ -44,7 +44,7 @@ class BundleAnswer(BundleIdentity):
 
     status: Literal["swapped", "unchanged"]
     previous: BundleIdentity
-    seconds: float = Field(description="That it took; requests were answered all the while.")
+    seconds: float = Field(description="Duration of the call; requests were answered meanwhile.")
 
 
 def bundle_identity(bundle: Bundle) -> BundleIdentity:

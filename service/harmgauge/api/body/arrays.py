@@ -54,9 +54,9 @@ def read_raw(body: bytes | bytearray, spec: InputSpec) -> Rows:
 def conform(array: Rows, spec: InputSpec) -> Rows:
     """Numbers (n, *shape) of any dtype as C-contiguous rows in the bundle's dtype, without changing a value.
 
-    Raises Unprocessable, naming the first one, for fractions in an integer input, values out of range or (when
-    narrowing floats) not representable, and whole numbers beyond 2**53 that come as floats. A float input is rounded to
-    its precision; NaN is accepted if the input may have missing values. Copies only if needed.
+    Raises Unprocessable, naming the first one, for fractions in an integer input, values out of range or too large for
+    a narrower float, and whole numbers beyond 2**53 that come as floats. A float input is rounded to its precision; NaN
+    is accepted if the input may have missing values. Copies only if needed.
     """
     if array.shape[1:] != spec.shape or not len(array):
         raise _wrong_shape(array.shape, spec)

@@ -45,7 +45,7 @@ _NESTING = bytes.maketrans(b"[]", b"  ")
 
 
 class _Piece(NamedTuple):
-    """`body[begin:end]` from one comma to another, in a list `opened` deep at its begin and `closed` at its end.
+    """`body[begin:end]` from one comma to another, in a list `opened` deep at its start and `closed` at its end.
 
     `missing` (k,) are the positions of its null numbers, in order; None if there are none."""
 

@@ -75,7 +75,7 @@ def read_jpeg(body: bytes) -> Jpeg:
 
 
 def _segments(body: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """(marker, its begin, begin of its content after the length, its end) as decoders see them.
+    """(marker, start, start of the content after the length, end) as decoders see them.
 
     A scan ends at the next marker. Raises Unprocessable if there are too many segments.
     """

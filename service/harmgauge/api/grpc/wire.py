@@ -25,7 +25,7 @@ INPUTS, RAW_INPUT = 5 << 3 | LENGTH, 7 << 3 | LENGTH
 CONTENTS = 5 << 3 | LENGTH
 
 Field = tuple[int, int, int, int]
-"""Its tag, its begin, the begin of its value, and its end."""
+"""Tag, start, start of the value, end."""
 
 Chunk = tuple[int, memoryview]
 """A field of 'contents': its tag, and the bytes of one number or of a list of them."""
