@@ -1,1 +1,1 @@
-"""What watches the service from outside: makes the files of k8s/monitoring. Needs the extra `dev`; never deployed."""
+"""External monitoring of the service: generates the files of k8s/monitoring. Needs the extra `dev`; never deployed."""

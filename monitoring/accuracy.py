@@ -1,4 +1,4 @@
-"""The row about accuracy, estimated without labels, and the alarm on harm: what an owner looks at first."""
+"""The row about accuracy, estimated without labels, and the alarm on harm: the first one for an owner."""
 
 from __future__ import annotations
 

@@ -51,5 +51,5 @@ def build() -> Dashboard:
 
 
 def text() -> str:
-    """As the committed file has it."""
+    """The text of the committed file."""
     return json.dumps(build(), cls=JSONEncoder, indent=1, sort_keys=True) + "\n"

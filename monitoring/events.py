@@ -1,4 +1,4 @@
-"""What happened when, drawn over every panel: alarms, and bundles that came into service."""
+"""Events drawn over every panel: alarms, and bundles that came into service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from monitoring.selectors import FLEET, of_detectors, of_replicas
 
 
 class PrometheusAnnotation(dashboard.AnnotationQuery, builder.Builder[dashboard.AnnotationQuery]):
-    """An annotation with the texts that Grafana's Prometheus data source takes, which the SDK does not know."""
+    """An annotation with the text fields of Grafana's Prometheus data source, which the SDK lacks."""
 
     def __init__(self, name: str, colour: str, expr: str, title: str, text: str) -> None:
         super().__init__(name=name, datasource=SOURCE, enable=True, icon_color=colour, expr=expr)
@@ -24,7 +24,7 @@ class PrometheusAnnotation(dashboard.AnnotationQuery, builder.Builder[dashboard.
 
 
 def events() -> list[PrometheusAnnotation]:
-    fleet_of_any_alert = FLEET.replace('model="$model"', 'model=~"$model|"')  # some alerts know of no model
+    fleet_of_any_alert = FLEET.replace('model="$model"', 'model=~"$model|"')  # some alerts have no model label
     info = of_replicas("harmgauge_bundle_info")
     by = "by (model, version, sha256)"
     return [

@@ -1,4 +1,4 @@
-"""The kinds of panel that the dashboard is made of: each with a title, a unit and what to do when it looks wrong."""
+"""The dashboard's kinds of panel: each with a title, a unit and what to do when it looks wrong."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HEIGHT = 8
 STAT_HEIGHT = 4
 
 THRESHOLD, REFERENCE = "/alarm|threshold/", "/reference/"
-"""What the legends of such series say; they are drawn dashed and dotted."""
+"""Legends of threshold and reference series; they are drawn dashed and dotted."""
 
 Panel = timeseries.Panel | stat.Panel | statetimeline.Panel | heatmap.Panel
 AnyPanel = TypeVar("AnyPanel", timeseries.Panel, stat.Panel, statetimeline.Panel, heatmap.Panel)
@@ -52,7 +52,7 @@ class Query:
 
 @dataclass(frozen=True)
 class State:
-    """A value that stands for something."""
+    """A value with a label of its own."""
 
     value: int
     text: str
@@ -93,7 +93,7 @@ def band(panel: timeseries.Panel, lower: str, upper: str) -> timeseries.Panel:
 
 
 def log_lines(title: str, unit: str, description: str, *queries: Query, width: int = 8) -> timeseries.Panel:
-    """Values over time that span many powers of ten; none may be 0."""
+    """Values over time that span many powers of ten; all must be above 0."""
     log10 = common.ScaleDistributionConfig().type(ScaleDistribution.LOG).log(10)
     return lines(title, unit, description, *queries, width=width).scale_distribution(log10)
 
@@ -148,7 +148,7 @@ def limits(panel: stat.Panel, warning: float, critical: float) -> stat.Panel:
 
 
 def buckets(title: str, unit: str, description: str, query: Query, *, axis: str, width: int = 8) -> heatmap.Panel:
-    """How many observations fell into each bucket of a histogram, over time; `unit` is that of the buckets."""
+    """Number of observations in each bucket of a histogram, over time; `unit` is that of the buckets."""
     panel = (
         heatmap.Panel()
         .calculate(False)

@@ -17,5 +17,5 @@ spec:
 
 
 def text(rules: str) -> str:
-    """`rules`, the text of a Prometheus rule file, is the resource's `spec` as it stands, comments and all."""
+    """Makes `rules`, the text of a Prometheus rule file, the `spec` of the resource unchanged, comments included."""
     return _HEAD + indent(rules, "  ")

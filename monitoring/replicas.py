@@ -1,4 +1,4 @@
-"""The row about what serves: bundles over time, and the replicas with the way to their pages."""
+"""The row about the serving side: bundles over time, and the replicas with links to their pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The row about what was scored: scores against the reference's, and classes."""
+"""The row about the scored rows: scores against the reference's, and classes."""
 
 from __future__ import annotations
 

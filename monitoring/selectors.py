@@ -1,4 +1,4 @@
-"""Which series the dashboard looks at, as its variables say."""
+"""Selectors for the series that the dashboard's variables choose."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ def quantile(share: float, metric: str, more: str = "", by: str = "le") -> str:
 
 
 def mean(metric: str, more: str = "") -> str:
-    """The mean, over all chosen replicas, of a histogram's recent observations; absent where there were none."""
+    """The mean of a histogram's recent observations over all chosen replicas; absent if there were none."""
     total, count = (f"sum({rate(of_replicas(f'{metric}_{part}', more))})" for part in ("sum", "count"))
     return f"{total} / ({count} > 0)"

@@ -1,4 +1,4 @@
-"""The rows about the service at work: what comes, how long it takes, what is refused."""
+"""The rows about the service at work: requests, latency, refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be chosen at the top of the dashboard."""
+"""The dashboard's variables, chosen at its top."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ import os
 from importlib import import_module
 
 TYPE_CHECKING = False
-"""For type checkers it is true. To import it from `typing` is a third of the time until the command hears SIGTERM."""
+"""True for type checkers. Importing it from `typing` takes a third of the time until the command handles SIGTERM."""
 
-# ONNX Runtime reports its use to Microsoft unless it is told not to before it is loaded. Whatever of this package is
-# imported, this comes first.
+# ONNX Runtime reports its use to Microsoft unless this is disabled before it is loaded. This comes first, whatever part
+# of the package is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
-"""Composition root: makes the routes and all else that outlives a bundle, and has the first one put together.
+"""Composition root: makes the routes and everything else that outlives a bundle, and assembles the first one.
 
-The routes know no bundle: each request carries the components of its own (`rollout/served.py`). Only what all bundles
-have in common (`rollout/switch.py`) is set up here.
+The routes do not depend on a bundle: each request carries the components of its own (`rollout/served.py`). Only what
+all bundles have in common (`rollout/switch.py`) is set up here.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Service:
-    """The parts that outlive a bundle; `switch` is the ASGI application, `routes` what it leads to."""
+    """The parts that outlive a bundle; `switch` is the ASGI application, `routes` the routes behind it."""
 
     switch: Switch
     routes: FastAPI
@@ -63,7 +63,7 @@ class Service:
     background: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self) -> None:
-        """Begin what runs beside requests."""
+        """Begin the work beside requests."""
         self.switch.start()
         if self.capture is not None:
             self.capture.start()
@@ -71,7 +71,7 @@ class Service:
         self.background.extend(asyncio.create_task(file.keep_looking()) for file in self.key_files)
 
     async def end(self, seconds: Callable[[], float]) -> None:
-        """Save the drift state, then write captured rows and send traces, in the time that `seconds` gives by then.
+        """Save the drift state, then write captured rows and send traces, within `seconds`.
 
         No request may come any more.
         """
@@ -94,7 +94,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Validated:
-    """What follows from the settings alone, before a bundle is read."""
+    """Everything that follows from the settings alone, before a bundle is read."""
 
     authorizer: Authorizer
     key_files: list[KeyFile]
@@ -157,7 +157,7 @@ def _build(settings: Settings, valid: Validated, state_lock: FolderLock) -> Serv
         openapi_url=None,  # `api/docs.py` serves it, and checks its permission like every route
         docs_url=None,
         redoc_url=None,
-        # A redirect would name http:// and our own path to who came over https:// and by a prefix.
+        # A redirect would send a client that came over https:// and by a prefix to http:// and our own path.
         redirect_slashes=False,
         responses=problems.RESPONSES,
     )

@@ -1,4 +1,4 @@
-"""The service as an ASGI application, for programs that bring a server of their own."""
+"""The service as an ASGI application, for other ASGI servers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harmgauge.errors import BundleError, SettingsError
 from harmgauge.settings import Settings, load
 
 LAST_SECONDS = 1.0
-"""For captured rows and traces to be sent at the end."""
+"""Time to send captured rows and traces at the end."""
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:

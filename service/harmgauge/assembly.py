@@ -1,4 +1,4 @@
-"""Puts together what serves one bundle: its graph, its detectors and its metrics, all with each other."""
+"""Puts together the parts that serve one bundle: its graph, its detectors and its metrics, all with each other."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ if TYPE_CHECKING:
     from harmgauge.capture.capture import Capture
 
 TRAFFIC = frozenset({score.PATH, v2.INFER_ROUTE, GRPC_INFER_ROUTE})
-"""The routes that give scores."""
+"""The routes that return scores."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """What all bundles that the process serves in turn have in common: `routes` has all, `score` and `infer` are the
-    handlers of those with the traffic. `capture` keeps flagged inputs, if that is wanted.
+    """Parts shared by all bundles that the process serves in turn: `routes` has all routes, `score` and `infer` are the
+    handlers of those with the traffic. `capture` keeps flagged inputs, if enabled.
     """
 
     settings: Settings
@@ -89,9 +89,9 @@ def prepare(bundle: Bundle, settings: Settings) -> Prepared:
 
 
 def assemble(process: Process, bundle: Bundle) -> ServedBundle:
-    """Prepare a verified bundle, bring back its drift state and put the parts together; on any thread.
+    """Prepare a verified bundle, restore its drift state and put the parts together; on any thread.
 
-    Raises BundleError and SettingsError, and leaves nothing behind then.
+    Raises BundleError and SettingsError, and then leaves nothing behind.
     """
     settings, manifest = process.settings, bundle.manifest
     prepared = prepare(bundle, settings)

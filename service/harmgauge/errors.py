@@ -1,10 +1,10 @@
-"""What can go wrong, one class a failure.
+"""Possible failures, one class each.
 
-    bytes of a request --(Unreadable, TooLarge, UnknownMediaType)--> array
-    array --(Unprocessable)--> instances --(Overloaded, NotReady)--> queue
-    queue --(DeadlinePassed)--> graph --(NonFiniteScore, InferenceFailed)--> scores
+bytes of a request --(Unreadable, TooLarge, UnknownMediaType)--> array
+array --(Unprocessable)--> instances --(Overloaded, NotReady)--> queue
+queue --(DeadlinePassed)--> graph --(NonFiniteScore, InferenceFailed)--> scores
 
-Every class carries its HTTP status and a stable `code`; `detail` says what is wrong and what to do about it.
+Every class carries its HTTP status and a stable `code`; `detail` names the problem and the remedy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LONGEST_DETAIL = 400
 
 
 def clipped(detail: str) -> str:
-    """At most 400 characters: what a client sent may be quoted to him, but not sent back by the megabyte."""
+    """At most 400 characters: errors may quote a client's input, but not return it by the megabyte."""
     return detail if len(detail) <= _LONGEST_DETAIL else f"{detail[: _LONGEST_DETAIL - 3]}..."
 
 
@@ -28,7 +28,7 @@ class BundleError(Exception):
 
 
 class CallerLeft(Exception):
-    """Nobody waits for the answer any more: nothing is scored, nothing is answered."""
+    """The client no longer waits for the answer: nothing is scored, nothing is answered."""
 
 
 class SettingsError(Exception):
@@ -36,10 +36,10 @@ class SettingsError(Exception):
 
 
 class RequestError(Exception):
-    """A failure that one request is answered with.
+    """A failure that is the answer to one request.
 
-    `retry_after_seconds` is when the same request may do better, `closes` that its connection is better given up: each
-    protocol says so in its own way. `headers` are what only HTTP has.
+    `retry_after_seconds` is when the same request may do better, `closes` whether its connection is better given up:
+    each protocol expresses this in its own way. `headers` are for HTTP only.
     """
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -63,12 +63,12 @@ class RequestError(Exception):
 
 
 def unforeseen() -> RequestError:
-    """What a client is told of a failure that nobody foresaw: nothing of the inside."""
+    """The client's view of an unforeseen failure: without internals."""
     return RequestError("Something failed inside the service; its log has more.")
 
 
 def no_memory() -> OutOfMemory:
-    """Said to whom nothing else is wrong with: a smaller request, or the same one later, may do better."""
+    """The answer to a request that only lacks memory: a smaller one, or the same one later, may do better."""
     return OutOfMemory(
         "There is no memory for this request now; send fewer instances at once, or try again later.",
         retry_after_seconds=1,

@@ -1,4 +1,4 @@
-"""Memory: what Python has freed and the C library keeps, and what an array keeps from being freed."""
+"""Memory that Python has freed and the C library keeps, and memory that an array keeps from being freed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy.typing as npt
 
 
 def give_back() -> None:
-    """Give it to the system, where there is a way (glibc's malloc_trim)."""
+    """Return it to the system, if possible (glibc's malloc_trim)."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
 
 
 def keep_at_hand(size_bytes: int) -> None:
-    """Have the C library keep two blocks of so many bytes (16 MiB at most) for whoever needs them next.
+    """Have the C library keep two blocks of this size (16 MiB at most) for the next use.
 
-    Memory that is new to the process costs 2 us a page where it is first touched, 20 ms for two blocks of 16 MiB.
-    glibc takes a block from its own heap, and does not give it back, once it has seen a larger one come and go.
+    Memory that is new to the process takes 2 us a page at the first touch, 20 ms for two blocks of 16 MiB. glibc takes
+    a block from its own heap, and does not return it, once a larger one has been allocated and freed.
     """
     size_bytes = min(size_bytes, 16 * 2**20)
     larger = bytes(size_bytes + size_bytes // 4)
@@ -52,7 +52,7 @@ def free_in_cgroup_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
 
 
 def kept_alive_bytes(array: npt.NDArray[Any]) -> int:
-    """What stays in memory for as long as the array does: all of a request's body, where it is a view of that."""
+    """Bytes that stay in memory as long as the array does: all of a request's body, if it is a view of that."""
     owner: Any = array
     while isinstance(owner, np.ndarray) and owner.base is not None:
         owner = owner.base

@@ -1,4 +1,4 @@
-"""Whether the service takes work, and whether it had better be restarted."""
+"""Whether the service takes work, and whether it should be restarted."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ _STARTING = "starting"
 
 
 class Readiness:
-    """`reason` says why it takes no work, and is None while it does; `unready` why it had better get none, which probes
-    tell; `failure` why only a restart would help.
+    """`reason` is why it takes no work, None while it does; `unready`, shown by probes, is why it should get none;
+    `failure` is why only a restart would help.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Readiness:
         self.reason: str | None = self._phase  # kept rather than computed: every request looks
 
     def ready(self) -> None:
-        """It has started; it may have been told to stop meanwhile."""
+        """It has started; it may have been asked to stop meanwhile."""
         if self._phase == _STARTING:
             self._phase = None
             self.reason = self._unable
@@ -37,31 +37,31 @@ class Readiness:
         self.reason = self._phase = "draining: it answers what it has and then stops"
 
     def works(self, failure: str | None, *, takes_work: bool) -> None:
-        """What a look at inference found: what is wrong, if anything, and whether work can be taken all the same."""
+        """Record a check of inference: the failure, if any, and whether work can be taken all the same."""
         self.failure = failure
         self._unable = None if takes_work else failure
         self.reason = self._phase or self._unable
 
     def check(self, *, to_score: bool = True) -> None:
-        """Raise NotReady while no work is taken; with `to_score=False` only as it starts and drains.
+        """Raise NotReady while no work is taken; with `to_score=False` only while it starts and drains.
 
-        A service whose inference is broken can still be given the bundle that mends it.
+        A service with broken inference can still be given a bundle that repairs it.
         """
         self._refuse(self.reason if to_score else self._phase)
 
     def check_ready(self) -> None:
-        """Raise NotReady where no work should be sent any more, even while it is taken."""
+        """Raise NotReady if no more work should be sent, even while it is taken."""
         self._refuse(self.unready)
 
     def _refuse(self, reason: str | None) -> None:
         if reason is not None:
             raise NotReady(
                 f"The service is {reason}; ask another replica, or again when /readyz says so.",
-                # Whoever sends one request after the other over this connection goes elsewhere at once.
+                # A client that sends one request after the other over this connection goes elsewhere at once.
                 closes=True,
             )
 
     def check_alive(self) -> None:
-        """Raise NotAlive where the process should be started anew."""
+        """Raise NotAlive if the process should be restarted."""
         if self.failure is not None:
             raise NotAlive(f"The service is {self.failure}.")

@@ -18,7 +18,7 @@ DEFAULT_BUNDLE = "cifar10-resnet32/3"
 """The bundle that the package carries. The Makefile and pyproject.toml name it too; a test compares them."""
 
 DEFAULT_BUNDLE_SHA256 = "b264de6ae7011b0be284c08a4cd4cbf2245cad7835e15c0b6528d402aa0a9a95"
-"""Of its `bundle.json`. A test compares."""
+"""SHA-256 of its `bundle.json`. A test compares them."""
 
 _KUBERNETES_NAME = re.compile(r"HARMGAUGE(_\w+)?_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
 _KUBERNETES_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
@@ -52,7 +52,7 @@ def shipped_bundle() -> Path:
 
 
 class Settings(BaseModel):
-    """One frozen tree; the text under a field says what it decides."""
+    """One frozen tree; the text under a field describes its effect."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="forbid", allow_inf_nan=False)
 
@@ -264,7 +264,7 @@ def _field(variable: str) -> str:
 def _from_kubernetes(variable: str, value: str) -> bool:
     """Whether Kubernetes set the variable: a Service called harmgauge gives every pod HARMGAUGE_PORT=tcp://10.0.0.1:80.
 
-    A Service called harmgauge-grpc has the name of another setting, so of those only the address tells.
+    A Service called harmgauge-grpc has the name of another setting, so those are identified by the address alone.
     """
     if _KUBERNETES_NAME.fullmatch(variable) is None:
         return False

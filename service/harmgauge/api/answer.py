@@ -1,7 +1,7 @@
-"""Large answers: made in pieces that hold nobody up, sent as fast as the client takes them, and bounded beforehand.
+"""Large answers: made in pieces that block nobody, sent as fast as the client reads them, and bounded beforehand.
 
-`orjson` holds Python's lock while it writes, and so does whatever joins the parts of an answer: 50 MB of probabilities
-at once stop every other request for 400 ms.
+`orjson` holds the GIL while it writes, and so does joining the parts of an answer: 50 MB of probabilities at once stop
+every other request for 400 ms.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 PIECE_BYTES = 256 * 2**10
-"""No piece of an answer is longer."""
+"""Largest size of a piece of an answer."""
 
 PIECE_VALUES = 8192
 """Numbers that become JSON at once: 200 us. An answer with more of them is made on a thread."""
 
 JSON_BYTES = {"bool": 6, "int64": 21, "float32": 18, "float64": 26}
-"""The most that a number of this dtype takes in JSON, with the comma behind it."""
+"""Most bytes that a number of this dtype takes in JSON, with the comma after it."""
 
 FRAME_BYTES = 4096
-"""The most of all that stands around the numbers of an answer."""
+"""Upper bound on everything in an answer except its numbers."""
 
 Piece = bytes | memoryview
 
@@ -37,14 +37,16 @@ def most_json_bytes(rows: int, columns: Sequence[tuple[str, int]]) -> int:
 
 
 class PiecewiseResponse(Response):
-    """An answer in pieces of at most PIECE_BYTES; what the client has not taken yet is not handed to its connection."""
+    """An answer in pieces of at most PIECE_BYTES; a piece goes to the connection only once the client has taken the
+    earlier ones.
+    """
 
     def __init__(
         self, pieces: Sequence[Piece], media_type: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         self.pieces = pieces
         self.size_bytes = sum(map(len, pieces))
-        self.ended: Callable[[], None] = _nothing  # told when all is sent, or nobody takes it any more
+        self.ended: Callable[[], None] = _nothing  # called once everything is sent, or nobody reads it any more
         super().__init__(headers={**(headers or {}), "Content-Length": str(self.size_bytes)}, media_type=media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +54,7 @@ class PiecewiseResponse(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             for piece in self.pieces:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-                # What was sent leaves at the loop's next round (`server/protocol.py`); then `send` waits if it has to.
+                # Sent data leaves at the loop's next round (`server/protocol.py`); then `send` waits if it has to.
                 await asyncio.sleep(0)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
@@ -63,8 +65,8 @@ def _nothing() -> None:
     pass
 
 
-def json_pieces(document: Any) -> Iterator[bytes]:  # noqa: ANN401 - whatever JSON can say
-    """A document of dicts, lists, arrays (one or two axes) and what else JSON has, in pieces of at most PIECE_BYTES."""
+def json_pieces(document: Any) -> Iterator[bytes]:  # noqa: ANN401 - any JSON value
+    """A document of dicts, lists, arrays (one or two axes) and other JSON values, in pieces of at most PIECE_BYTES."""
     kept: list[bytes] = []
     kept_bytes = 0
     for part in _parts(document):
@@ -82,7 +84,7 @@ def binary_pieces(data: bytes | npt.NDArray[Any]) -> list[Piece]:
     return [view[begin : begin + PIECE_BYTES] for begin in range(0, len(view), PIECE_BYTES)]
 
 
-def _parts(value: Any) -> Iterator[bytes]:  # noqa: ANN401 - whatever JSON can say
+def _parts(value: Any) -> Iterator[bytes]:  # noqa: ANN401 - any JSON value
     if isinstance(value, dict):
         for number, (name, own) in enumerate(value.items()):
             yield (b"," if number else b"{") + orjson.dumps(name) + b":"

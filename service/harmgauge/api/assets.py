@@ -1,4 +1,4 @@
-"""Files that a browser loads: read once, served from memory, and not sent again to who has them."""
+"""Files for browsers: read once, served from memory, and not sent again to a browser that has them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MEDIA_TYPES = {
 """Files of other kinds are not served."""
 
 SECURITY_HEADERS = {
-    # Nothing from elsewhere, no script but our files, and no way to be framed by another site.
+    # Only our own files and scripts may be loaded, and no other site may frame the page.
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; object-src 'none'"
     ),
@@ -52,7 +52,7 @@ class Asset:
         return cls(media_type, body, gzip.compress(body, mtime=0), etag)
 
     def answer(self, request: Headers) -> Response:
-        """The file; 304 to who has it, gzip to who takes it."""
+        """The file; 304 if the client has it, gzip if the client accepts it."""
         headers = {
             **SECURITY_HEADERS,
             "Cache-Control": "no-cache",  # keep it, and ask each time whether it changed
@@ -92,5 +92,5 @@ def read_assets(folder: Path) -> dict[str, Asset]:
 
 
 def _names(if_none_match: str, etag: str) -> bool:
-    """Whether the header names this tag; a proxy that packs the answer makes it a weak one."""
+    """Whether the header names this tag; a compressing proxy turns the answer's tag into a weak one."""
     return etag in (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))

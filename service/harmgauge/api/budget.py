@@ -1,6 +1,6 @@
-"""The bytes of all unanswered requests: bounded for all together and for each holder, and small ones always get in.
+"""The bytes of all unanswered requests: bounded in total and for each holder; small requests always get in.
 
-A holder is a key; where there are no keys it is a connection.
+A holder is a key or, without keys, a connection.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from collections.abc import Callable, Hashable
 from harmgauge.errors import Overloaded, TooLarge
 
 SMALL_BYTES = 16 * 2**10
-"""Of a request that is not counted. As many requests as there are connections can have so much."""
+"""Size up to which a request is not counted. As many such requests may come as there are connections."""
 
 SHARE = 4
 """A holder has a quarter of all bytes, and always room for one request that it has nothing beside."""
 
 
 PATIENCE_SECONDS = 10.0
-"""A client that takes longer for a body or an answer has no claim against one that needs the memory."""
+"""A client that takes longer for a body or an answer gives way to one that needs the memory."""
 
 
 class Claim:
-    """What one request holds: (holder, bytes)."""
+    """The bytes that one request holds: (holder, bytes)."""
 
     def __init__(self, holder: Hashable) -> None:
         self.holder = holder
@@ -32,7 +32,7 @@ class Claim:
         self._waits_since = 0.0
 
     def waits_for_client(self, give_up: Callable[[], None] | None) -> None:
-        """From now on; `give_up` ends the wait, None says that it has ended."""
+        """Starts waiting for the client; `give_up` ends the wait, None marks its end."""
         self.give_up = give_up
         self._waits_since = time.monotonic()
 
@@ -51,8 +51,8 @@ class Budget:
         self._claims: dict[Claim, None] = {}
 
     def resize(self, claim: Claim, size_bytes: int) -> None:
-        """Have the claim hold so much. Raises Overloaded where that is more than its holder's share, or too much for
-        all; TooLarge where it would be so with nothing beside it. The claim has its bytes even then, to be released.
+        """Set the claim to this size. Raises Overloaded if that exceeds its holder's share or, with all others, the
+        total; TooLarge if it would be so even alone. The claim has its bytes even then, to be released.
         """
         self.held_bytes += size_bytes - claim.size_bytes
         self._by_holder[claim.holder] += size_bytes - claim.size_bytes
@@ -76,7 +76,7 @@ class Budget:
             give_up()
 
     def shrink(self, claim: Claim, size_bytes: int) -> None:
-        """Have the claim hold so much and no more; it is refused nothing."""
+        """Reduce the claim to this size; never refused."""
         size_bytes = min(size_bytes, claim.size_bytes)
         self.held_bytes += size_bytes - claim.size_bytes
         self._by_holder[claim.holder] += size_bytes - claim.size_bytes

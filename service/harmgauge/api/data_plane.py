@@ -1,8 +1,8 @@
-"""What every request that is to be scored goes through, whatever protocol it came by.
+"""The path of every request that is to be scored, over any protocol.
 
-    head -> Call (readiness, deadline, names) -> hold (bytes of all bodies) -> bytes to arrays -> score -> answer
+head -> Call (readiness, deadline, names) -> hold (bytes of all bodies) -> bytes to arrays -> score -> answer
 
-Everything before `Call.score` is about bytes, everything behind it about arrays and the state that they change: a
+Everything before `Call.score` is about bytes, everything after it about arrays and the state that they change: a
 process boundary could lie there.
 """
 
@@ -27,10 +27,10 @@ from harmgauge.inference.scorer import RequestScorer, Scored
 from harmgauge.readiness import Readiness
 
 THREAD_BODY_BYTES = 256 * 2**10
-"""Bodies above this are read on a thread: the loop must not stand still for milliseconds."""
+"""Bodies above this are read on a thread: the loop must not block for milliseconds."""
 
 THREADS = 2
-"""A large JSON body takes a multiple of its size while it is read, so only so many are read at a time."""
+"""A large JSON body takes a multiple of its size while it is read, so only this many are read at a time."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,17 +49,16 @@ class DataPlane:
         self.threads = StepThreads(THREADS)
 
     def deadline(self, seconds: float | None) -> float:
-        """Of a request that comes now and waits for `seconds` at most, by the event loop's clock."""
+        """Deadline of a request that comes now and waits for `seconds` at most, by the event loop's clock."""
         most = self.deadline_seconds
         return asyncio.get_running_loop().time() + (most if seconds is None else min(seconds, most))
 
 
 class Call:
-    """One request from its head to its answer; a context, which gives its bytes back.
+    """One request from its head to its answer; a context manager that gives its bytes back.
 
-    `connection` tells the client from others where it has no key. `seconds` is how long it waits at most, `client` and
-    `source` are the names that it sent. Raises NotReady (with `to_score=False` only while the service starts or drains)
-    and BadRequest.
+    `connection` identifies a client without a key. `seconds` is the longest wait, `client` and `source` are the names
+    that it sent. Raises NotReady (with `to_score=False` only while the service starts or drains) and BadRequest.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class Call:
         source: str | None = None,
         to_score: bool = True,
     ) -> None:
-        if plane.readiness.reason is not None:  # every request looks, and nearly none has to ask further
+        if plane.readiness.reason is not None:  # checked for every request; nearly none needs the slower path
             plane.readiness.check(to_score=to_score)
         self.plane = plane
         self.principal = principal
@@ -104,13 +103,13 @@ class Call:
             self.release()
 
     def hold(self, size_bytes: int) -> None:
-        """Count so many bytes more, to begin with those of the body. Raises Overloaded and TooLarge."""
+        """Count this many bytes more, starting with those of the body. Raises Overloaded and TooLarge."""
         self.held_bytes += size_bytes
         if self.held_bytes > SMALL_BYTES:
             self.plane.budget.resize(self.claim, self.held_bytes)
 
     def shrink(self, answer_bytes: int) -> None:
-        """Hold the bytes of the answer that is made, and no others."""
+        """Hold only the bytes of the answer."""
         self.plane.budget.shrink(self.claim, answer_bytes)
 
     def release(self) -> None:
@@ -129,22 +128,22 @@ class Call:
             )
 
     def limit(self, seconds: float | None) -> None:
-        """Wait for `seconds` from its arrival at most, if that is shorter. Raises DeadlinePassed if they are over."""
+        """Shorten the wait to `seconds` from its arrival, if that is less. Raises DeadlinePassed if they are over."""
         if seconds is not None and self._came_at + seconds < self.context.deadline:
             self.context = replace(self.context, deadline=self._came_at + seconds)
             Waiting(self.context.deadline)()
 
     @cached_property
     def waiting(self) -> Waiting:
-        """For what reads on a thread: tells it when to stop."""
+        """Checked by work on a thread, to end it when nobody waits."""
         return Waiting(self.context.deadline)
 
     def on_thread(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Awaitable[T]:
-        """What `function` gives for bytes that take long to read. Raises DeadlinePassed and CallerLeft."""
+        """Run `function` for bytes that take long to read. Raises DeadlinePassed and CallerLeft."""
         return self.in_steps(one_step(function, *arguments, **named))
 
     def in_steps(self, steps: Steps[T]) -> Awaitable[T]:
-        """What steps on a thread give, each of which takes a millisecond at most. Raises DeadlinePassed, CallerLeft."""
+        """Run steps, each of a millisecond at most, on a thread. Raises DeadlinePassed, CallerLeft."""
         return self.plane.threads.run(steps, self.waiting, self.context.left)
 
     def answer_in_steps(self, steps: Steps[T]) -> Awaitable[T]:
@@ -152,7 +151,7 @@ class Call:
         return self.plane.threads.run(steps, Waiting(), self.context.left)
 
     def score(self, scorer: RequestScorer, rows: Rows) -> Awaitable[Scored]:
-        """Score checked rows. Raises RateLimited for the key, and what the scorer raises."""
+        """Score checked rows. Raises RateLimited for the key, and the scorer's errors."""
         if self.principal.rate_limit is not None:
             self.principal.rate_limit.take_rows(len(rows))
         return scorer.score(rows, self.context)

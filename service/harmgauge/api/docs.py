@@ -34,8 +34,8 @@ _STYLES = {
 
 
 def router(authorizer: Authorizer, document: Callable[[], dict[str, Any]]) -> APIRouter:
-    """`document` gives the OpenAPI document."""
-    # A browser's first look brings no key, and finds no data here.
+    """Serves the OpenAPI document that `document` returns."""
+    # A browser sends no key with its first request, and finds no data here.
     routes = APIRouter(include_in_schema=False, dependencies=[only(authorizer, Permission.HEALTH)])
 
     assets = {name: LazyAsset(partial(Asset.of, _folder(name) / name)) for name in _NAMES}

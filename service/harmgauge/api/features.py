@@ -1,4 +1,4 @@
-"""What the classifier's features look like: those in the window, and where they lie among the reference's."""
+"""The classifier's features: those in the window, and their places among the reference's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harmgauge.rollout.served import components_of
 
 _POINT_SCHEMA = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
 
-# FastAPI writes a tuple's own schema in a way that no version of JSON Schema knows.
+# FastAPI's own schema of a tuple is not valid in any version of JSON Schema.
 Point = Annotated[tuple[float, float], WithJsonSchema(_POINT_SCHEMA)]
 
 

@@ -17,7 +17,7 @@ class Guard(HTTPBearer):
     """
 
     def __init__(self, authorizer: Authorizer, permission: Permission) -> None:
-        super().__init__(auto_error=False, scheme_name="HTTPBearer", description="Where the service has keys.")
+        super().__init__(auto_error=False, scheme_name="HTTPBearer", description="Required if the service has keys.")
         self._authorizer = authorizer
         self.permission = permission
 
@@ -28,6 +28,6 @@ class Guard(HTTPBearer):
 def only(authorizer: Authorizer, permission: Permission) -> Dependency:
     """For the `dependencies` of a route or a router. Each route needs one, or the middleware refuses its answer."""
     guard = Guard(authorizer, permission)
-    # Without the scheme /docs asks for no key: there is none to ask for.
+    # Without the scheme, /docs does not ask for a key: there is none.
     asked: Dependency = Depends(guard.__call__) if permission is Permission.HEALTH else Security(guard)
     return asked

@@ -1,4 +1,4 @@
-"""What operators look at of one bundle, as bytes: the same for all who ask at a time, and made once for them."""
+"""Operators' views of one bundle, as bytes: the same for all who ask at a time, and made once for them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from harmgauge.drift.window import Held
 from harmgauge.observe.bundle_metrics import BundleMetrics
 
 TOTAL_ROWS = "X-Harmgauge-Total-Rows"
-"""How many rows of features there were since the detector began: tells whoever polls which ones are new."""
+"""Rows of features since the detector began, so that a polling client can see which ones are new."""
 
 
 class Looks:
-    """The answers of `/drift`, `/drift?scores=true`, `/drift/features` and `/drift/embedding` (None where the bundle
-    has none of them), the bundle's part of `/metrics`; and those of `/info`, for keys that get flags only without the
-    threshold and what is known of the error probability.
+    """The answers of `/drift`, `/drift?scores=true`, `/drift/features` and `/drift/embedding` (None if the bundle has
+    none of them), the bundle's part of `/metrics`; and those of `/info`, which for keys that get flags only omit the
+    threshold and the figures of the error probability.
     """
 
     def __init__(

@@ -35,9 +35,9 @@ class Places:
 
 
 class PlacedResponse(Response):
-    """What `shared` gives, made when there is a place for it.
+    """The answer of `shared`, made when there is a place for it.
 
-    Raises Overloaded where there is none in time, and CallerLeft at a client that takes too long.
+    Raises Overloaded if there is none in time, and CallerLeft for a client that takes too long.
     """
 
     def __init__(self, places: Places, shared: Shared[Pieces], media_type: str) -> None:

@@ -18,11 +18,11 @@ from harmgauge.errors import InvalidParameters, RequestError, clipped
 MEDIA_TYPE = "application/problem+json"
 
 CODE = "harmgauge.code"
-"""Where a scope says which problem it was answered with."""
+"""Key in a request's scope for the code of the problem that was its answer."""
 
 
 class Problem(BaseModel):
-    """What every request that fails is answered with; `code` is stable, `detail` says what to do."""
+    """Body of every failed request; `code` is stable, `detail` explains the remedy."""
 
     type: str
     title: str
@@ -33,12 +33,12 @@ class Problem(BaseModel):
 
 
 Responses = dict[int | str, dict[str, Any]]
-"""Of a route, as FastAPI takes them for the OpenAPI document: by status."""
+"""Responses of a route by status, as FastAPI takes them for the OpenAPI document."""
 
 RESPONSES: Responses = {
-    "default": {"description": "What was wrong", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    "default": {"description": "The problem", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
 }
-"""For the OpenAPI document: so is every request answered that is not answered well."""
+"""For the OpenAPI document: the form of every answer to a failed request."""
 
 
 def refusals(*statuses: int) -> Responses:
@@ -59,7 +59,7 @@ def problem(
         "request_id": scope["request_id"],
     }
     if scope["path"].startswith("/v2"):
-        document["error"] = detail  # where the clients of that protocol look
+        document["error"] = detail  # read by clients of that protocol
     return JSONResponse(document, status, headers, MEDIA_TYPE)
 
 
@@ -75,7 +75,7 @@ def from_error(error: RequestError, scope: Scope) -> Response:
 def install(app: FastAPI, authorizer: Authorizer) -> None:
     """Give the framework's own errors (no such route, wrong method, bad query) the same form.
 
-    Only who may score learns that there is no such route.
+    Only a key that may score learns that a route does not exist.
     """
 
     async def from_framework(request: Request, error: Exception) -> Response:

@@ -1,7 +1,7 @@
 """Flags in a route's query: `?probabilities=true`.
 
-Routes that take a query refuse what they do not know. Those that take none ignore it: probes, scrapers and proxies add
-parameters of their own.
+Routes with a query refuse unknown flags. Those without ignore it: probes, scrapers and proxies add parameters of their
+own.
 """
 
 from __future__ import annotations

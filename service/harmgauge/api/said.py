@@ -1,4 +1,4 @@
-"""Values as clients sent them, for errors: exact, and no longer than an error has room for."""
+"""Values as clients sent them, for errors: exact, and short enough for an error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def said(value: object) -> str:
 
 
 def quoted(name: object) -> str:
-    """A name in quotes; whatever else stands in its place as `said` has it."""
+    """A name in quotes; any other value as `said` gives it."""
     if not isinstance(name, str):
         return said(name)
     return repr(name) if len(name) <= LONGEST else f"{name[:LONGEST]!r}..."
@@ -49,7 +49,7 @@ def clipped_to(most: int, text: str) -> str:
 
 
 def json_error(error: orjson.JSONDecodeError) -> str:
-    """What keeps a text from being read as JSON. A number that no float64 holds is quoted."""
+    """Why a text cannot be read as JSON. A number beyond float64 is quoted."""
     literal = _LITERAL.match(error.doc, error.pos)
     if literal is None or not error.msg.startswith("number is infinity"):
         return str(error)

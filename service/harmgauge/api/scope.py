@@ -1,17 +1,17 @@
-"""What we note in a request's scope, and read off it."""
+"""Keys of our entries in a request's scope."""
 
 from __future__ import annotations
 
 from starlette.types import Scope
 
 ROUTE = "harmgauge.route"
-"""Where a scope says which route it took, if the framework did not find it."""
+"""The request's route, if the framework did not find it."""
 
 PROGRESS = "harmgauge.progress"
-"""Where it has what its request's progress is noted in, if somebody wants it."""
+"""Holds the request's progress, if it is wanted."""
 
 ABORT = "harmgauge.abort"
-"""Where our own server puts what cuts the connection off, whatever is still to be sent."""
+"""Our own server's function that cuts the connection off, whatever is still to be sent."""
 
 NO_ROUTE = "other"
 

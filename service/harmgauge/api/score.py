@@ -38,34 +38,32 @@ class ScoreAnswer(BaseModel):
     version: str
     threshold: float | None = Field(
         None,
-        description="Score above which an instance is flagged; this and the next not for keys that get flags only.",
+        description="Scores above it are flagged. Like `scores`, absent for keys that get flags only.",
     )
     scores: list[float] | None = Field(None, description="The higher, the more harmful; `/info` names the detector.")
     error_probability: list[float] | None = Field(
         None,
-        description="Probability that the prediction is wrong, if asked for; not for keys that get flags only.",
+        description="Probability that the prediction is wrong, on request; not for keys that get flags only.",
     )
     is_adversarial: list[bool] = Field(description="score > threshold")
     predictions: list[int] = Field(description="Index of the classifier's likeliest class.")
-    probabilities: list[list[float]] | None = Field(None, description="Of the classifier, where asked for.")
+    probabilities: list[list[float]] | None = Field(None, description="Class probabilities, on request.")
     corrected: list[int] | None = Field(
         None,
-        description="`defense` where the instance is flagged, else `no_defense`; this and the next where asked for.",
+        description="`defense` if the instance is flagged, else `no_defense`; these three on request.",
     )
-    no_defense: list[int] | None = Field(None, description="Class that the classifier gives the instance.")
-    defense: list[int] | None = Field(
-        None, description="Class that it gives what the autoencoder made of the instance."
-    )
+    no_defense: list[int] | None = Field(None, description="The classifier's class of the instance.")
+    defense: list[int] | None = Field(None, description="The classifier's class of the autoencoder's reconstruction.")
     corrected_probabilities: list[list[float]] | None = Field(None, description="With `probabilities` and `correct`.")
     defense_probabilities: list[list[float]] | None = Field(None, description="With `probabilities` and `correct`.")
 
 
 FEW_ROWS = 4000
-"""Without their probabilities, an answer to so many is small (PIECE_BYTES)."""
+"""An answer with up to this many rows, without probabilities, is small (PIECE_BYTES)."""
 
 
 def handler(plane: DataPlane) -> Handler:
-    """What answers `POST /score`."""
+    """Makes the handler of `POST /score`."""
 
     async def score(request: Request) -> Response:
         scope = request.scope
@@ -116,7 +114,7 @@ def handler(plane: DataPlane) -> Handler:
 
 
 def most_answer_bytes(rows: int, classes: int, parameters: Parameters) -> int:
-    """The most bytes that the answer to so many instances takes."""
+    """Upper bound on the bytes of an answer to this many instances."""
     return FRAME_BYTES + rows * _most_row_bytes(classes, parameters)
 
 
@@ -168,7 +166,7 @@ def _check_error_probability(bundle: Bundle, principal: Principal) -> None:
 def _correction(correction: Correction, *, with_probabilities: bool) -> dict[str, Any]:
     names = ["corrected", "no_defense", "defense"]
     if with_probabilities:
-        names += ["corrected_probabilities", "defense_probabilities"]  # no defense's are the `probabilities`
+        names += ["corrected_probabilities", "defense_probabilities"]  # those without defense are the `probabilities`
     return {name: getattr(correction, name) for name in names}
 
 

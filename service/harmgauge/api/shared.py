@@ -1,4 +1,4 @@
-"""Answers that are costly to make and the same for everybody: made by one at a time, for all who ask meanwhile."""
+"""Answers that are costly to make and the same for everybody: made one at a time, shared by all who ask meanwhile."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 SHARE = 0.1
-"""Of a core, which making may take in the long run."""
+"""Share of a core that making answers may take in the long run."""
 
 BURST_SECONDS = 0.5
-"""Of making beyond that, for those who look now and then."""
+"""Additional time for making, for occasional looks."""
 
 LONGEST_REST_SECONDS = 1.0
 
@@ -19,24 +19,24 @@ T = TypeVar("T")
 
 
 class Shared(Generic[T]):
-    """What `make` gives, never begun before it was asked for: it has all that had happened by then.
+    """The result of `make`, never begun before it was asked for: it includes everything that had happened by then.
 
-    Where making has taken more than its share there is a rest before the next. Whoever asks meanwhile waits, and shares
-    that with all others that do: a crowd costs no more than one.
+    If making has taken more than its share, there is a rest before the next. Requests that come meanwhile wait and
+    share the result: a crowd takes no more than one.
     """
 
     def __init__(self, make: Callable[[], Awaitable[T]]) -> None:
         self._make = make
         self._next: asyncio.Task[T] | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._taken_seconds = 0.0  # of making, less what was its share since
+        self._taken_seconds = 0.0  # of making, less its share since
         self._counted_at = time.perf_counter()
 
     async def get(self) -> T:
-        """Raises what `make` raises."""
+        """Raises the exceptions of `make`."""
         if self._next is None:
             self._next = asyncio.create_task(self._make_next())
-        return await asyncio.shield(self._next)  # whoever leaves takes it from nobody
+        return await asyncio.shield(self._next)  # a client that leaves does not cancel it for others
 
     async def _make_next(self) -> T:
         async with self._one_at_a_time:

@@ -1,4 +1,4 @@
-"""What operators look at: drift, metrics, health, what is served."""
+"""State for operators: drift, metrics, health, the served bundle."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ JSON = "application/json"
 class DetectorAnswer(BaseModel):
     """One drift detector; `p_value` and `statistic` are null until there is something to report.
 
-    Beside these fields each detector has those of its own: `highest`, `direction`, `design_effect` and `tolerance` for
-    `score_evidence`, `highest`, `accuracy_drop` and `accuracy_limit` for `harm`, `rows_between_tests`, `tested_at` and
-    `untested_rows` for `feature_mmd`; with `scores=true`, `score_ks` has the `scores` in its window, oldest first.
+    Some detectors have further fields: `highest`, `direction`, `design_effect` and `tolerance` for `score_evidence`,
+    `highest`, `accuracy_drop` and `accuracy_limit` for `harm`, `rows_between_tests`, `tested_at` and `untested_rows`
+    for `feature_mmd`; with `scores=true`, `score_ks` has the `scores` in its window, oldest first.
     """
 
     model_config = ConfigDict(extra="allow")
 
     state: State
     p_value: float | None
-    log10_p_value: float | None = Field(description="Exact where p_value is too small for a number.")
+    log10_p_value: float | None = Field(description="Exact even if p_value is too small for a float64.")
     statistic: float | None
-    threshold: float | None = Field(description="Statistic at which the alarm is given; null where p decides.")
-    p_value_threshold: float | None = Field(description="p-value at or below which the alarm is given; null for none.")
-    window_rows: int | None = Field(description="null where the detector has no window.")
+    threshold: float | None = Field(description="Alarm at or above this statistic; null if p decides.")
+    p_value_threshold: float | None = Field(description="Alarm at or below this p-value; null for none.")
+    window_rows: int | None = Field(description="null if the detector has no window.")
     rows: int = Field(description="Rows in the window now, or since the detector began.")
-    total_rows: int = Field(description="Rows since the detector began: clients that poll see which ones are new.")
+    total_rows: int = Field(description="Rows since the detector began, so that polling clients can find the new ones.")
     reference_rows: int
     rows_between_false_alarms: int
     since: datetime = Field(description="When `state` began.")
 
 
 Detectors = dict[str, DetectorAnswer]
-"""By name."""
+"""Detectors by name."""
 
 
 class ClassAccuracyAnswer(BaseModel):
@@ -70,19 +70,19 @@ class ClassAccuracyAnswer(BaseModel):
 class AccuracyAnswer(BaseModel):
     """Estimate of the classifier's accuracy, without labels: 1 - the mean of `error_probability` over the window.
 
-    It is too high for rows that are far from every disturbance which the bundle was calibrated on (turned or inverted
-    pictures, say), and for attacks that the bundle does not see.
+    It is too high for rows that are far from every disturbance that the bundle was calibrated on (for example,
+    turned or inverted pictures), and for attacks that the bundle does not see.
     """
 
     estimate: float | None = Field(description="null until there is a row.")
-    lower: float | None = Field(description="Of the 90 % interval; null until 100 rows, or a full window if smaller.")
+    lower: float | None = Field(description="90 % interval; null before 100 rows, or a full window if smaller.")
     upper: float | None
     base: float = Field(description="The classifier's accuracy on clean rows, when the bundle was calibrated.")
     kappa: float = Field(description="Share of a drop of accuracy that the estimate misses.")
     rows: int = Field(description="Rows in the window now.")
     window_rows: int
     classes: list[ClassAccuracyAnswer] = Field(
-        description="By predicted class, those in the window; empty if the classifier has more than 100."
+        description="By predicted class in the window; empty if the classifier has more than 100."
     )
 
 
@@ -90,12 +90,12 @@ class DriftAnswer(BaseModel):
     model: str
     version: str
     detectors: Detectors
-    accuracy: AccuracyAnswer | None = Field(description="null if the bundle gives no `error_probability`.")
+    accuracy: AccuracyAnswer | None = Field(description="null if the bundle has no `error_probability`.")
     accuracy_missing: str | None = Field(description="Why there is no estimate of accuracy; null if there is one.")
 
 
 class JudgementAnswer(BaseModel):
-    """What was found when the bundle was built; the parts that the bundle does not say are left out."""
+    """Findings from when the bundle was built; parts missing in the bundle are left out."""
 
     sentence: str | None = Field(None, description="Whether the score is worth serving, in words.")
     worth_serving: bool | None = Field(None, description="Whether it is.")
@@ -109,7 +109,7 @@ class ErrorProbabilityAnswer(BaseModel):
     rows: int = Field(description="Clean rows.")
     copies: int = Field(description="Disturbed copies of each.")
     target: Literal["wrong", "changed"] = Field(
-        description="What it is the probability of: a wrong prediction, or, as there were no labels, a changed one."
+        description="Event that it predicts: a wrong prediction or, without labels, a changed one."
     )
 
     @classmethod
@@ -122,25 +122,25 @@ class ErrorProbabilityAnswer(BaseModel):
 class InfoAnswer(BaseModel):
     model: str
     version: str
-    sha256: str = Field(description="Of bundle.json, which holds those of all other files.")
+    sha256: str = Field(description="sha256 of bundle.json, which holds those of all other files.")
     signature: SignatureState = Field(description="Whether bundle.json is signed, and verified by a public key.")
     files: dict[str, str] = Field(description="sha256 by file name.")
     detector: str = Field(description="How the score is made; `entropy` is that of the classifier's own answer.")
     detector_reason: str | None = Field(
-        None, description="Why the detector is this one, if the bundle says so: of `entropy`, why no second network."
+        None, description="Why this detector, if the bundle gives a reason: for `entropy`, why not a second network."
     )
-    score: dict[str, Any] = Field(description="Parameters of the score, as the bundle has them.")
+    score: dict[str, Any] = Field(description="Parameters of the score, from the bundle.")
     judgement: JudgementAnswer | None = Field(None, description="Whether the score is worth serving, if it was judged.")
     input: dict[str, Any]
     class_names: list[str]
-    threshold: float | None = Field(None, description="Not for keys that get flags only.")
+    threshold: float | None = Field(None, description="Absent for keys that get flags only.")
     error_probability: ErrorProbabilityAnswer | None = Field(
-        None, description="null if the bundle has none; this and the next not for keys that get flags only."
+        None, description="null if the bundle has none. Like the next field, absent for keys that get flags only."
     )
     error_probability_reason: str | None = Field(None, description="Why there is none; null if there is.")
     precision: str
     providers: list[str] = Field(description="ONNX Runtime's execution providers in use.")
-    workers: int = Field(description="Inferences side by side.")
+    workers: int = Field(description="Parallel inferences.")
     max_batch_rows: int
     max_queue_rows: int
     max_body_bytes: int
@@ -159,7 +159,7 @@ class InfoAnswer(BaseModel):
 
 
 def drift_router(authorizer: Authorizer, more_metrics: Callable[[], Awaitable[bytes]]) -> APIRouter:
-    """`more_metrics` gives what a scrape gets behind the metrics of the bundle in service."""
+    """`more_metrics` returns the metrics that follow those of the bundle in service."""
     routes = APIRouter(tags=["drift"])
     of_drift, of_metrics = [only(authorizer, Permission.DRIFT)], [only(authorizer, Permission.METRICS)]
 
@@ -197,7 +197,7 @@ def drift_router(authorizer: Authorizer, more_metrics: Callable[[], Awaitable[by
 
 
 def drift_answer(bundle: Bundle, states: Mapping[str, DriftState], accuracy: Accuracy | None) -> DriftAnswer:
-    """What `GET /drift` says of these states, without their scores."""
+    """The body of `GET /drift` for these states, without their scores."""
     return DriftAnswer(
         model=bundle.manifest.name,
         version=bundle.manifest.version,
@@ -213,7 +213,7 @@ def detectors_answer(states: Mapping[str, DriftState]) -> Detectors:
 
 
 def accuracy_answer(accuracy: Accuracy | None) -> AccuracyAnswer | None:
-    """The estimate of accuracy, if the bundle gives one."""
+    """The estimate of accuracy, if the bundle has one."""
     return None if accuracy is None else AccuracyAnswer.model_validate(accuracy, from_attributes=True)
 
 
@@ -242,7 +242,7 @@ def health_router(authorizer: Authorizer, readiness: Readiness) -> APIRouter:
         return {"status": "ready"}
 
     @routes.head("/info", dependencies=of_info, include_in_schema=False)
-    @routes.get("/info", dependencies=of_info, summary="What is served, and its limits", response_model=InfoAnswer)
+    @routes.get("/info", dependencies=of_info, summary="The served bundle, and its limits", response_model=InfoAnswer)
     async def about(request: Request) -> Response:
         looks = views_of(components_of(request)).looks
         info = looks.info if request.scope[PRINCIPAL].sees_scores else looks.flags_info

@@ -12,7 +12,7 @@ REST = 3
 LONGEST_REST_SECONDS = 0.02
 
 TRAFFIC_SECONDS = 0.1
-"""So long after a request with traffic there may be more of it to make room for."""
+"""For this time after a request with traffic there may be more of it to make room for."""
 
 
 class Traffic:
@@ -23,11 +23,11 @@ class Traffic:
 
 
 class Turnstile:
-    """Some pass in a round of the event loop, `at_once` of them at most; while there is traffic, the next after a rest
-    REST times as long as that round took. So a crowd takes at most a quarter of the loop's time then. Those who wait
-    come in turns by who they are, so that a crowd waits for itself, and others hardly at all.
+    """At most `at_once` requests pass in a round of the event loop; while there is traffic, the next pass after a rest
+    REST times as long as that round took. So a crowd takes at most a quarter of the loop's time. Clients take turns, so
+    that a crowd waits for itself, and others hardly at all.
 
-    Nothing is held: whoever is through may take as long as it likes.
+    Nothing is held: a request that has passed may take as long as it likes.
     """
 
     def __init__(self, traffic: Traffic, at_once: int = 1) -> None:
@@ -40,7 +40,7 @@ class Turnstile:
         self._opens_at = 0.0
 
     async def enter(self, who: Hashable) -> bool:
-        """Wait for one's turn; whether there was any waiting."""
+        """Wait for one's turn; returns whether there was any waiting."""
         loop = asyncio.get_running_loop()
         if not (self._is_turning or self._lines) and time.perf_counter() >= self._opens_at:
             self._turn(loop)
@@ -55,7 +55,7 @@ class Turnstile:
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_turning = True
         self._turned_at = time.perf_counter()
-        loop.call_soon(self._rest, loop)  # behind those who were just let through
+        loop.call_soon(self._rest, loop)  # after those just let through
 
     def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
         now = time.perf_counter()
@@ -87,12 +87,14 @@ class Turnstile:
         line = self._lines.pop(who)
         first = line.popleft()
         if line:
-            self._lines[who] = line  # behind the others
+            self._lines[who] = line  # after the others
         return first
 
 
 class Turnstiles:
-    """`looks` is for whatever is neither traffic nor a probe; probes pass many at a time, and wait for no look."""
+    """`looks` is for requests that are neither traffic nor probes; probes pass many at a time, and never wait for
+    looks.
+    """
 
     def __init__(self) -> None:
         self.traffic = Traffic()

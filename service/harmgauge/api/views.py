@@ -1,4 +1,4 @@
-"""What the routes derive from a bundle, once for all of its requests."""
+"""Data that the routes derive from a bundle, once for all of its requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Views:
-    """`looks` has what operators look at; `outputs` are those of the V2 protocol, `flags` those without scores."""
+    """`looks` has the operators' views; `outputs` are those of the V2 protocol, `flags` those without scores."""
 
     looks: Looks
     outputs: list[OutputSpec]

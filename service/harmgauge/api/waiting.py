@@ -1,4 +1,4 @@
-"""Whether somebody still waits for an answer, as a thread that works for it may ask."""
+"""Lets a thread check whether the client still waits for its answer."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Callable
 from harmgauge.errors import CallerLeft, DeadlinePassed
 
 Check = Callable[[], None]
-"""Cheap, and to be called every millisecond or so; raises what ends the work."""
+"""Cheap, and to be called every millisecond or so; raises an exception to end the work."""
 
 
 class Waiting:
-    """Called by a thread that reads; `has_left` is set by the event loop, which alone knows of clients.
+    """Called by a thread that reads; `has_left` is set by the event loop, because only the loop sees clients leave.
 
     `deadline` is in seconds of the event loop's clock, which is the monotonic one. Raises DeadlinePassed and
     CallerLeft.
@@ -37,4 +37,4 @@ class Waiting:
 
 
 def patient() -> None:
-    """The check of somebody who waits for ever."""
+    """A check that never ends the work."""

@@ -1,4 +1,4 @@
-"""Who may use the service, as the settings say it."""
+"""Access to the service, according to the settings."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def authorizer(settings: Settings) -> tuple[Authorizer, list[KeyFile]]:
 
 
 def tls_files(settings: Settings) -> tuple[Path, Path] | None:
-    """Certificate and private key; None where there is no TLS. Raises SettingsError where they do not work."""
+    """Certificate and private key; None without TLS. Raises SettingsError if they do not work."""
     certificate, key = settings.tls_certificate, settings.tls_key
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
         raise SettingsError("HARMGAUGE_TLS_CERTIFICATE and HARMGAUGE_TLS_KEY need each other: set both, or none")
     try:
-        # No password is asked for: nobody sits at a service's terminal. The empty one says that there is none.
+        # Never prompt for a password: a service has no terminal. The empty one means that there is none.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key, password="")  # nosec B106
     except (OSError, ValueError) as error:
@@ -113,7 +113,7 @@ def _open_permissions(settings: Settings) -> frozenset[Permission]:
                 f"{PREFIX}{name.upper()} limits keys, and there are none: set HARMGAUGE_API_KEYS, or leave it out"
             )
     permissions: set[Permission] = set().union(*(_OPEN[name] for name in names))
-    # The state of a detector moves with every score: it tells of each what it was.
+    # A detector's state moves with every score, and would reveal each of them.
     return frozenset(permissions - {Permission.DRIFT} if settings.flags_only else permissions)
 
 

@@ -1,7 +1,7 @@
 """Keys by name: made, read, told apart, and read again when their file changes.
 
-Only SHA-256 of a key is kept. That is enough for keys of 256 random bits, which `harmgauge key` makes; for a password
-that somebody thought of it would not be.
+Only the SHA-256 of a key is kept. That is enough for keys of 256 random bits, which `harmgauge key` makes; it would not
+be for a password that a person chose.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Names = Mapping[bytes, str]
 
 
 def new_key(name: str) -> tuple[str, str]:
-    """A random key, and the line that lets it in. Raises SettingsError where `name` is none."""
+    """A random key, and its line for the file of keys. Raises SettingsError if `name` is not valid."""
     if _NAME.fullmatch(name) is None:
         raise SettingsError(f"{name!r} is no name for a key: 1 to 64 letters, digits, dots, dashes and underscores")
     key = f"hg_{secrets.token_urlsafe(32)}"
@@ -42,10 +42,10 @@ def digest(key: bytes) -> bytes:
 
 
 def read_lines(lines: Iterable[str], where: str) -> dict[bytes, str]:
-    """Names by digest, of lines `name:sha256-hex`; empty ones and comments (#) are left out.
+    """Names by digest, of lines `name:sha256-hex`; skips empty ones and comments (#).
 
-    Two keys may share a name. Raises SettingsError, which names `where` and the line's number and never its text: it
-    may be a key that was put there as it is.
+    Two keys may share a name. Raises SettingsError, which names `where` and the line's number and never its text,
+    because that may be a key itself.
     """
     names: dict[bytes, str] = {}
     for number, line in enumerate(lines, 1):
@@ -63,9 +63,9 @@ def read_lines(lines: Iterable[str], where: str) -> dict[bytes, str]:
 
 
 class KeyFile:
-    """A file of lines, read once a look; `changed` is told the names whenever they are others.
+    """A file of lines, read regularly; `changed` is called with the names whenever they differ.
 
-    What cannot be read changes nothing: the keys before it stay, and the log says so once.
+    A failed read changes nothing: the previous keys stay, and the log reports it once.
     """
 
     def __init__(self, path: Path, changed: Callable[[Names], None]) -> None:
@@ -85,7 +85,7 @@ class KeyFile:
         if len(content) > _MOST_BYTES:
             raise SettingsError(f"{self._path} is larger than {_MOST_BYTES} bytes, so it is no file of keys")
         names = read_lines(text.splitlines(), str(self._path))
-        if not names:  # an editor, or a disk that is full, may have emptied it on the way
+        if not names:  # a text editor or a full disk may have emptied it meanwhile
             raise SettingsError(f"{self._path} holds no key: `harmgauge key NAME` makes one")
         return names
 
@@ -114,6 +114,6 @@ class KeyFile:
         while True:
             try:
                 await self.look()
-            except Exception:  # no thread to be had, say: the keys before stay, and the next look may do better
+            except Exception:  # no thread available, say: the previous keys stay, and the next look may succeed
                 log.exception("%s could not be looked at", self._path)
             await asyncio.sleep(LOOK_SECONDS)

@@ -12,7 +12,7 @@ CLIENT = "X-Harmgauge-Client"
 """Whose requests are alike: a camera, a session, a batch job."""
 
 SOURCE = "X-Harmgauge-Source"
-"""What is monitored by itself: a camera, a site, a tenant."""
+"""A stream that is monitored by itself: a camera, a site, a tenant."""
 
 _GOOD = re.compile(r"[!-~]{1,128}")
 

@@ -1,4 +1,4 @@
-"""Who may do what: decided when the head of a request is there, before its body is read.
+"""Authorization: decided once the head of a request is there, before its body is read.
 
 A key comes as `Authorization: Bearer KEY`, over gRPC as call metadata of that name. Every route names the permission it
 needs and asks the authorizer itself (`api/guard.py`), so no second reading of the path can lead to another route.
@@ -17,7 +17,7 @@ from harmgauge.auth.rate_limit import UNLIMITED, RateLimit, Rates
 from harmgauge.errors import Forbidden, Unauthorized
 
 PRINCIPAL = "harmgauge.principal"
-"""Where a request's scope has its principal."""
+"""Key of the principal in a request's scope."""
 
 
 class Role(Enum):
@@ -30,10 +30,10 @@ class Role(Enum):
 
 
 class Permission(Enum):
-    """What a request needs."""
+    """The permission that a request needs."""
 
     HEALTH = "health"
-    """What is the same for everyone and holds no data: probes, and the files of the pages. It is always open."""
+    """Probes, and the files of the pages: the same for everyone, and without data. Always open."""
     SCORES = "scores"
     INFO = "info"
     DRIFT = "drift"
@@ -44,8 +44,8 @@ class Permission(Enum):
 
 @dataclass(frozen=True)
 class Principal:
-    """Who sent a request: `rate_limit` is None if nothing limits it, `is_trusted` says whether it may name its client
-    and source.
+    """The sender of a request: `rate_limit` is None if it has none, `is_trusted` whether it may name its client and
+    source.
     """
 
     role: Role
@@ -62,7 +62,7 @@ class Principal:
 
 @dataclass(frozen=True)
 class Policy:
-    """What is open to anybody, whether ordinary keys get flags only, and what each key but admin's may have a second.
+    """Permissions open to anybody, whether ordinary keys get flags only, and the rates of each key but admin's.
 
     `trusted` are the names of the keys whose requests may name their client and source.
     """
@@ -98,7 +98,7 @@ class Authorizer:
         self._rate_limits: dict[str, RateLimit] = {}
 
     def set_keys(self, role: Role, names: Names) -> None:
-        """All the keys of a role, in place of those before. A name that stays keeps what is left of its rates."""
+        """All the keys of a role, in place of those before. A name that stays keeps the rest of its rates."""
         self._names[role] = names
         ordinary = set(self._names.get(Role.API, {}).values())
         self._trusts_all = not ordinary
@@ -119,17 +119,17 @@ class Authorizer:
         return Principal(role, name, sees_scores, rate_limit, is_trusted)
 
     def check_http(self, scope: Scope, permission: Permission) -> None:
-        """Let a request in, and note in its scope who sent it; raises Unauthorized, Forbidden or RateLimited."""
+        """Let a request in, and note its sender in its scope; raises Unauthorized, Forbidden or RateLimited."""
         principal = scope[PRINCIPAL] = self.check(permission, scope["headers"])
         principal.begin(permission, scores=permission is Permission.SCORES and scope["method"] == "POST")
 
     def check_unrouted(self, scope: Scope) -> None:
-        """For what no route checked: only who may score is answered. Raises as `check_http` does."""
+        """Check a request that no route checked: it needs the permission to score. Raises as `check_http` does."""
         if PRINCIPAL not in scope:
             self.check_http(scope, Permission.SCORES)
 
     def check(self, permission: Permission, headers: Iterable[tuple[bytes, bytes]]) -> Principal:
-        """Who came with these headers, whose names are in lower case. Raises Unauthorized or Forbidden."""
+        """The principal of these headers, whose names are in lower case. Raises Unauthorized or Forbidden."""
         given = None
         if self._principals:
             given = next((value for name, value in headers if name == b"authorization"), None)
@@ -153,15 +153,15 @@ class Authorizer:
         )
 
     def name_of(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-        """The name of the key that came with these headers; None where it is none of ours."""
+        """The name of the key in these headers; None if it is not one of ours."""
         given = next((value for name, value in headers if name == b"authorization"), None)
         return (None if given is None else self._known(given).name) or None
 
     def _known(self, authorization: bytes) -> Principal:
-        """Whose key it is.
+        """The principal of a key.
 
-        How long it takes tells nothing of a key. Nothing is compared with it, byte after byte, that a client could come
-        nearer to: its digest, whose bytes nobody can choose, is found by a hash that is seeded anew in every process.
+        The time it takes reveals nothing about a key. Nothing is compared with it byte by byte, so a client cannot
+        approach it: its digest, whose bytes nobody can choose, is found by a hash that is seeded anew in every process.
         """
         scheme, _, key = authorization.partition(b" ")
         if scheme.lower() != b"bearer":

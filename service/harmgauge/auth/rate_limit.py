@@ -1,4 +1,4 @@
-"""How much a key may ask for in a second: token buckets."""
+"""Limits per key and second: token buckets."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from harmgauge.errors import RateLimited
 
 
 class TokenBucket:
-    """Fills with `per_second` of `unit`, up to what one second gives, and one at least.
+    """Fills with `per_second` of `unit`, up to the amount of one second, at least one.
 
-    A request takes its share at once. One of more than the bucket holds is let through when it is full, and leaves it
+    A request takes its share at once. One larger than the bucket is let through when the bucket is full, and leaves it
     in debt: so in any t seconds at most per_second * t + max(capacity, the largest request) are taken.
     """
 
@@ -26,11 +26,11 @@ class TokenBucket:
         self._at = clock()
 
     def check(self) -> None:
-        """Raises RateLimited where not even one would be let through."""
+        """Raises RateLimited if not even one is left."""
         self._require(1)
 
     def take(self, count: int) -> None:
-        """Raises RateLimited, and takes none then."""
+        """Raises RateLimited, and then takes none."""
         self._require(count)
         self._left -= count
 
@@ -39,7 +39,7 @@ class TokenBucket:
         self._left = min(self.capacity, self._left + max(0.0, now - self._at) * self._per_second)
         self._at = now
         missing = min(count, self.capacity) - self._left
-        if missing > 1e-9 * self.capacity:  # what rounding leaves is no reason
+        if missing > 1e-9 * self.capacity:  # ignore rounding errors
             seconds = max(1, math.ceil(missing / self._per_second))
             raise RateLimited(
                 f"This key may have {self._per_second:g} {self._unit} a second; ask again in {seconds} s.",
@@ -49,7 +49,7 @@ class TokenBucket:
 
 @dataclass(frozen=True)
 class Rates:
-    """What each key may have in a second; None where nothing limits it."""
+    """Limits of each key per second; None means unlimited."""
 
     rows: float | None = None
     requests: float | None = None
@@ -60,7 +60,7 @@ UNLIMITED = Rates()
 
 
 class RateLimit:
-    """What one key has left. Raises RateLimited."""
+    """The remaining allowance of one key. Raises RateLimited."""
 
     def __init__(self, rates: Rates) -> None:
         self._rows = None if rates.rows is None else TokenBucket(rates.rows, "rows scored")
@@ -68,7 +68,7 @@ class RateLimit:
         self._bytes = None if rates.body_bytes is None else TokenBucket(rates.body_bytes, "bytes of bodies")
 
     def begin(self, *, scores: bool) -> None:
-        """Count a request by its head. One that is to be scored is refused where it has no row or byte left."""
+        """Count a request by its head. One that is to be scored is refused if no row or byte is left."""
         if self._requests is not None:
             self._requests.take(1)
         if scores:

@@ -34,9 +34,9 @@ class NotRegular(OSError):
 def open_file(folder: Path, name: str) -> BinaryIO:
     """Open the regular file `name` in `folder` for reading, without ever waiting.
 
-    Links are followed inside the folder only, as Kubernetes' volumes have them. Each part of the path is opened from
-    the one before it, and none of them may be a link by then: what somebody exchanges meanwhile is refused, not
-    followed. Raises OSError, of the classes above if the file is there and must not be read.
+    Links are followed inside the folder only, as in Kubernetes' volumes. Each part of the path is opened relative to
+    the one before it, and must not be a link by then: anything exchanged meanwhile is refused, not followed. Raises
+    OSError, of the classes above if the file exists and must not be read.
     """
     inside = os.path.realpath(folder)
     place = os.path.realpath(folder / name, strict=True)
@@ -80,7 +80,7 @@ def file_sha256(folder: Path, name: str, max_bytes: int) -> str:
 
 @contextmanager
 def _opened(folder: Path, name: str) -> Iterator[BinaryIO]:
-    """`open_file` of one of a bundle's files, with a message of its own for each reason. Raises BundleError."""
+    """`open_file` for one of a bundle's files, with a separate message for each reason. Raises BundleError."""
     file = folder / name
     if _NAME.fullmatch(name) is None:
         raise BundleError(f"{folder} lists {name!r}, which is not the name of a file in it: build the bundle again")

@@ -1,6 +1,6 @@
 """The inputs that a graph takes, as `bundle.json` describes them, and how raw data becomes such inputs.
 
-This is the whole format. What of it this version serves is in `served_input.py`.
+This is the whole format. The part that this version serves is in `served_input.py`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Column(Part):
 class Input(Part):
     """One input of the graph: `shape` is that of a row, with null for an axis of any length up to `maximum`.
 
-    `range` has the least and the greatest value, both inclusive, null for none. Token ids lie in 0 ..
-    `vocabulary_size` - 1, texts may be among `categories`. `pad_value` fills up shorter rows. With `missing`, NaN (or
-    null) stands for a value that is not there. `columns` name the positions of the last axis.
+    `range` has the least and the greatest value, both inclusive, null for none. Token ids lie in 0 .. `vocabulary_size`
+    - 1, texts may be among `categories`. `pad_value` fills up shorter rows. With `missing`, NaN (or null) stands for a
+    missing value. `columns` name the positions of the last axis.
     """
 
     name: Text
@@ -87,7 +87,7 @@ class Input(Part):
         return self
 
     def _check_bounds(self, bounds: Iterable[float]) -> None:
-        """Raises ValueError for one that no value of the dtype can have."""
+        """Raises ValueError for a bound that the dtype cannot represent."""
         kind = np.dtype(self.dtype)
         for bound in bounds:
             if kind.kind == "f":

@@ -1,6 +1,6 @@
-"""What whoever built a bundle says of its score in plain sentences: why it is this one, and whether it is any good.
+"""The bundle author's judgement of its score in plain sentences: why this detector, and whether it is any good.
 
-Both stand in parts of the manifest that may hold anything, and are shown to people: what is no short text is left out.
+Both are in parts of the manifest that may hold anything, and are shown to people: anything but short text is left out.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ MOST_CHARACTERS = 1000
 
 
 class Judgement(NamedTuple):
-    """`reason` says why the detector is this one, `sentence` whether the score is worth serving, `worth_serving` the
-    same as a flag; each None if the manifest does not say.
+    """`reason` explains the choice of the detector, `sentence` whether the score is worth serving, `worth_serving` the
+    same as a flag; each None if it is not in the manifest.
     """
 
     reason: str | None

@@ -1,8 +1,8 @@
 """The bundle: a folder that holds everything the service needs, verified before any of it is used.
 
 `bundle.json` names every other file with its size and sha256. A file that differs, or a setting that does not fit the
-rest, is refused with a message that says which. With public keys, the bundle must be signed. Nothing is unpickled.
-Files that this process does not serve are hashed, in pieces, and not kept.
+rest, is refused with a message that names it. With public keys, the bundle must be signed. Nothing is unpickled. Files
+that this process does not serve are hashed, in pieces, and not kept.
 """
 
 from __future__ import annotations
@@ -44,15 +44,16 @@ SAMPLES_FILE = "samples.npz"
 MAX_MANIFEST_BYTES = 2**20
 
 MAX_OTHER_BYTES = 2**29
-"""Of all files together that are neither graphs nor references: samples and reports. Each start hashes them."""
+"""Limit for all files that are neither graphs nor references (samples and reports), together. Each start hashes them.
+"""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose files are what its manifest says.
+    """A bundle whose files match its manifest.
 
-    `graph` is the serialised ONNX model in `precision`, `reference` its own; `sha256` is the manifest's, and so stands
-    for the whole bundle.
+    `graph` is the serialised ONNX model in `precision`, `reference` the matching one; `sha256` is the manifest's, and
+    so identifies the whole bundle.
     """
 
     path: Path
@@ -79,7 +80,7 @@ class Bundle:
 
     @property
     def error_probability(self) -> ErrorProbability | None:
-        """Where the graph's output of this name comes from; None if it gives none."""
+        """How the graph's output of this name was made; None if it has none."""
         found = self._chance
         return found if isinstance(found, ErrorProbability) else None
 
@@ -102,24 +103,24 @@ class Bundle:
 
     @property
     def reference_flagged_share(self) -> float:
-        """Share of the reference's scores above the threshold: what is flagged without drift."""
+        """Share of the reference's scores above the threshold: flagged without drift."""
         return float((self.reference.scores > self.threshold).mean())
 
     @property
     def threshold(self) -> np.float32:
-        """Scores are compared with it in float32, the precision in which the graph gives them."""
+        """Scores are compared with it in float32, the graph's precision."""
         return np.float32(self.threshold_spec.value)
 
 
 def load(path: Path | str, precision: Precision = "float32", public_keys: Sequence[str] = ()) -> Bundle:
-    """Read and verify the bundle in folder `path`, with `public_keys` its signature too.
+    """Read and verify the bundle in folder `path`, and its signature if there are `public_keys`.
 
-    Raises BundleError; SettingsError where the keys cannot be used.
+    Raises BundleError; SettingsError if the keys cannot be used.
     """
     path = Path(path)
     text = read_manifest_text(path)
     signed = os.path.lexists(path / SIGNATURE_FILE)
-    # Before anything that it says is looked at.
+    # Before any of its contents are used.
     signature = read_file(path, SIGNATURE_FILE, SIGNATURE_BYTES) if signed else None
     state = check_signature(path, text, signature, public_keys)
     manifest = read_manifest(path / MANIFEST_FILE, text)

@@ -1,4 +1,4 @@
-"""`bundle.json`: what a bundle says of itself, each value with its bounds."""
+"""`bundle.json`: the manifest of a bundle, each value with its bounds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harmgauge.bundle.reference import MIN_REFERENCE_ROWS
 from harmgauge.bundle.served_input import InputSpec, served_input
 
 MAX_FILE_BYTES = 2**31
-"""What an ONNX file may have at most."""
+"""Limit for an ONNX file."""
 
 MAX_INPUTS = 1000
 MAX_CONTEXTS = 1000
@@ -46,7 +46,7 @@ class DriftSpec(Part):
 
 
 class Int8Spec(Part):
-    """The same graph in 8 bits, with a threshold and a reference of its own.
+    """The same graph in 8 bits, with its own threshold and reference.
 
     `measured` compares it with the float32 graph: speedup (one thread), rank_correlation of the scores and more.
     """
@@ -58,7 +58,7 @@ class Int8Spec(Part):
 
 
 class FeaturesSpec(Part):
-    """Where the graph's output `features` comes from: the `tensor` of the classifier, `width` numbers an instance."""
+    """The source of the graph's output `features`: the `tensor` of the classifier, `width` numbers an instance."""
 
     tensor: str
     width: int = Field(ge=1, le=2**20)
@@ -112,5 +112,5 @@ class Manifest(Part):
 
     @cached_property
     def input(self) -> InputSpec:
-        """The input, of a bundle that this version serves. Raises ValueError where its parts do not fit together."""
+        """The input of a bundle that this version serves. Raises ValueError if its parts do not fit together."""
         return served_input(self)

@@ -1,8 +1,8 @@
-"""The header of a `.npy` array: the three entries that `numpy.save` writes, and no other Python.
+"""The header of a `.npy` array: only the three entries that `numpy.save` writes.
 
-numpy reads a header as Python text, and where that fails once more with Python's tokenizer, which 4 KB of blanks keep
-busy for seconds. Here a pattern that never goes back reads it, in time that grows with the length alone. The format is
-that of NumPy's NEP 1, versions 1.0 and 2.0.
+numpy reads a header as Python text, and if that fails once more with Python's tokenizer, which 4 KB of blanks keep busy
+for seconds. Here a pattern without backtracking reads it, in time that grows with the length alone. The format is that
+of NumPy's NEP 1, versions 1.0 and 2.0.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _MAGIC = b"\x93NUMPY"
 _LENGTH_BYTES = {(1, 0): 2, (2, 0): 4}
 _MAX_TEXT_BYTES = 4096
 MAX_HEAD_BYTES = 8 + 4 + _MAX_TEXT_BYTES
-"""No header that can be read is longer."""
+"""Longest header that can be read."""
 
 _BLANK = r"[ \t\n]*+"
-_SIZE = rf"{_BLANK} (?: 0 | [1-9][0-9]{{0,18}}+ ) L?+ {_BLANK}"  # Python 2 wrote an L behind long ones
+_SIZE = rf"{_BLANK} (?: 0 | [1-9][0-9]{{0,18}}+ ) L?+ {_BLANK}"  # Python 2 wrote an L after long ones
 _ENTRY = re.compile(
     rf"""
     {_BLANK} (?:
@@ -35,7 +35,7 @@ _ENTRY = re.compile(
 
 
 class NpyHeader(NamedTuple):
-    """What is in the array."""
+    """Shape, order and dtype of the array."""
 
     shape: tuple[int, ...]
     fortran_order: bool
@@ -43,7 +43,7 @@ class NpyHeader(NamedTuple):
 
 
 def read_npy_header(stream: IO[bytes]) -> NpyHeader:
-    """The header of the `.npy` array that begins here; the stream stands on the data then. Raises ValueError."""
+    """The header of the `.npy` array that begins here; leaves the stream at the data. Raises ValueError."""
     magic = stream.read(8)
     if magic[:6] != _MAGIC or len(magic) < 8:
         raise ValueError("it does not begin as one")

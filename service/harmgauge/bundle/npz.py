@@ -17,14 +17,14 @@ from harmgauge.bundle.npy_header import read_npy_header
 MAX_ARRAYS = 1000
 _PIECE_BYTES = 2**20
 _MOST_AT_ONCE = 2 * _PIECE_BYTES
-"""Of the file: its directory is read at once, and one of 100 MB took 24 s and a gigabyte to be refused."""
+"""Largest single read: the directory is read at once, and one of 100 MB took 24 s and a gigabyte to be refused."""
 
 
 def read_npz(file: Path | IO[bytes], max_bytes: int | None = None) -> dict[str, npt.NDArray[Any]]:
     """All arrays of an `.npz` file, none unpickled, nothing written to disk.
 
-    Before one is read, it is known that all together have at most `max_bytes` when unpacked, and that none says that it
-    is larger than it is. Raises OSError where the file cannot be read, ValueError whatever else is wrong.
+    Before reading one, checks that all together unpack to at most `max_bytes`, and that none claims to be larger than
+    it is. Raises OSError if the file cannot be read, ValueError for anything else.
     """
     try:
         with _opened(file) as stream, ZipFile(cast("IO[bytes]", _InPieces(stream))) as archive:
@@ -38,13 +38,13 @@ def read_npz(file: Path | IO[bytes], max_bytes: int | None = None) -> dict[str, 
             return {name: _array(archive, member) for name, member in zip(names, members, strict=True)}
     except BadZipFile as error:
         raise ValueError(f"{error}; numpy.savez writes what is due") from error
-    # RuntimeError: "is encrypted"; NotImplementedError: a way of packing that zipfile does not know
+    # RuntimeError: "is encrypted"; NotImplementedError: a compression that zipfile does not support
     except (EOFError, zlib.error, KeyError, RuntimeError, NotImplementedError) as error:
         raise ValueError(str(error) or type(error).__name__) from error
 
 
 class _InPieces:
-    """What a ZipFile reads of a file, none of it longer than any array's piece or any directory of MAX_ARRAYS."""
+    """The reads of a ZipFile, none of them longer than an array's piece or a directory of MAX_ARRAYS."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -90,7 +90,7 @@ def read_npy(stream: IO[bytes], size_bytes: int) -> npt.NDArray[Any]:
 
 
 def _array(archive: ZipFile, member: ZipInfo) -> npt.NDArray[Any]:
-    # What else zipfile knows, LZMA, takes memory as the file says.
+    # LZMA, which zipfile supports as well, takes as much memory as the file asks for.
     if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
         raise ValueError(f"{member.filename!r} is packed in a way that numpy does not write")
     with archive.open(member) as stream:

@@ -16,17 +16,17 @@ Text = Annotated[str, Field(min_length=1, max_length=1000)]
 """A name that a file's owner chose: of a tensor, a column, a category."""
 
 Length = Annotated[int, Field(ge=1, le=2**31)]
-"""Of an axis."""
+"""Length of an axis."""
 
 
 class Part(BaseModel):
-    """Frozen, without fields that nobody knows, and without NaN and infinity."""
+    """Frozen, without unknown fields, and without NaN and infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def first_double(names: Iterable[str]) -> str | None:
-    """The first name that was there before; None if all differ."""
+    """The first name that repeats an earlier one; None if all differ."""
     seen = set[str]()
     for name in names:
         if name in seen:

@@ -1,6 +1,6 @@
-"""Rows on which a bundle's graph is tried: all zeros (or the least value), unless its reference brings one of its own.
+"""Rows on which a bundle's graph is tried: all zeros (or the least value), unless its reference brings its own.
 
-A row of zeros may stand for nothing: token ids of nothing but padding have no mean, and the score is NaN.
+A row of zeros may be meaningless: token ids of nothing but padding have no mean, and the score is NaN.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def probe_rows(spec: InputSpec, reference: Reference, rows: int) -> Rows:
 
 
 def check_probe(file: Path, reference: Reference, spec: InputSpec) -> None:
-    """Raises BundleError if the row is none that a client could send."""
+    """Raises BundleError if a client could not send the row."""
     probe = reference.probe
     if probe is None:
         return

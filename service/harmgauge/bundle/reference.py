@@ -1,4 +1,4 @@
-"""What a bundle compares recent traffic with: scores, and where it has them features, of normal data."""
+"""Reference data for recent traffic: scores, and features if the bundle has them, of normal data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harmgauge.errors import BundleError
 
 MIN_REFERENCE_ROWS = 100
 MAX_FEATURES_ROWS = 1000
-"""A kernel test costs the square of them."""
+"""The time of a kernel test grows with the square of this."""
 
 MAX_UNPACKED_BYTES = 2**28
 """10 million scores have 80 MB."""
@@ -23,9 +23,9 @@ MAX_UNPACKED_BYTES = 2**28
 
 @dataclass(frozen=True)
 class Reference:
-    """`scores` (n,) float64, sorted, finite; `features` (m, d) float32, finite; where they are to be drawn, `embedding`
-    (m, 2) float64, by Isomap with so many `neighbours`; `probe` (*shape) in the input's dtype, a row to try the graph
-    on if one of zeros will not do. None if the bundle has none.
+    """`scores` (n,) float64, sorted, finite; `features` (m, d) float32, finite; if they are to be drawn, `embedding`
+    (m, 2) float64, by Isomap with `neighbours` neighbours; `probe` (*shape) in the input's dtype, a row to try the
+    graph on if one of zeros will not do. None for anything that the bundle lacks.
     """
 
     scores: npt.NDArray[np.float64]

@@ -28,7 +28,7 @@ class Samples:
 
 
 def read_samples(bundle: Bundle) -> Samples:
-    """Raises BundleError where the bundle carries none."""
+    """Raises BundleError if the bundle has no samples."""
     if SAMPLES_FILE not in bundle.manifest.files:
         raise BundleError(f"{bundle.path} carries no {SAMPLES_FILE}: build it with --samples")
     file = bundle.path / SAMPLES_FILE

@@ -33,7 +33,7 @@ class InputOfSchema1(Part):
 
 
 class ManifestOfSchema1(Part):
-    """What it said in other words than schema 2; the rest is the same."""
+    """The manifest of schema 1: some fields differ from schema 2; the rest is the same."""
 
     schema_version: Literal[1]
     name: Name
@@ -52,7 +52,7 @@ class ManifestOfSchema1(Part):
     files: dict[str, FileSpec] = Field(max_length=1000)
 
     def upgraded(self) -> Manifest:
-        """The same in schema 2. Raises ValueError where the parts do not fit together."""
+        """The same in schema 2. Raises ValueError if the parts do not fit together."""
         bounds = (self.input.minimum, self.input.maximum)
         image = self.input.image
         preparation = None

@@ -1,4 +1,4 @@
-"""The one input that this version serves, and what of the format it does not serve yet."""
+"""The one input that this version serves, and the parts of the format that it does not serve yet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harmgauge.bundle.manifest import Manifest
 
 MAX_ROW_BYTES = 2**30
-"""No body may have more."""
+"""Limit for a row."""
 
 MODES: dict[int, Literal["L", "RGB"]] = {1: "L", 3: "RGB"}
 """By number of channels."""
@@ -34,7 +34,7 @@ class ImageSpec(Part):
 
 class InputSpec(Part):
     """One instance: `shape` without the rows' axis; `minimum` and `maximum` are inclusive, absent if unbounded. With
-    `missing`, NaN stands for a value that is not there.
+    `missing`, NaN stands for a missing value.
     """
 
     name: Text = "input"
@@ -73,7 +73,7 @@ class InputSpec(Part):
         return pixels.transpose(0, 2, 3, 1) if self.image.layout == "CHW" else pixels
 
     def from_pixels(self, pixels: npt.NDArray[np.uint8]) -> Rows:
-        """The way back, in real numbers where the scale is not 1: not yet in the bundle's dtype."""
+        """The inverse, in real numbers if the scale is not 1: not yet in the bundle's dtype."""
         assert self.image is not None
         ordered = pixels.transpose(0, 3, 1, 2) if self.image.layout == "CHW" else pixels
         return ordered if self.image.scale == 1 else ordered.astype(np.float64) * self.image.scale
@@ -101,7 +101,7 @@ class InputSpec(Part):
 
 
 def not_served(manifest: Manifest) -> str | None:
-    """What of the bundle this version does not serve; None if it serves all of it."""
+    """The part of the bundle that this version does not support; None if it supports all of it."""
     first, pictures = manifest.inputs[0], None if manifest.preparation is None else manifest.preparation.pictures
     checks = {
         f"graphs with {len(manifest.inputs)} inputs": len(manifest.inputs) > 1,
@@ -118,7 +118,7 @@ def not_served(manifest: Manifest) -> str | None:
 
 
 def served_input(manifest: Manifest) -> InputSpec:
-    """The input of a bundle that is served. Raises ValueError where its parts do not fit together."""
+    """The input of a bundle that is served. Raises ValueError if its parts do not fit together."""
     found = manifest.inputs[0]
     minimum, maximum = found.range or (None, None)
     if found.vocabulary_size is not None:
@@ -150,7 +150,7 @@ def described(spec: InputSpec) -> Input:
 
 
 def preparation(spec: InputSpec) -> Preparation | None:
-    """How pictures become such an input, if they do."""
+    """The preparation that makes such an input of pictures, if any."""
     if spec.image is None:
         return None
     return Preparation(pictures=Pictures(layout=spec.image.layout, scale=spec.image.scale))

@@ -1,6 +1,7 @@
 """Signatures of bundles: Ed25519 (RFC 8032) over `bundle.json`, which holds the sha256 of every other file.
 
-The bare 64 bytes, so OpenSSL makes and verifies them too. `cryptography` is an extra, loaded by those who use it only.
+A signature is the bare 64 bytes, so OpenSSL makes and verifies it too. `cryptography` is an extra, loaded only if it is
+used.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ SIGNATURE_FILE = "bundle.json.sig"
 SIGNATURE_BYTES = 64
 
 SignatureState = Literal["verified", "unchecked", "none"]
-"""`unchecked`: there is one, and no public key to verify it with."""
+"""`unchecked`: there is a signature, but no public key to verify it with."""
 
 _EXTRA = "signatures need the package cryptography: pip install 'harmgauge[signing]'"
 
 
 def check(folder: Path, document: bytes, signature: bytes | None, public_keys: Sequence[str]) -> SignatureState:
-    """What the `signature` of `folder`'s bundle.json, whose bytes are `document`, is worth.
+    """The state of the `signature` of `folder`'s bundle.json, whose bytes are `document`.
 
-    `public_keys` are base64 of 32 bytes each; one that fits is enough. Raises BundleError where there are keys and none
-    fits, SettingsError where they cannot be used.
+    `public_keys` are base64 of 32 bytes each; one that fits is enough. Raises BundleError if there are keys and none
+    fits, SettingsError if they cannot be used.
     """
     if not public_keys:
         return "none" if signature is None else "unchecked"
@@ -60,9 +61,9 @@ def check(folder: Path, document: bytes, signature: bytes | None, public_keys: S
 
 
 def new_key(file: Path) -> str:
-    """Write a new private key to `file` (PEM, for its owner alone) and return its public key as the setting takes it.
+    """Write a new private key to `file` (PEM, for its owner alone) and return its public key in the setting's format.
 
-    Raises SettingsError; a file that is there stays as it is.
+    Raises SettingsError; an existing file stays as it is.
     """
     try:
         from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - an extra
@@ -82,7 +83,7 @@ def new_key(file: Path) -> str:
 
 
 def sign(document: bytes, key_file: Path) -> tuple[bytes, str]:
-    """The signature of `document`, and the public key that verifies it. Raises SettingsError where the key is none."""
+    """The signature of `document`, and the public key that verifies it. Raises SettingsError if the key is invalid."""
     try:
         from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - an extra
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415

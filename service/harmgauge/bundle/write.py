@@ -21,7 +21,7 @@ _RENAME_EXCHANGE = 2
 
 
 def exchange(one: Path, other: Path) -> None:
-    """Exchange two paths of one file system, by Linux's renameat2; raises OSError where it cannot be done.
+    """Exchange two paths of one file system, by Linux's renameat2; raises OSError on failure.
 
     Elsewhere (macOS) it takes two steps, between which `other` lies beside its place, whole.
     """
@@ -46,7 +46,7 @@ Verify = Callable[[Bundle], object]
 def reserve(out: Path, name: str, version: str | None) -> Path:
     """The folder for the new bundle: `version`, or the next free number; nothing is made yet.
 
-    Raises BundleError for one that is there, whose name is none, or whose place cannot be written to.
+    Raises BundleError if it exists, if its name is not valid, or if its place is not writable.
     """
     if version is not None and not re.fullmatch(NAME_PATTERN, version):
         raise BundleError(f"--version {version}: letters, digits, '.', '_' and '-' are allowed, at most 64")
@@ -65,24 +65,24 @@ def reserve(out: Path, name: str, version: str | None) -> Path:
 def write_bundle(manifest: Manifest, contents: dict[str, bytes], folder: Path, verify: Verify) -> None:
     """Write the bundle beside its place, read it back as the service will and `verify` it, then move it there.
 
-    `contents` are its files by name; `manifest.files` is made from them. Raises BundleError where the service would
-    refuse it, having left nothing behind.
+    `contents` are its files by name; `manifest.files` is made from them. Raises BundleError if the service would refuse
+    it, and then leaves nothing behind.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=UNFINISHED) as unfinished:
         named = manifest.model_copy(update={"version": folder.name})
         new = _written(named, contents, Path(unfinished) / folder.name, verify)
         try:
-            new.rename(folder)  # and not into it, where somebody made it meanwhile
+            new.rename(folder)  # not into it, if somebody made it meanwhile
         except OSError as error:
             raise BundleError(f"{folder} could not be written ({error.strerror}): try again") from error
 
 
 def rewrite_bundle(old: Bundle, manifest: Manifest, contents: dict[str, bytes], verify: Verify) -> None:
-    """Put a bundle with other contents in the place of `old`, written and read back as `write_bundle` does.
+    """Replace `old` by a bundle with other contents, written and read back as `write_bundle` does.
 
-    At every moment there is one of the two at that place, and whole. A signature is not taken over. Raises BundleError
-    where it cannot be, or where the bundle there is no longer `old`; then nothing has changed.
+    At every moment one of the two is at that place, and whole. A signature is not taken over. Raises BundleError if
+    this fails, or if the bundle there is no longer `old`; then nothing has changed.
     """
     check_rewritable(old)
     folder = old.path.resolve()
@@ -100,7 +100,7 @@ def rewrite_bundle(old: Bundle, manifest: Manifest, contents: dict[str, bytes], 
 
 
 def check_rewritable(bundle: Bundle) -> None:
-    """Raises BundleError where `rewrite_bundle` would: before hours of work, not after them."""
+    """Raises BundleError if `rewrite_bundle` would: before hours of work, not after them."""
     folder = bundle.path.resolve()
     unlisted = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     unlisted -= {MANIFEST_FILE, SIGNATURE_FILE, *bundle.manifest.files}
@@ -111,7 +111,7 @@ def check_rewritable(bundle: Bundle) -> None:
 
 
 def _written(manifest: Manifest, contents: dict[str, bytes], new: Path, verify: Verify) -> Path:
-    """The folder `new`, made and found good by what will read it."""
+    """The folder `new`, made and checked by the service's own reader."""
     files = {
         name: FileSpec(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)) for name, data in contents.items()
     }

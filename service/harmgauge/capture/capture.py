@@ -1,5 +1,5 @@
 """Flagged inputs on their way to files, the event loop's part: it hands over references, and a thread (`writer.py`)
-does all else. What waits is bounded in bytes; past that it is dropped and counted, and no request hears of it.
+does the rest. Waiting inputs are bounded in bytes; past that they are dropped and counted, and no request is affected.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Capture:
         self._ratio = ratio
         self._queue_bytes = queue_bytes
         self._random = np.random.default_rng()
-        # Written here only, as the writer's sums are there only: what is held is their difference, without a lock.
+        # Written here only, as the writer's sums are there only: their difference is the amount held, without a lock.
         self._put_bytes = self._put_rows = 0
         self._seldom = RateLimitedWarning(log)
         metrics.queue_bytes.set_function(lambda: self._put_bytes - writer.done_bytes)
@@ -50,7 +50,7 @@ class Capture:
         if not len(positions):
             return
         writer = self._writer
-        # Looked at before anything is copied: a queue that is full costs next to nothing.
+        # Checked before anything is copied: a full queue takes almost no time.
         due_bytes = flagged.held_bytes(rows, len(positions))
         if self._put_bytes - writer.done_bytes + due_bytes > self._queue_bytes:
             reason = "unwritable" if writer.is_failing else "queue_full"
@@ -68,7 +68,7 @@ class Capture:
         writer.take(kept)
 
     async def close(self, seconds: float) -> None:
-        """Write all that waits; at most so long."""
+        """Write everything that waits, within `seconds`."""
         await asyncio.to_thread(self._writer.finish, seconds)
         if lost := self._put_rows - self._writer.done_rows:
             self._metrics.dropped("shutdown", lost)

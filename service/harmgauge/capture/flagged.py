@@ -1,4 +1,4 @@
-"""What is kept of a request: its flagged rows, and whose they were. Only references are taken where that is cheaper."""
+"""The kept part of a request: its flagged rows and their origin. Only references are taken if that is cheaper."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from harmgauge.memory import kept_alive_bytes
 
 REQUEST_BYTES = 1024
 ROW_BYTES = 512
-"""What a request and a row take in memory beside the inputs, generously."""
+"""Generous estimate of a request's and a row's memory beside the inputs."""
 
 _FRAME_BYTES = 1024
-"""Of a body around its rows, such as a header: not worth a copy."""
+"""Parts of a body around its rows, such as a header: not worth a copy."""
 
 
 class Source(NamedTuple):
@@ -70,15 +70,15 @@ class Flagged(NamedTuple):
 
 
 def held_bytes(rows: Rows, kept: int) -> int:
-    """What `take` will hold of these rows, n >= 1, where it keeps so many of them."""
+    """Bytes that `take` will hold of these rows, n >= 1, if it keeps `kept` of them."""
     return _taken(rows, kept)[1] + kept * ROW_BYTES + REQUEST_BYTES
 
 
 def take(source: Source, origin: Origin, rows: Rows, scored: Scored, positions: npt.NDArray[np.intp]) -> Flagged:
     """The rows at `positions` (k,), ascending, k >= 1, of `rows` (n, *shape), which nobody changes any more.
 
-    Copies them where that frees at least as much, of a body that they are but a part of: to copy more would keep the
-    event loop longer than it saves memory.
+    Copies them if that frees at least as much of the body that they are part of: copying more would keep the event loop
+    longer than it saves memory.
     """
     is_all, _ = _taken(rows, len(positions))
     return Flagged(
@@ -95,7 +95,7 @@ def take(source: Source, origin: Origin, rows: Rows, scored: Scored, positions: 
 
 
 def _taken(rows: Rows, kept: int) -> tuple[bool, int]:
-    """Whether all rows are taken as they are, rather than copies of so many; and the bytes that it then holds."""
+    """Whether all rows are taken as they are, rather than copies of `kept`; and the bytes that it then holds."""
     all_bytes, copied_bytes = kept_alive_bytes(rows), rows.nbytes // len(rows) * kept
     is_all = all_bytes < 2 * copied_bytes + _FRAME_BYTES
     return is_all, all_bytes if is_all else copied_bytes

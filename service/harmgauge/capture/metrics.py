@@ -1,4 +1,4 @@
-"""What Prometheus sees of the capture: 0 everywhere while it is off."""
+"""Prometheus metrics of the capture: 0 everywhere while it is off."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from harmgauge.errors import SettingsError
 
 SPEC = "input_spec"
 FILE = "file"
-"""Columns beside those of the file: what it says of its inputs, as JSON; and where it lies."""
+"""Columns beside those of the file: its description of its inputs, as JSON; and its address."""
 
 ABOUT = [name for name in SCHEMA.names if name not in ("input", "error_probability")]
 """Columns of every file: `error_probability` came later than the first ones."""
@@ -26,7 +26,7 @@ ABOUT = [name for name in SCHEMA.names if name not in ("input", "error_probabili
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a row must be; None is everything. Times have a zone, `until` and `max_score` are not included."""
+    """Conditions on a row; None allows everything. Times have a zone, `until` and `max_score` are not included."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -58,7 +58,7 @@ class Wanted:
 
 
 class Captured:
-    """The files at an address, oldest first. Raises SettingsError where there is no such folder."""
+    """The files at an address, oldest first. Raises SettingsError if there is no such folder."""
 
     def __init__(self, address: str) -> None:
         try:
@@ -70,9 +70,9 @@ class Captured:
         self.files = [path for name, path in sorted(named) if name_time(name) is not None]
 
     def tables(self, wanted: Wanted, columns: list[str], skipped: Callable[[str, str], None]) -> Iterator[pa.Table]:
-        """The rows wanted of each file, with these columns, SPEC and FILE; empty where it has none.
+        """The rows wanted of each file, with these columns, SPEC and FILE; empty if it has none.
 
-        Tells `skipped` of a file that cannot be read, and why. One that was deleted meanwhile has no rows.
+        Calls `skipped` for a file that cannot be read, with the reason. One that was deleted meanwhile has no rows.
         """
         for path in self.files:
             try:
@@ -84,7 +84,7 @@ class Captured:
                 yield _empty(columns)
 
     def _table(self, path: str, wanted: Wanted, columns: list[str]) -> pa.Table:
-        # No later file can have rows from before it begins, of which its name tells: it need not be opened.
+        # Later files cannot have rows from before they begin, which their names give: they need not be opened.
         began = name_time(path.rpartition("/")[2])
         if began is not None and wanted.until is not None and datetime.fromtimestamp(began, UTC) >= wanted.until:
             return _empty(columns)
@@ -106,7 +106,7 @@ def _empty(columns: list[str]) -> pa.Table:
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """`2026-11-21`, `2026-11-21T08:30` (UTC unless it says otherwise), or how long ago: `90m`, `24h`, `7d`.
+    """`2026-11-21`, `2026-11-21T08:30` (UTC by default), or how long ago: `90m`, `24h`, `7d`.
 
     Raises ValueError.
     """

@@ -1,4 +1,4 @@
-"""Whether flagged inputs are kept and where, as the settings have it."""
+"""Sets up the capture of flagged inputs according to the settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def open_capture(
     settings: Settings, sink: Sink | None, manifest: Manifest, registry: CollectorRegistry
 ) -> Capture | None:
-    """None if it is off; its metrics are there all the same."""
+    """None if it is off; its metrics exist all the same."""
     metrics = CaptureMetrics(registry, manifest.name)
     if sink is None or settings.capture_dir is None:
         return None
@@ -38,7 +38,7 @@ def open_capture(
 
 
 def open_sink(settings: Settings) -> Sink | None:
-    """Where captured files go; None where there are none to be. Raises SettingsError."""
+    """The place for captured files; None if there are none. Raises SettingsError."""
     address = settings.capture_dir
     if address is None:
         return None

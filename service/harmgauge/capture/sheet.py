@@ -40,7 +40,7 @@ pre { white-space: pre-wrap; font-size: .75rem; margin: 0; }
 def sheet(title: str, rows: Iterable[dict[str, Any]], about: str) -> str:
     """The document: a figure for each of `rows`, which are captured rows with their `input_spec`, in their order."""
     figures = "\n".join(_figure(row) for row in rows)
-    # Nothing from elsewhere, and no script, even if a name that a client chose should get past the escaping.
+    # Nothing from elsewhere and no scripts, even if a name that a client chose should get past the escaping.
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -86,7 +86,7 @@ def picture(values: Rows, spec: InputSpec) -> Image.Image:
 
 
 def _bars(values: Rows, name: str) -> str:
-    """The first numbers as bars from zero, and the first of those as they are; a gap for what is missing."""
+    """The first numbers as bars from zero, and the first of those as they are; a gap for a missing value."""
     flat = values.reshape(-1)
     numbers = flat[:MAX_BARS].astype(np.float64)
     is_missing = np.isnan(numbers)

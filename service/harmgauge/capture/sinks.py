@@ -1,6 +1,6 @@
-"""Where captured files lie: a folder of this machine, or whatever Arrow and fsspec know an address of.
+"""Places for captured files: a folder of this machine, or any address that Arrow and fsspec support.
 
-A file is whole or not there: in a folder it gets its name when it is, an object store shows none before.
+A file is whole or not there: in a folder it gets its name once it is whole, an object store shows none before.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ SUFFIX = ".parquet"
 UNFINISHED = ".unfinished"
 
 LEFTOVER_SECONDS = 60.0
-"""An unfinished file that nobody has written to for so long was left by a process that is no more."""
+"""An unfinished file without writes for this time was left by a process that has ended."""
 
 JUMP_SECONDS = 60.0
 DOUBT_SECONDS = 3600.0
-"""A clock that has jumped so far is not believed for so long: by a wrong one, files would be deleted for good."""
+"""A clock that has jumped is not trusted for this time: by a wrong one, files would be deleted for good."""
 
 _NAME_TIME = "%Y%m%dT%H%M%S.%fZ"
 
 _ARROWS = ("s3", "gs", "abfs", "abfss")
-"""Protocols that Arrow speaks itself, outside of Python's lock. All others are fsspec's."""
+"""Protocols that Arrow supports itself, without the GIL. All others are fsspec's."""
 
 
 class Sink(Protocol):
     """Used by one thread."""
 
     def write(self, name: str, data: pa.Buffer) -> None:
-        """Put a whole file there, or none; raises whatever went wrong."""
+        """Put a whole file there, or none; raises any error."""
 
     def tidy(self) -> None:
-        """Delete what is too much, too old, or was left unfinished; raises OSError."""
+        """Delete anything too much, too old, or left unfinished; raises OSError."""
 
 
 def file_name(first_time: float, token: str, number: int) -> str:
@@ -54,7 +54,7 @@ def file_name(first_time: float, token: str, number: int) -> str:
 
 
 def name_time(name: str) -> float | None:
-    """Unix time of a file's first row; None of what is no such file."""
+    """Unix time of a file's first row; None for anything but such a file."""
     with suppress(ValueError):
         return datetime.strptime(name.partition("-")[0], _NAME_TIME).replace(tzinfo=UTC).timestamp()
     return None
@@ -65,7 +65,7 @@ def is_remote(address: str) -> bool:
 
 
 def _ahead_seconds() -> float:
-    """By how much the clock is ahead of the one that nobody sets."""
+    """By how much the system clock is ahead of the monotonic one."""
     return time.time() - time.monotonic()
 
 
@@ -74,7 +74,7 @@ def local_path(address: str) -> Path:
 
 
 class Folder:
-    """On this machine, for this user alone: 0700 where it is made, files 0600. Several processes may share it."""
+    """On this machine, for this user alone: 0700 if it is made here, files 0600. Several processes may share it."""
 
     def __init__(self, path: Path, max_bytes: int, max_age_seconds: float | None) -> None:
         self._path = path
@@ -121,7 +121,7 @@ class Folder:
         return time.monotonic() >= self._believed_from
 
     def _ours(self, now: float) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """Whole files by name; what was left unfinished goes on the way."""
+        """Whole files by name; also removes leftovers of unfinished ones."""
         with os.scandir(self._path) as entries:
             for entry in entries:
                 if entry.name.endswith(SUFFIX):
@@ -133,9 +133,9 @@ class Folder:
 
 
 class Remote:
-    """At an address. Connected at the first write: a store that does not answer keeps no service from starting.
+    """At an address. Connected at the first write: a store that does not answer cannot keep the service from starting.
 
-    Raises SettingsError where nothing knows the protocol.
+    Raises SettingsError if nothing supports the protocol.
     """
 
     def __init__(self, address: str) -> None:
@@ -158,7 +158,7 @@ class Remote:
             stream.close()  # completes it; not in a `with`, which would do so after a failure too
 
     def tidy(self) -> None:
-        """Nothing: what may be deleted, and when, is for a rule of the store."""
+        """Does nothing: deletion is left to a rule of the store."""
 
 
 def _check_protocol(address: str) -> None:
@@ -176,7 +176,7 @@ def _check_protocol(address: str) -> None:
 
 
 def open_address(address: str) -> tuple[fs.FileSystem, str]:
-    """The file system and the path in it, of a folder too. Raises SettingsError, OSError where it does not answer."""
+    """The file system and the path in it, of a folder too. Raises SettingsError, and OSError if it does not answer."""
     if not is_remote(address):
         return fs.LocalFileSystem(), str(local_path(address).resolve())
     _check_protocol(address)

@@ -81,13 +81,13 @@ def to_batch(kept: Sequence[Flagged], spec: InputSpec) -> pa.RecordBatch:
 
 
 def _error_probability(kept: Flagged) -> pa.Array:
-    """One for each row; null if the bundle that scored it gives none."""
+    """One for each row; null if the bundle that scored it has none."""
     found = kept.error_probability
     return pa.nulls(len(kept.positions), pa.float32()) if found is None else pa.array(found)
 
 
 def _as_bytes(rows: Rows, spec: InputSpec) -> pa.Array:
-    """Each row's little-endian bytes in C order, without another copy where the machine's order is that."""
+    """Each row's little-endian bytes in C order, without another copy if that is the machine's order."""
     data = np.ascontiguousarray(rows, spec.numpy_dtype.newbyteorder("<"))
     ends = np.arange(len(rows) + 1, dtype=np.int32) * np.int32(spec.row_bytes)
     return pa.Array.from_buffers(pa.binary(), len(rows), [None, pa.py_buffer(ends), pa.py_buffer(data)])
@@ -109,7 +109,7 @@ def to_parquet(batches: Sequence[pa.RecordBatch], spec: InputSpec) -> pa.Buffer:
 
 
 def input_spec(schema: pa.Schema) -> InputSpec | None:
-    """What a file says of its inputs; None where it was written by something else."""
+    """A file's description of its inputs; None if another program wrote it."""
     text = (schema.metadata or {}).get(_INPUT)
     return None if text is None else InputSpec.model_validate_json(text)
 

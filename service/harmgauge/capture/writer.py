@@ -24,7 +24,7 @@ from harmgauge.observe.logs import RateLimitedWarning
 log = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.1
-"""Between two looks at what came. Each takes Python's lock for a moment, so that there must not be many."""
+"""Between two checks for new rows. Each takes the GIL for a moment, so that there must not be many."""
 
 CHUNK_REQUESTS = 64
 """Made into columns at once; in between the event loop gets Python's lock."""
@@ -37,7 +37,7 @@ RETRY_SECONDS = (1.0, 30.0)
 
 @dataclass(frozen=True)
 class _Part:
-    """Rows that were made into columns, and the memory that they were counted with."""
+    """Rows converted to columns, and the memory that they were counted with."""
 
     batch: pa.RecordBatch
     held_bytes: int
@@ -45,10 +45,10 @@ class _Part:
 
 
 class Writer:
-    """A file is due at `file_bytes`, or `file_seconds` after its first row. All inputs are of `spec`, which the bundles
+    """Writes a file at `file_bytes`, or `file_seconds` after its first row. All inputs are of `spec`, which the bundles
     that a process serves in turn have in common.
 
-    `done_bytes` and `done_rows` are of all that it no longer holds, written or not.
+    `done_bytes` and `done_rows` cover everything that it no longer holds, written or not.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Writer:
         return self._failures > 0
 
     def start(self) -> None:
-        """Begin. First makes a table of nothing much: what Arrow loads for one must not be loaded between requests."""
+        """Begin. First makes an empty table: Arrow's modules for it must not be loaded between requests."""
         blank, one = np.zeros((1, *self._spec.shape), self._spec.numpy_dtype), np.zeros(1, np.int64)
         source = Source("", "", "", "", 0.0, ("",))
         nothing = Flagged(source, NOWHERE, 0.0, one, one.astype(np.float32), one, blank, is_all=True)
@@ -92,13 +92,13 @@ class Writer:
         self._thread.start()
 
     def take(self, kept: Flagged) -> None:
-        """Of any thread; costs next to nothing."""
+        """Callable from any thread, at almost no cost."""
         self._came.append(kept)
         if not self._wake.is_set():
             self._wake.set()
 
     def finish(self, seconds: float) -> None:
-        """Write all that came and end; at most so long. Nothing may come any more."""
+        """Write everything that came and end, within `seconds`. Nothing may come any more."""
         self._closing, self._next_try = True, 0.0
         self._wake.set()
         if self._thread.is_alive():
@@ -120,7 +120,7 @@ class Writer:
                     self._put_off(error)
 
     def _gather(self) -> None:
-        """Make what came into columns, a little at a time."""
+        """Convert new rows to columns, a little at a time."""
         while self._came:
             chunk, held_bytes = list[Flagged](), 0
             while self._came and len(chunk) < CHUNK_REQUESTS and held_bytes < self._file_bytes:
@@ -145,7 +145,7 @@ class Writer:
         return self._closing or is_old or sum(part.held_bytes for part in self._parts) >= self._file_bytes
 
     def _write(self) -> bool:
-        """One file of the oldest parts; they stay where it could not be written, which gives False."""
+        """One file of the oldest parts; on failure they stay, and it returns False."""
         parts, held_bytes = list[_Part](), 0
         for part in self._parts:
             if parts and held_bytes + part.held_bytes > self._file_bytes:

@@ -1,4 +1,4 @@
-"""`harmgauge captured`: what was captured, as a list and as a contact sheet."""
+"""`harmgauge captured`: the captured inputs, as a list and as a contact sheet."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from harmgauge.capture.sheet import sheet
 LISTED_ROWS = 20
 DRAWN_ROWS = 200
 DAYS = 5
-"""Days that have a column of their own in the table, the newest."""
+"""Number of newest days with a column each in the table."""
 
 
 @dataclass
 class _Found:
-    """What was seen of the rows wanted: how many by class and day, in which files, and the `most` first by `order`."""
+    """Summary of the rows wanted: counts by class and day, their files, and the `most` first by `order`."""
 
     order: list[tuple[str, str]]
     most: int
@@ -45,7 +45,7 @@ class _Found:
 
 
 def captured(address: str, wanted: Wanted, *, rows: int | None, html: Path | None) -> int:
-    """List the newest rows, or draw those with the highest scores; 0 where there was one. Raises SettingsError."""
+    """List the newest rows, or draw those with the highest scores; 0 if there was one. Raises SettingsError."""
     files = Captured(address)
     if html is None:
         found = _Found([("time", "descending"), ("row", "descending")], rows or LISTED_ROWS, Counter())
@@ -67,11 +67,11 @@ def captured(address: str, wanted: Wanted, *, rows: int | None, html: Path | Non
     if html is None:
         _list(kept[::-1], count)
         if wanted.request_id is not None:
-            _say("\nin " + "\n   ".join(sorted(found.files)))  # for whoever has to delete it
+            _say("\nin " + "\n   ".join(sorted(found.files)))  # for an operator who has to delete it
         _say(f"\nnext: harmgauge captured {address} --html sheet.html draws them")
         return 0
     about = f"{len(kept)} of {count} flagged inputs in {address}, the highest scores first."
-    # As the files themselves: for nobody else's eyes.
+    # As private as the files themselves.
     with open(os.open(html, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
         os.fchmod(stream.fileno(), 0o600)  # one that was there already may be open to others
         stream.write(sheet("Flagged inputs", kept, about))

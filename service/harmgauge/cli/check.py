@@ -1,4 +1,4 @@
-"""`harmgauge check`: what would be served, and whether it can be."""
+"""`harmgauge check`: describes the bundle that would be served, and whether it can be."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from harmgauge.capture.sinks import Sink
 
 KUBERNETES_GRACE_SECONDS = 30
-"""Where a pod's terminationGracePeriodSeconds says nothing else."""
+"""The default of a pod's terminationGracePeriodSeconds."""
 
 _SIGNATURES: dict[SignatureState, str] = {
     "verified": "verified with HARMGAUGE_BUNDLE_PUBLIC_KEY",
@@ -87,7 +87,7 @@ def check(settings: Settings) -> int:
 
 
 def _say_score(manifest: Manifest, say: Callable[[str], object]) -> None:
-    """How the score is made, why that way, and what was found of it when the bundle was built."""
+    """How the score is made, why that way, and the findings from when the bundle was built."""
     reason, sentence, worth_serving = judgement_of(manifest)
     shown = [f"{name} {value}" for name, value in manifest.score.items() if reason is None or name != "reason"]
     say(f"  detector {': '.join([manifest.detector, *([', '.join(shown)] if shown else [])])}\n")
@@ -116,7 +116,7 @@ def _error_probability(bundle: Bundle) -> str:
 
 
 def _end_of(settings: Settings) -> str:
-    """How long a stop may take, and what has to wait for it."""
+    """How long a stop may take, and the settings that must allow for it."""
     seconds = settings.lame_duck_seconds + settings.drain_seconds + LAST_WORDS_SECONDS + LAST_SECONDS
     stated = f"a stop takes up to {seconds:g} s"
     if seconds <= KUBERNETES_GRACE_SECONDS:
@@ -129,7 +129,7 @@ def _end_of(settings: Settings) -> str:
 
 
 def _described(state: DriftState) -> str:
-    """What a detector that has seen nothing compares, and when it gives its alarm."""
+    """The comparison of a detector without rows, and its alarm condition."""
     recent = "all rows so far" if state.window_rows is None else f"the newest {state.window_rows} rows"
     alarms = []
     if state.p_value_threshold is not None:
@@ -144,7 +144,7 @@ def _described(state: DriftState) -> str:
 
 
 def _state_folder(settings: Settings) -> str:
-    """What becomes of the windows at a restart. Raises SettingsError if the folder for them cannot be used."""
+    """Whether the windows survive a restart. Raises SettingsError if the folder for them cannot be used."""
     folder = settings.state_dir
     if folder is None:
         return "kept in memory: a restart begins anew"

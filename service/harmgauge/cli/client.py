@@ -87,7 +87,7 @@ class Client:
         return document
 
     def score_each(self, rows: Sequence[Rows] | Rows) -> list[dict[str, Any]]:
-        """Score rows (n, *shape), each as a request of its own, several at a time."""
+        """Score rows (n, *shape), each as a separate request, several at a time."""
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             return list(pool.map(lambda row: self.score(row[None]), rows))
 

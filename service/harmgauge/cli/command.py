@@ -1,4 +1,4 @@
-"""What a command is: its options, and what runs it."""
+"""A command: its options, and the function that runs it."""
 
 from __future__ import annotations
 

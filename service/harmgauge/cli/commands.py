@@ -25,7 +25,7 @@ def _serve(_: argparse.Namespace, __: list[str]) -> int:
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
     settings = settings_module.load()
-    gc.disable()  # nothing that is imported is garbage, and looking for it was a tenth of a start; `serve` enables it
+    gc.disable()  # imports leave no garbage, and looking for it took a tenth of a start; `serve` enables it
     from harmgauge.server.process import serve
 
     logs.configure(settings.log_level, settings.log_format)

@@ -45,11 +45,11 @@ def _show(settings: Settings) -> str:
 
 
 def demo_with_service(settings: Settings) -> int:
-    """`demo` against a service of its own, on a free port of this machine and without keys."""
+    """`demo` against its own service, on a free port of this machine and without keys."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # What this process was told, but on loopback and without state: nothing of an earlier run, nothing left behind.
+    # The settings of this process, but on loopback and without state: nothing of an earlier run, nothing left behind.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     own = {"BUNDLE": settings.bundle, "PROVIDERS": settings.providers, "PRECISION": settings.precision, "PORT": port}
     environment = kept | {f"{PREFIX}{name}": str(value) for name, value in own.items()}

@@ -39,7 +39,7 @@ _CELL = 14
 
 @dataclass
 class _Alarm:
-    """Whether a detector is drifting, and when it began to while we looked; None until it did."""
+    """Whether a detector is drifting, and when it began during the demo; None until it did."""
 
     is_on: bool
     rows: int | None = None
@@ -51,7 +51,7 @@ class _Alarm:
 @dataclass
 class _Progress:
     """The inputs sent so far; the scores and flags since the last line; `right` holds whether each prediction was
-    right, of all inputs, and stays empty if the samples carry no labels.
+    right, for all inputs, and stays empty if the samples carry no labels.
     """
 
     rows: int = 0
@@ -111,7 +111,7 @@ def _drift(service: Client) -> dict[str, Any]:
 
 
 def _send(service: Client, samples: Samples, progress: _Progress, rows: int, share: float) -> None:
-    """Score the next `rows` samples; from the first again when all were sent."""
+    """Score the next `rows` samples; starts again from the first after the last."""
     picked = np.arange(progress.rows, progress.rows + rows) % len(samples.clean)
     is_corrupted = progress.random.random(rows) < share
     answers = service.score_each(_mixed(samples, picked, is_corrupted))
@@ -132,7 +132,9 @@ def _mixed(samples: Samples, picked: npt.NDArray[np.int64], is_corrupted: npt.ND
 def _look_until_all_tested(
     service: Client, alarms: dict[str, _Alarm], progress: _Progress, share: float
 ) -> dict[str, Any]:
-    """The last look, once no test is due: a detector that tests now and then may rest after the last image."""
+    """The last look, once all pending tests have run: a detector that tests only now and then may rest after the last
+    image.
+    """
     end = time.monotonic() + LAST_TEST_SECONDS
     drift, told = _look(service, alarms, progress, share), False
     while any(_is_due(found) for found in drift["detectors"].values()) and time.monotonic() < end:
@@ -145,7 +147,7 @@ def _look_until_all_tested(
 
 
 def _is_due(found: dict[str, Any]) -> bool:
-    """Whether the detector, which has not fired, will test rows that are in its window already."""
+    """Whether the detector, which has not fired, will still test rows that are in its window."""
     if "untested_rows" not in found or found["state"] == "drifting" or found["rows"] < found["window_rows"]:
         return False
     return bool(found["untested_rows"] >= found["rows_between_tests"])
@@ -201,7 +203,7 @@ def _estimate(accuracy: dict[str, Any]) -> str:
 
 
 def _cell(found: dict[str, Any]) -> str:
-    """One detector as it stands: what its alarm goes by, and whether that is given."""
+    """The current state of one detector: the figure that its alarm goes by, and whether it is on."""
     if found["state"] == "warming":
         return f"{found['rows']}/{found['window_rows']} rows"
     if found["p_value"] is None:

@@ -1,6 +1,7 @@
-"""`harmgauge reference`: a new version of the bundle, whose reference is what the service scores now.
+"""`harmgauge reference`: a new version of the bundle, with the service's current scores as its reference.
 
-An explicit act: nothing updates itself, for a reference that follows the traffic absorbs the drift it should report.
+An explicit act: nothing updates itself, because a reference that follows the traffic absorbs the drift it should
+report.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from harmgauge.settings import Settings
 POLL_SECONDS = 1.0
 
 LOST_POLLS = 60
-"""So often in a row the service may not answer."""
+"""Number of times in a row that the service may fail to answer."""
 
 Say = Callable[[str], None]
 
@@ -106,7 +107,7 @@ def _record(
                 raise BundleError(f"{service.address} was started again with another bundle: begin anew")
             lost = 0
         except SettingsError:
-            # A service that is started again is waited for: what was recorded so far may be the work of hours.
+            # Wait for a service that restarts: the rows recorded so far may be the work of hours.
             lost += 1
             if lost > LOST_POLLS:
                 raise
@@ -118,7 +119,7 @@ def _record(
 
 
 class _Seen:
-    """Tells the rows of a window that came since the last look; those before the first look do not count."""
+    """Picks the rows of a window that came since the last look; those before the first look do not count."""
 
     def __init__(self) -> None:
         self._total: int | None = None
@@ -132,7 +133,7 @@ class _Seen:
 
 
 def _compare(scores: npt.NDArray[np.float64], bundle: Bundle, say: Say) -> None:
-    """Say what would become normal."""
+    """Print what would become normal."""
     result = ks.two_sample(scores, bundle.reference.scores)
     flagged = float((scores.astype(np.float32) > bundle.threshold).mean())
     usual = 1 - bundle.threshold_spec.percentile / 100
@@ -181,7 +182,7 @@ def _manifest(bundle: Bundle, reference: Reference, recorded: dict[str, Any], *,
 
 
 def _progress(done: int, wanted: int, seconds: float) -> None:
-    """A bar with the time left, on standard error; a line a minute where that is no terminal."""
+    """A bar with the time left, on standard error; a line a minute if that is not a terminal."""
     share = min(1.0, done / wanted)
     left = f"{seconds / share * (1 - share):.0f} s left" if share else "waiting for traffic"
     bar = "#" * round(30 * share)

@@ -1,7 +1,7 @@
 """Accuracy without labels: 1 - the mean of P(wrong), its interval, and the same by predicted class.
 
-P is calibrated on clean and disturbed rows. The interval allows for the luck of the draw, for the share `kappa` of a
-drop that P misses, and for what the calibration leaves over on clean traffic. It holds for traffic that is clean or
+P is calibrated on clean and disturbed rows. The interval allows for sampling error, for the share `kappa` of a drop
+that P misses, and for the calibration's remaining error on clean traffic. It holds for traffic that is clean or
 disturbed in ways like those of the calibration: for rows far from every disturbance the estimate is too high.
 """
 
@@ -40,8 +40,8 @@ class Accuracy:
     """Estimate over the `rows` rows in a window of at most `window_rows`, None without a row; `lower` and `upper` are
     the ends of its 90 % interval, None while there are too few rows.
 
-    `base` is the accuracy on clean traffic, and `kappa` the share of a drop that the estimate misses, both as the
-    bundle has them. `classes` are those that were predicted, none if the classifier has too many of them.
+    `base` is the accuracy on clean traffic, and `kappa` the share of a drop that the estimate misses, both from the
+    bundle. `classes` are the predicted ones, empty if the classifier has too many.
     """
 
     estimate: float | None

@@ -1,7 +1,7 @@
 """The accuracy of the newest rows, as P(wrong) estimates it.
 
-P and predicted classes go in on the event loop, at the cost of a copy; the estimate is made on a worker thread, at
-a look, and kept until a row comes or leaves.
+P and predicted classes go in on the event loop, at the cost of a copy; the estimate is made on a worker thread, on
+request, and kept until a row comes or leaves.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_CLASSES = 100
 
 
 def from_bundle(bundle: Bundle, settings: Settings) -> AccuracyWindow | None:
-    """None if the bundle gives no P(wrong)."""
+    """None if the bundle has no P(wrong)."""
     found = bundle.error_probability
     if found is None:
         return None
@@ -45,8 +45,8 @@ def from_bundle(bundle: Bundle, settings: Settings) -> AccuracyWindow | None:
 class AccuracyWindow:
     """P and predicted class of the last `window_rows` rows; with `max_age_seconds`, they also leave when older.
 
-    `base` is the accuracy on clean traffic, `kappa` the share of a drop that the estimate misses. `now` gives the time
-    of the day, `clock` seconds for the ages.
+    `base` is the accuracy on clean traffic, `kappa` the share of a drop that the estimate misses. `now` returns the
+    time of day, `clock` seconds for the ages.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class AccuracyWindow:
             self._chances = Window(self._window_rows, dtype=np.float32)
         else:
             self._chances = AgedWindow(self._window_rows, self._max_age_seconds, self._clock, np.float32)
-        # Beside it, the class of each: what has left the one leaves the other at the next look.
+        # Beside it, the class of each: rows that have left the one leave the other at the next look.
         self._classes = Window(self._window_rows, dtype=np.uint8) if self._class_names else None
         self._computed = (0, 0)
         self._found = self._estimated(np.empty(0, np.float32), None)
@@ -151,11 +151,11 @@ class AccuracyWindow:
         )
 
     def dump(self) -> dict[str, npt.NDArray[Any] | Held]:
-        """All that it knows, as what its windows hold, which is copied on a thread."""
+        """Its whole state, with windows by reference, to be copied on a thread."""
         found: dict[str, npt.NDArray[Any] | Held] = {}
         if isinstance(self._chances, AgedWindow):
             chances, times = self._chances.held_with_times()
-            # Times of the day, for the ages' clock does not go on over a restart.
+            # Times of the day, because the ages' clock does not continue over a restart.
             found["times"] = Held(times.parts, self._now().timestamp() - self._clock())
         else:
             chances = self._chances.held()
@@ -165,7 +165,7 @@ class AccuracyWindow:
         return found | {"chances": chances}
 
     def restore(self, dumped: Dumped) -> None:
-        """Go on from there. Raises ValueError if it does not fit, having changed nothing."""
+        """Continue from there. Raises ValueError if it does not fit, having changed nothing."""
         chances = read.rows(dumped, "chances", np.float32, ())
         if not ((chances >= 0) & (chances <= 1)).all():
             raise ValueError("chances holds numbers that are no probabilities")
@@ -177,6 +177,6 @@ class AccuracyWindow:
         ages = None
         if "times" in dumped:
             times = read.within(dumped, "times", chances.shape, 0, read.LATEST_SECONDS)
-            # A clock that was set back makes them new, and no newer than that.
+            # If the clock was set back, they count as new, but not newer than that.
             ages = np.minimum.accumulate(np.maximum(self._now().timestamp() - times, 0))
         self._extend(chances, classes, ages)

@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 _MEMORY = 0.999
-"""What a request weighs after the next one: some 1000 requests are remembered."""
+"""Weight of a request after the next one: some 1000 requests are remembered."""
 
 
 class DesignEffect:
-    """The variance of the number of hits in a request over what independent rows would give: 1 where rows of a request
-    have nothing in common, their number where they are all alike (Kish, Survey Sampling, 1965).
+    """The variance of the number of hits in a request over that of independent rows: 1 if rows of a request have
+    nothing in common, their number if they are all alike (Kish, Survey Sampling, 1965).
 
-    Only requests of two rows and more tell anything.
+    Only requests of two or more rows contribute.
     """
 
     def __init__(self) -> None:
@@ -40,5 +40,5 @@ class DesignEffect:
 
     @property
     def value(self) -> float | None:
-        """None before 20 requests' worth, and where all scores lie on one side."""
+        """None before 20 requests' worth, and if all scores lie on one side."""
         return self._squares / self._due if self._weight >= 20 and self._due > 0 else None

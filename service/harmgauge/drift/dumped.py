@@ -1,7 +1,6 @@
-"""What a detector saved, read back as what it must be: nothing on disk is believed.
+"""Reads back and validates a detector's saved state: nothing on disk is trusted.
 
-All functions take the saved arrays and the key of one, and raise ValueError if it is missing or anything else than
-expected.
+All functions take the saved arrays and the key of one, and raise ValueError if it is missing or not as expected.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def moment(dumped: Dumped, key: str) -> datetime:
 
 
 def at(seconds: float) -> datetime:
-    """The time so many seconds after 1970; raises ValueError if no clock can have shown it."""
+    """The time this many seconds after 1970; raises ValueError if a clock cannot have shown it."""
     if not 0 <= seconds <= LATEST_SECONDS:
         raise ValueError(f"a time is {seconds:g} s after 1970, expected 0 to {LATEST_SECONDS:g}")
     return datetime.fromtimestamp(seconds, UTC)

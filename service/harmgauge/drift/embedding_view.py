@@ -1,4 +1,4 @@
-"""Where the features in the window lie among the reference's, in the plane of the reference's Isomap."""
+"""Positions of the features in the window among the reference's, in the plane of the reference's Isomap."""
 
 from __future__ import annotations
 

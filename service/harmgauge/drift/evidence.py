@@ -25,14 +25,14 @@ STAKES: Scores = np.array([0.01, 0.025, 0.06, 0.12, 0.25, 0.5])
 """Shares of its wealth that a gambler stakes at each score."""
 
 MAX_BLOCKS = 32
-"""Gains lie between 1/2 and about 130: so many of them multiplied stay well inside float64."""
+"""Gains lie between 1/2 and about 130: the product of this many stays well inside float64."""
 
 MOST = 1e300
-"""Evidence stays a number, however long nobody looks."""
+"""Keeps evidence finite, however long it is not read."""
 
 
 class Ranks:
-    """Where scores fall among the reference's, ties broken at random: once for each reference score, afresh for others.
+    """Ranks of scores among the reference's, ties broken at random: once for each reference score, afresh for others.
 
     `reference` (n,) float64, sorted, finite. `gaps` gives whole numbers 0..n: how many reference scores lie below.
     """
@@ -88,8 +88,8 @@ def start(reference_rows: int) -> Evidence:
 
 
 def can_have_led_to(held: Evidence, reference_rows: int) -> bool:
-    """Whether scores can have filled the urn so: each in a half-line lies in all larger ones of its side, and no wealth
-    comes without a score.
+    """Whether scores can have filled the urn so: each in a half-line lies in all larger ones of its side, and wealth
+    needs at least one score.
     """
     fresh = start(reference_rows)
     added = (held.counts - fresh.counts).reshape(2, LEVELS)
@@ -100,7 +100,7 @@ def can_have_led_to(held: Evidence, reference_rows: int) -> bool:
 def hits(gaps: npt.NDArray[np.intp], rows: npt.NDArray[np.intp], reference_rows: int) -> Scores:
     """How many of each block's gaps lie in each half-line, (blocks, 2 * LEVELS).
 
-    `gaps` are those of all blocks, one after the other; `rows` (blocks,) how many are whose, at least one each.
+    `gaps` are those of all blocks, one after the other; `rows` (blocks,) the size of each block, at least one.
     """
     sizes = half_lines(reference_rows)
     column = gaps[:, None]

@@ -1,10 +1,10 @@
 """`feature_mmd`: kernel MMD of the classifier's features in a window against reference features.
 
-A test costs tens of milliseconds, a few hundred where p is small. So it runs on a worker thread, which then rests: it
+A test takes tens of milliseconds, a few hundred if p is small. So it runs on a worker thread, which then rests: it
 never takes more than a few hundredths of a core.
 
-Windows are tested when they hold only rows that no test has seen, which keeps the tests apart: with p at most `rows
-from test to test / rows between false alarms`, the mean run to a false alarm is at least what was asked, taken over
+Windows are tested when they hold only untested rows, which keeps the tests apart: with p at most `rows from test to
+test / rows between false alarms`, the mean run to a false alarm is at least the requested one, averaged over
 references. (The mean of a run is at least the inverse of the mean rate.) But one reference serves all tests, and an
 unlucky one raises their rate for good; hence ALARM_DIVISOR.
 """
@@ -37,13 +37,13 @@ log = logging.getLogger(__name__)
 Features = npt.NDArray[np.float32]
 
 MOST_PERMUTATIONS = 19_999
-"""The p-value of a test can fall to 1 / 20,000 and no further; a rarer alarm is had by testing more seldom."""
+"""The p-value of a test can fall to 1 / 20,000 and no further; rarer alarms need rarer tests."""
 
 ALARM_DIVISOR = 5
-"""The alarm takes so much smaller a p-value. (A whole number: no rounding must put it below what a test can reach.)
+"""Divides the p-value of the alarm. (A whole number: rounding must not put it below what a test can reach.)
 
 Of 24 references of 1000 rows (normal, with the covariance of the shipped features) the unluckiest gave 4 to 7 times as
-many small p-values as were due for windows of 500 rows, the next 1.5 to 2.5 times (simulated, 150 windows each).
+many small p-values as expected for windows of 500 rows, the next 1.5 to 2.5 times (simulated, 150 windows each).
 """
 
 LARGEST_SHARE_OF_A_CORE = 0.03
@@ -57,7 +57,7 @@ MAX_SAVED_BYTES = 4 * 2**20
 
 @dataclass(frozen=True)
 class _Tested:
-    """The last test: what it found, when, and after how many rows."""
+    """The last test: its result, its time, and the number of rows before it."""
 
     statistic: float
     p_value: float
@@ -67,8 +67,8 @@ class _Tested:
 
 @dataclass(frozen=True)
 class Schedule:
-    """At least `rows_between_tests` lie between two tests, of at most so many `permutations` each; the alarm is given
-    at `p_value` or below.
+    """At least `rows_between_tests` lie between two tests, of at most `permutations` permutations each; the alarm is
+    given at `p_value` or below.
     """
 
     rows_between_tests: int
@@ -85,13 +85,13 @@ def schedule(window_rows: int, rows_between_false_alarms: int) -> Schedule:
 
 
 def _last_test(dumped: Dumped, total: int, new_total: int) -> _Tested | None:
-    """The test that was saved, if there was one: after how many rows, where `new_total` were `total` then.
+    """The saved test, if there was one: after how many rows, if `new_total` were `total` then.
 
-    Raises ValueError where no test can have found that.
+    Raises ValueError if a test cannot have found that.
     """
     if read.has_shape(dumped, "last", (0,)):
         return None
-    # It may have been before the first row that is counted: the total began anew at each start.
+    # It may have been before the first row that is counted: the total restarts with the process.
     least = np.array([-MOST_STATISTIC, np.nextafter(0, 1), 0, -read.MOST_ROWS])
     most = np.array([MOST_STATISTIC, 1, read.LATEST_SECONDS, total])
     statistic, p_value, at, tested_total = read.within(dumped, "last", (4,), least, most).tolist()
@@ -117,7 +117,7 @@ def from_bundle(bundle: Bundle, settings: Settings) -> FeatureMmd | None:
 class FeatureMmd:
     """Kernel MMD test of `window_rows` rows of features against `reference` (m, d) float32.
 
-    Raises ValueError where the settings cannot give an alarm. `now` gives the time for `since`, `clock` seconds for the
+    Raises ValueError if the settings cannot give an alarm. `now` gives the time for `since`, `clock` seconds for the
     rests, `seed` decides the permutations.
     """
 
@@ -213,10 +213,10 @@ class FeatureMmd:
             self._state, self._since = ("drifting" if drifting else "ok"), since
 
     async def state(self) -> DriftState:
-        """The state after the last test. Begins the next one, if it is due, and does not wait for it.
+        """The state after the last test. Begins the next test when enough rows have come, and does not wait for it.
 
-        `details`: at least `rows_between_tests` lie between two tests; the last one was at `tested_at`;
-        `untested_rows` came after its rows (as many as `rows_between_tests` or more: a test is due, or runs).
+        `details`: at least `rows_between_tests` lie between two tests; the last one was at `tested_at`; `untested_rows`
+        came after its rows (as many as `rows_between_tests` or more: a test is pending, or runs).
         """
         if self._is_due():
             self._running = asyncio.create_task(self._test())

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 LOCK_FILE = "drift.lock"
 
 WAIT_SECONDS = 2.0
-"""For a process that is just ending. One that serves on is waited for in vain, so longer would help nobody."""
+"""Allows for a process that is just ending. Waiting longer would not help: one that serves on never releases it."""
 
 _PAUSE_SECONDS = 0.05
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
@@ -32,7 +32,7 @@ _ACCESSES = (os.O_RDONLY, os.O_RDWR)
 
 _HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 _DISK_FAILS = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO}
-"""None of these stops a start: a disk may be mended while the service runs."""
+"""None of these prevents a start: a disk may be repaired while the service runs."""
 
 
 class FolderLock:
@@ -43,7 +43,7 @@ class FolderLock:
 
     @property
     def holds(self) -> bool:
-        """False if there is no folder, or no lock can be had."""
+        """False if there is no folder or no lock."""
         return self._descriptor is not None
 
     def release(self) -> None:
@@ -54,10 +54,10 @@ class FolderLock:
 
 
 def hold(folder: Path | None, wait_seconds: float = WAIT_SECONDS) -> FolderLock:
-    """Make the folder if it is missing, and hold it for this process; remove what one that was killed left unfinished.
+    """Make the folder if it is missing, lock it for this process, and remove unfinished files of one that was killed.
 
-    If the disk has failed, or has no locks, it says so once and goes on without. Raises SettingsError if the folder
-    cannot be used, or another process holds it. None is held by nobody.
+    If the disk has failed, or does not support locks, it logs this once and continues without. Raises SettingsError if
+    the folder cannot be used, or another process holds it. Without a folder, locks nothing.
     """
     if folder is None:
         return FolderLock()
@@ -80,7 +80,7 @@ def hold(folder: Path | None, wait_seconds: float = WAIT_SECONDS) -> FolderLock:
 
 
 def use(folder: Path) -> Literal["free", "held", "missing"]:
-    """How `hold` would find the folder now. Changes nothing. Raises SettingsError if it cannot be used."""
+    """The result that `hold` would have now. Changes nothing. Raises SettingsError if the folder cannot be used."""
     try:
         if not folder.exists():
             _check_writable(next(parent for parent in folder.absolute().parents if parent.exists()))
@@ -90,7 +90,7 @@ def use(folder: Path) -> Literal["free", "held", "missing"]:
             descriptor = os.open(at.place(LOCK_FILE), os.O_RDONLY | _FLAGS, dir_fd=at.descriptor)
     except OSError as error:
         if error.errno in {errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO}:
-            return "free"  # `hold` makes it, and sets aside what is in its place
+            return "free"  # `hold` makes it, and sets aside anything in its place
         raise _unusable(folder, error) from error
     try:
         return "held" if _is_locked_now(descriptor) is False else "free"
@@ -114,7 +114,7 @@ def _unusable(folder: Path, error: OSError) -> SettingsError:
 
 
 def _locked(folder: Path, until: float) -> int | None:
-    """The open and locked file; None where nothing can be locked. Raises OSError, and SettingsError if it is held."""
+    """The open and locked file; None if nothing can be locked. Raises OSError, and SettingsError if it is held."""
     access, *others = _ACCESSES
     while True:
         descriptor = _lock_file(folder, access)
@@ -140,7 +140,7 @@ def _locked(folder: Path, until: float) -> int | None:
 
 
 def _lock_file(folder: Path, access: int) -> int:
-    """Open the file, made if it is missing; what is no file is set aside. Raises OSError."""
+    """Open the file, made if it is missing; anything but a file is set aside. Raises OSError."""
     with state_folder.opened(folder) as at:
         place = at.place(LOCK_FILE)
         with suppress(FileNotFoundError):
@@ -155,7 +155,7 @@ def _lock_file(folder: Path, access: int) -> int:
 
 
 def _is_locked_now(descriptor: int) -> bool | None:
-    """True if this process holds it now, False if another does, None where nothing can be locked."""
+    """True if this process holds it now, False if another does, None if nothing can be locked."""
     if sys.platform == "win32":
         return None
     try:

@@ -10,7 +10,7 @@ from harmgauge.drift.state import DriftDetector
 from harmgauge.settings import Settings
 
 Maker = Callable[[Bundle, Settings], DriftDetector | None]
-"""Gives None if the bundle or the settings leave the detector out. Raises BundleError and SettingsError."""
+"""Returns None if the bundle or the settings leave the detector out. Raises BundleError and SettingsError."""
 
 DETECTORS: list[Maker] = [
     score_ks.from_bundle,

@@ -1,4 +1,4 @@
-"""`harm`: the alarm that goes by the estimate of accuracy, and so is silent on drift that costs no accuracy.
+"""`harm`: the alarm on the estimated accuracy, silent on drift that does not lower it.
 
 It alarms if the mean of P(wrong) rises above `bound`: the guarantee is about P, and one about accuracy as far as P is
 right. So it reports that the *estimate* of accuracy has fallen.
@@ -28,9 +28,9 @@ log = logging.getLogger(__name__)
 
 
 def from_bundle(bundle: Bundle, settings: Settings) -> Harm | None:
-    """None if the bundle gives no P(wrong) and no setting asks for the alarm.
+    """None if the bundle has no P(wrong) and no setting asks for the alarm.
 
-    Raises SettingsError if a setting asks for it and it cannot be had: its owner would believe that it is watched for.
+    Raises SettingsError if a setting asks for an alarm that is impossible: otherwise its owner would rely on it.
     """
     harm_bound.check_settings(settings)
     found, asked = bundle.error_probability, harm_bound.asked_by(settings)
@@ -63,8 +63,8 @@ def from_bundle(bundle: Bundle, settings: Settings) -> Harm | None:
 class Harm:
     """The rows of a request are one block, a client with a name counts once among recent requests.
 
-    `base` is the mean of P on clean traffic, measured on `base_rows` rows, and `bound` the largest mean of P that is no
-    harm. The alarm stays until `reset`. Raises ValueError if such an alarm makes no sense.
+    `base` is the mean of P on clean traffic, measured on `base_rows` rows, and `bound` the largest harmless mean of P.
+    The alarm stays until `reset`. Raises ValueError if such an alarm makes no sense.
     """
 
     name = "harm"
@@ -100,7 +100,7 @@ class Harm:
         self.reset()
 
     def reset(self) -> None:
-        """Acknowledge the alarm: no evidence."""
+        """Acknowledge the alarm: sets the evidence to nothing."""
         self._wealth: npt.NDArray[np.float64] = np.zeros(len(evidence.STAKES))
         self._rows = 0
         self._version += 1
@@ -145,7 +145,7 @@ class Harm:
         }
 
     def restore(self, dumped: Dumped) -> None:
-        """Evidence against another `bound` is none against this one: then it begins anew."""
+        """Evidence against another `bound` does not count against this one: then it begins anew."""
         bound = read.number(dumped, "bound", evidence.LEAST_BOUND, 1)
         rows = read.whole(dumped, "rows", 0, read.MOST_ROWS)
         wealth = read.within(dumped, "wealth", self._wealth.shape, 0, evidence.MOST)
@@ -167,8 +167,8 @@ class Harm:
         self._version += 1
 
     async def state(self) -> DriftState:
-        """`details`: `highest`, the peak of the evidence since it began at nothing; `accuracy_drop`, the fall of the
-        estimate of accuracy that is no alarm, and `accuracy_limit`, the accuracy that this leads to.
+        """`details`: `highest`, the peak of the evidence since it began at nothing; `accuracy_drop`, the tolerated fall
+        of the estimate of accuracy, and `accuracy_limit`, the accuracy after such a fall.
         """
         return DriftState(
             state="drifting" if self._drifting else "ok",

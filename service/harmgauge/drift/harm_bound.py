@@ -1,4 +1,4 @@
-"""How much harm is too much: the settings of `harm`, and what the calibration of the bundle allows of them."""
+"""The tolerated harm: the settings of `harm`, and what the calibration of the bundle allows of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_settings(settings: Settings) -> None:
 
 
 def bound_of(found: ErrorProbability, settings: Settings) -> float:
-    """The largest mean of P(wrong) that is no harm. Raises SettingsError if clean traffic may lie above the floor."""
+    """The largest harmless mean of P(wrong). Raises SettingsError if clean traffic may lie above the floor."""
     if settings.accuracy_floor is not None:
         if 1 - settings.accuracy_floor < found.base_upper:
             raise SettingsError(

@@ -27,7 +27,7 @@ LEAST_BOUND = 1e-6
 """Least m0: a mean of P this small is that of a classifier which is practically never wrong."""
 
 _MOST_BLOCKS = 500
-"""A factor is at least 1 - 0.7: the product of so many stays far above the least float64."""
+"""A factor is at least 1 - 0.7: the product of this many stays far above the least float64."""
 
 _MOST_DIGITS = 280
 """Most digits of a product of factors: it stays below the greatest float64, which has 308."""
@@ -82,7 +82,7 @@ def logs(factor: Numbers) -> Numbers:
 
 
 def can_have_led_to(wealth: Numbers, rows: int) -> bool:
-    """Whether `rows` rows can have led to this wealth: none comes without a row, and the last row leaves a gambler with
-    all that it did not stake.
+    """Whether `rows` rows can have led to this wealth: it needs at least one row, and the last row leaves a gambler
+    with all that it did not stake.
     """
     return bool((wealth >= (1 - STAKES) * (1 - 1e-9)).all()) if rows else not wealth.any()

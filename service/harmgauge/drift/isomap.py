@@ -1,8 +1,8 @@
-"""Reference features in two dimensions, and where new ones lie among them: Isomap.
+"""Reference features in two dimensions, and the positions of new ones among them: Isomap.
 
 Tenenbaum, de Silva and Langford (Science 2000): distances are measured along the graph that joins each row to its
-nearest neighbours, and the plane is the one that keeps them best. It is fitted offline, by scikit-learn; to place a new
-row takes what the bundle has: the features, their embedding and the number of neighbours.
+nearest neighbours, and the plane is the one that keeps them best. It is fitted offline, by scikit-learn; placing a new
+row needs only parts of the bundle: the features, their embedding and the number of neighbours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # half a second, at the first look at the picture instead of 
 Matrix = npt.NDArray[np.float64]
 
 ROWS_AT_ONCE = 20
-"""scipy's search holds the interpreter; in pieces of so many rows nobody else waits longer than about 5 ms."""
+"""scipy's search holds the GIL; in pieces of this many rows other threads wait at most about 5 ms."""
 
 
 _FLAT = 1e-12
@@ -31,7 +31,7 @@ _FLAT = 1e-12
 def fit(features: npt.NDArray[np.float32]) -> tuple[Matrix, int]:
     """The embedding (m, 2) of features (m, d) and its number of neighbours: as few as join all rows, at least 10.
 
-    Needs scikit-learn; raises ImportError without it, ValueError where all rows are the same.
+    Needs scikit-learn; raises ImportError without it, ValueError if all rows are the same.
     """
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 - offline only
     from sklearn.manifold import Isomap  # noqa: PLC0415 - offline only
@@ -49,14 +49,14 @@ def fit(features: npt.NDArray[np.float32]) -> tuple[Matrix, int]:
 
 
 class Embedding:
-    """Places rows among `features` (m, d), whose `coordinates` (m, 2) Isomap gave with so many `neighbours`."""
+    """Places rows among `features` (m, d), with `coordinates` (m, 2) from Isomap with `neighbours` neighbours."""
 
     def __init__(self, features: npt.NDArray[np.float32], coordinates: Matrix, neighbours: int) -> None:
         self.coordinates = coordinates
         self._features = features
         self._neighbours = neighbours
-        # The eigenvectors of the reference's kernel are the coordinates, its eigenvalues their squared lengths. Where
-        # the features have one dimension only, the second is 0, and so is every coordinate.
+        # The eigenvectors of the reference's kernel are the coordinates, its eigenvalues their squared lengths. If the
+        # features have one dimension only, the second is 0, and so is every coordinate.
         eigenvalues = (coordinates**2).sum(0)
         there = eigenvalues > _FLAT * eigenvalues.max()
         self._projection = np.where(there, coordinates / np.where(there, eigenvalues, 1), 0)
@@ -102,7 +102,7 @@ def _graph(squares: Matrix, neighbours: int) -> csr_array:
     others = squares.copy()
     np.fill_diagonal(others, np.inf)
     nearest = np.argpartition(others, neighbours - 1, axis=1)[:, :neighbours]
-    # A length of 0 would be no edge at all.
+    # A length of 0 would mean that there is no edge.
     lengths = np.maximum(np.sqrt(np.take_along_axis(squares, nearest, axis=1)), np.finfo(np.float64).tiny)
     ends = np.arange(0, rows * neighbours + 1, neighbours)
     return csr_array((lengths.ravel(), nearest.ravel(), ends), shape=(rows, rows))

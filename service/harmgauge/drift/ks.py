@@ -14,16 +14,16 @@ from harmgauge.drift import ks_exact, ks_large
 Scores = npt.NDArray[np.float64]
 
 MOST_EXACT_ROWS = 10_000
-"""Of the larger sample: beyond, the p-value is that of Smirnov's limit, as `scipy.stats.ks_2samp` has it."""
+"""Limit on the larger sample: beyond it, the p-value is that of Smirnov's limit, as in `scipy.stats.ks_2samp`."""
 
 MOST_GUESSES = 6
-"""At a threshold, before what is left is halved."""
+"""Guesses of a threshold before the remaining interval is halved."""
 
 ALARM_FACTOR = 0.08
 """Share of `window_rows / rows_between_false_alarms` that the alarm's p-value may take.
 
 A window that slides by a score at a time tests the same scores again and again; at this factor the mean run to a false
-alarm was 1.4 to 4.5 times what was asked (simulated over six settings of reference and window).
+alarm was 1.4 to 4.5 times the requested one (simulated over six settings of reference and window).
 """
 
 
@@ -37,10 +37,10 @@ class KsResult:
 
 
 def two_sample(window: Scores, reference: Scores) -> KsResult:
-    """The two-sided test of `window` (n,) against `reference` (m,), as `scipy.stats.ks_2samp` has it.
+    """The two-sided test of `window` (n,) against `reference` (m,), as in `scipy.stats.ks_2samp`.
 
-    `log10_p_value` goes on where the p-value is too small for a float64, by Smirnov's limit for large samples:
-    2 exp(-2 D^2 nm / (n + m)).
+    `log10_p_value` continues if the p-value is too small for a float64, by Smirnov's limit for large samples: 2 exp(-2
+    D^2 nm / (n + m)).
     """
     window, reference = np.sort(window), np.sort(reference)
     points = np.concatenate([window, reference])
@@ -53,7 +53,7 @@ def two_sample(window: Scores, reference: Scores) -> KsResult:
 
 
 def _result(steps: int, n: int, m: int) -> KsResult:
-    """Of a statistic of `steps` / lcm(n, m)."""
+    """The result for a statistic of `steps` / lcm(n, m)."""
     statistic = steps / math.lcm(n, m)
     p_value = _p_value(steps, n, m)
     if p_value > 0:
@@ -75,7 +75,7 @@ def _p_value(steps: int, n: int, m: int) -> float:
 
 
 def p_value_threshold(window_rows: int, rows_between_false_alarms: int) -> float:
-    """The p-value at or below which the sliding window is an alarm; raises ValueError where none can be kept."""
+    """The p-value at or below which the sliding window is an alarm; raises ValueError if none fits."""
     threshold = ALARM_FACTOR * window_rows / rows_between_false_alarms
     if threshold >= 0.5:
         least = math.ceil(2 * ALARM_FACTOR * window_rows)
@@ -87,7 +87,7 @@ def p_value_threshold(window_rows: int, rows_between_false_alarms: int) -> float
 
 
 def approximate_statistic_threshold(window_rows: int, reference_rows: int, p_value: float) -> float:
-    """The same by Smirnov's limit for large samples, at no cost: sqrt(-ln(p / 2) (n + m) / 2nm)."""
+    """The same by Smirnov's limit for large samples, in constant time: sqrt(-ln(p / 2) (n + m) / 2nm)."""
     return math.sqrt(-math.log(p_value / 2) / 2 * (window_rows + reference_rows) / (window_rows * reference_rows))
 
 
@@ -95,8 +95,8 @@ def approximate_statistic_threshold(window_rows: int, reference_rows: int, p_val
 def statistic_threshold(window_rows: int, reference_rows: int, p_value: float) -> float:
     """The smallest statistic whose p-value is at most `p_value`, for samples of these sizes; in 0..1.
 
-    Exact where `window_rows` divides `reference_rows`, and within 1 / reference_rows otherwise. Infinite if not even 1
-    is enough.
+    Exact if `window_rows` divides `reference_rows`, and within 1 / reference_rows otherwise. Infinite if even 1 is not
+    enough.
     """
     n, m = window_rows, reference_rows
     units = math.lcm(n, m)
@@ -114,8 +114,8 @@ def statistic_threshold(window_rows: int, reference_rows: int, p_value: float) -
         if found == 0 or high - low <= 4 * close or tries >= MOST_GUESSES:
             steps = (low + high) // 2
             continue
-        # ln p falls by `fall` as the square of the statistic grows by 1, almost: it says where the threshold lies, and
-        # a point just beyond it proves that.
+        # ln p falls by `fall` as the square of the statistic grows by 1, almost: this locates the threshold, and a
+        # point just beyond it proves that.
         guess = math.sqrt(max(0.0, (steps / units) ** 2 + math.log(found / p_value) / fall)) * units
         steps = math.floor(guess) - close // 4 if high == steps else math.ceil(guess) + close // 4
     return high / units

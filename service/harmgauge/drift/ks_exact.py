@@ -1,11 +1,11 @@
 """The exact null distribution of the two-sample Kolmogorov-Smirnov statistic, by counting paths.
 
 The order of n and m scores together is a path from (0, 0) to (n, m), a step for each score, and under the null all
-paths are equally likely. The statistic is at least d where the path leaves a band about the diagonal (Hodges, *The
+paths are equally likely. The statistic is at least d if the path leaves a band about the diagonal (Hodges, *The
 significance probability of the Smirnov two-sample test*, 1958). Those that leave it are summed row by row. Only
 positive numbers are added, so a small p-value is as exact as a large one.
 
-Ours, because importing `scipy.stats` takes as long as everything else at a start. It equals scipy's to 9 digits.
+Our own, because importing `scipy.stats` takes as long as everything else at a start. It equals scipy's to 9 digits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 _MOST_COLUMNS = 800
-"""Of a row at once: 2 to this power is a float64."""
+"""Columns of a row computed at once: 2 to this power is a float64."""
 
 Integers = npt.NDArray[np.int64]
 
@@ -32,7 +32,7 @@ def survival(steps: int, n: int, m: int) -> float:
         return 0.0
     if n == m:
         return _of_equal_sizes(steps, n)
-    # (i, j) is inside the band where |i up - j across| < steps.
+    # (i, j) is inside the band if |i up - j across| < steps.
     rows = np.arange(n + 1)
     first = np.maximum(0, (rows * up - steps) // across + 1)
     last = np.minimum(m, -((-rows * up - steps) // across) - 1)

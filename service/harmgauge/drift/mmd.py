@@ -1,9 +1,9 @@
-"""Kernel MMD: how far apart two samples of vectors are, and the p-value of it by permutations.
+"""Kernel MMD: the distance between two samples of vectors, and its p-value by permutations.
 
 Gretton et al., *A Kernel Two-Sample Test* (JMLR 2012): the unbiased estimate of the squared maximum mean discrepancy
 under the Gaussian kernel exp(-d^2 / 2 l^2), its length scale l the median of all pairwise distances of both samples
-together (as TorchDrift has it). All of it in float64, and centred: in float32, or far from the origin, the squares of
-the distances are differences of large numbers and cancel.
+together (as in TorchDrift). All of it in float64, and centred: in float32, or far from the origin, the squares of the
+distances are differences of large numbers and cancel.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Matrix = npt.NDArray[np.float64]
 
 PERMUTATIONS_AT_ONCE = 200
 ENOUGH_EXCEEDED = 20
-"""Permutations at or above the observed statistic after which no more are drawn: p is far from small then."""
+"""Number of permutations at or above the observed statistic after which drawing ends: p is far from small then."""
 
 _SAME = 1e-12
 """Squared distances below this share of the squared lengths are rounding of 0."""
@@ -33,7 +33,7 @@ class MmdResult:
 
 
 def squared_distances(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Matrix:
-    """Of every row of a (n, d) to every row of b (m, d): (n, m), exactly 0 where rows are the same."""
+    """Squared distances of every row of a (n, d) to every row of b (m, d): (n, m), exactly 0 for equal rows."""
     origin = a.mean(0, dtype=np.float64)
     a64, b64 = a - origin, b - origin
     a_lengths, b_lengths = (a64 * a64).sum(1), (b64 * b64).sum(1)
@@ -50,8 +50,8 @@ def squared_distances(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) 
 def median_length_scale(squares: Matrix) -> float:
     """The median distance over all pairs of different rows; `squares` (n, n) are the squared distances.
 
-    Where more than half of the pairs are ties, the mean of the distances that are not 0, or 0 if there are none: a
-    kernel of width 0 would call every tie a difference. Both are the same for every permutation of the rows.
+    If more than half of the pairs are ties, the mean of the distances that are not 0, or 0 if there are none: a kernel
+    of width 0 would call every tie a difference. Both are the same for every permutation of the rows.
     """
     pairs: Matrix = np.concatenate([squares[row, row + 1 :] for row in range(len(squares))])
     median = float(np.median(pairs))
@@ -68,8 +68,8 @@ def gaussian_kernel(squares: Matrix, length_scale: float) -> Matrix:
 
 
 def unbiased_mmd2(kernel: Matrix, recent: Matrix) -> Matrix:
-    """MMD^2 of each way to tell the rows apart: `kernel` (n, n) with ones on its diagonal, `recent` (n, k) 1.0 for the
-    rows of the one sample and 0.0 for those of the other, as many in each column; gives (k,).
+    """MMD^2 of each split of the rows: `kernel` (n, n) with ones on its diagonal, `recent` (n, k) 1.0 for the rows of
+    the one sample and 0.0 for those of the other, as many in each column; returns (k,).
 
     The mean of the kernel over pairs of different rows within each sample, less twice that over pairs of one of each.
     """

@@ -1,4 +1,4 @@
-"""The drift monitor: hands every score to its detectors, and their states to those who ask."""
+"""The drift monitor: hands every score to its detectors, and reports their states."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ D = TypeVar("D", bound=DriftDetector)
 class Monitor:
     """All drift detectors of one bundle.
 
-    Each of `pull` hands to `observe` the scores that it still keeps back. They are called before every look, so no
-    answer that was given is missing from a state. `accuracy` is the window of a bundle that gives P(wrong): no
-    detector, and fed, saved and emptied with them.
+    Each of `pull` hands to `observe` the scores that it still keeps back. They are called before every look, so every
+    answer given is included in a state. `accuracy` is the window of a bundle with P(wrong): not a detector, but fed,
+    saved and emptied with them.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Monitor:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the detectors."""
+        """Names of the detectors."""
         return tuple(detector.name for detector in self._detectors)
 
     @property
@@ -74,7 +74,7 @@ class Monitor:
         log.info("the drift detectors were reset")
 
     def dump(self) -> tuple[tuple[int, ...], dict[str, npt.NDArray[Any] | Held]]:
-        """The versions of all parts, and what they know, by name and key: at no cost, however large a window is."""
+        """The versions and the state of all parts, by name and key: in constant time, however large a window is."""
         self.catch_up()
         parts = self._parts()
         versions = tuple(part.version for part in parts.values())
@@ -82,7 +82,7 @@ class Monitor:
         return versions, arrays
 
     def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from what `dump` gave; a part that was not there then begins anew.
+        """Continue from the result of `dump`; a part that it lacks begins anew.
 
         If anything does not fit, all parts begin anew. Raises ValueError then, with the name of the one that found it.
         """
@@ -100,7 +100,7 @@ class Monitor:
                 raise ValueError(f"{name}: {error}") from error
 
     def _parts(self) -> dict[str, DriftDetector | AccuracyWindow]:
-        """All that is saved and reset, by name."""
+        """All parts that are saved and reset, by name."""
         parts: dict[str, DriftDetector | AccuracyWindow] = {detector.name: detector for detector in self._detectors}
         if self._accuracy is not None:
             parts[ACCURACY] = self._accuracy
@@ -112,12 +112,12 @@ class Monitor:
         return {detector.name: await detector.state() for detector in self._detectors}
 
     async def accuracy(self) -> Accuracy | None:
-        """Over the window, brought up to date; None if the bundle gives no P(wrong)."""
+        """Accuracy over the window, brought up to date; None if the bundle has no P(wrong)."""
         self.catch_up()
         return None if self._accuracy is None else await self._accuracy.state()
 
     async def keep_up(self, interval_seconds: float) -> None:
-        """Bring the states up to date for ever, so that a change is noticed (and logged) while nobody looks."""
+        """Keep the states up to date for ever, so that a change is noticed (and logged) without a request for it."""
         while True:
             await asyncio.sleep(interval_seconds)
             try:

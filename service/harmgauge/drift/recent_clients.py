@@ -1,4 +1,4 @@
-"""Which clients were counted among the last requests, so that one that sends much of the same counts once."""
+"""Remembers the clients among the last requests, so that one that sends much of the same counts once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harmgauge.drift.state import Blocks
 from harmgauge.inference.caller import Name
 
 MEMORY_REQUESTS = 1000
-"""A client is counted once among so many requests."""
+"""A client is counted once among this many requests."""
 
 
 class RecentClients:
@@ -21,7 +21,7 @@ class RecentClients:
         self._counts: Counter[Name] = Counter()
 
     def once_each(self, blocks: Blocks) -> Blocks:
-        """Without the requests of clients that were counted among the last ones; these requests are remembered."""
+        """Drop the requests of clients that were counted among the last ones; remember these requests."""
         if not any(blocks.clients) and not self._counts:
             return blocks
         kept = np.array([self._is_new(client) for client in blocks.clients], bool)

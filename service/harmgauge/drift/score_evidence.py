@@ -35,8 +35,8 @@ def from_bundle(bundle: Bundle, settings: Settings) -> ScoreEvidence:
 class ScoreEvidence:
     """The rows of a request are one block, a client with a key counts once among recent requests.
 
-    The alarm stays until `reset`, which begins anew with the reference alone. Raises ValueError where the settings make
-    no sense.
+    The alarm stays until `reset`, which begins anew with the reference alone. Raises ValueError if the settings make no
+    sense.
     """
 
     name = "score_evidence"
@@ -67,7 +67,7 @@ class ScoreEvidence:
         self.reset()
 
     def reset(self) -> None:
-        """Acknowledge the alarm: no evidence, and an urn that holds the reference alone."""
+        """Acknowledge the alarm: resets the evidence to nothing and the urn to the reference alone."""
         self._evidence = evidence.start(self._reference_rows)
         self._design = DesignEffect()
         self._rows = 0
@@ -131,8 +131,8 @@ class ScoreEvidence:
 
     async def state(self) -> DriftState:
         """`details`: `highest`, the peak of the evidence since it began at nothing; `direction` of the scores;
-        `design_effect`, how many times fewer independent scores the traffic is worth than it has (None before there is
-        anything to tell it from); `tolerance`.
+        `design_effect`, the number of scores divided by the number of independent ones they are worth (None while there
+        is too little traffic to estimate it); `tolerance`.
         """
         value, direction, design_effect = self._evidence.value, self._evidence.direction, self._design.value
         gauges = {"drift_direction": 1.0 if direction == "higher" else -1.0}

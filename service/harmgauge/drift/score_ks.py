@@ -1,7 +1,7 @@
 """`score_ks`: the two-sample Kolmogorov-Smirnov test of a sliding window.
 
-Scores go in on the event loop, at the cost of a copy; statistics are computed on a worker thread, when somebody looks
-and at a bounded rate in between, never per request.
+Scores go in on the event loop, at the cost of a copy; statistics are computed on a worker thread, on request and at a
+bounded rate in between, never per scoring request.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def from_bundle(bundle: Bundle, settings: Settings) -> ScoreKs:
 
 
 def _check_calibration(bundle: Bundle) -> None:
-    """Raises BundleError where the bundle promises other alarm thresholds than its own drift settings give.
+    """Raises BundleError if the bundle's alarm thresholds do not match its own drift settings.
 
-    The statistic's is that of the float32 graph's reference.
+    That of the statistic belongs to the float32 graph's reference.
     """
     drift, rows = bundle.manifest.drift, len(bundle.reference.scores)
     try:
@@ -72,10 +72,10 @@ def _check_calibration(bundle: Bundle) -> None:
 class ScoreKs:
     """Two-sample KS test of the last `window_rows` scores against the reference.
 
-    With `max_age_seconds`, scores also leave the window when they are older; it tells from LEAST_AGED_ROWS on (or all
+    With `max_age_seconds`, scores also leave the window when they are older; it reports from LEAST_AGED_ROWS on (or all
     of fewer `window_rows`), and its alarm is that of a window of as many rows as it holds.
-    Raises ValueError where the settings cannot give an alarm. `now` gives the time for `since`, `clock` seconds for
-    the ages.
+    Raises ValueError if the settings cannot give an alarm. `now` gives the time for `since`, `clock` seconds for the
+    ages.
     """
 
     name = "score_ks"
@@ -123,7 +123,7 @@ class ScoreKs:
         if not isinstance(self._window, AgedWindow):
             return {"scores": self._window.held()}
         scores, times = self._window.held_with_times()
-        # Times of the day, for the ages' clock does not go on over a restart.
+        # Times of the day, because the ages' clock does not continue over a restart.
         return {"scores": scores, "times": Held(times.parts, self._now().timestamp() - self._clock())}
 
     def restore(self, dumped: Dumped) -> None:
@@ -134,7 +134,7 @@ class ScoreKs:
         if not isinstance(self._window, AgedWindow) or times is None:
             self._window.extend(scores)
             return
-        # A clock that was set back makes them new, and no newer than that.
+        # If the clock was set back, they count as new, but not newer than that.
         ages = np.minimum.accumulate(np.maximum(self._now().timestamp() - times, 0))
         self._window.extend(scores, ages)
 
@@ -172,12 +172,12 @@ class ScoreKs:
         return scores, ks.two_sample(scores, self._reference) if len(scores) >= self._least_rows() else None
 
     def _least_rows(self) -> int:
-        """Scores in the window from which on it tells."""
+        """Smallest number of scores in the window for a result."""
         capacity = self._window.capacity
         return capacity if self._max_age_seconds is None else min(capacity, LEAST_AGED_ROWS)
 
     def _thresholds(self, rows: int) -> tuple[float, float]:
-        """Of the p-value and of the statistic, for a window that holds so many rows."""
+        """Thresholds of the p-value and the statistic, for a window with this many rows."""
         if rows == self._window.capacity or rows < self._least_rows():
             return self._p_value_threshold, self._threshold
         p_value = ks.p_value_threshold(rows, self._rows_between_false_alarms)

@@ -1,4 +1,4 @@
-"""What drift detectors take, and the one shape of what they report."""
+"""The inputs of drift detectors, and the common shape of their states."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Scores = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Blocks:
-    """The scores of some requests, one after the other: `scores` (n,), oldest first, all finite; `rows` (k,), how many
-    are of which request; `clients` (k,), the name of each request's client, if it gave one; `features` (n, d)
+    """The scores of some requests, one after the other: `scores` (n,), oldest first, all finite; `rows` (k,), the
+    number of rows of each request; `clients` (k,), the name of each request's client, if it gave one; `features` (n, d)
     float32, and `error_probability` (n,) float32, if the bundle gives them; `predictions` (n,), the classes' indices;
     `times` (k,), when each request was answered, by `time.monotonic`.
     """
@@ -60,15 +60,15 @@ Detail = str | int | float | datetime | None
 
 @dataclass(frozen=True)
 class DriftState:
-    """One detector as it stands. `p_value` and `statistic` are None until there is something to report.
+    """The current state of one detector. `p_value` and `statistic` are None until there is something to report.
 
     The alarm goes by the p-value, at or below `p_value_threshold`, or else by the statistic, at or above `threshold`
-    (None if only the p-value decides). `log10_p_value` is exact where the p-value is too small for a float64.
-    `rows` are those in the window of `window_rows` (or of all time if that is None), `total_rows` those since the
-    detector began. `scores` are what the figures were computed from, (rows,) float64, oldest first, for a detector with
-    a window of scores; `since` is when `state` began.
+    (None if only the p-value decides). `log10_p_value` is exact if the p-value is too small for a float64. `rows` are
+    those in the window of `window_rows` (or of all time if that is None), `total_rows` those since the detector began.
+    `scores` are those that the figures were computed from, (rows,) float64, oldest first, for a detector with a window
+    of scores; `since` is when `state` began.
 
-    `details` are what no other detector has: fields of its own on `/drift`. `gauges` are the values now of the
+    `details` are specific to the detector: additional fields on `/drift`. `gauges` are the current values of the
     detector's own metrics; one without a value yet is left out.
     """
 
@@ -90,7 +90,7 @@ class DriftState:
 
 
 class DriftDetector(Protocol):
-    """Rows in, state out. Used on the event loop; what takes long goes to a thread."""
+    """Rows in, state out. Used on the event loop; slow work goes to a thread."""
 
     name: str
 
@@ -106,10 +106,10 @@ class DriftDetector(Protocol):
         """Changes with every score and every reset."""
 
     def dump(self) -> Mapping[str, npt.NDArray[Any] | Held]:
-        """All that it knows, as copies, or as what windows hold, which is copied on a thread."""
+        """The whole state, as copies, or with windows by reference, to be copied on a thread."""
 
     def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from there. Raises ValueError or KeyError where it does not fit, having changed nothing.
+        """Continue from there. Raises ValueError or KeyError if it does not fit, having changed nothing.
 
-        The arrays may be anything: somebody may have written the file. `dumped.py` checks them.
+        The arrays may be anything: the file may have been tampered with. `dumped.py` checks them.
         """

@@ -20,7 +20,7 @@ from harmgauge.bundle.folder import open_file
 log = logging.getLogger(__name__)
 
 MODE = 0o700
-"""Of a folder that is made here: scores are nobody else's business."""
+"""Mode of a folder that is made here: scores are private."""
 
 NO_FOLDER = "it is not a folder"
 
@@ -37,10 +37,10 @@ class OpenFolder:
 
     path: Path
     descriptor: int | None
-    """None where the system opens nothing relative to a folder."""
+    """None if the system cannot open files relative to a folder."""
 
     def place(self, name: str) -> str:
-        """What to give to a function of `os`, together with `descriptor`."""
+        """The path for a function of `os`, together with `descriptor`."""
         return name if self.descriptor is not None else str(self.path / name)
 
 
@@ -82,9 +82,9 @@ def read_from(folder: Path, name: str, max_bytes: int) -> BinaryIO:
 
 
 def replace(folder: Path, name: str, write: Callable[[BinaryIO], None]) -> None:
-    """Put a new file in the place of `name`, whole or not at all. Raises OSError, and what `write` raises.
+    """Put a new file in the place of `name`, whole or not at all. Raises OSError, and the exceptions of `write`.
 
-    Until then it has a name that nobody can know before: what somebody put there is neither followed nor waited for.
+    Until then it has an unpredictable name: anything planted there is neither followed nor waited for.
     """
     make(folder)
     with _new_file(folder, name) as (at, unfinished, stream):
@@ -96,7 +96,7 @@ def replace(folder: Path, name: str, write: Callable[[BinaryIO], None]) -> None:
 
 @contextmanager
 def _new_file(folder: Path, name: str) -> Iterator[tuple[OpenFolder, str, BinaryIO]]:
-    """A file under a name of its own, removed at the end unless it has got another by then."""
+    """A file under a temporary name, removed at the end unless it has been renamed by then."""
     unfinished = f"{name}.{secrets.token_hex(8)}.unfinished"
     with opened(folder) as at:
         descriptor = os.open(at.place(unfinished), _NEW_FLAGS, 0o600, dir_fd=at.descriptor)
@@ -117,7 +117,7 @@ def set_aside(folder: Path, name: str) -> str:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed had not written to its end. Only for the process that holds the folder."""
+    """Remove the unfinished files of a process that was killed. Only for the process that holds the folder."""
     with suppress(OSError), opened(folder) as at:
         for name in os.listdir(folder if at.descriptor is None else at.descriptor):
             if _UNFINISHED.fullmatch(name) is None:

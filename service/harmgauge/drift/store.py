@@ -35,7 +35,7 @@ Arrays = dict[str, npt.NDArray[Any] | Held]
 
 
 class Store:
-    """The state of `monitor` in `folder`, under `key`: what was saved under another never comes back."""
+    """The state of `monitor` in `folder`, under `key`: states saved under another key are never restored."""
 
     def __init__(self, folder: Path, key: str, monitor: Monitor) -> None:
         self._folder = folder
@@ -47,7 +47,7 @@ class Store:
         self._one_at_a_time = asyncio.Lock()
 
     def restore(self) -> None:
-        """Bring back what was saved, if anything was."""
+        """Restore the saved state, if there is one."""
         try:
             with state_folder.read_from(self._folder, self._name, MAX_FILE_BYTES) as stream:
                 self._monitor.restore(read_npz(stream, MAX_UNPACKED_BYTES))
@@ -65,7 +65,7 @@ class Store:
             log.info("drift state restored from %s", self._file)
 
     def _is_missing(self, error: Exception) -> bool:
-        """Whether nothing is there: no file, and no link that leads nowhere either."""
+        """Whether nothing is there: neither a file nor a dangling link."""
         return isinstance(error, FileNotFoundError) and not os.path.lexists(self._file)
 
     async def keep_saving(self) -> None:
@@ -75,7 +75,7 @@ class Store:
             await self.save()
 
     async def save(self) -> None:
-        """Save now, unless nothing changed. What fails (a full disk, say) is logged once, and tried again."""
+        """Save now, unless nothing changed. Failures (a full disk, say) are logged once, and retried."""
         async with self._one_at_a_time:
             try:
                 versions, arrays = self._monitor.dump()

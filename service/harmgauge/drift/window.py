@@ -1,7 +1,7 @@
-"""The last so many rows: scores, or vectors of features.
+"""The newest rows: scores, or vectors of features.
 
-They lie in parts of some 32 KiB, which are written from their beginning to their end and never again. So what a window
-holds at a moment can be had at no cost, and copied on a thread while more rows come.
+They lie in parts of some 32 KiB, which are written from their beginning to their end and never again. So a snapshot of
+a window takes no copying, and can be copied on a thread while more rows come.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PART_BYTES = 2**15
 
 @dataclass(frozen=True)
 class Held:
-    """What a window held at a moment, oldest first, each number with `plus` added to it. It never changes.
+    """A snapshot of a window, oldest first, each number with `plus` added to it. It never changes.
 
     numpy takes it for an array, and copies it then.
     """
@@ -34,7 +34,7 @@ class Held:
 
     @property
     def nbytes(self) -> int:
-        """Of all rows."""
+        """Bytes of all rows."""
         return sum(part.nbytes for part in self.parts)
 
     def joined(self) -> Array:
@@ -51,7 +51,7 @@ class Held:
 class Window:
     """The newest `capacity` rows: numbers, or vectors of `width`.
 
-    Memory does not grow with traffic; a row costs a copy of its bytes.
+    Memory does not grow with traffic; a row takes a copy of its bytes.
     """
 
     def __init__(self, capacity: int, width: int | None = None, dtype: npt.DTypeLike = np.float64) -> None:
@@ -74,7 +74,7 @@ class Window:
         return self._rows
 
     def extend(self, rows: npt.NDArray[np.floating | np.integer]) -> None:
-        """Add rows (n,) or (n, width), oldest first. Raises ValueError, adding none, where a number is not finite."""
+        """Add rows (n,) or (n, width), oldest first. Raises ValueError, adding none, if a number is not finite."""
         if not np.isfinite(rows).all():
             raise ValueError("a score that is not finite must not enter a window")
         self.total += len(rows)
@@ -92,18 +92,18 @@ class Window:
         self.drop(self._rows - self.capacity)
 
     def held(self) -> Held:
-        """What is in the window now, at no cost."""
+        """A snapshot of the window, without copying."""
         first, *others = self._parts
         if not others:
             return Held((first[self._left : self._filled],))
         return Held((first[self._left :], *others[:-1], others[-1][: self._filled]))
 
     def snapshot(self) -> Array:
-        """A copy of what is in the window, oldest first: `held().joined()`."""
+        """A copy of the window, oldest first: `held().joined()`."""
         return self.held().joined()
 
     def drop(self, count: int) -> None:
-        """Let the `count` oldest rows leave; none if `count` is below 1."""
+        """Remove the `count` oldest rows; none if `count` is below 1."""
         self._left += max(0, count)
         self._rows -= max(0, count)
         while self._left >= self._part_shape[0] and len(self._parts) > 1:
@@ -114,7 +114,7 @@ class Window:
 class AgedWindow(Window):
     """A window of scores that also leave it when they are older than `max_age_seconds`.
 
-    `clock` gives seconds and never goes back. Scores get their time as they are added; none is older than the one
+    `clock` gives seconds and never runs backwards. Scores get their time as they are added; none is older than the one
     before.
     """
 
@@ -155,7 +155,7 @@ class AgedWindow(Window):
         return super().held(), self._times.held()
 
     def _drop_old(self) -> None:
-        """Let those leave that are too old by now: they never come back, so each is looked at once."""
+        """Remove the scores that are too old by now: they never come back, so each is checked once."""
         now = self._clock()
         while True:
             first = self._times.held().parts[0]

@@ -48,8 +48,8 @@ class Piece:
 class Batch:
     """Open until a worker begins with it: rows that come in the meantime need not wait for the next.
 
-    `rows` counts all that were ever added; `pieces` are those that nobody gave up, once a worker began.
-    `began` and `seconds` (by `perf_counter`) and `result` are there once it ran.
+    `rows` counts all rows ever added; `pieces` are those still wanted once a worker began. `began` and `seconds` (by
+    `perf_counter`) and `result` are there once it ran.
     """
 
     def __init__(self, pieces: list[Piece], *, is_open: bool = True) -> None:
@@ -68,7 +68,7 @@ class Batch:
         return self._is_open
 
     def add(self, piece: Piece) -> bool:
-        """On the event loop. False where it is too late."""
+        """Called on the event loop. False if it is too late."""
         with self._lock:
             if self._is_open:
                 self.pieces.append(piece)
@@ -79,7 +79,7 @@ class Batch:
         """On a worker thread. An exception becomes the result: it must reach the requests, not end the thread."""
         with self._lock:
             self._is_open = False
-        # Those that were answered meanwhile (too late, or cancelled) cost no inference.
+        # Those answered meanwhile (too late, or cancelled) need no inference.
         self.pieces = [piece for piece in self.pieces if not piece.entry.answered.done()]
         self.began = time.perf_counter()
         if not self.pieces:

@@ -1,6 +1,6 @@
-"""Greedy batching: whatever waits is run as soon as a worker is free. No timer, so an idle service answers at once and
-a busy one fills its batches by itself: for each worker one batch runs and one is next in line, which takes whatever
-comes until its turn. Whose rows are next goes by turns (`fair_queue.py`).
+"""Greedy batching: waiting rows run as soon as a worker is free. Without a timer, an idle service answers at once and a
+busy one fills its batches by itself: for each worker one batch runs and one is next in line, which takes whatever comes
+until its turn. Holders take turns (`fair_queue.py`).
 
 The event loop owns the queue; worker threads only run the graph. Rows are counted, not requests.
 """
@@ -25,7 +25,7 @@ from harmgauge.inference.outputs import Outputs, Runtime, copy_rows, empty_outpu
 
 
 class Observer(Protocol):
-    """Counts what the batcher does, on the event loop."""
+    """Counts the batcher's work, on the event loop."""
 
     def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None: ...
 
@@ -53,7 +53,7 @@ class Batcher:
         self._loop = loop or asyncio.get_running_loop()
         self._queue = FairQueue()
         self._again: deque[Batch] = deque()  # pieces of a failed batch, each to be run alone
-        self._in_line: list[Batch] = []  # batches that still take rows, or did when last looked at
+        self._in_line: list[Batch] = []  # batches that still take rows, or did at the last check
         self.rows = 0
         """Accepted and not yet scored: in the queue, in line, running."""
         self._rows_per_second = 0.0
@@ -63,7 +63,7 @@ class Batcher:
         self._jobs: SimpleQueue[Batch | None] = SimpleQueue()
         self._running: list[Batch | None] = [None] * workers
         self.failed = False
-        """Whether the last run of the graph did."""
+        """Whether the last run of the graph failed."""
         # Daemons: an inference that hangs must not keep the process from ending.
         self._threads = [
             threading.Thread(target=self._work, args=[index], name=f"inference-{index}", daemon=True)
@@ -75,9 +75,9 @@ class Batcher:
     def submit(self, rows: Rows, context: RequestContext = PATIENT) -> Entry:
         """Queue `rows` (n, *shape), n >= 1; their outputs come, in order, as the result of the entry's `answered`.
 
-        Raises TooLarge or Overloaded without queueing. What `answered` raises: DeadlinePassed and CallerLeft if the
-        client waits no longer, InferenceFailed if the graph failed on these rows. Who stops waiting for it has to
-        `withdraw` the entry.
+        Raises TooLarge or Overloaded without queueing. `answered` raises DeadlinePassed or CallerLeft if the client no
+        longer waits, InferenceFailed if the graph failed on these rows. A caller that stops waiting has to `withdraw`
+        the entry.
         """
         count = len(rows)
         if count > self._max_queue_rows:
@@ -95,19 +95,19 @@ class Batcher:
         if self._queue.lines or self._again or self._handed_out == self._most_handed_out or count > self._room():
             self._queue.append(entry)
             self._dispatch()
-        else:  # it waits for nobody
+        else:  # it has the queue to itself
             entry.taken = count
             self._begin(Batch([Piece(entry, 0, count)]))
         entry.has_waited = True
         return entry
 
     def withdraw(self, entry: Entry) -> None:
-        """Nobody waits for it any more: what still waits of it leaves the queue."""
+        """Nobody waits for it any more: its remaining rows leave the queue."""
         entry.answered.cancel()
         self._forget(entry)
 
     def lost_workers(self, timeout_seconds: float) -> int:
-        """How many of them have ended, or run one batch for longer than that: they will not come back."""
+        """Number of workers that have ended, or run one batch for longer than that: they will not come back."""
         due = time.perf_counter() - timeout_seconds
         return sum(
             not thread.is_alive() or (batch is not None and 0 < batch.began < due)
@@ -150,7 +150,7 @@ class Batcher:
     def _room(self) -> int:
         """Rows for one batch: an equal share for each that runs or is in line.
 
-        Were the first to take all, the clients would send in step, and workers idle while answers go out.
+        If the first took all, the clients would send in step, and workers idle while answers go out.
         """
         return min(self._max_batch_rows, math.ceil(self.rows / (2 * len(self._threads))))
 
@@ -198,7 +198,7 @@ class Batcher:
             self._hand_out(batch.pieces, batch.result)
             rate = rows / max(batch.seconds, 1e-6) * len(self._threads)
             self._rows_per_second += 0.1 * (rate - self._rows_per_second)
-        elif len(batch.pieces) > 1:  # one of them is bad: none of the others may suffer for it
+        elif len(batch.pieces) > 1:  # one of them is bad: the others must not suffer for it
             for piece in batch.pieces:
                 if not piece.entry.answered.done():
                     self._again.append(Batch([piece], is_open=False))
@@ -246,8 +246,8 @@ class Batcher:
         return entry.answered.done()
 
     def _make_room(self, count: int, holder: Hashable) -> None:
-        """Drop what the departed left, then the newest of who has most, so long as that is more than `holder` would
-        have.
+        """Drop the entries of clients that left, then the newest of the holder with most rows, while that is more than
+        `holder` would have.
         """
         if self._loop.time() >= self._next_look:  # a look at every entry is not for free
             self._next_look = self._loop.time() + 0.1
@@ -268,7 +268,7 @@ class Batcher:
         self._forget(entry)
 
     def _forget(self, entry: Entry) -> None:
-        """Drop what still waits of a request that nobody waits for."""
+        """Drop the waiting rows of a request that nobody waits for."""
         if entry.timer is not None:
             entry.timer.cancel()
             entry.timer = None  # once it has fired it would keep the entry, and the entry it

@@ -1,4 +1,4 @@
-"""Whoever waits for an answer, as far as inference cares."""
+"""The caller that waits for an answer, as far as inference is concerned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 @dataclass(slots=True)
 class Progress:
-    """Filled while the request is served. Moments are `perf_counter`'s, None until they come.
+    """Filled while the request is served. Times are `perf_counter`'s, None until they come.
 
     `rows` waited from `queued` on; the graph ran from `began` to `ended`, in `runs` runs of `batch_rows` rows in all,
     those of other requests included.
@@ -40,11 +40,11 @@ def _stays() -> bool:
 
 
 Name = tuple[str, str]
-"""Of a client or a source: the name of its key, "" without one, and the name that it gave itself."""
+"""Name of a client or a source: the name of its key, "" without one, and the name that it gave itself."""
 
 
 class Origin(NamedTuple):
-    """Names a request for whoever asks later: its id, its route as metrics call it, the name of its key if any."""
+    """Identifies a request later: its id, its route's name in metrics, the name of its key if any."""
 
     request_id: str = ""
     route: str = ""
@@ -56,9 +56,10 @@ NOWHERE = Origin()
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """Waits until `deadline`, in seconds of the event loop's clock, unless `left()` says that it gave up before.
+    """Waits until `deadline`, in seconds of the event loop's clock, unless `left()` is true before.
 
-    `left` is asked just before rows would cost inference, and once more before an answer counts: it must be cheap.
+    `left` is called just before rows would take inference time, and once more before an answer counts: it must be
+    cheap.
     """
 
     deadline: float = math.inf
@@ -66,12 +67,12 @@ class RequestContext:
     client: Name | None = None
     """Requests of one client are not independent of each other."""
     source: Name | None = None
-    """What the request's rows come from, if it is to be monitored by itself."""
+    """The source of the request's rows, if it is to be monitored by itself."""
     origin: Origin = NOWHERE
     holder: Hashable = None
     """Whose request it is, as far as sharing goes: a key's, or a connection's."""
     progress: Progress | None = None
-    """To be filled, where somebody wants to know how far it came."""
+    """Filled if the request's progress is wanted."""
 
 
 PATIENT = RequestContext()

@@ -1,4 +1,4 @@
-"""Requests whose rows wait, in turns by who holds them: a crowd of one holder's waits for itself."""
+"""Requests with waiting rows, in turns by holder: a crowd of one holder's waits for itself."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from harmgauge.inference.batch import Entry, Piece
 
 
 class FairQueue:
-    """Of one holder the first come is the first served. Holders take turns, one each time that rows are taken."""
+    """First come, first served for each holder. Holders take turns, one each time that rows are taken."""
 
     def __init__(self) -> None:
-        self.lines: dict[Hashable, deque[Entry]] = {}  # whose turn it is comes first; none is empty
+        self.lines: dict[Hashable, deque[Entry]] = {}  # the next holder comes first; none is empty
         self._rows: dict[Hashable, int] = {}
 
     def __iter__(self) -> Iterator[Entry]:
@@ -42,7 +42,7 @@ class FairQueue:
         return piece
 
     def put_back(self, piece: Piece) -> None:
-        """To where it was taken from, just before."""
+        """Put it back in its place, right after it was taken."""
         entry, holder = piece.entry, piece.entry.context.holder
         line = self.lines.pop(holder, deque())
         if not entry.waiting_rows:
@@ -52,7 +52,7 @@ class FairQueue:
         self._count(holder, piece.stop - piece.start)
 
     def remove(self, entry: Entry) -> bool:
-        """Whether it waited."""
+        """Remove the entry; returns whether it was waiting."""
         holder = entry.context.holder
         line = self.lines.get(holder)
         if line is None or entry not in line:

@@ -1,4 +1,4 @@
-"""Loads bundles that may be anything: a process of its own tries each new one first (`probe_process.py`)."""
+"""Loads untrusted bundles: a separate process tries each new one first (`probe_process.py`)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ CPU_SECONDS = 20
 WALL_SECONDS = 30.0
 
 _LEFT_BYTES = 64 * 2**20
-"""Of a container's memory, for requests that come meanwhile."""
+"""Part of a container's memory that is left for requests that come meanwhile."""
 
 _OWN_BYTES = 128 * 2**20
-"""Python and its libraries count so much as data, of which most is never touched."""
+"""Python and its libraries count this much as data, of which most is never touched."""
 
 _INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT")
 """Nothing else of the environment: it may hold keys."""
@@ -36,15 +36,15 @@ _REMEDIES = {
     "running": "lower HARMGAUGE_MAX_BATCH_ROWS",
     "": "export the graph again",
 }
-"""By how the stage begins that did not end."""
+"""By the beginning of the stage that did not end."""
 
 _TRUST = "a bundle that you trust is served untried if you sign it and set HARMGAUGE_BUNDLE_PUBLIC_KEY"
 
 
 class BundleLoader:
-    """Loads bundles as the settings ask.
+    """Loads bundles as the settings require.
 
-    A bundle is new until its `bundle.json` has been tried. The package's own bundle is known, and with
+    A bundle is new until its `bundle.json` has been tried. The package's own bundle is trusted, and with
     HARMGAUGE_BUNDLE_PUBLIC_KEY the signature decides instead.
     """
 
@@ -104,7 +104,7 @@ class BundleLoader:
 
 
 class _Answers:
-    """What the process wrote before it ended, however it did."""
+    """The process's output before it ended, however it did."""
 
     def __init__(self, written: bytes) -> None:
         self.stage = "starting a process to try it"
@@ -116,7 +116,7 @@ class _Answers:
 
 
 def _start(request: Mapping[str, object]) -> subprocess.Popen[bytes]:
-    """Raises BundleError if there can be no other process."""
+    """Raises BundleError if the process cannot be started."""
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
     environment["OPENBLAS_NUM_THREADS"] = environment["OMP_NUM_THREADS"] = "1"
@@ -137,7 +137,7 @@ def _start(request: Mapping[str, object]) -> subprocess.Popen[bytes]:
 
 
 def _ending(status: int, errors: bytes) -> str:
-    """How the process ended that gave no answer."""
+    """How a process without an answer ended."""
     if status == -getattr(signal, "SIGXCPU", 0):
         return f"took more than {CPU_SECONDS} s of CPU"
     if status == -getattr(signal, "SIGKILL", 0):
@@ -149,10 +149,10 @@ def _ending(status: int, errors: bytes) -> str:
 
 
 def _data_bytes(graph: Path) -> int:
-    """How much memory the process may write to: more for a large graph, and no more than there is."""
+    """How much memory the process may write to: more for a large graph, and at most as much as there is."""
     try:
         graph_bytes = graph.stat().st_size
-    except OSError:  # the process says what is wrong with it
+    except OSError:  # the process reports the error
         graph_bytes = 0
     wanted_bytes = DATA_BYTES + GRAPH_COPIES * graph_bytes
     free_bytes = free_in_cgroup_bytes()

@@ -1,4 +1,4 @@
-"""What inference takes and gives."""
+"""Inputs and outputs of inference."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ RowShapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Outputs:
-    """Of n rows: `score` (n,) float32 and `probabilities` (n, classes) float32.
+    """For n rows: `score` (n,) float32 and `probabilities` (n, classes) float32.
 
     If the graph gives them: `features` (n, d) float32; `corrected_probabilities` (n, classes) float32, the classifier's
-    answer to what the autoencoder made of the row; `error_probability` (n,) float32, P(the prediction is wrong).
+    answer to the autoencoder's reconstruction; `error_probability` (n,) float32, P(the prediction is wrong).
     """
 
     score: npt.NDArray[np.float32]
@@ -30,7 +30,7 @@ class Outputs:
 
 
 class Runtime(Protocol):
-    """What the batcher runs; `run` is called from several threads at once."""
+    """Runs batches for the batcher; `run` is called from several threads at once."""
 
     shapes: RowShapes
 
@@ -38,12 +38,12 @@ class Runtime(Protocol):
 
 
 def empty_outputs(rows: int, shapes: RowShapes) -> Outputs:
-    """Room for the outputs of so many rows."""
+    """Room for the outputs of this many rows."""
     return Outputs(**{name: np.empty((rows, *shape), np.float32) for name, shape in shapes.items()})
 
 
 def check_shapes(outputs: Outputs, rows: int, shapes: RowShapes) -> None:
-    """Raises RuntimeError where the graph gave something else than it should for so many rows."""
+    """Raises RuntimeError if the graph's outputs do not have the shapes expected for this many rows."""
     for name, shape in shapes.items():
         array: npt.NDArray[np.float32] | None = getattr(outputs, name)
         if array is None or array.shape != (rows, *shape):
@@ -52,8 +52,8 @@ def check_shapes(outputs: Outputs, rows: int, shapes: RowShapes) -> None:
 
 
 def spoil_scores(outputs: Outputs) -> None:
-    """Give the score NaN to rows with probabilities that are not finite, for which there is no prediction, and to rows
-    with an error probability outside 0..1.
+    """Give the score NaN to rows with probabilities that are not finite, which have no prediction, and to rows with an
+    error probability outside 0..1.
     """
     chances = outputs.error_probability
     if chances is not None and not ((chances >= 0) & (chances <= 1)).all():

@@ -1,7 +1,7 @@
-"""A process of its own, with limits, that reads one bundle and runs its graph, before another process does.
+"""A separate process, with limits, that reads one bundle and runs its graph, before another process does.
 
 A graph is a program for native code. It can crash the process that loads it, compute for ever, or take any amount of
-memory. Here it does so at nobody's cost: the process that asked (`isolated_probe.py`) learns how far it got.
+memory. Here it harms nothing else: the process that asked (`isolated_probe.py`) learns how far it got.
 
 It writes one JSON object a line: first each stage that begins, at last the bundle's `sha256` or why it is `refused`.
 """
@@ -26,22 +26,24 @@ from harmgauge.inference.providers import CUDA
 from harmgauge.inference.runtime import MAX_BATCH_ROWS_CPU, OnnxRuntime
 
 DATA_BYTES = 2**30
-"""Of memory that the process may write to, beside `GRAPH_COPIES` of its graph. Not of its address space (RLIMIT_AS),
-which libraries reserve without using it."""
+"""Limit on memory that the process may write to, beside `GRAPH_COPIES` of its graph. Not on its address space
+(RLIMIT_AS), which libraries reserve without using it.
+"""
 
 GRAPH_COPIES = 4
 """The file's bytes, ONNX Runtime's reading of them, the weights, and the weights packed for their operators."""
 
 MAX_GROWTH_BYTES = 64 * 2**20
-"""By which loading, and a run of one row, may let the process grow beside what the graph's size accounts for."""
+"""Loading, and a run of one row, may let the process grow by this beside the memory that the graph's size accounts for.
+"""
 
 GROWTH_PER_GRAPH_BYTE = 6
 
 GROWTH_PER_ROW_BYTE = 256
-"""Of one row in float32: the first layers of networks for pictures give 64 to 128 channels."""
+"""For one row in float32: the first layers of image networks give 64 to 128 channels."""
 
 _ROWS_ON_GPU = 8
-"""The probe runs on the CPU, where the batches of a GPU would take too long."""
+"""The probe runs on the CPU, where a GPU's batches would take too long."""
 
 _LONGEST_TEXT = 2000
 _PR_SET_PDEATHSIG = 1
@@ -95,8 +97,8 @@ def _probe(request: dict[str, Any], answers: _Answers) -> str:
         max_batch_rows = min(max_batch_rows, _ROWS_ON_GPU)
     runtime = OnnxRuntime(bundle, "cpu", max_batch_rows, features=request["features"], reached=reached)
     if bundle.reference.probe is not None:
-        # The row that the bundle brings must not hide what any other does: crash, hang, or take memory. What the graph
-        # makes of zeros may be NaN or an error; a GPU's batches are padded with them.
+        # The bundle's own row must not hide the effects of others: crash, hang, or memory. On zeros the graph may give
+        # NaN or an error; a GPU's batches are padded with them.
         reached(1)
         with contextlib.suppress(Exception):
             runtime.run(blank_rows(bundle.manifest.input, 1))
@@ -105,9 +107,9 @@ def _probe(request: dict[str, Any], answers: _Answers) -> str:
 
 
 class _Growth:
-    """Refuses a small graph that lets the process grow as only a large one would: the one that serves would, too.
+    """Refuses a small graph that lets the process grow as only a large one would: in service it would do so, too.
 
-    Runs of more rows grow with what one row takes; the limit of the process bounds them.
+    Runs of more rows grow with the memory of one row; the limit of the process bounds them.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -135,7 +137,7 @@ class _Growth:
 
 
 def _peak_bytes() -> int:
-    """The most memory that this process ever held, 0 if the system does not say. (`ru_maxrss` has its parent's.)"""
+    """Peak memory of this process, 0 if the system does not report it. (`ru_maxrss` has its parent's.)"""
     try:
         with open("/proc/self/status") as lines:
             return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
@@ -153,15 +155,15 @@ def _end_with_parent() -> None:
 
 def _limit(data_bytes: int, cpu_seconds: int) -> None:
     try:
-        import resource  # noqa: PLC0415 - Windows has none
+        import resource  # noqa: PLC0415 - not available on Windows
     except ImportError:
         return
     for kind, soft, hard in (
         (resource.RLIMIT_DATA, data_bytes, data_bytes),
-        (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),  # SIGXCPU first, which says what it was
+        (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),  # SIGXCPU first, which identifies the cause
         (resource.RLIMIT_CORE, 0, 0),
     ):
-        with contextlib.suppress(OSError, ValueError):  # macOS takes no limit of data; a lower one may be in force
+        with contextlib.suppress(OSError, ValueError):  # macOS does not support this limit; a lower one may be in force
             resource.setrlimit(kind, (soft, hard))
 
 

@@ -45,7 +45,7 @@ _NEEDED = {"cuda": CUDA, "tensorrt": TENSORRT}
 
 
 def wanted(providers: Providers, bundle: Bundle, batch_sizes: Sequence[int]) -> list[Any]:
-    """What a session is to be made with, best first. Raises SettingsError where the installed runtime lacks it."""
+    """The providers of a session, best first. Raises SettingsError if the installed runtime lacks one."""
     available = ort.get_available_providers()
     needed = _NEEDED.get(providers)
     if needed is not None and bundle.precision == "int8":
@@ -57,7 +57,7 @@ def wanted(providers: Providers, bundle: Bundle, batch_sizes: Sequence[int]) -> 
     if providers == "cpu" or bundle.precision == "int8" or CUDA not in available:
         return [CPU]
     if hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()  # CUDA and cuDNN may have come as Python packages, where the linker does not look
+        ort.preload_dlls()  # CUDA and cuDNN may be installed as Python packages, outside the linker's search path
     chosen: list[Any] = [CUDA, CPU]
     if providers == "tensorrt":
         chosen.insert(0, (TENSORRT, _tensorrt_options(bundle, batch_sizes)))
@@ -65,7 +65,7 @@ def wanted(providers: Providers, bundle: Bundle, batch_sizes: Sequence[int]) -> 
 
 
 def check_in_use(providers: Providers, in_use: Sequence[str]) -> None:
-    """ONNX Runtime falls back to the CPU without a word. Raises SettingsError where it did."""
+    """ONNX Runtime falls back to the CPU silently. Raises SettingsError if it did."""
     needed = _NEEDED.get(providers)
     if needed is not None and in_use[0] != needed:
         raise SettingsError(

@@ -17,7 +17,7 @@ from harmgauge.inference.padded_batches import FixedSizes, batch_sizes
 from harmgauge.inference.providers import CPU, Providers, usable_cores
 
 MAX_BATCH_ROWS_CPU = 32
-"""More did not raise what a core scores in a second."""
+"""Larger batches did not raise a core's rows per second."""
 
 MAX_BATCH_ROWS_GPU = 256
 
@@ -29,7 +29,7 @@ _TYPES = {"float32": "float", "float64": "double"}
 
 
 def verify(bundle: Bundle) -> None:
-    """Run the bundle's graph on the CPU. Raises BundleError if it is not what the manifest promises."""
+    """Run the bundle's graph on the CPU. Raises BundleError if it does not match the manifest."""
     OnnxRuntime(bundle, "cpu")
 
 
@@ -37,11 +37,10 @@ class OnnxRuntime:
     """A session over the bundle's graph, probed and warm.
 
     On CPUs a run uses one thread, the caller's. Measured with the shipped bundle on two cores: runs side by side scored
-    1,716 images a second one by one and 1,781 in batches of 32; one run on both cores 1,106 and 1,589; one core 897.
-    On a GPU batches are padded to a few sizes. With `features`, runs give them where the bundle has them. `reached` is
-    called with what comes next, and how many rows that takes: 0 for loading the graph, then each probe.
-    Raises BundleError where the graph is not what the manifest promises, SettingsError where the provider asked for is
-    not to be had.
+    1,716 images a second one by one and 1,781 in batches of 32; one run on both cores 1,106 and 1,589; one core 897. On
+    a GPU batches are padded to a few sizes. With `features`, runs return them if the bundle has them. `reached` is
+    called with the next step, and its number of rows: 0 for loading the graph, then each probe. Raises BundleError if
+    the graph does not match the manifest, SettingsError if the requested provider is not available.
     """
 
     def __init__(
@@ -57,8 +56,8 @@ class OnnxRuntime:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # a run that fails says why by its exception, and each would be a line besides
-        # What check_graph has read as ONNX must not be read as anything else.
+        options.log_severity_level = 4  # a failed run raises the reason, and would log a line besides
+        # A graph that check_graph has read as ONNX must not be read as anything else.
         options.add_session_config_entry("session.load_model_format", "ONNX")
         sizes = batch_sizes(max_batch_rows or MAX_BATCH_ROWS_GPU)
         reached(0)
@@ -90,7 +89,7 @@ class OnnxRuntime:
         return Outputs(**dict(zip(self.shapes, values, strict=True)))
 
     def probe(self, rows: int) -> Rows:
-        """So many rows on which the graph is known to run."""
+        """This many rows on which the graph is known to run."""
         return probe_rows(self._spec, self._reference, rows)
 
     def _probe(self, bundle: Bundle, sizes: Sequence[int]) -> None:
@@ -126,7 +125,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool) -> RowShapes:
-    """The outputs that are wanted of the graph; raises BundleError where it is none of ours."""
+    """The outputs wanted from the graph; raises BundleError if it is not one of ours."""
     inputs, spec = session.get_inputs(), bundle.manifest.input
     names = [node.name for node in inputs]
     if names != [spec.name]:

@@ -21,10 +21,10 @@ from harmgauge.inference.runtime import OnnxRuntime
 
 @dataclass(frozen=True)
 class Scored:
-    """Of n instances: `scores` (n,) float32, finite; `is_adversarial` (n,) bool; `predictions` (n,) int64, the index
-    of the classifier's likeliest class; `probabilities` (n, classes) float32; if the bundle gives them, `features`
-    (n, d) float32, `corrected_probabilities` (n, classes) float32 and `error_probability` (n,) float32, the
-    probability that the prediction is wrong.
+    """For n instances: `scores` (n,) float32, finite; `is_adversarial` (n,) bool; `predictions` (n,) int64, the index
+    of the classifier's likeliest class; `probabilities` (n, classes) float32; if the bundle gives them, `features` (n,
+    d) float32, `corrected_probabilities` (n, classes) float32 and `error_probability` (n,) float32, the probability
+    that the prediction is wrong.
     """
 
     scores: npt.NDArray[np.float32]
@@ -61,8 +61,8 @@ def scored(outputs: Outputs, threshold: np.float32) -> Scored:
 class Scorer:
     """Scores rows with a bundle in this process, without a service. Use it from one thread at a time.
 
-    `providers` is "auto", "cpu", "cuda" or "tensorrt". Raises BundleError if the graph is not what the manifest
-    promises, and SettingsError if the provider is not available.
+    `providers` is "auto", "cpu", "cuda" or "tensorrt". Raises BundleError if the graph does not match the manifest, and
+    SettingsError if the provider is not available.
 
     >>> scorer = Scorer(load_bundle("models/bundles/cifar10-resnet32/3"))  # doctest: +SKIP
     >>> scorer.score(images).is_adversarial  # doctest: +SKIP
@@ -108,9 +108,9 @@ Listener = Callable[[Rows, Scored, RequestContext], None]
 
 
 class RequestScorer:
-    """Scores the rows of requests, whatever protocol they came by.
+    """Scores the rows of requests, over any protocol.
 
-    `listeners` hear of each answer that is about to be given, and of no other: windows, capture, a shadow.
+    `listeners` are called for each answer that is about to be given, and only for those: windows, capture, a shadow.
     """
 
     def __init__(self, batcher: Batcher, threshold: np.float32) -> None:
@@ -121,7 +121,7 @@ class RequestScorer:
     async def score(self, rows: Rows, context: RequestContext = PATIENT) -> Scored:
         """Score checked rows (n, *shape) in the bundle's dtype, n >= 1.
 
-        Raises NonFiniteScore, CallerLeft, and what the batcher raises.
+        Raises NonFiniteScore, CallerLeft, and the batcher's errors.
         """
         entry = self._batcher.submit(rows, context)
         try:

@@ -19,7 +19,7 @@ Lines = Literal["errors", "all", "off"]
 
 
 class Counters(Protocol):
-    """What counts requests."""
+    """Counters of requests."""
 
     def answered(self, route: str, status: int | str, seconds: float) -> None: ...
     def rejected(self, reason: str) -> None: ...
@@ -39,7 +39,7 @@ class AccessLog:
         self.follows_all = lines == "all" or tracing is not None
 
     def begin(self, headers: Iterable[tuple[bytes, bytes]], *, traced: bool) -> Entry:
-        """A request came; one that is not to be `traced` only goes on with the client's trace, if there is one."""
+        """A request came; one that is not to be `traced` only continues the client's trace, if there is one."""
         trace = None
         if self._tracing is not None and (traced or any(name == b"traceparent" for name, _ in headers)):
             trace = self._tracing.begin(headers)
@@ -67,7 +67,7 @@ class AccessLog:
             self._write(logging.INFO, entry, answered)
 
     def close(self, seconds: float) -> None:
-        """Send the traces that still wait; at most so long."""
+        """Send the waiting traces, within `seconds`."""
         if self._tracing is not None:
             self._tracing.close(seconds)
 
@@ -105,7 +105,7 @@ class AccessLog:
 
 
 class Entry:
-    """A request that is followed from its beginning on; `is_told` says that its end is wanted even if it is good."""
+    """A request that is followed from its beginning on; `is_told`: its end is wanted even if it is good."""
 
     __slots__ = ("is_told", "progress", "trace")
 

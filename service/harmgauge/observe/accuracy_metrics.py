@@ -22,7 +22,7 @@ LEAST_CLASS_ROWS = 20
 
 
 class AccuracyCollector(Collector):
-    """Gauges of `found`, the newest look at the window; what is not known yet is absent."""
+    """Gauges of `found`, the newest look at the window; unknown values are absent."""
 
     def __init__(self, model: str, prefix: str = "harmgauge") -> None:
         self._model = model
@@ -57,7 +57,7 @@ class AccuracyCollector(Collector):
 
 
 class ErrorCounters:
-    """Sums over all bundles that the process serves in turn; absent until one that gives P is loaded."""
+    """Sums over all bundles that the process serves in turn; absent until one with P is loaded."""
 
     def __init__(self, model: str, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:

@@ -1,4 +1,4 @@
-"""What Prometheus sees of one bundle: begins anew with it, and goes when it goes.
+"""Prometheus metrics of one bundle: they begin with it, and end with it.
 
 The histograms of scores carry the label `bundle`, whose bounds are its own. A bundle's registry is its own as well, so
 that nothing of it is left once another is in service.
@@ -26,9 +26,10 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
 class BundleMetrics:
-    """What one bundle adds to the metrics of the `process`.
+    """The metrics that one bundle adds to those of the `process`.
 
-    `gauges` are the drift detectors' own metrics, by name with their help texts; `queue_rows` gives the rows that wait.
+    `gauges` are the drift detectors' own metrics, by name with their help texts; `queue_rows` returns the number of
+    waiting rows.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class BundleMetrics:
             self.process.errors.scored(blocks.error_probability)
 
     def totals(self, routes: AbstractSet[str]) -> Totals:
-        """What was counted since the process began; of requests, those that took one of `routes`."""
+        """Totals since the process began; of requests, only those over one of `routes`."""
         return self.process.totals(routes, self._queue_rows())
 
     def exposition(self, drift: dict[str, DriftState], accuracy: Accuracy | None = None) -> bytes:

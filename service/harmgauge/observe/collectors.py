@@ -1,4 +1,4 @@
-"""Two metrics that prometheus-client has no class for: a histogram fed by arrays, and gauges that may be absent."""
+"""Two metrics missing in prometheus-client: a histogram fed by arrays, and gauges that may be absent."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def bucket_bounds(reference: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
 class ScoreHistogram(Collector):
     """Scores in buckets of equal share of the reference: its bounds are the reference's quantiles.
 
-    Hand-picked bounds lose most of a KS test's power; these keep it, so that Prometheus can compute the statistic of
-    a whole fleet. Tied quantiles share a bucket. The label `bundle` keeps apart what has other bounds: the buckets of
-    two bundles added up, during a rollout, would be a false alarm.
+    Hand-picked bounds lose most of a KS test's power; these keep it, so that Prometheus can compute the statistic of a
+    whole fleet. Tied quantiles share a bucket. The label `bundle` separates different bounds: the buckets of two
+    bundles added up, during a rollout, would be a false alarm.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class ScoreHistogram(Collector):
 
 
 class DriftCollector(Collector):
-    """The drift gauges. What is not known yet is absent: a made-up 0 or 1 would be an alarm, or the lack of one.
+    """The drift gauges. Unknown values are absent: a made-up 0 or 1 would be an alarm, or the lack of one.
 
     `gauges` are the detectors' own, by name with their help texts.
     """

@@ -1,7 +1,7 @@
 """Scores on their way to metrics and drift windows: kept for a moment and handed on together.
 
-Counting one score and putting it into a window costs as much as hundreds at once, and every microsecond of a request
-counts. Every look drains the feed first, so nobody sees that anything was kept.
+Counting one score and putting it into a window takes as long as for hundreds at once, and every microsecond of a
+request counts. Every look drains the feed first, so the delay is never visible.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 MAX_REQUESTS = 256
 MAX_ROWS = 4096
 MAX_FEATURES_BYTES = 4 * 2**20
-"""No more are kept."""
+"""Limit on the bytes of features kept."""
 
 _Scores = npt.NDArray[np.float32]
 _Flags = npt.NDArray[np.bool_]
@@ -38,7 +38,7 @@ Watcher = Callable[[Blocks, _Flags, _Predictions], None]
 
 
 class Feed:
-    """`put` listens to a scorer, and hands on what it hears to `watchers`, in their order."""
+    """`put` listens to a scorer, and hands its scores on to `watchers`, in their order."""
 
     def __init__(self, *watchers: Watcher) -> None:
         self.watchers = list(watchers)
@@ -66,7 +66,7 @@ class Feed:
             self.drain()
 
     def drain(self) -> None:
-        """Hand on whatever is kept. A watcher that fails is logged: no request is answered worse for it."""
+        """Hand on everything that is kept. A failing watcher is logged: it never affects an answer."""
         if not self._kept:
             return
         kept = self._kept

@@ -1,7 +1,7 @@
-"""How the service logs: one line an event, on standard error, as text or as JSON.
+"""Logging of the service: one line an event, on standard error, as text or as JSON.
 
-Whoever sends requests decides little of what is in it: no more than so many warnings a minute are written, control
-characters are escaped, and an exception that a request raised is told without its words, which may quote the body.
+Clients have little influence on it: the number of warnings a minute is bounded, control characters are escaped, and an
+exception that a request raised is logged without its message, which may quote the body.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ LINES_PER_MINUTE = 60
 """Warnings and errors that are written, of each logger and level: a flood of refused requests must not fill a disk."""
 
 _FEWER_LINES_PER_MINUTE = {"opentelemetry": 2}
-"""A collector that is down is told of again and again."""
+"""An unreachable collector is reported again and again."""
 
 _QUOTING = ("uvicorn", "asyncio", "grpc")
-"""Loggers of others, that tell what a request raised."""
+"""Other libraries' loggers that may quote an exception raised by a request."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -56,14 +56,14 @@ def configure(level: str, form: LogFormat) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    if form == "json":  # what ends the process, or a thread, is a line as well
+    if form == "json":  # an error that ends the process, or a thread, is a line as well
         log = logging.getLogger("harmgauge")
         sys.excepthook = lambda kind, error, _: log.critical("%s ended the process", kind.__name__, exc_info=error)
         threading.excepthook = lambda failed: log.critical("a thread ended", exc_info=failed.exc_value)
 
 
 def fields(of: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
-    """What a line has beside its message, as logging's `extra`; values that are None are left out."""
+    """A line's values beside its message, as logging's `extra`; values that are None are left out."""
     return {"fields": {name: value for name, value in of.items() if value is not None}}
 
 
@@ -103,7 +103,7 @@ class TextFormatter(logging.Formatter):
 
 
 class RateLimitFilter(logging.Filter):
-    """Of warnings and worse lets through so many a minute; the first one after tells how many were left out."""
+    """Passes a limited number of warnings and worse a minute; the next one gives the number left out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ def _exception(record: logging.LogRecord) -> str | None:
 
 
 def _without_words(error: BaseException) -> str:
-    """Where it was raised and what it is, of an exception and of those that led to it, the last one first."""
+    """Type and place of an exception and of those that led to it, the last one first."""
     parts: list[str] = []
     found: BaseException | None = error
     while found is not None and len(parts) < 10:

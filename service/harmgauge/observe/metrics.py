@@ -1,7 +1,7 @@
-"""What Prometheus sees of the process: counters that go on when another bundle takes over.
+"""Prometheus metrics of the process: counters that continue when another bundle takes over.
 
-All names begin with `harmgauge_`, all carry the label `model`. What belongs to one bundle is in `bundle_metrics.py`.
-One object over a registry of its own; no module holds a metric.
+All names begin with `harmgauge_`, all carry the label `model`. Metrics of one bundle are in `bundle_metrics.py`. One
+object over its own registry; modules hold no metrics.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GOOD = ("200", "OK")
 
 
 class Metrics:
-    """Of every bundle that the process serves in turn: they have `manifest`'s name and classes."""
+    """Metrics of every bundle that the process serves in turn: they share `manifest`'s name and classes."""
 
     def __init__(self, manifest: Manifest, readiness: Readiness) -> None:
         registry = self.registry = CollectorRegistry()
@@ -107,7 +107,7 @@ class Metrics:
 
     def answered(self, route: str, status: int | str, seconds: float) -> None:
         children = self._answered.get((route, status))
-        if children is None:  # finding a child by its labels costs more than counting with it
+        if children is None:  # finding a child by its labels takes longer than counting with it
             children = (
                 self._requests.labels(self._model, route, str(status)),
                 self._request_seconds.labels(self._model, route),
@@ -130,7 +130,7 @@ class Metrics:
         self._inference_seconds.observe(inference_seconds)
 
     def totals(self, routes: AbstractSet[str], queue_rows: float) -> Totals:
-        """What was counted since the start; of requests, those that took one of `routes`."""
+        """Totals since the start; of requests, only those over one of `routes`."""
         answered = [
             (sample.labels["status"], sample.value)
             for sample in _samples(self._requests, "_total")
@@ -151,5 +151,5 @@ class Metrics:
 
 
 def _samples(metric: Collector, suffix: str = "") -> list[Sample]:
-    """Of all of the metric's children, those whose name ends so."""
+    """Samples of all the metric's children whose names have this ending."""
     return [sample for family in metric.collect() for sample in family.samples if sample.name.endswith(suffix)]

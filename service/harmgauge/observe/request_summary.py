@@ -1,4 +1,4 @@
-"""What logs and traces tell of a request: nothing of its body, and no key."""
+"""A request in logs and traces: without its body and its key."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from harmgauge.errors import InferenceFailed, RequestError
 class RequestSummary:
     """A request that was answered, or never will be.
 
-    `status` is HTTP's number or gRPC's name; `code` is the problem's, None where there was none. `path` is None where
-    no route took it: anybody could write into it. `error` is what it failed on, if it did.
+    `status` is HTTP's number or gRPC's name; `code` is the problem's, None if there was none. `path` is None if it
+    matched no route: clients could write anything into it. `error` is the cause, if it failed.
     """
 
     protocol: Literal["http", "grpc"]
@@ -35,17 +35,17 @@ class RequestSummary:
 
     @property
     def failure(self) -> BaseException | None:
-        """What broke inside the service, where something did."""
+        """The failure inside the service, if there was one."""
         return self.error.__cause__ if isinstance(self.error, RequestError) else self.error
 
     @property
     def words(self) -> str:
-        """What the failure itself says, where it cannot quote the body: ONNX Runtime names nodes and shapes."""
+        """The failure's own message, if it cannot quote the body: ONNX Runtime names nodes and shapes."""
         return f"{self.failure}" if isinstance(self.error, InferenceFailed) else ""
 
     @property
     def is_refused(self) -> bool:
-        """Whether it got an answer, and not the one that it wanted."""
+        """Whether its answer was a refusal."""
         return self.code is not None or (
             isinstance(self.status, int) and 400 <= self.status < 600 and self.status != 499
         )

@@ -1,4 +1,4 @@
-"""What the counters say since the start, and the rates and latencies between two such looks."""
+"""Totals of the counters since the start, and the rates and latencies between two such looks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Totals:
-    """Of the requests for scores since the start: `rows` scored, `requests` answered, `failed` among them;
+    """Totals of requests for scores since the start: `rows` scored, `requests` answered, `failed` among them;
     `seconds_counts` (b + 1,), requests by time to answer, in the buckets whose upper bounds are `seconds_bounds` (b,).
     """
 
@@ -26,8 +26,8 @@ class Totals:
 def bucket_quantile(bounds: Sequence[float], counts: npt.NDArray[np.float64], share: float) -> float | None:
     """The quantile of observations of which `counts` (b + 1,) lie in the buckets with upper `bounds` (b,), ascending.
 
-    Straight lines inside a bucket, which begins at 0 or at the bound below; the last bound where it lies above all of
-    them. That is Prometheus' histogram_quantile. None where there are no observations.
+    Linear inside a bucket, which begins at 0 or at the bound below; the last bound if it lies above all of them. That
+    is Prometheus' histogram_quantile. None without observations.
     """
     total = float(counts.sum())
     if total == 0:

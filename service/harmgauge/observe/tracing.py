@@ -1,8 +1,8 @@
-"""Requests as OpenTelemetry traces, sent over OTLP/HTTP; loaded only where it is asked for.
+"""Requests as OpenTelemetry traces, sent over OTLP/HTTP; loaded only on request.
 
-Where to, how many and under which name is said by OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_ENDPOINT,
+OpenTelemetry's own variables set the address, the sampling and the service name (OTEL_EXPORTER_OTLP_ENDPOINT,
 OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME, ...). Spans wait in a bounded queue for a thread that sends them; past its bound
-they are dropped, so a collector that is slow or down costs a request nothing.
+they are dropped, so a slow or unreachable collector never delays a request.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SPANS_AT_A_TIME = 8
 """Some 0.2 ms; a whole batch of 512 is 10 ms, which requests that came just then waited for."""
 
 PAUSE_SECONDS = 0.0005
-"""Whoever waits for the lock has it then. Ten thousand spans a second still go out: more than one process makes."""
+"""Lets another thread take the GIL. Ten thousand spans a second still go out: more than one process makes."""
 
 
 class YieldingExporter(OTLPSpanExporter):
@@ -42,7 +42,7 @@ class YieldingExporter(OTLPSpanExporter):
 
 
 class WithPauses(Sequence[ReadableSpan]):
-    """The same spans, with a rest after every SPANS_AT_A_TIME of them for whoever takes one after the other."""
+    """The same spans, with a rest after every SPANS_AT_A_TIME of them during iteration."""
 
     def __init__(self, spans: Sequence[ReadableSpan]) -> None:
         self._spans = spans
@@ -65,18 +65,18 @@ class WithPauses(Sequence[ReadableSpan]):
 
 
 MOST_PATH_CHARACTERS = 256
-"""A route may have a part that the client chose: no more of it."""
+"""A route may have a part that the client chose; it is cut to this length."""
 
 Headers = Iterable[tuple[bytes, bytes]]
-"""Of a request, their names in lower case."""
+"""Headers of a request, their names in lower case."""
 
 
 class Tracing:
-    """Begins a trace, or goes on with the client's, and sends what was sampled."""
+    """Begins a trace, or continues the client's, and sends the sampled ones."""
 
     def __init__(self) -> None:
         ours = Resource.create({SERVICE_NAME: "harmgauge", SERVICE_VERSION: version("harmgauge")})
-        resource = ours.merge(OTELResourceDetector().detect())  # what the environment says counts more
+        resource = ours.merge(OTELResourceDetector().detect())  # the environment takes precedence
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._processor = BatchSpanProcessor(YieldingExporter())
         self._provider.add_span_processor(self._processor)
@@ -85,11 +85,11 @@ class Tracing:
         self._propagator = TraceContextTextMapPropagator()
 
     def begin(self, headers: Headers) -> Trace:
-        """A request came with these headers. A `traceparent` that is malformed, or there twice, counts as none."""
+        """A request came with these headers. A `traceparent` that is malformed, or there twice, is ignored."""
         return Trace(self, self._parent(headers))
 
     def close(self, seconds: float) -> None:
-        """Send what still waits; at most so long."""
+        """Send the waiting spans, within `seconds`."""
         sending = threading.Thread(target=self._processor.shutdown, daemon=True)
         sending.start()
         sending.join(seconds)
@@ -103,9 +103,9 @@ class Tracing:
 
 
 class Trace:
-    """One request's part of a trace: the server's span, and below it where the time went.
+    """One request's part of a trace: the server's span, and below it the time spent in each step.
 
-    `progress` is None where the request was not sampled: then nobody needs to fill it.
+    `progress` is None if the request was not sampled: then it need not be filled.
     """
 
     def __init__(self, tracing: Tracing, parent: Context) -> None:
@@ -117,7 +117,7 @@ class Trace:
 
     @property
     def ids(self) -> dict[str, str]:
-        """As log lines have them; none where OTEL_SDK_DISABLED says so."""
+        """For log lines; empty if OTEL_SDK_DISABLED is set."""
         if not self._context.is_valid:
             return {}
         return {"trace_id": f"{self._context.trace_id:032x}", "span_id": f"{self._context.span_id:016x}"}
@@ -165,9 +165,9 @@ class Trace:
 def _parts(progress: Progress, end: float) -> Iterator[tuple[str, float, float, dict[str, AttributeValue]]]:
     """Name, begin, end and attributes of the stretches in which a request's rows waited and ran, as far as they came.
 
-    The rest of the server's span lies before and behind them: spans of their own for reading and answering would tell
-    no more, and a span costs 25 us. A batch belongs to several requests. It is told in each one's span as attributes:
-    a span of its own with a link from each would be as many spans again.
+    The rest of the server's span lies before and after them: separate spans for reading and answering would add no
+    information, and a span takes 25 us. A batch belongs to several requests. Each one's span has it as attributes: a
+    separate span with a link from each would double the number of spans.
     """
     if progress.queued is None:
         return
@@ -179,7 +179,7 @@ def _parts(progress: Progress, end: float) -> Iterator[tuple[str, float, float, 
 
 
 def _attributes(answered: RequestSummary, progress: Progress) -> dict[str, AttributeValue]:
-    """By OpenTelemetry's semantic conventions for HTTP (1.23, stable) and RPC (1.39) where they have a name."""
+    """By OpenTelemetry's semantic conventions for HTTP (1.23, stable) and RPC (1.39) if they have a name."""
     if answered.protocol == "grpc":
         found: dict[str, AttributeValue | None] = {
             "rpc.system.name": "grpc",

@@ -8,7 +8,7 @@ import numpy.typing as npt
 BUCKETS = 32
 
 _ROWS_AT_ONCE = 2**15
-"""bincount lets no other thread run meanwhile: a million scores would keep the event loop for milliseconds."""
+"""bincount keeps the GIL: a million scores would block the event loop for milliseconds."""
 
 Scores = npt.NDArray[np.float64]
 
@@ -18,7 +18,7 @@ def bucket_edges(reference: Scores, threshold: float, buckets: int = BUCKETS) ->
 
     Equally wide on the scale of the fourth root. Divergences are crowded at 0 and have a long tail: of the shipped
     bundle nine in ten are below 0.2 and the largest is 3.7. A plain scale would show one bar, a logarithmic one gives
-    most of its width to differences nobody cares about, and has no place for 0.
+    most of its width to irrelevant differences, and cannot show 0.
     """
     least = max(0.0, float(reference.min()))
     most = max(float(reference.max()), 1.25 * threshold, least + 1e-6)
@@ -27,7 +27,7 @@ def bucket_edges(reference: Scores, threshold: float, buckets: int = BUCKETS) ->
 
 
 def shares(scores: Scores, edges: Scores) -> Scores:
-    """Of scores (n,), n >= 1, in each bucket (b,) between `edges` (b + 1,); the outermost take what is beyond."""
+    """Shares of scores (n,), n >= 1, in buckets (b,) between `edges` (b + 1,); the outer ones include those beyond."""
     counts = np.zeros(len(edges) - 1, np.int64)
     for start in range(0, len(scores), _ROWS_AT_ONCE):
         index = np.searchsorted(edges[1:-1], scores[start : start + _ROWS_AT_ONCE], side="right")

@@ -1,4 +1,4 @@
-"""What the service looked like, sample by sample, for a bounded while."""
+"""The recent past of the service, sample by sample, over a bounded time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ TIME = "time"
 
 
 class History:
-    """A ring of the newest `capacity` samples of the named `columns`, numbers all; memory does not grow.
+    """A ring of the newest `capacity` samples of the named `columns`, all numbers; memory does not grow.
 
-    Not a `Window`: what was not known is NaN here, and no column but the time needs the digits of a float64.
+    Not a `Window`: unknown values are NaN here, and only the time column needs the digits of a float64.
     """
 
     def __init__(self, columns: Sequence[str], capacity: int) -> None:
@@ -32,7 +32,7 @@ class History:
         return len(self._times)
 
     def add(self, time_seconds: float, values: Mapping[str, float | None]) -> None:
-        """Add one sample, later than the one before; a column that it leaves out, or gives as None, is NaN.
+        """Add one sample, later than the one before; a column that is left out or None becomes NaN.
 
         Raises KeyError for an unknown one.
         """
@@ -42,12 +42,12 @@ class History:
         at = self.total % self.capacity
         given = [values.get(name) for name in self.columns]
         newest = int(self._times[at - 1]) if self.total else -1
-        self._times[at] = max(int(time_seconds), newest + 1)  # also where the clock was set back
+        self._times[at] = max(int(time_seconds), newest + 1)  # also if the clock was set back
         self._values[:, at] = [np.nan if value is None else value for value in given]
         self.total += 1
 
     def newest(self, most: int | None = None) -> dict[str, npt.NDArray[Any]]:
-        """The newest samples, at most so many, oldest first: `time` (n,) int64, and each column (n,) float32."""
+        """At most this many of the newest samples, oldest first: `time` (n,) int64, and each column (n,) float32."""
         held = min(self.total, self.capacity)
         count = held if most is None else min(most, held)
         order = np.arange(self.total - count, self.total) % self.capacity

@@ -1,4 +1,4 @@
-"""All that the live page shows and no other route tells, as documents."""
+"""Data of the live page that no other route has, as documents."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from harmgauge.page.histogram import bucket_edges, shares
 from harmgauge.page.recorder import HISTORY_SECONDS, Recorder, flagged_share
 
 RECENT_SAMPLES = 12
-"""Come with every state, so that who polls needs the whole history only once, or after a pause."""
+"""Included in every state, so that a polling client needs the whole history only once, or after a pause."""
 
 
 class Overview:
-    """Of one bundle: `about` never changes, the others do."""
+    """Overview of one bundle: `about` never changes, the others do."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Overview:
         self._started = time.time()
 
     async def about(self) -> dict[str, Any]:
-        """What is served, and what it is compared with."""
+        """The served bundle, and its reference."""
         reference = self._bundle.reference.scores
         return {
             "started": self._started,
@@ -78,5 +78,5 @@ class Overview:
         return self._recorder.history.newest()
 
     async def embedding(self) -> dict[str, Any]:
-        """Where the recent features lie; None where the bundle has no picture of them."""
+        """Positions of the recent features; None if the bundle has no embedding."""
         return {"recent_points": None if self._embedding_view is None else await self._embedding_view.recent()}

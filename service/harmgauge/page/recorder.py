@@ -33,7 +33,7 @@ TRAFFIC = (
 """`flagged_share` is of the window's scores, the others of the time since the sample before."""
 
 ACCURACY = ("accuracy.estimate", "accuracy.lower", "accuracy.upper")
-"""Columns of the window's accuracy; no number if the bundle gives no P(wrong)."""
+"""Columns of the window's accuracy; empty if the bundle has no P(wrong)."""
 
 STATES = ("warming", "ok", "drifting")
 """A state is its place here."""
@@ -92,7 +92,7 @@ class Recorder:
 
 
 def flagged_share(states: Mapping[str, DriftState], threshold: float) -> float | None:
-    """Of the scores in the window; None while there are none."""
+    """Share flagged of the scores in the window; None while there are none."""
     for state in states.values():
         if state.scores is not None and len(state.scores):
             return float(np.count_nonzero(state.scores > threshold) / len(state.scores))
@@ -100,7 +100,7 @@ def flagged_share(states: Mapping[str, DriftState], threshold: float) -> float |
 
 
 def _log10(state: DriftState) -> float | None:
-    """Of what the alarm goes by: the p-value, or else the statistic."""
+    """Logarithm of the figure that the alarm goes by: the p-value, or else the statistic."""
     if state.p_value_threshold is not None:
         return state.log10_p_value
     return None if state.statistic is None else math.log10(max(state.statistic, LEAST_STATISTIC))

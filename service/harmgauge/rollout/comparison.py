@@ -1,4 +1,4 @@
-"""What a shadow made of the rows that the served bundle scored: counts, and the newest scores of both."""
+"""A shadow's results on the rows that the served bundle scored: counts, and the newest scores of both."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ REASONS = (InferenceFailed.code, NonFiniteScore.code, RequestError.code)
 
 
 class Comparison:
-    """Since it was made. `rows[s, t]` counts those that the served bundle flagged (s = 1) or not (0), and the shadow
-    (t) likewise; `other_class_rows` those of which their classifiers think differently. Rows were `shed_rows` to
+    """Results since the shadow was made. `rows[s, t]` counts those that the served bundle flagged (s = 1) or not (0),
+    and the shadow (t) likewise; `other_class_rows` those with different predicted classes. Rows were `shed_rows` to
     leave the cores to answers, or failed, `failed_rows` by reason.
     """
 
@@ -60,7 +60,7 @@ class Comparison:
 
 
 def rank_correlation(pairs: npt.NDArray[np.float64]) -> float | None:
-    """Spearman's, of pairs (n, 2); None where there is none, because one of the two never changes."""
+    """Spearman's, of pairs (n, 2); None if there is none, because one of the two never changes."""
     if len(pairs) < 2 or (pairs == pairs[0]).all(0).any():
         return None
     return float(np.corrcoef(_ranks(pairs[:, 0]), _ranks(pairs[:, 1]))[0, 1])

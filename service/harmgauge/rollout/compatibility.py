@@ -1,4 +1,4 @@
-"""What may take over from the bundle in service: a request that was good stays good, and its answer means the same."""
+"""Conditions on a successor of the bundle in service: good requests stay good, and their answers mean the same."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ ERROR_PROBABILITY = "error_probability"
 
 
 def check_successor(old: Manifest, new: Manifest) -> None:
-    """Raises BundleError where requests that were good for the old bundle would not be for the new one, or where its
-    answers would mean something else.
+    """Raises BundleError if requests that were good for the old bundle would not be for the new one, or if its answers
+    would mean something else.
     """
     of_input = old.input.model_dump(), new.input.model_dump()
     for what, before, after in (
@@ -33,16 +33,16 @@ def check_successor(old: Manifest, new: Manifest) -> None:
 
 
 def check_other(served: Bundle, shadow: Bundle) -> None:
-    """Raises BundleError where the shadow is what serves already."""
+    """Raises BundleError if the shadow is the bundle in service."""
     if shadow.key == served.key:
         raise BundleError(f"{shadow.path}: it holds {title(served)}, which serves already; a shadow is another bundle")
 
 
 def check_offers(old: ServedBundle, new: ServedBundle) -> None:
-    """Raises BundleError if clients that ask for an output would be refused all of a sudden.
+    """Raises BundleError if clients that ask for an output would suddenly be refused.
 
-    The error probability may come and go. It is an estimate beside the answer, which stays what it was; and bundles
-    from before it existed lack it: to go back to one must not need a restart.
+    The error probability may come and go. It is an estimate beside the answer, which stays the same; and bundles from
+    before it existed lack it: going back to one must not need a restart.
     """
     lost = old.components.output_names - new.components.output_names - {ERROR_PROBABILITY}
     if lost:
@@ -62,5 +62,5 @@ def end_of_estimate(old: Bundle, new: Bundle) -> str | None:
 
 
 def title(bundle: Bundle) -> str:
-    """What a log calls a bundle."""
+    """A bundle's name in log lines."""
     return f"{bundle.manifest.name}/{bundle.manifest.version} ({bundle.key})"

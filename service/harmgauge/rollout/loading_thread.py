@@ -1,4 +1,4 @@
-"""The thread that loads bundles, and what becomes of a load that hangs."""
+"""The thread that loads bundles, and the handling of a load that hangs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ T = TypeVar("T")
 
 
 class LoadingThread:
-    """Runs calls one after the other, on one thread: in each thread the allocator keeps what a graph once took there.
+    """Runs calls one after the other, on one thread: each thread's allocator keeps the memory that a graph once took
+    there.
 
     A call that takes longer than `timeout_seconds` (a file system that no longer answers, native code that never
     returns) cannot be ended. It keeps its thread, and the next call gets a new one. Use it on the event loop.
@@ -27,11 +28,11 @@ class LoadingThread:
 
     @property
     def hanging(self) -> str | None:
-        """What hangs, for a message; None if nothing does."""
+        """The hanging call, for a message; None if there is none."""
         return next(iter(self._hanging.values()), None)
 
     async def run(self, what: str, call: Callable[[], T], undo: Callable[[T], object] = lambda _: None) -> T:
-        """The result of `call`, which a message names `what`. One that comes too late is handed to `undo`.
+        """The result of `call`; messages call it `what`. A result that comes too late is handed to `undo`.
 
         Raises BundleError after the timeout, and whatever the call raises.
         """
@@ -63,5 +64,5 @@ class LoadingThread:
         )
 
     def submit(self, call: Callable[[], object]) -> None:
-        """Have it run when nothing else is to be done; nobody waits for it."""
+        """Run it when nothing else is to be done, without waiting for it."""
         self._thread.submit(call)

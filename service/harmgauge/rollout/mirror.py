@@ -1,8 +1,7 @@
-"""What one graph has answered is scored once more by another, while nobody waits for the first.
+"""Scores the rows that one graph has answered once more by another, without delaying the first.
 
-No answer waits for it: rows come here after they were answered, go through the graph in small batches on a thread of
-their own and of the lowest priority, and only begin while the served graph has nothing to do. What does not fit
-meanwhile is shed.
+No answer waits for it: rows come here after they were answered, go through the graph in small batches on a separate
+thread of the lowest priority, and only begin while the served graph is idle. Rows that do not fit meanwhile are shed.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ from harmgauge.inference.scorer import Listener, RequestScorer, Scored
 from harmgauge.memory import kept_alive_bytes
 
 MAX_WAITING_BYTES = 64 * 2**20
-"""Of all rows that wait here, with the bodies that they are parts of."""
+"""Limit on all rows that wait here, with the bodies that they are parts of."""
 
 MAX_WAITING_REQUESTS = 256
-"""To take one in costs the event loop a task, to shed it next to nothing."""
+"""Accepting one takes the event loop a task, shedding it takes almost no time."""
 
 LOOK_SECONDS = 0.02
-"""How often a batch looks whether the served graph is at rest."""
+"""How often a batch checks whether the served graph is idle."""
 
 NICE = 19
 """The lowest priority."""
 
 
 class Observer(Protocol):
-    """Told of each request, on the event loop."""
+    """Called for each request, on the event loop."""
 
     def scored(self, served: Scored, shadow: Scored) -> None: ...
     def shed(self, rows: int) -> None: ...
@@ -45,7 +44,7 @@ class Observer(Protocol):
 
 
 class Mirror:
-    """`put` takes what `served` has answered; `listener` hears what `runtime` gives for it.
+    """`put` takes the answers of `served`; `listener` gets the results of `runtime` for them.
 
     At most `max_rows`, MAX_WAITING_REQUESTS and MAX_WAITING_BYTES wait. Use it and close it on the running loop.
     """
@@ -93,11 +92,11 @@ class Mirror:
 
     @property
     def run_seconds(self) -> float:
-        """For how long the batch that runs now has been running; 0 where none does."""
+        """Time since the running batch began; 0 if none is running."""
         return self._runtime.run_seconds
 
     def close(self) -> None:
-        """Give up what waits, and end the thread once its batch is done."""
+        """Drop waiting rows, and end the thread once its batch is done."""
         self._runtime.closed.set()
         for task in self._tasks:
             task.cancel()
@@ -150,9 +149,9 @@ class _AtRest:
 
 
 def _stand_back() -> None:
-    """Let every other thread of the machine go first, where threads have priorities of their own.
+    """Give every other thread of the machine precedence, if threads have priorities.
 
-    Not SCHED_IDLE: such a thread may wait for ever, and now and then it waits with Python's lock in its hand.
+    Not SCHED_IDLE: such a thread may wait for ever, sometimes while it holds the GIL.
     """
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

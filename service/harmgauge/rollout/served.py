@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 
 COMPONENTS = "harmgauge.components"
-"""Where a scope has the components of the bundle that its request goes to: the one in service when it began."""
+"""Key in a scope for the components of its request's bundle: the one in service when the request began."""
 
 SERVED = "harmgauge.served"
-"""Where a scope has that bundle itself: what answers the request enters it."""
+"""Key in a scope for that bundle itself, which is entered while the request is answered."""
 
 
 Background = Callable[[], Coroutine[Any, Any, None]]
@@ -39,10 +39,10 @@ Background = Callable[[], Coroutine[Any, Any, None]]
 
 @dataclass(frozen=True)
 class Components:
-    """What routes and servers use of one bundle.
+    """The parts of one bundle that routes and servers use.
 
-    `title` is `NAME/VERSION`. `output_names` are the outputs that can be had; `corrects` says that a correction is
-    among them. `shadow_feed` takes scores that were no answers. `views` and `page` are what the routes and the live
+    `title` is `NAME/VERSION`. `output_names` are the available outputs; `corrects` is whether a correction is among
+    them. `shadow_feed` takes scores that were not answers. `views` and `page` are data that the routes and the live
     page derive from the bundle: made by the assembly, and opaque here.
     """
 
@@ -65,9 +65,9 @@ class Components:
 
 
 class ServedBundle:
-    """Entered (as a context) by each request that it answers, so that it is known when the last one is gone.
+    """Entered (as a context) by each request that it answers, so that the end of the last one is noticed.
 
-    Made on any thread, used on one event loop. `app` has every route; `background` begins what else runs beside them.
+    Made on any thread, used on one event loop. `app` has every route; `background` begins the other work beside them.
     """
 
     def __init__(self, components: Components, app: ASGIApp, background: Sequence[Background] = ()) -> None:
@@ -92,7 +92,7 @@ class ServedBundle:
             self._none_waited_for.set()
 
     def start(self, drift_interval_seconds: float) -> None:
-        """Begin what goes on between requests."""
+        """Begin the work between requests."""
         components = self.components
         work = [components.monitor.keep_up(drift_interval_seconds)]
         work += [begin() for begin in self._background]
@@ -101,7 +101,7 @@ class ServedBundle:
         self._tasks = [asyncio.create_task(each) for each in work]
 
     async def retire(self, seconds: float) -> None:
-        """Let its requests end, at most so long; then save its drift state and close it."""
+        """Let its requests end, within this time; then save its drift state and close it."""
         self._retiring = True
         if self._requests:
             with suppress(TimeoutError):
@@ -112,11 +112,11 @@ class ServedBundle:
             self.close()
 
     def hurry(self) -> None:
-        """Have `retire` wait for no request any more."""
+        """Make `retire` stop waiting for requests."""
         self._none_waited_for.set()
 
     async def save(self) -> None:
-        """Count what its feed still keeps, and save the drift state if there is a place for it."""
+        """Count the scores that its feed still keeps, and save the drift state if there is a place for it."""
         self.components.monitor.catch_up()
         if self.components.store is not None:
             await self.components.store.save()
@@ -129,5 +129,5 @@ class ServedBundle:
 
 
 def components_of(request: Request) -> Components:
-    """Of the bundle that a request goes to."""
+    """The components of the bundle that a request goes to."""
     return cast("Components", request.scope[COMPONENTS])

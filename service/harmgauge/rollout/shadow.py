@@ -10,15 +10,16 @@ from harmgauge.rollout.served import ServedBundle
 from harmgauge.rollout.shadow_metrics import ShadowMetrics
 
 BATCHES_SHARE = 8
-"""A batch of the shadow has this part of the rows that one of answers may have: an answer that comes meanwhile has to
+"""A batch of the shadow has at most this part of the rows of a served batch: an answer that comes meanwhile has to
 share the cores with no more.
 """
 
 
 class Shadow:
-    """`serving`, which is in service nowhere, sees what `served` answers, from the moment it is made until `end`.
+    """`serving`, which is not in service, scores the rows that `served` answers, from the moment it is made until
+    `end`.
 
-    Its windows are those that it will have in service: they go on when it is promoted.
+    Its windows are those that it will have in service: they continue when it is promoted.
     """
 
     def __init__(
@@ -53,11 +54,11 @@ class Shadow:
         return self._mirror.waiting_rows
 
     async def states(self) -> dict[str, DriftState]:
-        """Of its drift detectors, by name."""
+        """States of its drift detectors, by name."""
         return await self.serving.components.monitor.states()
 
     async def accuracy(self) -> Accuracy | None:
-        """Estimated of its classifier; None if it gives no P(wrong)."""
+        """Estimated accuracy of its classifier; None if it has no P(wrong)."""
         return await self.serving.components.monitor.accuracy()
 
     async def exposition(self) -> bytes:
@@ -65,7 +66,7 @@ class Shadow:
         return self._metrics.exposition(await self.states(), await self.accuracy())
 
     def end(self) -> None:
-        """See nothing more; what was scored is in the windows, what waits is not."""
+        """Stop scoring; scored rows are in the windows, waiting ones are not."""
         self.served.components.scorer.listeners.remove(self._mirror.put)
         self._mirror.close()
         self.serving.components.monitor.catch_up()

@@ -1,6 +1,6 @@
-"""What Prometheus sees of a shadow, under names of its own: nothing of it enters a sum or an alert of what is served.
+"""Prometheus metrics of a shadow, under separate names: none enters a sum or an alert of the served bundle.
 
-Its scores are not among it: who may read metrics may not read those.
+They do not include its scores: a key for metrics may not be allowed to read those.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ FLAGS = ("clean", "adversarial")
 
 
 class ShadowMetrics:
-    """Of one bundle as the shadow of another, from the beginning of `comparison`; `gauges` as in `BundleMetrics`."""
+    """Metrics of one bundle as the shadow of another, from the beginning of `comparison`; `gauges` as in
+    `BundleMetrics`.
+    """
 
     def __init__(self, bundle: Bundle, comparison: Comparison, gauges: Mapping[str, str]) -> None:
         self._registry = CollectorRegistry()

@@ -33,13 +33,13 @@ LOAD_SECONDS = {False: 300.0, True: 3600.0}
 """A load that takes longer hangs. TensorRT (true) builds its engines as it loads a graph."""
 
 GRACE_SECONDS = 1.0
-"""Beyond a request's deadline: then none of them can still wait for scores."""
+"""Beyond a request's deadline, after which none can still wait for scores."""
 
 
 @dataclass(frozen=True)
 class Swap:
-    """What became of a call: `before` and `now` are the bundle that served and the one that serves; the same one where
-    nothing had changed.
+    """The outcome of a call: `before` is the bundle that served and `now` the one that serves; the same if nothing
+    changed.
     """
 
     before: Bundle
@@ -50,7 +50,7 @@ class Swap:
 class Switch:
     """The ASGI application: hands each request to the bundle in service, `current`.
 
-    `load` gives the verified bundle in a folder, and `make` puts its parts together. Both are called on a thread, and
+    `load` returns the verified bundle in a folder, and `make` puts its parts together. Both are called on a thread, and
     raise BundleError and SettingsError.
     """
 
@@ -72,7 +72,7 @@ class Switch:
         self.current = current
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Not a coroutine itself: each layer that waits costs a request a resumption."""
+        """Not a coroutine itself: each layer that waits adds a resumption to a request."""
         served = self.current
         scope[SERVED], scope[COMPONENTS] = served, served.components
         return served.app(scope, receive, send)
@@ -86,7 +86,7 @@ class Switch:
 
     @property
     def hanging(self) -> str | None:
-        """A load that hangs, for a message; None if none does."""
+        """The hanging load, for a message; None if there is none."""
         return self._loading.hanging
 
     def start(self) -> None:
@@ -95,17 +95,17 @@ class Switch:
             self._begin("HARMGAUGE_SHADOW", self.load_shadow, self._settings.shadow)
 
     async def replace(self, folder: Path | None = None) -> Swap:
-        """Serve the bundle in `folder` from now on; that of HARMGAUGE_BUNDLE, read again, where none is named.
+        """Serve the bundle in `folder` from now on; by default that of HARMGAUGE_BUNDLE, read again.
 
-        Raises SwapInProgress while another call changes something, BundleRefused where it cannot be: nothing changes
-        then.
+        Raises SwapInProgress while another call changes something, BundleRefused if it cannot be served: then nothing
+        changes.
         """
         folder = folder or self._settings.bundle
         with self._one_at_a_time(folder):
             return await self._replace(folder)
 
     async def load_shadow(self, folder: Path) -> Shadow:
-        """Have the bundle in `folder` score what the one in service answers, in place of another that did.
+        """Make the bundle in `folder` the shadow of the one in service, in place of any other.
 
         Raises SwapInProgress and BundleRefused as `replace` does.
         """
@@ -113,7 +113,7 @@ class Switch:
             return await self._load_shadow(folder)
 
     async def drop_shadow(self) -> Bundle:
-        """Have no shadow any more; its drift state is saved. Raises NoShadow and SwapInProgress."""
+        """Remove the shadow and save its drift state. Raises NoShadow and SwapInProgress."""
         with self._one_at_a_time():
             bundle = self.shadow.serving.bundle
             await self._drop_shadow()
@@ -121,10 +121,10 @@ class Switch:
             return bundle
 
     def promote(self) -> Swap:
-        """The shadow serves from now on, at once, with its windows as they are.
+        """The shadow serves from now on, at once, with its windows unchanged.
 
-        Raises NoShadow, ShadowFails where it could not score what it saw last, or hangs in it, BundleRefused where it
-        offers less than the bundle in service, and SwapInProgress.
+        Raises NoShadow, ShadowFails if it could not score the newest rows, or hangs in them, BundleRefused if it offers
+        less than the bundle in service, and SwapInProgress.
         """
         begin = time.monotonic()
         shadow, old = self.shadow, self.current.bundle
@@ -139,11 +139,11 @@ class Switch:
         return Swap(old, self.current.bundle, time.monotonic() - begin)
 
     async def shadow_exposition(self) -> bytes:
-        """What a scrape gets of the shadow, if there is one."""
+        """The shadow's part of a scrape, if there is one."""
         return b"" if self._shadow is None else await self._shadow.exposition()
 
     def reread(self) -> None:
-        """What SIGHUP asks for: `replace` without a folder, its outcome told to the log."""
+        """Handle SIGHUP: `replace` without a folder, with its outcome in the log."""
         self._begin("SIGHUP", self.replace)
 
     async def close(self) -> None:
@@ -199,7 +199,7 @@ class Switch:
         return Swap(old, bundle, seconds)
 
     def _out_of_the_shadow(self, shadow: Shadow) -> ServedBundle:
-        """Its bundle, a shadow no longer; raises BundleError where that offers less than the one in service."""
+        """Its bundle, a shadow no longer; raises BundleError if it offers less than the one in service."""
         check_offers(self.current, shadow.serving)
         shadow.end()
         self._shadow = None
@@ -210,11 +210,11 @@ class Switch:
         return Shadow(serving, self.current, settings.max_queue_rows, settings.inference_timeout_seconds)
 
     def _serve(self, new: ServedBundle) -> None:
-        """At once: no request comes in between."""
+        """Immediate: requests cannot come in between."""
         old, self.current = self.current, new
         if (warning := end_of_estimate(old.bundle, new.bundle)) is not None:
             log.warning("%s", warning)
-        old.components.monitor.catch_up()  # metrics are asked of the new one from now on: what was answered counts
+        old.components.monitor.catch_up()  # metrics are asked of the new one from now on: earlier answers count
         if self._shadow is not None:  # it is compared with the new one from now on
             self._shadow.end()
             self._shadow = self._beside(self._shadow.serving)
@@ -237,10 +237,10 @@ class Switch:
         self.shadow.end()
         retiring = self._retire(self.shadow.serving)
         self._shadow = None
-        await asyncio.wait([retiring])  # it goes on where whoever asked for it has gone
+        await asyncio.wait([retiring])  # it continues even if the caller has gone
 
     async def _loaded(self, folder: Path) -> Bundle:
-        # All links are followed once: one that is moved meanwhile must not give half of each bundle.
+        # All links are followed once: a link moved meanwhile must not mix two bundles.
         return await self._loading.run(f"reading {folder}", lambda: self._load(Path(os.path.realpath(folder))))
 
     async def _assembled(self, bundle: Bundle) -> ServedBundle:
@@ -274,7 +274,7 @@ class Switch:
         self._loading.submit(give_back)
 
     def _begin(self, name: str, change: Callable[..., Awaitable[object]], *arguments: Path) -> None:
-        """Change something that no request asked for; `name` is what did."""
+        """Begin a change that no request asked for; `name` is its cause."""
         self._unasked[name] = asyncio.create_task(self._try(name, change, *arguments))
 
     async def _try(self, name: str, change: Callable[..., Awaitable[object]], *arguments: Path) -> None:

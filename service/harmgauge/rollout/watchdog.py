@@ -1,7 +1,7 @@
-"""Notices inference that no longer works and loads that hang, so that the service is started anew.
+"""Notices inference that no longer works and loads that hang, so that the service is restarted.
 
-A run of the graph that hangs cannot be ended, only its process can; nor can a load. A graph that raises may have been
-given an input that it cannot take: it is broken where it fails on the probe as well, on which it ran at the start.
+A hanging run of the graph cannot be ended, only its process can; nor can a load. If a graph raises, its input may be to
+blame: it is broken if it also fails on the probe, on which it ran at the start.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ LOOK_SECONDS = 1.0
 
 
 class Watchdog:
-    """Looks at the bundle in service, `current`, and at a load that hangs, if one does, and notes in `readiness` what
-    it found.
-    """
+    """Checks the bundle in service, `current`, and loads that hang, and notes the findings in `readiness`."""
 
     def __init__(
         self,
@@ -44,12 +42,12 @@ class Watchdog:
         self._task = asyncio.create_task(self._keep_watching())
 
     def stop(self) -> None:
-        """Look no more. Do so before inference is closed: workers that end as they are told to would be missed."""
+        """Stop checking. Call it before inference is closed: otherwise workers that end on purpose count as lost."""
         if self._task is not None:
             self._task.cancel()
 
     async def look(self) -> None:
-        """Look now; waits at most `LOOK_SECONDS` for the probe, where there must be one."""
+        """Check now; waits at most `LOOK_SECONDS` for the probe, if one is needed."""
         serving = self._current()
         batcher = serving.components.batcher
         broken = (self._broken or batcher.failed) and await self._probe_fails(serving)
@@ -89,6 +87,6 @@ class Watchdog:
             await components.batcher.submit(components.runtime.probe(1), RequestContext(deadline)).answered
         except InferenceFailed:
             return True
-        except RequestError:  # the queue is full, or too long: nothing new is known
+        except RequestError:  # the queue is full, or too long: nothing new is learned
             return self._broken
         return False

@@ -1,7 +1,7 @@
-"""Connections that the system has taken and the service has not: none of them may be reset as the service stops.
+"""Connections that the system has accepted and the service has not: none of them may be reset as the service stops.
 
-A listening socket that is closed resets what waits to be accepted. So new handshakes are refused first, those that have
-begun end, what waits is accepted, and only then is the socket closed.
+Closing a listening socket resets the connections that wait to be accepted. So new handshakes are refused first, those
+that have begun end, waiting ones are accepted, and only then is the socket closed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HANDSHAKE_SECONDS = 0.2
 """A handshake that has begun gets this long to end: one way there and back, anywhere on Earth."""
 
 ACCEPT_SECONDS = 1.0
-"""For accepting all that waits, on the busiest machine."""
+"""Time to accept all waiting connections, on the busiest machine."""
 
 _SO_ATTACH_FILTER = 26
 
@@ -33,10 +33,10 @@ _DROP_SYN = (
 
 
 async def take_in(sockets: Sequence[socket.socket]) -> None:
-    """Have the event loop accept, on listening `sockets`, whatever connection a client takes for open.
+    """Have the event loop accept, on listening `sockets`, every connection that a client takes for open.
 
-    Close them right behind it. Clients that connect meanwhile hear nothing, try again as their system does after a
-    second, and are refused then. Only Linux can tell them apart; elsewhere this does nothing.
+    Close them right after it. Clients that connect meanwhile get no answer, try again as their system does after a
+    second, and are refused then. Only Linux can distinguish them; elsewhere this does nothing.
     """
     if not _refuse_handshakes(sockets):
         return
@@ -53,7 +53,7 @@ def _refuse_handshakes(sockets: Sequence[socket.socket]) -> bool:
         return False
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in _DROP_SYN))
     option = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(program))
-    with suppress(OSError):  # a kernel, or what stands for one, that has no such filters
+    with suppress(OSError):  # a kernel, or a substitute for one, without such filters
         for each in sockets:
             each.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, option)
         return True

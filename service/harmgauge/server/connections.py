@@ -1,7 +1,7 @@
-"""All HTTP connections together: how many there are, and what they keep in memory beside the bodies of requests.
+"""All HTTP connections together: their number, and the memory they hold beside the bodies of requests.
 
-Nobody is shut out for what others do. Where there is no room for one more connection, one goes that waits for its
-client, of the address that has most. Where the buffers are full, the connection with the largest goes.
+Nobody is shut out because of others. If there is no room for one more connection, one that waits for its client is
+closed, of the address that has most. If the buffers are full, the connection with the largest is closed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from harmgauge.observe.logs import RateLimitedWarning
 log = logging.getLogger(__name__)
 
 SMALL_BUFFER_BYTES = 16 * 2**10
-"""Of a connection, which is not counted: heads of requests and small answers have no more."""
+"""Size up to which a connection's buffer is not counted: heads of requests and small answers have no more."""
 
 MAX_BUFFERS_BYTES = 64 * 2**20
-"""Of all connections: heads that are not whole, requests sent ahead, and answers that nobody takes."""
+"""Limit for all connections: incomplete heads, requests sent ahead, and answers that are not taken."""
 
 
 class Connection(Protocol):
-    """What is asked of a connection."""
+    """The interface of a connection."""
 
     @property
     def waits_for_client(self) -> bool:
@@ -47,7 +47,7 @@ class Connections:
 
     @property
     def buffers_bytes(self) -> int:
-        """Of those that are counted."""
+        """Bytes of the buffers that are counted."""
         return self._buffers_bytes
 
     def add(self, connection: Connection, address: str) -> bool:
@@ -59,7 +59,7 @@ class Connections:
         return True
 
     def remove(self, connection: Connection, address: str) -> None:
-        """It is closed, or about to be. Told twice, it is removed once."""
+        """It is closed, or about to be. A second call has no effect."""
         self.buffer(connection, 0)
         siblings = self._by_address.get(address, {})
         if connection in siblings:
@@ -76,8 +76,8 @@ class Connections:
             siblings[connection] = None
 
     def buffer(self, connection: Connection, size_bytes: int) -> None:
-        """So much of its client's data waits, or so much of an answer to it. Gives up the largest if all are too
-        many, which may be this one.
+        """Record the bytes of its client's data, or of an answer to it, that wait. Gives up the largest connection if
+        all together are too many, which may be this one.
         """
         counted = self._buffers.pop(connection, 0)
         if size_bytes > SMALL_BUFFER_BYTES:
@@ -102,7 +102,9 @@ class Connections:
         return True
 
     def _longest_waiting(self) -> tuple[Connection, str] | None:
-        """Of the address with most connections that has one which waits for its client."""
+        """The longest-waiting connection of the address with most connections among those that have one waiting for its
+        client.
+        """
         for address, siblings in sorted(self._by_address.items(), key=lambda each: len(each[1]), reverse=True):
             for connection in siblings:
                 if connection.waits_for_client:

@@ -1,4 +1,4 @@
-"""What a connection can send beside bodies, keep in memory, or fail to do: all of it has a bound."""
+"""Bounds on everything that a connection can send beside bodies, keep in memory, or fail to do."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harmgauge.server.connections import SMALL_BUFFER_BYTES, Connections
 from harmgauge.server.pipelined import PipelinedHttpProtocol
 
 MAX_FRAMING_BYTES = 64 * 2**10
-"""Of a head; and of what stands around the pieces of a body, or behind it, of which nobody keeps count either."""
+"""Limit for a head; and for the framing of a body's pieces and the bytes after it, which are not counted elsewhere."""
 
 FRAMING_PER_BYTE = 9
 """A body in pieces of a byte each has less."""
 
 MAX_FIELDS = 100
-"""Of a head, and of the trailers behind a body. Each takes some 200 bytes of memory, however short it is."""
+"""Limit for a head, and for the trailers after a body. Each takes some 200 bytes of memory, however short it is."""
 
 
 class TooManyFields(ValueError):
@@ -28,12 +28,12 @@ class TooManyFields(ValueError):
 
 
 class GuardedHttpProtocol(PipelinedHttpProtocol):
-    """Bounds what is no body, and closes a connection that makes no progress: one that never sends a whole head, or
-    never takes its answer.
+    """Bounds everything but bodies, and closes a connection that makes no progress: one that never sends a whole head,
+    or never takes its answer.
 
     Checks every `timeout_seconds` whether anything changed since the last check: the head (each has a new list of
-    headers) or the number of unsent bytes. One timer for each connection rather than each request. What the connection
-    keeps in memory is told to `everyone`, who may close it. Calls `refused` with the status of each refusal.
+    headers) or the number of unsent bytes. One timer for each connection rather than each request. Reports the memory
+    that the connection holds to `everyone`, which may close it. Calls `refused` with the status of each refusal.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
         self._everyone = everyone
         self._refused = refused
         self._address = ""
-        self._framing_bytes = 0  # of what came since the last whole head, those beyond what its body explains
-        self._trailers = -1  # fields behind the body; -1 while the head is read
+        self._framing_bytes = 0  # bytes since the last whole head, beyond those that its body explains
+        self._trailers = -1  # fields after the body; -1 while the head is read
         self._is_buffered = False
         self._stood: tuple[object, int] = None, 0
         self._timer: asyncio.TimerHandle | None = None
@@ -98,7 +98,7 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
         self._trailers = -1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._trailers >= 0:  # nothing here asks for those, and none may pass for a field of the head
+        if self._trailers >= 0:  # nothing here uses trailers, and none may pass for a field of the head
             self._trailers += 1
         else:
             super().on_header(name, value)
@@ -128,9 +128,9 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
         self._tell_of_buffers()
 
     def send_400_response(self, msg: str) -> None:
-        error = sys.exception()  # the parser's, who calls it an invalid request whatever failed as it was read
+        error = sys.exception()  # the parser's: "invalid request" for any failure while reading it
         cause = None if error is None else error.__context__
-        # Where others wait for their answers it would be taken for one of those; trailers belong to a request that has
+        # If others wait for their answers it would be taken for one of those; trailers belong to a request that has
         # begun.
         if self.pipeline or (isinstance(cause, TooManyFields) and self._trailers > 0):
             self.transport.close()
@@ -138,7 +138,7 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
         self._refuse(503 if isinstance(cause, MemoryError) else 431 if isinstance(cause, TooManyFields) else 400)
 
     def _is_answering(self) -> bool:
-        """Whether an answer is still to come: the service is the one to act, whatever the client sends behind it."""
+        """Whether an answer is still to come: it is the service's turn, whatever the client sends after it."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def _tell_of_buffers(self) -> None:

@@ -20,14 +20,14 @@ TURN_CONNECTIONS = 32
 _NO_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 _PAUSE_SECONDS = 0.2
-"""Where the system has no room for a connection, until the next is tried."""
+"""Pause before the next attempt if the system has no room for a connection."""
 
 
 class Listener:
-    """Listens on sockets, and has `make_protocol`'s protocols speak to who comes.
+    """Listens on sockets, and gives each connection a protocol from `make_protocol`.
 
-    It has what uvicorn asks of the event loop's own server: `close` and `wait_closed`. That one counts a connection
-    only once its handshake is done, and waits a minute for one.
+    It has the methods that uvicorn needs of the event loop's own server: `close` and `wait_closed`. That one counts a
+    connection only once its handshake is done, and waits a minute for one.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Listener:
             self._loop.add_reader(each.fileno(), self._accept, each)
 
     def any_begins(self) -> bool:
-        """Whether a connection is accepted, and its protocol not made yet."""
+        """Whether a connection is accepted, but its protocol not made yet."""
         return bool(self._beginning)
 
     def close(self) -> None:
-        """Accept no more. Connections that are there go on."""
+        """Accept no more. Existing connections continue."""
         for each in self._listening:
             self._loop.remove_reader(each.fileno())
             each.close()
@@ -109,7 +109,7 @@ class Listener:
             self._connections.remove(handshake, address)
 
     def _have_no_room(self, listening: socket.socket, error: OSError) -> None:
-        """The system has none. It would call again at once, for ever."""
+        """The system has no room. The loop would call again at once, for ever."""
         self._warning.warn("no connection can be accepted: %s", error.strerror)
         self._connections.make_room()
         self._loop.remove_reader(listening.fileno())

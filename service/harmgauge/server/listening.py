@@ -18,7 +18,7 @@ _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """A listening socket for each address of `host`. Raises SettingsError where one cannot be had.
+    """A listening socket for each address of `host`. Raises SettingsError if one is not available.
 
     `::` answers IPv4 as well, as it does in other servers; a machine without IPv6 answers IPv4 alone.
     """
@@ -44,7 +44,7 @@ def _bind_all(port: int) -> socket.socket:
 
 
 def _bind_each(host: str, port: int) -> list[socket.socket]:
-    """`localhost` has an IPv6 address on machines without IPv6 too: one address that can be had is enough."""
+    """`localhost` has an IPv6 address on machines without IPv6 too: one available address is enough."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     listening: list[socket.socket] = []
     unavailable: OSError | None = None

@@ -1,4 +1,4 @@
-"""How many connections the system's limit on open files has room for."""
+"""Number of connections that the system's limit on open files allows."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import sys
 log = logging.getLogger(__name__)
 
 RESERVED_FILES = 128
-"""For all that is no connection: the bundle, keys, state, captured rows, metrics, libraries."""
+"""Files for everything but connections: the bundle, keys, state, captured rows, metrics, libraries."""
 
 LEAST_CONNECTIONS = 8
 
 
 def room_for_connections(wanted: int, others: int = 0) -> int:
     """How many of `wanted` connections fit beside `others` and RESERVED_FILES, once the soft limit is as high as it may
-    be. Warns where those are fewer.
+    be. Warns if those are fewer.
     """
     if sys.platform == "win32":
         return wanted
-    import resource  # noqa: PLC0415 - there is none on Windows
+    import resource  # noqa: PLC0415 - not available on Windows
 
     due = wanted + others + RESERVED_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -14,11 +14,11 @@ MAX_WAITING_REQUESTS = 128
 """On one connection; clients that pipeline send a few dozen at most."""
 
 _REQUEST_BYTES = 2 * 2**10
-"""What the objects of a request take in memory."""
+"""Memory of a request's objects."""
 
 
 class _Flow(FlowControl):
-    """Reads on only while what waits is small: the rest stays with the client."""
+    """Continues reading only while little data waits: the rest stays with the client."""
 
     def __init__(self, transport: asyncio.Transport, waiting: deque[Any]) -> None:
         super().__init__(transport)
@@ -33,11 +33,11 @@ class _Flow(FlowControl):
 
 
 class PipelinedHttpProtocol(OfferIgnoringHttpProtocol):
-    """Bounds what is sent ahead, and works on no request before the answer to the one ahead of it was taken.
+    """Bounds data sent ahead, and works on a request only after the answer to the one ahead of it was taken.
 
     Uvicorn keeps the requests in a list without a bound, and every answer, and every check that a client is still
-    there, reads on. One connection could fill the memory with requests, or with a body, before anybody saw its key; and
-    with answers, if it took none.
+    there, continues reading. One connection could fill the memory with requests, or with a body, before its key is
+    checked; and with answers, if it took none.
     """
 
     flow: _Flow

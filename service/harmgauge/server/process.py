@@ -30,14 +30,14 @@ from harmgauge.settings import Settings
 log = logging.getLogger("harmgauge")
 
 KEEP_ALIVE_SECONDS = 75
-"""An idle connection is kept for so long: longer than the 60 s for which nginx and AWS's load balancer keep theirs to
-us. Whoever closes first may do so just as the other sends a request, which then gets no answer; proxies know when they
-close theirs. (Uvicorn's own 5 s did that to a client that asked every 5 s.)
+"""Time for which an idle connection is kept: longer than the 60 s for which nginx and AWS's load balancer keep theirs
+to us. The side that closes first may do so just as the other sends a request, which then gets no answer; proxies can
+avoid this when they close first. (Uvicorn's own 5 s caused this for a client that asked every 5 s.)
 """
 
 SWITCH_SECONDS = 0.002
-"""After so long a thread that computes in Python leaves the lock to another that waits for it. With Python's own 5 ms
-the event loop stood still for as long at each wake-up, while a body was read or metrics were written on a thread.
+"""Time after which a thread that computes in Python gives up the GIL to a waiting one. With Python's own 5 ms the event
+loop was blocked that long at each wake-up, while a body was read or metrics were written on a thread.
 """
 
 
@@ -54,7 +54,7 @@ def _ending_at_once() -> Iterator[None]:
 
     That may take minutes, and Python runs a signal's handler only between instructions of its own.
     """
-    if not hasattr(signal, "sigtimedwait"):  # neither Windows nor macOS has it
+    if not hasattr(signal, "sigtimedwait"):  # not available on Windows and macOS
         yield
         return
     is_over = threading.Event()
@@ -79,7 +79,7 @@ def _http_protocol(
     settings: Settings, metrics: Metrics, connections: Connections
 ) -> type[asyncio.Protocol] | Literal["auto"]:
     try:
-        from harmgauge.server.guarded import GuardedHttpProtocol  # noqa: PLC0415 - there is no httptools for Windows
+        from harmgauge.server.guarded import GuardedHttpProtocol  # noqa: PLC0415 - httptools lacks Windows
         from harmgauge.server.protocol import check_uvicorn  # noqa: PLC0415 - it imports httptools too
     except ImportError:
         return "auto"
@@ -94,7 +94,7 @@ def _http_protocol(
 
 
 def _spare_the_collector() -> None:
-    """Keep Python's cycle collector from the hundreds of thousands of objects that stay for ever.
+    """Keep Python's cycle collector from the hundreds of thousands of permanent objects.
 
     Going through them took some 20 ms now and then, in the middle of requests, whose own objects form no cycles.
     """
@@ -132,7 +132,7 @@ async def _serve(settings: Settings) -> None:
         service = build(settings)
     config = uvicorn.Config(
         service.switch,
-        interface="asgi3",  # it returns coroutines, and is none
+        interface="asgi3",  # it returns coroutines, but is not one
         http=_http_protocol(settings, service.metrics, connections),
         backlog=BACKLOG,
         ws="none",
@@ -147,7 +147,7 @@ async def _serve(settings: Settings) -> None:
         timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]  # it takes fractions as well
     )
     service.start()
-    if hasattr(signal, "SIGHUP"):  # there is none on Windows
+    if hasattr(signal, "SIGHUP"):  # not available on Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.switch.reread)
     signal.signal(signal.SIGTERM, _end)
     try:

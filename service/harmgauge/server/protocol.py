@@ -1,8 +1,8 @@
 """Uvicorn's HTTP protocol, with one write per answer, and without upgrades to other protocols.
 
-Each class adds one thing and names the fault it mends; `pipelined.py` and `guarded.py` build on these and add bounds on
-what a client can send or keep. A body is bounded by `HttpCall`, in bytes and by its deadline, and an idle connection by
-uvicorn's own timeout.
+Each class adds one thing and names the fault it fixes; `pipelined.py` and `guarded.py` build on these and bound the
+data that a client can send or keep. A body is bounded by `HttpCall`, in bytes and by its deadline, and an idle
+connection by uvicorn's own timeout.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _OVERRIDDEN = {
     FlowControl: ("resume_reading",),
     uvicorn.Server: ("startup", "shutdown", "handle_exit", "on_tick"),
 }
-"""What the classes here and `stopping.Server` override or call, and a new version of uvicorn may rename."""
+"""Names that the classes here and `stopping.Server` override or call, and that a new version of uvicorn may rename."""
 
 
 def check_uvicorn() -> None:
-    """Raises SettingsError if the uvicorn that is installed lacks what the service overrides."""
+    """Raises SettingsError if the installed uvicorn lacks anything that the service overrides."""
     for base, names in _OVERRIDDEN.items():
         for name in names:
             if not callable(getattr(base, name, None)):
@@ -41,11 +41,11 @@ def check_uvicorn() -> None:
 
 
 MAX_COPIED_BYTES = 64 * 2**10
-"""Above this a copy costs more than a second write."""
+"""Above this a copy takes longer than a second write."""
 
 
 class CorkedTransport:
-    """Keeps what is written until the event loop's next round. All else is the transport's own."""
+    """Keeps written data until the event loop's next round. All else is the transport's own."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -108,7 +108,7 @@ class OfferIgnoringHttpProtocol(CorkedHttpProtocol):
             super().on_message_complete()
 
     def _parse(self, data: memoryview) -> int:
-        """Feed the parser; gives how much it took."""
+        """Feed the parser; returns the number of bytes taken."""
         try:
             self.parser.feed_data(data)
         except HttpParserUpgrade as offer:
@@ -118,17 +118,17 @@ class OfferIgnoringHttpProtocol(CorkedHttpProtocol):
         return len(data)
 
     def _parse_again_without_offer(self) -> None:
-        """Have a new parser where the old one was, behind a head that offers nothing."""
+        """Replace the parser, and give the new one the head without the offer."""
         version = self.parser.get_http_version().encode()
         fields = [b"%s: %s\r\n" % field for field in self.headers if field[0] != b"upgrade"]
         self.parser = HttpRequestParser(_AfterTheHead(self))
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
-        # The request is known from the first time: the method changes nothing of how its body is read.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as in uvicorn
+        # The request was read the first time: the method does not affect how its body is read.
         self.parser.feed_data(b"POST / HTTP/%s\r\n%s\r\n" % (version, b"".join(fields)))
 
 
 class _AfterTheHead:
-    """What a parser reports to that is given a head for the second time: nothing of that head is passed on."""
+    """Receives the events of a parser that gets a head for the second time: those of the head are not passed on."""
 
     def __init__(self, protocol: OfferIgnoringHttpProtocol) -> None:
         self.on_body = protocol.on_body

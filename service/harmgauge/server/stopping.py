@@ -25,32 +25,31 @@ if TYPE_CHECKING:
 log = logging.getLogger("harmgauge")
 
 LINGER_SECONDS = 0.5
-"""Idle connections stay open so long after SIGTERM, but no longer than a quarter of the drain. Were they closed at
-once, a request that is on its way would meet a closed socket; so it is refused, and told to go elsewhere.
+"""Idle connections stay open for this time after SIGTERM, but no longer than a quarter of the drain. If they were
+closed at once, a request on its way would meet a closed socket; so it is refused, with the advice to go elsewhere.
 """
 
 GOODBYE_SECONDS = 1.0
-"""At least; for a client to close its end of a connection that has nothing more to say."""
+"""Minimum time for a client to close its end of a finished connection."""
 
 LAST_WORDS_SECONDS = 1.0
-"""For the answers to requests that the drain's end cut off."""
+"""Time for the answers to requests that the drain's end cut off."""
 
 LAST_SECONDS = 1.0
-"""For what is captured and traced to go where it belongs, where requests took all of the drain's time; else what is
-left of that.
-"""
+"""Time to write captured and traced data if requests took all of the drain's time; otherwise the rest of that."""
 
 TURNS = 10
-"""Of the event loop: it accepts a connection in one, reads from it some turns later."""
+"""Turns of the event loop: it accepts a connection in one, reads from it some turns later."""
 
 TICK_SECONDS = 0.1
-"""How often uvicorn looks whether it should end, and whether its Date header is still right."""
+"""How often uvicorn checks whether it should end, and whether its Date header is still right."""
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, which says where it listens and flips readiness as soon as it is told to stop.
+    """Uvicorn, which logs its address and flips readiness as soon as it is asked to stop.
 
-    For `lame_duck_seconds` after that it serves on, new connections too, for whoever has not heard of it yet.
+    For `lame_duck_seconds` after that it continues to serve, new connections too, for clients that are not yet aware of
+    it.
     """
 
     def __init__(self, config: uvicorn.Config, service: Service, settings: Settings, connections: Connections) -> None:
@@ -135,7 +134,7 @@ class Server(uvicorn.Server):
         log.info("draining: no new connections, up to %g s for requests in flight", self._settings.drain_seconds)
 
     async def _stop_grpc(self, server: GrpcServer) -> None:
-        # It cancels what comes just then; calls on their way are refused by the handler, which says why.
+        # It cancels requests that come just then; calls on their way are refused by the handler, with the reason.
         lingering = self._lingering_seconds()
         await asyncio.sleep(lingering)
         await server.stop(self._settings.drain_seconds - lingering)
@@ -155,18 +154,18 @@ class Server(uvicorn.Server):
         lingering = begin + self._lingering_seconds()
         while (self.server_state.connections or self._any_handshake()) and loop.time() < lingering:
             await asyncio.sleep(0.02)
-        await _take_in_what_came()  # where the machine stood still meanwhile, all of that time's
+        await _take_in_what_came()  # including everything that came while the machine was suspended
         left_seconds = max(0.0, self._settings.drain_seconds - (loop.time() - begin))
         self.config.timeout_graceful_shutdown = left_seconds  # type: ignore[assignment]
         hanging_up = asyncio.create_task(self._hang_up())
         await super().shutdown(sockets)
         hanging_up.cancel()
-        # What it cancelled is told so by the middleware.
+        # The middleware answers the requests that it cancelled.
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS_SECONDS)
 
     async def _hang_up(self) -> None:
-        """Over TLS a connection that we closed stays until the client has said goodbye; idle clients never do."""
+        """Over TLS a connection that we closed stays until the client has closed it too; idle clients never do."""
         while True:
             await asyncio.sleep(GOODBYE_SECONDS)
             for connection in list(self.server_state.connections):

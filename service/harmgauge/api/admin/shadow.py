@@ -38,11 +38,11 @@ QUANTILES = (0.5, 0.9, 0.99)
 class ShadowRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    folder: str = Field(min_length=1, pattern=r"^[^\x00]+$", description="Of the bundle, as the service sees it.")
+    folder: str = Field(min_length=1, pattern=r"^[^\x00]+$", description="Path of the bundle, for the service.")
 
 
 class Flags(BaseModel):
-    """Rows that both scored, by whose flag they got."""
+    """Rows that both scored, by the bundle that flagged them."""
 
     both: int
     only_served: int
@@ -51,12 +51,12 @@ class Flags(BaseModel):
 
 
 class Recent(BaseModel):
-    """Of the newest rows that both scored; null while there are too few, or all scores are the same."""
+    """Statistics of the newest rows scored by both; null if there are too few, or if all scores are equal."""
 
     rows: int
-    rank_correlation: float | None = Field(description="Spearman's, of the two bundles' scores.")
-    served_quantiles: dict[str, float] = Field(description="Of the served bundle's scores.")
-    shadow_quantiles: dict[str, float] = Field(description="Of the shadow's.")
+    rank_correlation: float | None = Field(description="Spearman's rank correlation of the two bundles' scores.")
+    served_quantiles: dict[str, float] = Field(description="Quantiles of the served bundle's scores.")
+    shadow_quantiles: dict[str, float] = Field(description="Quantiles of the shadow's scores.")
 
 
 class ShadowAnswer(BundleIdentity):
@@ -66,13 +66,13 @@ class ShadowAnswer(BundleIdentity):
     served: BundleIdentity
     threshold: float
     scored_rows: int
-    waiting_rows: int = Field(description="They will be scored when nobody waits for an answer.")
-    shed_rows: int = Field(description="Not scored, to leave the cores to answers.")
-    failed_rows: dict[str, int] = Field(description="Not scored because it could not, by reason.")
+    waiting_rows: int = Field(description="Rows to be scored when the service is idle.")
+    shed_rows: int = Field(description="Rows not scored, to leave the cores to answers.")
+    failed_rows: dict[str, int] = Field(description="Rows that could not be scored, by reason.")
     flags: Flags
-    other_class_rows: int = Field(description="Rows that its classifier gives another class.")
+    other_class_rows: int = Field(description="Rows with another predicted class.")
     recent: Recent
-    detectors: Detectors = Field(description="Of drift, over windows of its own scores, as `GET /drift` has them.")
+    detectors: Detectors = Field(description="Drift detectors over its own scores, as in `GET /drift`.")
     accuracy: AccuracyAnswer | None = Field(
         description="Estimated for the shadow's own classifier, as in `GET /drift`."
     )
@@ -97,13 +97,13 @@ def router(authorizer: Authorizer, plane: DataPlane, switch: Switch) -> APIRoute
     )
     body = {"content": {"application/json": {"schema": ShadowRequest.model_json_schema()}}}
 
-    @routes.post("", summary="Have another bundle score the same traffic", openapi_extra={"requestBody": body})
+    @routes.post("", summary="Load another bundle as the shadow", openapi_extra={"requestBody": body})
     async def load(request: Request) -> ShadowAnswer:
         with HttpCall(plane, request, route_of(request.scope), to_score=False) as call:
             asked = read_body(await call.body(), ShadowRequest)
         return await _answer(await switch.load_shadow(Path(asked.folder)))
 
-    @routes.get("", summary="How the shadow compares with the bundle in service")
+    @routes.get("", summary="Compare the shadow with the bundle in service")
     async def look() -> ShadowAnswer:
         return await _answer(switch.shadow)
 

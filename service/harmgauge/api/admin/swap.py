@@ -29,7 +29,7 @@ class BundleRequest(BaseModel):
         None,
         min_length=1,
         pattern=r"^[^\x00]+$",
-        description="Of the bundle, as the service sees it; that of HARMGAUGE_BUNDLE, read again, if left out.",
+        description="Path of the bundle, for the service; by default HARMGAUGE_BUNDLE, read again.",
     )
 
 
@@ -40,11 +40,11 @@ class BundleIdentity(BaseModel):
 
 
 class BundleAnswer(BundleIdentity):
-    """What is served now, and what was before."""
+    """The bundle in service now, and the one before."""
 
     status: Literal["swapped", "unchanged"]
     previous: BundleIdentity
-    seconds: float = Field(description="That it took; requests were answered all the while.")
+    seconds: float = Field(description="Duration of the call; requests were answered meanwhile.")
 
 
 def bundle_identity(bundle: Bundle) -> BundleIdentity:
@@ -65,7 +65,7 @@ class Switch(Protocol):
 
 
 REFUSALS = refusals(401, 403, 404, 409, 422, 503)
-"""What the calls that change the bundle in service, or its shadow, may be answered with."""
+"""Error answers of the calls that change the bundle in service or its shadow."""
 
 
 def router(authorizer: Authorizer, plane: DataPlane, switch: Switch) -> APIRouter:
@@ -96,7 +96,7 @@ def bundle_answer(swap: Swap) -> BundleAnswer:
 
 
 def read_body(body: Body, model: type[Asked]) -> Asked:
-    """Raises InvalidParameters where the body, `{}` if empty, is none of `model`."""
+    """Raises InvalidParameters if the body is not a valid `model` (an empty one counts as `{}`)."""
     try:
         return model.model_validate_json(body or b"{}")
     except ValidationError as error:

@@ -15,7 +15,7 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable, Unreadable
 
 NOT_MISSING = "; this input takes no missing values: fill them in as for the classifier's training"
-"""The remedy, behind what came."""
+"""The remedy, after the value in an error."""
 
 _MOST_EXACT = 2**53 - 1
 """Beyond this a floating-point number may be another one, rounded."""
@@ -23,7 +23,7 @@ _MOST_EXACT = 2**53 - 1
 
 def read_npy(body: bytes | bytearray, spec: InputSpec) -> Rows:
     """One `.npy` array of any numeric dtype whose values the input can hold. Pickled objects are never loaded."""
-    stream = io.BytesIO(body[:MAX_HEAD_BYTES])  # it copies what is no `bytes`
+    stream = io.BytesIO(body[:MAX_HEAD_BYTES])  # it copies anything but `bytes`
     try:
         shape, fortran_order, dtype = read_npy_header(stream)
     except ValueError as error:
@@ -54,9 +54,9 @@ def read_raw(body: bytes | bytearray, spec: InputSpec) -> Rows:
 def conform(array: Rows, spec: InputSpec) -> Rows:
     """Numbers (n, *shape) of any dtype as C-contiguous rows in the bundle's dtype, without changing a value.
 
-    Fractions for an integer input, values out of range and (on the way to a narrower float) out of reach are refused
-    with Unprocessable, naming the first; so are whole numbers beyond 2**53 that come as floats. A float input is
-    rounded to its precision; NaN is taken if the input may have missing values. No copy where none is needed.
+    Raises Unprocessable, naming the first one, for fractions in an integer input, values out of range or too large for
+    a narrower float, and whole numbers beyond 2**53 that come as floats. A float input is rounded to its precision; NaN
+    is accepted if the input may have missing values. Copies only if needed.
     """
     if array.shape[1:] != spec.shape or not len(array):
         raise _wrong_shape(array.shape, spec)
@@ -88,10 +88,10 @@ def _limits(whole: np.dtype[Any]) -> tuple[int, int]:
 
 
 def _check_range(array: Rows, rows: Rows, spec: InputSpec) -> None:
-    """Of `rows`; what came as `array` is what the client knows them by."""
+    """Check the range of `rows`; errors quote `array`, the values as the client sent them."""
     if rows.dtype.kind in "iu" and (spec.minimum, spec.maximum) in ((None, None), _limits(rows.dtype)):
         return
-    if spec.minimum is not None:  # what is missing is NaN, and not below it
+    if spec.minimum is not None:  # missing values are NaN, and not below it
         _refuse(array, ~(rows < spec.minimum), _range(spec.minimum, spec.maximum))
     if spec.maximum is not None:
         _refuse(array, ~(rows > spec.maximum), _range(spec.minimum, spec.maximum))

@@ -1,4 +1,4 @@
-"""Bytes of a request to one array of instances, or an error that says what is wrong with them."""
+"""Turns the bytes of a request into one array of instances, or raises an error that explains what is wrong."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import InvalidParameters, UnknownMediaType, Unreadable
 
 THREAD_JSON_BYTES = 16 * 2**10
-"""JSON above this is read on a thread: what the general reader makes of it takes 200 us, and twenty times the memory.
-"""
+"""JSON above this is read on a thread: the general reader takes 200 us for it, and twenty times the memory."""
 
 Body = bytes | bytearray
 
@@ -34,7 +33,7 @@ THREAD_PICTURE_BYTES = 12 * 2**10
 
 @dataclass(frozen=True)
 class Parameters:
-    """What the answer should hold besides scores, flags and predictions."""
+    """Optional parts of the answer besides scores, flags and predictions."""
 
     probabilities: bool = False
     correct: bool = False
@@ -57,7 +56,7 @@ class ScoreRequest:
 
 @lru_cache(maxsize=8)
 def media_types(spec: InputSpec) -> tuple[str, ...]:
-    """What this bundle's input can be sent as."""
+    """Media types that this bundle's input accepts."""
     return (JSON, NPY, RAW, *(IMAGES if spec.image else ()))
 
 
@@ -67,7 +66,7 @@ def named_type(content_type: str) -> str:
 
 
 def media_type(content_type: str, spec: InputSpec) -> str:
-    """The media type that a `Content-Type` header names; raises UnknownMediaType where the bundle takes no such."""
+    """The media type named by a `Content-Type` header; raises UnknownMediaType if the bundle does not accept it."""
     named = named_type(content_type)
     if named not in media_types(spec):
         raise UnknownMediaType(f"Content-Type {named!r} is not taken here; send one of {', '.join(media_types(spec))}.")
@@ -75,7 +74,7 @@ def media_type(content_type: str, spec: InputSpec) -> str:
 
 
 def is_large(body_bytes: int, media_type: str, spec: InputSpec) -> bool:
-    """Whether reading such a body may take a millisecond. A picture's work lies in what it unpacks to as well."""
+    """Whether reading such a body may take a millisecond. For pictures, the work also depends on the unpacked size."""
     if media_type == JSON:
         return body_bytes > THREAD_JSON_BYTES
     if media_type in IMAGES:
@@ -86,7 +85,7 @@ def is_large(body_bytes: int, media_type: str, spec: InputSpec) -> bool:
 def read(body: Body, media_type: str, query: dict[str, bool], spec: InputSpec, check: Check = patient) -> ScoreRequest:
     """Read a body of one of `media_types`; `query` has the parameters that came beside it.
 
-    `check` is called now and then, and what it raises ends the work. Raises Unreadable, TooLarge, Unprocessable or
+    `check` is called regularly, and its exceptions end the work. Raises Unreadable, TooLarge, Unprocessable or
     InvalidParameters.
     """
     if media_type == JSON:

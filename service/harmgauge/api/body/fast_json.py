@@ -1,14 +1,14 @@
 """Long lists of numbers in JSON, read several times faster than as nested lists, and piece by piece.
 
-simdjson gives all numbers of a document as one buffer, but not how they were nested. That is known from what is left of
-the text when the numbers' own characters are taken out: it must be exactly the brackets and commas of n instances.
+simdjson gives all numbers of a document as one buffer, but not how they were nested. The nesting is checked on the text
+that remains without the numbers' own characters: it must be exactly the brackets and commas of n instances.
 
-null stands for a missing value where the input may have such. Its n is left with the brackets and commas, and says
-which number it is. It is then read as " 0  ": the blanks keep it from becoming a part of the number beside it, and no
-other letters are numbers, so that what was no list of numbers and nulls does not turn into one.
+null stands for a missing value if the input may have such. Its n remains with the brackets and commas, and marks which
+number it is. It is then read as " 0  ": the blanks keep it from merging with the number beside it, and since numbers
+contain no other letters, a text that is not a list of numbers and nulls cannot become one.
 
-Everything here holds Python's lock while it is at a piece, so pieces are small; and the first that does not fit ends
-the reading.
+Everything here holds the GIL while it works on a piece, so pieces are small; the first that does not fit ends the
+reading.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from harmgauge.bundle.rows import Rows
 simdjson: Any
 try:
     simdjson = importlib.import_module("simdjson")
-except ImportError:  # there is no wheel for this Python: orjson takes three times as long
+except ImportError:  # no wheel for this Python: orjson takes three times as long
     simdjson = None
 
 PIECE_BYTES = 64 * 2**10
-"""So much is read in one step: 400 us. simdjson takes some 20 bytes for each that it reads at once."""
+"""Bytes read in one step: 400 us. simdjson takes some 20 bytes for each that it reads at once."""
 
 _KINDS: dict[str, tuple[str, type[np.generic]]] = {"u": ("u", np.uint64), "i": ("i", np.int64), "f": ("d", np.float64)}
-"""simdjson's name for a kind of numbers, and what it gives them as."""
+"""simdjson's name for a kind of numbers, and their type in numpy."""
 
 _OF_NUMBERS = b"0123456789+-.eE \t\r\n"
 _NULL, _ZERO = b"null", b" 0  "
@@ -45,10 +45,9 @@ _NESTING = bytes.maketrans(b"[]", b"  ")
 
 
 class _Piece(NamedTuple):
-    """`body[begin:end]` from one comma to another, in a list `opened` deep at its begin and `closed` at its end.
+    """`body[begin:end]` from one comma to another, in a list `opened` deep at its start and `closed` at its end.
 
-    `missing` (k,) says which of its numbers are null, in order; None for none.
-    """
+    `missing` (k,) are the positions of its null numbers, in order; None if there are none."""
 
     begin: int
     end: int
@@ -61,11 +60,11 @@ class _Piece(NamedTuple):
 def read_numbers(
     body: bytes | bytearray, begin: int, end: int, shape: tuple[int, ...], kind: str, *, nulls: bool = False
 ) -> Steps[Rows | None]:
-    """The list `body[begin:end]` of instances as numbers (n, *shape) in 64 bits, unchecked but for their nesting.
+    """The list `body[begin:end]` of instances as numbers (n, *shape) in 64 bits; only their nesting is checked.
 
-    A `shape` without axes is that of a flat list. `kind` is numpy's for what they will become: whole numbers stay
-    exact, and become floats only where some have a point or an exponent. With `nulls`, for floats, null is NaN. None
-    where it is no such list: it says nothing of what is wrong.
+    A `shape` without axes is that of a flat list. `kind` is the numpy kind of the target dtype: whole numbers stay
+    exact, and become floats only if some have a point or an exponent. With `nulls`, for floats, null is NaN. Returns
+    None, without a reason, if it is not such a list.
     """
     pieces: list[_Piece] = []
     for piece in _pieces(body, begin + 1, end - 1, shape, nulls=nulls):
@@ -95,15 +94,15 @@ def read_numbers(
 def _pieces(
     body: bytes | bytearray, begin: int, end: int, shape: tuple[int, ...], *, nulls: bool
 ) -> Iterator[_Piece | None]:
-    """What is in the list, cut at commas; None and no more from where it is not nested as it should be.
+    """Pieces of the list, cut at commas; ends with None at the first nesting error.
 
     Between two numbers there is exactly one comma, however deep they are.
     """
     instance, pattern = _skeletons(shape)
-    at, depth = 0, 1  # in the skeleton of one instance and the comma behind it; in the body
+    at, depth = 0, 1  # in the skeleton of one instance and the comma after it; in the body
     while True:
         cut = end if end - begin <= PIECE_BYTES else body.rfind(b",", begin, begin + PIECE_BYTES)
-        if cut < begin:  # no number is that long
+        if cut < begin:  # longer than any number
             break
         text, missing = body[begin:cut], None
         if nulls and b"n" in text:
@@ -130,7 +129,7 @@ def _pieces(
 
 @lru_cache(maxsize=8)
 def _skeletons(shape: tuple[int, ...]) -> tuple[int, bytes]:
-    """How long an instance is without the characters of numbers; and such instances, for a piece that begins in one."""
+    """Length of an instance without the characters of numbers; and such instances, for a piece that begins in one."""
     instance = b""
     for length in reversed(shape):
         instance = b"[" + (instance + b",") * (length - 1) + instance + b"]"
@@ -139,22 +138,22 @@ def _skeletons(shape: tuple[int, ...]) -> tuple[int, bytes]:
 
 
 def _kind(body: bytes | bytearray, piece: _Piece, kind: str) -> str:
-    """What this piece, too, can be read as; for whole numbers, without a sign so far or with one."""
+    """The kind that fits this piece as well; for whole numbers, with or without a sign so far."""
     if any(body.find(sign, piece.begin, piece.end) >= 0 for sign in (b".", b"e", b"E")):
         return "f"
     return "i" if body.find(b"-", piece.begin, piece.end) >= 0 else kind
 
 
 def _marks(marked: bytes | bytearray) -> npt.NDArray[np.uint32]:
-    """Which numbers are null, from what is left of a piece: as many commas are before each as numbers."""
+    """Positions of the null numbers, from the skeleton of a piece: as many commas are before each as numbers."""
     marks = np.frombuffer(marked.translate(None, b"[]"), np.uint8)
     at = np.flatnonzero(marks == ord("n"))
     return (at - np.arange(len(at))).astype(np.uint32)
 
 
 def _numbers(text: bytes, of_type: str, dtype: type[np.generic], piece: _Piece) -> Rows | None:
-    """All numbers of nested lists, one after the other; None where they are not as many as the piece has, or one does
-    not fit the type.
+    """All numbers of nested lists, flattened; None if their count differs from the piece's, or if one does not fit the
+    type.
     """
     if piece.missing is not None:
         text = text.replace(_NULL, _ZERO)
@@ -171,7 +170,7 @@ def _parsed(text: bytes, of_type: str, dtype: type[np.generic]) -> Rows | None:
     try:
         if simdjson is not None:
             return np.frombuffer(simdjson.Parser().parse(text).as_buffer(of_type=of_type), dtype)
-        orjson.loads(text)  # that no number stands outside its list
+        orjson.loads(text)  # all numbers must be inside the list
         return np.array(orjson.loads(b"[%b]" % text.translate(_NESTING)), dtype)
-    except Exception:  # whatever it stumbles over, the other reader says better
+    except Exception:  # the slower reader reports the error better
         return None

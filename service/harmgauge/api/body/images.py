@@ -17,20 +17,20 @@ from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import CallerLeft, RequestError, TooLarge, Unprocessable, Unreadable
 
-# Pillow warns of what is odd in a file: of strangers' files, in as many words as they like, each of them kept for ever.
+# Pillow warns of oddities in a file: in untrusted files, with arbitrarily many texts, each of them kept for ever.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _EIGHT_BIT_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}
 
 _OVERHEAD_BYTES = 64 * 2**10
-"""What a picture may take beyond twice its pixels' bytes."""
+"""Memory that a picture may take beyond twice its pixels' bytes."""
 
 
 def read_image(body: bytes, file_format: str, spec: InputSpec, check: Check = patient) -> Rows:
     """One picture of exactly the input's size as (1, *shape); `file_format` is Pillow's name for it.
 
-    The picture is turned as its EXIF block says, and palettes and greys become the bundle's mode. Size and cost are
-    found out before anything is unpacked. `check` is called between pieces, and what it raises ends the work. Raises
+    The picture is turned according to its EXIF block, and palettes and greys become the bundle's mode. Size and cost
+    are found before anything is unpacked. `check` is called between pieces, and its exceptions end the work. Raises
     TooLarge, Unprocessable or Unreadable.
     """
     assert spec.image is not None
@@ -43,7 +43,7 @@ def read_image(body: bytes, file_format: str, spec: InputSpec, check: Check = pa
         as_turned = " as its EXIF orientation turns it" if size != found.size else ""
         raise Unprocessable(f"The picture has {_by(size)} pixels{as_turned}; {_by(spec.image_size)} are due.")
     try:
-        # Pillow reads a header byte by byte: watching that is a tenth of a small picture's time.
+        # Pillow reads a header byte by byte: checking each read would take a tenth of a small picture's time.
         file = io.BytesIO(found.essential) if check is patient else _Watched(found.essential, check)
         picture = Image.open(file, formats=[file_format])
         if picture.mode not in _EIGHT_BIT_MODES:

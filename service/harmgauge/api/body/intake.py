@@ -34,7 +34,7 @@ _DISCARD_SECONDS = 2.0
 class HttpCall(Call):
     """A call over HTTP; `headers` has them by name, in lower case.
 
-    Raises InvalidParameters for a senseless deadline, and what any call raises.
+    Raises InvalidParameters for a senseless deadline, and the errors of any call.
     """
 
     def __init__(self, plane: DataPlane, request: Request, route: str, *, to_score: bool = True) -> None:
@@ -61,9 +61,9 @@ class HttpCall(Call):
     async def body(self) -> Body:
         """The whole body.
 
-        Raises UnknownMediaType where it is compressed, TooLarge as soon as it must be over the limit, RateLimited for
-        the key, Overloaded where too many bytes are held already, DeadlinePassed where it is not whole by then,
-        CallerLeft where it never will be.
+        Raises UnknownMediaType if it is compressed, TooLarge as soon as it must exceed the limit, RateLimited for the
+        key, Overloaded if too many bytes are held already, DeadlinePassed if it is not complete in time, CallerLeft if
+        it never will be.
         """
         declared = self.headers.get(b"content-length")
         # The server lets only digits through to here, but any number of them.
@@ -137,10 +137,10 @@ class HttpCall(Call):
 
 
 def at_once(receive: Receive) -> Message | None:
-    """What the server has ready; None where `receive` would wait.
+    """The message that the server has ready; None if `receive` would wait.
 
-    One step of its coroutine, which is closed if that was not enough. It tells whether the client is still there at
-    the cost of a microsecond or two, a task that waits for it costs ten.
+    Runs one step of its coroutine, and closes it if that was not enough. This checks whether the client is still there
+    in a microsecond or two; a task that waits for it takes ten.
     """
     step = cast("Coroutine[Any, Any, Message]", receive())
     try:
@@ -152,8 +152,8 @@ def at_once(receive: Receive) -> Message | None:
 
 
 def has_left(receive: Receive) -> bool:
-    """Whether the client is gone; of a body that is still to come, a piece is lost."""
-    # No method of HttpCall: that would be a cycle, and keep each body until the collector comes round.
+    """Whether the client is gone; loses a piece of a body that is still to come."""
+    # Not a method of HttpCall: that would be a cycle, and keep each body until the garbage collector runs.
     message = at_once(receive)
     return message is not None and message["type"] == "http.disconnect"
 

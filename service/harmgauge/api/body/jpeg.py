@@ -1,4 +1,4 @@
-"""What a JPEG file holds, found without decoding it."""
+"""The contents of a JPEG file, found without decoding it."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ from harmgauge.api.body.orientation import UPRIGHT, read_orientation
 from harmgauge.errors import Unprocessable, Unreadable
 
 MAX_SCANS = 64
-"""Each may cost as much as all of a plain picture. Progressive files have 10 to 16."""
+"""Each may take as long as a whole baseline picture. Progressive files have 10 to 16."""
 
 MAX_SEGMENTS = 512
-"""Of all kinds: each costs Pillow some microseconds. Scans have up to 5 each, profiles and previews a few dozen."""
+"""Segments of all kinds: each takes Pillow some microseconds. Scans have up to 5 each, profiles and previews a few
+dozen.
+"""
 
 _START = b"\xff\xd8"
 _FRAMES = {0xC0, 0xC1, 0xC2}
-"""Baseline, extended and progressive: what browsers read."""
+"""Baseline, extended and progressive: those that browsers read."""
 _OTHER_FRAMES = {*range(0xC3, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _SCAN, _END_OF_IMAGE, _EXIF = 0xDA, 0xD9, 0xE1
 _ESSENTIAL = {*_FRAMES, _SCAN, _END_OF_IMAGE, 0xC4, 0xDB, 0xDD, 0xE0, 0xEE}
-"""The last five are tables, the restart interval, and what says how colours are to be understood."""
+"""The last five are tables, the restart interval, and the marker that defines the colour transform."""
 _EXIF_NAME = b"Exif\0\0"
 
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 """Not those of restarts, which are part of a scan. Whatever is in between, decoders skip."""
 _WINDOW_BYTES = 64 * 2**10
-"""Are searched at a time: other threads wait meanwhile."""
+"""Bytes searched at a time: other threads wait meanwhile."""
 _FILL = b"\xff" * 64
-"""May stand before a marker, in any number; encoders write none, and libjpeg reads it again with each piece it gets."""
+"""May precede a marker, in any number; encoders write none, and libjpeg rereads it with each piece it gets."""
 
 _SAVE = "save it as a baseline or progressive JPEG"
 
 
 class Jpeg(NamedTuple):
-    """`essential` is the file without what makes no pixels; `size` the width and height that are stored."""
+    """`essential` is the file without segments that make no pixels; `size` the stored width and height."""
 
     essential: bytes
     size: tuple[int, int]
@@ -43,7 +45,7 @@ class Jpeg(NamedTuple):
 
 
 def read_jpeg(body: bytes) -> Jpeg:
-    """Raises Unreadable where it is none, Unprocessable where it is one that would take very long to decode."""
+    """Raises Unreadable if it is not a JPEG, Unprocessable if it would take very long to decode."""
     if not body.startswith(_START):
         raise Unreadable("The body is no JPEG picture.")
     kept: list[bytes | memoryview] = [_START]
@@ -73,9 +75,9 @@ def read_jpeg(body: bytes) -> Jpeg:
 
 
 def _segments(body: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """(marker, where it begins, where its content begins behind the length, where it ends) as decoders see them.
+    """(marker, start, start of the content after the length, end) as decoders see them.
 
-    A scan ends where the next marker begins. Raises Unprocessable once there are too many.
+    A scan ends at the next marker. Raises Unprocessable if there are too many segments.
     """
     found = _next_marker(body, len(_START))
     for _ in range(MAX_SEGMENTS):

@@ -31,10 +31,10 @@ class Plain(NamedTuple):
 
 
 def read_json(body: bytes | bytearray, spec: InputSpec) -> Steps[tuple[Rows, dict[str, Any]]]:
-    """`{"instances": [...], "parameters": {...}}`; the parameters come back unchecked.
+    """`{"instances": [...], "parameters": {...}}`; returns the parameters unchecked.
 
-    null stands for a missing value. Raises Unreadable where it is no JSON (NaN and Infinity are none), Unprocessable
-    or InvalidParameters.
+    null stands for a missing value. Raises Unreadable if it is not JSON (NaN and Infinity are not), Unprocessable or
+    InvalidParameters.
     """
     plain = (yield from read_plain(body, spec)) if len(body) >= LEAST_BYTES else None
     if plain is not None:
@@ -49,9 +49,9 @@ def read_json(body: bytes | bytearray, spec: InputSpec) -> Steps[tuple[Rows, dic
 
 
 def read_plain(body: bytes | bytearray, spec: InputSpec) -> Steps[Plain | None]:
-    """The numbers and parameters; None where it is no such body.
+    """The numbers and parameters; None if the body does not have this form.
 
-    None says nothing of what is wrong, or whether anything is: the slower reader decides.
+    None does not imply an error: the slower reader decides.
     """
     framed = cut_out(body, len(body), b"instances")
     if framed is None:
@@ -68,7 +68,7 @@ def read_plain(body: bytes | bytearray, spec: InputSpec) -> Steps[Plain | None]:
 
 
 def read_loose(body: bytes | bytearray, spec: InputSpec) -> tuple[Rows, dict[str, Any]]:
-    """The same of any body, the plain ones included: slower, and with a better word for what is wrong."""
+    """The same of any body, the plain ones included: slower, and with better error messages."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -93,7 +93,7 @@ def _to_array(instances: object, spec: InputSpec) -> Rows:
 
 
 def array_of(numbers: object, spec: InputSpec) -> Rows:
-    """Nested lists of numbers as the fast reader has them. Raises ValueError where they are ragged."""
+    """Nested lists of numbers, with the dtype that the fast reader would give. Raises ValueError if they are ragged."""
     if spec.numpy_dtype.kind == "f":
         return np.array(numbers, np.float64)  # None becomes NaN
     array = np.array(numbers)
@@ -102,7 +102,7 @@ def array_of(numbers: object, spec: InputSpec) -> Rows:
 
 
 def number_problem(value: object, spec: InputSpec) -> str | None:
-    """What keeps `value` from being a number, or null for a missing one: true and false are none."""
+    """Why `value` is not a number, or null for a missing one: true and false are not."""
     if type(value) in (int, float) or (value is None and spec.missing):
         return None
     if value is None:
@@ -111,7 +111,7 @@ def number_problem(value: object, spec: InputSpec) -> str | None:
 
 
 def _first_problem(value: object, shape: tuple[int | None, ...], path: str, spec: InputSpec) -> str | None:
-    """What keeps `value` from being nested lists of numbers of this shape (None: any length but 0)."""
+    """Why `value` is not nested lists of numbers of this shape (None: any length but 0)."""
     if not shape:
         problem = number_problem(value, spec)
         return None if problem is None else f"{path}: {problem}."

@@ -1,7 +1,7 @@
-"""Where in a JSON body its one long list of numbers lies, and what stands around it.
+"""Position of the one long list of numbers in a JSON body, and the JSON around it.
 
-The list is found as text and cut out; what is left is short, and read as JSON with a mark in the list's place. Only if
-the mark is then found where the list belongs was it that list: no name or text of a client's can be taken for it.
+The list is found as text and cut out; the rest is short, and read as JSON with a mark in the list's place. The list is
+accepted only if the mark is then found where it belongs: none of a client's names or texts can be mistaken for it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_FRAME_BYTES = 16 * 2**10
 """Longest that all but the list may be."""
 
 MARK = secrets.token_hex(16)
-"""Stands for the list. Nobody can guess it."""
+"""Replaces the list. Cannot be guessed."""
 
 
 class Framed(NamedTuple):
@@ -29,9 +29,9 @@ class Framed(NamedTuple):
 
 
 def cut_out(body: bytes | bytearray, size: int, name: bytes) -> Framed | None:
-    """The list under `name` in the first `size` bytes of a body; None where it is not that simple.
+    """The list under `name` in the first `size` bytes of a body; None if it is not that simple.
 
-    Nothing of the list itself is checked.
+    The list itself is not checked.
     """
     found = _beginning(name).search(body, 0, min(size, MAX_FRAME_BYTES))
     if found is None:
@@ -50,7 +50,7 @@ def cut_out(body: bytes | bytearray, size: int, name: bytes) -> Framed | None:
 
 
 def _first(body: bytes | bytearray, begin: int, end: int) -> int:
-    """Where the first quote or closing brace is: one of them follows a list of numbers that is a value of an object."""
+    """Position of the first quote or closing brace: one of them follows a list of numbers that is an object's value."""
     brace = body.find(b"}", begin, end)
     quote = body.find(b'"', begin, end if brace < 0 else brace)
     return max(brace, begin) if quote < 0 else quote

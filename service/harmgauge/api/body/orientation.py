@@ -1,4 +1,4 @@
-"""How a picture is to be held, as the camera noted it (EXIF): people see it turned, and so it is scored."""
+"""Orientation of a picture as the camera noted it (EXIF): people see it turned, and so it is scored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_ENTRIES = 5461
 
 
 def read_orientation(exif: bytes) -> int:
-    """1 to 8, from a TIFF header on; `UPRIGHT` where there is none or the block is broken, as browsers have it."""
+    """1 to 8, from a TIFF header on; `UPRIGHT` if there is none or the block is broken, as in browsers."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:
         return UPRIGHT

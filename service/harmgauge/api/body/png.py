@@ -1,4 +1,4 @@
-"""What a PNG file holds, found without unpacking it."""
+"""The contents of a PNG file, found without unpacking it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from harmgauge.api.body.orientation import read_orientation
 from harmgauge.errors import Unprocessable, Unreadable
 
 MIN_CHUNKS = 4096
-"""So many a file may have, however small: one for each row of a picture that is written as it comes."""
+"""Allowed in any file, however small: one for each row of a picture that is written as it comes."""
 
 CHUNK_BYTES = 1024
-"""Larger files may have one for so many bytes. Most encoders write some kilobytes into each."""
+"""Larger files may have one chunk for each this many bytes. Most encoders write some kilobytes into each."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_BYTES = len(_SIGNATURE) + 12 + 13
@@ -30,7 +30,7 @@ _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
 
 
 class Png(NamedTuple):
-    """`essential` is the file without what makes no pixels; `size` the width and height that are stored."""
+    """`essential` is the file without chunks that make no pixels; `size` the stored width and height."""
 
     essential: bytes
     size: tuple[int, int]
@@ -40,7 +40,7 @@ class Png(NamedTuple):
     transparency: bytes | None
 
     def is_opaque(self, picture: Image.Image) -> bool:
-        """Of the picture decoded from `essential`, in the mode that Pillow gave it."""
+        """Whether the picture decoded from `essential`, in Pillow's mode, is opaque."""
         if self.colour in (_GREY_ALPHA, _RGBA):
             return picture.getchannel("A").getextrema() == (255, 255)
         if self.transparency is None:
@@ -57,7 +57,7 @@ class Png(NamedTuple):
 
 
 def read_png(body: bytes) -> Png:
-    """Raises Unreadable where it is none, Unprocessable where it has 16 bits a channel or is packed absurdly."""
+    """Raises Unreadable if it is not a PNG, Unprocessable if it has 16 bits a channel or is packed absurdly."""
     if not body.startswith(_SIGNATURE):
         raise Unreadable("The body is no PNG picture.")
     if len(body) < _HEADER_BYTES or body[12:16] != b"IHDR":
@@ -107,7 +107,7 @@ def _chunk(kind: bytes, data: list[memoryview]) -> Iterator[bytes | memoryview]:
 
 
 def _check_packed(packed_bytes: int, width: int, height: int, bits_per_pixel: int) -> None:
-    """An encoder never makes more of the pixels than they are; what does would be mostly blocks that hold nothing."""
+    """An encoder never expands the pixels; data that does would be mostly empty blocks."""
     plain_bytes = height * (2 + (width * bits_per_pixel + 7) // 8)
     most_bytes = plain_bytes * 9 // 8 + 1024
     if packed_bytes > most_bytes:

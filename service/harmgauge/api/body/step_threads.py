@@ -1,8 +1,8 @@
-"""Threads for bodies that take long to read and answers that take long to make: a turn for each, one after the other.
+"""Threads for bodies that are slow to read and answers that are slow to make; they take turns.
 
 A large JSON body takes 100 ms, another client's picture 1. In turns of two milliseconds the small one is done first,
-whoever came first; and work that nobody waits for any more ends with its step. What takes more than a turn goes on on
-one thread, which rests as long as it works: Python's lock is free for the event loop at least half of the time.
+whichever came first; and work that nobody waits for any more ends with its step. Work that needs more than a turn
+continues on one thread, which rests as long as it works: the event loop can take the GIL at least half of the time.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from harmgauge.api.body.steps import Steps
 from harmgauge.api.waiting import Waiting
 
 TURN_SECONDS = 0.002
-"""Handing work back and taking up another costs some 20 us."""
+"""Switching from one piece of work to another takes some 20 us."""
 
 LOOK_SECONDS = 0.1
-"""How often the event loop looks whether the client is still there."""
+"""How often the event loop checks whether the client is still there."""
 
 T = TypeVar("T")
 
 
 class StepThreads:
-    """Work in steps, the first turn of each on so many `threads`. Used on one event loop."""
+    """Runs work in steps, the first turn of each on one of `threads` threads. Used on one event loop."""
 
     def __init__(self, threads: int) -> None:
         self._short = ThreadPoolExecutor(threads, "read")
         self._long = ThreadPoolExecutor(1, "read-long")
 
     async def run(self, steps: Steps[T], waiting: Waiting, left: Callable[[], bool]) -> T:
-        """What the steps give, and what they raise; `left` says whether the client is gone.
+        """Returns the result of the steps, or raises their exception; `left` returns whether the client is gone.
 
-        Raises DeadlinePassed and CallerLeft as `waiting` does, which is asked before each step.
+        Raises DeadlinePassed and CallerLeft as `waiting` does, which is called before each step.
         """
         work = _Work(steps, waiting, self._long)
         self._short.submit(work.take_turn)
@@ -47,13 +47,13 @@ class StepThreads:
                     waiting()
             return work.result.result()
         finally:
-            if work.result.cancel():  # nobody waits any more, by the drain's end too
+            if work.result.cancel():  # nobody waits any more, possibly because the drain ended
                 waiting.has_left = True
             del work  # an error's traceback holds this frame: with the error's own future that would be a cycle
 
 
 class _Work(Generic[T]):
-    """`result` is the event loop's; once it is done, for whatever reason, no further step is."""
+    """`result` belongs to the event loop; once it is done, for any reason, no further step runs."""
 
     def __init__(self, steps: Steps[T], waiting: Waiting, long: ThreadPoolExecutor) -> None:
         self._loop = asyncio.get_running_loop()

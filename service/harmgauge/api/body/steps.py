@@ -9,7 +9,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Steps: TypeAlias = Generator[None, None, T]
-"""Does a step each time that it is asked to go on, and returns what came of all of them."""
+"""Does one step each time it is resumed, and returns the result of all of them."""
 
 
 def finish(steps: Steps[T]) -> T:
@@ -23,7 +23,7 @@ def finish(steps: Steps[T]) -> T:
 
 
 def one_step(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Steps[T]:
-    """What cannot be cut."""
+    """Work that cannot be divided."""
     yield from ()
     return function(*arguments, **named)
 

@@ -1,7 +1,7 @@
-"""The Open Inference Protocol (V2) over gRPC; loaded only where it is asked for."""
+"""The Open Inference Protocol (V2) over gRPC; loaded only on request."""
 
 INFER_ROUTE = "/inference.GRPCInferenceService/ModelInfer"
-"""How metrics call the route."""
+"""The route's name in metrics."""
 
 MOST_CONNECTIONS = 1024
-"""Over gRPC, where the system allows so many open files."""
+"""Limit on gRPC connections, if the system allows that many open files."""

@@ -1,4 +1,4 @@
-"""A gRPC call from its head to its end: who sent it, its message when it is asked for, and how it was answered."""
+"""A gRPC call from its head to its end: its sender, its message on request, and its answer."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ CODES = {
 P = ParamSpec("P")
 
 LEAVING_SECONDS = 0.2
-"""Where a client left, its call is cancelled so soon after its message ended."""
+"""If a client left, its call is cancelled within this time after the end of its message."""
 
 
 class Refusal(NamedTuple):
-    """What a client is told of an error; it keeps nothing of it alive."""
+    """The error that a client receives; it keeps no reference to the original."""
 
     status: grpc.StatusCode
     code: str
@@ -70,11 +70,13 @@ class GrpcCall:
         self._ending: asyncio.Task[None] | None = None
 
     def named(self, name: str) -> str | None:
-        """What its metadata have by a name in lower case."""
+        """The value of a metadata entry, by its name in lower case."""
         return next((value for key, value in self._metadata if key == name and isinstance(value, str)), None)
 
     async def message(self, principal: Principal) -> bytes:
-        """Its message, once it may send one. Raises Overloaded, DeadlinePassed, and Unreadable if there is none."""
+        """Its message, received once it is the call's turn. Raises Overloaded, DeadlinePassed, and Unreadable if there
+        is none.
+        """
         holder = principal.name, self.connection
         message = await self._reads.read(self.context.read, self._end, holder, self.deadline)
         if message is grpc.aio.EOF:
@@ -83,7 +85,7 @@ class GrpcCall:
         return message
 
     def when_done(self, function: Callable[P, object], *arguments: P.args, **named: P.kwargs) -> None:
-        """Have it called once its client has taken the answer, or is gone."""
+        """Call it once its client has taken the answer, or is gone."""
         self.context.add_done_callback(lambda _: function(*arguments, **named))
 
     def _end(self, error: RequestError) -> None:
@@ -94,9 +96,9 @@ class GrpcCall:
             await self.refuse(refused)
 
     async def refuse(self, refused: Refusal) -> None:
-        """Tell its client, unless that has been done. Raises AbortError, for gRPC to see.
+        """Send the refusal to the client, unless that has been done. Raises AbortError, for gRPC to see.
 
-        A status alone: to one that a handler has only set gRPC adds an empty message, which the client need not take.
+        A status alone: if a handler only sets it, gRPC adds an empty message, which the client need not take.
         """
         if self._ending is not None and asyncio.current_task() is not self._ending:
             await self._ending
@@ -108,11 +110,11 @@ class GrpcCall:
 
 
 Work = Callable[[GrpcCall, ServedBundle, Principal, Any], Awaitable[bytes]]
-"""Answers a call: (itself, the bundle in service, who sent it, progress to be filled if somebody wants it)."""
+"""Answers a call: (the call, the bundle in service, its sender, progress to fill if it is wanted)."""
 
 
 class Answerer:
-    """Has calls answered, counted, logged and traced; `current` gives the bundle that one which begins now goes to."""
+    """Answers, counts, logs and traces calls; `current` returns the bundle for a call that begins now."""
 
     def __init__(
         self,
@@ -130,7 +132,7 @@ class Answerer:
         self._reads = Reads(reads_for(plane.max_body_bytes))
 
     def handlers(self, service: str, works: dict[str, Work]) -> dict[str, grpc.RpcMethodHandler]:
-        """Of a service's calls by their names."""
+        """Handlers of a service's calls, by name."""
         return {name: self._handler(f"/{service}/{name}", work) for name, work in works.items()}
 
     def _handler(self, route: str, work: Work) -> grpc.RpcMethodHandler:
@@ -148,7 +150,7 @@ class Answerer:
         if self._access_log.follows_all:
             entry = self._access_log.begin(call.headers, traced=permission is not Permission.HEALTH)
         call.context.set_trailing_metadata([("x-request-id", call.request_id)])
-        status = grpc.StatusCode.CANCELLED  # what stays, where the client left
+        status = grpc.StatusCode.CANCELLED  # remains if the client left
         failed: Exception | None = None
         refused: Refusal | None = None
         answer = b""
@@ -191,7 +193,7 @@ class Answerer:
         call.when_done(self._open_calls.end, call.connection)
 
     def _admit(self, permission: Permission, call: GrpcCall) -> Principal:
-        """By its head alone. Raises Unauthorized, Forbidden and RateLimited."""
+        """Check a call by its head alone. Raises Unauthorized, Forbidden and RateLimited."""
         principal = self._authorizer.check(permission, call.headers)
         principal.begin(permission, scores=permission is Permission.SCORES)
         return principal

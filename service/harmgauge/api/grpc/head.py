@@ -1,4 +1,4 @@
-"""What the head of a gRPC call says."""
+"""The head of a gRPC call."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from harmgauge.api.grpc.protocol import HEALTH_SERVICE, SERVICE
 from harmgauge.auth.policy import Permission
 
 _METADATA = {"authorization", "x-request-id", "traceparent", "tracestate"}
-"""What means the same as the header of that name."""
+"""Metadata with the same meaning as the header of that name."""
 
 _OPEN = (f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady", f"/{HEALTH_SERVICE}/")
 
 
 def permission_of(method: str) -> Permission:
-    """Of a call, by its whole name: only whether the server is alive and ready needs no key."""
+    """Permission for a call, by its full name: only the liveness and readiness of the server need no key."""
     return Permission.HEALTH if method.startswith(_OPEN) else Permission.SCORES
 
 

@@ -1,7 +1,7 @@
-"""grpc.health.v1: what Kubernetes, Envoy and grpc_health_probe ask. Its messages are small enough to be made by hand.
+"""grpc.health.v1, as used by Kubernetes, Envoy and grpc_health_probe. Its messages are small enough to encode by hand.
 
-Nobody needs a key for it, so nobody may hold much by it either: only a few messages are read at once, and each for a
-second. A call whose message is not there by then is answered for the whole server, as if it had named no service.
+It needs no key, so it may not hold much: only a few messages are read at once, each for at most a second. A call whose
+message has not arrived by then is answered for the whole server, as if it had named no service.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MOST_READS = 4
 MESSAGE_SECONDS = 1.0
 
 MOST_WATCHES = 256
-"""At once. One more, and the connection with the most of them loses its oldest."""
+"""Limit on concurrent watches. One more, and the connection with the most of them loses its oldest."""
 
 LOOK_SECONDS = 1.0
-"""How often a watch looks whether the status is another."""
+"""How often a watch checks whether the status has changed."""
 
 _REQUEST = "grpc.health.v1.HealthCheckRequest"
 _KNOWN = ("", SERVICE)

@@ -15,7 +15,9 @@ from harmgauge.rollout.served import ServedBundle
 
 
 def infer(plane: DataPlane) -> Work:
-    """What answers a call. Its bytes, and its answer's, are held until the client has taken the answer, or is gone."""
+    """Makes the handler of infer calls. The bytes of call and answer are held until the client has taken the answer or
+    left.
+    """
 
     async def work(call: GrpcCall, serving: ServedBundle, principal: Principal, progress: Progress | None) -> bytes:
         manifest = serving.bundle.manifest
@@ -44,7 +46,7 @@ def infer(plane: DataPlane) -> Work:
             scoring.name(asked.parameters)
             scoring.limit(asked.timeout_seconds)
         answer_bytes = messages.answer_bytes(asked, offered)
-        scoring.hold(answer_bytes)  # refused before it costs inference
+        scoring.hold(answer_bytes)  # refused before it takes inference time
         scored = await scoring.score(serving.components.scorer, asked.instances)
         if answer_bytes > THREAD_BODY_BYTES:
             answer = await scoring.answer_in_steps(one_step(messages.answer, manifest, asked, scored))

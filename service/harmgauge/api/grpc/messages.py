@@ -28,7 +28,7 @@ _OUTPUT = type(_RESPONSE().outputs.add())
 _OUTPUTS, _RAW_OUTPUT = 5 << 3 | LENGTH, 6 << 3 | LENGTH
 
 _MOST_SIZES = 64
-"""Of a shape."""
+"""Longest shape."""
 
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -41,17 +41,17 @@ _CONTENTS = {
     "FP32": "fp32_contents",
     "FP64": "fp64_contents",
 }
-"""The field that holds a datatype's numbers; halves have none."""
+"""The field for the numbers of each datatype; halves have none."""
 
 _NUMBER_BYTES = {"BOOL": 1, "FP32": 4, "INT64": 8}
-"""Of an output's datatype."""
+"""Bytes per number of each output datatype."""
 
 
 @dataclass(frozen=True)
 class InferRequest:
     """Its id, checked instances, the outputs wanted, whether they are wanted as bytes, and its own parameters.
 
-    Of these only `timeout_seconds` is checked, and that none is a tensor's.
+    Only `timeout_seconds` is checked, and that none of the parameters belongs to a tensor.
     """
 
     id: str
@@ -71,7 +71,7 @@ def read(data: bytes, manifest: Manifest, offered: list[tensors.OutputSpec]) -> 
 
 
 def envelope(parts: Parts) -> Any:
-    """What protobuf makes of all but the bulk. Raises Unreadable."""
+    """Parse everything but the bulk with protobuf. Raises Unreadable."""
     try:
         return _REQUEST.FromString(parts.envelope)
     except DecodeError:
@@ -123,7 +123,7 @@ def _from_contents(chunks: Sequence[Chunk], datatype: str, shape: tuple[int, ...
 
 
 def answer_bytes(asked: InferRequest, offered: list[tensors.OutputSpec]) -> int:
-    """How many bytes the numbers of its answer have, or a few more."""
+    """Bytes that the numbers of its answer take, or a few more."""
     one_row = (
         _NUMBER_BYTES[output.datatype] * (output.shape[1] if len(output.shape) > 1 else 1)
         for output in offered
@@ -150,7 +150,7 @@ def answer(manifest: Manifest, asked: InferRequest, scored: Scored) -> bytes:
 
 
 class _Output(NamedTuple):
-    """An InferOutputTensor without numbers, alone and as it stands in a response; `field` has its numbers."""
+    """An InferOutputTensor without numbers, alone and as part of a response; `field` holds its numbers."""
 
     described: bytes
     whole: bytes
@@ -165,7 +165,7 @@ def _answer_head(name: str, version: str) -> bytes:
 
 @lru_cache(maxsize=256)
 def _described(names: tuple[str, ...], kinds: tuple[tuple[np.dtype[Any], tuple[int, ...]], ...]) -> list[_Output]:
-    """Of outputs by their names, dtypes and shapes: the same for every request of as many rows."""
+    """Outputs by their names, dtypes and shapes: the same for all requests with equally many rows."""
     found = []
     for name, (dtype, shape) in zip(names, kinds, strict=True):
         datatype = tensors.DATATYPES[dtype.name]

@@ -1,4 +1,4 @@
-"""What the server says of itself and its models: calls that score nothing."""
+"""Metadata calls about the server and its models; they score nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harmgauge.rollout.served import ServedBundle
 
 
 def calls(readiness: Readiness) -> dict[str, Work]:
-    """By name. Those whose message has nothing in it are answered without it: they hold nothing of it."""
+    """Calls by name. Those with an empty request message are answered without it: they hold nothing of it."""
     messages = methods()
 
     async def named(call: GrpcCall, principal: Principal, kind: Any) -> Any:

@@ -47,7 +47,7 @@ def given(chunks: Sequence[Chunk]) -> list[str]:
 
 
 def packed(chunks: Sequence[Chunk], name: str) -> Bytes:
-    """All the bytes of a field, which is not empty. Raises Unreadable where they are no whole numbers."""
+    """All the bytes of a field, which is not empty. Raises Unreadable if they do not end with a whole number."""
     kind = KINDS[name]
     mine = [np.frombuffer(data, np.uint8) for tag, data in chunks if tag >> 3 == kind.number and len(data)]
     for data in mine:
@@ -58,7 +58,7 @@ def packed(chunks: Sequence[Chunk], name: str) -> Bytes:
 
 
 def count(data: Bytes, name: str) -> int:
-    """How many numbers a field's bytes are, which takes no memory."""
+    """Count the numbers in a field's bytes, without extra memory."""
     kind = KINDS[name]
     if kind.wire != VARINT:
         return len(data) // np.dtype(kind.dtype).itemsize
@@ -66,7 +66,7 @@ def count(data: Bytes, name: str) -> int:
 
 
 def unpack(data: Bytes, name: str, numbers: int) -> npt.NDArray[Any]:
-    """A field's bytes, which are so many numbers, as an array; no copy of floats. Raises Unreadable."""
+    """A field's bytes, `numbers` of them, as an array; floats are not copied. Raises Unreadable."""
     kind = KINDS[name]
     if kind.wire != VARINT:
         return data.view(np.dtype(kind.dtype).newbyteorder("<"))
@@ -74,14 +74,14 @@ def unpack(data: Bytes, name: str, numbers: int) -> npt.NDArray[Any]:
     at = 0
     for piece in _pieces(data):
         values = _varints(piece)
-        # As protobuf: the lower bits of what is too long, and any bit at all is true.
+        # As protobuf: the lower bits of numbers that are too long, and any bit at all is true.
         array[at : at + len(values)] = values != 0 if kind.dtype is np.bool_ else values.astype(kind.dtype)
         at += len(values)
     return array
 
 
 def _pieces(data: Bytes) -> Iterator[Bytes]:
-    """Pieces that end where a number does."""
+    """Pieces that end with a whole number."""
     at = 0
     while at < len(data):
         end = min(at + PIECE_BYTES, len(data))

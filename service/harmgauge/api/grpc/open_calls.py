@@ -1,6 +1,6 @@
-"""How many calls are open at once, those included whose answer its client does not take.
+"""Counts open calls, including those whose answer the client has not taken.
 
-C-core keeps a call until its answer is taken, or its connection ends; nothing else takes it away. About 30 KB each.
+C-core keeps a call until its answer is taken, or its connection ends; nothing else removes it. About 30 KB each.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from harmgauge.errors import Overloaded
 
 MOST_CALLS = 1024
-"""Over all connections. Past that, each may still have its share, and no fewer than `FEWEST_CALLS`."""
+"""Limit over all connections. Past that, each may still have its share, at least `FEWEST_CALLS`."""
 
 FEWEST_CALLS = 16
 
 
 class OpenCalls:
-    """Counts calls by connection, so that none of them can take the place of all."""
+    """Counts calls by connection, so that one connection cannot use up the limit."""
 
     def __init__(self) -> None:
         self._calls = 0

@@ -1,6 +1,6 @@
 """The protocol's messages, from its description.
 
-In a descriptor pool of our own: clients in the same process may bring their own description of the same package.
+In a separate descriptor pool: clients in the same process may bring their own description of the same package.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Which calls may send their message now.
+"""Decides which calls may send their message now.
 
-A client can send a whole message only while a read is pending for it; without one it gets 64 KB off, as much as HTTP/2
-lets anybody send ahead. So the reads that are pending at once bound the memory of messages that are not whole yet. A
-message that has come already is read in microseconds, so that honest clients hardly ever wait here; what keeps a read
-for long is a message that never comes, or comes slowly.
+A client can send a whole message only while a read is pending for it; without one it can send 64 KB, HTTP/2's limit on
+data sent ahead. So the number of pending reads bounds the memory of incomplete messages. A message that has come
+already is read in microseconds, so that honest clients hardly ever wait here; only a message that never comes, or comes
+slowly, keeps a read for long.
 """
 
 from __future__ import annotations
@@ -17,33 +17,34 @@ import grpc
 from harmgauge.errors import DeadlinePassed, Overloaded, RequestError
 
 UNFINISHED_BYTES = 256 * 2**20
-"""Of all messages that are being read, and once more of those whose call was ended but whose client has yet to hear."""
+"""Limit on all messages being read; as much again may be held by ended calls whose clients have not been notified yet.
+"""
 
 FEWEST_READS, MOST_READS = 8, 256
-"""At once, whatever the largest message may have."""
+"""Concurrent reads, whatever the largest message may have."""
 
 MOST_WAITING = 512
 """Calls that wait for their turn, each with at most 64 KB of its message."""
 
 PATIENCE_SECONDS = 1.0
-"""A read that others wait for may take so long; less if more connections wait than there are reads, so that each of
-them has its turn within about this time.
+"""Longest time of a read that others wait for; less if more connections wait than there are reads, so that each of them
+has its turn within about this time.
 """
 
 SLOW_SECONDS = 10.0
-"""A connection whose read was ended stays out of the reserve for so long."""
+"""A connection whose read was ended stays out of the reserve for this time."""
 
 MOST_SLOW = 4096
 """Connections that are remembered as slow."""
 
 
 def reads_for(max_body_bytes: int) -> int:
-    """How many messages of at most so many bytes may be read at once."""
+    """Number of messages with at most this many bytes that may be read at once."""
     return max(FEWEST_READS, min(MOST_READS, UNFINISHED_BYTES // max_body_bytes))
 
 
 class _Read:
-    """`began` is None until its turn; `end` answers its call with an error, by which what it receives ends as well."""
+    """`began` is None until its turn; `end` answers its call with an error, which also ends `receive`."""
 
     __slots__ = ("began", "end", "error", "holder", "turn")
 
@@ -58,9 +59,9 @@ class _Read:
 class Reads:
     """At most `most` at a time, shared among holders: a holder is a key on a connection.
 
-    A quarter is a reserve: for holders that read nothing else, and whose last reads were not too slow. Whoever waits
-    comes by the number of its holder's reads, the fewest first. If nobody ends, the oldest read of the holder with
-    the most is ended once it took longer than it may.
+    A quarter is a reserve: for holders that read nothing else, and whose last reads were not too slow. Among those that
+    wait, the holder with the fewest reads comes first. If no read ends, the oldest one of the holder with the most is
+    ended once it exceeds its time.
     """
 
     def __init__(self, most: int) -> None:
@@ -81,9 +82,9 @@ class Reads:
         holder: Hashable,
         deadline: float,
     ) -> bytes:
-        """What `receive` gives, until the event loop's clock says `deadline`.
+        """The result of `receive`, until the event loop's clock reaches `deadline`.
 
-        Raises DeadlinePassed and Overloaded. Where `receive` was running, `end` was called with that before.
+        Raises DeadlinePassed and Overloaded. If `receive` was running, `end` was called with that error before.
         """
         read = _Read(holder, end)
         timer = asyncio.get_running_loop().call_at(deadline, self._late, read)
@@ -128,7 +129,7 @@ class Reads:
         await read.turn
 
     def _serve(self) -> None:
-        """Give every free read to whoever is next, and see that one becomes free if there is none."""
+        """Give every free read to the next in line, and see that one becomes free if there is none."""
         if self._look_again is not None:
             self._look_again.cancel()
             self._look_again = None
@@ -137,7 +138,7 @@ class Reads:
             if self._may_begin(holder):
                 read = self._waiting[holder][0]
                 self._leave(read)
-                if holder in self._waiting:  # behind the others
+                if holder in self._waiting:  # after the others
                     self._waiting[holder] = self._waiting.pop(holder)
                 self._begin(read)
                 _wake(read)
@@ -145,8 +146,8 @@ class Reads:
                 break
 
     def _make_room(self, holder: Hashable) -> bool:
-        """End a read for one that waits; false where none took too long yet."""
-        if not self._counts or self._ended >= self.most:  # ending more of them would make no room
+        """End a read for one that waits; false if none has exceeded its time yet."""
+        if not self._counts or self._ended >= self.most:  # ending more of them would free nothing
             return False
         most = max(self._counts, key=self._counts.__getitem__)
         if self._counts.get(holder, 0) >= self._counts[most]:

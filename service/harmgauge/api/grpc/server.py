@@ -1,4 +1,4 @@
-"""The gRPC server, on a port of its own."""
+"""The gRPC server, on a separate port."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harmgauge.rollout.served import ServedBundle
 
 
 class GrpcServer:
-    """Make and start it on a running event loop; `current` gives the bundle that a call which begins now goes to.
+    """Make and start it on a running event loop; `current` returns the bundle for a call that begins now.
 
     `handshake_seconds` is how long a connection may take until its first call can come.
     """
@@ -67,7 +67,7 @@ class GrpcServer:
         )
 
     async def start(self, host: str) -> int:
-        """Listen; returns the port, which the system chose where 0 was given. Raises SettingsError where it cannot."""
+        """Listen; returns the port, chosen by the system if 0 was given. Raises SettingsError on failure."""
         address = f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
         try:
             bound: int = self._bind(address)
@@ -87,11 +87,11 @@ class GrpcServer:
         return bound
 
     async def stop(self, seconds: float) -> None:
-        """Take no new calls; those in flight get so long to end."""
+        """Refuse new calls; those in flight may finish within this time."""
         self._health.close()
         await self._server.stop(seconds)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether gRPC logs more than that a client left before it took its answer, for which it has an error each time."""
+    """Whether a gRPC log record is more than the error it raises whenever a client leaves before taking its answer."""
     return record.exc_info is None or not isinstance(record.exc_info[1], grpc.aio.InternalError)

@@ -1,9 +1,9 @@
 """The wire format of protobuf, read field by field before protobuf itself sees a message.
 
-Protobuf makes an object of every field: 16 MB of empty ones become 800 MB, and take seconds. Here each field costs one
-step, the steps are counted, and a ModelInferRequest comes apart into its bulk, which is not copied, and the rest:
+Protobuf makes an object of every field: 16 MB of empty ones become 800 MB, and take seconds. Here each field takes one
+step, the steps are counted, and a ModelInferRequest is split into its bulk, which is not copied, and the rest:
 
-    message = envelope (at most 64 KB, for protobuf to parse) + raw_input_contents + the numbers in 'contents'
+message = envelope (at most 64 KB, for protobuf to parse) + raw_input_contents + the numbers in 'contents'
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from typing import NamedTuple
 from harmgauge.errors import Unreadable
 
 MOST_FIELDS = 1000
-"""In one message, in all: a client sends a dozen. They take about 0.5 ms."""
+"""Limit for one message in total: a client sends a dozen. They take about 0.5 ms."""
 
 MOST_ENVELOPE_BYTES = 64 * 2**10
-"""Of all that is no input's numbers: names, parameters and what nobody knows."""
+"""Limit on everything but the inputs' numbers: names, parameters and unknown fields."""
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
-"""What a field's bytes are: the lower three bits of its tag. 3 and 4 are groups, which the protocol has none of."""
+"""Wire types: the lower three bits of a field's tag. 3 and 4 are groups, which the protocol does not use."""
 
 INPUTS, RAW_INPUT = 5 << 3 | LENGTH, 7 << 3 | LENGTH
 CONTENTS = 5 << 3 | LENGTH
 
 Field = tuple[int, int, int, int]
-"""Its tag, where it begins, where its value begins, and its end."""
+"""Tag, start, start of the value, end."""
 
 Chunk = tuple[int, memoryview]
 """A field of 'contents': its tag, and the bytes of one number or of a list of them."""
 
 
 class Parts(NamedTuple):
-    """A ModelInferRequest. `contents` are of all its inputs together; None where none has any, and left in the envelope
-    where there is `raw`, for the two must not come together.
+    """A ModelInferRequest. `contents` are those of all its inputs together; None if there are none. They stay in the
+    envelope if there is `raw`, because the two must not come together.
     """
 
     envelope: bytes
@@ -49,8 +49,8 @@ def malformed(name: str = _REQUEST) -> Unreadable:
 
 
 def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS, name: str = _REQUEST) -> list[Field]:
-    """The fields of a message that is `data[begin:end]`, without looking into them. Raises Unreadable, which names the
-    message that it is in.
+    """The fields of a message that is `data[begin:end]`, without parsing their values. Raises Unreadable, which names
+    the message.
     """
     found: list[Field] = []
     at = begin
@@ -96,7 +96,7 @@ def _tag(data: bytes, at: int, end: int, name: str) -> tuple[int, int]:
 
 
 def _varint(data: bytes, at: int, end: int, most_bytes: int, name: str) -> tuple[int, int]:
-    """A number of variable length, and where it ends."""
+    """A number of variable length, and its end."""
     number = bits = 0
     end = min(end, at + most_bytes)
     while at < end:
@@ -110,7 +110,7 @@ def _varint(data: bytes, at: int, end: int, most_bytes: int, name: str) -> tuple
 
 
 def split(data: bytes) -> Parts:
-    """Take a ModelInferRequest apart. Raises Unreadable where it has too many fields, too large ones, or groups."""
+    """Split a ModelInferRequest. Raises Unreadable if it has too many fields, too large ones, or groups."""
     view = memoryview(data)
     top = fields(data, 0, len(data))
     raw = [view[value:end] for tag, _, value, end in top if tag == RAW_INPUT]

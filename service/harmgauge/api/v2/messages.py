@@ -1,4 +1,4 @@
-"""Inference requests and answers as bytes: JSON, with tensors inside it or (binary extension) behind it."""
+"""Inference requests and answers as bytes: JSON, with tensors inside it or (binary extension) after it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 class InferRequest:
     """Checked instances, the outputs wanted: (name, as bytes) each, and the request's own parameters.
 
-    Of these only `timeout_seconds` is checked, and that none is a tensor's.
+    Only `timeout_seconds` is checked, and that none of the parameters belongs to a tensor.
     """
 
     id: str | None
@@ -52,7 +52,7 @@ def is_large(body_bytes: int, header_length: str | None) -> bool:
 def reading(
     body: bytes | bytearray, header_length: str | None, spec: InputSpec, offered: list[tensors.OutputSpec]
 ) -> Steps[InferRequest]:
-    """Read a request in steps; `header_length` is what the header of that name says, where it came.
+    """Read a request in steps; `header_length` is the value of the header of that name, if it was sent.
 
     Raises Unreadable or Unprocessable.
     """
@@ -111,7 +111,7 @@ def answering(
 
 
 def _described(model: str, version: str, request: InferRequest, scored: Scored) -> tuple[dict[str, Any], list[Piece]]:
-    """The JSON part, and the bytes behind it."""
+    """The JSON part, and the bytes after it."""
     described: list[dict[str, Any]] = []
     chunks: list[Piece] = []
     arrays = tensors.output_arrays([name for name, _ in request.outputs], scored)
@@ -140,7 +140,7 @@ def _headers(head_bytes: int, chunks: list[Piece]) -> dict[str, str]:
 
 
 def most_answer_bytes(rows: int, request: InferRequest, classes: int) -> int:
-    """The most bytes that the answer to so many instances takes."""
+    """Upper bound on the bytes of an answer to this many instances."""
     most = FRAME_BYTES + 6 * len(request.id or "")  # a character may become \\u0000
     for name, binary in request.outputs:
         dtype, width = tensors.number_type(name, classes)
@@ -182,7 +182,7 @@ def _head(document: object, spec: InputSpec, offered: list[tensors.OutputSpec]) 
 
 
 def _holds_mark(document: object) -> bool:
-    """Whether what was cut out is the data of the one input."""
+    """Whether the part that was cut out is the data of the one input."""
     inputs = document.get("inputs") if isinstance(document, dict) else None
     return (
         isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict) and inputs[0].get("data") == MARK
@@ -190,7 +190,7 @@ def _holds_mark(document: object) -> bool:
 
 
 def _check_place(tensor: dict[str, Any], *, binary_bytes: int) -> bool:
-    """Whether the input's numbers are what follows the JSON part, of so many bytes; raises Unprocessable."""
+    """Whether the input's numbers are the bytes after the JSON part, of this size; raises Unprocessable."""
     size = parameters.given(tensor).get("binary_data_size")
     if (size is None) == (tensor.get("data") is None):
         raise Unprocessable("The input needs either 'data' or the parameter 'binary_data_size'.")

@@ -1,8 +1,8 @@
-"""Parameters of the protocol's requests, inputs and outputs: what is read, what is ignored and what is refused.
+"""Parameters of the protocol's requests, inputs and outputs: read, ignored or refused.
 
-A tensor's parameters say how its numbers come or go, so one that is not known is refused: to ignore it would be to
-answer another question. The protocol lets anything be a parameter of the request itself. Most of that says nothing of
-the answer (`priority`, `sequence_id`: every row is scored by itself, `headers`, a client's own), and is ignored.
+A tensor's parameters define the encoding of its numbers, so an unknown one is refused: ignoring it could answer another
+question. The protocol allows any parameter on the request itself. Most of them do not affect the answer (`priority`,
+`sequence_id`: every row is scored by itself, `headers`, a client's own), and are ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from harmgauge.api.said import quoted, said
 from harmgauge.errors import InvalidParameters
 
 CONTENT_TYPE = "content_type"
-"""MLServer's codecs put it everywhere: what the client makes of a tensor."""
+"""MLServer's codecs put it everywhere: the client's type for a tensor."""
 
 _NUMBERS = "np"
 """The content type of a tensor of numbers, which every output is."""
@@ -31,10 +31,10 @@ _REMEDIES = {
     "shared_memory_byte_size": _NO_SHARED_MEMORY,
     "shared_memory_offset": _NO_SHARED_MEMORY,
 }
-"""Of Triton's extensions that are not offered."""
+"""Triton's extensions that are not supported."""
 
 _OF_TENSORS_ONLY = _REMEDIES | {"binary_data": "set 'binary_data_output', or 'binary_data' of an output"}
-"""What must not be a parameter of the request, and what to do instead."""
+"""Names that must not be parameters of the request, and what to do instead."""
 
 _MICROSECONDS = re.compile("[0-9]{1,20}")
 
@@ -61,12 +61,12 @@ def flag(parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
 
 
 def check_input(parameters: Mapping[str, Any]) -> None:
-    """Raises InvalidParameters where an input is to be read in another way than it would be."""
+    """Raises InvalidParameters if the parameters ask for another encoding of the input."""
     _check_known(parameters, _OF_INPUTS, "the input")
 
 
 def check_output(parameters: Mapping[str, Any], name: str) -> None:
-    """Raises InvalidParameters where the output called `name` is wanted in another way than it would be given."""
+    """Raises InvalidParameters if the parameters of output `name` ask for another encoding."""
     _check_known(parameters, _OF_OUTPUTS, f"the output {name!r}")
     content_type = parameters.get(CONTENT_TYPE, _NUMBERS)
     if content_type != _NUMBERS:
@@ -77,7 +77,7 @@ def check_output(parameters: Mapping[str, Any], name: str) -> None:
 
 
 def check_request(parameters: Mapping[str, Any]) -> None:
-    """Raises InvalidParameters where the request has what would belong to a tensor."""
+    """Raises InvalidParameters if the request has a parameter of a tensor."""
     for name in parameters:
         if name in _OF_TENSORS_ONLY:
             raise InvalidParameters(
@@ -86,7 +86,7 @@ def check_request(parameters: Mapping[str, Any]) -> None:
 
 
 def timeout_seconds(parameters: Mapping[str, Any]) -> float | None:
-    """Triton's `timeout`, in microseconds from the request's arrival; None where there is none, or 0.
+    """Triton's `timeout`, in microseconds from the request's arrival; None if there is none, or 0.
 
     Raises InvalidParameters.
     """

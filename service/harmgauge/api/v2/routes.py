@@ -30,11 +30,11 @@ _TAG = "Open Inference Protocol V2"
 _HEADER_LENGTH = messages.HEADER_LENGTH.lower().encode()
 
 INFER_ROUTE = f"{ROOT}/models/{{name}}/infer"
-"""How metrics call the route."""
+"""The route's name in metrics."""
 
 
 def infer_handler(plane: DataPlane) -> Handler:
-    """What answers an infer request for the served model."""
+    """Makes the handler of infer requests for the served model."""
 
     async def infer(request: Request) -> Response:
         components = components_of(request)
@@ -66,10 +66,10 @@ def infer_handler(plane: DataPlane) -> Handler:
 
 
 def _check_origin(headers: dict[bytes, str]) -> None:
-    """Raises UnknownMediaType where a page of another site may be asking, by a browser that did not ask us first.
+    """Raises UnknownMediaType for a possible cross-site request from a browser that sent no preflight.
 
-    Any client may leave the media type out, as Triton's does. A browser sends its page's origin as well, and what may
-    go anywhere without being asked for has none of these media types.
+    Any client may leave the media type out, as Triton's does. A browser also sends its page's origin, and every media
+    type accepted here needs a preflight.
     """
     if b"origin" in headers:
         named = named_type(headers.get(b"content-type", ""))
@@ -127,13 +127,13 @@ def router(authorizer: Authorizer, readiness: Readiness, infer: Handler) -> APIR
 
 
 def infer_paths(manifest: Manifest) -> list[str]:
-    """Where the served model's infer requests go: exact paths, which can take the short way (`middleware.py`)."""
+    """Paths of the served model's infer requests: exact, so that they can bypass the framework (`middleware.py`)."""
     model = f"{ROOT}/models/{manifest.name}"
     return [f"{model}/infer", f"{model}/versions/{manifest.version}/infer"]
 
 
 def check_served(manifest: Manifest, name: str, version: str | None) -> None:
-    """Raises UnknownModel for any other model, and for another version; None and "" ask for whatever is served."""
+    """Raises UnknownModel for any other model or version; None and "" ask for the served one."""
     if name != manifest.name:
         raise UnknownModel(f"There is no model {name!r}; {manifest.name!r} is served.")
     if version not in (None, "", manifest.version):
@@ -141,7 +141,7 @@ def check_served(manifest: Manifest, name: str, version: str | None) -> None:
 
 
 def metadata(manifest: Manifest, offered: list[tensors.OutputSpec]) -> dict[str, Any]:
-    """What both ways of the protocol tell of the model."""
+    """Metadata of the model, the same over HTTP and gRPC."""
     spec = manifest.input
     datatype = tensors.DATATYPES[spec.dtype]
     return {

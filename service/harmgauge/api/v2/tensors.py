@@ -36,7 +36,7 @@ DATATYPES = {
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """An output that can be asked for; -1 stands for the number of instances."""
+    """An available output; -1 stands for the number of instances."""
 
     name: str
     datatype: str
@@ -44,7 +44,7 @@ class OutputSpec:
 
 
 def outputs(classes: int, *, corrects: bool, error_probability: bool = False) -> list[OutputSpec]:
-    """What a bundle gives, in the order in which it is given when nothing is asked for by name.
+    """The outputs of a bundle, in their order when none is requested by name.
 
     `corrects`: the bundle offers a correction; `error_probability`: it offers that, which comes last, so that clients
     that count outputs find the others at their places.
@@ -74,7 +74,7 @@ def number_type(name: str, classes: int) -> tuple[np.dtype[Any], int]:
 
 
 def without_scores(offered: list[OutputSpec]) -> list[OutputSpec]:
-    """Those that tell flags and classes, and no number of how sure anything is."""
+    """Flags and classes only: outputs that do not reveal how sure they are."""
     return [output for output in offered if output.datatype != "FP32"]
 
 
@@ -94,7 +94,7 @@ def output_arrays(names: Sequence[str], scored: Scored) -> list[npt.NDArray[Any]
 
 
 def check_input(name: object, datatype: object, spec: InputSpec) -> None:
-    """Raises Unprocessable where an input tensor is not the one there is, or of another datatype than it takes."""
+    """Raises Unprocessable if an input tensor is not the expected one, or has another datatype."""
     if name != spec.name:
         raise Unprocessable(f"There is no input {quoted(name)}; there is {spec.name!r}.")
     expected = DATATYPES[spec.dtype]
@@ -103,7 +103,7 @@ def check_input(name: object, datatype: object, spec: InputSpec) -> None:
 
 
 def check_outputs(names: list[Any], offered: list[OutputSpec]) -> list[str]:
-    """The outputs wanted, in order: all that are offered where none is named. Raises Unprocessable."""
+    """The outputs wanted, in order: all of them if none is named. Raises Unprocessable."""
     known = [output.name for output in offered]
     for name in names:
         if name not in known:
@@ -156,14 +156,14 @@ def from_array(array: Rows, shape: tuple[int, ...], spec: InputSpec) -> Rows:
 
 
 def check_size(size: int, shape: tuple[int, ...]) -> None:
-    """Raises Unprocessable where so many numbers are not what the shape needs."""
+    """Raises Unprocessable if the shape needs another number of values."""
     needed = math.prod(shape)  # exact: a shape may claim any size
     if size != needed:
         raise Unprocessable(f"The input's data has {size} numbers; its shape {sizes(shape)} needs {needed}.")
 
 
 def _first_problem(data: list[Any], depth: int, path: str, spec: InputSpec) -> str | None:
-    """What keeps lists, nested at most so deep, from holding numbers alone."""
+    """Why lists, nested at most this deep, do not hold numbers alone."""
     for index, value in enumerate(data):
         if type(value) in (int, float):
             continue

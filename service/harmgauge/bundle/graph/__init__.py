@@ -1,1 +1,1 @@
-"""Whether a serialised graph may be handed to ONNX Runtime, judged by its bytes alone."""
+"""Checks whether a serialised graph may be handed to ONNX Runtime, by its bytes alone."""

@@ -1,7 +1,7 @@
 """The walk through a serialised ONNX model, without the onnx package.
 
-Refused is what would make ONNX Runtime read other files, run code that is not its own, or take memory that the file's
-size does not justify. How long it computes, and on what values, is not judged.
+Refuses anything that would make ONNX Runtime read other files, run foreign code, or take memory that the file's size
+does not justify. How long it computes, and on which values, is not judged.
 """
 
 from __future__ import annotations
@@ -38,11 +38,13 @@ MICROSOFT_OPERATORS = frozenset(
     b"QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear QuickGelu RotaryEmbedding "
     b"SkipLayerNormalization SkipSimplifiedLayerNormalization".split()
 )
-"""What ONNX Runtime's own tools write when they quantise or fuse; others of its domain read files (EPContext)."""
+"""Operators that ONNX Runtime's own tools write when they quantise or fuse; others of its domain read files
+(EPContext).
+"""
 
 
 class Visitor(Protocol):
-    """Hears of a graph's parts: inputs, stored tensors, then nodes in their order, each after the graphs in it."""
+    """Called for a graph's parts: inputs, stored tensors, then nodes in their order, each after the graphs in it."""
 
     def enter(self) -> None: ...
 
@@ -58,7 +60,7 @@ class Visitor(Protocol):
 
 
 def check_graph(data: bytes, visitor: Visitor | None = None) -> None:
-    """Raises GraphRefused. Linear in the bytes; memory does not grow with what the bytes claim."""
+    """Raises GraphRefused. Linear in the bytes; memory does not grow with the sizes that they claim."""
     if data[4:8] == b"ORTM":
         raise GraphRefused("it is in ONNX Runtime's own format: build the bundle from the .onnx file it was made from")
     try:

@@ -1,4 +1,4 @@
-"""What ends ONNX Runtime by a signal, as far as it is plain to see."""
+"""Graphs that end ONNX Runtime by a signal, as far as this is easy to see."""
 
 from __future__ import annotations
 

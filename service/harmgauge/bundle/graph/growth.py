@@ -1,7 +1,7 @@
-"""Operators that are told how much they shall give, by an input or an attribute: a few bytes can ask for terabytes.
+"""Operators whose output size is given by an input or an attribute: a few bytes can ask for terabytes.
 
-Each rule gives the shape of what comes out. What is not known of an input counts as one number, so that rules hold for
-tensors that come with a request, too; None stands for a size that is not known.
+Each rule gives the output shape. An unknown input counts as one number, so that rules also hold for tensors that come
+with a request; None stands for an unknown size.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ def _at(numbers: Sequence[int], index: int, default: int) -> int:
 
 
 def _grown(pads: Sequence[int]) -> list[int]:
-    """What each axis grows by: `pads` are all beginnings, then all ends."""
+    """The growth of each axis: `pads` are all beginnings, then all ends."""
     half = len(pads) // 2
     return [max(begin, 0) + max(end, 0) for begin, end in zip(pads[:half], pads[half:], strict=False)]
 
@@ -253,7 +253,7 @@ def _grown(pads: Sequence[int]) -> list[int]:
 def _changed(
     shape: Shape, axes: Sequence[int], numbers: Sequence[Number], change: Callable[[int, Number], Number]
 ) -> Shape:
-    """The shape with some axes changed, each by its number; an axis that is not known has one number."""
+    """The shape with some axes changed, each by its number; an axis that is unknown has one number."""
     known = list(shape) or [1] * len(numbers)
     for axis, number in zip(axes, numbers, strict=False):
         if not -len(known) <= axis < len(known):

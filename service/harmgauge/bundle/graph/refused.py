@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class GraphRefused(ValueError):
-    """The text says what it is about, and what to do."""
+    """The text names the reason and the remedy."""
 
 
 def shown(name: bytes) -> str:

@@ -1,4 +1,4 @@
-"""ONNX's messages, as onnx.proto of ONNX 1.23 has them (IR version 14 and before): what a graph may be written in."""
+"""ONNX's messages according to onnx.proto of ONNX 1.23 (IR version 14 and before): the format of a graph."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ TYPE: Schema = _text(denotation=6) | _one(
 )
 
 TENSOR_TYPE: Schema = _int(elem_type=1) | _one(shape=2)
-"""Of sparse tensors too."""
+"""Also the schema of sparse tensors."""
 
 SEQUENCE_TYPE: Schema = _one(elem_type=1)
-"""Of what is optional too."""
+"""Also the schema of optional types."""
 
 MAP_TYPE: Schema = _int(key_type=1) | _one(value_type=2)
 
@@ -102,6 +102,6 @@ ELEMENT_BITS = {
     **dict.fromkeys((21, 22, 23), 4),  # uint4, int4, float4
     **dict.fromkeys((25, 26), 2),  # uint2, int2
 }
-"""By `data_type`; texts have none."""
+"""By `data_type`; texts have no entry."""
 
 FLOAT, INT64, TEXT, FLOAT16, DOUBLE, UINT32, UINT64, BFLOAT16, UINT4, INT4 = 1, 7, 8, 10, 11, 12, 13, 16, 21, 22

@@ -1,7 +1,7 @@
-"""What a graph asks for, beyond its own bytes: by sizes that it is told, and by constants that grow out of constants.
+"""Memory that a graph asks for beyond its own bytes: by explicit sizes, and by constants that grow out of constants.
 
-ONNX Runtime computes what depends on constants alone while it loads a graph. What comes with a request is not followed,
-nor is how often a Loop runs: a process with limits of its own finds out.
+ONNX Runtime computes everything that depends on constants alone while it loads a graph. Request tensors are not
+followed, nor is the number of iterations of a Loop: a process with limits of its own finds out.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from harmgauge.bundle.graph.value import MAX_AXES, Call, Node, Shape, Value, ele
 from harmgauge.bundle.graph.values import numbers_of
 
 MAX_ELEMENTS = 2**28
-"""Of one tensor without its rows' axis: 1 GiB in float32."""
+"""Limit for one tensor without its rows' axis: 1 GiB in float32."""
 
 GROWN_BYTES = 256 * 2**20
 GROWN_PER_BYTE = 8
-"""Constants made of constants may take `GROWN_BYTES`, and so much for each byte of the file: int8 weights that are
-dequantised and transposed take 8."""
+"""Constants made of constants may take `GROWN_BYTES`, and this much for each byte of the file: int8 weights that are
+dequantised and transposed take 8.
+"""
 
 TEXT_BYTES = 64
 
@@ -51,7 +52,7 @@ class Sizes:
         self._scopes[-1].add(name, None)
 
     def declared(self, name: bytes, dims: Sequence[int]) -> None:
-        """A shape that an input, an output or a value in between has; what is left open is -1. Raises GraphRefused."""
+        """A declared shape of an input, an output or an intermediate value; open sizes are -1. Raises GraphRefused."""
         if any(dim < -1 for dim in dims):
             raise GraphRefused(f"a shape {list(dims)} is declared, which no tensor can have: export it again")
         if elements_of(dims) > MAX_ELEMENTS:

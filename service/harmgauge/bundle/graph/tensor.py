@@ -1,4 +1,4 @@
-"""One stored tensor: no more elements than its bytes hold, and none of them in another file."""
+"""One stored tensor: at most as many elements as its bytes hold, and none of them in another file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_DIM_PRODUCT = 2**48
 """Beyond what any file can hold, and far below where products overflow in 64 bits."""
 
 TEXT_BYTES = 32
-"""What a text takes beside its bytes."""
+"""Overhead of a text beside its bytes."""
 
 _FIELDS = {
     onnx.FLOAT: "float_data",
@@ -29,12 +29,12 @@ _FIELDS = {
     onnx.UINT32: "uint64_data",
     onnx.UINT64: "uint64_data",
 }
-"""By data type; all others that are numbers lie in `int32_data`."""
+"""By data type; all other numbers are in `int32_data`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """What it is called, and what it holds. `data_type` is ONNX's."""
+    """Name and contents of a tensor. `data_type` is ONNX's."""
 
     name: bytes
     data_type: int
@@ -48,7 +48,7 @@ def read_tensor(reader: Reader, data: memoryview) -> Tensor:
     dims, stored = list[int](), _Stored(reader)
     for field, number, content in reader.fields(data, onnx.TENSOR, "a tensor"):
         match field:
-            case "external_data" | "data_location" if number:  # it is -1 for what has bytes
+            case "external_data" | "data_location" if number:  # it is -1 for fields with bytes
                 raise _external(name)
             case "segment":
                 raise Malformed("a tensor is a segment of another")
@@ -79,7 +79,7 @@ def read_tensor(reader: Reader, data: memoryview) -> Tensor:
 
 
 class _Stored:
-    """What the typed fields (`float_data` and so on) hold: so many bytes, and the numbers where they are few."""
+    """Contents of the typed fields (`float_data` and so on): their size in bytes, and the numbers if they are few."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -94,7 +94,7 @@ class _Stored:
         if field == "string_data":
             self.longest_text = max(self.longest_text, len(content))
         elif field in self.integers:
-            # One more than there may be: then it is known that they are too many.
+            # One more than allowed: enough to see that they are too many.
             wanted = SMALL_ELEMENTS + 1 - len(self.integers[field])
             self.integers[field] += islice(self._reader.integers(number, content), wanted) if wanted > 0 else ()
         else:
@@ -126,7 +126,7 @@ def _check_size(name: bytes, data_type: int, elements: int, stored_bytes: int, r
 
 
 def _numbers(data_type: int, raw: memoryview | None, stored: _Stored) -> npt.NDArray[Any] | None:
-    """None where it is of a type that no shape is written in (float8, complex), or does not hold what it says."""
+    """None if its type is never used for shapes (float8, complex), or if its contents do not match its header."""
     kind = CASTS.get(data_type)
     halves = data_type in (onnx.INT4, onnx.UINT4)
     if kind is None and not halves:

@@ -1,4 +1,4 @@
-"""What is known of a constant before anything is computed: its shape, its width, and its numbers where they are few."""
+"""Facts about a constant before anything is computed: its shape, its width, and its numbers if they are few."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy.typing as npt
 from harmgauge.bundle.graph.refused import GraphRefused
 
 SMALL_ELEMENTS = 64
-"""No shape has more."""
+"""Shapes never have more elements."""
 
 MAX_AXES = 16
 
 BEYOND = 2**63
-"""Stands for a size that is no number."""
+"""Stands for a size that is not a number."""
 
 Shape = tuple[int, ...]
 Number = int | float
@@ -26,7 +26,7 @@ Number = int | float
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Value:
-    """A constant tensor. `numbers` has that shape; it is None where they are many, texts, or not computed."""
+    """A constant tensor. `numbers` has that shape; None if they are many, texts, or not computed."""
 
     shape: Shape
     item_bytes: int
@@ -40,9 +40,9 @@ class Value:
 
 @dataclass(slots=True)
 class Attribute:
-    """What a node is given beside its inputs. `kind` is the field of AttributeProto that has it, "" for an empty list.
+    """An attribute of a node. `kind` is its field of AttributeProto, "" for an empty list.
 
-    Numbers are the first `SMALL_ELEMENTS` of `count`, or a few more; `largest` and `total` count all whole ones.
+    Numbers are the first `SMALL_ELEMENTS` of `count`, or a few more; `largest` and `total` cover all integers.
     """
 
     kind: str = ""
@@ -55,7 +55,7 @@ class Attribute:
 
     @property
     def value(self) -> Value | None:
-        """What a Constant gives by it."""
+        """The output of a Constant with this attribute."""
         if self.tensor is not None or self.kind not in ("i", "f", "ints", "floats"):
             return self.tensor
         numbers = np.array(self.numbers, np.int64 if self.kind.startswith("i") else np.float32)
@@ -67,7 +67,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operator as the graph has it."""
+    """One operator of the graph."""
 
     operator: bytes
     domain: bytes
@@ -77,7 +77,7 @@ class Node:
 
 
 class Call:
-    """A node with what is known of its inputs: None where one is absent or comes with a request."""
+    """A node with the known facts about its inputs: None if one is absent or comes with a request."""
 
     def __init__(self, node: Node, values: Sequence[Value | None]) -> None:
         self.node = node
@@ -91,12 +91,12 @@ class Call:
         return index < len(self.node.inputs) and bool(self.node.inputs[index])
 
     def shape(self, index: int) -> Shape:
-        """Empty where it is not known."""
+        """Empty if it is unknown."""
         value = self.value(index)
         return value.shape if value else ()
 
     def told(self, index: int) -> list[Number] | None:
-        """The numbers of an input that tells a shape, None where they are not known. Raises GraphRefused."""
+        """The numbers of an input that defines a shape, None if they are unknown. Raises GraphRefused."""
         value = self.value(index)
         if value is None:
             return None
@@ -114,7 +114,7 @@ class Call:
         return numbers[0] if numbers else None
 
     def attribute(self, name: bytes) -> list[Number]:
-        """Its numbers; empty where there is none of that name. Raises GraphRefused."""
+        """Its numbers; empty if there is no such attribute. Raises GraphRefused."""
         found = self.node.attributes.get(name)
         if found is None:
             return []
@@ -141,12 +141,12 @@ def elements_of(shape: Sequence[int]) -> int:
 
 
 def whole(number: Number) -> int:
-    """Rounded up; `BEYOND` for what is not finite."""
+    """Rounded up; `BEYOND` for a value that is not finite."""
     return math.ceil(number) if math.isfinite(number) else BEYOND
 
 
 def broadcast(*shapes: Shape) -> Shape:
-    """As numpy does it; where axes do not fit, the longest."""
+    """As in numpy; if axes do not fit, the longest."""
     distinct = set(shapes)
     axes = max((len(shape) for shape in distinct), default=0)
     padded = [(1,) * (axes - len(shape)) + shape for shape in distinct]

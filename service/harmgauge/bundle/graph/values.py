@@ -20,7 +20,7 @@ CASTS: dict[int, str] = {
 
 
 def numbers_of(call: Call, shape: Shape) -> Array | None:
-    """What comes out, None where it is many numbers or not followed."""
+    """The output, None if it has many numbers or the operator is not followed."""
     if elements_of(shape) > SMALL_ELEMENTS:
         return None
     if call.node.operator in (b"Shape", b"Size"):
@@ -115,7 +115,7 @@ def _sliced(call: Call, numbers: Array) -> Array:
     parts = [slice(None)] * numbers.ndim
     for index, (start, end) in enumerate(zip(starts or (), ends or (), strict=True)):
         step = steps[index] if steps else 1
-        # Going backwards, an end before the first is none.
+        # Going backwards, an end before the first means no end.
         stop = None if step < 0 and end < -numbers.shape[axes[index] if axes else index] else end
         parts[axes[index] if axes else index] = slice(start, stop, step)
     return numbers[tuple(parts)]

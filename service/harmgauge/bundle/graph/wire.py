@@ -1,8 +1,8 @@
 """Protobuf's wire format, read field by field against a schema: linear in the bytes, nothing kept, nothing guessed.
 
-What a schema does not know, what comes twice where it may come once and what is of another wire type is refused, not
-skipped: protobuf's own parsers merge or ignore it, and would see another message than we do. Nothing passes that they
-refuse: texts are UTF-8, packed numbers are whole. Source: the encoding as protobuf documents it.
+Unknown fields, repeated ones that may come once, and wrong wire types are refused, not skipped: protobuf's own parsers
+merge or ignore them, and would see another message than we do. Anything they refuse is refused here too: texts are
+UTF-8, packed numbers are whole. Source: the encoding as protobuf documents it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _NUMBER_BYTES = 10
 _ENDLESS = re.compile(rb"[\x80-\xff]{10}")
 
 _RUN_NUMBERS = 65_536
-"""Are taken at once of numbers that come one by one: a forest has millions of them."""
+"""Numbers taken at once of those that come one by one: a forest has millions of them."""
 
 _BYTES_PER_WORK = 32
-"""Numbers by the thousand cost as much as a field for so many bytes."""
+"""Many packed numbers take as much work as a field for each this many bytes."""
 
 Kind = Literal["int", "bytes", "text", "float", "double"]
 _WIRE_TYPES: dict[Kind, int] = {
@@ -48,7 +48,7 @@ Schema = Mapping[int, Field]
 
 
 class Malformed(ValueError):
-    """Not what any writer of such messages writes; the text says where."""
+    """Never written by a valid writer of such messages; the text names the place."""
 
 
 class Reader:
@@ -58,7 +58,7 @@ class Reader:
         self._left = max_work
 
     def fields(self, message: memoryview, schema: Schema, what: str) -> Iterator[tuple[str, int, memoryview]]:
-        """Name, number and bytes of each field. The number is -1 where there are bytes, else from 0 to 2^64 - 1.
+        """Name, number and bytes of each field. The number is -1 for a field with bytes, else from 0 to 2^64 - 1.
 
         Raises Malformed, which calls the message `what`.
         """
@@ -99,7 +99,7 @@ class Reader:
             at += size
 
     def integers(self, number: int, packed: memoryview) -> Iterator[int]:
-        """The signed numbers of a repeated field `int`, as `fields` gives it. Raises Malformed."""
+        """The signed numbers of a repeated field `int`, from the values of `fields`. Raises Malformed."""
         if number >= 0:
             yield signed(number)
         at = 0
@@ -109,7 +109,7 @@ class Reader:
             yield signed(number)
 
     def many(self, number: int, packed: memoryview) -> npt.NDArray[np.int64]:
-        """The same as an array, at the cost of their bytes. Raises Malformed."""
+        """The same as an array, in no more memory than their bytes. Raises Malformed."""
         if number >= 0:
             return np.array([signed(number)], np.int64)
         self._work(len(packed) // _BYTES_PER_WORK)
@@ -126,9 +126,9 @@ class Reader:
         return np.bitwise_or.reduceat(parts, begins).view(np.int64)
 
     def _run(self, message: memoryview, begin: int, at: int) -> tuple[memoryview, int] | None:
-        """Numbers that come one by one under the same tag `message[begin:at]`, packed, and where they end.
+        """Numbers that come one by one under the same tag `message[begin:at]`, packed, and their end.
 
-        None if it is but one.
+        None if there is only one.
         """
         tag = bytes(message[begin:at])
         found = _run_of(tag).match(message, begin)
@@ -183,7 +183,7 @@ def _check_content(content: memoryview, field: Field, what: str) -> None:
 
 
 def _varint(data: memoryview, at: int, most_bytes: int = _NUMBER_BYTES) -> tuple[int, int]:
-    """The number that begins at `at`, and where the next thing begins."""
+    """The number that begins at `at`, and the position after it."""
     value = shift = 0
     while True:
         if at >= len(data) or shift >= 7 * most_bytes:
@@ -197,5 +197,5 @@ def _varint(data: memoryview, at: int, most_bytes: int = _NUMBER_BYTES) -> tuple
 
 
 def signed(value: int) -> int:
-    """What an unsigned number of 64 bits stands for as an int64."""
+    """An unsigned number of 64 bits, as an int64."""
     return value - 2**64 if value >= 2**63 else value
