@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """An error that the user can fix; the message names the problem and the remedy. Printed without a traceback, exit status 2."""
+    """An error that the user can fix, with its remedy in the message. Printed without a traceback, exit status 2."""

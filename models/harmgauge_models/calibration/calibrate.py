@@ -1,4 +1,4 @@
-"""Fits P(wrong) of a fused graph to calibration rows and disturbed copies of them, or gives the reason why it cannot."""
+"""Fits P(wrong) of a fused graph to calibration rows and disturbed copies of them, or gives the reason why not."""
 
 from __future__ import annotations
 
