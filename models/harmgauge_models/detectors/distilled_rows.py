@@ -22,7 +22,7 @@ FOLD_EPOCHS_SHARE = 0.5
 """Share of the epochs, for a network that is only used for judging."""
 
 MIN_STEPS, STEPS_BY_ROOT = 60, 2.5
-"""Batches in an epoch, proportional to the root of the number of rows: 250 for 10,000."""
+"""Fewest batches in an epoch, and batches per root of the number of rows: 250 for 10,000."""
 
 WIDE_SPARSE, WIDE_ROW = 300, 4096
 """A head that reads more values than these memorises the training rows (SMS as TF-IDF, 2,000 columns: the first ranks

@@ -80,7 +80,7 @@ def spikes(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
 
 
 def stuck(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """The same value between two steps."""
+    """The value stuck from one step to another."""
     steps = np.arange(x.shape[2])
     begin = np.floor(_uniform(x, 0, x.shape[2] - 1, random))
     end = begin + np.ceil(_uniform(x, 1, x.shape[2], random))

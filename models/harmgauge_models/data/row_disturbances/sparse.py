@@ -13,7 +13,7 @@ def _share(rows: Values, random: np.random.Generator) -> Values:
 
 
 def _as_long(changed: Values, rows: Values, random: np.random.Generator) -> Values:
-    """Half of the rows scaled to their previous length, because weights are often normalised."""
+    """70 % of the rows scaled to their previous length, because weights are often normalised."""
     before, after = (np.linalg.norm(np.nan_to_num(some), axis=1, keepdims=True) for some in (rows, changed))
     scale = np.where((after > 0) & (random.random((len(rows), 1)) < 0.7), before / np.maximum(after, 1e-12), 1.0)
     return changed * scale
