@@ -1,4 +1,4 @@
-"""The real service as a process of its own, on a free port."""
+"""The real service as a separate process, on a free port."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from harmgauge.cli.main import main
 
 RAW = {"Content-Type": "application/octet-stream"}
 PYTHON = os.environ.get("SERVICE_PYTHON", sys.executable)
-"""What runs the service: `make test-lowest` names the interpreter of an environment with older packages."""
+"""The interpreter of the service: `make test-lowest` sets that of an environment with older packages."""
 
 
 @dataclass
 class RunningService:
-    """A running process, the client that speaks to it, and what it logged so far."""
+    """A running process, its client, and its log so far."""
 
     process: subprocess.Popen[str]
     client: httpx.Client
@@ -42,7 +42,7 @@ class RunningService:
     log_reader: threading.Thread | None = None
 
     def score(self, rows: npt.NDArray[Any]) -> dict[str, Any]:
-        """Score rows in the bundle's dtype, as raw bytes; the answer must be good."""
+        """Score rows in the bundle's dtype, as raw bytes; the request must succeed."""
         answer = self.client.post("/score", content=rows.tobytes(), headers=RAW)
         assert answer.status_code == 200, answer.text
         document: dict[str, Any] = answer.json()
@@ -63,23 +63,23 @@ class RunningService:
         return found
 
     def detector_metric(self, name: str) -> dict[str, float]:
-        """A drift gauge by detector; empty where it is absent."""
+        """A drift gauge by detector; empty if it is absent."""
         return {labels["detector"]: value for labels, value in self.metrics().get(f"harmgauge_{name}", [])}
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self, timeout_seconds: float = 60) -> int:
-        """The exit code; from then on `log` is whole."""
+        """Wait for the exit code; afterwards `log` is complete."""
         code = self.process.wait(timeout_seconds)
         if self.log_reader is not None:
             self.log_reader.join(timeout_seconds)
         return code
 
     def said(self, *words: str) -> int:
-        """How many lines with all these words were read so far.
+        """The number of lines with all these words so far.
 
-        A line comes by a pipe, maybe after what it tells of can be seen: while the process runs, wait for it.
+        A line arrives through a pipe, maybe after its event is visible: while the process runs, wait for it.
         """
         return sum(all(word in line for word in words) for line in list(self.log))
 
@@ -91,7 +91,7 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 def run(command: str, *options: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    """A `harmgauge` command from its start to its end."""
+    """Run a `harmgauge` command to its end."""
     return subprocess.run(
         [PYTHON, "-m", "harmgauge", command, *options],
         env=environment(**settings),
@@ -103,7 +103,7 @@ def run(command: str, *options: str, **settings: object) -> subprocess.Completed
 
 
 def run_here(command: str, *options: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    """As `run`, in this process: a second of CPU less. Not for `serve`, which is for a process of its own."""
+    """As `run`, in this process, which saves a second of CPU. Not for `serve`, which needs a process of its own."""
     if sys.executable != PYTHON:
         return run(command, *options, **settings)
     told, warned = io.StringIO(), io.StringIO()
@@ -121,9 +121,9 @@ def run_here(command: str, *options: str, **settings: object) -> subprocess.Comp
 
 @contextmanager
 def running_service(bundle: Path, **settings: object) -> Iterator[RunningService]:
-    """Start `harmgauge serve` and wait until it says where it listens; end it afterwards, whatever happened.
+    """Start `harmgauge serve` and wait until it logs its address; end it afterwards in any case.
 
-    The client sends the setting `client_key`, and trusts the certificate that the service has.
+    The client sends the setting `client_key`, and trusts the service's certificate.
     """
     with running_module("harmgauge", bundle, settings) as service:
         yield service
@@ -131,7 +131,7 @@ def running_service(bundle: Path, **settings: object) -> Iterator[RunningService
 
 @contextmanager
 def running_module(module: str, bundle: Path, settings: dict[str, object]) -> Iterator[RunningService]:
-    """As `running_service`, with a `module` that stands for the product's and takes the same words."""
+    """As `running_service`, with a `module` in place of the product's that takes the same arguments."""
     process = subprocess.Popen(
         [PYTHON, "-m", module, "serve"],
         env=environment(**{"bundle": bundle, "port": 0, **settings}),
@@ -174,7 +174,7 @@ def running_module(module: str, bundle: Path, settings: dict[str, object]) -> It
 
 
 def wait_until(condition: Any, timeout_seconds: float = 60) -> None:
-    """Poll until `condition()` holds; fails after the time limit, which is a machine's on its worst day."""
+    """Poll until `condition()` holds; fails after the time limit, which is generous for a busy machine."""
     end = time.monotonic() + timeout_seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -182,7 +182,7 @@ def wait_until(condition: Any, timeout_seconds: float = 60) -> None:
 
 
 def saved_state(folder: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of the one drift state that a service saved in a folder; empty before."""
+    """The arrays of the one drift state that a service saved in a folder; empty before the first save."""
     files = list(folder.glob("drift-*.npz"))
     return read_npz(files[0]) if files else {}
 
@@ -192,6 +192,6 @@ def as_float32(values: list[float]) -> npt.NDArray[np.float32]:
 
 
 def grpc_port(service: RunningService) -> int:
-    """Where it serves gRPC, as its log says."""
+    """The service's gRPC address, from its log."""
     found = next(found for line in service.log if (found := re.search(r"serving gRPC on 127\.0\.0\.1:(\d+)", line)))
     return int(found[1])

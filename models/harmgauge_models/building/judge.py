@@ -205,7 +205,7 @@ def _outputs(graph: bytes, rows: Array) -> Outputs:
     given = predict_all(graph, rows, "disturbed calibration rows", ("score", "probabilities"))
     p = np.nan_to_num(given["probabilities"].astype(np.float64))
     entropy = -(p * np.log(np.maximum(p, 1e-7))).sum(1)
-    # The service rejects a score that is not a number, so such a score misleads nobody.
+    # The service rejects a score that is not a number, so such a score does no harm.
     wide = np.nan_to_num(given["score"].astype(np.float64), nan=np.inf)
     return Outputs(wide, entropy, 1 - p.max(1), p.argmax(1))
 

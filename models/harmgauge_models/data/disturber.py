@@ -53,14 +53,14 @@ class PictureDisturber:
     def __call__(
         self, x: Array, random: np.random.Generator, names: Collection[str] | None = None
     ) -> tuple[Array, Tags]:
-        """As the protocol says."""
+        """As in the protocol."""
         made = self._pictures.from_pixels(disturb(self._pictures.to_pixels(x), random))
         tags = np.full((len(x), 2), -1, np.int8)
         tags[:, 0] = 0
         return made, tags
 
     def alone(self, x: Array, random: np.random.Generator, kind: str, strength: float) -> Array:
-        """As the protocol says."""
+        """As in the protocol."""
         pixels = self._pictures.to_pixels(x)
         strengths = np.full((len(x), 1, 1, 1), strength, np.float32)
         return self._pictures.from_pixels(np.clip(_BY_NAME[kind](pixels, strengths, random), 0, 1).astype(np.float32))

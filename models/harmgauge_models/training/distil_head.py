@@ -60,7 +60,7 @@ def distil_head(
     work: Path | None,
     settings: dict[str, Any],
 ) -> tuple[Classifier, list[float]]:
-    """Train a head on feature maps of the classifier with pictures `x` (n, *shape) and its distributions (n, classes).
+    """Train a head on `taps` of the classifier with pictures `x` (n, *shape) and its distributions (n, classes).
 
     Returns the head as a second network and the mean loss (KL divergence in nats) of each epoch. With `work`, an
     interrupted run resumes from its checkpoint there.

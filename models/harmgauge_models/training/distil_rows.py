@@ -213,7 +213,7 @@ class RowDistillation:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """These products are done before another thread wakes: two threads would take ten times as long on busy cores."""
+    """Use one thread: small products are done before another wakes, and two take ten times as long on busy cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

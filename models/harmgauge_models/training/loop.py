@@ -28,7 +28,7 @@ Batches = Iterable[tuple[Tensor | tuple[Tensor, ...], Tensor]]
 
 @dataclass(frozen=True)
 class Task:
-    """The network to train, its data and its loss.
+    """A training task: the data, the loss and the settings.
 
     `batches(epoch)` gives the epoch's batches, `batches_per_epoch` of them; `loss(logits, targets)` is a scalar.
     `settings` is everything that decides the result: a checkpoint made under other settings is rejected.
