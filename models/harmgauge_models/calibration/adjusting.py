@@ -1,8 +1,8 @@
 """Adjusts the logit of q if one line cannot fit clean and disturbed rows together.
 
-A second network that fits clean rows less well than the classifier doubts them, for example with many classes and a
-forest. P(wrong) is then too high on clean rows, and in return too low on disturbed ones. Its last hidden layer
-separates the two: a linear function of it is added to the logit, in the graph.
+Some second networks are less sure of clean rows than the classifier, for example with many classes and a forest.
+P(wrong) is then too high on clean rows, and in return too low on disturbed ones. The last hidden layer separates the
+two: a linear function of it is added to the logit, in the graph.
 """
 
 from __future__ import annotations
