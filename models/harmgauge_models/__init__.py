@@ -1,11 +1,11 @@
-"""What makes and judges the bundles that harmgauge serves. Names are loaded when they are first used."""
+"""Builds and judges the bundles that harmgauge serves. Names are loaded on first use."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-import harmgauge  # noqa: F401  # it switches ONNX Runtime's reports off, before anything loads that
+import harmgauge  # noqa: F401  # switches ONNX Runtime's reports off before anything loads it
 
 if TYPE_CHECKING:
     from harmgauge_models.building.build import build

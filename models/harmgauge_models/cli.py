@@ -20,7 +20,7 @@ _EXTRAS = {
     "train": {"onnx2pytorch", "onnxscript", "torch"},
     "attack": {"eagerpy", "foolbox"},
 }
-"""Which extra of the package brings which module."""
+"""The modules that each extra of the package installs."""
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -208,7 +208,7 @@ def _command(
     resumes: Callable[[argparse.Namespace], bool] = lambda _: True,
     not_resumed: str = "nothing was written; with --work FOLDER it would continue from the last checkpoint",
 ) -> Command:
-    """`resumes` tells whether the command, started again, goes on where it was stopped."""
+    """`resumes`: whether the command continues from where it was stopped when started again."""
 
     def run_and_explain(parsed: argparse.Namespace, words: list[str]) -> int:
         parsed.command_line = shlex.join(["harmgauge", *words])

@@ -1,7 +1,7 @@
-"""What the offline commands refuse, always with the remedy."""
+"""Errors of the offline commands, always with the remedy."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something the user can put right; the message says what and how. Printed without a traceback, exit status 2."""
+    """An error that the user can fix, with its remedy in the message. Printed without a traceback, exit status 2."""

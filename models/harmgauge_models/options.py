@@ -1,4 +1,4 @@
-"""What `build` can be asked for, and what of it makes no sense."""
+"""The options of `build`, and the check that they make sense together."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING, Literal
 
 from harmgauge_models.errors import UserError
 
-if TYPE_CHECKING:  # `harmgauge build --help` must not wait for them
+if TYPE_CHECKING:  # `harmgauge build --help` must not load them
     from harmgauge_models.graphs.fuse import Gives, Loss
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""As the manifest has it."""
+"""The value in the manifest."""
 
 Second = Literal["auto", "head", "student"]
-"""A distilled network: a head on what the classifier computes, or a student apart; auto takes a head."""
+"""The form of a distilled network: a head on the classifier's own features, or a separate student; auto: a head."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `build` was asked for. `epochs` and `seed` are the second network's training, `epochs` None for the
+    """The options of one `build`. `epochs` and `seed` are for the second network's training; `epochs` None takes the
     recipe's own.
 
-    `loss` and `temperature` None are what the kind of second network does best with.
+    `loss` and `temperature` None take the values that work best for the kind of second network.
 
-    `accuracy` is the classifier's on calibration rows without labels, as far as it is known.
+    `accuracy` is the classifier's accuracy, if known, on calibration rows without labels.
 
     `keep` serves the second network even if the classifier's entropy alone is better.
 
-    From `autoencoder` to `flip`: of the adversarial autoencoder alone.
+    `autoencoder` to `flip` are for the adversarial autoencoder only.
     """
 
     classifier: Path
@@ -75,9 +75,9 @@ class Options:
 
 
 def check(options: Options) -> None:
-    """Raise UserError, naming the option, for whatever can be seen to be wrong before any file is read.
+    """Raise UserError, naming the option, for every error that can be found before any file is read.
 
-    What a kind of second network makes of its options, it checks itself (`detectors`).
+    Each kind of second network checks its own options (`detectors`).
     """
     if options.temperature is not None and not 0 < options.temperature < inf:
         raise UserError(

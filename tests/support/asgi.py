@@ -1,4 +1,4 @@
-"""The application called as a server would, without one."""
+"""Calls the application as a server would, without a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harmgauge.app import Service
 
 
 async def score_raw(service: Service, body: bytes) -> int:
-    """Send raw rows to `/score`; the answer's status."""
+    """Send raw rows to `/score`; returns the status."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     statuses: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Bodies that are sent to `/score`, and how they are read."""
+"""Request bodies for `/score`, and helpers that read them."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 def executable() -> str:
-    """Where Chromium lies; without it the test is skipped, but never in CI."""
+    """The path of Chromium; without it the test is skipped, but never in CI."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         if os.environ.get("CI"):
@@ -38,14 +38,14 @@ def running_browser() -> Iterator[Browser]:
 
 @dataclass
 class Tab:
-    """A page of a browser, with all that it complained of and every address that it asked."""
+    """A browser's page, with its errors and every address that it requested."""
 
     page: Page
     complaints: list[str] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
 
     def painted(self, panel: str, colour: str) -> int:
-        """How many pixels of a panel's canvas have the colour of this custom property, as the page's theme has it."""
+        """The number of pixels of a panel's canvas with this custom property's colour in the page's theme."""
         count: int = self.page.evaluate(
             """async ([panel, name]) => {
                 const { colour } = await import("/page/dom.js");
@@ -63,14 +63,14 @@ class Tab:
         return count
 
     def figures(self, detector: str) -> dict[str, str]:
-        """What a detector's card says, by name of the figure."""
+        """The texts of a detector's card, by name of the figure."""
         card = self.page.locator(f"#detector-{detector}")
         return dict(
             zip(card.locator("dt").all_inner_texts(), card.locator("dd").all_inner_texts(), strict=True),
         )
 
     def wait_for(self, selector: str, text: str, timeout_seconds: float = 30) -> None:
-        """Until the element says it."""
+        """Wait until the element shows it."""
         found = self.page.locator(selector).filter(has_text=text)
         found.first.wait_for(timeout=timeout_seconds * 1000)
 
@@ -85,10 +85,10 @@ def opened(
     height: int = 900,
     **context_options: Any,
 ) -> Iterator[Tab]:
-    """A tab that shows the service's page (live by then) or another `path`, in a context of its own; `width` x
-    `height` CSS pixels.
+    """A tab with the service's page (already live) or another `path`, in a context of its own; `width` x `height` CSS
+    pixels.
 
-    Fails at its end if the page wrote an error to the console, or asked another address.
+    Fails at its end if the page wrote an error to the console, or requested another address.
     """
     address = f"http://127.0.0.1:{service.port}/"
     context: BrowserContext = browser.new_context(viewport={"width": width, "height": height}, **context_options)
@@ -102,7 +102,7 @@ def opened(
         if not path:
             tab.wait_for("#connection", "Live")
         yield tab
-    except PlaywrightError as error:  # what the page said of it itself is the better half of the story
+    except PlaywrightError as error:  # the page's own errors explain more
         error.add_note(f"the page complained of {tab.complaints}, and asked {tab.addresses}")
         raise
     finally:

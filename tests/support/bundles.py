@@ -1,4 +1,4 @@
-"""What lies in a bundle's folder, changed."""
+"""Changes files in a bundle's folder."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Manifest = dict[str, Any]
 
 
 def edit(folder: Path, change: Callable[[Manifest], object]) -> None:
-    """Let `change` alter the manifest there."""
+    """Apply `change` to the manifest there."""
     manifest = json.loads((folder / MANIFEST_FILE).read_text())
     change(manifest)
     (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
 
 
 def replace_file(folder: Path, name: str, data: bytes) -> None:
-    """Put other bytes there and make the manifest agree with them."""
+    """Write other bytes there and update the manifest accordingly."""
     (folder / name).write_bytes(data)
     entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     edit(folder, lambda manifest: manifest["files"].update({name: entry}))

@@ -1,4 +1,4 @@
-"""Flagged rows as the service would have them, made for tests."""
+"""Flagged rows in the service's form, made for tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOURCE = Source("toy", "1", "0123456789abcdef-float32", "0123456789abcdef" * 4, 
 
 
 def scored(flags: list[bool]) -> Scored:
-    """Of as many rows; the score of each tells its position."""
+    """Scored rows, one for each of `flags`; each score is the row's position."""
     count = len(flags)
     return Scored(
         scores=np.arange(count, dtype=np.float32),
@@ -37,7 +37,7 @@ def kept_of(rows: Rows, positions: npt.NDArray[np.intp], request_id: str = "r", 
 
 
 class Counted:
-    """The capture's metrics, and what they say."""
+    """The capture's metrics and their values."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()

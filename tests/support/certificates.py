@@ -1,4 +1,4 @@
-"""Certificates that openssl makes."""
+"""Certificates made by openssl."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def certificate_for_loopback(folder: Path) -> tuple[Path, Path]:
-    """Files of one for 127.0.0.1, and of its key."""
+    """The files of a certificate for 127.0.0.1 and of its key."""
     openssl = shutil.which("openssl")
     assert openssl is not None, "openssl is needed"
     files = folder / "certificate.pem", folder / "key.pem"

@@ -1,4 +1,4 @@
-"""Clients that know each answer: every request is one row whose score is its own number (`own_value.py`)."""
+"""Clients that check each answer: every request is one row whose score is its own number (`own_value.py`)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.process import RAW, RunningService
 
 
 def head(body_bytes: int, *headers: str, path: str = "/score") -> bytes:
-    """Of a request for scores with a raw body."""
+    """The head of a request for scores with a raw body."""
     lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Type: {RAW['Content-Type']}"]
     return "\r\n".join([*lines, f"Content-Length: {body_bytes}", *headers, "", ""]).encode()
 
@@ -34,11 +34,11 @@ def whole(number: int, asks: float = 0, *headers: str) -> bytes:
 
 @dataclass
 class Ledger:
-    """What became of each number that was sent.
+    """The outcome of each number that was sent.
 
-    `scored` came back with its own score, `wrong` with another one. `refused` got a problem document, by its number
-    with status and whether it said that the connection closes. `cut` got not one byte of an answer over a connection
-    that had answered before, `cut_at_once` over a new one; `torn` got a part; `unsent` found nobody to connect to.
+    `scored` came back with its own score, `wrong` with another one. `refused` got a problem document: by number, its
+    status and whether it announced that the connection closes. `cut` got not one byte of an answer over a connection
+    that had answered before, `cut_at_once` over a new one; `torn` got a part; `unsent` could not connect.
     """
 
     scored: set[int] = field(default_factory=set)
@@ -56,14 +56,14 @@ class Ledger:
             self.wrong.append(f"{number} was answered with {score}")
 
     def statuses(self) -> Counter[str]:
-        """How many requests saw which status, as HTTP has it."""
+        """The number of requests by HTTP status."""
         found = Counter(str(status) for status, _ in self.refused.values())
         found["200"] = len(self.scored)
         return +found
 
 
 def total(ledgers: Iterable[Ledger]) -> Ledger:
-    """All of them as one."""
+    """All ledgers combined."""
     together = Ledger()
     for ledger in ledgers:
         together.scored |= ledger.scored
@@ -77,9 +77,9 @@ def total(ledgers: Iterable[Ledger]) -> Ledger:
 
 
 class Client(threading.Thread):
-    """Sends one row after the other until `stop`, over one connection, `POST /score` or V2; or over gRPC.
+    """Sends one row after another until `stop`, over one connection, by `POST /score` or V2; or over gRPC.
 
-    `numbers` are shared by all clients: each is sent once.
+    All clients share `numbers`: each is sent once.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ def grpc_port(service: RunningService) -> int:
 
 
 def run_clients(clients: list[Client], stop: threading.Event, work: Callable[[], object]) -> Ledger:
-    """Let them send while `work` goes on; returns what became of everything."""
+    """Let them send while `work` runs; returns all outcomes."""
     for client in clients:
         client.start()
     try:
@@ -173,7 +173,7 @@ def run_clients(clients: list[Client], stop: threading.Event, work: Callable[[],
 
 
 def counted(service: RunningService) -> Counter[str]:
-    """What /metrics says of the requests for scores, by status, gRPC's OK as 200."""
+    """The requests for scores on /metrics, by status, gRPC's OK as 200."""
     found: Counter[str] = Counter()
     for labels, value in service.metrics().get("harmgauge_requests_total", []):
         if labels["route"] in TRAFFIC:

@@ -1,4 +1,4 @@
-"""The real buildah and podman, over a storage of their own: nothing of the machine's is seen, nothing stays behind."""
+"""The real buildah and podman with their own storage, isolated from the machine's and deleted afterwards."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tests.support.tools import on_path
 
 PYTHON_IMAGE = "localhost/python:3.11-slim-bookworm"
 IMAGE = "localhost/harmgauge:0.1.0"
-"""Tagged as the manifests ask for it."""
+"""The image's tag in the manifests."""
 
-# crun and systemd's control groups want more than a sandbox has, and so do the usual limits.
+# crun, systemd's control groups and the usual limits need more than a sandbox has.
 _ENGINE = """
 [containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
@@ -56,7 +56,7 @@ class Containers:
         }
 
     def run(self, *command: str | Path, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run podman, buildah or mmdebstrap; what it said is in the failure."""
+        """Run podman, buildah or mmdebstrap; a failure includes the output."""
         done = subprocess.run(
             [on_path(str(command[0])), *command[1:]],
             env=self._environment,
@@ -77,10 +77,10 @@ class Containers:
         return found
 
     def build(self, target: str, tag: str) -> None:
-        """Build the Dockerfile over a base of Debian's packages, as no registry of images is asked."""
+        """Build the Dockerfile over a base of Debian's packages, because no image registry is used."""
         base = self._folder / "base.tar"
         packages = "python3,python3-venv,python-is-python3,ca-certificates"
-        # Ended in the middle, mmdebstrap would leave /proc and /sys mounted in the folder: here they go with it.
+        # Interrupted, mmdebstrap would leave /proc and /sys mounted in the folder: here they are unmounted with it.
         apart = ["unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]
         self.run(*apart, "mmdebstrap", "--variant=minbase", f"--include={packages}", "bookworm", base, timeout=600)
         self.podman("import", base, PYTHON_IMAGE)
@@ -94,15 +94,15 @@ class Containers:
 
 
 def pip_settings() -> list[str]:
-    """Options that lend a container how this machine reaches the package index, read-only."""
+    """Options that give a container this machine's package index configuration, read-only."""
     lent = [file for file in (Path("/etc/pip.conf"), Path("/etc/ssl/certs/ca-certificates.crt")) if file.exists()]
     return [f"--volume={file}:{file}:ro" for file in lent]
 
 
 @contextmanager
 def own_storage() -> Iterator[Containers]:
-    """An empty storage, gone afterwards with all that was built and started in it."""
-    # Not pytest's own folder: the path of a socket may have 108 characters.
+    """An empty storage, deleted afterwards with everything built and started in it."""
+    # Not pytest's own folder: a socket's path is limited to 108 characters.
     folder = Path(tempfile.mkdtemp(prefix="harmgauge-"))
     containers = Containers(folder)
     try:
@@ -114,7 +114,7 @@ def own_storage() -> Iterator[Containers]:
 
 
 def _unmount(folder: Path) -> None:
-    """What is still mounted below, innermost first: to delete through a mount would be to delete elsewhere."""
+    """Unmount everything below, innermost first: deleting through a mount would delete elsewhere."""
     mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for point in sorted(mounted, reverse=True):
         if Path(point).is_relative_to(folder):
@@ -122,7 +122,7 @@ def _unmount(folder: Path) -> None:
 
 
 def free_port() -> int:
-    """Of those that the system gives to nobody who asks for any: it stays free until somebody binds it."""
+    """A port outside the ephemeral range, so that it stays free until it is bound explicitly."""
     while True:
         port: int = random.randrange(20_000, 32_000)
         with socket.socket() as listening, suppress(OSError):

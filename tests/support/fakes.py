@@ -1,4 +1,4 @@
-"""Stand-ins whose behaviour a test decides: a runtime that is a plain function of its input, an observer that notes."""
+"""Fakes whose behaviour a test decides: a runtime that is a plain function of its input, a recording observer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FakeRuntime:
     """The score of a row, and its only feature, is its first number.
 
     A row that begins with -1 raises, the score of one that begins with -2 is not finite, -3 ends the thread.
-    While `gate` is clear, runs wait. `begun` counts the runs, `batches` holds the size of every one that went on.
+    While `gate` is clear, runs wait. `begun` counts the runs, `batches` holds the size of every run that proceeded.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class FakeRuntime:
 
 
 class Notes:
-    """An observer of the batcher that keeps what it is told."""
+    """An observer of the batcher that records its calls."""
 
     def __init__(self) -> None:
         self.batch_rows: list[int] = []
@@ -59,12 +59,12 @@ class Notes:
 
 
 def rows_of(*values: float | np.floating) -> Rows:
-    """Rows with these first numbers, which is all that the runtime looks at."""
+    """Rows with these first numbers, the only ones that the runtime reads."""
     return np.array([[value, 0] for value in values], np.float32)
 
 
 async def run(batcher: Batcher, rows: Rows, context: RequestContext = PATIENT) -> Outputs:
-    """The outputs of rows, as a request gets them that is cancelled with its task."""
+    """The outputs of rows, for a request that is cancelled with its task."""
     entry = batcher.submit(rows, context)
     try:
         return await entry.answered

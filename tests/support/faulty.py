@@ -1,6 +1,6 @@
-"""The real service with a runtime that fails when a row asks for it: `python -m tests.support.faulty serve`.
+"""The real service with a runtime that fails when a row requests it: `python -m tests.support.faulty serve`.
 
-Nothing in the product knows of it: the class is changed before the service starts, in a process of its own.
+The product is unaware of it: the class is patched before the service starts, in a process of its own.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge.server import stopping
 
 RAISE, NOT_A_NUMBER, HANG, END_THE_THREAD, SLEEP, KILL_THE_WORKER, NO_PROBABILITY = (float(n) for n in range(1, 8))
-"""What the second number of a row asks for, 0 being nothing.
+"""The faults that a row's second number requests; 0 is none.
 
-`HANG` lasts until the file that `RELEASE` names is there, `SLEEP` for 50 ms. `END_THE_THREAD` is SystemExit in the
-inference, `KILL_THE_WORKER` the same where nothing catches it.
+`HANG` lasts until the file that `RELEASE` names exists, `SLEEP` for 50 ms. `END_THE_THREAD` is SystemExit in the
+inference, `KILL_THE_WORKER` is SystemExit outside any handler.
 """
 
 RELEASE = "FAULTS_RELEASE"
 BROKEN = "FAULTS_BROKEN"
-"""While the file that it names is there, every run raises."""
+"""While the file that it names exists, every run raises."""
 
 DRIFT = "FAULTS_DRIFT"
-"""While the file that it names is there, the drift test has no memory."""
+"""While the file that it names exists, the drift test runs out of memory."""
 
 LINGER = "FAULTS_LINGER_SECONDS"
-"""How long idle connections stay open after SIGTERM: longer than a busy machine stands still."""
+"""Seconds that idle connections stay open after SIGTERM: longer than any stall of a busy machine."""
 
 _run, _run_batch, _two_sample = OnnxRuntime.run, Batch.run, ks.two_sample
 

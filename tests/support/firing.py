@@ -1,4 +1,4 @@
-"""What makes each alert on a service fire."""
+"""Series that make each alert on a service fire."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCORE = {"route": "/score"}
 
 @dataclass(frozen=True)
 class Fires:
-    """What makes an alert fire, from `minute` on, and what it says then."""
+    """Series that make an alert fire from `minute` on, and its texts then."""
 
     replicas: tuple[Series, ...]
     minute: int

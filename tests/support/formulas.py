@@ -1,4 +1,4 @@
-"""What the graphs compute, by the papers' formulas in float64."""
+"""The graphs' results by the papers' formulas in float64."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Float64 = npt.NDArray[np.float64]
 
 
 def formula(first: Float64, second: Float64, loss: Loss, temperature: float) -> Float64:
-    """The score of distributions y and y2, to the letter of the papers."""
+    """The score of distributions y and y2, exactly as in the papers."""
     with np.errstate(divide="ignore"):
         log_y = np.log(first) / temperature
     y = np.exp(log_y - log_y.max(1, keepdims=True))

@@ -19,7 +19,7 @@ def model(*nodes: onnx.NodeProto, initializers: list[TensorProto] | None = None)
 
 
 def told(operator: str, index: int, values: npt.NDArray[Any], *, constant: bool) -> onnx.ModelProto:
-    """An operator that is told a shape by its input `index`: an initializer, or the output of a Constant."""
+    """An operator that takes a shape from its input `index`: an initializer, or the output of a Constant."""
     tensor = numpy_helper.from_array(values, "told")
     node = helper.make_node(operator, [*["x"] * index, "told"], ["y"])
     if constant:

@@ -9,7 +9,7 @@ from tests.support.scenario import Life, Series
 STAKES = ("0.02", "0.05", "0.1", "0.2", "0.4", "0.7")
 
 Values = Sequence[float | None]
-"""One for each minute; None if the scrape failed or nothing ran."""
+"""One value for each minute; None if the scrape failed or nothing ran."""
 
 
 def judged(
@@ -23,8 +23,8 @@ def judged(
     life: Life = range(31),
     **labels: str,
 ) -> Series:
-    """A replica that scores `rows` rows a minute, whose error probabilities P add up to `errors` and their P (1 - P) to
-    `variance`. Its bundle has this `kappa`, and the accuracy `base` at calibration.
+    """A replica that scores `rows` rows a minute; their error probabilities P sum to `errors`, P (1 - P) to `variance`.
+    Its bundle has this `kappa`, and the accuracy `base` at calibration.
     """
     series: Series = {}
     for name, each_minute in {"rows_": rows, "": errors, "variance_": variance}.items():
@@ -48,7 +48,7 @@ def betting(
     detected: Sequence[int] | None = None,
     **labels: str,
 ) -> Series:
-    """A replica by its counters of one stake's log gains and losses, up while it has gains, and of its `rows`; `resets`
+    """A replica by its counters of one stake's log gains and losses and of its `rows`, up while it has gains; `resets`
     counts acknowledgements, `detected` is its own alarm.
     """
     up = [None if gain is None else 1.0 for gain in gains]

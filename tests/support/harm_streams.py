@@ -1,4 +1,4 @@
-"""P(wrong) as clean and as harmed traffic has it, and streams of it through the alarm `harm`."""
+"""P(wrong) of clean and of harmed traffic, and streams of it through the alarm `harm`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SHAPE = 0.15 / 0.073
 
 
 def chances(random: np.random.Generator, rows: int, mean: float) -> Float64:
-    """P of so many independent rows, of this mean."""
+    """P of this many independent rows, with this mean."""
     return random.beta(_SHAPE * mean, _SHAPE * (1 - mean), rows)
 
 
 def request_rows(random: np.random.Generator, rows: int, largest: int) -> npt.NDArray[np.intp]:
-    """Requests of 1 to `largest` rows, each size alike, that have at least so many rows together."""
+    """Requests of 1 to `largest` rows, uniformly, with at least this many rows in total."""
     sizes = random.integers(1, largest + 1, rows if largest == 1 else 3 * rows // largest + 10)
     return sizes[: int(np.searchsorted(np.cumsum(sizes), rows)) + 1]
 
@@ -37,7 +37,7 @@ class Run(NamedTuple):
 
 
 def run(probabilities: Float64, rows: npt.NDArray[np.intp], between: float, bound: float = BOUND) -> Run:
-    """Feed the alarm with P (n,) in requests of `rows`, which have n rows together."""
+    """Feed the alarm with P (n,) in requests of `rows`, which sum to n."""
     factor = evidence.factors(evidence.means(probabilities, rows), bound)
     _, values = evidence.bet(np.zeros(len(evidence.STAKES)), factor, rows, evidence.blocks_at_once(bound))
     over = np.flatnonzero(values >= between)
@@ -45,7 +45,7 @@ def run(probabilities: Float64, rows: npt.NDArray[np.intp], between: float, boun
 
 
 def stream(seed: int, mean: float, rows: int, *, largest: int = 1, between: float = 1e5) -> Run:
-    """One seeded stream of constant `mean`, of at least so many rows."""
+    """One seeded stream of constant `mean`, of at least this many rows."""
     random = np.random.default_rng(seed)
     sizes = request_rows(random, rows, largest)
     return run(chances(random, int(sizes.sum()), mean), sizes, between)

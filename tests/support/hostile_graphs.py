@@ -1,4 +1,4 @@
-"""Bundles whose manifest holds and whose graph harms the process that loads or runs it."""
+"""Bundles with a valid manifest and a graph that harms the process that loads or runs it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.support.bundles import edit, replace_file
 from tests.support.toy import toy_bundle
 
 FEATURES = 3
-"""Numbers in a row, float32."""
+"""Numbers per row, float32."""
 
 
 def base_bundle(folder: Path) -> Path:
-    """A harmless bundle without features, of rows like those of the others."""
+    """A harmless bundle without features, with rows like the others'."""
     bundle = toy_bundle(folder, shape=(FEATURES,), dtype="float32")
     scores = read_npz(bundle / REFERENCE_FILE)["scores"]
     stream = io.BytesIO()
@@ -63,7 +63,7 @@ def graph(*nodes: NodeProto, **constants: npt.ArrayLike) -> onnx.ModelProto:
 
 
 def _greatest(of: str) -> tuple[NodeProto, NodeProto]:
-    """`extra`, from a tensor that must be computed for it."""
+    """`extra`, from a tensor that must be computed first."""
     return (
         helper.make_node("ReduceMax", [of], ["greatest"], keepdims=0),
         helper.make_node("Cast", ["greatest"], ["extra"], to=TensorProto.FLOAT),
@@ -71,7 +71,7 @@ def _greatest(of: str) -> tuple[NodeProto, NodeProto]:
 
 
 def _loop(turns: str) -> NodeProto:
-    """As many turns as the tensor `turns` says, without an end if it is "". Give it `true` and `start`."""
+    """As many iterations as the tensor `turns` holds, endless if it is "". It needs `true` and `start`."""
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in ("v", "v_out")]
     going_on = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("c", "c_out")]
     body = helper.make_graph(
@@ -84,7 +84,7 @@ def _loop(turns: str) -> NodeProto:
 
 
 def _loop_by_rows() -> onnx.ModelProto:
-    """As many turns as the fourth power of the rows, times a hundred."""
+    """Iterations: the fourth power of the number of rows, times a hundred."""
     return graph(
         helper.make_node("Shape", ["input"], ["shape"]),
         helper.make_node("Gather", ["shape", "zero"], ["n"]),
@@ -98,7 +98,7 @@ def _loop_by_rows() -> onnx.ModelProto:
 
 
 def _grows_with(*, rows: bool, numbers: int) -> onnx.ModelProto:
-    """A range as long as `numbers` times the count of rows, or their fourth power: no constant gives it away."""
+    """A range of length `numbers` times the count of rows, or its fourth power: no constant reveals it."""
     power = [helper.make_node("Mul", [of, of], [to]) for of, to in (("n", "n2"), ("n2", "n4"))] if rows else []
     return graph(
         helper.make_node("Shape", ["input"], ["shape"]),
@@ -144,4 +144,4 @@ HOSTILE: dict[str, Callable[[], onnx.ModelProto]] = {
     "more than there is at one row": lambda: _grows_with(rows=False, numbers=10**10),
     "more than there is at 32 rows": lambda: _grows_with(rows=True, numbers=1000),
 }
-"""By what they do. None of them shows in the sizes that stand in the graph."""
+"""The graphs by their effect. None is visible in the sizes that the graph states."""

@@ -1,4 +1,4 @@
-"""HTTP/2 as no honest client speaks it to gRPC: half messages, no window for answers, frames by the thousand."""
+"""Hostile HTTP/2 for gRPC: half messages, no window for answers, thousands of frames."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def frame(kind: int, payload: bytes = b"", *, flags: int = 0, stream: int = 0) -
 
 
 def message(size: int, data: bytes = b"") -> bytes:
-    """A gRPC message of so many bytes, as far as `data` goes."""
+    """A gRPC message that announces this many bytes, with the bytes of `data`."""
     return b"\0" + size.to_bytes(4, "big") + data
 
 
 def header_block(headers: Iterable[tuple[str, str]]) -> bytes:
-    """Every header as a literal that nobody remembers."""
+    """Every header as a literal without indexing."""
     found = b""
     for name, value in headers:
         assert len(name) < 127
@@ -36,8 +36,8 @@ def header_block(headers: Iterable[tuple[str, str]]) -> bytes:
 
 
 class Http2:
-    """A connection. `window` is how much of each answer may come; `ended` are the streams that are over, and `closed`
-    says that the connection is.
+    """A connection. `window` limits the bytes of each answer; `ended` are the streams that have ended, and `closed` is
+    whether the connection has.
     """
 
     def __init__(self, port: int, *, window: int = 65_535) -> None:
@@ -86,7 +86,7 @@ class Http2:
         return stream
 
     def finish(self, stream: int, data: bytes) -> None:
-        """Send the rest of a call's message, in as many pieces as the server lets it have."""
+        """Send the rest of a call's message, in the pieces that the server's window allows."""
         while data and not self.closed and stream not in self.ended:
             most = max(0, min(len(data), self._windows[stream], self._window, 16_384))
             if most:
@@ -98,7 +98,7 @@ class Http2:
             self.listen(0 if most else 0.05)
 
     def push(self, streams: list[int], size: int, seconds: float) -> int:
-        """Send zeros on each stream, as far as the server lets us in this time; returns how many were sent."""
+        """Send zeros on each stream, as far as the server's window allows in this time; returns how many were sent."""
         end = time.monotonic() + seconds
         left = dict.fromkeys(streams, size)
         while any(left.values()) and time.monotonic() < end and not self.closed:
@@ -115,7 +115,7 @@ class Http2:
         return sum(size - rest for rest in left.values())
 
     def listen(self, seconds: float) -> None:
-        """Take what comes: at least once what is there, then for as long as nothing of it is missing."""
+        """Receive frames for this many seconds, then until no more data are waiting."""
         end = time.monotonic() + seconds
         while not self.closed:
             self._socket.settimeout(max(0.0, end - time.monotonic()) or 1e-4)

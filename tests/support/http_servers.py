@@ -1,4 +1,4 @@
-"""Small HTTP servers that stand for somebody else's."""
+"""Small HTTP servers that stand in for external ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextmanager
 def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """The address, on a free port of this machine, of a server that answers as `handler` does."""
+    """The address of a server with this `handler`, on a free port of this machine."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     server.block_on_close = False

@@ -1,4 +1,4 @@
-"""JPEG files taken apart and put together again."""
+"""Splits and reassembles JPEG files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def encoded(pixels: npt.NDArray[np.uint8], **options: object) -> bytes:
 
 
 def segments(jpeg: bytes) -> list[tuple[int, bytes]]:
-    """(marker, all of its bytes, a scan's data among them), without start and end; of a file that Pillow wrote."""
+    """The segments of a file that Pillow wrote, without start and end: (marker, all bytes, including a scan's data)."""
     found, at = [], 2
     while (marker := jpeg[at + 1]) != 0xD9:
         end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4])
@@ -43,13 +43,13 @@ def joined(parts: list[bytes]) -> bytes:
 
 
 def with_scans(pixels: npt.NDArray[np.uint8], scans: int, *, long: bool = False) -> bytes:
-    """The progressive file of these pixels, with its shortest or longest scan of AC coefficients again and again."""
+    """The progressive file of these pixels, with its shortest or longest scan of AC coefficients repeated."""
     parts = segments(encoded(pixels, progressive=True))
     kinds = [marker for marker, _ in parts]
     candidates = [
         (len(part), index)
         for index, (marker, part) in enumerate(parts)
-        if marker == SCAN and part[5 + 2 * part[4]] > 0  # where its coefficients begin
+        if marker == SCAN and part[5 + 2 * part[4]] > 0  # the start of its coefficients
     ]
     _, index = (max if long else min)(candidates)
     again = [parts[index][1]] * (scans - kinds.count(SCAN))

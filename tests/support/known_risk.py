@@ -1,5 +1,5 @@
-"""A world whose risks are known: rows that hold their own truth, a classifier that errs by them, and a second network
-that says how likely it is to be right.
+"""Synthetic data with known risks: rows that contain their own truth, a classifier that errs by it, and a second
+network that gives the probability that the classifier is right.
 
 A row is [the classifier's logits (3), the second network's logits (3), its true class]; no network reads the last.
 """
@@ -21,7 +21,7 @@ CLASSES = 3
 WIDTH = 2 * CLASSES + 1
 
 Sight = Literal["all", "half", "none"]
-"""How much of a disturbance the second network sees."""
+"""The part of a disturbance that the second network sees."""
 
 
 def graph() -> bytes:
@@ -47,13 +47,13 @@ def _slice(first: int) -> Network:
 
 
 def rows(y: npt.NDArray[np.int64], risk: Array, seen_risk: Array, random: np.random.Generator) -> Array:
-    """Rows of the classes `y` (n,), which the classifier has wrong with the probability `risk` (n,); the second network
-    says `seen_risk` (n,).
+    """Rows of the classes `y` (n,), which the classifier gets wrong with the probability `risk` (n,); the second
+    network gives `seen_risk` (n,).
     """
     named = np.where(random.random(len(y)) < risk, (y + 1) % CLASSES, y)
     every = np.arange(len(y))
     x = np.zeros((len(y), WIDTH), np.float32)
-    # As sure as it should be: the other classes share what is left.
+    # Calibrated confidence: the other classes share the rest.
     x[every, named] = np.log(2 * (1 - risk) / risk)
     x[every, CLASSES + named] = np.log(2 * (1 - seen_risk) / seen_risk)
     x[:, -1] = y
@@ -69,7 +69,7 @@ def clean(count: int, seed: int = 0) -> tuple[Array, npt.NDArray[np.int64]]:
 
 
 class Risks:
-    """Disturbs rows, which are then wrong more often, up to .6; `sight` by kind: what of it the second network sees."""
+    """Disturbs rows, which raises their risk up to .6; `sight` by kind: the part that the second network sees."""
 
     def __init__(self, **sight: Sight) -> None:
         self._sight = sight

@@ -1,4 +1,4 @@
-"""How long a request takes the event loop's thread at a time, in seconds of its CPU."""
+"""Measures how long a request occupies the event loop's thread at a time, in CPU seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harmgauge.app import Service
 
 @contextmanager
 def callbacks() -> Iterator[list[float]]:
-    """The seconds of each callback of the (plain) event loop that runs meanwhile, longest last once it ends."""
+    """The CPU seconds of each callback of the (plain) event loop meanwhile, sorted when it ends, longest last."""
     taken: list[float] = []
     run = Handle._run
 
@@ -42,7 +42,7 @@ async def ask(
     *,
     has_left: bool = False,
 ) -> tuple[int, list[bytes]]:
-    """The status of an answer (0 for none) and its pieces. The body is sent whole; a client may have left by then."""
+    """The status of an answer (0 for none) and its pieces. The body is sent whole; the client may have disconnected."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     status, pieces = 0, list[bytes]()
 
@@ -72,6 +72,6 @@ async def ask(
         "server": ("127.0.0.1", 80),
         "client": ("127.0.0.1", 9),
     }
-    # In a task: the callback that asks does nothing else.
+    # In a task, so that the requesting callback does nothing else.
     await asyncio.create_task(service.switch(scope, receive, send))  # type: ignore[arg-type]
     return status, pieces

@@ -13,10 +13,10 @@ def _field(process_id: int, name: str) -> int:
 
 
 def resident_bytes(process_id: int) -> int:
-    """What it has in memory now."""
+    """The process's resident bytes now."""
     return _field(process_id, "VmRSS")
 
 
 def peak_bytes(process_id: int) -> int:
-    """The most that it ever had."""
+    """The process's peak resident bytes."""
     return _field(process_id, "VmHWM")

@@ -1,4 +1,4 @@
-"""Bundles that cannot take over from a given one."""
+"""Bundles that cannot replace a given one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A receiver of OTLP/HTTP: reads what a real collector would be sent."""
+"""A receiver of OTLP/HTTP, in place of a real collector."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.http_servers import listening
 from tests.support.process import wait_until
 
 SERVER = 2
-"""The protocol's number of the kind."""
+"""The kind's number in the protocol."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Span:
 
 @dataclass
 class Receiver:
-    """What came so far. While `answers` is cleared, requests wait."""
+    """The spans received so far. While `answers` is cleared, requests wait."""
 
     url: str
     spans: list[Span] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Receiver:
     answers: threading.Event = field(default_factory=threading.Event)
 
     def of(self, trace_id: str) -> list[Span]:
-        """A trace's spans, the server's first, then by their begin; waits until that of the server is there."""
+        """A trace's spans, the server's first, then by start time; waits until the server's has arrived."""
         wait_until(lambda: any(span.trace_id == trace_id and span.kind == SERVER for span in self.spans))
         own = [span for span in self.spans if span.trace_id == trace_id]
         return sorted(own, key=lambda span: (span.kind != SERVER, span.begin_ns))

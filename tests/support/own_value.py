@@ -1,4 +1,4 @@
-"""A bundle whose score is an injective function of its input, so that a lost or swapped answer is seen for certain."""
+"""A bundle whose score is an injective function of its input, so that any lost or swapped answer is detected."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.support.bundles import replace_file
 from tests.support.toy import toy_bundle
 
 SHAPE = (2,)
-"""Of a row, float32: its number, and what it asks of a faulty runtime (`tests/support/faulty.py`), which a real one
-leaves unread.
+"""Shape of a row, float32: its number, and the fault that it requests of a faulty runtime
+(`tests/support/faulty.py`), which a real runtime ignores.
 """
 
 LARGEST_NUMBER = 2**24

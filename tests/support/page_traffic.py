@@ -27,7 +27,7 @@ def samples() -> Samples:
 
 
 def score_some(service: RunningService, images: Rows, rows: int, seed: int = 0) -> None:
-    """Score so many of the images, drawn at random, each in a request of its own."""
+    """Score this many random images, one per request."""
     for index in np.random.default_rng(seed).integers(0, len(images), rows):
         service.score(images[index])
 

@@ -29,14 +29,14 @@ def filtered(pixels: npt.NDArray[np.uint8]) -> bytes:
 def png(
     head: bytes, packed: Sequence[bytes], *, before: Sequence[bytes] = (), between: bytes = b"", behind: bytes = b""
 ) -> bytes:
-    """With one IDAT for each of `packed`, and whole chunks before, between and behind them."""
+    """A PNG with one IDAT for each of `packed`, and whole chunks before, between and after them."""
     return b"".join([head, *before, between.join(chunk(b"IDAT", each) for each in packed), behind, chunk(b"IEND", b"")])
 
 
 def empty_blocks(size_bytes: int) -> bytes:
-    """A deflate stream's beginning that unpacks to nothing: blocks with a Huffman code of their own and no data.
+    """The beginning of a deflate stream that unpacks to nothing: blocks with their own Huffman code and no data.
 
-    Each takes some microseconds to read. It ends at a whole byte.
+    Each takes a few microseconds to read. It ends at a whole byte.
     """
     order = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1]
     lengths = [(int(symbol in (1, 18)), 3) for symbol in order]  # one code for "length 1", one for many zeros
@@ -51,7 +51,7 @@ def empty_blocks(size_bytes: int) -> bytes:
 
 
 def deflated(junk: bytes, data: bytes) -> bytes:
-    """A zlib stream of `data`, behind `junk`."""
+    """A zlib stream of `data`, after `junk`."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = packer.compress(data) + packer.flush()
     return b"\x78\x01" + junk + packed + struct.pack(">I", zlib.adler32(data))

@@ -23,12 +23,12 @@ RULES = rules()
 
 
 def shortened(rules: str, window: str) -> str:
-    """The rules with windows that forget within a test, in place of the minutes', and with no group's own interval."""
+    """The rules with windows short enough for a test instead of minutes, and without the groups' intervals."""
     return re.sub(r"\n    interval: .*", "", re.sub(r"\[\d+m\]", f"[{window}]", rules))
 
 
 def binary(name: str) -> str:
-    """Where `name` lies; without it the test is skipped, but never in CI."""
+    """The path of `name`; without it the test is skipped, but never in CI."""
     found = shutil.which(name)
     if found is None:
         if os.environ.get("CI"):
@@ -46,7 +46,7 @@ def promtool(*arguments: str | Path, text: str | None = None) -> subprocess.Comp
 
 @dataclass
 class RunningPrometheus:
-    """A running process and the client that speaks to it."""
+    """A running process and its client."""
 
     client: httpx.Client
 
@@ -58,7 +58,7 @@ class RunningPrometheus:
         return [sample | {"value": float(sample["value"][1])} for sample in answer.json()["data"]["result"]]
 
     def value(self, expression: str, at_seconds: float | None = None) -> float | None:
-        """The value of the only sample; None where there is none."""
+        """The value of the only sample; None if there is none."""
         found = self.query(expression, at_seconds)
         assert len(found) <= 1, found
         return found[0]["value"] if found else None
@@ -71,7 +71,7 @@ class RunningPrometheus:
         return [[float(value) for _, value in series["values"]] for series in answer.json()["data"]["result"]]
 
     def label_values(self, label: str, selector: str | None = None) -> list[str]:
-        """The values that a label has in the series that `selector` takes, or in all."""
+        """The values of a label in the series that `selector` selects, or in all."""
         parameters = {} if selector is None else {"match[]": selector}
         answer = self.client.get(f"/api/v1/label/{label}/values", params=parameters)
         assert answer.status_code == 200, answer.text
@@ -85,7 +85,7 @@ def running_prometheus(
 ) -> Iterator[RunningPrometheus]:
     """Start Prometheus over the replicas at `ports`, scraping and evaluating `rules` each second; end it afterwards.
 
-    `alertmanager` is the address of the one that is told of alerts; `key` is what it shows the replicas.
+    `alertmanager` is the address that alerts are sent to; `key` is sent to the replicas.
     """
     (folder / "harmgauge.rules.yaml").write_text(rules)
     configuration: dict[str, Any] = {
@@ -126,7 +126,7 @@ def running_prometheus(
 
 @contextmanager
 def running_alertmanager(folder: Path, webhook: str) -> Iterator[str]:
-    """Start Alertmanager, which tells `webhook` of each alert at once; gives its address, and ends it afterwards."""
+    """Start Alertmanager, which sends each alert to `webhook` at once; gives its address, and ends it afterwards."""
     file = folder / "alertmanager.yml"
     route = {"receiver": "webhook", "group_wait": "0s", "group_interval": "1s", "group_by": ["alertname"]}
     receivers = [{"name": "webhook", "webhook_configs": [{"url": webhook}]}]
@@ -151,7 +151,7 @@ def running_alertmanager(folder: Path, webhook: str) -> Iterator[str]:
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    """Where it listens, once it does."""
+    """Wait until it listens; returns its address."""
     wait_until(lambda: process.poll() is not None or _port(log), timeout_seconds=30)
     port = _port(log)
     assert port is not None, log.read_text()

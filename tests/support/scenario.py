@@ -1,4 +1,4 @@
-"""What the replicas of a fleet export, minute by minute, and what the rules make of it: `promtool test rules`."""
+"""A fleet's metrics, minute by minute, and the results of the rules on them: `promtool test rules`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Series = dict[str, str]
 """Values by series, in promtool's notation, one for each minute."""
 
 Life = Sequence[int | None]
-"""For each minute, how many minutes the process has counted; None where the scrape failed or nothing ran."""
+"""For each minute, the minutes that the process has counted; None if the scrape failed or nothing ran."""
 
 STEADY: Life = range(31)
 
 REFERENCE = (250, 500, 750, 1000)
 BOUNDS = ("1.0", "2.0", "3.0", "+Inf")
 ALIKE = (10, 20, 30, 40)
-"""40 rows a minute, distributed as the reference."""
+"""40 rows a minute with the reference's distribution."""
 
 
 def replica(
@@ -40,7 +40,7 @@ def replica(
 ) -> Series:
     """The series of one replica that scores `rows` a minute up to each of `bounds`, `flagged` of them flagged.
 
-    `evidence` is for every minute its own, or one for all.
+    `evidence` is one value for each minute, or one for all.
     """
     of_model = {"job": "harmgauge", "instance": instance, "model": "m"} | labels
     of_bundle = of_model | {"bundle": labels.get("bundle", "x")}
@@ -64,19 +64,19 @@ def replica(
 
 
 def counter(metric: str, each_minute: int, *, life: Life = STEADY, instance: str = "a", **labels: str) -> Series:
-    """One more counter of a replica, with those labels that only it has."""
+    """One more counter of a replica, with its own labels."""
     return {
         _name(metric, {"job": "harmgauge", "instance": instance, "model": "m"} | labels): _counter(each_minute, life)
     }
 
 
 def gauge(metric: str, values: Sequence[float] | float, *, life: Life = STEADY, **labels: str) -> Series:
-    """One more gauge, with just these labels and `job`."""
+    """One more gauge, with only these labels and `job`."""
     return {_name(metric, {"job": "harmgauge"} | labels): _gauge(values, life)}
 
 
 def histogram(metric: str, buckets: Mapping[str, int], *, instance: str = "a", **labels: str) -> Series:
-    """One more histogram of a replica, with so many observations a minute up to each bound."""
+    """One more histogram of a replica, with this many observations a minute up to each bound."""
     series: Series = {}
     for bound, each_minute in buckets.items():
         series |= counter(f"{metric}_bucket", each_minute, life=STEADY, instance=instance, le=bound, **labels)
@@ -84,7 +84,7 @@ def histogram(metric: str, buckets: Mapping[str, int], *, instance: str = "a", *
 
 
 def one_after_the_other(before: Series, after: Series) -> Series:
-    """One instance whose process is replaced: a series of both goes on with the second's values once those begin."""
+    """One instance whose process is replaced: a series of both continues with the second's values once those begin."""
     merged = before | after
     for name in before.keys() & after.keys():
         pairs = zip(before[name].split(), after[name].split(), strict=True)
@@ -156,7 +156,7 @@ def _run(folder: Path, replicas: Sequence[Series], **tests: list[dict[str, Any]]
     document = {
         "rule_files": [str(path) for path in RULE_FILES],
         "evaluation_interval": "1m",
-        "group_eval_order": re.findall(r"- name: (\S+)", RULES),  # else it is another each time
+        "group_eval_order": re.findall(r"- name: (\S+)", RULES),  # else it varies
         "tests": [test | tests],
     }
     file = folder / "test.yaml"

@@ -1,4 +1,4 @@
-"""Scores as clean and as harmful inputs have them."""
+"""Scores distributed like those of clean and of harmful inputs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""`python -m tests.support.screenshots`: the pictures of the live page in `docs/images`, made again.
+"""`python -m tests.support.screenshots`: renews the pictures of the live page in `docs/images`.
 
-Clean images first, then corrupted ones among them, half and half, at an even pace, as a page sees them that is open
-meanwhile.
+It sends clean images first, then clean and corrupted ones half and half, at an even pace, while the page is open.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ ROWS_PER_SECOND = 25
 CLEAN_SECONDS, MIXED_SECONDS = 200, 70
 
 COLOURS = 256
-"""A palette is a third of the bytes, and nobody sees the difference on so plain a page."""
+"""A palette takes a third of the bytes, without a visible difference on a plain page."""
 
 
 class Traffic(threading.Thread):
-    """Sends one image after the other at an even pace until it is told to stop."""
+    """Sends one image after another at an even pace until it is stopped."""
 
     def __init__(self, service: RunningService) -> None:
         super().__init__()

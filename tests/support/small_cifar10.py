@@ -12,7 +12,7 @@ from harmgauge_models.data import cifar10
 
 
 def small_files(rows: int = 1010) -> dict[str, bytes]:
-    """The data set's files with few records each; a record's pixels tell its file and row."""
+    """The data set's files with few records each; a record's pixels encode its file and row."""
     files = {cifar10.NAMES_FILE: "\n".join(f"class{index}" for index in range(10)).encode() + b"\n\n"}
     for number, name in enumerate([*cifar10.TRAIN_FILES, cifar10.TEST_FILE]):
         records = np.zeros((rows, cifar10.RECORD_BYTES), np.uint8)

@@ -1,4 +1,4 @@
-"""What a process holds, and that it holds no more after a fault than before."""
+"""A process's resources, and the check that a fault does not increase them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tests.support.own_value import row
 from tests.support.process import RunningService, wait_until
 
 SPARE_THREADS = 34
-"""The default executor's and the reading threads: made when first needed, and kept."""
+"""The default executor's threads and the reading threads: made on first use and kept."""
 
 SPARE_MEBIBYTES = 64
-"""What the allocator keeps of a burst."""
+"""Memory that the allocator keeps after a burst."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,19 @@ class Held:
 
     @staticmethod
     def peak_mebibytes(service: RunningService) -> float:
-        """The most that was ever resident."""
+        """The peak resident size."""
         lines = Path(f"/proc/{service.process.pid}/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def assert_well(service: RunningService, before: Held, *, number: int = 4_000_000) -> None:
-    """It is alive and ready, answers with the right score, and holds no more than `before`; nothing went unforeseen."""
+    """Assert that it is alive and ready, scores correctly, holds no more than `before`, with no unexpected errors."""
     wait_until(lambda: service.client.get("/readyz").status_code == 200)
     assert service.client.get("/livez").status_code == 200
     assert service.score(row(number))["scores"] == [number]
-    # The client's own connection, and what the event loop opens with its first: before them the test may have looked.
+    # `before` may have been taken before the client's first connection and the files that the event loop opens with it.
     wait_until(lambda: Held.by(service).files <= before.files + 2)
     after = Held.by(service)
     assert after.threads <= before.threads + SPARE_THREADS
     assert after.mebibytes <= before.mebibytes + SPARE_MEBIBYTES
-    wait_until(lambda: service.metrics()["harmgauge_queue_rows"][0][1] == 0)  # a batch may still run for who has left
+    wait_until(lambda: service.metrics()["harmgauge_queue_rows"][0][1] == 0)  # one may run for a client that left

@@ -43,5 +43,5 @@ def version(service: Service) -> str:
 
 
 def inference_threads() -> set[threading.Thread]:
-    """Themselves, for their number may fall as well: those of a test before may be on their way out."""
+    """The threads themselves, because their number may also fall: an earlier test's threads may still be ending."""
     return {thread for thread in threading.enumerate() if thread.name.startswith("inference-")}

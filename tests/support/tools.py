@@ -1,4 +1,4 @@
-"""Programs that judge or run what is deployed: a test without them is skipped, but never in CI."""
+"""Programs that check or run the deployment: a test without them is skipped, but never in CI."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ENVIRONMENT = ROOT / ".venv-deploy" / "bin"
 
 
 def on_path(name: str) -> str:
-    """Where a program of the system's lies."""
+    """The path of a program of the system."""
     return _found(shutil.which(name), name, "apt install, as .ci/run does (kubectl: of Kubernetes)")
 
 
 def linter(name: str) -> str:
-    """Where a program of the environment for linters lies."""
+    """The path of a program of the environment for linters."""
     return _found(shutil.which(name, path=str(_ENVIRONMENT)), name, "make install-deploy")
 
 

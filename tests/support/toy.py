@@ -78,7 +78,7 @@ def table_network(path: Path, columns: int, classes: int, seed: int) -> Path:
 
 
 def with_gaps(rows: Array, seed: int = 0) -> Array:
-    """A copy of rows (n, *shape) of floats in which every fifth value or so is NaN."""
+    """A copy of rows (n, *shape) of floats in which about every fifth value is NaN."""
     return np.where(np.random.default_rng(seed).random(rows.shape) < 0.2, np.nan, rows).astype(rows.dtype)
 
 
@@ -98,7 +98,7 @@ def toy_table_bundle(folder: Path, *, columns: int = 14, **options: Any) -> Path
 
 
 def linear_autoencoder(path: Path, shape: tuple[int, ...], seed: int, *, dtype: str = "uint8") -> Path:
-    """Each row moved towards a random mixture of its numbers: an ONNX autoencoder, (n, *shape) to float32 alike."""
+    """An ONNX autoencoder that moves each row towards a random mixture of its numbers, (n, *shape) to float32."""
     random = np.random.default_rng(seed)
     features = int(np.prod(shape))
     mixture = random.normal(0, 1 / np.sqrt(features), (features, features))
@@ -138,7 +138,7 @@ def toy_autoencoder_bundle(
     int8: bool = False,
     error_probability: bool = False,
 ) -> Path:
-    """A bundle with correction: a linear classifier (or the one given), seen through a linear autoencoder."""
+    """A bundle with correction: a linear classifier (or the one given) behind a linear autoencoder."""
     folder.mkdir(parents=True, exist_ok=True)
     scale = 0.02 if dtype == "uint8" else 1.0
     calibration = instances(600, shape, dtype, seed=1)
@@ -176,7 +176,7 @@ def toy_bundle(
 ) -> Path:
     """A bundle of two linear networks (or of `networks`) over random instances; returns its folder.
 
-    With `error_probability`, its graphs give P(wrong), of mean .1 over the calibration rows; those are
+    With `error_probability`, its graphs give P(wrong) with mean .1 over the calibration rows, which are
     `instances(rows, shape, dtype, seed=1)`.
     """
     folder.mkdir(parents=True, exist_ok=True)

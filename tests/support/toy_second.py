@@ -1,4 +1,4 @@
-"""A kind of second network in one file, registered by its decorator: one that says the same of every input."""
+"""A kind of second network in one file, registered by its decorator, with the same output for every input."""
 
 from __future__ import annotations
 

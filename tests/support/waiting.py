@@ -1,4 +1,4 @@
-"""Waiting in a coroutine, for what other tasks and threads do."""
+"""Waits in a coroutine for other tasks and threads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Look every few milliseconds; fails after the time limit, which is a machine's on its worst day."""
+    """Poll every few milliseconds; fails after the time limit, which is generous for a busy machine."""
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)

@@ -1,4 +1,4 @@
-"""`harmgauge build`: a bundle from any ONNX classifier."""
+"""`harmgauge build`: makes a bundle from any ONNX classifier."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from harmgauge_models.options import Options, check
 
 
 def build(options: Options) -> Path:
-    """Train (or take) the second network, fuse, calibrate, write; returns the bundle's folder. Raises UserError."""
+    """Train (or load) the second network, fuse, calibrate, write; returns the bundle's folder. Raises UserError."""
     check(options)
     check_accuracy(options.accuracy)
     detectors.find(options)
@@ -102,7 +102,7 @@ def _int8(
     source: str,
     tensor: str | None,
 ) -> Int8 | None:
-    """The same graph in 8 bits, if it was asked for. Raises UserError if it cannot be had."""
+    """The same graph in 8 bits, if requested. Raises UserError if it cannot be made."""
     if not options.int8:
         return None
     try:
@@ -110,7 +110,7 @@ def _int8(
     except UserError as error:
         if score.second.network is not None:
             raise
-        # With the second network, which the entropy has replaced, there was something to quantise.
+        # There was something to quantise in the second network, which the entropy has replaced.
         options.say(f"no 8-bit graph: {error}")
         return None
 
@@ -126,7 +126,7 @@ def _scores(graph: bytes, x: Array) -> npt.NDArray[np.float64]:
 
 
 def _classifier_origin(path: Path) -> dict[str, Any]:
-    """The classifier's file; where `train` made it, also how."""
+    """The classifier's file; if `train` made it, also how."""
     origin: dict[str, Any] = {"file": path.name, "sha256": npz_rows.sha256_of(path)}
     training = path.parent / "train.json"
     if training.is_file():

@@ -1,4 +1,4 @@
-"""P(wrong) of a graph that `build` has made, as one more of its outputs."""
+"""P(wrong) as an additional output of a graph that `build` has made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harmgauge_models.options import Options
 
 
 def fitted(options: Options, score: Score, opened: Opened, graph: bytes, what: str) -> tuple[bytes, Chance]:
-    """The `graph` of `score`, in whichever precision, with P(wrong); unchanged with the reason if it has none.
+    """The `graph` of `score`, in any precision, with P(wrong); unchanged, with the reason, if it can have none.
 
     Raises UserError if the graph cannot run on disturbed calibration rows.
     """

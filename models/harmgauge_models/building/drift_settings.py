@@ -1,4 +1,4 @@
-"""The drift settings of a bundle, as `build` was asked for them."""
+"""The drift settings of a bundle, from the options of `build`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harmgauge_models.options import Options
 
 
 def drift_settings(options: Options) -> Callable[[int], DriftSpec]:
-    """The drift settings but for the number of reference rows, so that bad ones are refused before the training."""
+    """The drift settings except the number of reference rows, so that bad ones are rejected before the training."""
     rows, between = options.window_rows, options.rows_between_false_alarms
     if rows < 2:
         raise UserError(f"--window-rows {rows}: at least 2 are needed")

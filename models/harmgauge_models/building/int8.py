@@ -35,8 +35,8 @@ def build(
     source: str,
     tensor: str | None,
 ) -> Int8:
-    """Quantise the graph of `score`, whose scores of the calibration rows are `scores`, its features the classifier's
-    `tensor`. Raises UserError.
+    """Quantise the graph of `score`. `scores` are its scores of the calibration rows, `tensor` is the classifier's
+    tensor of features. Raises UserError.
     """
     from harmgauge_models.graphs.quantise import CALIBRATION_ROWS, quantise, speedup  # noqa: PLC0415 - slow to load, seldom needed
 
@@ -68,7 +68,7 @@ def build(
 
 
 def _complete(x: Array) -> Array:
-    """The rows without missing values, from which ranges can be had. Raises UserError if there are none."""
+    """The rows without missing values, for calibrating the ranges. Raises UserError if there are none."""
     if x.dtype.kind != "f":
         return x
     complete = x[~np.isnan(x.reshape(len(x), -1)).any(1)]

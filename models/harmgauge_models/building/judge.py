@@ -1,8 +1,8 @@
-"""Whether a score is worth anything: disturbed calibration rows, ranked by it and by what costs nothing.
+"""Judges whether a score is useful: ranks disturbed calibration rows by the score and by baselines that cost nothing.
 
 A row is harmed if the classifier was right about it and is wrong now, harmless if it is right both times; without
-labels, if its prediction changed. The second network has seen the disturbances that it was trained on, so others like
-it, each trained without some of them, are judged on those.
+labels, harmed if its prediction changed. The second network has seen the disturbances that it was trained on, so
+similar networks, each trained without some of them, are judged on those.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ MOST_ROWS = 2000
 MOST_DISTURBED = 8000
 MIN_DISTURBED = 400
 SECONDS = 20.0
-"""The graph may take on them, about."""
+"""Approximate time limit for running the graph on disturbed rows."""
 
 MIN_HARMED = 20
 LEAST_WORTH = 0.6
-"""ROC AUC below which a score is of little use, whatever it is compared with."""
+"""ROC AUC below which a score is of little use, whatever the baselines reach."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Of n rows: the `score`, and of the classifier's distribution the `entropy`, 1 - max probability (`doubt`) and the
-    `predictions`, (n,) each.
+    """The `score` of n rows, and the `entropy`, 1 - max probability (`doubt`) and `predictions` of the classifier's
+    distribution, (n,) each.
     """
 
     score: Float64
@@ -49,7 +49,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Compared:
-    """`positive` rows against the others: ROC AUC of the score and of what costs nothing, and score minus entropy."""
+    """`positive` rows against the others: ROC AUC of the score and of the free baselines, and score minus entropy."""
 
     positive: int
     rows: int
@@ -59,7 +59,7 @@ class Compared:
     gain: Difference
 
     def table(self) -> dict[str, Any]:
-        """For the manifest; None for what cannot be known."""
+        """The entry for the manifest; None for unknown values."""
         known = self.positive and self.positive < self.rows
         auc = {"score": self.score, "entropy": self.entropy, "doubt": self.doubt}
         return {
@@ -72,7 +72,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Judgement:
-    """`unseen` disturbances are those that the judged network was trained without; None if there is no such network.
+    """`unseen` are the disturbances that the judged network was trained without; None if there is no such network.
 
     `familiar` if it was trained on disturbances like the `seen` ones. `clean` is wrong against right on the calibration
     rows as they are; None without labels.
@@ -91,7 +91,7 @@ class Judgement:
 
     @property
     def known(self) -> bool:
-        """There are enough rows of either group to tell."""
+        """Whether both groups have enough rows to decide."""
         found = self.deciding
         return min(found.positive, found.rows - found.positive) >= MIN_HARMED
 
@@ -164,7 +164,7 @@ def _unseen(
 
 
 class _Pool:
-    """Outputs of disturbed rows whose undisturbed ones the classifier got right."""
+    """Outputs of disturbed rows for which the classifier was right before the disturbance."""
 
     def __init__(self, truth: npt.NDArray[Any], before: Outputs) -> None:
         self._truth = truth
@@ -179,7 +179,7 @@ class _Pool:
         return np.tile(self._right, len(self._found))
 
     def compared(self, among: Bools | None = None) -> Compared:
-        """Harmed against harmless; `among` are some of the kept rows."""
+        """Harmed against harmless rows; `among` selects some of the kept rows."""
         copies = len(self._found)
         kept = np.flatnonzero(self.kept)
         kept = kept if among is None else kept[among]
@@ -205,7 +205,7 @@ def _outputs(graph: bytes, rows: Array) -> Outputs:
     given = predict_all(graph, rows, "disturbed calibration rows", ("score", "probabilities"))
     p = np.nan_to_num(given["probabilities"].astype(np.float64))
     entropy = -(p * np.log(np.maximum(p, 1e-7))).sum(1)
-    # A score that is no number is refused by the service: nobody is misled by it.
+    # The service rejects a score that is not a number, so such a score does no harm.
     wide = np.nan_to_num(given["score"].astype(np.float64), nan=np.inf)
     return Outputs(wide, entropy, 1 - p.max(1), p.argmax(1))
 
@@ -220,7 +220,7 @@ def _copies(graph: bytes, rows: Array) -> int:
 
 
 def sentence(judgement: Judgement, detector: str) -> str:
-    """One line for people: is it worth serving?"""
+    """One line for the terminal: is the score worth serving?"""
     found = judgement.deciding
     if not judgement.known:
         return (
@@ -241,7 +241,7 @@ def sentence(judgement: Judgement, detector: str) -> str:
 
 
 def _worse_when_clean(judgement: Judgement) -> str:
-    """A score may see disturbances well and the classifier's usual errors less well: that is not to be kept quiet."""
+    """A score may detect disturbances well and the classifier's usual errors less well: this must be reported."""
     clean = judgement.clean
     if clean is None or not clean.gain.is_below:
         return ""
@@ -262,7 +262,7 @@ def _verdict(area: float) -> str:
 
 
 def worth_serving(judgement: Judgement, detector: str) -> bool:
-    """What `check` warns of, if not."""
+    """Whether the score is worth serving; if not, `check` warns."""
     if not judgement.known:
         return True
     if detector == "entropy":
@@ -271,7 +271,7 @@ def worth_serving(judgement: Judgement, detector: str) -> bool:
 
 
 def table(judgement: Judgement, detector: str) -> dict[str, Any]:
-    """For the manifest's `quality`."""
+    """The entry for the manifest's `quality`."""
     return {
         "sentence": sentence(judgement, detector),
         "worth_serving": worth_serving(judgement, detector),

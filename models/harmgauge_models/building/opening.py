@@ -1,4 +1,4 @@
-"""All that `build` is given, read and found to fit together: what can be refused is refused before the training."""
+"""Reads and checks all inputs of `build`, so that errors are found before the training."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ FEW_REFERENCE_ROWS = 500
 
 @dataclass(frozen=True)
 class Opened:
-    """The classifier, and rows in the dtype that it takes, with labels among its classes (those of `train` may be
-    texts). `spec` is what the service will take.
+    """The classifier, and rows in its input dtype, with labels among its classes (the labels of `train` may be
+    texts). `spec` is the service's input.
     """
 
     classifier: Classifier

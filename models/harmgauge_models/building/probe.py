@@ -1,4 +1,4 @@
-"""The row on which the service tries a bundle's graph, if zeros will not do."""
+"""The row on which the service tests a bundle's graph, if zeros do not work."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from harmgauge_models.graphs.run import predict
 def choose_probe(graph: bytes, x: Array, spec: InputSpec) -> Array | None:
     """A row (*shape) whose score is finite; None if zeros have one, as with most graphs.
 
-    Of the calibration rows `x` (n, *shape), whose scores are finite, it is the row of each value's median, which is
-    nobody's own; only if that has no finite score either, one of them. Raises UserError if that has none alone.
+    It consists of the medians of the calibration rows `x` (n, *shape), whose scores are finite, so that it discloses no
+    single row; if its score is not finite, it is one of them. Raises UserError if that row has no finite score alone.
     """
     if _finite(graph, blank_rows(spec, 1)):
         return None

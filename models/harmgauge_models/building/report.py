@@ -1,4 +1,4 @@
-"""What `build` shows of its work: the student's training curve and the calibration scores, drawn."""
+"""The report of `build`: plots of the student's training curve and of the calibration scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 def draw(
     losses: list[float], scores: npt.NDArray[np.float64], threshold: float, quality: dict[str, Any]
 ) -> dict[str, bytes]:
-    """Files for the bundle's `report/`: `build.png`, and its figures as `build.json`; `losses` by epoch."""
+    """The files for the bundle's `report/`: `build.png`, and its figures as `build.json`; `losses` by epoch."""
     figure = Figure(figsize=(15, 4))
     figure.subplots_adjust(left=0.06, right=0.98, bottom=0.14, top=0.91, wspace=0.22)
     curve, histogram, areas = figure.subplots(1, 3)
@@ -42,7 +42,7 @@ def draw(
 
 
 def _draw_areas(axis: Axes, judgement: dict[str, Any]) -> None:
-    """ROC AUC of harmed against harmless rows, and of wrong against right ones: the score and what costs nothing."""
+    """ROC AUC of harmed against harmless rows, and of wrong against right ones: the score and the free baselines."""
     parts = {
         "unseen": "harmed, unseen\ndisturbances",
         "seen": "harmed, those\nlearned from",

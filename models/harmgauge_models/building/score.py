@@ -1,4 +1,4 @@
-"""The score of a bundle: a second network, the graph that has both, and whether it is worth more than nothing."""
+"""The score of a bundle: a second network, the graph with both networks, and whether the score is useful."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from harmgauge_models.graphs.run import accuracy, predict
 from harmgauge_models.options import Options
 
 REPLACED = "distillation"
-"""The detector that entropy may stand in for: an autoencoder is there for attacks, too."""
+"""The detector that entropy may replace: an autoencoder also serves against attacks."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """`graph` gives it; `parameters` are what the manifest says of it, `quality` what was measured."""
+    """`graph` computes the score; `parameters` are its entry in the manifest, `quality` are the measurements."""
 
     second: SecondNetwork
     graph: bytes
@@ -42,7 +42,7 @@ class Score:
 
 
 def make_score(options: Options, opened: Opened, tensor: str | None, scratch: Path) -> Score:
-    """Train or take the second network, and judge it; the classifier's `tensor` becomes the features.
+    """Train or load the second network, and judge it; the classifier's `tensor` becomes the features.
 
     Raises UserError.
     """
@@ -110,7 +110,7 @@ def _check_pair(first: Classifier, second: Classifier) -> None:
 
 
 def _compare(first: Array, second: Array, y: npt.NDArray[np.int64] | None) -> dict[str, float]:
-    """How far two networks' outputs (n, classes) agree, and how right each is if `y` is known."""
+    """The agreement of two networks' outputs (n, classes), and the accuracy of each if `y` is known."""
     compared = {"agreement": float((first.argmax(1) == second.argmax(1)).mean())}
     if y is not None:
         compared |= {"classifier_accuracy": accuracy(first, y), "second_accuracy": accuracy(second, y)}

@@ -1,4 +1,4 @@
-"""The threshold, if the scores leave room for one."""
+"""The threshold, if the scores allow one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy.typing as npt
 from harmgauge_models.errors import UserError
 
 ALIKE = 1e-6
-"""Two networks whose probabilities differ by no more on any row are one and the same, but for rounding."""
+"""Two networks whose probabilities differ by no more than this on any row are the same, up to rounding."""
 
 
 def threshold_of(scores: npt.NDArray[np.float64], percentile: float) -> float:
-    """The percentile of calibration scores (n,), as the service compares with it, in float32.
+    """The percentile of calibration scores (n,), in float32, as the service compares scores with it.
 
-    Raises UserError if it is the largest of few values, so that nothing could lie above it.
+    Raises UserError if it is the largest of few distinct values, so that no score could exceed it.
     """
     threshold = float(np.float32(np.percentile(scores, percentile)))
     if percentile == 100 or (scores.astype(np.float32) > threshold).any():

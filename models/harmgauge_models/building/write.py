@@ -1,4 +1,4 @@
-"""Writing a bundle: all of it or nothing, and verified by the service's own reader."""
+"""Writes a bundle atomically and verifies it with the service's own reader."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harmgauge_models.errors import UserError
 
 @dataclass(frozen=True)
 class Int8:
-    """The graph in 8 bits, what the manifest says of it, and its own reference."""
+    """The graph in 8 bits, its entry in the manifest, and its own reference."""
 
     graph: bytes
     spec: Int8Spec
@@ -33,7 +33,7 @@ class Int8:
 
 @dataclass(frozen=True)
 class Draft:
-    """Everything that a bundle holds, not yet on disk. `report` maps file names to contents."""
+    """The contents of a bundle that is not on disk yet. `report` maps file names to contents."""
 
     name: str
     detector: str
@@ -54,7 +54,7 @@ class Draft:
 
 
 def reserve(out: Path, name: str, version: str | None) -> Path:
-    """The folder for the new bundle, as the service's writer has it. Raises UserError for one that is there."""
+    """The folder for the new bundle, from the service's writer. Raises UserError if it exists already."""
     try:
         return bundle_writing.reserve(out, name, version)
     except BundleError as error:
@@ -62,7 +62,7 @@ def reserve(out: Path, name: str, version: str | None) -> Path:
 
 
 def class_names_for(given: tuple[str, ...], classes: int) -> tuple[str, ...]:
-    """The names of the classes, their numbers if none are given. Raises UserError."""
+    """The names of the classes; their numbers if no names are given. Raises UserError."""
     if (double := first_double(given)) is not None:
         raise UserError(f"--class-names has {double!r} twice: give each class a name of its own")
     if given and len(given) != classes:
@@ -71,7 +71,7 @@ def class_names_for(given: tuple[str, ...], classes: int) -> tuple[str, ...]:
 
 
 def write(draft: Draft, folder: Path) -> None:
-    """Write the bundle beside its place, read it back as the service will, then move it there. Raises UserError."""
+    """Write the bundle beside its target, read it back as the service will, then move it there. Raises UserError."""
     contents = {DETECTOR_FILE: draft.graph, REFERENCE_FILE: draft.reference.npz()}
     if draft.int8 is not None:
         contents |= {DETECTOR_INT8_FILE: draft.int8.graph, REFERENCE_INT8_FILE: draft.int8.reference.npz()}

@@ -1,8 +1,8 @@
-"""Mends the logit of q if one line cannot hold clean and disturbed rows together.
+"""Adjusts the logit of q if one line cannot fit clean and disturbed rows together.
 
-A second network that knows clean rows less well than the classifier doubts them, for example with many classes and a
-forest. P(wrong) is then too high on clean rows, and for it too low on disturbed ones. Its last hidden layer tells the
-two apart: a linear function of it is added to the logit, in the graph.
+Some second networks are less sure of clean rows than the classifier, for example with many classes and a forest.
+P(wrong) is then too high on clean rows, and in return too low on disturbed ones. The last hidden layer separates the
+two: a linear function of it is added to the logit, in the graph.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from harmgauge_models.graphs.error_probability import LOGIT, give_logit
 from harmgauge_models.graphs.run import predict_all
 
 MOST_OFF = 0.02
-"""The mean of P on clean rows may be off by this."""
+"""Allowed error of the mean of P on clean rows."""
 
 MOST_ROWS, DISTURBED_ROWS = 5000, 12_000
 SECONDS = 60.0
-"""A core's time for the graph, about."""
+"""Approximate time of one core for the graph."""
 
 RIDGE = 1e-3
 """Weight of the squares of the layer's weights in the mean loss of a row."""
@@ -42,8 +42,8 @@ RIDGE = 1e-3
 
 @dataclass(frozen=True)
 class _Seen:
-    """For n rows: `logits` of q (n,), the `hidden` layer (n, width), how likely the answers are `wrong` (n,), and what
-    each row weighs (n,).
+    """For n rows: `logits` of q (n,), the `hidden` layer (n, width), the probability that each answer is `wrong` (n,),
+    and each row's weight (n,).
     """
 
     logits: Float64
@@ -73,7 +73,7 @@ class _Fit:
 
 
 def adjusted(graph: bytes, disturber: ByKind, known: Known, *, seed: int, what: str) -> bytes:
-    """The fused `graph`, with an adjustment if P needs one and rows that did not fit it are served better by it.
+    """The fused `graph`, with an adjustment if P needs one and it improves P on rows that it was not fitted to.
 
     Raises UserError if the graph has no second network, or cannot run on disturbed rows.
     """

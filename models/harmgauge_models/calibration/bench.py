@@ -1,4 +1,4 @@
-"""Calibration rows and all that is known of them, for the fit and for what judges it."""
+"""Calibration rows and everything known about them, for the fit and for judging it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from harmgauge_models.calibration.truth import Truth
 from harmgauge_models.data.disturber import ByKind
 
 CHUNK_ROWS = 1024
-"""Are disturbed and run at once."""
+"""Rows that are disturbed and run at once."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Clean rows `x` (n, *shape) with what is known of their classes, the fused graph, and what disturbs such rows.
+    """Clean rows `x` (n, *shape) with what is known about their classes, the fused graph, and a disturber of such rows.
 
-    The graph can run `affordable` rows in the time that it may take. `what` names it for the progress.
+    The graph can run `affordable` rows within its time limit. `what` names it in the progress bar.
     """
 
     observer: Observer
@@ -41,7 +41,7 @@ class Bench:
         progress: tqdm[Any],
         disturb: Callable[[Array], Array] = lambda x: x,
     ) -> tuple[Observed, Float64]:
-        """Disturbed copies of these `rows` (m,), and how likely each answer is to be wrong, (m,)."""
+        """Disturbed copies of these `rows` (m,), and the probability that each answer is wrong, (m,)."""
         parts = []
         for begin in range(0, len(rows), CHUNK_ROWS):
             parts.append(run(disturb(self.x[rows[begin : begin + CHUNK_ROWS]])))
@@ -52,6 +52,6 @@ class Bench:
         return Observed(logits, predictions), self.truth.wrong(predictions, rows)
 
     def progress(self, rows: int, with_what: str) -> tqdm[Any]:
-        """A bar, if there is enough to do."""
+        """A progress bar, if there is enough work for one."""
         label = f"{self.what}: {with_what}"
         return tqdm(total=rows, desc=label, leave=False, unit=" rows", disable=rows < CHUNK_ROWS)

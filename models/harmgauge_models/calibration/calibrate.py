@@ -1,4 +1,4 @@
-"""P(wrong) of a fused graph, fitted to calibration rows and disturbed copies of them; or why there is none."""
+"""Fits P(wrong) of a fused graph to calibration rows and disturbed copies of them, or gives the reason why not."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from harmgauge_models.graphs.error_probability import give
 MOST_ROWS = 20_000
 DISTURBED_ROWS = 20_000
 SECONDS = 240.0
-"""A core's time that the graph may take on the disturbed copies, about; and as much again on single disturbances."""
+"""Approximate time of one core for the graph on the disturbed copies; and as much again on single disturbances."""
 
 MIN_EITHER = 20
-"""Wrong answers, and right ones."""
+"""Fewest wrong answers, and fewest right ones."""
 
 USELESS = 1.0
-"""The kappa of an estimate that is always the usual accuracy."""
+"""The kappa of an estimate that always equals the usual accuracy."""
 
 LEAST_SEEN = 1 / 3
-"""Least share of a drop of accuracy by which the estimate must fall; one that never changes falls by none."""
+"""Smallest share of a drop of accuracy by which the estimate must fall; a constant estimate has 0."""
 
 SURE = 2.33
 """The normal quantile of .99."""
@@ -40,8 +40,8 @@ SURE = 2.33
 def calibrated(
     graph: bytes, disturber: ByKind, known: Known, unseen: Sequence[Fold] = (), *, seed: int, what: str
 ) -> tuple[bytes, ErrorProbability | str]:
-    """The fused `graph` with the output `error_probability`, and how that is made; unchanged with the reason if it
-    cannot be had. Arguments and errors are those of `calibrate`.
+    """The fused `graph` with the output `error_probability`, and how that was fitted; unchanged, with the reason, if
+    it cannot be fitted. Arguments and errors are those of `calibrate`.
     """
     ready = adjusted(graph, disturber, known, seed=seed, what=f"{what}: hidden layer")
     found = calibrate(ready, disturber, known, unseen, seed=seed, what=what)
@@ -53,9 +53,9 @@ def calibrated(
 def calibrate(
     graph: bytes, disturber: ByKind, known: Known, unseen: Sequence[Fold] = (), *, seed: int, what: str
 ) -> ErrorProbability | str:
-    """Fit P(wrong) for the fused `graph`; a text is the reason why it cannot be had.
+    """Fit P(wrong) for the fused `graph`; returns a text with the reason if it cannot be fitted.
 
-    `unseen` networks judge it by disturbances that they have not seen. `what` names the graph for the progress.
+    `unseen` networks judge it by disturbances that they have not seen. `what` names the graph in the progress bar.
     Raises UserError if the graph cannot run on disturbed rows, or has no second network.
     """
     if (reason := known.missing) is not None:
@@ -100,7 +100,7 @@ def calibrate(
 
 
 def _disturbed(bench: Bench, copies: int, random: np.random.Generator) -> list[tuple[Float64, Float64]]:
-    """For each disturbed copy of the rows, the logits of q and how likely the answers are wrong."""
+    """For each disturbed copy of the rows, the logits of q and the probabilities that the answers are wrong."""
     every = np.arange(len(bench.x))
     found = []
     with bench.progress(copies * len(every), "disturbed rows") as progress:
@@ -123,7 +123,7 @@ def _too_few(wrong: Sequence[Float64]) -> str | None:
 
 
 def _base(line: Line, logits: Float64) -> dict[str, float]:
-    """P(wrong) on clean rows, and what the mean of others like them lies under."""
+    """P(wrong) on clean rows, and an upper bound of its mean on other clean rows."""
     p = line(logits)
     base = float(p.mean())
     return {"base": base, "base_upper": min(1.0, base + SURE * float(p.std()) / math.sqrt(len(p)))}

@@ -11,13 +11,13 @@ import numpy as np
 from harmgauge_models.calibration.logistic import Float64, Line, fit
 
 LEAST_DROP = 0.01
-"""If the disturbances cost less accuracy (root of the mean square), there is nothing to judge by."""
+"""Smallest loss of accuracy by the disturbances (root mean square) that allows a judgement."""
 
 
 @dataclass(frozen=True)
 class Set:
-    """Rows that one `kind` of disturbance changed, all at one strength: the `logits` of q, and how likely each is to be
-    `wrong`, (n,) each; and the same of these rows as they were before.
+    """Rows that one `kind` of disturbance changed, all at one strength: the `logits` of q and the probability that each
+    answer is `wrong`, (n,) each; and the same for these rows before the change.
     """
 
     kind: str
@@ -29,9 +29,9 @@ class Set:
 
 @dataclass(frozen=True)
 class Judged:
-    """Sets seen by one second network, with the clean rows (`logits` of q and `wrong`, (n,) each) as it sees them.
+    """Sets as one second network sees them, with its view of the clean rows (`logits` of q and `wrong`, (n,) each).
 
-    `unseen` are the kinds to judge by: neither the fit nor, if there is such a network, the network has seen them.
+    `unseen` are the kinds to judge by: the fit has not seen them and, if possible, neither has the network.
     """
 
     sets: Sequence[Set]
@@ -44,8 +44,8 @@ class Missed(NamedTuple):
     """`kappa` is sqrt(sum(bias^2 - sampling^2) / sum(drop^2)) over the unseen sets, with bias = mean P - share wrong,
     sampling^2 = sum P (1 - P) / n^2, drop = share wrong - that of the same rows before.
 
-    `seen` is the share of a drop by which the estimate falls (least squares). One number for all traffic misses half of
-    each drop if it lies in the middle, and sees none.
+    `seen` is the share of a drop by which the estimate falls (least squares). A constant estimate in the middle misses
+    half of each drop, and its `seen` is 0.
     """
 
     kappa: float
@@ -53,7 +53,7 @@ class Missed(NamedTuple):
 
 
 def missed(by: Sequence[Judged]) -> Missed | None:
-    """None if disturbances cost no accuracy, so that there is nothing to judge by."""
+    """None if disturbances cost no accuracy, so that nothing can be judged."""
     bias2, drop2, fallen, judged = 0.0, 0.0, 0.0, 0
     for network in by:
         others = [(found.logits, found.wrong) for found in network.sets if found.kind not in network.unseen]
@@ -72,7 +72,7 @@ def missed(by: Sequence[Judged]) -> Missed | None:
 
 
 def fit_balanced(logits: Float64, wrong: Float64, disturbed: Sequence[tuple[Float64, Float64]]) -> Line:
-    """The fit to clean rows that weigh as much as all `disturbed` (logits, wrong) ones together."""
+    """The fit with clean rows weighted as much as all `disturbed` (logits, wrong) ones together."""
     others = sum(len(part) for part, _ in disturbed)
     weights = np.concatenate([np.full(len(logits), 1 / len(logits)), np.full(others, 1 / max(others, 1))])
     return fit(

@@ -1,4 +1,4 @@
-"""The calibration rows, and all that is known of their classes."""
+"""The calibration rows, and everything known about their classes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from harmgauge_models.calibration.truth import Truth, labelled, stated
 from harmgauge_models.errors import UserError
 
 MIN_ROWS = 200
-"""Fitted on 100, the estimate is off by .034 on disturbed rows and .017 on clean ones (root mean square)."""
+"""Fitted on 100 rows, the estimate is off by .034 on disturbed rows and .017 on clean ones (root mean square)."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """Calibration rows `x` (n, *shape), and what is known of their classes: the labels `y` (n,), or the `accuracy` that
-    the classifier is stated to have on such rows; neither if both are None.
+    """Calibration rows `x` (n, *shape), and what is known about their classes: the labels `y` (n,), or the stated
+    `accuracy` of the classifier on such rows; neither if both are None.
     """
 
     x: Array
@@ -28,7 +28,7 @@ class Known:
 
     @property
     def missing(self) -> str | None:
-        """Why there can be no estimate of accuracy, and the remedy; None if there can."""
+        """The reason why accuracy cannot be estimated, with the remedy; None if it can."""
         if self.y is None and self.accuracy is None:
             return (
                 "the calibration rows have no labels, and the accuracy of the classifier is not known: save y beside "
@@ -51,7 +51,7 @@ class Known:
 
 
 def check_accuracy(accuracy: float | None, y: npt.NDArray[np.int64] | None = None) -> None:
-    """Raises UserError if `--accuracy` is no accuracy, or the rows have labels, from which it follows."""
+    """Raises UserError if `--accuracy` is not an accuracy, or if the rows have labels, which already determine it."""
     if accuracy is None:
         return
     if not 0 < accuracy <= 1:

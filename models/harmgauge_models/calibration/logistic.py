@@ -1,4 +1,4 @@
-"""P(wrong) from the logit of q, and from whatever else is given: logistic regression."""
+"""Logistic regression of P(wrong) on the logit of q and any further columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 Float64 = npt.NDArray[np.float64]
 
 SPREAD = 100.0
-"""Standard deviation of a normal prior on both numbers: wide, and yet they stay finite if the rows are separable."""
+"""Standard deviation of the normal prior on both numbers: wide, but keeps them finite if the rows are separable."""
 
 MOST_STEPS = 100
 CLOSE = 1e-10

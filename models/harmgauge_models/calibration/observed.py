@@ -1,4 +1,4 @@
-"""The fused graph's answers to rows, and the logits from which P(wrong) follows."""
+"""The fused graph's answers to rows, and the logits that determine P(wrong)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ TIMED_ROWS = 32
 
 @dataclass(frozen=True)
 class Observed:
-    """For n rows: the `logits` of q (n,), NaN if the graph gives no number, and the `predictions` (n,)."""
+    """For n rows: the `logits` of q (n,), NaN if the graph gives none, and the `predictions` (n,)."""
 
     logits: Float64
     predictions: npt.NDArray[np.intp]
 
 
 class Observer:
-    """The fused graph, open."""
+    """An open session of the fused graph."""
 
     def __init__(self, graph: bytes) -> None:
         """Raises UserError if the graph has no second network."""
@@ -51,12 +51,12 @@ class Observer:
                     f"the graph cannot run on calibration rows ({x.dtype} {x.shape[1:]}): {one_line(error)}"
                 ) from error
         probabilities, logits = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
-        # A row without numbers is refused by the service, and has no logit.
+        # The service rejects a row without finite outputs, so it has no logit.
         bad = ~np.isfinite(probabilities).all(1) | np.isnan(logits[:, 0])
         return np.nan_to_num(probabilities), np.where(bad, np.nan, logits[:, 0])
 
     def seconds_per_row(self, x: Array) -> float:
-        """A core's time for one row, about: other work on the machine does not count."""
+        """Approximate time of one core for one row, not counting other work on the machine."""
         few = x[:TIMED_ROWS]
         self(few)
         began = time.process_time()
@@ -65,4 +65,4 @@ class Observer:
 
 
 Run = Callable[[Array], Observed]
-"""Rows (n, *shape) through a graph."""
+"""Runs rows (n, *shape) through a graph."""

@@ -1,4 +1,4 @@
-"""P(wrong) in sentences, for the terminal of `build` and `calibrate`."""
+"""Sentences about P(wrong), for the terminal of `build` and `calibrate`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from harmgauge.bundle.inputs import ErrorProbability
 
 
 def sentence(chance: ErrorProbability | str) -> str:
-    """One line for people: the gauge, or why there is none."""
+    """One line for the terminal: the gauge, or why there is none."""
     if isinstance(chance, str):
         return f"no estimate of accuracy: {chance}"
     copies = "copy" if chance.copies == 1 else "copies"

@@ -1,4 +1,4 @@
-"""The sets by which kappa is measured: each kind of disturbance by itself, at several strengths."""
+"""The sets that kappa is measured on: each kind of disturbance alone, at several strengths."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SET_ROWS, MIN_SET_ROWS = 500, 100
 
 
 def singles(bench: Bench, unseen: Sequence[Fold], random: np.random.Generator) -> list[Judged]:
-    """For each kind the fit without it; if there are `unseen` networks, for each of them what it has not seen."""
+    """For each kind, the fit without it; with `unseen` networks, for each of them the kinds that it has not seen."""
     kinds = bench.disturber.kinds
     runs: list[Run] = [_through(bench.observer, fold) for fold in unseen] or [bench.observer]
     runs_a_row = (len(kinds) * len(STRENGTHS) + 1) * len(runs)
@@ -45,7 +45,7 @@ def singles(bench: Bench, unseen: Sequence[Fold], random: np.random.Generator) -
 
 
 def _through(observer: Observer, fold: Fold) -> Run:
-    """The classifier's answers, and another second network's probability of them."""
+    """The classifier's answers, and the probability that another second network gives them."""
 
     def run(x: Array) -> Observed:
         found = observer(x)

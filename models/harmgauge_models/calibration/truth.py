@@ -1,4 +1,4 @@
-"""Which class each calibration row has: by its label, or without labels as far as the stated accuracy determines it."""
+"""The class of each calibration row: by its label or, without labels, by probabilities from the stated accuracy."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy.typing as npt
 from harmgauge_models.calibration.logistic import Float64
 
 LEAST = 1e-4
-"""Probabilities below are taken for this: some classifiers give 0 and 1, and are wrong nevertheless."""
+"""Lower bound of probabilities: some classifiers give 0 and 1 and are wrong nevertheless."""
 
 COLDEST, HOTTEST = 1e-6, 1e3
-"""Temperatures between which the stated accuracy is looked for."""
+"""Bounds of the search for the temperature that matches the stated accuracy."""
 
 
 class Truth:
-    """How likely each class is of n rows, (n, classes)."""
+    """The probability of each class for n rows, (n, classes)."""
 
     def __init__(self, chances: Float64) -> None:
         self._chances = chances
 
     def wrong(self, predictions: npt.NDArray[np.intp], rows: npt.NDArray[np.intp]) -> Float64:
-        """How likely `predictions` (m,) for copies of these `rows` (m,) are to be wrong, (m,)."""
+        """The probability that each of `predictions` (m,) for copies of these `rows` (m,) is wrong, (m,)."""
         return np.asarray(1.0 - self._chances[rows, predictions], np.float64)
 
 
@@ -33,10 +33,10 @@ def labelled(y: npt.NDArray[np.int64], classes: int) -> Truth:
 
 
 def stated(probabilities: Float64, accuracy: float) -> Truth:
-    """From the classifier's probabilities of the undisturbed rows (n, classes), at the temperature at which they are as
-    confident, on average, as the stated accuracy.
+    """The truth from the classifier's probabilities of the undisturbed rows (n, classes), at the temperature at which
+    their mean confidence equals the stated accuracy.
 
-    A changed answer may so be right, if the unchanged one was wrong. At an accuracy of 1 the answers are the truth.
+    So a changed answer may be right if the unchanged one was wrong. At an accuracy of 1 the answers are the truth.
     """
     logs = np.log(np.clip(probabilities, LEAST, 1))
 

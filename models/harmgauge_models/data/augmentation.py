@@ -1,4 +1,4 @@
-"""Training instances, changed at random a little: what a network learns from them holds for more than themselves."""
+"""Small random changes of training instances, so that a network generalises beyond them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from harmgauge_models.errors import UserError
 
 @dataclass(frozen=True)
 class Augment:
-    """`shift_pixels`: moved by up to so many pixels each way, zeros coming in; `flip`: mirrored half the time."""
+    """`shift_pixels`: the largest shift in each direction, filled with zeros; `flip`: mirror half of the instances."""
 
     shift_pixels: int = 0
     flip: bool = False
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raises UserError where instances of this shape are no images, and something is asked for."""
+        """Raises UserError if a change is requested and instances of this shape are not images."""
         if (self.shift_pixels or self.flip) and image_layout(shape) is None:
             raise UserError(f"--shift-pixels and --flip are for images; the rows are {shape}")
 
@@ -30,8 +30,8 @@ class Augment:
 def batches(
     x: Array, batch_rows: int, seed: tuple[int, ...], augment: Augment
 ) -> Iterator[tuple[npt.NDArray[np.intp], Array]]:
-    """One epoch of shuffled batches of `x` (n, *shape): which rows (b,), and those (b, *shape), changed as `augment`
-    says.
+    """One epoch of shuffled batches of `x` (n, *shape): the rows' indices (b,), and the rows (b, *shape), changed
+    according to `augment`.
     """
     random = np.random.default_rng(seed)
     order = random.permutation(len(x))

@@ -19,7 +19,7 @@ from harmgauge_models.errors import UserError
 SIDE = 32
 RECORD_BYTES = 1 + 3 * SIDE * SIDE
 HELD_OUT_ROWS = 5_000
-"""Training images kept apart for threshold and reference: they train nothing."""
+"""Training images reserved for threshold and reference; no network is trained on them."""
 
 TRAIN_FILES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 TEST_FILE = "test_batch.bin"
@@ -39,7 +39,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Cifar10:
-    """`train` trains the networks, `held_out` gives threshold and reference, `test` judges."""
+    """`train` trains the networks, `held_out` is for threshold and reference, `test` for judging."""
 
     train: Labelled
     held_out: Labelled
@@ -50,7 +50,7 @@ class Cifar10:
 def load(path: Path) -> Cifar10:
     """Read the data set from a folder of `.bin` files or from `cifar-10-binary.tar.gz`.
 
-    Raises UserError where something is missing, damaged or not what the format promises.
+    Raises UserError if a file is missing, damaged or not in this format.
     """
     files = _files(path, WANTED)
     parts = [_records(name, files[name]) for name in TRAIN_FILES]
@@ -75,7 +75,7 @@ def load_test(path: Path) -> Labelled:
 
 
 def _files(path: Path, wanted: tuple[str, ...]) -> dict[str, bytes]:
-    """The contents of the `wanted` files, all of them."""
+    """The contents of all `wanted` files."""
     if path.is_dir():
         folder = path / "cifar-10-batches-bin" if (path / "cifar-10-batches-bin").is_dir() else path
         files = {name: (folder / name).read_bytes() for name in wanted if (folder / name).is_file()}
@@ -106,7 +106,7 @@ def _records(name: str, data: bytes) -> Labelled:
 
 
 def _archive_members(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
-    """The wanted files of the archive, read in memory: nothing is written, so nothing can land outside a folder."""
+    """The wanted files of the archive, read in memory: nothing is written, so no file can escape a folder."""
     try:
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:

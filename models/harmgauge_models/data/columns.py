@@ -1,6 +1,6 @@
-"""What kind of rows these are, and of which kind each column is: judged by the training rows alone.
+"""The layout of rows and the kind of each column, judged by the training rows alone.
 
-Disturbances need it: a token id is replaced by another, a length is measured in other units, a sensor gets stuck.
+Disturbances need them: a token id is replaced by another, a length is measured in other units, a sensor gets stuck.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.data.pictures import image_layout
 
 Layout = Literal["pictures", "series", "tokens", "sparse", "table"]
-"""How the values of a row hang together.
+"""The structure of a row's values.
 
 `series`: measured one after another, along one axis. `tokens`: ids of words or bytes. `sparse`: counts or weights that
-are mostly 0, such as TF-IDF. `table`: each column has a meaning of its own; embeddings too are taken for one.
+are mostly 0, such as TF-IDF. `table`: each column has its own meaning; embeddings count as tables too.
 """
 
 ColumnKind = Literal["number", "flag", "code"]
@@ -29,7 +29,7 @@ KINDS: tuple[ColumnKind, ...] = get_args(ColumnKind)
 
 JUDGED_ROWS = 2000
 MOST_CODES = 64
-"""A column of whole numbers with more distinct values is a number."""
+"""A column of whole numbers with more distinct values counts as a number."""
 
 MIN_SERIES_STEPS = 12
 MIN_TOKENS = 16
@@ -37,16 +37,16 @@ MIN_VOCABULARY = 48
 MIN_SPARSE_COLUMNS = 50
 SPARSE_ZEROS = 0.75
 SMOOTH = 0.5
-"""Neighbours of a series differ by less than this share of what two columns drawn at random differ by (squared)."""
+"""Neighbours in a series differ by less than this share of the difference of two random columns (both squared)."""
 
 ONE_POOL = 0.2
-"""Of the variance of ids, less than this share lies between the columns: every id may stand anywhere."""
+"""Less than this share of the variance of ids lies between the columns: every id may occur in any column."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The layout of rows (n, *shape), and the kind of each of a row's values as an index into KINDS, (d,), d =
-    prod(shape). `time_axis` of a series is that of its steps in (n, *shape).
+    """The layout of rows (n, *shape), and the kind of each value of a row as an index into KINDS, (d,), d =
+    prod(shape). `time_axis` is the axis of a series' steps in (n, *shape).
     """
 
     shape: tuple[int, ...]
@@ -55,12 +55,12 @@ class Columns:
     time_axis: int | None = None
 
     def are(self, kind: ColumnKind) -> npt.NDArray[np.bool_]:
-        """Which values are of this kind, (d,)."""
+        """A mask of the values of this kind, (d,)."""
         return np.asarray(self.kinds == KINDS.index(kind))
 
 
 def find_columns(x: Array, layout: Layout | None = None) -> Columns:
-    """Judge rows `x` (n, *shape), NaN for a missing value; `layout` if it is known."""
+    """Judge rows `x` (n, *shape), NaN for a missing value; `layout` if known."""
     shape = x.shape[1:]
     picked = np.random.default_rng(0).permutation(len(x))[:JUDGED_ROWS]
     rows = x[np.sort(picked)].reshape(len(picked), -1)
@@ -88,7 +88,7 @@ def _layout(rows: Array, shape: tuple[int, ...]) -> Layout:
 
 
 def _are_tokens(rows: Array) -> bool:
-    """Whole numbers that mean the same in every column, as measured ones do too, but do not go on from one column to
+    """Whole numbers with the same meaning in every column, as in measured series, but not smooth from one column to
     the next.
     """
     if rows.dtype.kind not in "iu" or rows.shape[1] < MIN_TOKENS or rows.min() < 0:
@@ -108,13 +108,13 @@ def _are_tokens(rows: Array) -> bool:
 def _is_smooth(rows: Array) -> bool:
     wide = rows.astype(np.float64)
     order = np.random.default_rng(0).permutation(wide.shape[1])
-    with np.errstate(over="ignore"):  # what is too large to be squared is not smooth
+    with np.errstate(over="ignore"):  # values too large to be squared are not smooth
         neighbours, strangers = (_mean_square(np.diff(some, axis=1)) for some in (wide, wide[:, order]))
     return neighbours < SMOOTH * strangers
 
 
 def _mean_square(values: npt.NDArray[np.float64]) -> float:
-    """Of those that are known; 0 if none is."""
+    """The mean square of the known values; 0 if there are none."""
     known = values[np.isfinite(values)]
     return float(np.square(known).mean()) if known.size else 0.0
 

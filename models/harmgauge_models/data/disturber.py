@@ -1,4 +1,4 @@
-"""What disturbs normal rows at random, whatever they are: to train a second network, and to judge it."""
+"""Random disturbances of normal rows of any kind, to train a second network and to judge it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harmgauge_models.data.pictures import Pictures
 from harmgauge_models.data.random_corruptions import DISTURBANCES, disturb
 
 Tags = npt.NDArray[np.int8]
-"""Which disturbances each row went through, (n, 2): places in `families`, -1 for none."""
+"""The disturbances that were applied to each row, (n, 2): indices into `families`, -1 for none."""
 
 
 _BY_NAME = {change.__name__: change for change in DISTURBANCES}
@@ -27,12 +27,12 @@ class Disturber(Protocol):
     def __call__(
         self, x: Array, random: np.random.Generator, names: Collection[str] | None = None
     ) -> tuple[Array, Tags]:
-        """Rows (n, *shape) like `x`, each disturbed by one or two of these `names` (all if None), and which."""
+        """Rows (n, *shape) like `x`, each disturbed by one or two of these `names` (all if None), and their tags."""
         ...
 
 
 class ByKind(Disturber, Protocol):
-    """A disturber of which each of the `kinds` can be had alone as well."""
+    """A disturber that can also apply each of the `kinds` alone."""
 
     kinds: tuple[str, ...]
 
@@ -42,7 +42,7 @@ class ByKind(Disturber, Protocol):
 
 
 class PictureDisturber:
-    """Chains of random corruptions, which are one family here."""
+    """Chains of random corruptions, which count as one family here."""
 
     families: tuple[str, ...] = ("random corruptions",)
     kinds: tuple[str, ...] = tuple(_BY_NAME)
@@ -53,14 +53,14 @@ class PictureDisturber:
     def __call__(
         self, x: Array, random: np.random.Generator, names: Collection[str] | None = None
     ) -> tuple[Array, Tags]:
-        """As the protocol says."""
+        """As in the protocol."""
         made = self._pictures.from_pixels(disturb(self._pictures.to_pixels(x), random))
         tags = np.full((len(x), 2), -1, np.int8)
         tags[:, 0] = 0
         return made, tags
 
     def alone(self, x: Array, random: np.random.Generator, kind: str, strength: float) -> Array:
-        """As the protocol says."""
+        """As in the protocol."""
         pixels = self._pictures.to_pixels(x)
         strengths = np.full((len(x), 1, 1, 1), strength, np.float32)
         return self._pictures.from_pixels(np.clip(_BY_NAME[kind](pixels, strengths, random), 0, 1).astype(np.float32))

@@ -1,4 +1,4 @@
-"""Which disturber fits a classifier's rows."""
+"""Chooses the disturber that fits a classifier's rows."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from harmgauge_models.graphs.run import predict
 EXTREME_ROWS = 8
 DISTURBED_ROWS = 256
 FAR = 1e6
-"""No classifier has a table of as many vectors whose number it reads from a real number."""
+"""No classifier has a table of this many vectors that it indexes by a real number."""
 
 
 def disturber_for(model: Path | bytes, output: str, spec: InputSpec, x: Array, columns: Columns) -> ByKind:
-    """For rows like `x` (n, *shape), such that the `model` can run on what it makes of them, asked for `output`.
+    """A disturber for rows like `x` (n, *shape), chosen so that `model` can compute `output` for the disturbed rows.
 
-    Numbers beyond those of the data may be ids that an embedding lacks: then they stay within those.
+    Numbers beyond the data's range may be ids that an embedding lacks: if so, values stay within that range.
     """
     layout = image_layout(spec.shape)
     if columns.layout == "pictures" and layout is not None:
@@ -41,7 +41,7 @@ def disturber_for(model: Path | bytes, output: str, spec: InputSpec, x: Array, c
 
 
 def _bounds(pool: Pool, x: Array) -> Iterator[tuple[Values, Values]]:
-    """Ever narrower: the dtype's, codes within their columns' ranges, all within that of all, each within its own."""
+    """Ever narrower bounds: the dtype's, codes in their columns' ranges, all in the overall range, each in its own."""
     low, high = pool.bounds
     yield low, high
     ranges = np.array([value_range(column) for column in x.reshape(len(x), -1).T]).T

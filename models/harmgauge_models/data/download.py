@@ -1,4 +1,4 @@
-"""Fetching a file over HTTP, kept only if its checksum is right."""
+"""Downloads a file over HTTP and keeps it only if its checksum is right."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harmgauge_models.errors import UserError
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
-"""As published beside the archive, against a damaged transfer."""
+"""Published beside the archive; detects a damaged transfer."""
 
 _CHUNK_BYTES = 2**20
 
 
 def download(url: str, md5: str, path: Path, timeout_seconds: float = 60) -> Path:
-    """Fetch `url` to `path`, unless it is there already; raises UserError, leaving nothing half-done behind."""
+    """Download `url` to `path` unless it exists; raises UserError and leaves no partial file behind."""
     if path.exists():
         return path
     if not url.startswith(("http://", "https://")):
@@ -29,7 +29,7 @@ def download(url: str, md5: str, path: Path, timeout_seconds: float = 60) -> Pat
     part = path.with_name(path.name + ".part")
     digest = hashlib.md5(usedforsecurity=False)
     try:
-        # Nothing but http and https comes here: it is looked at above.
+        # Only http and https get here: checked above.
         opened = urllib.request.urlopen(url, timeout=timeout_seconds)  # noqa: S310  # nosec B310
         with opened as answer, part.open("wb") as file:
             total = int(answer.headers.get("Content-Length") or 0) or None

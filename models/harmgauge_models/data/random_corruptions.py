@@ -1,7 +1,7 @@
-"""Pictures disturbed at random, to train on: general kinds in chains, at every strength.
+"""Random disturbances of pictures, for training: general kinds in chains, at every strength.
 
 After the idea of PRIME (Modas et al. 2022) and AugMix (Hendrycks et al. 2020): a few wide families (noise, filters,
-colour, veils, occlusion, movement) teach more about the corruptions to come than any list of them does.
+colour, veils, occlusion, movement) prepare better for future corruptions than any list of them does.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Pixels = npt.NDArray[np.float32]
 """(n, height, width, channels), 0 is black and 1 is white."""
 
 Strengths = npt.NDArray[np.float32]
-"""(n, 1, 1, 1), 0 changes next to nothing, 1 much."""
+"""(n, 1, 1, 1); 0 changes almost nothing, 1 much."""
 
 Disturbance = Callable[[Pixels, Strengths, np.random.Generator], Array]
 
 MOST_LINKS = 3
 LINKS_SHARES = (0.55, 0.3, 0.15)
-"""Of chains with one, two and three disturbances."""
+"""Shares of chains with one, two and three disturbances."""
 
 RESEMBLED = (
     "gaussian_noise",
@@ -37,11 +37,11 @@ RESEMBLED = (
     "pixelate",
     "jpeg_compression",
 )
-"""Kinds of CIFAR-10-C that one of the disturbances is like; how a detector does on the others is what counts."""
+"""Kinds of CIFAR-10-C that resemble one of the disturbances; a detector's quality on the others is what counts."""
 
 
 def disturb(pixels: Pixels, random: np.random.Generator) -> Pixels:
-    """Each picture through a chain of its own; values stay within 0..1."""
+    """Disturb each picture by a chain of its own; values stay within 0..1."""
     made = pixels.copy()
     shares = np.array(list(DISTURBANCES.values())) / sum(DISTURBANCES.values())
     links = 1 + random.choice(MOST_LINKS, len(pixels), p=LINKS_SHARES)
@@ -50,7 +50,7 @@ def disturb(pixels: Pixels, random: np.random.Generator) -> Pixels:
         for index, change in enumerate(DISTURBANCES):
             rows = np.flatnonzero(chosen == index)
             if len(rows):
-                # Longer chains of weaker links, so that they do no more harm than one
+                # Longer chains have weaker links, so that they do no more harm than one
                 strengths = random.random((len(rows), 1, 1, 1), np.float32) / links[rows, None, None, None] ** 0.5
                 made[rows] = np.clip(change(made[rows], strengths.astype(np.float32), random), 0, 1)
     return made
@@ -66,7 +66,7 @@ def noise(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> 
 
 
 def smear(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """A Gaussian filter, longer in one direction than in the other."""
+    """An anisotropic Gaussian filter."""
     long, short = 0.3 + 2 * strengths[..., 0] ** 1.5, _uniform(pixels, 0.1, 1, random)[..., 0]
     angle = _uniform(pixels, 0, np.pi, random)[..., 0]
     down, right = _frequencies(pixels)
@@ -101,7 +101,7 @@ def levels(pixels: Pixels, strengths: Strengths, random: np.random.Generator) ->
 
 
 def colour(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Channels mixed, tinted and inverted in part."""
+    """Channels partly mixed, tinted and inverted."""
     channels = pixels.shape[3]
     mixing = random.dirichlet([1.0] * channels, (len(pixels), channels))
     away = np.where(random.random((len(pixels), 1, 1)) < 0.3, -1.5, 1.0) * strengths[:, 0]
@@ -117,7 +117,7 @@ def posterise(pixels: Pixels, strengths: Strengths, random: np.random.Generator)
 
 
 def veil(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Something of one colour before the picture, in clouds or spots with soft or hard edges."""
+    """A single colour in front of the picture, in clouds or spots with soft or hard edges."""
     clouds = _clouds(pixels, random)
     hardness = np.exp(_uniform(pixels, -0.7, 3, random))
     cover = 1 / (1 + np.exp(-np.clip(hardness * (clouds - _uniform(pixels, -0.5, 2, random)), -30, 30)))
@@ -147,7 +147,7 @@ def occlude(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -
 
 
 def move(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Turned, enlarged or shrunk, sheared, shifted; mirrored beyond the borders."""
+    """Rotated, scaled, sheared, shifted; mirrored beyond the borders."""
     height, width = pixels.shape[1:3]
     reach = strengths[..., 0]
 
@@ -190,7 +190,7 @@ def coarsen(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -
 
 
 def recode(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """The cosine spectrum of each 8 x 8 block in few steps, the finer the structure the fewer, as lossy codecs do."""
+    """The cosine spectrum of each 8 x 8 block quantised, finer structure more coarsely, as in lossy codecs."""
     block = 8
     height, width = pixels.shape[1:3]
     padded = np.pad(pixels, ((0, 0), (0, -height % block), (0, -width % block), (0, 0)), mode="edge")
@@ -218,11 +218,11 @@ DISTURBANCES: dict[Disturbance, float] = {
     coarsen: 1,
     recode: 1.5,
 }
-"""How often each is drawn, relative to the others."""
+"""Relative frequency of each disturbance."""
 
 
 def _clouds(pixels: Pixels, random: np.random.Generator) -> Array:
-    """Smooth noise (n, h, w, 1) of mean 0 and spread 1, as coarse as chance has it."""
+    """Smooth noise (n, h, w, 1) of mean 0 and spread 1, of random coarseness."""
     grains = random.standard_normal((*pixels.shape[:3], 1), np.float32)
     down, right = _frequencies(grains)
     radius = np.exp(_uniform(pixels, np.log(0.5), np.log(6), random))[..., 0]
@@ -232,10 +232,10 @@ def _clouds(pixels: Pixels, random: np.random.Generator) -> Array:
 
 
 def _filter(pixels: Array, spectra: Array) -> Array:
-    """Each picture multiplied by its spectrum (n, h, w // 2 + 1), the picture mirrored around beforehand.
+    """Multiply each picture by its spectrum (n, h, w // 2 + 1).
 
-    The spectra are those of the picture's own size, hence the wrap-around at the borders, which for a few pixels
-    counts as one disturbance more.
+    The spectra have the picture's own size, so the filter wraps around at the borders; for a few pixels that is one
+    more disturbance.
     """
     transformed = fft.rfft2(pixels, axes=(1, 2)) * spectra[..., None].astype(np.complex64)
     return fft.irfft2(transformed, s=pixels.shape[1:3], axes=(1, 2))

@@ -1,4 +1,4 @@
-"""Sample instances for a bundle: the same ones clean and corrupted, for the demo and to look at."""
+"""Sample instances for a bundle, clean and corrupted, for the demo and for viewing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Samples:
 
 
 def read(path: Path, spec: InputSpec) -> Samples:
-    """Read an `.npz` file of samples; raises UserError where it does not fit the input."""
+    """Read an `.npz` file of samples; raises UserError if it does not fit the input."""
     try:
         arrays = read_npz(path)
     except (OSError, ValueError) as error:
@@ -51,14 +51,14 @@ def draw(
     """PNG files for the bundle's `report/`.
 
     `samples.png`: the first images, clean above and corrupted below, with score, flag (red) and prediction.
-    `clean.png`, `corrupted.png`: the one that scores highest when corrupted, before and after, just as the service
-    takes it, to send by hand.
+    `clean.png`, `corrupted.png`: the image with the highest corrupted score, before and after, in the service's input
+    format, for sending by hand.
     """
     shown = {name: samples.arrays[name][:SHOWN] for name in ("clean", "corrupted")}
     scores = {name: predict(graph, instances, "samples", "score") for name, instances in shown.items()}
     worst = int(scores["corrupted"].argmax())
     figure = Figure(figsize=(1.35 * SHOWN, 3.9))
-    axis = figure.add_axes((0, 0, 1, 1))  # one for all: axes of their own take a second to lay out
+    axis = figure.add_axes((0, 0, 1, 1))  # one for all: separate axes take a second to lay out
     files: dict[str, bytes] = {}
     for bottom, (name, instances) in zip((1.42, 0.06), shown.items(), strict=True):
         predictions = predict(graph, instances, "samples", "probabilities").argmax(1)

@@ -42,7 +42,7 @@ def check(options: Options) -> None:
 
 @register("adversarial-autoencoder", check)
 def make(task: Task) -> SecondNetwork:
-    """Train the autoencoder that the options ask for, or take the given one. Raises UserError."""
+    """Train the autoencoder that the options request, or load the given one. Raises UserError."""
     options, classifier, x, scratch = task.options, task.classifier, task.x, task.scratch
     if task.spec.missing:
         raise UserError(
@@ -108,7 +108,7 @@ def _train(
 
 
 def _check(path: Path, x: Array) -> onnx.ModelProto:
-    """The autoencoder's graph, if it gives finite rows of the shape of those that it takes; raises UserError."""
+    """The autoencoder's graph; raises UserError unless it gives finite rows of its input's shape."""
     model = read(path)
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value.name for value in model.graph.input if value.name not in constants]

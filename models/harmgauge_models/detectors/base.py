@@ -1,4 +1,4 @@
-"""What the classifier is compared with: one contract for every kind of second network, and the kinds by name."""
+"""The second networks that a classifier is compared with: one contract for every kind, and the kinds by name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from harmgauge_models.options import Options
 
 @dataclass(frozen=True)
 class Fold:
-    """A second network like another, but trained without some `families` of disturbances: to judge by those.
+    """A second network like another, but trained without some `families` of disturbances, which then judge it.
 
     `log_q` gives the logarithms of its probabilities, (n, classes), for rows (n, *shape).
     """
@@ -38,10 +38,10 @@ class Fold:
 class SecondNetwork:
     """A second network, how it was made, and the mean loss of each training epoch (none if it was given).
 
-    `detector` is what the bundle calls it. `loss` and `temperature` define the score unless the options do, `score` has
+    `detector` is its name in the bundle. `loss` and `temperature` define the score unless the options do, `score` has
     further parameters for the manifest. `finish` completes the fused graph, for example with further outputs.
-    `left_out`, if there is such a thing, gives others that have seen less, trained when it is first called. Without a
-    `network`, `alone` gives the graph of the classifier only.
+    `left_out`, if present, gives similar networks that have seen fewer disturbances, trained when first called. Without
+    a `network`, `alone` gives the graph of the classifier only.
     """
 
     network: Classifier | None
@@ -58,7 +58,7 @@ class SecondNetwork:
 
 @dataclass(frozen=True)
 class Task:
-    """What a second network is made from: the options, the classifier and its input, and calibration rows `x`
+    """The inputs for making a second network: the options, the classifier and its input, and calibration rows `x`
     (n, *shape), for checks only. `scratch` is a folder that is deleted afterwards. `train` holds the rows of `--train`,
     in the dtype that the classifier takes.
     """
@@ -76,21 +76,21 @@ class Task:
 
     @cached_property
     def columns(self) -> Columns:
-        """What kind of rows the training rows are; without any, the calibration rows."""
+        """The layout and columns of the training rows; without any, of the calibration rows."""
         return find_columns(self._normal)
 
     @cached_property
     def disturber(self) -> ByKind:
-        """What disturbs such rows: to train on, and to judge by."""
+        """The disturber of such rows, for training and judging."""
         classifier = self.classifier
         return disturber_for(classifier.runnable, classifier.network.output, self.spec, self._normal, self.columns)
 
 
 Make = Callable[[Task], SecondNetwork]
-"""Trains or reads a second network; raises UserError."""
+"""Trains or loads a second network; raises UserError."""
 
 Check = Callable[[Options], None]
-"""Raises UserError for options that make no sense, before any file is read."""
+"""Raises UserError for invalid options, before any file is read."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Kind:
 
 
 def refuse_set(options: Options, names: Sequence[str], why: str) -> None:
-    """Raise UserError if one of these options is not as it is left out; `why` follows the option's name."""
+    """Raise UserError if one of these options differs from its default; `why` follows the option's name."""
     for option in names:
         if getattr(options, option) != getattr(Options, option):
             name = option.replace("hidden_layers", "hidden_layer").replace("_", "-")
@@ -128,7 +128,7 @@ def register(name: str, check: Check = _anything_goes) -> Callable[[Make], Make]
 
 
 def find(options: Options) -> Kind:
-    """The kind of second network that the options ask for, its options checked. Raises UserError."""
+    """The kind of second network that the options request, with its options checked. Raises UserError."""
     kind = _KINDS.get(options.detector)
     if kind is None:
         raise UserError(f"--detector {options.detector}: there are {', '.join(sorted(_KINDS))}")

@@ -1,4 +1,4 @@
-"""The second network of a distillation: given, a student apart, or a head on the classifier's own features."""
+"""The second network of a distillation: given, a separate student, or a head on the classifier's own features."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check(options: Options) -> None:
 
 @register("distillation", check)
 def make(task: Task) -> SecondNetwork:
-    """Train what the options ask for, or take the given network. Raises UserError."""
+    """Train the network that the options request, or load the given one. Raises UserError."""
     options, classifier, x = task.options, task.classifier, task.x
     if options.distilled is not None:
         return _given(options, options.distilled, x)
@@ -64,7 +64,7 @@ def make(task: Task) -> SecondNetwork:
     maps = () if wanted == "student" else _feature_maps(options, classifier, x)
     train_x = train.x
     outputs = predict(classifier.runnable, train_x, "soft labels", classifier.network.output)
-    # A head is to know how sure the classifier would be; the score's temperature is no part of that
+    # A head estimates the classifier's own confidence, so the score's temperature does not apply to it
     temperature = 1.0 if wanted != "student" else options.temperature or 1.0
     soft_labels = distribution(outputs, classifier.network.gives, temperature)
     settings = {
@@ -89,7 +89,7 @@ def _given(options: Options, path: Path, x: Array) -> SecondNetwork:
 
 
 def _feature_maps(options: Options, classifier: Classifier, x: Array) -> tuple[FeatureMap, ...]:
-    """What a head for pictures reads; nothing if it is a head for rows that is to be made."""
+    """The feature maps that a head for pictures reads; none for a head for rows."""
     if image_layout(classifier.shape) is None:
         return ()
     maps = find_feature_maps(classifier.network, x)
@@ -129,7 +129,7 @@ def _head(
         settings=settings,
     )
     made = {"head": [found.name for found in maps], "resembled_kinds": list(RESEMBLED), **asdict(recipe)}
-    # At this temperature the cross-entropy is close to -ln P(what the classifier names).
+    # At this temperature the cross-entropy is close to -ln P(class that the classifier names).
     return SecondNetwork(network, made, losses, "distillation", loss="xent", temperature=0.1)
 
 
@@ -152,5 +152,5 @@ def _student(
     path = scratch / "student.onnx"
     path.write_bytes(graph)
     network = open_classifier(path, x, "distilled", gives="logits")
-    # The Kullback-Leibler divergence would take the classifier's own doubt off its score.
+    # The Kullback-Leibler divergence would subtract the classifier's own entropy from the score.
     return SecondNetwork(network, {"student": name, **asdict(recipe)}, losses, "distillation", loss="xent")

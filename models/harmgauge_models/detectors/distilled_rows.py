@@ -1,4 +1,4 @@
-"""The second network of a classifier of rows that are no pictures: a head that reads the row and the classifier."""
+"""The second network for rows other than pictures: a head that reads the row and the classifier."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from harmgauge_models.graphs.run import open_session
 
 FOLDS = 3
 FOLD_EPOCHS_SHARE = 0.5
-"""Of the epochs, for a network that is to be judged only."""
+"""Share of the epochs, for a network that is only used for judging."""
 
 MIN_STEPS, STEPS_BY_ROOT = 60, 2.5
-"""Batches in an epoch, and how they grow with the root of the number of rows: 250 for 10,000."""
+"""Fewest batches in an epoch, and batches per root of the number of rows: 250 for 10,000."""
 
 WIDE_SPARSE, WIDE_ROW = 300, 4096
-"""A head that reads more values than these learns the training rows by heart (SMS as TF-IDF, 2,000 columns: the first
-ranks wrong below right rows no better than the entropy does), and costs more than most classifiers.
+"""A head that reads more values than these memorises the training rows (SMS as TF-IDF, 2,000 columns: the first ranks
+wrong below right rows no better than the entropy does), and costs more than most classifiers.
 """
 
 
 def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], settings: dict[str, Any]) -> SecondNetwork:
-    """Train it on rows `x` (n, *shape) of which the classifier says `soft_labels` (n, classes). Raises UserError."""
+    """Train on rows `x` (n, *shape) with the classifier's `soft_labels` (n, classes). Raises UserError."""
     from harmgauge_models.training.distil_rows import Recipe, RowDistillation  # noqa: PLC0415 - needs PyTorch
     from harmgauge_models.training.disturbed_rows import Reader  # noqa: PLC0415
 
@@ -48,7 +48,7 @@ def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], sett
     ]
     options.say(f"the rows are taken for {_described(columns.layout)}; the second network reads {', '.join(read)}")
     recipe = Recipe(seed=options.seed)
-    # Few rows are soon learned by heart
+    # Few rows are quickly memorised
     steps = min(recipe.steps, max(MIN_STEPS, round(STEPS_BY_ROOT * math.sqrt(len(x)))))
     recipe = replace(recipe, epochs=options.epochs or recipe.epochs, steps=steps)
     made = RowDistillation(
@@ -82,7 +82,7 @@ def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], sett
         },
         losses,
         "distillation",
-        # At this temperature the cross-entropy is close to -ln P(what the classifier names).
+        # At this temperature the cross-entropy is close to -ln P(class that the classifier names).
         loss="xent",
         temperature=0.1,
         left_out=left_out if len(disturber.families) >= FOLDS else None,
@@ -90,7 +90,7 @@ def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], sett
 
 
 def _folds(families: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Every family is left out once; neighbours, which are alike, together."""
+    """Leave out every family once; neighbours, which are alike, together."""
     cuts = [round(len(families) * index / FOLDS) for index in range(FOLDS + 1)]
     return [families[begin:end] for begin, end in pairwise(cuts)]
 
@@ -106,7 +106,7 @@ def _described(layout: str) -> str:
 
 
 def _features(task: Task, x: Array) -> str | None:
-    """The tensor before the classifier's last layer, if it is one vector a row, and not the row itself."""
+    """The tensor before the classifier's last layer, if it is one vector per row and not the row itself."""
     classifier, options = task.classifier, task.options
     tensor = options.features if options.features not in (None, "none") else penultimate(classifier.network)
     if tensor is None or tensor == classifier.network.input:

@@ -1,4 +1,4 @@
-"""No second network: the score is the classifier's own entropy, which costs nothing and is at times hard to beat."""
+"""No second network: the score is the classifier's own entropy, which is free and sometimes hard to beat."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def make(task: Task) -> SecondNetwork:
 
 
 def entropy(task: Task, reason: str) -> SecondNetwork:
-    """The classifier alone, and why."""
+    """The classifier alone, and the reason."""
     network = task.classifier.network
     return SecondNetwork(
         None,

@@ -1,1 +1,1 @@
-"""How well a bundle tells harm: measured on corrupted and attacked pictures, reported, and put into the bundle."""
+"""Measures how well a bundle detects harm, on corrupted and attacked inputs, and puts the report into the bundle."""

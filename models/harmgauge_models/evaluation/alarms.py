@@ -1,4 +1,4 @@
-"""Rows of changed traffic until each drift detector gives its alarm, by the detectors' own mathematics."""
+"""Rows of changed traffic until each drift detector raises its alarm, by the detectors' own mathematics."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Float64 = npt.NDArray[np.float64]
 Rows = npt.NDArray[Any]
 
 Draw = Callable[[np.random.Generator, int], Rows]
-"""So many rows of a kind of traffic: scores or error probabilities (n,), or features (n, d)."""
+"""Draws n rows of a kind of traffic: scores or error probabilities (n,), or features (n, d)."""
 
 KS_STEP_ROWS = 10
-"""Rows from one look at `score_ks` to the next."""
+"""Rows between two evaluations of `score_ks`."""
 
 STEP_ROWS = 10
-"""The same for a detector that has no simulation of its own."""
+"""Rows between two evaluations of a detector without a simulation of its own."""
 
 _DRAWN_AT_ONCE = 1024
 
@@ -31,7 +31,7 @@ _DRAWN_AT_ONCE = 1024
 def rows_to_evidence_alarm(
     reference: Float64, draw: Draw, threshold: float, *, seed: int, most_rows: int, tolerance: float = 0
 ) -> int:
-    """Scores until the evidence reaches the threshold, each a request of its own; `most_rows` if it does not."""
+    """Scores until the evidence reaches the threshold, one per request; `most_rows` if it does not."""
     random = np.random.default_rng(seed)
     ranks, state = evidence.Ranks(reference, random), evidence.start(len(reference))
     one = np.ones(evidence.MAX_BLOCKS, np.intp)
@@ -46,8 +46,8 @@ def rows_to_evidence_alarm(
 
 
 def rows_to_harm_alarm(draw: Draw, bound: float, threshold: float, *, seed: int, most_rows: int) -> int:
-    """Error probabilities until the evidence that their mean lies above `bound` reaches the threshold, each a request
-    of its own; `most_rows` if it does not.
+    """Error probabilities until the evidence that their mean exceeds `bound` reaches the threshold, one per request;
+    `most_rows` if it does not.
     """
     random, wealth = np.random.default_rng(seed), np.zeros(len(harm_evidence.STAKES))
     rows, at_once = np.ones(_DRAWN_AT_ONCE, np.intp), harm_evidence.blocks_at_once(bound)
@@ -69,9 +69,9 @@ def rows_to_ks_alarm(
     most_rows: int,
     seed: int,
 ) -> int:
-    """Scores until `score_ks`, looked at every KS_STEP_ROWS, gives its alarm; `most_rows` if it does not.
+    """Scores until `score_ks`, evaluated every KS_STEP_ROWS, raises its alarm; `most_rows` if it does not.
 
-    Its window was full of scores from `before`. The statistic is exact, ties included: both distribution functions
+    The window starts full of scores from `before`. The statistic is exact, ties included: the distribution functions
     differ most at a reference score or just before the next.
     """
     random = np.random.default_rng(seed)
@@ -99,9 +99,9 @@ def rows_to_ks_alarm(
 def rows_to_any_alarm(
     detector: DriftDetector, before: Draw, draw: Draw, *, before_rows: int, most_rows: int, seed: int
 ) -> int:
-    """Rows until a drift detector, looked at every STEP_ROWS, gives its alarm; `most_rows` if it does not.
+    """Rows until a drift detector, evaluated every STEP_ROWS, raises its alarm; `most_rows` if it does not.
 
-    It begins anew, and has seen `before_rows` from `before`, each a request of its own. Rows are those of `stream`.
+    It starts from reset and has seen `before_rows` from `before`, one per request. Rows are those of `stream`.
     """
     random = np.random.default_rng(seed)
 
@@ -137,9 +137,9 @@ def _requests(rows: Rows) -> Blocks:
 def rows_to_mmd_alarm(
     reference: Rows, draw: Draw, *, window_rows: int, rows_between_false_alarms: int, most_rows: int, seed: int
 ) -> int:
-    """Rows until `feature_mmd` gives its alarm; `most_rows` if it does not.
+    """Rows until `feature_mmd` raises its alarm; `most_rows` if it does not.
 
-    It tests a window as soon as it is due, and the change falls just after a test, where it costs most.
+    It tests each window as soon as possible. The change comes just after a test, the worst case for the delay.
     """
     random = np.random.default_rng(seed)
     plan = feature_mmd.schedule(window_rows, rows_between_false_alarms)

@@ -1,4 +1,4 @@
-"""The attacks that an evaluation knows: names on the command line, and as a reader knows them."""
+"""The attacks of an evaluation: their names on the command line and in the report."""
 
 WHITE_BOX = "white-box"
 ATTACKS = {

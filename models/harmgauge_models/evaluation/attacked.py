@@ -1,4 +1,4 @@
-"""How a bundle stands up to attacks on its classifier, and to one on classifier and detector together."""
+"""A bundle's robustness against attacks on its classifier, and against one on classifier and detector together."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from harmgauge_models.evaluation.work import Work, sha256_of
 from harmgauge_models.graphs.differentiable import Watched, open_watched
 
 FORMAT = 1
-"""Raised when the kept attacked pictures change their meaning."""
+"""Incremented when the kept attacked pictures change their meaning."""
 
 
 @dataclass(frozen=True)
 class _Target:
-    """What is attacked: clean instances `x` (n, *shape) with labels `y` (n,), numbers within `bounds`."""
+    """The target of attacks: clean instances `x` (n, *shape) with labels `y` (n,), numbers within `bounds`."""
 
     watched: Watched
     x: Array
@@ -36,13 +36,13 @@ class _Target:
 def attack_table(
     bundle: Bundle, graph: Graph, pictures: Pictures, names: tuple[str, ...], work: Work, *, seed: int
 ) -> dict[str, Any]:
-    """By attack: how it fares as it is, in real numbers, and `rounded` where the bundle takes whole ones only.
+    """By attack: its results in real numbers, and `rounded` if the bundle takes only whole numbers.
 
-    `fooled` is the share of the pictures that the classifier had right and has wrong now, `evaded` that of those which
-    in addition are not flagged; `flagged` and `roc_auc` (against the same pictures, clean) are of the fooled ones
-    alone, None without any. `accuracy` is of all pictures, as `corrected_accuracy` is, where the bundle corrects, and
-    `estimate`, the accuracy as the bundle estimates it, where it does so and takes such numbers. Shows progress.
-    Raises UserError where the graph has no gradients.
+    `fooled` is the share of pictures that the classifier had right and has wrong now, `evaded` the share that in
+    addition is not flagged; `flagged` and `roc_auc` (against the same pictures, clean) cover only the fooled ones, None
+    without any. `accuracy` covers all pictures, and so do `corrected_accuracy`, if the bundle corrects, and `estimate`,
+    the bundle's estimate of the accuracy, if it has one and takes such numbers. Shows progress. Raises UserError if the
+    graph has no gradients.
     """
     spec = bundle.manifest.input
     assert spec.image is not None

@@ -26,26 +26,26 @@ from tqdm import tqdm
 from harmgauge.bundle.rows import Array
 
 Attack = Callable[[PyTorchModel, Tensor, Tensor], Tensor]
-"""From a model, instances (b, *shape) in 0..1 and their labels (b,) to the attacked instances, alike."""
+"""Maps a model, instances (b, *shape) in 0..1 and their labels (b,) to attacked instances of the same form."""
 
 SLIDE_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 @dataclass(frozen=True)
 class Attacked:
-    """`x` (n, *shape) float32 in the instances' own units; `fooled` (n,) bool: the classifier gets them wrong now."""
+    """`x` (n, *shape) float32 in the instances' own units; `fooled` (n,) bool: the classifier is wrong now."""
 
     x: npt.NDArray[np.float32]
     fooled: npt.NDArray[np.bool_]
 
 
 def carlini_wagner(*, searches: int = 5, steps: int = 60, step_size: float = 0.01) -> Attack:
-    """The least l2 distance that fools (Carlini and Wagner 2017), `searches` values of its constant tried in turn."""
+    """The smallest l2 distance that fools (Carlini and Wagner 2017), searching `searches` values of its constant."""
     attack = L2CarliniWagnerAttack(searches, steps, step_size, initial_const=0.1)
 
     def run(model: PyTorchModel, x: Tensor, y: Tensor) -> Tensor:
         found = attack.run(model, x, Misclassification(y))
-        missing = (found == 0).flatten(1).all(1)  # Foolbox gives back black what it found nothing for
+        missing = (found == 0).flatten(1).all(1)  # Foolbox returns black for rows without a result
         return torch.where(_alongside(missing, x), x, found)
 
     return run
@@ -54,7 +54,7 @@ def carlini_wagner(*, searches: int = 5, steps: int = 60, step_size: float = 0.0
 def slide(sizes: tuple[float, ...] = SLIDE_SIZES, *, quantile: float = 0.8, steps: int = 20) -> Attack:
     """Sparse l1 descent (Tramer and Boneh 2019): each step moves the numbers whose gradient is above the `quantile`.
 
-    Each row stays at the first of the l1 distances `sizes` that fools.
+    Each row keeps the first of the l1 distances `sizes` that fools.
     """
     attack = SparseL1DescentAttack(quantile=quantile, steps=steps)
 
@@ -87,7 +87,7 @@ ATTACKS: dict[str, Callable[[], Attack]] = {
     "fgsm": fast_gradient_sign,
     "pgd": projected_gradient_descent,
 }
-"""By the names that tables give them; each with the settings that our figures are measured with."""
+"""The attacks by their names in tables, each with the settings of our measurements."""
 
 
 def attack(
@@ -103,8 +103,8 @@ def attack(
 ) -> Attacked:
     """Attack `classifier`, from raw real instances (n, *shape) to logits (n, classes), on rows `x` with labels `y`.
 
-    `bounds` are the least and the greatest value that an instance may have. Rows that the classifier gets wrong as they
-    are stay as they are. Shows progress as `what`.
+    `bounds` are the least and the greatest value that an instance may have. Rows that the classifier gets wrong already
+    stay unchanged. Shows progress as `what`.
     """
     torch.manual_seed(seed)
     low, high = bounds
@@ -130,7 +130,7 @@ def _of_size(attack: BaseGradientDescent, size: float) -> Attack:
 
 
 def _alongside(rows: Tensor, x: Tensor) -> Tensor:
-    """One value for each row (b,), to be broadcast along (b, *shape)."""
+    """One value for each row (b,), shaped to broadcast along (b, *shape)."""
     return rows.reshape(-1, *[1] * (x.ndim - 1))
 
 

@@ -1,4 +1,4 @@
-"""What a bundle is judged on: labelled rows as they are, their corrupted copies, and rows by the time they came."""
+"""The data that judge a bundle: labelled rows, their corrupted copies, and rows by time."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Cases:
     """`copies` of n rows, CLEAN among them, with their classes `y` (n,) and their `places` (n,) in the file; `sha256`
     is that of the clean rows.
 
-    `pictures` are the clean ones and `corrupted` the copies of each kind, severity by severity, if the rows are such.
+    For pictures, `pictures` are the clean ones and `corrupted` the copies of each kind, severity by severity.
     """
 
     unit: Literal["pictures", "rows"]
@@ -65,7 +65,7 @@ class Cases:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What all outputs are decided by, beside the graph and how each copy was made."""
+        """The data that decide all outputs, besides the graph and the making of each copy."""
         near = self.neighbours
         return {
             self.unit: self.sha256,
@@ -74,7 +74,7 @@ class Cases:
 
 
 def of_pictures(options: Options, bundle: Bundle, plan: Plan, work: Work) -> Cases:
-    """Colour pictures of 8 bits; the corrupted ones are kept in a folder. Raises UserError before any is made."""
+    """8-bit colour pictures; the corrupted ones are kept in a folder. Raises UserError before making any."""
     test = pictures.read(options.data, bundle.manifest)
     judged = Pictures(test.x[: plan.most_pictures], test.y[: plan.most_pictures])
     kinds = _chosen(options.kinds, CORRUPTIONS, plan.kinds)
@@ -148,8 +148,8 @@ def _picture_copy(images: Images, severity: int, spec: InputSpec) -> Array:
 
 
 def _range(bundle: Bundle, clean: Array) -> tuple[float | None, float | None]:
-    """The least and the greatest number that the classifier takes. Ids beyond its vocabulary make it fail, of which
-    the bundle may say nothing: then none go beyond those of the clean rows.
+    """The least and the greatest number that the classifier takes. Ids beyond its vocabulary make it fail; if the
+    bundle does not state their range, ids stay within that of the clean rows.
     """
     spec = bundle.manifest.input
     if spec.minimum is None and spec.maximum is None and clean.dtype.kind in "iu":
@@ -161,7 +161,7 @@ def _range(bundle: Bundle, clean: Array) -> tuple[float | None, float | None]:
 
 
 def _set_apart(everything: Indices, times: Array | None, random: np.random.Generator) -> Indices:
-    """Up to a quarter of the rows; if they have times, half of the first quarter: nothing that came later."""
+    """Up to a quarter of the rows; if they have times, half of the first quarter, and none later."""
     quarter = len(everything) // 4
     if times is not None and times.shape == everything.shape:
         first = np.argsort(times, kind="stable")[:quarter]

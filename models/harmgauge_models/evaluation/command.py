@@ -12,7 +12,7 @@ from harmgauge_models.evaluation.attack_names import ATTACKS
 from harmgauge_models.evaluation.span_names import SPANS
 
 _MOST_PLACES = 8
-"""At which a warning says that entropy is better; the report names all."""
+"""Most places that a warning of better entropy names; the report names all."""
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -52,8 +52,8 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Judge the bundle, and print the figures that matter most."""
-    from harmgauge_models.evaluation.accuracy import texts  # noqa: PLC0415 - loads all that it needs
+    """Judge the bundle, and print the most important figures."""
+    from harmgauge_models.evaluation.accuracy import texts  # noqa: PLC0415 - slow to load
     from harmgauge_models.evaluation.evaluate import PAGE_FILE, Options  # noqa: PLC0415
     from harmgauge_models.evaluation.evaluate import evaluate as measure  # noqa: PLC0415
 

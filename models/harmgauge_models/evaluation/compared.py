@@ -1,4 +1,4 @@
-"""How well the score and its baselines tell two groups of rows apart, side by side."""
+"""Compares how well the score and its baselines separate two groups of rows."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Mask = npt.NDArray[np.bool_]
 Quality = dict[str, Any]
 
 EITHER = {"harmful_harmless": ("harmful", "harmless"), "wrong_right": ("wrong", "right")}
-"""What is told apart."""
+"""The two groups to separate."""
 
 
 def compared(
     scores: dict[str, Float64], high: Mask, low: Mask, clusters: npt.NDArray[np.intp] | None = None
 ) -> dict[str, Any]:
-    """`rows` of both groups of the scores' rows (n,), ROC AUC of each score, None without either group, and
-    `score_minus_entropy`: the difference and its 95 % interval. Copies of one row share a number in `clusters` (n,).
+    """The `rows` of both groups, the ROC AUC of each score, None if a group is empty, and `score_minus_entropy`: the
+    difference and its 95 % interval. Scores are (n,); copies of one row share a number in `clusters` (n,).
     """
     rows = [int(high.sum()), int(low.sum())]
     if not all(rows):
@@ -46,7 +46,7 @@ def compared(
 
 
 def harmful_harmless(copies: Sequence[Measured], clean: Measured, labels: Labels) -> dict[str, Any]:
-    """Over several copies of the same rows: those that a corruption harmed against those that it did not."""
+    """Rows that a corruption harmed against rows that it did not, over several copies of the same rows."""
     before = clean.predictions == labels
     right = np.concatenate([one.predictions == labels for one in copies])
     known = np.tile(before, len(copies))
@@ -54,7 +54,7 @@ def harmful_harmless(copies: Sequence[Measured], clean: Measured, labels: Labels
 
 
 def wrong_right(copies: Sequence[Measured], labels: Labels) -> dict[str, Any]:
-    """Over several copies of the same rows, the clean ones among them: wrong answers against right ones."""
+    """Wrong answers against right ones, over several copies of the same rows, the clean ones included."""
     right = np.concatenate([one.predictions == labels for one in copies])
     return compared(_scores(copies), ~right, right, _clusters(copies))
 
@@ -87,8 +87,8 @@ def pooled(measured: dict[tuple[str, int], Measured], labels: Labels) -> dict[st
 
 
 def below_entropy(quality: Quality) -> list[dict[str, Any]]:
-    """Every figure of the report at which the score tells worse than the classifier's entropy by more than the 95 %
-    interval: of which kind and severity, or `period`, `all` for all of them; and what was told apart.
+    """Every figure of the report for which the score is worse than the classifier's entropy by more than the 95 %
+    interval: its kind and severity, or `period`, `all` for all of them; and the groups that were separated.
     """
     return [
         where
@@ -100,7 +100,7 @@ def below_entropy(quality: Quality) -> list[dict[str, Any]]:
 
 
 def _figures(quality: Quality) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
-    """Where each figure belongs, and the figure."""
+    """Each figure with its position in the report."""
     levels = quality["severity"] | ({"all": quality["pooled"]} if "pooled" in quality else {})
     for severity, level in levels.items():
         for between in EITHER:

@@ -1,4 +1,4 @@
-"""p-values of batches of clean traffic with some harmful or harmless pictures among it, by severity and share."""
+"""p-values of batches of clean traffic mixed with harmful or harmless rows, by severity and share."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def contamination_p_values(
 ) -> npt.NDArray[np.float64]:
     """p-values (batches,) of the two-sample Kolmogorov-Smirnov test, a batch against a sample of `reference`.
 
-    Of each batch `share` is drawn from `contaminant`, the rest from `clean`; each draw is without replacement. Raises
-    ValueError where the share is not within 0..1 or a group holds too few scores.
+    In each batch, `share` is drawn from `contaminant`, the rest from `clean`; each draw is without replacement. Raises
+    ValueError if the share is not within 0..1 or a group has too few scores.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"a share of {share}: it lies within 0..1")

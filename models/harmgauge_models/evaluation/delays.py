@@ -1,4 +1,4 @@
-"""Detection delays: rows of changed traffic until the alarm, for all drift detectors at the same false alarm rate."""
+"""Detection delays: rows of changed traffic until the alarm, at the same false alarm rate for all drift detectors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FEATURE_WINDOW_ROWS = 500
 """The service's default."""
 
 FORMAT = 1
-"""Raised when the kept delays change their meaning."""
+"""Incremented when the kept delays change their meaning."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Group:
 
 
 Alarm = Callable[[Draw, Draw, int], int]
-"""From the traffic before, the traffic since and a seed to the rows until the alarm."""
+"""Maps the traffic before the change, the traffic after it and a seed to the rows until the alarm."""
 
 
 def delays(
     bundle: Bundle, clean: Group, changed: dict[str, Group], plan: Plan, work: Work, *, seed: int
 ) -> dict[str, Any]:
-    """By detector, by group of `changed`, by share: the mean rows to the alarm, and how many of the streams had one.
+    """By detector, by group of `changed`, by share: the mean rows to the alarm, and the number of streams with one.
 
     Streams are drawn with replacement (each window of features without): `share` of the rows from the group, the rest
-    from `clean`. The group "none" is clean traffic alone: its alarms are false ones. Streams without an alarm count as
+    from `clean`. The group "none" is clean traffic alone, so its alarms are false. Streams without an alarm count as
     `plan.most_rows`. Groups without rows are left out. Shows progress.
     """
     mixtures = [("none", 0.0, clean)]
@@ -77,7 +77,7 @@ def delays(
             "share": share,
             "streams": [plan.streams, seed],
         }
-        # To a kernel, rows that come twice in a window are a difference: in life no two are the same.
+        # A kernel sees rows that occur twice in a window as a difference; in real traffic no two are the same.
         before, draw = (_mixture(normal, strange, part, distinct=detector == FEATURE_MMD) for part in (0, share))
         make = partial(_streams, alarms[detector], before, draw, range(seed, seed + plan.streams))
         until = work.kept(f"delays/{detector}-{name}-{share:g}", decided_by, make)["rows"]
@@ -89,8 +89,8 @@ def delays(
 
 
 def _alarms(bundle: Bundle, most_rows: int) -> dict[str, Alarm]:
-    """The detectors that this bundle gets, as the service would set them up: by simulations of their own, which are
-    fast, or else by the detector itself.
+    """The bundle's detectors, with the service's own settings: by fast simulations of their own if they have one, else
+    by the detector itself.
     """
     scores, features = bundle.reference.scores, bundle.reference.features
 
@@ -138,7 +138,7 @@ def _settings(bundle: Bundle, detector: str, most_rows: int) -> dict[str, Any]:
 
 
 def _rows(group: Group, detector: str) -> Rows:
-    """What the detector looks at."""
+    """The detector's input."""
     if detector in SCORES_ALONE:
         return group.scores
     if detector == HARM:
@@ -151,7 +151,7 @@ def _rows(group: Group, detector: str) -> Rows:
 
 
 def _mixture(clean: Rows, strangers: Rows, share: float, *, distinct: bool) -> Draw:
-    """With `distinct`, no row comes twice in one draw, where there are enough."""
+    """With `distinct`, no row occurs twice in one draw if there are enough rows."""
 
     def some(random: np.random.Generator, group: Rows, rows: int) -> Rows:
         drawn: Rows = group[random.choice(len(group), rows, replace=not distinct or rows > len(group))]

@@ -1,4 +1,4 @@
-"""`harmgauge evaluate`: judges a bundle on rows that changed and puts the report into it."""
+"""`harmgauge evaluate`: judges a bundle on changed rows and puts the report into it."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ __all__ = ["NUMBERS_FILE", "PAGE_FILE", "PLOT_FILES", "Options", "default_work",
 PAGE_FILE = "report/evaluation.html"
 NUMBERS_FILE = "report/quality.json"
 PLOT_FILES = {"scores": "report/scores.png", "contamination": "report/contamination.png"}
-"""For a README: those of them that the evaluation has."""
+"""The figures for a README, as far as the evaluation has them."""
 
 
 def evaluate(options: Options) -> dict[str, Any]:
-    """Measure, draw, and rewrite the bundle with its report; returns what `quality.json` holds. Raises UserError."""
+    """Measure, draw, and rewrite the bundle with its report; returns `quality.json`'s contents. Raises UserError."""
     try:
         bundle = load(options.bundle)
         write.check_rewritable(bundle)
@@ -87,7 +87,7 @@ def evaluate(options: Options) -> dict[str, Any]:
 
 
 def _described(bundle: Bundle, options: Options, found: Cases) -> dict[str, Any]:
-    """What was judged, and on what."""
+    """A description of the bundle that was judged, and of the data."""
     return {
         "schema_version": 1,
         "bundle": {
@@ -129,7 +129,7 @@ def _plan(options: Options, bundle: Bundle) -> Plan:
 
 
 def _delay_severity(severities: tuple[int, ...]) -> int | None:
-    """DELAY_SEVERITY, or the middle one of those that there are."""
+    """DELAY_SEVERITY, or the middle one of the available severities."""
     if DELAY_SEVERITY in severities:
         return DELAY_SEVERITY
     return severities[len(severities) // 2] if severities else None
@@ -140,7 +140,7 @@ def default_work(bundle: Bundle) -> Path:
 
 
 def headlines(quality: dict[str, Any]) -> dict[str, Any]:
-    """What the manifest says of it."""
+    """The entry for the manifest."""
     severity = {
         level: {
             "accuracy": found["accuracy"],

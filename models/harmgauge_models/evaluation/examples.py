@@ -1,4 +1,4 @@
-"""Pictures to look at: some that a corruption harmed and some that it did not, with what the bundle makes of them."""
+"""Example pictures, harmed and not harmed by a corruption, with the bundle's outputs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from harmgauge_models.evaluation.measure import CLEAN, Measured
 from harmgauge_models.evaluation.severity import GROUPS, Pool
 
 SHOWN = 8
-"""Of each group."""
+"""Examples in each group."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One picture before and after, as data URLs; `predictions` and `scores` too are those before and after."""
+    """One picture before and after, as data URLs, with the `predictions` and `scores` before and after."""
 
     group: str
     kind: str

@@ -1,4 +1,4 @@
-"""The plots of an evaluation, from the numbers of its `quality.json` alone."""
+"""The plots of an evaluation, made from its `quality.json` alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harmgauge_models.evaluation.figures_by_kind import SCORE_COLORS, areas_by_k
 from harmgauge_models.evaluation.measure import SCORES
 
 INK = "#010203"
-"""What becomes the page's own colour of text."""
+"""Placeholder for the page's own text colour."""
 
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -41,19 +41,19 @@ _STYLE: Any = {
 
 
 def style(name: str) -> AbstractContextManager[None]:
-    """The settings in which figures must be made as well as written; `name` keeps the parts of several apart."""
+    """The settings for making and writing figures; `name` keeps the ids of several figures distinct."""
     return mpl.rc_context(_STYLE | {"svg.hashsalt": name})
 
 
 def svg(figure: Figure, title: str) -> str:
-    """An `<svg>` element to stand in a page, described by `title`."""
+    """An `<svg>` element for a page, described by `title`."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", transparent=True)
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)  # a page knows the names of its own parts
-    text = re.sub(r'<g id="[^"]*"', "<g", text)  # several figures would have the same ones
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)  # not needed inside a page
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # several figures would share them
     text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
     text = text.replace(INK, "currentColor")
     return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1).strip()
@@ -79,13 +79,13 @@ SEVERITY_COLORS = {
 }
 
 LEAST_P = 1e-6
-"""Smaller p-values are drawn here: the eye needs no more."""
+"""Smaller p-values are drawn here."""
 
 WIDE, TALL = 9.0, 3.4
 
 
 def drawn(quality: Quality) -> list[str]:
-    """Those of FIGURES that there are numbers for."""
+    """The members of FIGURES that have numbers."""
     needed = {"scores": "pooled", "roc": "pooled", "kinds": "pooled"}
     estimated = {"accuracy", "harm"} if "sets" in quality["accuracy_estimate"] else set()
     return [name for name in FIGURES if needed.get(name, name) in quality or name in estimated]
@@ -225,7 +225,7 @@ FIGURES: dict[str, Callable[[Quality], Figure]] = {
 
 
 def unit(quality: Quality) -> str:
-    """What was judged."""
+    """The unit of judgement: pictures or rows."""
     return "pictures" if "pictures" in quality else "rows"
 
 

@@ -1,4 +1,4 @@
-"""The plots of an evaluation by kind of corruption and by period, from the numbers of its `quality.json` alone."""
+"""The plots of an evaluation by kind of corruption and by period, made from its `quality.json` alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def areas_by_kind(quality: Quality) -> Figure:
         areas = [table["roc_auc"].get(name) for table in tables.values()]
         if any(area is not None for area in areas):
             shown = [float("nan") if area is None else area for area in areas]
-            # Of two classes, entropy and 1 - max probability are in the same order: one is seen around the other.
+            # With two classes, entropy and 1 - max probability rank alike: draw one around the other.
             size = {"score": 60, "doubt": 45}.get(name, 22)
             axes.scatter(shown, at, size, color=SCORE_COLORS[name], label=label, zorder=9 - 2 * number)
     for index, table in enumerate(tables.values()):

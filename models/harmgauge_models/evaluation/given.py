@@ -1,4 +1,4 @@
-"""Corrupted rows of the user's own: `--corrupted FILE.npz`."""
+"""The user's own corrupted rows: `--corrupted FILE.npz`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def read(
 ) -> dict[Copy, Array]:
     """By kind and severity, the corrupted copies (n, *shape) of `rows` clean rows, checked and converted by `check`.
 
-    An array is called KIND or KIND-SEVERITY; one called `x` has the name of its file. A kind in `taken`, or the same
-    one twice, gets the name of its file in front. Raises UserError.
+    An array is named KIND or KIND-SEVERITY; for `x` the kind is the file's name. A kind that is in `taken` or occurs
+    twice gets its file's name as a prefix. Raises UserError.
     """
     found: dict[Copy, Array] = {}
     for path in paths:
@@ -29,7 +29,7 @@ def read(
         arrays = read_arrays(path)
         labels = arrays.get("y")
         if labels is not None and labels.ndim <= 2 and labels.size == rows:
-            del arrays["y"]  # those of --data hold
+            del arrays["y"]  # the labels of --data apply
         if not arrays:
             raise UserError(f"--corrupted {path} holds no corrupted rows: expected an array for each kind, as KIND-3")
         for name, given in arrays.items():

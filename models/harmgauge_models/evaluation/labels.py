@@ -1,4 +1,4 @@
-"""Labels as a file holds them, to classes as the classifier counts them."""
+"""Converts a file's labels to the classifier's class indices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Labels = npt.NDArray[np.int64]
 def classes(y: Array, class_names: tuple[str, ...], rows: int, path: Path) -> Labels:
     """Labels `y` of `rows` rows as indices into `class_names`, (n,).
 
-    They are names of classes (texts, or numbers if all class names are such) or else indices. Raises UserError.
+    They are names of classes (texts, or numbers if all class names are numbers) or else indices. Raises UserError.
     """
     numbers, texts = labels_of(y, rows)
     if texts is not None:

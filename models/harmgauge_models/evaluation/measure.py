@@ -1,4 +1,4 @@
-"""What a bundle's graph gives for rows, clean and corrupted: all that the evaluation needs of them."""
+"""The outputs of a bundle's graph for clean and corrupted rows, as the evaluation needs them."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ SCORES = {
     "doubt": "1 - max probability",
     "distance": "distance to the nearest",
 }
-"""The bundle's score and the baselines. Two are of the classifier's distribution alone and cost nothing; the distance
-to the nearest clean rows is left out if there are none.
+"""The bundle's score and the baselines. Two come from the classifier's distribution alone and cost nothing; the
+distance to the nearest clean rows is left out if there are none.
 """
 
 BATCH_ROWS = 64
 MOST_CLASSES = 100
-"""Of which all probabilities of every copy are kept."""
+"""Up to this many classes, all probabilities of every copy are kept."""
 
 CLEAN = ("clean", 0)
 
 _QUIET = ort.RunOptions()
-_QUIET.log_severity_level = 4  # an error is raised, and need not be logged besides
+_QUIET.log_severity_level = 4  # errors are raised and need not be logged too
 
 FORMAT = 2
-"""Raised when the kept outputs change their meaning."""
+"""Incremented when the kept outputs change their meaning."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Of n rows: those of SCORES that there are (n,) and the `predictions` (n,). If the bundle gives them: those
-    `corrected` (n,), the `features` (n, d) float32, and the `error_probability` (n,) float32, with which come the
+    """For n rows: the available SCORES (n,) and the `predictions` (n,). If the bundle gives them: the `corrected`
+    predictions (n,), the `features` (n, d) float32, and the `error_probability` (n,) float32, together with the
     classifier's `probabilities` (n, classes) float32 unless it has more than MOST_CLASSES.
     """
 
@@ -62,8 +62,8 @@ class Measured:
 class Graph:
     """The bundle's graph on the CPU, for rows by the thousand.
 
-    A run uses one thread, and as many go side by side as there are cores: threads of one run wait for each other
-    wherever a core is busy with something else.
+    Each run uses one thread, and one run per core goes in parallel: threads of one run would wait for each other
+    whenever a core is busy with something else.
     """
 
     def __init__(self, bundle: Bundle, neighbours: Neighbours | None = None) -> None:
@@ -77,7 +77,7 @@ class Graph:
         self.optional = tuple(name for name in offered if name in given)
 
     def takes(self, rows: npt.NDArray[Any]) -> bool:
-        """The graph gives numbers for instances (n, *shape)."""
+        """Whether the graph gives numbers for instances (n, *shape)."""
         try:
             self.run(rows, features=False)
         except UserError:
@@ -85,7 +85,7 @@ class Graph:
         return True
 
     def run(self, rows: npt.NDArray[Any], *, features: bool = True) -> Arrays:
-        """The arrays of `measured` for instances (n, *shape); raises UserError where a score is not finite."""
+        """The arrays of `measured` for instances (n, *shape); raises UserError if a score is not finite."""
         by_features = self._neighbours is not None and self._neighbours.on == "features"
         needed = [name for name in self.optional if features or by_features or name != "features"]
         wanted = ["score", "probabilities", *needed]
@@ -127,13 +127,13 @@ class Graph:
 
 
 Copy = tuple[str, int]
-"""Kind of corruption and severity, 0 for none; CLEAN for the rows as they are."""
+"""Kind of corruption and severity, 0 for none; CLEAN for the unchanged rows."""
 
 
 @dataclass(frozen=True)
 class Copied:
-    """Makes instances (n, *shape) when they are needed; `decided_by` is how, as JSON can write it. With `may_fail`,
-    it is left out if the graph gives no numbers for them.
+    """Makes instances (n, *shape) when needed; `decided_by` is everything that decides them, as JSON. With `may_fail`,
+    the copy is left out if the graph gives no numbers for it.
     """
 
     make: Callable[[], npt.NDArray[Any]]
@@ -150,9 +150,9 @@ def measure(
     *,
     features_of: int | None,
 ) -> dict[Copy, Measured]:
-    """What the graph gives for each of `copies`, all of them decided by `origin`, as JSON can write it.
+    """The graph's outputs for each of `copies`; `origin` (JSON) decides all of them.
 
-    Features are kept of the clean rows and of the severity `features_of`. Shows progress.
+    Features are kept for the clean rows and for the severity `features_of`. Shows progress.
     """
     decided_by = {
         "format": FORMAT,
@@ -179,13 +179,13 @@ def measure(
 
 
 def severities(found: Iterable[Copy]) -> tuple[int, ...]:
-    """Those of corrupted copies, 0 for those that have none, which comes last."""
+    """The severities of corrupted copies; 0, for copies without one, comes last."""
     levels = {severity for kind, severity in found if (kind, severity) != CLEAN}
     return tuple(sorted(levels, key=lambda severity: severity or 99))
 
 
 def measured(arrays: Arrays) -> Measured:
-    """What `Graph.run` gave."""
+    """The outputs of `Graph.run`."""
     scores = {name: arrays[name].astype(np.float64) for name in SCORES if name in arrays}
     others = ("corrected", "features", "error_probability", "probabilities")
     return Measured(scores, arrays["predictions"], **{name: arrays.get(name) for name in others})

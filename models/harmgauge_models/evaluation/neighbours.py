@@ -1,4 +1,4 @@
-"""A baseline that sees the rows alone: the distance to the nearest of some clean rows that are set apart."""
+"""A baseline that uses only the rows: the distance to the nearest of some reserved clean rows."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ On = Literal["features", "inputs"]
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Clean rows `reference` (m, d), NaN for a missing value; `on` says what their numbers are."""
+    """Clean rows `reference` (m, d), NaN for a missing value; `on` names their numbers."""
 
     reference: Float32
     on: On
 
     def distances(self, rows: Array) -> npt.NDArray[np.float64]:
-        """Mean distance of `rows` (n, *shape) to the NEAREST of the reference, (n,)."""
+        """Mean distance of `rows` (n, *shape) to the NEAREST nearest of the reference, (n,)."""
         reference, lengths = self._placed
         nearest = min(NEAREST, len(reference))
         found = []
@@ -42,9 +42,9 @@ class Neighbours:
 
     @cached_property
     def _scale(self) -> tuple[Float32, Float32]:
-        """Median and spread of each column, (d,); its standard deviation if half of the values are one."""
+        """Median and spread of each column, (d,); the standard deviation if half of the values are equal."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a column of NaN alone has no median
+            warnings.simplefilter("ignore", RuntimeWarning)  # a column of NaN only has no median
             medians = np.nan_to_num(np.nanmedian(self.reference, axis=0))
         filled = np.where(np.isnan(self.reference), medians, self.reference)
         low, middle, high = np.quantile(filled, (0.16, 0.5, 0.84), axis=0)
@@ -58,8 +58,8 @@ class Neighbours:
         return placed, np.square(placed).sum(1)
 
     def _place(self, rows: Array) -> Float32:
-        """asinh of the standardised numbers, which keeps what is far off from hiding the rest; (n, 2 d): a missing
-        value is the median, and marked.
+        """asinh of the standardised numbers, so that outliers do not hide the rest; (n, 2 d): a missing value is
+        replaced by the median and marked.
         """
         middle, spread = self._scale
         values = rows.reshape(len(rows), -1).astype(np.float32)
@@ -73,7 +73,7 @@ class Neighbours:
 
 
 def neighbours(bundle: Bundle, apart: Array | None) -> Neighbours | None:
-    """Of the reference's features if the bundle has them, else of the clean rows `apart` (m, *shape), if any."""
+    """Neighbours in the reference's features if the bundle has them, else in the clean rows `apart` (m, *shape)."""
     features = bundle.reference.features
     if features is not None:
         return Neighbours(_some(features), "features")

@@ -1,4 +1,4 @@
-"""What `evaluate` can be asked for."""
+"""The options of `evaluate`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Options:
-    """`data` is as `pictures.read` or `rows.read` take it; None is as much as the plan says.
+    """`data` is in the form that `pictures.read` or `rows.read` take; None takes as much as the plan sets.
 
-    `kinds` are those of the corruptions that are made, `corrupted` files with further ones; `time` names the array of
-    `data` that says when each row came, and `periods` how to split it.
+    `kinds` are the corruptions to make, `corrupted` are files with further ones; `time` names the array of `data` with
+    the time of each row, and `periods` defines how to split it.
     """
 
     bundle: Path

@@ -1,4 +1,4 @@
-"""Rows by the time at which they came: natural drift, which has no clean counterpart."""
+"""Rows by time: natural drift, which has no clean counterpart."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from harmgauge_models.evaluation.span_names import SPANS
 DEFAULT_PERIODS = 10
 MOST_PERIODS = 400
 MOST_NAMED = 60
-"""Distinct values of a time without `--periods`, each taken for a period of its own."""
+"""Up to this many distinct times, each is a period of its own unless `--periods` is given."""
 
 
 @dataclass(frozen=True)
 class Periods:
-    """`names` of the periods in order of time, and of each row the index of its own, (n,)."""
+    """`names` of the periods in order of time, and the index of each row's period, (n,)."""
 
     names: tuple[str, ...]
     of: npt.NDArray[np.intp]
 
 
 def split(times: Array, periods: str | None, name: str) -> Periods:
-    """Rows by their `times` (n,): numbers, datetime64 or texts. `periods` is a count, of periods with as many rows
-    each, or one of SPANS; if left out, each value of few is a period, and else there are ten. Raises UserError.
+    """Split rows by their `times` (n,): numbers, datetime64 or texts. `periods` is a number of equal periods by rows,
+    or one of SPANS; by default each value is a period if there are few, else there are ten. Raises UserError.
     """
     if times.dtype.kind == "S":
         times = times.astype(str)
@@ -68,7 +68,7 @@ def _by_span(times: Array, span: str, name: str) -> Periods:
     if times.dtype.kind != "M":
         raise UserError(f"--periods {span}: expected dates in {name}, got {times.dtype}: give a count, or datetime64")
     starts = times.astype(f"datetime64[{SPANS[span]}]")
-    if span == "week":  # from Monday on; numpy's begin on Thursday
+    if span == "week":  # from Monday; numpy's weeks begin on Thursday
         starts = starts - (starts.astype(np.int64) + 3) % 7
     if span == "quarter":
         starts = (starts.astype(np.int64) // 3 * 3).astype("datetime64[M]")
@@ -97,7 +97,7 @@ def period_tables(
     found: Measured, periods: Periods, labels: Labels, threshold: np.float32, reference: npt.NDArray[Any]
 ) -> dict[str, Any]:
     """By period: rows, accuracy, mean of each score, share flagged, the Kolmogorov-Smirnov test's p against the
-    bundle's `reference` scores, and how the scores tell wrong answers from right ones.
+    bundle's `reference` scores, and how well the scores separate wrong answers from right ones.
     """
     right = found.predictions == labels
     tables: dict[str, Any] = {}

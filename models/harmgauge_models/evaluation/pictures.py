@@ -1,4 +1,4 @@
-"""The labelled pictures that judge a bundle, and how they become its instances."""
+"""The labelled pictures that judge a bundle, and their conversion to its instances."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Pictures:
 
 
 def are_served(manifest: Manifest) -> bool:
-    """The bundle takes colour pictures of 8 bits a channel, which a benchmark of corruptions is made for."""
+    """Whether the bundle takes 8-bit colour pictures, which the benchmark of corruptions is made for."""
     return manifest.input.image is not None and manifest.input.image.mode == "RGB"
 
 
 def read(path: Path, manifest: Manifest) -> Pictures:
     """CIFAR-10's test images from a folder or its archive, or an `.npz` file with x (in the bundle's layout) and y.
 
-    Raises UserError if the data are not for the bundle, which takes colour pictures.
+    The bundle takes colour pictures. Raises UserError if the data do not fit it.
     """
     if path.suffix != ".npz":
         test = cifar10.load_test(path)
@@ -72,5 +72,5 @@ def as_pixels(given: Array, what: str, manifest: Manifest) -> Images:
 
 
 def instances(x: Images, spec: InputSpec) -> npt.NDArray[Any]:
-    """Pictures as the bundle takes them: axes put in order, values scaled, its dtype."""
+    """Pictures in the bundle's input form: axes ordered, values scaled, its dtype."""
     return np.ascontiguousarray(spec.from_pixels(x), dtype=spec.numpy_dtype)

@@ -1,4 +1,4 @@
-"""How much an evaluation measures."""
+"""The amounts that an evaluation measures."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from harmgauge_models.data.corruptions import CORRUPTIONS, SEVERITIES
 from harmgauge_models.evaluation.attack_names import ATTACKS, WHITE_BOX
 
 SHARES = (0.0, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""Of a batch that come from elsewhere."""
+"""Shares of a batch that are contaminated."""
 
 BATCHES = 100
-"""Of the contamination table, for each severity and share."""
+"""Batches of the contamination table, for each severity and share."""
 
 DELAY_SEVERITY = 3
 ROWS_BETWEEN_FALSE_ALARMS = 100_000
@@ -19,10 +19,10 @@ ROWS_BETWEEN_FALSE_ALARMS = 100_000
 
 @dataclass(frozen=True)
 class Plan:
-    """`kinds` are those of pictures; other rows have each that suits them, or every second or third. `batches` are
-    those of the contamination; `delay_shares`, `streams` and `most_rows` (the cut-off) those of the delays;
-    `harm_streams` of `harm_stream_rows` rows are drawn from each set for the alarm on harm; `attacks` are tried on the
-    first `attacked_pictures`.
+    """`kinds` are for pictures; other rows get each kind that suits them, or every second or third. `batches` are for
+    the contamination; `delay_shares`, `streams` and `most_rows` (the cut-off) for the delays; `harm_streams` of
+    `harm_stream_rows` rows are drawn from each set for the alarm on harm; `attacks` are run on the first
+    `attacked_pictures`.
     """
 
     kinds: tuple[str, ...] = tuple(CORRUPTIONS)

@@ -1,4 +1,4 @@
-"""The `.npz` files that an evaluation is given."""
+"""Reads the `.npz` files of an evaluation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
 
 MIN_ROWS = 200
-"""Fewer tell nothing, by severity and by kind."""
+"""With fewer rows, results by severity and by kind mean nothing."""
 
 
 def read_arrays(path: Path) -> dict[str, Array]:

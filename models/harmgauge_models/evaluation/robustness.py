@@ -1,4 +1,4 @@
-"""How well a detector sees attacked instances, and how much of the classifier's accuracy its correction brings back."""
+"""How well a detector detects attacked instances, and how much of the accuracy its correction restores."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from harmgauge_models.measures.roc import roc_auc
 
 @dataclass(frozen=True)
 class Robustness:
-    """Shares of the attacked rows, but for `roc_auc`: how likely an attacked row scores above a clean one, ties half.
+    """Shares of the attacked rows, except `roc_auc`: the probability that an attacked row scores above a clean one,
+    ties half.
 
-    `accuracy` is the classifier's, `defense_accuracy` that of the second network, `corrected_accuracy` that of the
-    second where the row is flagged, else of the classifier.
+    `accuracy` is the classifier's, `defense_accuracy` the second network's; `corrected_accuracy` takes the second
+    network's answer for flagged rows, else the classifier's.
     """
 
     rows: int
@@ -31,7 +32,7 @@ class Robustness:
 
 
 def judge(watched: Watched, threshold: float, clean: Array, attacked: Array, y: npt.NDArray[np.int64]) -> Robustness:
-    """Judge `attacked` rows (m, *shape) with labels `y` (m,) beside `clean` ones (n, *shape); raw, whole or real."""
+    """Judge `attacked` rows (m, *shape) with labels `y` (m,) against `clean` ones (n, *shape); raw, whole or real."""
     scores, before = (outputs(watched.score, rows) for rows in (attacked, clean))
     no_defense, defense = (outputs(network, attacked).argmax(1) for network in (watched.classifier, watched.second))
     flagged = scores > np.float32(threshold)
@@ -46,7 +47,7 @@ def judge(watched: Watched, threshold: float, clean: Array, attacked: Array, y: 
 
 
 def outputs(network: nn.Module, x: Array, batch_rows: int = 125) -> Array:
-    """Of all rows of `x` (n, *shape), as one array."""
+    """The network's outputs for all rows of `x` (n, *shape), as one array."""
     with torch.no_grad():
         parts = [
             network(torch.from_numpy(x[start : start + batch_rows])).numpy() for start in range(0, len(x), batch_rows)

@@ -1,4 +1,4 @@
-"""The sections of the report: a figure each, with the numbers that it shows."""
+"""The sections of the report, each with a figure and its numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Quality = dict[str, Any]
 
 
 def section(heading: str, text: str, figure: str, quality: Quality, numbers: list[str], *, shown: str = "") -> str:
-    """A heading, a text, one of FIGURES, what is `shown` below it, as HTML, and tables that can be unfolded."""
+    """A heading, a text, one of FIGURES, the HTML `shown` below it, and collapsible tables."""
     with figures.style(figure):
         drawn = figures.svg(FIGURES[figure](quality), heading)
     return f"""<section>
@@ -171,4 +171,4 @@ SECTIONS: dict[str, Callable[[Quality], str]] = {
     "delays": _delays,
     "attacks": _attacks,
 }
-"""By the figure that each shows."""
+"""The sections by their figure."""

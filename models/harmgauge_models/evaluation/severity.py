@@ -1,4 +1,4 @@
-"""Scores of harmful and harmless rows by severity, beside the baselines."""
+"""Scores of harmful and harmless rows by severity, with the baselines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Predictions = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Harm:
-    """Masks (n,) over corrupted inputs. Those that the classifier has wrong when clean already are in neither."""
+    """Masks (n,) over corrupted inputs. Inputs that the classifier gets wrong when clean are in neither."""
 
     harmful: Mask
     harmless: Mask
@@ -30,7 +30,7 @@ def harm(clean: Predictions, corrupted: Predictions, labels: Predictions) -> Har
     """Harmful: right on the clean input, wrong on the corrupted one. Harmless: right on both.
 
     `corrupted` may be (..., n), several corruptions of the same inputs; the masks have its shape. Raises ValueError
-    where the shapes do not fit.
+    if the shapes do not fit.
     """
     if clean.shape != labels.shape or clean.ndim != 1 or corrupted.shape[-1:] != labels.shape:
         raise ValueError(f"clean {clean.shape}, labels {labels.shape} (n,) and corrupted {corrupted.shape} (..., n)")
@@ -42,14 +42,14 @@ GROUPS = ("harmful", "harmless")
 
 
 def level_name(severity: int) -> str:
-    """As `quality.json` has it."""
+    """The entry in `quality.json`."""
     return str(severity) if severity else "none"
 
 
 @dataclass(frozen=True)
 class Pool:
-    """All kinds of one severity: `kinds` names the k rows of the scores (k, n), of `right` (k, n), where the classifier
-    is right, and of the masks.
+    """All kinds of one severity: `kinds` names the k rows of the scores (k, n), of `right` (k, n), a mask of the
+    classifier's right answers, and of the group masks.
     """
 
     kinds: tuple[str, ...]
@@ -68,7 +68,7 @@ class Pool:
 
 
 def pool(measured: dict[tuple[str, int], Measured], severity: int, labels: Labels) -> Pool:
-    """Put together what was measured at one severity; `labels` (n,)."""
+    """Combine the measurements at one severity; `labels` (n,)."""
     found = {kind: one for (kind, level), one in measured.items() if level == severity and (kind, level) != CLEAN}
     predictions = np.stack([one.predictions for one in found.values()])
     corrected = [one.corrected for one in found.values() if one.corrected is not None]
@@ -86,7 +86,7 @@ def pool(measured: dict[tuple[str, int], Measured], severity: int, labels: Label
 
 
 def clean_table(clean: Measured, labels: Labels, threshold: np.float32) -> dict[str, Any]:
-    """The same of the rows as they are."""
+    """The table of the clean rows."""
     table = {"rows": len(labels), "accuracy": float((clean.predictions == labels).mean())}
     if clean.corrected is not None:
         table["corrected_accuracy"] = float((clean.corrected == labels).mean())
@@ -94,10 +94,10 @@ def clean_table(clean: Measured, labels: Labels, threshold: np.float32) -> dict[
 
 
 def severity_table(pooled: Pool, threshold: np.float32, resembled: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Accuracy, all kinds and each; of both groups rows, means, standard deviations, the share flagged; ROC AUC and
-    curve of harmful against harmless for each of SCORES, None where a group is empty; the score's ROC AUC by kind.
+    """Accuracy, all kinds and each; for both groups rows, means, standard deviations, the share flagged; ROC AUC and
+    curve of harmful against harmless for each of SCORES, None if a group is empty; the score's ROC AUC by kind.
 
-    Where the detector was trained on kinds that `resembled` names, the ROC AUC of all others as well.
+    If the detector was trained on kinds in `resembled`, also the ROC AUC of all others.
     """
     table: dict[str, Any] = {
         "accuracy": float(pooled.right.mean()),

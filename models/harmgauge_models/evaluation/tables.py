@@ -12,7 +12,7 @@ from harmgauge_models.evaluation.severity import GROUPS
 
 Quality = dict[str, Any]
 
-ABSENT = "–"  # noqa: RUF001 - a dash is what such a cell shows
+ABSENT = "–"  # noqa: RUF001 - shown in empty cells
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -29,12 +29,12 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> s
 
 
 def score_names(quality: Quality) -> dict[str, str]:
-    """Those of SCORES that were measured."""
+    """The members of SCORES that were measured."""
     return {name: label for name, label in SCORES.items() if name in quality["clean"]}
 
 
 def by_level(quality: Quality, name: str) -> dict[str, list[Any]]:
-    """Of each kind the entry `name` of every severity, None for one at which there is no such kind."""
+    """For each kind, the entry `name` at every severity, None if the severity lacks that kind."""
     levels = quality["severity"].values()
     kinds = dict.fromkeys(kind for level in levels for kind in level[name])
     return {kind: [level[name].get(kind) for level in levels] for kind in kinds}
@@ -63,7 +63,7 @@ def scores(quality: Quality) -> str:
 
 
 def roc_areas(quality: Quality) -> str:
-    """Of all kinds, and of those apart that are unlike what the detector was trained on."""
+    """ROC AUC of all kinds, and separately of kinds unlike those that the detector was trained on."""
     groups = {"roc_auc": "ROC AUC, harmful against harmless"}
     if any("roc_auc_unseen" in level for level in quality["severity"].values()):
         groups["roc_auc_unseen"] = "The same, of the kinds unlike those that the second network was trained on"
@@ -88,7 +88,7 @@ def roc_areas_by_kind(quality: Quality) -> str:
 
 
 def accuracies(quality: Quality) -> str:
-    """Of the classifier by kind and severity."""
+    """The classifier's accuracy by kind and severity."""
     levels = quality["severity"]
     rows = [
         [kind.replace("_", " "), *(ABSENT if part is None else share(part) for part in parts)]
@@ -127,7 +127,7 @@ def delays(quality: Quality) -> str:
 
 
 def attacks(quality: Quality) -> str:
-    """Each attack as it is, and rounded to whole numbers where the bundle takes no others."""
+    """Each attack in real numbers, and rounded if the bundle takes only whole numbers."""
     found = quality["attacks"]["by"]
     corrects = any("corrected_accuracy" in entry for entry in found.values())
     head = ["attack", "fooled", "and not flagged", "flagged of the fooled", "ROC AUC", "median l2", "median l-inf"]

@@ -1,4 +1,4 @@
-"""Intermediate results, kept in a folder under what decides them, so that a run that was cut off goes on."""
+"""Intermediate results in a folder, keyed by everything that decides them, so that an interrupted run can resume."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Work:
     folder: Path
 
     def kept(self, name: str, decided_by: object, make: Callable[[], Arrays]) -> Arrays:
-        """What `make` gives, or what it gave when it was asked for by this `name` and decided by the same.
+        """The result of `make`, or the kept result of an earlier call with the same `name` and `decided_by`.
 
-        `decided_by` is anything that JSON can write.
+        `decided_by` is any JSON value.
         """
         place = self.place(name, decided_by)
         path = place.with_name(f"{place.name}.npz")  # names may hold a dot: no with_suffix here
@@ -38,16 +38,16 @@ class Work:
         part = place.with_name(f"{place.name}.part")
         with part.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
-        part.replace(path)  # a run that is cut off leaves whole files only
+        part.replace(path)  # an interrupted run leaves only complete files
         return arrays
 
     @staticmethod
     def file_name(name: str) -> str:
-        """Any text as part of a file's name."""
+        """Make any text part of a file's name."""
         return re.sub(r"[^\w.-]", "_", name)
 
     def place(self, name: str, decided_by: object) -> Path:
-        """Where results of this name and origin lie."""
+        """The path of results with this name and origin."""
         return self.folder / f"{name}-{digest(decided_by)[:12]}"
 
 
@@ -56,5 +56,5 @@ def digest(decided_by: object) -> str:
 
 
 def sha256_of(array: npt.NDArray[Any]) -> str:
-    """Of the numbers alone, whatever their order in memory."""
+    """SHA-256 of the numbers alone, whatever their memory layout."""
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""A term that is added to the logit of q before P(wrong) follows from it, in the fused graph: a linear function of the
+"""A term of the fused graph that is added to the logit of q before P(wrong) is computed: a linear function of the
 second network's last hidden layer.
 """
 
@@ -12,20 +12,20 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 ADJUSTMENT = "adjustment/logit"
-"""The tensor (n, 1), in graphs that have it."""
+"""The term's tensor (n, 1), in graphs that have it."""
 
 MOST = 4.0
-"""Bound of either sign: rows far from all others move P no further."""
+"""Bound in both directions: rows far from all others move P no further."""
 
 MOST_WIDTH = 512
 
 _PREFIX = "adjustment/"
 _OF_SECOND = "second/"
-"""Begins the names of all that belongs to the second network: `fuse` puts it there."""
+"""Prefix that `fuse` adds to all names of the second network."""
 
 
 def last_hidden(graph: bytes) -> str | None:
-    """The tensor (n, width) that the last layers of a head read, of which there are two; None if there is no such."""
+    """The tensor (n, width) that a head's two last layers read; None if there is none."""
     model = onnx.load_from_string(graph)
     reads = Counter(
         node.input[0]
@@ -37,7 +37,7 @@ def last_hidden(graph: bytes) -> str | None:
 
 
 def give_adjustment(graph: bytes, tensor: str, weights: npt.NDArray[np.float64], offset: float) -> bytes:
-    """The graph with `tensor` (n, width) x `weights` (width,) + `offset`, clipped, as its adjustment."""
+    """The graph with the adjustment `tensor` (n, width) x `weights` (width,) + `offset`, clipped."""
     model = onnx.load_from_string(without_adjustment(graph))
     low, high, axis = (
         numpy_helper.from_array(np.array(value, np.float32), f"{_PREFIX}{name}")
@@ -66,7 +66,7 @@ def without_adjustment(graph: bytes) -> bytes:
 
 
 def with_output(graph: bytes, tensor: str) -> bytes:
-    """The graph with `tensor` (n, width) float32 as one more output."""
+    """The graph with `tensor` (n, width) float32 as an additional output."""
     model = onnx.load_from_string(graph)
     model.graph.output.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, ["n", None]))
     return bytes(model.SerializeToString())

@@ -1,4 +1,4 @@
-"""A classifier as an ONNX file: what it takes, what it gives, and whether we can work with it."""
+"""A classifier as an ONNX file: its input, its output, and whether harmgauge can use it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from harmgauge_models.graphs.normal_form.tidy import drop_sequences, tidy
 
 @dataclass(frozen=True)
 class Classifier:
-    """An ONNX network in the normal form: one input, one output (n, classes) float32 that comes first, any number of
-    rows. `shape` is that of one instance, without the rows' axis.
+    """An ONNX network in the normal form: one input, a first output (n, classes) float32, any number of rows. `shape`
+    is the shape of one instance, without the rows' axis.
 
-    `runnable` is the file itself if it came in that form. `labels` are the classes' names, if the file has them;
-    `notes` say in sentences what was made of it.
+    `runnable` is the file itself if it has that form already. `labels` are the classes' names, if the file has them;
+    `notes` describe the changes in sentences.
     """
 
     path: Path
@@ -46,10 +46,10 @@ class Classifier:
 def open_classifier(
     path: Path, x: Array, role: str, output: str | None = None, gives: Gives | None = None
 ) -> Classifier:
-    """Read the network `role` from `path` and look at what it gives for `x`, rows as its input has them.
+    """Read the network `role` from `path` and inspect its outputs for `x`, rows in its input form.
 
     NaN in `x` stands for a missing value. Raises UserError if the network takes more than one input or does not take
-    `x`, or if what it gives is no distribution over two or more classes.
+    `x`, or if its output is not a distribution over two or more classes.
     """
     what = f"the {role} {path}"
     model = read(path)
@@ -84,7 +84,7 @@ def open_classifier(
 
 
 def fit_rows(x: Array, dtype: Dtype, shape: tuple[int, ...], what: str) -> Array:
-    """`x` in the dtype that the network takes, where that changes no more than its precision."""
+    """`x` in the network's input dtype, if that changes only its precision."""
     if x.shape[1:] != shape:
         raise UserError(f"{what} takes rows of shape {shape}; the file has rows of shape {x.shape[1:]}")
     if not np.can_cast(x.dtype, dtype, "same_kind"):
@@ -133,7 +133,7 @@ def _shape(value: onnx.ValueInfoProto, x: Array, path: Path) -> tuple[int, ...]:
 
 
 def check_finite(scores: Array, rows: Array, what: str, *, numbers: Array | None = None, of: str = "") -> None:
-    """Raise UserError if any of `scores` (n, ...), which `what` gives for `rows` (n, *shape), is not finite.
+    """Raise UserError if any of `scores` (n, ...), the outputs of `what` for `rows` (n, *shape), is not finite.
 
     `numbers` (n,) are the rows' places in the file `of`, if not 0, 1, ...
     """
@@ -165,7 +165,7 @@ def _only_input(model: onnx.ModelProto, what: str) -> onnx.ValueInfoProto:
 
 
 def _name_free_axes(value: onnx.ValueInfoProto, x: Array) -> bool:
-    """Some exporters write -1 for an axis of any length, or no shape at all; whether this one did."""
+    """Whether the exporter wrote -1 for an axis of any length, or no shape at all, as some do."""
     tensor = value.type.tensor_type
     if value.type.HasField("tensor_type") and not tensor.HasField("shape"):
         for index in range(x.ndim):
@@ -180,7 +180,7 @@ def _name_free_axes(value: onnx.ValueInfoProto, x: Array) -> bool:
 
 
 def _expose(model: onnx.ModelProto, names: list[str]) -> bool:
-    """Make these tensors outputs; whether any was not."""
+    """Make these tensors outputs; returns whether any was not one before."""
     there = {value.name for value in model.graph.output}
     missing = [name for name in names if name not in there]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in missing)
@@ -188,7 +188,7 @@ def _expose(model: onnx.ModelProto, names: list[str]) -> bool:
 
 
 def _judged(scores: Mapping[str, Array], gives: Gives | None, what: str, role: str) -> tuple[str, Form]:
-    """Which of these outputs holds the class scores, and their form. Raises UserError if that is not clear."""
+    """The one of these outputs that holds the class scores, and its form. Raises UserError if that is ambiguous."""
     if len(scores) == 1:
         ((name, only),) = scores.items()
         finite = only[np.isfinite(only.reshape(len(only), -1)).all(1)]
@@ -206,7 +206,7 @@ def _judged(scores: Mapping[str, Array], gives: Gives | None, what: str, role: s
         for name, form in of_classes.items():
             if form.gives == "logits" and form.columns == said.shape[1]:
                 softmax = distribution(scores[name].reshape(len(said), -1), "logits", 1)
-                if np.allclose(softmax, said, atol=1e-3):  # what the probabilities were made of tells more than they
+                if np.allclose(softmax, said, atol=1e-3):  # the logits hold more than their softmax
                     return name, form
         return likely[0], forms[likely[0]]
     raise UserError(
@@ -215,7 +215,7 @@ def _judged(scores: Mapping[str, Array], gives: Gives | None, what: str, role: s
 
 
 def _check_label_count(model: onnx.ModelProto, form: Form, name: str, what: str) -> None:
-    """Scores of pairs of classes have as many columns as there are pairs, which for three classes are three."""
+    """Scores of pairs of classes have one column per pair, which for three classes makes three."""
     maker = {output: node for node in model.graph.node for output in node.output}
     while (node := maker.get(name)) is not None and node.op_type in ("Identity", "Cast"):
         name = node.input[0]

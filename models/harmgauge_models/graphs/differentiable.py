@@ -1,4 +1,4 @@
-"""A bundle's graph as PyTorch modules: what an attack on the classifier, or on classifier and detector, needs."""
+"""A bundle's graph as PyTorch modules, for attacks on the classifier, or on classifier and detector."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OUTPUTS = ("log_first", "log_second", "score")
 class Watched:
     """Modules from raw real instances (n, *shape).
 
-    `classifier` and `second` give logits (n, classes), normalised to be logarithms of probabilities; of an adversarial
+    `classifier` and `second` give logits (n, classes), normalised to logarithms of probabilities; for an adversarial
     autoencoder `second` is the defense. `score` gives (n,). They share their weights, which are frozen.
     """
 
@@ -29,7 +29,7 @@ class Watched:
 
 
 def open_watched(graph: bytes, x: Array) -> Watched:
-    """From a bundle's `detector.onnx`, compared with ONNX Runtime on the rows `x`; raises UserError."""
+    """Convert a bundle's `detector.onnx` and compare it with ONNX Runtime on the rows `x`; raises UserError."""
     model = onnx.load_from_string(graph)
     known = {output for node in model.graph.node for output in node.output}
     if not known.issuperset(OUTPUTS):

@@ -1,8 +1,8 @@
-"""P(wrong) as one more output of a fused graph, old or new, in float32 or in 8 bits.
+"""P(wrong) as an additional output of a fused graph, old or new, in float32 or in 8 bits.
 
 P(wrong) = sigmoid(slope x logit(q) + intercept), q being the second network's probability of the class that the
-classifier names. If the graph has an adjustment (`adjustment.py`), that is added to the logit. The tensor that q comes
-from is found by the structure of the divergence, whatever its name.
+classifier names. If the graph has an adjustment (`adjustment.py`), it is added to the logit. The tensor of q is found
+by the structure of the divergence, whatever its name.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ LOGIT = f"{OUTPUT}/logit"
 """The logit of q of each row, adjusted if the graph has an adjustment, (n, 1)."""
 
 LEAST_Q = 1e-6
-"""q is clipped to this .. 1 - this."""
+"""q is clipped to [this, 1 - this]."""
 
 MOST_LOGIT = math.log1p(-LEAST_Q) - math.log(LEAST_Q)
 
 _OUT = -1e30
-"""Added to the logarithm of the named class, which leaves nothing of it in the sum of the others."""
+"""Added to the logarithm of the named class, to remove it from the sum of the others."""
 
 _AXES_ARE_AN_INPUT = 18
-"""The first opset in which those of ReduceLogSumExp are."""
+"""The first opset in which ReduceLogSumExp takes its axes as an input."""
 
 _TRANSPARENT = {"Cast", "Identity"}
 
 
 def give(graph: bytes, slope: float, intercept: float) -> bytes:
-    """The graph with the output `error_probability` (n,) float32; one that it had before is replaced.
+    """The graph with the output `error_probability` (n,) float32; an earlier one is replaced.
 
     Raises UserError if the graph has no second network whose probabilities can be found.
     """
@@ -59,15 +59,15 @@ def give(graph: bytes, slope: float, intercept: float) -> bytes:
 
 
 def give_logit(graph: bytes) -> bytes:
-    """The graph with the output LOGIT (n, 1) float32, to fit by. Raises UserError as `give` does."""
+    """The graph with the output LOGIT (n, 1) float32, for fitting. Raises UserError as `give` does."""
     model = _with_logit(graph)
     model.graph.output.append(helper.make_tensor_value_info(LOGIT, TensorProto.FLOAT, ["n", 1]))
     return bytes(model.SerializeToString())
 
 
 def logit_q(logs: npt.NDArray[np.floating], named: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """The same in numpy: from logarithms (n, classes) of probabilities, which need not sum to 1, and the classes that
-    are `named` (n,), the logits of q (n,); NaN for rows with NaN.
+    """The logits of q in numpy, (n,), from logarithms (n, classes) of probabilities, which need not sum to 1, and the
+    `named` classes (n,); NaN for rows with NaN.
     """
     wide, rows = logs.astype(np.float64), np.arange(len(logs))
     of_named = wide[rows, named]
@@ -79,9 +79,9 @@ def logit_q(logs: npt.NDArray[np.floating], named: npt.NDArray[np.intp]) -> npt.
 
 
 def _with_logit(graph: bytes) -> onnx.ModelProto:
-    """The graph with the tensor LOGIT, and nothing of an earlier fit.
+    """The graph with the tensor LOGIT, without any earlier fit.
 
-    The logit is ln q less the logarithm of the sum of the other classes' probabilities: 1 - q in float32 would keep
+    The logit is ln q minus the logarithm of the sum of the other classes' probabilities: 1 - q in float32 would keep
     few digits if q is close to 1.
     """
     model: onnx.ModelProto = onnx.load_from_string(graph)
@@ -122,8 +122,8 @@ def _with_logit(graph: bytes) -> onnx.ModelProto:
 def _log_second(graph: onnx.GraphProto) -> str:
     """The logarithms of the second network's probabilities, (n, classes), which need not sum to 1.
 
-    The score is -sum y ln y2 or sum y (ln y - ln y2): its terms have one factor that is made by an Exp, y, and in the
-    other one ln y2 has been clipped. Raises UserError if it is neither.
+    The score is -sum y ln y2 or sum y (ln y - ln y2): one factor of its terms, y, is the output of an Exp; the other
+    contains the clipped ln y2. Raises UserError if it is neither.
     """
     maker = {output: node for node in graph.node for output in node.output}
 
@@ -156,7 +156,7 @@ def _log_second(graph: onnx.GraphProto) -> str:
 
 
 def _take_away(graph: onnx.GraphProto) -> None:
-    """Remove everything that `give` added before."""
+    """Remove everything that `give` added earlier."""
 
     def added(name: str) -> bool:
         return name == OUTPUT or name.startswith(f"{OUTPUT}/")

@@ -14,18 +14,18 @@ OPSET = 18
 
 
 def to_onnx(network: nn.Module, example: Tensor | dict[str, Tensor], path: Path, output: str = "logits") -> Path:
-    """Export with input `input` (n, *shape), `output` (n, ...) and a free number of rows; returns `path`.
+    """Export with input `input` (n, *shape), `output` (n, ...) and any number of rows; returns `path`.
 
-    `example` holds at least 2 raw instances (one row would be taken for a constant). For a network of `*tensors` it
-    maps the names that they are to have to examples.
+    `example` holds at least 2 raw instances (one row would become a constant). For a network of `*tensors` it maps
+    their names to examples.
     """
     examples = example if isinstance(example, dict) else {"input": example}
     rows = {0: torch.export.Dim("n")}
     free = ((rows,) * len(examples),) if isinstance(example, dict) else (rows,)
     network.eval()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it advises on opset conversions that we asked for
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns about opset conversions that we request
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own, about its dependencies
+        warnings.simplefilter("ignore")  # the exporter's warnings about its dependencies
         program = torch.onnx.export(
             network,
             tuple(examples.values()),

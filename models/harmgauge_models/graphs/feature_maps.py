@@ -1,6 +1,6 @@
 """The feature maps inside an ONNX classifier, for a second network to read instead of the input.
 
-They are found in the graph itself, so any framework's classifier will do, and computed once: in the fused graph the
+They are found in the graph itself, so any framework's classifier works, and are computed once: in the fused graph the
 classifier and the second network share them.
 """
 
@@ -21,7 +21,7 @@ from harmgauge_models.graphs.run import open_session
 MOST_FEATURE_MAPS = 3
 LEAST_SIDE = 2
 LAYERS = {"Conv", "ConvTranspose", "FusedConv", "QLinearConv"}
-"""What makes feature maps; a tensor is a tap only where one of these came before it."""
+"""Operators that make feature maps; a tensor can be read as one only after one of these."""
 
 MAPS = LAYERS | {
     "Add",
@@ -49,12 +49,12 @@ MAPS = LAYERS | {
     "Sum",
     "Tanh",
 }
-"""Operators whose output is a whole feature map, and not a slice or another layout of one."""
+"""Operators whose output is a whole feature map, not a slice or another layout of one."""
 
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """A tensor (n, channels, height, width) of the graph, in `dtype`; one in 8 bits has a `scale`."""
+    """A tensor (n, channels, height, width) of the graph, in `dtype`; an 8-bit one has a `scale`."""
 
     name: str
     shape: tuple[int, int, int]
@@ -65,8 +65,8 @@ class FeatureMap:
 def find_feature_maps(network: Network, x: Array) -> tuple[FeatureMap, ...]:
     """The last feature map at each resolution, fine to coarse, at most three (the coarsest); `x` are a few rows.
 
-    Before them the picture itself, as the first layer reads it, where the finest map has its resolution. None where the
-    network has no convolutions.
+    If the finest map has the picture's resolution, the picture itself, as the first layer reads it, comes first. None
+    if the network has no convolutions.
     """
     candidates = _candidates(network.model)
     if not candidates:
@@ -88,7 +88,7 @@ def find_feature_maps(network: Network, x: Array) -> tuple[FeatureMap, ...]:
 
 
 def why_none(network: Network) -> str:
-    """Why `find_feature_maps` found nothing, to stand behind "the classifier"."""
+    """The reason why `find_feature_maps` found nothing, to follow "the classifier" in a message."""
     operators = {node.op_type for node in network.model.graph.node}
     if "Scan" in operators:
         return "takes one row at a time, in a loop whose inside cannot be read"
@@ -109,7 +109,7 @@ def _feature_map(name: str, tensor: Array, known: dict[str, Scale]) -> FeatureMa
 
 
 class WithFeatureMaps:
-    """A network that gives tensors of its inside along with its output. Raises UserError where it cannot be loaded."""
+    """A network that also outputs its internal tensors. Raises UserError if it cannot be loaded."""
 
     def __init__(self, network: Network, taps: tuple[str, ...], threads: int = 0) -> None:
         self.names = [*taps, network.output]
@@ -119,7 +119,7 @@ class WithFeatureMaps:
         self._session = _session(network.model, taps, threads)
 
     def __call__(self, x: Array) -> list[Array]:
-        """The taps in order, then the output, for rows `x` (n, *shape), all as real numbers in float32."""
+        """The feature maps in order, then the output, for rows `x` (n, *shape), all as real numbers in float32."""
         tensors: list[Array] = self._session.run(self.names, {self._input: x})
         return [
             as_real(tensor, None if tensor.dtype.kind == "f" else scale)

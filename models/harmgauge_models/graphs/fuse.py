@@ -1,6 +1,6 @@
 """Two networks and the divergence between them, as one ONNX graph: raw instances in, score out.
 
-All of it is done on ONNX graphs, so a classifier from any framework goes the same way. The divergence is computed from
+Everything is done on ONNX graphs, so a classifier from any framework works alike. The divergence is computed from
 log-probabilities: `y ** (1 / T)` underflows at small T and many classes, `log y / T` does not.
 """
 
@@ -23,15 +23,15 @@ Loss = Literal["kld", "xent"]
 """The divergence: Kullback-Leibler, or cross-entropy."""
 
 MIN_OPSET = 13
-"""The first whose ReduceSum and Softmax mean what the divergence needs."""
+"""The first opset whose ReduceSum and Softmax have the meaning that the divergence needs."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """An ONNX classifier: `input` names its only input, `output` the (n, classes) it gives.
+    """An ONNX classifier: `input` names its only input, `output` its output (n, classes).
 
     A second network may read tensors inside the classifier instead: `reads` pairs each with the input that takes it,
-    and `input` is that of the classifier.
+    and `input` is the classifier's.
     """
 
     model: onnx.ModelProto
@@ -42,7 +42,7 @@ class Network:
 
 
 def read(path: Path) -> onnx.ModelProto:
-    """Load an ONNX file, external data included, functions of its own put in their places; raises UserError."""
+    """Load an ONNX file, external data included, with its own functions inlined; raises UserError."""
     try:
         model = onnx.load(str(path))
         return inliner.inline_local_functions(model) if model.functions else model
@@ -53,7 +53,7 @@ def read(path: Path) -> onnx.ModelProto:
 def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -> onnx.ModelProto:
     """One graph: `input` (n, *shape) to `score` (n,) float32 and the classifier's `probabilities` (n, classes) float32.
 
-    `temperature` acts on the classifier's distribution in the score only. Raises UserError where the two cannot meet.
+    `temperature` acts on the classifier's distribution in the score only. Raises UserError if the two do not fit.
     """
     opset = max(MIN_OPSET, *(opset_of(network.model) for network in (classifier, second)))
     parts = []
@@ -73,7 +73,7 @@ def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -
     try:
         fused = compose.merge_models(fork, parts[0], [("to_classifier", f"classifier/{classifier.input}")])
         if second.reads:
-            # What the classifier takes is the fork's output by now.
+            # The classifier's input is now the fork's output.
             names = {classifier.input: "to_classifier"}
             reads = [(names.get(inside, f"classifier/{inside}"), f"second/{name}") for inside, name in second.reads]
             fused = _join(fused, parts[1], reads)
@@ -94,7 +94,7 @@ def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -
 
 
 def with_entropy(classifier: Network) -> onnx.ModelProto:
-    """The same without a second network: the score is the entropy of the classifier's distribution, in nats."""
+    """As `fuse`, without a second network: the score is the entropy of the classifier's distribution, in nats."""
     opset = max(MIN_OPSET, opset_of(classifier.model))
     model = onnx.ModelProto()
     model.CopyFrom(at_opset(classifier.model, opset))
@@ -116,7 +116,7 @@ def with_entropy(classifier: Network) -> onnx.ModelProto:
 
 
 def with_reader(classifier: Network, reader: Network) -> onnx.ModelProto:
-    """The classifier and a second network that reads inside it, as one network with the second's output alone."""
+    """The classifier and a second network that reads inside it, as one network with only the second's output."""
     opset = max(MIN_OPSET, opset_of(classifier.model), opset_of(reader.model))
     first = compose.add_prefix(at_opset(classifier.model, opset), "classifier/")
     second = onnx.ModelProto()
@@ -133,9 +133,9 @@ def with_reader(classifier: Network, reader: Network) -> onnx.ModelProto:
 
 
 def _level(models: Sequence[onnx.ModelProto]) -> None:
-    """Give the domains beside ONNX's own the same version in all, the highest: ONNX's tools merge no others.
+    """Give every domain except ONNX's own the highest version in all models: ONNX's tools merge only equal ones.
 
-    Of `ai.onnx.ml` only LabelEncoder changed its meaning, from version 1 to 2, and that makes labels.
+    In `ai.onnx.ml` only LabelEncoder changed its meaning, from version 1 to 2, and it only makes labels.
     """
     highest: dict[str, int] = {}
     for model in models:
@@ -148,7 +148,7 @@ def _level(models: Sequence[onnx.ModelProto]) -> None:
 
 
 def _join(model: onnx.ModelProto, reader: onnx.ModelProto, reads: list[tuple[str, str]]) -> onnx.ModelProto:
-    """Merge a network that reads tensors inside `model`, whose own outputs stay."""
+    """Merge a network that reads tensors inside `model`; keeps the model's own outputs."""
     own = list(model.graph.output)
     types = {value.name: value for value in reader.graph.input}
     for inside, name in reads:
@@ -164,7 +164,7 @@ def _join(model: onnx.ModelProto, reader: onnx.ModelProto, reads: list[tuple[str
 
 
 def name_opsets_once(model: onnx.ModelProto) -> None:
-    """Merging repeats them, which not every tool bears."""
+    """Merging repeats them, which some tools do not accept."""
     domains = {entry.domain: entry.version for entry in model.opset_import}
     del model.opset_import[:]
     model.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in domains.items())
@@ -216,7 +216,7 @@ def _log_probabilities(name: str, gives: Gives) -> str:
     cast = f"{name}_32 = Cast <to = 1> ({name})"
     if gives == "logits":
         return f"{cast}  log_{name} = LogSoftmax <axis = -1> ({name}_32)"
-    # The log of 0 is -infinity and stays it at any temperature; that of a small number would grow to a real share.
+    # The log of 0 is -infinity at any temperature; that of a small number would grow to a substantial share.
     return f"""{cast}
             {name}_none = Constant <value_float = 0.0> ()
             {name}_positive = Max ({name}_32, {name}_none)
@@ -243,7 +243,7 @@ _XENT = f"""
 
 
 def _fork(model: onnx.ModelProto, name: str, opset: int, branches: list[str]) -> onnx.ModelProto:
-    """The raw input, given to each branch."""
+    """Pass the raw input to each branch."""
     source = next(value for value in model.graph.input if value.name == name)
     values = []
     for new_name in ("input", *branches):
@@ -273,7 +273,7 @@ def at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
 
 
 def free_rows(model: onnx.ModelProto, names: Collection[str]) -> bool:
-    """Let the first axis of these inputs and outputs be any number of rows; whether the export had fixed one."""
+    """Free the first axis of these inputs and outputs; returns whether the export had fixed the number of rows."""
     fixed = False
     for value in [*model.graph.input, *model.graph.output]:
         tensor = value.type.tensor_type
@@ -281,5 +281,5 @@ def free_rows(model: onnx.ModelProto, names: Collection[str]) -> bool:
             fixed |= tensor.shape.dim[0].HasField("dim_value")
             tensor.shape.dim[0].dim_param = "n"
     if fixed:
-        del model.graph.value_info[:]  # the shapes in between were worked out for the fixed number
+        del model.graph.value_info[:]  # the inner shapes were inferred for the fixed number
     return fixed

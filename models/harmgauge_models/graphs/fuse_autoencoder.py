@@ -1,7 +1,7 @@
-"""A classifier seen through an autoencoder, as ONNX: the second network of an adversarial autoencoder, and what its
-fused graph has beyond a distilled model's.
+"""A classifier behind an autoencoder, as ONNX: the second network of an adversarial autoencoder, and the parts of its
+fused graph that a distilled model's lacks.
 
-The fused graph holds the classifier twice, with and without the autoencoder in front, but its weights once.
+The fused graph contains the classifier twice, with and without the autoencoder in front, but its weights once.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ AUTOENCODER = "autoencoder/"
 def behind(classifier: Network, autoencoder: onnx.ModelProto, dtype: Dtype) -> Network:
     """The classifier on the reconstruction: `dtype` rows (n, *shape) to the classifier's output (n, classes).
 
-    The autoencoder has one input and one output, both (n, *shape). Its reconstruction keeps its fractions, also for a
-    classifier of whole numbers; that must begin with a Cast then. Raises UserError where the two cannot be joined.
+    The autoencoder has one input and one output, both (n, *shape). Its reconstruction is not rounded, even for a
+    classifier of whole numbers, which must begin with a Cast. Raises UserError if the two cannot be joined.
     """
     opset = max(MIN_OPSET, opset_of(classifier.model), opset_of(autoencoder))
     front = onnx.ModelProto()
@@ -45,7 +45,7 @@ def behind(classifier: Network, autoencoder: onnx.ModelProto, dtype: Dtype) -> N
 
 
 def finish(fused: onnx.ModelProto, hidden: Sequence[HiddenLayer]) -> onnx.ModelProto:
-    """What `fuse` made of a classifier and `behind` of it, in place and returned.
+    """Complete the graph that `fuse` made of a classifier and its `behind`, in place; returns it.
 
     Adds the output `corrected_probabilities` (n, classes) float32, those of the reconstruction, and to the score
     weight x KL(h || h') of each hidden layer, h being its softmax head's distribution; shares the weights.
@@ -62,7 +62,7 @@ def finish(fused: onnx.ModelProto, hidden: Sequence[HiddenLayer]) -> onnx.ModelP
 
 
 def _give_reals(front: onnx.ModelProto, back: onnx.ModelProto, name: str, dtype: Dtype) -> None:
-    """Bring the reconstruction to what the classifier's first nodes take."""
+    """Convert the reconstruction to the dtype that the classifier's first nodes take."""
     element = front.graph.output[0].type.tensor_type.elem_type
     wanted = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     if element == wanted:

@@ -1,4 +1,4 @@
-"""Hidden layers of a classifier that an autoencoder is to match beside its output, each through a softmax head."""
+"""Hidden layers of a classifier that an autoencoder matches besides its output, each through a softmax head."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Wanted:
 class HiddenLayer:
     """A tensor `name` of the classifier's graph; flattened, times `projection` (features, dimension) float32: logits.
 
-    The projection is drawn once and stays: were it trained with the autoencoder, it could learn to give a constant,
-    and match for nothing. Random projections keep distances (Johnson and Lindenstrauss 1984).
+    The projection is drawn once and fixed: trained with the autoencoder, it could learn to give a constant and match
+    trivially. Random projections keep distances (Johnson and Lindenstrauss 1984).
     """
 
     name: str
@@ -41,7 +41,7 @@ class HiddenLayer:
 
 
 def parse(text: str) -> Wanted:
-    """Raises UserError where it is not NAME:DIM[:WEIGHT]. A name may hold colons itself."""
+    """Raises UserError if it is not NAME:DIM[:WEIGHT]. A name may contain colons itself."""
     parts = text.split(":")
     for at in (len(parts) - 2, len(parts) - 1):  # the longer reading first: with a weight
         name, numbers = ":".join(parts[:at]), parts[at:]

@@ -1,4 +1,4 @@
-"""The classifier's features: what its last layer makes the class scores from, as one more output of the graph."""
+"""The classifier's features, the input of its last layer, as an additional output of the graph."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from harmgauge_models.graphs.run import predict
 OUTPUT = "features"
 NONE = "none"
 MAX_WIDTH = 4096
-"""Wider features are as many numbers a row as an image has, and cost the service more than they tell."""
+"""Wider features have as many numbers per row as an image, and cost the service more than they are worth."""
 
 _LINEAR = {"Conv", "FusedConv", "FusedGemm", "FusedMatMul", "Gemm", "MatMul", "QGemm", "QLinearConv", "QLinearMatMul"}
 
 
 def choose(network: Network, named: str | None, say: Callable[[str], None]) -> str | None:
-    """The tensor of the classifier that `--features` names, or else the one its last layer takes; None for none.
+    """The tensor of the classifier that `--features` names, else the input of its last layer; None for none.
 
-    Raises UserError where it has no tensor of that name.
+    Raises UserError if it has no tensor of that name.
     """
     if named == NONE:
         return None
@@ -46,7 +46,7 @@ def choose(network: Network, named: str | None, say: Callable[[str], None]) -> s
 
 
 def penultimate(network: Network) -> str | None:
-    """What the last linear layer before the output takes; None where there is no such layer, or more than one."""
+    """The input of the last linear layer before the output; None if there is no such layer, or more than one."""
     depends = _of_the_input(network)
     maker = {output: node for node in network.model.graph.node for output in node.output}
     taken: set[str] = set()
@@ -67,7 +67,7 @@ def penultimate(network: Network) -> str | None:
 
 
 def _of_the_input(network: Network) -> set[str]:
-    """The tensors that depend on the input, and so have its rows; weights do not."""
+    """The tensors that depend on the input and so have its rows, unlike weights."""
     depends = {network.input}
     for node in network.model.graph.node:  # in the order in which they run
         if depends.intersection(node.input):
@@ -76,7 +76,7 @@ def _of_the_input(network: Network) -> set[str]:
 
 
 def give(fused: onnx.ModelProto, network: Network, tensor: str) -> None:
-    """Let the fused graph give a `tensor` of the classifier, each row flattened, as `features` (n, d) float32."""
+    """Let the fused graph output a `tensor` of the classifier, each row flattened, as `features` (n, d) float32."""
     name = "input" if tensor == network.input else f"classifier/{tensor}"
     fused.graph.node.extend(
         [
@@ -98,7 +98,7 @@ def reference(
 ) -> Reference:
     """The `scores` of calibration rows `x`, and the features of at most 1000 of these, drawn with `seed`.
 
-    Raises UserError where the features are not finite, or too wide.
+    Raises UserError if the features are not finite, or too wide.
     """
     if tensor is None:
         return Reference(np.sort(scores))
@@ -123,7 +123,7 @@ def reference(
 
 
 def spec(found: Reference, tensor: str | None) -> FeaturesSpec | None:
-    """What the manifest says of them."""
+    """The features' entry in the manifest."""
     if found.features is None or tensor is None:
         return None
     return FeaturesSpec(tensor=tensor, width=found.features.shape[1])

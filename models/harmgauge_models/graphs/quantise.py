@@ -1,7 +1,7 @@
 """The fused graph in 8 bits, for CPUs: both networks' inner layers, not the divergence.
 
-Static quantisation in QDQ form by `onnxruntime.quantization`: activations uint8, weights int8 for each channel. Weights
-keep 7 bits, for on processors without VNNI instructions 8 would overflow in the middle of a product.
+Static quantisation in QDQ form by `onnxruntime.quantization`: activations uint8, weights int8 per channel. Weights have
+7 bits, because 8 would overflow inside a product on processors without VNNI instructions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ QUANTISED = [*sorted(LINEAR), "Add", "AveragePool", "Concat", "GlobalAveragePool
 
 
 class _Rows(CalibrationDataReader):  # type: ignore[misc]
-    """Rows in batches, as the quantiser asks for them."""
+    """Gives the quantiser rows in batches."""
 
     def __init__(self, x: Array) -> None:
         self._batches: Iterator[Array] = iter(np.array_split(x, max(1, len(x) // 64)))
@@ -48,7 +48,7 @@ def quantise(graph: bytes, x: Array) -> bytes:
         onnx.save_model(model, str(given))
         quiet = logging.getLogger()
         level = quiet.level
-        quiet.setLevel(logging.ERROR)  # it advises what is done here already
+        quiet.setLevel(logging.ERROR)  # it recommends steps that are done here already
         try:
             quant_pre_process(str(given), str(prepared), skip_symbolic_shape=True)
             model = onnx.load(str(prepared))
@@ -72,7 +72,7 @@ def quantise(graph: bytes, x: Array) -> bytes:
             )
         except UserError:
             raise
-        except Exception as error:  # the quantiser raises whatever a graph leads it to
+        except Exception as error:  # the quantiser raises any kind of error
             raise UserError(f"--int8: ONNX Runtime cannot quantise these networks ({error}); leave it out") from error
         finally:
             quiet.setLevel(level)
@@ -82,7 +82,7 @@ def quantise(graph: bytes, x: Array) -> bytes:
 def _kept_in_float(model: onnx.ModelProto) -> set[str]:
     """The names of the divergence's nodes and of each network's last layer, whose outputs it compares.
 
-    256 steps of a logit would be steps of the score.
+    Quantised logits would quantise the score.
     """
     maker = {output: node for node in model.graph.node for output in node.output}
     kept: set[str] = set()
@@ -97,7 +97,7 @@ def _kept_in_float(model: onnx.ModelProto) -> set[str]:
 
 
 def speedup(graph: bytes, quantised: bytes, x: Array, batch_rows: int = 32, rounds: int = 7) -> float:
-    """How many times faster the second runs on this machine: one thread each, in turn, the median of the rounds."""
+    """The speedup of the second graph on this machine: one thread each, in turn, the median of the rounds."""
     sessions = [open_session(model, threads=1) for model in (graph, quantised)]
     batch = np.ascontiguousarray(x[:batch_rows])
     ratios: list[float] = []

@@ -1,4 +1,4 @@
-"""Tensors inside a graph as real numbers in float32, whatever they are in: half precision, or 8 bits with a scale."""
+"""Converts tensors inside a graph to float32, from half precision or from 8 bits with a scale."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _OWN_SCALE = {
     "QLinearConv": 6, "QLinearMatMul": 6, "QLinearAdd": 6, "QLinearMul": 6, "QLinearConcat": 0, "QuantizeLinear": 1,
     "QLinearAveragePool": 3, "QLinearGlobalAveragePool": 3, "QLinearLeakyRelu": 3, "QLinearSigmoid": 3,
 }  # fmt: skip
-"""Which input has the scale of what these give; the zero point follows it."""
+"""The index of the input with the output's scale; the zero point follows it."""
 
 _KEEPING = {"MaxPool", "Relu", "Clip", "Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten"}
-"""Operators that give the scale of what they take."""
+"""Operators whose output has the scale of their input."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Scale:
 
 
 def scales(model: onnx.ModelProto) -> dict[str, Scale]:
-    """Of the tensors in 8 bits whose scale is one stored number."""
+    """The scales of the 8-bit tensors whose scale is one stored number."""
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant" and node.attribute[0].HasField("t"):
@@ -54,14 +54,14 @@ def scales(model: onnx.ModelProto) -> dict[str, Scale]:
 
 
 def as_real(values: Array, scale: Scale | None) -> npt.NDArray[np.float32]:
-    """What a tensor holds, in float32."""
+    """A tensor's values in float32."""
     return values.astype(np.float32, copy=False) if scale is None else scale.real(values)
 
 
 def takes_raw(
     model: onnx.ModelProto, names: Sequence[str], dtypes: Sequence[str], known: Sequence[Scale | None]
 ) -> None:
-    """Let inputs of `model`, float32 so far, take tensors in these `dtypes`, in place."""
+    """Let float32 inputs of `model` take tensors in these `dtypes`, in place."""
     inputs = {value.name: value for value in model.graph.input}
     first: list[onnx.NodeProto] = []
     for name, dtype, scale in zip(names, dtypes, known, strict=True):

@@ -15,10 +15,10 @@ from harmgauge_models.errors import UserError
 
 
 def open_session(model: Path | bytes, threads: int = 0) -> ort.InferenceSession:
-    """A session on the CPU; 0 threads: as many as there are cores. Raises UserError."""
+    """A session on the CPU; 0 threads means one per core. Raises UserError."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # what goes wrong is raised, and would be told twice
+    options.log_severity_level = 4  # errors are raised, and would be reported twice
     # Threads that spin while they wait take the cores that others, such as a training, need
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = str(model) if isinstance(model, Path) else model
@@ -31,7 +31,7 @@ def open_session(model: Path | bytes, threads: int = 0) -> ort.InferenceSession:
 
 
 def predict(model: Path | bytes, x: Array, what: str, output: str | None = None, batch_rows: int = 256) -> Array:
-    """One output (the first, unless named) for all rows of `x`, as one array; shows progress as `what`."""
+    """One output (the first by default) for all rows of `x`, as one array; shows progress as `what`."""
     (found,) = _predicted(model, x, what, None if output is None else [output], batch_rows)[:1]
     return found
 
@@ -39,7 +39,7 @@ def predict(model: Path | bytes, x: Array, what: str, output: str | None = None,
 def predict_all(
     model: Path | bytes, x: Array, what: str, outputs: Sequence[str], batch_rows: int = 256
 ) -> dict[str, Array]:
-    """The named outputs for all rows of `x`, as `predict` gives one. Raises UserError."""
+    """As `predict`, for several named outputs. Raises UserError."""
     return dict(zip(outputs, _predicted(model, x, what, list(outputs), batch_rows), strict=True))
 
 
@@ -60,7 +60,7 @@ def _predicted(model: Path | bytes, x: Array, what: str, outputs: list[str] | No
 
 
 def one_line(error: Exception) -> str:
-    """What ONNX Runtime says, which is often several lines."""
+    """ONNX Runtime's message, which often has several lines, as one line."""
     return " ".join(str(error).split())
 
 

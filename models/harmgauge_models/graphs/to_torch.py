@@ -1,7 +1,7 @@
 """An ONNX network as a PyTorch module, for gradients through networks from any framework.
 
-onnx2pytorch does the work. It is kept up and knows today's operators; onnx2torch 1.5.15 knows no Pad of opset 18, which
-PyTorch's own exporter writes. What it made is compared with ONNX Runtime before it is used.
+onnx2pytorch does the work. It is maintained and supports current operators; onnx2torch 1.5.15 lacks Pad of opset 18,
+which PyTorch's own exporter writes. Its result is compared with ONNX Runtime before use.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ REMEDY = (
 
 
 class Converted(nn.Module):
-    """The frozen network: raw instances (n, *shape), their values also as real numbers, to the list of its outputs."""
+    """The frozen network: maps raw instances (n, *shape), also as real numbers, to the list of its outputs."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> Converted:
-        """Always as at inference: it is looked through, not trained."""
+        """Always in inference mode: it passes gradients and is not trained."""
         return self
 
     def forward(self, x: Tensor) -> list[Tensor]:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the converter's operators use calls that PyTorch is about to drop
+            warnings.simplefilter("ignore")  # the converter's operators use deprecated calls of PyTorch
             outputs = self.network(x)
         return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
@@ -47,7 +47,7 @@ class Converted(nn.Module):
 def to_torch(model: onnx.ModelProto, x: Array, what: str) -> Converted:
     """Convert `model`, which has one input and is called `what`; its outputs keep their order.
 
-    Raises UserError where an operator is not known, or where the outputs for the rows `x` are not ONNX Runtime's.
+    Raises UserError if an operator is not supported, or if the outputs for the rows `x` differ from ONNX Runtime's.
     """
     convert = _converter()
     rows = x[:COMPARED_ROWS]
@@ -58,7 +58,7 @@ def to_torch(model: onnx.ModelProto, x: Array, what: str) -> Converted:
             converted.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stub lacks it
             with torch.no_grad():
                 found = converted(torch.from_numpy(rows))
-    except Exception as error:  # the converter raises whatever a graph leads it to
+    except Exception as error:  # the converter raises any kind of error
         raise UserError(
             f"{what} cannot be turned into a PyTorch module, which gradients through it need: {_reason(error)}. Its "
             f"operators are {', '.join(sorted({node.op_type for node in model.graph.node}))}; {REMEDY}"
@@ -80,7 +80,7 @@ def _reason(error: Exception) -> str:
 
 @cache
 def _converter() -> Callable[[onnx.ModelProto], nn.Module]:
-    """onnx2pytorch's own; raises UserError where it is not installed."""
+    """The converter of onnx2pytorch; raises UserError if it is not installed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -95,10 +95,10 @@ def _converter() -> Callable[[onnx.ModelProto], nn.Module]:
 
 
 def _load_torchvision() -> None:
-    """Load torchvision, which the converter asks for, also where its build is not for the PyTorch that is here.
+    """Load torchvision, which the converter needs, even if its build does not match the installed PyTorch.
 
-    A build for CUDA beside PyTorch for CPUs loads none of its compiled operators, and then fails to describe the two of
-    them that only detectors of objects use. Declared, they are there to be described.
+    A build for CUDA with PyTorch for CPUs loads none of its compiled operators, and then fails to describe two of them,
+    which only object detectors use. Declaring these two avoids the failure.
     """
     try:
         import torchvision  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""What the classifier would be refused for after the training, found out before it."""
+"""Finds out before the training whether the classifier would be rejected after it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TRIED_ROWS = 3
 
 
 def try_fusing(classifier: Classifier, x: Array) -> None:
-    """Fuse the classifier with itself, in the opset that a network of ours brings, and run that on a few rows of `x`.
+    """Fuse the classifier with itself, in the opset of our networks, and run that on a few rows of `x`.
 
-    Raises UserError if it cannot be brought to that opset or fused, or if the service would refuse its graph.
+    Raises UserError if it cannot be converted to that opset or fused, or if the service would reject its graph.
     """
     network, what = classifier.network, f"the classifier {classifier.path}"
     try:

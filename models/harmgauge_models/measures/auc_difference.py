@@ -1,7 +1,7 @@
-"""Whether one score ranks rows better than another: the difference of two areas under the ROC curve, with its interval.
+"""The difference of two areas under the ROC curve with its interval: does one score rank rows better than another?
 
 In closed form after DeLong, DeLong and Clarke-Pearson (1988), exact on ties; by midranks (Sun and Xu 2014), so that a
-million rows take a second. Rows that hang together count by their clusters (Obuchowski 1997).
+million rows take a second. Dependent rows count by their clusters (Obuchowski 1997).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Difference(NamedTuple):
 
     @property
     def is_below(self) -> bool:
-        """The first score is worse than the second by more than the interval."""
+        """Whether the first score is worse than the second by more than the interval."""
         return self.high < 0
 
 
@@ -37,11 +37,11 @@ def auc_difference(
     positive: npt.NDArray[np.bool_],
     clusters: npt.NDArray[np.intp] | None = None,
 ) -> Difference:
-    """How much better `first` (n,) ranks `positive` rows (n,) above the others than `second` (n,) does.
+    """The difference in ROC AUC of `first` (n,) minus `second` (n,) for ranking `positive` rows (n,) above the others.
 
-    `clusters` (n,) numbers the rows that hang together, such as the corrupted copies of one clean row; without it all
-    rows are independent. With fewer than two rows of either group nothing is known: the interval is -1..1, and without
-    any the difference is NaN. Raises ValueError if the shapes differ or a score is NaN.
+    `clusters` (n,) numbers dependent rows, such as the corrupted copies of one clean row; without it all rows are
+    independent. With fewer than two rows in a group the interval is -1..1; with an empty group the difference is NaN.
+    Raises ValueError if the shapes differ or a score is NaN.
     """
     if not first.shape == second.shape == positive.shape or first.ndim != 1:
         raise ValueError(f"expected three arrays (n,), got {first.shape}, {second.shape} and {positive.shape}")
@@ -65,7 +65,7 @@ def auc_difference(
 
 
 def _placements(scores: npt.NDArray[Any], positive: npt.NDArray[np.bool_]) -> Float64:
-    """For each row, the share of the other group that it stands on the right side of, ties half, (n,)."""
+    """For each row, the share of the other group that it is on the right side of, ties half, (n,)."""
     ranks = rankdata(scores)
     placements = np.empty(len(scores))
     for group, others in ((positive, ~positive), (~positive, positive)):
@@ -75,6 +75,6 @@ def _placements(scores: npt.NDArray[Any], positive: npt.NDArray[np.bool_]) -> Fl
 
 
 def _clustered_variance(influence: Float64, clusters: npt.NDArray[np.intp]) -> float:
-    """Of the sum of each row's `influence` (n,), which is centred; inf with one cluster."""
+    """The variance of the sum of the rows' centred `influence` (n,); inf with one cluster."""
     sums = np.bincount(np.unique(clusters, return_inverse=True)[1], weights=influence)
     return float("inf") if len(sums) < 2 else float(np.square(sums).sum() * len(sums) / (len(sums) - 1))

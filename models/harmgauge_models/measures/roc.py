@@ -1,4 +1,4 @@
-"""How well scores separate two groups."""
+"""Measures how well scores separate two groups."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def roc_auc(high: Scores, low: Scores) -> float:
     """The probability that one of `high` (n,) scores above one of `low` (m,), ties counted half; NaN without either.
 
     The area under the receiver operating characteristic, by the ranks (Mann and Whitney 1947). Raises ValueError
-    where a score is NaN.
+    if a score is NaN.
     """
     if np.isnan(high).any() or np.isnan(low).any():
         raise ValueError("NaN among the scores has no rank")

@@ -1,7 +1,7 @@
-"""Autoencoders that stand in front of a classifier: raw instances in, instances of the same shape out.
+"""Autoencoders in front of a classifier: raw instances in, instances of the same shape out.
 
-Scaling and layout are part of the network, so that they travel inside the exported graph: the reconstruction is in the
-raw instances' own units and layout, float32 and not rounded.
+Scaling and layout are part of the network and so of the exported graph: the reconstruction is in the raw instances' own
+units and layout, float32 and not rounded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Autoencoder(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + two 3 x 3 convolutions of it. No batch norm: the rows of a batch leave each other alone, in training too."""
+    """x + two 3 x 3 convolutions of it. No batch norm: rows of a batch do not affect each other, even in training."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -48,8 +48,8 @@ class ResidualBlock(nn.Module):
 def convolutional(standardise: Standardise, channels: int, width: int = 48, blocks: int = 4) -> Autoencoder:
     """For images with even sides: to half the size, residual blocks, and back.
 
-    No path leads around the code. What the training's noise covers is smoothed away, which is all that the smallest
-    attacks are; the rest of the image can stay, which a narrow code does not let it.
+    No path bypasses the code. Details below the training noise are smoothed away, and the smallest attacks are only
+    such details; the rest of the image can pass, unlike with a narrow code.
     """
     encoder = nn.Sequential(
         nn.Conv2d(channels, width, 4, 2, 1), *(ResidualBlock(width) for _ in range(blocks)), nn.ReLU()
@@ -60,7 +60,7 @@ def convolutional(standardise: Standardise, channels: int, width: int = 48, bloc
 def narrow(standardise: Standardise, channels: int, width: int = 64, blocks: int = 4) -> Autoencoder:
     """For images whose sides are multiples of 4: `convolutional`, but to a quarter of the size.
 
-    Less of a large attack fits through it, and less of the image: it needs longer training, and agrees less.
+    It passes less of a large attack, and less of the image: it needs longer training, and agrees less.
     """
     half = width // 2
     encoder = nn.Sequential(
@@ -107,7 +107,7 @@ def literature(standardise: Standardise, channels: int, height: int, width: int)
 
 
 def dense(standardise: Standardise, shape: Sequence[int], hidden: int = 64) -> Autoencoder:
-    """For vectors (and whatever flattens to one): a hidden layer on either side of a code half as wide as the input."""
+    """For vectors (and inputs flattened to one): a hidden layer on either side of a code half as wide as the input."""
     size = math.prod(shape)
     inside = standardise(torch.zeros(1, *shape)).shape[1:]  # small images come as planes
     code = max(2, min(hidden // 2, size // 2))
@@ -119,7 +119,7 @@ def dense(standardise: Standardise, shape: Sequence[int], hidden: int = 64) -> A
 
 
 def default_autoencoder(x: Array) -> Autoencoder:
-    """For instances like `x` (n, *shape), and standardised by it.
+    """An autoencoder for instances like `x` (n, *shape), standardised by `x`.
 
     Convolutional for images, in either layout, with even sides of 8 or more; else dense.
     """
@@ -133,7 +133,7 @@ def default_autoencoder(x: Array) -> Autoencoder:
 def narrow_autoencoder(x: Array) -> Autoencoder:
     """`narrow` for images like `x` (n, *shape).
 
-    Name it as `--autoencoder harmgauge_models.networks.autoencoders:narrow_autoencoder`.
+    Choose it by `--autoencoder harmgauge_models.networks.autoencoders:narrow_autoencoder`.
     """
     return narrow(standardise_by(x), _size(x)[0])
 
@@ -141,7 +141,7 @@ def narrow_autoencoder(x: Array) -> Autoencoder:
 def literature_autoencoder(x: Array) -> Autoencoder:
     """`literature` for images like `x` (n, *shape).
 
-    Name it as `--autoencoder harmgauge_models.networks.autoencoders:literature_autoencoder`.
+    Choose it by `--autoencoder harmgauge_models.networks.autoencoders:literature_autoencoder`.
     """
     return literature(standardise_by(x), *_size(x))
 
@@ -153,7 +153,7 @@ def _size(x: Array) -> tuple[int, int, int]:
 
 
 def standardise_by(x: Array) -> Standardise:
-    """Images by channel, and to planes; all other instances by number."""
+    """Standardise images by channel, as planes, and all other instances by number."""
     layout = image_layout(x.shape[1:])
     axes = {None: (0,), "HWC": (0, 1, 2), "CHW": (0, 2, 3)}[layout]
     sample = x[np.random.default_rng(0).permutation(len(x))[:10_000]].astype(np.float64)

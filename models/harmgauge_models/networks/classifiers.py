@@ -1,7 +1,7 @@
-"""The networks we train: ResNet-32 for CIFAR-10 and the students that are distilled from a classifier.
+"""The networks that harmgauge trains: ResNet-32 for CIFAR-10 and students distilled from a classifier.
 
-Each takes the raw instances (as the bundle's input has them) and gives logits (n, classes): scaling and layout are
-part of the network, so that they travel inside the exported graph.
+Each takes raw instances (in the bundle's input form) and gives logits (n, classes): scaling and layout are part of the
+network and so of the exported graph.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Standardise(nn.Module):
         return x.permute(0, 3, 1, 2) if self.channels_last else x
 
     def undo(self, x: Tensor) -> Tensor:
-        """What `forward` gave, back in raw units and the raw layout; float32."""
+        """The output of `forward`, back in raw units and the raw layout; float32."""
         x = x.permute(0, 2, 3, 1) if self.channels_last else x
         return x * self.get_buffer("spread") + self.get_buffer("mean")
 
@@ -69,7 +69,7 @@ class ResNet32(nn.Module):
 
     MEAN = (125.307, 122.961, 113.858)
     SPREAD = (62.993, 62.089, 66.705)
-    """Of the pixels of CIFAR-10's training images, by channel."""
+    """Mean and spread of the pixels of CIFAR-10's training images, by channel."""
 
     def __init__(self, classes: int = 10, blocks_per_stage: int = 5) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class ConvolutionalStudent(nn.Module):
 
 
 class DenseStudent(nn.Module):
-    """Two hidden layers of 64 for vectors (and whatever flattens to one)."""
+    """Two hidden layers of 64 for vectors (and inputs flattened to one)."""
 
     def __init__(self, standardise: Standardise, shape: Sequence[int], classes: int) -> None:
         super().__init__()

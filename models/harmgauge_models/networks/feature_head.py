@@ -1,4 +1,4 @@
-"""A second network on top of the classifier's own feature maps: it sees what the classifier saw, for little compute."""
+"""A second network on top of the classifier's own feature maps, for little extra compute."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ MOST_SPREADS, MOST_LOGIT = 12.0, 60.0
 
 
 class FeatureHead(nn.Module):
-    """Feature maps, fine to coarse, and the classifier's own output, to logits (n, classes): what the classifier would
-    say of the same picture undisturbed.
+    """Maps feature maps, fine to coarse, and the classifier's own output to logits (n, classes): a prediction of the
+    classifier's output for the same picture undisturbed.
 
-    Every map is brought to the coarsest resolution by one convolution, all are mixed, and two residual blocks follow.
-    The logits are the classifier's own times a factor that depends on the features (the temperature of Guo et al. 2017,
-    but for each input), plus a correction.
+    One convolution brings every map to the coarsest resolution, all are mixed, and two residual blocks follow. The
+    logits are the classifier's own times a factor that depends on the features (the temperature of Guo et al. 2017, but
+    for each input), plus a correction.
 
-    `shapes` are those of the maps, (channels, height, width), and `spreads` (channels,) how much their channels vary.
-    A `bounded` head clips what it reads to MOST_SPREADS of these, and logits to MOST_LOGIT: pictures on another scale
-    must not decide what its normalisation takes for usual.
+    `shapes` are the maps' shapes, (channels, height, width), and `spreads` (channels,) the spreads of their channels.
+    A `bounded` head clips its inputs to MOST_SPREADS of these, and logits to MOST_LOGIT, so that pictures on another
+    scale do not dominate its normalisation.
 
-    Inputs: the maps (n, *shape) float32 in order, then the output (n, classes), which is what it `gives`.
+    Inputs: the maps (n, *shape) float32 in order, then the output (n, classes), of the kind `gives`.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class FeatureHead(nn.Module):
         self.correction = nn.Linear(described, classes)
 
     def fold(self) -> None:
-        """Make it ready for the export; it is not to be trained any more."""
+        """Prepare it for the export; it cannot be trained afterwards."""
         for layer in (*self.reach, self.mix):
             assert isinstance(layer, _Layer)
             layer.fold()
@@ -78,7 +78,7 @@ class FeatureHead(nn.Module):
             said = said.clamp(-MOST_LOGIT, MOST_LOGIT)
         logits = said if self.gives == "logits" else torch.log(said.clamp(min=1e-7))
         reached = [layer(x) for layer, x in zip(self.reach, maps, strict=False)]
-        # Odd sides, or strides that are no whole numbers, need not meet
+        # Odd sides, or fractional strides, need not match
         reached = [x if list(x.shape[2:]) == self.side else functional.interpolate(x, size=self.side) for x in reached]
         x = self.blocks(self.mix(torch.cat([*reached, maps[-1]], dim=1))).mean((2, 3))
         last = maps[-1].mean((2, 3)) * self.get_buffer("scale")
@@ -87,21 +87,21 @@ class FeatureHead(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Convolution, normalisation, ReLU; the inputs' channels come to one scale by way of the weights, at no cost."""
+    """Convolution, normalisation, ReLU; the weights bring the inputs' channels to one scale, at no cost."""
 
     def __init__(self, scale: Tensor, outputs: int, stride: tuple[int, int], side: int = 3) -> None:
         super().__init__()
         self.outputs = outputs
         self.folded = False
         self.register_buffer("scale", scale[:, None, None])
-        # From stride 3 on patches that do not overlap, else a pixel around each place
+        # From stride 3 on, patches that do not overlap; else one pixel around each position
         patched = max(stride) > 2
         kernel = stride if patched else (side, side)
         self.convolution = nn.Conv2d(len(scale), outputs, kernel, stride, 0 if patched else side // 2, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
 
     def fold(self) -> None:
-        """Scale the weights once and for all, for the export: the graph has one operation less."""
+        """Scale the weights permanently, for the export: the graph has one operation less."""
         with torch.no_grad():
             self.convolution.weight *= self.get_buffer("scale")
         self.folded = True

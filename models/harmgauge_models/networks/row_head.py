@@ -1,4 +1,4 @@
-"""The second network for rows that are no pictures: it reads the row, the classifier's features, and what it said."""
+"""The second network for rows other than pictures: it reads the row and the classifier's features and output."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch.nn import functional
 from harmgauge_models.graphs.fuse import Gives
 
 SUMMARY = 4
-"""Numbers that say how unusual a row is as a whole."""
+"""Numbers that describe how unusual a row is as a whole."""
 
 MOST_FAR = 1e30
-"""Spreads: what lies farther off, or is infinite, is that far."""
+"""Largest distance in spreads: greater or infinite ones are set to it."""
 
 LEAST_LOG_P = -16.0
-"""What the classifier gives less than this is as good as none."""
+"""Smaller log-probabilities of the classifier count as this."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Of each value of a row, flattened, (d,): where its normal values lie. `spread` is above 0."""
+    """The range of normal values for each value of a row, flattened, (d,). `spread` is above 0."""
 
     centre: Tensor
     spread: Tensor
@@ -32,12 +32,12 @@ class Scale:
 
 
 class RowHead(nn.Module):
-    """From the row (n, *shape) if `row`, the features (n, *f) if `features`, and the classifier's output (n, classes),
+    """Maps the row (n, *shape) if `row`, the features (n, *f) if `features`, and the classifier's output (n, classes),
     in this order, to logits (n, classes): the classifier's own, times a factor above 0, plus a correction.
 
-    A value is seen on a logarithmic scale, and apart from it how far it lies beyond all normal ones. With `missing`,
-    NaN counts as the centre, and that there was none as an input of its own. How unusual the row is as a whole is seen
-    too, and without `row_values` nothing else of it.
+    The head reads each value on a logarithmic scale, and separately its distance beyond all normal ones. With
+    `missing`, NaN counts as the centre and is flagged by an input of its own. It also reads how unusual the row is as a
+    whole, and without `row_values` nothing else of it.
     """
 
     def __init__(
@@ -103,5 +103,5 @@ class RowHead(nn.Module):
 
 
 def _logarithmic(x: Tensor) -> Tensor:
-    """Near 0 as it is, far from it as a logarithm."""
+    """Linear near 0, logarithmic far from it."""
     return torch.sign(x) * torch.log1p(x.abs().clamp(max=MOST_FAR))

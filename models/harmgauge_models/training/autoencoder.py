@@ -1,7 +1,7 @@
 """Training an autoencoder in front of a frozen classifier (Vacanti and Van Looveren 2020).
 
-The classifier's targets are those of the clean instance, while the autoencoder may be given a noisy one: it learns to
-take off what the classifier should not see.
+The targets are the classifier's for the clean instance, while the autoencoder may get a noisy one: it learns to remove
+the noise before the classifier.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Recipe:
     """Adam; the learning rate climbs for 10 % of the run, then falls along a cosine.
 
     `noise` is the largest standard deviation of the Gaussian noise on the autoencoder's input, in units of the training
-    rows' own spread; each row's is drawn evenly from 0 to it. For `shift_pixels` and `flip` see `Augment`.
+    rows' own spread; each row's is uniform between 0 and `noise`. For `shift_pixels` and `flip` see `Augment`.
     """
 
     epochs: int = 50
@@ -50,7 +50,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Trained:
-    """The autoencoder as ONNX, its name, the mean loss of each epoch, and the recipe with what else made it."""
+    """The autoencoder as ONNX, its name, the mean loss of each epoch, and the recipe with further provenance."""
 
     graph: bytes
     name: str
@@ -69,10 +69,10 @@ def train(
     work: Path | None,
     settings: dict[str, Any],
 ) -> Trained:
-    """Train an autoencoder on `x` (n, *shape); `autoencoder` is `module:function` for one's own.
+    """Train an autoencoder on `x` (n, *shape); `autoencoder` is `module:function` for the user's own.
 
-    With `work`, a run that was cut off goes on from its checkpoint there. Raises UserError where the classifier cannot
-    be turned into a PyTorch module, and what `fit` raises.
+    With `work`, an interrupted run resumes from its checkpoint there. Raises UserError if the classifier cannot be
+    converted to a PyTorch module, and the errors of `fit`.
     """
     Augment(recipe.shift_pixels, recipe.flip).check(x.shape[1:])
     torch.manual_seed(recipe.seed)
@@ -116,7 +116,7 @@ def _make(x: Array, autoencoder: str | None) -> tuple[nn.Module, str]:
     try:
         with torch.no_grad():
             made = network(torch.from_numpy(x[:2]))
-    except Exception as error:  # whatever the user's own code raises
+    except Exception as error:  # the user's own code may raise anything
         raise UserError(f"--autoencoder {autoencoder} cannot take rows of {x.dtype} {x.shape[1:]}: {error}") from error
     if made.shape != (2, *x.shape[1:]):
         raise UserError(f"--autoencoder {autoencoder} gives rows of {tuple(made.shape[1:])}; {x.shape[1:]} is due")
@@ -136,7 +136,7 @@ def _learner(network: nn.Module, recipe: Recipe, steps: int) -> Learner:
 
 
 def _batches(x: Array, spread: Array, recipe: Recipe, epoch: int) -> Iterator[Batch]:
-    """What the autoencoder is given, and the clean rows."""
+    """Batches of the autoencoder's inputs and the clean rows."""
     random = np.random.default_rng((recipe.seed, epoch, 1))
     changes = Augment(recipe.shift_pixels, recipe.flip)
     for _, rows in augmentation.batches(x, recipe.batch_rows, (recipe.seed, epoch), changes):

@@ -1,8 +1,8 @@
-"""Distillation of a head: from the feature maps of a disturbed picture to what the classifier says of the clean one.
+"""Distillation of a head: from the feature maps of a disturbed picture to the classifier's output for the clean one.
 
 Its cross-entropy against the classifier's own output is then close to -ln of the probability that the classifier would
-have said the same of the clean picture: an estimate of harm itself. Clean pictures are among those it learns from, so
-that it agrees with the classifier there.
+give the same answer for the clean picture: an estimate of harm itself. Its training includes clean pictures, so that it
+agrees with the classifier there.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Recipe:
 
 SPREAD_ROWS = 512
 WRONG_SCALE_SHARE = 0.08
-"""Of the disturbed pictures of real numbers; 8-bit ones have no other scale."""
+"""Share of disturbed pictures of real numbers on another scale; 8-bit pictures have only one."""
 
 
 def distil_head(
@@ -62,8 +62,8 @@ def distil_head(
 ) -> tuple[Classifier, list[float]]:
     """Train a head on `taps` of the classifier with pictures `x` (n, *shape) and its distributions (n, classes).
 
-    Returns the head as a second network and the mean loss (KL divergence in nats) of each epoch. With `work`, a run
-    that was cut off goes on from its checkpoint there.
+    Returns the head as a second network and the mean loss (KL divergence in nats) of each epoch. With `work`, an
+    interrupted run resumes from its checkpoint there.
     """
     torch.manual_seed(recipe.seed)
     first = classifier.network

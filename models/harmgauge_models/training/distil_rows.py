@@ -1,7 +1,7 @@
-"""Distillation for rows of any kind: from a disturbed row to what the classifier says of the undisturbed one.
+"""Distillation for rows of any kind: from a disturbed row to the classifier's output for the undisturbed one.
 
 The second network's probability of the class that the classifier names is then an estimate of the probability that the
-classifier would say the same of the undisturbed row. Clean rows are among those it learns from, so that it agrees with
+classifier would give the same answer for the undisturbed row. Its training includes clean rows, so that it agrees with
 the classifier there.
 """
 
@@ -53,11 +53,11 @@ class Recipe:
 
 
 JUDGED_COPIES = 8
-"""Of each held-out row, at most."""
+"""Most copies of each held-out row."""
 
 
 class RowDistillation:
-    """Training rows and what the classifier said of them, ready for as many second networks as are wanted."""
+    """Training rows and the classifier's outputs for them, ready for any number of second networks."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class RowDistillation:
         work: Path | None,
         settings: dict[str, Any],
     ) -> None:
-        """Disturb training rows `x` (n, *shape), of which the classifier said `soft_labels` (n, classes).
+        """Disturb training rows `x` (n, *shape) with the classifier's `soft_labels` (n, classes).
 
         Raises UserError if the classifier cannot run on them.
         """
@@ -94,7 +94,7 @@ class RowDistillation:
         return self._rows.copies
 
     def fit(self, *, without: Collection[str] = (), epochs: int | None = None) -> tuple[RowHead, list[float]]:
-        """Train on all disturbances but those named, and give the mean loss (KL divergence in nats) of each epoch."""
+        """Train on all disturbances except those named; returns the mean loss (KL divergence in nats) of each epoch."""
         recipe = self._recipe if epochs is None else replace(self._recipe, epochs=epochs)
         rows, classes = self._rows, self._labels.shape[1]
         torch.manual_seed(recipe.seed)
@@ -147,14 +147,14 @@ class RowDistillation:
         return network.eval(), [loss - entropy for loss in losses]
 
     def log_q(self, network: RowHead, x: Array) -> Log:
-        """What `network` gives for rows `x` (n, *shape), as logarithms."""
+        """The output of `network` for rows `x` (n, *shape), as logarithms."""
         tensors = self._reader.read(x)
         with torch.no_grad():
             found = functional.log_softmax(network(*tensors), 1).numpy()
         return np.asarray(found, np.float32)
 
     def export(self, network: RowHead) -> Classifier:
-        """The network as a second one that reads inside the classifier's graph."""
+        """The network as a second network that reads inside the classifier's graph."""
         first = self._classifier.network
         inside = [
             *([first.input] if self._reader.row else []),
@@ -172,7 +172,7 @@ class RowDistillation:
         return Classifier(Path("head"), runnable, second, classifier.dtype, classifier.shape, classifier.classes)
 
     def _kept(self, without: Collection[str]) -> Tensor:
-        """Which disturbed rows (copies, n) went through none of these."""
+        """A mask (copies, n) of the disturbed rows without any of these disturbances."""
         families = self._disturber.families
         left_out = [index for index, name in enumerate(families) if name in without]
         free = ~np.isin(self._rows.tags, left_out).any(1)
@@ -213,7 +213,7 @@ class RowDistillation:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Products so small are done before another thread wakes: two would take ten times as long on busy cores."""
+    """Use one thread: small products are done before another wakes, and two take ten times as long on busy cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -223,7 +223,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class _Best:
-    """The weights of the epoch that was best by `judge`, kept in a file, for a run that goes on."""
+    """The weights of the best epoch by `judge`, kept in a file, so that a run can resume."""
 
     def __init__(self, network: RowHead, judge: Callable[[], float], path: Path) -> None:
         self._network, self._judge, self._path = network, judge, path
@@ -239,11 +239,11 @@ class _Best:
             part.replace(self._path)
 
     def forget(self) -> None:
-        """What an older run left, whose checkpoint is no longer there."""
+        """Delete the file of an older run whose checkpoint no longer exists."""
         self._path.unlink(missing_ok=True)
 
     def restore(self) -> None:
-        """Into a network on the CPU."""
+        """Load the weights into the network, on the CPU."""
         kept = torch.load(self._path, map_location="cpu", weights_only=True)
         self._network.load_state_dict(kept["network"])
 
@@ -255,7 +255,7 @@ def _joined(rows: DisturbedRows, disturbed: Tensor, clean: Tensor) -> tuple[Tens
 
 
 def _scale(tensor: Tensor) -> Scale:
-    """Of clean rows (n, d), NaN for what is missing."""
+    """The scale of clean rows (n, d), NaN for a missing value."""
     values = tensor.numpy().astype(np.float64)
     values = np.where(np.isnan(values).all(0), 0.0, values)
     spread = np.nanstd(values, axis=0)

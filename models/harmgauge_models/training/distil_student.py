@@ -1,4 +1,4 @@
-"""Distillation: a student that learns to give what the classifier gives, from soft labels alone."""
+"""Distillation of a student that learns the classifier's output from soft labels alone."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from harmgauge_models.training.entry_point import own_function
 from harmgauge_models.training.loop import Batch, Learner, Task, fit
 
 MakeStudent = Callable[[Array, int], nn.Module]
-"""From the training instances (n, *shape) and the number of classes: a module from raw instances to logits."""
+"""Maps the training instances (n, *shape) and the number of classes to a module from raw instances to logits."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Adam on the cross-entropy to the soft labels (their KL divergence, but for a constant)."""
+    """Adam on the cross-entropy to the soft labels (their KL divergence, up to a constant)."""
 
     epochs: int = 50
     batch_rows: int = 128
@@ -47,7 +47,7 @@ def distil(
     """Train a student on `x` (n, *shape) and the classifier's distributions (n, classes).
 
     Returns the ONNX graph, the mean loss (KL divergence in nats) of each epoch, and the student's name. `student` is
-    `module:function` for one's own. With `work`, a run that was cut off goes on from its checkpoint there.
+    `module:function` for the user's own. With `work`, an interrupted run resumes from its checkpoint there.
     """
     torch.manual_seed(recipe.seed)
     network = _make(student)(x, soft_labels.shape[1])

@@ -1,6 +1,6 @@
-"""Disturbed training rows and what the classifier makes of them, all made before a second network is trained on them.
+"""Disturbed training rows and the classifier's outputs for them, all made before a second network is trained.
 
-Made once, each is seen several times: the classifier may cost more than the training.
+Each is made once and used several times, because the classifier may cost more than the training.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from harmgauge_models.graphs.run import open_session
 
 MOST_ROWS = 200_000
 MOST_BYTES = 2**28
-"""Of disturbed rows and of what is read of them."""
+"""Most bytes of disturbed rows and of the tensors read from them."""
 
 CLASSIFIER_SECONDS = 30.0
-"""The classifier may take on them, about."""
+"""Approximate time limit of the classifier on disturbed rows."""
 
 TIMED_ROWS = 256
 MIN_COPIES = 4
 MOST_TRAINING_ROWS = 50_000
 
 BATCH_VALUES = 2**18
-"""So many values of rows run through the classifier at once: it takes up to some thousand bytes for each."""
+"""Values of rows that run through the classifier at once: it takes up to some thousand bytes for each."""
 
 
 class Reader:
-    """What a second network reads of rows: the row itself if `row` (without `row_values` only how unusual it is), a
-    tensor `features` of the classifier if there is one, and what the classifier says.
+    """Reads a second network's inputs: the row itself if `row` (without `row_values` only how unusual it is), a
+    tensor `features` of the classifier if there is one, and the classifier's output.
 
     Each is float32 and flat, (n, width).
     """
@@ -57,7 +57,7 @@ class Reader:
         self._outputs = [*([] if features is None else [features]), network.output]
 
     def raw(self, x: Array) -> list[Array]:
-        """The same in its own dtypes and shapes. Raises UserError if the classifier cannot run on the rows."""
+        """The inputs in their own dtypes and shapes. Raises UserError if the classifier cannot run on the rows."""
         parts: list[list[Array]] = []
         batch_rows = min(1024, max(8, BATCH_VALUES // max(math.prod(x.shape[1:]), 1)))
         for begin in range(0, len(x), batch_rows):
@@ -70,14 +70,14 @@ class Reader:
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
     def read(self, x: Array) -> list[Tensor]:
-        """What a second network is given of rows `x` (n, *shape)."""
+        """The second network's inputs for rows `x` (n, *shape)."""
         return [torch.from_numpy(tensor.reshape(len(x), -1).astype(np.float32)) for tensor in self.raw(x)]
 
 
 @dataclass(frozen=True)
 class DisturbedRows:
     """`clean` has the tensors of n rows, `disturbed` those of `copies` disturbed copies of each, copy by copy. `tags`
-    (copies x n, 2) are a `Disturber`'s.
+    (copies x n, 2) are those of a `Disturber`.
     """
 
     clean: list[Tensor]
@@ -91,7 +91,7 @@ class DisturbedRows:
 
 
 def enough(x: Array, reader: Reader, seed: int) -> npt.NDArray[np.intp]:
-    """Which of the training rows `x` (n, *shape) to take: all, but for what the memory bounds, drawn at random."""
+    """Indices of the training rows `x` (n, *shape) to use: all, or a random sample if memory does not suffice."""
     most = min(MOST_TRAINING_ROWS, max(1000, MOST_BYTES // (MIN_COPIES * _row_bytes(reader.read(x[:2])))))
     return np.sort(np.random.default_rng(seed).permutation(len(x))[:most])
 
@@ -99,10 +99,10 @@ def enough(x: Array, reader: Reader, seed: int) -> npt.NDArray[np.intp]:
 def make(
     x: Array, disturber: Disturber, reader: Reader, *, seed: int, work: Path | None, most_rows: int = MOST_ROWS
 ) -> DisturbedRows:
-    """Disturbed copies of training rows `x` (n, *shape), about `most_rows` at most; how many follows from the time that
-    the classifier takes.
+    """Disturbed copies of training rows `x` (n, *shape), about `most_rows` at most; their number depends on the
+    classifier's run time.
 
-    That number is kept in `work`, so that a run that goes on sees the same rows. Raises UserError.
+    That number is kept in `work`, so that a resumed run gets the same rows. Raises UserError.
     """
     clean = reader.read(x)
     copies = _copies(x, clean, reader, work, most_rows)
@@ -115,7 +115,7 @@ def make(
         tags.append(which)
     columns = [torch.cat(column) for column in zip(*disturbed, strict=True)]
     said = columns[-1]
-    # What it says of a row that it overflows on is nothing that could be learned from.
+    # Its output for a row that it overflows on is useless for training.
     torch.nan_to_num(said, nan=0.0, posinf=3e4, neginf=-3e4, out=said)
     return DisturbedRows(clean, columns, np.concatenate(tags), copies)
 

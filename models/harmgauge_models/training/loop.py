@@ -1,7 +1,6 @@
 """One training loop for every network: seeded, resumable, with a progress bar.
 
-All randomness of an epoch comes from (seed, epoch), so a run that was cut off and resumed sees the same batches as
-one that was not.
+All randomness of an epoch comes from (seed, epoch), so a resumed run gets the same batches as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ Batch = tuple[Tensor, Tensor]
 """Raw instances (b, *shape) and their targets: labels (b,) or soft labels (b, classes)."""
 
 Batches = Iterable[tuple[Tensor | tuple[Tensor, ...], Tensor]]
-"""The same, for networks that take one tensor or several."""
+"""As `Batch`, for networks that take one tensor or several."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What to train on what, and how to judge it.
+    """A training task: the data, the loss and the settings.
 
     `batches(epoch)` gives the epoch's batches, `batches_per_epoch` of them; `loss(logits, targets)` is a scalar.
-    `settings` is everything that decides the result: a checkpoint made under other settings is refused.
+    `settings` is everything that decides the result: a checkpoint made under other settings is rejected.
     """
 
     name: str
@@ -50,7 +49,7 @@ def device() -> torch.device:
 
 @dataclass(frozen=True)
 class Learner:
-    """What a checkpoint holds besides the losses; `schedule` steps once a batch."""
+    """The contents of a checkpoint besides the losses; `schedule` steps once a batch."""
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
@@ -58,10 +57,10 @@ class Learner:
 
 
 def fit(learner: Learner, task: Task, checkpoint: Path) -> list[float]:
-    """Train the network in place until `task.epochs` are done, going on from `checkpoint` where there is one.
+    """Train the network in place until `task.epochs` are done, resuming from `checkpoint` if it exists.
 
-    Returns the mean loss of each epoch. Raises UserError where the checkpoint belongs to other settings, or where the
-    loss stops being a number.
+    Returns the mean loss of each epoch. Raises UserError if the checkpoint belongs to other settings, or if the loss
+    becomes NaN or infinite.
     """
     target = device()
     learner.network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stub lacks it
@@ -111,7 +110,7 @@ def _save(learner: Learner, task: Task, losses: list[float], path: Path) -> None
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     torch.save(state, part)
-    part.replace(path)  # a run that is cut off leaves the old checkpoint whole
+    part.replace(path)  # an interrupted run leaves the old checkpoint complete
 
 
 def _resume(learner: Learner, task: Task, path: Path) -> list[float]:
@@ -131,5 +130,5 @@ def _resume(learner: Learner, task: Task, path: Path) -> list[float]:
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    """A schedule's numbers without its functions, which a checkpoint that loads no code cannot hold."""
+    """A schedule's numbers without its functions, which a checkpoint that loads no code cannot contain."""
     return {key: value for key, value in state.items() if isinstance(value, int | float | list | str | bool)}

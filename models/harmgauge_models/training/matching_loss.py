@@ -1,4 +1,4 @@
-"""What an adversarial autoencoder is trained for: the classifier says of the reconstruction what it says of the input.
+"""The loss of an adversarial autoencoder: the classifier should give the same output for reconstruction and input.
 
 Loss = KL(y_T || y(ae(x))) + w_reconstruction MSE + sum_i w_i KL(h_i || h_i'), natural logarithms (Vacanti and Van
 Looveren 2020). y_T is the classifier's distribution y at temperature T, y ** (1 / T) renormalised; h_i that of hidden
@@ -21,7 +21,7 @@ class Matching:
     """The loss of a reconstruction (b, *shape) of the clean rows (b, *shape): a scalar.
 
     `classifier` gives the class scores (b, classes), then each hidden layer (b, ...), whose logits are its values times
-    one of `projections`. `spread`, alongside a row, frees the reconstruction's error of the instances' units.
+    one of `projections`. `spread`, shaped like a row, makes the reconstruction error independent of units.
     """
 
     classifier: nn.Module
@@ -54,7 +54,7 @@ class Matching:
 
 
 def log_probabilities(scores: Tensor, gives: Gives) -> Tensor:
-    """Of class scores (b, classes), which are logits or probabilities."""
+    """Logarithms of probabilities from class scores (b, classes), which are logits or probabilities."""
     return functional.log_softmax(scores, 1) if gives == "logits" else scores.clamp_min(1e-7).log()
 
 

@@ -35,7 +35,7 @@ class Recipe:
 SAMPLE_ROWS = 500
 SAMPLE_SEVERITY = 5
 SAMPLE_KINDS = ("gaussian_noise", "gaussian_blur", "contrast")
-"""Kinds that harm much, for the demo."""
+"""Kinds with strong harm, for the demo."""
 
 
 def train(data: cifar10.Cifar10, out: Path, recipe: Recipe, command: str = "") -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""All kinds at all severities of one set of images, made once and kept in a folder."""
+"""All kinds at all severities for one set of images, made once and kept in a folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK_ROWS = 1000
 """Rows that share a seed: the pixels do not depend on the number of processes."""
 
 FORMAT = 1
-"""Raised when a kind changes its pixels, so that older folders are made anew."""
+"""Incremented when a kind changes its pixels, so that older folders are made again."""
 
 
 def make(
@@ -32,7 +32,7 @@ def make(
 ) -> dict[str, Images]:
     """The corrupted copies of `images` (n, h, w, 3) uint8, by kind: (5, n, h, w, 3) uint8, severity by severity.
 
-    Kept in `folder` as KIND.npy and read back (mapped into memory) where they belong to the same images and seed.
+    Kept in `folder` as KIND.npy and read back (memory-mapped) if they belong to the same images and seed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     source = {"images": hashlib.sha256(images.tobytes()).hexdigest(), "seed": seed, "format": FORMAT}
@@ -62,4 +62,4 @@ def _make_kind(name: str, images: Images, folder: Path, seed: int) -> None:
     part = folder / f"{name}.part"
     with part.open("wb") as file:
         np.save(file, corrupted, allow_pickle=False)
-    part.replace(folder / f"{name}.npy")  # a run that is cut off leaves whole files only
+    part.replace(folder / f"{name}.npy")  # an interrupted run leaves only complete files

@@ -1,4 +1,4 @@
-"""Blur: of the lens, of frosted glass, of movement."""
+"""Blur by the lens, frosted glass or movement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harmgauge_models.data.corruptions.pixels import Images, at, to_uint8, unit,
 
 
 def gaussian_blur(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """The blur that others are built of."""
+    """The blur that other kinds are built from."""
     radius_pixels = at(severity, 0.4, 0.6, 0.7, 0.8, 1.0)
     return to_uint8(gaussian_filter(unit(images), (0, radius_pixels, radius_pixels, 0)))
 

@@ -1,4 +1,4 @@
-"""The 19 kinds by name, and a way to apply each or all of them."""
+"""The 19 kinds by name, and functions that apply one or all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harmgauge_models.data.corruptions.pixels import Images
 from harmgauge_models.data.corruptions.spatter import spatter
 
 Corruption = Callable[[Images, int, np.random.Generator], Images]
-"""Images (n, height, width, 3) uint8 of any size, a severity of 1 to 5 and a random generator, to corrupted copies.
+"""Maps images (n, height, width, 3) uint8 of any size, a severity of 1 to 5 and a random generator to corrupted copies.
 
 The same generator state gives the same pixels. Raises ValueError for another severity.
 """
@@ -40,7 +40,7 @@ CORRUPTIONS: dict[str, Corruption] = {
 
 
 def corrupt(name: str, images: Images, severity: int, seed: int) -> Images:
-    """`images` (n, height, width, 3) uint8 through one kind, seeded by all that tells it from the others."""
+    """`images` (n, height, width, 3) uint8 corrupted by one kind, seeded by `seed`, kind and severity."""
     random = np.random.default_rng((seed, list(CORRUPTIONS).index(name), severity))
     return CORRUPTIONS[name](images, severity, random)
 
@@ -48,7 +48,7 @@ def corrupt(name: str, images: Images, severity: int, seed: int) -> Images:
 def corrupt_in_turn(
     images: Images, severity: int, seed: int, kinds: Collection[str] = tuple(CORRUPTIONS)
 ) -> tuple[Images, list[str]]:
-    """Each image corrupted by the next of `kinds` in turn; with the kinds' names, image by image."""
+    """Each image corrupted by the next of `kinds` in turn, and the name of each image's kind."""
     random = np.random.default_rng(seed)
     chosen = [list(kinds)[index % len(kinds)] for index in range(len(images))]
     corrupted = images.copy()

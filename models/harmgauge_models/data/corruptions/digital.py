@@ -1,4 +1,4 @@
-"""What happens to an image once it is one: exposure, resolution, compression, distortion."""
+"""Corruptions of the finished image: exposure, resolution, compression, distortion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harmgauge_models.data.corruptions.pixels import Images, at, sample, to_uint
 
 
 def brightness(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """The value of HSV grows by this much; hue and saturation stay."""
+    """Add this much to the value of HSV; hue and saturation stay."""
     added = at(severity, 0.05, 0.1, 0.15, 0.2, 0.3)
     pixels = unit(images)
     value = pixels.max(3, keepdims=True)
@@ -29,7 +29,7 @@ def contrast(images: Images, severity: int, random: np.random.Generator) -> Imag
 
 
 def saturate(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """The saturation of HSV, times and plus this much; a pure grey turns towards red, as its hue 0 has it."""
+    """Scale and shift the saturation of HSV; a pure grey turns towards red because its hue is 0."""
     factor, added = at(severity, (0.3, 0.0), (0.1, 0.0), (1.5, 0.0), (2.0, 0.1), (2.5, 0.2))
     pixels = unit(images)
     value = pixels.max(3, keepdims=True)
@@ -43,7 +43,7 @@ def saturate(images: Images, severity: int, random: np.random.Generator) -> Imag
 
 
 def pixelate(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """A lower resolution, shown enlarged."""
+    """Lower the resolution and enlarge the result."""
     factor = at(severity, 0.95, 0.9, 0.85, 0.75, 0.65)
     height, width = images.shape[1:3]
     small = (max(1, int(width * factor)), max(1, int(height * factor)))
@@ -53,7 +53,7 @@ def pixelate(images: Images, severity: int, random: np.random.Generator) -> Imag
 
 
 def jpeg_compression(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """Through a JPEG file of this quality."""
+    """Compress as a JPEG file of this quality."""
     quality = at(severity, 80, 65, 58, 50, 40)
     made = []
     for image in images:
@@ -64,7 +64,7 @@ def jpeg_compression(images: Images, severity: int, random: np.random.Generator)
 
 
 def elastic_transform(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """An affine warp of three points moved by chance, then a rubber sheet's; all in shares of the shorter side."""
+    """An affine warp of three randomly moved points, then an elastic one; all in shares of the shorter side."""
     strength, smoothness, moved = at(
         severity, (0.0, 0.0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03)
     )

@@ -1,4 +1,4 @@
-"""Noise: every pixel for itself."""
+"""Noise that is independent for every pixel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def gaussian_noise(images: Images, severity: int, random: np.random.Generator) -
 
 
 def shot_noise(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """Light comes in photons: a Poisson number of them, this many for a white pixel."""
+    """Shot noise: a Poisson number of photons, this many for a white pixel."""
     photons = at(severity, 500, 250, 100, 75, 50)
     return to_uint8(random.poisson(unit(images) * photons) / photons)
 

@@ -1,4 +1,4 @@
-"""What the corruptions share: pixels in 0..1 and back, a level for each severity, resampling."""
+"""Helpers that the corruptions share: pixels in 0..1 and back, a level for each severity, resampling."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEVERITIES = (1, 2, 3, 4, 5)
 
 
 def at(severity: int, *levels: Level) -> Level:
-    """The parameter for this severity, of the five in order. Raises ValueError for any other severity."""
+    """The parameter for this severity, from the five in order. Raises ValueError for any other severity."""
     if severity not in SEVERITIES:
         raise ValueError(f"severity {severity}: it is a whole number from 1 to 5")
     return levels[severity - 1]
@@ -30,7 +30,7 @@ def unit(images: Images) -> npt.NDArray[np.float32]:
 
 
 def to_uint8(images: Array) -> Images:
-    """From 0..1, cut off at both ends and rounded down, as the benchmark does."""
+    """From 0..1, clipped and rounded down, as in the benchmark."""
     clipped: Images = np.clip(images * 255, 0, 255).astype(np.uint8)
     return clipped
 
@@ -55,7 +55,7 @@ def zoom(images: Array, factor: float) -> Array:
 
 
 def _zoom_weights(size: int, factor: float) -> Array:
-    """(size, size): from the pixels of one axis to those of its enlarged middle."""
+    """The matrix (size, size) from the pixels of one axis to those of its enlarged middle."""
     kept = int(np.ceil(size / factor))
     enlarged = max(size, round(kept * factor))
     first = (enlarged - size) // 2

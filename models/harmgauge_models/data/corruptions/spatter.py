@@ -14,7 +14,7 @@ MUD = np.array([63, 42, 20], np.float32) / 255
 RELIEF = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
 SOBEL = np.outer([1, 0, -1], [1, 2, 1])
 APART = 1e6
-"""Distance in pixels from one image to the next: so far that none is near the edges of another."""
+"""Distance in pixels between images, large enough that no image affects another's edges."""
 
 
 def spatter(images: Images, severity: int, random: np.random.Generator) -> Images:
@@ -41,7 +41,7 @@ def spatter(images: Images, severity: int, random: np.random.Generator) -> Image
 
 
 def _relief(drops: npt.NDArray[np.uint8]) -> Array:
-    """How bright each place of the drops (n, h, w) is in light from one side, 0..255."""
+    """The brightness of each pixel of the drops (n, h, w) in light from one side, 0..255."""
     edges = canny(drops, 50, 150)
     distance = distance_transform_edt(~edges, sampling=(APART, 1, 1)) if edges.any() else np.full(drops.shape, 20.0)
     smooth = uniform_filter(np.minimum(distance, 20), (0, 3, 3), mode="mirror").astype(np.uint8)

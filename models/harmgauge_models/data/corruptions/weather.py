@@ -37,8 +37,8 @@ def snow(images: Images, severity: int, random: np.random.Generator) -> Images:
 def frost(images: Images, severity: int, random: np.random.Generator) -> Images:
     """Ice on the pane.
 
-    The benchmark lays photographs of frost over the image. Those are not ours to ship: these are textures of ice made
-    of seeded noise instead, with the benchmark's weights, as coarse as to harm about as much. Only this kind is not the
+    The benchmark lays photographs of frost over the image, which we may not ship. These are textures of ice made of
+    seeded noise instead, with the benchmark's weights, coarse enough to harm about as much. Only this kind is not the
     published one.
     """
     kept, ice = at(severity, (1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45))
@@ -56,7 +56,7 @@ def fog(images: Images, severity: int, random: np.random.Generator) -> Images:
 
 
 def plasma(count: int, size: int, decay: float, random: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Diamond-square fractals in 0..1, (count, side, side), side the next power of two, endless at the borders.
+    """Diamond-square fractals in 0..1, (count, side, side), side the next power of two, periodic at the borders.
 
     The noise is uniform within 100 squared and falls by `decay` squared with each halving of the step.
     """

@@ -1,4 +1,4 @@
-"""Which corruptions suit which rows, and a way to apply each."""
+"""The corruptions that suit given rows, and a function to apply each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harmgauge_models.data.row_corruptions import categories, faults, numbers, s
 from harmgauge_models.data.row_corruptions.clean_rows import CleanRows, Float64
 
 Corruption = Callable[[CleanRows, int, np.random.Generator], Float64]
-"""Clean rows, a severity of 1 to 5 and a random generator, to corrupted rows (n, d).
+"""Maps clean rows, a severity of 1 to 5 and a random generator to corrupted rows (n, d).
 
 The same generator state gives the same rows. Raises ValueError for another severity.
 """
@@ -99,22 +99,22 @@ PICTURES: dict[str, Corruption] = {
     "missing": faults.missing,
     "other_row": faults.other_row,
 }
-"""For pictures that are not 8-bit colour pictures, which have a benchmark of their own."""
+"""For pictures other than 8-bit colour pictures, which have a benchmark of their own."""
 
 MIN_EMBEDDING = 64
 MOST_UNLIKE = 1000.0
-"""The columns of an embedding are of one kind, and their spreads differ by less than this factor."""
+"""An embedding's columns are of one kind, and their spreads differ by less than this factor."""
 
 FORMAT = 1
-"""Raised when a kind changes its values."""
+"""Incremented when a kind changes its values."""
 
 _TRIED_ROWS = 300
 
 
 @dataclass(frozen=True)
 class Corruptions:
-    """All that suit the rows `x` (n, *shape) as judged by `columns`; `missing` if NaN may stand for a missing value,
-    `least` and `greatest` if the classifier takes no values beyond.
+    """The corruptions that suit the rows `x` (n, *shape) as judged by `columns`; `missing` if NaN may stand for a
+    missing value, `least` and `greatest` if the classifier takes no values beyond.
     """
 
     x: Array = field(repr=False)
@@ -129,7 +129,7 @@ class Corruptions:
 
     @cached_property
     def kinds(self) -> dict[str, Corruption]:
-        """Those that change anything at severity 5."""
+        """The kinds that change anything at severity 5."""
         few = Corruptions(self.x[:_TRIED_ROWS], self.columns, self.missing, self.least, self.greatest)
         suited = _suited(few._rows)
         return {name: kind for name, kind in suited.items() if not _same(few._apply(name, kind, 5, 0), few.x)}
@@ -143,7 +143,7 @@ class Corruptions:
         return self._fitted(kind(self._rows, severity, random)).reshape(self.x.shape)
 
     def _fitted(self, values: Float64) -> Array:
-        """In the dtype and range of the input; a value that it cannot hold becomes the nearest."""
+        """In the dtype and range of the input; a value outside it becomes the nearest one inside."""
         dtype = self.x.dtype
         if not self.missing or dtype.kind != "f":
             values = np.nan_to_num(values, nan=0.0)
@@ -152,7 +152,7 @@ class Corruptions:
         greatest = float(bounds.max) if self.greatest is None else self.greatest
         if dtype.kind in "iu":
             values = np.rint(values)
-            if bounds.bits == 64:  # the greatest of them is no float64
+            if bounds.bits == 64:  # the greatest of them is not a float64
                 greatest = min(greatest, math.nextafter(float(bounds.max), 0))
         return values.clip(least, greatest).astype(dtype)
 

@@ -8,7 +8,7 @@ from harmgauge_models.data.row_corruptions.clean_rows import CleanRows, Float64,
 
 
 def codes_permuted(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Another encoder: in some columns every code stands for another category."""
+    """Another encoder: in some columns every code means another category."""
     mapped = rows.flat.copy()
     for column in np.flatnonzero(rows.categories):
         values, codes = np.unique(rows.flat[:, column], return_inverse=True)
@@ -17,6 +17,6 @@ def codes_permuted(rows: CleanRows, severity: int, random: np.random.Generator) 
 
 
 def codes_unseen(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """A category that came up later: the next code, or one further on."""
+    """A new category: the next code, or a later one."""
     later = rows.quantiles[4] + by_severity((1, 1, 2, 5, 20), severity)
     return np.where(some_columns(rows, rows.categories, severity, random), later, rows.flat)

@@ -1,4 +1,4 @@
-"""Clean rows as every corruption takes them, with what their columns are like."""
+"""The clean rows that every corruption takes, with statistics of their columns."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Mask = npt.NDArray[np.bool_]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 SHARES = (0.02, 0.1, 0.2, 0.4, 0.7)
-"""Of the columns that a fault hits, by severity; at least one."""
+"""Shares of the columns that a fault hits, by severity; at least one column."""
 
 MOST_NUMBERS_TO_LACK = 0.25
-"""If fewer of the columns are real numbers, whole ones are taken for measured too: they may be counts, or codes."""
+"""If fewer of the columns are real numbers, whole ones count as measured too: they may be counts, or codes."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class CleanRows:
     def quantiles(self) -> Float64:
         """0, 16, 50, 84 and 100 % of each column, (5, d); 0 for a column without values."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a column of NaN alone has none
+            warnings.simplefilter("ignore", RuntimeWarning)  # a column of NaN only has none
             return np.nan_to_num(np.nanquantile(self.flat, (0, 0.16, 0.5, 0.84, 1), axis=0))
 
     @cached_property
     def spread(self) -> Float64:
-        """Of each column, (d,), above 0: half the way from the 16 % to the 84 % quantile, which is one standard
-        deviation if it is normal; of a column that has none, its standard deviation; of a constant one, a tenth.
+        """The spread of each column, (d,), above 0: half the distance from the 16 % to the 84 % quantile, which is one
+        standard deviation for normal values; if that is 0, the standard deviation; for a constant column, a tenth.
         """
         low, _, high = self.quantiles[1:4]
         filled = np.where(np.isnan(self.flat), self.quantiles[2], self.flat)
@@ -59,7 +59,7 @@ class CleanRows:
 
     @cached_property
     def measured(self) -> Mask:
-        """Columns to which an arithmetic fault may happen, (d,)."""
+        """Columns that may have an arithmetic fault, (d,)."""
         numbers = self.columns.are("number")
         if numbers.mean() >= MOST_NUMBERS_TO_LACK:
             return numbers
@@ -86,14 +86,14 @@ class CleanRows:
 
 
 def by_severity(values: Sequence[float], severity: int) -> float:
-    """The value of this severity. Raises ValueError for another than 1 to 5."""
+    """The value for this severity. Raises ValueError unless it is 1 to 5."""
     if severity not in SEVERITIES:
         raise ValueError(f"expected a severity of 1 to 5, got {severity}")
     return values[severity - 1]
 
 
 def some_columns(rows: CleanRows, among: Mask, severity: int, random: np.random.Generator) -> Mask:
-    """Which values (n, d) a fault hits: in each row others of the columns `among` (d,), more by severity."""
+    """A mask (n, d) of the values that a fault hits: random columns `among` (d,) in each row, more by severity."""
     width = int(among.sum())
     count = math.ceil(by_severity(SHARES, severity) * width)
     hit = np.zeros(rows.flat.shape, bool)
@@ -104,5 +104,5 @@ def some_columns(rows: CleanRows, among: Mask, severity: int, random: np.random.
 
 
 def other_rows(rows: int, random: np.random.Generator) -> npt.NDArray[np.intp]:
-    """For each of so many rows another one, (n,); with one row, itself."""
+    """For each of n = `rows` rows the index of another one, (n,); its own if there is only one row."""
     return (np.arange(rows) + random.integers(1, max(2, rows), rows)) % max(1, rows)

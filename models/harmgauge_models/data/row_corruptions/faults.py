@@ -19,18 +19,18 @@ def _all(rows: CleanRows) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
 
 
 def stuck(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Some columns keep the value of one row of long ago, the same for all."""
+    """Some columns are stuck at the values of one old row, the same for all."""
     old = rows.flat[random.integers(len(rows.flat))]
     return np.where(some_columns(rows, _all(rows), severity, random), old, rows.flat)
 
 
 def swapped(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Some columns hold each other's values, in turn."""
+    """Some columns hold each other's values, rotated."""
     hit = some_columns(rows, _all(rows), severity, random)
     width = rows.flat.shape[1]
     if width < 2:
         return rows.flat
-    few = hit.sum(1) < 2  # one alone has none to change with
+    few = hit.sum(1) < 2  # a single column has none to swap with
     hit[few] = False
     pairs = np.argpartition(random.random((len(hit), width)), 1, axis=1)[:, :2]
     np.put_along_axis(hit, np.where(few[:, None], pairs, np.argmax(hit, 1)[:, None]), values=True, axis=1)
@@ -50,7 +50,7 @@ def other_row(rows: CleanRows, severity: int, random: np.random.Generator) -> Fl
 
 
 def out_of_range(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """A few columns above or below all that was ever measured, further by severity."""
+    """A few columns above or below everything ever measured, further by severity."""
     beyond = by_severity((0.2, 0.5, 1.0, 3.0, 10.0), severity)
     low, high = rows.quantiles[0], rows.quantiles[4]
     span = np.maximum(high - low, rows.spread)
@@ -59,18 +59,18 @@ def out_of_range(rows: CleanRows, severity: int, random: np.random.Generator) ->
 
 
 def missing(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Some values are not there: NaN if the classifier takes it, else 0."""
+    """Some values are missing: NaN if the classifier takes it, else 0."""
     return np.where(some_columns(rows, _all(rows), severity, random), np.nan if rows.missing else 0.0, rows.flat)
 
 
 def sentinel(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Some values are not there, and -1 or -999 says so."""
+    """Some values are missing, marked by -1 or -999."""
     mark = random.choice([-1.0, -999.0], (1, rows.flat.shape[1]))
     return np.where(some_columns(rows, _all(rows), severity, random), mark, rows.flat)
 
 
 def shifted_columns(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """From some column on, all values stand one column too far right, as by a comma in a text; the last is lost."""
+    """From some column on, all values are shifted one column right, as by a comma in a text; the last is lost."""
     width = rows.flat.shape[1]
     shifted = max(2, round(by_severity(SHARES, severity) * width))
     starts = random.integers(0, max(1, width - shifted + 1), (len(rows.flat), 1))

@@ -7,36 +7,36 @@ import numpy as np
 from harmgauge_models.data.row_corruptions.clean_rows import CleanRows, Float64, by_severity, other_rows, some_columns
 
 FACTORS = (1.8, 2.54, 12.0, 60.0, 1000.0)
-"""Between degrees, lengths, a year's months, minutes and seconds, thousands."""
+"""Factors between degrees, lengths, a year's months, minutes and seconds, thousands."""
 
 
 def gaussian_noise(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """On every number."""
+    """Noise on every number."""
     size = by_severity((0.1, 0.25, 0.5, 1.0, 2.0), severity) * rows.spread * rows.measured
     return rows.flat + size * random.normal(size=rows.flat.shape)
 
 
 def heavy_noise(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Outliers on few numbers of every row (Student's t with 2 degrees of freedom)."""
+    """Outliers on a few numbers of every row (Student's t with 2 degrees of freedom)."""
     hit = random.random(rows.flat.shape) < by_severity((0.05, 0.1, 0.2, 0.3, 0.5), severity)
     return rows.flat + 2 * rows.spread * (hit & rows.measured) * random.standard_t(2, size=rows.flat.shape)
 
 
 def offset(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """A sensor out of adjustment: every number of all rows by the same step, up or down by column."""
+    """A miscalibrated sensor: every number of all rows shifted by the same step, up or down by column."""
     step = by_severity((0.1, 0.25, 0.5, 1.0, 2.0), severity) * rows.spread * rows.measured
     moved: Float64 = rows.flat + step * random.choice([-1, 1], rows.flat.shape[1])
     return moved
 
 
 def units(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Some columns in other units: times or by a factor."""
+    """Some columns in other units: multiplied or divided by a factor."""
     factor = by_severity(FACTORS, severity) ** random.choice([-1, 1], (len(rows.flat), 1))
     return np.where(some_columns(rows, rows.measured, 2, random), rows.flat * factor, rows.flat)
 
 
 def log_scale(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Some columns transformed once too often: log(1 + |x|) with the sign of x."""
+    """Some columns log-transformed by mistake: log(1 + |x|) with the sign of x."""
     hit = some_columns(rows, rows.measured, severity, random)
     return np.where(hit, np.sign(rows.flat) * np.log1p(np.abs(rows.flat)), rows.flat)
 
@@ -53,7 +53,7 @@ def rounded(rows: CleanRows, severity: int, _: np.random.Generator) -> Float64:
 
 
 def saturated(rows: CleanRows, severity: int, _: np.random.Generator) -> Float64:
-    """Every number cut at the ends of a narrow range about the median."""
+    """Every number clipped to a narrow range about the median."""
     reach = by_severity((1.5, 1.0, 0.7, 0.4, 0.15), severity) * rows.spread
     middle = rows.quantiles[2]
     return np.where(rows.measured, rows.flat.clip(middle - reach, middle + reach), rows.flat)

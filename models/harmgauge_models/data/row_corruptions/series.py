@@ -8,29 +8,29 @@ import numpy.typing as npt
 from harmgauge_models.data.row_corruptions.clean_rows import CleanRows, Float64, by_severity
 
 STRETCHES = (0.05, 0.1, 0.2, 0.4, 0.7)
-"""Share of the steps that a fault lasts, by severity."""
+"""Duration of a fault as a share of the steps, by severity."""
 
 
 def noise(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """On every step."""
+    """Noise on every step."""
     size = by_severity((0.1, 0.25, 0.5, 1.0, 2.0), severity) * _spread(rows)
     return rows.from_steps(rows.steps + size * random.normal(size=rows.steps.shape))
 
 
 def drift(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """The zero wanders off, step by step."""
+    """The zero drifts, step by step."""
     ramp = np.linspace(0, 1, rows.steps.shape[1])[:, None] * by_severity((0.25, 0.5, 1.0, 2.0, 4.0), severity)
     return rows.from_steps(rows.steps + ramp * _spread(rows) * _signs(rows, random))
 
 
 def spikes(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Single steps far off."""
+    """Outliers at single steps."""
     hit = random.random(rows.steps.shape) < by_severity((0.01, 0.03, 0.06, 0.12, 0.25), severity)
     return rows.from_steps(rows.steps + hit * random.choice([-5, 5], rows.steps.shape) * _spread(rows))
 
 
 def stuck(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """For a while the value stays what it was."""
+    """For a while the value does not change."""
     steps = rows.steps
     starts, inside = _stretch(rows, severity, random)
     held = np.take_along_axis(steps, starts[:, :, None], 1)
@@ -44,13 +44,13 @@ def dropout(rows: CleanRows, severity: int, random: np.random.Generator) -> Floa
 
 
 def gain(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """All steps times or by a factor."""
+    """All steps multiplied or divided by a factor."""
     factor = by_severity((1.1, 1.3, 1.6, 2.5, 5.0), severity)
     return rows.from_steps(rows.steps * factor ** _signs(rows, random))
 
 
 def offset(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """All steps by the same distance, up or down."""
+    """All steps shifted by the same amount, up or down."""
     step = by_severity((0.1, 0.25, 0.5, 1.0, 2.0), severity) * _spread(rows)
     return rows.from_steps(rows.steps + step * _signs(rows, random))
 
@@ -64,7 +64,7 @@ def time_shift(rows: CleanRows, severity: int, random: np.random.Generator) -> F
 
 
 def time_warp(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Faster at first and slower then, or the other way round; both ends keep their place."""
+    """Faster first and slower then, or the other way round; both ends stay in place."""
     power = by_severity((1.1, 1.25, 1.5, 2.0, 3.0), severity) ** random.choice([-1.0, 1.0], (len(rows.steps), 1))
     length = rows.steps.shape[1]
     at = np.linspace(0, 1, length)[None] ** power * (length - 1)
@@ -85,7 +85,7 @@ def smoothed(rows: CleanRows, severity: int, _: np.random.Generator) -> Float64:
 
 
 def coarse_steps(rows: CleanRows, severity: int, _: np.random.Generator) -> Float64:
-    """Measured less often: a value is held for some steps."""
+    """Sampled less often: each value is held for some steps."""
     length = rows.steps.shape[1]
     every = min(length, int(by_severity((2, 3, 5, 8, 16), severity)))
     return rows.from_steps(rows.steps[:, np.arange(length) // every * every])
@@ -101,7 +101,7 @@ def reversed_stretch(rows: CleanRows, severity: int, random: np.random.Generator
 
 
 def _spread(rows: CleanRows) -> Float64:
-    """Of each channel over all rows and steps, (channels,), above 0."""
+    """The spread of each channel over all rows and steps, (channels,), above 0."""
     found = np.nanstd(rows.steps, axis=(0, 1))
     return np.where(found > 0, found, 1.0)
 
@@ -114,7 +114,7 @@ def _signs(rows: CleanRows, random: np.random.Generator) -> Float64:
 def _stretch(
     rows: CleanRows, severity: int, random: np.random.Generator
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
-    """Of each row its first step, (n, 1), and which steps belong to it, (n, steps)."""
+    """A stretch of each row: its first step, (n, 1), and a mask of its steps, (n, steps)."""
     length = rows.steps.shape[1]
     lasts = min(length, max(2, round(by_severity(STRETCHES, severity) * length)))
     starts = random.integers(0, length - lasts + 1, (len(rows.steps), 1)).astype(np.intp)

@@ -1,4 +1,4 @@
-"""Faults of texts and bytes, as rows of ids that are filled up at one end."""
+"""Faults of texts and bytes, as rows of ids that are padded at one end."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from harmgauge_models.data.row_corruptions.clean_rows import CleanRows, Float64,
 Indices = npt.NDArray[np.intp]
 
 RATES = (0.03, 0.07, 0.15, 0.3, 0.5)
-"""Share of the tokens that a fault hits, by severity."""
+"""Shares of the tokens that a fault hits, by severity."""
 
 
 def typos(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Tokens become any others that there are, each as likely."""
+    """Tokens become other existing tokens, uniformly at random."""
     ids = np.unique(rows.flat)
     return np.where(_hit(rows, severity, random), random.choice(ids, rows.flat.shape), rows.flat)
 
 
 def one_token(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Tokens become one and the same, as those that a tokenizer does not know."""
+    """Tokens become the same one, like words missing from a tokenizer's vocabulary."""
     return np.where(_hit(rows, severity, random), random.choice(np.unique(rows.flat)), rows.flat)
 
 
 def tokens_dropped(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Tokens are left out and the rest moves up."""
+    """Tokens are dropped and the rest moves up."""
     keep = ~_hit(rows, severity, random)
     order = np.argsort(~keep, axis=1, kind="stable")
     moved = np.take_along_axis(rows.flat, order, 1)
@@ -33,7 +33,7 @@ def tokens_dropped(rows: CleanRows, severity: int, random: np.random.Generator) 
 
 
 def tokens_repeated(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Tokens come twice; what no longer fits is lost."""
+    """Tokens are repeated; what no longer fits is lost."""
     places = np.cumsum(np.hstack([np.zeros((len(rows.flat), 1), int), 1 + _hit(rows, severity, random)]), 1)
     wanted = np.arange(rows.flat.shape[1])
     source = np.stack([np.searchsorted(starts, wanted, "right") - 1 for starts in places])
@@ -41,13 +41,13 @@ def tokens_repeated(rows: CleanRows, severity: int, random: np.random.Generator)
 
 
 def truncated(rows: CleanRows, severity: int, _: np.random.Generator) -> Float64:
-    """The end is cut off and filled up."""
+    """The end is cut off and padded."""
     kept = (1 - by_severity((0.1, 0.25, 0.5, 0.7, 0.9), severity)) * _lengths(rows)
     return np.where(np.arange(rows.flat.shape[1]) < np.ceil(kept), rows.flat, _padding(rows))
 
 
 def shuffled(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Tokens change places with those near by: within windows of 2 and more."""
+    """Tokens swap places with nearby ones, within windows of 2 and more."""
     place = np.arange(rows.flat.shape[1])
     window = int(by_severity((2, 4, 8, 16, 64), severity))
     keys = np.where(place < _lengths(rows), place // window + random.random(rows.flat.shape), place + len(place))
@@ -65,7 +65,7 @@ def spliced(rows: CleanRows, severity: int, random: np.random.Generator) -> Floa
 
 
 def padding_shifted(rows: CleanRows, severity: int, _: np.random.Generator) -> Float64:
-    """Filled up at the front: the row begins later, and its end may be lost."""
+    """Padded at the front: the row begins later, and its end may be lost."""
     steps = max(1, round(by_severity((0.02, 0.05, 0.1, 0.25, 0.5), severity) * rows.flat.shape[1]))
     shifted = np.full_like(rows.flat, _padding(rows))
     shifted[:, steps:] = rows.flat[:, :-steps]
@@ -73,20 +73,20 @@ def padding_shifted(rows: CleanRows, severity: int, _: np.random.Generator) -> F
 
 
 def ids_shifted(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Another vocabulary: some of the ids mean the next one, in all rows alike."""
+    """Another vocabulary: some ids become the next one, alike in all rows."""
     ids, inverse = np.unique(rows.flat, return_inverse=True)
     moved = np.where(random.random(len(ids)) < by_severity(RATES, severity), np.roll(ids, -1), ids)
     return moved[inverse].reshape(rows.flat.shape)
 
 
 def _padding(rows: CleanRows) -> float:
-    """What rows end with most often."""
+    """The most common last value of the rows."""
     values, counts = np.unique(rows.flat[:, -1], return_counts=True)
     return float(values[counts.argmax()])
 
 
 def _lengths(rows: CleanRows) -> Indices:
-    """Without the padding at the end, (n, 1)."""
+    """The lengths without the padding at the end, (n, 1)."""
     filled = rows.flat != _padding(rows)
     return np.where(filled.any(1), rows.flat.shape[1] - np.argmax(filled[:, ::-1], 1), 0)[:, None].astype(np.intp)
 

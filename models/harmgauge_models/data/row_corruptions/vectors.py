@@ -10,22 +10,22 @@ PARTS = (0.05, 0.15, 0.3, 0.5, 0.8)
 
 
 def scaled(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Normalised in another way: the whole row times or by a factor."""
+    """Another normalisation: the whole row multiplied or divided by a factor."""
     return rows.flat * by_severity((1.2, 1.5, 2.0, 4.0, 10.0), severity) ** random.choice([-1, 1], (len(rows.flat), 1))
 
 
 def dimensions_dropped(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """The same dimensions of all rows are 0."""
+    """Some dimensions are 0, the same ones in all rows."""
     return rows.flat * (random.random(rows.flat.shape[1]) >= by_severity(PARTS, severity))
 
 
 def entries_dropped(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Entries of each row are lost, other ones in each."""
+    """Entries of each row are lost, different ones in each."""
     return rows.flat * (random.random(rows.flat.shape) >= by_severity(PARTS, severity))
 
 
 def entries_added(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Entries of another row come on top."""
+    """Entries of another row are added."""
     strange = rows.flat[other_rows(len(rows.flat), random)]
     return rows.flat + strange * (random.random(rows.flat.shape) < by_severity((0.1, 0.3, 0.5, 0.7, 1.0), severity))
 
@@ -37,7 +37,7 @@ def entries_reweighted(rows: CleanRows, severity: int, random: np.random.Generat
 
 
 def vocabulary_shifted(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Another vocabulary: some of the columns hold each other's entries, the same ones in all rows."""
+    """Another vocabulary: some columns hold each other's entries, the same ones in all rows."""
     width = rows.flat.shape[1]
     hit = np.flatnonzero(random.random(width) < by_severity(PARTS, severity))
     source = np.arange(width)
@@ -46,13 +46,13 @@ def vocabulary_shifted(rows: CleanRows, severity: int, random: np.random.Generat
 
 
 def signs_flipped(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Of some dimensions, other ones in each row."""
+    """Some dimensions change their sign, different ones in each row."""
     hit = random.random(rows.flat.shape) < by_severity((0.02, 0.05, 0.1, 0.2, 0.4), severity)
     return np.where(hit, -rows.flat, rows.flat)
 
 
 def blended(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Two inputs in one: part of another row is added, and the length kept."""
+    """Two inputs in one: part of another row is added, with the length unchanged."""
     share = by_severity((0.1, 0.2, 0.35, 0.5, 0.7), severity)
     mixed = (1 - share) * rows.flat + share * rows.flat[other_rows(len(rows.flat), random)]
     before, after = (np.linalg.norm(np.nan_to_num(some), axis=1, keepdims=True) for some in (rows.flat, mixed))

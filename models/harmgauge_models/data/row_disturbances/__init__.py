@@ -1,4 +1,4 @@
-"""Rows disturbed at random, to train on and to judge by: wide families at every strength, each row its own."""
+"""Random disturbances of rows, for training and judging: wide families at every strength, each row its own."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from harmgauge_models.data.row_disturbances.tokens import SPLICED, TOKENS
 __all__ = ["Pool", "RowDisturber", "families", "make_pool"]
 
 TWICE_SHARE = 0.3
-"""Of rows that are disturbed a second time."""
+"""Share of rows that are disturbed a second time."""
 
 CHUNK_ROWS = 1024
-"""Are changed at once: a disturbance takes several times their memory."""
+"""Rows that are changed at once: a disturbance takes several times their memory."""
 
 ONE_SHARE, ALL_SHARE = 0.4, 0.2
-"""Of rows of a table that change in one column, and in all."""
+"""Shares of rows of a table that change in one column, and in all."""
 
 
 def families(layout: Layout) -> dict[str, Disturbance]:
@@ -50,10 +50,10 @@ class RowDisturber:
     def __call__(
         self, x: Array, random: np.random.Generator, names: Collection[str] | None = None
     ) -> tuple[Array, Tags]:
-        """Each row of `x` (n, *shape) through a disturbance of its own, or two, of these `names` (all if None).
+        """Disturb each row of `x` (n, *shape) by one or two disturbances of its own from `names` (all if None).
 
-        Rows change in one column, in a stretch, in any number of places, or everywhere. The tags (n, 2) are the places
-        of the two in `families`, -1 for none.
+        Rows change in one column, in a stretch, in any number of places, or everywhere. The tags (n, 2) are the
+        indices of the two in `families`, -1 for none.
         """
         rows = _flat(x)
         chosen = [index for index, name in enumerate(self.families) if names is None or name in names]
@@ -70,9 +70,9 @@ class RowDisturber:
         return _in_dtype(rows, self._pool, x), tags
 
     def alone(self, x: Array, random: np.random.Generator, kind: str, strength: float) -> Array:
-        """Rows like `x` (n, *shape), changed by one kind, all in the same places: the stronger, the more of them.
+        """Rows like `x` (n, *shape), changed by one kind in the same places, more of them at a higher `strength`.
 
-        That is how a fault in a pipeline looks; how far a value moves is each row's own.
+        This resembles a fault in a pipeline; how far a value moves differs by row.
         """
         rows = _flat(x)
         places = _places(kind, strength, self._pool, random)
@@ -82,7 +82,7 @@ class RowDisturber:
         return _in_dtype(rows, self._pool, x)
 
     def _changed(self, name: str, rows: Values, mask: Mask, random: np.random.Generator) -> Values:
-        # Of values near the end of what float64 holds; what comes of it is kept within bounds.
+        # Overflow of values near float64's limits; the results are kept within bounds.
         with np.errstate(over="ignore", invalid="ignore"):
             return np.where(mask, self._changes[name](rows, mask, self._pool, random), rows)
 
@@ -92,7 +92,7 @@ def _flat(x: Array) -> Values:
 
 
 def _places(name: str, strength: float, pool: Pool, random: np.random.Generator) -> Mask:
-    """The values that change in all rows, (d,): of a table some columns, of the rest a stretch."""
+    """A mask (d,) of the values that change in all rows: some columns of a table, else a stretch."""
     layout, width = pool.columns.layout, len(pool.spread)
     if (layout == "sparse" and name in SPARSE) or (layout == "series" and name in SERIES):
         return np.ones(width, bool)
@@ -107,7 +107,7 @@ def _places(name: str, strength: float, pool: Pool, random: np.random.Generator)
 
 
 def _mask(name: str, rows: int, pool: Pool, random: np.random.Generator) -> Mask:
-    """Which values of each row change, (rows, d)."""
+    """A mask (rows, d) of the values that change."""
     layout, width = pool.columns.layout, len(pool.spread)
     share = np.where(random.random((rows, 1)) < 0.5, random.random((rows, 1)) ** 2, random.random((rows, 1)))
     if layout == "sparse" and name in SPARSE:
@@ -127,7 +127,7 @@ def _mask(name: str, rows: int, pool: Pool, random: np.random.Generator) -> Mask
 
 
 def _stretches(rows: int, width: int, share: Values, random: np.random.Generator) -> Mask:
-    """A stretch of each row, or in a third of them all of it."""
+    """A stretch of each row, or the whole row for a third of them."""
     share = np.where(random.random((rows, 1)) < 1 / 3, 1.0, share)
     begin = np.floor(random.random((rows, 1)) * width * (1 - share))
     at = np.arange(width)
@@ -135,7 +135,7 @@ def _stretches(rows: int, width: int, share: Values, random: np.random.Generator
 
 
 def _in_dtype(rows: Values, pool: Pool, x: Array) -> Array:
-    """Within bounds and in the dtype of `x`; a value that did not change keeps all its digits."""
+    """Within bounds and in the dtype of `x`; an unchanged value keeps all its digits."""
     flat = x.reshape(len(x), -1)
     before = flat.astype(np.float64)
     bounded = np.clip(np.rint(rows) if pool.whole else rows, *pool.bounds)

@@ -1,4 +1,4 @@
-"""What disturbances know of normal rows."""
+"""Statistics of normal rows that the disturbances use."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Values = npt.NDArray[np.float64]
 """Rows, flattened: (n, d); NaN for a missing value."""
 
 Mask = npt.NDArray[np.bool_]
-"""Which values of which rows are to change, (n, d)."""
+"""The values that are to change, (n, d)."""
 
 MOST_POOL_ROWS = 5000
 MOST_OF_ANOTHER = 0.5
-"""Largest share of a row's values. With more it would be that other row: normal, but with a label that is not its own.
-A network that learns from such rows doubts the normal ones (letter, clean rows: P(wrong) .136, .081 were wrong).
+"""Largest share of a row's values. With more it would be that other row: normal, but with the wrong label.
+A network trained on such rows doubts the normal ones (letter, clean rows: P(wrong) .136, .081 were wrong).
 """
 
 QUANTILES = (0.0, 0.02, 0.25, 0.5, 0.75, 0.98, 1.0)
@@ -29,8 +29,8 @@ QUANTILES = (0.0, 0.02, 0.25, 0.5, 0.75, 0.98, 1.0)
 
 @dataclass(frozen=True)
 class Pool:
-    """Some normal rows (m, d), and of each column its `quantiles` (QUANTILES, d), `spread` (a standard deviation, 1 for
-    a constant column), and commonest value `common`, (d,). `missing` if NaN may stand for a value; `whole` if values
+    """Some normal rows (m, d), and each column's `quantiles` (QUANTILES, d), `spread` (a standard deviation, 1 for a
+    constant column), and most common value `common`, (d,). `missing` if NaN may stand for a value; `whole` if values
     are whole numbers. `bounds` are the least and the greatest value that a column may have, (d,) each.
     """
 
@@ -56,22 +56,22 @@ class Pool:
         return np.asarray(self.quantiles[QUANTILES.index(0.5)])
 
     def others(self, rows: int, random: np.random.Generator) -> Values:
-        """As many normal rows, drawn at random, (rows, d)."""
+        """Random normal rows, (rows, d)."""
         return self.rows[random.integers(len(self.rows), size=rows)]
 
 
 Disturbance = Callable[[Values, Mask, Pool, np.random.Generator], Values]
-"""Changed rows (n, d); what of them is outside the mask is not used."""
+"""Returns changed rows (n, d); values outside the mask are not used."""
 
 
 def make_pool(x: Array, columns: Columns, *, missing: bool) -> Pool:
-    """From normal rows `x` (n, *shape), in the input's dtype."""
+    """The pool of normal rows `x` (n, *shape), in the input's dtype."""
     picked = np.sort(np.random.default_rng(0).permutation(len(x))[:MOST_POOL_ROWS])
     rows = x[picked].reshape(len(picked), -1).astype(np.float64)
     known = np.where(np.isfinite(rows), rows, np.nan)
     known[:, np.isnan(known).all(0)] = 0  # a column that never has a value
     size = np.maximum(np.nanmax(np.abs(known), axis=0), 1e-300)
-    # Of values that are small enough to be squared and added.
+    # Scaled, so that values can be squared and added without overflow.
     spread = np.nanstd(known / size, axis=0) * size
     whole = x.dtype.kind in "iu"
     return Pool(
@@ -87,13 +87,13 @@ def make_pool(x: Array, columns: Columns, *, missing: bool) -> Pool:
 
 
 def value_range(values: Array) -> tuple[float, float]:
-    """The least and the greatest value that is known; 0 and 0 if none is."""
+    """The least and the greatest known value; 0 and 0 if there are none."""
     known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
 
 
 def _bounds(x: Array, columns: Columns) -> tuple[Values, Values]:
-    """Ids beyond the vocabulary would fail in the graph; other numbers may be any that the dtype holds, about."""
+    """Ids beyond the vocabulary would fail in the graph; other numbers may take almost the whole range of the dtype."""
     least, most = value_range(x)
     if x.dtype.kind == "f":
         limit = float(np.finfo(x.dtype).max) / 16
@@ -104,7 +104,7 @@ def _bounds(x: Array, columns: Columns) -> tuple[Values, Values]:
         if columns.layout != "tokens":
             low = 0.0 if least >= 0 else min(float(max(int(limits.min), -(2**52))), least)
             high = max(float(min(int(limits.max), 2**52)), most)
-        # The largest numbers of 64 bits have no float64: the next one would wrap around.
+        # The largest 64-bit integers are not float64 values: the next float64 would wrap around.
         high = min(high, _float_below(int(limits.max)))
     return np.full(len(columns.kinds), low), np.full(len(columns.kinds), high)
 

@@ -22,7 +22,7 @@ def planes(flat: npt.NDArray[np.float64], pool: Pool) -> Planes:
 
 
 def flat_rows(found: Planes, pool: Pool) -> Values:
-    """The way back."""
+    """The inverse."""
     shape, axis = pool.columns.shape, pool.columns.time_axis
     assert axis is not None
     others = [size for index, size in enumerate(shape) if index != axis - 1]
@@ -49,7 +49,7 @@ def _gather(x: Planes, source: npt.NDArray[np.float64]) -> Planes:
     part = at - low
     shape = x.shape
     take = [np.take_along_axis(x, np.broadcast_to(index, shape), axis=2) for index in (low, high)]
-    # A missing value beside a step that is met exactly is none of its business.
+    # A missing neighbour does not affect a step that is hit exactly.
     return np.where(part == 0, take[0], take[0] * (1 - part) + take[1] * part)
 
 
@@ -58,12 +58,12 @@ def _uniform(x: Planes, low: float, high: float, random: np.random.Generator) ->
 
 
 def ramp(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """A sensor that drifts away, up or down, by up to 4 spreads."""
+    """A sensor drifts up or down by up to 4 spreads."""
     return x + _uniform(x, -4, 4, random) * spread * np.linspace(0, 1, x.shape[2])
 
 
 def wave(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """Hum: a sine on top, of 1 period to many."""
+    """Hum: an added sine of one or more periods."""
     steps = x.shape[2]
     periods = np.exp(_uniform(x, 0, np.log(max(steps / 2, 2)), random))
     phase = _uniform(x, 0, 2 * np.pi, random)
@@ -74,13 +74,13 @@ def wave(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
 
 
 def spikes(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """Single steps far out."""
+    """Outliers at single steps."""
     hit = random.random(x.shape) < _uniform(x, 0.01, 0.3, random)
     return x + hit * spread * random.normal(0, 6, x.shape)
 
 
 def stuck(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """From one step on always the same value, until another."""
+    """The value stuck from one step to another."""
     steps = np.arange(x.shape[2])
     begin = np.floor(_uniform(x, 0, x.shape[2] - 1, random))
     end = begin + np.ceil(_uniform(x, 1, x.shape[2], random))
@@ -106,7 +106,7 @@ def turned(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
 
 
 def moved(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """Early or late by up to half of the row: round, or the end value repeated."""
+    """Early or late by up to half of the row: wrapped around, or with the end value repeated."""
     steps = x.shape[2]
     source = np.arange(steps) + np.rint(_uniform(x, -steps / 2, steps / 2, random))
     return _gather(x, np.where(_uniform(x, 0, 1, random) < 0.5, source % steps, source))
@@ -122,7 +122,7 @@ def warped(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
 
 
 def smoothed(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """The mean of what is known in a window of 2 steps to half of the row."""
+    """The mean of the known values in a window of 2 steps to half of the row."""
     steps = x.shape[2]
     width = np.exp(_uniform(x, np.log(2), np.log(max(steps / 2, 3)), random))
     known = np.isfinite(x)

@@ -8,37 +8,37 @@ from harmgauge_models.data.row_disturbances.pool import MOST_OF_ANOTHER, Disturb
 
 
 def _share(rows: Values, random: np.random.Generator) -> Values:
-    """For each row, (n, 1)."""
+    """A random share for each row, (n, 1)."""
     return random.uniform(0.05, 1, (len(rows), 1))
 
 
 def _as_long(changed: Values, rows: Values, random: np.random.Generator) -> Values:
-    """Half of the rows scaled to the length that they had: weights are often normalised."""
+    """70 % of the rows scaled to their previous length, because weights are often normalised."""
     before, after = (np.linalg.norm(np.nan_to_num(some), axis=1, keepdims=True) for some in (rows, changed))
     scale = np.where((after > 0) & (random.random((len(rows), 1)) < 0.7), before / np.maximum(after, 1e-12), 1.0)
     return changed * scale
 
 
 def dropped(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Words left out."""
+    """Words dropped."""
     return _as_long(rows * (random.random(rows.shape) > _share(rows, random)), rows, random)
 
 
 def added(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Words of another row on top."""
+    """Words of another row added."""
     others = pool.others(len(rows), random)
     return _as_long(np.maximum(rows, others * (random.random(rows.shape) < _share(rows, random))), rows, random)
 
 
 def replaced(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Some words give way to as many of another row."""
+    """Some words replaced by as many of another row."""
     share = MOST_OF_ANOTHER * _share(rows, random)
     kept, new = random.random(rows.shape) > share, random.random(rows.shape) < share
     return _as_long(rows * kept + pool.others(len(rows), random) * new, rows, random)
 
 
 def misread(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Weights that land on other columns: another vocabulary, or a spelling that means another word."""
+    """Weights moved to other columns: another vocabulary, or a spelling that means another word."""
     width = rows.shape[1]
     places = random.integers(1, max(width, 2), (len(rows), 1))
     moved = np.take_along_axis(rows, (np.arange(width) + places) % width, axis=1)
@@ -57,7 +57,7 @@ def reweighted(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator
 
 
 def emptied(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Hardly a word that is known: at most a few are left."""
+    """Hardly any known words: at most a few are left."""
     ranks = np.argsort(np.argsort(-np.abs(rows) * random.random(rows.shape), axis=1), axis=1)
     return _as_long(rows * (ranks < random.integers(0, 4, (len(rows), 1))), rows, random)
 

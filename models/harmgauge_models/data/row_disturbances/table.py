@@ -1,4 +1,4 @@
-"""Disturbances of tables: what goes wrong with a column, or with several at once."""
+"""Disturbances of tables: faults of one or several columns."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import numpy as np
 from harmgauge_models.data.row_disturbances.pool import MOST_OF_ANOTHER, QUANTILES, Disturbance, Mask, Pool, Values
 
 UNITS = (60.0, 3600.0, 24.0, 12.0, 7.0, 1000.0, 100.0, 10.0, 2.54, 0.3048, 0.4536, 1.609, 1.8, 3.7854)
-"""Factors between units that people confuse: minutes and hours, metres and feet, kilograms and pounds."""
+"""Factors between commonly confused units: minutes and hours, metres and feet, kilograms and pounds."""
 
 PLACEHOLDERS = (0.0, -1.0, 1.0, 99.0, 999.0, 9999.0, -999.0)
-"""What systems write for a value that they do not have."""
+"""Common placeholders for a missing value."""
 
 
 def _strength(rows: Values, low: float, high: float, random: np.random.Generator) -> Values:
@@ -52,7 +52,7 @@ def other_row(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator)
 
 
 def constant(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """A quantile of the column, its commonest value, or a placeholder."""
+    """A quantile of the column, its most common value, or a placeholder."""
     chosen = random.integers(len(QUANTILES) + 1 + len(PLACEHOLDERS), size=len(rows))
     width = rows.shape[1]
     placeholders = np.repeat(np.array(PLACEHOLDERS)[:, None], width, axis=1)
@@ -61,7 +61,7 @@ def constant(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) 
 
 
 def other_column(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Columns in another order: each changed column takes the value of some other one."""
+    """Columns in another order: each changed column takes the value of another one."""
     step = random.integers(1, max(rows.shape[1], 2), (len(rows), 1))
     near = random.random((len(rows), 1)) < 0.5
     step = np.where(near, random.choice((1, -1), (len(rows), 1)), step)
@@ -81,19 +81,19 @@ def shrunk(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) ->
 
 
 def rounded(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """To a multiple of 0.2 to 4 spreads: digits are lost."""
+    """Rounded to a multiple of 0.2 to 4 spreads: digits are lost."""
     step = _strength(rows, 0.2, 4, random) * pool.spread
     return np.rint(rows / step) * step
 
 
 def negated(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """The other sign, or mirrored in the middle of the range."""
+    """The sign flipped, or the value mirrored at the middle of the range."""
     mirrored = pool.least + pool.most - rows
     return np.where(random.random((len(rows), 1)) < 0.5, -rows, mirrored)
 
 
 def missing(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """No value; if the input has none such, the column's commonest."""
+    """A missing value; if the input does not allow one, the column's most common value."""
     return np.full_like(rows, np.nan) if pool.missing else np.broadcast_to(pool.common, rows.shape)
 
 

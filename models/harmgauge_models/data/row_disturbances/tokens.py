@@ -1,4 +1,4 @@
-"""Disturbances of rows of ids, of words or of bytes."""
+"""Disturbances of rows of ids of words or bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harmgauge_models.data.row_disturbances.pool import MOST_OF_ANOTHER, Disturb
 
 
 def other_row(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """The ids that another row has there; in rows with more than half replaced, those of several other rows."""
+    """Ids from the same places of another row; in rows with more than half replaced, of several other rows."""
     others = pool.others(len(rows), random)
     second = pool.others(len(rows), random)
     third = np.where(np.arange(rows.shape[1]) % 2, others, second)
@@ -16,18 +16,18 @@ def other_row(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator)
 
 
 def from_pool(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Ids of other rows and other places: as common as they are."""
+    """Ids of other rows and other places, by their frequency."""
     return pool.rows[random.integers(len(pool.rows), size=rows.shape), random.integers(rows.shape[1], size=rows.shape)]
 
 
 def any_id(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Ids of the whole range, the seldom as often as the common."""
+    """Ids of the whole range, rare and common ones equally often."""
     low, high = pool.bounds
     return np.floor(low + random.random(rows.shape) * (high - low + 1))
 
 
 def commonest(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Filled up: with the place's commonest id, which is the padding of short rows, or the row's own first."""
+    """Padding: with the place's most common id, which is the padding of short rows, or with the row's first id."""
     filling = np.where(random.random((len(rows), 1)) < 0.5, pool.common, rows[:, :1])
     return np.broadcast_to(filling, rows.shape)
 
@@ -41,7 +41,7 @@ def neighbour(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator)
 
 
 def shifted(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """The whole row moved by some places, others coming in from its other end or as padding."""
+    """The whole row shifted by some places, wrapped around or padded."""
     width = rows.shape[1]
     places = random.integers(1, max(2, width // 2), (len(rows), 1)) * random.choice((-1, 1), (len(rows), 1))
     source = np.arange(width) + places
@@ -51,7 +51,7 @@ def shifted(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -
 
 
 def shuffled(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """In another order, within a reach of 2 places to the whole row."""
+    """Shuffled within a reach of 2 places to the whole row."""
     width = rows.shape[1]
     reach = np.exp(random.uniform(np.log(2), np.log(max(width, 3)), (len(rows), 1)))
     order = np.argsort(np.arange(width) + reach * random.random(rows.shape), axis=1)
@@ -59,7 +59,7 @@ def shuffled(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) 
 
 
 def repeated(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """A part of the row again and again."""
+    """A part of the row repeated."""
     width = rows.shape[1]
     period = random.integers(1, max(2, width // 2), (len(rows), 1))
     begin = random.integers(0, width, (len(rows), 1))
@@ -67,7 +67,7 @@ def repeated(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) 
 
 
 SPLICED = {"shifted", "shuffled", "repeated"}
-"""Those that move ids: they change a stretch of the row and not single places."""
+"""The disturbances that move ids: they change a stretch of the row, not single places."""
 
 TOKENS: dict[str, Disturbance] = {
     "other_row": other_row,

@@ -1,4 +1,4 @@
-"""A graph that takes any number of rows, made of one that was exported for a fixed number."""
+"""Makes a graph that was exported for a fixed number of rows take any number."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from harmgauge_models.graphs.run import predict_all
 DATA = "the data"
 COMPARED_ROWS = 4
 TOLERANCE = 1e-3
-"""Rows that run together may differ from rows that run alone by rounding, relative to the largest score."""
+"""Rounding difference allowed between rows run together and rows run alone, relative to the largest score."""
 
 
 @dataclass(frozen=True)
 class Freed:
-    """`model` takes any number of rows by `input`; `scores` has what its outputs give for the rows it was tried on."""
+    """`model` takes any number of rows by `input`; `scores` has its outputs for the rows it was tested on."""
 
     model: onnx.ModelProto
     input: str
@@ -32,9 +32,9 @@ class Freed:
 
 
 def freed(model: onnx.ModelProto, taken: str, outputs: Sequence[str], rows: Array, what: str) -> Freed:
-    """Let `model` take any number of rows, in its first axis if that gives what single rows give, else one by one.
+    """Let `model` take any number of rows, in its first axis if that gives the scores of single rows, else one by one.
 
-    Raises UserError if neither will do.
+    Raises UserError if neither works.
     """
     value = next(value for value in model.graph.input if value.name == taken)
     declared_rows = value.type.tensor_type.shape.dim[0].dim_value
@@ -58,7 +58,7 @@ def freed(model: onnx.ModelProto, taken: str, outputs: Sequence[str], rows: Arra
 
 
 def serialised(model: onnx.ModelProto, what: str) -> bytes:
-    """The model's bytes. Raises UserError for one beyond what an ONNX file may have."""
+    """The model's bytes. Raises UserError if the model is too large for an ONNX file."""
     try:
         data: bytes = model.SerializeToString()
     except Exception as error:  # protobuf's, beyond 2 GB
@@ -69,7 +69,7 @@ def serialised(model: onnx.ModelProto, what: str) -> bytes:
 def _alone(
     model: onnx.ModelProto, taken: str, outputs: Sequence[str], rows: Array, *, what: str, error: UserError
 ) -> Freed:
-    """The graph one row at a time, if it takes one; else raises UserError with the reason of `error`."""
+    """The graph run one row at a time, if it takes one row; else raises UserError with the reason of `error`."""
     graph = serialised(model, what)
     try:
         first = [predict_all(graph, rows[index : index + 1], DATA, outputs) for index in range(COMPARED_ROWS)]
@@ -99,7 +99,7 @@ def _alone(
 
 
 def _as_alone(model: onnx.ModelProto, taken: str, scores: Mapping[str, Array], rows: Array, what: str) -> bool:
-    """Whether the first rows' scores are those that the graph, as it was exported, gives for each alone."""
+    """Whether the first rows' scores equal those of the graph, as exported, for each row alone."""
     graph = serialised(model, what)
     for index in range(min(COMPARED_ROWS, len(rows))):
         alone = predict_all(graph, rows[index : index + 1], DATA, list(scores))

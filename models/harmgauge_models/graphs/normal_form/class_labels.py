@@ -1,4 +1,4 @@
-"""The names that a classifier's file gives its classes, in the order of its scores."""
+"""The names of the classes in a classifier's file, in the order of its scores."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from onnx import numpy_helper
 
 _ATTRIBUTES = ("classlabels_strings", "classlabels_int64s", "classlabels_ints")
 _METADATA = ("class_names", "classes", "names", "labels", "class_params", "id2label")
-"""Under which names exporters note them: CatBoost `class_params`, Ultralytics `names`, others the rest."""
+"""Metadata keys of exporters: CatBoost `class_params`, Ultralytics `names`, others the rest."""
 
 
 def class_labels(model: onnx.ModelProto, classes: int) -> tuple[str, ...] | None:
-    """As texts, for labels of whole numbers too; None if the file names none, or not so many. Call it before anything
-    is taken out of the file.
+    """The names as texts, also for labels of whole numbers; None if the file has none or another number of them. Call
+    it before removing anything from the file.
     """
     for labels in (*_of_nodes(model.graph), *_of_extractors(model.graph), *_of_metadata(model)):
         if len(labels) == classes and len(set(labels)) == classes:
@@ -25,7 +25,7 @@ def class_labels(model: onnx.ModelProto, classes: int) -> tuple[str, ...] | None
 
 
 def label_counts(model: onnx.ModelProto) -> set[int]:
-    """How many classes the file's own operators for classifiers name."""
+    """The numbers of classes in the file's own classifier operators."""
     return {len(labels) for labels in _of_nodes(model.graph)}
 
 
@@ -39,7 +39,7 @@ def _of_nodes(graph: onnx.GraphProto) -> Iterator[tuple[str, ...]]:
 
 
 def _of_extractors(graph: onnx.GraphProto) -> Iterator[tuple[str, ...]]:
-    """The stored labels of which skl2onnx takes the one at ArgMax's place."""
+    """The stored labels that skl2onnx indexes by ArgMax."""
     stored = {tensor.name: tensor for tensor in graph.initializer}
     places = {name for node in graph.node if node.op_type == "ArgMax" for name in node.output}
     for node in graph.node:
@@ -56,7 +56,7 @@ def _of_metadata(model: onnx.ModelProto) -> Iterator[tuple[str, ...]]:
 
 
 def _parsed(text: str) -> tuple[str, ...] | None:
-    """A list, or a dictionary from 0, 1, ... to names, as JSON or as Python prints it; or names with commas between."""
+    """A list, or a dictionary from 0, 1, ... to names, as JSON or as Python prints it; or comma-separated names."""
     if not text or len(text) > 10**6:
         return None
     value: object = None

@@ -1,7 +1,7 @@
-"""A graph that takes one row, as a graph that takes any number: a Scan runs it on each in turn.
+"""Makes a graph of one row take any number: a Scan runs it on each row in turn.
 
-It costs what batching saves: each row runs by itself. The tensors inside the loop cannot be read from outside, so there
-is no head on them, and there are no features for `feature_mmd`.
+This loses the gain of batching. Tensors inside the loop cannot be read from outside, so a head cannot use them, and
+`feature_mmd` has no features.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ SCORES = "harmgauge/scores"
 
 
 def one_by_one(model: onnx.ModelProto, taken: str, given: str, shape: Sequence[int]) -> onnx.ModelProto:
-    """`taken` names the input (1, *shape) of `model`, `given` its output for one row, of any shape with one number a
+    """`taken` names the input (1, *shape) of `model`, `given` its output for one row, of any shape with one number per
     class. The new model takes ROWS (n, *shape), of the same dtype, and gives SCORES (n, classes) float32.
 
-    Raises UserError if it cannot be brought to opset 18: inside a loop it could not be converted later.
+    Raises UserError if it cannot be converted to opset 18; inside a loop, later conversion is impossible.
     """
     inner = at_opset(model, max(OPSET, opset_of(model)))
     element = next(value for value in inner.graph.input if value.name == taken).type.tensor_type.elem_type

@@ -1,4 +1,4 @@
-"""Which tensor of a graph holds the class scores."""
+"""Finds the tensor of a graph that holds the class scores."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from harmgauge_models.errors import UserError
 
 REALS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 WORDS = ("logit", "prob", "softmax")
-"""How the output of class scores is called, among others that are not."""
+"""Words in the name of the class scores' output that distinguish it from other outputs."""
 
 PASSING = {"Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "ArrayFeatureExtractor", "LabelEncoder"}
-"""What may stand between a label and the output."""
+"""Operators that may stand between a label and the output."""
 
 CLASSIFIERS = {"LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"}
-"""Operators of ai.onnx.ml that give a label and, beside it, the scores."""
+"""Operators of ai.onnx.ml that give a label and the scores."""
 
 
 def candidates(model: onnx.ModelProto, named: str | None, what: str, option: str) -> list[str]:
-    """The tensors that may hold the class scores, most of the time one. `named` is what `option` names.
+    """The tensors that may hold the class scores, usually one. `named` is the value of `option`.
 
-    Lists of dictionaries (ZipMap) are looked through. Raises UserError if there can be none.
+    Lists of dictionaries (ZipMap) are followed to their source. Raises UserError if there is none.
     """
     maker = {name: node for node in model.graph.node for name in node.output}
     if named is not None:
@@ -50,13 +50,13 @@ def label_source(maker: Mapping[str, onnx.NodeProto], name: str) -> onnx.NodePro
             return node
         if node.op_type not in PASSING:
             return None
-        # The label's own way in: an extractor takes the classes' names first, and the place among them second.
+        # The label's own input: an extractor takes the classes' names first and the index second.
         name = node.input[1 if node.op_type == "ArrayFeatureExtractor" and len(node.input) > 1 else 0]
     return None
 
 
 def labels_alone(model: onnx.ModelProto, maker: Mapping[str, onnx.NodeProto], what: str, option: str) -> UserError:
-    """The refusal of a classifier that says which class it is, and not how likely each is."""
+    """The error for a classifier that gives only a class, without class scores."""
     inside = None
     for value in model.graph.output:
         node = label_source(maker, value.name)
@@ -84,7 +84,7 @@ def _named(model: onnx.ModelProto, maker: Mapping[str, onnx.NodeProto], named: s
 
 
 def _behind_zipmap(maker: Mapping[str, onnx.NodeProto], name: str) -> str | None:
-    """The array that a ZipMap turned into the dictionaries of this output, also through Identity; None if none did."""
+    """The array that a ZipMap turned into this output's dictionaries, also through Identity; None if there is none."""
     while (node := maker.get(name)) is not None:
         if node.op_type == "ZipMap":
             return str(node.input[0])

@@ -1,4 +1,4 @@
-"""What a classifier's output means, judged by what it gives for normal rows, and brought to (n, classes) float32."""
+"""Interprets a classifier's output by its values for normal rows, and converts it to (n, classes) float32."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from harmgauge_models.graphs.fuse import Gives
 
 LEAST_SIGMOID = 0.01
 OUTSIDE = 1e-3
-"""So far may a probability lie outside 0..1, by rounding."""
+"""Largest distance of a probability outside 0..1, by rounding."""
 
 SUM_APART = 0.01
-"""So far may probabilities be from summing to 1: half precision is off by less, 8 bits of ten classes by as much."""
+"""Largest deviation of a sum of probabilities from 1: less in half precision, as much in 8 bits with ten classes."""
 
 MOST_SUM_APART = 0.1
 EXACT = 1e-4
 """Sums nearer to 1 are left as they are."""
 
 LEVELS = 256
-"""Of an 8-bit number."""
+"""Levels of an 8-bit number."""
 
 PREFIX = "harmgauge/"
 
 
 @dataclass(frozen=True)
 class Form:
-    """How the output reads: `columns` as they came; `rescaled`, if probabilities are to be divided by their sum."""
+    """The output's form: `columns` as exported; `rescaled` if probabilities must be divided by their sum."""
 
     gives: Gives
     columns: int
@@ -45,7 +45,7 @@ class Form:
 
 
 def judge(scores: Array, given: Gives | None, what: str, role: str) -> Form:
-    """The form of `scores` (n, ...), finite, which `what` gives; `given` if the user has said. Raises UserError."""
+    """The form of finite `scores` (n, ...), the output of `what`; `given` if the user set it. Raises UserError."""
     apart = [size for size in scores.shape[1:] if size != 1]
     if len(apart) > 1 or not scores.size:
         raise UserError(
@@ -57,9 +57,9 @@ def judge(scores: Array, given: Gives | None, what: str, role: str) -> Form:
 
 
 def append(model: onnx.ModelProto, name: str, scores: Array, form: Form) -> str:
-    """Let the graph give (n, classes) float32 in the form of `judge`, in place; the new output's name.
+    """Let the graph give (n, classes) float32 in the form of `judge`, in place; returns the new output's name.
 
-    Written with operators that every opset has alike, from 7 on.
+    Uses operators that are the same in every opset from 7 on.
     """
     maker = _Maker(model, name)
     if scores.dtype != np.float32:
@@ -95,7 +95,7 @@ def _second_column(maker: _Maker, gives: Gives) -> None:
 
 
 class _Maker:
-    """Adds nodes at the end of a graph, each on what the last one gave (`now`)."""
+    """Adds nodes at the end of a graph, each on the previous one's output (`now`)."""
 
     def __init__(self, model: onnx.ModelProto, name: str) -> None:
         self._graph = model.graph
@@ -132,7 +132,7 @@ def _one_column(flat: npt.NDArray[np.float64], given: Gives | None, what: str) -
 
 def _columns(flat: npt.NDArray[np.float64], given: Gives | None, what: str, option: str) -> Form:
     bounded = flat.min() >= -OUTSIDE and flat.max() <= 1 + OUTSIDE
-    # Scores that are all next to 0 are nobody's sigmoids, but logits that say nothing.
+    # Scores that are all close to 0 are not sigmoids, but logits without information.
     if given == "logits" or (given is None and (not bounded or flat.max() < LEAST_SIGMOID)):
         return Form("logits", flat.shape[1])
     if not bounded:
@@ -156,7 +156,7 @@ def _columns(flat: npt.NDArray[np.float64], given: Gives | None, what: str, opti
 
 
 def _sum_apart(flat: npt.NDArray[np.float64]) -> float:
-    """How far rows may be from summing to 1: in 8 bits, half a step for each class."""
+    """Largest deviation of a row's sum from 1: in 8 bits, half a step for each class."""
     levels = np.unique(np.round(flat, 7))
     if not 2 <= len(levels) <= LEVELS:
         return SUM_APART

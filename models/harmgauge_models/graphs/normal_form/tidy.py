@@ -1,4 +1,4 @@
-"""Files that ONNX Runtime takes and ONNX's own tools do not: put in order, without changing what they compute."""
+"""Repairs files that ONNX Runtime accepts and ONNX's own tools reject, without changing their results."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from onnx import helper
 from harmgauge_models.errors import UserError
 
 OPSET = 18
-"""Declared for a file whose exporter declared none: it uses hardly any of these operators."""
+"""The opset for a file whose exporter declared none: it uses hardly any of these operators."""
 
 IR_VERSION = 8
-"""The first with subgraphs as they are today; from 4 on, stored tensors need not be inputs as well."""
+"""The first IR version with today's subgraphs; from 4 on, stored tensors need not be inputs too."""
 
 _OWN_DOMAINS = ("", "ai.onnx")
 
 
 def tidy(model: onnx.ModelProto) -> bool:
-    """Declare ONNX's own operators, take stored tensors out of the inputs, sort the nodes; whether anything changed.
+    """Declare ONNX's own operators, remove stored tensors from the inputs, sort the nodes; returns whether it changed.
 
     XGBoost's and CatBoost's exporters declare `ai.onnx.ml` alone; ONNX Runtime's float16 converter appends nodes at the
-    end. Works in place. Raises UserError if nodes wait for each other in a circle.
+    end. Works in place. Raises UserError if nodes depend on each other in a cycle.
     """
     changed = _declare(model)
     stored = {tensor.name for tensor in model.graph.initializer}
@@ -37,7 +37,7 @@ def tidy(model: onnx.ModelProto) -> bool:
 
 
 def drop_sequences(model: onnx.ModelProto) -> bool:
-    """Leave out every ZipMap, whatever takes what it gives, and outputs that are no tensors; whether there were."""
+    """Remove every ZipMap, its consumers, and outputs that are not tensors; returns whether there were any."""
     graph, gone = model.graph, set[str]()
     kept = []
     for node in graph.node:
@@ -55,7 +55,7 @@ def drop_sequences(model: onnx.ModelProto) -> bool:
 
 
 def names_used(node: onnx.NodeProto) -> set[str]:
-    """The tensors that a node takes, those that graphs in it take from around them among them."""
+    """The tensors that a node takes, including those that its subgraphs take from outside."""
     used = {name for name in node.input if name}
     for graph in _graphs_in(node):
         inside = {name for inner in graph.node for name in names_used(inner)}
@@ -94,7 +94,7 @@ def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def _sort(graph: onnx.GraphProto) -> bool:
-    """Each node behind those whose tensors it takes, otherwise as they were; whether the order changed."""
+    """Put each node after those whose tensors it takes, otherwise in the same order; returns whether it changed."""
     changed = False
     for node in graph.node:
         for inner in _graphs_in(node):
