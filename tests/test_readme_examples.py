@@ -1,4 +1,4 @@
-"""README's own examples: what they write becomes a bundle, and the bundle is served."""
+"""The examples of README and of the tutorial: their files become a bundle, and the bundle is served."""
 
 from __future__ import annotations
 
@@ -15,15 +15,21 @@ from harmgauge.bundle.npz import read_npz
 from harmgauge.bundle.rows import Array
 from harmgauge.cli.main import main
 from tests.support.process import running_service
-from tests.support.readme import README
+from tests.support.readme import README, page
 
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+EXAMPLES = re.findall(r"```python\n(.*?)```", page("own-classifier.md"), re.DOTALL)
 JSON = {"Content-Type": "application/json"}
 
 
 def as_json(rows: Array) -> str:
-    """As README's command sends rows: null for a missing value."""
+    """As the tutorial's command sends rows: null for a missing value."""
     return json.dumps({"instances": rows.tolist()}).replace("NaN", "null")
+
+
+def test_readmes_example_and_commands_are_the_tutorials() -> None:
+    assert re.findall(r"```python\n(.*?)```", README, re.DOTALL) == EXAMPLES[:1]
+    (commands,) = re.findall(r"```\n(harmgauge build .*?)```", README, re.DOTALL)
+    assert commands in page("own-classifier.md")
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=["scikit-learn", "pytorch"])

@@ -25,7 +25,7 @@ from tests.support.process import RunningService, fresh_service, wait_until
 BUNDLE = Path(os.environ.get("BUNDLE", "models/bundles/cifar10-resnet32/3"))
 SECONDS = float(os.environ.get("SECONDS", "4"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
-OUT = Path(os.environ.get("OUT", "docs/benchmarks"))
+OUT = Path(os.environ.get("OUT", "docs/measurements/benchmarks"))
 CONNECTIONS = (1, 4, 16, 64)
 
 RAW = "application/octet-stream"
@@ -60,7 +60,7 @@ def settle(service: RunningService) -> None:
 
 
 def main() -> int:
-    """Measure, print the table, write it under `docs/benchmarks`."""
+    """Measure, print the table, write it under `docs/measurements/benchmarks`."""
     if wrk_is_missing():
         sys.stderr.write("the benchmark needs wrk: apt install wrk\n")
         return 1

@@ -21,7 +21,7 @@ from tests.support.scores import clean, contaminated
 
 RUNS = int(os.environ.get("RUNS", "300"))
 KS_RUNS = max(1, RUNS // 4)
-OUT = Path(os.environ.get("OUT", "docs/benchmarks"))
+OUT = Path(os.environ.get("OUT", "docs/measurements/benchmarks"))
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.5)
 REFERENCES = (1000, 5000, 20_000)
 MOST_ROWS = 50_000

@@ -19,7 +19,7 @@ from harmgauge_models.evaluation.alarms import Draw
 from tests.support.scores import clean, contaminated
 
 RUNS = int(os.environ.get("RUNS", "200"))
-OUT = Path(os.environ.get("OUT", "docs/benchmarks"))
+OUT = Path(os.environ.get("OUT", "docs/measurements/benchmarks"))
 LOOKS = 40
 """A window of 10 minutes is looked at every 15 seconds."""
 

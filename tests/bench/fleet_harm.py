@@ -25,7 +25,7 @@ from harmgauge_models.data.corruptions.catalogue import corrupt
 from tests.bench.fleet import table
 
 RUNS = int(os.environ.get("RUNS", "300"))
-OUT = Path(os.environ.get("OUT", "docs/benchmarks"))
+OUT = Path(os.environ.get("OUT", "docs/measurements/benchmarks"))
 ASKED = 100_000
 DROP = 0.02
 REPLICAS = 8

@@ -22,7 +22,7 @@ from harmgauge.observe.accuracy_metrics import ErrorCounters
 from tests.support.harm_streams import BASE, BOUND, Run, chances, stream
 
 RUNS = int(os.environ.get("RUNS", "300"))
-OUT = Path(os.environ.get("OUT", "docs/benchmarks"))
+OUT = Path(os.environ.get("OUT", "docs/measurements/benchmarks"))
 ROUNDS = 15
 REQUESTS = 256
 """Handed over at a time, as the service does."""

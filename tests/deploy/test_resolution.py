@@ -114,7 +114,7 @@ def test_the_service_resolves_without_constraints(cache: Path, runtime: str, pyt
 
 @pytest.mark.parametrize("python", PYTHONS[:-1])
 def test_the_service_resolves_on_an_intel_mac_without_constraints(cache: Path, python: str) -> None:
-    """With an older ONNX Runtime: README says so."""
+    """With an older ONNX Runtime, as docs/install.md says."""
     found = versions(resolve(cache, python, "x86_64-apple-darwin", ("cpu",), ()))
     assert found["onnxruntime"] != pins(*CPU)["onnxruntime"]
 

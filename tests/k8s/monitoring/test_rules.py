@@ -40,7 +40,7 @@ def test_every_alert_says_how_bad_it_is_since_when_and_what_to_do(alert: dict[st
     assert re.fullmatch(r"\d+m", alert["for"])
     assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
     assert alert["annotations"]["runbook_url"] == f"docs/runbook.md#{name.lower()}"
-    for part in ("It says", "Look", "Causes", "Do", "Silence"):
+    for part in ("Meaning", "Look", "Causes", "Do", "Silence"):
         assert f"**{part}**" in SECTIONS[name]
 
 
