@@ -60,9 +60,9 @@ def attack_table(
         found["by"][name] = _judged(bundle, target, kept["x"])
         if spec.numpy_dtype.kind in "iu":
             whole = np.rint(kept["x"]).clip(*target.bounds).astype(spec.numpy_dtype)
-            found["by"][name]["rounded"] = _judged(bundle, target, whole) | _estimated(bundle, graph, whole)
+            found["by"][name]["rounded"] = _judged(bundle, target, whole) | _estimated(bundle, graph, whole, work, name)
         else:
-            found["by"][name] |= _estimated(bundle, graph, kept["x"].astype(spec.numpy_dtype))
+            found["by"][name] |= _estimated(bundle, graph, kept["x"].astype(spec.numpy_dtype), work, name)
     return found
 
 
@@ -72,10 +72,12 @@ def _attacked(target: _Target, name: str, seed: int) -> npt.NDArray[np.float32]:
     return attack(way, target.watched.classifier, target.x, target.y, bounds=target.bounds, seed=seed, what=name).x
 
 
-def _estimated(bundle: Bundle, graph: Graph, attacked: Array) -> dict[str, float]:
+def _estimated(bundle: Bundle, graph: Graph, attacked: Array, work: Work, name: str) -> dict[str, float]:
     if bundle.error_probability is None:
         return {}
-    return {"estimate": float(1 - graph.run(attacked, features=False)["error_probability"].mean(dtype=np.float64))}
+    decided_by = [FORMAT, bundle.manifest.files[DETECTOR_FILE].sha256, sha256_of(attacked)]
+    kept = work.kept(f"attacks/outputs-{name}", decided_by, lambda: graph.run(attacked, features=False))
+    return {"estimate": float(1 - kept["error_probability"].mean(dtype=np.float64))}
 
 
 def _judged(bundle: Bundle, target: _Target, attacked: Array) -> dict[str, Any]:
