@@ -17,7 +17,7 @@ from harmgauge_models.calibration.kappa import fit_balanced
 from harmgauge_models.calibration.known import MIN_ROWS, Known
 from harmgauge_models.calibration.logistic import SPREAD, Float64, regress
 from harmgauge_models.calibration.observed import Observer
-from harmgauge_models.data.disturber import ByKind
+from harmgauge_models.data.disturber import ByKind, PictureDisturber
 from harmgauge_models.graphs.adjustment import (
     MOST,
     MOST_WIDTH,
@@ -79,7 +79,8 @@ def adjusted(graph: bytes, disturber: ByKind, known: Known, *, seed: int, what: 
     """
     graph = without_adjustment(graph)
     tensor = last_hidden(graph)
-    if tensor is None or not known.is_enough:
+    if tensor is None or not known.is_enough or isinstance(disturber, PictureDisturber):
+        # A head on feature maps knows clean pictures well: more than the line was no better there.
         return graph
     affordable = int(SECONDS / Observer(graph).seconds_per_row(known.x))
     random = np.random.default_rng((seed, 21))
