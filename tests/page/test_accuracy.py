@@ -89,16 +89,15 @@ def test_clean_traffic_is_fine(fresh: tuple[RunningService, Tab]) -> None:
 
     expected = sorted(found["classes"], key=lambda each: each["accuracy"])
     assert min(each["rows"] for each in expected) >= 10
-    assert shown_classes(tab) == [
-        (each["class"], f"{100 * each['accuracy']:.0f} %", f"{each['rows']}") for each in expected
-    ]
+    rows = [(each["class"], f"{100 * each['accuracy']:.0f} %", f"{each['rows']}") for each in expected]
+    wait_until(lambda: shown_classes(tab) == rows, 3 * SAMPLE_SECONDS)
 
     wait_until(lambda: tab.painted("accuracy", "first") > 20, 3 * SAMPLE_SECONDS)
     legend = [f"{100 * found[part]:.3g} %" for part in ("estimate", "lower", "upper")]
     for text in legend:
         tab.wait_for("#accuracy .legend b", text)
-    words = tab.page.locator("#accuracy .plot").get_attribute("aria-label")
-    assert words == f"Estimate of accuracy over time, now {legend[0]}, {legend[1]} to {legend[2]}."
+    words = f"Estimate of accuracy over time, now {legend[0]}, {legend[1]} to {legend[2]}."
+    wait_until(lambda: tab.page.locator("#accuracy .plot").get_attribute("aria-label") == words, 3 * SAMPLE_SECONDS)
     tab.page.locator("#accuracy summary").click()
     cells = tab.page.locator("#accuracy tbody tr:first-child").locator("th, td").all_inner_texts()
     assert cells[1:] == legend

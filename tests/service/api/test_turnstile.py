@@ -82,9 +82,12 @@ async def test_nobody_rests_where_there_is_no_traffic() -> None:
         while time.thread_time() < end:
             pass
 
-    begin = time.perf_counter()
-    await asyncio.gather(*(busy() for _ in range(20)))
-    assert time.perf_counter() - begin < 20 * (1 + REST) * 0.01, "a machine that stands still apart"
+    taken = []
+    for _ in range(3):  # a busy machine may stand still meanwhile, but not each time
+        begin = time.perf_counter()
+        await asyncio.gather(*(busy() for _ in range(20)))
+        taken.append(time.perf_counter() - begin)
+    assert min(taken) < 20 * (1 + REST) * 0.01
 
 
 async def test_who_left_is_passed_over() -> None:
