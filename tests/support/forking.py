@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import json
 import os
@@ -102,9 +103,17 @@ class _Zygote:
         return Forked(int(child))
 
 
+    def close(self) -> None:
+        """End the process; the services that it forked are ended by whoever started them."""
+        self._socket.close()
+        self._process.wait(10)
+
+
 @cache
 def _zygote() -> _Zygote:
-    return _Zygote()
+    made = _Zygote()
+    atexit.register(made.close)
+    return made
 
 
 def start(module: str, *words: str, environment: dict[str, str], fresh: bool) -> tuple[Process, IO[str]]:
