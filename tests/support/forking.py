@@ -102,7 +102,6 @@ class _Zygote:
         assert child, f"the zygote ended with {self._process.wait()}"
         return Forked(int(child))
 
-
     def close(self) -> None:
         """End the process; the services that it forked are ended by whoever started them."""
         self._socket.close()
