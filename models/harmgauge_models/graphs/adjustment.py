@@ -39,15 +39,15 @@ def last_hidden(graph: bytes) -> str | None:
 def give_adjustment(graph: bytes, tensor: str, weights: npt.NDArray[np.float64], offset: float) -> bytes:
     """The graph with the adjustment `tensor` (n, width) x `weights` (width,) + `offset`, clipped."""
     model = onnx.load_from_string(without_adjustment(graph))
-    low, high, axis = (
+    low, high, shift = (
         numpy_helper.from_array(np.array(value, np.float32), f"{_PREFIX}{name}")
         for name, value in (("low", -MOST), ("high", MOST), ("offset", offset))
     )
     column = numpy_helper.from_array(weights.astype(np.float32)[:, None], f"{_PREFIX}weights")
-    model.graph.initializer.extend([low, high, axis, column])
+    model.graph.initializer.extend([low, high, shift, column])
     nodes = [
         ("MatMul", [tensor, column.name], f"{_PREFIX}product"),
-        ("Add", [f"{_PREFIX}product", axis.name], f"{_PREFIX}sum"),
+        ("Add", [f"{_PREFIX}product", shift.name], f"{_PREFIX}sum"),
         ("Clip", [f"{_PREFIX}sum", low.name, high.name], ADJUSTMENT),
     ]
     model.graph.node.extend(helper.make_node(kind, given, [made], name=made) for kind, given, made in nodes)

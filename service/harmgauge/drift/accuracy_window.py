@@ -21,7 +21,7 @@ from harmgauge.drift import dumped as read
 from harmgauge.drift.accuracy import Accuracy
 from harmgauge.drift.dumped import Dumped
 from harmgauge.drift.state import Blocks
-from harmgauge.drift.window import AgedWindow, Held, Window
+from harmgauge.drift.window import AgedWindow, Held, Window, newest
 from harmgauge.settings import Settings
 
 MAX_CLASSES = 100
@@ -72,11 +72,7 @@ class AccuracyWindow:
         self._begin()
 
     def _begin(self) -> None:
-        self._chances: Window
-        if self._max_age_seconds is None:
-            self._chances = Window(self._window_rows, dtype=np.float32)
-        else:
-            self._chances = AgedWindow(self._window_rows, self._max_age_seconds, self._clock, np.float32)
+        self._chances = newest(self._window_rows, self._max_age_seconds, self._clock, np.float32)
         # Beside it, the class of each: rows that have left the one leave the other at the next look.
         self._classes = Window(self._window_rows, dtype=np.uint8) if self._class_names else None
         self._computed = (0, 0)
@@ -96,7 +92,9 @@ class AccuracyWindow:
         """Take rows in; those without P are not counted."""
         if blocks.error_probability is None or blocks.predictions is None:
             return
-        ages = None if blocks.times is None else self._clock() - np.repeat(blocks.times, blocks.rows)
+        ages = None
+        if isinstance(self._chances, AgedWindow) and blocks.times is not None:
+            ages = self._clock() - np.repeat(blocks.times, blocks.rows)
         self._extend(blocks.error_probability, blocks.predictions, ages)
 
     def _extend(
@@ -154,9 +152,7 @@ class AccuracyWindow:
         """Its whole state, with windows by reference, to be copied on a thread."""
         found: dict[str, npt.NDArray[Any] | Held] = {}
         if isinstance(self._chances, AgedWindow):
-            chances, times = self._chances.held_with_times()
-            # Times of the day, because the ages' clock does not continue over a restart.
-            found["times"] = Held(times.parts, self._now().timestamp() - self._clock())
+            chances, found["times"] = self._chances.held_with_times(self._now().timestamp())
         else:
             chances = self._chances.held()
         classes = self._classes_of(chances)
@@ -174,9 +170,4 @@ class AccuracyWindow:
             classes = read.rows(dumped, "classes", np.uint8, ())
             if classes.shape != chances.shape or not (classes < len(self._class_names)).all():
                 raise ValueError(f"classes holds none of {len(self._class_names)} classes for each of the chances")
-        ages = None
-        if "times" in dumped:
-            times = read.within(dumped, "times", chances.shape, 0, read.LATEST_SECONDS)
-            # If the clock was set back, they count as new, but not newer than that.
-            ages = np.minimum.accumulate(np.maximum(self._now().timestamp() - times, 0))
-        self._extend(chances, classes, ages)
+        self._extend(chances, classes, read.ages(dumped, chances.shape, self._now().timestamp()))

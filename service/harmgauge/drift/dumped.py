@@ -57,6 +57,16 @@ def at(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+def ages(dumped: Dumped, shape: tuple[int, ...], now_seconds: float) -> npt.NDArray[np.float64] | None:
+    """The ages of rows from their saved `times`, of this shape, in seconds and falling; None if none were saved."""
+    if "times" not in dumped:
+        return None
+    times = within(dumped, "times", shape, 0, LATEST_SECONDS)
+    # If the clock was set back, they count as new, but not newer than that.
+    found: npt.NDArray[np.float64] = np.minimum.accumulate(np.maximum(now_seconds - times, 0))
+    return found
+
+
 def rows(dumped: Dumped, key: str, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """Any number of rows of `shape`, all of their numbers finite."""
     array = _array(dumped, key)

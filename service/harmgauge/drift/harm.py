@@ -19,6 +19,7 @@ from harmgauge.drift import dumped as read
 from harmgauge.drift import harm_bound
 from harmgauge.drift import harm_evidence as evidence
 from harmgauge.drift.dumped import Dumped
+from harmgauge.drift.latched import Latched
 from harmgauge.drift.recent_clients import RecentClients
 from harmgauge.drift.state import Blocks, DriftState
 from harmgauge.errors import SettingsError
@@ -104,9 +105,7 @@ class Harm:
         self._wealth: npt.NDArray[np.float64] = np.zeros(len(evidence.STAKES))
         self._rows = 0
         self._version += 1
-        self._highest = 0.0
-        self._drifting = False
-        self._since = self._now()
+        self._alarm = Latched(self._now())
 
     @property
     def version(self) -> int:
@@ -123,15 +122,15 @@ class Harm:
         self.logs = self.logs + evidence.logs(factor)
         self._rows += len(blocks.error_probability)
         self._version += 1
-        self._highest = max(self._highest, float(values.max()))
-        if self._highest >= self._rows_between_false_alarms and not self._drifting:
-            self._drifting, self._since = True, self._now()
+        before = self._alarm
+        self._alarm = before.after(float(values.max()), self._rows_between_false_alarms, self._now)
+        if self._alarm.drifting and not before.drifting:
             log.warning(
                 "%s is drifting: the estimate of accuracy has fallen by more than %.4g, below %.4g; evidence %.3g",
                 self.name,
                 self._bound - self._base,
                 1 - self._bound,
-                self._highest,
+                self._alarm.highest,
             )
 
     def dump(self) -> dict[str, npt.NDArray[Any]]:
@@ -139,9 +138,7 @@ class Harm:
             "wealth": self._wealth,
             "bound": np.array(self._bound),
             "rows": np.array(self._rows),
-            "highest": np.array(self._highest),
-            "drifting": np.array(self._drifting),
-            "since": np.array(self._since.timestamp()),
+            **self._alarm.dump(),
         }
 
     def restore(self, dumped: Dumped) -> None:
@@ -151,9 +148,7 @@ class Harm:
         wealth = read.within(dumped, "wealth", self._wealth.shape, 0, evidence.MOST)
         if not evidence.can_have_led_to(wealth, rows):
             raise ValueError("the evidence is none that any rows can have led to")
-        # The mean of numbers may be above their largest by its rounding.
-        highest = read.number(dumped, "highest", float(wealth.mean()) * (1 - 1e-9), evidence.MOST * (1 + 1e-9))
-        drifting, since = read.flag(dumped, "drifting"), read.moment(dumped, "since")
+        alarm = Latched.read(dumped, float(wealth.mean()), evidence.MOST)
         if bound != self._bound:
             log.info(
                 "%s begins anew: its evidence was about an accuracy below %.7g, and now it watches for one below %.7g",
@@ -162,8 +157,7 @@ class Harm:
                 1 - self._bound,
             )
             return
-        self._wealth, self._rows, self._highest = wealth, rows, highest
-        self._drifting, self._since = drifting, since
+        self._wealth, self._rows, self._alarm = wealth, rows, alarm
         self._version += 1
 
     async def state(self) -> DriftState:
@@ -171,7 +165,7 @@ class Harm:
         of the estimate of accuracy, and `accuracy_limit`, the accuracy after such a fall.
         """
         return DriftState(
-            state="drifting" if self._drifting else "ok",
+            state=self._alarm.state,
             p_value=None,
             statistic=float(self._wealth.mean()),
             threshold=float(self._rows_between_false_alarms),
@@ -179,10 +173,10 @@ class Harm:
             rows=self._rows,
             reference_rows=self._base_rows,
             rows_between_false_alarms=self._rows_between_false_alarms,
-            since=self._since,
+            since=self._alarm.since,
             total_rows=self._rows,
             details={
-                "highest": self._highest,
+                "highest": self._alarm.highest,
                 "accuracy_drop": self._bound - self._base,
                 "accuracy_limit": 1 - self._bound,
             },

@@ -15,6 +15,7 @@ from harmgauge.drift import dumped as read
 from harmgauge.drift import evidence
 from harmgauge.drift.design_effect import DesignEffect
 from harmgauge.drift.dumped import Dumped
+from harmgauge.drift.latched import Latched
 from harmgauge.drift.recent_clients import RecentClients
 from harmgauge.drift.state import Blocks, DriftState
 from harmgauge.errors import SettingsError
@@ -72,9 +73,7 @@ class ScoreEvidence:
         self._design = DesignEffect()
         self._rows = 0
         self._version += 1
-        self._highest = 0.0
-        self._drifting = False
-        self._since = self._now()
+        self._alarm = Latched(self._now())
 
     @property
     def version(self) -> int:
@@ -86,9 +85,7 @@ class ScoreEvidence:
             "counts": self._evidence.counts,
             "urn_rows": np.array(self._evidence.rows),
             "rows": np.array(self._rows),
-            "highest": np.array(self._highest),
-            "drifting": np.array(self._drifting),
-            "since": np.array(self._since.timestamp()),
+            **self._alarm.dump(),
         }
 
     def restore(self, dumped: Dumped) -> None:
@@ -101,11 +98,8 @@ class ScoreEvidence:
         )
         if not evidence.can_have_led_to(found, self._reference_rows):
             raise ValueError("the evidence is none that this reference can have led to")
-        # The mean of numbers may be above their largest by its rounding.
-        highest = read.number(dumped, "highest", found.value * (1 - 1e-9), evidence.MOST * (1 + 1e-9))
-        drifting, since = read.flag(dumped, "drifting"), read.moment(dumped, "since")
-        self._evidence, self._rows, self._highest = found, rows, highest
-        self._drifting, self._since = drifting, since
+        alarm = Latched.read(dumped, found.value, evidence.MOST)
+        self._evidence, self._rows, self._alarm = found, rows, alarm
         self._version += 1
 
     def observe(self, blocks: Blocks) -> None:
@@ -117,16 +111,17 @@ class ScoreEvidence:
         self._design.observe(inside[:, 0], blocks.rows)
         self._rows += len(gaps)
         self._version += 1
+        before, highest = self._alarm, 0.0
         for start in range(0, len(blocks.rows), evidence.MAX_BLOCKS):
             part = slice(start, start + evidence.MAX_BLOCKS)
             self._evidence, values = evidence.bet(
                 self._evidence, inside[part], blocks.rows[part].astype(np.float64), self._tolerance
             )
-            self._highest = max(self._highest, float(values.max()))
-        if self._highest >= self._rows_between_false_alarms and not self._drifting:
-            self._drifting, self._since = True, self._now()
+            highest = max(highest, float(values.max()))
+        self._alarm = before.after(highest, self._rows_between_false_alarms, self._now)
+        if self._alarm.drifting and not before.drifting:
             log.warning(
-                "%s is drifting: scores are %s, evidence %.3g", self.name, self._evidence.direction, self._highest
+                "%s is drifting: scores are %s, evidence %.3g", self.name, self._evidence.direction, self._alarm.highest
             )
 
     async def state(self) -> DriftState:
@@ -139,7 +134,7 @@ class ScoreEvidence:
         if design_effect is not None:
             gauges["drift_design_effect"] = design_effect
         return DriftState(
-            state="drifting" if self._drifting else "ok",
+            state=self._alarm.state,
             p_value=None,
             statistic=value,
             threshold=float(self._rows_between_false_alarms),
@@ -147,10 +142,10 @@ class ScoreEvidence:
             rows=self._rows,
             reference_rows=self._reference_rows,
             rows_between_false_alarms=self._rows_between_false_alarms,
-            since=self._since,
+            since=self._alarm.since,
             total_rows=self._rows,
             details={
-                "highest": self._highest,
+                "highest": self._alarm.highest,
                 "direction": direction,
                 "design_effect": design_effect,
                 "tolerance": self._tolerance,

@@ -22,7 +22,7 @@ from harmgauge.drift import dumped as read
 from harmgauge.drift import ks
 from harmgauge.drift.dumped import Dumped
 from harmgauge.drift.state import Blocks, DriftState, State
-from harmgauge.drift.window import AgedWindow, Held, Window
+from harmgauge.drift.window import AgedWindow, Held, Window, newest
 from harmgauge.errors import BundleError, SettingsError
 from harmgauge.settings import Settings
 
@@ -122,21 +122,16 @@ class ScoreKs:
     def dump(self) -> dict[str, npt.NDArray[Any] | Held]:
         if not isinstance(self._window, AgedWindow):
             return {"scores": self._window.held()}
-        scores, times = self._window.held_with_times()
-        # Times of the day, because the ages' clock does not continue over a restart.
-        return {"scores": scores, "times": Held(times.parts, self._now().timestamp() - self._clock())}
+        scores, times = self._window.held_with_times(self._now().timestamp())
+        return {"scores": scores, "times": times}
 
     def restore(self, dumped: Dumped) -> None:
         scores = read.rows(dumped, "scores", np.float64, ())
-        times = None
-        if "times" in dumped:
-            times = read.within(dumped, "times", scores.shape, 0, read.LATEST_SECONDS)
-        if not isinstance(self._window, AgedWindow) or times is None:
+        ages = read.ages(dumped, scores.shape, self._now().timestamp())
+        if isinstance(self._window, AgedWindow):
+            self._window.extend(scores, ages)
+        else:
             self._window.extend(scores)
-            return
-        # If the clock was set back, they count as new, but not newer than that.
-        ages = np.minimum.accumulate(np.maximum(self._now().timestamp() - times, 0))
-        self._window.extend(scores, ages)
 
     def reset(self) -> None:
         """Empty the window."""
@@ -146,9 +141,7 @@ class ScoreKs:
         self._state = self._describe(0, self._window.snapshot(), None, None)
 
     def _empty(self, window_rows: int) -> Window:
-        if self._max_age_seconds is None:
-            return Window(window_rows)
-        return AgedWindow(window_rows, self._max_age_seconds, self._clock)
+        return newest(window_rows, self._max_age_seconds, self._clock)
 
     async def state(self) -> DriftState:
         """The state of the window as it is now."""

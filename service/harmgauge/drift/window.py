@@ -149,10 +149,12 @@ class AgedWindow(Window):
         self._drop_old()
         return super().held()
 
-    def held_with_times(self) -> tuple[Held, Held]:
-        """The rows in the window now, and the time of each by the clock."""
+    def held_with_times(self, now_seconds: float) -> tuple[Held, Held]:
+        """The rows in the window now, and the time of each in seconds since 1970, as which it is `now_seconds`: the
+        clock does not continue over a restart.
+        """
         self._drop_old()
-        return super().held(), self._times.held()
+        return super().held(), Held(self._times.held().parts, now_seconds - self._clock())
 
     def _drop_old(self) -> None:
         """Remove the scores that are too old by now: they never come back, so each is checked once."""
@@ -166,3 +168,15 @@ class AgedWindow(Window):
             self._times.drop(old)
             if old < len(first):
                 return
+
+
+def newest(
+    capacity: int,
+    max_age_seconds: float | None,
+    clock: Callable[[], float] = time.monotonic,
+    dtype: npt.DTypeLike = np.float64,
+) -> Window:
+    """A window of the newest `capacity` numbers, which with `max_age_seconds` also leave it by age."""
+    if max_age_seconds is None:
+        return Window(capacity, dtype=dtype)
+    return AgedWindow(capacity, max_age_seconds, clock, dtype)
