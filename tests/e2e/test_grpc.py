@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,18 +15,15 @@ import tritonclient.grpc
 from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
-from harmgauge.api.grpc import INFER_ROUTE, protocol
 from harmgauge.bundle.load import load
 from harmgauge.inference.outputs import Outputs
 from harmgauge.inference.runtime import OnnxRuntime
-from tests.conftest import ROOT
 from tests.support.process import RunningService, grpc_port, running_service, wait_until
 from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
 ROWS = instances(5, SHAPE, seed=9)
 NAMES = ["probabilities", "score", "is_adversarial", "predictions"]
-SERVICE = ROOT / "service" / "harmgauge"
 
 
 @pytest.fixture(scope="module")
@@ -286,16 +281,3 @@ def test_a_port_that_is_taken_is_said(image_bundle_path: Path, service: RunningS
         running_service(image_bundle_path, grpc_port=grpc_port(service)),
     ):
         pass
-
-
-def test_the_description_is_that_of_the_proto(tmp_path: Path) -> None:
-    made = tmp_path / "made.binpb"
-    command = [sys.executable, "-m", "grpc_tools.protoc", "-I.", f"--descriptor_set_out={made}", "open_inference.proto"]
-    subprocess.run(command, cwd=SERVICE / "api" / "grpc", check=True)
-    assert made.read_bytes() == (SERVICE / "api" / "grpc" / "open_inference.binpb").read_bytes(), "run `make proto`"
-
-
-def test_the_live_page_counts_its_requests_by_this_name() -> None:
-    service_name, _, call = INFER_ROUTE.removeprefix("/").partition("/")
-    assert service_name == protocol.SERVICE
-    assert call in protocol.methods()

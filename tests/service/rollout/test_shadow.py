@@ -9,7 +9,6 @@ import weakref
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from harmgauge.app import Service
@@ -19,6 +18,7 @@ from harmgauge.errors import BundleRefused, NonFiniteScore, NoShadow, ShadowFail
 from harmgauge.inference.outputs import Outputs
 from harmgauge.inference.runtime import OnnxRuntime
 from tests.support.bundles import edit
+from tests.support.seen import alike, seen
 from tests.support.switching import inference_threads, run, score, service_of, version
 from tests.support.toy import instances, linear_network, toy_autoencoder_bundle, toy_bundle
 from tests.support.waiting import until
@@ -41,17 +41,6 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         made.append(toy_bundle(folder, shape=SHAPE, dtype="float32", networks=pair, percentile=20))
     assert [bundle.name for bundle in made] == ["1", "2", "3"]
     return made
-
-
-async def seen(service: Service, rows: int) -> None:
-    # On a busy machine everybody else goes first.
-    await until(lambda: int(service.switch.shadow.comparison.rows.sum()) == rows, seconds=60)
-
-
-def alike(found: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]) -> bool:
-    """Whether they are the same rows, (n, d), in any order: batches fill up in turns, and end in any."""
-    first, second = (rows[np.lexsort(np.round(rows, 3).T)] for rows in (found, expected))
-    return np.allclose(first, second, rtol=1e-4, atol=1e-6)
 
 
 def test_it_sees_what_is_answered_and_goes_on_where_it_is_when_promoted(bundles: list[Path]) -> None:
@@ -82,33 +71,6 @@ def test_it_sees_what_is_answered_and_goes_on_where_it_is_when_promoted(bundles:
             service.switch.promote()
 
     run(test, bundles[0])
-
-
-@pytest.mark.parametrize("served_has_it", [True, False])
-def test_only_one_of_the_two_gives_the_error_probability(
-    served_has_it: bool, error_probability_bundle_path: Path, image_bundle_path: Path
-) -> None:
-    pair = [error_probability_bundle_path, image_bundle_path]
-    served, shadow = pair if served_has_it else pair[::-1]
-    rows = instances(40, (4, 4, 3))
-    expected = OnnxRuntime(load_bundle(shadow), "cpu").run(rows)
-
-    async def test(service: Service) -> None:
-        await service.switch.load_shadow(shadow)
-        for begin in range(0, 40, 5):
-            found = await service.switch.current.components.scorer.score(rows[begin : begin + 5])
-            assert (found.error_probability is not None) == served_has_it
-        await seen(service, 40)
-        state = (await service.switch.shadow.states())["score_ks"]
-        assert state.scores is not None
-        assert alike(np.array(state.scores)[:, None], expected.score[:, None])
-        service.switch.promote()
-        found = await service.switch.current.components.scorer.score(rows)
-        assert (found.error_probability is None) == served_has_it
-        if found.error_probability is not None and expected.error_probability is not None:
-            np.testing.assert_allclose(found.error_probability, expected.error_probability, atol=1e-6)
-
-    run(test, served)
 
 
 def test_a_shadow_that_fails_is_not_promoted(bundles: list[Path]) -> None:
