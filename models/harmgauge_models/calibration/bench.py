@@ -39,12 +39,16 @@ class Bench:
         run: Run,
         rows: npt.NDArray[np.intp],
         progress: tqdm[Any],
-        disturb: Callable[[Array], Array] = lambda x: x,
+        disturb: Callable[[Array, slice], Array] = lambda x, _: x,
     ) -> tuple[Observed, Float64]:
-        """Disturbed copies of these `rows` (m,), and the probability that each answer is wrong, (m,)."""
+        """Disturbed copies of these `rows` (m,), and the probability that each answer is wrong, (m,).
+
+        `disturb` is given a part of the clean rows, and which part of the m rows that is.
+        """
         parts = []
         for begin in range(0, len(rows), CHUNK_ROWS):
-            parts.append(run(disturb(self.x[rows[begin : begin + CHUNK_ROWS]])))
+            part = slice(begin, begin + CHUNK_ROWS)
+            parts.append(run(disturb(self.x[rows[part]], part)))
             progress.update(len(parts[-1].logits))
         logits, predictions = (
             np.concatenate(column) for column in zip(*((part.logits, part.predictions) for part in parts), strict=True)

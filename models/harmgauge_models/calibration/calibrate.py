@@ -105,7 +105,7 @@ def _disturbed(bench: Bench, copies: int, random: np.random.Generator) -> list[t
     found = []
     with bench.progress(copies * len(every), "disturbed rows") as progress:
         for _ in range(copies):
-            seen, wrong = bench.observe(bench.observer, every, progress, lambda x: bench.disturber(x, random)[0])
+            seen, wrong = bench.observe(bench.observer, every, progress, lambda x, _: bench.disturber(x, random)[0])
             kept = np.isfinite(seen.logits)
             found.append((seen.logits[kept], wrong[kept]))
     return found

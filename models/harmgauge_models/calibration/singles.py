@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def singles(bench: Bench, unseen: Sequence[Fold], random: np.random.Generator) -
             for strength in STRENGTHS:
                 disturbed = bench.disturber.alone(bench.x[rows], random, kind, strength)
                 for run, (before, wrong_before), made in zip(runs, cleans, sets, strict=True):
-                    found, wrong = bench.observe(run, rows, progress, lambda _, made=disturbed: made)  # type: ignore[misc]
+                    found, wrong = bench.observe(run, rows, progress, _made(disturbed))
                     kept = np.isfinite(found.logits) & np.isfinite(before.logits)
                     if kept.any():
                         parts = (found.logits, wrong, before.logits, wrong_before)
@@ -53,3 +53,8 @@ def _through(observer: Observer, fold: Fold) -> Run:
         return Observed(np.where(np.isnan(found.logits), np.nan, logits), found.predictions)
 
     return run
+
+
+def _made(rows: Array) -> Callable[[Array, slice], Array]:
+    """A disturbance that was made already: its rows (m, *shape) are shared by several networks."""
+    return lambda _, part: rows[part]

@@ -17,7 +17,7 @@ COLDEST, HOTTEST = 1e-6, 1e3
 class Truth:
     """The probability of each class for n rows, (n, classes)."""
 
-    def __init__(self, chances: Float64) -> None:
+    def __init__(self, chances: npt.NDArray[np.floating]) -> None:
         self._chances = chances
 
     def wrong(self, predictions: npt.NDArray[np.intp], rows: npt.NDArray[np.intp]) -> Float64:
@@ -29,7 +29,7 @@ def labelled(y: npt.NDArray[np.int64], classes: int) -> Truth:
     """The classes are known: `y` (n,)."""
     chances = np.zeros((len(y), classes), np.float32)
     chances[np.arange(len(y)), y] = 1
-    return Truth(chances)  # type: ignore[arg-type]
+    return Truth(chances)
 
 
 def stated(probabilities: Float64, accuracy: float) -> Truth:

@@ -54,7 +54,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 def evaluate(arguments: argparse.Namespace) -> None:
     """Judge the bundle, and print the most important figures."""
     from harmgauge_models.evaluation.accuracy import texts  # noqa: PLC0415 - slow to load
-    from harmgauge_models.evaluation.evaluate import PAGE_FILE, Options  # noqa: PLC0415
+    from harmgauge_models.evaluation.evaluate import PAGE_FILE, Options  # noqa: PLC0415 - slow to load
     from harmgauge_models.evaluation.evaluate import evaluate as measure  # noqa: PLC0415
 
     arguments.corrupted = tuple(arguments.corrupted or ())
