@@ -27,7 +27,7 @@ start of a sentence. It misses `where` before a name (`where MMD is off`), and c
 where it runs`)."""
 FOR = r"[,;] for (?:he|it|neither|nobody|none|nothing|there|they|we) \w+"
 IS_NO = r"(?<!here )\b(?:is|are|was|were) no (?!fewer|larger|less|longer|more|other|sooner|such|worse)\w+"
-SPEAKS = r"(?<!\bwho )\b(?:hears|knows|says|speaks|tells)\b|\b(?:is|are|was|were) told\b"
+SPEAKS = r"(?<!\bwho )(?<!\bnobody )\b(?:hears|knows|says|speaks|tells)\b|\b(?:is|are|was|were) told\b"
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,14 @@ def test_docstrings_literals_and_alerts_are_read(tmp_path: Path) -> None:
     assert list(of_python("a.py", source, literals=False)) == docstrings
     literal = Sentence("a.py", 6, "four words and … more")
     assert set(of_python("a.py", source, literals=True)) == {*docstrings, literal}
-    rules = "# A comment.\nexpr: up\n  summary: An alert.\n"
-    assert [str(sentence) for sentence in of_rules("r", rules)] == ["r:1: A comment.", "r:3: An alert."]
+    rules = (
+        "# A\n# comment.\nexpr: up\n  summary: An alert.\n  description: >-\n    Two\n    lines.\n  runbook_url: x\n"
+    )
+    assert [str(sentence) for sentence in of_rules("r", rules)] == [
+        "r:1: A comment.",
+        "r:4: An alert.",
+        "r:6: Two lines.",
+    ]
 
 
 def test_every_kind_of_text_is_there() -> None:

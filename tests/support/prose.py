@@ -17,6 +17,11 @@ CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 LINK = re.compile(r"!?\[((?:[^\[\]]|\[[^\]]*\])*)\]\([^)]*\)")
 MARKER = re.compile(r"^\s*(?:[-*+] |\d+\. |#{1,6} |> )\s*")
 SENTENCE_END = re.compile(r"(?<=[.!?:;])[*)\"”]*\s+")
+ANNOTATION = re.compile(
+    r"(?P<comment>(?:^ *# .*\n)+)"
+    r"|^(?P<margin> +)(?:summary|description): (?:>-\n(?P<folded>(?:(?P=margin) +.*\n)+)|(?P<line>.*))",
+    re.MULTILINE,
+)
 NOT_READ = ("docs/measurements/", "docs/reference/settings.md", "CHANGELOG.md")
 """Dated runs stay as they were written, the settings are docstrings of the code, and a changelog quotes the past."""
 
@@ -96,9 +101,10 @@ def of_python(file: str, source: str, literals: bool) -> Iterator[Sentence]:
 
 def of_rules(file: str, text: str) -> Iterator[Sentence]:
     """The annotations and comments of a file of Prometheus rules."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        if found := re.match(r"\s*(?:# |summary: |description: )(.*)", line):
-            yield from _sentences(file, number, _without_code(found[1]))
+    for found in ANNOTATION.finditer(text):
+        block = re.sub(r"^ *# ", "", found["comment"] or found["folded"] or found["line"], flags=re.MULTILINE)
+        line = text.count("\n", 0, found.start()) + (1 if found["folded"] is None else 2)
+        yield from _sentences(file, line, _without_code(block))
 
 
 @functools.cache
