@@ -53,7 +53,9 @@ PATTERNS = {
     'a docstring that begins "What" or "Of"': Pattern(
         r"^(?:What|Of) ", 9, "What the service measures.", "The measurements of the service.", opens_docstring=True
     ),
-    '"so many"': Pattern(r"(?<!, )\bso many\b(?! \w+ that)", 3, "a request of so many rows", "a request of that many rows"),
+    '"so many"': Pattern(
+        r"(?<!, )\bso many\b(?! \w+ that)", 3, "a request of so many rows", "a request of that many rows"
+    ),
     '"at most so"': Pattern(r"\bat most so\b", 0, "It waits at most so long.", "It waits no longer than that."),
     '"whoever"': Pattern(r"\b[Ww]hoever\b", 2, "Whoever sends a key gets in.", "A client with a key gets in."),
     "software that speaks or knows": Pattern(
