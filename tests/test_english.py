@@ -26,7 +26,8 @@ WHERE = rf"{NOT_AFTER_A_PLACE}(?<![-*]) where {SUBJECT} |^Where {SUBJECT} [^,.?]
 start of a sentence. It misses `where` before a name (`where MMD is off`), and counts a place of another name (`the host
 where it runs`)."""
 FOR = r"[,;] for (?:he|it|neither|nobody|none|nothing|there|they|we) \w+"
-IS_NO = r"(?<!here )\b(?:is|are|was|were) no (?!fewer|greater|higher|larger|less|longer|lower|more|other|sooner|such|worse)\w+"
+COMPARATIVE = "fewer|greater|higher|larger|less|longer|lower|more|other|sooner|such|worse"
+IS_NO = rf"(?<!here )\b(?:is|are|was|were) no (?!{COMPARATIVE})\w+"
 SPEAKS = r"(?<!\bwho )(?<!\bnobody )\b(?:hears|knows|says|speaks|tells)\b|\b(?:is|are|was|were) told\b"
 
 
