@@ -113,8 +113,8 @@ def wrong_input(x: Array) -> nn.Module:
     [
         ({"train": None}, "name the training rows with --train, or an autoencoder of your own"),
         ({"student": "a:b"}, "--distilled, --student and --second are for --detector distillation"),
-        ({"loss": "xent"}, "--loss: an adversarial autoencoder's score is a KL divergence"),
-        ({"noise": -1.0}, "--noise -1.0: it must be 0 or more"),
+        ({"loss": "xent"}, "--loss: the score of an adversarial autoencoder is a KL divergence"),
+        ({"noise": -1.0}, "--noise -1.0: expected 0 or more"),
         ({"reconstruction_weight": float("nan")}, "--reconstruction-weight nan"),
         ({"hidden_layers": ("flat",)}, "--hidden-layer flat: NAME:DIM"),
         ({"hidden_layers": ("flat:4", "flat:3")}, "--hidden-layer flat comes twice"),
@@ -122,7 +122,7 @@ def wrong_input(x: Array) -> nn.Module:
         ({"flip": True}, "--shift-pixels and --flip are for images"),
         ({"detector": "distillation"}, "--reconstruction-weight is for --detector adversarial-autoencoder"),
         ({"autoencoder": f"{__name__}:wrong_shape"}, r"gives rows of \(6,\); \(5,\) is due"),
-        ({"autoencoder": f"{__name__}:wrong_input"}, r"cannot take rows of float32 \(5,\): "),
+        ({"autoencoder": f"{__name__}:wrong_input"}, r"fails on rows of float32 \(5,\): "),
     ],
 )
 def test_what_makes_no_sense_is_refused(options: Options, changes: dict[str, Any], message: str) -> None:

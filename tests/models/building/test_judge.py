@@ -103,9 +103,9 @@ def test_a_score_that_knows_all_is_worth_serving() -> None:
     assert found.seen.gain.difference == pytest.approx(1 - found.seen.entropy)
     assert 0.4 < found.seen.positive / found.seen.rows < 0.6
     assert judge.worth_serving(found, "distillation")
-    assert judge.sentence(found, "distillation").startswith("Worth serving: on random disturbances it ranks")
+    assert judge.sentence(found, "distillation").startswith("Worth serving: on random disturbances, it ranks")
     learned = judged(OMNISCIENT, second(made={"resembled_kinds": ["flip"]}))
-    assert "on disturbances like those it learned from it ranks" in judge.sentence(learned, "distillation")
+    assert "on disturbances like those it was trained on, it ranks" in judge.sentence(learned, "distillation")
     assert "ROC AUC of 1.000" in judge.sentence(found, "distillation")
 
 
@@ -135,7 +135,7 @@ def test_too_few_harmed_rows_tell_nothing() -> None:
     told = judge.table(found, "distillation")
     assert told["seen"] == {"rows": found.seen.rows, "positive": 0, "roc_auc": None, "score_minus_entropy": None}
     assert told["worth_serving"], "nothing is held against it"
-    assert f"at least {MIN_HARMED} of either group are needed" in told["sentence"]
+    assert f"at least {MIN_HARMED} harmed and as many harmless rows are needed" in told["sentence"]
     assert told["by_family"] == {}
 
 
@@ -182,7 +182,7 @@ def test_disturbances_that_were_not_seen_decide() -> None:
         assert found.unseen.score == pytest.approx(score)
         assert found.deciding == found.unseen
         assert 0.4 < found.unseen.positive / found.unseen.rows < 0.6, "either fold gives as many rows"
-        assert "on disturbances that it has not seen" in judge.sentence(found, "distillation")
+        assert "on disturbances that it was not trained on" in judge.sentence(found, "distillation")
         assert judge.table(found, "distillation")["unseen"]["roc_auc"]["score"] == score
 
 

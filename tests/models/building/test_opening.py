@@ -83,7 +83,7 @@ def test_infinity_is_refused(tmp_path: Path, role: str) -> None:
         np.savez(tmp_path / f"{name}.npz", x=x)
     x[3, 0] = np.inf
     np.savez(tmp_path / f"{role}.npz", x=x)
-    with pytest.raises(UserError, match="1 .* rows hold infinity, the first is row 3"):
+    with pytest.raises(UserError, match="1 .* rows hold infinity, the first in row 3"):
         build(options(tmp_path, EXPORTS / "xgboost.onnx"))
 
 

@@ -157,8 +157,8 @@ def test_rows_may_have_names_of_classes(tmp_path: Path, given: tuple[Array, Arra
         (lambda x, y: {"x": x[:150]}, "holds 150 calibration rows; at least 200 are needed"),
         (lambda x, y: {"x": x[:, :16]}, r"takes .*\(32, 32, 3\)|rows of .*\(16, 32, 3\)"),
         (lambda x, y: {"x": x.astype(np.float32) / 255}, "uint8"),
-        (lambda x, y: {"x": x, "y": y + 1}, "y goes from"),
-        (lambda x, y: {"x": x, "y": np.full(len(x), "unicorn")}, "'unicorn', which is no class"),
+        (lambda x, y: {"x": x, "y": y + 1}, "y has values from"),
+        (lambda x, y: {"x": x, "y": np.full(len(x), "unicorn")}, "'unicorn', which is not a class"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused_by_name(
@@ -181,7 +181,7 @@ def test_values_outside_the_range_and_missing_ones_are_refused(tmp_path: Path) -
     with pytest.raises(UserError, match="row 1 has a missing value"):
         module._check_values(tmp_path, x, spec)
     x[1, 1] = 200
-    with pytest.raises(UserError, match="row 1 has values outside 0 to 1.*the units that the service gets"):
+    with pytest.raises(UserError, match="row 1 has values outside 0 to 1.*the units that the service receives"):
         module._check_values(tmp_path, x, spec)
     x[1, 1] = np.nan
     module._check_values(tmp_path, x, spec.model_copy(update={"missing": True}))
@@ -191,7 +191,7 @@ def test_rows_that_trained_the_bundle_are_refused(tmp_path: Path, labelled: Path
     copied = Path(shutil.copytree(OLD, tmp_path / "copy"))
     sha256 = npz_rows.sha256_of(labelled)
     edit(copied, lambda m: m["made"]["second_network"]["train"].update(sha256=sha256))
-    with pytest.raises(UserError, match="trained a network of this bundle"):
+    with pytest.raises(UserError, match="a network of this bundle was trained on"):
         calibrate_bundle(Wanted(copied, labelled, out=tmp_path, say=lambda _: None))
 
 
@@ -216,7 +216,7 @@ def test_a_version_that_is_there_and_a_useless_accuracy_are_refused_first(tmp_pa
 def test_a_bundle_that_lies_in_no_folder_of_its_name_needs_out(tmp_path: Path) -> None:
     """Else the next version would be made two folders above it, wherever that is."""
     lone = Path(shutil.copytree(OLD, tmp_path / "mine"))
-    with pytest.raises(UserError, match="does not lie in a folder cifar10-resnet32.*with --out"):
+    with pytest.raises(UserError, match="is not in a folder cifar10-resnet32.*with --out"):
         calibrate_bundle(Wanted(lone, tmp_path / "none.npz", say=lambda _: None))
     with pytest.raises(UserError, match="there is no calibration file"):
         calibrate_bundle(Wanted(lone, tmp_path / "none.npz", out=tmp_path, say=lambda _: None))
@@ -246,7 +246,7 @@ sys.exit(main(["calibrate", {str(old)!r}, "--calibration", {str(labelled)!r}, "-
     assert "float32: estimate of accuracy: 9" in done.stdout
     assert "fitted by labels on 300 rows and 1 disturbed copy of each" in done.stdout
     assert f"next: HARMGAUGE_BUNDLE={tmp_path}/cifar10-resnet32/1 harmgauge serve" in done.stdout
-    assert "it has no signature yet: harmgauge sign" in done.stdout
+    assert "it is not signed yet: harmgauge sign" in done.stdout
     assert "calibrate" in load(tmp_path / "cifar10-resnet32" / "1").manifest.made["error_probability"]["command"]
 
 

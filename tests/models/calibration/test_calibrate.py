@@ -69,7 +69,7 @@ def test_what_the_second_network_half_sees_is_half_missed() -> None:
 def test_a_second_network_that_sees_no_disturbance_is_refused() -> None:
     found = calibrate(GRAPH, Risks(a="none", b="none"), Known(X, Y), seed=0, what="toy")
     assert isinstance(found, str)
-    assert "hardly better than to state the usual accuracy for ever" in found
+    assert "hardly better than always reporting the usual accuracy" in found
 
 
 def test_networks_that_have_not_seen_a_disturbance_judge_it() -> None:
@@ -104,7 +104,7 @@ def test_without_labels_and_accuracy_both_remedies_are_named() -> None:
 
 
 def test_few_rows_and_few_errors_are_refused() -> None:
-    assert "there are 150 calibration rows; expected at least 200" in str(
+    assert "expected at least 200 calibration rows (5000 are good), got 150" in str(
         calibrate(GRAPH, HONEST, Known(X[:150], Y[:150]), seed=0, what="toy")
     )
     right = X.copy()
@@ -136,7 +136,7 @@ def test_a_slow_classifier_gets_fewer_copies_and_fewer_rows(monkeypatch: pytest.
 
 @pytest.mark.parametrize("accuracy", [0.0, -0.1, 1.01, 93.0, float("nan")])
 def test_an_accuracy_that_is_none_is_refused(accuracy: float) -> None:
-    with pytest.raises(UserError, match="expected a share above 0 and up to 1, such as 0.93"):
+    with pytest.raises(UserError, match="expected a share above 0 and at most 1, such as 0.93"):
         check_accuracy(accuracy)
 
 

@@ -47,7 +47,7 @@ def test_labels_get_the_place_of_their_class(
         (np.array([0, 3]), None, "y goes from 0 to 3; expected 0 to 2"),
         (np.array([1, 3]), None, "save y - 1"),
         (np.array([-1, 1]), None, "y goes from -1 to 1"),
-        (WORDS, ("cat", "dog", "cow"), "'eel'.*is no class.*--class-names"),
+        (WORDS, ("cat", "dog", "cow"), "'eel'.*is not a class.*--class-names"),
         (WORDS[:3], None, "y names 2 classes .*the classifier has 3: give --class-names"),
     ],
 )

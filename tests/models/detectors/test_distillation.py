@@ -134,9 +134,9 @@ def test_a_classifier_without_feature_maps_gets_a_head_for_rows(
     bundle = load(build(replace(options, classifier=linear, second=second, work=work, say=said.append)))
     made = bundle.manifest.made["second_network"]
     assert made["rows"]["layout"] == layout
-    assert made["rows"]["reads"] == ["the row", "what the classifier says"]
+    assert made["rows"]["reads"] == ["the row", "the classifier's answer"]
     assert bundle.manifest.score == {"loss": "xent", "temperature": 0.1}
-    assert any("the second network reads the row, what the classifier says" in line for line in said)
+    assert any("the second network reads the row, the classifier's answer" in line for line in said)
 
 
 def test_a_head_and_a_student_at_once_are_refused(options: Options) -> None:

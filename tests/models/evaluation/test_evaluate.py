@@ -250,9 +250,9 @@ def spoilt(options: Options, folder: Path, **arrays: Any) -> Options:
 
 
 def test_wrong_data_are_refused_with_a_remedy(options: Options, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no labels: numpy.savez"):
+    with pytest.raises(UserError, match="no labels: make it with numpy.savez"):
         evaluate(spoilt(options, tmp_path, y=None))
-    with pytest.raises(UserError, match="classes 0 to 2: give the labels in the order"):
+    with pytest.raises(UserError, match="classes 0 to 2: number the labels in the order"):
         evaluate(spoilt(options, tmp_path, y=np.full(600, 3)))
     with pytest.raises(UserError, match=r"float64 .* 8-bit pictures, uint8 \(n, 16, 16, 3\)"):
         evaluate(spoilt(options, tmp_path, x=np.zeros((600, *SHAPE))))

@@ -102,7 +102,7 @@ def test_the_page_shows_the_numbers_of_quality_json(evaluated: Path, text: str) 
         assert f"<td>{level['roc_auc']['score']:.3f}</td>" in text
         for accuracy in level["accuracy_by_kind"].values():
             assert f"<td>{accuracy:.1%}</td>" in text
-    assert "A quick run" in text
+    assert "This was a quick run" in text
 
 
 def test_the_plots_for_a_readme_are_pictures(evaluated: Path) -> None:

@@ -147,10 +147,10 @@ def test_weeks_begin_on_monday_and_all_sources_go_together(
     below = quality["below_entropy"]
     assert below, "this second network is random: it cannot but be worse than entropy somewhere"
     assert all(entry["high"] < 0 for entry in below)
-    assert said.count("warning: the score is below the classifier's entropy") == len(
+    assert said.count("warning: the score ranks worse than the classifier's entropy") == len(
         {("over time" if "period" in entry else entry["kind"], entry["between"]) for entry in below}
     )
-    assert f"At these {len(below)} figures" in page
+    assert f"In these {len(below)} figures" in page
     assert load(options.bundle).manifest.quality["evaluation"]["below_entropy"] == len(below)
 
 
@@ -191,7 +191,7 @@ def test_a_copy_that_the_classifier_gives_no_numbers_for_is_left_out_by_name(opt
     quality = evaluate(dataclasses.replace(options, bundle=bundle, kinds=("missing", "stuck")))
     assert sorted(quality["left_out"]) == ["missing-3", "missing-5"]
     assert list(quality["pooled"]["by_kind"]) == ["stuck"]
-    assert "The classifier gives no numbers for missing-" in (bundle / PAGE_FILE).read_text()
+    assert "Left out because the classifier returns no finite scores: missing-" in (bundle / PAGE_FILE).read_text()
 
 
 def test_rows_of_the_users_own_that_the_classifier_gives_no_numbers_for_are_an_error(
@@ -237,7 +237,7 @@ def test_unsuitable_data_are_refused_in_one_line(options: Options, tmp_path: Pat
         ({"y": None}, "no labels: it has no y"),
         ({"x": None}, "no rows: it has no x"),
         ({"x": np.zeros((ROWS, 7))}, r"float64 \(500, 7\); the bundle toy takes float32 \(n, 6\)"),
-        ({"x": gaps}, "1 missing values .* the first in row 7; .* takes none: fill them"),
+        ({"x": gaps}, "1 missing values .* the first in row 7; .* accepts none: fill them"),
         ({"x": np.where(np.isnan(gaps), np.inf, gaps)}, "no float32, the first in row 7: inf"),
         ({"x": np.where(np.isnan(gaps), 1e300, gaps.astype(float))}, r"no float32, the first in row 7: 1e\+300"),
         (
@@ -263,13 +263,13 @@ def test_unsuitable_requests_are_refused_before_anything_is_measured(options: Op
     for changes, text in (
         ({"attacks": ("fgsm",)}, "attacks are for 8-bit colour pictures; the bundle toy takes float32"),
         ({"attack_rows": 5}, "leave --attacks and --attack-rows out"),
-        ({"kinds": ("fog",)}, "--kinds fog: for this bundle there are gaussian_noise"),
+        ({"kinds": ("fog",)}, "--kinds fog: expected some of gaussian_noise"),
         ({"kinds": ()}, "nothing to judge the bundle on"),
         ({"periods": "week"}, "expected --time too"),
         ({"time": "hour"}, "no such array; it has day, third"),
         ({"time": "third", "periods": "month"}, "expected dates in third, got int64"),
         ({"time": "day", "periods": "fortnight"}, "expected a count of 2 to 400, or one of hour, day, week"),
-        ({"corrupted": (tmp_path / "none.npz",)}, "there is no --corrupted file"),
+        ({"corrupted": (tmp_path / "none.npz",)}, "none.npz does not exist"),
         ({"corrupted": (short,)}, r"noise is float32 \(20, 6\); expected 500 rows"),
         ({"corrupted": (wide,)}, r"short|wide.npz: noise is float64 \(500, 9\); the bundle toy takes float32 \(n, 6\)"),
     ):

@@ -36,7 +36,7 @@ def test_names_dimensions_and_weights(text: str, wanted: Wanted) -> None:
 
 @pytest.mark.parametrize("text", ["relu", "relu:", "relu:x", "relu:1", ":20", "relu:20:0", "relu:20:-1", "relu:2.5"])
 def test_nonsense_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match="NAME:DIM or NAME:DIM:WEIGHT is due"):
+    with pytest.raises(UserError, match="expected NAME:DIM or NAME:DIM:WEIGHT"):
         parse(text)
 
 

@@ -102,7 +102,7 @@ def test_a_forest_has_none_unless_named(tmp_path: Path) -> None:
     bundle, said = built(tmp_path, classifier, x)
     assert bundle.manifest.features is None
     assert bundle.reference.features is None
-    assert "no last linear layer; --features NAME" in "".join(said)
+    assert "no last linear layer; name a tensor for feature_mmd with --features NAME" in "".join(said)
     named, _ = built(tmp_path, classifier, x, features=exported.graph.input[0].name)
     assert named.manifest.features is not None
     np.testing.assert_array_equal(OnnxRuntime(named, "cpu").run(x[:9]).features, x[:9])
@@ -153,7 +153,7 @@ def test_what_cannot_be_is_refused_with_a_remedy(tmp_path: Path, monkeypatch: py
     with pytest.raises(UserError, match="--features nothing: the classifier has no such tensor"):
         built(tmp_path, classifier, x, features="nothing")
     monkeypatch.setattr(penultimate, "MAX_WIDTH", 47)
-    with pytest.raises(UserError, match="48 numbers a row, more than 47: name the tensor"):
+    with pytest.raises(UserError, match="48 numbers per row, more than 47: name the tensor"):
         built(tmp_path, classifier, x)
     left_out, _ = built(tmp_path, classifier, x, features="none")
     assert left_out.manifest.features is None

@@ -47,7 +47,7 @@ def test_an_operator_that_is_not_known_is_named(tmp_path: Path) -> None:
     model.graph.node[-1].output[0] = "before"
     model.graph.node.append(helper.make_node("Frobnicate", ["before"], ["y"], domain="of.its.own"))
     model.opset_import.append(helper.make_opsetid("of.its.own", 1))
-    with pytest.raises(UserError, match=r"the classifier cannot be turned .*op_type=Frobnicate.*--autoencoder-onnx"):
+    with pytest.raises(UserError, match=r"the classifier cannot be converted .*op_type=Frobnicate.*--autoencoder-onnx"):
         to_torch(model, instances(4, (5,), "float32"), "the classifier")
 
 
