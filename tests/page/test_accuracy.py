@@ -50,11 +50,12 @@ def test_before_any_traffic(fresh: tuple[RunningService, Tab]) -> None:
     service, tab = fresh
     base = round(100 * accuracy(service)["base"])
     tab.wait_for("#verdict", "No traffic yet")
-    assert f"after 100 an estimate of accuracy appears here, without labels. Accuracy was {base}{SPACE}% on" in (
-        tab.page.locator("#because").inner_text()
+    assert (
+        f"After 100 inputs, an estimate of accuracy appears here, made without labels. Accuracy was {base}{SPACE}% on"
+        in (tab.page.locator("#because").inner_text())
     )
     assert "inputs far from every disturbance" in tab.page.locator("#limits").inner_text()
-    assert "attacks that the bundle does not see" in tab.page.locator("#limits").inner_text()
+    assert "attacks that the bundle does not detect" in tab.page.locator("#limits").inner_text()
     assert tab.page.locator("#classes .empty").is_visible()
     assert tab.painted("accuracy", "muted") > 20, "clean data"
     assert tab.painted("accuracy", "bad") > 20, "the limit"
@@ -152,7 +153,7 @@ CHANGED = {"score_ks": ALARM}
 
 VERDICTS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     "fine": ({}, {}, "Fine", "The estimate of accuracy has not fallen by more than 2 points."),
-    "below, and not yet an alarm": ({}, {"estimate": 0.89}, "Lower", "below 90 %; the evidence is not enough"),
+    "below, and not yet an alarm": ({}, {"estimate": 0.89}, "Lower", "below 90 %, but the evidence is not enough"),
     "below and changed": (CHANGED, {"estimate": 0.89}, "Lower", "Inputs have changed, first at"),
     "changed": (CHANGED, {}, "Changed", "the estimate of accuracy has not fallen by more than 2 points."),
     "harm, whatever else": (

@@ -46,7 +46,7 @@ def check_values(tab: Tab, drift: dict[str, Any]) -> None:
     if "harm" in drift:
         assert tab.figures("harm") == {
             "Evidence": of_threshold(drift["harm"]),
-            "Limit of accuracy": written(tab, "percent", drift["harm"]["accuracy_limit"]),
+            "Accuracy limit": written(tab, "percent", drift["harm"]["accuracy_limit"]),
             "Inputs so far": f"{drift['harm']['rows']:,}",
         }
     for name, found in drift.items():
@@ -113,7 +113,7 @@ def test_values_are_those_of_drift_and_every_chart_draws(service: RunningService
         # And in words and numbers, for who does not see them.
         words = tab.page.locator("#scores .plot").get_attribute("aria-label")
         assert words is not None
-        assert "1,000 scores in the window over 5,000 of the reference" in words
+        assert "1,000 scores in the window and 5,000 reference scores" in words
         tab.page.locator("#scores summary").click()
         tab.page.locator("#scores tbody").wait_for()
         cells = tab.page.locator("#scores tbody tr:last-child").locator("th, td").all_inner_texts()

@@ -131,7 +131,7 @@ def test_what_one_can_see_through_is_refused_and_what_is_opaque_scaled(
 def test_what_is_no_image_is_told(service: RunningService, browser: Browser) -> None:
     with opened(browser, service) as tab:
         hand_over(tab.page, "drop", b"not at all", "image/png", "notes.png")
-        tab.wait_for("#result .error", "notes.png is no image")
+        tab.wait_for("#result .error", "notes.png is not an image")
 
 
 def test_a_correction_where_the_bundle_offers_one(browser: Browser) -> None:
@@ -201,7 +201,7 @@ def test_json_for_what_takes_no_images(vector_bundle_path: Path, browser: Browse
         assert shown[0] == tab.page.evaluate(
             "async score => (await import('/page/format.js')).number(score)", service.score(rows)["scores"][0]
         )
-        for text, problem in {"[1, 2": "That is no JSON", "[[1, 2]]": "instances[0] has 2 elements"}.items():
+        for text, problem in {"[1, 2": "Not valid JSON", "[[1, 2]]": "instances[0] has 2 elements"}.items():
             box.fill(text)
             tab.page.get_by_role("button", name="Score").click()
             tab.wait_for("#result .error", problem)
