@@ -32,8 +32,7 @@ CONNECTIONS = (4, 16)
 
 
 def bodies(service: RunningService, rows: Rows) -> dict[str, list[bytes]]:
-    """Single rows as raw bytes, by the share of them that is flagged; without flagged rows, all differences are noise.
-    """
+    """Single rows as raw bytes, by the share of them that is flagged; with none flagged, all differences are noise."""
     flags = service.score(rows)["is_adversarial"]
     flagged = [row.tobytes() for row, flag in zip(rows, flags, strict=True) if flag]
     clean = [row.tobytes() for row, flag in zip(rows, flags, strict=True) if not flag]
