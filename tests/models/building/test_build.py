@@ -1,4 +1,4 @@
-"""`build`: what it makes, what it finds out, and what it refuses with which remedy."""
+"""`build`: its output, its detection of inputs, and its errors with their remedies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHAPE = (4, 4, 3)
 
 @pytest.fixture
 def options(tmp_path: Path) -> Options:
-    """Good options, in which each test spoils one thing."""
+    """Valid options, of which each test breaks one thing."""
     np.savez(tmp_path / "calibration.npz", x=instances(200, SHAPE, seed=1), y=np.zeros(200, np.int64))
     return Options(
         classifier=linear_network(tmp_path / "classifier.onnx", SHAPE, 3, 1, scale=0.02),
@@ -163,7 +163,7 @@ def test_refuses_bad_calibration_data(options: Options, x: np.ndarray[Any, Any],
 
 
 def test_refuses_nan_scores(options: Options, tmp_path: Path) -> None:
-    """Log of negative pixels: NaN would make a threshold that never fires."""
+    """Log of negative pixels: NaN would make a threshold that is never exceeded."""
     model = onnx.load(options.classifier)
     node = helper.make_node("Log", ["real_0"], ["real"])
     model.graph.node[0].output[0] = "real_0"

@@ -1,4 +1,4 @@
-"""`build --detector adversarial-autoencoder`: trained, given, of one's own, and what is refused."""
+"""`build --detector adversarial-autoencoder`: with a trained, a given and a custom autoencoder, and its errors."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SHAPE = (5,)
 
 
 def curve(rows: int, seed: int) -> Array:
-    """Instances on a curve in five dimensions: what an autoencoder can learn."""
+    """Instances on a curve in five dimensions, which an autoencoder can learn."""
     along = np.random.default_rng(seed).uniform(-2, 2, rows)
     return np.stack([along, along**2, np.sin(3 * along), np.cos(2 * along), -along], 1).astype(np.float32)
 
 
 @pytest.fixture
 def options(tmp_path: Path) -> Options:
-    """Good options, in which each test changes or spoils one thing."""
+    """Valid options, of which each test changes or breaks one thing."""
     np.savez(tmp_path / "train.npz", x=curve(1500, 1))
     np.savez(tmp_path / "calibration.npz", x=curve(600, 2))
     return Options(
@@ -67,7 +67,7 @@ def test_the_classifier_says_of_the_reconstruction_what_it_says_of_the_input(opt
     outputs = OnnxRuntime(bundle, "cpu").run(curve(200, 3))
     assert outputs.corrected_probabilities is not None
     off = curve(200, 3)
-    off[:, 2:4] += 4  # away from everything that was trained on
+    off[:, 2:4] += 4  # far from everything in the training data
     assert np.median(OnnxRuntime(bundle, "cpu").run(off).score) > np.median(outputs.score) * 3
 
     again = load(build(changed(options, work=tmp_path / "work", hidden_layers=("flat:4:0.1",))))

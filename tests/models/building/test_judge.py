@@ -1,4 +1,4 @@
-"""What a score is said to be worth: cases whose answer is known beforehand."""
+"""The judgement of a score, in cases with a known answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS = 600
 
 
 def rows() -> Array:
-    """A number that decides on the class, and one that says how far the row was disturbed: 0."""
+    """Rows of a number that decides the class, and the degree of disturbance, which is 0."""
     random = np.random.default_rng(0)
     decides = random.choice([-1.0, 1.0], ROWS) * random.uniform(0.2, 2, ROWS)
     return np.stack([decides, np.zeros(ROWS)], 1).astype(np.float32)
@@ -33,7 +33,9 @@ Y = (X[:, 0] > 0).astype(np.int64)
 
 
 def graph(score: str) -> bytes:
-    """Class 1 if the first number is above 0; `score` from `x` (n, 2) and `entropy` (n,)."""
+    """A graph that predicts class 1 if the first number is above 0; `score` is computed from `x` (n, 2) and `entropy`
+    (n,).
+    """
     text = f"""
         <ir_version: 8, opset_import: ["" : 18]>
         judged (float[n, 2] input) => (float[n] score, float[n, 2] probabilities)
@@ -58,7 +60,7 @@ NO_NUMBER = graph("Log (negative)")
 
 
 class Flips:
-    """Turns the class of some rows, and says so in the second number; others stay as they are."""
+    """Flips the class of some rows and records it in the second number; the others are unchanged."""
 
     families: tuple[str, ...] = ("flip", "nothing")
 
@@ -165,13 +167,13 @@ def test_by_family() -> None:
 
 
 def test_disturbances_that_were_not_seen_decide() -> None:
-    """All-knowing of what it has seen; trained without, a coin."""
+    """The score ranks known disturbances perfectly; networks trained without them decide."""
 
     def coin(x: Array) -> npt.NDArray[np.float32]:
         return np.full((len(x), 2), np.log(0.5), np.float32)
 
     def knows(x: Array) -> npt.NDArray[np.float32]:
-        # Of what the classifier says of a turned row, less likely than of another.
+        # the probability of the classifier's answer is lower for a flipped row
         sure = np.where(x[:, 1:] > 0, -5.0, -0.01)
         return np.broadcast_to(sure, (len(x), 2)).astype(np.float32)
 

@@ -1,4 +1,6 @@
-"""`harmgauge calibrate`: the next version of a bundle, everything else carried over, and what it refuses beforehand."""
+"""`harmgauge calibrate` writes the next version of a bundle with everything else unchanged, and checks its inputs
+first.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,14 @@ from tests.conftest import ROOT
 from tests.support.bundles import edit
 
 OLD = ROOT / "models" / "bundles" / "cifar10-resnet32" / "2"
-"""Of schema 1, with a head, in float32 and in 8 bits."""
+"""A bundle of schema 1, with a head, in float32 and in 8 bits."""
 
 ROWS = 300
 
 
 @pytest.fixture(scope="module")
 def given() -> tuple[Array, Array]:
-    """Real pictures with their labels: the bundle's own samples, which trained nothing."""
+    """Real pictures with labels: the bundle's own samples, on which no network was trained."""
     samples = read_samples(load(OLD))
     assert samples.y is not None
     return samples.clean[:ROWS], samples.y[:ROWS]
@@ -51,7 +53,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory, given: tuple[Array, Array
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_copies() -> Any:
-    """Which is enough to see that it works."""
+    """Few copies, which suffice to see that it works."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harmgauge_models.calibration.calibrate.DISTURBED_ROWS", 2 * ROWS)
         patch.setattr("harmgauge_models.calibration.singles.SET_ROWS", 40)
@@ -113,7 +115,7 @@ def test_each_precision_has_a_fit_of_its_own_that_its_graph_computes(made: Path,
 
 
 def test_it_tells_disturbed_pictures_from_clean_ones(made: Path) -> None:
-    """Accuracy of the bundle's own corrupted samples, estimated without their labels."""
+    """The accuracy of the bundle's own corrupted samples, estimated without their labels."""
     samples = read_samples(load(OLD))
     p = predict_all(load(made).graph, samples.corrupted, "rows", ("probabilities", OUTPUT))
     wrong = float((p["probabilities"].argmax(1) != samples.y).mean())
@@ -214,7 +216,7 @@ def test_a_version_that_is_there_and_a_useless_accuracy_are_refused_first(tmp_pa
 
 
 def test_a_bundle_that_lies_in_no_folder_of_its_name_needs_out(tmp_path: Path) -> None:
-    """Else the next version would be made two folders above it, wherever that is."""
+    """Otherwise the next version would be written two folders above, wherever that is."""
     lone = Path(shutil.copytree(OLD, tmp_path / "mine"))
     with pytest.raises(UserError, match="is not in a folder cifar10-resnet32.*with --out"):
         calibrate_bundle(Wanted(lone, tmp_path / "none.npz", say=lambda _: None))

@@ -1,4 +1,6 @@
-"""P(wrong) where the truth is known: the fit finds it, kappa finds what is missed, and the useless is refused."""
+"""P(wrong) on data with a known truth: the fit recovers it, kappa measures what is missed, and useless estimates are
+rejected.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,7 @@ def test_the_same_seed_gives_the_same() -> None:
 
 
 def test_what_the_second_network_half_sees_is_half_missed() -> None:
-    """Of three kinds it sees two; the third is judged by the fit to the others."""
+    """It sees two of three kinds fully; the third is judged by the fit to the others."""
     found = gauge(calibrate(GRAPH, Risks(a="all", b="all", c="half"), Known(X, Y), seed=0, what="toy"))
     assert 0.2 < found.kappa < 0.4, "sqrt(1/3) of a half is .29"
 
@@ -73,7 +75,7 @@ def test_a_second_network_that_sees_no_disturbance_is_refused() -> None:
 
 
 def test_networks_that_have_not_seen_a_disturbance_judge_it() -> None:
-    """The graph's own sees all; one that was trained without c sees nothing of it: it reads the clean risk."""
+    """The graph's own network sees all; one that was trained without c does not see it and reports the clean risk."""
 
     def log_q(x: Array) -> Any:
         usual = np.full((len(x), CLASSES), np.log(0.05))

@@ -1,4 +1,4 @@
-"""Reading CIFAR-10: the folder, the archive, and archives that are not what they should be."""
+"""Reading CIFAR-10: the folder, the archive, and invalid archives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetching over HTTP, from a real server on loopback."""
+"""Downloads over HTTP, from a real server on loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels as they are kept in files, as places among the classes."""
+"""Labels as they are stored in files, converted to class indices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The estimate of accuracy and the alarm on harm in `quality.json`, on the page and in the command's closing lines."""
+"""The estimate of accuracy and the alarm on harm in `quality.json`, in the report and in the command's last lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""p-values of mixtures: uniform for clean traffic, falling with the share of strangers."""
+"""p-values of mixtures: uniform for clean traffic, falling with the share of other rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`evaluate` on a small real bundle: its numbers against those computed by hand, resuming, and what it refuses."""
+"""`evaluate` on a small real bundle: its numbers compared with those computed by hand, resuming, and its errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.toy import instances, toy_bundle
 
 @pytest.fixture
 def options(original: Path, evaluated: Path, work: Path, tmp_path: Path) -> Options:
-    """For a copy of the bundle as built, after one like it was evaluated."""
+    """Options for a copy of the bundle as built, after an identical one was evaluated."""
     assert evaluated.is_dir()
     return options_for(original, tmp_path, work)
 
@@ -42,7 +42,7 @@ def quality(evaluated: Path) -> dict[str, Any]:
 
 @dataclasses.dataclass
 class ByHand:
-    """One severity, all kinds, from the graph and the corruptions alone."""
+    """One severity, all kinds, computed from the graph and the corruptions alone."""
 
     score: npt.NDArray[np.float32]
     probabilities: npt.NDArray[np.float64]
@@ -242,7 +242,7 @@ def test_the_users_own_corrupted_pictures_are_judged_beside_those_that_are_made(
 
 
 def spoilt(options: Options, folder: Path, **arrays: Any) -> Options:
-    """With other test data than the good ones."""
+    """Options with changed test data."""
     with np.load(options.data) as good:
         kept = {name: value for name, value in (dict(good) | arrays).items() if value is not None}
     np.savez(folder / "spoilt.npz", **kept)

@@ -1,4 +1,4 @@
-"""The report: one file that needs no other, and plots for a README."""
+"""The report: a self-contained file, and plots for a README."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VOID = {"meta", "img", "br", "link", "input"}
 
 
 class Reader(HTMLParser):
-    """Collects attributes and texts, and fails where elements do not close as they opened."""
+    """Collects attributes and texts, and fails if elements are not closed in the order in which they were opened."""
 
     def __init__(self) -> None:
         super().__init__()

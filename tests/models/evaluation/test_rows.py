@@ -1,4 +1,4 @@
-"""`evaluate` on bundles of other rows than pictures: numbers by hand, the user's own corruptions, periods, refusals."""
+"""`evaluate` on bundles for rows other than pictures: numbers by hand, the user's own corruptions, periods, errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(bundle: Path) -> Path:
-    """Rows in order of time, of which the classifier has ever fewer right; labels by name."""
+    """Rows in order of time, of which the classifier gets fewer and fewer right; labels by name."""
     x = instances(ROWS, SHAPE, "float32", seed=9)
     y = graph_outputs(bundle, x)[1].argmax(1)
     wrong = np.random.default_rng(0).random(ROWS) < np.linspace(0.05, 0.5, ROWS)
@@ -84,7 +84,7 @@ def test_the_users_own_rows_are_judged_row_by_row_at_their_severity(options: Opt
         found = quality["severity"][level]
         assert found["accuracy_by_kind"] == {kind: pytest.approx(right.mean())}
         assert found["by_kind"][kind]["rows"] == [(before & ~right).sum(), (before & right).sum()]
-        if level != "none":  # twice the row has the same answer
+        if level != "none":  # the same answer for the row twice
             harmed = ~right[before]
             assert found["by_kind"][kind]["roc_auc"]["score"] == area(harmed, score[before])
             assert found["by_kind"][kind]["roc_auc"]["entropy"] == area(harmed, entropy(probabilities[before], axis=1))
@@ -179,7 +179,7 @@ def test_every_kind_that_suits_is_made_and_the_distance_is_measured(data: Path, 
 
 
 def with_missing(bundle: Path) -> None:
-    """The bundle says that its classifier takes NaN, which this one answers with NaN."""
+    """The bundle's manifest accepts NaN, but its classifier returns NaN for it."""
     manifest = json.loads((bundle / "bundle.json").read_text())
     manifest["inputs"][0]["missing"] = True
     (bundle / "bundle.json").write_text(json.dumps(manifest))

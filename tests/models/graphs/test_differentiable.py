@@ -1,4 +1,4 @@
-"""A bundle's graph as PyTorch modules, against ONNX Runtime."""
+"""A bundle's graph as PyTorch modules, compared with ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`--hidden-layer`: what it says, and the heads that are drawn for it."""
+"""`--hidden-layer`: its syntax, and the random heads for it."""
 
 from __future__ import annotations
 

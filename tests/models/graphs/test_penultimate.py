@@ -1,4 +1,4 @@
-"""Features of classifiers from several frameworks: found, named, left out, and refused with a remedy."""
+"""Features of classifiers from several frameworks: found, named, left out, and rejected with a remedy."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def built(folder: Path, classifier: Path, x: Array, **changes: Any) -> tuple[Bun
     return load(build(dataclasses.replace(options, **changes))), said
 
 
-@pytest.mark.filterwarnings("ignore")  # the exporter's own
+@pytest.mark.filterwarnings("ignore")  # from the exporter
 def test_those_of_the_resnet_are_what_its_head_takes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = ResNet32().eval()
@@ -109,7 +109,7 @@ def test_a_forest_has_none_unless_named(tmp_path: Path) -> None:
 
 
 def attention(path: Path) -> Path:
-    """x (n, 6) to 3 classes by way of a product of two tensors of the input, which is no layer."""
+    """x (n, 6) to 3 classes by the product of two tensors that depend on the input, which is not a layer."""
     random = np.random.default_rng(0)
     weights = {"first": random.normal(size=(6, 9)), "last": random.normal(size=(3, 3))}
     nodes = [

@@ -1,4 +1,4 @@
-"""ONNX networks as PyTorch modules: the same outputs, gradients, and a refusal that names the operator."""
+"""ONNX networks as PyTorch modules: the same outputs, gradients, and an error that names the operator."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_operator_that_is_not_known_is_named(tmp_path: Path) -> None:
 
 
 def test_a_conversion_that_gives_other_outputs_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As the converter's mistakes do; here its network is the one of other weights."""
+    """As in a defect of the converter: here it converts a network with other weights."""
     from harmgauge_models.graphs import to_torch as module
 
     convert = module._converter()

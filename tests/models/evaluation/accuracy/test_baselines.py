@@ -1,4 +1,4 @@
-"""The literature's estimates against closed forms and cases small enough to count."""
+"""The literature's estimates compared with closed forms and cases small enough to count."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def test_a_classifier_that_is_never_right_has_no_row_below_the_threshold_of_atc(
 
 
 def test_rows_are_judged_by_what_the_other_half_fitted() -> None:
-    """The first half is always right, the second one never: each is judged by the other's accuracy."""
+    """The classifier is right on all of the first half and none of the second: each half is judged by the other's
+    accuracy.
+    """
     folds, rows = np.repeat([0, 1], 50), 100
     labels, random = np.zeros(rows, np.int64), np.random.default_rng(0)
     scores = {"score": random.random(rows), "doubt": random.random(rows), "entropy": random.random(rows)}
@@ -66,7 +68,7 @@ def test_transport_costs_what_the_best_of_all_assignments_does() -> None:
 
 
 def test_transport_of_certain_answers_costs_the_difference_of_the_class_shares() -> None:
-    """Total variation: 1 - the probability of a label is the distance of two corners of the simplex, 1 or 0."""
+    """Total variation: 1 - the probability of a label is the distance between two corners of the simplex, 1 or 0."""
     answers = np.repeat(np.eye(3), [60, 30, 10], axis=0)
     assert transport_cost(answers, np.array([0.6, 0.3, 0.1])) == 0
     assert transport_cost(answers, np.array([0.4, 0.4, 0.2])) == pytest.approx(0.2)
