@@ -1,4 +1,4 @@
-"""The accuracy stands first on the page: its estimate with the interval, its past, its classes, and whether it fell."""
+"""Accuracy comes first on the page: its estimate with the interval, its history, its classes, and whether it fell."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def accuracy(service: RunningService) -> dict[str, Any]:
 
 
 def wait_for_a_sample(service: RunningService) -> None:
-    """One that holds all that was scored by now."""
+    """Wait for a sample that includes everything scored so far."""
     now = time.time()
     wait_until(lambda: (service.client.get("/page/history").json()["time"] or [0])[-1] > now, 4 * SAMPLE_SECONDS)
 
@@ -41,7 +41,7 @@ def shown_classes(tab: Tab) -> list[tuple[str, str, str]]:
 
 @pytest.fixture(scope="module")
 def fresh(browser: Browser) -> Iterator[tuple[RunningService, Tab]]:
-    """A service and its page, for tests that follow one another."""
+    """A service and its page, for tests that build on each other."""
     with running_service(GAUGED) as service, opened(browser, service) as tab:
         yield service, tab
 

@@ -1,4 +1,4 @@
-"""The page behind a key: it asks for one, sends it with its polls, and forgets it with the tab."""
+"""The page behind a key: it asks for one, sends it with its polls, and forgets it when the tab is closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An input brought to the page is scored as `POST /score` scores it."""
+"""An input given to the page is scored as `POST /score` scores it."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_another_size_is_scaled_and_said_to_be(service: RunningService, browser:
 
 
 def tagged(pixels: npt.NDArray[np.uint8], orientation: int, file_format: str) -> bytes:
-    """A photo as a phone writes it: lying, with a tag that says how to hold it."""
+    """A photo as a phone writes it: rotated, with a tag that gives its orientation."""
     exif, stream = Image.Exif(), io.BytesIO()
     exif[0x112] = orientation
     Image.fromarray(pixels).save(stream, file_format, exif=exif)
@@ -96,7 +96,7 @@ def tagged(pixels: npt.NDArray[np.uint8], orientation: int, file_format: str) ->
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
 def test_a_photo_that_lies_has_one_score(image_service: RunningService, browser: Browser, file_format: str) -> None:
-    """The page shows it as it is to be held, and so it is scored, by the page and by `POST /score`."""
+    """The page shows it upright, and it is scored upright, by the page and by `POST /score`."""
     lying = instances(1, (4, 4, 3))[0]
     media_type = f"image/{file_format.lower()}"
     headers = {"Content-Type": media_type}

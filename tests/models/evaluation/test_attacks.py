@@ -25,8 +25,7 @@ BOUNDS = (0.0, 255.0)
 
 
 class Halves(nn.Module):
-    """Two classes of (n, 4) instances in 0..255: whether the first number exceeds 127.5, with a slope that saturates.
-    """
+    """Two classes of (n, 4) instances in 0..255: is the first number above 127.5, with a slope that saturates."""
 
     def forward(self, x: Tensor) -> Tensor:
         z = (x[:, 0] - 127.5) / 10

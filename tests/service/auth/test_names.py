@@ -1,4 +1,4 @@
-"""Names of clients and sources: what may stand in one, and whose it is."""
+"""Names of clients and sources: their syntax, and the key that they belong to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of a real monitor and real metrics, with a clock in hand."""
+"""Samples of a real monitor and real metrics, with a controlled clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A shadow in this process: loaded, compared, promoted, dropped, and what stays of it."""
+"""A shadow in this process: loaded, compared, promoted, dropped, and what remains of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHAPE = (5,)
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three versions of one model of vectors. Beyond numbers of 1e30, version 2 overflows, the others do not."""
+    """Three versions of one model of vectors. For numbers beyond 1e30, version 2 overflows, the others do not."""
     folder = tmp_path_factory.mktemp("shadows")
     made = []
     for number, scale in enumerate((1e-2, 1e9, 1e-2), 1):
@@ -36,7 +36,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             linear_network(folder / f"{number}{seed}.onnx", SHAPE, 3, 10 * number + seed, dtype="float32", scale=scale)
             for seed in (1, 2)
         ]
-        # Of version 2 most rows have the largest score there is: a higher percentile would be refused.
+        # In version 2 most rows have the largest score: a higher percentile would be rejected.
         pair = (networks[0], networks[1])
         made.append(toy_bundle(folder, shape=SHAPE, dtype="float32", networks=pair, percentile=20))
     assert [bundle.name for bundle in made] == ["1", "2", "3"]

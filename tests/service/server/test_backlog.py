@@ -1,4 +1,4 @@
-"""Connections that are between the system's hands and the service's, as it stops listening."""
+"""Connections that the system has accepted but the service has not, when it stops listening."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_what_waits_is_accepted_and_nothing_new_begins(listening: socket.s
 
 
 async def test_a_busy_loop_is_waited_for(listening: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It accepts one connection in each of its rounds, and no more."""
+    """It accepts only one connection in each of its iterations."""
     monkeypatch.setattr(backlog, "HANDSHAKE_SECONDS", 0)
     clients = [connecting(listening) for _ in range(20)]
     assert all(is_open(client, 5) for client in clients)
