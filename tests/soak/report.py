@@ -24,7 +24,7 @@ def table(bars: list[Bar]) -> str:
 
 
 def write(out: Path, events: Events, bars: list[Bar]) -> Path:
-    """A Markdown file in the folder `out`, named after the soak, its plots beside it; returns the former."""
+    """Write a Markdown file to the folder `out`, named after the soak, with its plots; returns its path."""
     out.mkdir(parents=True, exist_ok=True)
     plan = kinds(events, "plan")[0]
     stem = f"{plan['date']}-{plan['minutes']:g}-minutes"
@@ -52,7 +52,7 @@ def write(out: Path, events: Events, bars: list[Bar]) -> Path:
 
 
 def _command(whole: str) -> str:
-    """Without where things were written: those are paths of one machine."""
+    """The command without its output paths, which belong to one machine."""
     return re.sub(r" --(out|journal)[ =]\S+", "", whole)
 
 
@@ -166,7 +166,7 @@ def _minutes(events: Events) -> Any:
 
 
 def _said(events: Events, field: str) -> dict[str, Any]:
-    """By process and service, what its clients said at each sample; not a number where they had said nothing."""
+    """The reports of clients at each sample, by process and service; NaN if there was none yet."""
     samples = kinds(events, "sample")
     names = {(process, name): f"{name} ({'most' if process == '0' else 'slower clients'})"
              for sample in samples for process, said in sample["clients"].items() for name in said}  # fmt: skip
@@ -184,8 +184,8 @@ def _load(events: Events) -> Figure:
     rate, latency = figure.subplots(2, 1, sharex=True)
     times = _said(events, "at")
     for label, single in _said(events, "single").items():
-        said, first = np.unique(times[label], return_index=True)  # clients speak at times of their own
-        if np.isfinite(said).sum() < 2:  # a journal from before they said when
+        said, first = np.unique(times[label], return_index=True)  # clients report at times of their own
+        if np.isfinite(said).sum() < 2:  # a journal from before reports had times
             said, first = minutes * 60, np.arange(len(minutes))
         rate.plot((said[1:] - said[0]) / 60, np.diff(single[first]) / np.diff(said), label=label, linewidth=0.9)
     rate.set(ylabel="single rows answered a second", ylim=(0, None))

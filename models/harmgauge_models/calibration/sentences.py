@@ -10,7 +10,7 @@ def sentence(chance: ErrorProbability | str) -> str:
     if isinstance(chance, str):
         return f"no estimate of accuracy: {chance}"
     copies = "copy" if chance.copies == 1 else "copies"
-    by = "labels" if chance.target == "wrong" else "the stated accuracy"
+    by = "the labels" if chance.target == "wrong" else "the stated accuracy"
     return (
         f"estimate of accuracy: {1 - chance.base:.1%} on clean rows; it misses {chance.kappa:.0%} of a drop (root mean "
         f"square); fitted to {by} of {chance.rows} rows and {chance.copies} disturbed {copies} of each"

@@ -86,7 +86,7 @@ def with_outputs(classifier: Classifier, names: Sequence[str]) -> onnx.ModelProt
             raise UserError(f"--hidden-layer {name} is repeated, or is the classifier's output itself: leave it out")
         if name not in known:
             close = ", ".join(difflib.get_close_matches(name, sorted(known), 5) or sorted(known)[-5:])
-            raise UserError(f"--hidden-layer {name}: the classifier's graph has no such tensor; some are {close}")
+            raise UserError(f"--hidden-layer {name}: the classifier's graph has no such tensor; it has {close}")
     given = {value.name: value for value in model.graph.output}
     outputs = [scores, *(given.get(name, onnx.ValueInfoProto(name=name)) for name in names)]
     kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in outputs]

@@ -68,7 +68,7 @@ def test_finds_out_probabilities_and_takes_an_override(options: Options, tmp_pat
     said: list[str] = []
     softmaxed = linear_network(tmp_path / "softmax.onnx", SHAPE, 3, 1, scale=0.02, softmax=True)
     found = load(build(changed(options, classifier=softmaxed, say=said.append)))
-    assert "gives probabilities of 3 classes (found out" in "".join(said)
+    assert "outputs probabilities for 3 classes (detected" in "".join(said)
     from_logits = load(build(options))
     np.testing.assert_allclose(found.reference.scores, from_logits.reference.scores, atol=1e-5)
     overridden = build(changed(options, classifier=softmaxed, classifier_gives="logits", say=said.append))
@@ -118,7 +118,7 @@ sys.exit(main(sys.argv[1:]))
         ({"train": Path("train.npz")}, "leave out --train"),
         ({"name": "a/b"}, "--name"),
         ({"class_names": ("cat", "dog")}, "names 2 classes, the classifier has 3"),
-        ({"window_rows": 1}, "--window-rows 1: at least 2"),
+        ({"window_rows": 1}, "--window-rows 1: expected at least 2"),
         ({"window_rows": 2}, "can never reach"),
         ({"rows_between_false_alarms": 10}, "ask for at least"),
         ({"calibration": Path("nowhere.npz")}, "there is no calibration file"),
@@ -141,17 +141,17 @@ def test_refuses_unequal_class_counts(options: Options, tmp_path: Path) -> None:
 def test_refuses_networks_of_different_inputs(options: Options, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expects rows of"):
         build(changed(options, distilled=linear_network(tmp_path / "wide.onnx", (5, 4, 3), 3, 2)))
-    with pytest.raises(UserError, match="takes uint8, the second network float32"):
+    with pytest.raises(UserError, match="accepts uint8, the second network float32"):
         build(changed(options, distilled=linear_network(tmp_path / "real.onnx", SHAPE, 3, 2, dtype="float32")))
 
 
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (instances(99, SHAPE), "holds 99 calibration rows; at least 100"),
+        (instances(99, SHAPE), "holds 99 calibration rows; expected at least 100"),
         (instances(200, (5, 4, 3)), "expects rows of"),
         (np.full((200, *SHAPE), 0.5), "save x as uint8"),
-        (np.full((200, *SHAPE), np.nan), "takes uint8; the file holds float64"),
+        (np.full((200, *SHAPE), np.nan), "expects uint8; the file holds float64"),
         (np.array([[None]] * 200), "expected an .npz file with a numeric array"),
         (np.zeros(200), "numbers \\(n, features\\)"),
     ],

@@ -116,12 +116,12 @@ def wrong_input(x: Array) -> nn.Module:
         ({"loss": "xent"}, "--loss: the score of an adversarial autoencoder is a KL divergence"),
         ({"noise": -1.0}, "--noise -1.0: expected 0 or more"),
         ({"reconstruction_weight": float("nan")}, "--reconstruction-weight nan"),
-        ({"hidden_layers": ("flat",)}, "--hidden-layer flat: NAME:DIM"),
-        ({"hidden_layers": ("flat:4", "flat:3")}, "--hidden-layer flat comes twice"),
+        ({"hidden_layers": ("flat",)}, "--hidden-layer flat: expected NAME:DIM"),
+        ({"hidden_layers": ("flat:4", "flat:3")}, "--hidden-layer flat is repeated"),
         ({"hidden_layers": ("y:4",)}, "is the classifier's output itself"),
         ({"flip": True}, "--shift-pixels and --flip are for images"),
         ({"detector": "distillation"}, "--reconstruction-weight is for --detector adversarial-autoencoder"),
-        ({"autoencoder": f"{__name__}:wrong_shape"}, r"gives rows of \(6,\); \(5,\) is due"),
+        ({"autoencoder": f"{__name__}:wrong_shape"}, r"returns rows of \(6,\); expected \(5,\)"),
         ({"autoencoder": f"{__name__}:wrong_input"}, r"fails on rows of float32 \(5,\): "),
     ],
 )
@@ -133,7 +133,7 @@ def test_what_makes_no_sense_is_refused(options: Options, changes: dict[str, Any
 
 def test_given_autoencoders_of_other_shapes_are_refused(options: Options, tmp_path: Path) -> None:
     path = linear_network(tmp_path / "no.onnx", SHAPE, 7, 1, dtype="float32")
-    with pytest.raises(UserError, match=r"gives float32 \(64, 7\) for float32 \(64, 5\)"):
+    with pytest.raises(UserError, match=r"returns float32 \(64, 7\) for float32 \(64, 5\)"):
         build(changed(options, train=None, autoencoder_onnx=path))
     with pytest.raises(UserError, match="leave out --train and --autoencoder"):
         build(changed(options, autoencoder_onnx=path))

@@ -91,7 +91,7 @@ def test_labels_out_of_range_are_refused_before_the_training(tmp_path: Path) -> 
     x, y = iris()
     np.savez(tmp_path / "train.npz", x=x)
     np.savez(tmp_path / "calibration.npz", x=x, y=y + 1)
-    with pytest.raises(UserError, match="y goes from 1 to 3; expected 0 to 2.*save y - 1"):
+    with pytest.raises(UserError, match="y has values from 1 to 3; expected 0 to 2.*save y - 1"):
         build(options(tmp_path, EXPORTS / "xgboost.onnx"))
 
 

@@ -156,8 +156,8 @@ def test_rows_may_have_names_of_classes(tmp_path: Path, given: tuple[Array, Arra
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        (lambda x, y: {"x": x[:150]}, "holds 150 calibration rows; at least 200 are needed"),
-        (lambda x, y: {"x": x[:, :16]}, r"takes .*\(32, 32, 3\)|rows of .*\(16, 32, 3\)"),
+        (lambda x, y: {"x": x[:150]}, "holds 150 calibration rows; expected at least 200"),
+        (lambda x, y: {"x": x[:, :16]}, r"expects .*\(32, 32, 3\)|rows of .*\(16, 32, 3\)"),
         (lambda x, y: {"x": x.astype(np.float32) / 255}, "uint8"),
         (lambda x, y: {"x": x, "y": y + 1}, "y has values from"),
         (lambda x, y: {"x": x, "y": np.full(len(x), "unicorn")}, "'unicorn', which is not a class"),
@@ -246,7 +246,7 @@ sys.exit(main(["calibrate", {str(old)!r}, "--calibration", {str(labelled)!r}, "-
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "float32: estimate of accuracy: 9" in done.stdout
-    assert "fitted by labels on 300 rows and 1 disturbed copy of each" in done.stdout
+    assert "fitted to the labels of 300 rows and 1 disturbed copy of each" in done.stdout
     assert f"next: HARMGAUGE_BUNDLE={tmp_path}/cifar10-resnet32/1 harmgauge serve" in done.stdout
     assert "it is not signed yet: harmgauge sign" in done.stdout
     assert "calibrate" in load(tmp_path / "cifar10-resnet32" / "1").manifest.made["error_probability"]["command"]

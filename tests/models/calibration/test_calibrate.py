@@ -117,7 +117,7 @@ def test_few_rows_and_few_errors_are_refused() -> None:
             return x
 
     found = calibrate(GRAPH, Nothing(a="all"), Known(right, right[:, -1].astype(np.int64)), seed=0, what="toy")
-    assert "has 0 of" in str(found)
+    assert "gets 0 of" in str(found)
     assert "disturbance costs" in str(calibrate(GRAPH, Nothing(a="all"), Known(X, Y), seed=0, what="toy"))
 
 

@@ -42,7 +42,7 @@ def test_all_of_one_group_is_drawn_once() -> None:
 
 def test_too_few_scores_and_impossible_shares_are_refused() -> None:
     random = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="999 reference scores; 1000"):
+    with pytest.raises(ValueError, match="expected at least 1000 reference scores, got 999"):
         contamination_p_values(np.zeros(999), np.zeros(100), np.zeros(100), 0.5, random)
     with pytest.raises(ValueError, match="9 contaminant scores; 10"):
         contamination_p_values(np.zeros(1000), np.zeros(100), np.zeros(9), 0.1, random)

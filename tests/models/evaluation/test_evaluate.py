@@ -258,19 +258,19 @@ def test_wrong_data_are_refused_with_a_remedy(options: Options, tmp_path: Path) 
         evaluate(spoilt(options, tmp_path, x=np.zeros((600, *SHAPE))))
     with pytest.raises(UserError, match=r"uint8 \(600, 8, 8, 3\); .* \(n, 16, 16, 3\)"):
         evaluate(spoilt(options, tmp_path, x=instances(600, (8, 8, 3))))
-    with pytest.raises(UserError, match="at least 200 are needed"):
+    with pytest.raises(UserError, match="expected at least 200"):
         evaluate(spoilt(options, tmp_path, x=instances(100, SHAPE), y=np.zeros(100, int)))
     with pytest.raises(UserError, match="there is no CIFAR-10 at .*name the folder"):
         evaluate(dataclasses.replace(options, data=tmp_path / "nowhere"))
 
 
 def test_cifar10_is_refused_for_a_bundle_of_another_size(options: Options, cifar10_path: Path) -> None:
-    with pytest.raises(UserError, match=r"32 x 32; the bundle toy takes 16 x 16: name an \.npz"):
+    with pytest.raises(UserError, match=r"32 x 32; the bundle toy accepts 16 x 16: name an \.npz"):
         evaluate(dataclasses.replace(options, data=cifar10_path))
 
 
 def test_pictures_are_refused_for_a_bundle_of_other_rows(options: Options, vector_bundle_path: Path) -> None:
-    with pytest.raises(UserError, match=r"x is uint8 \(600, 16, 16, 3\); the bundle .* takes float32 \(n, 5\)"):
+    with pytest.raises(UserError, match=r"x is uint8 \(600, 16, 16, 3\); the bundle .* accepts float32 \(n, 5\)"):
         evaluate(dataclasses.replace(options, bundle=vector_bundle_path))
 
 

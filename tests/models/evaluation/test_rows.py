@@ -236,7 +236,7 @@ def test_unsuitable_data_are_refused_in_one_line(options: Options, tmp_path: Pat
     for arrays, text in (
         ({"y": None}, "no labels: it has no y"),
         ({"x": None}, "no rows: it has no x"),
-        ({"x": np.zeros((ROWS, 7))}, r"float64 \(500, 7\); the bundle toy takes float32 \(n, 6\)"),
+        ({"x": np.zeros((ROWS, 7))}, r"float64 \(500, 7\); the bundle toy accepts float32 \(n, 6\)"),
         ({"x": gaps}, "1 missing values .* the first in row 7; .* accepts none: fill them"),
         ({"x": np.where(np.isnan(gaps), np.inf, gaps)}, "no float32, the first in row 7: inf"),
         ({"x": np.where(np.isnan(gaps), 1e300, gaps.astype(float))}, r"no float32, the first in row 7: 1e\+300"),
@@ -261,7 +261,7 @@ def test_unsuitable_requests_are_refused_before_anything_is_measured(options: Op
     wide = tmp_path / "wide.npz"
     np.savez(wide, noise=np.zeros((ROWS, 9)))
     for changes, text in (
-        ({"attacks": ("fgsm",)}, "attacks are for 8-bit colour pictures; the bundle toy takes float32"),
+        ({"attacks": ("fgsm",)}, "attacks are for 8-bit colour pictures; the bundle toy accepts float32"),
         ({"attack_rows": 5}, "leave --attacks and --attack-rows out"),
         ({"kinds": ("fog",)}, "--kinds fog: expected some of gaussian_noise"),
         ({"kinds": ()}, "nothing to judge the bundle on"),
@@ -271,7 +271,10 @@ def test_unsuitable_requests_are_refused_before_anything_is_measured(options: Op
         ({"time": "day", "periods": "fortnight"}, "expected a count of 2 to 400, or one of hour, day, week"),
         ({"corrupted": (tmp_path / "none.npz",)}, "none.npz does not exist"),
         ({"corrupted": (short,)}, r"noise is float32 \(20, 6\); expected 500 rows"),
-        ({"corrupted": (wide,)}, r"short|wide.npz: noise is float64 \(500, 9\); the bundle toy takes float32 \(n, 6\)"),
+        (
+            {"corrupted": (wide,)},
+            r"short|wide.npz: noise is float64 \(500, 9\); the bundle toy accepts float32 \(n, 6\)",
+        ),
     ):
         with pytest.raises(UserError, match=text):
             evaluate(dataclasses.replace(options, **changes))

@@ -98,7 +98,7 @@ def test_one_column_becomes_two(tmp_path: Path, shape: list[Any], sigmoid: bool)
     assert (opened.network.gives, opened.classes) == ("probabilities" if sigmoid else "logits", 2)
     expected = np.stack([1 - p, p] if sigmoid else [np.zeros_like(z), z], 1)
     np.testing.assert_allclose(given(opened), expected, atol=1e-5)
-    assert "one column" in opened.notes[0]
+    assert "one output column" in opened.notes[0]
     told = open_classifier(path, X, "classifier", gives="logits")
     np.testing.assert_allclose(given(told)[:, 1], p if sigmoid else z, atol=1e-5)
     try_fusing(opened, X)

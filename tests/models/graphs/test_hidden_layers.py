@@ -50,7 +50,7 @@ def test_a_heads_logits_have_a_spread_of_about_one(classifier: Classifier) -> No
 
 
 def test_a_tensor_that_is_not_there_is_refused_with_those_that_are(classifier: Classifier) -> None:
-    with pytest.raises(UserError, match=r"--hidden-layer flatt: .* there are flat"):
+    with pytest.raises(UserError, match=r"--hidden-layer flatt: .* it has flat"):
         project(classifier, [Wanted("flatt", 4)], X, seed=0)
 
 

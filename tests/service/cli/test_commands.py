@@ -31,7 +31,7 @@ def test_sigterm_during_the_start_ends_it_as_it_would_end_later(tmp_path: Path) 
         wait_until(waits_for_the_keys, timeout_seconds=60)
 
         def has_ended() -> bool:
-            # Python handles signals before a read, but not in the instants between that and the system call; a pipe that
+            # Python handles signals before a read, but not between that and the system call; a pipe that
             # nobody writes to blocks it there, unlike a file.
             process.send_signal(signal.SIGTERM)
             return process.poll() is not None

@@ -187,8 +187,7 @@ def test_cores_are_those_of_the_quota(tmp_path: Path) -> None:
 
 
 def test_a_row_with_an_error_probability_that_is_none_gets_no_score(promising: Path) -> None:
-    """Twice P is not a probability for some rows: those fail, because detectors that bet on P would be wrong for good.
-    """
+    """Twice P is not a probability for some rows: those fail, or detectors that bet on P would be wrong for good."""
     rows = instances(2000, (4, 4, 3), seed=4)
     plain = OnnxRuntime(load(promising), "cpu").run(rows).error_probability
     assert plain is not None
