@@ -71,7 +71,7 @@ def main() -> int:
 
                 poll()
                 kept, made = cost(service, poll, POLLS), cost(service, renewed, 10)
-                say(f"/page/{path}: {poll()} bytes, {kept:.2f} ms of CPU a poll, {made:.1f} ms where it is made anew\n")
+                say(f"/page/{path}: {poll()} bytes, {kept:.2f} ms of CPU per poll, {made:.1f} ms if it is made anew\n")
     return 0
 
 

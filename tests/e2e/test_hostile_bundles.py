@@ -43,7 +43,7 @@ def test_it_serves_on_no_larger_than_before(service: RunningService, base: Path,
         loading.join(0.2)
     assert refused == [422]
     assert peak_bytes(service.process.pid) - before_bytes <= 100 * MEBIBYTE
-    assert swap(service, base).json()["status"] == "unchanged", "the next load goes on"
+    assert swap(service, base).json()["status"] == "unchanged", "the next load works"
 
 
 def test_a_pipe_that_takes_a_files_place_blocks_nothing(service: RunningService, base: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the clients of one service saw: responses by route and status, wrong responses, and missing ones."""
+"""The results of the clients of one service: responses by route and status, wrong responses, and missing ones."""
 
 from __future__ import annotations
 

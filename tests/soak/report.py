@@ -59,16 +59,16 @@ def _command(whole: str) -> str:
 def _what_is_counted() -> str:
     return """## What is counted
 
-Two services run: one for the whole time, to which everything is done but an end, and one that is ended and started
-again all the time. Every single-row request has an input of its own, of 16.7 million; its score is that input's number,
-the prediction and the flag follow from it, and the two versions of the bundle that take turns give no score in common.
-The whole body of each answer is compared with the one that is due, so an answer that belongs to another request, or to
-another version than it names, is noticed for certain.
+Two services run: one for the whole time, which gets every disturbance except a stop, and one that is stopped and
+restarted repeatedly. Every single-row request has its own input, of 16.7 million; its score is that input's number, the
+prediction and the flag follow from it, and the two alternating versions of the bundle have no score in common. The
+whole body of each response is compared with the expected one, so a response to another request, or from a version other
+than the one it names, is certain to be noticed.
 
-**Lost** is a request whose bytes were all handed over before the service was told to end, and that was never answered,
-or not within 30 s. Apart from these are counted: *killed*, which waited when the process got SIGKILL; *crossed*, sent
-after SIGTERM while the service closed its idle connections; *told*, behind an answer that said `Connection: close`.
-All of them are sent again, as are those that are refused (429, 503, 504)."""
+**Lost** is a request that was sent completely before the service was told to stop, and that was never answered, or not
+within 30 s. Counted separately: *killed*, waiting when the process got SIGKILL; *crossed*, sent after SIGTERM while the
+service was closing its idle connections; *told*, behind a response with `Connection: close`. All of these are sent
+again, as are rejected requests (429, 503, 504)."""
 
 
 def _requests(events: Events) -> str:

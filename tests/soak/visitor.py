@@ -28,4 +28,4 @@ class Visitor:
         if answer.status != 200:
             self.ledger.codes[answer.document["code"]] += 1
         if due is not None and answer.status not in (due, 429):
-            self.ledger.accuse(f"{due} was due: {answer}")
+            self.ledger.accuse(f"expected {due}, got {answer}")

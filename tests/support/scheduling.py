@@ -25,7 +25,7 @@ FIRST = (
 """The slowest files, in this order: one that began last would keep one process busy while others are done."""
 
 
-class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist tells no types here
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
     """Assigns each file to one process, for its fixtures; the files of TOGETHER to the same one.
 
     (Marks of `xdist_group` would express this, but with pytest 9.2 xdist 3.8 ignores them:

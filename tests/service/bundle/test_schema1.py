@@ -29,7 +29,7 @@ SHIPPED = [
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_the_bundles_of_version_0_1_are_read_and_scored(folder: Path) -> None:
     written = json.loads((folder / MANIFEST_FILE).read_text())
-    assert written["schema_version"] == 1, "whoever rebuilds one keeps a copy for this test"
+    assert written["schema_version"] == 1, "before rebuilding this bundle, keep a copy for this test"
     bundle = load(folder)
     manifest = bundle.manifest
     assert manifest.schema_version == 2

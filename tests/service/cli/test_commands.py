@@ -1,4 +1,4 @@
-"""What the commands set up before anything else is loaded."""
+"""The setup that commands do before anything else is loaded."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_a_client_counts_once_among_recent_requests() -> None:
     )
     counted.observe(again[1])
     counted.observe(again[0])
-    assert state_of(counted).rows == 400 + MEMORY_REQUESTS + 1, "after so many others it counts again"
+    assert state_of(counted).rows == 400 + MEMORY_REQUESTS + 1, "after this many others it counts again"
 
 
 def test_the_alarm_stays_until_it_is_acknowledged_and_tells_the_direction() -> None:

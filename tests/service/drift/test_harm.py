@@ -104,7 +104,7 @@ def test_a_client_with_a_name_counts_once_in_a_while() -> None:
     assert state(anonymous).state == "drifting"
     found.observe(blocks(BASE, MEMORY_REQUESTS, 1))
     found.observe(blocks(0.4, 2, 2, name))
-    assert state(found).rows == MEMORY_REQUESTS + 2, "after so many others it counts again"
+    assert state(found).rows == MEMORY_REQUESTS + 2, "after this many others it counts again"
 
 
 def test_rows_without_p_are_no_rows() -> None:

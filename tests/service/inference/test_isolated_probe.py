@@ -172,7 +172,7 @@ def test_the_process_knows_no_keys(base: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def test_no_process_is_left(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a service that is killed while it tries a bundle."""
+    """Even if the service is killed while it tries a bundle."""
     folder = hostile_bundle(base, tmp_path / "hostile", "endless loop")
     code = f"from harmgauge.inference.isolated_probe import *; BundleLoader(Settings()).load(Path({str(folder)!r}))"
     asking = subprocess.Popen([sys.executable, "-c", code])

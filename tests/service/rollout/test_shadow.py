@@ -62,7 +62,7 @@ def test_it_sees_what_is_answered_and_goes_on_where_it_is_when_promoted(bundles:
         assert alike(np.array(state.scores)[:, None], expected[:, None])
         await score(service, rows)
         state = (await service.switch.current.components.monitor.states())["score_ks"]
-        assert state.total_rows == 120, "the same window goes on"
+        assert state.total_rows == 120, "the window is kept"
         text = service.switch.current.components.metrics.exposition({}).decode()
         count = next(line for line in text.splitlines() if line.startswith("harmgauge_score_count"))
         assert count.endswith(" 60.0"), "of the scores that were answers"
@@ -157,7 +157,7 @@ def test_a_swap_leaves_the_shadow_which_is_compared_with_the_new_bundle(bundles:
         third = await score(service, rows[:3])
         await seen(service, 3)
         assert np.allclose(shadow.comparison.recent()[:, 0], third)
-        assert (await shadow.states())["score_ks"].total_rows == 7, "its window goes on"
+        assert (await shadow.states())["score_ks"].total_rows == 7, "its window is kept"
 
     run(test, bundles[0])
 

@@ -48,7 +48,7 @@ async def test_what_waits_is_accepted_and_nothing_new_begins(listening: socket.s
     await backlog.take_in([listening])
     assert len(accepted) == 50
     late = connecting(listening)
-    assert not is_open(late, 0.3), "it hears nothing, and tries again"
+    assert not is_open(late, 0.3), "it gets no reply, and tries again"
     loop.remove_reader(listening)
     listening.close()
     for client, connection in zip(clients, accepted, strict=True):

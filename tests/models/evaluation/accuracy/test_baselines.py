@@ -24,7 +24,7 @@ def test_estimates_of_rows_small_enough_to_count() -> None:
     assert found["clean_accuracy"] == 0.75
     assert found["mean_confidence"] == pytest.approx((0.9 + 3 * 0.6) / 4)
     assert found["cbpe"] == pytest.approx((1 + 3 * 0.5) / 4), "of .9 all were right, of .6 half"
-    assert found["atc"] == 0.5, "three of four clean rows have at most an entropy of .3, and so many were right"
+    assert found["atc"] == 0.5, "three of four clean rows have an entropy of at most .3, and three were right"
 
 
 def test_on_the_rows_that_fitted_them_the_estimates_are_the_accuracy() -> None:
