@@ -81,14 +81,14 @@ def check(options: Options) -> None:
     """
     if options.temperature is not None and not 0 < options.temperature < inf:
         raise UserError(
-            f"--temperature {options.temperature}: it divides logarithms and must be above 0 (1 changes nothing)"
+            f"--temperature {options.temperature}: expected a number above 0 (it divides logarithms; 1 changes nothing)"
         )
     if options.loss not in (None, "kld", "xent"):
-        raise UserError(f"--loss {options.loss}: there are kld and xent")
+        raise UserError(f"--loss {options.loss}: expected kld or xent")
     if not 0 < options.percentile <= 100:
-        raise UserError(f"--percentile {options.percentile}: it must be above 0 and at most 100")
+        raise UserError(f"--percentile {options.percentile}: expected a number above 0 and at most 100")
     for option, value in (("--name", options.name), ("--version", options.version)):
         if value is not None and not re.fullmatch(_NAME, value):
-            raise UserError(f"{option} {value}: letters, digits, '.', '_' and '-' are allowed, at most 64")
+            raise UserError(f"{option} {value}: expected at most 64 letters, digits, '.', '_' and '-'")
     if options.epochs is not None and options.epochs < 1:
-        raise UserError(f"--epochs {options.epochs}: at least 1 is needed")
+        raise UserError(f"--epochs {options.epochs}: expected at least 1")

@@ -1,4 +1,4 @@
-"""What `harmgauge demo` prints: the estimate of accuracy beside the truth, and which alarm came first."""
+"""The output of `harmgauge demo`: the estimate of accuracy beside the truth, and which alarm came first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The probability that a prediction is wrong, from a real process, by every way in, and a bundle that has none."""
+"""The probability that a prediction is wrong, from a real process over every interface, and a bundle without it."""
 
 from __future__ import annotations
 

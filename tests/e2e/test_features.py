@@ -1,4 +1,4 @@
-"""The classifier's features over HTTP: those in the window, their picture, and the detector that watches them."""
+"""The classifier's features over HTTP: those in the window, their picture, and the detector on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ordinary keys get flags and classes, and no number by which an attack could be tuned."""
+"""Ordinary keys get flags and classes, but no number that could guide an attack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over gRPC, spoken by tritonclient as it is."""
+"""The Open Inference Protocol over gRPC, with the unmodified tritonclient."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def client(service: RunningService) -> Iterator[Any]:
 
 @pytest.fixture
 def stub(service: RunningService) -> Iterator[Any]:
-    """The published protocol's own calls, for what a client would not send."""
+    """The calls of the published protocol, for requests that a client would not send."""
     with grpc.insecure_channel(f"127.0.0.1:{grpc_port(service)}") as channel:
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
@@ -57,7 +57,7 @@ def tensor(rows: Any = ROWS) -> InferInput:
 
 
 def request(**changes: Any) -> Any:
-    """A good request with typed contents, in which each test spoils one thing."""
+    """A valid request with typed contents, of which each test breaks one thing."""
     contents = service_pb2.InferTensorContents(uint_contents=ROWS.reshape(-1).tolist())
     one = service_pb2.ModelInferRequest.InferInputTensor(
         name="input", datatype="UINT8", shape=ROWS.shape, contents=contents
@@ -214,7 +214,7 @@ def counted(service: RunningService) -> dict[str, float]:
 
 
 def test_what_is_no_message_is_refused_with_a_request_id(service: RunningService) -> None:
-    """The bytes go out as they are; they promise a text of 127 bytes and have none."""
+    """The bytes are sent unchanged; they announce a text of 127 bytes but contain none."""
     with grpc.insecure_channel(f"127.0.0.1:{grpc_port(service)}") as channel:
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         with pytest.raises(grpc.RpcError) as refusal:

@@ -1,4 +1,4 @@
-"""Accuracy without labels and the alarm on harm, over HTTP, on /metrics, over restarts and swaps."""
+"""Accuracy without labels and the alarm on harm, over HTTP, in /metrics, and across restarts and swaps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def clean(rows: int, seed: int = 3) -> Pixels:
 
 
 def dark(rows: int) -> Pixels:
-    """Unlike the reference, and easy: the mean of P falls to .004."""
+    """Unlike the reference, but easy: the mean of P falls to .004."""
     darker: Pixels = clean(rows) // 3
     return darker
 
@@ -41,7 +41,7 @@ def bright(rows: int) -> Pixels:
 
 
 def send(service: RunningService, rows: Pixels, each: int = 1) -> npt.NDArray[np.float32]:
-    """Score rows in requests of so many; their P."""
+    """Score the rows in requests of `each` rows; returns their P."""
     found: list[float] = []
     for start in range(0, len(rows), each):
         part = rows[start : start + each]
@@ -136,7 +136,7 @@ def test_harm_is_silent_on_what_costs_no_accuracy_and_loud_on_what_does(bundle: 
 
 
 def without_p(bundle: Path, reason: str = "its second network saw no disturbed rows") -> Path:
-    """The bundle as it would be without an error probability: the graph's output is not asked for then."""
+    """The bundle as if it had no error probability: the graph's output is not requested then."""
 
     def remove(manifest: dict[str, Any]) -> None:
         manifest["error_probability"] = reason

@@ -1,4 +1,4 @@
-"""Keys over HTTP, against the real process: who may do what, without and with them."""
+"""Keys over HTTP, against the real process: permissions with and without keys."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_requests_and_bytes_are_limited_too(image_bundle_path: Path) -> None:
 
 
 def test_unfinished_bodies_of_one_key_keep_no_other_out(image_bundle_path: Path) -> None:
-    """They may hold a quarter of all bytes; the rest is for others."""
+    """Together they may hold a quarter of all bytes; the rest is for others."""
     other, other_line = new_key("other")
     limits = settings(
         api_keys=f"{API[1]},{other_line}",
@@ -224,7 +224,7 @@ def test_unfinished_bodies_of_one_key_keep_no_other_out(image_bundle_path: Path)
         head += f"Content-Type: application/octet-stream\r\nContent-Length: {2**20}\r\n\r\n"
         for _ in range(12):
             connection = open_connections.enter_context(socket.create_connection(("127.0.0.1", service.port)))
-            with suppress(OSError):  # refused in the middle
+            with suppress(OSError):  # rejected in the middle of the body
                 connection.sendall(head.encode() + bytes(2**20 - 1))
         wait_until(lambda: rejected(service, "queue_full") == 10)
         large = ask(service, "POST", "/score", other, content=bytes(2**20 - 2**20 % 48), headers=RAW)

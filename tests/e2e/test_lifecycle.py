@@ -1,4 +1,4 @@
-"""Start, refusal to start, overload, and stopping without losing a request."""
+"""Start, refusal to start, overload, and a stop without losing a request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_sigterm_answers_what_it_has_refuses_new_work_and_ends(image_bundle_path
             begin = time.monotonic()
             service.terminate()
             wait_until(lambda: service.said("draining"))
-            with suppress(httpx.TransportError):  # idle connections are closed, and no new ones taken
+            with suppress(httpx.TransportError):  # idle connections are closed, and no new ones accepted
                 refused = other.post("/score", content=rows[:1].tobytes(), headers=RAW)
                 assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
             assert service.wait() == 0
@@ -52,7 +52,7 @@ def test_sigterm_answers_what_it_has_refuses_new_work_and_ends(image_bundle_path
 
 
 def test_what_was_sent_before_sigterm_is_answered_even_if_nobody_had_read_it(image_bundle_path: Path) -> None:
-    """A stopped process reads nothing, and so has the signal and the requests waiting at the same moment."""
+    """A stopped process reads nothing, so it finds the signal and the waiting requests at the same moment."""
 
     def ask(connection: socket.socket) -> None:
         connection.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 48\r\n\r\n" + bytes(48))
@@ -66,7 +66,7 @@ def test_what_was_sent_before_sigterm_is_answered_even_if_nobody_had_read_it(ima
             ask(connection)
             assert connection.recv(4096).startswith(b"HTTP/1.1 415")
         service.process.send_signal(signal.SIGSTOP)
-        time.sleep(0.2)  # longer than the server goes without looking whether it should end
+        time.sleep(0.2)  # longer than the interval at which the server checks whether to exit
         fresh = connect(4)
         for connection in kept + fresh:
             ask(connection)

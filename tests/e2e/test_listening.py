@@ -1,4 +1,4 @@
-"""Where the service can be reached."""
+"""The addresses on which the service listens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Rows with missing values in the real process: by every way in, captured, watched and refused where they must be."""
+"""Rows with missing values in the real process: scored over every interface, captured, monitored, and rejected if
+necessary.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ def service(bundle: Path) -> Iterator[RunningService]:
 
 @pytest.fixture(scope="module")
 def expected(bundle: Path) -> Array:
-    """The scores of GAPS."""
+    """The expected scores of GAPS."""
     return OnnxRuntime(load(bundle), "cpu").run(GAPS).score
 
 
@@ -105,7 +107,7 @@ def grpc_scores(service: RunningService) -> Array:
 
 
 def typed_scores(service: RunningService) -> list[float]:
-    """With the numbers in `fp32_contents`, as the published protocol has them."""
+    """The scores over gRPC with the numbers in `fp32_contents`, as in the published protocol."""
     request = service_pb2.ModelInferRequest(model_name="toy")
     made = request.inputs.add(name="input", datatype="FP32", shape=GAPS.shape)
     made.contents.fp32_contents.extend(GAPS.reshape(-1).tolist())

@@ -1,4 +1,4 @@
-"""`harmgauge reference`: what the service scores becomes the reference of a new bundle, and only then."""
+"""`harmgauge reference`: the scores of the service become the reference of a new bundle, if there are enough."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHAPE = (4, 4, 3)
 
 @contextmanager
 def traffic(service: RunningService) -> Iterator[list[float]]:
-    """Dark images, ten at a time, until the end; yields the scores that were answered."""
+    """Send dark images, ten at a time, until the end; yields the returned scores."""
     answered: list[float] = []
     ended = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Shadows that come, go and are promoted while clients ask: no answer fails or is another bundle's."""
+"""Shadows that come, go and are promoted under load: no response fails or comes from the wrong bundle."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_promotions_under_load_lose_and_mix_nothing(
 
 
 def test_over_its_capacity_the_shadow_is_what_is_shed() -> None:
-    """More rows wait than can be scored: the answers take all there is, the shadow's windows get what is left."""
+    """More rows wait than can be scored: responses use the capacity, and the shadow's windows get the rest."""
     body = np.ascontiguousarray(instances(32, (32, 32, 3))).tobytes()
     settings = {"admin_keys": KEY_LINE, "max_queue_rows": 256}
     with running_service(SHIPPED_BUNDLE, **settings) as service:

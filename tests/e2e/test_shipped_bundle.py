@@ -1,4 +1,4 @@
-"""The shipped CIFAR-10 bundle on real images, served by the real process."""
+"""The shipped CIFAR-10 bundle in the real process, on real images."""
 
 from __future__ import annotations
 

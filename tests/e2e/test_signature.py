@@ -1,4 +1,4 @@
-"""Signed bundles, from the pair of keys to the service that wants one."""
+"""Signed bundles, from the key pair to a service that requires a signature."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_make_keys_sign_check_serve(folder: Path, tmp_path: Path) -> None:
 
     manifest = folder / "bundle.json"
     document = json.loads(manifest.read_text())
-    document["threshold"]["value"] = 1e9  # nothing would be flagged any more, and every sha256 still holds
+    document["threshold"]["value"] = 1e9  # nothing would be flagged any more, although every sha256 still matches
     manifest.write_text(json.dumps(document))
     assert run_here("check", bundle=folder).returncode == 0
     refused = run("serve", bundle=folder, port=0, bundle_public_key=key)

@@ -1,4 +1,4 @@
-"""The state folder of real processes: one process to a folder, and whatever lies in it a start."""
+"""The state folder of real processes: one process per folder, and a start whatever is in it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_pipe_or_a_folder_in_the_states_place_holds_up_no_start_and_no_stop(
 
 
 def test_a_start_that_fails_holds_nothing(image_bundle_path: Path, tmp_path: Path) -> None:
-    """Programs that bring a server of their own try again in the same process."""
+    """Programs with their own server may try again in the same process."""
 
     async def started(bundle: Path) -> None:
         build(Settings(bundle=bundle, workers=1, state_dir=tmp_path)).abandon()

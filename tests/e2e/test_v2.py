@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, spoken by tritonclient as it is, and by hand where a client is too polite."""
+"""The Open Inference Protocol, with the unmodified tritonclient, and by hand for requests that it would not send."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_an_error_reaches_the_client_as_its_own_exception(service: RunningServic
 
 
 def test_the_same_data_plane_as_score(image_bundle_path: Path) -> None:
-    """Scores go into the same window, and are the same to the last bit."""
+    """The scores go into the same window, and are the same to the last bit."""
     with running_service(image_bundle_path) as service:
         by_score = service.score(ROWS)["scores"]
         tensor = {"name": "input", "datatype": "UINT8", "shape": list(ROWS.shape), "data": ROWS.tolist()}

@@ -1,4 +1,4 @@
-"""The real Chromium, of Debian's package `chromium`, driven by Playwright."""
+"""The real Chromium, from Debian's package `chromium`, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Tab:
         )
 
     def wait_for(self, selector: str, text: str, timeout_seconds: float = 30) -> None:
-        """Wait until the element shows it."""
+        """Wait until the element shows this text."""
         found = self.page.locator(selector).filter(has_text=text)
         found.first.wait_for(timeout=timeout_seconds * 1000)
 
@@ -85,7 +85,7 @@ def opened(
     height: int = 900,
     **context_options: Any,
 ) -> Iterator[Tab]:
-    """A tab with the service's page (already live) or another `path`, in a context of its own; `width` x `height` CSS
+    """A tab with the service's page (already live) or another `path`, in a new browser context; `width` x `height` CSS
     pixels.
 
     Fails at its end if the page wrote an error to the console, or requested another address.

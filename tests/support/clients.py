@@ -37,8 +37,8 @@ class Ledger:
     """The outcome of each number that was sent.
 
     `scored` came back with its own score, `wrong` with another one. `refused` got a problem document: by number, its
-    status and whether it announced that the connection closes. `cut` got not one byte of an answer over a connection
-    that had answered before, `cut_at_once` over a new one; `torn` got a part; `unsent` could not connect.
+    status and whether it announced that the connection closes. `cut` got no byte of a response over a connection that
+    had been answered before, `cut_at_once` over a new one; `torn` got a part; `unsent` could not connect.
     """
 
     scored: set[int] = field(default_factory=set)

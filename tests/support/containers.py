@@ -102,7 +102,7 @@ def pip_settings() -> list[str]:
 @contextmanager
 def own_storage() -> Iterator[Containers]:
     """An empty storage, deleted afterwards with everything built and started in it."""
-    # Not pytest's own folder: a socket's path is limited to 108 characters.
+    # Not pytest's own folder: the path of a socket is limited to 108 characters.
     folder = Path(tempfile.mkdtemp(prefix="harmgauge-"))
     containers = Containers(folder)
     try:

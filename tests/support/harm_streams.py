@@ -30,7 +30,7 @@ def request_rows(random: np.random.Generator, rows: int, largest: int) -> npt.ND
 
 
 class Run(NamedTuple):
-    """One stream: rows until the alarm, None without one, and the highest evidence."""
+    """One stream: rows until the alarm, None if there is none, and the highest evidence."""
 
     rows: int | None
     highest: float

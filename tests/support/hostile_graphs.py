@@ -71,7 +71,7 @@ def _greatest(of: str) -> tuple[NodeProto, NodeProto]:
 
 
 def _loop(turns: str) -> NodeProto:
-    """As many iterations as the tensor `turns` holds, endless if it is "". It needs `true` and `start`."""
+    """As many iterations as the tensor `turns` holds, endless if it is "". Requires `true` and `start`."""
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in ("v", "v_out")]
     going_on = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("c", "c_out")]
     body = helper.make_graph(
@@ -98,7 +98,7 @@ def _loop_by_rows() -> onnx.ModelProto:
 
 
 def _grows_with(*, rows: bool, numbers: int) -> onnx.ModelProto:
-    """A range of length `numbers` times the count of rows, or its fourth power: no constant reveals it."""
+    """A range of length `numbers` times the number of rows, or its fourth power: no constant reveals it."""
     power = [helper.make_node("Mul", [of, of], [to]) for of, to in (("n", "n2"), ("n2", "n4"))] if rows else []
     return graph(
         helper.make_node("Shape", ["input"], ["shape"]),

@@ -16,7 +16,7 @@ from harmgauge.app import Service
 
 @contextmanager
 def callbacks() -> Iterator[list[float]]:
-    """The CPU seconds of each callback of the (plain) event loop meanwhile, sorted when it ends, longest last."""
+    """The CPU seconds of each callback of the (plain) event loop meanwhile, sorted at the end, longest last."""
     taken: list[float] = []
     run = Handle._run
 
@@ -42,7 +42,7 @@ async def ask(
     *,
     has_left: bool = False,
 ) -> tuple[int, list[bytes]]:
-    """The status of an answer (0 for none) and its pieces. The body is sent whole; the client may have disconnected."""
+    """The status of a response (0 for none) and its pieces. The body is sent whole; the client may disconnect."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     status, pieces = 0, list[bytes]()
 

@@ -20,7 +20,7 @@ SERVER = 2
 
 @dataclass
 class Span:
-    """As it was sent: ids in hexadecimal, times in nanoseconds; `kind` and `status` are the protocol's numbers."""
+    """A span as sent: ids in hexadecimal, times in nanoseconds; `kind` and `status` are the protocol's numbers."""
 
     name: str
     trace_id: str
@@ -46,7 +46,7 @@ class Receiver:
     answers: threading.Event = field(default_factory=threading.Event)
 
     def of(self, trace_id: str) -> list[Span]:
-        """A trace's spans, the server's first, then by start time; waits until the server's has arrived."""
+        """The spans of a trace, the server's first, then by start time; waits until the server's has arrived."""
         wait_until(lambda: any(span.trace_id == trace_id and span.kind == SERVER for span in self.spans))
         own = [span for span in self.spans if span.trace_id == trace_id]
         return sorted(own, key=lambda span: (span.kind != SERVER, span.begin_ns))

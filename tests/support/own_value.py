@@ -22,7 +22,7 @@ LARGEST_NUMBER = 2**24
 
 
 def own_value_bundle(folder: Path) -> Path:
-    """A toy bundle (float32 rows of `SHAPE`) whose graph gives each row its first number as its score."""
+    """A toy bundle (float32 rows of `SHAPE`) whose graph returns each row's first number as its score."""
     bundle = toy_bundle(folder, shape=SHAPE, dtype="float32", classes=2)
     nodes = [
         helper.make_node("Slice", ["input", "zero", "one", "one"], ["first"]),  # from 0 to 1, along axis 1

@@ -1,4 +1,4 @@
-"""The real Prometheus, promtool and Alertmanager, of Debian's packages `prometheus` and `prometheus-alertmanager`."""
+"""The real Prometheus, promtool and Alertmanager, from Debian's packages `prometheus` and `prometheus-alertmanager`."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def running_prometheus(
 
 @contextmanager
 def running_alertmanager(folder: Path, webhook: str) -> Iterator[str]:
-    """Start Alertmanager, which sends each alert to `webhook` at once; gives its address, and ends it afterwards."""
+    """Start Alertmanager, which sends each alert to `webhook` at once; yields its address, and ends it afterwards."""
     file = folder / "alertmanager.yml"
     route = {"receiver": "webhook", "group_wait": "0s", "group_interval": "1s", "group_by": ["alertname"]}
     receivers = [{"name": "webhook", "webhook_configs": [{"url": webhook}]}]

@@ -41,7 +41,9 @@ class Held:
 
 
 def assert_well(service: RunningService, before: Held, *, number: int = 4_000_000) -> None:
-    """Assert that it is alive and ready, scores correctly, holds no more than `before`, with no unexpected errors."""
+    """Assert that the service is alive and ready, scores correctly, holds no more than `before`, and logged no
+    unexpected errors.
+    """
     wait_until(lambda: service.client.get("/readyz").status_code == 200)
     assert service.client.get("/livez").status_code == 200
     assert service.score(row(number))["scores"] == [number]
@@ -50,4 +52,4 @@ def assert_well(service: RunningService, before: Held, *, number: int = 4_000_00
     after = Held.by(service)
     assert after.threads <= before.threads + SPARE_THREADS
     assert after.mebibytes <= before.mebibytes + SPARE_MEBIBYTES
-    wait_until(lambda: service.metrics()["harmgauge_queue_rows"][0][1] == 0)  # one may run for a client that left
+    wait_until(lambda: service.metrics()["harmgauge_queue_rows"][0][1] == 0)  # one may still run for a client that left

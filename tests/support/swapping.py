@@ -1,4 +1,4 @@
-"""Helpers of the tests of swaps: the inputs, the admin's call, and clients that check each answer."""
+"""Helpers for the tests of swaps: the inputs, the admin call, and clients that check each response."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def asking(service: RunningService, expected: dict[str, Any], count: int = 6) ->
 
 @dataclass
 class Client(threading.Thread):
-    """Sends inputs of the pool in one request after another, in various forms; records every wrong answer."""
+    """Sends inputs of the pool in one request after another, in various forms; records every wrong response."""
 
     port: int
     grpc_port: int

@@ -1,4 +1,4 @@
-"""Programs that check or run the deployment: a test without them is skipped, but never in CI."""
+"""Programs that check or run the deployment: a test without its program is skipped, but never in CI."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(*command: str | Path, text: str | None = None) -> subprocess.CompletedPr
 
 
 def pins(*files: str) -> dict[str, str]:
-    """The version of every package that these files of constraints pin, by its canonical name."""
+    """The version of every package that these constraints files pin, by its canonical name."""
     lines = [line for file in files for line in (ROOT / file).read_text().splitlines() if not line.startswith("#")]
     pinned = {canonicalize_name(line.name): str(line.specifier) for line in map(Requirement, lines)}
     assert len(pinned) == len(lines), "a package is pinned twice"

@@ -56,7 +56,9 @@ def linear_network(
 
 
 def table_network(path: Path, columns: int, classes: int, seed: int) -> Path:
-    """An ONNX classifier of float32 rows (n, columns) that takes NaN: a column's 0.5, and a flag beside it."""
+    """An ONNX classifier of float32 rows (n, columns) that accepts NaN: it counts as 0.5, with a flag beside the
+    column.
+    """
     random = np.random.default_rng(seed)
     weights = random.normal(size=(2 * columns, classes)).astype(np.float32)
     nodes = [
@@ -98,7 +100,7 @@ def toy_table_bundle(folder: Path, *, columns: int = 14, **options: Any) -> Path
 
 
 def linear_autoencoder(path: Path, shape: tuple[int, ...], seed: int, *, dtype: str = "uint8") -> Path:
-    """An ONNX autoencoder that moves each row towards a random mixture of its numbers, (n, *shape) to float32."""
+    """An ONNX autoencoder, (n, *shape) to float32, that moves each row towards a random mixture of its numbers."""
     random = np.random.default_rng(seed)
     features = int(np.prod(shape))
     mixture = random.normal(0, 1 / np.sqrt(features), (features, features))
@@ -176,7 +178,7 @@ def toy_bundle(
 ) -> Path:
     """A bundle of two linear networks (or of `networks`) over random instances; returns its folder.
 
-    With `error_probability`, its graphs give P(wrong) with mean .1 over the calibration rows, which are
+    With `error_probability`, its graphs output P(wrong) with mean .1 over the calibration rows, which are
     `instances(rows, shape, dtype, seed=1)`.
     """
     folder.mkdir(parents=True, exist_ok=True)

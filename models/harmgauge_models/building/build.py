@@ -60,7 +60,7 @@ def build(options: Options) -> Path:
 
     reference = penultimate.reference(graph, scores, x, tensor=tensor, seed=options.seed, say=options.say)
     reference = replace(reference, probe=choose_probe(graph, x, spec))
-    source = f"{len(x)} rows of {options.calibration.name}, which trained no network here"
+    source = f"{len(x)} rows of {options.calibration.name}, on which no network was trained here"
     draft = Draft(
         name=options.name,
         detector=second.detector,
@@ -87,7 +87,7 @@ def build(options: Options) -> Path:
         report=drawn,
     )
     write(draft, folder)
-    options.say(f"threshold {threshold:.4g}: {quality['calibration_flagged']:.1%} of the calibration rows lie above it")
+    options.say(f"threshold {threshold:.4g}: {quality['calibration_flagged']:.1%} of the calibration rows exceed it")
     options.say(sentence(chance))
     options.say(quality["judgement"]["sentence"])
     return folder
@@ -119,9 +119,7 @@ def _scores(graph: bytes, x: Array) -> npt.NDArray[np.float64]:
     scores = predict(graph, x, "calibration scores", "score").astype(np.float64)
     bad = int(np.count_nonzero(~np.isfinite(scores)))
     if bad:
-        raise UserError(
-            f"{bad} of {len(scores)} calibration scores are not finite: look at these rows and both networks"
-        )
+        raise UserError(f"{bad} of {len(scores)} calibration scores are not finite: check these rows and both networks")
     return scores
 
 

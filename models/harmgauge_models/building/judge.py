@@ -225,19 +225,19 @@ def sentence(judgement: Judgement, detector: str) -> str:
     if not judgement.known:
         return (
             f"Too few rows to tell whether the score is worth serving: disturbances harmed {found.positive} of "
-            f"{found.rows} calibration rows, and at least {MIN_HARMED} of either group are needed"
+            f"{found.rows} calibration rows; at least {MIN_HARMED} harmed and as many harmless rows are needed"
         )
-    says = f"on {_which(judgement)} it ranks harmed above harmless rows with a ROC AUC of {found.score:.3f}"
+    says = f"on {_which(judgement)}, it ranks harmed above harmless rows with a ROC AUC of {found.score:.3f}"
     if detector == "entropy":
         return (
             f"{_verdict(found.entropy)}: the classifier's entropy ranks harmed above harmless rows with a ROC AUC of "
             f"{found.entropy:.3f}"
         )
     low, high = found.gain.low, found.gain.high
-    beside = f"the classifier's entropy {found.entropy:.3f} (difference {low:+.3f} to {high:+.3f})"
+    beside = f"against {found.entropy:.3f} for the classifier's entropy (difference {low:+.3f} to {high:+.3f})"
     if judgement.entropy_is_better:
-        return f"The classifier's entropy alone would be better: {says}, {beside}"
-    return f"{_verdict(found.score)}: {says}, {beside}{_worse_when_clean(judgement)}"
+        return f"The classifier's entropy alone would be better: {says} {beside}"
+    return f"{_verdict(found.score)}: {says} {beside}{_worse_when_clean(judgement)}"
 
 
 def _worse_when_clean(judgement: Judgement) -> str:
@@ -246,15 +246,15 @@ def _worse_when_clean(judgement: Judgement) -> str:
     if clean is None or not clean.gain.is_below:
         return ""
     return (
-        f"; on undisturbed rows the entropy ranks wrong above right ones better ({clean.entropy:.3f}, the score "
+        f"; on undisturbed rows, entropy ranks wrong above right answers better ({clean.entropy:.3f} against "
         f"{clean.score:.3f})"
     )
 
 
 def _which(judgement: Judgement) -> str:
     if judgement.unseen is not None:
-        return "disturbances that it has not seen"
-    return "disturbances like those it learned from" if judgement.familiar else "random disturbances"
+        return "disturbances that it was not trained on"
+    return "disturbances like those it was trained on" if judgement.familiar else "random disturbances"
 
 
 def _verdict(area: float) -> str:

@@ -28,7 +28,7 @@ def choose_probe(graph: bytes, x: Array, spec: InputSpec) -> Array | None:
         if _finite(graph, row):
             chosen: Array = row[0]
             return chosen
-    raise UserError("no calibration row that is scored alone has a finite score: look at the data and both networks")
+    raise UserError("no calibration row has a finite score if it is scored alone: check the data and both networks")
 
 
 def _finite(graph: bytes, row: Array) -> bool:

@@ -45,8 +45,8 @@ def _draw_areas(axis: Axes, judgement: dict[str, Any]) -> None:
     """ROC AUC of harmed against harmless rows, and of wrong against right ones: the score and the free baselines."""
     parts = {
         "unseen": "harmed, unseen\ndisturbances",
-        "seen": "harmed, those\nlearned from",
-        "clean": "wrong, as they are",
+        "seen": "harmed, known\ndisturbances",
+        "clean": "wrong,\nundisturbed",
     }
     shown = {label: judgement[part]["roc_auc"] for part, label in parts.items() if judgement[part]}
     shown = {label: found for label, found in shown.items() if found}
@@ -57,7 +57,7 @@ def _draw_areas(axis: Axes, judgement: dict[str, Any]) -> None:
     axis.set_xticks(range(len(shown)), list(shown))
     axis.axhline(0.5, color="black", linewidth=0.8, linestyle=":")
     axis.set(ylim=(0, 1), ylabel="ROC AUC")
-    axis.set_title("Ranking by the score, and by what costs nothing")
+    axis.set_title("Ranking by the score and by the free baselines")
     if shown:
         axis.legend(loc="lower right")
 

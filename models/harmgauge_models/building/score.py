@@ -54,7 +54,9 @@ def make_score(options: Options, opened: Opened, tensor: str | None, scratch: Pa
     options.say("judging the score on disturbed calibration rows")
     judged = judge.judge(found.graph, second, task.disturber, x, calibration.y, seed=options.seed)
     if judged.entropy_is_better and second.detector == REPLACED and not options.keep:
-        options.say("the classifier's entropy alone is better, so it is the score; --keep keeps the second network")
+        options.say(
+            "the classifier's entropy alone is better, so it becomes the score; --keep keeps the second network"
+        )
         second = entropy(task, _reason(judged))
         found = _fused(task, second, calibration, tensor)
     quality = {**found.quality, "judgement": judge.table(judged, second.detector)}
@@ -100,12 +102,13 @@ def _reason(judged: Judgement) -> str:
 def _check_pair(first: Classifier, second: Classifier) -> None:
     if first.classes != second.classes:
         raise UserError(
-            f"the classifier has {first.classes} classes, the second network {second.classes}: a divergence needs the "
-            "same classes in the same order"
+            f"the classifier has {first.classes} classes, the second network {second.classes}: a divergence requires "
+            "the same classes in the same order"
         )
     if first.dtype != second.dtype:
         raise UserError(
-            f"the classifier takes {first.dtype}, the second network {second.dtype}: export both for the same raw input"
+            f"the classifier accepts {first.dtype}, the second network {second.dtype}: export both for the same raw "
+            "input"
         )
 
 

@@ -27,8 +27,8 @@ def threshold_of(scores: npt.NDArray[np.float64], percentile: float) -> float:
     least = math.floor(1000 * below) / 10
     lower = f"lower --percentile to {least:g} or less, or " if least >= 50 else ""
     raise UserError(
-        f"nothing could be flagged: {largest} (there are {values} different ones), and none lies above percentile "
-        f"{percentile:g}: {lower}take another second network, whose probabilities are finer"
+        f"nothing could be flagged: {largest} (of {values} distinct ones), and none exceeds percentile "
+        f"{percentile:g}: {lower}use a second network with finer probabilities"
     )
 
 

@@ -63,7 +63,7 @@ def calibrate_bundle(wanted: Wanted) -> Path:
     contents = {name: bundle.read(name) for name in manifest.files}
     contents[DETECTOR_FILE], chance = _fitted(bundle, rows, wanted)
     if isinstance(chance, str):
-        raise UserError(f"no estimate of accuracy can be had: {chance}")
+        raise UserError(f"accuracy cannot be estimated: {chance}")
     changes: dict[str, Any] = {"error_probability": chance}
     if manifest.int8 is not None:
         contents[DETECTOR_INT8_FILE], chance = _fitted(load(wanted.bundle, "int8"), rows, wanted)
@@ -86,7 +86,7 @@ def _bundles(bundle: Path, name: str) -> Path:
     above = bundle.resolve().parent
     if above.name != name:
         raise UserError(
-            f"{bundle} does not lie in a folder {name}, where its next version belongs: choose a folder for bundles "
+            f"{bundle} is not in a folder {name}, where its next version belongs: choose a folder for bundles "
             "with --out"
         )
     return above.parent
@@ -106,7 +106,7 @@ def _rows(path: Path, manifest: Manifest) -> Rows:
     rows = npz_rows.read(path, "calibration", MIN_ROWS)
     sha256 = npz_rows.sha256_of(path)
     if sha256 in _trained_with(manifest.made):
-        raise UserError(f"{path} trained a network of this bundle, which errs less on its rows: take others")
+        raise UserError(f"a network of this bundle was trained on {path} and errs less on its rows: use other rows")
     spec = manifest.input
     x = fit_rows(rows.x, spec.dtype, spec.shape, str(path))
     _check_values(path, x, spec)
@@ -127,16 +127,16 @@ def _check_values(path: Path, x: Array, spec: InputSpec) -> None:
     missing = np.isnan(flat).any(1) if x.dtype.kind == "f" else np.zeros(len(x), bool)
     if missing.any() and not spec.missing:
         raise UserError(
-            f"{path}: row {np.flatnonzero(missing)[0]} has a missing value (NaN), and this bundle takes none: fill it "
-            "in, or leave the row out"
+            f"{path}: row {np.flatnonzero(missing)[0]} has a missing value (NaN), which this bundle does not accept: "
+            "fill it in, or leave the row out"
         )
     low = -np.inf if spec.minimum is None else spec.minimum
     high = np.inf if spec.maximum is None else spec.maximum
     outside = np.flatnonzero(((flat < low) | (flat > high)).any(1))
     if len(outside):
         raise UserError(
-            f"{path}: row {outside[0]} has values outside {low:g} to {high:g}, which this bundle takes: are they in "
-            "the units that the service gets?"
+            f"{path}: row {outside[0]} has values outside {low:g} to {high:g}, the range that this bundle accepts: are "
+            "they in the units that the service receives?"
         )
 
 
@@ -158,7 +158,7 @@ def _fitted(bundle: Bundle, rows: Rows, wanted: Wanted) -> tuple[bytes, Chance]:
             found = found.model_copy(update={"kappa": least})
             if before is None:
                 wanted.say(
-                    f"kappa is set to {least}, as measured on other tables: the second network has seen these "
+                    f"kappa is set to {least}, as measured on other tables: the second network was trained on these "
                     "disturbances. harmgauge build measures it"
                 )
     wanted.say(f"{bundle.precision}: {sentence(found)}")

@@ -77,17 +77,17 @@ def calibrate(
     line = fit_balanced(logits, wrong, disturbed)
     if not line.slope < 0:
         return (
-            "the second network does not separate wrong answers from right ones: it gives the classifier's answer no "
-            f"lower probability if that is wrong (slope {line.slope:.3g}, expected below 0)"
+            "the second network does not separate wrong answers from right ones: its probability of the classifier's "
+            f"answer is no lower when the answer is wrong (slope {line.slope:.3g}, expected below 0)"
         )
     judged = missed(singles(bench, unseen, random))
     if judged is None:
-        return "no disturbance costs the classifier accuracy, so nothing shows how well a drop would be seen"
+        return "no disturbance costs the classifier accuracy, so it is unknown how well a drop would be detected"
     if judged.kappa >= USELESS or judged.seen < LEAST_SEEN:
         return (
-            "it would be hardly better than to state the usual accuracy for ever: if a disturbance that it was not "
-            f"fitted to costs accuracy, the estimate falls by {max(judged.seen, 0):.0%} of that and is off by "
-            f"{judged.kappa:.0%} (root mean square)"
+            "it would be hardly better than always reporting the usual accuracy: if a disturbance that it was not "
+            f"fitted to costs accuracy, the estimate falls by {max(judged.seen, 0):.0%} of that drop and is off by "
+            f"{judged.kappa:.0%} of it (root mean square)"
         )
     return ErrorProbability(
         **line._asdict(),
@@ -117,7 +117,7 @@ def _too_few(wrong: Sequence[Float64]) -> str | None:
     if min(of_either, rows - of_either) >= MIN_EITHER:
         return None
     return (
-        f"the classifier has {of_either:.0f} of {rows} clean and disturbed calibration rows wrong; expected at least "
+        f"the classifier gets {of_either:.0f} of {rows} clean and disturbed calibration rows wrong; expected at least "
         f"{MIN_EITHER} wrong and as many right"
     )
 

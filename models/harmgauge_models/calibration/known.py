@@ -31,11 +31,11 @@ class Known:
         """The reason why accuracy cannot be estimated, with the remedy; None if it can."""
         if self.y is None and self.accuracy is None:
             return (
-                "the calibration rows have no labels, and the accuracy of the classifier is not known: save y beside "
-                "x, or state the accuracy on such rows with --accuracy"
+                "the calibration rows have no labels, and the classifier's accuracy is unknown: save y beside x, or "
+                "state the accuracy on such rows with --accuracy"
             )
         if len(self.x) < MIN_ROWS:
-            return f"there are {len(self.x)} calibration rows; expected at least {MIN_ROWS}, 5000 are good"
+            return f"expected at least {MIN_ROWS} calibration rows (5000 are good), got {len(self.x)}"
         return None
 
     @property
@@ -55,6 +55,6 @@ def check_accuracy(accuracy: float | None, y: npt.NDArray[np.int64] | None = Non
     if accuracy is None:
         return
     if not 0 < accuracy <= 1:
-        raise UserError(f"--accuracy {accuracy}: expected a share above 0 and up to 1, such as 0.93")
+        raise UserError(f"--accuracy {accuracy}: expected a share above 0 and at most 1, such as 0.93")
     if y is not None:
-        raise UserError("--accuracy is for calibration rows without labels, and these have y: leave it out")
+        raise UserError("--accuracy is for calibration rows without labels, but these have y: leave it out")

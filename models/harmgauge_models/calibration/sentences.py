@@ -10,8 +10,8 @@ def sentence(chance: ErrorProbability | str) -> str:
     if isinstance(chance, str):
         return f"no estimate of accuracy: {chance}"
     copies = "copy" if chance.copies == 1 else "copies"
-    by = "labels" if chance.target == "wrong" else "the accuracy stated"
+    by = "the labels" if chance.target == "wrong" else "the stated accuracy"
     return (
-        f"estimate of accuracy: {1 - chance.base:.1%} on clean rows; of a drop it misses {chance.kappa:.0%} (root mean "
-        f"square); fitted by {by} on {chance.rows} rows and {chance.copies} disturbed {copies} of each"
+        f"estimate of accuracy: {1 - chance.base:.1%} on clean rows; it misses {chance.kappa:.0%} of a drop (root mean "
+        f"square); fitted to {by} of {chance.rows} rows and {chance.copies} disturbed {copies} of each"
     )

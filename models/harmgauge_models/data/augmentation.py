@@ -24,7 +24,7 @@ class Augment:
     def check(self, shape: tuple[int, ...]) -> None:
         """Raises UserError if a change is requested and instances of this shape are not images."""
         if (self.shift_pixels or self.flip) and image_layout(shape) is None:
-            raise UserError(f"--shift-pixels and --flip are for images; the rows are {shape}")
+            raise UserError(f"--shift-pixels and --flip are for images, but the rows are {shape}")
 
 
 def batches(

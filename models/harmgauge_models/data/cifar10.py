@@ -56,7 +56,7 @@ def load(path: Path) -> Cifar10:
     parts = [_records(name, files[name]) for name in TRAIN_FILES]
     x, y = np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])
     if len(x) <= HELD_OUT_ROWS:
-        raise UserError(f"{path} holds {len(x)} training images; more than {HELD_OUT_ROWS} are needed")
+        raise UserError(f"{path} holds {len(x)} training images; expected more than {HELD_OUT_ROWS}")
     names = tuple(line.strip() for line in files[NAMES_FILE].decode("utf-8", "replace").splitlines() if line.strip())
     return Cifar10(
         train=Labelled(x[:-HELD_OUT_ROWS], y[:-HELD_OUT_ROWS]),
@@ -84,7 +84,7 @@ def _files(path: Path, wanted: tuple[str, ...]) -> dict[str, bytes]:
     else:
         raise UserError(
             f"there is no CIFAR-10 at {path}: name the folder of the .bin files or cifar-10-binary.tar.gz, "
-            "or add --download to fetch the archive to that path"
+            "or add --download to fetch the archive to this path"
         )
     missing = [name for name in wanted if name not in files]
     if missing:
@@ -100,7 +100,7 @@ def _records(name: str, data: bytes) -> Labelled:
     records = np.frombuffer(data, np.uint8).reshape(-1, RECORD_BYTES)
     labels = records[:, 0].astype(np.int64)
     if labels.max() > 9:
-        raise UserError(f"{name} holds the label {labels.max()}, and CIFAR-10 ends at 9: is it CIFAR-100?")
+        raise UserError(f"{name} holds the label {labels.max()}, but CIFAR-10 ends at 9: is it CIFAR-100?")
     planes = records[:, 1:].reshape(-1, 3, SIDE, SIDE)
     return Labelled(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels)
 
@@ -121,4 +121,4 @@ def _archive_members(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str,
                 assert stream is not None  # a regular file always has one
                 yield name.name, stream.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise UserError(f"{path} is no readable .tar.gz ({error}): fetch it again") from error
+        raise UserError(f"{path} is not a readable .tar.gz file ({error}): fetch it again") from error

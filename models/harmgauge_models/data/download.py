@@ -24,7 +24,7 @@ def download(url: str, md5: str, path: Path, timeout_seconds: float = 60) -> Pat
     if path.exists():
         return path
     if not url.startswith(("http://", "https://")):
-        raise UserError(f"{url} is no http or https address")
+        raise UserError(f"expected an http or https address, got {url}")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     digest = hashlib.md5(usedforsecurity=False)
@@ -40,11 +40,11 @@ def download(url: str, md5: str, path: Path, timeout_seconds: float = 60) -> Pat
                     bar.update(len(chunk))
         if digest.hexdigest() != md5:
             raise UserError(
-                f"what came from {url} has the MD5 {digest.hexdigest()}, not {md5}: try again, or fetch it by hand"
+                f"the file from {url} has the MD5 {digest.hexdigest()}, expected {md5}: try again, or fetch it by hand"
             )
         part.replace(path)
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        raise UserError(f"{url} cannot be fetched ({error}): fetch it by hand and name it with --data") from error
+        raise UserError(f"cannot fetch {url} ({error}): fetch it by hand and name it with --data") from error
     finally:
         part.unlink(missing_ok=True)
     return path

@@ -34,8 +34,8 @@ def numbered(rows: Rows, names: Sequence[str] | None, classes: int) -> Rows:
         if names is None:
             found = np.unique(rows.names)
             raise UserError(
-                f"{rows.path}: y names {len(found)} classes ({_listed(found.tolist())}), the classifier has {classes}: "
-                "give --class-names in the order of its scores"
+                f"{rows.path}: y names {len(found)} classes ({_listed(found.tolist())}), but the classifier has "
+                f"{classes}: set --class-names in the order of its scores"
             )
         return replace(rows, y=_known_places(rows, rows.names, names), names=None)
     if rows.y is None:
@@ -45,7 +45,7 @@ def numbered(rows: Rows, names: Sequence[str] | None, classes: int) -> Rows:
     least, most = int(rows.y.min()), int(rows.y.max())
     if least < 0 or most >= classes:
         raise UserError(
-            f"{rows.path}: y goes from {least} to {most}; expected 0 to {classes - 1}, the place among the "
+            f"{rows.path}: y has values from {least} to {most}; expected 0 to {classes - 1}, the position among the "
             f"classifier's {classes} scores" + (": save y - 1" if (least, most) == (1, classes) else "")
         )
     return rows
@@ -63,8 +63,8 @@ def _known_places(rows: Rows, labels: npt.NDArray[np.str_], names: Sequence[str]
     unknown = np.unique(labels[found < 0]).tolist()
     if unknown:
         raise UserError(
-            f"{rows.path}: y has {_listed(unknown)}, which is no class; the classes are {_listed(list(names))}: name "
-            "them with --class-names, in the order of the classifier's scores"
+            f"{rows.path}: y has {_listed(unknown)}, which is not a class; the classes are {_listed(list(names))}: "
+            "name them with --class-names, in the order of the classifier's scores"
         )
     return found
 

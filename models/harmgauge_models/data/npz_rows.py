@@ -41,8 +41,8 @@ def read(path: Path, role: str, min_rows: int) -> Rows:
     except (OSError, ValueError, KeyError) as error:
         remedy = "numpy.savez(path, x=...)"
         if "pickled" in str(error):
-            remedy += "; x.astype(numpy.float32) and y.astype(str) make arrays of what pandas holds as objects"
-        raise UserError(f"{path} is no .npz file with a numeric array x ({error}): {remedy}") from error
+            remedy += "; x.astype(numpy.float32) and y.astype(str) convert what pandas holds as objects"
+        raise UserError(f"expected an .npz file with a numeric array x, got {path} ({error}): {remedy}") from error
     if x.dtype.kind == "b":
         x = x.astype(np.uint8)
     if x.dtype.kind not in "iuf" or x.ndim < 2:
@@ -50,10 +50,10 @@ def read(path: Path, role: str, min_rows: int) -> Rows:
             f"{path}: x is {x.dtype} {x.shape}; expected numbers (n, features) or (n, height, width, channels)"
         )
     if len(x) < min_rows:
-        raise UserError(f"{path} holds {len(x)} {role} rows; at least {min_rows} are needed")
+        raise UserError(f"{path} holds {len(x)} {role} rows; expected at least {min_rows}")
     if x.dtype.kind == "f" and (infinite := np.isinf(x)).any():
         bad = np.flatnonzero(infinite.reshape(len(x), -1).any(1))
-        raise UserError(f"{path}: {len(bad)} {role} rows hold infinity, the first is row {bad[0]}: leave them out")
+        raise UserError(f"{path}: {len(bad)} {role} rows hold infinity, the first in row {bad[0]}: leave them out")
     return Rows(path, x, *_labels(path, y, len(x)))
 
 

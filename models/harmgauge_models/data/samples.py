@@ -30,18 +30,22 @@ def read(path: Path, spec: InputSpec) -> Samples:
     try:
         arrays = read_npz(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"--samples {path} is no readable .npz file ({error})") from error
+        raise UserError(f"--samples {path} is not a readable .npz file ({error})") from error
     missing = {"clean", "corrupted"} - set(arrays)
     if missing:
-        raise UserError(f"--samples {path} lacks {' and '.join(sorted(missing))}: clean and corrupted instances")
+        raise UserError(
+            f"--samples {path} lacks {' and '.join(sorted(missing))}; expected clean and corrupted instances"
+        )
     for name in ("clean", "corrupted"):
         given = arrays[name]
         if given.shape[1:] != spec.shape or given.dtype != spec.numpy_dtype or not len(given):
             raise UserError(
-                f"--samples {path}: {name} is {given.dtype} {given.shape}; (n, *{spec.shape}) {spec.dtype} is due"
+                f"--samples {path}: {name} is {given.dtype} {given.shape}; expected {spec.dtype} (n, *{spec.shape})"
             )
     if len(arrays["clean"]) != len(arrays["corrupted"]):
-        raise UserError(f"--samples {path}: clean and corrupted must be the same instances, before and after")
+        raise UserError(
+            f"--samples {path}: clean and corrupted must hold the same instances, before and after corruption"
+        )
     return Samples(arrays)
 
 
@@ -73,7 +77,7 @@ def draw(
         files[f"{name}.png"] = _png(_picture(instances[worst], spec))
     axis.set_axis_off()
     axis.set(xlim=(0, SHOWN), ylim=(0, 3.9 / 1.35))
-    figure.suptitle(f"Prediction and harmfulness score, clean and corrupted; red is above {threshold:.3g}", fontsize=11)
+    figure.suptitle(f"Prediction and harmfulness score, clean and corrupted; red: above {threshold:.3g}", fontsize=11)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=80, metadata={"Software": None})
     return {**files, "samples.png": image.getvalue()}

@@ -121,7 +121,7 @@ def register(name: str, check: Check = _anything_goes) -> Callable[[Make], Make]
 
     def add(make: Make) -> Make:
         if _KINDS.setdefault(name, Kind(make, check)).make is not make:
-            raise ValueError(f"there is a detector {name!r} already")
+            raise ValueError(f"a detector {name!r} is already registered")
         return make
 
     return add
@@ -131,6 +131,6 @@ def find(options: Options) -> Kind:
     """The kind of second network that the options request, with its options checked. Raises UserError."""
     kind = _KINDS.get(options.detector)
     if kind is None:
-        raise UserError(f"--detector {options.detector}: there are {', '.join(sorted(_KINDS))}")
+        raise UserError(f"--detector {options.detector}: expected one of {', '.join(sorted(_KINDS))}")
     kind.check(options)
     return kind

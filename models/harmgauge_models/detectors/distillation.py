@@ -38,11 +38,11 @@ def check(options: Options) -> None:
     if options.distilled is None and options.train is None:
         raise UserError("name the training rows with --train, or a second network of your own with --distilled")
     if options.distilled is not None and (options.train or options.student):
-        raise UserError("--distilled takes a network as it is; leave out --train and --student")
+        raise UserError("--distilled uses a network as it is; leave out --train and --student")
     if options.second not in get_args(Second):
-        raise UserError(f"--second {options.second}: there are {', '.join(get_args(Second))}")
+        raise UserError(f"--second {options.second}: expected one of {', '.join(get_args(Second))}")
     if options.second == "head" and (options.distilled or options.student):
-        raise UserError("--second head trains a head of ours; leave out --distilled and --student")
+        raise UserError("--second head trains harmgauge's own head; leave out --distilled and --student")
     refuse_set(options, _OF_AUTOENCODER, "--detector adversarial-autoencoder; add that, or leave it out")
 
 
@@ -56,7 +56,7 @@ def make(task: Task) -> SecondNetwork:
         import torch  # noqa: F401, PLC0415 - only this way needs PyTorch
     except ImportError as error:
         raise UserError(
-            f"distilling needs PyTorch ({error}): pip install 'harmgauge[train]', or take --distilled"
+            f"distilling requires PyTorch ({error}): pip install 'harmgauge[train]', or use --distilled"
         ) from error
     train = task.train
     assert train is not None
@@ -95,7 +95,8 @@ def _feature_maps(options: Options, classifier: Classifier, x: Array) -> tuple[F
     maps = find_feature_maps(classifier.network, x)
     if maps:
         options.say(
-            f"the second network is a head on {len(maps)} tensors of the classifier; --second student: one apart"
+            f"the second network is a head on {len(maps)} tensors of the classifier; --second student trains a "
+            "separate one"
         )
     else:
         options.say(f"the second network reads no feature maps: the classifier {why_none(classifier.network)}")

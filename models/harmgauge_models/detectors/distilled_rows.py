@@ -44,9 +44,9 @@ def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], sett
     read = [
         *(["the row" if row_values else "how unusual the row is"] if row else []),
         *([f"the classifier's features ({features})"] if features else []),
-        "what the classifier says",
+        "the classifier's answer",
     ]
-    options.say(f"the rows are taken for {_described(columns.layout)}; the second network reads {', '.join(read)}")
+    options.say(f"the rows are treated as {_described(columns.layout)}; the second network reads {', '.join(read)}")
     recipe = Recipe(seed=options.seed)
     # Few rows are quickly memorised
     steps = min(recipe.steps, max(MIN_STEPS, round(STEPS_BY_ROOT * math.sqrt(len(x)))))
@@ -117,7 +117,7 @@ def _features(task: Task, x: Array) -> str | None:
     try:
         (found,) = session.run([tensor], {classifier.network.input: x[:2]})
     except Exception as error:
-        raise UserError(f"the classifier cannot give its tensor {tensor}: {error}") from error
+        raise UserError(f"cannot compute the classifier's tensor {tensor}: {error}") from error
     if found.size == x[:2].size and np.array_equal(found.ravel(), x[:2].ravel().astype(found.dtype), equal_nan=True):
         return None
     fits = found.ndim >= 2 and len(found) == len(x[:2]) and found.dtype.kind == "f"

@@ -175,14 +175,14 @@ def _chosen(asked: tuple[str, ...] | None, there: Iterable[str], otherwise: tupl
     known = tuple(there)
     unknown = [kind for kind in asked if kind not in known]
     if unknown:
-        raise UserError(f"--kinds {unknown[0]}: for this bundle there are {', '.join(known)}, or none")
+        raise UserError(f"--kinds {unknown[0]}: expected some of {', '.join(known)}, or none")
     return asked
 
 
 def _refuse_nothing(options: Options, kinds: tuple[str, ...], own: dict[Copy, Array]) -> None:
     if not kinds and not own and options.time is None:
         raise UserError(
-            "nothing to judge the bundle on: expected --kinds of corruptions, --corrupted rows, or --time, got none"
+            "nothing to judge the bundle on: expected --kinds of corruptions, --corrupted rows or --time, got none"
         )
     if options.periods is not None and options.time is None:
         raise UserError(f"--periods {options.periods}: expected --time too, the array of {options.data} with the times")
@@ -195,7 +195,7 @@ def _timed(
         return None
     other, y = test.other, test.y
     if options.time not in other:
-        there = f"it has {', '.join(sorted(other))}" if other else "it has x and y alone"
+        there = f"it has {', '.join(sorted(other))}" if other else "it has only x and y"
         raise UserError(f"--time {options.time}: {options.data} has no such array; {there}")
     times = other[options.time]
     if times.shape == (len(y), 1):

@@ -35,13 +35,13 @@ def contamination_p_values(
     ValueError if the share is not within 0..1 or a group has too few scores.
     """
     if not 0 <= share <= 1:
-        raise ValueError(f"a share of {share}: it lies within 0..1")
+        raise ValueError(f"expected a share within 0..1, got {share}")
     strangers = round(share * batch_rows)
     needed = {"reference": reference_rows, "clean": batch_rows - strangers, "contaminant": strangers}
     groups = {"reference": reference, "clean": clean, "contaminant": contaminant}
     for name, rows in needed.items():
         if len(groups[name]) < rows:
-            raise ValueError(f"{len(groups[name])} {name} scores; {rows} are drawn")
+            raise ValueError(f"expected at least {rows} {name} scores, got {len(groups[name])}")
     p_values = np.empty(batches)
     for batch in range(batches):
         drawn = {name: random.choice(groups[name], rows, replace=False) for name, rows in needed.items()}

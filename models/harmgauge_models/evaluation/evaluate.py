@@ -113,18 +113,18 @@ def _plan(options: Options, bundle: Bundle) -> Plan:
     if options.attack_rows is not None:
         if options.attack_rows < 1:
             raise UserError(
-                f"--attack-rows {options.attack_rows}: at least 1 is needed; --attacks none leaves them out"
+                f"--attack-rows {options.attack_rows}: expected at least 1; --attacks none skips the attacks"
             )
         plan = replace(plan, attacked_pictures=options.attack_rows)
     if not pictures.are_served(bundle.manifest):
         if options.attacks or options.attack_rows is not None:
             raise UserError(
-                f"attacks are for 8-bit colour pictures; the bundle {bundle.manifest.name} takes "
+                f"attacks are for 8-bit colour pictures; the bundle {bundle.manifest.name} accepts "
                 f"{bundle.manifest.input.dtype} {bundle.manifest.input.shape}: leave --attacks and --attack-rows out"
             )
         return replace(plan, attacks=())
     if plan.attacks and importlib.util.find_spec("foolbox") is None:
-        raise UserError("attacks need Foolbox: pip install 'harmgauge[attack]', or leave them out with --attacks none")
+        raise UserError("attacks require Foolbox: pip install 'harmgauge[attack]', or skip them with --attacks none")
     return plan
 
 
@@ -220,6 +220,6 @@ def _publish(bundle: Bundle, quality: dict[str, Any], files: dict[str, bytes], s
         contents = {name: bundle.read(name) for name in bundle.manifest.files}
         write.rewrite_bundle(bundle, manifest, contents | files, verify)
     except (BundleError, OSError) as error:
-        raise UserError(f"the report could not be put into the bundle: {error}") from error
+        raise UserError(f"cannot write the report to the bundle: {error}") from error
     if bundle.signature != "none":
-        say(f"the bundle is another one now and has no signature: harmgauge sign {bundle.path} --key FILE")
+        say(f"the bundle has changed, and its signature was removed: harmgauge sign {bundle.path} --key FILE")

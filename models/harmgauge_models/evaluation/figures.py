@@ -145,7 +145,11 @@ def roc_curves(quality: Quality) -> Figure:
             right.plot(curve["harmless"], curve["harmful"], color=COLORS[name], label=area)
     for axes in (left, right):
         axes.plot([0, 1], [0, 1], ":", color="gray", linewidth=1)
-        axes.set(xlabel="share of harmless above the threshold", ylabel="share of harmful above it", aspect="equal")
+        axes.set(
+            xlabel="share of harmless above the threshold",
+            ylabel="share of harmful above the threshold",
+            aspect="equal",
+        )
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=8, title="ROC AUC", title_fontsize=8, loc="lower right")
     left.set_title("harmgauge, by severity")

@@ -36,7 +36,7 @@ def areas_by_kind(quality: Quality) -> Figure:
     axes.axvline(0.5, color="gray", linewidth=0.8, linestyle="--")
     axes.set_yticks(list(at), [name.replace("_", " ") for name in tables])
     axes.invert_yaxis()
-    axes.set(xlabel="ROC AUC", title="Harmful against harmless by kind; shaded: the score is below entropy")
+    axes.set(xlabel="ROC AUC", title="Harmful against harmless by kind; shaded: entropy ranks better")
     axes.grid(axis="x", alpha=0.25)
     axes.legend(fontsize=8, ncols=len(SCORES), loc="upper center", bbox_to_anchor=(0.5, -0.9 / len(tables) - 0.03))
     return figure

@@ -25,13 +25,17 @@ def read(
     found: dict[Copy, Array] = {}
     for path in paths:
         if not path.is_file():
-            raise UserError(f"there is no --corrupted file {path}: make one with numpy.savez, one array for each kind")
+            raise UserError(
+                f"--corrupted {path} does not exist: make it with numpy.savez, with one array for each kind"
+            )
         arrays = read_arrays(path)
         labels = arrays.get("y")
         if labels is not None and labels.ndim <= 2 and labels.size == rows:
             del arrays["y"]  # the labels of --data apply
         if not arrays:
-            raise UserError(f"--corrupted {path} holds no corrupted rows: expected an array for each kind, as KIND-3")
+            raise UserError(
+                f"--corrupted {path} holds no corrupted rows: expected an array for each kind, such as KIND-3"
+            )
         for name, given in arrays.items():
             if given.ndim == 0 or len(given) != rows:
                 raise UserError(
@@ -42,7 +46,7 @@ def read(
             if kind in taken or (kind, severity) in found:
                 kind = f"{path.stem}:{kind}"
             if (kind, severity) in found:
-                raise UserError(f"--corrupted {path} brings {kind} a second time: give the kinds names of their own")
+                raise UserError(f"--corrupted {path} repeats the kind {kind}: give each kind a unique name")
             found[kind, severity] = check(given, f"--corrupted {path}: {name}")
     return found
 

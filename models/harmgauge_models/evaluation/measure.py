@@ -25,7 +25,7 @@ SCORES = {
     "score": "harmgauge",
     "entropy": "entropy",
     "doubt": "1 - max probability",
-    "distance": "distance to the nearest",
+    "distance": "distance to neighbours",
 }
 """The bundle's score and the baselines. Two come from the classifier's distribution alone and cost nothing; the
 distance to the nearest clean rows is left out if there are none.
@@ -94,7 +94,7 @@ class Graph:
             try:
                 parts = list(threads.map(lambda batch: self._session.run(wanted, {"input": batch}, _QUIET), batches))
             except Exception as error:  # ONNX Runtime's errors share no base class below Exception
-                raise UserError(f"the bundle's graph cannot run on all of these rows: {error}") from error
+                raise UserError(f"the bundle's graph fails on some of these rows: {error}") from error
         outputs = {name: np.concatenate(column) for name, column in zip(wanted, zip(*parts, strict=True), strict=True)}
         if not np.isfinite(outputs["score"]).all():
             bad = int(np.flatnonzero(~np.isfinite(outputs["score"]))[0])

@@ -45,7 +45,7 @@ def split(times: Array, periods: str | None, name: str) -> Periods:
             "name of a period for each row"
         )
     if times.dtype.kind in "fM" and (~np.isfinite(times)).any():
-        raise UserError(f"--time {name} holds no time for {int((~np.isfinite(times)).sum())} rows: leave them out")
+        raise UserError(f"--time {name} has no time for {int((~np.isfinite(times)).sum())} rows: leave them out")
     if periods in SPANS:
         return _by_span(times, str(periods), name)
     if periods is None and len(values := np.unique(times)) <= MOST_NAMED:
@@ -66,7 +66,9 @@ def _dates(texts: Array) -> Array:
 
 def _by_span(times: Array, span: str, name: str) -> Periods:
     if times.dtype.kind != "M":
-        raise UserError(f"--periods {span}: expected dates in {name}, got {times.dtype}: give a count, or datetime64")
+        raise UserError(
+            f"--periods {span}: expected dates in {name}, got {times.dtype}: use a count, or save datetime64"
+        )
     starts = times.astype(f"datetime64[{SPANS[span]}]")
     if span == "week":  # from Monday; numpy's weeks begin on Thursday
         starts = starts - (starts.astype(np.int64) + 3) % 7
@@ -75,7 +77,7 @@ def _by_span(times: Array, span: str, name: str) -> Periods:
     values, of = np.unique(starts, return_inverse=True)
     if len(values) > MOST_PERIODS:
         raise UserError(
-            f"--periods {span} makes {len(values)} periods; expected at most {MOST_PERIODS}: take longer ones"
+            f"--periods {span} makes {len(values)} periods; expected at most {MOST_PERIODS}: use longer ones"
         )
     return Periods(tuple(str(value) for value in values), of)
 

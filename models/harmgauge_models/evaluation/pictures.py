@@ -43,20 +43,20 @@ def read(path: Path, manifest: Manifest) -> Pictures:
         height, width = test.x.shape[1:3]
         if manifest.input.image_size != (width, height):
             raise UserError(
-                f"{path} holds pictures of {width} x {height}; the bundle {manifest.name} takes "
+                f"{path} holds pictures of {width} x {height}; the bundle {manifest.name} accepts "
                 f"{manifest.input.image_size[0]} x {manifest.input.image_size[1]}: name an .npz file with x and y"
             )
         return Pictures(np.ascontiguousarray(test.x), classes(test.y, manifest.class_names, len(test.x), path), {})
     if not path.is_file():
-        raise UserError(f"there is no test file {path}: make one with numpy.savez(path, x=images, y=labels)")
+        raise UserError(f"{path} does not exist: make it with numpy.savez(path, x=images, y=labels)")
     arrays = read_arrays(path)
     if "x" not in arrays:
-        raise UserError(f"{path} holds no images: numpy.savez({path.name!r}, x=images, y=labels)")
+        raise UserError(f"{path} holds no images: make it with numpy.savez({path.name!r}, x=images, y=labels)")
     if "y" not in arrays:
-        raise UserError(f"{path} holds no labels: numpy.savez({path.name!r}, x=images, y=labels)")
+        raise UserError(f"{path} holds no labels: make it with numpy.savez({path.name!r}, x=images, y=labels)")
     x = as_pixels(arrays.pop("x"), f"{path}: x", manifest)
     if len(x) < MIN_ROWS:
-        raise UserError(f"{path} holds {len(x)} pictures; at least {MIN_ROWS} are needed")
+        raise UserError(f"{path} holds {len(x)} pictures; expected at least {MIN_ROWS}")
     return Pictures(x, classes(arrays.pop("y"), manifest.class_names, len(x), path), arrays)
 
 
@@ -65,7 +65,7 @@ def as_pixels(given: Array, what: str, manifest: Manifest) -> Images:
     assert manifest.input.image is not None
     if given.dtype != np.uint8 or given.shape[1:] != manifest.input.shape:
         raise UserError(
-            f"{what} is {given.dtype} {given.shape}; corruptions are made of 8-bit pictures, uint8 "
+            f"{what} is {given.dtype} {given.shape}; expected 8-bit pictures, uint8 "
             f"(n, {', '.join(map(str, manifest.input.shape))}) for this bundle"
         )
     return np.ascontiguousarray(given if manifest.input.image.layout == "HWC" else given.transpose(0, 2, 3, 1))

@@ -18,5 +18,5 @@ def read_arrays(path: Path) -> dict[str, Array]:
         return read_npz(path)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path} is no readable .npz file ({error}): numpy.savez writes one, without objects"
+            f"{path} is not a readable .npz file ({error}): write it with numpy.savez, without objects"
         ) from error

@@ -66,7 +66,7 @@ def roc_areas(quality: Quality) -> str:
     """ROC AUC of all kinds, and separately of kinds unlike those that the detector was trained on."""
     groups = {"roc_auc": "ROC AUC, harmful against harmless"}
     if any("roc_auc_unseen" in level for level in quality["severity"].values()):
-        groups["roc_auc_unseen"] = "The same, of the kinds unlike those that the second network was trained on"
+        groups["roc_auc_unseen"] = "The same, for kinds unlike those that the second network was trained on"
     names = score_names(quality)
     tables = []
     for group, caption in groups.items():
@@ -82,7 +82,7 @@ def roc_areas_by_kind(quality: Quality) -> str:
     levels, resembled = quality["severity"], quality["resembled_kinds"]
     rows = []
     for kind, areas in by_level(quality, "roc_auc_by_kind").items():
-        name = kind.replace("_", " ") + (" (trained on the like)" if kind in resembled else "")
+        name = kind.replace("_", " ") + (" (trained on similar)" if kind in resembled else "")
         rows.append([name, *(number(area, 3) for area in areas)])
     return table("ROC AUC of the score by kind", ["kind", *(f"severity {severity}" for severity in levels)], rows)
 
@@ -123,7 +123,7 @@ def delays(quality: Quality) -> str:
         entries = [groups.get(group, {}).get(share) for group, share in columns]
         rows.append([detector, *(_delay(entry, found["streams"]) for entry in [*entries, groups["none"]["0"]])])
     head = ["detector", *(f"{float(share):.0%} {group}" for group, share in columns), "clean alone"]
-    return table("Mean rows to the alarm (streams with an alarm, where not all)", head, rows)
+    return table("Mean rows to the alarm (streams with an alarm, unless all)", head, rows)
 
 
 def attacks(quality: Quality) -> str:

@@ -71,8 +71,8 @@ def below_entropy(quality: Quality) -> str:
         ]
         for entry in quality["below_entropy"]
     ]
-    head = ["kind", "severity", "told apart", "score", "entropy", "score - entropy, 95 % interval"]
-    return table("Where the classifier's entropy tells better than the score", head, rows)
+    head = ["kind", "severity", "compared", "score", "entropy", "score - entropy, 95 % interval"]
+    return table("Where the classifier's entropy ranks better than the score", head, rows)
 
 
 def _figures(found: dict[str, Any], quality: Quality) -> list[str]:
@@ -85,4 +85,4 @@ def _interval(found: dict[str, float] | None) -> str:
 
 
 def _kind(kind: str, quality: Quality) -> str:
-    return kind.replace("_", " ") + (" (trained on the like)" if kind in quality["resembled_kinds"] else "")
+    return kind.replace("_", " ") + (" (trained on similar)" if kind in quality["resembled_kinds"] else "")

@@ -72,9 +72,9 @@ def open_classifier(
     normal = append(opened.model, name, scores, form)
     if form.columns == 1:
         meaning = "the probability" if form.gives == "probabilities" else "the logit"
-        notes.append(f"{what} gives one column; it is taken for {meaning} of the second of two classes")
+        notes.append(f"{what} has one output column, which is treated as {meaning} of the second of two classes")
     if form.rescaled:
-        notes.append(f"the rows of {what} do not quite sum to 1; each is divided by its sum")
+        notes.append(f"the output rows of {what} do not quite sum to 1; each is divided by its sum")
     same = not (changed or opened.changed) and normal == name
     network = Network(opened.model, opened.input, normal, form.gives)
     runnable = path if same else serialised(opened.model, what)
@@ -86,16 +86,16 @@ def open_classifier(
 def fit_rows(x: Array, dtype: Dtype, shape: tuple[int, ...], what: str) -> Array:
     """`x` in the network's input dtype, if that changes only its precision."""
     if x.shape[1:] != shape:
-        raise UserError(f"{what} takes rows of shape {shape}; the file has rows of shape {x.shape[1:]}")
+        raise UserError(f"{what} expects rows of shape {shape}; the file has rows of shape {x.shape[1:]}")
     if not np.can_cast(x.dtype, dtype, "same_kind"):
-        raise UserError(f"{what} takes {dtype}; the file holds {x.dtype}: save x as {dtype}")
+        raise UserError(f"{what} expects {dtype}; the file holds {x.dtype}: save x as {dtype}")
     with np.errstate(over="ignore"):
         rows = np.ascontiguousarray(x, dtype)
     if x.dtype.kind == "f" and (far := np.isfinite(x) & ~np.isfinite(rows)).any():
-        raise UserError(f"{what} takes {dtype}, and the file holds {x[far][0]:g}, beyond its range")
+        raise UserError(f"{what} expects {dtype}, but the file holds {x[far][0]:g}, beyond its range")
     if np.dtype(dtype).kind in "iu" and not np.array_equal(rows, x):
         raise UserError(
-            f"{what} takes {dtype}, and the file holds values from {x.min()} to {x.max()}, beyond its range"
+            f"{what} expects {dtype}, but the file holds values from {x.min()} to {x.max()}, beyond its range"
         )
     return rows
 
@@ -112,10 +112,10 @@ def distribution(outputs: Array, gives: Gives, temperature: float) -> npt.NDArra
 def _dtype(value: onnx.ValueInfoProto, path: Path) -> Dtype:
     element = value.type.tensor_type.elem_type
     if element in (TensorProto.UNDEFINED, TensorProto.STRING):
-        raise UserError(f"the input {value.name!r} of {path} is no numeric tensor; export it with one")
+        raise UserError(f"the input {value.name!r} of {path} is not a numeric tensor; export it as one")
     name = str(helper.tensor_dtype_to_np_dtype(element))
     if name not in get_args(Dtype):
-        raise UserError(f"the input {value.name!r} of {path} is {name}; one of {', '.join(get_args(Dtype))} is needed")
+        raise UserError(f"the input {value.name!r} of {path} is {name}; expected one of {', '.join(get_args(Dtype))}")
     return cast("Dtype", name)
 
 
@@ -123,12 +123,14 @@ def _shape(value: onnx.ValueInfoProto, x: Array, path: Path) -> tuple[int, ...]:
     dimensions = value.type.tensor_type.shape.dim
     if len(dimensions) != x.ndim:
         raise UserError(
-            f"the input {value.name!r} of {path} has {len(dimensions)} axes, x has {x.ndim}; "
+            f"the input {value.name!r} of {path} has {len(dimensions)} axes, but x has {x.ndim}; "
             "the first axis of both must be the rows"
         )
     declared = [dimension.dim_value or None for dimension in dimensions][1:]
     if any(size not in (None, given) for size, given in zip(declared, x.shape[1:], strict=True)):
-        raise UserError(f"the input {value.name!r} of {path} takes rows of {declared}, x has rows of {x.shape[1:]}")
+        raise UserError(
+            f"the input {value.name!r} of {path} expects rows of {declared}, but x has rows of {x.shape[1:]}"
+        )
     return x.shape[1:]
 
 
@@ -148,11 +150,12 @@ def check_finite(scores: Array, rows: Array, what: str, *, numbers: Array | None
         row = int(bad[missing[0]])
         column = int(np.flatnonzero(np.isnan(flat[row]))[0])
         raise UserError(
-            f"{what} does not take missing values: it gives NaN for row {places[row]}{named}, whose column {column} is "
-            "NaN: fill them in as its training did (best inside the exported graph), or leave these rows out"
+            f"{what} does not accept missing values: it returns NaN for row {places[row]}{named}, whose column "
+            f"{column} is NaN: fill them in as for its training (best inside the exported graph), or leave these rows "
+            "out"
         )
     raise UserError(
-        f"{what} gives NaN or infinity on the data, the first for row {places[bad[0]]}{named}: look at the data "
+        f"{what} returns NaN or infinity for the data, the first for row {places[bad[0]]}{named}: check the data "
         "and the export"
     )
 
@@ -160,7 +163,7 @@ def check_finite(scores: Array, rows: Array, what: str, *, numbers: Array | None
 def _only_input(model: onnx.ModelProto, what: str) -> onnx.ValueInfoProto:
     inputs: list[onnx.ValueInfoProto] = list(model.graph.input)
     if len(inputs) != 1:
-        raise UserError(f"{what} takes {[value.name for value in inputs]}; export it with one input")
+        raise UserError(f"{what} has the inputs {[value.name for value in inputs]}; export it with one input")
     return inputs[0]
 
 
@@ -210,7 +213,7 @@ def _judged(scores: Mapping[str, Array], gives: Gives | None, what: str, role: s
                     return name, form
         return likely[0], forms[likely[0]]
     raise UserError(
-        f"which output of {what} holds the class scores is not clear from {list(scores)}: name it with --{role}-output"
+        f"cannot tell which output of {what} holds the class scores, of {list(scores)}: name it with --{role}-output"
     )
 
 
@@ -221,9 +224,9 @@ def _check_label_count(model: onnx.ModelProto, form: Form, name: str, what: str)
         name = node.input[0]
     counts = label_counts(model)
     if node is not None and node.op_type == "SVMClassifier" and form.gives == "logits" and form.columns >= 3:
-        pairs = "one-vs-one decision values, a column for each pair of classes"
-        raise UserError(f"{what} gives {pairs}: export probabilities, or one-vs-rest decision values")
+        pairs = "one-vs-one decision values, one column for each pair of classes"
+        raise UserError(f"{what} outputs {pairs}: export probabilities, or one-vs-rest decision values")
     if len(counts) == 1 and form.classes not in counts:
         raise UserError(
-            f"{what} gives {form.columns} columns, and names {counts.pop()} classes: export one score for each class"
+            f"{what} outputs {form.columns} columns, but names {counts.pop()} classes: export one score for each class"
         )

@@ -33,7 +33,7 @@ def open_watched(graph: bytes, x: Array) -> Watched:
     model = onnx.load_from_string(graph)
     known = {output for node in model.graph.node for output in node.output}
     if not known.issuperset(OUTPUTS):
-        raise UserError("the graph has not the inside that harmgauge gives one: build the bundle again")
+        raise UserError("the graph lacks the tensors of a graph made by harmgauge: build the bundle again")
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in OUTPUTS)
     whole = to_torch(model, x, "the bundle's graph")

@@ -87,7 +87,7 @@ def _with_logit(graph: bytes) -> onnx.ModelProto:
     model: onnx.ModelProto = onnx.load_from_string(graph)
     _take_away(model.graph)
     if (opset := opset_of(model)) < MIN_OPSET:
-        raise UserError(f"the graph is of opset {opset}, expected {MIN_OPSET} or later: build the bundle again")
+        raise UserError(f"the graph has opset {opset}, expected {MIN_OPSET} or later: build the bundle again")
     logs, name = _log_second(model.graph), f"{OUTPUT}/"
     model.graph.initializer.extend(
         [
@@ -150,7 +150,7 @@ def _log_second(graph: onnx.GraphProto) -> str:
             if before is not None and before.op_type in ("LogSoftmax", "Log"):
                 return str(log.input[0])
     raise UserError(
-        "the graph has no divergence from a second network, from whose probabilities P(wrong) could follow; expected "
+        "the graph has no divergence from a second network, from which P(wrong) could be computed; expected "
         "-sum y ln y2 or sum y (ln y - ln y2), as harmgauge build writes it: build the bundle again"
     )
 

@@ -91,9 +91,11 @@ def why_none(network: Network) -> str:
     """The reason why `find_feature_maps` found nothing, to follow "the classifier" in a message."""
     operators = {node.op_type for node in network.model.graph.node}
     if "Scan" in operators:
-        return "takes one row at a time, in a loop whose inside cannot be read"
+        return "runs one row at a time, in a loop whose inside cannot be read"
     if operators & LAYERS:
-        return "has convolutions, but none that gives maps (n, channels, height, width) in real numbers or with a scale"
+        return (
+            "has convolutions, but none that outputs maps (n, channels, height, width) in real numbers or with a scale"
+        )
     if operators & {"ConvInteger", "NhwcFusedConv"}:
         return "has its convolutions in a form that hides the feature maps' scale: quantise it in QDQ form"
     return "has no convolutions"
@@ -146,7 +148,9 @@ def _session(model: onnx.ModelProto, names: list[str] | tuple[str, ...], threads
     try:
         return open_session(tapped.SerializeToString(), threads)
     except ValueError as error:  # protobuf's, beyond 2 GB
-        raise UserError(f"the classifier is too large to read its feature maps ({error}): --second student") from error
+        raise UserError(
+            f"the classifier is too large to read its feature maps ({error}): use --second student"
+        ) from error
 
 
 def expose(model: onnx.ModelProto, names: list[str] | tuple[str, ...]) -> None:

@@ -47,7 +47,7 @@ def read(path: Path) -> onnx.ModelProto:
         model = onnx.load(str(path))
         return inliner.inline_local_functions(model) if model.functions else model
     except Exception as error:  # protobuf's DecodeError and OSError share no base class
-        raise UserError(f"{path} is no readable ONNX file: {error}") from error
+        raise UserError(f"{path} is not a readable ONNX file: {error}") from error
 
 
 def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -> onnx.ModelProto:
@@ -267,7 +267,7 @@ def at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         return version_converter.convert_version(model, opset)
     except Exception as error:  # the converter's C++ errors are RuntimeErrors and more
         raise UserError(
-            f"a network of opset {opset_of(model)} cannot be brought to opset {opset} ({error}); "
+            f"cannot convert a network of opset {opset_of(model)} to opset {opset} ({error}); "
             f"export both networks with opset {opset}"
         ) from error
 

@@ -40,7 +40,7 @@ def behind(classifier: Network, autoencoder: onnx.ModelProto, dtype: Dtype) -> N
     try:
         model = compose.merge_models(front, back, [(reconstruction, classifier.input)], outputs=[classifier.output])
     except (ValueError, onnx.checker.ValidationError) as error:
-        raise UserError(f"the autoencoder cannot be put in front of the classifier: {error}") from error
+        raise UserError(f"cannot put the autoencoder in front of the classifier: {error}") from error
     return Network(model, front.graph.input[0].name, classifier.output, classifier.gives)
 
 
@@ -74,8 +74,8 @@ def _give_reals(front: onnx.ModelProto, back: onnx.ModelProto, name: str, dtype:
         front.graph.output[0].type.tensor_type.elem_type = wanted
     elif any(name in node.input and node.op_type != "Cast" for node in back.graph.node):
         raise UserError(
-            f"the classifier takes {dtype} and does not begin with a Cast to real numbers, so it cannot be given a "
-            "reconstruction: export it to take float32, or to begin with a Cast"
+            f"the classifier's input is {dtype} and it does not begin with a Cast to real numbers, so it cannot run on "
+            "a reconstruction: export it with a float32 input, or with a Cast as its first node"
         )
 
 

@@ -51,7 +51,7 @@ def parse(text: str) -> Wanted:
             continue
         if name and dimension >= 2 and 0 < weight < np.inf:
             return Wanted(name, dimension, weight)
-    raise UserError(f"--hidden-layer {text}: NAME:DIM or NAME:DIM:WEIGHT is due, DIM at least 2, WEIGHT above 0")
+    raise UserError(f"--hidden-layer {text}: expected NAME:DIM or NAME:DIM:WEIGHT, DIM at least 2, WEIGHT above 0")
 
 
 def project(classifier: Classifier, wanted: Sequence[Wanted], x: Array, seed: int) -> list[HiddenLayer]:
@@ -62,8 +62,8 @@ def project(classifier: Classifier, wanted: Sequence[Wanted], x: Array, seed: in
         values = predict(model.SerializeToString(), x[:SAMPLED_ROWS], f"hidden layer {layer.name}", layer.name)
         if len(values) != len(x[:SAMPLED_ROWS]) or values.ndim < 2 or values.dtype.kind != "f":
             raise UserError(
-                f"--hidden-layer {layer.name} is {values.dtype} {values.shape} for {len(x[:SAMPLED_ROWS])} rows; real "
-                "numbers (n, ...) are due: name another"
+                f"--hidden-layer {layer.name} is {values.dtype} {values.shape} for {len(x[:SAMPLED_ROWS])} rows; "
+                "expected real numbers (n, ...): name another"
             )
         flat = values.reshape(len(values), -1).astype(np.float64)
         spread = float(np.sqrt(((flat - flat.mean(0)) ** 2).sum(1).mean()))
@@ -83,10 +83,10 @@ def with_outputs(classifier: Classifier, names: Sequence[str]) -> onnx.ModelProt
     scores = next(value for value in model.graph.output if value.name == classifier.network.output)
     for name in names:
         if name == scores.name or names.count(name) > 1:
-            raise UserError(f"--hidden-layer {name} comes twice, or is the classifier's output itself: leave it out")
+            raise UserError(f"--hidden-layer {name} is repeated, or is the classifier's output itself: leave it out")
         if name not in known:
             close = ", ".join(difflib.get_close_matches(name, sorted(known), 5) or sorted(known)[-5:])
-            raise UserError(f"--hidden-layer {name}: the classifier's graph has no such tensor; there are {close}")
+            raise UserError(f"--hidden-layer {name}: the classifier's graph has no such tensor; it has {close}")
     given = {value.name: value for value in model.graph.output}
     outputs = [scores, *(given.get(name, onnx.ValueInfoProto(name=name)) for name in names)]
     kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in outputs]

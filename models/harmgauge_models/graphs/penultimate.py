@@ -35,13 +35,13 @@ def choose(network: Network, named: str | None, say: Callable[[str], None]) -> s
     if named is not None:
         if named not in _of_the_input(network):
             raise UserError(
-                f"--features {named}: the classifier has no such tensor; look at its graph with Netron, say "
-                "--features none, or leave it out to have the last layer's input found"
+                f"--features {named}: the classifier has no such tensor; view its graph with Netron, use --features "
+                "none, or leave the option out to use the last layer's input"
             )
         return named
     found = penultimate(network)
     if found is None:
-        say("no features: the classifier has no last linear layer; --features NAME names a tensor for feature_mmd")
+        say("no features: the classifier has no last linear layer; name a tensor for feature_mmd with --features NAME")
     return found
 
 
@@ -106,15 +106,17 @@ def reference(
     values = predict(graph, x[picked], "features", OUTPUT)
     if values.shape[1] > MAX_WIDTH:
         raise UserError(
-            f"the features ({tensor}) have {values.shape[1]} numbers a row, more than {MAX_WIDTH}: name the tensor "
-            "behind a pooling or of a smaller layer with --features NAME, or say --features none"
+            f"the features ({tensor}) have {values.shape[1]} numbers per row, more than {MAX_WIDTH}: name the tensor "
+            "after a pooling layer or of a smaller layer with --features NAME, or use --features none"
         )
     if not np.isfinite(values).all():
-        raise UserError(f"some features ({tensor}) are not finite: name another with --features, or say none")
+        raise UserError(
+            f"some features ({tensor}) are not finite: name another tensor with --features, or use --features none"
+        )
     try:
         embedding, neighbours = isomap.fit(values)
     except ImportError as error:
-        say(f"no picture of the features: it needs scikit-learn ({error}): pip install 'harmgauge[build]'")
+        say(f"no picture of the features: it requires scikit-learn ({error}): pip install 'harmgauge[build]'")
     except ValueError as error:
         say(f"no picture of the features: {error}")
     else:

@@ -57,7 +57,9 @@ def quantise(graph: bytes, x: Array) -> bytes:
             onnx.save_model(model, str(prepared))
             kept = _kept_in_float(model)
             if not any(node.op_type in LINEAR and node.name not in kept for node in model.graph.node):
-                raise UserError("--int8: the networks have no inner Conv, Gemm or MatMul to quantise; leave it out")
+                raise UserError(
+                    "--int8: the networks have no inner Conv, Gemm or MatMul to quantise; leave the option out"
+                )
             quantize_static(
                 str(prepared),
                 str(made),
@@ -73,7 +75,9 @@ def quantise(graph: bytes, x: Array) -> bytes:
         except UserError:
             raise
         except Exception as error:  # the quantiser raises any kind of error
-            raise UserError(f"--int8: ONNX Runtime cannot quantise these networks ({error}); leave it out") from error
+            raise UserError(
+                f"--int8: ONNX Runtime cannot quantise these networks ({error}); leave the option out"
+            ) from error
         finally:
             quiet.setLevel(level)
         return made.read_bytes()

@@ -53,7 +53,7 @@ def _predicted(model: Path | bytes, x: Array, what: str, outputs: list[str] | No
             found = session.run(names, {name: x[start : start + batch_rows]})
         except Exception as error:
             raise UserError(
-                f"the network cannot run on {what} (rows of {x.dtype} {x.shape[1:]}): {one_line(error)}"
+                f"the network fails on {what} (rows of {x.dtype} {x.shape[1:]}): {one_line(error)}"
             ) from error
         parts.append([np.atleast_1d(values) for values in found])
     return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]

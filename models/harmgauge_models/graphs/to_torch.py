@@ -22,7 +22,7 @@ from harmgauge_models.graphs.run import open_session
 COMPARED_ROWS = 32
 REMEDY = (
     "export it with plain tensor operators, LinearClassifier as MatMul, Add and Softmax (trees have no gradients); "
-    "--autoencoder-onnx and --detector distillation need no gradients"
+    "--autoencoder-onnx and --detector distillation require no gradients"
 )
 
 
@@ -60,7 +60,7 @@ def to_torch(model: onnx.ModelProto, x: Array, what: str) -> Converted:
                 found = converted(torch.from_numpy(rows))
     except Exception as error:  # the converter raises any kind of error
         raise UserError(
-            f"{what} cannot be turned into a PyTorch module, which gradients through it need: {_reason(error)}. Its "
+            f"{what} cannot be converted to a PyTorch module, which gradients require: {_reason(error)}. Its "
             f"operators are {', '.join(sorted({node.op_type for node in model.graph.node}))}; {REMEDY}"
         ) from error
     session = open_session(model.SerializeToString())
@@ -68,7 +68,7 @@ def to_torch(model: onnx.ModelProto, x: Array, what: str) -> Converted:
     for name, one, other in zip([value.name for value in model.graph.output], found, due, strict=True):
         if not np.allclose(one.numpy(), other, rtol=1e-3, atol=1e-3 * max(1.0, float(np.abs(other).max()))):
             raise UserError(
-                f"{what}, turned into a PyTorch module, gives another {name!r} than ONNX Runtime (by up to "
+                f"{what}, converted to a PyTorch module, returns another {name!r} than ONNX Runtime (by up to "
                 f"{float(np.abs(one.numpy() - other).max()):.3g}): {REMEDY}"
             )
     return converted
@@ -88,7 +88,7 @@ def _converter() -> Callable[[onnx.ModelProto], nn.Module]:
             from onnx2pytorch import ConvertModel  # noqa: PLC0415 - slow to load, seldom needed
         except ImportError as error:
             raise UserError(
-                f"gradients through ONNX need onnx2pytorch ({error}): pip install 'harmgauge[train]'"
+                f"gradients through ONNX require onnx2pytorch ({error}): pip install 'harmgauge[train]'"
             ) from error
     made: Callable[[onnx.ModelProto], nn.Module] = ConvertModel
     return made

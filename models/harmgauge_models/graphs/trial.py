@@ -26,7 +26,7 @@ def try_fusing(classifier: Classifier, x: Array) -> None:
     try:
         check_graph(serialised(network.model, what))
     except GraphRefused as error:
-        raise UserError(f"the service would refuse {what}: {error}") from error
+        raise UserError(f"the service would reject {what}: {error}") from error
     model = onnx.ModelProto()
     model.CopyFrom(at_opset(network.model, max(OPSET, opset_of(network.model))))
     again = Network(model, network.input, network.output, network.gives)

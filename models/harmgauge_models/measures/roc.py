@@ -32,7 +32,7 @@ def roc_curve(high: Scores, low: Scores, points: int = 101) -> tuple[npt.NDArray
     The thresholds are evenly spaced quantiles of `low`, and infinity. Raises ValueError without either group.
     """
     if not len(high) or not len(low):
-        raise ValueError(f"a curve of {len(high)} against {len(low)} scores: both groups must have some")
+        raise ValueError(f"expected scores in both groups, got {len(high)} and {len(low)}")
     thresholds = np.unique(np.quantile(low, np.linspace(0, 1, points - 2), method="inverted_cdf"))[::-1]
     above = [1 - np.searchsorted(np.sort(group), thresholds, "right") / len(group) for group in (low, high)]
     false_rate, true_rate = (np.concatenate([[0.0], share, [1.0]]) for share in above)

@@ -111,15 +111,17 @@ def _make(x: Array, autoencoder: str | None) -> tuple[nn.Module, str]:
     if autoencoder is None:
         chosen = default_autoencoder(x)
         return chosen, "convolutional" if _convolves(chosen) else "dense"
-    takes = "the training instances and returns a torch module from raw instances (n, *shape) to alike real numbers"
+    takes = (
+        "the training instances and returns a torch module from raw instances (n, *shape) to real numbers of that shape"
+    )
     network: nn.Module = own_function("--autoencoder", autoencoder, takes)(x)
     try:
         with torch.no_grad():
             made = network(torch.from_numpy(x[:2]))
     except Exception as error:  # the user's own code may raise anything
-        raise UserError(f"--autoencoder {autoencoder} cannot take rows of {x.dtype} {x.shape[1:]}: {error}") from error
+        raise UserError(f"--autoencoder {autoencoder} fails on rows of {x.dtype} {x.shape[1:]}: {error}") from error
     if made.shape != (2, *x.shape[1:]):
-        raise UserError(f"--autoencoder {autoencoder} gives rows of {tuple(made.shape[1:])}; {x.shape[1:]} is due")
+        raise UserError(f"--autoencoder {autoencoder} returns rows of {tuple(made.shape[1:])}; expected {x.shape[1:]}")
     return network, autoencoder
 
 

@@ -65,7 +65,7 @@ class Reader:
             try:
                 outputs = self._session.run(self._outputs, {self._input: some})
             except Exception as error:  # ONNX Runtime's errors share no base class below Exception
-                raise UserError(f"the classifier cannot run on disturbed rows: {error}") from error
+                raise UserError(f"the classifier fails on disturbed rows: {error}") from error
             parts.append([*([some] if self.row else []), *outputs])
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 

@@ -71,7 +71,7 @@ def fit(learner: Learner, task: Task, checkpoint: Path) -> list[float]:
         for epoch in range(len(losses), task.epochs):
             loss = _epoch(learner, task, epoch, target, bar)
             if not math.isfinite(loss):
-                raise UserError(f"{task.name}: the loss of epoch {epoch + 1} is {loss}; look at the data's range")
+                raise UserError(f"{task.name}: the loss of epoch {epoch + 1} is {loss}; check the range of the data")
             losses.append(loss)
             bar.set_postfix(epoch=f"{epoch + 1}/{task.epochs}", loss=f"{loss:.4f}", refresh=False)
             _save(learner, task, losses, checkpoint)
@@ -119,7 +119,7 @@ def _resume(learner: Learner, task: Task, path: Path) -> list[float]:
     state = torch.load(path, weights_only=True)
     if state["settings"] != json.dumps(task.settings, sort_keys=True):
         raise UserError(
-            f"{path} belongs to a run with other settings ({state['settings']}); remove it or choose another folder"
+            f"{path} belongs to a run with other settings ({state['settings']}); remove it, or choose another folder"
         )
     learner.network.load_state_dict(state["network"])
     learner.optimizer.load_state_dict(state["optimizer"])

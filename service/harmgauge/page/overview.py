@@ -1,4 +1,4 @@
-"""Data of the live page that no other route has, as documents."""
+"""The data that only the live page shows, as documents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECENT_SAMPLES = 12
 
 
 class Overview:
-    """Overview of one bundle: `about` never changes, the others do."""
+    """The documents about one bundle: `about` never changes, the others do."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Overview:
         self._started = time.time()
 
     async def about(self) -> dict[str, Any]:
-        """The served bundle, and its reference."""
+        """The constant facts: the threshold, the reference, and the recorder's times."""
         reference = self._bundle.reference.scores
         return {
             "started": self._started,
@@ -55,7 +55,7 @@ class Overview:
         }
 
     async def state(self) -> dict[str, Any]:
-        """Detectors and accuracy, as `GET /drift` has them, the scores in the window, and the newest samples."""
+        """Detectors and accuracy as in `GET /drift`, the scores in the window, and the newest samples."""
         states = await self._monitor.states()
         drift = drift_answer(self._bundle, states, await self._monitor.accuracy())
         scores = next((state.scores for state in states.values() if state.scores is not None), None)
@@ -74,7 +74,7 @@ class Overview:
         }
 
     async def history(self) -> dict[str, Any]:
-        """Every sample there is, column by column."""
+        """All recorded samples, column by column."""
         return self._recorder.history.newest()
 
     async def embedding(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The graph in 8 bits: close to the float32 graph on the shipped networks, and served with its own threshold."""
+"""The 8-bit graph: close to the float32 graph on the shipped networks, and served with its own threshold."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_shipped_graph_in_8_bits_scores_alike() -> None:
 
 
 def test_last_layers_and_divergence_stay_in_float(int8_bundle_path: Path) -> None:
-    """Were the logits quantised, a score could have no more than so many values."""
+    """If the logits were quantised, a score could take only a few values."""
     model = onnx.load_from_string(load(int8_bundle_path, "int8").graph)
     dequantised = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     products = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]

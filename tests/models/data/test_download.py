@@ -1,4 +1,4 @@
-"""Fetching over HTTP, from a real server on loopback."""
+"""Downloads over HTTP, from a real server on loopback."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def test_a_bad_one_leaves_nothing(address: str, tmp_path: Path, route: str, md5:
 
 
 def test_nobody_listens_and_other_schemes(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be fetched"):
+    with pytest.raises(UserError, match="cannot fetch http"):
         download("http://127.0.0.1:1/", MD5, tmp_path / "file")
-    with pytest.raises(UserError, match="no http or https"):
+    with pytest.raises(UserError, match="expected an http or https address"):
         download("file:///etc/passwd", MD5, tmp_path / "file")
 
 

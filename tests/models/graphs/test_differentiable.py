@@ -1,4 +1,4 @@
-"""A bundle's graph as PyTorch modules, against ONNX Runtime."""
+"""A bundle's graph as PyTorch modules, compared with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ def test_the_second_network_of_an_autoencoder_is_the_defense(tmp_path_factory: p
 
 def test_a_graph_of_others_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = linear_network(tmp_path_factory.mktemp("other") / "other.onnx", (5,), 3, 1)
-    with pytest.raises(UserError, match="has not the inside that harmgauge gives one"):
+    with pytest.raises(UserError, match="lacks the tensors of a graph made by harmgauge"):
         open_watched(path.read_bytes(), instances(4, (5,)))

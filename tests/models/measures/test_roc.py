@@ -1,4 +1,4 @@
-"""The area under the curve, against scikit-learn."""
+"""The area under the curve, compared with scikit-learn."""
 
 from __future__ import annotations
 

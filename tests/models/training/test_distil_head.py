@@ -1,4 +1,4 @@
-"""A head on the classifier's features: learns, is part of one graph with it, and resumes."""
+"""A head on the classifier's features: it learns, is part of one graph with the classifier, and resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distillation: which student, and that it learns."""
+"""Distillation: the default student, and that it learns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries: what they set, and what is said of one that sets nothing known."""
+"""Query parameters: their effect, and the error for an unknown one."""
 
 from __future__ import annotations
 

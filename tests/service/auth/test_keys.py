@@ -1,4 +1,4 @@
-"""Keys: their lines, and the file that is read again."""
+"""Keys: the syntax of their lines, and the file that is reloaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The token bucket, against its promise."""
+"""The token bucket, compared with its specification."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_refusal_costs_nothing_and_says_when() -> None:
         bucket.check()
     clock.now += 1
     bucket.check()
-    bucket.take(50)  # full, so it goes through, on credit
+    bucket.take(50)  # full, so it passes, on credit
     with pytest.raises(RateLimited) as refused:
         bucket.check()
     assert refused.value.retry_after_seconds == math.ceil(49 / 2)

@@ -1,4 +1,4 @@
-"""Files of a folder that somebody else made."""
+"""Files in an untrusted folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_file_is_read_up_to_its_limit_and_one_byte(tmp_path: Path) -> None:
 
 
 def test_links_are_followed_inside_and_refused_outside(tmp_path: Path) -> None:
-    """As Kubernetes has a ConfigMap: `..data` leads to a folder beside it, and each name through `..data`."""
+    """As in a mounted Kubernetes ConfigMap: `..data` links to a folder beside it, and each file through `..data`."""
     folder = tmp_path / "bundle"
     (folder / "..2026").mkdir(parents=True)
     (folder / "..2026" / "bundle.json").write_bytes(b"inside")
@@ -58,7 +58,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
 def test_what_takes_a_files_place_before_it_is_opened_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the look at a path and its opening, somebody exchanges it for a pipe, or a link that leads out."""
+    """Between the check of a path and its opening, it is replaced by a pipe, or by a link that leads outside."""
     secret = tmp_path / "secret"
     secret.write_bytes(b"outside")
     (tmp_path / "elsewhere").mkdir()

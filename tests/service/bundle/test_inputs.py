@@ -1,4 +1,4 @@
-"""The whole of schema 2: what may stand in it, what contradicts itself, and what this version does not serve yet."""
+"""All of schema 2: the allowed values, contradictions, and parts that this version does not support yet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.bundles import Manifest, edit
 
 @pytest.fixture
 def folder(image_bundle_path: Path, tmp_path: Path) -> Path:
-    """A copy to change."""
+    """A copy of the bundle, for tests to change."""
     return Path(shutil.copytree(image_bundle_path, tmp_path / "copy"))
 
 
@@ -152,7 +152,7 @@ def test_missing_values_are_served_and_written_again(folder: Path) -> None:
 
 
 def test_what_is_only_told_is_served(folder: Path) -> None:
-    """A detector and a score that nobody has heard of, token ids, columns."""
+    """An unknown detector and score, token ids, columns."""
     edit(
         folder,
         lambda m: m.update(detector="mine", score={"of": ["anything", {"deep": True}]}, error_probability="no labels"),

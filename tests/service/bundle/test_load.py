@@ -1,4 +1,4 @@
-"""A bundle is served as its manifest says, or not at all."""
+"""A bundle is served as its manifest states, or not at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.bundles import Manifest, edit, replace_file
 
 @pytest.fixture
 def folder(image_bundle_path: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """A copy of the bundle, for tests to break."""
     return Path(shutil.copytree(image_bundle_path, tmp_path / "copy"))
 
 
@@ -167,7 +167,7 @@ def test_a_manifest_that_does_not_hold_is_refused(
 
 
 def test_a_key_given_twice_is_refused(folder: Path) -> None:
-    """Readers differ in which of the two they take, so one could be shown to people and the other served."""
+    """Parsers differ in which of the two they use, so people could see one while the other is served."""
     text = (folder / MANIFEST_FILE).read_text()
     (folder / MANIFEST_FILE).write_text(text.replace('"name"', '"version": "9", "name"', 1))
     with pytest.raises(BundleError, match="it has the key 'version' twice in one object: keep one"):
@@ -182,7 +182,7 @@ def test_files_that_nobody_needs_are_refused_unread(folder: Path) -> None:
 
 
 def test_large_files_that_are_not_served_are_hashed_in_little_memory(folder: Path) -> None:
-    """A folder of a few KB took 3.2 GiB."""
+    """A folder of a few KB used to take 3.2 GiB."""
     size_bytes = 64 * 2**20
     with (folder / "extra").open("wb") as stream:
         stream.truncate(size_bytes)

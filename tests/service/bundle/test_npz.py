@@ -1,4 +1,4 @@
-"""Archives that lie about what they hold."""
+"""Archives whose headers lie about their contents."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def archive(*members: tuple[str, bytes], packed: int = zipfile.ZIP_STORED) -> io
 
 
 def claims(shape: str, descr: str = "<f8") -> bytes:
-    """An array of eight bytes whose header says something else."""
+    """An array of eight bytes whose header states something else."""
     header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(8)
 

@@ -1,4 +1,4 @@
-"""Bundles of version 0.1 are served for ever."""
+"""Bundles of version 0.1 can still be served."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHIPPED = [
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_the_bundles_of_version_0_1_are_read_and_scored(folder: Path) -> None:
     written = json.loads((folder / MANIFEST_FILE).read_text())
-    assert written["schema_version"] == 1, "whoever rebuilds one keeps a copy for this test"
+    assert written["schema_version"] == 1, "before rebuilding this bundle, keep a copy for this test"
     bundle = load(folder)
     manifest = bundle.manifest
     assert manifest.schema_version == 2
@@ -51,7 +51,7 @@ def test_the_bundles_of_version_0_1_are_read_and_scored(folder: Path) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy to spoil, of one that is small."""
+    """A copy of a small one, for tests to break."""
     return Path(shutil.copytree(SHIPPED[0], tmp_path / "copy"))
 
 

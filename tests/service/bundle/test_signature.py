@@ -1,4 +1,4 @@
-"""Signatures, made and verified by OpenSSL's command as well."""
+"""Signatures made and verified, also by OpenSSL's command."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_whatever_changes_under_the_signature_is_noticed(folder: Path, key: tupl
     (folder / "samples.npz").write_bytes(samples)
     with pytest.raises(BundleError, match="sha256 differs"):
         load(folder, public_keys=[key[1]])
-    replace_file(folder, "samples.npz", bytes(samples))  # and the manifest made to agree: what a hash cannot see
+    replace_file(folder, "samples.npz", bytes(samples))  # and the manifest changed to match, which a hash cannot detect
     assert load(folder).signature == "unchecked"
     with pytest.raises(BundleError, match="does not fit"):
         load(folder, public_keys=[key[1]])
@@ -131,7 +131,7 @@ def test_other_keys_are_refused(tmp_path: Path) -> None:
 
 
 def test_openssl_verifies_ours_and_we_verify_openssls(folder: Path, key: tuple[Path, str], tmp_path: Path) -> None:
-    """The commands of docs/security.md."""
+    """With the commands of docs/security.md."""
     sign_bundle(folder, key[0])
     public = tmp_path / "public.pem"
     openssl("pkey", "-in", key[0], "-pubout", "-out", public)

@@ -1,4 +1,4 @@
-"""A bundle in the place of another: at every moment one of the two, and whole."""
+"""Replacing a bundle by another: at every moment there is a complete one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contact sheet: what it shows, and that names chosen by clients stay names."""
+"""The contact sheet: its content, and that names chosen by clients stay plain text."""
 
 from __future__ import annotations
 

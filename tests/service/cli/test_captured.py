@@ -1,4 +1,4 @@
-"""`harmgauge captured` as a command, over files that the service's own code wrote."""
+"""`harmgauge captured` as a command, on files written by the service's own code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_it_lists_the_newest_last_and_counts_by_class_and_day(tmp_path: Path) ->
 
 def test_it_takes_the_folder_of_the_settings_and_filters(tmp_path: Path) -> None:
     write(tmp_path, NOON, 10, "one")
-    write(tmp_path, NOON, 10, "two")  # in its place: the same time and number
+    write(tmp_path, NOON, 10, "two")  # replaces it: the same time and number
     options = ["--class", "dog", "--min-score", "3", "--until", "2026-11-22", "--request", "two"]
     done = run_here("captured", *options, capture_dir=tmp_path)
     assert f"{tmp_path}: 4 flagged inputs" in done.stdout

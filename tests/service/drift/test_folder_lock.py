@@ -1,4 +1,4 @@
-"""One process to a state folder, whatever lies in it."""
+"""One process per state folder, whatever is in it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
-    """In a process of its own: root may write everywhere, and gives its rights up for this."""
+    """In a separate process: root may write everywhere, and drops its rights for this."""
     tmp_path.chmod(0o555)
     code = (
         "import os, pathlib\n"

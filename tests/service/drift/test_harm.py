@@ -1,4 +1,4 @@
-"""The detector `harm`: latched, counted once a client, saved, and set as its owner wants it or refused."""
+"""The detector `harm`: latched, counted once per client, saved, and configured by settings that are checked."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_client_with_a_name_counts_once_in_a_while() -> None:
     assert state(anonymous).state == "drifting"
     found.observe(blocks(BASE, MEMORY_REQUESTS, 1))
     found.observe(blocks(0.4, 2, 2, name))
-    assert state(found).rows == MEMORY_REQUESTS + 2, "after so many others it counts again"
+    assert state(found).rows == MEMORY_REQUESTS + 2, "after this many others it counts again"
 
 
 def test_rows_without_p_are_no_rows() -> None:
@@ -183,7 +183,7 @@ def test_the_bundle_makes_the_detector(image_bundle: Bundle, caplog: pytest.LogC
 def test_a_classifier_that_is_never_right_has_no_accuracy_to_lose(
     image_bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It can be served all the same, unless its owner asks for the alarm."""
+    """It can still be served, unless a setting requests the alarm."""
     hopeless = calibrated(image_bundle, CALIBRATED.model_copy(update={"base": 0.99, "base_upper": 0.995}))
     assert harm.from_bundle(hopeless, settings()) is None
     assert "hardly ever right" in caplog.text
@@ -213,7 +213,7 @@ def test_it_goes_on_where_it_was_saved() -> None:
 
 
 def test_evidence_against_another_bound_is_none(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    """The owner changed the drop: this alarm begins anew, and the other detectors go on."""
+    """The drop was changed: this alarm begins anew, and the other detectors continue."""
     caplog.set_level(logging.INFO)
     reference = np.sort(np.random.default_rng(0).normal(size=200))
 

@@ -1,4 +1,4 @@
-"""Placing rows in the plane, against scikit-learn."""
+"""Projecting rows to the plane, compared with scikit-learn."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_reference_rows_lie_where_they_are() -> None:
 
 
 def test_clusters_far_apart_are_joined() -> None:
-    """Ten neighbours leave them apart, and no path from the one to the other has a length."""
+    """With ten neighbours they are not connected, and there is no path between them."""
     random = np.random.default_rng(SEED)
     reference = np.concatenate([random.normal(at, 0.1, (30, 4)) for at in (0, 100)]).astype(np.float32)
     coordinates, neighbours = fit(reference)

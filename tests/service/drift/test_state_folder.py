@@ -60,7 +60,7 @@ def test_what_is_no_file_of_the_folder_is_set_aside(
 
 
 def test_a_link_inside_the_folder_is_followed(tmp_path: Path) -> None:
-    """Volumes of Kubernetes have such links."""
+    """Kubernetes volumes have such links."""
     asyncio.run(Store(tmp_path, "key", fed()).save())
     (tmp_path / "drift-key.npz").rename(tmp_path / "whole.npz")
     (tmp_path / "drift-key.npz").symlink_to("whole.npz")

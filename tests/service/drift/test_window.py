@@ -1,4 +1,4 @@
-"""The ring against a deque."""
+"""The ring buffer compared with a deque."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new bundle is tried in a process of its own: whatever its graph does, the process that asked gets a reason."""
+"""A new bundle is tried in a separate process: whatever its graph does, the calling process gets a reason."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_graph_that_harms_is_refused_with_its_reason(base: Path, tmp_path: Pat
 
 
 def test_a_row_that_the_bundle_brings_hides_nothing(base: Path, tmp_path: Path) -> None:
-    """The graph is harmless on that row alone: rows of zeros are tried as well."""
+    """The graph is harmless only on that row: rows of zeros are tried as well."""
     folder = hostile_bundle(base, tmp_path / "hostile", "much at a row of zeros")
     reference = load_bundle(base).reference
     replace_file(folder, REFERENCE_FILE, replace(reference, probe=np.ones(3, np.float32)).npz())
@@ -90,7 +90,7 @@ def test_a_graph_that_computes_for_ever_is_ended(base: Path, tmp_path: Path, mon
 def test_many_rows_of_a_slow_network_are_refused_with_another_remedy(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One row is quick, and a batch takes as long as it has rows."""
+    """One row is quick, but the time of a batch grows with its rows."""
     folder = hostile_bundle(base, tmp_path / "hostile", "slow at many rows")
     monkeypatch.setattr(isolated_probe, "CPU_SECONDS", 2)
     with pytest.raises(
@@ -125,7 +125,7 @@ def test_a_good_bundle_is_tried_once(base: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_the_shipped_bundle_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A build of another default bundle has another `bundle.json`: write its sha256 into `settings.py`."""
+    """If this fails, the default bundle was rebuilt: write the sha256 of its `bundle.json` into `settings.py`."""
     assert hashlib.sha256((shipped_bundle() / MANIFEST_FILE).read_bytes()).hexdigest() == DEFAULT_BUNDLE_SHA256
     monkeypatch.setattr(sys, "executable", "/nowhere")
     assert BundleLoader(Settings()).load(shipped_bundle()).sha256 == DEFAULT_BUNDLE_SHA256
@@ -159,7 +159,7 @@ def test_what_changes_between_trial_and_load_is_refused(
 
 
 def test_the_process_knows_no_keys(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It runs code that somebody else made; the environment may hold secrets."""
+    """It runs untrusted code, and the environment may hold secrets."""
     seen = tmp_path / "seen"
     spy = tmp_path / "python"
     spy.write_text(f'#!/bin/sh\nenv > {seen}\nexec {sys.executable} "$@"\n')
@@ -172,7 +172,7 @@ def test_the_process_knows_no_keys(base: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def test_no_process_is_left(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a service that is killed while it tries a bundle."""
+    """Even if the service is killed while it tries a bundle."""
     folder = hostile_bundle(base, tmp_path / "hostile", "endless loop")
     code = f"from harmgauge.inference.isolated_probe import *; BundleLoader(Settings()).load(Path({str(folder)!r}))"
     asking = subprocess.Popen([sys.executable, "-c", code])
@@ -192,7 +192,7 @@ def test_no_process_is_left(base: Path, tmp_path: Path, monkeypatch: pytest.Monk
     while not processes() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert processes()
-    time.sleep(1)  # it has told the system by then to end it with the process that asked
+    time.sleep(1)  # by then it has asked the system to kill it together with the calling process
     asking.kill()
     asking.wait()
     while processes() and time.monotonic() < deadline:

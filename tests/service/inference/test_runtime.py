@@ -33,7 +33,7 @@ def test_threads_side_by_side_give_the_same_as_one(image_bundle: Bundle) -> None
 
 
 def test_read_only_rows_are_taken(image_bundle: Bundle) -> None:
-    """A body is never copied on its way into the graph."""
+    """A body is never copied on its way to the graph."""
     rows = np.frombuffer(instances(2, (4, 4, 3)).tobytes(), np.uint8).reshape(2, 4, 4, 3)
     assert OnnxRuntime(image_bundle, "cpu").run(rows).score.shape == (2,)
 
@@ -88,7 +88,7 @@ def test_an_input_of_another_type_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_probe_that_gives_nan_is_refused(tmp_path: Path) -> None:
-    """The probe's rows are the input's minimum; here they are what the graph cannot bear."""
+    """The probe's rows are the input's minimum, for which this graph gives NaN."""
     folder = toy_bundle(tmp_path, shape=(5,), dtype="float32")
     model = onnx.load(folder / "detector.onnx")
     model.graph.node[0].output[0] = "before"
@@ -101,7 +101,9 @@ def test_a_probe_that_gives_nan_is_refused(tmp_path: Path) -> None:
 
 
 def with_output(folder: Path, *nodes: onnx.NodeProto, constant: float = 0.0, of: int = onnx.TensorProto.FLOAT) -> None:
-    """Make `error_probability` of the bundle in `folder` what `nodes` make of the number `constant` and of `before`."""
+    """Replace `error_probability` of the bundle in `folder` by the output of `nodes`, which may read `constant` and
+    `before`.
+    """
     model = onnx.load(folder / "detector.onnx")
     for node in model.graph.node:
         node.output[:] = ["before" if name == "error_probability" else name for name in node.output]
@@ -114,7 +116,7 @@ def with_output(folder: Path, *nodes: onnx.NodeProto, constant: float = 0.0, of:
 
 @pytest.fixture
 def promising(error_probability_bundle_path: Path, tmp_path: Path) -> Path:
-    """A copy to spoil, of a bundle that promises an error probability."""
+    """A copy of a bundle with an error probability, for tests to break."""
     return Path(shutil.copytree(error_probability_bundle_path, tmp_path / "copy"))
 
 
@@ -185,7 +187,7 @@ def test_cores_are_those_of_the_quota(tmp_path: Path) -> None:
 
 
 def test_a_row_with_an_error_probability_that_is_none_gets_no_score(promising: Path) -> None:
-    """Twice P is no probability for some rows: those fail, for detectors that bet on P would go wrong for good."""
+    """Twice P is not a probability for some rows: those fail, or detectors that bet on P would be wrong for good."""
     rows = instances(2000, (4, 4, 3), seed=4)
     plain = OnnxRuntime(load(promising), "cpu").run(rows).error_probability
     assert plain is not None

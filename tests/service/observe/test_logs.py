@@ -1,4 +1,4 @@
-"""Log lines: one object or one line an event, whatever is in it, and never a flood."""
+"""Log lines: one object or one line per event, whatever it contains, and never a flood."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def record(message: str, *arguments: object, level: int = logging.INFO, name: st
 
 
 def raised(payload: str) -> Any:
-    """An exception that quotes what came, raised from another that does."""
+    """An exception that quotes the payload, raised from another that does."""
     try:
         try:
             float(payload)

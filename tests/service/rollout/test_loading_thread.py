@@ -1,4 +1,4 @@
-"""A load that hangs is left behind, and the next one goes on."""
+"""A load that hangs is abandoned, and the next one proceeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limit on open files, which is that of a process of its own here."""
+"""The limit on open files, set for a separate process here."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ SEVERITIES = (1, 2, 3, 4, 5)
 def at(severity: int, *levels: Level) -> Level:
     """The parameter for this severity, from the five in order. Raises ValueError for any other severity."""
     if severity not in SEVERITIES:
-        raise ValueError(f"severity {severity}: it is a whole number from 1 to 5")
+        raise ValueError(f"severity {severity}: expected a whole number from 1 to 5")
     return levels[severity - 1]
 
 

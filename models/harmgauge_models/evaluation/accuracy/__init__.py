@@ -1,1 +1,1 @@
-"""Is the estimate of accuracy right, and the alarm on harm? Judged on rows whose labels are there."""
+"""Judges the estimate of accuracy and the alarm on harm on labelled rows."""

@@ -52,7 +52,7 @@ def freed(model: onnx.ModelProto, taken: str, outputs: Sequence[str], rows: Arra
         problem = UserError(f"its output {wrong!r} is {shape} for {len(rows)} rows; expected (n, classes)")
         return _alone(original, taken, outputs, rows, what=what, error=problem)
     if declared_rows == 1 and not _as_alone(original, taken, scores, rows, what):
-        apart = UserError("rows that run together change each other's scores")
+        apart = UserError("rows in one batch change each other's scores")
         return _alone(original, taken, outputs, rows, what=what, error=apart)
     return Freed(model, taken, {name: values for name, values in scores.items() if len(values) == len(rows)}, changed)
 
@@ -77,23 +77,23 @@ def _alone(
         dimension = next(value for value in model.graph.input if value.name == taken).type.tensor_type.shape.dim[0]
         if dimension.dim_value > 1:
             raise UserError(
-                f"{what} was exported for {dimension.dim_value} rows at a time, and cannot take another number "
+                f"{what} was exported for {dimension.dim_value} rows at a time and fails with any other number "
                 f"({error}): export it with a dynamic first axis"
             ) from error
         raise UserError(f"{what}: {error}") from error
     if len(outputs) > 1:
         raise UserError(
-            f"{what} takes one row at a time and has outputs {list(outputs)}: name that of the class scores"
+            f"{what} runs one row at a time and has outputs {list(outputs)}: name the one with the class scores"
         )
     name = outputs[0]
     made = one_by_one(model, taken, name, rows.shape[1:])
     scores = predict_all(serialised(made, what), rows, DATA, [SCORES])[SCORES]
     expected = np.stack([one[name].reshape(-1) for one in first])
     if scores.shape[1:] != expected.shape[1:] or not _close(scores[: len(expected)], expected):
-        raise UserError(f"{what} cannot take more than one row ({error}): export it with a dynamic first axis")
+        raise UserError(f"{what} cannot run on more than one row ({error}): export it with a dynamic first axis")
     note = (
-        f"{what} takes one row at a time, so each row runs by itself: batches save nothing, and nothing inside it "
-        "can be read (no head, no features); export it with a dynamic first axis for those"
+        f"{what} runs one row at a time: batches save nothing, and its internal tensors cannot be read (no head, no "
+        "features); export it with a dynamic first axis for those"
     )
     return Freed(made, ROWS, {SCORES: scores}, True, (note,))
 

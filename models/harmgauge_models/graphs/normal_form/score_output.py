@@ -63,8 +63,8 @@ def labels_alone(model: onnx.ModelProto, maker: Mapping[str, onnx.NodeProto], wh
         if node is not None:
             inside = node.input[0] if node.op_type.startswith("Arg") else [*node.output, ""][1]
             break
-    remedy = f"; the graph has them inside: {option} {inside}" if inside else ""
-    return UserError(f"{what} gives a label alone, which cannot do: export the class scores{remedy}")
+    remedy = f", which are inside the graph: {option} {inside}" if inside else ""
+    return UserError(f"{what} outputs only a label: export the class scores{remedy}")
 
 
 def _named(model: onnx.ModelProto, maker: Mapping[str, onnx.NodeProto], named: str, what: str, option: str) -> str:

@@ -49,8 +49,8 @@ def judge(scores: Array, given: Gives | None, what: str, role: str) -> Form:
     apart = [size for size in scores.shape[1:] if size != 1]
     if len(apart) > 1 or not scores.size:
         raise UserError(
-            f"{what} is {scores.shape} for {len(scores)} rows; expected (n, classes), scores of the whole "
-            "input: export these, not those of its parts"
+            f"{what} is {scores.shape} for {len(scores)} rows; expected (n, classes): export scores of the whole "
+            "input, not of its parts"
         )
     flat = scores.reshape(len(scores), -1).astype(np.float64)
     return _one_column(flat, given, what) if flat.shape[1] == 1 else _columns(flat, given, what, f"--{role}-gives")
@@ -120,12 +120,13 @@ def _one_column(flat: npt.NDArray[np.float64], given: Gives | None, what: str) -
     bounded = flat.min() >= -OUTSIDE and flat.max() <= 1 + OUTSIDE
     if not bounded and np.array_equal(flat, np.rint(flat)):
         raise UserError(
-            f"{what} has one column of whole numbers from {flat.min():g} to {flat.max():g}, a label; a label alone "
-            "cannot do: export the class scores"
+            f"{what} has one column of whole numbers from {flat.min():g} to {flat.max():g}, which is only a label: "
+            "export the class scores"
         )
     if given == "probabilities" and not bounded:
         raise UserError(
-            f"{what} has one column from {flat.min():.3g} to {flat.max():.3g}; expected probabilities in 0..1: logits?"
+            f"{what} has one column from {flat.min():.3g} to {flat.max():.3g}; expected probabilities in 0..1: are "
+            "they logits?"
         )
     return Form(given or ("probabilities" if bounded else "logits"), 1)
 
@@ -137,21 +138,21 @@ def _columns(flat: npt.NDArray[np.float64], given: Gives | None, what: str, opti
         return Form("logits", flat.shape[1])
     if not bounded:
         raise UserError(
-            f"{what} has values from {flat.min():.3g} to {flat.max():.3g}; expected probabilities in 0..1, as {option} "
-            "says: leave it out, or say logits"
+            f"{what} has values from {flat.min():.3g} to {flat.max():.3g}; expected probabilities in 0..1, as set by "
+            f"{option}: leave it out, or set it to logits"
         )
     sums = np.maximum(flat, 0).sum(1)
     apart = float(np.abs(sums - 1).max())
     if given is None and apart > _sum_apart(flat):
         raise UserError(
-            f"{what} lies in 0..1, and its rows sum to {sums.min():.3g} .. {sums.max():.3g}: a multi-label "
-            "classifier, a sigmoid for each label, has no one distribution over classes, and a divergence needs one: "
-            f"export one classifier for each label; if the classes exclude each other, say {option} probabilities "
-            f"(each row is divided by its sum) or {option} logits"
+            f"{what} lies in 0..1, but its rows sum to {sums.min():.3g} .. {sums.max():.3g}: a multi-label classifier, "
+            "with a sigmoid for each label, has no single distribution over classes, which a divergence requires: "
+            f"export one classifier for each label; if the classes exclude each other, set {option} to probabilities "
+            "(each row is divided by its sum) or to logits"
         )
     if sums.min() <= 0:
         row = int(sums.argmin())
-        raise UserError(f"{what} has a row of zeros (row {row}), which is no distribution: export logits")
+        raise UserError(f"{what} has a row of zeros (row {row}), which is not a distribution: export logits")
     return Form("probabilities", flat.shape[1], rescaled=bool(apart > EXACT or flat.min() < 0))
 
 

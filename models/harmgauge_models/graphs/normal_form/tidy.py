@@ -119,9 +119,7 @@ def _sort(graph: onnx.GraphProto) -> bool:
                 heapq.heappush(ready, other)
     if len(order) < len(before):
         stuck = next(graph.node[index] for index, count in enumerate(waiting) if count)
-        raise UserError(
-            f"the graph's nodes wait for each other in a circle, {stuck.op_type} among them: export it again"
-        )
+        raise UserError(f"the graph has a cycle, with {stuck.op_type} in it: export it again")
     nodes = [onnx.NodeProto.FromString(graph.node[index].SerializeToString()) for index in order]
     del graph.node[:]
     graph.node.extend(nodes)

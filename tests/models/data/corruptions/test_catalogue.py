@@ -1,4 +1,4 @@
-"""Every kind: pure, seeded, for images of any size, and worse with severity."""
+"""Every kind of corruption: pure, seeded, for images of any size, and stronger with severity."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from tests.support.photographs import photographs
 from tests.support.toy import instances
 
 NOT_MONOTONE = {"saturate", "elastic_transform", "frost", "snow", "spatter"}
-"""Kinds whose published parameters change in nature on the way: colour lost, then gained; water, then mud; less ice
-under a darker pane."""
+"""Kinds whose published parameters change in nature with severity: less colour, then more; water, then mud; less ice
+under a darker pane.
+"""
 
 
 def distance(corrupted: npt.NDArray[Any], images: npt.NDArray[Any]) -> float:

@@ -1,4 +1,4 @@
-"""Every body reader: what it takes, what it refuses and how clearly, and that nothing else can happen."""
+"""Every body reader: the bodies that it accepts, its clear errors for others, and that no other error occurs."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_what_is_refused(
 
 
 def test_one_long_text_among_numbers_costs_no_more_than_itself() -> None:
-    """Numpy would make every number a text of that length: 400 MB of this body."""
+    """Numpy would make every number a text of that length: 400 MB for this body."""
     body = b'{"instances":["' + b"a" * 10_000 + b'"' + b",1" * 10_000 + b"]}"
     tracemalloc.start()
     with pytest.raises(Unprocessable, match="a list of 4"):
@@ -199,7 +199,7 @@ def test_64_bit_whole_numbers_keep_every_bit() -> None:
 
 
 def test_an_npy_header_that_claims_the_world_costs_nothing() -> None:
-    """numpy.load would allocate what the header promises before it looks at the data."""
+    """numpy.load would allocate the size in the header before reading the data."""
     stream = io.BytesIO()
     shape = (10**15, *PIXELS.shape)
     np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})

@@ -1,4 +1,4 @@
-"""JPEG pictures: what makes them dear is counted before any of it is decoded."""
+"""JPEG pictures: their expensive parts are counted before any of them is decoded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_what_is_kept_is_the_same_picture(options: dict[str, object]) -> None:
         assert found.size == (size - 3, size)
         np.testing.assert_array_equal(pixels(found.essential), pixels(jpeg))
         assert len(found.essential) <= len(jpeg)
-        # Nothing changes where it was kept already.
+        # Nothing changes the second time.
         assert read_jpeg(found.essential).essential == found.essential
 
 
@@ -87,7 +87,7 @@ def test_so_many_segments_and_no_more(segment: bytes, where: str) -> None:
 def test_markers_that_are_none_cost_no_more_than_their_bytes(junk: bytes) -> None:
     """In the scan, and before the first segment."""
     for jpeg in (PLAIN[:-2] + junk * (2**21 // len(junk)) + b"\xff\xd9", PLAIN[:2] + junk * 20_000 + PLAIN[2:]):
-        read_jpeg(jpeg)  # once, for whatever is made at first
+        read_jpeg(jpeg)  # once, for everything that is created on first use
         begin = time.thread_time()
         found = read_jpeg(jpeg)
         per_byte = (time.thread_time() - begin) / len(jpeg)
@@ -106,7 +106,7 @@ def test_a_marker_is_found_wherever_the_search_stops_for_breath() -> None:
 
 
 def test_filling_is_refused() -> None:
-    """libjpeg begins with it anew for each piece that it gets: 16 MB took 1.5 s."""
+    """libjpeg starts over for each piece that it gets: 16 MB took 1.5 s."""
     with pytest.raises(Unprocessable, match="filled up with FF bytes"):
         read_jpeg(PLAIN[:-2] + b"\xff" * 100_000 + b"\xff\xd9")
     few = PLAIN[:-2] + b"\xff" * 20 + b"\xff\xd9"

@@ -1,4 +1,4 @@
-"""PNG pictures: what makes them dear is found before any of it is unpacked, and whether one can see through them."""
+"""PNG pictures: their expensive parts are found before any is unpacked, and transparency is detected."""
 
 from __future__ import annotations
 

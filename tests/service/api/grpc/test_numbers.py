@@ -1,4 +1,4 @@
-"""Numbers of 'contents' by numpy, against protobuf's own."""
+"""Numbers of `contents` read by numpy, compared with protobuf."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_numbers_are_those_of_protobuf(name: str) -> None:
         getattr(message.inputs.add().contents, name).extend(values.tolist())
         data = message.SerializeToString()
         assert unpacked(data, name) == values.tolist()
-        if name != "uint64_contents":  # no output has such
+        if name != "uint64_contents":  # no output has this type
             assert numbers.pack(values) in data
 
     check()

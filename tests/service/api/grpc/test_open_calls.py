@@ -1,4 +1,4 @@
-"""How many calls may be open at once, and on one connection."""
+"""The number of calls that may be open, in total and per connection."""
 
 from __future__ import annotations
 

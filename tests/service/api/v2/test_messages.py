@@ -1,4 +1,4 @@
-"""V2 requests in JSON: a long tensor is read as the instances of `/score` are, and nothing is taken for it."""
+"""V2 requests in JSON: a long tensor is read exactly as the instances of `/score` are."""
 
 from __future__ import annotations
 

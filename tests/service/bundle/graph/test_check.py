@@ -1,4 +1,4 @@
-"""What a graph may not be, each made with ONNX's own tools; and that what is served passes."""
+"""Forbidden graphs, each made with ONNX's own tools, and that served graphs pass."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_network_of_a_users_passes(tmp_path: Path, dtype: str) -> None:
 def test_tensors_of_every_type_pass_as_onnx_writes_them(data_type: int, typed: bool) -> None:
     values = np.arange(7) % 2
     if data_type == TensorProto.STRING:
-        tensor = helper.make_tensor("w", data_type, [7], [b""] * 7)  # type: ignore[list-item]  # it takes them
+        tensor = helper.make_tensor("w", data_type, [7], [b""] * 7)  # type: ignore[list-item]  # it accepts them
     else:
         kind = helper.tensor_dtype_to_np_dtype(data_type)
         tensor = numpy_helper.from_array(values.astype(kind), "w")
@@ -172,7 +172,7 @@ def test_graphs_may_be_nested_eight_deep_and_no_deeper() -> None:
     with pytest.raises(GraphRefused, match="graphs in graphs"):
         check_graph(nested(check.MAX_DEPTH).SerializeToString())
     deep = b""
-    for _ in range(2000):  # deeper than Python calls itself
+    for _ in range(2000):  # deeper than Python's recursion limit
         deep = field(1, field(5, field(6, deep)))
     with pytest.raises(GraphRefused, match="graphs in graphs"):
         check_graph(field(7, deep))
@@ -191,7 +191,7 @@ def field(number: int, content: bytes) -> bytes:
 
 
 def test_parts_that_protobuf_would_merge_are_refused() -> None:
-    """Two halves of a tensor, each harmless: protobuf puts their dims together."""
+    """Two halves of a tensor, each harmless: protobuf joins their dims."""
     half = TensorProto(data_type=FLOAT, dims=[2**20], float_data=[0.0] * 2**20).SerializeToString()
     attribute = field(1, b"value") + field(5, half) + field(5, half)
     node = field(4, b"Constant") + field(2, b"y") + field(5, attribute)
@@ -225,7 +225,7 @@ def test_any_bytes_are_judged(data: bytes) -> None:
 @settings(max_examples=400, deadline=None)
 @given(st.integers(0, 2), st.randoms(use_true_random=False), st.integers(1, 4))
 def test_of_what_passes_protobuf_sees_nothing_forbidden(which: int, chance: random.Random, changes: int) -> None:
-    """Graphs with a few bytes changed, taken out or put in: the two parsers must not see different models."""
+    """Graphs with a few bytes changed, removed or inserted: the two parsers must not see different models."""
     data = bytearray(seeds()[which])
     for _ in range(changes):
         at = chance.randrange(len(data))
@@ -236,7 +236,7 @@ def test_of_what_passes_protobuf_sees_nothing_forbidden(which: int, chance: rand
         return
     try:
         seen = onnx.load_from_string(bytes(data))
-    except DecodeError:  # texts that are no UTF-8
+    except DecodeError:  # texts that are not UTF-8
         return
     assert not seen.functions
     assert not forbidden(seen.graph)

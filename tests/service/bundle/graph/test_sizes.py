@@ -1,4 +1,4 @@
-"""A few bytes that ask for terabytes."""
+"""Graphs in which a few bytes request terabytes."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_what_ends_or_confuses_onnx_runtime_is_refused(
 
 
 def test_sizes_as_exporters_compute_them_pass() -> None:
-    """A mask over positions, as a transformer's export has it."""
+    """A mask over positions, as in exported transformers."""
     nodes = [
         helper.make_node("Shape", ["x"], ["shape"]),
         helper.make_node("Gather", ["shape", "one"], ["n"]),

@@ -1,4 +1,4 @@
-"""The wire format, against the parser of protobuf itself."""
+"""The wire format, compared with protobuf's own parser."""
 
 from __future__ import annotations
 
