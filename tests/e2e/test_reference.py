@@ -108,9 +108,9 @@ def test_refusals_come_before_the_recording(bundle_path: Path, image_bundle_path
         for options, settings, message in (
             (("--rows", "50"), {}, "a reference has at least 100 scores"),
             (("--rows", "0"), {}, "a reference has at least 100 scores"),
-            (("--version", "1"), {}, "1 exists; leave out --version"),
-            (("--version", "../../elsewhere"), {}, "letters, digits, '.', '_' and '-' are allowed"),
-            (("--out", str(bundle_path / "bundle.json")), {}, "is no folder that can be written to"),
+            (("--version", "1"), {}, "1 already exists; leave out --version"),
+            (("--version", "../../elsewhere"), {}, "expected at most 64 letters, digits, '.', '_' and '-'"),
+            (("--out", str(bundle_path / "bundle.json")), {}, "is not a writable folder"),
             ((), {"bundle": image_bundle_path}, "serves toy/1 in float32, which is not"),
             ((), {"precision": "int8"}, "which is not"),
             ((), {"port": 1}, "run `make serve` in another terminal first"),

@@ -130,7 +130,7 @@ class Writer:
                 self._parts.append(_Part(to_batch(chunk, self._spec), held_bytes, chunk[0].time))
             except Exception:
                 rows = sum(len(kept.positions) for kept in chunk)
-                log.exception("%d flagged inputs could not be made into a table", rows)
+                log.exception("%d flagged inputs could not be converted to a table", rows)
                 self._metrics.dropped("failed", rows)
                 self._done(rows, held_bytes)
             del chunk  # the requests' bodies can go
@@ -156,7 +156,7 @@ class Writer:
         name = file_name(parts[0].first_time, self._token, self._files)
         try:
             self._place.write(name, to_parquet([part.batch for part in parts], self._spec))
-        except Exception as error:  # a disk, a network, a store: whatever it is, it may be well again later
+        except Exception as error:  # a disk, a network, a store: whatever it is, it may recover
             self._put_off(error)
             return False
         if self.is_failing:
@@ -177,7 +177,7 @@ class Writer:
         self._failures += 1
         self._metrics.failures.inc()
         self._seldom.warn(
-            "flagged inputs cannot be written to %s (%s): trying on, told once a minute", self._name, error
+            "flagged inputs cannot be written to %s (%s); retrying (logged once a minute)", self._name, error
         )
 
     def _done(self, rows: int, held_bytes: int) -> None:
@@ -191,4 +191,4 @@ class Writer:
         try:
             self._place.tidy()
         except OSError as error:
-            self._seldom.warn("%s, where flagged inputs go, cannot be tidied: %s", self._name, error)
+            self._seldom.warn("old files of captured inputs in %s cannot be deleted: %s", self._name, error)

@@ -85,7 +85,7 @@ def test_its_bundle_is_served_with_its_own_threshold_and_reference(int8_bundle_p
 
 
 def test_a_bundle_without_it_says_so(image_bundle_path: Path) -> None:
-    with pytest.raises(BundleError, match="has no graph in int8: build it with --int8"):
+    with pytest.raises(BundleError, match="has no int8 graph: build it with --int8"):
         load(image_bundle_path, "int8")
 
 

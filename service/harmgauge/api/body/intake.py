@@ -71,7 +71,7 @@ class HttpCall(Call):
             raise await self._too_large(more=True)
         if self.headers.get(b"content-encoding", "identity").strip().lower() not in ("identity", ""):
             raise UnknownMediaType(
-                "Compressed bodies are not taken; send it without Content-Encoding.",
+                "Compressed bodies are not supported; send the body without Content-Encoding.",
                 headers={"Accept-Encoding": "identity"},
             )
         if declared is not None and self.principal.rate_limit is not None:
@@ -86,12 +86,12 @@ class HttpCall(Call):
         except TimeoutError:
             if self._is_given_up:
                 raise Overloaded(
-                    "Others needed the memory before the body was whole; try again later.",
+                    "Other requests needed the memory before the body was complete; try again later.",
                     retry_after_seconds=1,
                     closes=True,
                 ) from None
             raise DeadlinePassed(
-                "The body was not whole by the request's deadline; send less at once, or over a faster way.",
+                "The body was incomplete at the request's deadline; send less at once, or over a faster connection.",
                 closes=True,
             ) from None
         finally:
@@ -164,7 +164,7 @@ def read_deadline(text: str) -> float:
         seconds = float(text)
         if 0 < seconds < math.inf:
             return seconds
-    raise InvalidParameters(f"{DEADLINE_HEADER} must be a number of seconds above 0, not {text[:40]!r}.")
+    raise InvalidParameters(f"{DEADLINE_HEADER}: expected a number of seconds above 0, got {text[:40]!r}.")
 
 
 async def _discard(receive: Receive) -> None:
