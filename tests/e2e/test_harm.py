@@ -158,7 +158,7 @@ def test_who_asks_for_the_alarm_gets_it_or_is_refused(bundle: Path, tmp_path: Pa
     assert "would give the alarm on clean traffic" in high.stderr
     good = run_here("check", bundle=bundle, accuracy_drop=0.05)
     assert good.returncode == 0, good.stderr
-    assert "harm: all rows so far against 600 of the reference; alarm at a statistic of 1e+06 or more" in good.stdout
+    assert "harm: all rows so far against 600 reference rows; alarm at a statistic of 1e+06 or more" in good.stdout
     assert "accuracy_drop 0.05; accuracy_limit 0.85" in good.stdout
     with running_service(bundle, accuracy_floor=0.6, admin_keys=KEY_LINE) as service:
         answer = swap(service, bare)

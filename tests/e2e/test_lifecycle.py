@@ -219,8 +219,8 @@ def test_check_prints_settings_and_runs_the_bundle(image_bundle_path: Path) -> N
         "HARMGAUGE_PORT = 8000  (default)",
         "bundle toy/1: all 8 files match their sha256",
         "ran on CPUExecutionProvider: 4 sample instances",
-        "score_ks: the newest 200 rows against 600 of the reference; alarm at p <= 1.6e-05, that is a statistic of",
-        "score_evidence: all rows so far against 600 of the reference; alarm at a statistic of 1e+06 or more",
+        "score_ks: the newest 200 rows against 600 reference rows; alarm at p <= 1.6e-05, i.e. a statistic of",
+        "score_evidence: all rows so far against 600 reference rows; alarm at a statistic of 1e+06 or more",
         "feature_mmd: the newest 500 rows against",
     ):
         assert expected in done.stdout
@@ -235,4 +235,4 @@ def test_demo_against_the_running_service(image_bundle_path: Path, image_service
     assert image_service.metrics()["harmgauge_requests_total"]
     missing = run_here("demo", bundle=image_bundle_path, port=1)
     assert missing.returncode == 1
-    assert "run `make serve` in another terminal first" in missing.stderr
+    assert "run `harmgauge serve` in another terminal first" in missing.stderr

@@ -160,7 +160,7 @@ def test_check_and_demo_run_on_them(service: RunningService, bundle: Path) -> No
     assert "4 sample instances" in checked.stdout
     shown = run_here("demo", bundle=bundle, port=service.port)
     assert shown.returncode == 0, shown.stderr
-    assert "Each row is a request of its own" in shown.stdout
+    assert "Each row is a separate request" in shown.stdout
     assert np.isnan(read_samples(load(bundle)).clean).any()
 
 

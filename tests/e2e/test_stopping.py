@@ -109,9 +109,9 @@ def test_a_lame_duck_goes_by_itself(image_bundle_path: Path, how: signal.Signals
 
 def test_check_says_how_long_a_stop_takes(image_bundle_path: Path) -> None:
     brief = run_here("check", bundle=image_bundle_path)
-    assert "a stop takes up to 10 s" in brief.stdout
+    assert "shutdown takes up to 10 s" in brief.stdout
     long = run_here("check", bundle=image_bundle_path, lame_duck_seconds=20, drain_seconds=15)
-    assert "a stop takes up to 37 s" in long.stdout
+    assert "shutdown takes up to 37 s" in long.stdout
     assert "terminationGracePeriodSeconds" in long.stdout
     assert "terminationGracePeriodSeconds" not in brief.stdout
 
