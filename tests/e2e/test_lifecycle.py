@@ -157,7 +157,7 @@ def test_windows_and_evidence_survive_a_restart(image_bundle_path: Path, tmp_pat
         ({"providers": "cuda"}, "HARMGAUGE_PROVIDERS=cuda"),
         ({"precision": "int8"}, "has no int8 graph"),
         ({"tolerance": 1}, "HARMGAUGE_TOLERANCE='1'"),
-        ({"rows_between_false_alarms": 90}, "too few: ask for at least 100"),
+        ({"rows_between_false_alarms": 90}, "too few: set at least 100"),
         ({"max_bodies_bytes": 1000}, "is smaller than the largest single body"),
         ({"admin_keys": "a-key-as-it-is"}, "HARMGAUGE_ADMIN_KEYS: key 1: expected NAME:SHA256"),
         ({"host": "0.0.0.0"}, "HARMGAUGE_HOST=0.0.0.0 is reachable from the network: set HARMGAUGE_API_KEYS"),
@@ -188,7 +188,7 @@ def test_a_port_that_is_taken_is_said_with_the_remedy(image_bundle_path: Path, i
     done = run("serve", bundle=image_bundle_path, port=image_service.port)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"harmgauge: cannot listen on 127.0.0.1:{image_service.port}: choose others with")
+    assert last.startswith(f"harmgauge: cannot listen on 127.0.0.1:{image_service.port}: choose another address with")
     assert "Traceback" not in done.stderr
 
 

@@ -20,7 +20,7 @@ class History:
 
     def __init__(self, columns: Sequence[str], capacity: int) -> None:
         if capacity < 1:
-            raise ValueError(f"a history of {capacity} samples keeps nothing; at least 1 is needed")
+            raise ValueError(f"expected a history of at least 1 sample, got {capacity}")
         self.columns = tuple(columns)
         self._times = np.zeros(capacity, np.int64)
         self._values = np.full((len(self.columns), capacity), np.nan, np.float32)

@@ -59,11 +59,11 @@ class Watchdog:
             failure: str | None = "broken: the graph fails on every input"
         elif lost:
             failure = (
-                f"short of {lost} of its {batcher.workers} workers: each has ended, or hangs in one run of the graph "
+                f"short of {lost} of its {batcher.workers} workers: each has ended, or hung in one run of the graph "
                 f"for more than {self._timeout_seconds:g} s (HARMGAUGE_INFERENCE_TIMEOUT_SECONDS)"
             )
         elif (hanging := self._hanging()) is not None:
-            failure = f"stuck: {hanging} does not end (it answers all the same)"
+            failure = f"stuck: {hanging} does not finish (requests are still answered)"
         else:
             failure = None
         if failure != self._readiness.failure:
@@ -79,7 +79,7 @@ class Watchdog:
             try:
                 await self.look()
             except Exception:  # the next look may do better
-                log.exception("inference could not be looked at")
+                log.exception("inference could not be checked")
 
     async def _probe_fails(self, serving: ServedBundle) -> bool:
         components, deadline = serving.components, asyncio.get_running_loop().time() + LOOK_SECONDS

@@ -218,7 +218,7 @@ def test_a_reference_that_is_none_is_refused_and_never_unpickled(folder: Path, d
 
 def test_a_graph_that_is_not_as_promised_is_refused(folder: Path) -> None:
     edit(folder, lambda manifest: manifest.update(class_names=["a", "b"]))
-    with pytest.raises(BundleError, match=r"probabilities \(1, 3\); \(1, 2\) is due"):
+    with pytest.raises(BundleError, match=r"probabilities \(1, 3\); expected \(1, 2\)"):
         OnnxRuntime(load(folder), "cpu")
     replace_file(folder, DETECTOR_FILE, b"no graph")
     with pytest.raises(BundleError, match=r"detector.onnx cannot be served: it is not a readable ONNX graph"):
