@@ -50,10 +50,8 @@ def authorizer(settings: Settings) -> tuple[Authorizer, list[KeyFile]]:
             files.append(file)
     unknown = sorted(set(settings.trusted_keys) - names)
     if unknown and not files:  # a file may bring the key later
-        raise SettingsError(
-            f"HARMGAUGE_TRUSTED_KEYS names {unknown[0]!r}, but there is no such key: name one of "
-            f"{', '.join(sorted(names)) or 'HARMGAUGE_API_KEYS, which is not set'}"
-        )
+        remedy = f"name one of {', '.join(sorted(names))}" if names else "set HARMGAUGE_API_KEYS as well"
+        raise SettingsError(f"HARMGAUGE_TRUSTED_KEYS names {unknown[0]!r}, but there is no such key: {remedy}")
     return made, files
 
 

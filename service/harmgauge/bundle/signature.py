@@ -51,7 +51,7 @@ def check(folder: Path, document: bytes, signature: bytes | None, public_keys: S
             continue
         except ValueError as error:
             raise SettingsError(
-                f"HARMGAUGE_BUNDLE_PUBLIC_KEY is not a valid public key ({error}): `harmgauge signing-key` prints it"
+                f"HARMGAUGE_BUNDLE_PUBLIC_KEY is not a valid public key ({error}): `harmgauge signing-key` prints one"
             ) from error
         return "verified"
     raise BundleError(

@@ -35,7 +35,7 @@ KUBERNETES_GRACE_SECONDS = 30
 
 _SIGNATURES: dict[SignatureState, str] = {
     "verified": "verified with HARMGAUGE_BUNDLE_PUBLIC_KEY",
-    "unchecked": "not verified: HARMGAUGE_BUNDLE_PUBLIC_KEY is not set",
+    "unchecked": "present, but not verified: HARMGAUGE_BUNDLE_PUBLIC_KEY is not set",
     "none": "none, and HARMGAUGE_BUNDLE_PUBLIC_KEY does not require one",
 }
 

@@ -84,7 +84,7 @@ def _reference(arguments: argparse.Namespace, _: list[str]) -> int:
 
 
 def _key_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="name of its user: letters, digits, dots, dashes and underscores")
+    parser.add_argument("name", help="name of the key's user: letters, digits, dots, dashes and underscores")
 
 
 def _key(arguments: argparse.Namespace, _: list[str]) -> int:

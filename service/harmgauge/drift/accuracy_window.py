@@ -169,5 +169,7 @@ class AccuracyWindow:
         if self._classes is not None:
             classes = read.rows(dumped, "classes", np.uint8, ())
             if classes.shape != chances.shape or not (classes < len(self._class_names)).all():
-                raise ValueError(f"classes is not one of {len(self._class_names)} classes for each of the chances")
+                raise ValueError(
+                    f"classes is invalid, expected one of {len(self._class_names)} classes for each of the chances"
+                )
         self._extend(chances, classes, read.ages(dumped, chances.shape, self._now().timestamp()))

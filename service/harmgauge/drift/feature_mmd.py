@@ -110,7 +110,7 @@ def from_bundle(bundle: Bundle, settings: Settings) -> FeatureMmd | None:
     except ValueError as error:
         raise SettingsError(
             f"HARMGAUGE_FEATURE_WINDOW_ROWS and HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS do not fit together: {error}, "
-            "or turn it off with HARMGAUGE_FEATURE_MMD=false"
+            "or set HARMGAUGE_FEATURE_MMD=false"
         ) from error
 
 
