@@ -157,7 +157,7 @@ def _build(settings: Settings, valid: Validated, state_lock: FolderLock) -> Serv
         openapi_url=None,  # `api/docs.py` serves it, and checks its permission like every route
         docs_url=None,
         redoc_url=None,
-        # A redirect would send a client that came over https:// and by a prefix to http:// and our own path.
+        # A redirect would send a client that used https:// and a path prefix to http:// and our own path.
         redirect_slashes=False,
         responses=problems.RESPONSES,
     )

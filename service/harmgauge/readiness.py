@@ -17,7 +17,7 @@ class Readiness:
         self._phase: str | None = _STARTING
         self._unable: str | None = None
         self._leaving: str | None = None
-        self.reason: str | None = self._phase  # kept rather than computed: every request looks
+        self.reason: str | None = self._phase  # stored rather than computed: every request reads it
 
     def ready(self) -> None:
         """It has started; it may have been asked to stop meanwhile."""
@@ -57,7 +57,7 @@ class Readiness:
         if reason is not None:
             raise NotReady(
                 f"The service is {reason}; try another replica, or try again when /readyz succeeds.",
-                # A client that sends one request after the other over this connection goes elsewhere at once.
+                # A client that reuses this connection goes elsewhere at once.
                 closes=True,
             )
 

@@ -211,7 +211,7 @@ def _address(scope: Scope) -> str | None:
 
 def _failure(error: BaseException) -> Exception:
     """The cause of a request's failure, as in metrics and log."""
-    if isinstance(error, asyncio.CancelledError):  # by the drain's end, and by nothing else
+    if isinstance(error, asyncio.CancelledError):  # only the end of the drain cancels
         return NotReady("The service stopped before it could answer; try another replica.", closes=True)
     if isinstance(error, MemoryError):
         return no_memory()

@@ -101,7 +101,7 @@ def handler(plane: DataPlane) -> Handler:
             answer: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
             if principal.sees_scores:
                 answer["threshold"] = components.threshold
-                # As float64: a client sees the very numbers that enter the window, and can repeat every comparison.
+                # As float64: a client sees the exact numbers that enter the window, and can repeat every comparison.
                 answer["scores"] = scored.scores.astype("float64")
                 if asked.parameters.error_probability and scored.error_probability is not None:
                     answer["error_probability"] = scored.error_probability.astype("float64")  # likewise

@@ -49,7 +49,7 @@ def authorizer(settings: Settings) -> tuple[Authorizer, list[KeyFile]]:
             file.start()
             files.append(file)
     unknown = sorted(set(settings.trusted_keys) - names)
-    if unknown and not files:  # a file may bring the key later
+    if unknown and not files:  # a key file may add the key later
         remedy = f"name one of {', '.join(sorted(names))}" if names else "set HARMGAUGE_API_KEYS as well"
         raise SettingsError(f"HARMGAUGE_TRUSTED_KEYS names {unknown[0]!r}, but there is no such key: {remedy}")
     return made, files
@@ -111,7 +111,7 @@ def _open_permissions(settings: Settings) -> frozenset[Permission]:
                 f"{PREFIX}{name.upper()} limits keys, but there are none: set HARMGAUGE_API_KEYS, or unset it"
             )
     permissions: set[Permission] = set().union(*(_OPEN[name] for name in names))
-    # A detector's state moves with every score, and would reveal each of them.
+    # A detector's state changes with every score, and would reveal each of them.
     return frozenset(permissions - {Permission.DRIFT} if settings.flags_only else permissions)
 
 

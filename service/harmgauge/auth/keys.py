@@ -87,7 +87,7 @@ class KeyFile:
         if len(content) > _MOST_BYTES:
             raise SettingsError(f"{self._path} is larger than {_MOST_BYTES} bytes, so it is not a key file")
         names = read_lines(text.splitlines(), str(self._path))
-        if not names:  # a text editor or a full disk may have emptied it meanwhile
+        if not names:  # a text editor or a full disk may have emptied it
             raise SettingsError(f"{self._path} contains no key: `harmgauge key NAME` makes one")
         return names
 
@@ -116,6 +116,6 @@ class KeyFile:
         while True:
             try:
                 await self.look()
-            except Exception:  # no thread available, say: the previous keys stay, and the next look may succeed
+            except Exception:  # for example no thread: the previous keys stay, and the next check may succeed
                 log.exception("%s could not be checked", self._path)
             await asyncio.sleep(LOOK_SECONDS)

@@ -90,7 +90,7 @@ def read_npy(stream: IO[bytes], size_bytes: int) -> npt.NDArray[Any]:
 
 
 def _array(archive: ZipFile, member: ZipInfo) -> npt.NDArray[Any]:
-    # LZMA, which zipfile supports as well, takes as much memory as the file asks for.
+    # LZMA, which zipfile supports as well, uses as much memory as the file requests.
     if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
         raise ValueError(f"{member.filename!r} is compressed in a way that NumPy does not write")
     with archive.open(member) as stream:

@@ -73,7 +73,7 @@ def write_bundle(manifest: Manifest, contents: dict[str, bytes], folder: Path, v
         named = manifest.model_copy(update={"version": folder.name})
         new = _written(named, contents, Path(unfinished) / folder.name, verify)
         try:
-            new.rename(folder)  # not into it, if somebody made it meanwhile
+            new.rename(folder)  # never into it, if somebody has created it in the meantime
         except OSError as error:
             raise BundleError(f"{folder} could not be written ({error.strerror}): try again") from error
 

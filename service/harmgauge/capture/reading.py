@@ -84,7 +84,7 @@ class Captured:
                 yield _empty(columns)
 
     def _table(self, path: str, wanted: Wanted, columns: list[str]) -> pa.Table:
-        # Later files cannot have rows from before they begin, which their names give: they need not be opened.
+        # Files that begin later, by their names, cannot have earlier rows: they need not be opened.
         began = name_time(path.rpartition("/")[2])
         if began is not None and wanted.until is not None and datetime.fromtimestamp(began, UTC) >= wanted.until:
             return _empty(columns)

@@ -147,7 +147,7 @@ class Remote:
         if self._found is None:
             self._found = open_address(self._address)
             filesystem, path = self._found
-            if isinstance(filesystem, fs.PyFileSystem):  # not a bucket, which is its owner's to make
+            if isinstance(filesystem, fs.PyFileSystem):  # never creates a bucket, which is up to its owner
                 filesystem.create_dir(path)
         filesystem, path = self._found
         if isinstance(filesystem, fs.PyFileSystem):

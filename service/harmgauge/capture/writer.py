@@ -115,7 +115,7 @@ class Writer:
                 while self._is_due() and self._write():
                     pass
                 self._tidy()
-            except Exception as error:  # what is handled below failed in its turn, as without memory
+            except Exception as error:  # the handling below failed too, for example without memory
                 with suppress(Exception):
                     self._put_off(error)
 
@@ -140,7 +140,7 @@ class Writer:
         if not self._parts or time.monotonic() < self._next_try:
             return False
         age_seconds = time.time() - self._parts[0].first_time
-        # A clock that was set back must not keep them for ever.
+        # A clock that was set back must not keep them forever.
         is_old = not 0 <= age_seconds < self._file_seconds
         return self._closing or is_old or sum(part.held_bytes for part in self._parts) >= self._file_bytes
 
@@ -152,7 +152,7 @@ class Writer:
                 break
             parts.append(part)
             held_bytes += part.held_bytes
-        # The same for each try: one that failed after all was written is written over, not doubled.
+        # The same name for every attempt: one that failed after writing everything is overwritten, not duplicated.
         name = file_name(parts[0].first_time, self._token, self._files)
         try:
             self._place.write(name, to_parquet([part.batch for part in parts], self._spec))

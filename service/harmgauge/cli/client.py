@@ -61,7 +61,7 @@ class Client:
     def of(cls, settings: Settings) -> Client:
         """For the service that these settings start."""
         everywhere = "0.0.0.0"  # noqa: S104  # nosec B104
-        # A service that listens on all addresses is called at loopback.
+        # A service that listens on all addresses is reached over loopback.
         host = {everywhere: "127.0.0.1", "::": "127.0.0.1"}.get(settings.host, settings.host)
         scheme = "https" if settings.tls_certificate else "http"
         key = settings.client_key
@@ -104,7 +104,7 @@ class Client:
             content: bytes = answer.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            self.close()  # the others ended with it
+            self.close()  # the others are gone too
             raise SettingsError(
                 f"no service answers at {self.address} ({error}): run `harmgauge serve` in another terminal first, "
                 "or set HARMGAUGE_HOST and HARMGAUGE_PORT to its address"

@@ -21,11 +21,11 @@ def _no_options(_: argparse.ArgumentParser) -> None:
 
 
 def _serve(_: argparse.Namespace, __: list[str]) -> int:
-    # Before numpy is loaded: by default it takes a thread for each core of the host, from inference and in memory.
+    # Before NumPy is loaded: by default it starts a thread per core of the host, at the cost of inference and memory.
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
     settings = settings_module.load()
-    gc.disable()  # imports leave no garbage, and looking for it took a tenth of a start; `serve` enables it
+    gc.disable()  # imports leave no garbage, and looking for it took a tenth of the start-up; `serve` enables it
     from harmgauge.server.process import serve
 
     logs.configure(settings.log_level, settings.log_format)

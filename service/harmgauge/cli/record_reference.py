@@ -128,7 +128,7 @@ class _Seen:
         """`window`, oldest first, holds the newest of the `total` rows since the detector began."""
         before = total if self._total is None else self._total
         self._total = total
-        new = total - before if total >= before else total  # fewer than before: it began anew
+        new = total - before if total >= before else total  # fewer than before: it restarted
         return window[max(0, len(window) - new) :]
 
 

@@ -201,7 +201,7 @@ class FeatureMmd:
     def restore(self, dumped: Dumped) -> None:
         features = read.rows(dumped, "features", np.float32, self._reference.shape[1:])
         total = read.whole(dumped, "total_rows", len(features), read.MOST_ROWS)
-        # Counted from here: the total begins anew with this process.
+        # Counted from here: the total restarts with this process.
         last = _last_test(dumped, total, len(features))
         drifting, since = read.flag(dumped, "drifting"), read.moment(dumped, "since")
         if last is None and drifting:
@@ -257,11 +257,11 @@ class FeatureMmd:
         self._begun_total = total = window.total
         try:
             result, seconds = await asyncio.to_thread(self._measured, rows)
-        except Exception:  # the next window may do better; the detector must not end with this one
+        except Exception:  # the next window may succeed; the detector must survive this one
             log.exception("%s could not test its window", self.name)
             return
         self._rested_at = self._clock() + seconds * (1 / LARGEST_SHARE_OF_A_CORE - 1)
-        if window is not self._window:  # it was reset meanwhile
+        if window is not self._window:  # it was reset in the meantime
             return
         now = self._now()
         self._last = _Tested(result.statistic, result.p_value, now, total)

@@ -64,7 +64,7 @@ def main() -> None:
         answers.write(refused=f"{request['folder']}: {type(error).__name__}: {error}")
     else:
         answers.write(sha256=sha256)
-    os._exit(0)  # whatever threads there are, and without giving memory back piece by piece
+    os._exit(0)  # regardless of threads, and without freeing memory piece by piece
 
 
 class _Answers:

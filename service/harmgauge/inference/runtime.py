@@ -56,7 +56,7 @@ class OnnxRuntime:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # a failed run raises the reason, and would log a line besides
+        options.log_severity_level = 4  # a failed run raises its reason, and would log it as well
         # A graph that check_graph has read as ONNX must not be read as anything else.
         options.add_session_config_entry("session.load_model_format", "ONNX")
         sizes = batch_sizes(max_batch_rows or MAX_BATCH_ROWS_GPU)

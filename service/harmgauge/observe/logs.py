@@ -56,7 +56,7 @@ def configure(level: str, form: LogFormat) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    if form == "json":  # an error that ends the process, or a thread, is a line as well
+    if form == "json":  # an error that ends the process or a thread becomes a line, too
         log = logging.getLogger("harmgauge")
         sys.excepthook = lambda kind, error, _: log.critical(
             "unhandled %s: the process ends", kind.__name__, exc_info=error

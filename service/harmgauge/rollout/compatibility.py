@@ -17,7 +17,7 @@ def check_successor(old: Manifest, new: Manifest) -> None:
     """
     of_input = old.input.model_dump(), new.input.model_dump()
     for what, before, after in (
-        ("name", old.name, new.name),  # in the paths of V2, in gRPC's requests, and a label of every metric
+        ("name", old.name, new.name),  # part of V2's paths and gRPC's requests, and a label of every metric
         *((f"input {part}", of_input[0][part], of_input[1][part]) for part in of_input[0]),
         ("number of classes", len(old.class_names), len(new.class_names)),
         *(

@@ -237,16 +237,16 @@ class Switch:
         self.shadow.end()
         retiring = self._retire(self.shadow.serving)
         self._shadow = None
-        await asyncio.wait([retiring])  # it continues even if the caller has gone
+        await asyncio.wait([retiring])  # it continues even if the caller has left
 
     async def _loaded(self, folder: Path) -> Bundle:
-        # All links are followed once: a link moved meanwhile must not mix two bundles.
+        # All links are followed once: a link that moves in the meantime must not mix two bundles.
         return await self._loading.run(f"reading {folder}", lambda: self._load(Path(os.path.realpath(folder))))
 
     async def _assembled(self, bundle: Bundle) -> ServedBundle:
         """The parts of a bundle that can take over from the one in service; raises BundleError and SettingsError."""
         check_successor(self.current.bundle.manifest, bundle.manifest)
-        if bundle.key in self._retiring:  # back to one whose last requests still end: its drift state comes then
+        if bundle.key in self._retiring:  # back to one that is still retiring: its drift state is saved by then
             await asyncio.wait([self._retiring[bundle.key][1]])
         made = await self._loading.run(f"loading {bundle.path}", lambda: self._make(bundle), ServedBundle.close)
         try:

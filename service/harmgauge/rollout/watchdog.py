@@ -51,7 +51,7 @@ class Watchdog:
         serving = self._current()
         batcher = serving.components.batcher
         broken = (self._broken or batcher.failed) and await self._probe_fails(serving)
-        if serving is not self._current():  # another took over meanwhile: the next look is at that one
+        if serving is not self._current():  # another took over in the meantime: the next check covers it
             return
         self._broken = broken
         lost = batcher.lost_workers(self._timeout_seconds)
@@ -78,7 +78,7 @@ class Watchdog:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.look()
-            except Exception:  # the next look may do better
+            except Exception:  # the next check may succeed
                 log.exception("inference could not be checked")
 
     async def _probe_fails(self, serving: ServedBundle) -> bool:

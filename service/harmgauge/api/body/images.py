@@ -59,7 +59,7 @@ def read_image(body: bytes, file_format: str, spec: InputSpec, check: Check = pa
         raise
     except UnidentifiedImageError:
         raise Unreadable(f"The body is not a {file_format} image.") from None
-    except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
+    except Exception as error:  # Pillow's decoders raise all kinds of errors for broken files
         raise Unreadable(f"The {file_format} image cannot be decoded: {error}.") from None
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]

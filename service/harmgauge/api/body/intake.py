@@ -66,7 +66,7 @@ class HttpCall(Call):
         it never will be.
         """
         declared = self.headers.get(b"content-length")
-        # The server lets only digits through to here, but any number of them.
+        # The server allows only digits here, but any number of them.
         if declared is not None and (len(declared) > 18 or int(declared) > self.plane.max_body_bytes):
             raise await self._too_large(more=True)
         if self.headers.get(b"content-encoding", "identity").strip().lower() not in ("identity", ""):
@@ -110,7 +110,7 @@ class HttpCall(Call):
         limit.reschedule(0.0)
 
     async def _in_pieces(self, message: Message | None) -> Body:
-        body = bytearray()  # a join at the end would hold everybody up
+        body = bytearray()  # a join at the end would delay everybody
         if message is not None:
             body += await self._take(message)
         while message is None or message.get("more_body"):

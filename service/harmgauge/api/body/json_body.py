@@ -85,7 +85,7 @@ def read_loose(body: bytes | bytearray, spec: InputSpec) -> tuple[Rows, dict[str
 
 
 def _to_array(instances: object, spec: InputSpec) -> Rows:
-    # The walk comes before numpy: of one long text among n numbers numpy would make n texts of that length.
+    # The walk comes before NumPy, which would turn one long string among n numbers into n strings of that length.
     problem = _first_problem(instances, (None, *spec.shape), "instances", spec)
     if problem is not None:
         raise Unprocessable(problem)
