@@ -6,7 +6,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent.parent / "k8s" / "monitoring"
 RULE_FILES = tuple(FOLDER / f"{name}.rules.yaml" for name in ("harmgauge", "harmgauge-harm", "harmgauge-service"))
-"""Prometheus is given all of them."""
+"""Prometheus needs all of them."""
 
 
 def rules() -> str:

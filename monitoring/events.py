@@ -45,7 +45,7 @@ def events() -> list[PrometheusAnnotation]:
         PrometheusAnnotation(
             "Bundle changes",
             "blue",
-            # New for five minutes: over a month Prometheus takes a step of four, and must not step across.
+            # New for five minutes: over a month Grafana uses a step of four minutes, which must not skip it.
             f"group {by} ({info}) unless group {by} (last_over_time({info}[1h] offset 5m))",
             "Bundle {{version}}",
             "sha256 {{sha256}}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import indent
 
 _HEAD = """\
-# Made of harmgauge*.rules.yaml by python -m monitoring; do not edit.
+# Generated from harmgauge*.rules.yaml by python -m monitoring; do not edit.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:

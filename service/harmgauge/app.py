@@ -153,11 +153,11 @@ def _build(settings: Settings, valid: Validated, state_lock: FolderLock) -> Serv
     app = FastAPI(
         title="harmgauge",
         version=version("harmgauge"),
-        description="Harmfulness scores and drift beside a classifier, without labels.",
+        description="Harmfulness scores and drift alarms beside a classifier, without labels.",
         openapi_url=None,  # `api/docs.py` serves it, and checks its permission like every route
         docs_url=None,
         redoc_url=None,
-        # A redirect would send a client that came over https:// and by a prefix to http:// and our own path.
+        # A redirect would send a client that used https:// and a path prefix to http:// and our own path.
         redirect_slashes=False,
         responses=problems.RESPONSES,
     )
@@ -212,7 +212,7 @@ def _tracing(settings: Settings) -> Tracing | None:
         from harmgauge.observe.tracing import Tracing  # noqa: PLC0415 - an extra: most do without it
     except ImportError as error:
         raise SettingsError(
-            f"HARMGAUGE_TRACING needs OpenTelemetry ({error}): pip install 'harmgauge[tracing]'"
+            f"HARMGAUGE_TRACING requires OpenTelemetry ({error}): pip install 'harmgauge[tracing]'"
         ) from error
     return Tracing()
 
@@ -223,7 +223,7 @@ def _grpc_server(settings: Settings) -> type[GrpcServer] | None:
     try:
         from harmgauge.api.grpc.server import GrpcServer  # noqa: PLC0415 - an extra: most do without it
     except ImportError as error:
-        raise SettingsError(f"HARMGAUGE_GRPC_PORT needs gRPC ({error}): pip install 'harmgauge[grpc]'") from error
+        raise SettingsError(f"HARMGAUGE_GRPC_PORT requires gRPC ({error}): pip install 'harmgauge[grpc]'") from error
     return GrpcServer
 
 
@@ -233,7 +233,7 @@ def _max_bodies_bytes(settings: Settings) -> int:
         return 8 * settings.max_body_bytes
     if settings.max_bodies_bytes < settings.max_body_bytes:
         raise SettingsError(
-            f"HARMGAUGE_MAX_BODIES_BYTES={settings.max_bodies_bytes} is less than one body may have "
+            f"HARMGAUGE_MAX_BODIES_BYTES={settings.max_bodies_bytes} is smaller than the largest single body "
             f"(HARMGAUGE_MAX_BODY_BYTES={settings.max_body_bytes}): raise the first or lower the second"
         )
     return settings.max_bodies_bytes

@@ -21,7 +21,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     """
     settings = load() if settings is None else settings
     if settings.grpc_port is not None:
-        raise SettingsError("HARMGAUGE_GRPC_PORT needs `harmgauge serve`: leave it out here")
+        raise SettingsError("HARMGAUGE_GRPC_PORT requires `harmgauge serve`: unset it here")
     return _Application(settings)
 
 
@@ -34,7 +34,7 @@ class _Application:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif self._service is None:
-            raise RuntimeError("harmgauge was not started: use a server that supports ASGI's lifespan")
+            raise RuntimeError("harmgauge was not started: use a server that supports the ASGI lifespan protocol")
         else:
             await self._service.switch(scope, receive, send)
 

@@ -64,13 +64,13 @@ class RequestError(Exception):
 
 def unforeseen() -> RequestError:
     """The client's view of an unforeseen failure: without internals."""
-    return RequestError("Something failed inside the service; its log has more.")
+    return RequestError("The service failed unexpectedly; its log has the details.")
 
 
 def no_memory() -> OutOfMemory:
     """The answer to a request that only lacks memory: a smaller one, or the same one later, may do better."""
     return OutOfMemory(
-        "There is no memory for this request now; send fewer instances at once, or try again later.",
+        "There is not enough memory for this request now; send fewer instances at once, or try again later.",
         retry_after_seconds=1,
         closes=True,
     )
@@ -133,7 +133,7 @@ class NoShadow(RequestError):
 
 
 class ShadowFails(RequestError):
-    status, code, title = HTTPStatus.CONFLICT, "shadow_fails", "The shadow fails"
+    status, code, title = HTTPStatus.CONFLICT, "shadow_fails", "The shadow is failing"
 
 
 class Overloaded(RequestError):
@@ -141,7 +141,7 @@ class Overloaded(RequestError):
 
 
 class RateLimited(RequestError):
-    status, code, title = HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "Too much for this key"
+    status, code, title = HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "Rate limit exceeded"
 
 
 class NotReady(RequestError):
@@ -149,11 +149,11 @@ class NotReady(RequestError):
 
 
 class NotAlive(RequestError):
-    status, code, title = HTTPStatus.SERVICE_UNAVAILABLE, "not_alive", "To be restarted"
+    status, code, title = HTTPStatus.SERVICE_UNAVAILABLE, "not_alive", "Restart needed"
 
 
 class DeadlinePassed(RequestError):
-    status, code, title = HTTPStatus.GATEWAY_TIMEOUT, "deadline_passed", "Deadline passed"
+    status, code, title = HTTPStatus.GATEWAY_TIMEOUT, "deadline_passed", "Deadline exceeded"
 
 
 class OutOfMemory(RequestError):
@@ -161,7 +161,7 @@ class OutOfMemory(RequestError):
 
 
 class NonFiniteScore(RequestError):
-    code, title = "non_finite_score", "Score is not finite"
+    code, title = "non_finite_score", "Non-finite score"
 
 
 class InferenceFailed(RequestError):

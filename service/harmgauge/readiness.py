@@ -17,7 +17,7 @@ class Readiness:
         self._phase: str | None = _STARTING
         self._unable: str | None = None
         self._leaving: str | None = None
-        self.reason: str | None = self._phase  # kept rather than computed: every request looks
+        self.reason: str | None = self._phase  # stored rather than computed: every request reads it
 
     def ready(self) -> None:
         """It has started; it may have been asked to stop meanwhile."""
@@ -31,10 +31,10 @@ class Readiness:
 
     def leaving(self) -> None:
         """Probes fail from now on; work is taken until `draining`."""
-        self._leaving = "leaving: it serves on until those in front of it know, and then stops"
+        self._leaving = "leaving: it keeps serving until load balancers have noticed, and then stops"
 
     def draining(self) -> None:
-        self.reason = self._phase = "draining: it answers what it has and then stops"
+        self.reason = self._phase = "draining: it finishes the requests in flight and then stops"
 
     def works(self, failure: str | None, *, takes_work: bool) -> None:
         """Record a check of inference: the failure, if any, and whether work can be taken all the same."""
@@ -56,8 +56,8 @@ class Readiness:
     def _refuse(self, reason: str | None) -> None:
         if reason is not None:
             raise NotReady(
-                f"The service is {reason}; ask another replica, or again when /readyz says so.",
-                # A client that sends one request after the other over this connection goes elsewhere at once.
+                f"The service is {reason}; try another replica, or try again when /readyz succeeds.",
+                # A client that reuses this connection goes elsewhere at once.
                 closes=True,
             )
 

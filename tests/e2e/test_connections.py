@@ -105,7 +105,7 @@ def test_a_body_that_does_not_come_in_time_is_told_so(image_bundle_path: Path) -
         slow.sendall(b"abc")
         answer = slow.makefile("rb").read()
         assert answer.startswith(b"HTTP/1.1 504")
-        assert b"The body was not whole" in answer
+        assert b"The body was incomplete" in answer
         assert b"connection: close" in answer
         assert service.score(GOOD)["scores"]
 

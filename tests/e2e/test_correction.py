@@ -138,7 +138,7 @@ def test_a_bundle_without_correction_refuses_to_correct(image_bundle_path: Path)
         client = InferenceServerClient(f"127.0.0.1:{plain.port}")
         tensor = InferInput("input", list(ROWS.shape), "UINT8")
         tensor.set_data_from_numpy(ROWS)
-        with pytest.raises(InferenceServerException, match="There is no output 'corrected'"):
+        with pytest.raises(InferenceServerException, match="Unknown output 'corrected'"):
             client.infer("toy", [tensor], outputs=[InferRequestedOutput("corrected")])
         client.close()
 

@@ -49,9 +49,9 @@ def test_check_needs_no_key(channel: Any, sent: bytes) -> None:
 @pytest.mark.parametrize(
     ("sent", "code", "details"),
     [
-        (named("other"), "NOT_FOUND", "There is no service 'other'."),
-        (named(OURS)[:-1], "INVALID_ARGUMENT", "What was sent is no grpc.health.v1.HealthCheckRequest."),
-        (block(10, b"\xff"), "INVALID_ARGUMENT", "What was sent is no grpc.health.v1.HealthCheckRequest."),
+        (named("other"), "NOT_FOUND", "Unknown service 'other'."),
+        (named(OURS)[:-1], "INVALID_ARGUMENT", "The message is not a valid grpc.health.v1.HealthCheckRequest."),
+        (block(10, b"\xff"), "INVALID_ARGUMENT", "The message is not a valid grpc.health.v1.HealthCheckRequest."),
         (named("x" * 70_000), "INVALID_ARGUMENT", "The message has 70004 bytes"),
     ],
     ids=["unknown", "cut", "not UTF-8", "too long"],

@@ -129,4 +129,4 @@ def test_without_keys_all_are_believed(image_bundle_path: Path) -> None:
 def test_a_trusted_key_must_be_there(image_bundle_path: Path) -> None:
     done = run("serve", bundle=image_bundle_path, api_keys=TRUSTED[1], trusted_keys="trustd")
     assert done.returncode == 1
-    assert "HARMGAUGE_TRUSTED_KEYS trusts 'trustd', and there is no such key: name one of trusted" in done.stderr
+    assert "HARMGAUGE_TRUSTED_KEYS names 'trustd', but there is no such key: name one of trusted" in done.stderr

@@ -94,7 +94,7 @@ def test_promoted_it_serves_with_its_windows_and_nothing_of_it_is_left_as_a_shad
     assert sum(value for _, value in metrics["harmgauge_instances_total"]) == 300
     again = promote(service)
     assert (again.status_code, again.json()["code"]) == (404, "no_shadow")
-    wait_until(lambda: service.said("serving toy/2", "until now the shadow"))
+    wait_until(lambda: service.said("serving toy/2", "previously the shadow"))
 
 
 def test_dropped_it_is_gone(service: RunningService, bundles: tuple[Path, Path]) -> None:
@@ -163,7 +163,7 @@ def test_a_shadow_from_the_start_keeps_its_windows_over_a_restart(bundles: tuple
     assert "shadow toy/2" in done.stdout
     refused = run_here("check", bundle=bundles[0], shadow=bundles[0])
     assert refused.returncode == 1
-    assert "serves already" in refused.stderr
+    assert "is in service" in refused.stderr
 
 
 def test_sigterm_with_a_shadow_that_is_behind_ends_in_time(bundles: tuple[Path, Path], tmp_path: Path) -> None:

@@ -22,11 +22,11 @@ def test_a_second_process_is_refused_and_the_first_serves_on(image_bundle_path: 
         refused = run("serve", bundle=image_bundle_path, port=0, state_dir=tmp_path)
         assert refused.returncode == 1
         (line,) = refused.stderr.splitlines()
-        assert f"HARMGAUGE_STATE_DIR={tmp_path} is held by another process" in line
-        assert "a folder of its own" in line
+        assert f"HARMGAUGE_STATE_DIR={tmp_path} is in use by another process" in line
+        assert "its own folder" in line
         checked = run_here("check", bundle=image_bundle_path, state_dir=tmp_path)
         assert checked.returncode == 0, checked.stderr
-        assert f"kept in {tmp_path}, which a process uses now" in checked.stdout
+        assert f"kept in {tmp_path}, in use by a running process" in checked.stdout
         service.score(instances(3, SHAPE))
         service.process.kill()
         service.wait()

@@ -75,7 +75,7 @@ def test_a_lame_duck_serves_on_and_says_that_it_goes(image_bundle_path: Path) ->
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
             assert stub.ServerReady(service_pb2.ServerReadyRequest()).ready
             service.terminate()
-            wait_until(lambda: service.said("leaving: /readyz fails, requests are served as before for 60 s"))
+            wait_until(lambda: service.said("leaving: /readyz fails, requests are still served for 60 s"))
             for _ in range(3):  # new connections, and the old one
                 with httpx.Client(base_url=service.client.base_url) as client:
                     for path in ("/readyz", "/v2/health/ready", "/v2/models/toy/ready"):
@@ -109,9 +109,9 @@ def test_a_lame_duck_goes_by_itself(image_bundle_path: Path, how: signal.Signals
 
 def test_check_says_how_long_a_stop_takes(image_bundle_path: Path) -> None:
     brief = run_here("check", bundle=image_bundle_path)
-    assert "a stop takes up to 10 s" in brief.stdout
+    assert "shutdown takes up to 10 s" in brief.stdout
     long = run_here("check", bundle=image_bundle_path, lame_duck_seconds=20, drain_seconds=15)
-    assert "a stop takes up to 37 s" in long.stdout
+    assert "shutdown takes up to 37 s" in long.stdout
     assert "terminationGracePeriodSeconds" in long.stdout
     assert "terminationGracePeriodSeconds" not in brief.stdout
 

@@ -69,7 +69,7 @@ def test_a_state_that_is_cut_at_any_byte_or_has_any_byte_changed_begins_anew(
             _, arrays = again.dump()
             np.testing.assert_array_equal(arrays["score_ks/scores"], whole["score_ks/scores"])
         else:
-            assert "holds no drift state that can be used" in caplog.text
+            assert "contains no usable drift state" in caplog.text
             _, arrays = again.dump()
             assert len(arrays["score_ks/scores"]) == len(fresh["score_ks/scores"]) == 0
         for aside in tmp_path.glob("*.broken"):
@@ -133,7 +133,7 @@ def test_a_full_disk_and_a_read_only_one(own_bundle: Path, small_disk: Path) -> 
         assert saved_rows(small_disk) == list(range(10)), "the state before is whole"
         filler.unlink()
         wait_until(lambda: saved_rows(small_disk) == list(range(20)))
-        wait_until(lambda: service.said("is saved again") == 1)
+        wait_until(lambda: service.said("can be saved in") == 1)
         subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
         score_all(service, range(20, 30))
         wait_until(lambda: service.said("could not be saved") == 2)

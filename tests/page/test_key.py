@@ -56,7 +56,7 @@ def test_it_asks_for_a_key_and_lives_with_it(service: RunningService, context: B
     before = unauthorized(service)
     page.wait_for_timeout(3000)
     assert unauthorized(service) == before, "it waits for a key, and does not ask again and again"
-    for wrong, why in (("wrong", "that this service knows"), ("two words", "without spaces")):
+    for wrong, why in (("wrong", "with a valid key"), ("two words", "without spaces")):
         give(page, wrong)
         page.locator("#ask-why").filter(has_text=why).wait_for()
     give(page, METRICS[0])
@@ -76,7 +76,7 @@ def test_a_key_that_only_looks_does_not_score_and_another_does(
     give(page, METRICS[0])
     page.locator(LIVE).wait_for()
     page.set_input_files("#file", PICTURE)
-    page.locator("#result .error").filter(has_text="is for metrics").wait_for()
+    page.locator("#result .error").filter(has_text="has the role 'metrics'").wait_for()
     give(page, API[0])
     page.set_input_files("#file", PICTURE)
     page.locator("#score").wait_for()

@@ -122,7 +122,7 @@ def test_what_one_can_see_through_is_refused_and_what_is_opaque_scaled(
     with opened(browser, service) as tab:
         for body in (png(glass), png(glass[:32, :32])):
             hand_over(tab.page, "drop", body)
-            tab.wait_for("#result .error", "not opaque")
+            tab.wait_for("#result .error", "transparent pixels")
             hand_over(tab.page, "drop", tagged(large[:50, :37], 6, "JPEG"), "image/jpeg")
             tab.wait_for("#result .note", "Scaled from 50 × 37 to 32 × 32 pixels")
         tab.complaints[:] = [text for text in tab.complaints if "422" not in text]

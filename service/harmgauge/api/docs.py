@@ -28,7 +28,7 @@ _NAMES = {"index.html", "start.js", "swagger-ui-bundle.js", "swagger-ui.css"}
 
 _POLICY = "Content-Security-Policy"
 _STYLES = {
-    # Swagger UI sets styles on its elements and has its pictures in its style sheet.
+    # Swagger UI sets styles on its elements and embeds images in its style sheet.
     _POLICY: f"{SECURITY_HEADERS[_POLICY]}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 }
 

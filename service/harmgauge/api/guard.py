@@ -17,7 +17,9 @@ class Guard(HTTPBearer):
     """
 
     def __init__(self, authorizer: Authorizer, permission: Permission) -> None:
-        super().__init__(auto_error=False, scheme_name="HTTPBearer", description="Required if the service has keys.")
+        super().__init__(
+            auto_error=False, scheme_name="HTTPBearer", description="Required if the service has API keys."
+        )
         self._authorizer = authorizer
         self.permission = permission
 

@@ -188,7 +188,7 @@ class RequestMiddleware:
         if waited and scope["method"] in _BODILESS and has_left(receive):
             raise CallerLeft
         if _CONTROL.search(scope["path"]):
-            raise BadRequest("The path has a control character in it; /docs lists what there is.")
+            raise BadRequest("The path contains a control character; /docs lists the routes.")
         assert self._app is not None
         await self._app(scope, receive, send)
 
@@ -211,8 +211,8 @@ def _address(scope: Scope) -> str | None:
 
 def _failure(error: BaseException) -> Exception:
     """The cause of a request's failure, as in metrics and log."""
-    if isinstance(error, asyncio.CancelledError):  # by the drain's end, and by nothing else
-        return NotReady("The service stopped before it had the answer; ask another replica.", closes=True)
+    if isinstance(error, asyncio.CancelledError):  # only the end of the drain cancels
+        return NotReady("The service stopped before it could answer; try another replica.", closes=True)
     if isinstance(error, MemoryError):
         return no_memory()
     assert isinstance(error, Exception)

@@ -51,7 +51,7 @@ class PlacedResponse(Response):
             await asyncio.wait_for(places.free.acquire(), places.wait_seconds)
         except TimeoutError:
             raise Overloaded(
-                "Others take answers like this one, and slowly; try again later.", retry_after_seconds=5
+                "Too many clients are still reading answers like this one; try again later.", retry_after_seconds=5
             ) from None
         try:
             body, headers = await self._shared.get()

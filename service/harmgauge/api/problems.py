@@ -33,10 +33,10 @@ class Problem(BaseModel):
 
 
 Responses = dict[int | str, dict[str, Any]]
-"""Responses of a route by status, as FastAPI takes them for the OpenAPI document."""
+"""Responses of a route by status, as FastAPI expects them for the OpenAPI document."""
 
 RESPONSES: Responses = {
-    "default": {"description": "The problem", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    "default": {"description": "Problem details", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
 }
 """For the OpenAPI document: the form of every answer to a failed request."""
 
@@ -88,7 +88,7 @@ def install(app: FastAPI, authorizer: Authorizer) -> None:
             status=error.status_code,
             code=code,
             title=title,
-            detail=clipped(f"{request.method} {request.scope['path']}: {title.lower()}; /docs lists what there is."),
+            detail=clipped(f"{request.method} {request.scope['path']}: {title.lower()}; /docs lists the routes."),
             headers=dict(error.headers or {}),
         )
 

@@ -24,7 +24,7 @@ def read_flags(query: bytes, known: Iterable[str]) -> dict[str, bool]:
         if name not in known:
             raise InvalidParameters(_unknown(name, known))
         if count > 1:
-            raise InvalidParameters(f"The query parameter {name!r} is given {count} times; give it once.")
+            raise InvalidParameters(f"The query parameter {name!r} is set {count} times; set it once.")
     return {name: _flag(name, value) for name, value in given}
 
 
@@ -40,7 +40,7 @@ def documented(**descriptions: str) -> dict[str, Any]:
 
 def _unknown(name: str, known: list[str]) -> str:
     if name.lower() in known:
-        return f"Unknown query parameter {name!r}: names are in lower case, {name.lower()!r}."
+        return f"Unknown query parameter {name!r}; names are lower case: {name.lower()!r}."
     return f"Unknown query parameter {quoted(name)}; known: {', '.join(known)}."
 
 

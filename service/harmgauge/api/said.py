@@ -14,11 +14,11 @@ _LITERAL = re.compile(r"[-+.0-9eE]+")
 
 
 def said(value: object) -> str:
-    """A value of JSON or of numpy: null, true, the text '7', 0.99999999, a list."""
+    """A value of JSON or of NumPy: null, true, the string '7', 0.99999999, a list."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
-        return f"the text {quoted(value)}"
+        return f"the string {quoted(value)}"
     if isinstance(value, list | dict):
         return "a list" if isinstance(value, list) else "an object"
     return number(value)
@@ -54,6 +54,6 @@ def json_error(error: orjson.JSONDecodeError) -> str:
     if literal is None or not error.msg.startswith("number is infinity"):
         return str(error)
     return (
-        f"the number {clipped_to(LONGEST, literal[0])} at line {error.lineno} column {error.colno} is beyond what a "
-        "float64 holds"
+        f"the number {clipped_to(LONGEST, literal[0])} at line {error.lineno} column {error.colno} is out of range for "
+        "a float64"
     )

@@ -38,24 +38,30 @@ class ScoreAnswer(BaseModel):
     version: str
     threshold: float | None = Field(
         None,
-        description="Scores above it are flagged. Like `scores`, absent for keys that get flags only.",
+        description="Inputs that score above it are flagged. Like `scores`, absent for keys that get flags only.",
     )
-    scores: list[float] | None = Field(None, description="The higher, the more harmful; `/info` names the detector.")
+    scores: list[float] | None = Field(None, description="Higher means more harmful; `/info` names the detector.")
     error_probability: list[float] | None = Field(
         None,
-        description="Probability that the prediction is wrong, on request; not for keys that get flags only.",
+        description="Probability that the prediction is wrong; on request, and not for keys that get flags only.",
     )
     is_adversarial: list[bool] = Field(description="score > threshold")
-    predictions: list[int] = Field(description="Index of the classifier's likeliest class.")
+    predictions: list[int] = Field(description="Index of the classifier's most likely class.")
     probabilities: list[list[float]] | None = Field(None, description="Class probabilities, on request.")
     corrected: list[int] | None = Field(
         None,
-        description="`defense` if the instance is flagged, else `no_defense`; these three on request.",
+        description="`defense` if the instance is flagged, otherwise `no_defense`; all three on request.",
     )
-    no_defense: list[int] | None = Field(None, description="The classifier's class of the instance.")
-    defense: list[int] | None = Field(None, description="The classifier's class of the autoencoder's reconstruction.")
-    corrected_probabilities: list[list[float]] | None = Field(None, description="With `probabilities` and `correct`.")
-    defense_probabilities: list[list[float]] | None = Field(None, description="With `probabilities` and `correct`.")
+    no_defense: list[int] | None = Field(None, description="The classifier's prediction for the instance.")
+    defense: list[int] | None = Field(
+        None, description="The classifier's prediction for the autoencoder's reconstruction."
+    )
+    corrected_probabilities: list[list[float]] | None = Field(
+        None, description="Only with `probabilities` and `correct`."
+    )
+    defense_probabilities: list[list[float]] | None = Field(
+        None, description="Only with `probabilities` and `correct`."
+    )
 
 
 FEW_ROWS = 4000
@@ -82,7 +88,7 @@ def handler(plane: DataPlane) -> Handler:
             if asked.parameters.correct and not components.corrects:
                 raise InvalidParameters(
                     f"The bundle {manifest.name}/{manifest.version} offers no correction: leave 'correct' out, or "
-                    "serve a bundle that was built with --detector adversarial-autoencoder."
+                    "serve a bundle built with --detector adversarial-autoencoder."
                 )
             if asked.parameters.probabilities and not principal.sees_scores:
                 raise Forbidden("This key gets flags only: leave 'probabilities' out.")
@@ -95,7 +101,7 @@ def handler(plane: DataPlane) -> Handler:
             answer: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
             if principal.sees_scores:
                 answer["threshold"] = components.threshold
-                # As float64: a client sees the very numbers that enter the window, and can repeat every comparison.
+                # As float64: a client sees the exact numbers that enter the window, and can repeat every comparison.
                 answer["scores"] = scored.scores.astype("float64")
                 if asked.parameters.error_probability and scored.error_probability is not None:
                     answer["error_probability"] = scored.error_probability.astype("float64")  # likewise
@@ -142,9 +148,9 @@ def router(authorizer: Authorizer, spec: InputSpec, score: Handler) -> APIRouter
         openapi_extra={
             "requestBody": _request_body(spec),
             **documented(
-                probabilities="As the parameter of this name in a JSON body, for bodies without room for it.",
-                correct="Likewise.",
-                error_probability="Likewise.",
+                probabilities="Same as the JSON parameter, for bodies in other formats.",
+                correct="Same as the JSON parameter, for bodies in other formats.",
+                error_probability="Same as the JSON parameter, for bodies in other formats.",
             ),
         },
     )(score)
@@ -159,7 +165,7 @@ def _check_error_probability(bundle: Bundle, principal: Principal) -> None:
         manifest = bundle.manifest
         raise InvalidParameters(
             f"The bundle {manifest.name}/{manifest.version} offers no error probability ({reason}): leave "
-            "'error_probability' out, or serve a bundle that has it; harmgauge calibrate adds it to most."
+            "'error_probability' out, or serve a bundle that has it; harmgauge calibrate adds it to most bundles."
         )
 
 
@@ -187,8 +193,8 @@ def _request_body(spec: InputSpec) -> dict[str, Any]:
     instances: dict[str, Any] = {"type": "array", "minItems": 1, "items": schema}
     binary = {"type": "string", "format": "binary"}
     if spec.missing:
-        instances["description"] = "null stands for a missing value."
-        binary["description"] = "NaN stands for a missing value."
+        instances["description"] = "null means a missing value."
+        binary["description"] = "NaN means a missing value."
     document = {
         "type": "object",
         "required": ["instances"],

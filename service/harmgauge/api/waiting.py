@@ -31,8 +31,8 @@ class Waiting:
             raise CallerLeft
         if self.is_over():
             raise DeadlinePassed(
-                "The body was not read by the request's deadline, and it was dropped; try again later, send less at "
-                "once, or wait longer (HARMGAUGE_DEADLINE_SECONDS and the request's own deadline)."
+                "The body could not be read by the request's deadline, so the request was dropped; try again later, "
+                "send less at once, or allow more time (HARMGAUGE_DEADLINE_SECONDS and the request's own deadline)."
             )
 
 

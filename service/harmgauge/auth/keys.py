@@ -32,7 +32,9 @@ Names = Mapping[bytes, str]
 def new_key(name: str) -> tuple[str, str]:
     """A random key, and its line for the file of keys. Raises SettingsError if `name` is not valid."""
     if _NAME.fullmatch(name) is None:
-        raise SettingsError(f"{name!r} is no name for a key: 1 to 64 letters, digits, dots, dashes and underscores")
+        raise SettingsError(
+            f"{name!r} is not a valid key name: expected 1 to 64 letters, digits, dots, dashes and underscores"
+        )
     key = f"hg_{secrets.token_urlsafe(32)}"
     return key, f"{name}:{digest(key.encode()).hex()}"
 
@@ -55,10 +57,10 @@ def read_lines(lines: Iterable[str], where: str) -> dict[bytes, str]:
         found = _LINE.fullmatch(text)
         if found is None:
             raise SettingsError(
-                f"{where}: key {number} is not written as NAME:SHA256, in hexadecimal; `harmgauge key NAME` makes one"
+                f"{where}: key {number}: expected NAME:SHA256, in hexadecimal; `harmgauge key NAME` makes one"
             )
         if names.setdefault(bytes.fromhex(found["digest"]), found["name"]) != found["name"]:
-            raise SettingsError(f"{where}: key {number} is there before, under another name")
+            raise SettingsError(f"{where}: key {number} repeats an earlier key under another name")
     return names
 
 
@@ -83,10 +85,10 @@ class KeyFile:
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"the keys in {self._path} cannot be read: {error}") from error
         if len(content) > _MOST_BYTES:
-            raise SettingsError(f"{self._path} is larger than {_MOST_BYTES} bytes, so it is no file of keys")
+            raise SettingsError(f"{self._path} is larger than {_MOST_BYTES} bytes, so it is not a key file")
         names = read_lines(text.splitlines(), str(self._path))
-        if not names:  # a text editor or a full disk may have emptied it meanwhile
-            raise SettingsError(f"{self._path} holds no key: `harmgauge key NAME` makes one")
+        if not names:  # a text editor or a full disk may have emptied it
+            raise SettingsError(f"{self._path} contains no key: `harmgauge key NAME` makes one")
         return names
 
     def start(self) -> None:
@@ -100,7 +102,7 @@ class KeyFile:
             names = await asyncio.to_thread(self.read)
         except SettingsError as error:
             if str(error) != self._complaint:
-                log.error("%s; the keys before stay in force", error)
+                log.error("%s; the previous keys stay in force", error)
             self._complaint = str(error)
             return
         self._complaint = ""
@@ -114,6 +116,6 @@ class KeyFile:
         while True:
             try:
                 await self.look()
-            except Exception:  # no thread available, say: the previous keys stay, and the next look may succeed
-                log.exception("%s could not be looked at", self._path)
+            except Exception:  # for example no thread: the previous keys stay, and the next check may succeed
+                log.exception("%s could not be checked", self._path)
             await asyncio.sleep(LOOK_SECONDS)

@@ -25,5 +25,5 @@ def read_name(header: str, value: object, principal: Principal) -> Name | None:
     if not value:
         return None
     if not isinstance(value, str) or not _GOOD.fullmatch(value):
-        raise BadRequest(f"{header} must be at most 128 visible ASCII characters, without blanks.")
+        raise BadRequest(f"{header}: expected at most 128 visible ASCII characters, without spaces.")
     return (principal.name, value) if principal.is_trusted else None

@@ -138,17 +138,17 @@ class Authorizer:
             return principal
         if permission is Permission.ADMIN and not self._names.get(Role.ADMIN):
             raise Forbidden(
-                "No admin key is set: `harmgauge key NAME` makes one; start the service with its line in "
-                "HARMGAUGE_ADMIN_KEYS to use /admin."
+                "No admin key is set. To use /admin, make one with `harmgauge key NAME` and start the service with its "
+                "line in HARMGAUGE_ADMIN_KEYS."
             )
         if principal.role is Role.NOBODY:
             wrong = "" if given is None else ' error="invalid_token"'
             raise Unauthorized(
-                "Send 'Authorization: Bearer KEY' with a key that this service knows.",
+                "Send 'Authorization: Bearer KEY' with a valid key.",
                 headers={"WWW-Authenticate": f"Bearer{wrong}"},
             )
         raise Forbidden(
-            f"The key {principal.name!r} is for {principal.role.value}, which does not open this.",
+            f"The key {principal.name!r} has the role {principal.role.value!r}, which does not permit this.",
             headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
         )
 

@@ -42,7 +42,7 @@ class TokenBucket:
         if missing > 1e-9 * self.capacity:  # ignore rounding errors
             seconds = max(1, math.ceil(missing / self._per_second))
             raise RateLimited(
-                f"This key may have {self._per_second:g} {self._unit} a second; ask again in {seconds} s.",
+                f"This key is limited to {self._per_second:g} {self._unit} per second; try again in {seconds} s.",
                 retry_after_seconds=seconds,
             )
 
@@ -63,9 +63,9 @@ class RateLimit:
     """The remaining allowance of one key. Raises RateLimited."""
 
     def __init__(self, rates: Rates) -> None:
-        self._rows = None if rates.rows is None else TokenBucket(rates.rows, "rows scored")
+        self._rows = None if rates.rows is None else TokenBucket(rates.rows, "scored rows")
         self._requests = None if rates.requests is None else TokenBucket(rates.requests, "requests")
-        self._bytes = None if rates.body_bytes is None else TokenBucket(rates.body_bytes, "bytes of bodies")
+        self._bytes = None if rates.body_bytes is None else TokenBucket(rates.body_bytes, "body bytes")
 
     def begin(self, *, scores: bool) -> None:
         """Count a request by its head. One that is to be scored is refused if no row or byte is left."""

@@ -41,7 +41,7 @@ def open_file(folder: Path, name: str) -> BinaryIO:
     inside = os.path.realpath(folder)
     place = os.path.realpath(folder / name, strict=True)
     if os.path.commonpath([inside, place]) != inside:
-        raise NotInFolder(errno.EPERM, f"it leads to {place}, outside the folder")
+        raise NotInFolder(errno.EPERM, f"it links to {place}, outside the folder")
     if os.open not in os.supports_dir_fd:  # Windows
         return _regular(os.open(place, _FILE_FLAGS))
     at = os.open(inside, _FOLDER_FLAGS)
@@ -83,12 +83,16 @@ def _opened(folder: Path, name: str) -> Iterator[BinaryIO]:
     """`open_file` for one of a bundle's files, with a separate message for each reason. Raises BundleError."""
     file = folder / name
     if _NAME.fullmatch(name) is None:
-        raise BundleError(f"{folder} lists {name!r}, which is not the name of a file in it: build the bundle again")
+        raise BundleError(
+            f"{folder} lists {name!r}, which is not a valid name for a file in it: build the bundle again"
+        )
     try:
         with open_file(folder, name) as stream:
             yield stream
     except NotInFolder as error:
-        raise BundleError(f"{file}: {error.strerror}: copy the bundle with what its links lead to") from error
+        raise BundleError(
+            f"{file}: {error.strerror}: copy the bundle together with the targets of its links"
+        ) from error
     except NotRegular as error:
         raise BundleError(f"{file}: {error.strerror}: copy the bundle again") from error
     except OSError as error:

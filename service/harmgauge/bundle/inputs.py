@@ -61,29 +61,29 @@ class Input(Part):
         if free > 1:
             raise ValueError(f"shape has {free} free axes; at most one may be null")
         if (self.maximum is not None) != (free == 1):
-            raise ValueError("maximum and a free axis (null in shape) need each other")
+            raise ValueError("maximum and a free axis (null in shape) require each other")
         if self.pad_value is not None and not free:
-            raise ValueError("pad_value fills up a free axis, and shape has none")
+            raise ValueError("pad_value pads a free axis, but shape has none")
         return self
 
     @model_validator(mode="after")
     def _values(self) -> Self:
         given = [name for name in ("range", "vocabulary_size", "categories") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} say the same in different ways: keep one")
+            raise ValueError(f"{' and '.join(given)} exclude each other: keep one")
         if self.range is not None:
             least, greatest = self.range
             if self.is_text or (least is not None and greatest is not None and least > greatest):
-                raise ValueError("range is [least, greatest] of numbers")
+                raise ValueError("range must be [minimum, maximum] of a numeric input")
             self._check_bounds(bound for bound in self.range if bound is not None)
         if self.vocabulary_size is not None:
             if not self.dtype.startswith(("int", "uint")):
-                raise ValueError("vocabulary_size is for whole numbers")
+                raise ValueError("vocabulary_size is for inputs of whole numbers only")
             self._check_bounds([self.vocabulary_size - 1])
         if self.categories is not None and (not self.is_text or len(set(self.categories)) < len(self.categories)):
-            raise ValueError("categories are for texts, each once")
+            raise ValueError("categories are for string inputs only, and must be distinct")
         if self.missing and not (self.is_text or self.dtype.startswith("float")):
-            raise ValueError("missing needs a floating-point number or a text")
+            raise ValueError("missing requires a floating-point dtype or strings")
         return self
 
     def _check_bounds(self, bounds: Iterable[float]) -> None:
@@ -96,13 +96,13 @@ class Input(Part):
                 limits = np.iinfo(kind)
                 fits = limits.min <= bound <= limits.max and bound == int(bound)
             if not fits:
-                raise ValueError(f"{bound:g} is not a value of {self.dtype}")
+                raise ValueError(f"{bound:g} is not a valid {self.dtype}")
 
     @model_validator(mode="after")
     def _columns(self) -> Self:
         if self.columns is not None:
             if not self.shape or self.shape[-1] != len(self.columns):
-                raise ValueError(f"{len(self.columns)} columns do not name the positions of the last axis")
+                raise ValueError(f"{len(self.columns)} columns do not match the size of the last axis")
             if (double := first_double(column.name for column in self.columns)) is not None:
                 raise ValueError(f"two columns have the name {double!r}")
         return self
@@ -124,9 +124,9 @@ class Pictures(Part):
     def _crop_and_std(self) -> Self:
         sides = () if self.crop is None else (self.crop,) if isinstance(self.crop, int) else self.crop
         if not all(1 <= side <= MAX_PIXELS for side in sides):
-            raise ValueError(f"crop has sides of 1 to {MAX_PIXELS} pixels")
+            raise ValueError(f"crop must have sides of 1 to {MAX_PIXELS} pixels")
         if self.std is not None and not all(value > 0 for value in self.std):
-            raise ValueError("std is above 0")
+            raise ValueError("std must be above 0")
         return self
 
 
@@ -145,7 +145,7 @@ class Preparation(Part):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.pictures is None) == (self.text is None):
-            raise ValueError("preparation has either pictures or text")
+            raise ValueError("preparation must have either pictures or text")
         return self
 
 
@@ -171,5 +171,5 @@ class ErrorProbability(Part):
     @model_validator(mode="after")
     def _bound(self) -> Self:
         if self.base_upper < self.base:
-            raise ValueError("base_upper is at least base")
+            raise ValueError("base_upper must be at least base")
         return self

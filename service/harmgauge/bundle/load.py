@@ -89,7 +89,7 @@ class Bundle:
         """Why the graph gives no error probability, as one line; None if it does."""
         found = self._chance
         if found is None:
-            return "the bundle has none for its 8-bit graph: harmgauge calibrate adds it"
+            return "the bundle has none for its 8-bit graph: harmgauge calibrate adds one"
         if isinstance(found, ErrorProbability):
             return None
         return one_line(found) or "the bundle does not say why"
@@ -125,7 +125,7 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
     state = check_signature(path, text, signature, public_keys)
     manifest = read_manifest(path / MANIFEST_FILE, text)
     if precision == "int8" and manifest.int8 is None:
-        raise BundleError(f"{path} has no graph in int8: build it with --int8, or leave HARMGAUGE_PRECISION out")
+        raise BundleError(f"{path} has no int8 graph: build it with --int8, or unset HARMGAUGE_PRECISION")
     files = {"float32": (DETECTOR_FILE, manifest.reference_file)}
     if manifest.int8 is not None:
         files["int8"] = (DETECTOR_INT8_FILE, REFERENCE_INT8_FILE)
@@ -135,8 +135,8 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
     other_bytes = sum(spec.bytes for name, spec in manifest.files.items() if name not in chain(*files.values()))
     if other_bytes > MAX_OTHER_BYTES:
         raise BundleError(
-            f"{path / MANIFEST_FILE}: the files that are neither graphs nor references have {other_bytes} bytes "
-            f"together; expected at most {MAX_OTHER_BYTES}: leave out of the bundle what the service does not need"
+            f"{path / MANIFEST_FILE}: the files other than graphs and references have {other_bytes} bytes together; "
+            f"expected at most {MAX_OTHER_BYTES}: remove from the bundle what the service does not need"
         )
     kept = {}
     for name, spec in manifest.files.items():
@@ -150,7 +150,7 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
     try:
         check_graph(kept[graph_file])
     except GraphRefused as error:
-        raise BundleError(f"{path / graph_file} is not served: {error}") from error
+        raise BundleError(f"{path / graph_file} cannot be served: {error}") from error
     reference = read_reference(path / reference_file, kept[reference_file])
     _check_features(path / reference_file, reference, manifest.features)
     check_probe(path / reference_file, reference, manifest.input)
@@ -183,7 +183,7 @@ def read_manifest(file: Path, text: bytes) -> Manifest:
         version = _Version.model_validate_json(text).schema_version
     if version is not None and version not in (1, 2):
         raise BundleError(
-            f"{file}: schema_version is {version}; this harmgauge reads 1 and 2: serve the bundle with a newer one"
+            f"{file}: schema_version is {version}; this harmgauge supports 1 and 2: use a newer harmgauge"
         )
     try:
         if version == 1:
@@ -191,7 +191,7 @@ def read_manifest(file: Path, text: bytes) -> Manifest:
         else:
             manifest = Manifest.model_validate_json(text)
         if (reason := not_served(manifest)) is not None:
-            raise BundleError(f"{file}: {reason}: serve the bundle with a newer one")
+            raise BundleError(f"{file}: {reason}: use a newer harmgauge")
         _ = manifest.input
         _refuse_doubles(text)
     except ValidationError as error:
@@ -221,7 +221,7 @@ def _check_features(file: Path, reference: Reference, spec: FeaturesSpec | None)
     width = None if reference.features is None else reference.features.shape[1]
     if width != (None if spec is None else spec.width):
         promised = "no features" if spec is None else f"features of width {spec.width}"
-        raise BundleError(f"{file} has features of width {width}, and the manifest speaks of {promised}")
+        raise BundleError(f"{file} has features of width {width}, but the manifest declares {promised}")
 
 
 def _verified(path: Path, name: str, spec: FileSpec) -> bytes:
@@ -234,8 +234,8 @@ def _verified(path: Path, name: str, spec: FileSpec) -> bytes:
 
 
 def _wrong_size(file: Path, found_bytes: int, spec: FileSpec) -> BundleError:
-    return BundleError(f"{file} has {found_bytes} bytes, its manifest says {spec.bytes}: copy the bundle again")
+    return BundleError(f"{file} has {found_bytes} bytes, but the manifest says {spec.bytes}: copy the bundle again")
 
 
 def _differs(file: Path) -> BundleError:
-    return BundleError(f"{file} is not the file its manifest describes (sha256 differs): copy the bundle again")
+    return BundleError(f"{file} is not the file that the manifest describes (sha256 differs): copy the bundle again")

@@ -99,10 +99,10 @@ class Manifest(Part):
         if (double := first_double(self.class_names)) is not None:
             places = [str(at) for at, name in enumerate(self.class_names) if name == double]
             raise ValueError(
-                f"the classes {' and '.join(places[:2])} both have the name {double[:64]!r}: give each its own"
+                f"the classes {' and '.join(places[:2])} are both called {double[:64]!r}: give each its own name"
             )
         if (double := first_double(found.name for found in self.inputs)) is not None:
-            raise ValueError(f"two inputs have the name {double[:64]!r}")
+            raise ValueError(f"two inputs are called {double[:64]!r}")
         return self
 
     @property

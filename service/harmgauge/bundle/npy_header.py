@@ -46,13 +46,13 @@ def read_npy_header(stream: IO[bytes]) -> NpyHeader:
     """The header of the `.npy` array that begins here; leaves the stream at the data. Raises ValueError."""
     magic = stream.read(8)
     if magic[:6] != _MAGIC or len(magic) < 8:
-        raise ValueError("it does not begin as one")
+        raise ValueError("it does not begin like one")
     version = magic[6], magic[7]
     if version not in _LENGTH_BYTES:
-        raise ValueError(f"the .npy format version {version} is not known; 1.0 and 2.0 are")
+        raise ValueError(f"the .npy format version {version} is not supported; 1.0 and 2.0 are")
     size_bytes = int.from_bytes(stream.read(_LENGTH_BYTES[version]), "little")
     if size_bytes > _MAX_TEXT_BYTES:
-        raise ValueError(f"its header has {size_bytes} bytes; {_MAX_TEXT_BYTES} may be")
+        raise ValueError(f"its header has {size_bytes} bytes; expected at most {_MAX_TEXT_BYTES}")
     text = stream.read(size_bytes)
     if len(text) < size_bytes:
         raise ValueError("it ends within its header")
@@ -66,7 +66,7 @@ def _parsed(text: str) -> NpyHeader:
     try:
         dtype = np.dtype(entries["descr"])
     except TypeError:
-        raise ValueError(f"there is no dtype {entries['descr']!r}") from None
+        raise ValueError(f"unknown dtype {entries['descr']!r}") from None
     shape = tuple(int(size.rstrip("L \t\n")) for size in entries["shape"].split(",") if size.strip())
     return NpyHeader(shape, entries["fortran_order"] == "True", dtype)
 
@@ -82,5 +82,5 @@ def _entries(text: str) -> dict[str, str]:
         entries[entry.lastgroup] = entry[entry.lastgroup]
         at = entry.end()
     if text[:1] != "{" or text[at:] != "}" or len(entries) < 3:
-        raise ValueError("its header must have just 'descr', 'fortran_order' and 'shape', as numpy.save writes them")
+        raise ValueError("its header must have only 'descr', 'fortran_order' and 'shape', as numpy.save writes them")
     return entries

@@ -41,4 +41,4 @@ def check_probe(file: Path, reference: Reference, spec: InputSpec) -> None:
         or (least is not None and (probe < least).any())
         or (most is not None and (probe > most).any())
     ):
-        raise BundleError(f"{file}: 'probe' must hold values that the input takes: build the bundle again")
+        raise BundleError(f"{file}: 'probe' must contain only values that the input accepts: build the bundle again")

@@ -48,7 +48,7 @@ def read_reference(file: Path, data: bytes) -> Reference:
         arrays = read_npz(io.BytesIO(data), MAX_UNPACKED_BYTES)
         scores = arrays["scores"]
     except (ValueError, KeyError) as error:
-        raise BundleError(f"{file} holds no readable array 'scores' ({error})") from error
+        raise BundleError(f"{file} contains no readable array 'scores' ({error})") from error
     if scores.dtype != np.float64 or scores.ndim != 1 or len(scores) < MIN_REFERENCE_ROWS:
         raise BundleError(
             f"{file}: 'scores' must be float64 of shape (n,), n >= {MIN_REFERENCE_ROWS}; "

@@ -96,7 +96,7 @@ class InputSpec(Part):
     @model_validator(mode="after")
     def _missing_needs_nan(self) -> Self:
         if self.missing and not self.dtype.startswith("float"):
-            raise ValueError(f"missing needs a floating-point number, and dtype is {self.dtype}")
+            raise ValueError(f"missing requires a floating-point dtype, but dtype is {self.dtype}")
         return self
 
 
@@ -114,7 +114,7 @@ def not_served(manifest: Manifest) -> str | None:
         "references by context": len(manifest.reference) > 1,
         "sketches of columns": manifest.columns is not None,
     }
-    return next((f"{what} are not served by this version" for what, is_there in checks.items() if is_there), None)
+    return next((f"this version does not support {what}" for what, is_there in checks.items() if is_there), None)
 
 
 def served_input(manifest: Manifest) -> InputSpec:
@@ -159,5 +159,5 @@ def preparation(spec: InputSpec) -> Preparation | None:
 def _image(pictures: Pictures, shape: tuple[int, ...]) -> ImageSpec:
     channels = (shape[-1] if pictures.layout == "HWC" else shape[0]) if len(shape) == 3 else 0
     if channels not in MODES:
-        raise ValueError(f"shape {shape} is not an {pictures.layout} picture of 1 or 3 channels")
+        raise ValueError(f"shape {shape} is not an {pictures.layout} image with 1 or 3 channels")
     return ImageSpec(mode=MODES[channels], layout=pictures.layout, scale=pictures.scale)

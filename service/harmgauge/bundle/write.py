@@ -49,16 +49,16 @@ def reserve(out: Path, name: str, version: str | None) -> Path:
     Raises BundleError if it exists, if its name is not valid, or if its place is not writable.
     """
     if version is not None and not re.fullmatch(NAME_PATTERN, version):
-        raise BundleError(f"--version {version}: letters, digits, '.', '_' and '-' are allowed, at most 64")
+        raise BundleError(f"--version {version}: expected at most 64 letters, digits, '.', '_' and '-'")
     above = next(path for path in ((out / name).resolve(), *(out / name).resolve().parents) if path.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
-        raise BundleError(f"{above} is no folder that can be written to: choose another --out")
+        raise BundleError(f"{above} is not a writable folder: choose another --out")
     if version is None:
         taken = [int(path.name) for path in (out / name).glob("*") if path.name.isdecimal()]
         version = str(max(taken, default=0) + 1)
     folder = out / name / version
     if folder.exists():
-        raise BundleError(f"{folder} exists; leave out --version for the next number, or choose another --out")
+        raise BundleError(f"{folder} already exists; leave out --version for the next number, or choose another --out")
     return folder
 
 
@@ -73,7 +73,7 @@ def write_bundle(manifest: Manifest, contents: dict[str, bytes], folder: Path, v
         named = manifest.model_copy(update={"version": folder.name})
         new = _written(named, contents, Path(unfinished) / folder.name, verify)
         try:
-            new.rename(folder)  # not into it, if somebody made it meanwhile
+            new.rename(folder)  # never into it, if somebody has created it in the meantime
         except OSError as error:
             raise BundleError(f"{folder} could not be written ({error.strerror}): try again") from error
 
@@ -89,13 +89,13 @@ def rewrite_bundle(old: Bundle, manifest: Manifest, contents: dict[str, bytes], 
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=UNFINISHED) as unfinished:
         new = _written(manifest, contents, Path(unfinished) / folder.name, verify)
         if load(folder).sha256 != old.sha256:
-            raise BundleError(f"{folder} has changed meanwhile: do it again with the bundle that is there now")
+            raise BundleError(f"{folder} has changed in the meantime: run the command again on the current bundle")
         try:
             exchange(new, folder)
         except OSError as error:
             raise BundleError(
                 f"{folder} cannot be exchanged for the new bundle ({error.strerror}): copy it to another file system, "
-                "and do it again there"
+                "and run the command again there"
             ) from error
 
 
@@ -105,9 +105,9 @@ def check_rewritable(bundle: Bundle) -> None:
     unlisted = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     unlisted -= {MANIFEST_FILE, SIGNATURE_FILE, *bundle.manifest.files}
     if unlisted:
-        raise BundleError(f"{folder} holds {sorted(unlisted)[0]}, which is none of the bundle's files: move it away")
+        raise BundleError(f"{folder} contains {sorted(unlisted)[0]}, which does not belong to the bundle: move it away")
     if not os.access(folder.parent, os.W_OK):
-        raise BundleError(f"{folder.parent} cannot be written to: copy the bundle to where it can, and take that")
+        raise BundleError(f"{folder.parent} is not writable: copy the bundle to a writable folder, and use that copy")
 
 
 def _written(manifest: Manifest, contents: dict[str, bytes], new: Path, verify: Verify) -> Path:

@@ -55,13 +55,13 @@ class Capture:
         if self._put_bytes - writer.done_bytes + due_bytes > self._queue_bytes:
             reason = "unwritable" if writer.is_failing else "queue_full"
             self._metrics.dropped(reason, len(positions))
-            self._seldom.warn("flagged inputs are dropped: %s (told once a minute)", reason)
+            self._seldom.warn("flagged inputs are being dropped: %s (logged once a minute)", reason)
             return
         try:
             kept = flagged.take(source, caller.origin, rows, scored, positions)
-        except MemoryError:  # the answer is there already, and goes out
+        except MemoryError:  # the answer is ready, and is still sent
             self._metrics.dropped("failed", len(positions))
-            self._seldom.warn("flagged inputs are dropped: no memory for a copy (told once a minute)")
+            self._seldom.warn("flagged inputs are being dropped: no memory for a copy (logged once a minute)")
             return
         self._put_bytes += due_bytes
         self._put_rows += len(positions)
@@ -72,4 +72,4 @@ class Capture:
         await asyncio.to_thread(self._writer.finish, seconds)
         if lost := self._put_rows - self._writer.done_rows:
             self._metrics.dropped("shutdown", lost)
-            log.warning("%d flagged inputs could not be written before the end", lost)
+            log.warning("%d flagged inputs could not be written before shutdown", lost)

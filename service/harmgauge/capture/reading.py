@@ -84,7 +84,7 @@ class Captured:
                 yield _empty(columns)
 
     def _table(self, path: str, wanted: Wanted, columns: list[str]) -> pa.Table:
-        # Later files cannot have rows from before they begin, which their names give: they need not be opened.
+        # Files that begin later, by their names, cannot have earlier rows: they need not be opened.
         began = name_time(path.rpartition("/")[2])
         if began is not None and wanted.until is not None and datetime.fromtimestamp(began, UTC) >= wanted.until:
             return _empty(columns)
@@ -115,5 +115,5 @@ def moment(text: str, now: datetime) -> datetime:
         return found if found.tzinfo else found.replace(tzinfo=UTC)
     unit_seconds = {"m": 60, "h": 3600, "d": 86_400}.get(text[-1:])
     if unit_seconds is None:
-        raise ValueError(f"{text!r} is no time: 2026-11-21, 2026-11-21T08:30, or 90m, 24h, 7d for how long ago")
+        raise ValueError(f"{text!r} is not a time: expected 2026-11-21, 2026-11-21T08:30, or 90m, 24h, 7d ago")
     return datetime.fromtimestamp(now.timestamp() - float(text[:-1]) * unit_seconds, UTC)

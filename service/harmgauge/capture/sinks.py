@@ -114,7 +114,7 @@ class Folder:
         ahead_seconds = _ahead_seconds()
         if abs(ahead_seconds - self._clock_seconds) > JUMP_SECONDS:
             log.warning(
-                "the clock jumped by %.0f s: for an hour no captured file is deleted by its age",
+                "the clock jumped by %.0f s: no captured file is deleted by age for an hour",
                 ahead_seconds - self._clock_seconds,
             )
             self._clock_seconds, self._believed_from = ahead_seconds, time.monotonic() + DOUBT_SECONDS
@@ -147,7 +147,7 @@ class Remote:
         if self._found is None:
             self._found = open_address(self._address)
             filesystem, path = self._found
-            if isinstance(filesystem, fs.PyFileSystem):  # not a bucket, which is its owner's to make
+            if isinstance(filesystem, fs.PyFileSystem):  # never creates a bucket, which is up to its owner
                 filesystem.create_dir(path)
         filesystem, path = self._found
         if isinstance(filesystem, fs.PyFileSystem):
@@ -164,14 +164,16 @@ class Remote:
 def _check_protocol(address: str) -> None:
     protocol, _, path = address.partition("://")
     if not path:
-        raise SettingsError(f"HARMGAUGE_CAPTURE_DIR={address} names no place: s3://bucket/folder does")
+        raise SettingsError(
+            f"HARMGAUGE_CAPTURE_DIR={address} has no path: expected an address such as s3://bucket/folder"
+        )
     if protocol in _ARROWS:
         return
     try:
         fsspec.get_filesystem_class(protocol)
     except (ImportError, ValueError) as error:
         raise SettingsError(
-            f"HARMGAUGE_CAPTURE_DIR={address}: {error}; a folder will do, and s3:// and gs:// without further packages"
+            f"HARMGAUGE_CAPTURE_DIR={address}: {error}; a folder, s3:// and gs:// need no further packages"
         ) from None
 
 

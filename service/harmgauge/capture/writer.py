@@ -115,7 +115,7 @@ class Writer:
                 while self._is_due() and self._write():
                     pass
                 self._tidy()
-            except Exception as error:  # what is handled below failed in its turn, as without memory
+            except Exception as error:  # the handling below failed too, for example without memory
                 with suppress(Exception):
                     self._put_off(error)
 
@@ -130,7 +130,7 @@ class Writer:
                 self._parts.append(_Part(to_batch(chunk, self._spec), held_bytes, chunk[0].time))
             except Exception:
                 rows = sum(len(kept.positions) for kept in chunk)
-                log.exception("%d flagged inputs could not be made into a table", rows)
+                log.exception("%d flagged inputs could not be converted to a table", rows)
                 self._metrics.dropped("failed", rows)
                 self._done(rows, held_bytes)
             del chunk  # the requests' bodies can go
@@ -140,7 +140,7 @@ class Writer:
         if not self._parts or time.monotonic() < self._next_try:
             return False
         age_seconds = time.time() - self._parts[0].first_time
-        # A clock that was set back must not keep them for ever.
+        # A clock that was set back must not keep them forever.
         is_old = not 0 <= age_seconds < self._file_seconds
         return self._closing or is_old or sum(part.held_bytes for part in self._parts) >= self._file_bytes
 
@@ -152,11 +152,11 @@ class Writer:
                 break
             parts.append(part)
             held_bytes += part.held_bytes
-        # The same for each try: one that failed after all was written is written over, not doubled.
+        # The same name for every attempt: one that failed after writing everything is overwritten, not duplicated.
         name = file_name(parts[0].first_time, self._token, self._files)
         try:
             self._place.write(name, to_parquet([part.batch for part in parts], self._spec))
-        except Exception as error:  # a disk, a network, a store: whatever it is, it may be well again later
+        except Exception as error:  # a disk, a network, a store: whatever it is, it may recover
             self._put_off(error)
             return False
         if self.is_failing:
@@ -177,7 +177,7 @@ class Writer:
         self._failures += 1
         self._metrics.failures.inc()
         self._seldom.warn(
-            "flagged inputs cannot be written to %s (%s): trying on, told once a minute", self._name, error
+            "flagged inputs cannot be written to %s (%s); retrying (logged once a minute)", self._name, error
         )
 
     def _done(self, rows: int, held_bytes: int) -> None:
@@ -191,4 +191,4 @@ class Writer:
         try:
             self._place.tidy()
         except OSError as error:
-            self._seldom.warn("%s, where flagged inputs go, cannot be tidied: %s", self._name, error)
+            self._seldom.warn("old files of captured inputs in %s cannot be deleted: %s", self._name, error)

@@ -57,10 +57,10 @@ def captured(address: str, wanted: Wanted, *, rows: int | None, html: Path | Non
         _progress(number, len(files.files))
     count = found.counts.total()
     if not count:
-        why = "none is as asked for" if files.files else "no file of captured inputs"
+        why = "no flagged input matches" if files.files else "no captured inputs"
         sys.stderr.write(f"{printable(address)}: {len(files.files)} files, {why}\n")
         return 1
-    _say(f"{address}: {count} flagged inputs as asked for, in {len(files.files)} files\n")
+    _say(f"{address}: {count} flagged inputs match, in {len(files.files)} files\n")
     for line in _table(found.counts):
         _say(line)
     kept = found.rows()
@@ -68,14 +68,14 @@ def captured(address: str, wanted: Wanted, *, rows: int | None, html: Path | Non
         _list(kept[::-1], count)
         if wanted.request_id is not None:
             _say("\nin " + "\n   ".join(sorted(found.files)))  # for an operator who has to delete it
-        _say(f"\nnext: harmgauge captured {address} --html sheet.html draws them")
+        _say(f"\nnext: draw them with harmgauge captured {address} --html sheet.html")
         return 0
-    about = f"{len(kept)} of {count} flagged inputs in {address}, the highest scores first."
+    about = f"{len(kept)} of {count} flagged inputs in {address}, highest scores first."
     # As private as the files themselves.
     with open(os.open(html, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
-        os.fchmod(stream.fileno(), 0o600)  # one that was there already may be open to others
+        os.fchmod(stream.fileno(), 0o600)  # an existing file may be readable by others
         stream.write(sheet("Flagged inputs", kept, about))
-    _say(f"\nmade {html}: {about}\nnext: open it in a browser; it holds the inputs themselves, so mind who gets it")
+    _say(f"\nmade {html}: {about}\nnext: open it in a browser; it contains the inputs themselves, so keep it private")
     return 0
 
 
@@ -120,7 +120,7 @@ def _progress(done: int, files: int) -> None:
 
 
 def _skipped(file: str, why: str) -> None:
-    sys.stderr.write(f"{printable(file)} was left out: {printable(why)}\n")
+    sys.stderr.write(f"{printable(file)} was skipped: {printable(why)}\n")
 
 
 def _say(text: str) -> None:

@@ -36,7 +36,7 @@ class Client:
         """
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
-            raise ValueError(f"{address!r} is not an address of a service: expected http://HOST:PORT")
+            raise ValueError(f"{address!r} is not the address of a service: expected http://HOST:PORT")
         self.address = address.rstrip("/")
         self._host, self._port = parts.hostname, parts.port
         self._is_tls = parts.scheme == "https"
@@ -61,7 +61,7 @@ class Client:
     def of(cls, settings: Settings) -> Client:
         """For the service that these settings start."""
         everywhere = "0.0.0.0"  # noqa: S104  # nosec B104
-        # A service that listens on all addresses is called at loopback.
+        # A service that listens on all addresses is reached over loopback.
         host = {everywhere: "127.0.0.1", "::": "127.0.0.1"}.get(settings.host, settings.host)
         scheme = "https" if settings.tls_certificate else "http"
         key = settings.client_key
@@ -104,18 +104,18 @@ class Client:
             content: bytes = answer.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            self.close()  # the others ended with it
+            self.close()  # the others are gone too
             raise SettingsError(
-                f"no service answers at {self.address} ({error}): run `make serve` in another terminal first, "
-                "or name it with HARMGAUGE_HOST and HARMGAUGE_PORT"
+                f"no service answers at {self.address} ({error}): run `harmgauge serve` in another terminal first, "
+                "or set HARMGAUGE_HOST and HARMGAUGE_PORT to its address"
             ) from error
         self._idle.append(connection)
         if answer.status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
             raise SettingsError(
-                f"{self.address}{path} wants another key: name one that opens it with HARMGAUGE_CLIENT_KEY"
+                f"{self.address}{path} requires another key: set HARMGAUGE_CLIENT_KEY to one that permits it"
             )
         if answer.status != http.client.OK:
-            raise SettingsError(f"{self.address}{path} answered {answer.status}: {content.decode(errors='replace')}")
+            raise SettingsError(f"{self.address}{path} returned {answer.status}: {content.decode(errors='replace')}")
         return content, answer.headers
 
     def _connection(self) -> http.client.HTTPConnection:

@@ -75,12 +75,12 @@ def show_contamination(service: Client, samples: Samples, what: str) -> None:
     for name, found in detectors.items():
         if found["state"] == "drifting":
             print_line(
-                f"\n{name} has been drifting since {found['since']}, before this demo. To see it fire anew, POST to "
-                "/admin/drift/reset, or start the service again (with an empty HARMGAUGE_STATE_DIR, if that is set)."
+                f"\n{name} was already drifting before this demo, since {found['since']}. To see it fire again, POST "
+                "to /admin/drift/reset, or restart the service (with an empty HARMGAUGE_STATE_DIR, if that is set)."
             )
     print_line(
-        f"\nEach {what} is a request of its own, and more and more of them are corrupted. Detectors show their p-value "
-        "(p) or their\nevidence, and whether they give the alarm."
+        f"\nEach {what} is a separate request, and a growing share of them is corrupted. Detectors show their p-value "
+        "(p) or their\nevidence, and whether they raise an alarm."
     )
     if drift["accuracy"] is None:
         print_line(f"There is no estimate of accuracy: {drift['accuracy_missing']}")
@@ -98,7 +98,7 @@ def show_contamination(service: Client, samples: Samples, what: str) -> None:
             if step % LINE_STEPS == LINE_STEPS - 1:
                 _print_step(progress, share, drift)
     if drift["accuracy"] is not None:
-        examples = " (turned or inverted pictures, say)" if what == "image" else ""
+        examples = " (for example, turned or inverted images)" if what == "image" else ""
         print_line(f"\n{UNSEEN.format(examples=examples)}")
     _print_alarms(alarms, what)
 
@@ -225,7 +225,7 @@ def _print_alarms(alarms: dict[str, _Alarm], what: str) -> None:
         print_line(f"\nFirst alarm: {names}, at {what} {first}{harm}.")
     print_line("")
     for name, alarm in alarms.items():
-        when = "was drifting before" if alarm.is_on else "did not fire"
+        when = "was already drifting" if alarm.is_on else "did not fire"
         if alarm.rows is not None:
             when = (
                 f"fired at {what} {alarm.rows}, after {alarm.corrupted} corrupted ones, at a share of "

@@ -63,7 +63,7 @@ def _replace(
     wanted = len(bundle.reference.scores) if rows is None else rows
     if wanted < MIN_REFERENCE_ROWS:
         raise SettingsError(
-            f"--rows {wanted}: a reference has at least {MIN_REFERENCE_ROWS} scores; 5000 make a good one"
+            f"--rows {wanted}: a reference needs at least {MIN_REFERENCE_ROWS} scores; 5000 make a good one"
         )
     folder = reserve(out or settings.bundle.resolve().parent.parent, bundle.manifest.name, version)
     contents = {name: bundle.read(name) for name in bundle.manifest.files}
@@ -104,7 +104,7 @@ def _record(
                 features += features_seen.fresh(list(window), int(headers[TOTAL_ROWS]))
                 features = features[-MAX_FEATURES_ROWS:]
             if lost and service.get("/info")["sha256"] != bundle.sha256:
-                raise BundleError(f"{service.address} was started again with another bundle: begin anew")
+                raise BundleError(f"{service.address} was restarted with another bundle: run the command again")
             lost = 0
         except SettingsError:
             # Wait for a service that restarts: the rows recorded so far may be the work of hours.
@@ -128,7 +128,7 @@ class _Seen:
         """`window`, oldest first, holds the newest of the `total` rows since the detector began."""
         before = total if self._total is None else self._total
         self._total = total
-        new = total - before if total >= before else total  # fewer than before: it began anew
+        new = total - before if total >= before else total  # fewer than before: it restarted
         return window[max(0, len(window) - new) :]
 
 
@@ -139,21 +139,21 @@ def _compare(scores: npt.NDArray[np.float64], bundle: Bundle, say: Say) -> None:
     usual = 1 - bundle.threshold_spec.percentile / 100
     say(
         f"{len(scores)} scores against the old reference: D = {result.statistic:.3f}, p = {result.p_value:.2g}; "
-        f"{flagged:.1%} lie above the threshold"
+        f"{flagged:.1%} are above the threshold"
     )
     if flagged > 2 * usual:
-        say(f"warning: of normal data {usual:.1%} would; is this traffic what you want to call normal?")
+        say(f"warning: about {usual:.1%} of normal data would be; should this traffic be the new normal?")
 
 
 def _with_features(reference: Reference, features: npt.NDArray[np.float32] | None, say: Say) -> Reference:
     if features is None or len(features) < MIN_REFERENCE_ROWS:
         if reference.features is not None:
-            say("the features of the old reference stay: too few new ones were recorded")
+            say("the features of the old reference are kept: too few new ones were recorded")
         return reference
     try:
         embedding, neighbours = isomap.fit(features)
     except (ImportError, ValueError) as error:
-        say(f"no picture of the new features ({error}); with scikit-learn installed there would be one")
+        say(f"no embedding of the new features ({error}); it requires scikit-learn")
         return replace(reference, features=features, embedding=None, neighbours=None)
     return replace(reference, features=features, embedding=embedding, neighbours=neighbours)
 

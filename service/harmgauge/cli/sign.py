@@ -20,15 +20,13 @@ def sign_bundle(folder: Path, key_file: Path) -> str:
         load(folder, "int8")
     document = (folder / MANIFEST_FILE).read_bytes()
     if hashlib.sha256(document).hexdigest() != bundle.sha256:
-        raise BundleError(f"{folder / MANIFEST_FILE} has changed meanwhile: do it again")
+        raise BundleError(f"{folder / MANIFEST_FILE} has changed in the meantime: run the command again")
     signature, public_key = sign(document, key_file)
     unfinished = folder / f"{SIGNATURE_FILE}.unfinished"
     try:
         unfinished.write_bytes(signature)
         unfinished.replace(folder / SIGNATURE_FILE)
     except OSError as error:
-        raise BundleError(
-            f"{folder} cannot be written to ({error.strerror}): sign a copy where you may write"
-        ) from error
+        raise BundleError(f"{folder} is not writable ({error.strerror}): sign a copy in a writable folder") from error
     load(folder, public_keys=(public_key,))
     return public_key

@@ -164,10 +164,12 @@ class AccuracyWindow:
         """Continue from there. Raises ValueError if it does not fit, having changed nothing."""
         chances = read.rows(dumped, "chances", np.float32, ())
         if not ((chances >= 0) & (chances <= 1)).all():
-            raise ValueError("chances holds numbers that are no probabilities")
+            raise ValueError("chances contains numbers that are not probabilities")
         classes = None
         if self._classes is not None:
             classes = read.rows(dumped, "classes", np.uint8, ())
             if classes.shape != chances.shape or not (classes < len(self._class_names)).all():
-                raise ValueError(f"classes holds none of {len(self._class_names)} classes for each of the chances")
+                raise ValueError(
+                    f"classes is invalid, expected one of {len(self._class_names)} classes for each of the chances"
+                )
         self._extend(chances, classes, read.ages(dumped, chances.shape, self._now().timestamp()))

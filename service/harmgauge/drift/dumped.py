@@ -73,7 +73,7 @@ def rows(dumped: Dumped, key: str, dtype: npt.DTypeLike, shape: tuple[int, ...])
     if array.dtype != dtype or array.ndim != 1 + len(shape) or array.shape[1:] != shape:
         raise ValueError(f"{key} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {('n', *shape)}")
     if not np.isfinite(array).all():
-        raise ValueError(f"{key} holds numbers that are not finite")
+        raise ValueError(f"{key} contains numbers that are not finite")
     return array
 
 
@@ -85,7 +85,7 @@ def within(
     if array.dtype != np.float64 or array.shape != shape:
         raise ValueError(f"{key} is {array.dtype} {array.shape}, expected float64 {shape}")
     if not ((array >= least) & (array <= most)).all():  # nor is NaN
-        raise ValueError(f"{key} holds numbers that are too small or too large")
+        raise ValueError(f"{key} contains numbers that are too small or too large")
     return array
 
 

@@ -109,8 +109,8 @@ def from_bundle(bundle: Bundle, settings: Settings) -> FeatureMmd | None:
         return FeatureMmd(bundle.reference.features, settings.feature_window_rows, between)
     except ValueError as error:
         raise SettingsError(
-            f"HARMGAUGE_FEATURE_WINDOW_ROWS and HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS do not fit: {error}, "
-            "or turn it off with HARMGAUGE_FEATURE_MMD=false"
+            f"HARMGAUGE_FEATURE_WINDOW_ROWS and HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS do not fit together: {error}, "
+            "or set HARMGAUGE_FEATURE_MMD=false"
         ) from error
 
 
@@ -138,7 +138,7 @@ class FeatureMmd:
         if self._schedule.p_value >= 0.5 / ALARM_DIVISOR:
             raise ValueError(
                 f"{rows_between_false_alarms} rows between false alarms are too few for a window of {window_rows} rows "
-                f"of features: ask for more than {2 * window_rows}"
+                f"of features: set more than {2 * window_rows}"
             )
         self._reference = reference
         self._window = Window(window_rows, reference.shape[1], np.float32)
@@ -168,8 +168,8 @@ class FeatureMmd:
         if not finite.all() and not self._told_of_dropped:
             self._told_of_dropped = True
             log.warning(
-                "%s leaves out features that are not finite: the graph overflows on some inputs, or passes on what is "
-                "missing in them",
+                "%s ignores features that are not finite: the graph overflows on some inputs, or passes missing values "
+                "through",
                 self.name,
             )
         self._window.extend(blocks.features if finite.all() else blocks.features[finite])
@@ -201,11 +201,11 @@ class FeatureMmd:
     def restore(self, dumped: Dumped) -> None:
         features = read.rows(dumped, "features", np.float32, self._reference.shape[1:])
         total = read.whole(dumped, "total_rows", len(features), read.MOST_ROWS)
-        # Counted from here: the total begins anew with this process.
+        # Counted from here: the total restarts with this process.
         last = _last_test(dumped, total, len(features))
         drifting, since = read.flag(dumped, "drifting"), read.moment(dumped, "since")
         if last is None and drifting:
-            raise ValueError("it is drifting without a test")
+            raise ValueError("it is drifting, but no test has run")
         self._window.extend(features)
         self._changes += 1
         if last is not None:
@@ -257,11 +257,11 @@ class FeatureMmd:
         self._begun_total = total = window.total
         try:
             result, seconds = await asyncio.to_thread(self._measured, rows)
-        except Exception:  # the next window may do better; the detector must not end with this one
+        except Exception:  # the next window may succeed; the detector must survive this one
             log.exception("%s could not test its window", self.name)
             return
         self._rested_at = self._clock() + seconds * (1 / LARGEST_SHARE_OF_A_CORE - 1)
-        if window is not self._window:  # it was reset meanwhile
+        if window is not self._window:  # it was reset in the meantime
             return
         now = self._now()
         self._last = _Tested(result.statistic, result.p_value, now, total)

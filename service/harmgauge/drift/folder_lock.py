@@ -73,7 +73,7 @@ def hold(folder: Path | None, wait_seconds: float = WAIT_SECONDS) -> FolderLock:
         if error.errno not in _DISK_FAILS:
             lock.release()
             raise _unusable(folder, error) from error
-        log.warning("HARMGAUGE_STATE_DIR=%s cannot be written now: %s; it is tried again", folder, error.strerror)
+        log.warning("HARMGAUGE_STATE_DIR=%s is not writable at the moment: %s; retrying", folder, error.strerror)
     if lock.holds:
         state_folder.remove_unfinished(folder)
     return lock
@@ -109,7 +109,8 @@ def _check_writable(folder: Path) -> None:
 def _unusable(folder: Path, error: OSError) -> SettingsError:
     reason = error.strerror or str(error)
     return SettingsError(
-        f"HARMGAUGE_STATE_DIR={folder} cannot be used ({reason}): name a folder that this process may write, or none"
+        f"HARMGAUGE_STATE_DIR={folder} cannot be used ({reason}): name a folder that this process can write to, or "
+        "unset it"
     )
 
 
@@ -130,11 +131,13 @@ def _locked(folder: Path, until: float) -> int | None:
             access = others.pop()
             continue
         if got is None:
-            log.warning("HARMGAUGE_STATE_DIR=%s has no file locks: let no other process use it", folder)
+            log.warning(
+                "HARMGAUGE_STATE_DIR=%s does not support file locks: make sure that no other process uses it", folder
+            )
             return None
         if time.monotonic() >= until:
             raise SettingsError(
-                f"HARMGAUGE_STATE_DIR={folder} is held by another process: give each process a folder of its own"
+                f"HARMGAUGE_STATE_DIR={folder} is in use by another process: give each process its own folder"
             )
         time.sleep(_PAUSE_SECONDS)
 

@@ -38,13 +38,15 @@ def from_bundle(bundle: Bundle, settings: Settings) -> Harm | None:
     if found is None:
         if asked is not None:
             raise SettingsError(
-                f"{asked} is set, and nothing could watch for it: {bundle.path} gives no error probability "
+                f"{asked} is set, but has no effect: {bundle.path} gives no error probability "
                 f"({bundle.no_error_probability}): unset {asked}, or serve a bundle that gives one"
             )
         return None
     bound = harm_bound.bound_of(found, settings)
     if bound >= 1 and asked is None:
-        log.warning("%s: no detector %s: the classifier is hardly ever right on clean rows", bundle.path, Harm.name)
+        log.warning(
+            "%s: the detector %s is off: the classifier is hardly ever right on clean rows", bundle.path, Harm.name
+        )
         return None
     between = settings.rows_between_false_alarms or bundle.manifest.drift.rows_between_false_alarms
     try:
@@ -53,7 +55,7 @@ def from_bundle(bundle: Bundle, settings: Settings) -> Harm | None:
         name = asked or "HARMGAUGE_ACCURACY_DROP"
         raise SettingsError(f"{name} or HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS: {error}") from error
     log.info(
-        "%s watches for an estimate of accuracy that has fallen by more than %.4g, below %.4g",
+        "%s raises the alarm if the estimate of accuracy falls by more than %.4g, below %.4g",
         harm.name,
         bound - found.base,
         1 - bound,
@@ -81,11 +83,11 @@ class Harm:
     ) -> None:
         if not evidence.LEAST_BOUND <= bound < 1:
             raise ValueError(
-                f"the alarm would be given at an estimate of accuracy below {1 - bound:.7g}, expected more than 0 and "
-                f"at most {1 - evidence.LEAST_BOUND:.7g}"
+                f"the alarm would be raised at an estimate of accuracy below {1 - bound:.7g}; expected above 0 and at "
+                f"most {1 - evidence.LEAST_BOUND:.7g}"
             )
         if rows_between_false_alarms < 100:
-            raise ValueError(f"{rows_between_false_alarms} rows between false alarms are too few: ask for at least 100")
+            raise ValueError(f"{rows_between_false_alarms} rows between false alarms are too few: set at least 100")
         self._base = base
         self._bound = bound
         self._base_rows = base_rows
@@ -147,11 +149,11 @@ class Harm:
         rows = read.whole(dumped, "rows", 0, read.MOST_ROWS)
         wealth = read.within(dumped, "wealth", self._wealth.shape, 0, evidence.MOST)
         if not evidence.can_have_led_to(wealth, rows):
-            raise ValueError("the evidence is none that any rows can have led to")
+            raise ValueError("no rows can have led to this evidence")
         alarm = Latched.read(dumped, float(wealth.mean()), evidence.MOST)
         if bound != self._bound:
             log.info(
-                "%s begins anew: its evidence was about an accuracy below %.7g, and now it watches for one below %.7g",
+                "%s starts again: its saved evidence was for an accuracy below %.7g, but the limit is now %.7g",
                 self.name,
                 1 - bound,
                 1 - self._bound,

@@ -28,16 +28,16 @@ def bound_of(found: ErrorProbability, settings: Settings) -> float:
     if settings.accuracy_floor is not None:
         if 1 - settings.accuracy_floor < found.base_upper:
             raise SettingsError(
-                f"HARMGAUGE_ACCURACY_FLOOR={settings.accuracy_floor:g} would give the alarm on clean traffic: its "
-                f"estimate of accuracy is {1 - found.base:.4g}, which {found.rows} calibration rows only show to lie "
+                f"HARMGAUGE_ACCURACY_FLOOR={settings.accuracy_floor:g} would raise the alarm on clean traffic: its "
+                f"estimate of accuracy is {1 - found.base:.4g}, but {found.rows} calibration rows show only that it is "
                 f"above {1 - found.base_upper:.4g}: set a floor of at most that, or calibrate with more rows"
             )
         return 1 - settings.accuracy_floor
     drop = DROP if settings.accuracy_drop is None else settings.accuracy_drop
     if found.base_upper - found.base > drop:
         log.warning(
-            "the drop of accuracy to watch for is raised from %g to %.4g: the bundle was calibrated on %d rows only, "
-            "and clean traffic may lie so far below their estimate",
+            "the tolerated drop in accuracy is raised from %g to %.4g: the bundle was calibrated on only %d rows, and "
+            "clean traffic may be that far below their estimate",
             drop,
             found.base_upper - found.base,
             found.rows,

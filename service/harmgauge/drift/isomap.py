@@ -38,7 +38,7 @@ def fit(features: npt.NDArray[np.float32]) -> tuple[Matrix, int]:
 
     squares = squared_distances(features, features)
     if not squares.any():
-        raise ValueError("all rows of the features are the same")
+        raise ValueError("all rows of the features are identical")
     neighbours = min(10, len(features) - 1)
     while connected_components(_graph(squares, neighbours), directed=False)[0] > 1:
         neighbours = min(2 * neighbours, len(features) - 1)

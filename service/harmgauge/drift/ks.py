@@ -81,7 +81,7 @@ def p_value_threshold(window_rows: int, rows_between_false_alarms: int) -> float
         least = math.ceil(2 * ALARM_FACTOR * window_rows)
         raise ValueError(
             f"{rows_between_false_alarms} rows between false alarms are too few for a window of {window_rows} rows: "
-            f"ask for at least {least}"
+            f"set at least {least}"
         )
     return threshold
 

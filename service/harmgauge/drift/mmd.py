@@ -101,7 +101,9 @@ def permutation_test(
     """
     n, m = len(recent), len(reference)
     if n < 2 or m < 2 or recent.shape[1:] != reference.shape[1:]:
-        raise ValueError(f"MMD of {recent.shape} against {reference.shape}: two rows each, of one width, are needed")
+        raise ValueError(
+            f"MMD of {recent.shape} against {reference.shape}: expected at least 2 rows each, of the same width"
+        )
     together = np.concatenate([reference, recent])
     squares = squared_distances(together, together)
     scale = median_length_scale(squares) if length_scale is None else length_scale

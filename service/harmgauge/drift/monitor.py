@@ -122,5 +122,5 @@ class Monitor:
             await asyncio.sleep(interval_seconds)
             try:
                 await self.states()
-            except Exception:  # the next round may do better; the alarm must not end with this one
+            except Exception:  # the next round may succeed; the alarm must survive this one
                 log.exception("the drift state could not be computed")

@@ -42,8 +42,8 @@ class ScoreEvidence:
 
     name = "score_evidence"
     gauges: ClassVar[Mapping[str, str]] = {
-        "drift_direction": "Which way the scores went, if they did: 1 higher, -1 lower.",
-        "drift_design_effect": "1 where the rows of a request are independent of each other.",
+        "drift_direction": "Direction in which the scores moved: 1 higher, -1 lower.",
+        "drift_design_effect": "Design effect of requests: 1 if the rows of a request are independent.",
     }
 
     def __init__(
@@ -55,9 +55,9 @@ class ScoreEvidence:
         seed: int | None = None,
     ) -> None:
         if not 0 <= tolerance < 1:
-            raise ValueError(f"a tolerance of {tolerance} is no share of the traffic: take one from 0 to below 1")
+            raise ValueError(f"a tolerance of {tolerance} is not a share of the traffic: expected 0 to below 1")
         if rows_between_false_alarms < 100:
-            raise ValueError(f"{rows_between_false_alarms} rows between false alarms are too few: ask for at least 100")
+            raise ValueError(f"{rows_between_false_alarms} rows between false alarms are too few: set at least 100")
         self._reference_rows = len(reference)
         self._rows_between_false_alarms = rows_between_false_alarms
         self._tolerance = tolerance
@@ -97,7 +97,7 @@ class ScoreEvidence:
             rows=read.number(dumped, "urn_rows", fresh.rows + rows, fresh.rows + rows),
         )
         if not evidence.can_have_led_to(found, self._reference_rows):
-            raise ValueError("the evidence is none that this reference can have led to")
+            raise ValueError("this reference cannot have led to this evidence")
         alarm = Latched.read(dumped, found.value, evidence.MOST)
         self._evidence, self._rows, self._alarm = found, rows, alarm
         self._version += 1

@@ -45,7 +45,7 @@ def from_bundle(bundle: Bundle, settings: Settings) -> ScoreKs:
         )
     except ValueError as error:
         raise SettingsError(
-            f"HARMGAUGE_WINDOW_ROWS and HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS do not fit: {error}"
+            f"HARMGAUGE_WINDOW_ROWS and HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS do not fit together: {error}"
         ) from error
 
 
@@ -102,7 +102,7 @@ class ScoreKs:
         if self._threshold > 1:
             raise ValueError(
                 f"a window of {window_rows} rows can never reach p <= {self._p_value_threshold:.2g}: "
-                f"take a larger window, or fewer than {rows_between_false_alarms} rows between false alarms"
+                f"set a larger window, or fewer than {rows_between_false_alarms} rows between false alarms"
             )
         self._resets = 0
         self._computed = (0, 0)

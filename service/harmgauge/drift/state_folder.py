@@ -77,7 +77,7 @@ def read_from(folder: Path, name: str, max_bytes: int) -> BinaryIO:
     size_bytes = os.fstat(stream.fileno()).st_size
     if size_bytes > max_bytes:
         stream.close()
-        raise ValueError(f"it has {size_bytes} bytes; {max_bytes} are allowed")
+        raise ValueError(f"it has {size_bytes} bytes; expected at most {max_bytes}")
     return stream
 
 

@@ -57,10 +57,10 @@ class Store:
             try:
                 aside = state_folder.set_aside(self._folder, self._name)
             except OSError as problem:
-                log.warning("%s holds no drift state that can be used (%s)", self._file, error)
+                log.warning("%s contains no usable drift state (%s)", self._file, error)
                 log.warning("%s could not be set aside: %s", self._file, problem)
             else:
-                log.warning("%s holds no drift state that can be used (%s): set aside as %s", self._file, error, aside)
+                log.warning("%s contains no usable drift state (%s): set aside as %s", self._file, error, aside)
         else:
             log.info("drift state restored from %s", self._file)
 
@@ -84,11 +84,11 @@ class Store:
                 await asyncio.to_thread(self._write, arrays)
             except Exception as error:
                 if not self._failed:
-                    log.warning("the drift state could not be saved in %s: %r; it is tried again", self._file, error)
+                    log.warning("the drift state could not be saved in %s: %r; retrying", self._file, error)
                 self._failed = True
             else:
                 if self._failed:
-                    log.info("the drift state is saved again in %s", self._file)
+                    log.info("the drift state can be saved in %s again", self._file)
                 self._saved, self._failed = versions, False
 
     def _write(self, arrays: Arrays) -> None:

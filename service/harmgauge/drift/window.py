@@ -56,7 +56,7 @@ class Window:
 
     def __init__(self, capacity: int, width: int | None = None, dtype: npt.DTypeLike = np.float64) -> None:
         if capacity < 2:
-            raise ValueError(f"a window of {capacity} rows compares nothing; at least 2 are needed")
+            raise ValueError(f"expected a window of at least 2 rows, got {capacity}")
         self.capacity = capacity
         self.total = 0
         """Rows ever added."""
@@ -76,7 +76,7 @@ class Window:
     def extend(self, rows: npt.NDArray[np.floating | np.integer]) -> None:
         """Add rows (n,) or (n, width), oldest first. Raises ValueError, adding none, if a number is not finite."""
         if not np.isfinite(rows).all():
-            raise ValueError("a score that is not finite must not enter a window")
+            raise ValueError("a non-finite score must not enter a window")
         self.total += len(rows)
         newest = rows[-self.capacity :]
         part_rows = self._part_shape[0]

@@ -81,7 +81,7 @@ class Batcher:
         """
         count = len(rows)
         if count > self._max_queue_rows:
-            raise TooLarge(f"{count} instances in one request; at most {self._max_queue_rows} fit. Split the request.")
+            raise TooLarge(f"The request has {count} instances; expected at most {self._max_queue_rows}: split it.")
         if self.rows + count > self._max_queue_rows:
             self._make_room(count, context.holder)
         if self.rows + count > self._max_queue_rows:
@@ -205,7 +205,7 @@ class Batcher:
                     self.rows += piece.stop - piece.start
         else:
             failure = InferenceFailed(
-                "The graph could not be run on this input; the service's log says why, under this request's id."
+                "The graph failed on this input; the service's log has the reason, under this request's id."
             )
             failure.__cause__ = batch.result
             self._drop(batch.pieces[0].entry, failure)
@@ -278,13 +278,13 @@ class Batcher:
     def _overloaded(self) -> Overloaded:
         seconds_to_drain = max(1, min(60, math.ceil(self.rows / max(self._rows_per_second, 1.0))))
         return Overloaded(
-            f"{self.rows} rows are waiting and at most {self._max_queue_rows} may; try again later.",
+            f"{self.rows} rows are waiting; the limit is {self._max_queue_rows}: try again later.",
             retry_after_seconds=seconds_to_drain,
         )
 
 
 def _too_late() -> DeadlinePassed:
     return DeadlinePassed(
-        "The scores were not there by the request's deadline, and it was dropped; try again later, send fewer "
-        "instances at once, or wait longer (HARMGAUGE_DEADLINE_SECONDS and the request's own deadline)."
+        "The scores were not ready by the request's deadline, so it was dropped; try again later, send fewer instances "
+        "at once, or allow more time (HARMGAUGE_DEADLINE_SECONDS and the request's own deadline)."
     )

@@ -38,7 +38,7 @@ _REMEDIES = {
 }
 """By the beginning of the stage that did not end."""
 
-_TRUST = "a bundle that you trust is served untried if you sign it and set HARMGAUGE_BUNDLE_PUBLIC_KEY"
+_TRUST = "to serve a bundle that you trust without this trial, sign it and set HARMGAUGE_BUNDLE_PUBLIC_KEY"
 
 
 class BundleLoader:
@@ -63,7 +63,7 @@ class BundleLoader:
             self._known.add(self._probe(folder))
         bundle = load(folder, settings.precision, settings.bundle_public_key)
         if not signed and bundle.sha256 not in self._known:
-            raise BundleError(f"{folder} has changed while it was loaded: load it again")
+            raise BundleError(f"{folder} changed while it was being loaded: load it again")
         return bundle
 
     def _probe(self, folder: Path) -> str:
@@ -107,7 +107,7 @@ class _Answers:
     """The process's output before it ended, however it did."""
 
     def __init__(self, written: bytes) -> None:
-        self.stage = "starting a process to try it"
+        self.stage = "starting the trial process"
         self.refused: str | None = None
         self.sha256: str | None = None
         for line in written.split(b"\n")[:-1]:
@@ -132,7 +132,8 @@ def _start(request: Mapping[str, object]) -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise BundleError(
-            f"no process could be started to try {request['folder']} ({error.strerror}): allow the service one more"
+            f"no process could be started to try {request['folder']} ({error.strerror}): allow the service one more "
+            "process"
         ) from error
 
 
@@ -141,7 +142,7 @@ def _ending(status: int, errors: bytes) -> str:
     if status == -getattr(signal, "SIGXCPU", 0):
         return f"took more than {CPU_SECONDS} s of CPU"
     if status == -getattr(signal, "SIGKILL", 0):
-        return "was killed, as the system does when memory runs out"
+        return "was killed, probably because memory ran out"
     if status < 0:
         return f"crashed ({signal.Signals(-status).name})"
     last = errors.decode(errors="replace").strip().rpartition("\n")[2]

@@ -48,7 +48,7 @@ def check_shapes(outputs: Outputs, rows: int, shapes: RowShapes) -> None:
         array: npt.NDArray[np.float32] | None = getattr(outputs, name)
         if array is None or array.shape != (rows, *shape):
             given = "none" if array is None else array.shape
-            raise RuntimeError(f"{rows} rows gave {name} {given}; {(rows, *shape)} is due")
+            raise RuntimeError(f"{rows} rows gave {name} {given}; expected {(rows, *shape)}")
 
 
 def spoil_scores(outputs: Outputs) -> None:

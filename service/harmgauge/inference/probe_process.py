@@ -59,12 +59,12 @@ def main() -> None:
     except (BundleError, SettingsError) as error:
         answers.write(refused=str(error))
     except MemoryError:
-        answers.write(refused=f"{request['folder']}: it needs more memory than a bundle of its size may take")
+        answers.write(refused=f"{request['folder']}: it needs more memory than a bundle of its size may use")
     except Exception as error:
         answers.write(refused=f"{request['folder']}: {type(error).__name__}: {error}")
     else:
         answers.write(sha256=sha256)
-    os._exit(0)  # whatever threads there are, and without giving memory back piece by piece
+    os._exit(0)  # regardless of threads, and without freeing memory piece by piece
 
 
 class _Answers:
@@ -131,8 +131,8 @@ class _Growth:
         if grown_bytes > allowed_bytes:
             what = "one row" if self._rows else "loading it"
             raise BundleError(
-                f"{self._path}: the graph has {self._graph_bytes} bytes, and {what} takes {grown_bytes >> 20} MiB of "
-                f"memory; {allowed_bytes >> 20} MiB may be: export it again, without large constants that are computed"
+                f"{self._path}: the graph has {self._graph_bytes} bytes, but {what} takes {grown_bytes >> 20} MiB of "
+                f"memory; expected at most {allowed_bytes >> 20} MiB: export it again, without large computed constants"
             )
 
 

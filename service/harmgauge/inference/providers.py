@@ -49,11 +49,9 @@ def wanted(providers: Providers, bundle: Bundle, batch_sizes: Sequence[int]) -> 
     available = ort.get_available_providers()
     needed = _NEEDED.get(providers)
     if needed is not None and bundle.precision == "int8":
-        raise SettingsError(
-            f"HARMGAUGE_PRECISION=int8 is made for CPUs: leave it out, or HARMGAUGE_PROVIDERS={providers}"
-        )
+        raise SettingsError(f"HARMGAUGE_PRECISION=int8 is for CPUs only: unset it, or HARMGAUGE_PROVIDERS={providers}")
     if needed is not None and needed not in available:
-        raise SettingsError(f"HARMGAUGE_PROVIDERS={providers} needs onnxruntime-gpu: pip install 'harmgauge[gpu]'")
+        raise SettingsError(f"HARMGAUGE_PROVIDERS={providers} requires onnxruntime-gpu: pip install 'harmgauge[gpu]'")
     if providers == "cpu" or bundle.precision == "int8" or CUDA not in available:
         return [CPU]
     if hasattr(ort, "preload_dlls"):

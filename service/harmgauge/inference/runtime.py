@@ -56,7 +56,7 @@ class OnnxRuntime:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # a failed run raises the reason, and would log a line besides
+        options.log_severity_level = 4  # a failed run raises its reason, and would log it as well
         # A graph that check_graph has read as ONNX must not be read as anything else.
         options.add_session_config_entry("session.load_model_format", "ONNX")
         sizes = batch_sizes(max_batch_rows or MAX_BATCH_ROWS_GPU)
@@ -67,7 +67,7 @@ class OnnxRuntime:
         except SettingsError:
             raise
         except Exception as error:  # ONNX Runtime's errors share no base class below Exception
-            raise BundleError(f"{bundle.path}: ONNX Runtime refuses the graph: {_one_line(error)}") from error
+            raise BundleError(f"{bundle.path}: ONNX Runtime rejects the graph: {_one_line(error)}") from error
         self.providers: Sequence[str] = self._session.get_providers()
         execution.check_in_use(providers, self.providers)
         on_cpu = self.providers[0] == CPU
@@ -100,8 +100,8 @@ class OnnxRuntime:
                 outputs = self.run(self.probe(count))
             except Exception as error:
                 raise BundleError(
-                    f"{bundle.path}: the graph cannot run {count} rows ({_one_line(error)}): build it again, or lower "
-                    "HARMGAUGE_MAX_BATCH_ROWS if memory ran out"
+                    f"{bundle.path}: the graph fails on {count} rows ({_one_line(error)}): build the bundle again, or "
+                    "lower HARMGAUGE_MAX_BATCH_ROWS if memory ran out"
                 ) from error
             try:
                 check_shapes(outputs, count, self.shapes)
@@ -109,14 +109,14 @@ class OnnxRuntime:
                 raise BundleError(f"{bundle.path}: {error}") from error
             if not np.isfinite(outputs.score).all():
                 raise BundleError(
-                    f"{bundle.path}: the score of the row that the graph is tried on is {outputs.score[0]}; expected a "
-                    "finite number: build the bundle again, with calibration rows such as the service will get"
+                    f"{bundle.path}: the score of the trial row is {outputs.score[0]}; expected a finite number: build "
+                    "the bundle again, with calibration rows like those that the service will get"
                 )
             chances = outputs.error_probability
             if chances is not None and not ((chances >= 0) & (chances <= 1)).all():
                 raise BundleError(
-                    f"{bundle.path}: the error probability of the row that the graph is tried on is {chances[0]}; "
-                    "expected a number in 0 .. 1: build the bundle again"
+                    f"{bundle.path}: the error probability of the trial row is {chances[0]}; expected a number in "
+                    "0 .. 1: build the bundle again"
                 )
 
 
@@ -129,11 +129,13 @@ def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool
     inputs, spec = session.get_inputs(), bundle.manifest.input
     names = [node.name for node in inputs]
     if names != [spec.name]:
-        raise BundleError(f"{bundle.path}: the graph takes {names}; expected just {spec.name!r}, as bundle.json says")
+        raise BundleError(
+            f"{bundle.path}: the graph has the inputs {names}; expected only {spec.name!r}, as bundle.json says"
+        )
     if inputs[0].type != (expected := f"tensor({_TYPES.get(spec.dtype, spec.dtype)})"):
         raise BundleError(
-            f"{bundle.path}: the graph takes {spec.name!r} as {inputs[0].type}; expected {expected}, as bundle.json "
-            f"says with {spec.dtype}: build the bundle again"
+            f"{bundle.path}: the graph's input {spec.name!r} is a {inputs[0].type}; expected {expected}, because "
+            f"bundle.json says {spec.dtype}: build the bundle again"
         )
     classes = len(bundle.manifest.class_names)
     shapes: RowShapes = {"score": (), "probabilities": (classes,)}
@@ -145,7 +147,7 @@ def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool
     missing = set(shapes) - set(given)
     if missing:
         raise BundleError(
-            f"{bundle.path}: the graph does not give {', '.join(sorted(missing))}, as bundle.json promises: build the "
+            f"{bundle.path}: the graph lacks {', '.join(sorted(missing))}, which bundle.json declares: build the "
             "bundle again"
         )
     if "corrected_probabilities" in given:
@@ -153,7 +155,7 @@ def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool
     for name in shapes:
         if given[name] != OUTPUT_TYPE:
             raise BundleError(
-                f"{bundle.path}: the graph gives {name} as {given[name]}; expected {OUTPUT_TYPE}: build the bundle "
-                "again, or cast the output to float32"
+                f"{bundle.path}: the graph's output {name} is a {given[name]}; expected {OUTPUT_TYPE}: build the "
+                "bundle again, or cast the output to float32"
             )
     return shapes

@@ -43,9 +43,9 @@ def scored(outputs: Outputs, threshold: np.float32) -> Scored:
         # A NaN compares as "not adversarial": it must fail the request rather than pass the input.
         bad = int(np.flatnonzero(~finite)[0])
         raise NonFiniteScore(
-            f"The score of instance {bad} is not finite, or one of its probabilities is not in 0 .. 1, and none of "
-            "this request is given: the graph overflows on it, or cannot take what is missing in it. Leave it out, and "
-            "look whether its values are like those of the training data."
+            f"The score of instance {bad} is not finite, or one of its probabilities is not in 0 .. 1, so the whole "
+            "request fails: the graph overflows on this instance, or cannot handle its missing values. Leave it out, "
+            "and check whether its values are like those of the training data."
         )
     return Scored(
         scores=outputs.score,
@@ -89,7 +89,7 @@ class Scorer:
                 raise ValueError("expected finite values, got infinity")
             if not spec.missing and np.isnan(rows).any():
                 raise ValueError(
-                    "expected finite values, got NaN; this input takes no missing values: fill them in as for the "
+                    "expected finite values, got NaN; this input accepts no missing values: impute them as in the "
                     "classifier's training"
                 )
         for bound, beyond in ((spec.minimum, np.less), (spec.maximum, np.greater)):

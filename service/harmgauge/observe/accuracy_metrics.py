@@ -35,18 +35,18 @@ class AccuracyCollector(Collector):
             return
         accuracy = self._family(
             "accuracy",
-            "Accuracy of the window, estimated without labels, and its 90 % interval. Too high on rows far from every "
-            "disturbance and on attacks that the bundle does not see.",
+            "Accuracy over the window, estimated without labels, and its 90 % interval. Too high for rows far from "
+            "every disturbance that the bundle was calibrated on, and for attacks that the bundle does not see.",
             "bound",
         )
         if found.estimate is not None and found.lower is not None and found.upper is not None:
             for bound, value in (("estimate", found.estimate), ("lower", found.lower), ("upper", found.upper)):
                 accuracy.add_metric([self._model, bound], value)
-        base = self._family("accuracy_base", "Accuracy on clean rows, when the bundle was calibrated.")
+        base = self._family("accuracy_base", "Accuracy on clean rows when the bundle was calibrated.")
         base.add_metric([self._model], found.base)
-        kappa = self._family("accuracy_kappa", "Share of a drop of accuracy that the estimate misses.")
+        kappa = self._family("accuracy_kappa", "Share of a drop in accuracy that the estimate misses.")
         kappa.add_metric([self._model], found.kappa)
-        by_class = self._family("class_accuracy", "Estimated accuracy of the window, by predicted class.", "class")
+        by_class = self._family("class_accuracy", "Estimated accuracy over the window, by predicted class.", "class")
         for own in found.classes:
             if own.rows >= LEAST_CLASS_ROWS:
                 by_class.add_metric([self._model, own.name], own.accuracy)
@@ -64,11 +64,11 @@ class ErrorCounters:
             return Counter(f"harmgauge_{name}", text, ["model", *labels], registry=registry)
 
         self._model = model
-        self._errors = counter("expected_errors", "Sum of P(wrong) over the inputs that have one.")
+        self._errors = counter("expected_errors", "Sum of P(wrong) over the inputs with one.")
         self._variance = counter("expected_errors_variance", "Sum of P(wrong) (1 - P(wrong)) over the same inputs.")
-        self._rows = counter("expected_errors_rows", "Inputs that have a P(wrong).")
-        self._gain = counter("harm_log_gain", "Sum of the log factors above 0 of harm's bets.", "stake")
-        self._loss = counter("harm_log_loss", "Sum of the log factors below 0 of harm's bets, negated.", "stake")
+        self._rows = counter("expected_errors_rows", "Inputs with a P(wrong).")
+        self._gain = counter("harm_log_gain", "Sum of the positive log factors of harm's bets.", "stake")
+        self._loss = counter("harm_log_loss", "Sum of the negative log factors of harm's bets, negated.", "stake")
         self._stakes = [f"{stake:g}" for stake in STAKES]
 
     def begin(self) -> None:

@@ -41,7 +41,7 @@ class BundleMetrics:
         self._scores = ScoreHistogram(model, bundle.key, reference)
         registry.register(self._scores)
         constant = ScoreHistogram(
-            model, bundle.key, reference, "harmgauge_reference_score", "Scores of the reference; never changes."
+            model, bundle.key, reference, "harmgauge_reference_score", "Scores of the reference; constant."
         )
         constant.observe(reference)
         registry.register(constant)
@@ -67,7 +67,7 @@ class BundleMetrics:
         if bundle.error_probability is not None:
             process.errors.begin()
         self._queue_rows = queue_rows
-        Gauge("harmgauge_queue_rows", "Rows accepted and not yet scored.", ["model"], registry=registry).labels(
+        Gauge("harmgauge_queue_rows", "Rows accepted but not yet scored.", ["model"], registry=registry).labels(
             model
         ).set_function(queue_rows)
 

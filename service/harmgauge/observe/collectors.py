@@ -74,8 +74,10 @@ class DriftCollector(Collector):
         statistic = self._family("drift_statistic", "Test statistic of the window against the reference.")
         threshold = self._family("drift_statistic_threshold", "Statistic at which drift_detected becomes 1.")
         p_threshold = self._family("drift_p_value_threshold", "p-value at or below which drift_detected becomes 1.")
-        detected = self._family("drift_detected", "The calibrated alarm: 1 while it is given.")
-        rows = self._family("drift_window_rows", "Scores in the window now, or since the detector began.")
+        detected = self._family("drift_detected", "The calibrated alarm: 1 while it is active.")
+        rows = self._family(
+            "drift_window_rows", "Scores in the window, or since the detector started if it has no window."
+        )
         own = {name: self._family(name, text) for name, text in self._gauges.items()}
         for name, state in self.states.items():
             labels = [self._model, name]

@@ -56,10 +56,14 @@ def configure(level: str, form: LogFormat) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    if form == "json":  # an error that ends the process, or a thread, is a line as well
+    if form == "json":  # an error that ends the process or a thread becomes a line, too
         log = logging.getLogger("harmgauge")
-        sys.excepthook = lambda kind, error, _: log.critical("%s ended the process", kind.__name__, exc_info=error)
-        threading.excepthook = lambda failed: log.critical("a thread ended", exc_info=failed.exc_value)
+        sys.excepthook = lambda kind, error, _: log.critical(
+            "unhandled %s: the process ends", kind.__name__, exc_info=error
+        )
+        threading.excepthook = lambda failed: log.critical(
+            "unhandled exception: a thread ends", exc_info=failed.exc_value
+        )
 
 
 def fields(of: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
@@ -97,7 +101,7 @@ class TextFormatter(logging.Formatter):
         record.asctime = self.formatTime(record)
         line = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], self.formatMessage(record))
         if (left_out := getattr(record, "left_out_lines", 0)) > 0:
-            line += f" ({left_out} lines like it were left out)"
+            line += f" ({left_out} similar lines were suppressed)"
         exception = _exception(record)
         return line if exception is None else f"{line}\n{exception}"
 
@@ -139,4 +143,4 @@ def _without_words(error: BaseException) -> str:
     while found is not None and len(parts) < 10:
         parts.append("".join(traceback.format_tb(found.__traceback__)) + type(found).__qualname__)
         found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
-    return "\nraised from\n".join(parts)
+    return "\ncaused by\n".join(parts)

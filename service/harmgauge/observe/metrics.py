@@ -43,19 +43,25 @@ class Metrics:
         self._adversarial = instances.labels(model, "adversarial")
         predictions = Counter(
             "harmgauge_predictions",
-            "Inputs scored, by the classifier's likeliest class.",
+            "Inputs scored, by the classifier's most likely class.",
             ["model", "class"],
             registry=registry,
         )
         names = manifest.class_names
         self._predictions = [predictions.labels(model, name) for name in names] if len(names) <= MAX_CLASSES else []
-        Gauge("harmgauge_ready", "1 while it takes work, as /readyz says.", ["model"], registry=registry).labels(
-            model
-        ).set_function(lambda: readiness.unready is None)
+        Gauge(
+            "harmgauge_ready",
+            "1 while the service accepts requests, as reported by /readyz.",
+            ["model"],
+            registry=registry,
+        ).labels(model).set_function(lambda: readiness.unready is None)
 
-        Gauge("harmgauge_alive", "1 unless it wants a restart, as /livez says.", ["model"], registry=registry).labels(
-            model
-        ).set_function(lambda: readiness.failure is None)
+        Gauge(
+            "harmgauge_alive",
+            "1 unless the service needs a restart, as reported by /livez.",
+            ["model"],
+            registry=registry,
+        ).labels(model).set_function(lambda: readiness.failure is None)
 
         self._model = model
         self._requests = Counter(
@@ -73,7 +79,7 @@ class Metrics:
             "harmgauge_rejected", "Requests answered with an error.", ["model", "reason"], registry=registry
         )
         for code in [RequestError.code, *(error.code for error in RequestError.__subclasses__())]:
-            self._rejected.labels(model, code)  # 0 until the first, whose increase would else not be seen
+            self._rejected.labels(model, code)  # 0 until the first, whose increase would otherwise be missed
 
         self._resets = Counter(
             "harmgauge_drift_resets", "Acknowledgements of drift alarms.", ["model"], registry=registry
@@ -82,17 +88,21 @@ class Metrics:
         """Sums of the bundles' P(wrong)."""
 
         self._batch_rows = Histogram(
-            "harmgauge_batch_rows", "Rows in a run of the graph.", ["model"], buckets=ROWS, registry=registry
+            "harmgauge_batch_rows", "Rows per run of the graph.", ["model"], buckets=ROWS, registry=registry
         ).labels(model)
         self._queue_seconds = Histogram(
             "harmgauge_queue_seconds",
-            "Time a request waited for its first row to run.",
+            "Time that a request waited until its first row ran.",
             ["model"],
             buckets=SECONDS,
             registry=registry,
         ).labels(model)
         self._inference_seconds = Histogram(
-            "harmgauge_inference_seconds", "Time of a run of the graph.", ["model"], buckets=SECONDS, registry=registry
+            "harmgauge_inference_seconds",
+            "Duration of a run of the graph.",
+            ["model"],
+            buckets=SECONDS,
+            registry=registry,
         ).labels(model)
 
     def scored(self, is_adversarial: npt.NDArray[np.bool_], predictions: npt.NDArray[np.int64]) -> None:

@@ -87,7 +87,7 @@ class Recorder:
             await asyncio.sleep(self.sample_seconds)
             try:
                 await self.sample()
-            except Exception:  # a gap in a chart; the next sample may do better
+            except Exception:  # a gap in a chart; the next sample may succeed
                 log.exception("cannot take a sample for the page")
 
 

@@ -51,7 +51,7 @@ class Comparison:
         code = getattr(error, "code", "")
         self.failed_rows[code if code in REASONS else RequestError.code] += rows
         if not self._failed_before:
-            log.error("the shadow could not score %d rows; further ones are only counted", rows, exc_info=error)
+            log.error("the shadow could not score %d rows; further failures are only counted", rows, exc_info=error)
         self._failed_before = True
 
     def recent(self) -> npt.NDArray[np.float64]:

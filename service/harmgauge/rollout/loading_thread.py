@@ -59,8 +59,8 @@ class LoadingThread:
         self._thread = ThreadPoolExecutor(1, "load")
         future.add_done_callback(late)
         raise BundleError(
-            f"{what} has taken {self._timeout_seconds:g} s and cannot be ended; /livez fails until it ends, so that "
-            "the service is restarted: check that the disk answers"
+            f"{what} has taken {self._timeout_seconds:g} s and cannot be stopped; /livez fails until it ends, so that "
+            "the service is restarted: check that the disk responds"
         )
 
     def submit(self, call: Callable[[], object]) -> None:

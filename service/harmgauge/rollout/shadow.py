@@ -46,8 +46,8 @@ class Shadow:
     def failure(self) -> str | None:
         """Why it would not do in service: it could not score the newest request that it tried, or hangs in one."""
         if self._mirror.run_seconds > self._inference_timeout_seconds:
-            return f"it has been at the same rows for {self._mirror.run_seconds:.0f} s"
-        return "it could not score the newest inputs, the log says why" if self._mirror.fails else None
+            return f"it has been scoring the same rows for {self._mirror.run_seconds:.0f} s"
+        return "it could not score the newest inputs (the log has the reason)" if self._mirror.fails else None
 
     @property
     def waiting_rows(self) -> int:

@@ -57,16 +57,16 @@ class _Counts(Collector):
     def collect(self) -> Iterator[CounterMetricFamily]:
         own = self._comparison
         scored = self._family(
-            "instances", "Inputs that the shadow scored, by its flag and the one given.", "flag", "served_flag"
+            "instances", "Inputs scored by the shadow, by its flag and the served flag.", "flag", "served_flag"
         )
         for served, row in enumerate(own.rows.tolist()):
             for flag, count in enumerate(row):
                 scored.add_metric([*self._labels.values(), FLAGS[flag], FLAGS[served]], count)
-        other = self._family("other_class", "Those of which its classifier thinks differently.")
+        other = self._family("other_class", "Inputs for which the shadow predicts another class.")
         other.add_metric([*self._labels.values()], own.other_class_rows)
-        shed = self._family("shed", "Inputs not scored, to leave the cores to answers.")
+        shed = self._family("shed", "Inputs skipped to keep the cores free for requests.")
         shed.add_metric([*self._labels.values()], own.shed_rows)
-        failed = self._family("errors", "Inputs that it could not score.", "reason")
+        failed = self._family("errors", "Inputs that the shadow could not score.", "reason")
         for reason, count in own.failed_rows.items():
             failed.add_metric([*self._labels.values(), reason], count)
         yield from (scored, other, shed, failed)

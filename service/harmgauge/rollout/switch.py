@@ -117,7 +117,7 @@ class Switch:
         with self._one_at_a_time():
             bundle = self.shadow.serving.bundle
             await self._drop_shadow()
-            log.info("the shadow %s is gone", title(bundle))
+            log.info("dropped the shadow %s", title(bundle))
             return bundle
 
     def promote(self) -> Swap:
@@ -131,11 +131,11 @@ class Switch:
         with self._one_at_a_time(shadow.serving.bundle.path):
             if shadow.failure is not None:
                 raise ShadowFails(
-                    f"{title(shadow.serving.bundle)} is not fit to serve: {shadow.failure}. Promote it when it is, or "
+                    f"{title(shadow.serving.bundle)} is not fit to serve: {shadow.failure}. Promote it once it is, or "
                     "load another."
                 )
             self._serve(self._out_of_the_shadow(shadow))
-        log.info("serving %s, until now the shadow, instead of %s", title(self.current.bundle), title(old))
+        log.info("serving %s, previously the shadow, instead of %s", title(self.current.bundle), title(old))
         return Swap(old, self.current.bundle, time.monotonic() - begin)
 
     async def shadow_exposition(self) -> bytes:
@@ -165,14 +165,14 @@ class Switch:
     @contextmanager
     def _one_at_a_time(self, folder: Path | None = None) -> Iterator[None]:
         if self._busy:
-            raise SwapInProgress("Another bundle is being loaded right now: try again when that is done.")
+            raise SwapInProgress("Another bundle is being loaded; try again when it is finished.")
         self._busy = True
         try:
             yield
         except (BundleError, SettingsError) as error:
             kept = title(self.current.bundle)
-            log.warning("%s was refused, %s serves on: %s", folder, kept, error)
-            raise BundleRefused(f"{error} (nothing has changed: {kept} serves on).") from None
+            log.warning("%s was refused, %s stays in service: %s", folder, kept, error)
+            raise BundleRefused(f"{error} (nothing has changed: {kept} stays in service).") from None
         finally:
             self._busy = False
 
@@ -181,13 +181,13 @@ class Switch:
         old = self.current.bundle
         bundle = await self._loaded(folder)
         if bundle.key == old.key:
-            log.info("%s holds the bundle that serves already, %s: nothing changes", folder, title(bundle))
+            log.info("%s contains the bundle in service, %s: nothing changes", folder, title(bundle))
             return Swap(old, old, time.monotonic() - begin)
         if self._shadow is not None and bundle.key == self._shadow.serving.bundle.key:
             if self._shadow.failure is not None:
                 raise BundleError(
-                    f"as the shadow, {title(bundle)} is not fit to serve: {self._shadow.failure}. Drop the shadow to "
-                    "have it loaded anew"
+                    f"{title(bundle)} is the shadow and not fit to serve: {self._shadow.failure}. Drop the shadow to "
+                    "load it again"
                 )
             new = self._out_of_the_shadow(self._shadow)
         else:
@@ -230,23 +230,23 @@ class Switch:
             await self._drop_shadow()
         serving.start(self._settings.drift_interval_seconds)
         self._shadow = self._beside(serving)
-        log.info("%s from %s scores, as a shadow, what %s does", title(bundle), folder, title(self.current.bundle))
+        log.info("%s from %s scores the traffic of %s as its shadow", title(bundle), folder, title(self.current.bundle))
         return self._shadow
 
     async def _drop_shadow(self) -> None:
         self.shadow.end()
         retiring = self._retire(self.shadow.serving)
         self._shadow = None
-        await asyncio.wait([retiring])  # it continues even if the caller has gone
+        await asyncio.wait([retiring])  # it continues even if the caller has left
 
     async def _loaded(self, folder: Path) -> Bundle:
-        # All links are followed once: a link moved meanwhile must not mix two bundles.
+        # All links are followed once: a link that moves in the meantime must not mix two bundles.
         return await self._loading.run(f"reading {folder}", lambda: self._load(Path(os.path.realpath(folder))))
 
     async def _assembled(self, bundle: Bundle) -> ServedBundle:
         """The parts of a bundle that can take over from the one in service; raises BundleError and SettingsError."""
         check_successor(self.current.bundle.manifest, bundle.manifest)
-        if bundle.key in self._retiring:  # back to one whose last requests still end: its drift state comes then
+        if bundle.key in self._retiring:  # back to one that is still retiring: its drift state is saved by then
             await asyncio.wait([self._retiring[bundle.key][1]])
         made = await self._loading.run(f"loading {bundle.path}", lambda: self._make(bundle), ServedBundle.close)
         try:
@@ -283,6 +283,6 @@ class Switch:
         except BundleRefused:
             pass  # logged already
         except SwapInProgress as error:
-            log.warning("%s was not followed: %s", name, error.detail)
+            log.warning("%s had no effect: %s", name, error.detail)
         except Exception:
-            log.exception("%s was not followed; %s serves on", name, title(self.current.bundle))
+            log.exception("%s failed; %s stays in service", name, title(self.current.bundle))

@@ -51,7 +51,7 @@ class Watchdog:
         serving = self._current()
         batcher = serving.components.batcher
         broken = (self._broken or batcher.failed) and await self._probe_fails(serving)
-        if serving is not self._current():  # another took over meanwhile: the next look is at that one
+        if serving is not self._current():  # another took over in the meantime: the next check covers it
             return
         self._broken = broken
         lost = batcher.lost_workers(self._timeout_seconds)
@@ -59,11 +59,11 @@ class Watchdog:
             failure: str | None = "broken: the graph fails on every input"
         elif lost:
             failure = (
-                f"short of {lost} of its {batcher.workers} workers: each has ended, or hangs in one run of the graph "
+                f"short of {lost} of its {batcher.workers} workers: each has ended, or hung in one run of the graph "
                 f"for more than {self._timeout_seconds:g} s (HARMGAUGE_INFERENCE_TIMEOUT_SECONDS)"
             )
         elif (hanging := self._hanging()) is not None:
-            failure = f"stuck: {hanging} does not end (it answers all the same)"
+            failure = f"stuck: {hanging} does not finish (requests are still answered)"
         else:
             failure = None
         if failure != self._readiness.failure:
@@ -78,8 +78,8 @@ class Watchdog:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.look()
-            except Exception:  # the next look may do better
-                log.exception("inference could not be looked at")
+            except Exception:  # the next check may succeed
+                log.exception("inference could not be checked")
 
     async def _probe_fails(self, serving: ServedBundle) -> bool:
         components, deadline = serving.components, asyncio.get_running_loop().time() + LOOK_SECONDS

@@ -87,12 +87,12 @@ class Connections:
         while self._buffers_bytes > MAX_BUFFERS_BYTES:
             largest = max(self._buffers, key=self._buffers.__getitem__)
             self._buffers_bytes -= self._buffers.pop(largest)
-            self._warning.warn("the buffers of all connections are full: the largest are closed")
+            self._warning.warn("the buffers of all connections are full: closing the connections with the largest")
             largest.give_up()
 
     def make_room(self) -> bool:
         """Give up a connection that waits for its client; whether there was one."""
-        self._warning.warn("%d connections are open, and there is room for no more: idle ones are closed", self._count)
+        self._warning.warn("%d connections are open, and there is no room for more: closing idle ones", self._count)
         waiting = self._longest_waiting()
         if waiting is None:
             return False

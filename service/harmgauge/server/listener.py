@@ -109,7 +109,7 @@ class Listener:
             self._connections.remove(handshake, address)
 
     def _have_no_room(self, listening: socket.socket, error: OSError) -> None:
-        """The system has no room. The loop would call again at once, for ever."""
+        """The system has no room. The loop would call again at once, forever."""
         self._warning.warn("no connection can be accepted: %s", error.strerror)
         self._connections.make_room()
         self._loop.remove_reader(listening.fileno())

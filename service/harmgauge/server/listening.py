@@ -28,8 +28,8 @@ def listen(host: str, port: int) -> list[socket.socket]:
         return _bind_each(host, port)
     except OSError as error:
         raise SettingsError(
-            f"cannot listen on {host}:{port}: choose others with HARMGAUGE_HOST and HARMGAUGE_PORT (or make's PORT=), "
-            f"or end what listens there ({error.strerror or error})"
+            f"cannot listen on {host}:{port} ({error.strerror or error}): choose another address with HARMGAUGE_HOST "
+            "and HARMGAUGE_PORT (or make's PORT=), or stop the process that listens there"
         ) from None
 
 

@@ -30,8 +30,8 @@ def room_for_connections(wanted: int, others: int = 0) -> int:
         return wanted
     room = max(LEAST_CONNECTIONS, (soft - RESERVED_FILES) * wanted // (wanted + others))
     log.warning(
-        "this process may open %d files, so it keeps %d connections instead of HARMGAUGE_MAX_CONNECTIONS=%d: raise "
-        "the limit (ulimit -n) or lower the setting",
+        "this process may open only %d files, so it keeps at most %d connections instead of "
+        "HARMGAUGE_MAX_CONNECTIONS=%d: raise the limit (ulimit -n) or lower the setting",
         soft,
         room,
         wanted,

@@ -65,7 +65,7 @@ class PipelinedHttpProtocol(OfferIgnoringHttpProtocol):
             return
         cycle.head_bytes = _REQUEST_BYTES + sum(len(name) + len(value) for name, value in self.headers)
         if len(self.pipeline) > MAX_WAITING_REQUESTS:
-            raise ValueError("too many requests sent ahead")  # ends the parser, which has the rest of the data
+            raise ValueError("too many pipelined requests")  # ends the parser, which has the rest of the data
 
     def on_response_complete(self) -> None:
         if self.pipeline:

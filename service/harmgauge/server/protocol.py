@@ -35,8 +35,8 @@ def check_uvicorn() -> None:
         for name in names:
             if not callable(getattr(base, name, None)):
                 raise SettingsError(
-                    f"uvicorn {uvicorn.__version__} does not fit: {base.__name__} has no {name}. Install the version "
-                    "that harmgauge asks for: pip install --upgrade harmgauge"
+                    f"uvicorn {uvicorn.__version__} is not supported: {base.__name__} has no {name}. Install the "
+                    "version that harmgauge requires: pip install --upgrade harmgauge"
                 )
 
 

@@ -74,7 +74,7 @@ class Server(uvicorn.Server):
         scheme = "https" if self.config.is_ssl else "http"
         components = self._service.switch.current.components
         log.info(
-            "serving %s/%s on %s (docs at /docs), %s inferences side by side on %s",
+            "serving %s/%s on %s (docs at /docs), %s parallel inferences on %s",
             components.bundle.manifest.name,
             components.bundle.manifest.version,
             f"{scheme}://{_address(host, port)}",
@@ -102,7 +102,7 @@ class Server(uvicorn.Server):
         if self._settings.lame_duck_seconds and not self.should_exit:
             self._is_lame_duck = True
             self._service.readiness.leaving()
-            log.info("leaving: /readyz fails, requests are served as before for %g s", self._settings.lame_duck_seconds)
+            log.info("leaving: /readyz fails, requests are still served for %g s", self._settings.lame_duck_seconds)
         else:
             self._begin_to_drain()
         super().handle_exit(sig, frame)

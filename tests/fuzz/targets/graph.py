@@ -156,7 +156,7 @@ def check(case: bytes) -> str:
         check_graph(case, recorder)
     except GraphRefused as error:
         assert 0 < len(str(error)) <= 2 * LONGEST_DETAIL, f"a text of {len(str(error))} characters"
-        return "no graph" if "no ONNX graph" in str(error) else "refused"
+        return "no graph" if "not a readable ONNX graph" in str(error) else "refused"
     try:
         model = onnx.ModelProto.FromString(case)
     except DecodeError as error:

@@ -57,9 +57,9 @@ def test_the_ks_alarm_says_what_it_found(tmp_path: Path) -> None:
         alert=KS,
         labels={"job": "harmgauge", "model": "m", "bundle": "x", "severity": "warning"},
         annotations={
-            "summary": "The last 10 minutes of m do not look like its reference",
+            "summary": "Scores of m in the last 10 minutes do not match its reference",
             "description": "A Kolmogorov-Smirnov test of all replicas' scores (bundle x) against the reference gives "
-            "p = 10^-17.1, at or below what a false alarm reaches once in the rows asked for.",
+            "p = 10^-17.1, which chance reaches at most once in HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS rows.",
             "runbook_url": "docs/runbook.md#harmgaugefleetdriftks",
         },
     )
@@ -97,9 +97,8 @@ def test_evidence_adds_up_over_replicas_and_bundles(tmp_path: Path) -> None:
         labels={"job": "harmgauge", "model": "m", "severity": "critical"},
         annotations={
             "summary": "The inputs of m have drifted",
-            "description": "The replicas' evidence that scores no longer follow the reference adds up to 1e+06: more "
-            "than the rows asked for between two false alarms. "
-            "It stays long after the drift, until it is acknowledged.",
+            "description": "The replicas' evidence that scores no longer follow the reference adds up to 1e+06, at or "
+            "above HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS. It stays long after the drift, until it is acknowledged.",
             "runbook_url": "docs/runbook.md#harmgaugefleetdriftevidence",
         },
     )

@@ -225,21 +225,21 @@ def test_the_alarm_says_how_accurate_the_model_is_now(tmp_path: Path) -> None:
     fallen = leap("a", ASKED) | judged("a", 30, 3, 2.5)
     in_a_namespace = leap("a", ASKED, namespace="n") | judged("a", 30, 6, 2.5, namespace="n")
     another = judged("a", 30, 9, 2.5, model="other")
-    now = " By the last 10 minutes the accuracy is estimated as {}; on the calibration rows it was 93%"
+    now = " Over the last 10 minutes the accuracy is estimated at {}; on the calibration rows it was 93%"
     texts: list[tuple[tuple[Series, ...], str, dict[str, str]]] = [
         ((fallen, IDLE), now.format("90%"), {}),
         ((in_a_namespace, another), now.format("80%"), {"namespace": "n"}),
         (FIRED, "", {}),  # no row within 10 minutes, and no base
     ]
     for replicas, text, labels in texts:
-        evidence = "passed what chance gives once in the rows asked for, over the whole fleet or on a replica"
+        evidence = "reached HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS, over the whole fleet or on one replica"
         check_alert_text(
             tmp_path,
             *replicas,
             alert=HARM,
             labels={"job": "harmgauge", "model": "m", "severity": "critical"} | labels,
             annotations={
-                "summary": "The estimate of accuracy of m has fallen by more than its tolerance",
+                "summary": "The estimated accuracy of m has fallen by more than the tolerance",
                 "description": f"The evidence that the inputs do harm has {evidence}.{text + '.' if text else ''}",
                 "runbook_url": "docs/runbook.md#harmgaugeharm",
             },

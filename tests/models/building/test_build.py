@@ -120,7 +120,7 @@ sys.exit(main(sys.argv[1:]))
         ({"class_names": ("cat", "dog")}, "names 2 classes, the classifier has 3"),
         ({"window_rows": 1}, "--window-rows 1: expected at least 2"),
         ({"window_rows": 2}, "can never reach"),
-        ({"rows_between_false_alarms": 10}, "ask for at least"),
+        ({"rows_between_false_alarms": 10}, "set at least"),
         ({"calibration": Path("nowhere.npz")}, "there is no calibration file"),
         ({"classifier": Path("nowhere.onnx")}, "not a readable ONNX file"),
     ],

@@ -80,12 +80,12 @@ def test_its_bundle_is_served_with_its_own_threshold_and_reference(int8_bundle_p
         np.testing.assert_allclose(answer["scores"], expected.score, atol=1e-5)
         assert answer["threshold"] == narrow.threshold != wide.threshold
         assert service.client.get("/info").json()["precision"] == "int8"
-    with pytest.raises(SettingsError, match="HARMGAUGE_PRECISION=int8 is made for CPUs"):
+    with pytest.raises(SettingsError, match="HARMGAUGE_PRECISION=int8 is for CPUs only"):
         OnnxRuntime(narrow, "cuda")
 
 
 def test_a_bundle_without_it_says_so(image_bundle_path: Path) -> None:
-    with pytest.raises(BundleError, match="has no graph in int8: build it with --int8"):
+    with pytest.raises(BundleError, match="has no int8 graph: build it with --int8"):
         load(image_bundle_path, "int8")
 
 

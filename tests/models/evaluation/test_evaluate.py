@@ -206,7 +206,7 @@ def test_a_bundle_that_changed_meanwhile_is_left_as_it_is(options: Options, monk
         return {}
 
     monkeypatch.setattr(evaluation, "headlines", headlines)
-    with pytest.raises(UserError, match="has changed meanwhile: do it again"):
+    with pytest.raises(UserError, match="has changed in the meantime: run the command again"):
         evaluate(options)
     assert not (options.bundle / PAGE_FILE).exists()
     assert [path.name for path in options.bundle.parent.iterdir()] == ["1"]

@@ -47,7 +47,7 @@ async def test_what_the_thread_gives_or_raises(threads: StepThreads) -> None:
 
 
 async def test_work_that_looks_ends_at_the_deadline(threads: StepThreads) -> None:
-    with pytest.raises(DeadlinePassed, match="not read by the request's deadline"):
+    with pytest.raises(DeadlinePassed, match="could not be read by the request's deadline"):
         await read(threads, for_ever, 0.05)
     assert await read(threads, lambda _: 7) == 7, "the thread is free again"
 

@@ -25,7 +25,7 @@ def test_a_name_belongs_to_its_key(value: str) -> None:
 @given(st.text(max_size=200).filter(lambda text: not text.isascii() or not text.isprintable() or " " in text))
 def test_whatever_is_not_visible_ascii_is_refused_whoever_sends_it(value: str) -> None:
     for principal in (SHOP, STRANGER):
-        with pytest.raises(BadRequest, match=f"{SOURCE} must be at most 128 visible ASCII characters"):
+        with pytest.raises(BadRequest, match=f"{SOURCE}: expected at most 128 visible ASCII characters"):
             read_name(SOURCE, value, principal)
 
 

@@ -64,7 +64,7 @@ def folder(tmp_path: Path) -> Path:
         (lambda m: m.update(detector="mine"), "detector"),
         (lambda m: m["input"].update(dtype="object"), "input.dtype"),
         (lambda m: m["input"].update(shape=[4, 0, 3]), "input.shape"),
-        (lambda m: m["input"].update(shape=[32, 32]), "is not an HWC picture"),
+        (lambda m: m["input"].update(shape=[32, 32]), "is not an HWC image with"),
         (lambda m: m["input"]["image"].update(mode="L"), "is not an HWC image of mode L"),
         (lambda m: m["input"].update(shape=[2**30, 2**30, 3]), "one instance has more than 1073741824 bytes"),
         (lambda m: m["input"].update(shape=[10**400, 32, 3]), "copy/bundle.json"),

@@ -171,7 +171,7 @@ def test_evidence_stays_a_number_for_ever() -> None:
 
 
 @pytest.mark.parametrize(
-    ("between", "tolerance", "message"), [(99, 0, "too few"), (1000, 1, "no share"), (1000, -0.1, "no share")]
+    ("between", "tolerance", "message"), [(99, 0, "too few"), (1000, 1, "not a share"), (1000, -0.1, "not a share")]
 )
 def test_nonsense_is_refused(between: int, tolerance: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):

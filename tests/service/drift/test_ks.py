@@ -112,7 +112,7 @@ def test_the_logarithm_goes_on_where_the_p_value_is_too_small() -> None:
 
 def test_the_p_value_threshold() -> None:
     assert ks.p_value_threshold(1000, 1_000_000) == pytest.approx(8e-5)
-    with pytest.raises(ValueError, match="ask for at least 160"):
+    with pytest.raises(ValueError, match="set at least 160"):
         ks.p_value_threshold(1000, 100)
     assert ks.p_value_threshold(1000, 161) < 0.5
 

@@ -117,7 +117,7 @@ def test_ties_count_as_equal() -> None:
 
 @pytest.mark.parametrize(("reference", "recent"), [((1, 3), (5, 3)), ((5, 3), (1, 3)), ((5, 3), (5, 2))])
 def test_too_few_rows_or_other_widths_are_refused(reference: tuple[int, int], recent: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="two rows each, of one width"):
+    with pytest.raises(ValueError, match="at least 2 rows each, of the same width"):
         p_value(np.zeros(reference), np.ones(recent))
 
 

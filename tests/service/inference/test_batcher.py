@@ -220,7 +220,7 @@ async def test_a_deadline_that_passes_in_the_queue_costs_no_inference() -> None:
 
 async def test_a_request_that_could_never_fit_is_told_to_split() -> None:
     async with batching() as (batcher, _, _):
-        with pytest.raises(TooLarge, match="Split the request"):
+        with pytest.raises(TooLarge, match="split it"):
             await run(batcher, rows_of(*range(101)))
 
 

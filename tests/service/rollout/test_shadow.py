@@ -112,7 +112,7 @@ def test_a_shadow_that_hangs_is_not_promoted_until_it_does_no_more(
         await score(service, instances(3, SHAPE, "float32"))
         assert shadow.failure is None, "it may only be slow"
         await until(lambda: shadow.failure is not None)
-        with pytest.raises(ShadowFails, match=r"at the same rows for [1-9]\d* s"):
+        with pytest.raises(ShadowFails, match=r"scoring the same rows for [1-9]\d* s"):
             service.switch.promote()
         gate.set()
         await seen(service, 3)
@@ -179,7 +179,7 @@ def test_what_cannot_take_over_cannot_be_a_shadow(bundles: list[Path], tmp_path:
 
     async def test(service: Service) -> None:
         threads = inference_threads()
-        refused = (bundles[0], "serves already"), (other, "input shape is"), (tmp_path / "no", "is not a bundle")
+        refused = (bundles[0], "which is in service"), (other, "input shape is"), (tmp_path / "no", "is not a bundle")
         for folder, why in refused:
             with pytest.raises(BundleRefused, match=why):
                 await service.switch.load_shadow(folder)

@@ -144,6 +144,7 @@ async def test_the_error_probability_comes_and_goes_and_the_log_has_it(
     assert "error_probability" not in service.switch.current.components.output_names
     (warning,) = warnings()
     assert re.search(
-        r"toy/2 .* has no error probability \(nobody knows\), which toy/1 .* had: the estimate .* end", warning
+        r"toy/2 .* has no error probability \(nobody knows\), but toy/1 .* had one: the accuracy estimate .* stop",
+        warning,
     )
     await service.switch.close()

@@ -71,7 +71,7 @@ async def test_a_load_that_hangs_fails_livez_until_it_ends(image_bundle_path: Pa
     watch = Watchdog(lambda: service.switch.current, service.readiness, 60, lambda: hanging[0])
     service.readiness.ready()
     await watch.look()
-    with pytest.raises(NotAlive, match="reading /slow does not end"):
+    with pytest.raises(NotAlive, match="reading /slow does not finish"):
         service.readiness.check_alive()
     service.readiness.check()
     hanging[0] = None

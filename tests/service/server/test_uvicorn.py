@@ -16,7 +16,7 @@ def test_the_installed_version_fits() -> None:
 
 def test_a_version_without_what_is_overridden_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(HttpToolsProtocol, "on_body")
-    with pytest.raises(SettingsError, match=r"uvicorn [\d.]+ does not fit: HttpToolsProtocol has no on_body"):
+    with pytest.raises(SettingsError, match=r"uvicorn [\d.]+ is not supported: HttpToolsProtocol has no on_body"):
         check_uvicorn()
 
 

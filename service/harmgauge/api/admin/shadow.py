@@ -38,7 +38,7 @@ QUANTILES = (0.5, 0.9, 0.99)
 class ShadowRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    folder: str = Field(min_length=1, pattern=r"^[^\x00]+$", description="Path of the bundle, for the service.")
+    folder: str = Field(min_length=1, pattern=r"^[^\x00]+$", description="Path of the bundle as the service sees it.")
 
 
 class Flags(BaseModel):
@@ -66,17 +66,17 @@ class ShadowAnswer(BundleIdentity):
     served: BundleIdentity
     threshold: float
     scored_rows: int
-    waiting_rows: int = Field(description="Rows to be scored when the service is idle.")
-    shed_rows: int = Field(description="Rows not scored, to leave the cores to answers.")
+    waiting_rows: int = Field(description="Rows waiting to be scored once the service is idle.")
+    shed_rows: int = Field(description="Rows skipped to keep the cores free for requests.")
     failed_rows: dict[str, int] = Field(description="Rows that could not be scored, by reason.")
     flags: Flags
-    other_class_rows: int = Field(description="Rows with another predicted class.")
+    other_class_rows: int = Field(description="Rows for which the two bundles predict different classes.")
     recent: Recent
-    detectors: Detectors = Field(description="Drift detectors over its own scores, as in `GET /drift`.")
+    detectors: Detectors = Field(description="Drift detectors over the shadow's own scores, as in `GET /drift`.")
     accuracy: AccuracyAnswer | None = Field(
-        description="Estimated for the shadow's own classifier, as in `GET /drift`."
+        description="Accuracy estimate for the shadow's own classifier, as in `GET /drift`."
     )
-    accuracy_missing: str | None = Field(description="Why there is no estimate; null if there is one.")
+    accuracy_missing: str | None = Field(description="Why there is no accuracy estimate; null if there is one.")
 
 
 class DroppedAnswer(BundleIdentity):
@@ -111,7 +111,7 @@ def router(authorizer: Authorizer, plane: DataPlane, switch: Switch) -> APIRoute
     async def drop() -> DroppedAnswer:
         return DroppedAnswer(status="dropped", **bundle_identity(await switch.drop_shadow()).model_dump())
 
-    @routes.post("/promote", summary="Serve the shadow from now on")
+    @routes.post("/promote", summary="Promote the shadow to serve")
     async def promote() -> BundleAnswer:
         return bundle_answer(switch.promote())
 

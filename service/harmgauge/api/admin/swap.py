@@ -29,7 +29,7 @@ class BundleRequest(BaseModel):
         None,
         min_length=1,
         pattern=r"^[^\x00]+$",
-        description="Path of the bundle, for the service; by default HARMGAUGE_BUNDLE, read again.",
+        description="Path of the bundle as the service sees it; by default HARMGAUGE_BUNDLE is reloaded.",
     )
 
 
@@ -44,7 +44,7 @@ class BundleAnswer(BundleIdentity):
 
     status: Literal["swapped", "unchanged"]
     previous: BundleIdentity
-    seconds: float = Field(description="Duration of the call; requests were answered meanwhile.")
+    seconds: float = Field(description="Duration of the call; requests were answered throughout.")
 
 
 def bundle_identity(bundle: Bundle) -> BundleIdentity:
@@ -74,7 +74,7 @@ def router(authorizer: Authorizer, plane: DataPlane, switch: Switch) -> APIRoute
 
     @routes.post(
         "/bundle",
-        summary="Serve another bundle from now on",
+        summary="Switch to another bundle",
         responses=REFUSALS,
         openapi_extra={"requestBody": body},
     )

@@ -14,7 +14,7 @@ from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable, Unreadable
 
-NOT_MISSING = "; this input takes no missing values: fill them in as for the classifier's training"
+NOT_MISSING = "; this input accepts no missing values: impute them as in the classifier's training"
 """The remedy, after the value in an error."""
 
 _MOST_EXACT = 2**53 - 1
@@ -27,17 +27,17 @@ def read_npy(body: bytes | bytearray, spec: InputSpec) -> Rows:
     try:
         shape, fortran_order, dtype = read_npy_header(stream)
     except ValueError as error:
-        raise Unreadable(f"The body is no .npy array: {error}.") from None
+        raise Unreadable(f"The body is not a valid .npy array: {error}.") from None
     if dtype.hasobject:
         raise Unprocessable("The .npy array holds pickled objects, which are never loaded; send numbers.")
     if dtype.kind not in "iuf":
-        raise Unprocessable(f"The .npy array holds {dtype}; send {spec.dtype}.")
+        raise Unprocessable(f"The .npy array has dtype {dtype}; send {spec.dtype}.")
     if shape[1:] != spec.shape or not shape or shape[0] < 1:
         raise _wrong_shape(shape, spec)
     data = memoryview(body)[stream.tell() :]
     due_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize  # exact: the header may claim any size
     if len(data) != due_bytes:
-        raise Unreadable(f"The .npy header promises {due_bytes} bytes of data; {len(data)} came.")
+        raise Unreadable(f"The .npy header declares {due_bytes} bytes of data; got {len(data)}.")
     return conform(np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C"), spec)
 
 
@@ -45,8 +45,8 @@ def read_raw(body: bytes | bytearray, spec: InputSpec) -> Rows:
     """The array's little-endian bytes in the bundle's dtype; their length gives the number of instances."""
     if len(body) % spec.row_bytes:
         raise Unprocessable(
-            f"The body has {len(body)} bytes, not a whole number of instances of {spec.row_bytes} bytes "
-            f"({spec.dtype}, {by(spec.shape)})."
+            f"The body has {len(body)} bytes; expected a multiple of {spec.row_bytes}, the size of one instance "
+            f"({spec.dtype}, shape {spec.shape})."
         )
     return conform(np.frombuffer(body, spec.numpy_dtype.newbyteorder("<")).reshape(-1, *spec.shape), spec)
 
@@ -113,9 +113,9 @@ def _range(minimum: float | None, maximum: float | None) -> str:
 
 
 def _wrong_shape(shape: tuple[int, ...], spec: InputSpec) -> Unprocessable:
-    return Unprocessable(f"The array has the shape ({by(shape)}); expected (n x {by(spec.shape)}), n >= 1.")
+    return Unprocessable(f"The array has shape {shape}; expected {of_many(spec.shape)}, n >= 1.")
 
 
-def by(shape: tuple[int, ...]) -> str:
-    """A shape as people write it: 32 x 32 x 3."""
-    return " x ".join(map(str, shape))
+def of_many(shape: tuple[int, ...]) -> str:
+    """The shape of n instances of `shape`, as NumPy writes it: (n, 32, 32, 3)."""
+    return f"(n, {', '.join(map(str, shape))})"

@@ -69,7 +69,7 @@ def media_type(content_type: str, spec: InputSpec) -> str:
     """The media type named by a `Content-Type` header; raises UnknownMediaType if the bundle does not accept it."""
     named = named_type(content_type)
     if named not in media_types(spec):
-        raise UnknownMediaType(f"Content-Type {named!r} is not taken here; send one of {', '.join(media_types(spec))}.")
+        raise UnknownMediaType(f"Content-Type {named!r} is not supported; send one of {', '.join(media_types(spec))}.")
     return named
 
 

@@ -36,31 +36,31 @@ def read_image(body: bytes, file_format: str, spec: InputSpec, check: Check = pa
     assert spec.image is not None
     most_bytes = 2 * 4 * spec.row_size + _OVERHEAD_BYTES
     if len(body) > most_bytes:
-        raise TooLarge(f"The picture has {len(body)} bytes; one of this size needs at most {most_bytes}.")
+        raise TooLarge(f"The image has {len(body)} bytes; expected at most {most_bytes} for its size in pixels.")
     found = read_png(body) if file_format == "PNG" else read_jpeg(body)
     size = found.size[::-1] if turns_on_its_side(found.orientation) else found.size
     if size != spec.image_size:
-        as_turned = " as its EXIF orientation turns it" if size != found.size else ""
-        raise Unprocessable(f"The picture has {_by(size)} pixels{as_turned}; {_by(spec.image_size)} are due.")
+        as_turned = " after its EXIF orientation is applied" if size != found.size else ""
+        raise Unprocessable(f"The image has {_by(size)} pixels{as_turned}; expected {_by(spec.image_size)}.")
     try:
         # Pillow reads a header byte by byte: checking each read would take a tenth of a small picture's time.
         file = io.BytesIO(found.essential) if check is patient else _Watched(found.essential, check)
         picture = Image.open(file, formats=[file_format])
         if picture.mode not in _EIGHT_BIT_MODES:
-            raise Unprocessable(f"The picture has the mode {picture.mode}; 8 bits a channel are due.")
+            raise Unprocessable(f"The image has mode {picture.mode}; expected 8 bits per channel.")
         picture.load()
         if isinstance(found, Png) and not found.is_opaque(picture):
             raise Unprocessable(
-                "The picture has pixels that are not opaque, whose colour depends on what is behind them; draw it on a "
-                "background and save it without transparency."
+                "The image has transparent pixels, whose colour depends on the background; draw it on a background and "
+                "save it without transparency."
             )
         pixels = np.asarray(picture.convert(spec.image.mode))
     except (RequestError, CallerLeft):
         raise
     except UnidentifiedImageError:
-        raise Unreadable(f"The body is no {file_format} picture.") from None
-    except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
-        raise Unreadable(f"The {file_format} picture cannot be decoded: {error}.") from None
+        raise Unreadable(f"The body is not a {file_format} image.") from None
+    except Exception as error:  # Pillow's decoders raise all kinds of errors for broken files
+        raise Unreadable(f"The {file_format} image cannot be decoded: {error}.") from None
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     return conform(spec.from_pixels(turned(pixels, found.orientation)[None]), spec)

@@ -66,12 +66,12 @@ class HttpCall(Call):
         it never will be.
         """
         declared = self.headers.get(b"content-length")
-        # The server lets only digits through to here, but any number of them.
+        # The server allows only digits here, but any number of them.
         if declared is not None and (len(declared) > 18 or int(declared) > self.plane.max_body_bytes):
             raise await self._too_large(more=True)
         if self.headers.get(b"content-encoding", "identity").strip().lower() not in ("identity", ""):
             raise UnknownMediaType(
-                "Compressed bodies are not taken; send it without Content-Encoding.",
+                "Compressed bodies are not supported; send the body without Content-Encoding.",
                 headers={"Accept-Encoding": "identity"},
             )
         if declared is not None and self.principal.rate_limit is not None:
@@ -86,12 +86,12 @@ class HttpCall(Call):
         except TimeoutError:
             if self._is_given_up:
                 raise Overloaded(
-                    "Others needed the memory before the body was whole; try again later.",
+                    "Other requests needed the memory before the body was complete; try again later.",
                     retry_after_seconds=1,
                     closes=True,
                 ) from None
             raise DeadlinePassed(
-                "The body was not whole by the request's deadline; send less at once, or over a faster way.",
+                "The body was incomplete at the request's deadline; send less at once, or over a faster connection.",
                 closes=True,
             ) from None
         finally:
@@ -110,7 +110,7 @@ class HttpCall(Call):
         limit.reschedule(0.0)
 
     async def _in_pieces(self, message: Message | None) -> Body:
-        body = bytearray()  # a join at the end would hold everybody up
+        body = bytearray()  # a join at the end would delay everybody
         if message is not None:
             body += await self._take(message)
         while message is None or message.get("more_body"):
@@ -164,7 +164,7 @@ def read_deadline(text: str) -> float:
         seconds = float(text)
         if 0 < seconds < math.inf:
             return seconds
-    raise InvalidParameters(f"{DEADLINE_HEADER} must be a number of seconds above 0, not {text[:40]!r}.")
+    raise InvalidParameters(f"{DEADLINE_HEADER}: expected a number of seconds above 0, got {text[:40]!r}.")
 
 
 async def _discard(receive: Receive) -> None:

@@ -47,7 +47,7 @@ class Jpeg(NamedTuple):
 def read_jpeg(body: bytes) -> Jpeg:
     """Raises Unreadable if it is not a JPEG, Unprocessable if it would take very long to decode."""
     if not body.startswith(_START):
-        raise Unreadable("The body is no JPEG picture.")
+        raise Unreadable("The body is not a JPEG image.")
     kept: list[bytes | memoryview] = [_START]
     whole, scans = memoryview(body), 0
     size: tuple[int, int] | None = None
@@ -55,11 +55,11 @@ def read_jpeg(body: bytes) -> Jpeg:
     for marker, begin, content, end in _segments(body):
         if marker in _FRAMES:
             if size is not None:
-                raise Unreadable("The JPEG picture cannot be decoded: it has two frames.")
+                raise Unreadable("The JPEG image cannot be decoded: it has two frames.")
             size = _size(body[content:end])
         elif marker in _OTHER_FRAMES:
             raise Unprocessable(
-                f"The JPEG picture is coded as SOF{marker - 0xC0}, which browsers do not read; {_SAVE}."
+                f"The JPEG image is encoded as SOF{marker - 0xC0}, which browsers cannot read; {_SAVE}."
             )
         elif marker == _SCAN:
             scans += 1
@@ -70,7 +70,7 @@ def read_jpeg(body: bytes) -> Jpeg:
         if marker in _ESSENTIAL:
             kept.append(whole[begin:end])
     if size is None:
-        raise Unreadable("The JPEG picture cannot be decoded: it has no frame.")
+        raise Unreadable("The JPEG image cannot be decoded: it has no frame.")
     return Jpeg(b"".join(kept), size, orientation or UPRIGHT)
 
 
@@ -102,7 +102,7 @@ def _next_marker(body: bytes, position: int) -> re.Match[bytes] | None:
         found = _MARKER.search(body, position, stop + 1)
         end = stop + len(_FILL) if found is None else found.start()
         if end - position >= len(_FILL) and body.find(_FILL, position, end) >= 0:
-            raise Unprocessable(f"The JPEG picture is filled up with FF bytes; {_SAVE}.")
+            raise Unprocessable(f"The JPEG image is padded with long runs of FF bytes; {_SAVE}.")
         if found is not None:
             return found
         position = stop
@@ -111,11 +111,11 @@ def _next_marker(body: bytes, position: int) -> re.Match[bytes] | None:
 
 def _size(frame: bytes) -> tuple[int, int]:
     if len(frame) < 6:
-        raise Unreadable("The JPEG picture cannot be decoded: its frame is cut.")
+        raise Unreadable("The JPEG image cannot be decoded: its frame header is truncated.")
     if frame[0] != 8:
-        raise Unprocessable(f"The picture has {frame[0]} bits a channel; 8 are due.")
+        raise Unprocessable(f"The image has {frame[0]} bits per channel; expected 8.")
     return int.from_bytes(frame[3:5]), int.from_bytes(frame[1:3])
 
 
 def _too_complex(what: str, most: int) -> Unprocessable:
-    return Unprocessable(f"The JPEG picture has more than {most} {what}; {_SAVE} with an ordinary program.")
+    return Unprocessable(f"The JPEG image has more than {most} {what}; {_SAVE} with a common image editor.")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from harmgauge.api.body.arrays import NOT_MISSING, by, conform
+from harmgauge.api.body.arrays import NOT_MISSING, conform, of_many
 from harmgauge.api.body.fast_json import read_numbers
 from harmgauge.api.body.json_frame import MARK, cut_out
 from harmgauge.api.body.steps import Steps
@@ -41,9 +41,9 @@ def read_json(body: bytes | bytearray, spec: InputSpec) -> Steps[tuple[Rows, dic
         return conform(plain.numbers, spec), plain.parameters
     if len(body) > MAX_LOOSE_BYTES:
         raise Unprocessable(
-            f"'instances' is no list of numbers nested as (n x {by(spec.shape)}), or not the only thing beside "
-            f"'parameters'; above {MAX_LOOSE_BYTES} bytes no closer look is taken: send less at once to be told, or "
-            "send a .npy array."
+            f"'instances' is not a list of numbers of shape {of_many(spec.shape)}, or the body has fields other than "
+            f"'instances' and 'parameters'; a body above {MAX_LOOSE_BYTES} bytes is not examined further: send less at "
+            "once for details, or send a .npy array."
         )
     return read_loose(body, spec)
 
@@ -77,7 +77,7 @@ def read_loose(body: bytes | bytearray, spec: InputSpec) -> tuple[Rows, dict[str
         raise Unprocessable('The body must be an object like {"instances": [...]}.')
     unknown = sorted(document.keys() - {"instances", "parameters"})
     if unknown:
-        raise Unprocessable(f"The body has {quoted(unknown[0])}; it may have just 'instances' and 'parameters'.")
+        raise Unprocessable(f"Unknown field {quoted(unknown[0])}; known: 'instances' and 'parameters'.")
     parameters = document.get("parameters")
     if not isinstance(parameters, dict | None):
         raise InvalidParameters(f"'parameters': expected an object, got {said(parameters)}.")
@@ -85,7 +85,7 @@ def read_loose(body: bytes | bytearray, spec: InputSpec) -> tuple[Rows, dict[str
 
 
 def _to_array(instances: object, spec: InputSpec) -> Rows:
-    # The walk comes before numpy: of one long text among n numbers numpy would make n texts of that length.
+    # The walk comes before NumPy, which would turn one long string among n numbers into n strings of that length.
     problem = _first_problem(instances, (None, *spec.shape), "instances", spec)
     if problem is not None:
         raise Unprocessable(problem)
@@ -116,13 +116,13 @@ def _first_problem(value: object, shape: tuple[int | None, ...], path: str, spec
         problem = number_problem(value, spec)
         return None if problem is None else f"{path}: {problem}."
     length = shape[0]
-    expected = "a list of instances" if length is None else f"a list of {length}"
+    expected = "a list of instances" if length is None else f"a list of length {length}"
     if not isinstance(value, list):
         return f"{path}: expected {expected}, got {said(value)}."
     if length is None and not value:
-        return f"{path} is empty; expected at least one instance."
+        return f"{path}: expected at least one instance, got an empty list."
     if length is not None and len(value) != length:
-        return f"{path} has {len(value)} elements; expected {expected}."
+        return f"{path}: expected {length} elements, got {len(value)}."
     for index, element in enumerate(value):
         problem = _first_problem(element, shape[1:], f"{path}[{index}]", spec)
         if problem is not None:

@@ -59,14 +59,14 @@ class Png(NamedTuple):
 def read_png(body: bytes) -> Png:
     """Raises Unreadable if it is not a PNG, Unprocessable if it has 16 bits a channel or is packed absurdly."""
     if not body.startswith(_SIGNATURE):
-        raise Unreadable("The body is no PNG picture.")
+        raise Unreadable("The body is not a PNG image.")
     if len(body) < _HEADER_BYTES or body[12:16] != b"IHDR":
-        raise Unreadable("The PNG picture cannot be decoded: it does not begin with its header.")
+        raise Unreadable("The PNG image cannot be decoded: it does not begin with a header.")
     length, _, width, height, bits, colour, *_ = _HEADER.unpack_from(body, len(_SIGNATURE))
     if length != 13 or colour not in _CHANNELS:
-        raise Unreadable("The PNG picture cannot be decoded: its header is broken.")
+        raise Unreadable("The PNG image cannot be decoded: its header is invalid.")
     if bits == 16:
-        raise Unprocessable("The picture has 16 bits a channel; 8 are due.")
+        raise Unprocessable("The image has 16 bits per channel; expected 8.")
     once: dict[bytes, bytes] = {}
     data: list[memoryview] = []
     position, chunks_left = _HEADER_BYTES, max(MIN_CHUNKS, len(body) // CHUNK_BYTES)
@@ -79,17 +79,17 @@ def read_png(body: bytes) -> Png:
             break
         elif kind in _ONCE:
             if kind in once:
-                raise Unreadable(f"The PNG picture cannot be decoded: it has two chunks {kind.decode()}.")
+                raise Unreadable(f"The PNG image cannot be decoded: it has two {kind.decode()} chunks.")
             if kind == b"eXIf" or not data:
                 once[kind] = body[position:end]
         position = end
         chunks_left -= 1
         if chunks_left < 0:
-            raise Unprocessable("The PNG picture has too many chunks for its size; save it with an ordinary program.")
+            raise Unprocessable("The PNG image has too many chunks for its size; save it with a common image editor.")
     _check_packed(sum(map(len, data)), width, height, bits * _CHANNELS[colour])
     transparency = once.get(b"tRNS", b"")[8:-4] or None
     if transparency is not None and len(transparency) != {_GREY: 2, _RGB: 6}.get(colour, len(transparency)):
-        raise Unreadable("The PNG picture cannot be decoded: its transparency is broken.")
+        raise Unreadable("The PNG image cannot be decoded: its transparency is invalid.")
     pieces = [body[:_HEADER_BYTES], once.get(b"PLTE", b""), *_chunk(b"IDAT", data), *_chunk(b"IEND", [])]
     exif = once.get(b"eXIf", b"")[8:-4].removeprefix(b"Exif\0\0")
     return Png(b"".join(pieces), (width, height), read_orientation(exif), bits, colour, transparency)
@@ -112,6 +112,6 @@ def _check_packed(packed_bytes: int, width: int, height: int, bits_per_pixel: in
     most_bytes = plain_bytes * 9 // 8 + 1024
     if packed_bytes > most_bytes:
         raise Unprocessable(
-            f"The PNG picture has {packed_bytes} bytes of packed pixels, which have {plain_bytes} unpacked; save it "
-            "with an ordinary program."
+            f"The PNG image has {packed_bytes} bytes of compressed pixels for {plain_bytes} bytes uncompressed; save "
+            "it with a common image editor."
         )

@@ -55,7 +55,7 @@ class Health:
         """Raises UnknownService and Unreadable."""
         service = await self._service(call.context)
         if service not in _KNOWN:
-            raise UnknownService(f"There is no service {service!r}.")
+            raise UnknownService(f"Unknown service {service!r}.")
         return self._status(service)
 
     async def list_all(self, *_: object) -> bytes:
@@ -96,7 +96,7 @@ class Health:
             except TimeoutError:
                 pass
         context.set_code(grpc.StatusCode.UNAVAILABLE)
-        context.set_details("The watch is over; ask again, or another replica.")
+        context.set_details("The watch has ended; call again, or try another replica.")
 
     def _status(self, service: str) -> bytes:
         if service not in _KNOWN:

@@ -81,12 +81,12 @@ def envelope(parts: Parts) -> Any:
 def parse(message: Any, parts: Parts, spec: InputSpec, offered: list[tensors.OutputSpec]) -> InferRequest:
     """Read a message whose envelope is parsed. Raises Unreadable and Unprocessable."""
     if len(message.inputs) != 1:
-        raise Unprocessable(f"'inputs' must be one tensor, {spec.name!r}; {len(message.inputs)} came.")
+        raise Unprocessable(f"'inputs': expected one tensor, {spec.name!r}, got {len(message.inputs)}.")
     tensor = message.inputs[0]
     tensors.check_input(tensor.name, tensor.datatype, spec)
     parameters.check_input(_given(tensor.parameters))
     if len(tensor.shape) > _MOST_SIZES:
-        raise Unprocessable(f"The input's shape has {len(tensor.shape)} sizes.")
+        raise Unprocessable(f"The input's shape has {len(tensor.shape)} dimensions; expected {1 + len(spec.shape)}.")
     shape = tensors.check_shape(list(tensor.shape), spec)
     outputs = tensors.check_outputs([output.name for output in message.outputs], offered)
     for output in message.outputs:
@@ -97,7 +97,7 @@ def parse(message: Any, parts: Parts, spec: InputSpec, offered: list[tensors.Out
     if not parts.raw:
         rows = _from_contents(parts.contents or [], tensor.datatype, shape, spec)
     elif len(parts.raw) != 1 or tensor.HasField("contents"):
-        raise Unprocessable("The input must come once, in 'contents' or in 'raw_input_contents'.")
+        raise Unprocessable("Send the input exactly once, in 'contents' or in 'raw_input_contents'.")
     else:
         rows = tensors.from_bytes(parts.raw[0], shape, spec)
     return InferRequest(message.id, rows, outputs, bool(parts.raw), given, timeout_seconds)
@@ -112,10 +112,10 @@ def _given(sent: Mapping[str, Any]) -> dict[str, Any]:
 def _from_contents(chunks: Sequence[Chunk], datatype: str, shape: tuple[int, ...], spec: InputSpec) -> Rows:
     field = _CONTENTS.get(datatype)
     if field is None:
-        raise Unprocessable(f"{datatype} has no place in 'contents': send the input in 'raw_input_contents'.")
+        raise Unprocessable(f"'contents' has no field for {datatype}: send the input in 'raw_input_contents'.")
     given = numbers.given(chunks)
     if given != [field]:
-        raise Unprocessable(f"The input of {datatype} must be in {field!r}; it is in {given or 'none'}.")
+        raise Unprocessable(f"The {datatype} input must be in {field!r}; it is in {given or 'no field'}.")
     data = numbers.packed(chunks, field)
     count = numbers.count(data, field)
     tensors.check_size(count, shape)

@@ -25,7 +25,7 @@ class OpenCalls:
         mine = self._counts.get(connection, 0)
         if self._calls >= MOST_CALLS and mine >= max(FEWEST_CALLS, MOST_CALLS // len(self._counts)):
             raise Overloaded(
-                f"There are {self._calls} open calls, {mine} of them on this connection; take their answers first.",
+                f"{self._calls} calls are open, {mine} of them on this connection; read their answers first.",
                 retry_after_seconds=1,
             )
         self._calls += 1

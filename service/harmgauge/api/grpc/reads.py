@@ -164,7 +164,7 @@ class Reads:
     def _late(self, read: _Read) -> None:
         if read.error is not None:  # refused just now, and its task has not run since
             return
-        error = DeadlinePassed("The message was not whole by the call's deadline; send less at once, or faster.")
+        error = DeadlinePassed("The message was incomplete at the call's deadline; send less at once, or faster.")
         if read.began is None:
             self._refuse(read, error)
         elif read in self._reading:
@@ -217,10 +217,10 @@ def _wake(read: _Read) -> None:
 
 def _too_slow() -> Overloaded:
     return Overloaded(
-        "The message came too slowly while other calls waited; send less at once, or try again later.",
+        "The message arrived too slowly while other calls waited; send less at once, or try again later.",
         retry_after_seconds=1,
     )
 
 
 def _too_many() -> Overloaded:
-    return Overloaded("Too many calls wait to send their message; try again later.", retry_after_seconds=1)
+    return Overloaded("Too many calls are waiting to send their message; try again later.", retry_after_seconds=1)

@@ -45,7 +45,7 @@ _REQUEST = "inference.ModelInferRequest"
 
 
 def malformed(name: str = _REQUEST) -> Unreadable:
-    return Unreadable(f"What was sent is no {name}.")
+    return Unreadable(f"The message is not a valid {name}.")
 
 
 def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS, name: str = _REQUEST) -> list[Field]:
@@ -56,7 +56,9 @@ def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS, name: str
     at = begin
     while at < end:
         if len(found) == most:
-            raise Unreadable(f"The message has more than {MOST_FIELDS} fields; send numbers packed, other things once.")
+            raise Unreadable(
+                f"The message has more than {MOST_FIELDS} fields; pack numbers, and send other fields once."
+            )
         start = at
         tag = data[at]
         at += 1
@@ -79,7 +81,7 @@ def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS, name: str
         elif kind == FIXED64:
             at += 8
         elif kind in (3, 4):
-            raise Unreadable("The message has groups, which the protocol does not.")
+            raise Unreadable("The message has groups, which the protocol does not use.")
         else:
             raise malformed(name)
         if at > end:
@@ -147,14 +149,14 @@ def _copied(data: bytes, found: list[Field], cut: int = 0) -> bytes:
 def _check_envelope(size_bytes: int) -> None:
     if size_bytes > MOST_ENVELOPE_BYTES:
         raise Unreadable(
-            f"The message has {size_bytes} bytes beside the input's numbers; at most {MOST_ENVELOPE_BYTES} are taken."
+            f"The message has {size_bytes} bytes besides the input's numbers; expected at most {MOST_ENVELOPE_BYTES}."
         )
 
 
 def small(data: bytes, name: str) -> list[Field]:
     """The fields of a message without bulk, called `name`. Raises Unreadable unless it is small enough to be parsed."""
     if len(data) > MOST_ENVELOPE_BYTES:
-        raise Unreadable(f"The message has {len(data)} bytes; {name} takes at most {MOST_ENVELOPE_BYTES}.")
+        raise Unreadable(f"The message has {len(data)} bytes; expected at most {MOST_ENVELOPE_BYTES} for {name}.")
     return fields(data, 0, len(data), name=name)
 
 

@@ -58,9 +58,9 @@ def reading(
     """
     size = len(body)
     if header_length is not None:
-        # As text first: Python refuses to read thousands of digits.
+        # Checked as text first: Python refuses to parse thousands of digits.
         if not re.fullmatch("[0-9]{1,18}", header_length) or int(header_length) > len(body):
-            raise Unreadable(f"{HEADER_LENGTH} must be the JSON part's size in bytes, at most {len(body)}.")
+            raise Unreadable(f"{HEADER_LENGTH}: expected the size of the JSON part in bytes, at most {len(body)}.")
         size = int(header_length)
     framed = cut_out(body, size, b"data") if size >= LEAST_BYTES else None
     if framed is not None and _holds_mark(framed.document):
@@ -73,14 +73,14 @@ def reading(
             return head.request(tensors.from_array(numbers, head.shape, spec))
     if size > MAX_LOOSE_BYTES:
         raise Unprocessable(
-            f"The JSON part is more than a tensor whose 'data' is a list of {spec.dtype}, flat or nested as its shape, "
-            f"with {MAX_FRAME_BYTES} bytes around it; above {MAX_LOOSE_BYTES} bytes no closer look is taken: send less "
-            "at once to be told, or send the input as a binary tensor."
+            f"The JSON part is not just a tensor whose 'data' is a list of {spec.dtype}, flat or nested as its shape, "
+            f"with at most {MAX_FRAME_BYTES} bytes around it; JSON above {MAX_LOOSE_BYTES} bytes is not examined "
+            "further: send less at once for details, or send the input as a binary tensor."
         )
     try:
         document = orjson.loads(memoryview(body)[:size])
     except orjson.JSONDecodeError as error:
-        raise Unreadable(f"The JSON part cannot be read: {json_error(error)}.") from None
+        raise Unreadable(f"The JSON part cannot be parsed: {json_error(error)}.") from None
     head = _head(document, spec, offered)
     if _check_place(head.tensor, binary_bytes=len(body) - size):
         return head.request(tensors.from_bytes(memoryview(body)[size:], head.shape, spec))
@@ -174,7 +174,7 @@ def _head(document: object, spec: InputSpec, offered: list[tensors.OutputSpec]) 
     shape = tensors.check_shape(tensor.get("shape"), spec)
     identity = document.get("id")
     if identity is not None and not isinstance(identity, str):
-        raise Unprocessable(f"'id': expected a text, got {said(identity)}.")
+        raise Unprocessable(f"'id': expected a string, got {said(identity)}.")
     given = parameters.given(document)
     parameters.check_request(given)
     wanted = _wanted(document.get("outputs"), given, offered)
@@ -196,12 +196,12 @@ def _check_place(tensor: dict[str, Any], *, binary_bytes: int) -> bool:
         raise Unprocessable("The input needs either 'data' or the parameter 'binary_data_size'.")
     if size is None:
         if binary_bytes:
-            raise Unprocessable(f"{binary_bytes} bytes follow the JSON part, and no tensor lays claim to them.")
+            raise Unprocessable(f"{binary_bytes} bytes follow the JSON part, but no tensor claims them.")
         return False
     if type(size) is not int:
         raise InvalidParameters(f"binary_data_size: expected a whole number, got {said(size)}.")
     if size != binary_bytes:
-        raise Unprocessable(f"binary_data_size is {size}; {binary_bytes} bytes follow the JSON part.")
+        raise Unprocessable(f"binary_data_size is {size}, but {binary_bytes} bytes follow the JSON part.")
     return True
 
 
@@ -210,7 +210,7 @@ def _wanted(wanted: object, given: dict[str, Any], offered: list[tensors.OutputS
     if wanted is None or wanted == []:
         return [(output.name, all_binary) for output in offered]
     if isinstance(wanted, list) and len(wanted) > len(offered):
-        raise Unprocessable(f"'outputs' asks for {len(wanted)} outputs; there are {len(offered)}.")
+        raise Unprocessable(f"'outputs' requests {len(wanted)} outputs; only {len(offered)} are offered.")
     if not isinstance(wanted, list) or not all(isinstance(output, dict) for output in wanted):
         raise Unprocessable("'outputs' must be a list of objects with a 'name'.")
     names = tensors.check_outputs([output.get("name") for output in wanted], offered)

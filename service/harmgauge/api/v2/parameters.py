@@ -23,10 +23,10 @@ _NUMBERS = "np"
 _OF_INPUTS = ("binary_data_size", CONTENT_TYPE)
 _OF_OUTPUTS = ("binary_data", CONTENT_TYPE)
 
-_NO_SHARED_MEMORY = "leave it out: tensors come and go in the message itself"
+_NO_SHARED_MEMORY = "leave it out: tensors are sent in the message itself"
 
 _REMEDIES = {
-    "classification": "leave it out: 'predictions' has the likeliest class of each instance",
+    "classification": "leave it out: 'predictions' has the most likely class of each instance",
     "shared_memory_region": _NO_SHARED_MEMORY,
     "shared_memory_byte_size": _NO_SHARED_MEMORY,
     "shared_memory_offset": _NO_SHARED_MEMORY,

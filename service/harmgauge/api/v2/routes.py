@@ -74,7 +74,7 @@ def _check_origin(headers: dict[bytes, str]) -> None:
     if b"origin" in headers:
         named = named_type(headers.get(b"content-type", ""))
         if named not in (JSON, RAW):
-            raise UnknownMediaType(f"From a browser, Content-Type {named!r} is not taken; send application/json.")
+            raise UnknownMediaType(f"Content-Type {named!r} is not accepted from a browser; send application/json.")
 
 
 def health_router(authorizer: Authorizer, readiness: Readiness) -> APIRouter:
@@ -135,9 +135,9 @@ def infer_paths(manifest: Manifest) -> list[str]:
 def check_served(manifest: Manifest, name: str, version: str | None) -> None:
     """Raises UnknownModel for any other model or version; None and "" ask for the served one."""
     if name != manifest.name:
-        raise UnknownModel(f"There is no model {name!r}; {manifest.name!r} is served.")
+        raise UnknownModel(f"Unknown model {name!r}; this service serves {manifest.name!r}.")
     if version not in (None, "", manifest.version):
-        raise UnknownModel(f"There is no version {version!r}; {manifest.version!r} is served.")
+        raise UnknownModel(f"Unknown version {version!r}; this service serves {manifest.version!r}.")
 
 
 def metadata(manifest: Manifest, offered: list[tensors.OutputSpec]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def output_arrays(names: Sequence[str], scored: Scored) -> list[npt.NDArray[Any]
 def check_input(name: object, datatype: object, spec: InputSpec) -> None:
     """Raises Unprocessable if an input tensor is not the expected one, or has another datatype."""
     if name != spec.name:
-        raise Unprocessable(f"There is no input {quoted(name)}; there is {spec.name!r}.")
+        raise Unprocessable(f"Unknown input {quoted(name)}; expected {spec.name!r}.")
     expected = DATATYPES[spec.dtype]
     if datatype != expected:
         raise Unprocessable(f"The input's datatype is {quoted(datatype)}; expected {expected}.")
@@ -107,9 +107,9 @@ def check_outputs(names: list[Any], offered: list[OutputSpec]) -> list[str]:
     known = [output.name for output in offered]
     for name in names:
         if name not in known:
-            raise Unprocessable(f"There is no output {quoted(name)}; there are {', '.join(known)}.")
+            raise Unprocessable(f"Unknown output {quoted(name)}; known: {', '.join(known)}.")
     if len(set(names)) < len(names):
-        raise Unprocessable("'outputs' asks for one output twice.")
+        raise Unprocessable("'outputs' names an output twice.")
     return names or known
 
 
@@ -119,7 +119,7 @@ def check_shape(shape: object, spec: InputSpec) -> tuple[int, ...]:
     if not isinstance(shape, list) or not all(isinstance(size, int) and not isinstance(size, bool) for size in shape):
         raise Unprocessable(f"The input's shape must be a list of whole numbers: {expected}.")
     if tuple(shape[1:]) != spec.shape or shape[0] < 1:
-        raise Unprocessable(f"The input has the shape {sizes(shape)}; expected {expected}.")
+        raise Unprocessable(f"The input has shape {sizes(shape)}; expected {expected}.")
     return tuple(shape)
 
 
@@ -127,7 +127,7 @@ def from_bytes(data: memoryview, shape: tuple[int, ...], spec: InputSpec) -> Row
     """A tensor's little-endian bytes as rows, not copied."""
     needed_bytes = shape[0] * spec.row_bytes
     if len(data) != needed_bytes:
-        raise Unprocessable(f"The input's shape {sizes(shape)} needs {needed_bytes} bytes; {len(data)} came.")
+        raise Unprocessable(f"The input's shape {sizes(shape)} needs {needed_bytes} bytes; got {len(data)}.")
     return conform(np.frombuffer(data, spec.numpy_dtype.newbyteorder("<")).reshape(shape), spec)
 
 
@@ -135,7 +135,7 @@ def from_numbers(data: object, shape: tuple[int, ...], spec: InputSpec) -> Rows:
     """A tensor's numbers, flat or nested as its shape, as rows."""
     if not isinstance(data, list):
         raise Unprocessable(f"The input's data: expected a list of numbers or a binary tensor, got {said(data)}.")
-    problem = _first_problem(data, len(shape), "data", spec)  # before numpy, which would blow texts up to one length
+    problem = _first_problem(data, len(shape), "data", spec)  # before NumPy, which would pad all strings to one length
     if problem is not None:
         raise Unprocessable(f"The input's {problem}.")
     try:

@@ -62,11 +62,11 @@ class Visitor(Protocol):
 def check_graph(data: bytes, visitor: Visitor | None = None) -> None:
     """Raises GraphRefused. Linear in the bytes; memory does not grow with the sizes that they claim."""
     if data[4:8] == b"ORTM":
-        raise GraphRefused("it is in ONNX Runtime's own format: build the bundle from the .onnx file it was made from")
+        raise GraphRefused("it is in ONNX Runtime's own format: build the bundle from the original .onnx file")
     try:
         _Check(visitor or Sizes(len(data))).model(memoryview(data))
     except Malformed as error:
-        raise GraphRefused(f"it is no ONNX graph that can be read ({error}): export it again") from error
+        raise GraphRefused(f"it is not a readable ONNX graph ({error}): export it again") from error
 
 
 class _Check:
@@ -87,11 +87,11 @@ class _Check:
                     self._entry(content)
                 case "functions":
                     raise GraphRefused(
-                        "it has functions of its own, which could grow without bound as they are put in their places: "
-                        "onnx.inliner.inline_local_functions does that beforehand"
+                        "it has local functions, which could grow without bound when they are inlined: inline them "
+                        "beforehand with onnx.inliner.inline_local_functions"
                     )
                 case "training_info":
-                    raise GraphRefused("it carries training_info: export it for inference")
+                    raise GraphRefused("it contains training_info: export it for inference")
                 case "configuration":
                     raise _several_devices()
         if not found:
@@ -99,7 +99,7 @@ class _Check:
 
     def _graph(self, data: memoryview, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise GraphRefused(f"it has graphs in graphs, more than {MAX_DEPTH} deep: export it without")
+            raise GraphRefused(f"it has subgraphs nested more than {MAX_DEPTH} deep: export it without them")
         self._visitor.enter()
         nodes, tensors = list[memoryview](), list[memoryview]()
         for field, _, content in self._reader.fields(data, onnx.GRAPH, "a graph"):
@@ -144,17 +144,19 @@ class _Check:
                 case "device_configurations":
                     raise _several_devices()
             if len(inputs) + len(outputs) + len(attributes) > MAX_PARTS:
-                raise GraphRefused(f"it has a node of more than {MAX_PARTS} inputs, outputs and attributes")
+                raise GraphRefused(
+                    f"it has a node with more than {MAX_PARTS} inputs, outputs and attributes: export it again"
+                )
         if domain not in _DOMAINS and not (domain == _MICROSOFT and operator in MICROSOFT_OPERATORS):
             raise GraphRefused(
-                f"it has a custom operator, {shown(operator)} of the domain {shown(domain)}: export it with those of "
-                "ONNX alone"
+                f"it has a custom operator, {shown(operator)} of the domain {shown(domain)}: export it with standard "
+                "ONNX operators only"
             )
         named: dict[bytes, Attribute] = {}
         for content in attributes:
             name, attribute = self._attribute(content, depth)
             if name in named:
-                raise GraphRefused(f"{shown(operator)} has its attribute {shown(name)} twice: export it again")
+                raise GraphRefused(f"{shown(operator)} has the attribute {shown(name)} twice: export it again")
             named[name] = attribute
         return Node(operator, domain, inputs, outputs, named)
 
@@ -166,7 +168,7 @@ class _Check:
                     name = bytes(content)
                 case "type":
                     if number not in onnx.ATTRIBUTE_TYPES:
-                        raise Malformed(f"an attribute is of the type {number}")
+                        raise Malformed(f"an attribute has the unknown type {number}")
                 case "doc_string" | "ref_attr_name":
                     pass
                 case _ if found.kind not in ("", field):
@@ -229,7 +231,7 @@ class _Check:
     def _type(self, data: memoryview, depth: int) -> list[list[int]]:
         """The shapes of the tensors in it."""
         if depth > MAX_DEPTH:
-            raise GraphRefused(f"it has types in types, more than {MAX_DEPTH} deep: export it without")
+            raise GraphRefused(f"it has types nested more than {MAX_DEPTH} deep: export it without them")
         inner: dict[str, tuple[Schema, str]] = {
             "sequence_type": (onnx.SEQUENCE_TYPE, "elem_type"),
             "optional_type": (onnx.SEQUENCE_TYPE, "elem_type"),
@@ -241,7 +243,7 @@ class _Check:
                 continue
             kinds.add(field)
             if field == "opaque_type" or len(kinds) > 1:
-                raise Malformed("a type is of two kinds, or of none of ONNX")
+                raise Malformed("a type is of two kinds, or of one that ONNX does not define")
             if field in ("tensor_type", "sparse_tensor_type"):
                 shapes.append(self._tensor_type(content))
             else:
@@ -258,11 +260,11 @@ class _Check:
                 for _, _, dim in self._reader.fields(shape, onnx.SHAPE, "a shape"):
                     values = {part: number for part, number, _ in self._reader.fields(dim, onnx.DIMENSION, "an axis")}
                     if "dim_value" in values and "dim_param" in values:
-                        raise Malformed("an axis has a size and a name")
+                        raise Malformed("an axis has both a size and a name")
                     if "dim_value" in values:
                         dims.append(signed(values["dim_value"]))
                     if len(dims) > MAX_AXES:
-                        raise GraphRefused(f"a shape of more than {MAX_AXES} axes is declared: export it again")
+                        raise GraphRefused(f"it declares a shape with more than {MAX_AXES} axes: export it again")
         return dims
 
 
@@ -272,11 +274,11 @@ def _total(values: npt.NDArray[np.int64]) -> int:
 
 
 def _several_devices() -> GraphRefused:
-    return GraphRefused("it is laid out for several devices: export it for one")
+    return GraphRefused("it is partitioned for several devices: export it for one")
 
 
 def _sparse() -> GraphRefused:
     return GraphRefused(
-        "it stores a tensor as sparse, a few bytes that stand for any number: store it dense, and the file compressed "
+        "it stores a sparse tensor, of which a few bytes can expand to any size: store it dense, and compress the file "
         "if it must be small"
     )

@@ -54,9 +54,9 @@ class Sizes:
     def declared(self, name: bytes, dims: Sequence[int]) -> None:
         """A declared shape of an input, an output or an intermediate value; open sizes are -1. Raises GraphRefused."""
         if any(dim < -1 for dim in dims):
-            raise GraphRefused(f"a shape {list(dims)} is declared, which no tensor can have: export it again")
+            raise GraphRefused(f"it declares the shape {list(dims)}, which no tensor can have: export it again")
         if elements_of(dims) > MAX_ELEMENTS:
-            raise _too_many(f"a shape {list(dims)} is declared")
+            raise _too_many(f"it declares the shape {list(dims)}")
 
     def tensor(self, tensor: Tensor) -> None:
         """A stored tensor. Raises GraphRefused."""
@@ -99,8 +99,8 @@ class Sizes:
         if self._grown_bytes > self._allowed_bytes:
             operator = call.node.operator.decode(errors="replace")
             raise GraphRefused(
-                f"what it computes of constants alone takes more than {self._allowed_bytes >> 20} MiB, up to "
-                f"{operator} with the shape {list(shape)}: let the exporter fold them"
+                f"values that it computes from constants alone need more than {self._allowed_bytes >> 20} MiB, as of "
+                f"{operator} with the shape {list(shape)}: let the exporter fold constants"
             )
         return [value]
 
@@ -115,9 +115,11 @@ class _Scope:
 
     def add(self, name: bytes, value: Value | None) -> None:
         if name in self.values:
-            raise GraphRefused(f"it gives the name {shown(name)} twice in one graph: export it again")
+            raise GraphRefused(f"it uses the name {shown(name)} twice in one graph: export it again")
         if name in self.missed:
-            raise GraphRefused(f"a node uses {shown(name)} before another makes it: sort the nodes, or export it again")
+            raise GraphRefused(
+                f"a node uses {shown(name)} before another produces it: sort the nodes, or export it again"
+            )
         self.values[name] = value
 
     def initializer(self, name: bytes, value: Value) -> None:
@@ -134,9 +136,9 @@ def _checked(call: Call) -> Shape | None:
         return None
     operator = call.node.operator.decode(errors="replace")
     if len(shape) > MAX_AXES:
-        raise GraphRefused(f"{operator} makes a tensor of more than {MAX_AXES} axes: export it again")
+        raise GraphRefused(f"{operator} makes a tensor with more than {MAX_AXES} axes: export it again")
     if elements_of(shape) > MAX_ELEMENTS:
-        verb = "is told" if call.node.operator in GROWING else "makes"
+        verb = "is given" if call.node.operator in GROWING else "makes"
         raise _too_many(f"{operator} {verb} the shape {list(shape)}")
     return shape
 

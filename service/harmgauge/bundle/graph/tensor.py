@@ -111,7 +111,7 @@ def _elements(dims: list[int], name: bytes) -> int:
 def _check_size(name: bytes, data_type: int, elements: int, stored_bytes: int, raw: memoryview | None) -> None:
     bits = onnx.ELEMENT_BITS.get(data_type)
     if bits is None and data_type != onnx.TEXT:
-        raise GraphRefused(f"tensor {shown(name)} has the data type {data_type}, which is unknown here")
+        raise GraphRefused(f"tensor {shown(name)} has the unknown data type {data_type}")
     if raw is not None and bits is not None:
         expected_bytes = -(-elements * bits // 8)
         fits, stored_bytes = len(raw) == expected_bytes, len(raw)
@@ -120,8 +120,8 @@ def _check_size(name: bytes, data_type: int, elements: int, stored_bytes: int, r
         fits = elements <= stored_bytes * max(1, 8 // (bits or 8))
     if not fits:
         raise GraphRefused(
-            f"tensor {shown(name)} says that it has {elements} elements, which its {stored_bytes} bytes are not: "
-            "export it again"
+            f"tensor {shown(name)} claims {elements} elements, which do not match its {stored_bytes} bytes: export it "
+            "again"
         )
 
 
@@ -150,6 +150,6 @@ def _numbers(data_type: int, raw: memoryview | None, stored: _Stored) -> npt.NDA
 
 def _external(name: bytes) -> GraphRefused:
     return GraphRefused(
-        f"tensor {shown(name)} lies in another file, where no sha256 covers it: "
-        "onnx.save_model(onnx.load(FILE), OUT, save_as_external_data=False) puts all into one"
+        f"tensor {shown(name)} is stored in another file, which no sha256 covers: put everything into one file with "
+        "onnx.save_model(onnx.load(FILE), OUT, save_as_external_data=False)"
     )

@@ -101,7 +101,7 @@ class Call:
         if value is None:
             return None
         if value.elements > SMALL_ELEMENTS:
-            raise self.refused(f"is told the shape by {value.elements} numbers")
+            raise self.refused(f"is given the shape by {value.elements} numbers; expected at most {SMALL_ELEMENTS}")
         return None if value.numbers is None else value.numbers.reshape(-1).tolist()
 
     def told_sizes(self, index: int) -> list[int] | None:
@@ -119,7 +119,9 @@ class Call:
         if found is None:
             return []
         if found.count > SMALL_ELEMENTS:
-            raise self.refused(f"is told the {name.decode()} by {found.count} numbers")
+            raise self.refused(
+                f"is given the {name.decode()} by {found.count} numbers; expected at most {SMALL_ELEMENTS}"
+            )
         return found.numbers
 
     def sizes(self, name: bytes) -> list[int]:

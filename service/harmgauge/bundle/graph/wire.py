@@ -70,13 +70,13 @@ class Reader:
             tag, at = _varint(message, at, _TAG_BYTES)
             wire_type, field = tag & 7, schema.get(tag >> 3)
             if field is None or tag >= 2**32:
-                raise Malformed(f"{what} has a field {tag >> 3} that is unknown here")
+                raise Malformed(f"{what} has the unknown field {tag >> 3}")
             if not field.repeated:
                 if tag in seen:
-                    raise Malformed(f"{what} has its field {field.name} twice")
+                    raise Malformed(f"{what} has the field {field.name} twice")
                 seen.add(tag)
             if wire_type != _WIRE_TYPES[field.kind] and not (field.repeated and wire_type == _LENGTH):
-                raise Malformed(f"{what} has its field {field.name} in wire type {wire_type}")
+                raise Malformed(f"{what} has the field {field.name} in wire type {wire_type}")
             if field.repeated and wire_type != _LENGTH:
                 run = self._run(message, begin, at)
                 if run is not None:
@@ -91,7 +91,7 @@ class Reader:
             if size is None:
                 size, at = _varint(message, at)
             if size > end - at:
-                raise Malformed(f"{what} ends in the middle of its field {field.name}")
+                raise Malformed(f"{what} ends in the middle of the field {field.name}")
             content = message[at : at + size]
             if wire_type == _LENGTH and field.kind != "bytes":
                 _check_content(content, field, what)
@@ -120,7 +120,7 @@ class Reader:
         begins = np.concatenate([[0], ends[:-1] + 1])
         sizes = ends - begins + 1
         if sizes.max() > _NUMBER_BYTES:
-            raise Malformed("a number without an end")
+            raise Malformed("a number does not end")
         places = np.arange(int(ends[-1]) + 1) - np.repeat(begins, sizes)
         parts = (data[: ends[-1] + 1] & 0x7F).astype(np.uint64) << (7 * places).astype(np.uint64)
         return np.bitwise_or.reduceat(parts, begins).view(np.int64)
@@ -151,7 +151,7 @@ class Reader:
     def _work(self, amount: int) -> None:
         self._left -= amount
         if self._left < 0:
-            raise Malformed("it has more parts than any network")
+            raise Malformed("it has more parts than any real network")
 
 
 @lru_cache(maxsize=64)
@@ -173,13 +173,13 @@ def _check_content(content: memoryview, field: Field, what: str) -> None:
             try:
                 str(content, "utf-8")
             except UnicodeDecodeError:
-                raise Malformed(f"{what} has a text in its field {field.name} that is not UTF-8") from None
+                raise Malformed(f"{what} has a string in the field {field.name} that is not UTF-8") from None
         case "int":
             if len(content) and (content[-1] >= 0x80 or _ENDLESS.search(content)):
-                raise Malformed("a number without an end")
+                raise Malformed("a number does not end")
         case "float" | "double":
             if len(content) % _SIZES[_WIRE_TYPES[field.kind]]:
-                raise Malformed(f"{what} ends in the middle of a number of its field {field.name}")
+                raise Malformed(f"{what} ends in the middle of a number in the field {field.name}")
 
 
 def _varint(data: memoryview, at: int, most_bytes: int = _NUMBER_BYTES) -> tuple[int, int]:
@@ -187,7 +187,7 @@ def _varint(data: memoryview, at: int, most_bytes: int = _NUMBER_BYTES) -> tuple
     value = shift = 0
     while True:
         if at >= len(data) or shift >= 7 * most_bytes:
-            raise Malformed("a number without an end")
+            raise Malformed("a number does not end")
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift

@@ -127,7 +127,7 @@ def test_long_lists_are_read_in_pieces_cut_anywhere(
 def test_the_first_piece_that_does_not_fit_ends_the_reading(unit: bytes) -> None:
     body = b'{"instances":[' + (unit + b",") * (2**20 // len(unit)) + b"1]}"
     steps: list[None] = []
-    with pytest.raises(Unprocessable, match="no closer look"):
+    with pytest.raises(Unprocessable, match="not examined further"):
         steps.extend(json_body.read_json(body, PIXELS))
     assert steps == []
 

@@ -156,7 +156,7 @@ async def test_no_more_than_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> Non
     modest = [client for name in "abcd" for client in await begun(reads, name, 2)]
     refused = [client for client in greedy if client.task.done()]
     assert refused == greedy[-6:], "the newest of the holder with the most"
-    with pytest.raises(Overloaded, match="Too many calls wait"):
+    with pytest.raises(Overloaded, match="Too many calls are waiting"):
         await refused[0].task
     assert not any(client.task.done() for client in modest)
     await gone([client for client in greedy + modest if not client.task.done()])

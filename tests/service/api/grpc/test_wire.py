@@ -98,7 +98,7 @@ def test_bulk_is_not_copied() -> None:
     ids=bytes.hex,
 )
 def test_what_is_no_message_is_refused(data: bytes) -> None:
-    with pytest.raises(Unreadable, match=r"^What was sent is no a\.Message\.$"):
+    with pytest.raises(Unreadable, match=r"^The message is not a valid a\.Message\.$"):
         small(data, "a.Message")
     with pytest.raises(DecodeError):
         REQUEST.FromString(data)
