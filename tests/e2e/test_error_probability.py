@@ -229,7 +229,7 @@ def test_check_prints_it_or_why_there_is_none(bundle: Bundle, image_bundle_path:
         assert found is not None
         line = (
             f"  error probability: base accuracy {1 - found.base:.4f}, kappa 0.1; fitted on 600 rows and 3 disturbed "
-            "copies of each, to wrong predictions\n"
+            "copies of each; target: wrong predictions\n"
         )
         assert line in run_here("check", bundle=bundle.path, precision=precision).stdout
     unlabelled = Path(shutil.copytree(bundle.path, tmp_path / "unlabelled"))

@@ -188,7 +188,10 @@ def test_a_port_that_is_taken_is_said_with_the_remedy(image_bundle_path: Path, i
     done = run("serve", bundle=image_bundle_path, port=image_service.port)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"harmgauge: cannot listen on 127.0.0.1:{image_service.port}: choose another address with")
+    address = f"127.0.0.1:{image_service.port}"
+    assert last.startswith(
+        f"harmgauge: cannot listen on {address} (Address already in use): choose another address with"
+    )
     assert "Traceback" not in done.stderr
 
 

@@ -201,7 +201,7 @@ def test_json_for_what_takes_no_images(vector_bundle_path: Path, browser: Browse
         assert shown[0] == tab.page.evaluate(
             "async score => (await import('/page/format.js')).number(score)", service.score(rows)["scores"][0]
         )
-        for text, problem in {"[1, 2": "Not valid JSON", "[[1, 2]]": "instances[0] has 2 elements"}.items():
+        for text, problem in {"[1, 2": "Not valid JSON", "[[1, 2]]": "instances[0]: expected 5 elements"}.items():
             box.fill(text)
             tab.page.get_by_role("button", name="Score").click()
             tab.wait_for("#result .error", problem)
