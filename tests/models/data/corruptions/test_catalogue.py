@@ -88,7 +88,8 @@ def test_flat_images_break_nothing(name: str, value: int) -> None:
 def test_unknown_kinds_and_other_images_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown corruption 'smoke': expected one of gaussian_noise, "):
         corrupt("smoke", photographs(1), 1)
-    for images in (photographs(1).astype(np.float32), photographs(1)[0], photographs(1)[..., :1]):
+    others: list[npt.NDArray[Any]] = [photographs(1).astype(np.float32), photographs(1)[0], photographs(1)[..., :1]]
+    for images in others:
         with pytest.raises(ValueError, match="expected images of uint8 with shape"):
             corrupt("fog", images, 1)
 
