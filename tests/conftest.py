@@ -112,7 +112,7 @@ def image_service(image_bundle_path: Path) -> Iterator[RunningService]:
         yield service
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cifar10_path() -> Path:
     """The CIFAR-10 data on this machine; without it the test is skipped, but never in CI."""
     path = Path(os.environ.get("CIFAR10", ROOT.parent / "shared" / "data" / "cifar-10-batches-bin"))

@@ -84,7 +84,9 @@ def _requests(events: Events) -> str:
     gone = sum((ledger.left + ledger.reset).total() for ledger in found.values())
     lines += ["", f"{rows:,} rows in all. {gone:,} clients left on purpose when the head was there or later."]
     evidence = [text for ledger in found.values() for text in ledger.evidence]
-    return "\n".join([*lines, *(f"- `{text[:300]}`" for text in evidence)])
+    if evidence:
+        lines += ["", *(f"- `{text[:300]}`" for text in evidence)]
+    return "\n".join(lines)
 
 
 def _faults(events: Events) -> str:

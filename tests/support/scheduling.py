@@ -15,6 +15,7 @@ FIRST = (
     "tests/e2e/test_lifecycle.py",
     "tests/deploy/test_manifests.py",
     "tests/test_readme_examples.py",
+    "tests/test_tutorial.py",
     "tests/models/graphs/test_penultimate.py",
     "tests/deploy/test_sbom.py",
     "tests/page/test_live.py",

@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
+from harmgauge_models.data.download import CIFAR10_MD5, CIFAR10_URL
+from harmgauge_models.data.download import download as fetch
 from harmgauge_models.errors import UserError
 
 SIDE = 32
@@ -47,11 +49,15 @@ class Cifar10:
     class_names: tuple[str, ...]
 
 
-def load(path: Path) -> Cifar10:
+def load(path: Path | str, *, download: bool = False) -> Cifar10:
     """Read the data set from a folder of `.bin` files or from `cifar-10-binary.tar.gz`.
 
-    Raises UserError if a file is missing, damaged or not in this format.
+    `download` fetches the archive to `path` if nothing is there yet (170 MB). Raises UserError if a file is missing,
+    damaged or not in this format, or cannot be fetched.
     """
+    path = Path(path)
+    if download:
+        fetch(CIFAR10_URL, CIFAR10_MD5, path)
     files = _files(path, WANTED)
     parts = [_records(name, files[name]) for name in TRAIN_FILES]
     x, y = np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])

@@ -39,8 +39,17 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 
 
-def corrupt(name: str, images: Images, severity: int, seed: int) -> Images:
-    """`images` (n, height, width, 3) uint8 corrupted by one kind, seeded by `seed`, kind and severity."""
+def corrupt(name: str, images: Images, severity: int, seed: int = 0) -> Images:
+    """`images` (n, height, width, 3) uint8 corrupted by one kind, seeded by `seed`, kind and severity.
+
+    Raises ValueError for an unknown kind, other images, and a severity that is not a whole number from 1 to 5.
+    """
+    if name not in CORRUPTIONS:
+        raise ValueError(f"unknown corruption {name!r}: expected one of {', '.join(CORRUPTIONS)}")
+    if images.dtype != np.uint8 or images.shape[3:] != (3,):
+        raise ValueError(
+            f"expected images of uint8 with shape (n, height, width, 3), got {images.dtype} {images.shape}"
+        )
     random = np.random.default_rng((seed, list(CORRUPTIONS).index(name), severity))
     return CORRUPTIONS[name](images, severity, random)
 

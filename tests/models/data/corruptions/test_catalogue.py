@@ -86,6 +86,15 @@ def test_flat_images_break_nothing(name: str, value: int) -> None:
         corrupt(name, np.full((2, 16, 16, 3), value, np.uint8), 5, 0)
 
 
+def test_unknown_kinds_and_other_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown corruption 'smoke': expected one of gaussian_noise, "):
+        corrupt("smoke", photographs(1), 1)
+    others: list[npt.NDArray[Any]] = [photographs(1).astype(np.float32), photographs(1)[0], photographs(1)[..., :1]]
+    for images in others:
+        with pytest.raises(ValueError, match="expected images of uint8 with shape"):
+            corrupt("fog", images, 1)
+
+
 def test_in_turn_is_seeded_and_names_the_kinds() -> None:
     images = instances(20, (32, 32, 3))
     corrupted, kinds = corrupt_in_turn(images, 3, 0)
