@@ -33,7 +33,7 @@ Piece = bytes | memoryview
 
 
 def most_json_bytes(rows: int, columns: Sequence[tuple[str, int]]) -> int:
-    """Upper bound on the bytes that the numbers of a response take in JSON: `columns` are (dtype, numbers in each row)."""
+    """Upper bound on the bytes that the numbers of a response take in JSON; `columns` are (dtype, numbers per row)."""
     return rows * sum(JSON_BYTES[dtype] * width + len("[],") * (width > 1) for dtype, width in columns)
 
 
@@ -45,7 +45,7 @@ class PiecewiseResponse(Response):
     ) -> None:
         self.pieces = pieces
         self.size_bytes = sum(map(len, pieces))
-        self.ended: Callable[[], None] = _nothing  # called once everything is sent, or nobody reads it any more
+        self.ended: Callable[[], None] = _nothing  # called once everything is sent, or the client is gone
         super().__init__(headers={**(headers or {}), "Content-Length": str(self.size_bytes)}, media_type=media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -154,7 +154,7 @@ def _marks(marked: bytes | bytearray) -> npt.NDArray[np.uint32]:
 
 
 def _numbers(text: bytes, of_type: str, dtype: type[np.generic], piece: _Piece) -> Rows | None:
-    """All numbers of nested lists, flattened; None if their count is not the piece's, or if one does not fit the type."""
+    """All numbers of nested lists, flattened; None if their count is not the piece's, or one does not fit the type."""
     if piece.missing is not None:
         text = text.replace(_NULL, _ZERO)
     found = _parsed(text, of_type, dtype)

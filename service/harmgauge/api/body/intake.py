@@ -170,7 +170,7 @@ def read_deadline(text: str) -> float:
 
 
 async def _discard(receive: Receive) -> None:
-    """Keep reading for a while: closing with unread data resets the connection before the client has seen its response."""
+    """Keep reading for a while: closing with unread data resets the connection before the client sees its response."""
     left_bytes = _DISCARD_BYTES
     with suppress(TimeoutError):
         async with asyncio.timeout(_DISCARD_SECONDS):

@@ -49,7 +49,7 @@ def malformed(name: str = _REQUEST) -> Unreadable:
 
 
 def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS, name: str = _REQUEST) -> list[Field]:
-    """The fields of the message `data[begin:end]`, without parsing their values. Raises Unreadable, naming the message."""
+    """The fields of the message `data[begin:end]`, with unparsed values. Raises Unreadable, naming the message."""
     found: list[Field] = []
     at = begin
     while at < end:
@@ -138,7 +138,7 @@ def split(data: bytes) -> Parts:
 
 
 def _copied(data: bytes, found: list[Field], cut: int = 0) -> bytes:
-    """Copy all fields except those with the tag `cut`. Raises Unreadable before copying more than an envelope may have."""
+    """Copy all fields except those with the tag `cut`. Raises Unreadable before copying more than an envelope allows."""
     kept = [(start, end) for tag, start, _, end in found if tag != cut]
     _check_envelope(sum([end - start for start, end in kept]))
     return b"".join([data[start:end] for start, end in kept])
@@ -152,7 +152,7 @@ def _check_envelope(size_bytes: int) -> None:
 
 
 def small(data: bytes, name: str) -> list[Field]:
-    """The fields of a message without bulk data, called `name`. Raises Unreadable unless it is small enough to parse."""
+    """The fields of a message without bulk data, called `name`. Raises Unreadable if it is too large to parse."""
     if len(data) > MOST_ENVELOPE_BYTES:
         raise Unreadable(f"The message has {len(data)} bytes; expected at most {MOST_ENVELOPE_BYTES} for {name}.")
     return fields(data, 0, len(data), name=name)

@@ -127,7 +127,7 @@ def router(authorizer: Authorizer, readiness: Readiness, infer: Handler) -> APIR
 
 
 def infer_paths(manifest: Manifest) -> list[str]:
-    """Paths of the served model's inference requests: exact, so that they can bypass the framework (`middleware.py`)."""
+    """Paths of the served model's inference requests: exact, so that they bypass the framework (`middleware.py`)."""
     model = f"{ROOT}/models/{manifest.name}"
     return [f"{model}/infer", f"{model}/versions/{manifest.version}/infer"]
 
