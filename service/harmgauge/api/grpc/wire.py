@@ -138,7 +138,7 @@ def split(data: bytes) -> Parts:
 
 
 def _copied(data: bytes, found: list[Field], cut: int = 0) -> bytes:
-    """Copy all fields except those with the tag `cut`. Raises Unreadable before copying more than an envelope allows."""
+    """Copy all fields except those with the tag `cut`. Raises Unreadable before copying more than an envelope holds."""
     kept = [(start, end) for tag, start, _, end in found if tag != cut]
     _check_envelope(sum([end - start for start, end in kept]))
     return b"".join([data[start:end] for start, end in kept])
