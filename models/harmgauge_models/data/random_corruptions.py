@@ -112,7 +112,7 @@ def colour(pixels: Pixels, strengths: Strengths, random: np.random.Generator) ->
 
 
 def posterise(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Few steps from black to white."""
+    """Reduce the number of steps from black to white."""
     step = 0.02 + 0.4 * strengths
     return (np.floor(pixels / step + _uniform(pixels, 0, 1, random)) + 0.5) * step  # type: ignore[no-any-return]
 

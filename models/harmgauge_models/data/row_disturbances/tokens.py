@@ -35,7 +35,7 @@ def commonest(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator)
 
 
 def neighbour(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Take the next or previous id, or flip one bit: a change of case, of character set, or of vocabulary."""
+    """Take a nearby id, or flip one bit: a change of case, of character set, or of vocabulary."""
     bits = 2.0 ** random.integers(0, 8, (len(rows), 1))
     beside = rows + random.choice((-2, -1, 1, 2), rows.shape)
     flipped = np.bitwise_xor(rows.astype(np.int64), bits.astype(np.int64)).astype(np.float64)
