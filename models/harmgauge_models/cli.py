@@ -253,7 +253,7 @@ def _command(
     resumes: Callable[[argparse.Namespace], bool] = lambda _: True,
     not_resumed: str = "nothing was written; with --work FOLDER, the next run would continue from the last checkpoint",
 ) -> Command:
-    """Define a command; `resumes` says whether it continues from where it was stopped when it is started again."""
+    """Define a command; `resumes` returns whether a repeated run continues from where it was stopped."""
 
     def run_and_explain(parsed: argparse.Namespace, words: list[str]) -> int:
         parsed.command_line = shlex.join(["harmgauge", *words])

@@ -71,7 +71,7 @@ def _greatest(of: str) -> tuple[NodeProto, NodeProto]:
 
 
 def _loop(turns: str) -> NodeProto:
-    """As many iterations as the tensor `turns` says, or endless if it is "". Requires `true` and `start`."""
+    """As many iterations as the value of the tensor `turns`; endless if it is "". Requires `true` and `start`."""
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in ("v", "v_out")]
     going_on = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("c", "c_out")]
     body = helper.make_graph(

@@ -69,7 +69,9 @@ def clean(count: int, seed: int = 0) -> tuple[Array, npt.NDArray[np.int64]]:
 
 
 class Risks:
-    """Disturbs rows, which raises their risk to at most .6; `sight` says, by kind, how much the second network sees."""
+    """Disturbs rows, which raises their risk to at most .6; `sight` is how much of each kind the
+    second network sees.
+    """
 
     def __init__(self, **sight: Sight) -> None:
         self._sight = sight

@@ -222,7 +222,7 @@ def _copies(graph: bytes, rows: Array) -> int:
 
 
 def sentence(judgement: Judgement, detector: str) -> str:
-    """One line for the terminal that says whether the score is worth serving."""
+    """One line for the terminal: whether the score is worth serving, and why."""
     found = judgement.deciding
     if not judgement.known:
         return (

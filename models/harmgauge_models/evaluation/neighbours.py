@@ -24,7 +24,7 @@ On = Literal["features", "inputs"]
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Clean rows `reference` (m, d), in which NaN is a missing value; `on` says whether they are features or inputs."""
+    """Clean rows `reference` (m, d), in which NaN is a missing value; `on` is their kind, features or inputs."""
 
     reference: Float32
     on: On

@@ -95,7 +95,7 @@ def handler(plane: DataPlane) -> Handler:
             if asked.parameters.error_probability:
                 _check_error_probability(components.bundle, principal)
             is_large = len(asked.instances) > FEW_ROWS or asked.parameters.probabilities
-            if is_large:  # checked before scoring: refused later, the scores would be lost
+            if is_large:  # checked before scoring: a later refusal would discard the scores
                 call.hold(most_answer_bytes(len(asked.instances), len(manifest.class_names), asked.parameters))
             scored = await call.score(components.scorer, asked.instances)
             answer: dict[str, Any] = {"model": manifest.name, "version": manifest.version}

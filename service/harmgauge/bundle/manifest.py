@@ -28,7 +28,7 @@ Chance = ErrorProbability | Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class ThresholdSpec(Part):
-    """`value` is the `percentile` of the scores of `rows` rows of normal data; `source` says which data."""
+    """`value` is the `percentile` of the scores of `rows` rows of normal data; `source` names the data."""
 
     value: float = Field(gt=-_FLOAT32_MAX, lt=_FLOAT32_MAX)
     percentile: float = Field(gt=0, le=100)

@@ -34,7 +34,7 @@ def read_npz(file: Path | IO[bytes], max_bytes: int | None = None) -> dict[str, 
                 raise ValueError(f"it has {size_bytes} bytes uncompressed; expected at most {max_bytes}")
             names = [member.filename.removesuffix(".npy") for member in members]
             if len(names) > MAX_ARRAYS or len(set(names)) < len(names):
-                raise ValueError(f"it has two arrays of one name, or more than {MAX_ARRAYS} arrays")
+                raise ValueError(f"it has two arrays with the same name, or more than {MAX_ARRAYS} arrays")
             return {name: _array(archive, member) for name, member in zip(names, members, strict=True)}
     except BadZipFile as error:
         raise ValueError(f"{error}; expected a file written by numpy.savez") from error

@@ -1,4 +1,4 @@
-"""Scores the rows that one graph has answered again with another, without delaying the first.
+"""Scores rows again with a second graph after the first has answered them, without delaying the first.
 
 No answer waits for it: rows arrive here after they were answered, run through the graph in small batches on a separate
 thread of the lowest priority, and start only while the served graph is idle. Rows that do not fit in the meantime are

@@ -59,7 +59,7 @@ def clean_sets(clean: Judged, columns: dict[str, Float64]) -> Iterator[RowSet]:
 
 
 def single_sets(copies: dict[Copy, Judged]) -> Iterator[RowSet]:
-    """Each corrupted copy."""
+    """A set for each corrupted copy."""
     for copy, rows in copies.items():
         if copy != CLEAN:
             yield RowSet("single", _name(copy), rows)

@@ -28,7 +28,7 @@ EXACT = 1e-4
 """Sums closer to 1 than this are not rescaled."""
 
 LEVELS = 256
-"""Levels of an 8-bit number."""
+"""Number of levels of an 8-bit number."""
 
 PREFIX = "harmgauge/"
 

@@ -52,7 +52,7 @@ def infer_handler(plane: DataPlane) -> Handler:
                 call.name(asked.parameters)
                 call.limit(asked.timeout_seconds)
             most_bytes = messages.most_answer_bytes(len(asked.instances), asked, len(manifest.class_names))
-            if most_bytes > PIECE_BYTES:  # checked before scoring: refused later, the scores would be lost
+            if most_bytes > PIECE_BYTES:  # checked before scoring: a later refusal would discard the scores
                 call.hold(most_bytes)
             scored = await call.score(components.scorer, asked.instances)
             parts = manifest.name, manifest.version, asked, scored
