@@ -1,7 +1,7 @@
 """harmgauge scores how harmful each input is to a classifier, and watches the traffic for drift, without labels.
 
->>> from harmgauge import Scorer, load_bundle  # doctest: +SKIP >>>
-Scorer(load_bundle("models/bundles/cifar10-resnet32/3")).score(images).scores  # doctest: +SKIP
+>>> from harmgauge import Scorer, load_bundle  # doctest: +SKIP
+>>> Scorer(load_bundle("models/bundles/cifar10-resnet32/3")).score(images).scores  # doctest: +SKIP
 
 Names are loaded on first use.
 """
