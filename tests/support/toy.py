@@ -178,7 +178,7 @@ def toy_bundle(
 ) -> Path:
     """A bundle of two linear networks (or of `networks`), built from random instances; returns its folder.
 
-        With `error_probability`, its graphs output P(wrong) with mean .1 over the calibration rows, which are
+    With `error_probability`, its graphs output P(wrong) with mean .1 over the calibration rows, which are
     `instances(rows, shape, dtype, seed=1)`.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -54,7 +54,7 @@ def draw(
 ) -> dict[str, bytes]:
     """Draw the PNG files of the bundle's `report/`.
 
-        `samples.png`: the first images, clean above and corrupted below, with score, flag (red) and prediction.
+    `samples.png`: the first images, clean above and corrupted below, with score, flag (red) and prediction.
     `clean.png`, `corrupted.png`: the image with the highest corrupted score, before and after, in the service's input
     format, for sending by hand.
     """

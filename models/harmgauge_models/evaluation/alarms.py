@@ -73,8 +73,8 @@ def rows_to_ks_alarm(
 ) -> int:
     """Scores until `score_ks`, evaluated every KS_STEP_ROWS, raises its alarm; `most_rows` if it does not.
 
-        The window starts full of scores from `before`. The statistic is exact, including ties: the distribution
-    functions differ most at a reference score or just before the next one.
+    The window starts full of scores from `before`. The statistic is exact, including ties: the distribution functions
+    differ most at a reference score or just before the next one.
     """
     random = np.random.default_rng(seed)
     n, m = window_rows, len(reference)
@@ -103,7 +103,7 @@ def rows_to_any_alarm(
 ) -> int:
     """Rows until a drift detector, evaluated every STEP_ROWS, raises its alarm; `most_rows` if it does not.
 
-        The detector is reset first, and has then seen `before_rows` rows from `before`, one per request. Rows come from
+    The detector is reset first, and has then seen `before_rows` rows from `before`, one per request. Rows come from
     `stream`.
     """
     random = np.random.default_rng(seed)
@@ -142,8 +142,7 @@ def rows_to_mmd_alarm(
 ) -> int:
     """Rows until `feature_mmd` raises its alarm; `most_rows` if it does not.
 
-        It tests each window as soon as possible. The change comes just after a test, which is the worst case for the
-    delay.
+    It tests each window as soon as possible. The change comes just after a test, which is the worst case for the delay.
     """
     random = np.random.default_rng(seed)
     plan = feature_mmd.schedule(window_rows, rows_between_false_alarms)

@@ -105,7 +105,7 @@ def attack(
 ) -> Attacked:
     """Attack `classifier`, from raw real instances (n, *shape) to logits (n, classes), on rows `x` with labels `y`.
 
-        `bounds` are the minimum and maximum that a value may have. Rows that the classifier already gets wrong are not
+    `bounds` are the minimum and maximum that a value may have. Rows that the classifier already gets wrong are not
     changed. Shows progress as `what`.
     """
     torch.manual_seed(seed)

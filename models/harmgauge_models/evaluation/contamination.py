@@ -31,8 +31,8 @@ def contamination_p_values(
 ) -> npt.NDArray[np.float64]:
     """p-values (batches,) of the two-sample Kolmogorov-Smirnov test of each batch against a sample of `reference`.
 
-        In each batch, `share` is drawn from `contaminant`, the rest from `clean`; each draw is without replacement.
-    Raises ValueError if the share is not within 0..1 or a group has too few scores.
+    In each batch, `share` is drawn from `contaminant`, the rest from `clean`; each draw is without replacement. Raises
+    ValueError if the share is not within 0..1 or a group has too few scores.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"expected a share within 0..1, got {share}")

@@ -59,9 +59,9 @@ def delays(
     """By detector, by group of `changed`, and by share: the mean rows until the alarm, and the number of streams with
     an alarm.
 
-        Streams are drawn with replacement (each window of features without): `share` of the rows from the group, the
-    rest from `clean`. The group "none" is clean traffic alone, so its alarms are false. Streams without an alarm count
-    as `plan.most_rows`. Groups without rows are omitted. Shows progress.
+    Streams are drawn with replacement (each window of features without): `share` of the rows from the group, the rest
+    from `clean`. The group "none" is clean traffic alone, so its alarms are false. Streams without an alarm count as
+    `plan.most_rows`. Groups without rows are omitted. Shows progress.
     """
     mixtures = [("none", 0.0, clean)]
     mixtures += [(name, share, group) for name, group in changed.items() for share in plan.delay_shares]

@@ -21,8 +21,8 @@ def on_both(
 ) -> Attack:
     """Projected gradient descent within l-infinity distance `size` of the range `bounds`, on both together.
 
-        It maximises min(best wrong log-probability - the true one's, MARGIN) - weight x score; `score` is a module from
-    raw real instances (n, *shape) to (n,). Pass it to `attack` together with the classifier of the same detector.
+    It maximises min(best wrong log-probability - the true one's, MARGIN) - weight x score; `score` is a module from raw
+    real instances (n, *shape) to (n,). Pass it to `attack` together with the classifier of the same detector.
     """
     scaled = Scaled(score, *bounds).eval()
 

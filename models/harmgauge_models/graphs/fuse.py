@@ -53,7 +53,7 @@ def read(path: Path) -> onnx.ModelProto:
 def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -> onnx.ModelProto:
     """One graph: `input` (n, *shape) to `score` (n,) float32 and the classifier's `probabilities` (n, classes) float32.
 
-        `temperature` acts on the classifier's distribution in the score only. Raises UserError if the two networks are
+    `temperature` acts on the classifier's distribution in the score only. Raises UserError if the two networks are
     incompatible.
     """
     opset = max(MIN_OPSET, *(opset_of(network.model) for network in (classifier, second)))

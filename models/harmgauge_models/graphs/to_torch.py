@@ -97,7 +97,7 @@ def _converter() -> Callable[[onnx.ModelProto], nn.Module]:
 def _load_torchvision() -> None:
     """Load torchvision, which the converter needs, even if its build does not match the installed PyTorch.
 
-        With a CPU build of PyTorch, a CUDA build of torchvision loads none of its compiled operators, and then fails to
+    With a CPU build of PyTorch, a CUDA build of torchvision loads none of its compiled operators, and then fails to
     describe two of them, which only object detectors use. Declaring these two avoids the failure.
     """
     try:

@@ -39,9 +39,9 @@ def auc_difference(
 ) -> Difference:
     """The difference in ROC AUC of `first` (n,) minus `second` (n,) for ranking `positive` rows (n,) above the others.
 
-        `clusters` (n,) groups correlated rows, such as the corrupted copies of one clean row; without it all rows count
-    as independent. With fewer than two rows in a group the interval is -1..1; with an empty group the difference is
-    NaN. Raises ValueError if the shapes differ or a score is NaN.
+    `clusters` (n,) groups correlated rows, such as the corrupted copies of one clean row; without it all rows count as
+    independent. With fewer than two rows in a group the interval is -1..1; with an empty group the difference is NaN.
+    Raises ValueError if the shapes differ or a score is NaN.
     """
     if not first.shape == second.shape == positive.shape or first.ndim != 1:
         raise ValueError(f"expected three arrays (n,), got {first.shape}, {second.shape} and {positive.shape}")

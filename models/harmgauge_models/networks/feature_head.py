@@ -19,15 +19,15 @@ class FeatureHead(nn.Module):
     """Maps feature maps, fine to coarse, and the classifier's own output to logits (n, classes): a prediction of the
     classifier's output for the undisturbed image.
 
-        One convolution brings every map to the coarsest resolution; the results are mixed, and pass through two
-    residual blocks. The logits are the classifier's own times a factor that depends on the features (the temperature of
-    Guo et al. 2017, but for each input), plus a correction.
+    One convolution brings every map to the coarsest resolution; the results are mixed, and pass through two residual
+    blocks. The logits are the classifier's own times a factor that depends on the features (the temperature of Guo et
+    al. 2017, but for each input), plus a correction.
 
-        `shapes` are the maps' shapes, (channels, height, width), and `spreads` (channels,) the spreads of their
-    channels. A `bounded` head clips its inputs to MOST_SPREADS times these spreads, and logits to MOST_LOGIT, so that
-    images on another scale do not dominate its normalisation.
+    `shapes` are the maps' shapes, (channels, height, width), and `spreads` (channels,) the spreads of their channels. A
+    `bounded` head clips its inputs to MOST_SPREADS times these spreads, and logits to MOST_LOGIT, so that images on
+    another scale do not dominate its normalisation.
 
-        Inputs: the maps (n, *shape) float32 in order, then the output (n, classes), of the kind `gives`.
+    Inputs: the maps (n, *shape) float32 in order, then the output (n, classes), of the kind `gives`.
     """
 
     def __init__(

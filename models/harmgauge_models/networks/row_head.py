@@ -35,7 +35,7 @@ class RowHead(nn.Module):
     """Maps the row (n, *shape) if `row`, the features (n, *f) if `features`, and the classifier's output (n, classes),
     in this order, to logits (n, classes): the classifier's own, times a factor above 0, plus a correction.
 
-        The head reads each value on a logarithmic scale, and separately its distance beyond all normal ones. With
+    The head reads each value on a logarithmic scale, and separately its distance beyond all normal ones. With
     `missing`, NaN is replaced by the centre and flagged by a separate input. The head also reads how unusual the row is
     as a whole; without `row_values` that is all it reads of the row.
     """

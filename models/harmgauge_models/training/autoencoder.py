@@ -34,8 +34,8 @@ from harmgauge_models.training.matching_loss import Matching
 class Recipe:
     """Adam; the learning rate rises for 10 % of the run, then falls along a cosine.
 
-        `noise` is the largest standard deviation of the Gaussian noise on the autoencoder's input, in units of the
-    training rows' own spread; each row's is uniform between 0 and `noise`. For `shift_pixels` and `flip` see `Augment`.
+    `noise` is the largest standard deviation of the Gaussian noise on the autoencoder's input, in units of the training
+    rows' own spread; each row's is uniform between 0 and `noise`. For `shift_pixels` and `flip` see `Augment`.
     """
 
     epochs: int = 50
@@ -71,7 +71,7 @@ def train(
 ) -> Trained:
     """Train an autoencoder on `x` (n, *shape); `autoencoder` names the user's own as `module:function`.
 
-        With `work`, an interrupted run resumes from its checkpoint there. Raises UserError if the classifier cannot be
+    With `work`, an interrupted run resumes from its checkpoint there. Raises UserError if the classifier cannot be
     converted to a PyTorch module, and the errors of `fit`.
     """
     Augment(recipe.shift_pixels, recipe.flip).check(x.shape[1:])

@@ -66,7 +66,7 @@ def distil_head(
     """Train a head on `taps` of the classifier with images `x` (n, *shape) and the classifier's `soft_labels` (n,
     classes).
 
-        Returns the head as a second network and the mean loss (KL divergence in nats) of each epoch. With `work`, an
+    Returns the head as a second network and the mean loss (KL divergence in nats) of each epoch. With `work`, an
     interrupted run resumes from its checkpoint there.
     """
     torch.manual_seed(recipe.seed)

@@ -46,8 +46,8 @@ def distil(
 ) -> tuple[bytes, list[float], str]:
     """Train a student on `x` (n, *shape) and the classifier's distributions (n, classes).
 
-        Returns the ONNX graph, the mean loss (KL divergence in nats) of each epoch, and the student's name. `student`
-    names the user's own as `module:function`. With `work`, an interrupted run resumes from its checkpoint there.
+    Returns the ONNX graph, the mean loss (KL divergence in nats) of each epoch, and the student's name. `student` names
+    the user's own as `module:function`. With `work`, an interrupted run resumes from its checkpoint there.
     """
     torch.manual_seed(recipe.seed)
     network = _make(student)(x, soft_labels.shape[1])

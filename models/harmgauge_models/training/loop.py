@@ -30,7 +30,7 @@ Batches = Iterable[tuple[Tensor | tuple[Tensor, ...], Tensor]]
 class Task:
     """A training task: the data, the loss and the settings.
 
-        `batches(epoch)` gives the epoch's batches, `batches_per_epoch` of them; `loss(logits, targets)` is a scalar.
+    `batches(epoch)` gives the epoch's batches, `batches_per_epoch` of them; `loss(logits, targets)` is a scalar.
     `settings` is everything that determines the result: a checkpoint made under other settings is rejected.
     """
 

@@ -42,8 +42,8 @@ def replace_reference(
 ) -> Path:
     """Record `rows` scores (by default as many as the reference has) and write the bundle's next version with them.
 
-        `out` is the folder for bundles, by default the one that contains the bundle; with `new_threshold` the threshold
-    is the old percentile of the new scores. Returns the new bundle's folder. Raises BundleError and SettingsError.
+    `out` is the folder for bundles, by default the one that contains the bundle; with `new_threshold` the threshold is
+    the old percentile of the new scores. Returns the new bundle's folder. Raises BundleError and SettingsError.
     """
     with Client.of(settings) as service:
         return _replace(service, settings, rows, out, version, new_threshold=new_threshold)

@@ -113,12 +113,12 @@ def hits(gaps: npt.NDArray[np.intp], rows: npt.NDArray[np.intp], reference_rows:
 def bet(before: Evidence, inside: Scores, rows: Scores, tolerance: float) -> tuple[Evidence, Scores]:
     """Update the evidence with some blocks; returns it, and its value after each block, (blocks,).
 
-        Block i has `rows[i]` scores, of which `inside[i]` (2 * LEVELS,) lie in each half-line. The bet is on the
-    block's mean, so it is valid for any dependence within the block. `tolerance` is the share of the traffic that may
-    be arbitrary without counting as evidence. Accepts at most MAX_BLOCKS at a time, because it multiplies their gains
+    Block i has `rows[i]` scores, of which `inside[i]` (2 * LEVELS,) lie in each half-line. The bet is on the block's
+    mean, so it is valid for any dependence within the block. `tolerance` is the share of the traffic that may be
+    arbitrary without counting as evidence. Accepts at most MAX_BLOCKS at a time, because it multiplies their gains
     before it sums.
 
-        In words: share N / M of the urn; allowed = share + tolerance * (1 - share); R becomes (R + rows) * (1 - stake +
+    In words: share N / M of the urn; allowed = share + tolerance * (1 - share); R becomes (R + rows) * (1 - stake +
     stake * mean(inside) / allowed), then the block is added to N and M.
     """
     counts = before.counts + np.cumsum(inside, axis=0)

@@ -60,7 +60,7 @@ def blocks_at_once(bound: float) -> int:
 def bet(before: Numbers, factor: Numbers, rows: npt.NDArray[np.intp], at_once: int) -> tuple[Numbers, Numbers]:
     """Update the wealth with some blocks; returns it, (stakes,), and the evidence after each block, (blocks,).
 
-        `before` (stakes,) is the wealth so far, `factor` (blocks, stakes) comes from `factors`, `at_once` from
+    `before` (stakes,) is the wealth so far, `factor` (blocks, stakes) comes from `factors`, `at_once` from
     `blocks_at_once`. Block by block, wealth becomes (wealth + rows) * factor. Here, each piece of `at_once` blocks is
     multiplied first and then summed; wealth above MOST is clipped at the end of a piece.
     """

@@ -41,7 +41,7 @@ Background = Callable[[], Coroutine[Any, Any, None]]
 class Components:
     """The parts of one bundle that routes and servers use.
 
-        `title` is `NAME/VERSION`. `output_names` are the available outputs; `corrects` is whether a correction is among
+    `title` is `NAME/VERSION`. `output_names` are the available outputs; `corrects` is whether a correction is among
     them. `shadow_feed` takes scores that were not answers. `views` and `page` are data that the routes and the live
     page derive from the bundle: created by the assembly, and opaque here.
     """

@@ -34,7 +34,7 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
     """Bounds everything but bodies, and closes connections that make no progress: that never send a complete head, or
     never take their response.
 
-        Checks every `timeout_seconds` whether anything changed since the last check: the head (each has a new list of
+    Checks every `timeout_seconds` whether anything changed since the last check: the head (each has a new list of
     headers) or the number of unsent bytes. One timer for each connection rather than each request. Reports the memory
     that the connection holds to `everyone`, which may close it. Calls `refused` with the status of each refusal.
     """

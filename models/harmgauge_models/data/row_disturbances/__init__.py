@@ -54,8 +54,8 @@ class RowDisturber:
     ) -> tuple[Array, Tags]:
         """Disturb each row of `x` (n, *shape) with one or two random disturbances from `names` (all if None).
 
-                Rows change in one column, in a stretch, in any number of places, or everywhere. The tags (n, 2) are the
-        indices of the two in `families`, -1 for none.
+        Rows change in one column, in a stretch, in any number of places, or everywhere. The tags (n, 2) are the indices
+        of the two in `families`, -1 for none.
         """
         rows = _flat(x)
         chosen = [index for index, name in enumerate(self.families) if names is None or name in names]

@@ -35,8 +35,8 @@ class Alarms:
         """Rows until each alarm in streams of rows drawn from `one` with replacement; `stream_rows` + 1 without an
         alarm.
 
-                "harm_single" and "evidence_single" are for requests of one row, "harm_requests" and "evidence_requests"
-        for requests of 1 to MOST_REQUEST_ROWS rows; (bounds, streams) for harm, (streams,) for evidence.
+        "harm_single" and "evidence_single" are for requests of one row, "harm_requests" and "evidence_requests" for
+        requests of 1 to MOST_REQUEST_ROWS rows; (bounds, streams) for harm, (streams,) for evidence.
         """
         found: dict[str, list[list[int]]] = {"harm_single": [], "harm_requests": []}
         by_evidence: dict[str, list[int]] = {"evidence_single": [], "evidence_requests": []}

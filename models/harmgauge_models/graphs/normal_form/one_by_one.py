@@ -23,7 +23,7 @@ def one_by_one(model: onnx.ModelProto, taken: str, given: str, shape: Sequence[i
     """`taken` names the input (1, *shape) of `model`, `given` its output for one row, of any shape with one number per
     class. The new model maps ROWS (n, *shape), of the same dtype, to SCORES (n, classes) float32.
 
-        Raises UserError if it cannot be converted to opset 18; inside a loop, later conversion is impossible.
+    Raises UserError if it cannot be converted to opset 18; inside a loop, later conversion is impossible.
     """
     inner = at_opset(model, max(OPSET, opset_of(model)))
     element = next(value for value in inner.graph.input if value.name == taken).type.tensor_type.elem_type
