@@ -1,4 +1,4 @@
-"""The row about accuracy, estimated without labels, and the alarm on harm: the first one for an owner."""
+"""The row about accuracy, estimated without labels, and the alarm on harm: the row that an owner should read first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Grafana dashboard, put together."""
+"""Assembles the Grafana dashboard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UID = "harmgauge"
 
 
 def build() -> Dashboard:
-    """Every panel in its row."""
+    """Build the dashboard with every panel in its row."""
     board = (
         dashboard.Dashboard("harmgauge")
         .uid(UID)
@@ -51,5 +51,5 @@ def build() -> Dashboard:
 
 
 def text() -> str:
-    """The text of the committed file."""
+    """The text of the dashboard's committed file."""
     return json.dumps(build(), cls=JSONEncoder, indent=1, sort_keys=True) + "\n"

@@ -6,7 +6,7 @@ from monitoring.panels import Panel, Query, State, lines, log_lines, states
 from monitoring.selectors import of_detectors, of_fleet, of_replicas
 
 SMALLEST_P = "1e-30"
-"""A logarithmic axis has no 0; smaller p-values are drawn as this one."""
+"""A logarithmic axis has no 0; smaller p-values are drawn as this."""
 
 ALARM_STATES = (State(0, "no alarm", "green"), State(1, "alarm", "red"))
 DIRECTIONS = (State(1, "higher", "red"), State(-1, "lower", "blue"))

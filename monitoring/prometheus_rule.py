@@ -17,5 +17,7 @@ spec:
 
 
 def text(rules: str) -> str:
-    """Makes `rules`, the text of a Prometheus rule file, the `spec` of the resource unchanged, comments included."""
+    """Put `rules`, the text of a Prometheus rule file, unchanged and with its comments, into the `spec` of the
+    resource.
+    """
     return _HEAD + indent(rules, "  ")

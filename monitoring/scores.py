@@ -1,4 +1,4 @@
-"""The row about the scored rows: scores against the reference's, and classes."""
+"""The row about the scored rows: their scores against the reference's, and their classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows about the service at work: requests, latency, refusals."""
+"""The rows about traffic: requests, latency, refusals."""
 
 from __future__ import annotations
 

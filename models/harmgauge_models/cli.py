@@ -20,7 +20,7 @@ _EXTRAS = {
     "train": {"onnx2pytorch", "onnxscript", "torch"},
     "attack": {"eagerpy", "foolbox"},
 }
-"""The modules that each extra of the package installs."""
+"""The Python modules that each extra of the package installs."""
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -253,7 +253,7 @@ def _command(
     resumes: Callable[[argparse.Namespace], bool] = lambda _: True,
     not_resumed: str = "nothing was written; with --work FOLDER, the next run would continue from the last checkpoint",
 ) -> Command:
-    """`resumes`: whether the command continues from where it was stopped when started again."""
+    """Define a command; `resumes` returns whether a repeated run continues from where it was stopped."""
 
     def run_and_explain(parsed: argparse.Namespace, words: list[str]) -> int:
         parsed.command_line = shlex.join(["harmgauge", *words])

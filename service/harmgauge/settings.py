@@ -15,10 +15,10 @@ from harmgauge.errors import SettingsError
 
 PREFIX = "HARMGAUGE_"
 DEFAULT_BUNDLE = "cifar10-resnet32/3"
-"""The bundle that the package carries. The Makefile and pyproject.toml name it too; a test compares them."""
+"""The bundle in the package. The Makefile and pyproject.toml name it too; a test compares them."""
 
 DEFAULT_BUNDLE_SHA256 = "b264de6ae7011b0be284c08a4cd4cbf2245cad7835e15c0b6528d402aa0a9a95"
-"""SHA-256 of its `bundle.json`. A test compares them."""
+"""SHA-256 of its `bundle.json`, checked by a test."""
 
 _KUBERNETES_NAME = re.compile(r"HARMGAUGE(_\w+)?_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
 _KUBERNETES_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
@@ -29,7 +29,7 @@ def _split(value: object) -> object:
 
 
 Keys = Annotated[tuple[SecretStr, ...], BeforeValidator(_split)]
-"""`NAME:SHA256` each, separated by commas, never shown."""
+"""`NAME:SHA256` pairs, separated by commas, never displayed."""
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """Separated by commas."""
@@ -43,7 +43,7 @@ PublicKeys = Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$
 
 
 def shipped_bundle() -> Path:
-    """The folder of the default bundle: the installed package's own copy, else the clone's."""
+    """The folder of the default bundle: the installed package's copy, or else the clone's."""
     package = Path(__file__).parent
     installed = package / "bundles" / DEFAULT_BUNDLE
     if installed.is_dir():
@@ -52,7 +52,7 @@ def shipped_bundle() -> Path:
 
 
 class Settings(BaseModel):
-    """One frozen tree; the text under a field describes its effect."""
+    """Immutable settings; the text under a field describes its effect."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="forbid", allow_inf_nan=False)
 
@@ -226,9 +226,9 @@ class Settings(BaseModel):
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process, from nothing but `environment` (by default the process's own).
+    """Read the settings from `environment` alone (by default the process's environment).
 
-    An empty variable is a setting left out. Raises SettingsError, which names the variable and the remedy.
+    An empty variable counts as unset. Raises SettingsError, naming the variable and the remedy.
     """
     environment = os.environ if environment is None else environment
     given = {
@@ -252,7 +252,7 @@ def _variable(field: str) -> str:
 
 
 def _field(variable: str) -> str:
-    """The field that a variable sets. Raises SettingsError for a variable that sets none, or is spelled differently."""
+    """The field that a variable sets. Raises SettingsError for an unknown or misspelled variable."""
     field = variable[len(PREFIX) :].lower()
     if field in Settings.model_fields and variable == _variable(field):
         return field
@@ -264,7 +264,8 @@ def _field(variable: str) -> str:
 def _from_kubernetes(variable: str, value: str) -> bool:
     """Whether Kubernetes set the variable: a Service called harmgauge gives every pod HARMGAUGE_PORT=tcp://10.0.0.1:80.
 
-    A Service called harmgauge-grpc has the name of another setting, so those are identified by the address alone.
+    The variables of a Service called harmgauge-grpc have the name of another setting, so those are recognised by the
+    address alone.
     """
     if _KUBERNETES_NAME.fullmatch(variable) is None:
         return False

@@ -49,7 +49,7 @@ def _chances(model: onnx.ModelProto, rows: Array) -> Float64:
 
 
 def _intercept(chances: Float64, base: float) -> float:
-    """The shift of the logits of `chances` (n,) that makes their mean `base`, by bisection."""
+    """The shift of the logits of `chances` (n,) that gives them the mean `base`, by bisection."""
     clipped = np.clip(chances, 1e-7, 1 - 1e-7)
     logits = np.log(clipped) - np.log1p(-clipped)
     least, most = -30.0, 30.0

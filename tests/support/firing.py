@@ -1,4 +1,4 @@
-"""Series that make each alert on a service fire."""
+"""Series that make each alert about a service fire."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCORE = {"route": "/score"}
 
 @dataclass(frozen=True)
 class Fires:
-    """Series that make an alert fire from `minute` on, and its texts then."""
+    """Series that make an alert fire from `minute` on, and the alert's texts."""
 
     replicas: tuple[Series, ...]
     minute: int

@@ -1,4 +1,4 @@
-"""Processes that a zygote forks: `python -m MODULE WORDS` without the second of CPU that loading takes."""
+"""Processes forked by a zygote: `python -m MODULE WORDS` without the second of CPU time that loading takes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tempfile import TemporaryFile
 from typing import IO, Protocol
 
 PYTHON = os.environ.get("SERVICE_PYTHON", sys.executable)
-"""The interpreter of the service: `make test-lowest` names one from an environment with older packages."""
+"""The interpreter for the service: `make test-lowest` sets it to one from an environment with older packages."""
 
 _PR_SET_CHILD_SUBREAPER = 36
 _OWN = ("HARMGAUGE_", "FAULTS_", "PYTEST_")
-"""Variables that differ from test to test, and that are read at the service's start or later, if at all."""
+"""Variables that differ between tests, and that are read when the service starts or later, if at all."""
 
 
 class Process(Protocol):
-    """The interface that tests use, common to `subprocess.Popen` and `Forked`."""
+    """The interface that tests use, shared by `subprocess.Popen` and `Forked`."""
 
     pid: int
 
@@ -50,7 +50,7 @@ class Forked:
         return self._reap(0)
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit code, once it has ended; raises subprocess.TimeoutExpired after `timeout` seconds."""
+        """The exit code, once the process has ended; raises subprocess.TimeoutExpired after `timeout` seconds."""
         code = self._reap(timeout)
         if code is None:
             raise subprocess.TimeoutExpired([PYTHON], timeout or 0)
@@ -58,7 +58,7 @@ class Forked:
 
     def send_signal(self, sig: int) -> None:
         with self._lock:
-            if self._code is None:  # afterwards another process may have its number
+            if self._code is None:  # afterwards another process may have its id
                 os.kill(self.pid, sig)
 
     def kill(self) -> None:
@@ -86,7 +86,7 @@ class _Zygote:
     def __init__(self) -> None:
         self.environment = _lasting(dict(os.environ))
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # Its children's children, which are orphans at once, become children of this process.
+        # Its grandchildren are orphaned at once, and become children of this process.
         assert ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
         with other:
             self._process = subprocess.Popen(
@@ -116,10 +116,10 @@ def _zygote() -> _Zygote:
 
 
 def start(module: str, *words: str, environment: dict[str, str], fresh: bool) -> tuple[Process, IO[str]]:
-    """Start `python -m MODULE WORDS` and return it with its stderr.
+    """Start `python -m MODULE WORDS`; returns the process and its stderr.
 
-    By a fork, unless a `fresh` interpreter is requested, the environment differs in more than the service's settings,
-    or the system has no such forks.
+    Forks, unless a `fresh` interpreter is requested, the environment differs in more than the service's settings, or
+    the system has no such forks.
     """
     if not fresh and (zygote := _zygote_for(environment)):
         reading, writing = os.pipe()
@@ -133,7 +133,7 @@ def start(module: str, *words: str, environment: dict[str, str], fresh: bool) ->
 
 
 def finished(module: str, *words: str, environment: dict[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
-    """Run `python -m MODULE WORDS` to its end, by a fork if possible; its output is in the result."""
+    """Run `python -m MODULE WORDS` to completion, as a fork if possible; the result includes its output."""
     command = [PYTHON, "-m", module, *words]
     zygote = _zygote_for(environment)
     if zygote is None:

@@ -23,8 +23,10 @@ def judged(
     life: Life = range(31),
     **labels: str,
 ) -> Series:
-    """A replica that scores `rows` rows per minute; their error probabilities P sum to `errors`, P (1 - P) to
-    `variance`. Its bundle has this `kappa`, and the accuracy `base` at calibration.
+    """A replica that scores `rows` rows per minute, whose error probabilities P sum to `errors`, and P (1 - P) to
+    `variance`.
+
+    Its bundle has this `kappa`, and the accuracy `base` at calibration.
     """
     series: Series = {}
     for name, each_minute in {"rows_": rows, "": errors, "variance_": variance}.items():
@@ -48,7 +50,9 @@ def betting(
     detected: Sequence[int] | None = None,
     **labels: str,
 ) -> Series:
-    """A replica with the given counters of one stake's log gains and losses and of its `rows`, up while it has gains;
+    """A replica with the given counters of one stake's log gains and losses and of its `rows`, up for as many minutes
+    as it has gains.
+
     `resets` counts acknowledgements, `detected` is its own alarm.
     """
     up = [None if gain is None else 1.0 for gain in gains]

@@ -1,4 +1,4 @@
-"""A receiver of OTLP/HTTP, in place of a real collector."""
+"""A receiver for OTLP/HTTP, in place of a real collector."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.http_servers import listening
 from tests.support.process import wait_until
 
 SERVER = 2
-"""The kind's number in the protocol."""
+"""The protocol's number for the span kind "server"."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Span:
 
 @dataclass
 class Receiver:
-    """The spans received so far. While `answers` is cleared, requests wait."""
+    """The spans received so far. While `answers` is clear, requests wait."""
 
     url: str
     spans: list[Span] = field(default_factory=list)

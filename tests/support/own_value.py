@@ -1,4 +1,4 @@
-"""A bundle whose score is an injective function of its input, so that any lost or swapped answer is detected."""
+"""A bundle whose score is an injective function of its input, so that any lost or swapped response is detected."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.support.bundles import replace_file
 from tests.support.toy import toy_bundle
 
 SHAPE = (2,)
-"""Shape of a row, float32: its number, and the fault that it requests of a faulty runtime
+"""Shape of a row, float32: its number, and the fault that it requests from a faulty runtime
 (`tests/support/faulty.py`), which a real runtime ignores.
 """
 
 LARGEST_NUMBER = 2**24
-"""Whole numbers up to here are different float32."""
+"""All whole numbers up to here are distinct float32 values."""
 
 
 def own_value_bundle(folder: Path) -> Path:

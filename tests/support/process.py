@@ -41,7 +41,7 @@ class RunningService:
     log_reader: threading.Thread | None = None
 
     def score(self, rows: npt.NDArray[Any]) -> dict[str, Any]:
-        """Score rows in the bundle's dtype, as raw bytes; the answer must be good."""
+        """Score rows in the bundle's dtype, sent as raw bytes; fails unless the request succeeds."""
         answer = self.client.post("/score", content=rows.tobytes(), headers=RAW)
         assert answer.status_code == 200, answer.text
         document: dict[str, Any] = answer.json()
@@ -69,16 +69,16 @@ class RunningService:
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self, timeout_seconds: float = 60) -> int:
-        """The exit code; from then on `log` is complete."""
+        """Wait for the exit code; from then on `log` is complete."""
         code = self.process.wait(timeout_seconds)
         if self.log_reader is not None:
             self.log_reader.join(timeout_seconds)
         return code
 
     def said(self, *words: str) -> int:
-        """The number of lines with all these words so far.
+        """The number of lines so far that contain all these words.
 
-        Lines arrive by a pipe, possibly after the event that they report: while the process runs, wait for them.
+        Lines arrive through a pipe, possibly after the event that they report: while the process runs, wait for them.
         """
         return sum(all(word in line for word in words) for line in list(self.log))
 
@@ -90,7 +90,7 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 def run(command: str, *options: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run a `harmgauge` command to its end; `serve` as a fork, as in `running_service`."""
+    """Run a `harmgauge` command to completion; `serve` as a fork, as in `running_service`."""
     if command == "serve":
         return finished("harmgauge", command, *options, environment=environment(**settings), timeout=240)
     return subprocess.run(
@@ -124,9 +124,9 @@ def run_here(command: str, *options: str, **settings: object) -> subprocess.Comp
 
 @contextmanager
 def running_service(bundle: Path, **settings: object) -> Iterator[RunningService]:
-    """Start `harmgauge serve` and wait until it logs where it listens; end it afterwards in any case.
+    """Start `harmgauge serve` and wait until it logs its address; end it afterwards in any case.
 
-    The client sends the setting `client_key`, and trusts the certificate of the service. The process is a fork of one
+    The client sends the setting `client_key`, and trusts the certificate of the service. The process is forked from one
     that has loaded the service's modules.
     """
     with running_module("harmgauge", bundle, settings, fresh=False) as service:
@@ -135,7 +135,7 @@ def running_service(bundle: Path, **settings: object) -> Iterator[RunningService
 
 @contextmanager
 def fresh_service(bundle: Path, **settings: object) -> Iterator[RunningService]:
-    """Like `running_service`, in a new interpreter: for tests that measure memory, speed or the start itself."""
+    """Like `running_service`, in a new interpreter: for tests that measure memory, speed or start-up itself."""
     with running_module("harmgauge", bundle, settings) as service:
         yield service
 
@@ -144,7 +144,7 @@ def fresh_service(bundle: Path, **settings: object) -> Iterator[RunningService]:
 def running_module(
     module: str, bundle: Path, settings: dict[str, object], *, fresh: bool = True
 ) -> Iterator[RunningService]:
-    """Like `running_service`, with a `module` that replaces the product's and accepts the same words."""
+    """Like `running_service`, with a `module` that replaces the product's and accepts the same arguments."""
     process, stderr = start(
         module, "serve", environment=environment(**{"bundle": bundle, "port": 0, **settings}), fresh=fresh
     )
@@ -200,6 +200,6 @@ def as_float32(values: list[float]) -> npt.NDArray[np.float32]:
 
 
 def grpc_port(service: RunningService) -> int:
-    """The port of its gRPC server, from its log."""
+    """The port of the service's gRPC server, from its log."""
     found = next(found for line in service.log if (found := re.search(r"serving gRPC on 127\.0\.0\.1:(\d+)", line)))
     return int(found[1])

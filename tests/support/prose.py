@@ -23,7 +23,7 @@ ANNOTATION = re.compile(
     re.MULTILINE,
 )
 NOT_READ = ("docs/measurements/", "docs/reference/settings.md", "CHANGELOG.md")
-"""Dated runs stay as they were written, the settings are docstrings of the code, and a changelog quotes the past."""
+"""Dated runs keep their wording, the settings are docstrings in the code, and a changelog quotes the past."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _sentences(file: str, line: int, block: str, docstring: bool = False) -> Ite
 
 
 def _without_code(text: str) -> str:
-    """Code spans as one character, with the newlines that they held."""
+    """Replace each code span by one character, keeping its newlines."""
     return CODE.sub(lambda match: "…" + "\n" * match[0].count("\n"), text)
 
 
@@ -73,9 +73,10 @@ def of_markdown(file: str, text: str) -> Iterator[Sentence]:
 
 
 def of_python(file: str, source: str, literals: bool) -> Iterator[Sentence]:
-    """Docstrings, those of attributes too; with `literals` also every other string of four words or more.
+    """Docstrings, including those of attributes; with `literals` also every other string of four or more words.
 
-    What an f-string fills in is one character. A literal's sentences have the line on which the literal begins.
+    Each value interpolated into an f-string is one character. A literal's sentences have the line on which the literal
+    begins.
     """
     tree = ast.parse(source)
     docstrings = {
@@ -109,7 +110,7 @@ def of_rules(file: str, text: str) -> Iterator[Sentence]:
 
 @functools.cache
 def prose() -> tuple[Sentence, ...]:
-    """All of it, in the order of the files."""
+    """All sentences, in the order of the files."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md", "*.py", "*.rules.yaml"],
         cwd=ROOT,

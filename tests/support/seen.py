@@ -1,4 +1,4 @@
-"""Waits for a shadow in this process, and compares its scored rows."""
+"""Waits for a shadow in this process, and compares the rows that it scored."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ async def seen(service: Service, rows: int) -> None:
 
 
 def alike(found: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]) -> bool:
-    """Whether they are the same rows, (n, d), in any order: batches may fill up and end in any order."""
+    """Whether both have the same rows, (n, d), in any order: batches may fill and finish in any order."""
     first, second = (rows[np.lexsort(np.round(rows, 3).T)] for rows in (found, expected))
     return np.allclose(first, second, rtol=1e-4, atol=1e-6)

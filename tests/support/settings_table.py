@@ -10,7 +10,7 @@ HEAD = "| variable | default | what it decides |\n| --- | --- | --- |\n"
 
 
 def settings_table() -> str:
-    """The table according to the code."""
+    """The table as generated from the code."""
     lines = []
     for name, field in Settings.model_fields.items():
         default = "the shipped bundle" if field.default_factory is shipped_bundle else f"`{field.default}`"

@@ -1,4 +1,4 @@
-"""Programs that check or run the deployment: a test without its program is skipped, but never in CI."""
+"""Programs that check or run the deployment: a test is skipped if its program is missing, but never in CI."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ENVIRONMENT = ROOT / ".venv-deploy" / "bin"
 
 
 def on_path(name: str) -> str:
-    """The path of a program of the system."""
+    """The path of a program installed on the system."""
     return _found(shutil.which(name), name, "apt install, as .ci/run does (kubectl: of Kubernetes)")
 
 
 def linter(name: str) -> str:
-    """The path of a program of the environment for linters."""
+    """The path of a program in the environment for linters."""
     return _found(shutil.which(name, path=str(_ENVIRONMENT)), name, "make install-deploy")
 
 
@@ -37,7 +37,7 @@ def _found(path: str | None, name: str, remedy: str) -> str:
 
 
 def run(*command: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a program in the repository's root, with `text` as its input."""
+    """Run a program in the root of the repository, with `text` as its input."""
     return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -58,6 +58,6 @@ def rendered(folder: Path) -> list[dict[str, Any]]:
 
 
 def only(resources: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    """The one resource of that kind."""
+    """The only resource of that kind."""
     (found,) = (resource for resource in resources if resource["kind"] == kind)
     return found

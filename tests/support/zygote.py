@@ -1,9 +1,10 @@
 """A process that has loaded the service's modules, and forks for every service that a test starts.
 
-Loading them takes most of a start. A fork runs the same `python -m harmgauge serve` from its first line on, as a
-separate process whose parent is the test: signals, exit codes and files are those of any child.
+Loading them takes most of the start-up time. A fork runs the same `python -m harmgauge serve` from its first line on,
+as a separate process whose parent is the test: signals, exit codes and files are those of any child.
 
-Run as `python -m tests.support.zygote SOCKET`, with a socket on that file descriptor; see `forking` for its other end.
+It runs as `python -m tests.support.zygote SOCKET`, with a socket on that file descriptor; see `forking` for the other
+end.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ LOADED = (
     "onnxruntime",
     "uvloop",
 )
-"""The modules that every service loads, none of which starts a thread: a fork has only one."""
+"""The modules that every service loads. None of them starts a thread, because a fork has only one."""
 
 MOST_BYTES = 2**20
 
@@ -76,7 +77,7 @@ def _fork_orphan() -> int | None:
 
 
 def _become(request: dict[str, Any], files: list[int]) -> None:
-    """Run a module as `python -m` does, with the arguments, files, folder and environment of the request."""
+    """Run a module like `python -m`, with the arguments, files, folder and environment of the request."""
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)

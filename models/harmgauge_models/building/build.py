@@ -102,7 +102,7 @@ def _int8(
     source: str,
     tensor: str | None,
 ) -> Int8 | None:
-    """The same graph in 8 bits, if requested. Raises UserError if it cannot be made."""
+    """Build the 8-bit graph, if requested. Raises UserError if that is impossible."""
     if not options.int8:
         return None
     try:
@@ -110,7 +110,7 @@ def _int8(
     except UserError as error:
         if score.second.network is not None:
             raise
-        # There was something to quantise in the second network, which the entropy has replaced.
+        # There was something to quantise in the second network, but entropy has replaced it.
         options.say(f"no 8-bit graph: {error}")
         return None
 
@@ -124,7 +124,7 @@ def _scores(graph: bytes, x: Array) -> npt.NDArray[np.float64]:
 
 
 def _classifier_origin(path: Path) -> dict[str, Any]:
-    """The classifier's file; if `train` made it, also how."""
+    """The classifier's file and, if `train` created it, how."""
     origin: dict[str, Any] = {"file": path.name, "sha256": npz_rows.sha256_of(path)}
     training = path.parent / "train.json"
     if training.is_file():

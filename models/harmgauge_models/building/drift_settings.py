@@ -11,7 +11,9 @@ from harmgauge_models.options import Options
 
 
 def drift_settings(options: Options) -> Callable[[int], DriftSpec]:
-    """The drift settings except the number of reference rows, so that bad ones are rejected before the training."""
+    """The drift settings, as a function of the number of reference rows: invalid options are rejected before the
+    training.
+    """
     rows, between = options.window_rows, options.rows_between_false_alarms
     if rows < 2:
         raise UserError(f"--window-rows {rows}: expected at least 2")

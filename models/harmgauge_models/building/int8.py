@@ -35,8 +35,9 @@ def build(
     source: str,
     tensor: str | None,
 ) -> Int8:
-    """Quantise the graph of `score`. `scores` are its scores of the calibration rows, `tensor` is the classifier's
-    tensor of features. Raises UserError.
+    """Quantise the graph of `score`.
+
+    `scores` are its scores of the calibration rows, `tensor` is the classifier's feature tensor. Raises UserError.
     """
     from harmgauge_models.graphs.quantise import CALIBRATION_ROWS, quantise, speedup  # noqa: PLC0415 - slow to load, seldom needed
 

@@ -1,8 +1,8 @@
 """Judges whether a score is useful: ranks disturbed calibration rows by the score and by baselines that cost nothing.
 
-A row is harmed if the classifier was right about it and is wrong now, harmless if it is right both times; without
-labels, harmed if its prediction changed. The second network has seen the disturbances that it was trained on, so
-similar networks, each trained without some of them, are judged on those.
+A row is harmed if the classifier was right about the original and is wrong about the disturbed row, and harmless if it
+is right both times. Without labels, a row is harmed if its prediction changed. The second network has seen the
+disturbances that it was trained on, so similar networks, each trained without some of them, are judged on those.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Compared:
-    """`positive` rows against the others: ROC AUC of the score and of the free baselines, and score minus entropy."""
+    """Ranking of `positive` rows against the others: ROC AUC of the score and of the free baselines, and score minus
+    entropy.
+    """
 
     positive: int
     rows: int
@@ -74,8 +76,8 @@ class Compared:
 class Judgement:
     """`unseen` are the disturbances that the judged network was trained without; None if there is no such network.
 
-    `familiar` if it was trained on disturbances like the `seen` ones. `clean` is wrong against right on the calibration
-    rows as they are; None without labels.
+    `familiar` is true if it was trained on disturbances like the `seen` ones. `clean` compares wrong with right answers
+    on the undisturbed calibration rows; None without labels.
     """
 
     unseen: Compared | None
@@ -220,7 +222,7 @@ def _copies(graph: bytes, rows: Array) -> int:
 
 
 def sentence(judgement: Judgement, detector: str) -> str:
-    """One line for the terminal: is the score worth serving?"""
+    """One line for the terminal: whether the score is worth serving, and why."""
     found = judgement.deciding
     if not judgement.known:
         return (
@@ -241,7 +243,7 @@ def sentence(judgement: Judgement, detector: str) -> str:
 
 
 def _worse_when_clean(judgement: Judgement) -> str:
-    """A score may detect disturbances well and the classifier's usual errors less well: this must be reported."""
+    """A score may detect disturbances well but the classifier's usual errors less well: this must be reported."""
     clean = judgement.clean
     if clean is None or not clean.gain.is_below:
         return ""

@@ -23,8 +23,10 @@ FEW_REFERENCE_ROWS = 500
 
 @dataclass(frozen=True)
 class Opened:
-    """The classifier, and rows in its input dtype, with labels among its classes (the labels of `train` may be
-    texts). `spec` is the service's input.
+    """The classifier, and rows in its input dtype, with labels that are indices of its classes (the labels of `train`
+    may be strings).
+
+    `spec` is the service's input.
     """
 
     classifier: Classifier
@@ -64,7 +66,7 @@ def open_all(options: Options) -> Opened:
 
 
 def _check_missing(classifier: Classifier, train: Rows) -> None:
-    """Raises UserError if the classifier does not take the training rows' missing values."""
+    """Raises UserError if the training rows have missing values that the classifier does not accept."""
     x: Array = train.x
     if not train.missing:
         return

@@ -1,4 +1,4 @@
-"""The score of a bundle: a second network, the graph with both networks, and whether the score is useful."""
+"""Makes the score of a bundle: a second network, the graph with both networks, and a judgement of the score."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from harmgauge_models.graphs.run import accuracy, predict
 from harmgauge_models.options import Options
 
 REPLACED = "distillation"
-"""The detector that entropy may replace: an autoencoder also serves against attacks."""
+"""The detector that entropy may replace. It does not replace an autoencoder, which also detects attacks."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """`graph` computes the score; `parameters` are its entry in the manifest, `quality` are the measurements."""
+    """`graph` computes the score; `parameters` is its entry in the manifest, `quality` has the measurements."""
 
     second: SecondNetwork
     graph: bytes
@@ -42,7 +42,7 @@ class Score:
 
 
 def make_score(options: Options, opened: Opened, tensor: str | None, scratch: Path) -> Score:
-    """Train or load the second network, and judge it; the classifier's `tensor` becomes the features.
+    """Train or load the second network, and judge it; `tensor` is the classifier's tensor that becomes the features.
 
     Raises UserError.
     """

@@ -62,7 +62,7 @@ def reserve(out: Path, name: str, version: str | None) -> Path:
 
 
 def class_names_for(given: tuple[str, ...], classes: int) -> tuple[str, ...]:
-    """The names of the classes; their numbers if no names are given. Raises UserError."""
+    """The names of the classes, or their indices if no names are given. Raises UserError."""
     if (double := first_double(given)) is not None:
         raise UserError(f"--class-names has {double!r} twice: give each class a unique name")
     if given and len(given) != classes:
@@ -71,7 +71,10 @@ def class_names_for(given: tuple[str, ...], classes: int) -> tuple[str, ...]:
 
 
 def write(draft: Draft, folder: Path) -> None:
-    """Write the bundle beside its target, read it back as the service will, then move it there. Raises UserError."""
+    """Write the bundle to a temporary folder, read it back as the service will, then move it into place.
+
+    Raises UserError.
+    """
     contents = {DETECTOR_FILE: draft.graph, REFERENCE_FILE: draft.reference.npz()}
     if draft.int8 is not None:
         contents |= {DETECTOR_INT8_FILE: draft.int8.graph, REFERENCE_INT8_FILE: draft.int8.reference.npz()}

@@ -1,4 +1,4 @@
-"""`harmgauge calibrate`: writes the next version of a bundle, with P(wrong) and everything else unchanged."""
+"""`harmgauge calibrate`: writes the next version of a bundle, with P(wrong) added and everything else unchanged."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import fit_rows
 
 ROWS_KAPPA = 0.3
-"""Kappa of heads for rows, by disturbances that they have not seen: .17 to .47 on four tables."""
+"""Kappa of heads for rows on disturbances that they have not seen: it was .17 to .47 on four tables."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The arguments of `calibrate`; `out` None is the old bundle's folder of bundles."""
+    """The arguments of `calibrate`; if `out` is None, the old bundle's folder of bundles is used."""
 
     bundle: Path
     calibration: Path
@@ -82,7 +82,7 @@ def calibrate_bundle(wanted: Wanted) -> Path:
 
 
 def _bundles(bundle: Path, name: str) -> Path:
-    """The folder that holds this bundle as NAME/VERSION. Raises UserError if the bundle is elsewhere."""
+    """The folder that contains this bundle as NAME/VERSION. Raises UserError if the bundle is elsewhere."""
     above = bundle.resolve().parent
     if above.name != name:
         raise UserError(
@@ -93,7 +93,7 @@ def _bundles(bundle: Path, name: str) -> Path:
 
 
 def _second_network(manifest: Manifest) -> Mapping[str, Any]:
-    """The manifest's record of how it was made, which may hold anything."""
+    """The manifest's record of how the second network was made, which may contain anything."""
     return _mapping(manifest.made.get("second_network"))
 
 
@@ -141,7 +141,7 @@ def _check_values(path: Path, x: Array, spec: InputSpec) -> None:
 
 
 def _fitted(bundle: Bundle, rows: Rows, wanted: Wanted) -> tuple[bytes, Chance]:
-    """The graph with P(wrong), and how P(wrong) was fitted, or why there is none."""
+    """The graph with P(wrong), and its fit, or why there is none."""
     spec, x = bundle.manifest.input, rows.x
     stated = _mapping(_second_network(bundle.manifest).get("rows")).get("layout")
     layout = next((layout for layout in get_args(Layout) if layout == stated), None)
@@ -151,7 +151,8 @@ def _fitted(bundle: Bundle, rows: Rows, wanted: Wanted) -> tuple[bytes, Chance]:
     graph, found = calibrated(bundle.graph, disturber, known, seed=wanted.seed, what=what)
     before = bundle.error_probability
     if isinstance(found, ErrorProbability):
-        # A head for rows has seen these disturbances. Only `build` has networks that have not, and measures by those.
+        # A head for rows has seen these disturbances. Only `build` has networks that have not, and can measure kappa
+        # with them.
         unseen = ROWS_KAPPA if bundle.manifest.made["second_network"].get("rows") else 0.0
         least = unseen if before is None else before.kappa
         if found.kappa < least:

@@ -6,7 +6,7 @@ from harmgauge.bundle.inputs import ErrorProbability
 
 
 def sentence(chance: ErrorProbability | str) -> str:
-    """One line for the terminal: the gauge, or why there is none."""
+    """One line for the terminal: the fit, or why there is none."""
     if isinstance(chance, str):
         return f"no estimate of accuracy: {chance}"
     copies = "copy" if chance.copies == 1 else "copies"

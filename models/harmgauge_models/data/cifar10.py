@@ -1,6 +1,6 @@
 """CIFAR-10 (Krizhevsky, 2009) in its own binary format, from a folder or from the published archive.
 
-A record is one byte of label, then 3,072 bytes of pixels: the red, green and blue plane, each 32 x 32, row by row.
+A record has one label byte, then 3,072 pixel bytes: the red, green and blue planes, each 32 x 32, row by row.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harmgauge_models.errors import UserError
 SIDE = 32
 RECORD_BYTES = 1 + 3 * SIDE * SIDE
 HELD_OUT_ROWS = 5_000
-"""Training images reserved for threshold and reference; no network is trained on them."""
+"""Training images reserved for the threshold and the reference; no network is trained on them."""
 
 TRAIN_FILES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 TEST_FILE = "test_batch.bin"
@@ -73,9 +73,9 @@ def load(path: Path | str, *, download: bool = False) -> Cifar10:
 
 
 def load_test(path: Path) -> Labelled:
-    """Read the test images alone, from a folder of `.bin` files or the archive; the other files may be missing.
+    """Read only the test images, from a folder of `.bin` files or the archive; the other files may be missing.
 
-    Raises UserError as `load` does.
+    Raises the same errors as `load`.
     """
     return _records(TEST_FILE, _files(path, (TEST_FILE,))[TEST_FILE])
 
@@ -112,7 +112,7 @@ def _records(name: str, data: bytes) -> Labelled:
 
 
 def _archive_members(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
-    """The wanted files of the archive, read in memory: nothing is written, so no file can escape a folder."""
+    """Yield the wanted files of the archive, read in memory: nothing is written, so no file can escape a folder."""
     try:
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:

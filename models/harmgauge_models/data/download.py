@@ -14,7 +14,7 @@ from harmgauge_models.errors import UserError
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
-"""Published beside the archive; detects a damaged transfer."""
+"""Published beside the archive; detects a damaged download."""
 
 _CHUNK_BYTES = 2**20
 
@@ -29,7 +29,7 @@ def download(url: str, md5: str, path: Path, timeout_seconds: float = 60) -> Pat
     part = path.with_name(path.name + ".part")
     digest = hashlib.md5(usedforsecurity=False)
     try:
-        # Only http and https get here: checked above.
+        # Only http and https reach this line: checked above.
         opened = urllib.request.urlopen(url, timeout=timeout_seconds)  # noqa: S310  # nosec B310
         with opened as answer, part.open("wb") as file:
             total = int(answer.headers.get("Content-Length") or 0) or None

@@ -17,8 +17,10 @@ SHOWN = 5
 def class_names(
     given: Sequence[str], own: Sequence[str] | None, rows: Sequence[Rows], classes: int
 ) -> tuple[str, ...] | None:
-    """The names of the `classes` in the order of the scores: as `given`, else the file's `own`, else the sorted labels
-    if they are texts and as many as the classes. None if there are no names.
+    """The names of the `classes` in the order of the scores: as `given`, otherwise the file's `own`, otherwise the
+    sorted labels if they are strings and as many as the classes.
+
+    None if there are no names.
     """
     if given or own:
         return tuple(given or own or ())
@@ -27,8 +29,10 @@ def class_names(
 
 
 def numbered(rows: Rows, names: Sequence[str] | None, classes: int) -> Rows:
-    """The rows with labels 0 .. classes - 1. Texts are looked up in `names`; so are whole numbers if all are among
-    them, for example with classes called 1, 2 and 3. Raises UserError for labels that are not classes.
+    """The rows with labels 0 .. classes - 1.
+
+    Strings are looked up in `names`, and so are whole numbers if all of them are names, for example with classes called
+    1, 2 and 3. Raises UserError for labels that are not classes.
     """
     if rows.names is not None:
         if names is None:
@@ -52,7 +56,7 @@ def numbered(rows: Rows, names: Sequence[str] | None, classes: int) -> Rows:
 
 
 def places(labels: npt.NDArray[np.str_], names: Sequence[str]) -> npt.NDArray[np.int64]:
-    """The index of each label (n,) in `names`, (n,); -1 for a label that is not there."""
+    """The index of each label (n,) in `names`, (n,); -1 for unknown labels."""
     place = {name: index for index, name in enumerate(names)}
     found, back = np.unique(labels, return_inverse=True)
     return np.array([place.get(str(label), -1) for label in found], np.int64)[back]

@@ -1,4 +1,4 @@
-"""The `.npz` files that `build` takes: `x`, and `y` if known."""
+"""Reads the `.npz` files for `build`: `x`, and `y` if known."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from harmgauge_models.errors import UserError
 
 @dataclass(frozen=True)
 class Rows:
-    """Instances `x` (n, *shape), numbers, NaN for a missing value, and their labels: `y` (n,) whole numbers, or
-    `names` (n,) texts until `labels.numbered` numbers them; None if there are none.
+    """Instances `x` (n, *shape), numeric, in which NaN is a missing value, and their labels: `y` (n,) whole numbers, or
+    `names` (n,) strings until `labels.numbered` converts them; both None if there are no labels.
     """
 
     path: Path
@@ -32,7 +32,7 @@ class Rows:
 
 
 def read(path: Path, role: str, min_rows: int) -> Rows:
-    """Read the `role` data (training, calibration); raises UserError if the file's contents are not as required."""
+    """Read the `role` data (training, calibration); raises UserError if the file's contents are invalid."""
     if not path.is_file():
         raise UserError(f"there is no {role} file {path}: make one with numpy.savez(path, x=instances)")
     try:
@@ -60,7 +60,7 @@ def read(path: Path, role: str, min_rows: int) -> Rows:
 def _labels(
     path: Path, y: npt.NDArray[Any] | None, rows: int
 ) -> tuple[npt.NDArray[np.int64] | None, npt.NDArray[np.str_] | None]:
-    """Whole numbers, or texts."""
+    """Labels as whole numbers or as strings."""
     if y is None:
         return None, None
     found = labels_of(y, rows)
@@ -73,7 +73,7 @@ def _labels(
 
 
 def labels_of(y: npt.NDArray[Any], rows: int) -> tuple[npt.NDArray[np.int64] | None, npt.NDArray[np.str_] | None]:
-    """Labels `y` as whole numbers (n,), or else as texts (n,); neither if they are not one number or text a row."""
+    """Labels `y` as whole numbers (n,) or as strings (n,); both None unless there is one number or string per row."""
     if y.shape == (rows, 1):
         y = y[:, 0]
     if y.shape == (rows,):
@@ -85,7 +85,7 @@ def labels_of(y: npt.NDArray[Any], rows: int) -> tuple[npt.NDArray[np.int64] | N
 
 
 def provenance(rows: Rows) -> dict[str, Any]:
-    """A bundle's record of the data it was made from."""
+    """The record of the data in the bundle that was made from it."""
     return {"file": rows.path.name, "rows": len(rows.x), "sha256": sha256_of(rows.path)}
 
 

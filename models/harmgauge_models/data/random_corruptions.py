@@ -1,7 +1,8 @@
 """Random disturbances of pictures, for training: general kinds in chains, at every strength.
 
-After the idea of PRIME (Modas et al. 2022) and AugMix (Hendrycks et al. 2020): a few wide families (noise, filters,
-colour, veils, occlusion, movement) prepare better for future corruptions than any list of them does.
+This follows the idea of PRIME (Modas et al. 2022) and AugMix (Hendrycks et al. 2020): a few wide families (noise,
+filters, colour, veils, occlusion, movement) prepare a network better for future corruptions than any list of specific
+ones.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.data.corruptions.pixels import sample
 
 Pixels = npt.NDArray[np.float32]
-"""(n, height, width, channels), 0 is black and 1 is white."""
+"""Images (n, height, width, channels) in which 0 is black and 1 is white."""
 
 Strengths = npt.NDArray[np.float32]
-"""(n, 1, 1, 1); 0 changes almost nothing, 1 much."""
+"""Strengths (n, 1, 1, 1): at 0 almost nothing changes, at 1 much."""
 
 Disturbance = Callable[[Pixels, Strengths, np.random.Generator], Array]
 
@@ -37,11 +38,11 @@ RESEMBLED = (
     "pixelate",
     "jpeg_compression",
 )
-"""Kinds of CIFAR-10-C that resemble one of the disturbances; a detector's quality on the others is what counts."""
+"""Kinds of CIFAR-10-C that resemble one of the disturbances; a detector's quality is judged on the others."""
 
 
 def disturb(pixels: Pixels, random: np.random.Generator) -> Pixels:
-    """Disturb each picture by a chain of its own; values stay within 0..1."""
+    """Disturb each image with its own random chain; values stay within 0..1."""
     made = pixels.copy()
     shares = np.array(list(DISTURBANCES.values())) / sum(DISTURBANCES.values())
     links = 1 + random.choice(MOST_LINKS, len(pixels), p=LINKS_SHARES)
@@ -92,7 +93,7 @@ def echo(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> A
 
 
 def levels(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Less or more contrast, light and gamma."""
+    """Change contrast, brightness and gamma, up or down."""
     mean = pixels.mean((1, 2), keepdims=True)
     factor = np.where(_some(pixels, 0.65, random), 1 - 0.93 * strengths, 1 + strengths)
     shift = 0.35 * strengths * _uniform(pixels, -1, 1, random)
@@ -101,7 +102,7 @@ def levels(pixels: Pixels, strengths: Strengths, random: np.random.Generator) ->
 
 
 def colour(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Channels partly mixed, tinted and inverted."""
+    """Mix, tint and invert the channels in part."""
     channels = pixels.shape[3]
     mixing = random.dirichlet([1.0] * channels, (len(pixels), channels))
     away = np.where(random.random((len(pixels), 1, 1)) < 0.3, -1.5, 1.0) * strengths[:, 0]
@@ -111,13 +112,13 @@ def colour(pixels: Pixels, strengths: Strengths, random: np.random.Generator) ->
 
 
 def posterise(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Few steps from black to white."""
+    """Reduce the number of steps from black to white."""
     step = 0.02 + 0.4 * strengths
     return (np.floor(pixels / step + _uniform(pixels, 0, 1, random)) + 0.5) * step  # type: ignore[no-any-return]
 
 
 def veil(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """A single colour in front of the picture, in clouds or spots with soft or hard edges."""
+    """Put a single colour in front of the image, in clouds or spots with soft or hard edges."""
     clouds = _clouds(pixels, random)
     hardness = np.exp(_uniform(pixels, -0.7, 3, random))
     cover = 1 / (1 + np.exp(-np.clip(hardness * (clouds - _uniform(pixels, -0.5, 2, random)), -30, 30)))
@@ -128,7 +129,7 @@ def veil(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> A
 
 
 def unevenness(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Smooth noise of any coarseness, added or as uneven light."""
+    """Smooth noise of any scale, added or as uneven light."""
     clouds = _clouds(pixels, random)
     reach = 0.3 * strengths * clouds
     return np.where(_some(pixels, 0.3, random), pixels * np.exp(2 * reach), pixels + reach)
@@ -147,7 +148,7 @@ def occlude(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -
 
 
 def move(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Rotated, scaled, sheared, shifted; mirrored beyond the borders."""
+    """Rotate, scale, shear and shift; mirror beyond the borders."""
     height, width = pixels.shape[1:3]
     reach = strengths[..., 0]
 
@@ -163,7 +164,7 @@ def move(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> A
 
 
 def shuffle(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Some pixels take the place of neighbours."""
+    """Let some pixels take the place of their neighbours."""
     height, width = pixels.shape[1:3]
     moved = random.random(pixels.shape[:3]) < 0.2 + 0.8 * strengths[..., 0]
     reach = 0.5 + 0.9 * strengths[..., 0]
@@ -174,7 +175,7 @@ def shuffle(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -
 
 
 def coarsen(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """A lower resolution: each place takes the pixel, or the mean, of its cell of a coarser grid."""
+    """Lower the resolution: each pixel becomes one pixel, or the mean, of its cell in a coarser grid."""
     height, width = pixels.shape[1:3]
     cell = 1 + 1.4 * strengths[:, 0, 0] * random.random((len(pixels), 1), np.float32) ** 0.5
     rows, columns = (
@@ -190,7 +191,7 @@ def coarsen(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -
 
 
 def recode(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """The cosine spectrum of each 8 x 8 block quantised, finer structure more coarsely, as in lossy codecs."""
+    """Quantise the cosine spectrum of each 8 x 8 block, finer structure more coarsely, as in lossy codecs."""
     block = 8
     height, width = pixels.shape[1:3]
     padded = np.pad(pixels, ((0, 0), (0, -height % block), (0, -width % block), (0, 0)), mode="edge")
@@ -222,7 +223,7 @@ DISTURBANCES: dict[Disturbance, float] = {
 
 
 def _clouds(pixels: Pixels, random: np.random.Generator) -> Array:
-    """Smooth noise (n, h, w, 1) of mean 0 and spread 1, of random coarseness."""
+    """Smooth noise (n, h, w, 1) with mean 0, spread 1 and a random scale."""
     grains = random.standard_normal((*pixels.shape[:3], 1), np.float32)
     down, right = _frequencies(grains)
     radius = np.exp(_uniform(pixels, np.log(0.5), np.log(6), random))[..., 0]
@@ -232,17 +233,22 @@ def _clouds(pixels: Pixels, random: np.random.Generator) -> Array:
 
 
 def _filter(pixels: Array, spectra: Array) -> Array:
-    """Multiply each picture by its spectrum (n, h, w // 2 + 1).
+    """Multiply the spectrum of each image by the given one (n, h, w
 
-    The spectra have the picture's own size, so the filter wraps around at the borders; for a few pixels that is one
-    more disturbance.
+    2 + 1).
+
+    The spectra have the size of the image, so the filter wraps around at the borders; for a few pixels that is one more
+    disturbance.
     """
     transformed = fft.rfft2(pixels, axes=(1, 2)) * spectra[..., None].astype(np.complex64)
     return fft.irfft2(transformed, s=pixels.shape[1:3], axes=(1, 2))
 
 
 def _frequencies(pixels: Array) -> tuple[Array, Array]:
-    """Angular frequencies in radians a pixel, by row (h, 1) and by column (w // 2 + 1,)."""
+    """Angular frequencies in radians per pixel, by row (h, 1) and by column (w
+
+    2 + 1,).
+    """
     height, width = pixels.shape[1:3]
     by_row, by_column = 2 * np.pi * fft.fftfreq(height)[:, None], 2 * np.pi * fft.rfftfreq(width)
     return by_row.astype(np.float32), by_column.astype(np.float32)

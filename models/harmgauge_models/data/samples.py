@@ -52,7 +52,7 @@ def read(path: Path, spec: InputSpec) -> Samples:
 def draw(
     samples: Samples, spec: InputSpec, graph: bytes, threshold: float, class_names: tuple[str, ...]
 ) -> dict[str, bytes]:
-    """PNG files for the bundle's `report/`.
+    """Draw the PNG files of the bundle's `report/`.
 
     `samples.png`: the first images, clean above and corrupted below, with score, flag (red) and prediction.
     `clean.png`, `corrupted.png`: the image with the highest corrupted score, before and after, in the service's input
@@ -62,7 +62,7 @@ def draw(
     scores = {name: predict(graph, instances, "samples", "score") for name, instances in shown.items()}
     worst = int(scores["corrupted"].argmax())
     figure = Figure(figsize=(1.35 * SHOWN, 3.9))
-    axis = figure.add_axes((0, 0, 1, 1))  # one for all: separate axes take a second to lay out
+    axis = figure.add_axes((0, 0, 1, 1))  # one axis for all: separate axes take a second to lay out
     files: dict[str, bytes] = {}
     for bottom, (name, instances) in zip((1.42, 0.06), shown.items(), strict=True):
         predictions = predict(graph, instances, "samples", "probabilities").argmax(1)

@@ -1,4 +1,6 @@
-"""The second network of an adversarial autoencoder: the classifier behind an autoencoder, trained here or given."""
+"""The second network of an adversarial autoencoder: the classifier with an autoencoder, trained here or given, in
+front.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ from harmgauge_models.options import Options
 
 
 def check(options: Options) -> None:
-    """Raise UserError for options that make no sense with an autoencoder."""
+    """Raise UserError for options that are incompatible with an autoencoder."""
     if options.distilled is not None or options.student is not None or options.second != "auto":
         raise UserError("--distilled, --student and --second are for --detector distillation; leave them out")
     if options.loss not in (None, "kld"):
@@ -108,7 +110,7 @@ def _train(
 
 
 def _check(path: Path, x: Array) -> onnx.ModelProto:
-    """The autoencoder's graph; raises UserError unless it gives finite rows of its input's shape."""
+    """The autoencoder's graph; raises UserError unless it returns finite rows of its input's shape."""
     model = read(path)
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value.name for value in model.graph.input if value.name not in constants]

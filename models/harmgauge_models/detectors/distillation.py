@@ -34,7 +34,7 @@ _OF_AUTOENCODER = (
 
 
 def check(options: Options) -> None:
-    """Raise UserError for options that make no sense with a distilled network."""
+    """Raise UserError for options that are incompatible with a distilled network."""
     if options.distilled is None and options.train is None:
         raise UserError("name the training rows with --train, or a second network of your own with --distilled")
     if options.distilled is not None and (options.train or options.student):
@@ -89,7 +89,7 @@ def _given(options: Options, path: Path, x: Array) -> SecondNetwork:
 
 
 def _feature_maps(options: Options, classifier: Classifier, x: Array) -> tuple[FeatureMap, ...]:
-    """The feature maps that a head for pictures reads; none for a head for rows."""
+    """The feature maps that a head for images reads; none for a head for rows."""
     if image_layout(classifier.shape) is None:
         return ()
     maps = find_feature_maps(classifier.network, x)
@@ -130,7 +130,7 @@ def _head(
         settings=settings,
     )
     made = {"head": [found.name for found in maps], "resembled_kinds": list(RESEMBLED), **asdict(recipe)}
-    # At this temperature the cross-entropy is close to -ln P(class that the classifier names).
+    # At this temperature the cross-entropy is close to -ln P(the predicted class).
     return SecondNetwork(network, made, losses, "distillation", loss="xent", temperature=0.1)
 
 

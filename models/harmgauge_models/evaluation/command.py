@@ -12,7 +12,7 @@ from harmgauge_models.evaluation.attack_names import ATTACKS
 from harmgauge_models.evaluation.span_names import SPANS
 
 _MOST_PLACES = 8
-"""Most places that a warning of better entropy names; the report names all."""
+"""Maximum number of places that a warning about entropy names; the report names all."""
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +95,7 @@ def _over_time(quality: dict[str, Any]) -> list[str]:
 
 
 def _warnings(quality: dict[str, Any]) -> list[str]:
-    """One line for each kind at which entropy is better, with the severities, and one for all periods."""
+    """One line for each kind on which entropy is better, with the severities, and one for all periods."""
     by_kind: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for entry in quality["below_entropy"]:
         by_kind.setdefault((entry["kind"] if "period" not in entry else "over time", entry["between"]), []).append(

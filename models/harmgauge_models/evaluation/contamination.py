@@ -29,7 +29,7 @@ def contamination_p_values(
     batch_rows: int = BATCH_ROWS,
     reference_rows: int = REFERENCE_ROWS,
 ) -> npt.NDArray[np.float64]:
-    """p-values (batches,) of the two-sample Kolmogorov-Smirnov test, a batch against a sample of `reference`.
+    """p-values (batches,) of the two-sample Kolmogorov-Smirnov test of each batch against a sample of `reference`.
 
     In each batch, `share` is drawn from `contaminant`, the rest from `clean`; each draw is without replacement. Raises
     ValueError if the share is not within 0..1 or a group has too few scores.
@@ -53,9 +53,9 @@ def contamination_p_values(
 def contamination_table(
     reference: Scores, clean: Scores, strangers: dict[str, dict[str, Scores]], batches: int, work: Work, *, seed: int
 ) -> dict[str, Any]:
-    """Mean and maximum p over `batches`, by group of `strangers`, by severity, by share of SHARES.
+    """Mean and maximum p over `batches`, by group of `strangers`, by severity, and by share in SHARES.
 
-    A share for which a group has too few scores is left out. Shows progress.
+    A share for which a group has too few scores is omitted. Shows progress.
     """
     reference_rows = min(REFERENCE_ROWS, len(reference))
     table: dict[str, Any] = {"batches": batches, "batch_rows": BATCH_ROWS, "reference_rows": reference_rows, "p": {}}

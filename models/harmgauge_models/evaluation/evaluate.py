@@ -1,4 +1,4 @@
-"""`harmgauge evaluate`: judges a bundle on changed rows and puts the report into it."""
+"""`harmgauge evaluate`: judges a bundle on changed rows and adds the report to it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["NUMBERS_FILE", "PAGE_FILE", "PLOT_FILES", "Options", "default_work",
 PAGE_FILE = "report/evaluation.html"
 NUMBERS_FILE = "report/quality.json"
 PLOT_FILES = {"scores": "report/scores.png", "contamination": "report/contamination.png"}
-"""The figures for a README, as far as the evaluation has them."""
+"""The plots for a README, if the evaluation has them."""
 
 
 def evaluate(options: Options) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def evaluate(options: Options) -> dict[str, Any]:
 
 
 def _described(bundle: Bundle, options: Options, found: Cases) -> dict[str, Any]:
-    """A description of the bundle that was judged, and of the data."""
+    """The entries that describe the judged bundle and the data."""
     return {
         "schema_version": 1,
         "bundle": {

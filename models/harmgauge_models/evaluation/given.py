@@ -1,4 +1,4 @@
-"""The user's own corrupted rows: `--corrupted FILE.npz`."""
+"""Reads the user's own corrupted rows: `--corrupted FILE.npz`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ NO_SEVERITY = 0
 def read(
     paths: tuple[Path, ...], rows: int, taken: Collection[str], check: Callable[[Array, str], Array]
 ) -> dict[Copy, Array]:
-    """By kind and severity, the corrupted copies (n, *shape) of `rows` clean rows, checked and converted by `check`.
+    """By kind and severity, the corrupted copies (n, *shape) of `rows` clean rows, validated and converted by `check`.
 
-    An array is named KIND or KIND-SEVERITY; for `x` the kind is the file's name. A kind that is in `taken` or occurs
-    twice gets its file's name as a prefix. Raises UserError.
+    An array is named KIND or KIND-SEVERITY; for the array `x` the kind is the file's name. A kind that is in `taken` or
+    occurs twice gets its file's name as a prefix. Raises UserError.
     """
     found: dict[Copy, Array] = {}
     for path in paths:
@@ -31,7 +31,7 @@ def read(
         arrays = read_arrays(path)
         labels = arrays.get("y")
         if labels is not None and labels.ndim <= 2 and labels.size == rows:
-            del arrays["y"]  # the labels of --data apply
+            del arrays["y"]  # the labels in --data apply
         if not arrays:
             raise UserError(
                 f"--corrupted {path} holds no corrupted rows: expected an array for each kind, such as KIND-3"

@@ -16,9 +16,9 @@ Labels = npt.NDArray[np.int64]
 
 
 def classes(y: Array, class_names: tuple[str, ...], rows: int, path: Path) -> Labels:
-    """Labels `y` of `rows` rows as indices into `class_names`, (n,).
+    """Convert labels `y` of `rows` rows to indices into `class_names`, (n,).
 
-    They are names of classes (texts, or numbers if all class names are numbers) or else indices. Raises UserError.
+    They are either names of classes (strings, or numbers if all class names are numbers) or indices. Raises UserError.
     """
     numbers, texts = labels_of(y, rows)
     if texts is not None:

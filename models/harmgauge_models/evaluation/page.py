@@ -1,4 +1,4 @@
-"""`report/evaluation.html`: a self-contained file."""
+"""`report/evaluation.html`: a self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ th:first-child { text-align: left } thead th { color: var(--soft); font-weight: 
 
 
 def page(quality: Quality, examples: list[Example], class_names: tuple[str, ...]) -> bytes:
-    """The whole document, from the numbers of `quality.json` and, if pictures were judged, some examples."""
+    """The whole document, from the numbers in `quality.json` and, if images were judged, some examples."""
     bundle = quality["bundle"]
     title = f"Evaluation of {bundle['name']}, version {bundle['version']}"
     there = figures.drawn(quality)

@@ -1,4 +1,4 @@
-"""The labelled pictures that judge a bundle, and their conversion to its instances."""
+"""The labelled images on which a bundle is judged, and their conversion to its instances."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ class Pictures:
 
 
 def are_served(manifest: Manifest) -> bool:
-    """Whether the bundle takes 8-bit colour pictures, which the benchmark of corruptions is made for."""
+    """Whether the bundle accepts 8-bit colour images, for which the benchmark of corruptions is made."""
     return manifest.input.image is not None and manifest.input.image.mode == "RGB"
 
 
 def read(path: Path, manifest: Manifest) -> Pictures:
-    """CIFAR-10's test images from a folder or its archive, or an `.npz` file with x (in the bundle's layout) and y.
+    """Read CIFAR-10's test images from a folder or its archive, or an `.npz` file with x (in the bundle's layout) and
+    y.
 
-    The bundle takes colour pictures. Raises UserError if the data do not fit it.
+    The bundle must accept colour images. Raises UserError if the data are unsuitable for it.
     """
     if path.suffix != ".npz":
         test = cifar10.load_test(path)
@@ -61,7 +62,7 @@ def read(path: Path, manifest: Manifest) -> Pictures:
 
 
 def as_pixels(given: Array, what: str, manifest: Manifest) -> Images:
-    """Pictures in the bundle's layout as (n, height, width, 3). Raises UserError."""
+    """Convert images in the bundle's layout to (n, height, width, 3). Raises UserError."""
     assert manifest.input.image is not None
     if given.dtype != np.uint8 or given.shape[1:] != manifest.input.shape:
         raise UserError(
@@ -72,5 +73,5 @@ def as_pixels(given: Array, what: str, manifest: Manifest) -> Images:
 
 
 def instances(x: Images, spec: InputSpec) -> npt.NDArray[Any]:
-    """Pictures in the bundle's input form: axes ordered, values scaled, its dtype."""
+    """Convert images to the bundle's input form: reorder the axes, scale the values, convert to its dtype."""
     return np.ascontiguousarray(spec.from_pixels(x), dtype=spec.numpy_dtype)

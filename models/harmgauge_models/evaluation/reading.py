@@ -9,7 +9,7 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
 
 MIN_ROWS = 200
-"""With fewer rows, results by severity and by kind mean nothing."""
+"""With fewer rows, results by severity and by kind would be meaningless."""
 
 
 def read_arrays(path: Path) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""The labelled rows that judge a bundle, in its classifier's input form."""
+"""The labelled rows on which a bundle is judged, in its classifier's input form."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def read(path: Path, manifest: Manifest) -> LabelledRows:
 
 
 def as_instances(given: Array, what: str, manifest: Manifest) -> Array:
-    """Rows `given` in the bundle's dtype; raises UserError if it cannot hold them or the service would reject them."""
+    """Convert rows to the bundle's dtype; raises UserError if it cannot represent them or the service would reject
+    them.
+    """
     spec = manifest.input
     if given.shape[1:] != spec.shape or given.ndim != 1 + len(spec.shape) or given.dtype.kind not in "iufb":
         shape = ", ".join(map(str, ("n", *spec.shape)))

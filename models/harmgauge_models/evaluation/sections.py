@@ -16,7 +16,7 @@ Quality = dict[str, Any]
 
 
 def section(heading: str, text: str, figure: str, quality: Quality, numbers: list[str], *, shown: str = "") -> str:
-    """A heading, a text, one of FIGURES, the HTML `shown` below it, and collapsible tables."""
+    """Build a section from a heading, a text, one of FIGURES, the HTML `shown` below it, and collapsible tables."""
     with figures.style(figure):
         drawn = figures.svg(FIGURES[figure](quality), heading)
     return f"""<section>

@@ -1,4 +1,6 @@
-"""The numbers of an evaluation by kind of corruption and by period as HTML tables, score and baselines side by side."""
+"""The numbers of an evaluation by kind of corruption and by period, as HTML tables with score and baselines side by
+side.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ Quality = dict[str, Any]
 
 
 def by_kind(quality: Quality) -> str:
-    """Harmful against harmless, all severities together and each."""
+    """Harmful against harmless, for all severities together and for each."""
     levels = {"all severities": quality["pooled"]} | {
         f"severity {severity}": level for severity, level in quality["severity"].items()
     }

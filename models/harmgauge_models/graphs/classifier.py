@@ -26,11 +26,11 @@ from harmgauge_models.graphs.normal_form.tidy import drop_sequences, tidy
 
 @dataclass(frozen=True)
 class Classifier:
-    """An ONNX network in the normal form: one input, a first output (n, classes) float32, any number of rows. `shape`
-    is the shape of one instance, without the rows' axis.
+    """An ONNX network in normal form: one input, a first output (n, classes) float32, any number of rows. `shape` is
+    the shape of one instance, without the row axis.
 
-    `runnable` is the file itself if it has that form already. `labels` are the classes' names, if the file has them;
-    `notes` describe the changes in sentences.
+    `runnable` is the file itself if it is already in normal form. `labels` are the classes' names, if the file has
+    them; `notes` describe the changes in sentences.
     """
 
     path: Path
@@ -46,10 +46,10 @@ class Classifier:
 def open_classifier(
     path: Path, x: Array, role: str, output: str | None = None, gives: Gives | None = None
 ) -> Classifier:
-    """Read the network `role` from `path` and inspect its outputs for `x`, rows in its input form.
+    """Read the network `role` from `path` and inspect its outputs for `x`, which are rows in its input form.
 
-    NaN in `x` stands for a missing value. Raises UserError if the network takes more than one input or does not take
-    `x`, or if its output is not a distribution over two or more classes.
+    NaN in `x` is a missing value. Raises UserError if the network has more than one input or does not accept `x`, or if
+    its output is not a distribution over two or more classes.
     """
     what = f"the {role} {path}"
     model = read(path)
@@ -84,7 +84,7 @@ def open_classifier(
 
 
 def fit_rows(x: Array, dtype: Dtype, shape: tuple[int, ...], what: str) -> Array:
-    """`x` in the network's input dtype, if that changes only its precision."""
+    """Convert `x` to the network's input dtype, if that changes only its precision."""
     if x.shape[1:] != shape:
         raise UserError(f"{what} expects rows of shape {shape}; the file has rows of shape {x.shape[1:]}")
     if not np.can_cast(x.dtype, dtype, "same_kind"):
@@ -101,9 +101,9 @@ def fit_rows(x: Array, dtype: Dtype, shape: tuple[int, ...], what: str) -> Array
 
 
 def distribution(outputs: Array, gives: Gives, temperature: float) -> npt.NDArray[np.float64]:
-    """y ** (1 / T), renormalised, (n, classes) float64, by way of logarithms."""
+    """Compute y ** (1 / T), renormalised, (n, classes) float64, from logarithms."""
     wide = outputs.astype(np.float64)
-    with np.errstate(divide="ignore"):  # the log of 0 is -infinity, and its power 0 again
+    with np.errstate(divide="ignore"):  # the log of 0 is -infinity, and its exponential is 0 again
         log_y = (wide if gives == "logits" else np.log(np.maximum(wide, 0))) / temperature
     powers = np.exp(log_y - log_y.max(1, keepdims=True))
     return cast("npt.NDArray[np.float64]", powers / powers.sum(1, keepdims=True))
@@ -137,7 +137,7 @@ def _shape(value: onnx.ValueInfoProto, x: Array, path: Path) -> tuple[int, ...]:
 def check_finite(scores: Array, rows: Array, what: str, *, numbers: Array | None = None, of: str = "") -> None:
     """Raise UserError if any of `scores` (n, ...), the outputs of `what` for `rows` (n, *shape), is not finite.
 
-    `numbers` (n,) are the rows' places in the file `of`, if not 0, 1, ...
+    `numbers` (n,) are the rows' positions in the file `of`, if they are not 0, 1, ...
     """
     places = np.arange(len(rows)) if numbers is None else numbers
     named = f" of {of}" if of else ""
@@ -168,7 +168,9 @@ def _only_input(model: onnx.ModelProto, what: str) -> onnx.ValueInfoProto:
 
 
 def _name_free_axes(value: onnx.ValueInfoProto, x: Array) -> bool:
-    """Whether the exporter wrote -1 for an axis of any length, or no shape at all, as some do."""
+    """Name an axis that the exporter declared as -1, or all axes if it declared no shape; returns whether it did
+    either.
+    """
     tensor = value.type.tensor_type
     if value.type.HasField("tensor_type") and not tensor.HasField("shape"):
         for index in range(x.ndim):
@@ -191,7 +193,7 @@ def _expose(model: onnx.ModelProto, names: list[str]) -> bool:
 
 
 def _judged(scores: Mapping[str, Array], gives: Gives | None, what: str, role: str) -> tuple[str, Form]:
-    """The one of these outputs that holds the class scores, and its form. Raises UserError if that is ambiguous."""
+    """The name of the output that holds the class scores, and its form. Raises UserError if that is ambiguous."""
     if len(scores) == 1:
         ((name, only),) = scores.items()
         finite = only[np.isfinite(only.reshape(len(only), -1)).all(1)]
@@ -209,7 +211,7 @@ def _judged(scores: Mapping[str, Array], gives: Gives | None, what: str, role: s
         for name, form in of_classes.items():
             if form.gives == "logits" and form.columns == said.shape[1]:
                 softmax = distribution(scores[name].reshape(len(said), -1), "logits", 1)
-                if np.allclose(softmax, said, atol=1e-3):  # the logits hold more than their softmax
+                if np.allclose(softmax, said, atol=1e-3):  # logits contain more information than their softmax
                     return name, form
         return likely[0], forms[likely[0]]
     raise UserError(
@@ -218,7 +220,7 @@ def _judged(scores: Mapping[str, Array], gives: Gives | None, what: str, role: s
 
 
 def _check_label_count(model: onnx.ModelProto, form: Form, name: str, what: str) -> None:
-    """Scores of pairs of classes have one column per pair, which for three classes makes three."""
+    """One-vs-one scores have one column per pair of classes, which for three classes makes three."""
     maker = {output: node for node in model.graph.node for output in node.output}
     while (node := maker.get(name)) is not None and node.op_type in ("Identity", "Cast"):
         name = node.input[0]

@@ -14,15 +14,15 @@ from harmgauge_models.graphs.normal_form.tidy import names_used
 from harmgauge_models.graphs.to_torch import Converted, to_torch
 
 OUTPUTS = ("log_first", "log_second", "score")
-"""Tensors of every fused graph: the logarithms of both networks' probabilities, unclipped, and the score."""
+"""Tensors of every fused graph: the unclipped logarithms of both networks' probabilities, and the score."""
 
 
 @dataclass(frozen=True)
 class Watched:
-    """Modules from raw real instances (n, *shape).
+    """Modules that accept raw real-valued instances (n, *shape).
 
-    `classifier` and `second` give logits (n, classes), normalised to logarithms of probabilities; for an adversarial
-    autoencoder `second` is the defense. `score` gives (n,). They share their weights, which are frozen.
+    `classifier` and `second` return logits (n, classes), normalised to log-probabilities; for an adversarial
+    autoencoder `second` is the defense. `score` returns (n,). They share their weights, which are frozen.
     """
 
     classifier: nn.Module

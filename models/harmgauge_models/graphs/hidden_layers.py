@@ -1,4 +1,4 @@
-"""Hidden layers of a classifier that an autoencoder matches besides its output, each through a softmax head."""
+"""Hidden layers of a classifier that an autoencoder matches in addition to its output, each through a softmax head."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class HiddenLayer:
-    """A tensor `name` of the classifier's graph; flattened, times `projection` (features, dimension) float32: logits.
+    """A tensor `name` of the classifier's graph, which is flattened and multiplied by `projection` (features,
+    dimension) float32 to give logits.
 
-    The projection is drawn once and fixed: trained with the autoencoder, it could learn to give a constant and match
-    trivially. Random projections keep distances (Johnson and Lindenstrauss 1984).
+    The projection is drawn once and fixed: if it were trained with the autoencoder, it could learn to output a constant
+    and match trivially. Random projections preserve distances (Johnson and Lindenstrauss 1984).
     """
 
     name: str
@@ -41,9 +42,9 @@ class HiddenLayer:
 
 
 def parse(text: str) -> Wanted:
-    """Raises UserError if it is not NAME:DIM[:WEIGHT]. A name may contain colons itself."""
+    """Raises UserError unless the text is NAME:DIM[:WEIGHT]. A name may itself contain colons."""
     parts = text.split(":")
-    for at in (len(parts) - 2, len(parts) - 1):  # the longer reading first: with a weight
+    for at in (len(parts) - 2, len(parts) - 1):  # try the longer reading, with a weight, first
         name, numbers = ":".join(parts[:at]), parts[at:]
         try:
             dimension, weight = int(numbers[0]), float(numbers[1]) if len(numbers) > 1 else 1.0
@@ -76,7 +77,7 @@ def project(classifier: Classifier, wanted: Sequence[Wanted], x: Array, seed: in
 
 
 def with_outputs(classifier: Classifier, names: Sequence[str]) -> onnx.ModelProto:
-    """The classifier's graph with its class scores as first output and these tensors after it; raises UserError."""
+    """The classifier's graph with its class scores as first output, followed by these tensors; raises UserError."""
     model = onnx.ModelProto()
     model.CopyFrom(classifier.network.model)
     known = {output for node in model.graph.node for output in node.output}

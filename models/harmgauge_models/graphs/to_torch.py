@@ -1,7 +1,7 @@
-"""An ONNX network as a PyTorch module, for gradients through networks from any framework.
+"""Converts an ONNX network to a PyTorch module, for gradients through networks from any framework.
 
 onnx2pytorch does the work. It is maintained and supports current operators; onnx2torch 1.5.15 lacks Pad of opset 18,
-which PyTorch's own exporter writes. Its result is compared with ONNX Runtime before use.
+which PyTorch's own exporter writes. The result is compared with ONNX Runtime before use.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ REMEDY = (
 
 
 class Converted(nn.Module):
-    """The frozen network: maps raw instances (n, *shape), also as real numbers, to the list of its outputs."""
+    """The frozen network, which maps raw instances (n, *shape), also real-valued ones, to the list of its outputs."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> Converted:
-        """Always in inference mode: it passes gradients and is not trained."""
+        """Stay in inference mode: the network passes gradients and is not trained."""
         return self
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -45,7 +45,7 @@ class Converted(nn.Module):
 
 
 def to_torch(model: onnx.ModelProto, x: Array, what: str) -> Converted:
-    """Convert `model`, which has one input and is called `what`; its outputs keep their order.
+    """Convert `model`, which has one input and is called `what` in messages; the outputs keep their order.
 
     Raises UserError if an operator is not supported, or if the outputs for the rows `x` differ from ONNX Runtime's.
     """
@@ -97,8 +97,8 @@ def _converter() -> Callable[[onnx.ModelProto], nn.Module]:
 def _load_torchvision() -> None:
     """Load torchvision, which the converter needs, even if its build does not match the installed PyTorch.
 
-    A build for CUDA with PyTorch for CPUs loads none of its compiled operators, and then fails to describe two of them,
-    which only object detectors use. Declaring these two avoids the failure.
+    With a CPU build of PyTorch, a CUDA build of torchvision loads none of its compiled operators, and then fails to
+    describe two of them, which only object detectors use. Declaring these two avoids the failure.
     """
     try:
         import torchvision  # noqa: PLC0415

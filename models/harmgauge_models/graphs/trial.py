@@ -1,4 +1,4 @@
-"""Finds out before the training whether the classifier would be rejected after it."""
+"""Checks, before the training, whether the classifier would be rejected after it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ TRIED_ROWS = 3
 
 
 def try_fusing(classifier: Classifier, x: Array) -> None:
-    """Fuse the classifier with itself, in the opset of our networks, and run that on a few rows of `x`.
+    """Fuse the classifier with itself, in the opset of harmgauge's own networks, and run the result on a few rows of
+    `x`.
 
     Raises UserError if it cannot be converted to that opset or fused, or if the service would reject its graph.
     """

@@ -23,7 +23,7 @@ Batch = tuple[Tensor, Tensor]
 """Raw instances (b, *shape) and their targets: labels (b,) or soft labels (b, classes)."""
 
 Batches = Iterable[tuple[Tensor | tuple[Tensor, ...], Tensor]]
-"""As `Batch`, for networks that take one tensor or several."""
+"""Like `Batch`, for networks that take one tensor or several."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Task:
     """A training task: the data, the loss and the settings.
 
     `batches(epoch)` gives the epoch's batches, `batches_per_epoch` of them; `loss(logits, targets)` is a scalar.
-    `settings` is everything that decides the result: a checkpoint made under other settings is rejected.
+    `settings` is everything that determines the result: a checkpoint made under other settings is rejected.
     """
 
     name: str
@@ -49,7 +49,7 @@ def device() -> torch.device:
 
 @dataclass(frozen=True)
 class Learner:
-    """The contents of a checkpoint besides the losses; `schedule` steps once a batch."""
+    """The contents of a checkpoint apart from the losses; `schedule` steps once per batch."""
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
@@ -130,5 +130,5 @@ def _resume(learner: Learner, task: Task, path: Path) -> list[float]:
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    """A schedule's numbers without its functions, which a checkpoint that loads no code cannot contain."""
+    """A schedule's numbers without its functions, which cannot be stored in a checkpoint that loads no code."""
     return {key: value for key, value in state.items() if isinstance(value, int | float | list | str | bool)}

@@ -1,4 +1,4 @@
-"""The classifier's features: those in the window, and their places among the reference's."""
+"""The classifier's features: those in the window, and their positions relative to the reference's."""
 
 from __future__ import annotations
 

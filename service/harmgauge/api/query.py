@@ -1,7 +1,7 @@
 """Flags in a route's query: `?probabilities=true`.
 
-Routes with a query refuse unknown flags. Those without ignore it: probes, scrapers and proxies add parameters of their
-own.
+Routes with a query reject unknown flags. Routes without one ignore it because probes, scrapers and proxies add their
+own parameters.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def read_flags(query: bytes, known: Iterable[str]) -> dict[str, bool]:
 
 
 def documented(**descriptions: str) -> dict[str, Any]:
-    """Flags by name, as an operation of the OpenAPI document has them."""
+    """Flags by name, in the form of an OpenAPI operation's parameters."""
     return {
         "parameters": [
             {"name": name, "in": "query", "required": False, "description": said, "schema": {"type": "boolean"}}

@@ -1,4 +1,4 @@
-"""`POST /score`: the main job."""
+"""`POST /score`: scores instances."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PATH = "/score"
 
 
 class ScoreAnswer(BaseModel):
-    """Answers in the order of the instances."""
+    """Results in the order of the instances."""
 
     model: str
     version: str
@@ -65,11 +65,11 @@ class ScoreAnswer(BaseModel):
 
 
 FEW_ROWS = 4000
-"""An answer with up to this many rows, without probabilities, is small (PIECE_BYTES)."""
+"""A response with up to this many rows, without probabilities, is small (PIECE_BYTES)."""
 
 
 def handler(plane: DataPlane) -> Handler:
-    """Makes the handler of `POST /score`."""
+    """Make the handler of `POST /score`."""
 
     async def score(request: Request) -> Response:
         scope = request.scope
@@ -95,16 +95,16 @@ def handler(plane: DataPlane) -> Handler:
             if asked.parameters.error_probability:
                 _check_error_probability(components.bundle, principal)
             is_large = len(asked.instances) > FEW_ROWS or asked.parameters.probabilities
-            if is_large:  # before anything is scored: then it would be lost
+            if is_large:  # checked before scoring: a later refusal would discard the scores
                 call.hold(most_answer_bytes(len(asked.instances), len(manifest.class_names), asked.parameters))
             scored = await call.score(components.scorer, asked.instances)
             answer: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
             if principal.sees_scores:
                 answer["threshold"] = components.threshold
-                # As float64: a client sees the exact numbers that enter the window, and can repeat every comparison.
+                # As float64: a client sees the exact numbers that enter the window, and can reproduce every comparison.
                 answer["scores"] = scored.scores.astype("float64")
                 if asked.parameters.error_probability and scored.error_probability is not None:
-                    answer["error_probability"] = scored.error_probability.astype("float64")  # likewise
+                    answer["error_probability"] = scored.error_probability.astype("float64")  # as for the scores
             answer["is_adversarial"] = scored.is_adversarial
             answer["predictions"] = scored.predictions
             if asked.parameters.probabilities:
@@ -120,7 +120,7 @@ def handler(plane: DataPlane) -> Handler:
 
 
 def most_answer_bytes(rows: int, classes: int, parameters: Parameters) -> int:
-    """Upper bound on the bytes of an answer to this many instances."""
+    """Upper bound on the bytes of a response to this many instances."""
     return FRAME_BYTES + rows * _most_row_bytes(classes, parameters)
 
 
@@ -137,7 +137,7 @@ def _most_row_bytes(classes: int, parameters: Parameters) -> int:
 
 
 def router(authorizer: Authorizer, spec: InputSpec, score: Handler) -> APIRouter:
-    """The route, for the OpenAPI page; its traffic takes the short way (`middleware.py`)."""
+    """The route for the OpenAPI page; actual traffic bypasses the framework (`middleware.py`)."""
     routes = APIRouter(tags=["score"], dependencies=[only(authorizer, Permission.SCORES)])
     routes.post(
         PATH,
@@ -158,7 +158,7 @@ def router(authorizer: Authorizer, spec: InputSpec, score: Handler) -> APIRouter
 
 
 def _check_error_probability(bundle: Bundle, principal: Principal) -> None:
-    """Raises Forbidden and InvalidParameters if a request must not or cannot have it."""
+    """Raises Forbidden or InvalidParameters if the key may not have the error probability or the bundle has none."""
     if not principal.sees_scores:
         raise Forbidden("This key gets flags only: leave 'error_probability' out.")
     if (reason := bundle.no_error_probability) is not None:
@@ -172,7 +172,7 @@ def _check_error_probability(bundle: Bundle, principal: Principal) -> None:
 def _correction(correction: Correction, *, with_probabilities: bool) -> dict[str, Any]:
     names = ["corrected", "no_defense", "defense"]
     if with_probabilities:
-        names += ["corrected_probabilities", "defense_probabilities"]  # those without defense are the `probabilities`
+        names += ["corrected_probabilities", "defense_probabilities"]  # without defense: `probabilities`
     return {name: getattr(correction, name) for name in names}
 
 

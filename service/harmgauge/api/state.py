@@ -64,7 +64,7 @@ Detectors = dict[str, DetectorAnswer]
 
 
 class ClassAccuracyAnswer(BaseModel):
-    """Estimated accuracy among the rows for which the classifier predicts one class."""
+    """Estimated accuracy on the rows for which the classifier predicts one class."""
 
     name: str = Field(serialization_alias="class", description="The predicted class.")
     accuracy: float
@@ -74,8 +74,8 @@ class ClassAccuracyAnswer(BaseModel):
 class AccuracyAnswer(BaseModel):
     """Estimate of the classifier's accuracy, without labels: 1 - the mean of `error_probability` over the window.
 
-    It is too high for rows that are far from every disturbance that the bundle was calibrated on (for example,
-    turned or inverted pictures), and for attacks that the bundle does not see.
+    It is too high for rows that are far from every disturbance that the bundle was calibrated on (for example, rotated
+    or inverted images), and for attacks that the bundle does not detect.
     """
 
     estimate: float | None = Field(description="null before the first row.")
@@ -101,7 +101,7 @@ class DriftAnswer(BaseModel):
 
 
 class JudgementAnswer(BaseModel):
-    """Findings from when the bundle was built; parts missing in the bundle are left out."""
+    """Findings from when the bundle was built; parts that the bundle lacks are omitted."""
 
     sentence: str | None = Field(None, description="The judgement in words.")
     worth_serving: bool | None = Field(None, description="Whether the score is worth serving.")
@@ -159,7 +159,7 @@ class InfoAnswer(BaseModel):
     capture: bool = Field(description="Whether flagged inputs are captured, with the ids of their requests.")
 
     def as_json(self, *, sees_scores: bool) -> bytes:
-        """The answer to a key. Fields without a value are left out, but for those that may be null."""
+        """The JSON for a key. Fields without a value are omitted, except those that may be null."""
         if not sees_scores:
             hidden = {"threshold", "error_probability", "error_probability_reason"}
             return self.model_dump_json(exclude_none=True, exclude=hidden).encode()
@@ -170,7 +170,7 @@ class InfoAnswer(BaseModel):
 
 
 def drift_router(authorizer: Authorizer, more_metrics: Callable[[], Awaitable[bytes]]) -> APIRouter:
-    """`more_metrics` returns the metrics that follow those of the bundle in service."""
+    """`more_metrics` returns the metrics to append to those of the bundle in service."""
     routes = APIRouter(tags=["drift"])
     of_drift, of_metrics = [only(authorizer, Permission.DRIFT)], [only(authorizer, Permission.METRICS)]
 

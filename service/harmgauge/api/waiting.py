@@ -1,4 +1,4 @@
-"""Lets a thread check whether the client still waits for its answer."""
+"""Lets a thread check whether the client is still waiting for its response."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable
 from harmgauge.errors import CallerLeft, DeadlinePassed
 
 Check = Callable[[], None]
-"""Cheap, and to be called every millisecond or so; raises an exception to end the work."""
+"""A cheap function to call every millisecond or so; raises an exception to end the work."""
 
 
 class Waiting:
-    """Called by a thread that reads; `has_left` is set by the event loop, because only the loop sees clients leave.
+    """Called by a thread that reads a body; the event loop sets `has_left`, because only the loop notices that clients
+    leave.
 
     `deadline` is in seconds of the event loop's clock, which is the monotonic one. Raises DeadlinePassed and
     CallerLeft.

@@ -1,4 +1,4 @@
-"""Access to the service, according to the settings."""
+"""Access control according to the settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OPEN = {
 
 
 def authorizer(settings: Settings) -> tuple[Authorizer, list[KeyFile]]:
-    """The authorizer with the keys of the settings, and the key files to read again. Raises SettingsError."""
+    """The authorizer with the keys from the settings, and the key files to reread. Raises SettingsError."""
     made = Authorizer(
         Policy(
             _open_permissions(settings),
@@ -56,14 +56,14 @@ def authorizer(settings: Settings) -> tuple[Authorizer, list[KeyFile]]:
 
 
 def tls_files(settings: Settings) -> tuple[Path, Path] | None:
-    """Certificate and private key; None without TLS. Raises SettingsError if they do not work."""
+    """Certificate and private key; None without TLS. Raises SettingsError if they cannot be used."""
     certificate, key = settings.tls_certificate, settings.tls_key
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
         raise SettingsError("HARMGAUGE_TLS_CERTIFICATE and HARMGAUGE_TLS_KEY require each other: set both or neither")
     try:
-        # Never prompt for a password: a service has no terminal. The empty one means that there is none.
+        # An empty password prevents a prompt: a service has no terminal.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key, password="")  # nosec B106
     except (OSError, ValueError) as error:

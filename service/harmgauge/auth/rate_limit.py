@@ -1,4 +1,4 @@
-"""Limits per key and second: token buckets."""
+"""Rate limits per key: token buckets."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from harmgauge.errors import RateLimited
 
 
 class TokenBucket:
-    """Fills with `per_second` of `unit`, up to the amount of one second, at least one.
+    """A bucket that fills at `per_second` of `unit`, up to the amount of one second, at least one.
 
-    A request takes its share at once. One larger than the bucket is let through when the bucket is full, and leaves it
-    in debt: so in any t seconds at most per_second * t + max(capacity, the largest request) are taken.
+    A request takes its share at once. A request larger than the bucket is admitted when the bucket is full, and leaves
+    it in debt, so any t seconds admit at most per_second * t + max(capacity, the largest request).
     """
 
     def __init__(self, per_second: float, unit: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -26,11 +26,11 @@ class TokenBucket:
         self._at = clock()
 
     def check(self) -> None:
-        """Raises RateLimited if not even one is left."""
+        """Raises RateLimited unless at least one is left."""
         self._require(1)
 
     def take(self, count: int) -> None:
-        """Raises RateLimited, and then takes none."""
+        """Take `count`. Raises RateLimited, and takes none then."""
         self._require(count)
         self._left -= count
 
@@ -49,7 +49,7 @@ class TokenBucket:
 
 @dataclass(frozen=True)
 class Rates:
-    """Limits of each key per second; None means unlimited."""
+    """Limits per key and second; None means unlimited."""
 
     rows: float | None = None
     requests: float | None = None
@@ -68,7 +68,7 @@ class RateLimit:
         self._bytes = None if rates.body_bytes is None else TokenBucket(rates.body_bytes, "body bytes")
 
     def begin(self, *, scores: bool) -> None:
-        """Count a request by its head. One that is to be scored is refused if no row or byte is left."""
+        """Count a request by its head. A request for scores is refused if no row or byte is left."""
         if self._requests is not None:
             self._requests.take(1)
         if scores:
@@ -77,7 +77,7 @@ class RateLimit:
                     bucket.check()
 
     def take_rows(self, count: int) -> None:
-        """Count rows to be scored."""
+        """Count rows to score."""
         if self._rows is not None:
             self._rows.take(count)
 

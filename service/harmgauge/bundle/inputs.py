@@ -1,4 +1,4 @@
-"""The inputs that a graph takes, as `bundle.json` describes them, and how raw data becomes such inputs.
+"""The graph's inputs as described in `bundle.json`, and the preparation of raw data for them.
 
 This is the whole format. The part that this version serves is in `served_input.py`.
 """
@@ -19,7 +19,7 @@ MAX_CATEGORIES = 100_000
 MAX_PIXELS = 16_384
 
 MOST_ROWS = 10**15
-"""That a bundle was calibrated on, copies included: a number that JSON and metrics can carry."""
+"""Maximum for the rows that a bundle was calibrated on, copies included: JSON and metrics can represent it exactly."""
 
 Channels = Annotated[tuple[float, ...], Field(min_length=1, max_length=4)]
 """A number for each channel."""
@@ -35,9 +35,9 @@ class Column(Part):
 class Input(Part):
     """One input of the graph: `shape` is that of a row, with null for an axis of any length up to `maximum`.
 
-    `range` has the least and the greatest value, both inclusive, null for none. Token ids lie in 0 .. `vocabulary_size`
-    - 1, texts may be among `categories`. `pad_value` fills up shorter rows. With `missing`, NaN (or null) stands for a
-    missing value. `columns` name the positions of the last axis.
+    `range` has the minimum and the maximum, both inclusive, null for none. Token ids are in 0 .. `vocabulary_size` - 1;
+    strings may be restricted to `categories`. `pad_value` pads shorter rows. With `missing`, NaN (or null) is a missing
+    value. `columns` name the positions of the last axis.
     """
 
     name: Text
@@ -109,8 +109,9 @@ class Input(Part):
 
 
 class Pictures(Part):
-    """How a picture (8 bits a channel) becomes a row: its shorter side to `resize` pixels, the middle `crop` pixels of
-    it, (width, height) or one number for both, values times `scale`, minus `mean`, divided by `std`, axes as `layout`.
+    """Converts an image (8 bits per channel) to a row: resize the shorter side to `resize` pixels, crop the middle
+    `crop` pixels ((width, height), or one number for both), multiply by `scale`, subtract `mean`, divide by `std`, and
+    order the axes as in `layout`.
     """
 
     layout: Literal["HWC", "CHW"]
@@ -131,13 +132,13 @@ class Pictures(Part):
 
 
 class Tokens(Part):
-    """Texts become token ids by the tokenizer in `tokenizer`, one of the bundle's files."""
+    """Converts text to token ids with the tokenizer in `tokenizer`, one of the bundle's files."""
 
     tokenizer: Text
 
 
 class Preparation(Part):
-    """How raw data becomes the graph's inputs: pictures or text."""
+    """Converts raw data to the graph's inputs: images or text."""
 
     pictures: Pictures | None = None
     text: Tokens | None = None
@@ -150,13 +151,15 @@ class Preparation(Part):
 
 
 class ErrorProbability(Part):
-    """P(wrong) of a row is 1 / (1 + exp(-(`slope` x logit + `intercept`))), the logit being that of the second
-    network's probability of the class that the classifier names; fitted on `rows` rows and `copies` disturbed copies of
-    each. `slope` is below 0: the more probable that class is to the second network, the less likely it is wrong.
+    """P(wrong) of a row is 1 / (1 + exp(-(`slope` x logit + `intercept`))).
+
+    The logit is that of the probability which the second network gives to the class that the classifier predicts. The
+    fit used `rows` rows and `copies` disturbed copies of each. `slope` is negative: the more probable that class is to
+    the second network, the less likely the prediction is wrong.
 
     `base` is the mean of P over the clean rows, and `base_upper` is base + 2.33 sd / sqrt(rows): the mean of clean
-    traffic lies below it. `kappa` is the share of a drop of accuracy that the estimate misses. `target` is what P was
-    fitted to: wrong predictions, or, without labels, changed ones.
+    traffic lies below it. `kappa` is the share of a drop in accuracy that the estimate misses. `target` is the event
+    that P was fitted to: wrong predictions or, without labels, changed ones.
     """
 
     slope: float = Field(lt=0)

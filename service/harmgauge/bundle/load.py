@@ -1,8 +1,8 @@
-"""The bundle: a folder that holds everything the service needs, verified before any of it is used.
+"""Loads a bundle: a folder with everything that the service needs, verified before any of it is used.
 
-`bundle.json` names every other file with its size and sha256. A file that differs, or a setting that does not fit the
-rest, is refused with a message that names it. With public keys, the bundle must be signed. Nothing is unpickled. Files
-that this process does not serve are hashed, in pieces, and not kept.
+`bundle.json` lists every other file with its size and sha256. If a file differs, or a setting does not fit the rest,
+the bundle is refused with a message that names it. With public keys, the bundle must be signed. Nothing is unpickled.
+Files that this process does not serve are hashed, in pieces, and not kept.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ SAMPLES_FILE = "samples.npz"
 MAX_MANIFEST_BYTES = 2**20
 
 MAX_OTHER_BYTES = 2**29
-"""Limit for all files that are neither graphs nor references (samples and reports), together. Each start hashes them.
+"""Limit for all files that are neither graphs nor references (samples and reports) together, because every start hashes
+them.
 """
 
 
@@ -52,8 +53,8 @@ MAX_OTHER_BYTES = 2**29
 class Bundle:
     """A bundle whose files match its manifest.
 
-    `graph` is the serialised ONNX model in `precision`, `reference` the matching one; `sha256` is the manifest's, and
-    so identifies the whole bundle.
+    `graph` is the serialised ONNX model in `precision`, `reference` the matching reference; `sha256` is that of the
+    manifest, and so identifies the whole bundle.
     """
 
     path: Path
@@ -65,12 +66,12 @@ class Bundle:
     signature: SignatureState = "none"
 
     def read(self, name: str) -> bytes:
-        """One of its files, verified now. Raises BundleError."""
+        """Read one of the bundle's files, verified now. Raises BundleError."""
         return _verified(self.path, name, self.manifest.files[name])
 
     @property
     def key(self) -> str:
-        """Names the graph and its reference: scores under different keys do not compare."""
+        """Identifies the graph and its reference: scores under different keys are not comparable."""
         return f"{self.sha256[:16]}-{self.precision}"
 
     @property
@@ -80,7 +81,7 @@ class Bundle:
 
     @property
     def error_probability(self) -> ErrorProbability | None:
-        """How the graph's output of this name was made; None if it has none."""
+        """Parameters of the graph's output `error_probability`; None if it has no such output."""
         found = self._chance
         return found if isinstance(found, ErrorProbability) else None
 
@@ -103,12 +104,12 @@ class Bundle:
 
     @property
     def reference_flagged_share(self) -> float:
-        """Share of the reference's scores above the threshold: flagged without drift."""
+        """Share of the reference's scores above the threshold, which is the share flagged without drift."""
         return float((self.reference.scores > self.threshold).mean())
 
     @property
     def threshold(self) -> np.float32:
-        """Scores are compared with it in float32, the graph's precision."""
+        """The threshold in float32, the graph's precision, in which scores are compared with it."""
         return np.float32(self.threshold_spec.value)
 
 
@@ -120,7 +121,7 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
     path = Path(path)
     text = read_manifest_text(path)
     signed = os.path.lexists(path / SIGNATURE_FILE)
-    # Before any of its contents are used.
+    # Read before any of its contents are used.
     signature = read_file(path, SIGNATURE_FILE, SIGNATURE_BYTES) if signed else None
     state = check_signature(path, text, signature, public_keys)
     manifest = read_manifest(path / MANIFEST_FILE, text)
@@ -166,7 +167,7 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
 
 
 def read_manifest_text(path: Path) -> bytes:
-    """The bytes of the `bundle.json` in folder `path`. Raises BundleError."""
+    """The bytes of `bundle.json` in the folder `path`. Raises BundleError."""
     try:
         text = read_file(path, MANIFEST_FILE, MAX_MANIFEST_BYTES)
     except BundleError as error:
@@ -177,7 +178,10 @@ def read_manifest_text(path: Path) -> bytes:
 
 
 def read_manifest(file: Path, text: bytes) -> Manifest:
-    """The contents `text` of a `bundle.json`, of any schema there ever was, in the newest. Raises BundleError."""
+    """Parse the contents `text` of a `bundle.json` in any schema version, and convert it to the newest.
+
+    Raises BundleError.
+    """
     version = None
     with suppress(ValidationError):
         version = _Version.model_validate_json(text).schema_version
@@ -208,7 +212,7 @@ class _Version(BaseModel):
 
 
 def _refuse_doubles(text: bytes) -> None:
-    """Raises ValueError if an object has a key twice: readers differ in which of the two they take."""
+    """Raises ValueError if an object has a key twice: parsers differ in which of the two they use."""
 
     def once_each(pairs: list[tuple[str, object]]) -> None:
         if (double := first_double(key for key, _ in pairs)) is not None:

@@ -1,8 +1,8 @@
-"""The header of a `.npy` array: only the three entries that `numpy.save` writes.
+"""Parses the header of a `.npy` array: only the three entries that `numpy.save` writes.
 
-numpy reads a header as Python text, and if that fails once more with Python's tokenizer, which 4 KB of blanks keep busy
-for seconds. Here a pattern without backtracking reads it, in time that grows with the length alone. The format is that
-of NumPy's NEP 1, versions 1.0 and 2.0.
+NumPy parses a header as Python source; if that fails, it tries again with Python's tokenizer, which 4 KB of blanks keep
+busy for seconds. Here a pattern without backtracking parses it, in time linear in its length. The format is that of
+NumPy's NEP 1, versions 1.0 and 2.0.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _MAGIC = b"\x93NUMPY"
 _LENGTH_BYTES = {(1, 0): 2, (2, 0): 4}
 _MAX_TEXT_BYTES = 4096
 MAX_HEAD_BYTES = 8 + 4 + _MAX_TEXT_BYTES
-"""Longest header that can be read."""
+"""Maximum length of a header."""
 
 _BLANK = r"[ \t\n]*+"
-_SIZE = rf"{_BLANK} (?: 0 | [1-9][0-9]{{0,18}}+ ) L?+ {_BLANK}"  # Python 2 wrote an L after long ones
+_SIZE = rf"{_BLANK} (?: 0 | [1-9][0-9]{{0,18}}+ ) L?+ {_BLANK}"  # Python 2 appended an L to long integers
 _ENTRY = re.compile(
     rf"""
     {_BLANK} (?:
@@ -43,7 +43,7 @@ class NpyHeader(NamedTuple):
 
 
 def read_npy_header(stream: IO[bytes]) -> NpyHeader:
-    """The header of the `.npy` array that begins here; leaves the stream at the data. Raises ValueError."""
+    """Read the header of the `.npy` array that begins here; leaves the stream at the data. Raises ValueError."""
     magic = stream.read(8)
     if magic[:6] != _MAGIC or len(magic) < 8:
         raise ValueError("it does not begin like one")
@@ -61,7 +61,7 @@ def read_npy_header(stream: IO[bytes]) -> NpyHeader:
 
 @lru_cache(maxsize=64)
 def _parsed(text: str) -> NpyHeader:
-    """Kept, for clients repeat themselves."""
+    """Cached, because clients send the same headers again and again."""
     entries = _entries(text)
     try:
         dtype = np.dtype(entries["descr"])

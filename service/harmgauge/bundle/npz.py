@@ -1,4 +1,4 @@
-"""Reading `.npz` files that may be anything."""
+"""Reads untrusted `.npz` files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from harmgauge.bundle.npy_header import read_npy_header
 MAX_ARRAYS = 1000
 _PIECE_BYTES = 2**20
 _MOST_AT_ONCE = 2 * _PIECE_BYTES
-"""Largest single read: the directory is read at once, and one of 100 MB took 24 s and a gigabyte to be refused."""
+"""Maximum size of a single read. The directory is read at once: refusing one of 100 MB took 24 s and a gigabyte."""
 
 
 def read_npz(file: Path | IO[bytes], max_bytes: int | None = None) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of an `.npz` file, none unpickled, nothing written to disk.
+    """Read all arrays of an `.npz` file, without unpickling, and without writing to disk.
 
-    Before reading one, checks that all together unpack to at most `max_bytes`, and that none claims to be larger than
-    it is. Raises OSError if the file cannot be read, ValueError for anything else.
+    Checks in advance that all arrays together decompress to at most `max_bytes`, and that none declares more data than
+    it has. Raises OSError if the file cannot be read, ValueError for anything else.
     """
     try:
         with _opened(file) as stream, ZipFile(cast("IO[bytes]", _InPieces(stream))) as archive:
@@ -34,7 +34,7 @@ def read_npz(file: Path | IO[bytes], max_bytes: int | None = None) -> dict[str, 
                 raise ValueError(f"it has {size_bytes} bytes uncompressed; expected at most {max_bytes}")
             names = [member.filename.removesuffix(".npy") for member in members]
             if len(names) > MAX_ARRAYS or len(set(names)) < len(names):
-                raise ValueError(f"it has two arrays of one name, or more than {MAX_ARRAYS} arrays")
+                raise ValueError(f"it has two arrays with the same name, or more than {MAX_ARRAYS} arrays")
             return {name: _array(archive, member) for name, member in zip(names, members, strict=True)}
     except BadZipFile as error:
         raise ValueError(f"{error}; expected a file written by numpy.savez") from error
@@ -44,7 +44,7 @@ def read_npz(file: Path | IO[bytes], max_bytes: int | None = None) -> dict[str, 
 
 
 class _InPieces:
-    """The reads of a ZipFile, none of them longer than an array's piece or a directory of MAX_ARRAYS."""
+    """A ZipFile's reads, none of them longer than a piece of an array or a directory of MAX_ARRAYS."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -69,7 +69,7 @@ def _opened(file: Path | IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 def read_npy(stream: IO[bytes], size_bytes: int) -> npt.NDArray[Any]:
-    """The `.npy` array of `size_bytes` in a stream; raises ValueError."""
+    """Read the `.npy` array of `size_bytes` from a stream; raises ValueError."""
     try:
         shape, fortran_order, dtype = read_npy_header(stream)
     except ValueError as error:
@@ -90,7 +90,7 @@ def read_npy(stream: IO[bytes], size_bytes: int) -> npt.NDArray[Any]:
 
 
 def _array(archive: ZipFile, member: ZipInfo) -> npt.NDArray[Any]:
-    # LZMA, which zipfile supports as well, uses as much memory as the file requests.
+    # LZMA, which zipfile also supports, uses as much memory as the file requests.
     if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
         raise ValueError(f"{member.filename!r} is compressed in a way that NumPy does not write")
     with archive.open(member) as stream:

@@ -1,4 +1,4 @@
-"""The instances that a bundle carries for demo and check."""
+"""The sample instances in a bundle, for demo and check."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _REMEDY = "build the bundle again, with other --samples"
 
 @dataclass(frozen=True)
 class Samples:
-    """`clean` (n, *shape), `corrupted` (n, *shape): the same instances before and after; `y` (n,) labels or None."""
+    """`clean` (n, *shape) and `corrupted` (n, *shape) are the same instances before and after corruption; `y` (n,) are
+    labels or None.
+    """
 
     clean: Rows
     corrupted: Rows
@@ -28,7 +30,7 @@ class Samples:
 
 
 def read_samples(bundle: Bundle) -> Samples:
-    """Raises BundleError if the bundle has no samples."""
+    """Raises BundleError if the bundle has no valid samples."""
     if SAMPLES_FILE not in bundle.manifest.files:
         raise BundleError(f"{bundle.path} contains no {SAMPLES_FILE}: build it with --samples")
     file = bundle.path / SAMPLES_FILE

@@ -1,7 +1,7 @@
-"""Signatures of bundles: Ed25519 (RFC 8032) over `bundle.json`, which holds the sha256 of every other file.
+"""Signatures of bundles: Ed25519 (RFC 8032) over `bundle.json`, which contains the sha256 of every other file.
 
-A signature is the bare 64 bytes, so OpenSSL makes and verifies it too. `cryptography` is an extra, loaded only if it is
-used.
+A signature is the raw 64 bytes, so OpenSSL can create and verify it too. `cryptography` is an extra, loaded only if it
+is used.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _EXTRA = "signatures require the package cryptography: pip install 'harmgauge[si
 
 
 def check(folder: Path, document: bytes, signature: bytes | None, public_keys: Sequence[str]) -> SignatureState:
-    """The state of the `signature` of `folder`'s bundle.json, whose bytes are `document`.
+    """The state of the `signature` of the `bundle.json` in `folder`, whose bytes are `document`.
 
-    `public_keys` are base64 of 32 bytes each; one that fits is enough. Raises BundleError if there are keys and none
-    fits, SettingsError if they cannot be used.
+    `public_keys` are 32 bytes each in base64; one that matches is enough. Raises BundleError if there are keys and none
+    matches, SettingsError if they cannot be used.
     """
     if not public_keys:
         return "none" if signature is None else "unchecked"
@@ -61,9 +61,10 @@ def check(folder: Path, document: bytes, signature: bytes | None, public_keys: S
 
 
 def new_key(file: Path) -> str:
-    """Write a new private key to `file` (PEM, for its owner alone) and return its public key in the setting's format.
+    """Write a new private key to `file` (PEM, readable only by its owner) and return its public key in the setting's
+    format.
 
-    Raises SettingsError; an existing file stays as it is.
+    Raises SettingsError; an existing file is not changed.
     """
     try:
         from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - an extra

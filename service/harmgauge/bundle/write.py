@@ -1,4 +1,4 @@
-"""Writing a bundle: all of it or nothing, and verified by the reader of the service."""
+"""Writes a bundle atomically, verified by the service's own reader."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _RENAME_EXCHANGE = 2
 
 
 def exchange(one: Path, other: Path) -> None:
-    """Exchange two paths of one file system, by Linux's renameat2; raises OSError on failure.
+    """Exchange two paths on one file system with Linux's renameat2; raises OSError on failure.
 
-    Elsewhere (macOS) it takes two steps, between which `other` lies beside its place, whole.
+    On other systems (macOS) this takes two steps, between which the intact `other` is under a temporary name.
     """
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
@@ -44,9 +44,9 @@ Verify = Callable[[Bundle], object]
 
 
 def reserve(out: Path, name: str, version: str | None) -> Path:
-    """The folder for the new bundle: `version`, or the next free number; nothing is made yet.
+    """The folder for the new bundle: `version`, or the next free number; creates nothing yet.
 
-    Raises BundleError if it exists, if its name is not valid, or if its place is not writable.
+    Raises BundleError if it exists, its name is not valid, or its parent is not writable.
     """
     if version is not None and not re.fullmatch(NAME_PATTERN, version):
         raise BundleError(f"--version {version}: expected at most 64 letters, digits, '.', '_' and '-'")
@@ -63,26 +63,26 @@ def reserve(out: Path, name: str, version: str | None) -> Path:
 
 
 def write_bundle(manifest: Manifest, contents: dict[str, bytes], folder: Path, verify: Verify) -> None:
-    """Write the bundle beside its place, read it back as the service will and `verify` it, then move it there.
+    """Write the bundle to a temporary folder, read it back as the service will, `verify` it, and move it into place.
 
-    `contents` are its files by name; `manifest.files` is made from them. Raises BundleError if the service would refuse
-    it, and then leaves nothing behind.
+    `contents` are its files by name; `manifest.files` is created from them. Raises BundleError if the service would
+    refuse the bundle, and leaves nothing behind then.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=UNFINISHED) as unfinished:
         named = manifest.model_copy(update={"version": folder.name})
         new = _written(named, contents, Path(unfinished) / folder.name, verify)
         try:
-            new.rename(folder)  # never into it, if somebody has created it in the meantime
+            new.rename(folder)  # fails rather than moving it inside a folder that was created in the meantime
         except OSError as error:
             raise BundleError(f"{folder} could not be written ({error.strerror}): try again") from error
 
 
 def rewrite_bundle(old: Bundle, manifest: Manifest, contents: dict[str, bytes], verify: Verify) -> None:
-    """Replace `old` by a bundle with other contents, written and read back as `write_bundle` does.
+    """Replace `old` with a bundle with other contents, written and read back as in `write_bundle`.
 
-    At every moment one of the two is at that place, and whole. A signature is not taken over. Raises BundleError if
-    this fails, or if the bundle there is no longer `old`; then nothing has changed.
+    At every moment one of the two is in place, complete. A signature is not carried over. Raises BundleError if this
+    fails, or if the bundle in place is no longer `old`; then nothing has changed.
     """
     check_rewritable(old)
     folder = old.path.resolve()
@@ -100,7 +100,7 @@ def rewrite_bundle(old: Bundle, manifest: Manifest, contents: dict[str, bytes], 
 
 
 def check_rewritable(bundle: Bundle) -> None:
-    """Raises BundleError if `rewrite_bundle` would: before hours of work, not after them."""
+    """Raises BundleError if `rewrite_bundle` would, before hours of work rather than after them."""
     folder = bundle.path.resolve()
     unlisted = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     unlisted -= {MANIFEST_FILE, SIGNATURE_FILE, *bundle.manifest.files}
@@ -111,7 +111,7 @@ def check_rewritable(bundle: Bundle) -> None:
 
 
 def _written(manifest: Manifest, contents: dict[str, bytes], new: Path, verify: Verify) -> Path:
-    """The folder `new`, made and checked by the service's own reader."""
+    """The folder `new`, written and checked by the service's own reader."""
     files = {
         name: FileSpec(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)) for name, data in contents.items()
     }

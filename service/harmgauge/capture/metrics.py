@@ -5,8 +5,8 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 DROPPED = ("queue_full", "unwritable", "failed", "shutdown")
-"""Why a flagged input was not kept: the writer is too slow; nothing can be written; it could not be made into a file;
-the process ended first.
+"""Why a flagged input was not captured: the writer is too slow; nothing can be written; it could not be converted; the
+process ended first.
 """
 
 
@@ -25,7 +25,8 @@ class CaptureMetrics:
             registry=registry,
         )
         for reason in DROPPED:
-            self._dropped.labels(model, reason)  # 0 until the first, whose increase would otherwise be missed
+            # created at 0: the first increase of a missing counter would not be seen
+            self._dropped.labels(model, reason)
         self.failures = Counter(
             "harmgauge_capture_write_failures", "Files that could not be written.", ["model"], registry=registry
         ).labels(model)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def open_capture(
     settings: Settings, sink: Sink | None, manifest: Manifest, registry: CollectorRegistry
 ) -> Capture | None:
-    """None if it is off; its metrics exist all the same."""
+    """None if capture is off; its metrics exist nevertheless."""
     metrics = CaptureMetrics(registry, manifest.name)
     if sink is None or settings.capture_dir is None:
         return None

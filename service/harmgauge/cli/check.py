@@ -1,4 +1,4 @@
-"""`harmgauge check`: describes the bundle that would be served, and whether it can be."""
+"""`harmgauge check`: describes the bundle that would be served, and checks whether it can be."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def check(settings: Settings) -> int:
 
 
 def _say_score(manifest: Manifest, say: Callable[[str], object]) -> None:
-    """How the score is made, why that way, and the findings from when the bundle was built."""
+    """Print the detector, the reason for it, and the judgement from when the bundle was built."""
     reason, sentence, worth_serving = judgement_of(manifest)
     shown = [f"{name} {value}" for name, value in manifest.score.items() if reason is None or name != "reason"]
     say(f"  detector {': '.join([manifest.detector, *([', '.join(shown)] if shown else [])])}\n")
@@ -103,7 +103,7 @@ def _say_score(manifest: Manifest, say: Callable[[str], object]) -> None:
 
 
 def _error_probability(bundle: Bundle) -> str:
-    """Its figures from the rows that it was calibrated on, or why there is none."""
+    """The figures of the error probability on the rows that it was calibrated on, or why there is none."""
     found = bundle.error_probability
     if found is None:
         return f"no error probability: {bundle.no_error_probability}"
@@ -116,7 +116,7 @@ def _error_probability(bundle: Bundle) -> str:
 
 
 def _end_of(settings: Settings) -> str:
-    """How long a stop may take, and the settings that must allow for it."""
+    """How long a shutdown may take, and which settings must allow for it."""
     seconds = settings.lame_duck_seconds + settings.drain_seconds + LAST_WORDS_SECONDS + LAST_SECONDS
     stated = f"shutdown takes up to {seconds:g} s"
     if seconds <= KUBERNETES_GRACE_SECONDS:
@@ -129,7 +129,7 @@ def _end_of(settings: Settings) -> str:
 
 
 def _described(state: DriftState) -> str:
-    """The comparison of a detector without rows, and its alarm condition."""
+    """What a detector without rows compares, and its alarm condition."""
     recent = "all rows so far" if state.window_rows is None else f"the newest {state.window_rows} rows"
     alarms = []
     if state.p_value_threshold is not None:
@@ -142,7 +142,7 @@ def _described(state: DriftState) -> str:
 
 
 def _state_folder(settings: Settings) -> str:
-    """Whether the windows survive a restart. Raises SettingsError if the folder for them cannot be used."""
+    """Whether the windows survive a restart. Raises SettingsError if their folder cannot be used."""
     folder = settings.state_dir
     if folder is None:
         return "state kept in memory: a restart loses it"

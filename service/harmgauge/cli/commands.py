@@ -1,4 +1,4 @@
-"""The commands of the service's half. Each loads only what it needs, and its settings before anything heavy."""
+"""The service's commands. Each loads only what it needs, and its settings before anything heavy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _serve(_: argparse.Namespace, __: list[str]) -> int:
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
     settings = settings_module.load()
-    gc.disable()  # imports leave no garbage, and looking for it took a tenth of the start-up; `serve` enables it
+    gc.disable()  # imports leave no garbage, and collecting took a tenth of the start-up; `serve` enables it again
     from harmgauge.server.process import serve
 
     logs.configure(settings.log_level, settings.log_format)

@@ -1,4 +1,4 @@
-"""`harmgauge demo`: real clean inputs, then more and more corrupted ones among them, sent to a running service."""
+"""`harmgauge demo`: sends clean inputs to a running service, then a growing share of corrupted ones."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def demo_with_service(settings: Settings) -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # The settings of this process, but on loopback and without state: nothing from an earlier run, nothing left behind.
+    # The settings of this process, but on loopback and without state, so that runs do not affect each other.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     own = {"BUNDLE": settings.bundle, "PROVIDERS": settings.providers, "PRECISION": settings.precision, "PORT": port}
     environment = kept | {f"{PREFIX}{name}": str(value) for name, value in own.items()}

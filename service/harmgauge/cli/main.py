@@ -14,7 +14,7 @@ from harmgauge.cli.command import Command
 
 _SERVICE = "harmgauge.cli.commands"
 _OFFLINE = "harmgauge_models.cli"
-"""The one place that leads from the service to the other half of the package, which may need PyTorch."""
+"""The only place where the service refers to the other half of the package, which may need PyTorch."""
 
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Serve a bundle": {
@@ -68,7 +68,8 @@ def _run(command: Command, parsed: argparse.Namespace, words: list[str]) -> int:
         status = command.run(parsed, words)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader closed the pipe, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at its end
+        # or Python reports an error when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # as a shell reports a command that SIGPIPE ended
     except (BundleError, SettingsError) as error:
         print(f"harmgauge: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`harmgauge sign`: adds a signature to a whole bundle."""
+"""`harmgauge sign`: adds a signature to a complete bundle."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from harmgauge.errors import BundleError
 
 
 def sign_bundle(folder: Path, key_file: Path) -> str:
-    """Verify the bundle in `folder` and sign it, replacing any signature that it has; returns the public key.
+    """Verify the bundle in `folder` and sign it, replacing any previous signature; returns the public key.
 
-    Raises BundleError if it would not be served, SettingsError if the key is not valid.
+    Raises BundleError if the service would refuse the bundle, SettingsError if the key is not valid.
     """
     bundle = load(folder)
     if bundle.manifest.int8 is not None:

@@ -1,4 +1,4 @@
-"""Which drift detectors there are. A new one is a file with a `from_bundle`, and a line here."""
+"""The list of drift detectors. To add one, write a file with a `from_bundle` and add a line here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DETECTORS: list[Maker] = [
 
 
 def build_drift_detectors(bundle: Bundle, settings: Settings) -> list[DriftDetector]:
-    """The detectors that a bundle and the settings ask for, in the order in which they are reported.
+    """The detectors for a bundle and these settings, in the order in which they are reported.
 
     Raises BundleError and SettingsError.
     """

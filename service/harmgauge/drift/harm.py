@@ -1,7 +1,7 @@
-"""`harm`: the alarm on the estimated accuracy, silent on drift that does not lower it.
+"""`harm`: the alarm on the estimated accuracy, which ignores drift that does not lower it.
 
-It alarms if the mean of P(wrong) rises above `bound`: the guarantee is about P, and one about accuracy as far as P is
-right. So it reports that the *estimate* of accuracy has fallen.
+It raises the alarm if the mean of P(wrong) exceeds `bound`. The guarantee is about P, and extends to accuracy as far as
+P is right. So the alarm reports that the *estimate* of accuracy has fallen.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 
 
 def from_bundle(bundle: Bundle, settings: Settings) -> Harm | None:
-    """None if the bundle has no P(wrong) and no setting asks for the alarm.
+    """None if the bundle has no P(wrong) and no setting requests the alarm.
 
-    Raises SettingsError if a setting asks for an alarm that is impossible: otherwise its owner would rely on it.
+    Raises SettingsError if a setting requests an alarm that is impossible; otherwise its owner would rely on it.
     """
     harm_bound.check_settings(settings)
     found, asked = bundle.error_probability, harm_bound.asked_by(settings)
@@ -64,10 +64,11 @@ def from_bundle(bundle: Bundle, settings: Settings) -> Harm | None:
 
 
 class Harm:
-    """The rows of a request are one block, a client with a name counts once among recent requests.
+    """The sequential alarm on the mean of P(wrong). The rows of a request are one block; a named client counts once
+    among recent requests.
 
     `base` is the mean of P on clean traffic, measured on `base_rows` rows, and `bound` the largest harmless mean of P.
-    The alarm stays until `reset`. Raises ValueError if such an alarm makes no sense.
+    The alarm stays until `reset`. Raises ValueError if such an alarm is impossible.
     """
 
     name = "harm"
@@ -97,13 +98,13 @@ class Harm:
         self._clients = RecentClients()
         self._version = 0
         self.logs: npt.NDArray[np.float64] = np.zeros((2, len(evidence.STAKES)))
-        """Sums of log gains and log losses by stake, since the detector was made: for counters, which never fall.
-        Each array stays as it is.
+        """Sums of log gains and log losses by stake since the detector was created, for counters, which must never
+        decrease. Arrays are replaced, never modified.
         """
         self.reset()
 
     def reset(self) -> None:
-        """Acknowledge the alarm: sets the evidence to nothing."""
+        """Acknowledge the alarm: resets the evidence to zero."""
         self._wealth: npt.NDArray[np.float64] = np.zeros(len(evidence.STAKES))
         self._rows = 0
         self._version += 1
@@ -144,7 +145,7 @@ class Harm:
         }
 
     def restore(self, dumped: Dumped) -> None:
-        """Evidence against another `bound` does not count against this one: then it begins anew."""
+        """Evidence against a different `bound` does not count against this one, and is discarded."""
         bound = read.number(dumped, "bound", evidence.LEAST_BOUND, 1)
         rows = read.whole(dumped, "rows", 0, read.MOST_ROWS)
         wealth = read.within(dumped, "wealth", self._wealth.shape, 0, evidence.MOST)
@@ -163,8 +164,8 @@ class Harm:
         self._version += 1
 
     async def state(self) -> DriftState:
-        """`details`: `highest`, the peak of the evidence since it began at nothing; `accuracy_drop`, the tolerated fall
-        of the estimate of accuracy, and `accuracy_limit`, the accuracy after such a fall.
+        """`details`: `highest`, the peak of the evidence since it started at zero; `accuracy_drop`, the tolerated fall
+        of the accuracy estimate, and `accuracy_limit`, the accuracy after such a fall.
         """
         return DriftState(
             state=self._alarm.state,

@@ -1,4 +1,4 @@
-"""The tolerated harm: the settings of `harm`, and what the calibration of the bundle allows of them."""
+"""The tolerated harm: the settings of `harm`, and the limits that the bundle's calibration sets for them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from harmgauge.settings import Settings
 log = logging.getLogger(__name__)
 
 DROP = 0.02
-"""Tolerated drop of accuracy, unless the settings have another or a floor."""
+"""Tolerated drop in accuracy, unless the settings specify another or a floor."""
 
 
 def check_settings(settings: Settings) -> None:
-    """Raises SettingsError if the drop and the floor are both set: only one of them could hold."""
+    """Raises SettingsError if the drop and the floor are both set: only one of them can apply."""
     if settings.accuracy_drop is not None and settings.accuracy_floor is not None:
         raise SettingsError(
             f"HARMGAUGE_ACCURACY_DROP={settings.accuracy_drop:g} and HARMGAUGE_ACCURACY_FLOOR="
@@ -46,7 +46,7 @@ def bound_of(found: ErrorProbability, settings: Settings) -> float:
 
 
 def asked_by(settings: Settings) -> str | None:
-    """The setting that asks for the alarm."""
+    """The setting that requests the alarm."""
     if settings.accuracy_floor is not None:
         return "HARMGAUGE_ACCURACY_FLOOR"
     return None if settings.accuracy_drop is None else "HARMGAUGE_ACCURACY_DROP"

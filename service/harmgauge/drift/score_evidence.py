@@ -1,4 +1,6 @@
-"""`score_evidence`: the alarm with a guaranteed false alarm rate, from the first score on and without a window."""
+"""`score_evidence`: the alarm with a guaranteed false alarm rate, which works from the first score and without a
+window.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +36,9 @@ def from_bundle(bundle: Bundle, settings: Settings) -> ScoreEvidence:
 
 
 class ScoreEvidence:
-    """The rows of a request are one block, a client with a key counts once among recent requests.
+    """The rows of a request are one block; a named client counts once among recent requests.
 
-    The alarm stays until `reset`, which begins anew with the reference alone. Raises ValueError if the settings make no
-    sense.
+    The alarm stays until `reset`, which starts afresh with only the reference. Raises ValueError for invalid settings.
     """
 
     name = "score_evidence"
@@ -68,7 +69,7 @@ class ScoreEvidence:
         self.reset()
 
     def reset(self) -> None:
-        """Acknowledge the alarm: resets the evidence to nothing and the urn to the reference alone."""
+        """Acknowledge the alarm: resets the evidence to zero and the urn to the reference."""
         self._evidence = evidence.start(self._reference_rows)
         self._design = DesignEffect()
         self._rows = 0
@@ -125,9 +126,9 @@ class ScoreEvidence:
             )
 
     async def state(self) -> DriftState:
-        """`details`: `highest`, the peak of the evidence since it began at nothing; `direction` of the scores;
-        `design_effect`, the number of scores divided by the number of independent ones they are worth (None while there
-        is too little traffic to estimate it); `tolerance`.
+        """`details`: `highest`, the peak of the evidence since it started at zero; `direction` of the scores;
+        `design_effect`, the ratio of the number of scores to the number of independent ones that they are worth (None
+        if there is too little traffic to estimate it); `tolerance`.
         """
         value, direction, design_effect = self._evidence.value, self._evidence.direction, self._design.value
         gauges = {"drift_direction": 1.0 if direction == "higher" else -1.0}

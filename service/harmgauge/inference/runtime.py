@@ -1,4 +1,4 @@
-"""The graph in ONNX Runtime: rows in, scores out. One session, which any number of threads may run at once."""
+"""Runs the graph in ONNX Runtime: one session, which any number of threads may run at once."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from harmgauge.inference.padded_batches import FixedSizes, batch_sizes
 from harmgauge.inference.providers import CPU, Providers, usable_cores
 
 MAX_BATCH_ROWS_CPU = 32
-"""Larger batches did not raise a core's rows per second."""
+"""Larger batches did not increase the throughput of a core."""
 
 MAX_BATCH_ROWS_GPU = 256
 
 OUTPUT_TYPE = "tensor(float)"
-"""ONNX Runtime's name of float32."""
+"""ONNX Runtime's name for float32."""
 
 _TYPES = {"float32": "float", "float64": "double"}
-"""ONNX Runtime's names, if they are not those of numpy."""
+"""ONNX Runtime's names, if they differ from NumPy's."""
 
 
 def verify(bundle: Bundle) -> None:
@@ -34,13 +34,13 @@ def verify(bundle: Bundle) -> None:
 
 
 class OnnxRuntime:
-    """A session over the bundle's graph, probed and warm.
+    """A session for the bundle's graph, probed and warmed up.
 
-    On CPUs a run uses one thread, the caller's. Measured with the shipped bundle on two cores: runs side by side scored
+    On CPUs a run uses one thread, the caller's. Measured with the shipped bundle on two cores: parallel runs scored
     1,716 images a second one by one and 1,781 in batches of 32; one run on both cores 1,106 and 1,589; one core 897. On
     a GPU batches are padded to a few sizes. With `features`, runs return them if the bundle has them. `reached` is
-    called with the next step, and its number of rows: 0 for loading the graph, then each probe. Raises BundleError if
-    the graph does not match the manifest, SettingsError if the requested provider is not available.
+    called with the next step, as a number of rows: 0 for loading the graph, then each probe. Raises BundleError if the
+    graph does not match the manifest, SettingsError if the requested provider is not available.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class OnnxRuntime:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # a failed run raises its reason, and would log it as well
-        # A graph that check_graph has read as ONNX must not be read as anything else.
+        options.log_severity_level = 4  # a failed run raises its error, and would log it as well
+        # check_graph has read the graph as ONNX, so it must not be loaded as anything else.
         options.add_session_config_entry("session.load_model_format", "ONNX")
         sizes = batch_sizes(max_batch_rows or MAX_BATCH_ROWS_GPU)
         reached(0)
@@ -89,11 +89,11 @@ class OnnxRuntime:
         return Outputs(**dict(zip(self.shapes, values, strict=True)))
 
     def probe(self, rows: int) -> Rows:
-        """This many rows on which the graph is known to run."""
+        """Rows, in this number, on which the graph is known to run."""
         return probe_rows(self._spec, self._reference, rows)
 
     def _probe(self, bundle: Bundle, sizes: Sequence[int]) -> None:
-        """Run every one of these batch sizes: shows that the graph works, and warms it up."""
+        """Run each of these batch sizes, which shows that the graph works, and warms it up."""
         for count in sizes:
             self._reached(count)
             try:
@@ -125,7 +125,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool) -> RowShapes:
-    """The outputs wanted from the graph; raises BundleError if it is not one of ours."""
+    """The outputs requested from the graph; raises BundleError if it does not match the manifest."""
     inputs, spec = session.get_inputs(), bundle.manifest.input
     names = [node.name for node in inputs]
     if names != [spec.name]:

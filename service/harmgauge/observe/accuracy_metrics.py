@@ -1,7 +1,7 @@
 """P(wrong) for Prometheus: the accuracy of the window as gauges, and sums over all rows as counters.
 
-From the counters follow the accuracy of a fleet over any period, and its interval: expected errors over rows that had a
-P, sqrt of the variance over rows. Rows of a bundle without P are in none of them, and so never count as right.
+The counters give the accuracy of a fleet over any period, and its interval: expected errors over rows with a P, and
+sqrt of the variance over rows. Rows of a bundle without P are in none of them, and so never count as right.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from harmgauge.drift.accuracy import Accuracy
 from harmgauge.drift.harm_evidence import STAKES
 
 LEAST_CLASS_ROWS = 20
-"""Rows of a class in the window from which on its accuracy is a gauge: that of fewer is noise."""
+"""Minimum number of rows of a class in the window for a gauge of its accuracy: with fewer it would be noise."""
 
 
 class AccuracyCollector(Collector):
-    """Gauges of `found`, the newest look at the window; unknown values are absent."""
+    """Gauges of the newest estimate, `found`; unknown values are absent."""
 
     def __init__(self, model: str, prefix: str = "harmgauge") -> None:
         self._model = model
@@ -57,7 +57,7 @@ class AccuracyCollector(Collector):
 
 
 class ErrorCounters:
-    """Sums over all bundles that the process serves in turn; absent until one with P is loaded."""
+    """Sums over all bundles that the process serves in turn; absent until a bundle with P is loaded."""
 
     def __init__(self, model: str, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -72,13 +72,13 @@ class ErrorCounters:
         self._stakes = [f"{stake:g}" for stake in STAKES]
 
     def begin(self) -> None:
-        """Show zeros: an increase from nothing would not be seen."""
+        """Create the counters at zero: the first increase of a missing counter would not be seen."""
         for counter in (self._errors, self._variance, self._rows):
             counter.labels(self._model)
         self.bet(np.zeros((2, len(STAKES))))
 
     def scored(self, probabilities: npt.NDArray[np.floating]) -> None:
-        """Count P (n,) of n inputs."""
+        """Count P (n,) for n inputs."""
         exact = probabilities.astype(np.float64)
         total = float(exact.sum())
         self._errors.labels(self._model).inc(total)
@@ -86,7 +86,7 @@ class ErrorCounters:
         self._rows.labels(self._model).inc(len(exact))
 
     def bet(self, logs: npt.NDArray[np.float64]) -> None:
-        """Count bets' log gains and log losses, (2, stakes)."""
+        """Count the bets' log gains and log losses, (2, stakes)."""
         for counter, sums in zip((self._gain, self._loss), logs.tolist(), strict=True):
             for stake, value in zip(self._stakes, sums, strict=True):
                 counter.labels(self._model, stake).inc(value)

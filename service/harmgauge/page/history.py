@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 TIME = "time"
-"""The column that every history has: whole Unix seconds."""
+"""The time column of every history: whole Unix seconds."""
 
 
 class History:
     """A ring buffer of the newest `capacity` samples of the named `columns`, all numbers; memory does not grow.
 
-    Unlike a `Window`, unknown values are NaN, and only the time column needs the precision of a float64.
+    Unlike in a `Window`, unknown values are NaN, and only the time column needs the precision of a float64.
     """
 
     def __init__(self, columns: Sequence[str], capacity: int) -> None:
@@ -32,7 +32,7 @@ class History:
         return len(self._times)
 
     def add(self, time_seconds: float, values: Mapping[str, float | None]) -> None:
-        """Add one sample, later than the previous one; a column that is left out or None becomes NaN.
+        """Add a sample, later than the previous one; a column that is omitted or None becomes NaN.
 
         Raises KeyError for an unknown column.
         """
@@ -42,7 +42,7 @@ class History:
         at = self.total % self.capacity
         given = [values.get(name) for name in self.columns]
         newest = int(self._times[at - 1]) if self.total else -1
-        self._times[at] = max(int(time_seconds), newest + 1)  # also if the clock was set back
+        self._times[at] = max(int(time_seconds), newest + 1)  # even if the clock was set back
         self._values[:, at] = [np.nan if value is None else value for value in given]
         self.total += 1
 

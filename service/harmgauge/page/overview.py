@@ -1,4 +1,4 @@
-"""The data that only the live page shows, as documents."""
+"""The data that only the live page shows, as JSON documents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harmgauge.page.histogram import bucket_edges, shares
 from harmgauge.page.recorder import HISTORY_SECONDS, Recorder, flagged_share
 
 RECENT_SAMPLES = 12
-"""Included in every state, so that a polling client needs the whole history only once, or after a pause."""
+"""Included in every state, so that a polling client needs the whole history only at the start or after a pause."""
 
 
 class Overview:
@@ -60,7 +60,7 @@ class Overview:
         drift = drift_answer(self._bundle, states, await self._monitor.accuracy())
         scores = next((state.scores for state in states.values() if state.scores is not None), None)
         window = flagged = None
-        if scores is not None and len(scores):  # 27 ms if the window is a million rows
+        if scores is not None and len(scores):  # 27 ms for a window of a million rows
             window = await asyncio.to_thread(shares, scores, self._edges)
             flagged = await asyncio.to_thread(flagged_share, states, self._threshold)
         return {

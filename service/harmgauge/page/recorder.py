@@ -1,4 +1,4 @@
-"""Samples the service at intervals, outside the requests, so that a newly opened page shows the past."""
+"""Samples the service at regular intervals, independently of requests, so that a newly opened page shows the past."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ ACCURACY = ("accuracy.estimate", "accuracy.lower", "accuracy.upper")
 """Columns of the window's accuracy; empty if the bundle has no P(wrong)."""
 
 STATES = ("warming", "ok", "drifting")
-"""The history stores a state as its index here."""
+"""The history stores a state as an index into this."""
 
 LEAST_STATISTIC = 1e-3
-"""Evidence begins at 0, which has no logarithm."""
+"""Evidence starts at 0, which has no logarithm."""
 
 
 class Recorder:
-    """Records detectors, accuracy, traffic and share flagged in `history` every `sample_seconds`."""
+    """Records detectors, accuracy, traffic and the flagged share in `history` every `sample_seconds`."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Recorder:
         states = await self._monitor.states()
         totals, at = self._totals(), self._clock()
         values = _traffic(self._before, totals, at - self._before_at)
-        # Takes a millisecond if the window is a million rows.
+        # Takes a millisecond for a window of a million rows.
         values["flagged_share"] = await asyncio.to_thread(flagged_share, states, self._threshold)
         values |= _accuracy(await self._monitor.accuracy())
         for name, state in states.items():
@@ -92,7 +92,7 @@ class Recorder:
 
 
 def flagged_share(states: Mapping[str, DriftState], threshold: float) -> float | None:
-    """Share flagged among the scores in the window; None while there are none."""
+    """Share flagged among the scores in the window; None if there are none."""
     for state in states.values():
         if state.scores is not None and len(state.scores):
             return float(np.count_nonzero(state.scores > threshold) / len(state.scores))
@@ -100,7 +100,7 @@ def flagged_share(states: Mapping[str, DriftState], threshold: float) -> float |
 
 
 def _log10(state: DriftState) -> float | None:
-    """Logarithm of the figure that decides the alarm: the p-value if the detector has one, else the statistic."""
+    """Logarithm of the figure that decides the alarm: the p-value if the detector has one, otherwise the statistic."""
     if state.p_value_threshold is not None:
         return state.log10_p_value
     return None if state.statistic is None else math.log10(max(state.statistic, LEAST_STATISTIC))

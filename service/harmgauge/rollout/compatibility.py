@@ -1,4 +1,6 @@
-"""Conditions on a successor of the bundle in service: good requests stay good, and their answers mean the same."""
+"""Conditions on a successor of the bundle in service: valid requests stay valid, and their answers keep their
+meaning.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ ERROR_PROBABILITY = "error_probability"
 
 
 def check_successor(old: Manifest, new: Manifest) -> None:
-    """Raises BundleError if requests that were good for the old bundle would not be for the new one, or if its answers
-    would mean something else.
+    """Raises BundleError if requests that were valid for the old bundle would not be for the new one, or if its answers
+    would have another meaning.
     """
     of_input = old.input.model_dump(), new.input.model_dump()
     for what, before, after in (
@@ -39,10 +41,10 @@ def check_other(served: Bundle, shadow: Bundle) -> None:
 
 
 def check_offers(old: ServedBundle, new: ServedBundle) -> None:
-    """Raises BundleError if clients that ask for an output would suddenly be refused.
+    """Raises BundleError if clients that request an output would suddenly be refused.
 
-    The error probability may come and go. It is an estimate beside the answer, which stays the same; and bundles from
-    before it existed lack it: going back to one must not need a restart.
+    The error probability may appear and disappear. It is an estimate beside the answer, which stays the same; and older
+    bundles lack it: returning to one must not require a restart.
     """
     lost = old.components.output_names - new.components.output_names - {ERROR_PROBABILITY}
     if lost:
@@ -52,7 +54,7 @@ def check_offers(old: ServedBundle, new: ServedBundle) -> None:
 
 
 def end_of_estimate(old: Bundle, new: Bundle) -> str | None:
-    """A warning for the log if only the old one estimates its accuracy; else None."""
+    """A warning for the log if only the old bundle estimates its accuracy; otherwise None."""
     if old.error_probability is None or new.error_probability is not None:
         return None
     return (

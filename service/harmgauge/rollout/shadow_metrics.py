@@ -1,4 +1,4 @@
-"""Prometheus metrics of a shadow, under separate names: none enters a sum or an alert of the served bundle.
+"""Prometheus metrics of a shadow, under separate names, so that none enters a sum or an alert of the served bundle.
 
 They do not include its scores: a key for metrics may not be allowed to read those.
 """
@@ -23,7 +23,7 @@ FLAGS = ("clean", "adversarial")
 
 
 class ShadowMetrics:
-    """Metrics of one bundle as the shadow of another, from the beginning of `comparison`; `gauges` as in
+    """Metrics of one bundle as the shadow of another, since the start of `comparison`; `gauges` as in
     `BundleMetrics`.
     """
 
@@ -43,7 +43,7 @@ class ShadowMetrics:
         ).labels(manifest.name, bundle.key, manifest.version, bundle.sha256, manifest.detector).set(1)
 
     def exposition(self, drift: dict[str, DriftState], accuracy: Accuracy | None = None) -> bytes:
-        """The text for a scrape, with the drift states and the accuracy as they are now."""
+        """The text for a scrape, with the given drift states and accuracy."""
         self._drift.states = drift
         self._accuracy.found = accuracy
         return generate_latest(self._registry)

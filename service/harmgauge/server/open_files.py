@@ -14,8 +14,8 @@ LEAST_CONNECTIONS = 8
 
 
 def room_for_connections(wanted: int, others: int = 0) -> int:
-    """How many of `wanted` connections fit beside `others` and RESERVED_FILES, once the soft limit is as high as it may
-    be. Warns if those are fewer.
+    """How many of `wanted` connections fit besides `others` and RESERVED_FILES, after raising the soft limit as far as
+    possible. Warns if not all of them fit.
     """
     if sys.platform == "win32":
         return wanted

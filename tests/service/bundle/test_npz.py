@@ -115,7 +115,7 @@ def test_names_are_keys_and_never_paths(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.warns(UserWarning, match="Duplicate name"):
         twice = archive(("x.npy", npy(1)), ("x.npy", npy(2)))
     for stream in (twice, archive(*((f"{index}.npy", b"") for index in range(MAX_ARRAYS + 1)))):
-        with pytest.raises(ValueError, match=f"two arrays of one name, or more than {MAX_ARRAYS} arrays"):
+        with pytest.raises(ValueError, match=f"two arrays with the same name, or more than {MAX_ARRAYS} arrays"):
             read_npz(stream)
 
 

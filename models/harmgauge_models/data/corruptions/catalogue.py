@@ -40,7 +40,7 @@ CORRUPTIONS: dict[str, Corruption] = {
 
 
 def corrupt(name: str, images: Images, severity: int, seed: int = 0) -> Images:
-    """`images` (n, height, width, 3) uint8 corrupted by one kind, seeded by `seed`, kind and severity.
+    """Corrupt `images` (n, height, width, 3) uint8 with one kind, seeded by `seed`, kind and severity.
 
     Raises ValueError for an unknown kind, other images, and a severity that is not a whole number from 1 to 5.
     """
@@ -57,7 +57,7 @@ def corrupt(name: str, images: Images, severity: int, seed: int = 0) -> Images:
 def corrupt_in_turn(
     images: Images, severity: int, seed: int, kinds: Collection[str] = tuple(CORRUPTIONS)
 ) -> tuple[Images, list[str]]:
-    """Each image corrupted by the next of `kinds` in turn, and the name of each image's kind."""
+    """Corrupt each image with the next of `kinds` in turn; returns the images and the name of each one's kind."""
     random = np.random.default_rng(seed)
     chosen = [list(kinds)[index % len(kinds)] for index in range(len(images))]
     corrupted = images.copy()

@@ -1,1 +1,1 @@
-"""Judges the estimate of accuracy and the alarm on harm on labelled rows."""
+"""Judges the accuracy estimate and the alarm on harm on labelled rows."""

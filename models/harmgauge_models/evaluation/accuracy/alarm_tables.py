@@ -1,4 +1,4 @@
-"""Tables of alarms by the true drop of accuracy, and by whether the accuracy lies below a floor."""
+"""Tables of alarms by the true drop in accuracy, and by whether the accuracy is below a floor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DROPS = (-1.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.4, 1.0)
 """Bounds of the intervals of true drops."""
 
 HARMLESS_DROP = 0.02
-"""Sets that lose no more than this are harmless: there should be no alarm on them."""
+"""Sets that lose no more accuracy than this are harmless: they should raise no alarm."""
 
 FLOORS_BELOW_CLEAN = (0.025, 0.075, 0.125, 0.225, 0.325)
 """Distances of the tested floors below the accuracy on clean rows."""
@@ -31,7 +31,7 @@ DETECTORS = {"harm": "harm", "evidence": "score_evidence"}
 class SetAlarms:
     """A set with its true `accuracy` and the rows until each alarm, from `Alarms.rows_until`.
 
-    The first bound of harm is that of a drop, each further one that of a floor.
+    The first bound of harm is that of a drop, each further one is that of a floor.
     """
 
     name: str
@@ -45,8 +45,8 @@ class SetAlarms:
 
 
 def by_drop(sets: list[SetAlarms], clean_accuracy: float, stream_rows: int) -> list[dict[str, Any]]:
-    """For each interval of true drops that has sets, and for all harmless sets: `above`, `up_to`, the number of `sets`,
-    and the alarms by traffic and detector.
+    """For each interval of true drops that contains sets, and for all harmless sets: `above`, `up_to`, the number of
+    `sets`, and the alarms by traffic and detector.
     """
     drops = np.array([clean_accuracy - one.accuracy for one in sets])
     spans = [*pairwise(DROPS), (DROPS[0], HARMLESS_DROP)]
@@ -78,7 +78,7 @@ def _alarms(sets: list[SetAlarms], stream_rows: int) -> dict[str, Any]:
 
 
 def summary(until: npt.NDArray[np.int64], stream_rows: int) -> dict[str, Any]:
-    """Share of the streams with an alarm, and the mean and median rows to the alarm in those; None if there is none.
+    """Share of the streams with an alarm, and the mean and median rows until it; None if there is none.
 
     `until` (streams,) is above `stream_rows` for streams without an alarm.
     """
@@ -92,10 +92,10 @@ def summary(until: npt.NDArray[np.int64], stream_rows: int) -> dict[str, Any]:
 
 
 def by_floor(sets: list[SetAlarms], floors: list[float], stream_rows: int) -> list[dict[str, Any]]:
-    """For each floor, with one row per request: the sets above it and those among them with a false alarm, and the sets
-    more than FLOOR_MARGIN below it and those among them that are missed.
+    """For each floor, with one row per request: the number of sets above it and how many of those raise a false alarm,
+    and the number of sets more than FLOOR_MARGIN below it and how many of those are missed.
 
-    A set has an alarm if most of its streams have one.
+    A set raises an alarm if most of its streams do.
     """
     tables = []
     for number, floor in enumerate(floors, 1):

@@ -1,4 +1,4 @@
-"""Methods of the literature that estimate accuracy without labels of the rows in question.
+"""Methods from the literature that estimate accuracy on rows without labels.
 
 Mean confidence; CBPE, the mean of a calibrated confidence (NannyML's confidence-based performance estimation); ATC
 (Garg et al., Leveraging unlabeled data to predict out-of-distribution performance, ICLR 2022); COT (Lu et al.,
@@ -29,7 +29,9 @@ METHODS = {
 """Ways to estimate accuracy, by their names in `quality.json`."""
 
 MOST_TRANSPORTED_ROWS = 500
-"""Random rows of each fold of a set that COT uses: its cost grows at least with the square of their number."""
+"""Number of random rows from each fold of a set that COT uses: its cost grows at least with the square of their
+number.
+"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Baseline:
     def fit(
         cls, confidence: Float64, entropy: Float64, right: npt.NDArray[np.bool_], labels: Labels, classes: int
     ) -> Baseline:
-        """`confidence`, `entropy`, `right` and `labels` (n,), n >= 1."""
+        """Fit to `confidence`, `entropy`, `right` and `labels` (n,), n >= 1."""
         calibration = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
         calibration.fit(confidence, right.astype(np.float64))
         accuracy = float(right.mean())
@@ -55,7 +57,7 @@ class Baseline:
         return cls(accuracy, calibration, _quantile(entropy, accuracy), shares)
 
     def by_method(self, confidence: Float64, entropy: Float64) -> dict[str, Float64]:
-        """The estimate for each row, (n,), by each of METHODS except COT and our own."""
+        """The estimate for each row, (n,), by each of METHODS except COT and harmgauge's own."""
         return {
             "clean_accuracy": np.full(len(confidence), self.accuracy),
             "mean_confidence": confidence,
@@ -66,13 +68,13 @@ class Baseline:
 
 @dataclass(frozen=True)
 class CrossFitted:
-    """Two baselines: rows of a fold are judged by the one that was fitted on the other fold."""
+    """Two baselines: the rows of each fold are judged by the baseline that was fitted on the other."""
 
     by_fold: tuple[Baseline, Baseline]
 
     @classmethod
     def fit(cls, clean: Measured, labels: Labels, folds: Folds, classes: int) -> CrossFitted:
-        """Fit on the clean rows (n,), which are in the `folds` 0 and 1."""
+        """Fit on the clean rows (n,), which are divided into the `folds` 0 and 1."""
         confidence, right = 1 - clean.scores["doubt"], clean.predictions == labels
         zero, one = (
             Baseline.fit(confidence[own], clean.scores["entropy"][own], right[own], labels[own], classes)
@@ -97,7 +99,7 @@ class CrossFitted:
         )
 
     def cot(self, rows: Judged, *, seed: int) -> float:
-        """The accuracy by COT. The rows must have the classifier's probabilities."""
+        """The accuracy estimated by COT. The rows must have the classifier's probabilities."""
         assert rows.probabilities is not None
         order = np.random.default_rng(seed).permutation(len(rows))
         total = 0.0
@@ -110,8 +112,8 @@ class CrossFitted:
 
 
 def transport_cost(probabilities: npt.NDArray[np.floating], class_shares: Float64) -> float:
-    """Least mean cost of moving `probabilities` (n, classes) to labels with the shares `class_shares` (classes,): COT's
-    estimate of the share of wrong answers.
+    """Minimum mean cost of moving `probabilities` (n, classes) to labels with the shares `class_shares` (classes,),
+    which is COT's estimate of the share of wrong answers.
 
     A row costs 1 - its probability of the assigned label, which is the largest difference between the two.
     """
@@ -124,6 +126,8 @@ def transport_cost(probabilities: npt.NDArray[np.floating], class_shares: Float6
 
 
 def _quantile(values: Float64, share: float) -> float:
-    """The value at or below which `share` of the values lie; -1, which is below all of them, if that is none."""
+    """The value at or below which `share` of the values lie; if `share` is too small for any value, -1, which is below
+    all of them.
+    """
     below = round(share * len(values))
     return float(np.sort(values)[below - 1]) if below else -1.0

@@ -1,4 +1,4 @@
-"""Numbers by which clean rows are split into parts that differ harmlessly."""
+"""Columns by which clean rows are split into parts that differ harmlessly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_COLUMNS = 8
 
 def columns_of(found: Cases, manifest: Manifest) -> dict[str, Float64]:
     """For the clean rows, (n,) each: up to MOST_COLUMNS columns, spread over the table; for rows that are not a table,
-    the mean and the standard deviation of their numbers.
+    the mean and the standard deviation of their values.
     """
     x = found.copies[CLEAN].make()
     if x.ndim == 2 and found.layout == "table":

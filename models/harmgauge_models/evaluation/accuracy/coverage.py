@@ -12,16 +12,16 @@ from harmgauge_models.evaluation.accuracy.sets import RowSet
 
 WINDOW_ROWS = (200, 1000)
 WINDOWS = 20
-"""Windows per set, drawn without replacement; one if a window takes nearly all rows of the set."""
+"""Windows per set, drawn without replacement; only one if a window takes nearly all rows of the set."""
 
 COVERED = ("clean", "single", "diluted", "two_kinds")
 
 
 def coverage(sets: Iterable[RowSet], accuracy_base: float, kappa: float, *, seed: int) -> dict[str, Any]:
     """By window length, by group and for `all`: the share of windows whose own accuracy lies in the interval, its mean
-    half-width, and the number of windows. `accuracy_base` and `kappa` are the bundle's.
+    half-width, and the number of windows.
 
-    Windows longer than a set are left out.
+    `accuracy_base` and `kappa` are the bundle's. Windows longer than a set are omitted.
     """
     found: dict[int, dict[str, list[tuple[bool, float]]]] = {rows: {} for rows in WINDOW_ROWS}
     for number, one in enumerate(sets):

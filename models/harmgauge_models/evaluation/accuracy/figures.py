@@ -1,4 +1,4 @@
-"""The plots of the estimates of accuracy and of the alarm on harm, made from `quality.json` alone."""
+"""Plots of the accuracy estimates and of the alarm on harm, made from `quality.json` alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DETECTOR_COLORS = {"harm": "#d9482b", "score_evidence": "#2f86c9"}
 
 
 def estimates(quality: Quality) -> Figure:
-    """The estimate for each set by its accuracy; beside it the mean and the largest error of each method."""
+    """The estimate for each set against its accuracy; beside it the mean and the largest error of each method."""
     figure = Figure(figsize=(9.0, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     found = quality["accuracy_estimate"]
@@ -58,7 +58,9 @@ def _errors(axes: Axes, errors: dict[str, Any]) -> None:
 
 
 def alarms_by_drop(quality: Quality) -> Figure:
-    """The share of streams with an alarm, and the rows to it, by the true drop of accuracy; a dot for each set."""
+    """The share of streams with an alarm, and the rows until it, against the true drop in accuracy; a dot for each
+    set.
+    """
     figure = Figure(figsize=(9.0, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     found = quality["accuracy_estimate"]["alarm"]

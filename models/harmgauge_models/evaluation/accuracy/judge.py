@@ -1,4 +1,4 @@
-"""Compares estimates of accuracy and the alarm on harm with the truth, over many sets of rows."""
+"""Compares accuracy estimates and the alarm on harm with the truth, over many sets of rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from harmgauge_models.evaluation.work import Arrays, Work, sha256_of
 LEAST_PERIOD_ROWS = 50
 
 FORMAT = 1
-"""Incremented when kept results change their meaning."""
+"""Incremented when the meaning of stored results changes."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,10 @@ class Material:
 
 
 def accuracy_table(given: Material, plan: Plan, work: Work, *, seed: int) -> dict[str, Any]:
-    """`accuracy_estimate` of `quality.json`: how the error probability was `fitted`, the `sets` with truth and
-    estimates, `errors` by group, `coverage` of the interval, the `alarm`, and `stress`; or only `missing`, the reason
-    why the bundle has no error probability. Shows progress.
+    """The entry `accuracy_estimate` of `quality.json`: how the error probability was `fitted`, the `sets` with truth
+    and estimates, `errors` by group, `coverage` of the interval, the `alarm`, and `stress`.
+
+    If the bundle has no error probability, only `missing`, the reason why. Shows progress.
     """
     bundle, labels, chance = given.bundle, given.found.y, given.bundle.error_probability
     if chance is None:
@@ -113,7 +114,7 @@ def _periods(given: Material, baselines: CrossFitted, folds: Folds) -> Iterator[
 
 
 def _estimates(sets: list[RowSet], baselines: CrossFitted, work: Work, seed: int) -> list[dict[str, float]]:
-    """The estimates for each set by each of METHODS; those of the costly method (COT) are kept on disk."""
+    """The estimates for each set by each of METHODS; those of the costly method (COT) are stored on disk."""
     found = [{method: one.rows.estimate(method) for method in one.rows.by_method} for one in sets]
     probabilities = [one.rows.probabilities for one in sets]
     if any(some is None for some in probabilities):
@@ -135,8 +136,8 @@ def _estimates(sets: list[RowSet], baselines: CrossFitted, work: Work, seed: int
 
 
 def _errors(sets: list[RowSet], estimates: list[dict[str, float]]) -> dict[str, Any]:
-    """By group: the number of sets, the mean and the largest error of each method, and `by_chance`, the mean error of a
-    perfect error probability on sets of that many rows (if no row occurs twice in a set).
+    """By group: the number of sets, the mean and the largest error of each method, and `by_chance`, the mean error that
+    a perfect error probability has on sets of that many rows (if no row occurs twice in a set).
     """
     tables: dict[str, Any] = {}
     for group in GROUPS:
@@ -160,7 +161,7 @@ def _by_chance(rows: Judged) -> float:
 
 
 def _alarms(bundle: Bundle, chance: ErrorProbability) -> Alarms:
-    """Alarms with the settings' defaults; only floors that clean traffic stays above."""
+    """The alarms with the settings' defaults; floors only if clean traffic stays above them."""
     settings = Settings()
     floors = [round(1 - chance.base - below, 3) for below in FLOORS_BELOW_CLEAN]
     floors = [floor for floor in floors if 0 < floor <= 1 - chance.base_upper]
@@ -175,7 +176,7 @@ def _alarms(bundle: Bundle, chance: ErrorProbability) -> Alarms:
 
 @dataclass(frozen=True)
 class _Streams:
-    """Alarms in streams of some rows, kept on disk because they take a while."""
+    """Alarms in streams of some rows, stored on disk because the simulation takes a while."""
 
     alarms: Alarms
     plan: Plan

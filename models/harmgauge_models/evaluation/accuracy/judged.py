@@ -1,4 +1,4 @@
-"""Rows with the estimates of each method, and whether the classifier is right."""
+"""Rows with the estimate of each method, and whether the classifier is right."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ Folds = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Judged:
-    """For m rows, (m,) each: whether the classifier is `right`, the bundle's `scores`, the true classes `labels`, the
-    `folds` (0 or 1), and `by_method` numbers whose mean over any rows is the method's estimate of the accuracy. The
-    classifier's `probabilities` (m, classes) if they were kept.
+    """For m rows, (m,) each: whether the classifier is `right`, the bundle's `scores`, the true classes `labels`, and
+    the `folds` (0 or 1).
+
+    For each method, `by_method` has numbers whose mean over any rows is the method's estimate of the accuracy.
+    `probabilities` (m, classes) are the classifier's, if they were kept.
     """
 
     right: npt.NDArray[np.bool_]

@@ -1,4 +1,4 @@
-"""The sets of rows on which estimates of accuracy are judged, made from measured rows."""
+"""The sets of rows on which accuracy estimates are judged, made from measured rows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CORRUPTED_SHARES = (0.25, 0.5, 0.75)
 """Shares of corrupted rows in the diluted sets."""
 
 PAIRS_PER_KIND = 4
-"""Sets of two kinds for each kind."""
+"""Number of sets of two kinds, for each kind."""
 
 SHIFTS = {"clean": 8, "corrupted": 32}
-"""Numbers of sets with another mix of classes, by the rows that they are drawn from."""
+"""Number of sets with another mix of classes, by the rows that they are drawn from."""
 
 LEAST_PART_ROWS, MOST_PARTS = 400, 4
-"""Fewest rows of a subset of the clean rows, and most subsets by one column."""
+"""Minimum rows in a subset of the clean rows, and maximum number of subsets by one column."""
 
 LABEL_SHIFT = "label_shift"
 CLEAN_ROWS = ("clean", "all")
@@ -39,7 +39,7 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class RowSet:
-    """Rows that form a set; `group` is one of GROUPS, `name` identifies the set in it."""
+    """A set of rows; `group` is one of GROUPS, `name` identifies the set in its group."""
 
     group: str
     name: str
@@ -47,7 +47,7 @@ class RowSet:
 
 
 def clean_sets(clean: Judged, columns: dict[str, Float64]) -> Iterator[RowSet]:
-    """The clean rows, and parts of them from low to high by each of `columns`, (m,) each."""
+    """The clean rows, and parts of them in ascending order of each of `columns`, (m,) each."""
     yield RowSet(*CLEAN_ROWS, clean)
     parts = int(np.clip(len(clean) // LEAST_PART_ROWS, 0, MOST_PARTS))
     if parts < 2:
@@ -59,7 +59,7 @@ def clean_sets(clean: Judged, columns: dict[str, Float64]) -> Iterator[RowSet]:
 
 
 def single_sets(copies: dict[Copy, Judged]) -> Iterator[RowSet]:
-    """Each corrupted copy."""
+    """A set for each corrupted copy."""
     for copy, rows in copies.items():
         if copy != CLEAN:
             yield RowSet("single", _name(copy), rows)

@@ -14,10 +14,10 @@ from harmgauge_models.evaluation.work import Arrays
 Rows = npt.NDArray[np.intp]
 
 _BLOCKS_AT_ONCE = 500
-"""Blocks between two checks for an alarm."""
+"""Number of blocks between two checks for an alarm."""
 
 MOST_REQUEST_ROWS = 20
-"""Most rows of a request; each size from 1 to this is equally frequent."""
+"""Maximum rows per request; all sizes from 1 to this are equally frequent."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Alarms:
     rows_between_false_alarms: float
 
     def rows_until(self, one: Judged, *, streams: int, stream_rows: int, seed: int) -> Arrays:
-        """Rows until each alarm, or `stream_rows` + 1, in streams of rows drawn from `one` with replacement.
+        """Rows until each alarm in streams of rows drawn from `one` with replacement; `stream_rows` + 1 without an
+        alarm.
 
         "harm_single" and "evidence_single" are for requests of one row, "harm_requests" and "evidence_requests" for
         requests of 1 to MOST_REQUEST_ROWS rows; (bounds, streams) for harm, (streams,) for evidence.
@@ -75,12 +76,12 @@ class Alarms:
         return int(rows.sum()) + 1
 
     def _first(self, values: Float64, rows: Rows) -> int:
-        """Rows up to the end of the first request with an alarm; there must be one."""
+        """Rows up to the end of the first request that raises an alarm; there must be one."""
         return int(rows[: np.argmax(values >= self.rows_between_false_alarms) + 1].sum())
 
 
 def request_sizes(rows: int, random: np.random.Generator) -> Rows:
-    """Random sizes of requests, 1 to MOST_REQUEST_ROWS, with a sum of `rows`; the last one is cut."""
+    """Random sizes of requests, 1 to MOST_REQUEST_ROWS, that sum to `rows`; the last one is cut."""
     ends = np.cumsum(random.integers(1, MOST_REQUEST_ROWS + 1, size=rows))
     ends = np.append(ends[ends < rows], rows)
     sizes: Rows = np.diff(ends, prepend=0)

@@ -1,4 +1,4 @@
-"""The estimates of accuracy and the alarm on harm as HTML tables."""
+"""The accuracy estimates and the alarm on harm as HTML tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Quality = dict[str, Any]
 
 
 def errors(quality: Quality) -> str:
-    """Mean and largest error of each method, by group, beside the mean error by chance alone."""
+    """Mean and largest error of each method, by group, beside the mean error expected by chance alone."""
     found = quality["accuracy_estimate"]["errors"]
     rows = [
         [
@@ -60,7 +60,7 @@ def sets(quality: Quality) -> str:
 
 
 def stress(quality: Quality) -> str:
-    """Rows unlike all disturbances, and attacks if there were any."""
+    """Rows unlike any disturbance, and attacks if there were any."""
     found = quality["accuracy_estimate"]["stress"]
     rows = [
         [

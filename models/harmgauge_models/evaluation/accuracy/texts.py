@@ -1,4 +1,4 @@
-"""Sentences about the estimates of accuracy and the alarm on harm, for the report and the command."""
+"""Sentences about the accuracy estimates and the alarm on harm, for the report and the command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TARGETS = {"wrong": "wrong answers", "changed": "answers that a disturbance chan
 
 
 def fitted(quality: Quality) -> str:
-    """The rows on which the estimates were fitted, and those on which they are judged."""
+    """Describes the rows on which the estimates were fitted, and those on which they are judged."""
     own, what = quality["accuracy_estimate"]["fitted"], "pictures" if "pictures" in quality else "rows"
     return (
         f"The error probability was fitted, when the bundle was made, to {TARGETS[own['target']]} among "
@@ -23,7 +23,7 @@ def fitted(quality: Quality) -> str:
 
 
 def estimate(quality: Quality) -> str:
-    """The text of the section about the estimate."""
+    """The text of the section on the estimate."""
     return (
         "The estimate of accuracy is 1 - the mean error probability of the rows; it needs no labels. Here it is "
         f"compared with the labels. {fitted(quality)} CBPE is the mean of a calibrated confidence, ATC the share of "
@@ -33,7 +33,7 @@ def estimate(quality: Quality) -> str:
 
 
 def unseen(quality: Quality) -> str:
-    """The limits of the estimate."""
+    """The text on the limits of the estimate."""
     return (
         "The estimate has limits: it is too high for rows far from every disturbance of its calibration, such as "
         "rotated or inverted pictures, and under attacks that the bundle does not detect. The table shows by how much "
@@ -42,7 +42,7 @@ def unseen(quality: Quality) -> str:
 
 
 def harm(quality: Quality) -> str:
-    """The text of the section about the alarm."""
+    """The text of the section on the alarm."""
     found = quality["accuracy_estimate"]["alarm"]
     return (
         f"harm alarms if the estimate of accuracy has fallen by more than {found['accuracy_drop']:.3f} (the dashed "

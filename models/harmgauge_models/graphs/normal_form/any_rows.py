@@ -1,4 +1,4 @@
-"""Makes a graph that was exported for a fixed number of rows take any number."""
+"""Makes a graph that was exported for a fixed number of rows accept any number."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Freed:
-    """`model` takes any number of rows by `input`; `scores` has its outputs for the rows it was tested on."""
+    """`model` accepts any number of rows through `input`; `scores` has its outputs for the rows it was tested on."""
 
     model: onnx.ModelProto
     input: str
@@ -32,7 +32,8 @@ class Freed:
 
 
 def freed(model: onnx.ModelProto, taken: str, outputs: Sequence[str], rows: Array, what: str) -> Freed:
-    """Let `model` take any number of rows, in its first axis if that gives the scores of single rows, else one by one.
+    """Make `model` accept any number of rows: along its first axis if that reproduces the scores of single rows,
+    otherwise one by one.
 
     Raises UserError if neither works.
     """
@@ -69,7 +70,7 @@ def serialised(model: onnx.ModelProto, what: str) -> bytes:
 def _alone(
     model: onnx.ModelProto, taken: str, outputs: Sequence[str], rows: Array, *, what: str, error: UserError
 ) -> Freed:
-    """The graph run one row at a time, if it takes one row; else raises UserError with the reason of `error`."""
+    """Run the graph one row at a time, if it accepts one row; otherwise raises UserError with the reason of `error`."""
     graph = serialised(model, what)
     try:
         first = [predict_all(graph, rows[index : index + 1], DATA, outputs) for index in range(COMPARED_ROWS)]
@@ -99,7 +100,7 @@ def _alone(
 
 
 def _as_alone(model: onnx.ModelProto, taken: str, scores: Mapping[str, Array], rows: Array, what: str) -> bool:
-    """Whether the first rows' scores equal those of the graph, as exported, for each row alone."""
+    """Whether the scores of the first rows equal those of the graph, as exported, for each row alone."""
     graph = serialised(model, what)
     for index in range(min(COMPARED_ROWS, len(rows))):
         alone = predict_all(graph, rows[index : index + 1], DATA, list(scores))

@@ -1,4 +1,4 @@
-"""Interprets a classifier's output by its values for normal rows, and converts it to (n, classes) float32."""
+"""Interprets a classifier's output from its values for normal rows, and converts it to (n, classes) float32."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ from harmgauge_models.graphs.fuse import Gives
 
 LEAST_SIGMOID = 0.01
 OUTSIDE = 1e-3
-"""Largest distance of a probability outside 0..1, by rounding."""
+"""Largest distance of a probability outside 0..1 that rounding can cause."""
 
 SUM_APART = 0.01
-"""Largest deviation of a sum of probabilities from 1: less in half precision, as much in 8 bits with ten classes."""
+"""Largest deviation of a sum of probabilities from 1: half precision stays below it, 8 bits with ten classes reach
+it.
+"""
 
 MOST_SUM_APART = 0.1
 EXACT = 1e-4
-"""Sums nearer to 1 are left as they are."""
+"""Sums closer to 1 than this are not rescaled."""
 
 LEVELS = 256
-"""Levels of an 8-bit number."""
+"""Number of levels of an 8-bit number."""
 
 PREFIX = "harmgauge/"
 
 
 @dataclass(frozen=True)
 class Form:
-    """The output's form: `columns` as exported; `rescaled` if probabilities must be divided by their sum."""
+    """The form of the output: `columns` as exported; `rescaled` if probabilities must be divided by their sum."""
 
     gives: Gives
     columns: int
@@ -57,7 +59,7 @@ def judge(scores: Array, given: Gives | None, what: str, role: str) -> Form:
 
 
 def append(model: onnx.ModelProto, name: str, scores: Array, form: Form) -> str:
-    """Let the graph give (n, classes) float32 in the form of `judge`, in place; returns the new output's name.
+    """Make the graph output (n, classes) float32 in the form found by `judge`, in place; returns the new output's name.
 
     Uses operators that are the same in every opset from 7 on.
     """
@@ -82,7 +84,7 @@ def append(model: onnx.ModelProto, name: str, scores: Array, form: Form) -> str:
 
 
 def _second_column(maker: _Maker, gives: Gives) -> None:
-    """Probabilities p to (1 - p, p); logits z to (0, z), whose softmax is the sigmoid."""
+    """Expand probabilities p to (1 - p, p), and logits z to (0, z), whose softmax is the sigmoid."""
     if gives == "probabilities":
         second = maker.add("Relu")
         ones = maker.constant("one", np.ones(1))
@@ -95,7 +97,7 @@ def _second_column(maker: _Maker, gives: Gives) -> None:
 
 
 class _Maker:
-    """Adds nodes at the end of a graph, each on the previous one's output (`now`)."""
+    """Appends nodes to a graph, each on the output of the previous one (`now`)."""
 
     def __init__(self, model: onnx.ModelProto, name: str) -> None:
         self._graph = model.graph

@@ -42,7 +42,7 @@ class ShadowRequest(BaseModel):
 
 
 class Flags(BaseModel):
-    """Rows that both scored, by the bundle that flagged them."""
+    """Numbers of rows flagged by both bundles, by only one of them, or by neither."""
 
     both: int
     only_served: int
@@ -51,7 +51,7 @@ class Flags(BaseModel):
 
 
 class Recent(BaseModel):
-    """Statistics of the newest rows scored by both; null if there are too few, or if all scores are equal."""
+    """Statistics of the newest rows that both bundles scored; null if there are too few or all scores are equal."""
 
     rows: int
     rank_correlation: float | None = Field(description="Spearman's rank correlation of the two bundles' scores.")
@@ -60,7 +60,7 @@ class Recent(BaseModel):
 
 
 class ShadowAnswer(BundleIdentity):
-    """A shadow, and how it compares since `since`: when it began, or another bundle came into service."""
+    """A shadow and its comparison with the bundle in service since `since`: the shadow's start or the last swap."""
 
     since: datetime
     served: BundleIdentity

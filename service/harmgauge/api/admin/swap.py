@@ -1,4 +1,4 @@
-"""`/admin/bundle`: another bundle takes over while the service runs."""
+"""`/admin/bundle`: replaces the bundle while the service runs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class BundleIdentity(BaseModel):
 
 
 class BundleAnswer(BundleIdentity):
-    """The bundle in service now, and the one before."""
+    """The bundle now in service and its predecessor."""
 
     status: Literal["swapped", "unchanged"]
     previous: BundleIdentity
@@ -65,7 +65,7 @@ class Switch(Protocol):
 
 
 REFUSALS = refusals(401, 403, 404, 409, 422, 503)
-"""Error answers of the calls that change the bundle in service or its shadow."""
+"""Error responses of the calls that change the bundle in service or its shadow."""
 
 
 def router(authorizer: Authorizer, plane: DataPlane, switch: Switch) -> APIRouter:

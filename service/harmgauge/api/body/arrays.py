@@ -1,4 +1,4 @@
-"""Instances from binary bodies, and the check that every array goes through before it is scored."""
+"""Reads instances from binary bodies, and checks every array before it is scored."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable, Unreadable
 
 NOT_MISSING = "; this input accepts no missing values: impute them as in the classifier's training"
-"""The remedy, after the value in an error."""
+"""The remedy that follows the value in an error."""
 
 _MOST_EXACT = 2**53 - 1
-"""Beyond this a floating-point number may be another one, rounded."""
+"""Above this, a floating-point number may be the rounded form of a different whole number."""
 
 
 def read_npy(body: bytes | bytearray, spec: InputSpec) -> Rows:
-    """One `.npy` array of any numeric dtype whose values the input can hold. Pickled objects are never loaded."""
-    stream = io.BytesIO(body[:MAX_HEAD_BYTES])  # it copies anything but `bytes`
+    """Read one `.npy` array of any numeric dtype whose values fit the input. Pickled objects are never loaded."""
+    stream = io.BytesIO(body[:MAX_HEAD_BYTES])  # copies anything but `bytes`
     try:
         shape, fortran_order, dtype = read_npy_header(stream)
     except ValueError as error:
@@ -42,7 +42,7 @@ def read_npy(body: bytes | bytearray, spec: InputSpec) -> Rows:
 
 
 def read_raw(body: bytes | bytearray, spec: InputSpec) -> Rows:
-    """The array's little-endian bytes in the bundle's dtype; their length gives the number of instances."""
+    """Read the array's little-endian bytes in the bundle's dtype; their length gives the number of instances."""
     if len(body) % spec.row_bytes:
         raise Unprocessable(
             f"The body has {len(body)} bytes; expected a multiple of {spec.row_bytes}, the size of one instance "
@@ -52,11 +52,11 @@ def read_raw(body: bytes | bytearray, spec: InputSpec) -> Rows:
 
 
 def conform(array: Rows, spec: InputSpec) -> Rows:
-    """Numbers (n, *shape) of any dtype as C-contiguous rows in the bundle's dtype, without changing a value.
+    """Convert numbers (n, *shape) of any dtype to C-contiguous rows in the bundle's dtype without changing a value.
 
-    Raises Unprocessable, naming the first one, for fractions in an integer input, values out of range or too large for
-    a narrower float, and whole numbers beyond 2**53 that come as floats. A float input is rounded to its precision; NaN
-    is accepted if the input may have missing values. Copies only if needed.
+    Raises Unprocessable, naming the first such value, for fractions in an integer input, values out of range or too
+    large for a narrower float, and whole numbers beyond 2**53 sent as floats. Values of a float input are rounded to
+    its precision; NaN is accepted if the input allows missing values. Copies only if needed.
     """
     if array.shape[1:] != spec.shape or not len(array):
         raise _wrong_shape(array.shape, spec)
@@ -91,7 +91,7 @@ def _check_range(array: Rows, rows: Rows, spec: InputSpec) -> None:
     """Check the range of `rows`; errors quote `array`, the values as the client sent them."""
     if rows.dtype.kind in "iu" and (spec.minimum, spec.maximum) in ((None, None), _limits(rows.dtype)):
         return
-    if spec.minimum is not None:  # missing values are NaN, and not below it
+    if spec.minimum is not None:  # missing values are NaN, which compares as not below it
         _refuse(array, ~(rows < spec.minimum), _range(spec.minimum, spec.maximum))
     if spec.maximum is not None:
         _refuse(array, ~(rows > spec.maximum), _range(spec.minimum, spec.maximum))
@@ -117,5 +117,5 @@ def _wrong_shape(shape: tuple[int, ...], spec: InputSpec) -> Unprocessable:
 
 
 def of_many(shape: tuple[int, ...]) -> str:
-    """The shape of n instances of `shape`, as NumPy writes it: (n, 32, 32, 3)."""
+    """The shape of n instances of `shape` in NumPy's notation: (n, 32, 32, 3)."""
     return f"(n, {', '.join(map(str, shape))})"

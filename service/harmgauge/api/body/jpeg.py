@@ -1,4 +1,4 @@
-"""The contents of a JPEG file, found without decoding it."""
+"""Inspects a JPEG file without decoding it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from harmgauge.api.body.orientation import UPRIGHT, read_orientation
 from harmgauge.errors import Unprocessable, Unreadable
 
 MAX_SCANS = 64
-"""Each may take as long as a whole baseline picture. Progressive files have 10 to 16."""
+"""Each scan may take as long as a whole baseline image. Progressive files have 10 to 16."""
 
 MAX_SEGMENTS = 512
-"""Segments of all kinds: each takes Pillow some microseconds. Scans have up to 5 each, profiles and previews a few
+"""Segments of all kinds: each takes Pillow a few microseconds. Scans have up to 5 each, profiles and previews a few
 dozen.
 """
 
 _START = b"\xff\xd8"
 _FRAMES = {0xC0, 0xC1, 0xC2}
-"""Baseline, extended and progressive: those that browsers read."""
+"""Baseline, extended and progressive: the frames that browsers can decode."""
 _OTHER_FRAMES = {*range(0xC3, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _SCAN, _END_OF_IMAGE, _EXIF = 0xDA, 0xD9, 0xE1
 _ESSENTIAL = {*_FRAMES, _SCAN, _END_OF_IMAGE, 0xC4, 0xDB, 0xDD, 0xE0, 0xEE}
@@ -27,17 +27,21 @@ _ESSENTIAL = {*_FRAMES, _SCAN, _END_OF_IMAGE, 0xC4, 0xDB, 0xDD, 0xE0, 0xEE}
 _EXIF_NAME = b"Exif\0\0"
 
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
-"""Not those of restarts, which are part of a scan. Whatever is in between, decoders skip."""
+"""Markers other than restarts, which are part of a scan. Decoders skip any bytes between segments."""
 _WINDOW_BYTES = 64 * 2**10
-"""Bytes searched at a time: other threads wait meanwhile."""
+"""Bytes searched at a time; other threads wait meanwhile."""
 _FILL = b"\xff" * 64
-"""May precede a marker, in any number; encoders write none, and libjpeg rereads it with each piece it gets."""
+"""Fill bytes, of which any number may precede a marker. Encoders write none, and libjpeg rescans them with each piece
+of data.
+"""
 
 _SAVE = "save it as a baseline or progressive JPEG"
 
 
 class Jpeg(NamedTuple):
-    """`essential` is the file without segments that make no pixels; `size` the stored width and height."""
+    """A parsed JPEG file: `essential` is the file without the segments that do not affect pixels; `size` is its stored
+    width and height.
+    """
 
     essential: bytes
     size: tuple[int, int]
@@ -45,7 +49,7 @@ class Jpeg(NamedTuple):
 
 
 def read_jpeg(body: bytes) -> Jpeg:
-    """Raises Unreadable if it is not a JPEG, Unprocessable if it would take very long to decode."""
+    """Parse a JPEG file. Raises Unreadable if it is not one, Unprocessable if it would take very long to decode."""
     if not body.startswith(_START):
         raise Unreadable("The body is not a JPEG image.")
     kept: list[bytes | memoryview] = [_START]
@@ -75,7 +79,7 @@ def read_jpeg(body: bytes) -> Jpeg:
 
 
 def _segments(body: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """(marker, start, start of the content after the length, end) as decoders see them.
+    """Yield (marker, start, start of the content after the length, end) of each segment, as decoders see them.
 
     A scan ends at the next marker. Raises Unprocessable if there are too many segments.
     """

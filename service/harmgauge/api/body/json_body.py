@@ -1,4 +1,6 @@
-"""Instances from JSON: plain bodies the fast way; for all others a walk proves them before numpy reads them."""
+"""Reads instances from JSON: plain bodies the fast way; any other body is validated element by element before NumPy
+reads it.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +19,25 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import InvalidParameters, Unprocessable, Unreadable
 
 LEAST_BYTES = 256
-"""Shorter bodies are read by the general reader, which is as fast then."""
+"""Shorter bodies go to the general reader, which is as fast for them."""
 
 MAX_LOOSE_BYTES = 64 * 2**10
-"""Nested lists take twenty times the body's memory, and hold up every thread while they are made: 1 ms for these."""
+"""Nested lists take twenty times the body's memory, and block every thread while they are built: 1 ms at this size."""
 
 
 class Plain(NamedTuple):
-    """`numbers` (n, *shape) in 64 bits, unchecked but for their nesting, NaN for null; `parameters` unchecked."""
+    """A plain body: 64-bit `numbers` (n, *shape), with NaN for null, of which only the nesting is checked; unchecked
+    `parameters`.
+    """
 
     numbers: Rows
     parameters: dict[str, Any]
 
 
 def read_json(body: bytes | bytearray, spec: InputSpec) -> Steps[tuple[Rows, dict[str, Any]]]:
-    """`{"instances": [...], "parameters": {...}}`; returns the parameters unchecked.
+    """Read `{"instances": [...], "parameters": {...}}`; returns the parameters unchecked.
 
-    null stands for a missing value. Raises Unreadable if it is not JSON (NaN and Infinity are not), Unprocessable or
+    null is a missing value. Raises Unreadable if it is not JSON (NaN and Infinity are not), Unprocessable or
     InvalidParameters.
     """
     plain = (yield from read_plain(body, spec)) if len(body) >= LEAST_BYTES else None
@@ -49,7 +53,7 @@ def read_json(body: bytes | bytearray, spec: InputSpec) -> Steps[tuple[Rows, dic
 
 
 def read_plain(body: bytes | bytearray, spec: InputSpec) -> Steps[Plain | None]:
-    """The numbers and parameters; None if the body does not have this form.
+    """Read the numbers and parameters of a plain body; None if the body does not have this form.
 
     None does not imply an error: the slower reader decides.
     """
@@ -68,7 +72,7 @@ def read_plain(body: bytes | bytearray, spec: InputSpec) -> Steps[Plain | None]:
 
 
 def read_loose(body: bytes | bytearray, spec: InputSpec) -> tuple[Rows, dict[str, Any]]:
-    """The same of any body, the plain ones included: slower, and with better error messages."""
+    """Read any body, including plain ones: slower, and with better error messages."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -85,7 +89,7 @@ def read_loose(body: bytes | bytearray, spec: InputSpec) -> tuple[Rows, dict[str
 
 
 def _to_array(instances: object, spec: InputSpec) -> Rows:
-    # The walk comes before NumPy, which would turn one long string among n numbers into n strings of that length.
+    # Validate before calling NumPy, which would turn one long string among n numbers into n strings of that length.
     problem = _first_problem(instances, (None, *spec.shape), "instances", spec)
     if problem is not None:
         raise Unprocessable(problem)
@@ -93,16 +97,18 @@ def _to_array(instances: object, spec: InputSpec) -> Rows:
 
 
 def array_of(numbers: object, spec: InputSpec) -> Rows:
-    """Nested lists of numbers, with the dtype that the fast reader would give. Raises ValueError if they are ragged."""
+    """Convert nested lists of numbers to an array with the dtype that the fast reader would choose. Raises ValueError
+    if they are ragged.
+    """
     if spec.numpy_dtype.kind == "f":
-        return np.array(numbers, np.float64)  # None becomes NaN
+        return np.array(numbers, np.float64)  # NumPy turns None into NaN
     array = np.array(numbers)
-    # Well-formed, but with whole numbers beyond 64 bits.
+    # Well-formed, but contains whole numbers beyond 64 bits.
     return np.array(numbers, np.float64) if array.dtype.kind == "O" else array
 
 
 def number_problem(value: object, spec: InputSpec) -> str | None:
-    """Why `value` is not a number, or null for a missing one: true and false are not."""
+    """Why `value` is neither a number nor an allowed null; true and false are not numbers. None if it is valid."""
     if type(value) in (int, float) or (value is None and spec.missing):
         return None
     if value is None:
@@ -111,7 +117,7 @@ def number_problem(value: object, spec: InputSpec) -> str | None:
 
 
 def _first_problem(value: object, shape: tuple[int | None, ...], path: str, spec: InputSpec) -> str | None:
-    """Why `value` is not nested lists of numbers of this shape (None: any length but 0)."""
+    """Why `value` is not nested lists of numbers of this shape, in which None means any length but 0."""
     if not shape:
         problem = number_problem(value, spec)
         return None if problem is None else f"{path}: {problem}."

@@ -1,4 +1,4 @@
-"""The contents of a PNG file, found without unpacking it."""
+"""Inspects a PNG file without decompressing it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from harmgauge.api.body.orientation import read_orientation
 from harmgauge.errors import Unprocessable, Unreadable
 
 MIN_CHUNKS = 4096
-"""Allowed in any file, however small: one for each row of a picture that is written as it comes."""
+"""Allowed in any file, however small: enough for one chunk per row from an encoder that streams the image."""
 
 CHUNK_BYTES = 1024
-"""Larger files may have one chunk for each this many bytes. Most encoders write some kilobytes into each."""
+"""Larger files may have one chunk per this many bytes. Most encoders write several kilobytes into each."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_BYTES = len(_SIGNATURE) + 12 + 13
@@ -30,7 +30,9 @@ _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
 
 
 class Png(NamedTuple):
-    """`essential` is the file without chunks that make no pixels; `size` the stored width and height."""
+    """A parsed PNG file: `essential` is the file without the chunks that do not affect pixels; `size` is its stored
+    width and height.
+    """
 
     essential: bytes
     size: tuple[int, int]
@@ -40,7 +42,7 @@ class Png(NamedTuple):
     transparency: bytes | None
 
     def is_opaque(self, picture: Image.Image) -> bool:
-        """Whether the picture decoded from `essential`, in Pillow's mode, is opaque."""
+        """Whether the image decoded from `essential`, in Pillow's mode, is opaque."""
         if self.colour in (_GREY_ALPHA, _RGBA):
             return picture.getchannel("A").getextrema() == (255, 255)
         if self.transparency is None:
@@ -49,7 +51,7 @@ class Png(NamedTuple):
             alpha = np.full(256, 255, np.uint8)
             alpha[: len(self.transparency)] = np.frombuffer(self.transparency, np.uint8)
             return bool((alpha[np.asarray(picture)] == 255).all())
-        # One value is transparent: a number for each channel, in as many bits as the file has.
+        # One colour is transparent: a number for each channel, at the file's bit depth.
         values = [sample * 255 // (2**self.bits - 1) for (sample,) in struct.iter_unpack(">H", self.transparency)]
         channels = np.atleast_3d(np.asarray(picture.convert("L" if self.colour == _GREY else "RGB"))).transpose(2, 0, 1)
         matches = [channel == value for channel, value in zip(channels, values, strict=True)]
@@ -57,7 +59,9 @@ class Png(NamedTuple):
 
 
 def read_png(body: bytes) -> Png:
-    """Raises Unreadable if it is not a PNG, Unprocessable if it has 16 bits a channel or is packed absurdly."""
+    """Parse a PNG file. Raises Unreadable if it is not one, Unprocessable if it has 16 bits per channel or an absurd
+    compressed size.
+    """
     if not body.startswith(_SIGNATURE):
         raise Unreadable("The body is not a PNG image.")
     if len(body) < _HEADER_BYTES or body[12:16] != b"IHDR":
@@ -96,7 +100,7 @@ def read_png(body: bytes) -> Png:
 
 
 def _chunk(kind: bytes, data: list[memoryview]) -> Iterator[bytes | memoryview]:
-    """In pieces, so that the data is copied once."""
+    """Serialise a chunk in pieces, so that its data is copied only once."""
     yield struct.pack(">I", sum(map(len, data)))
     checksum = zlib.crc32(kind)
     yield kind
@@ -107,7 +111,7 @@ def _chunk(kind: bytes, data: list[memoryview]) -> Iterator[bytes | memoryview]:
 
 
 def _check_packed(packed_bytes: int, width: int, height: int, bits_per_pixel: int) -> None:
-    """An encoder never expands the pixels; data that does would be mostly empty blocks."""
+    """Refuse compressed data larger than the pixels: no encoder produces it, and it would be mostly empty blocks."""
     plain_bytes = height * (2 + (width * bits_per_pixel + 7) // 8)
     most_bytes = plain_bytes * 9 // 8 + 1024
     if packed_bytes > most_bytes:

@@ -1,4 +1,4 @@
-"""Inference requests and answers as the protocol's messages: the bulk beside protobuf, the rest by it."""
+"""Inference requests and responses in the protocol's messages: protobuf handles everything but the numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OUTPUT = type(_RESPONSE().outputs.add())
 _OUTPUTS, _RAW_OUTPUT = 5 << 3 | LENGTH, 6 << 3 | LENGTH
 
 _MOST_SIZES = 64
-"""Longest shape."""
+"""Maximum number of dimensions of a shape."""
 
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -41,17 +41,17 @@ _CONTENTS = {
     "FP32": "fp32_contents",
     "FP64": "fp64_contents",
 }
-"""The field for the numbers of each datatype; halves have none."""
+"""The field for the numbers of each datatype; there is none for 16-bit floats."""
 
 _NUMBER_BYTES = {"BOOL": 1, "FP32": 4, "INT64": 8}
-"""Bytes per number of each output datatype."""
+"""Bytes per number in each output datatype."""
 
 
 @dataclass(frozen=True)
 class InferRequest:
-    """Its id, checked instances, the outputs wanted, whether they are wanted as bytes, and its own parameters.
+    """A request's id, validated instances, requested outputs, whether to return them as bytes, and its own parameters.
 
-    Only `timeout_seconds` is checked, and that none of the parameters belongs to a tensor.
+    Of the parameters, only `timeout_seconds` is checked, and that none of them belongs to a tensor.
     """
 
     id: str
@@ -71,7 +71,7 @@ def read(data: bytes, manifest: Manifest, offered: list[tensors.OutputSpec]) -> 
 
 
 def envelope(parts: Parts) -> Any:
-    """Parse everything but the bulk with protobuf. Raises Unreadable."""
+    """Parse everything but the numbers with protobuf. Raises Unreadable."""
     try:
         return _REQUEST.FromString(parts.envelope)
     except DecodeError:
@@ -79,7 +79,7 @@ def envelope(parts: Parts) -> Any:
 
 
 def parse(message: Any, parts: Parts, spec: InputSpec, offered: list[tensors.OutputSpec]) -> InferRequest:
-    """Read a message whose envelope is parsed. Raises Unreadable and Unprocessable."""
+    """Read a message whose envelope has been parsed. Raises Unreadable and Unprocessable."""
     if len(message.inputs) != 1:
         raise Unprocessable(f"'inputs': expected one tensor, {spec.name!r}, got {len(message.inputs)}.")
     tensor = message.inputs[0]
@@ -104,7 +104,7 @@ def parse(message: Any, parts: Parts, spec: InputSpec, offered: list[tensors.Out
 
 
 def _given(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters by name; one without a value is as good as absent."""
+    """Parameters by name; one without a value counts as absent."""
     choices = [(name, value, value.WhichOneof("parameter_choice")) for name, value in sent.items()]
     return {name: getattr(value, choice) for name, value, choice in choices if choice is not None}
 
@@ -123,7 +123,7 @@ def _from_contents(chunks: Sequence[Chunk], datatype: str, shape: tuple[int, ...
 
 
 def answer_bytes(asked: InferRequest, offered: list[tensors.OutputSpec]) -> int:
-    """Bytes that the numbers of its answer take, or a few more."""
+    """Upper bound, exact to a few bytes, on the bytes that the numbers of the response take."""
     one_row = (
         _NUMBER_BYTES[output.datatype] * (output.shape[1] if len(output.shape) > 1 else 1)
         for output in offered
@@ -133,7 +133,7 @@ def answer_bytes(asked: InferRequest, offered: list[tensors.OutputSpec]) -> int:
 
 
 def answer(manifest: Manifest, asked: InferRequest, scored: Scored) -> bytes:
-    """A ModelInferResponse, whose numbers protobuf never sees."""
+    """A ModelInferResponse; its numbers bypass protobuf."""
     arrays = tensors.output_arrays(asked.outputs, scored)
     head = _answer_head(manifest.name, manifest.version)
     if asked.id:
@@ -150,7 +150,7 @@ def answer(manifest: Manifest, asked: InferRequest, scored: Scored) -> bytes:
 
 
 class _Output(NamedTuple):
-    """An InferOutputTensor without numbers, alone and as part of a response; `field` holds its numbers."""
+    """An InferOutputTensor without numbers, alone and as part of a response; `field` is the field for its numbers."""
 
     described: bytes
     whole: bytes
@@ -165,7 +165,7 @@ def _answer_head(name: str, version: str) -> bytes:
 
 @lru_cache(maxsize=256)
 def _described(names: tuple[str, ...], kinds: tuple[tuple[np.dtype[Any], tuple[int, ...]], ...]) -> list[_Output]:
-    """Outputs by their names, dtypes and shapes: the same for all requests with equally many rows."""
+    """Outputs by names, dtypes and shapes: identical for all requests with the same number of rows."""
     found = []
     for name, (dtype, shape) in zip(names, kinds, strict=True):
         datatype = tensors.DATATYPES[dtype.name]

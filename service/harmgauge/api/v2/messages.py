@@ -1,4 +1,4 @@
-"""Inference requests and answers as bytes: JSON, with tensors inside it or (binary extension) after it."""
+"""Inference requests and responses as bytes: JSON, with tensors inside it or (binary extension) after it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from harmgauge.errors import InvalidParameters, Unprocessable, Unreadable
 from harmgauge.inference.scorer import Scored
 
 LEAST_BYTES = 1024
-"""Shorter JSON is read by the general reader, which is as fast then."""
+"""Shorter JSON goes to the general reader, which is as fast for it."""
 
 _NESTED = re.compile(rb"\[[ \t\r\n]*+\[")
 
@@ -32,9 +32,9 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 
 @dataclass(frozen=True)
 class InferRequest:
-    """Checked instances, the outputs wanted: (name, as bytes) each, and the request's own parameters.
+    """Validated instances, the requested outputs, each as (name, as bytes), and the request's own parameters.
 
-    Only `timeout_seconds` is checked, and that none of the parameters belongs to a tensor.
+    Of the parameters, only `timeout_seconds` is checked, and that none of them belongs to a tensor.
     """
 
     id: str | None
@@ -90,12 +90,12 @@ def reading(
 def parse(
     body: bytes | bytearray, header_length: str | None, spec: InputSpec, offered: list[tensors.OutputSpec]
 ) -> InferRequest:
-    """As `reading`, here and now."""
+    """Like `reading`, all at once."""
     return finish(reading(body, header_length, spec, offered))
 
 
 def answer(model: str, version: str, request: InferRequest, scored: Scored) -> tuple[bytes, dict[str, str]]:
-    """The body of an answer and its headers."""
+    """The body of a response and its headers."""
     document, chunks = _described(model, version, request, scored)
     head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return b"".join([head, *chunks]), _headers(len(head), chunks)
@@ -104,14 +104,14 @@ def answer(model: str, version: str, request: InferRequest, scored: Scored) -> t
 def answering(
     model: str, version: str, request: InferRequest, scored: Scored
 ) -> Steps[tuple[list[Piece], dict[str, str]]]:
-    """The same of a large answer, in steps and in pieces."""
+    """The same for a large response, in steps and in pieces."""
     document, chunks = _described(model, version, request, scored)
     head = yield from collect(json_pieces(document))
     return [*head, *chunks], _headers(sum(map(len, head)), chunks)
 
 
 def _described(model: str, version: str, request: InferRequest, scored: Scored) -> tuple[dict[str, Any], list[Piece]]:
-    """The JSON part, and the bytes after it."""
+    """The JSON part, and the bytes that follow it."""
     described: list[dict[str, Any]] = []
     chunks: list[Piece] = []
     arrays = tensors.output_arrays([name for name, _ in request.outputs], scored)
@@ -140,7 +140,7 @@ def _headers(head_bytes: int, chunks: list[Piece]) -> dict[str, str]:
 
 
 def most_answer_bytes(rows: int, request: InferRequest, classes: int) -> int:
-    """Upper bound on the bytes of an answer to this many instances."""
+    """Upper bound on the bytes of a response to this many instances."""
     most = FRAME_BYTES + 6 * len(request.id or "")  # a character may become \\u0000
     for name, binary in request.outputs:
         dtype, width = tensors.number_type(name, classes)
@@ -149,7 +149,7 @@ def most_answer_bytes(rows: int, request: InferRequest, classes: int) -> int:
 
 
 class _Head(NamedTuple):
-    """A request but for its numbers: `tensor` is its one input, of an allowed `shape`."""
+    """A request without its numbers: `tensor` is its one input, of an allowed `shape`."""
 
     id: str | None
     tensor: dict[str, Any]
@@ -182,7 +182,7 @@ def _head(document: object, spec: InputSpec, offered: list[tensors.OutputSpec]) 
 
 
 def _holds_mark(document: object) -> bool:
-    """Whether the part that was cut out is the data of the one input."""
+    """Whether the part that was cut out is the data of the single input."""
     inputs = document.get("inputs") if isinstance(document, dict) else None
     return (
         isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict) and inputs[0].get("data") == MARK
@@ -190,7 +190,7 @@ def _holds_mark(document: object) -> bool:
 
 
 def _check_place(tensor: dict[str, Any], *, binary_bytes: int) -> bool:
-    """Whether the input's numbers are the bytes after the JSON part, of this size; raises Unprocessable."""
+    """Whether the input's numbers are the bytes after the JSON part, whose size must match; raises Unprocessable."""
     size = parameters.given(tensor).get("binary_data_size")
     if (size is None) == (tensor.get("data") is None):
         raise Unprocessable("The input needs either 'data' or the parameter 'binary_data_size'.")

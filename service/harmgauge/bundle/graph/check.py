@@ -1,7 +1,7 @@
-"""The walk through a serialised ONNX model, without the onnx package.
+"""Walks a serialised ONNX model without the onnx package.
 
 Refuses anything that would make ONNX Runtime read other files, run foreign code, or take memory that the file's size
-does not justify. How long it computes, and on which values, is not judged.
+does not justify. It does not judge the graph's run time or the values that it computes with.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from harmgauge.bundle.graph.value import MAX_AXES, SMALL_ELEMENTS, Attribute, No
 from harmgauge.bundle.graph.wire import Malformed, Reader, Schema, signed
 
 MAX_WORK = 5_000_000
-"""Up to 7 seconds; the shipped graphs need 50,000. A forest of trees has a text for each node."""
+"""Up to 7 seconds; the shipped graphs need 50,000. A forest of trees has a string for each node."""
 
 MAX_PARTS = 10_000
-"""Inputs, outputs and attributes of one node."""
+"""Limit on the inputs, outputs and attributes of one node."""
 
 MAX_DEPTH = 8
-"""Graphs in graphs (If, Loop, Scan), and types in types."""
+"""Limit on the nesting of graphs in graphs (If, Loop, Scan), and of types in types."""
 
 _DOMAINS = {b"", b"ai.onnx", b"ai.onnx.ml"}
 _MICROSOFT = b"com.microsoft"
@@ -38,13 +38,14 @@ MICROSOFT_OPERATORS = frozenset(
     b"QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear QuickGelu RotaryEmbedding "
     b"SkipLayerNormalization SkipSimplifiedLayerNormalization".split()
 )
-"""Operators that ONNX Runtime's own tools write when they quantise or fuse; others of its domain read files
-(EPContext).
+"""Operators that ONNX Runtime's own tools write when they quantise or fuse.
+
+Others in its domain read files (EPContext).
 """
 
 
 class Visitor(Protocol):
-    """Called for a graph's parts: inputs, stored tensors, then nodes in their order, each after the graphs in it."""
+    """Receives a graph's parts: inputs, stored tensors, then nodes in order, each after its subgraphs."""
 
     def enter(self) -> None: ...
 
@@ -60,7 +61,7 @@ class Visitor(Protocol):
 
 
 def check_graph(data: bytes, visitor: Visitor | None = None) -> None:
-    """Raises GraphRefused. Linear in the bytes; memory does not grow with the sizes that they claim."""
+    """Raises GraphRefused. Takes time linear in the bytes; memory does not grow with the sizes that they declare."""
     if data[4:8] == b"ORTM":
         raise GraphRefused("it is in ONNX Runtime's own format: build the bundle from the original .onnx file")
     try:
@@ -229,7 +230,7 @@ class _Check:
         return name
 
     def _type(self, data: memoryview, depth: int) -> list[list[int]]:
-        """The shapes of the tensors in it."""
+        """The shapes of the tensors in the type."""
         if depth > MAX_DEPTH:
             raise GraphRefused(f"it has types nested more than {MAX_DEPTH} deep: export it without them")
         inner: dict[str, tuple[Schema, str]] = {
@@ -269,7 +270,7 @@ class _Check:
 
 
 def _total(values: npt.NDArray[np.int64]) -> int:
-    """Their sum, which may be beyond 64 bits."""
+    """The sum of the values, which may exceed 64 bits."""
     return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 

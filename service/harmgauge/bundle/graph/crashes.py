@@ -1,4 +1,4 @@
-"""Graphs that end ONNX Runtime by a signal, as far as this is easy to see."""
+"""Detects graphs that crash ONNX Runtime with a signal, if this is easy to see."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _POSITIVE = (b"group", b"strides", b"dilations", b"kernel_shape")
 
 
 def check_crashes(call: Call) -> None:
-    """Raises GraphRefused."""
+    """Raises GraphRefused if the node would crash ONNX Runtime."""
     operator = call.node.operator
     if operator in _WINDOWED:
         for name in _POSITIVE:

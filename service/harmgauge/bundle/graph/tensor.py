@@ -1,4 +1,4 @@
-"""One stored tensor: at most as many elements as its bytes hold, and none of them in another file."""
+"""One stored tensor: with at most as many elements as its bytes hold, none of them in another file."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from harmgauge.bundle.graph.values import CASTS
 from harmgauge.bundle.graph.wire import Malformed, Reader
 
 _MAX_DIM_PRODUCT = 2**48
-"""Beyond what any file can hold, and far below where products overflow in 64 bits."""
+"""More than any file can hold, and far below the point at which products overflow 64 bits."""
 
 TEXT_BYTES = 32
-"""Overhead of a text beside its bytes."""
+"""Overhead of a string besides its bytes."""
 
 _FIELDS = {
     onnx.FLOAT: "float_data",
@@ -34,7 +34,7 @@ _FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Name and contents of a tensor. `data_type` is ONNX's."""
+    """Name and contents of a tensor. `data_type` is ONNX's code."""
 
     name: bytes
     data_type: int
@@ -79,7 +79,7 @@ def read_tensor(reader: Reader, data: memoryview) -> Tensor:
 
 
 class _Stored:
-    """Contents of the typed fields (`float_data` and so on): their size in bytes, and the numbers if they are few."""
+    """Contents of the typed fields (`float_data` and so on): their size in bytes, and the numbers if there are few."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -89,12 +89,12 @@ class _Stored:
         self.floats = {"float_data": bytearray(), "double_data": bytearray()}
 
     def add(self, field: str, number: int, content: memoryview) -> None:
-        # An empty text is an element too, and a number that is not packed comes without bytes.
+        # An empty string is an element too, and a number that is not packed comes without bytes.
         self.size_bytes += len(content) + (field == "string_data" or number >= 0)
         if field == "string_data":
             self.longest_text = max(self.longest_text, len(content))
         elif field in self.integers:
-            # One more than allowed: enough to see that they are too many.
+            # One more than allowed is enough to detect that there are too many.
             wanted = SMALL_ELEMENTS + 1 - len(self.integers[field])
             self.integers[field] += islice(self._reader.integers(number, content), wanted) if wanted > 0 else ()
         else:
@@ -116,7 +116,7 @@ def _check_size(name: bytes, data_type: int, elements: int, stored_bytes: int, r
         expected_bytes = -(-elements * bits // 8)
         fits, stored_bytes = len(raw) == expected_bytes, len(raw)
     else:
-        # In a typed field an element takes a byte at least; of those narrower than one several may share it.
+        # In a typed field an element takes at least one byte; several narrower ones may share a byte.
         fits = elements <= stored_bytes * max(1, 8 // (bits or 8))
     if not fits:
         raise GraphRefused(
@@ -126,7 +126,9 @@ def _check_size(name: bytes, data_type: int, elements: int, stored_bytes: int, r
 
 
 def _numbers(data_type: int, raw: memoryview | None, stored: _Stored) -> npt.NDArray[Any] | None:
-    """None if its type is never used for shapes (float8, complex), or if its contents do not match its header."""
+    """The numbers; None if their type is never used for shapes (float8, complex) or the contents do not match the
+    header.
+    """
     kind = CASTS.get(data_type)
     halves = data_type in (onnx.INT4, onnx.UINT4)
     if kind is None and not halves:
