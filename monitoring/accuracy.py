@@ -7,7 +7,7 @@ from monitoring.selectors import of_fleet, of_replicas
 
 _BLIND = (
     "The estimate is too high for inputs far from every disturbance that the bundle was calibrated on (for example, "
-    "turned or inverted images) and for attacks that the bundle does not see."
+    "rotated or inverted images) and for attacks that the bundle does not detect."
 )
 
 

@@ -110,7 +110,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--detector",
         default=default["detector"],
         help="what the classifier is compared with: distillation (a second network), adversarial-autoencoder (itself "
-        "behind an autoencoder), or entropy (nothing: the score is the entropy of its answer); default: %(default)s",
+        "behind an autoencoder), or entropy (no second network: the score is the entropy of its output); default: %(default)s",
     )
     add("--train", type=Path, help=".npz with x: rows to train the second network on")
     add("--distilled", type=Path, help="second network of your own (ONNX) instead of distilling one")
@@ -173,7 +173,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--window-rows",
         type=int,
         default=default["window_rows"],
-        help="scores in the drift monitor's window (default: %(default)s)",
+        help="number of scores in the window of score_ks (default: %(default)s)",
     )
     add(
         "--rows-between-false-alarms",

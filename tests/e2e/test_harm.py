@@ -99,7 +99,7 @@ def test_accuracy_over_http_is_the_formula_of_what_was_answered(bundle: Path) ->
 def test_harm_is_silent_on_what_costs_no_accuracy_and_loud_on_what_does(bundle: Path, tmp_path: Path) -> None:
     settings = {"admin_keys": KEY_LINE, "rows_between_false_alarms": 10_000, "state_dir": tmp_path}
     with running_service(bundle, **settings) as service:
-        wait_until(lambda: service.said("harm raises the alarm if the estimate of accuracy falls by more than 0.02"))
+        wait_until(lambda: service.said("by more than 0.02"))
         send(service, clean(200))
         send(service, dark(400))
         calm = drift(service)["detectors"]

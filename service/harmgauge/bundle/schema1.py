@@ -10,7 +10,7 @@ from harmgauge.bundle.inputs import Input, Pictures, Preparation
 from harmgauge.bundle.manifest import DriftSpec, FeaturesSpec, FileSpec, Int8Spec, Manifest, ThresholdSpec
 from harmgauge.bundle.part import Dtype, Name, Part
 
-NO_ERROR_PROBABILITY = "built by harmgauge 0.1, which had none"
+NO_ERROR_PROBABILITY = "built by harmgauge 0.1, which fitted no estimate of accuracy: run harmgauge calibrate"
 
 
 _UNCHANGED = (

@@ -30,7 +30,7 @@ LAST_TEST_SECONDS = 60.0
 
 UNSEEN = (
     "The estimate of accuracy needs no labels. It is too high for inputs far from every disturbance that it was\n"
-    "fitted on{examples}, and under attacks that the bundle does not see."
+    "fitted on{examples}, and under attacks that the bundle does not detect."
 )
 
 HARM = "harm"
@@ -100,7 +100,7 @@ def show_contamination(service: Client, samples: Samples, what: str) -> None:
             if step % LINE_STEPS == LINE_STEPS - 1:
                 _print_step(progress, share, drift)
     if drift["accuracy"] is not None:
-        examples = " (for example, turned or inverted images)" if what == "image" else ""
+        examples = " (for example, rotated or inverted images)" if what == "image" else ""
         print_line(f"\n{UNSEEN.format(examples=examples)}")
     _print_alarms(alarms, what)
 

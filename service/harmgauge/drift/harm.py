@@ -55,10 +55,10 @@ def from_bundle(bundle: Bundle, settings: Settings) -> Harm | None:
         name = asked or "HARMGAUGE_ACCURACY_DROP"
         raise SettingsError(f"{name} or HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS: {error}") from error
     log.info(
-        "%s raises the alarm if the estimate of accuracy falls by more than %.4g, below %.4g",
+        "%s raises the alarm if the estimate of accuracy falls below %.4g, by more than %.4g",
         harm.name,
-        bound - found.base,
         1 - bound,
+        bound - found.base,
     )
     return harm
 
@@ -180,7 +180,7 @@ class Harm:
             total_rows=self._rows,
             details={
                 "highest": self._alarm.highest,
-                "accuracy_drop": self._bound - self._base,
-                "accuracy_limit": 1 - self._bound,
+                "accuracy_drop": round(self._bound - self._base, 9),
+                "accuracy_limit": round(1 - self._bound, 9),
             },
         )

@@ -36,7 +36,7 @@ class AccuracyCollector(Collector):
         accuracy = self._family(
             "accuracy",
             "Accuracy over the window, estimated without labels, and its 90 % interval. Too high for rows far from "
-            "every disturbance that the bundle was calibrated on, and for attacks that the bundle does not see.",
+            "every disturbance that the bundle was calibrated on, and for attacks that the bundle does not detect.",
             "bound",
         )
         if found.estimate is not None and found.lower is not None and found.upper is not None:

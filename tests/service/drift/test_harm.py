@@ -176,7 +176,7 @@ def test_the_bundle_makes_the_detector(image_bundle: Bundle, caplog: pytest.LogC
     caplog.set_level(logging.INFO)
     detectors = build_drift_detectors(calibrated(image_bundle, CALIBRATED), settings(accuracy_floor=0.85))
     (found,) = [one for one in detectors if isinstance(one, Harm)]
-    assert "harm raises the alarm if the estimate of accuracy falls by more than 0.08, below 0.85" in caplog.text
+    assert "harm raises the alarm if the estimate of accuracy falls below 0.85, by more than 0.08" in caplog.text
     assert state(found).rows_between_false_alarms == image_bundle.manifest.drift.rows_between_false_alarms
 
 
