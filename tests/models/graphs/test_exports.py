@@ -59,7 +59,7 @@ def test_a_scikit_learn_classifier_goes_the_same_way(tmp_path: Path) -> None:
         )
     )
     manifest = load(folder).manifest
-    assert "gives probabilities of 2 classes" in "".join(said)
+    assert "outputs probabilities for 2 classes" in "".join(said)
     assert manifest.made["second_network"]["rows"]["layout"] == "table"
     assert manifest.quality["agreement"] > 0.9
     with running_service(folder) as service:
