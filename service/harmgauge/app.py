@@ -153,7 +153,7 @@ def _build(settings: Settings, valid: Validated, state_lock: FolderLock) -> Serv
     app = FastAPI(
         title="harmgauge",
         version=version("harmgauge"),
-        description="Harmfulness scores and drift alarms beside a classifier, without labels.",
+        description="Harmfulness scores, accuracy without labels and drift alarms beside a classifier, without labels.",
         openapi_url=None,  # `api/docs.py` serves it, with a permission check like every route
         docs_url=None,
         redoc_url=None,
