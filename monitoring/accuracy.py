@@ -67,7 +67,7 @@ def panels() -> list[Panel]:
             "Estimated accuracy of each replica",
             "percentunit",
             "Accuracy over each replica's own window (HARMGAUGE_WINDOW_ROWS). If one replica is below the others, its "
-            f"clients send other inputs, or its host or bundle differs. {_BLIND}",
+            f"clients send different inputs, or its host or bundle differs. {_BLIND}",
             Query(of_replicas("harmgauge_accuracy", 'bound="estimate"'), "{{instance}}"),
         ).max(1),
     ]

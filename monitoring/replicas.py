@@ -36,7 +36,7 @@ def panels() -> list[Panel | table.Panel]:
         .title("Replicas")
         .description(
             "The bundle of each replica; its address links to its live page, if your browser can reach it. If a sha256 "
-            "differs from the others, the replica has old files or another image: replace it."
+            "differs from the others, the replica has old files or a different image: replace it."
         )
         .unit("none")
         .datasource(SOURCE)

@@ -7,7 +7,7 @@ REPLICAS = f'{FLEET}, instance=~"$instance"'
 DETECTORS = f'{REPLICAS}, detector=~"$detector"'
 
 SCORING = 'route=~"/score|/v2/.+/infer|/.+/ModelInfer"'
-"""The routes that score; requests to /metrics or /drift have other durations."""
+"""The routes that score; requests to /metrics or /drift have different durations."""
 
 
 def of_fleet(metric: str) -> str:

@@ -87,7 +87,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         help="folder for all output; an interrupted run resumes there (default: %(default)s)",
     )
     add("--epochs", type=int, default=80, help="training epochs (default: %(default)s)")
-    add("--seed", type=int, default=0, help="random seed of the training (default: %(default)s)")
+    add("--seed", type=int, default=0, help="random seed for training (default: %(default)s)")
 
 
 def _build_options(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +110,8 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--detector",
         default=default["detector"],
         help="what the classifier is compared with: distillation (a second network), adversarial-autoencoder (itself "
-        "behind an autoencoder), or entropy (no second network: the score is the entropy of its output); default: %(default)s",
+        "behind an autoencoder), or entropy (no second network: the score is the entropy of its output); "
+        "default: %(default)s",
     )
     add("--train", type=Path, help=".npz with x: rows to train the second network on")
     add("--distilled", type=Path, help="second network of your own (ONNX) instead of distilling one")
@@ -187,7 +188,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--seed",
         type=int,
         default=default["seed"],
-        help="random seed of the second network's training (default: %(default)s)",
+        help="random seed for training the second network (default: %(default)s)",
     )
 
 
@@ -203,7 +204,7 @@ def _calibrate_options(parser: argparse.ArgumentParser) -> None:
     add("--accuracy", type=float, help="the classifier's accuracy on such rows, such as 0.93, if they have no y")
     add("--out", type=Path, help="folder for bundles; by default the one that holds this bundle")
     add("--version", help="version of the new bundle; by default the next free number")
-    add("--seed", type=int, default=0, help="random seed of the disturbances (default: %(default)s)")
+    add("--seed", type=int, default=0, help="random seed for the disturbances (default: %(default)s)")
 
 
 def _add_autoencoder(add: Callable[..., Any], default: dict[str, Any]) -> None:

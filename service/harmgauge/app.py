@@ -123,7 +123,7 @@ def validate(settings: Settings) -> Validated:
 def build(settings: Settings) -> Service:
     """Verify the bundle, warm up the graph and assemble the service; requires a running event loop.
 
-    Raises BundleError and SettingsError; then nothing is served.
+    Raises BundleError or SettingsError, in which case nothing is served.
     """
     valid = validate(settings)
     state_lock = hold(settings.state_dir)
@@ -153,7 +153,7 @@ def _build(settings: Settings, valid: Validated, state_lock: FolderLock) -> Serv
     app = FastAPI(
         title="harmgauge",
         version=version("harmgauge"),
-        description="Harmfulness scores, accuracy without labels and drift alarms beside a classifier, without labels.",
+        description="Harmfulness scores, accuracy estimates and drift alarms alongside a classifier, without labels.",
         openapi_url=None,  # `api/docs.py` serves it, with a permission check like every route
         docs_url=None,
         redoc_url=None,

@@ -83,7 +83,7 @@ class Prepared:
 
 
 def prepare(bundle: Bundle, settings: Settings) -> Prepared:
-    """Warm up the graph of a verified bundle and create its drift detectors. Raises BundleError and SettingsError."""
+    """Warm up the graph of a verified bundle and create its drift detectors. Raises BundleError or SettingsError."""
     runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
     workers = settings.workers or runtime.default_workers
     detectors, accuracy = build_drift_detectors(bundle, settings), accuracy_window.from_bundle(bundle, settings)
@@ -93,7 +93,7 @@ def prepare(bundle: Bundle, settings: Settings) -> Prepared:
 def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     """Prepare a verified bundle, restore its drift state and assemble the parts; on any thread.
 
-    Raises BundleError and SettingsError, and leaves nothing behind then.
+    Raises BundleError or SettingsError, in which case it leaves nothing behind.
     """
     settings, manifest = process.settings, bundle.manifest
     prepared = prepare(bundle, settings)

@@ -96,7 +96,7 @@ class Settings(BaseModel):
     """Most bytes of all unanswered bodies together; beyond it requests get 429. Default: 8 times the largest body."""
 
     deadline_seconds: float = Field(default=10.0, gt=0, le=3600)
-    """Time from a request's head to its scores; then 504. The header `X-Harmgauge-Deadline-Seconds` can shorten it."""
+    """Time allowed from a request's head to its scores, or it gets 504. `X-Harmgauge-Deadline-Seconds` shortens it."""
 
     inference_timeout_seconds: float = Field(default=60.0, gt=0, le=86_400)
     """A run of the graph that takes longer counts as hung: `/livez` fails, and `/readyz` once no worker is left."""

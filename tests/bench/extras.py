@@ -1,7 +1,7 @@
 """`python -m tests.bench.extras`: the cost per request of keys, rate limit, capture, logs and traces, as ratios of a
 round.
 
-Each variant is a process, and all run side by side: a round loads one after the other, in random order. One image in
+Each variant is a process, and all run side by side: a round loads one after another, in random order. One image in
 twenty is flagged. The collector, which is on another machine in production, reads and discards what it receives.
 `ONLY="keys and limit;capture"` measures only those variants.
 """

@@ -29,7 +29,7 @@ def resident_mib(process: int) -> float:
 
 
 def main() -> int:
-    """Send one kind of request after the other, over 1 to 64 connections, and record the memory after each."""
+    """Send one kind of request after another, over 1 to 64 connections, and record the memory after each."""
     mixed = [
         (case, connections) for case in cases(read_samples(load(BUNDLE)).clean) for connections in case.connections
     ]

@@ -1,4 +1,4 @@
-"""An independent implementation of reading numbers: one after the other, in Python's exact arithmetic."""
+"""An independent implementation of reading numbers: one after another, in Python's exact arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs many cases, one after the other, and measures their cost."""
+"""Runs many cases, one after another, and measures their cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single rows over gRPC, one call after the other on one channel."""
+"""Single rows over gRPC, one call after another on one channel."""
 
 from __future__ import annotations
 

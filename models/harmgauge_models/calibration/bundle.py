@@ -48,7 +48,7 @@ class Wanted:
 
 
 def calibrate_bundle(wanted: Wanted) -> Path:
-    """Fit P(wrong) and write the bundle's next version; returns its folder. Raises UserError and BundleError."""
+    """Fit P(wrong) and write the bundle's next version; returns its folder. Raises UserError or BundleError."""
     bundle = load(wanted.bundle)
     manifest = bundle.manifest
     if (reason := why_none(manifest.detector, _second_network(manifest))) is not None:

@@ -12,6 +12,6 @@ def sentence(chance: ErrorProbability | str) -> str:
     copies = "copy" if chance.copies == 1 else "copies"
     by = "the labels" if chance.target == "wrong" else "the stated accuracy"
     return (
-        f"estimate of accuracy: {1 - chance.base:.1%} on clean rows; its typical error is {chance.kappa:.0%} of a drop; "
-        f"fitted to {by} of {chance.rows} rows and {chance.copies} disturbed {copies} of each"
+        f"estimate of accuracy: {1 - chance.base:.1%} on clean rows; its typical error is {chance.kappa:.0%} of a "
+        f"drop; fitted to {by} of {chance.rows} rows and {chance.copies} disturbed {copies} of each"
     )

@@ -1,7 +1,7 @@
 """The layout of rows and the kind of each column, judged from the training rows alone.
 
-The disturbances depend on them: a token id is replaced by another, a length is measured in other units, a sensor gets
-stuck.
+The disturbances depend on them: a token id is replaced by another, a length is measured in different units, a sensor
+gets stuck.
 """
 
 from __future__ import annotations

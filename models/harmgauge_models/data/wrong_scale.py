@@ -1,5 +1,5 @@
-"""Real-valued images on another scale than the classifier's training data: 0..255 for 0..1, standardised twice, or not
-at all.
+"""Real-valued images on a different scale from the classifier's training data: 0..255 for 0..1, standardised twice, or
+not at all.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ class Fold:
 class SecondNetwork:
     """A second network, how it was made, and the mean loss of each training epoch (none if it was given).
 
-    `detector` is its name in the bundle. `loss` and `temperature` define the score unless the options do; `score` has
-    further parameters for the manifest. `finish` completes the fused graph, for example with further outputs.
+    `detector` is its name in the bundle. `loss` and `temperature` define the score unless the options do; `score` holds
+    additional parameters for the manifest. `finish` completes the fused graph, for example with additional outputs.
     `left_out`, if present, returns similar networks that have seen fewer disturbances, and trains them when first
     called. Without a `network`, `alone` returns a graph with only the classifier.
     """

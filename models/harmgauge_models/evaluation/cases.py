@@ -163,8 +163,8 @@ def _range(bundle: Bundle, clean: Array) -> tuple[float | None, float | None]:
 
 
 def _set_apart(everything: Indices, times: Array | None, random: np.random.Generator) -> Indices:
-    """Indices of the rows to reserve: up to a quarter of all rows; if they have times, half of the first quarter and
-    none later.
+    """Indices of the rows to reserve: up to a quarter of all rows. If the rows have times, up to half
+    of the earliest quarter, and none of the later ones.
     """
     quarter = len(everything) // 4
     if times is not None and times.shape == everything.shape:

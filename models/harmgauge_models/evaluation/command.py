@@ -50,7 +50,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         help=f"comma-separated, from {', '.join(ATTACKS)}, or none; by default all; pictures only",
     )
     add("--attack-rows", type=int, help="number of pictures to attack, each of which takes seconds; by default 1000")
-    add("--seed", type=int, default=0, help="random seed of corruptions, batches and streams (default: %(default)s)")
+    add("--seed", type=int, default=0, help="random seed for corruptions, batches and streams (default: %(default)s)")
 
 
 def evaluate(arguments: argparse.Namespace) -> None:

@@ -68,7 +68,7 @@ def to_torch(model: onnx.ModelProto, x: Array, what: str) -> Converted:
     for name, one, other in zip([value.name for value in model.graph.output], found, due, strict=True):
         if not np.allclose(one.numpy(), other, rtol=1e-3, atol=1e-3 * max(1.0, float(np.abs(other).max()))):
             raise UserError(
-                f"{what}, converted to a PyTorch module, returns another {name!r} than ONNX Runtime (by up to "
+                f"{what}, converted to a PyTorch module, returns a different {name!r} from ONNX Runtime (by up to "
                 f"{float(np.abs(one.numpy() - other).max()):.3g}): {REMEDY}"
             )
     return converted

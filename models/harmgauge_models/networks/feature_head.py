@@ -25,7 +25,7 @@ class FeatureHead(nn.Module):
 
     `shapes` are the maps' shapes, (channels, height, width), and `spreads` (channels,) the spreads of their channels. A
     `bounded` head clips its inputs to MOST_SPREADS times these spreads, and logits to MOST_LOGIT, so that images on
-    another scale do not dominate its normalisation.
+    a different scale do not dominate its normalisation.
 
     Inputs: the maps (n, *shape) float32 in order, then the output (n, classes), of the kind `gives`.
     """
@@ -78,7 +78,7 @@ class FeatureHead(nn.Module):
             said = said.clamp(-MOST_LOGIT, MOST_LOGIT)
         logits = said if self.gives == "logits" else torch.log(said.clamp(min=1e-7))
         reached = [layer(x) for layer, x in zip(self.reach, maps, strict=False)]
-        # Odd sides, or fractional strides, may give another size
+        # Odd sides, or fractional strides, may give a different size
         reached = [x if list(x.shape[2:]) == self.side else functional.interpolate(x, size=self.side) for x in reached]
         x = self.blocks(self.mix(torch.cat([*reached, maps[-1]], dim=1))).mean((2, 3))
         last = maps[-1].mean((2, 3)) * self.get_buffer("scale")

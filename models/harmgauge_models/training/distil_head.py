@@ -49,7 +49,7 @@ class Recipe:
 
 SPREAD_ROWS = 512
 WRONG_SCALE_SHARE = 0.08
-"""Share of disturbed real-valued images that are put on another scale; 8-bit images have only one scale."""
+"""Share of disturbed real-valued images that are put on a different scale; 8-bit images have only one scale."""
 
 
 def distil_head(

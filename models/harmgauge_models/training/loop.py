@@ -59,8 +59,8 @@ class Learner:
 def fit(learner: Learner, task: Task, checkpoint: Path) -> list[float]:
     """Train the network in place until `task.epochs` are done, resuming from `checkpoint` if it exists.
 
-    Returns the mean loss of each epoch. Raises UserError if the checkpoint belongs to other settings, or if the loss
-    becomes NaN or infinite.
+    Returns the mean loss of each epoch. Raises UserError if the checkpoint belongs to different settings, or if the
+    loss becomes NaN or infinite.
     """
     target = device()
     learner.network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stub lacks it
@@ -119,7 +119,8 @@ def _resume(learner: Learner, task: Task, path: Path) -> list[float]:
     state = torch.load(path, weights_only=True)
     if state["settings"] != json.dumps(task.settings, sort_keys=True):
         raise UserError(
-            f"{path} belongs to a run with other settings ({state['settings']}); remove it, or choose another folder"
+            f"{path} belongs to a run with different settings ({state['settings']}); remove it, or choose another "
+            "folder"
         )
     learner.network.load_state_dict(state["network"])
     learner.optimizer.load_state_dict(state["optimizer"])

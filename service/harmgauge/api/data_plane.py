@@ -104,7 +104,7 @@ class Call:
             self.release()
 
     def hold(self, size_bytes: int) -> None:
-        """Add this many bytes to those held, starting with those of the body. Raises Overloaded and TooLarge."""
+        """Add this many bytes to those held, starting with those of the body. Raises Overloaded or TooLarge."""
         self.held_bytes += size_bytes
         if self.held_bytes > SMALL_BYTES:
             self.plane.budget.resize(self.claim, self.held_bytes)
@@ -144,11 +144,11 @@ class Call:
         return Waiting(self.context.deadline)
 
     def on_thread(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Awaitable[T]:
-        """Run `function` for bytes that take long to read. Raises DeadlinePassed and CallerLeft."""
+        """Run `function` for bytes that take long to read. Raises DeadlinePassed or CallerLeft."""
         return self.in_steps(one_step(function, *arguments, **named))
 
     def in_steps(self, steps: Steps[T]) -> Awaitable[T]:
-        """Run steps of at most a millisecond each on a thread. Raises DeadlinePassed and CallerLeft."""
+        """Run steps of at most a millisecond each on a thread. Raises DeadlinePassed or CallerLeft."""
         return self.plane.threads.run(steps, self.waiting, self.context.left)
 
     def answer_in_steps(self, steps: Steps[T]) -> Awaitable[T]:

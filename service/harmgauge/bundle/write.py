@@ -79,10 +79,10 @@ def write_bundle(manifest: Manifest, contents: dict[str, bytes], folder: Path, v
 
 
 def rewrite_bundle(old: Bundle, manifest: Manifest, contents: dict[str, bytes], verify: Verify) -> None:
-    """Replace `old` with a bundle with other contents, written and read back as in `write_bundle`.
+    """Replace `old` with a bundle with different contents, written and read back as in `write_bundle`.
 
     At every moment one of the two is in place, complete. A signature is not carried over. Raises BundleError if this
-    fails, or if the bundle in place is no longer `old`; then nothing has changed.
+    fails, or if the bundle in place is no longer `old`; in either case nothing has changed.
     """
     check_rewritable(old)
     folder = old.path.resolve()

@@ -177,12 +177,12 @@ def _check_protocol(address: str) -> None:
         fsspec.get_filesystem_class(protocol)
     except (ImportError, ValueError) as error:
         raise SettingsError(
-            f"HARMGAUGE_CAPTURE_DIR={address}: {error}; a folder, s3:// and gs:// need no further packages"
+            f"HARMGAUGE_CAPTURE_DIR={address}: {error}; a folder, s3:// and gs:// need no additional packages"
         ) from None
 
 
 def open_address(address: str) -> tuple[fs.FileSystem, str]:
-    """The file system and the path in it, also for a folder.
+    """The file system of a folder or a URL, and the path in it.
 
     Raises SettingsError, and OSError if it does not answer.
     """

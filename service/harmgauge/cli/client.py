@@ -112,7 +112,7 @@ class Client:
         self._idle.append(connection)
         if answer.status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
             raise SettingsError(
-                f"{self.address}{path} requires another key: set HARMGAUGE_CLIENT_KEY to one that permits it"
+                f"{self.address}{path} requires a different key: set HARMGAUGE_CLIENT_KEY to one that permits it"
             )
         if answer.status != http.client.OK:
             raise SettingsError(f"{self.address}{path} returned {answer.status}: {content.decode(errors='replace')}")

@@ -89,7 +89,7 @@ def _help() -> str:
     lines = [
         "usage: harmgauge COMMAND [OPTIONS]",
         "",
-        "Harmfulness scores, accuracy without labels and drift alarms beside a classifier, without labels.",
+        "Harmfulness scores, accuracy estimates and drift alarms alongside a classifier, without labels.",
         "",
     ]
     for title, commands in GROUPS.items():

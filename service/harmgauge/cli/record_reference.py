@@ -43,7 +43,7 @@ def replace_reference(
     """Record `rows` scores (by default as many as the reference has) and write the bundle's next version with them.
 
     `out` is the folder for bundles, by default the one that contains the bundle; with `new_threshold` the threshold is
-    the old percentile of the new scores. Returns the new bundle's folder. Raises BundleError and SettingsError.
+    the old percentile of the new scores. Returns the new bundle's folder. Raises BundleError or SettingsError.
     """
     with Client.of(settings) as service:
         return _replace(service, settings, rows, out, version, new_threshold=new_threshold)

@@ -105,5 +105,5 @@ def _array(dumped: Dumped, key: str) -> npt.NDArray[Any]:
 def _scalar(dumped: Dumped, key: str, kinds: str) -> npt.NDArray[Any]:
     array = _array(dumped, key)
     if array.shape != () or array.dtype.kind not in kinds:
-        raise ValueError(f"{key} is {array.dtype} {array.shape}, expected a single value of another kind")
+        raise ValueError(f"{key} is {array.dtype} {array.shape}, expected a single value of a different kind")
     return array

@@ -113,7 +113,7 @@ def permutation_test(
     kernel = gaussian_kernel(squares, scale)
     del squares
     observed = float(unbiased_mmd2(kernel, _columns(np.arange(m, m + n)[None], n + m))[0])
-    # A permutation that gives the same sums in another order must count as equal.
+    # A permutation that gives the same sums in a different order must count as equal.
     reached = observed - 1e-12
     drawn = exceeded = 0
     while drawn < permutations and exceeded < enough_exceeded:

@@ -35,7 +35,7 @@ LEAST_AGED_ROWS = 100
 def from_bundle(bundle: Bundle, settings: Settings) -> ScoreKs:
     """The KS monitor as specified by the bundle, unless the settings override it.
 
-    Raises BundleError and SettingsError.
+    Raises BundleError or SettingsError.
     """
     drift = bundle.manifest.drift
     _check_calibration(bundle)

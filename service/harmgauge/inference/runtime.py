@@ -93,7 +93,7 @@ class OnnxRuntime:
         return probe_rows(self._spec, self._reference, rows)
 
     def _probe(self, bundle: Bundle, sizes: Sequence[int]) -> None:
-        """Run each of these batch sizes, which shows that the graph works, and warms it up."""
+        """Run each of these batch sizes: this shows that the graph works, and warms it up."""
         for count in sizes:
             self._reached(count)
             try:

@@ -77,7 +77,7 @@ class Scorer:
     def score(self, rows: Rows) -> Scored:
         """Score rows (n, *shape) in the bundle's dtype, n >= 1; NaN is a missing value, if the input allows those.
 
-        Raises ValueError and NonFiniteScore.
+        Raises ValueError or NonFiniteScore.
         """
         spec = self._spec
         if rows.dtype != spec.numpy_dtype or rows.shape[1:] != spec.shape or not len(rows):

@@ -40,7 +40,7 @@ class RequestSummary:
 
     @property
     def words(self) -> str:
-        """The failure's own message, unless it may quote the body: ONNX Runtime's names nodes and shapes."""
+        """The failure's own message, unless it may quote the body. ONNX Runtime's only names nodes and shapes."""
         return f"{self.failure}" if isinstance(self.error, InferenceFailed) else ""
 
     @property

@@ -15,7 +15,7 @@ ERROR_PROBABILITY = "error_probability"
 
 def check_successor(old: Manifest, new: Manifest) -> None:
     """Raises BundleError if requests that were valid for the old bundle would not be for the new one, or if its answers
-    would have another meaning.
+    would have a different meaning.
     """
     of_input = old.input.model_dump(), new.input.model_dump()
     for what, before, after in (

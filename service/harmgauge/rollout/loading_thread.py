@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class LoadingThread:
-    """Runs calls one after the other on one thread, because each thread's allocator keeps the memory that a graph once
+    """Runs calls one after another on one thread, because each thread's allocator keeps the memory that a graph once
     took there.
 
     A call that takes longer than `timeout_seconds` (a file system that no longer responds, native code that never

@@ -62,7 +62,7 @@ class _Counts(Collector):
         for served, row in enumerate(own.rows.tolist()):
             for flag, count in enumerate(row):
                 scored.add_metric([*self._labels.values(), FLAGS[flag], FLAGS[served]], count)
-        other = self._family("other_class", "Inputs for which the shadow predicts another class.")
+        other = self._family("other_class", "Inputs for which the shadow predicts a different class.")
         other.add_metric([*self._labels.values()], own.other_class_rows)
         shed = self._family("shed", "Inputs skipped to keep the cores free for requests.")
         shed.add_metric([*self._labels.values()], own.shed_rows)

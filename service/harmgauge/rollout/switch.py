@@ -108,13 +108,13 @@ class Switch:
     async def load_shadow(self, folder: Path) -> Shadow:
         """Make the bundle in `folder` the shadow of the one in service, in place of any other.
 
-        Raises SwapInProgress and BundleRefused as `replace` does.
+        Raises SwapInProgress or BundleRefused as `replace` does.
         """
         with self._one_at_a_time(folder):
             return await self._load_shadow(folder)
 
     async def drop_shadow(self) -> Bundle:
-        """Remove the shadow and save its drift state. Raises NoShadow and SwapInProgress."""
+        """Remove the shadow and save its drift state. Raises NoShadow or SwapInProgress."""
         with self._one_at_a_time():
             bundle = self.shadow.serving.bundle
             await self._drop_shadow()
@@ -245,7 +245,7 @@ class Switch:
         return await self._loading.run(f"reading {folder}", lambda: self._load(Path(os.path.realpath(folder))))
 
     async def _assembled(self, bundle: Bundle) -> ServedBundle:
-        """Assemble a bundle that can take over from the one in service; raises BundleError and SettingsError."""
+        """Assemble a bundle that can take over from the one in service; raises BundleError or SettingsError."""
         check_successor(self.current.bundle.manifest, bundle.manifest)
         if bundle.key in self._retiring:  # If the bundle is still retiring, wait: its drift state is saved then.
             await asyncio.wait([self._retiring[bundle.key][1]])

@@ -109,7 +109,7 @@ def _spare_the_collector() -> None:
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then drain; from the main thread. Blocks, and SIGTERM ends the process.
 
-    Raises BundleError and SettingsError before it listens.
+    Raises BundleError or SettingsError before it listens.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings))

@@ -109,7 +109,7 @@ def test_one_replica_that_comes_back_after_more_than_an_hour_goes_on_from_where_
 
 
 def test_an_acknowledgement_at_any_replica_clears_the_evidence(tmp_path: Path) -> None:
-    """One after the other, within minutes: evidence gathered between two acknowledgements is cleared by the second."""
+    """One after another, within minutes: evidence gathered between two acknowledgements is cleared by the second."""
     a = doubling("a", [0, 0, 9, 9, 10, 10, 11], [0] * 7, [0, 10, 10, 11, 12, 12, 12], resets=[3, 3, 3, 4, 4, 4, 4])
     b = doubling("b", [0] * 7, [0] * 7, [0, 0, 0, 0, 0, 0, 3], resets=[0, 0, 0, 0, 0, 1, 1])
     course(tmp_path, a, b, values=[0, 10, 5120, 0, 1, 0, 3])

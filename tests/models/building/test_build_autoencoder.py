@@ -72,7 +72,7 @@ def test_the_classifier_says_of_the_reconstruction_what_it_says_of_the_input(opt
 
     again = load(build(changed(options, work=tmp_path / "work", hidden_layers=("flat:4:0.1",))))
     assert again.graph == bundle.graph, "from the finished checkpoint"
-    with pytest.raises(UserError, match="other settings"):
+    with pytest.raises(UserError, match="different settings"):
         build(changed(options, work=tmp_path / "work", temperature=1.0))
 
 

@@ -60,5 +60,5 @@ def test_a_conversion_that_gives_other_outputs_is_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "_converter", lambda: lambda _: convert(other))
     model = onnx.load(linear_network(tmp_path / "linear.onnx", (5,), 3, 1, dtype="float32"))
     assert model.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT
-    with pytest.raises(UserError, match="returns another 'y' than ONNX Runtime"):
+    with pytest.raises(UserError, match="returns a different 'y' from ONNX Runtime"):
         to_torch(model, instances(4, (5,), "float32"), "the classifier")

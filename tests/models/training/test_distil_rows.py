@@ -188,7 +188,7 @@ def test_other_settings_are_refused_and_what_an_old_run_left_is_not_taken_up(tmp
     work = tmp_path / "work"
     distillation(tmp_path, work=work).fit()
     other = replace(RECIPE, hidden=(8, 8))
-    with pytest.raises(UserError, match="other settings"):
+    with pytest.raises(UserError, match="different settings"):
         distillation(tmp_path, recipe=other, work=work).fit()
     (work / "rows.checkpoint").unlink()  # the remedy in the error
     again, _ = distillation(tmp_path, recipe=other, work=work).fit()

@@ -36,7 +36,10 @@ def test_the_bundles_of_version_0_1_are_read_and_scored(folder: Path) -> None:
     assert manifest.score == {"loss": written["loss"], "temperature": written["temperature"]}
     assert manifest.detector == written["detector"]
     assert not manifest.input.missing
-    assert manifest.error_probability == "built by harmgauge 0.1, which fitted no estimate of accuracy: run harmgauge calibrate"
+    assert (
+        manifest.error_probability
+        == "built by harmgauge 0.1, which fitted no estimate of accuracy: run harmgauge calibrate"
+    )
     assert manifest.input.model_dump(exclude={"name", "missing"}, exclude_none=True) == {
         **written["input"], "shape": tuple(written["input"]["shape"]),
     }  # fmt: skip

@@ -13,7 +13,7 @@ from harmgauge_models.data.corruptions.spatter import spatter
 Corruption = Callable[[Images, int, np.random.Generator], Images]
 """Maps images (n, height, width, 3) uint8 of any size, a severity of 1 to 5 and a random generator to corrupted copies.
 
-The same generator state gives the same pixels. Raises ValueError for another severity.
+The same generator state gives the same pixels. Raises ValueError for any other severity.
 """
 
 CORRUPTIONS: dict[str, Corruption] = {

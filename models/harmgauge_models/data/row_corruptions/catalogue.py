@@ -17,7 +17,7 @@ from harmgauge_models.data.row_corruptions.clean_rows import CleanRows, Float64
 Corruption = Callable[[CleanRows, int, np.random.Generator], Float64]
 """Maps clean rows, a severity of 1 to 5 and a random generator to corrupted rows (n, d).
 
-The same generator state gives the same rows. Raises ValueError for another severity.
+The same generator state gives the same rows. Raises ValueError for any other severity.
 """
 
 TABLE: dict[str, Corruption] = {

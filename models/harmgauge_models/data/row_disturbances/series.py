@@ -80,7 +80,7 @@ def spikes(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
 
 
 def stuck(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """Hold the value from one step to another."""
+    """Hold the value of one step for the steps that follow, up to a random one."""
     steps = np.arange(x.shape[2])
     begin = np.floor(_uniform(x, 0, x.shape[2] - 1, random))
     end = begin + np.ceil(_uniform(x, 1, x.shape[2], random))

@@ -89,7 +89,7 @@ def two_kinds_sets(copies: dict[Copy, Judged], random: np.random.Generator) -> I
 
 
 def label_shift_sets(copies: dict[Copy, Judged], classes: int, random: np.random.Generator) -> Iterator[RowSet]:
-    """Rows drawn with replacement so that the classes have other shares, uniformly distributed (Dirichlet(1))."""
+    """Rows drawn with replacement so that the classes have different shares, uniformly distributed (Dirichlet(1))."""
     corrupted = [copy for copy in copies if copy != CLEAN]
     chosen = [CLEAN] * SHIFTS["clean"]
     if corrupted:

@@ -15,7 +15,7 @@ _METADATA = ("class_names", "classes", "names", "labels", "class_params", "id2la
 
 
 def class_labels(model: onnx.ModelProto, classes: int) -> tuple[str, ...] | None:
-    """The names as strings, also for labels that are whole numbers; None if the file has none or another number of
+    """The names as strings, even if the labels are whole numbers; None if the file has none or a different number of
     them.
 
     Call this before removing anything from the file.

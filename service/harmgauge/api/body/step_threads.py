@@ -2,8 +2,8 @@
 
 Reading a large JSON body takes 100 ms, another client's image 1 ms. With turns of two milliseconds the small one is
 done first, whichever arrived first, and work that is no longer needed ends after its current step. Work that needs more
-than a turn continues on one thread, which rests as long as it works: the event loop can take the GIL at least half of
-the time.
+than a turn continues on one thread, which rests between its turns for as long as a turn: the event loop can take
+the GIL at least half of the time.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ class Answerer:
         call.when_done(self._open_calls.end, call.connection)
 
     def _admit(self, permission: Permission, call: GrpcCall) -> Principal:
-        """Check a call using only its head. Raises Unauthorized, Forbidden and RateLimited."""
+        """Check a call using only its head. Raises Unauthorized, Forbidden or RateLimited."""
         principal = self._authorizer.check(permission, call.headers)
         principal.begin(permission, scores=permission is Permission.SCORES)
         return principal

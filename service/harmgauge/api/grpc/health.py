@@ -52,7 +52,7 @@ class Health:
             ends.set()
 
     async def check(self, call: GrpcCall, *_: object) -> bytes:
-        """The current status. Raises UnknownService and Unreadable."""
+        """The current status. Raises UnknownService or Unreadable."""
         service = await self._service(call.context)
         if service not in _KNOWN:
             raise UnknownService(f"Unknown service {service!r}.")

@@ -63,7 +63,7 @@ class InferRequest:
 
 
 def read(data: bytes, manifest: Manifest, offered: list[tensors.OutputSpec]) -> InferRequest:
-    """Read a ModelInferRequest for the served model. Raises Unreadable, UnknownModel and Unprocessable."""
+    """Read a ModelInferRequest for the served model. Raises Unreadable, UnknownModel or Unprocessable."""
     parts = split(data)
     message = envelope(parts)
     check_served(manifest, message.model_name, message.model_version)
@@ -79,7 +79,7 @@ def envelope(parts: Parts) -> Any:
 
 
 def parse(message: Any, parts: Parts, spec: InputSpec, offered: list[tensors.OutputSpec]) -> InferRequest:
-    """Read a message whose envelope has been parsed. Raises Unreadable and Unprocessable."""
+    """Read a message whose envelope has been parsed. Raises Unreadable or Unprocessable."""
     if len(message.inputs) != 1:
         raise Unprocessable(f"'inputs': expected one tensor, {spec.name!r}, got {len(message.inputs)}.")
     tensor = message.inputs[0]

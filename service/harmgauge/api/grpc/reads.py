@@ -83,7 +83,7 @@ class Reads:
     ) -> bytes:
         """Wait for a turn and return the result of `receive`, until the event loop's clock reaches `deadline`.
 
-        Raises DeadlinePassed and Overloaded. If `receive` was running, `end` has been called with that error first.
+        Raises DeadlinePassed or Overloaded. If `receive` was running, `end` has been called with that error first.
         """
         read = _Read(holder, end)
         timer = asyncio.get_running_loop().call_at(deadline, self._late, read)

@@ -61,12 +61,12 @@ def flag(parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
 
 
 def check_input(parameters: Mapping[str, Any]) -> None:
-    """Raises InvalidParameters if the parameters ask for another encoding of the input."""
+    """Raises InvalidParameters if the parameters ask for a different encoding of the input."""
     _check_known(parameters, _OF_INPUTS, "the input")
 
 
 def check_output(parameters: Mapping[str, Any], name: str) -> None:
-    """Raises InvalidParameters if the parameters of output `name` ask for another encoding."""
+    """Raises InvalidParameters if the parameters of output `name` ask for a different encoding."""
     _check_known(parameters, _OF_OUTPUTS, f"the output {name!r}")
     content_type = parameters.get(CONTENT_TYPE, _NUMBERS)
     if content_type != _NUMBERS:

@@ -244,7 +244,7 @@ class _Check:
                 continue
             kinds.add(field)
             if field == "opaque_type" or len(kinds) > 1:
-                raise Malformed("a type is of two kinds, or of one that ONNX does not define")
+                raise Malformed("a type has more than one kind, or one that ONNX does not define")
             if field in ("tensor_type", "sparse_tensor_type"):
                 shapes.append(self._tensor_type(content))
             else:

@@ -47,7 +47,7 @@ def _matmul(first: int = 0, second: int = 1) -> Rule:
 
 
 def _einsum(call: Call) -> Shape | None:
-    """The largest intermediate result when the operands are contracted one after the other."""
+    """The largest intermediate result when the operands are contracted one after another."""
     equation = call.node.attributes.get(b"equation")
     terms, _, result = equation.text.replace(b" ", b"").partition(b"->") if equation else (b"", b"", b"")
     operands = terms.split(b",")

@@ -43,7 +43,7 @@ class Tensor:
 
 
 def read_tensor(reader: Reader, data: memoryview) -> Tensor:
-    """Check a TensorProto; raises GraphRefused and Malformed."""
+    """Check a TensorProto; raises GraphRefused or Malformed."""
     name, data_type, raw = b"", 0, None
     dims, stored = list[int](), _Stored(reader)
     for field, number, content in reader.fields(data, onnx.TENSOR, "a tensor"):
