@@ -136,9 +136,9 @@ def test_a_state_of_other_settings_is_taken() -> None:
 
 def test_times_that_do_not_fit_are_refused() -> None:
     clock = Clock()
-    with pytest.raises(ValueError, match="^times (is|holds)"):
+    with pytest.raises(ValueError, match="^times (is|contains)"):
         detector(clock).restore({"scores": np.ones(120), "times": np.ones(3)})
-    with pytest.raises(ValueError, match="^times (is|holds)"):
+    with pytest.raises(ValueError, match="^times (is|contains)"):
         detector(clock).restore({"scores": np.ones(2), "times": np.array([0.0, np.nan])})
 
 
