@@ -89,7 +89,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     folder = tmp_path_factory.mktemp("made") / "site"
     done = subprocess.run(["make", "docs", f"SITE={folder}"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"made {folder}; next: " in done.stdout
+    assert f"built {folder}; next: " in done.stdout
     return Site(folder.resolve())
 
 
@@ -136,13 +136,13 @@ def test_lists_are_lists_as_on_github(site: Site) -> None:
 def test_the_navigation_is_the_index_of_docs() -> None:
     nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
     given = {name: list(leaves(entries)) for part in nav[1:] for name, entries in part.items()}
-    parts = re.findall(r"^## ([\w-]+): .*?\n(.*?)(?=^## |\Z)", page("README.md"), re.MULTILINE | re.DOTALL)
+    parts = re.findall(r"^## ([\w -]+): .*?\n(.*?)(?=^## |\Z)", page("README.md"), re.MULTILINE | re.DOTALL)
     expected: dict[str, list[str]] = {}
     for name, text in parts:
         seen = [found for pages in expected.values() for found in pages]
         links = [link.replace("../", "repository/") for link in re.findall(r"\]\(([^)#]+)[)#]", text)]
         expected[name] = list(dict.fromkeys(link for link in links if link not in seen))
-    assert list(expected) == ["Tutorial", "How-to", "Reference", "Explanation"]
+    assert list(expected) == ["Tutorials", "How-to guides", "Reference", "Explanation"]
     assert given == expected
 
 
