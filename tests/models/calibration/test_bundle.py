@@ -131,7 +131,7 @@ def test_calibrated_again_it_is_the_next_version_and_keeps_the_larger_kappa(made
     chance = load(again).error_probability
     assert chance is not None
     assert chance.kappa == 0.77, "measured by networks that had not seen the disturbances, for all it knows"
-    assert "misses 77%" in said[0]
+    assert "its typical error is 77% of a drop" in said[0]
     assert [line.split(":")[0] for line in said] == ["float32", "int8"]
 
 
