@@ -13,7 +13,7 @@ import pytest
 def _torchs_operators_once() -> Iterator[None]:
     """PyTorch's exporter lists its operators once, not again for every export, which takes more than half its time.
 
-    Only where PyTorch is loaded anyway: the list is the same for every network.
+    Only if PyTorch is loaded anyway: the list is the same for every network.
     """
     if "torch" not in sys.modules:
         yield
