@@ -87,7 +87,7 @@ def both(trained: Options) -> Both:
 
     def counted(self: RowDistillation, **options: object) -> object:
         fits.append(options.get("without"))
-        return fit(self, **options)  # type: ignore[arg-type]
+        return fit(self, **options)  # type: ignore[arg-type]  # passed on as given
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RowDistillation, "fit", counted)

@@ -87,7 +87,7 @@ def test_a_head_reads_half_precision_and_8_bits_as_real_numbers(
     else:
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 
-        class Rows(CalibrationDataReader):  # type: ignore[misc]
+        class Rows(CalibrationDataReader):  # type: ignore[misc]  # the base has no types
             batches = iter(np.array_split(x[:64], 4))
 
             def get_next(self) -> dict[str, Any] | None:
