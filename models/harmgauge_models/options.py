@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from harmgauge_models.errors import UserError
 
 if TYPE_CHECKING:  # `harmgauge build --help` must not load them
-    from harmgauge_models.graphs.fuse import Gives, Loss
+    from harmgauge_models.graphs.divergence import Gives, Loss
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names that are valid in the manifest."""

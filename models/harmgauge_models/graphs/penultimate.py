@@ -14,7 +14,7 @@ from harmgauge.bundle.reference import MAX_FEATURES_ROWS, Reference
 from harmgauge.bundle.rows import Array
 from harmgauge.drift import isomap
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.fuse import Network
+from harmgauge_models.graphs.fuse import Network, served_names
 from harmgauge_models.graphs.run import predict
 
 OUTPUT = "features"
@@ -68,7 +68,7 @@ def penultimate(network: Network) -> str | None:
 
 def _of_the_input(network: Network) -> set[str]:
     """The tensors that depend on the input, and so have a row axis, unlike weights."""
-    depends = {network.input}
+    depends = set(network.inputs)
     for node in network.model.graph.node:  # in the order in which they run
         if depends.intersection(node.input):
             depends.update(node.output)
@@ -77,7 +77,7 @@ def _of_the_input(network: Network) -> set[str]:
 
 def give(fused: onnx.ModelProto, network: Network, tensor: str) -> None:
     """Make the fused graph output a `tensor` of the classifier, flattened per row, as `features` (n, d) float32."""
-    name = "input" if tensor == network.input else f"classifier/{tensor}"
+    name = served_names(network).get(tensor, f"classifier/{tensor}")
     fused.graph.node.extend(
         [
             helper.make_node("Flatten", [name], [f"{OUTPUT}/flat"], axis=1),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harmgauge_models.graphs.fuse import Gives
+from harmgauge_models.graphs.divergence import Gives
 
 SUMMARY = 4
 """Number of values that describe how unusual a row is as a whole."""

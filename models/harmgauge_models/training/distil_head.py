@@ -117,7 +117,7 @@ def distil_head(
         model = onnx.load(str(to_onnx(network, examples, Path(scratch) / "head.onnx")))
     takes_raw(model, names[:-1], [tap.dtype for tap in taps], [tap.scale for tap in taps])
     reads = tuple(zip((*(tap.name for tap in taps), first.output), names, strict=True))
-    second = Network(model, first.input, "logits", "logits", reads)
+    second = Network(model, first.inputs, "logits", "logits", reads)
     runnable = with_reader(first, second).SerializeToString()
-    made = Classifier(Path("head"), runnable, second, classifier.dtype, classifier.shape, classifier.classes)
+    made = Classifier(Path("head"), runnable, second, classifier.inputs, classifier.classes)
     return made, [loss - entropy for loss in losses]

@@ -101,8 +101,8 @@ class RowDistillation:
         torch.manual_seed(recipe.seed)
         scales = [_scale(tensor) for tensor in rows.clean[:-1]]
         network = RowHead(
-            scales[0] if self._reader.row else None,
-            scales[-1] if self._reader.features else None,
+            scales[0] if self._reader.row is not None else None,
+            scales[-1] if self._reader.features is not None else None,
             classes,
             self._classifier.network.gives,
             missing=self._missing,
@@ -157,20 +157,16 @@ class RowDistillation:
     def export(self, network: RowHead) -> Classifier:
         """The network as a second network that reads inside the classifier's graph."""
         first = self._classifier.network
-        inside = [
-            *([first.input] if self._reader.row else []),
-            *([self._reader.features] if self._reader.features else []),
-            first.output,
-        ]
+        inside = self._reader.inside
         names = [f"read_{index}" for index in range(len(inside))]
         raw = self._reader.raw(self._example)
         with tempfile.TemporaryDirectory() as scratch:
             examples = {name: torch.from_numpy(tensor) for name, tensor in zip(names, raw, strict=True)}
             model = onnx.load(str(to_onnx(network, examples, Path(scratch) / "rows.onnx")))
-        second = Network(model, first.input, "logits", "logits", tuple(zip(inside, names, strict=True)))
+        second = Network(model, first.inputs, "logits", "logits", tuple(zip(inside, names, strict=True)))
         classifier = self._classifier
         runnable = with_reader(first, second).SerializeToString()
-        return Classifier(Path("head"), runnable, second, classifier.dtype, classifier.shape, classifier.classes)
+        return Classifier(Path("head"), runnable, second, classifier.inputs, classifier.classes)
 
     def _kept(self, without: Collection[str]) -> Tensor:
         """A mask (copies, n) of the disturbed rows that have none of these disturbances."""

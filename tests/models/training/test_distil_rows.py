@@ -74,7 +74,7 @@ def distillation(
         (work / "copies.json").write_text('{"copies": 3}')
     return made(
         classifier,
-        Reader(classifier, None, row=True),
+        Reader(classifier, None, row=classifier.network.input),
         disturber or RowDisturber(make_pool(x, find_columns(x), missing=False)),
         x,
         labels,
@@ -139,7 +139,7 @@ def test_how_many_copies_there_are_is_noted_for_a_run_that_goes_on(tmp_path: Pat
     classifier = open_classifier(tmp_path / "classifier.onnx", X, "classifier")
     made = RowDistillation(
         classifier,
-        Reader(classifier, None, row=True),
+        Reader(classifier, None, row=classifier.network.input),
         TwoKinds(),
         np.tile(X, (20, 1)),
         np.full((20 * len(X), 3), 1 / 3),
