@@ -7,9 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-import numpy as np
-
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_rows import AnyRows, join
 from harmgauge.inference.caller import RequestContext
 from harmgauge.inference.outputs import Outputs, Runtime, check_shapes, spoil_scores
 
@@ -21,7 +19,7 @@ class Entry:
     `taken` rows are in batches, `finished` ones are in `outputs`. Once it `has_waited`, its client may have left.
     """
 
-    rows: Rows
+    rows: AnyRows
     context: RequestContext
     answered: asyncio.Future[Outputs]
     since: float
@@ -87,7 +85,7 @@ class Batch:
             return
         try:
             parts = [piece.entry.rows[piece.start : piece.stop] for piece in self.pieces]
-            rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            rows = parts[0] if len(parts) == 1 else join(parts)
             outputs = runtime.run(rows)
             check_shapes(outputs, len(rows), runtime.shapes)
             spoil_scores(outputs)

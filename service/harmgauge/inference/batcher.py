@@ -17,7 +17,7 @@ from collections.abc import Hashable
 from queue import SimpleQueue
 from typing import Protocol
 
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge, no_memory
 from harmgauge.inference.batch import Batch, Entry, Piece
 from harmgauge.inference.caller import PATIENT, RequestContext
@@ -73,8 +73,8 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, rows: Rows, context: RequestContext = PATIENT) -> Entry:
-        """Queue `rows` (n, *shape), n >= 1; their outputs, in order, become the result of the entry's `answered`.
+    def submit(self, rows: AnyRows, context: RequestContext = PATIENT) -> Entry:
+        """Queue `rows`, n >= 1; their outputs, in order, become the result of the entry's `answered`.
 
         Raises TooLarge or Overloaded without queueing. `answered` raises DeadlinePassed or CallerLeft if the client no
         longer waits, InferenceFailed if the graph failed on these rows. A caller that stops waiting must `withdraw` the

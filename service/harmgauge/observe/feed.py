@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.drift.state import Blocks
 from harmgauge.inference.caller import Name, RequestContext
 from harmgauge.inference.scorer import Scored
@@ -46,7 +46,7 @@ class Feed:
         self._rows = 0
         self._features_bytes = 0
 
-    def put(self, _: Rows, scored: Scored, context: RequestContext) -> None:
+    def put(self, _: AnyRows, scored: Scored, context: RequestContext) -> None:
         """Buffer the scores of one request."""
         self._kept.append(
             (
