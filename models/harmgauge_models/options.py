@@ -29,6 +29,8 @@ class Options:
 
     If `loss` or `temperature` is None, the value that works best for the kind of second network is used.
 
+    `label` names the labels in the data, by default y. `tokenizer` is a `tokenizer.json`.
+
     `accuracy` is the classifier's accuracy, if known, on calibration rows without labels.
 
     `keep` serves the second network even if the classifier's entropy alone is better.
@@ -52,6 +54,8 @@ class Options:
     shift_pixels: int = 0
     flip: bool = False
     keep: bool = False
+    label: str | None = None
+    tokenizer: Path | None = None
     samples: Path | None = None
     accuracy: float | None = None
     class_names: tuple[str, ...] = ()

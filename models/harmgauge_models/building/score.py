@@ -48,7 +48,7 @@ def make_score(options: Options, opened: Opened, tensor: str | None, scratch: Pa
     """
     classifier, calibration, spec = opened.classifier, opened.calibration, opened.spec
     x = calibration.x
-    task = detectors.Task(options, classifier, spec, x, scratch, opened.train)
+    task = detectors.Task(options, classifier, spec, x, scratch, opened.train, opened.tokenizer)
     second = detectors.find(options).make(task)
     found = _fused(task, second, calibration, tensor)
     options.say("judging the score on disturbed calibration rows")
@@ -108,7 +108,8 @@ def _check_pair(first: Classifier, second: Classifier) -> None:
     accepted = [", ".join(taken.dtype for taken in network.inputs) for network in (first, second)]
     if accepted[0] != accepted[1]:
         raise UserError(
-            f"the classifier accepts {accepted[0]}, the second network {accepted[1]}: export both for the same raw input"
+            f"the classifier accepts {accepted[0]}, the second network {accepted[1]}: export both for the same raw "
+            "input"
         )
     names = [{taken.name for taken in network.inputs} for network in (first, second)]
     if len(names[0]) > 1 and names[0] != names[1]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harmgauge.bundle.part import first_double
 from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow
 
 SUFFIXES = (".parquet", ".csv")
 
@@ -21,8 +24,8 @@ MOST_FIELD_CHARACTERS = 2**24
 def read_frame(path: Path) -> dict[str, Array]:
     """The columns of a table by name, (n, ...) each. Raises UserError.
 
-    CSV has no types, so its values are strings, and an empty one may be missing. In Parquet, a null is NaN among numbers
-    and None among strings; lists are padded with 0 to the longest.
+    CSV has no types, so its values are strings, and an empty one may be missing. In Parquet, a null is NaN among
+    numbers and None among strings; lists are padded with 0 to the longest.
     """
     columns = _csv(path) if path.suffix == ".csv" else _parquet(path)
     if not columns:
@@ -57,21 +60,20 @@ def _csv(path: Path) -> dict[str, Array]:
 
 def _parquet(path: Path) -> dict[str, Array]:
     try:
-        import pyarrow  # noqa: PLC0415 - only this way needs it
-        from pyarrow import parquet  # noqa: PLC0415
+        from pyarrow import ArrowException, parquet  # noqa: PLC0415 - only this way needs it
     except ImportError as error:
         raise UserError(f"reading {path} requires pyarrow ({error}): pip install 'harmgauge[capture]'") from error
     try:
         table = parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, ArrowException) as error:
         raise UserError(f"{path} is not a readable Parquet file: {error}") from error
     if (double := first_double(table.column_names)) is not None:
         raise UserError(f"{path} has two columns called {double!r}: rename one")
     return {name: _column(table.column(name)) for name in table.column_names}
 
 
-def _column(column: Any) -> Array:
-    from pyarrow import types  # noqa: PLC0415
+def _column(column: pyarrow.ChunkedArray) -> Array:
+    from pyarrow import types  # noqa: PLC0415 - see above
 
     kind = column.type
     if types.is_dictionary(kind):
@@ -87,7 +89,7 @@ def _column(column: Any) -> Array:
     return found
 
 
-def _lists(column: Any) -> Array:
+def _lists(column: pyarrow.ChunkedArray) -> Array:
     rows = [np.asarray(() if row is None else row) for row in column.to_pylist()]
     made = np.zeros(
         (len(rows), max((len(row) for row in rows), default=0)), np.result_type(*rows) if rows else np.int64

@@ -1,4 +1,4 @@
-"""Reads the rows for `build`: `.npz` files with `x` or an array for each input, and tables; labels if they are known."""
+"""Reads the rows for `build`: `.npz` files with `x` or an array for each input, or tables, and labels if known."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def _labels(
     found = labels_of(y, rows)
     if found[0] is None and found[1] is None:
         raise UserError(
-            f"{path}: {label} is {y.dtype} {y.shape}; expected one class for each of the {rows} rows, as a whole number or a "
-            "name"
+            f"{path}: {label} is {y.dtype} {y.shape}; expected one class for each of the {rows} rows, as a whole "
+            "number or a name"
         )
     return found
 

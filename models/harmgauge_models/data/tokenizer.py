@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,18 @@ class Tokenizer:
 
         Raises UserError if it cannot be read, or if it cannot make all inputs `names` of the classifier.
         """
+        try:
+            with path.open("rb") as file:
+                document = file.read(MOST_BYTES + 1)
+        except OSError as error:
+            raise UserError(f"--tokenizer {path} cannot be read ({error})") from error
+        if len(document) > MOST_BYTES:
+            raise UserError(f"--tokenizer {path} has more than {MOST_BYTES} bytes: is it a tokenizer.json?")
+        return cls.read(document, path, names, most)
+
+    @classmethod
+    def read(cls, document: bytes, path: Path, names: Sequence[str], most: int) -> Tokenizer:
+        """Like `open`, from the file's contents."""
         unknown = [name for name in names if name not in FIELDS]
         if unknown or FIELDS[0] not in names:
             raise UserError(
@@ -42,18 +55,14 @@ class Tokenizer:
                 "inputs of these names, or leave --tokenizer out and save an array for each input"
             )
         try:
-            import tokenizers  # noqa: PLC0415 - only this way needs it
+            tokenizers: Any = importlib.import_module("tokenizers")
         except ImportError as error:
             raise UserError(f"--tokenizer requires tokenizers ({error}): pip install 'harmgauge[text]'") from error
         try:
-            if path.stat().st_size > MOST_BYTES:
-                raise UserError(f"--tokenizer {path} has more than {MOST_BYTES} bytes: is it a tokenizer.json?")
-            made = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
-        except UserError:
-            raise
+            made = tokenizers.Tokenizer.from_str(document.decode())
         except Exception as error:  # tokenizers raises plain Exception
             raise UserError(
-                f"--tokenizer {path} cannot be read ({error}): write it with tokenizer.backend_tokenizer.save(path)"
+                f"--tokenizer {path} is no tokenizer ({error}): write it with tokenizer.backend_tokenizer.save(path)"
             ) from error
         made.no_padding()
         limit = (made.truncation or {}).get("max_length", most)
@@ -61,7 +70,12 @@ class Tokenizer:
 
     def shortened(self, maximum: int) -> Tokenizer:
         """The same tokenizer with another maximum."""
-        settings = {"stride": 0, "strategy": "longest_first", "direction": "right", **(self._tokenizer.truncation or {})}
+        settings = {
+            "stride": 0,
+            "strategy": "longest_first",
+            "direction": "right",
+            **(self._tokenizer.truncation or {}),
+        }
         self._tokenizer.enable_truncation(**{**settings, "max_length": maximum})
         return Tokenizer(self.path, self.names, maximum, self._tokenizer)
 

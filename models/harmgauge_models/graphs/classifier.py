@@ -112,6 +112,8 @@ def open_classifier(
     changed |= drop_sequences(model) | _expose(model, found)
     opened = freed(model, [value.name for value in model.graph.input], found, rows, what)
     notes = list(opened.notes)
+    if named and (others := [taken.name for taken in inputs if taken.name not in fields(_as_records(x, inputs))]):
+        notes.append(f"{what} has exported some columns under other names, which requests use too: {', '.join(others)}")
     name, form = _judged(opened.scores, gives, what, role)
     scores = opened.scores[name]
     check_finite(scores, rows, what)
@@ -150,10 +152,10 @@ def _inputs(values: Sequence[onnx.ValueInfoProto], x: Array, what: str) -> tuple
     if not are_records(x):
         if only == "string" and x.dtype.kind in "OUS":
             return declared(values, make_records({values[0].name: x}), what), True
-        names = ", ".join(repr(value.name) for value in values[:5])
+        listed = ", ".join(repr(value.name) for value in values[:5])
         kinds = "strings" if only == "string" else "one array for each input"
         raise UserError(
-            f"{what} has the input{'s' if len(values) > 1 else ''} {names}{', ...' if len(values) > 5 else ''}, but the "
+            f"{what} has the input{'s' if len(values) > 1 else ''} {listed}{', ...' if len(values) > 5 else ''}, but the "
             f"data have only x, which is {x.dtype} {x.shape}: save {kinds}, named like the inputs, with numpy.savez, or "
             "give a table (.parquet, .csv) whose columns have these names"
         )
@@ -203,12 +205,12 @@ def check_finite(scores: Array, rows: Array, what: str, *, numbers: Array | None
     bad = np.flatnonzero(~np.isfinite(scores.reshape(len(scores), -1)).all(1))
     if not len(bad):
         return
-    for name, values in arrays_of(rows).items():
+    for field, values in arrays_of(rows).items():
         flat = values.reshape(len(values), -1)
         missing = np.flatnonzero(np.isnan(flat[bad]).any(1)) if values.dtype.kind == "f" else np.zeros(0, np.int64)
         if len(missing):
             row = int(bad[missing[0]])
-            column = repr(name) if name else int(np.flatnonzero(np.isnan(flat[row]))[0])
+            column = repr(field) if field else int(np.flatnonzero(np.isnan(flat[row]))[0])
             raise UserError(
                 f"{what} does not accept missing values: it returns NaN for row {places[row]}{named}, whose column "
                 f"{column} is NaN: fill them in as for its training (best inside the exported graph), or leave these "

@@ -51,6 +51,16 @@ def read(path: Path) -> onnx.ModelProto:
         raise UserError(f"{path} is not a readable ONNX file: {error}") from error
 
 
+def input_names(path: Path) -> tuple[str, ...]:
+    """The names of an ONNX file's inputs; raises UserError."""
+    try:
+        graph = onnx.load(str(path), load_external_data=False).graph
+    except Exception as error:  # protobuf's DecodeError and OSError share no base class
+        raise UserError(f"{path} is not a readable ONNX file: {error}") from error
+    stored = {tensor.name for tensor in graph.initializer}
+    return tuple(value.name for value in graph.input if value.name not in stored)
+
+
 def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -> onnx.ModelProto:
     """One graph: `input` (n, *shape) to `score` (n,) float32 and the classifier's `probabilities` (n, classes) float32.
 
@@ -142,14 +152,16 @@ def with_entropy(classifier: Network) -> onnx.ModelProto:
 def with_reader(classifier: Network, reader: Network) -> onnx.ModelProto:
     """The classifier and a second network that reads inside it, as one network with only the second's output."""
     opset = max(MIN_OPSET, opset_of(classifier.model), opset_of(reader.model))
-    first = compose.add_prefix(at_opset(classifier.model, opset), "classifier/")
-    second = onnx.ModelProto()
-    second.CopyFrom(at_opset(reader.model, opset))
+    first = compose.add_prefix(at_opset(classifier.model, opset), "classifier/", rename_inputs=False)
+    second = compose.add_prefix(at_opset(reader.model, opset), "second/", rename_outputs=False)
     first.ir_version = second.ir_version = max(first.ir_version, second.ir_version)
     _level([first, second])
-    inputs = [f"classifier/{name}" for name in classifier.inputs]
-    free_rows(first, [*inputs, *(value.name for value in first.graph.output)])
-    joined = _join(first, second, [(f"classifier/{inside}", name) for inside, name in reader.reads])
+    free_rows(first, [*classifier.inputs, *(value.name for value in first.graph.output)])
+    reads = [
+        (inside if inside in classifier.inputs else f"classifier/{inside}", f"second/{name}")
+        for inside, name in reader.reads
+    ]
+    joined = _join(first, second, reads)
     outputs = [value for value in joined.graph.output if value.name == reader.output]
     del joined.graph.output[:]
     joined.graph.output.extend(outputs)

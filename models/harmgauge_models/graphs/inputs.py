@@ -43,6 +43,7 @@ def declared(values: Sequence[onnx.ValueInfoProto], x: Array, what: str) -> tupl
 
     Raises UserError if a field is missing, or has another shape.
     """
+    x = records.renamed(x, [value.name for value in values])
     _check_there([value.name for value in values], x, what)
     return tuple(_declared(value, x, what) for value in values)
 
@@ -100,6 +101,7 @@ def fit_records(x: Array, inputs: Sequence[Input], what: str) -> Array:
 
     A free axis has any length up to its maximum. Raises UserError, naming the input and the row.
     """
+    x = records.renamed(x, [taken.name for taken in inputs])
     _check_there([taken.name for taken in inputs], x, what)
     arrays = {taken.name: _fit(x[taken.name], taken, what) for taken in inputs}
     if records.TEXT in records.fields(x) and records.TEXT not in arrays:

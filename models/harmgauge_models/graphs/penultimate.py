@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,11 @@ def choose(network: Network, named: str | None, say: Callable[[str], None]) -> s
 
 def penultimate(network: Network) -> str | None:
     """The input of the last linear layer before the output; None if there is no such layer, or more than one."""
+    return input_of(network, _LINEAR)
+
+
+def input_of(network: Network, operators: Collection[str]) -> str | None:
+    """The input of the last of these operators before the output; None if there is none, or more than one input."""
     depends = _of_the_input(network)
     maker = {output: node for node in network.model.graph.node for output in node.output}
     taken: set[str] = set()
@@ -59,7 +64,7 @@ def penultimate(network: Network) -> str | None:
             continue
         seen.add(tensor)
         data = [name for name in node.input if name in depends]
-        if node.op_type in _LINEAR and len(data) == 1:
+        if node.op_type in operators and len(data) == 1:
             taken.update(data)
         else:
             ahead.extend(data)

@@ -6,6 +6,7 @@ apart. Strings are objects (`str`). Rows of different lengths are padded to one 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,6 +40,27 @@ def make_records(arrays: Mapping[str, Array]) -> Array:
     for name, values in arrays.items():
         made[name] = values
     return made
+
+
+def renamed(x: Array, names: Sequence[str]) -> Array:
+    """Records whose fields are called like `names`: exporters write `education-num` as `education_num`.
+
+    Only fields that match just one missing name are renamed.
+    """
+    there = fields(x)
+    missing = [name for name in names if name not in there]
+    if not missing:
+        return x
+    found = {}
+    for name in missing:
+        alike = [field for field in there if field not in names and _plain(field) == _plain(name)]
+        if len(alike) == 1:
+            found[alike[0]] = name
+    return make_records({found.get(field, field): x[field] for field in there}) if found else x
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"\W", "_", name).lower()
 
 
 def fields(x: Array) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs import records
 
-
 TOKENS = 8192
 """Number of tokens in a batch: attention needs memory for the square of a row's length."""
 

@@ -8,21 +8,36 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.graphs import records
 from harmgauge_models.graphs.classifier import Classifier
 from harmgauge_models.graphs.normal_form.tidy import names_used
+from harmgauge_models.graphs.penultimate import input_of
 from harmgauge_models.graphs.run import open_session
 
 TRIED_ROWS = 4
 LEAST_WIDTH = 2
 
 
-def whole_row(classifier: Classifier, x: Array) -> tuple[str, int] | None:
-    """The first tensor (n, width) of numbers that depends on every input of the classifier, and its width.
+_MODELS = {
+    "LinearClassifier",
+    "SVMClassifier",
+    "TreeEnsemble",
+    "TreeEnsembleClassifier",
+    "LinearRegressor",
+    "SVMRegressor",
+    "TreeEnsembleRegressor",
+}
+"""Operators of ai.onnx.ml that read a whole row."""
 
-    None if there is none, or if rows have no fixed length: then it would be no row, but
-    a layer of the network.
+
+def whole_row(classifier: Classifier, x: Array) -> tuple[str, int] | None:
+    """The tensor (n, width) of numbers that a model of ai.onnx.ml reads, otherwise the first one that depends on every
+    input of the classifier, and its width.
+
+    None if there is none, or if rows have no fixed length: then it would be no row, but a layer of the network.
     """
+    network = classifier.network
     if any(None in taken.shape for taken in classifier.inputs):
         return None
-    names = _joint(classifier.network.model, classifier.network.inputs)
+    read = input_of(network, _MODELS)
+    names = _joint(network.model, network.inputs) if read is None or read in network.inputs else [read]
     if not names:
         return None
     model = onnx.ModelProto()

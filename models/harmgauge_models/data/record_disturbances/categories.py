@@ -26,7 +26,7 @@ class Categories:
     def __init__(self, x: Array, fields: Sequence[str], *, known_only: bool = False) -> None:
         self._fields, self._pool = tuple(fields), _matrix(x, fields)
         self._values = [np.unique(column.astype(str), return_counts=True) for column in self._pool.T]
-        self.families = KNOWN if known_only else (*KNOWN, *UNKNOWN)
+        self.families: tuple[str, ...] = KNOWN if known_only else (*KNOWN, *UNKNOWN)
 
     def change(self, x: Array, name: str, random: np.random.Generator) -> Array:
         """See `RecordPart`."""

@@ -88,7 +88,9 @@ def case(text: str, strength: float, others: Sequence[str], random: Random) -> s
         dice = random.random(len(words))
         return " ".join(change(word) if hit < strength else word for word, hit in zip(words, dice, strict=True))
     dice = random.random(len(text))
-    return "".join(character.swapcase() if hit < strength else character for character, hit in zip(text, dice, strict=True))
+    return "".join(
+        character.swapcase() if hit < strength else character for character, hit in zip(text, dice, strict=True)
+    )
 
 
 def look_alikes(text: str, strength: float, others: Sequence[str], random: Random) -> str:
@@ -105,9 +107,13 @@ def spacing(text: str, strength: float, others: Sequence[str], random: Random) -
     """Spaces are lost, or inserted inside words."""
     dice = random.random(len(text))
     if random.random() < 0.5:
-        return "".join("" if character == " " and hit < strength else character for character, hit in zip(text, dice, strict=True))
+        return "".join(
+            "" if character == " " and hit < strength else character for character, hit in zip(text, dice, strict=True)
+        )
     mark = (" ", ".", "-", "\u200b")[int(random.integers(4))]
-    return "".join(character + mark if hit < 0.5 * strength else character for character, hit in zip(text, dice, strict=True))
+    return "".join(
+        character + mark if hit < 0.5 * strength else character for character, hit in zip(text, dice, strict=True)
+    )
 
 
 def cut(text: str, strength: float, others: Sequence[str], random: Random) -> str:
@@ -147,7 +153,9 @@ def digits(text: str, strength: float, others: Sequence[str], random: Random) ->
     mask = ("#", "", "0", None)[int(random.integers(4))]
     dice = random.random(len(text))
     return "".join(
-        (str(int(random.integers(10))) if mask is None else mask) if character.isdigit() and hit < strength else character
+        (str(int(random.integers(10))) if mask is None else mask)
+        if character.isdigit() and hit < strength
+        else character
         for character, hit in zip(text, dice, strict=True)
     )
 
@@ -164,7 +172,9 @@ def markup(text: str, strength: float, others: Sequence[str], random: Random) ->
     if kind == 1:
         escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#39;")
         return f"<p>{escaped}</p>" if random.random() < strength else escaped
-    marked = "".join(f"{character}\u0301" if character in "aeiou" and random.random() < strength else character for character in text)
+    marked = "".join(
+        f"{character}\u0301" if character in "aeiou" and random.random() < strength else character for character in text
+    )
     return marked.encode("utf-8").decode("latin-1")
 
 
