@@ -103,8 +103,8 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--calibration",
         type=Path,
         required=True,
-        help=".npz with x, or an array for each input, and preferably y; or a table (.parquet, .csv) with the inputs as "
-        "columns: at least 100 normal rows on which no network was trained",
+        help=".npz with x, or an array for each input, and preferably y; or a table (.parquet, .csv) with the inputs "
+        "as columns: at least 100 normal rows on which no network was trained",
     )
     add("--name", required=True, help="name of the bundle")
     add(
@@ -139,7 +139,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--tokenizer",
         type=Path,
-        help="tokenizer.json of a classifier of token ids; the data, and requests, are then texts",
+        help="tokenizer.json of a classifier of token ids: the data and requests are then texts",
     )
     add("--samples", type=Path, help=".npz with clean and corrupted: instances for the demo to send")
     add(

@@ -27,16 +27,16 @@ SHOWN = 9
 
 @dataclass(frozen=True)
 class Samples:
-    """`arrays` holds at least `clean` and `corrupted`, both (n, *shape) in the bundle's dtype, or these of each input as
-    `clean.NAME` and `corrupted.NAME`.
+    """`arrays` holds at least `clean` and `corrupted`, both (n, *shape) in the bundle's dtype, or `clean.NAME` and
+    `corrupted.NAME` for each input.
     """
 
     arrays: dict[str, Array]
 
 
 def read(path: Path, inputs: Sequence[Input], spec: InputSpec | None, tokenizer: Tokenizer | None) -> Samples:
-    """Read an `.npz` file of samples: `clean` and `corrupted`, or without a `spec` `clean.NAME` and `corrupted.NAME` for
-    each of `inputs`. With a tokenizer, and for one input of strings, `clean` and `corrupted` are texts.
+    """Read an `.npz` file of samples: `clean` and `corrupted`, or without a `spec` `clean.NAME` and `corrupted.NAME`
+    for each of `inputs`. With a tokenizer, and for one input of strings, `clean` and `corrupted` are texts.
 
     Raises UserError if it does not fit the inputs.
     """

@@ -51,7 +51,7 @@ def texts_in(x: Array, what: str) -> Array:
         named = records.TEXT if records.TEXT in there else there[0] if len(there) == 1 else None
         if named is None:
             raise UserError(
-                f"{what}: expected texts in the array or column {records.TEXT!r}, but there are {', '.join(there[:8])}: "
+                f"{what}: expected texts in the array or column {records.TEXT!r}, but it has {', '.join(there[:8])}: "
                 "rename the one with the texts"
             )
         x = x[named]
@@ -85,7 +85,7 @@ def columns_of(bundle: Bundle) -> tuple[str, ...] | None:
 
 
 def fit_served(x: Array, bundle: Bundle, tokenizer: Tokenizer | None, what: Path | str) -> Array:
-    """Records for a bundle with inputs by name, otherwise one array, not yet in the bundle's dtype. Raises UserError."""
+    """Records for a bundle with inputs by name, otherwise one array, not yet in its dtype. Raises UserError."""
     served = bundle.manifest.served
     if isinstance(served, NamedInputs):
         return named_rows(x, bundle, served, tokenizer, str(what))

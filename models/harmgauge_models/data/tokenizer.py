@@ -51,8 +51,8 @@ class Tokenizer:
         unknown = [name for name in names if name not in FIELDS]
         if unknown or FIELDS[0] not in names:
             raise UserError(
-                f"--tokenizer makes the inputs {', '.join(FIELDS)}; the classifier has {', '.join(names)}: export it with "
-                "inputs of these names, or leave --tokenizer out and save an array for each input"
+                f"--tokenizer makes the inputs {', '.join(FIELDS)}; the classifier has {', '.join(names)}: export it "
+                "with inputs of these names, or leave --tokenizer out and save an array for each input"
             )
         try:
             tokenizers: Any = importlib.import_module("tokenizers")

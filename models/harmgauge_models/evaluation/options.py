@@ -11,12 +11,15 @@ from pathlib import Path
 class Options:
     """`data` is in a form that `pictures.read` or `rows.read` accepts; None means the value from the plan.
 
+    `label` names the labels in `data`, by default y.
+
     `kinds` are the corruptions to make, and `corrupted` are files with further ones; `time` names the array in `data`
     with the time of each row, and `periods` defines how to split it.
     """
 
     bundle: Path
     data: Path
+    label: str | None = None
     work: Path | None = None
     quick: bool = False
     kinds: tuple[str, ...] | None = None

@@ -72,8 +72,8 @@ class Classifier:
 
 
 def fit_rows(x: Array, inputs: Sequence[Input], what: str, *, named: bool) -> Array:
-    """Convert rows to records in the form of `inputs` if they are `named`, otherwise to one array; a table's columns are
-    matched by name. Raises UserError.
+    """Convert rows to records in the form of `inputs` if they are `named`, otherwise to one array; a table's columns
+    are matched by name. Raises UserError.
     """
     if named:
         return fit_records(_as_records(x, inputs), inputs, what)
@@ -155,9 +155,9 @@ def _inputs(values: Sequence[onnx.ValueInfoProto], x: Array, what: str) -> tuple
         listed = ", ".join(repr(value.name) for value in values[:5])
         kinds = "strings" if only == "string" else "one array for each input"
         raise UserError(
-            f"{what} has the input{'s' if len(values) > 1 else ''} {listed}{', ...' if len(values) > 5 else ''}, but the "
-            f"data have only x, which is {x.dtype} {x.shape}: save {kinds}, named like the inputs, with numpy.savez, or "
-            "give a table (.parquet, .csv) whose columns have these names"
+            f"{what} has the input{'s' if len(values) > 1 else ''} {listed}{', ...' if len(values) > 5 else ''}, but "
+            f"the data have only x, which is {x.dtype} {x.shape}: save {kinds}, named like the inputs, with numpy.savez, "
+            "or give a table (.parquet, .csv) whose columns have these names"
         )
     return declared(values, x, what), True
 
