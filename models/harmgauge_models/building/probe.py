@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from harmgauge.bundle.inputs import Input
 from harmgauge.bundle.probe_row import blank_rows
@@ -28,13 +29,14 @@ def _named_probe(graph: bytes, x: Array, inputs: Sequence[Input]) -> Mapping[str
     for row in (one_row(x, inputs), x[:1]):
         if _finite(graph, row):
             lengths = row_lengths(row)
-            return {
-                taken.name: row[taken.name]
-                if None not in taken.shape or lengths is None
-                else row[taken.name][:, : int(lengths[0])]
-                for taken in inputs
-            }
+            return {taken.name: _stored(row[taken.name], taken, lengths) for taken in inputs}
     raise UserError("no calibration row has a finite score if it is scored alone: check the data and both networks")
+
+
+def _stored(values: Array, taken: Input, lengths: npt.NDArray[np.intp] | None) -> Array:
+    if taken.is_text:
+        return values.astype(np.str_)
+    return values if lengths is None or None not in taken.shape else values[:, : int(lengths[0])]
 
 
 def _probe(graph: bytes, x: Array, spec: InputSpec) -> Array | None:

@@ -156,8 +156,8 @@ def _inputs(values: Sequence[onnx.ValueInfoProto], x: Array, what: str) -> tuple
         kinds = "strings" if only == "string" else "one array for each input"
         raise UserError(
             f"{what} has the input{'s' if len(values) > 1 else ''} {listed}{', ...' if len(values) > 5 else ''}, but "
-            f"the data have only x, which is {x.dtype} {x.shape}: save {kinds}, named like the inputs, with numpy.savez, "
-            "or give a table (.parquet, .csv) whose columns have these names"
+            f"the data have only x, which is {x.dtype} {x.shape}: save {kinds}, named like the inputs, with "
+            "numpy.savez, or give a table (.parquet, .csv) whose columns have these names"
         )
     return declared(values, x, what), True
 

@@ -1,7 +1,7 @@
 """The divergence between two networks' outputs, and the entropy of one, in ONNX's text form.
 
-The divergence is computed from log-probabilities: `y ** (1 / T)` underflows at small T and many classes, `log y / T` does
-not.
+The divergence is computed from log-probabilities: `y ** (1 / T)` underflows at small T and many classes, `log y / T`
+does not.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ def check_names(names: Collection[str], what: str) -> None:
     for name in names:
         if name in OUTPUTS or name.startswith(PREFIXES):
             raise UserError(
-                f"{what} has an input called {name!r}, a name that a bundle's graph needs itself: rename the input, for "
-                f"example to {name.replace('/', '_')}_in, and export it again"
+                f"{what} has an input called {name!r}, a name that a bundle's graph needs itself: rename the input, "
+                f"for example to {name.replace('/', '_')}_in, and export it again"
             )
 
 

@@ -21,8 +21,8 @@ from harmgauge_models.graphs.fork import branch, fork_inputs, keep_clear_of
 class Network:
     """An ONNX classifier: `inputs` names its inputs, `output` its output (n, classes).
 
-    If it is `named`, the fused graph has inputs of the same names; otherwise the only input of the fused graph is called
-    `input`.
+    If it is `named`, the fused graph has inputs of the same names; otherwise the only input of the fused graph is
+    called `input`.
 
     A second network may instead read tensors inside the classifier: `reads` pairs each of these with the input that
     receives it, and `inputs` are the classifier's.

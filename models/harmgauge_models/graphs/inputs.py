@@ -60,8 +60,8 @@ def _declared(value: onnx.ValueInfoProto, x: Array, what: str) -> Input:
     if rank != len(given) or any(size not in (None, has) for size, has in zip(sizes, given, strict=True)):
         expected = ", ".join("any" if size is None else str(size) for size in sizes)
         raise UserError(
-            f"the input {value.name!r} of {what} expects rows of shape ({expected}), but {value.name!r} in the data has "
-            f"rows of shape {given}"
+            f"the input {value.name!r} of {what} expects rows of shape ({expected}), but {value.name!r} in the data "
+            f"has rows of shape {given}"
         )
     return Input(name=value.name, dtype=dtype, shape=given)
 

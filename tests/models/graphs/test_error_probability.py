@@ -18,8 +18,8 @@ from harmgauge.bundle.load import load
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.samples import read_samples
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.error_probability import LOGIT, MOST_LOGIT, OUTPUT, give, give_logit, logit_q
 from harmgauge_models.graphs.divergence import Gives, Loss
+from harmgauge_models.graphs.error_probability import LOGIT, MOST_LOGIT, OUTPUT, give, give_logit, logit_q
 from harmgauge_models.graphs.fuse import Network, fuse, with_entropy
 from harmgauge_models.graphs.run import open_session, predict, predict_all
 from tests.conftest import ROOT, SHIPPED_BUNDLE

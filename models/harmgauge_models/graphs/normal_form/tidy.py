@@ -22,8 +22,8 @@ _OWN_DOMAINS = ("", "ai.onnx")
 
 
 def tidy(model: onnx.ModelProto) -> bool:
-    """Declare ONNX's own operators, remove stored tensors from the inputs, sort the nodes, and change the case of strings
-    in a locale that every Linux image has; returns whether it changed.
+    """Declare ONNX's own operators, remove stored tensors from the inputs, sort the nodes, and change the case of
+    strings in a locale that every Linux image has; returns whether anything changed.
 
     XGBoost's and CatBoost's exporters declare `ai.onnx.ml` alone; ONNX Runtime's float16 converter appends nodes at the
     end. Works in place. Raises UserError if nodes depend on each other in a cycle.
