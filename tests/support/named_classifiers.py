@@ -98,7 +98,7 @@ def token_rows(rows: int, width: int = 12, seed: int = 0) -> Array:
 def save(path: Path, x: Array, y: Array | None = None) -> Path:
     """Write records as an `.npz` file with an array for each field."""
     arrays = {name: x[name].astype(np.str_) if x[name].dtype.kind == "O" else x[name] for name in records.fields(x)}
-    np.savez(path, **arrays, **({} if y is None else {"y": y}))
+    np.savez(path, allow_pickle=False, **arrays, **({} if y is None else {"y": y}))
     return path
 
 

@@ -27,7 +27,8 @@ class Numbers:
             least, most = np.array([value_range(column) for column in rows.T]).T
             pool = replace(pool, bounds=(least, most))
         self._disturber = RowDisturber(pool)
-        self.families = self._disturber.families
+        alone = rows.shape[1] == 1
+        self.families = tuple(name for name in self._disturber.families if name != "other_column" or not alone)
 
     def change(self, x: Array, name: str, random: np.random.Generator) -> Array:
         """See `RecordPart`."""
