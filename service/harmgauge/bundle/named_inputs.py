@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping
 from functools import cached_property
@@ -48,6 +49,9 @@ class NamedInputs(Part):
 
     inputs: tuple[Input, ...]
     tokenizer: Text | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.names)  # the default would hash every category, for each request
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -120,7 +124,7 @@ class NamedInputs(Part):
         return NamedRows(fixed, *self.trimmed(free, offsets))
 
     def trimmed(self, free: dict[str, Array], offsets: Positions) -> tuple[dict[str, Array], Positions]:
-        """The values (total, *rest) of the inputs with a free axis and the offsets (n + 1,) of rows, without padding."""
+        """Values (total, *rest) of the inputs with a free axis, and the offsets (n + 1,) of rows, without padding."""
         if self.pads is None or not offsets[-1]:
             return free, offsets
         is_used = np.zeros(offsets[-1], np.bool_)
@@ -162,6 +166,12 @@ class NamedInputs(Part):
             for name, array in self.feeds(rows).items()
         }
 
+    def npz(self, rows: NamedRows) -> bytes:
+        """The rows as the body of a request, application/x-npz."""
+        stream = io.BytesIO()
+        np.savez(stream, allow_pickle=False, **self.arrays(rows))
+        return stream.getvalue()
+
     def blank(self, count: int, length: int = 1) -> NamedRows:
         """Rows of zeros, or of the minimum; of "", or of the first category; with a free axis of `length`."""
         fixed, free = {}, {}
@@ -198,6 +208,8 @@ class NamedInputs(Part):
             raise ValueError(f"two columns or inputs are called {double[:64]!r}")
         if len({found.maximum for found in self.free}) > 1:
             raise ValueError("inputs with a free axis must have the same maximum: their lengths are the same in a row")
+        if (listed := next((each for each in self.free if each.categories is not None), None)) is not None:
+            raise ValueError(f"{listed.name}: categories are for inputs without a free axis")
         if sum(_values(each) * _value_bytes(each) for each in self.inputs) > MAX_ROW_BYTES:
             raise ValueError(f"one instance has more than {MAX_ROW_BYTES} bytes")
         if self.tokenizer is not None:

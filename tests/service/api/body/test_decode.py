@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harmgauge.api.body.decode import JSON, NPY, RAW
+from harmgauge.api.body.media import JSON, NPY, RAW
 from harmgauge.bundle.served_input import ImageSpec, InputSpec
 from harmgauge.errors import RequestError, UnknownMediaType, Unprocessable, Unreadable
 from tests.support.bodies import FLOATS, IMAGES, NAN, PIXELS, as_json, npy, picture, read

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harmgauge.api.body import json_body
-from harmgauge.api.body.decode import JSON, RAW, Parameters
+from harmgauge.api.body.decode import Parameters
+from harmgauge.api.body.media import JSON, RAW
 from harmgauge.errors import InvalidParameters
 from tests.support.bodies import FLOATS, IMAGES, PIXELS, as_json, read
 from tests.support.toy import instances
