@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from harmgauge.api import score, state
 from harmgauge.api.body.named.reader import NamedReader
-from harmgauge.api.body.named.tokens import open_text_reader
+from harmgauge.api.body.named.tokens import TextReader, open_text_reader
 from harmgauge.api.grpc import INFER_ROUTE as GRPC_INFER_ROUTE
 from harmgauge.api.looks import Looks
 from harmgauge.api.middleware import Handler, HotRoute, HotRoutes
@@ -79,7 +79,7 @@ class Process:
 @dataclass(frozen=True)
 class Prepared:
     """The parts of a bundle that can fail: its graph, loaded and warmed up, its drift detectors, its accuracy window,
-    and the reader of inputs by name, with its tokenizer.
+    and the tokenizer.
     """
 
     bundle: Bundle
@@ -87,7 +87,7 @@ class Prepared:
     workers: int
     detectors: list[DriftDetector]
     accuracy: AccuracyWindow | None
-    reader: NamedReader | None
+    texts: TextReader | None
 
 
 def prepare(bundle: Bundle, settings: Settings) -> Prepared:
@@ -95,7 +95,7 @@ def prepare(bundle: Bundle, settings: Settings) -> Prepared:
     runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
     workers = settings.workers or runtime.default_workers
     detectors, accuracy = build_drift_detectors(bundle, settings), accuracy_window.from_bundle(bundle, settings)
-    return Prepared(bundle, runtime, workers, detectors, accuracy, _reader(bundle))
+    return Prepared(bundle, runtime, workers, detectors, accuracy, open_text_reader(bundle))
 
 
 def assemble(process: Process, bundle: Bundle) -> ServedBundle:
@@ -116,6 +116,8 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     shadow_feed.watchers.append(lambda blocks, *_: monitor.observe(blocks))
     scorer = RequestScorer(batcher, bundle.threshold)
     scorer.listeners.append(feed.put)
+    if manifest.is_named:
+        scorer.listeners.append(lambda rows, *_: process.metrics.values.answered(rows))
     if process.capture is not None:
         scorer.listeners.append(partial(process.capture.put, Source.of(bundle)))
     store = None
@@ -152,17 +154,17 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
         shadow_feed=shadow_feed,
         embedding_view=embedding_view,
         store=store,
-        views=Views(looks, offered, without_scores(offered), prepared.reader),
+        views=Views(looks, offered, without_scores(offered), _reader(prepared, process.metrics)),
         page=documents,
     )
     app = HotRoutes(process.routes, hot, process.authorizer, process.access_log, process.turnstiles)
     return ServedBundle(components, app, background)
 
 
-def _reader(bundle: Bundle) -> NamedReader | None:
-    served = bundle.manifest.served
+def _reader(prepared: Prepared, metrics: Metrics) -> NamedReader | None:
+    served = prepared.bundle.manifest.served
     if isinstance(served, NamedInputs):
-        return NamedReader(served, open_text_reader(bundle))
+        return NamedReader(served, prepared.texts, refused=metrics.values.refused)
     return None if served.by_column is None else NamedReader(served.by_column, as_array=True)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from harmgauge.api.body.named.arrays import rows_of_arrays
 from harmgauge.api.body.named.reader import NamedReader
 from harmgauge.api.body.named.values import too_long
-from harmgauge.api.body.steps import Steps
+from harmgauge.api.body.steps import Steps, one_step
 from harmgauge.api.said import quoted, said, sizes
 from harmgauge.api.v2.tensors import BYTES, DATATYPES
 from harmgauge.bundle.inputs import Input
@@ -146,8 +146,7 @@ def rows_of(arrays: Mapping[str, Array], reader: NamedReader, max_rows: int) -> 
             if len(text) > MAX_STRING_CHARACTERS:
                 raise Unprocessable(f"instances[{row}]: {too_long(text)}")
         return (yield from reader.texts.read(texts))
-    yield from ()
-    return rows_of_arrays(arrays, reader.plan, max_rows)
+    return (yield from reader.counted(one_step(rows_of_arrays, arrays, reader.plan, max_rows)))
 
 
 def _wrong_strings(name: str, spec: TensorSpec) -> Unprocessable:

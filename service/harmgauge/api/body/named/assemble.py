@@ -11,7 +11,7 @@ from harmgauge.api.said import LONGEST, clipped_to, quoted
 from harmgauge.bundle.named_inputs import is_by_column
 from harmgauge.bundle.named_rows import NamedRows, Positions, offsets_of
 from harmgauge.bundle.rows import Array
-from harmgauge.errors import Unprocessable
+from harmgauge.errors import UnknownCategory, Unprocessable
 
 Lengths = Mapping[str, Positions]
 """The length (n,) of each row, by the name of an input with a free axis."""
@@ -73,8 +73,8 @@ def _categories(fixed: dict[str, Array], plan: Plan, first: int) -> tuple[Array 
             key = found.columns[position].name if found.columns is not None and is_by_column(found) else name
             if found.unknown == "refuse":
                 row = is_new.index(True)
-                raise Unprocessable(
-                    f"{place(first + row, key)}: {quoted(values[row])} is not one of its {len(known)} categories."
+                raise UnknownCategory(
+                    f"{place(first + row, key)}: {quoted(values[row])} is not one of its {len(known)} categories.", key
                 )
             unseen[key] = unseen.get(key, 0) + sum(is_new)
             if found.unknown == "flag":

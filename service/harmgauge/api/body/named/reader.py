@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from harmgauge.api.body.json_frame import MAX_FRAME_BYTES
 from harmgauge.api.body.media import JSON, NPZ, PARQUET
@@ -17,7 +17,7 @@ from harmgauge.api.body.steps import Steps, one_step
 from harmgauge.bundle.named_inputs import NamedInputs
 from harmgauge.bundle.named_rows import AnyRows, NamedRows
 from harmgauge.bundle.npz import unpacked_bytes
-from harmgauge.errors import UnknownMediaType, Unreadable
+from harmgauge.errors import UnknownCategory, UnknownMediaType, Unreadable
 
 if TYPE_CHECKING:
     from harmgauge.api.body.named.parquet import ParquetBody
@@ -32,6 +32,8 @@ _MULTIPLE = 8
 """Memory that reading JSON may take, in multiples of the body: a Parquet file that takes more counts as a larger body.
 """
 
+T = TypeVar("T")
+
 _RECORDS = re.compile(rb'"instances"[ \t\r\n]*+:[ \t\r\n]*+\[[ \t\r\n]*+\{')
 
 
@@ -43,14 +45,23 @@ class Opened(NamedTuple):
 
 
 class NamedReader:
-    """`texts` reads texts, if the bundle has a tokenizer. With `as_array`, the only input is an array of numbers with
-    columns, and rows are that array.
+    """`texts` reads texts, if the bundle has a tokenizer. `refused` counts a refused category, by column.
+
+    With `as_array`, the only input is an array of numbers with columns, and rows are that array.
     """
 
-    def __init__(self, inputs: NamedInputs, texts: TextReader | None = None, *, as_array: bool = False) -> None:
+    def __init__(
+        self,
+        inputs: NamedInputs,
+        texts: TextReader | None = None,
+        *,
+        as_array: bool = False,
+        refused: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.plan = plan_of(inputs)
         self.texts = texts
         self._as_array = as_array
+        self._refused = refused
 
     def takes(self, body: bytes | bytearray, media_type: str) -> bool:
         """Whether this reads the body, rather than the readers of arrays."""
@@ -68,14 +79,14 @@ class NamedReader:
             raise Unreadable("The body is empty.")
         if media_type == JSON:
             yield from ()
-            return Opened(0, lambda: self._records(body, max_rows))
+            return Opened(0, lambda: self.counted(self._records(body, max_rows)))
         if media_type == NPZ:
             yield
             try:
                 extra_bytes = unpacked_bytes(io.BytesIO(body)) - len(body)
             except ValueError as error:
                 raise Unreadable(f"The body is not a valid .npz file: {error}.") from None
-            return Opened(extra_bytes, lambda: self._npz(body, max_rows, max_bytes))
+            return Opened(extra_bytes, lambda: self.counted(self._npz(body, max_rows, max_bytes)))
         if media_type != PARQUET:
             raise UnknownMediaType(f"Content-Type {media_type!r} is not supported by this bundle.")
         try:
@@ -86,7 +97,15 @@ class NamedReader:
             ) from None
         opened = yield from one_step(open_parquet, body, self.plan, max_rows, texts=self.texts is not None)
         extra_bytes = opened.memory_bytes // _MULTIPLE - len(body)
-        return Opened(extra_bytes, lambda: self._parquet(opened, max_rows))
+        return Opened(extra_bytes, lambda: self.counted(self._parquet(opened, max_rows)))
+
+    def counted(self, steps: Steps[T]) -> Steps[T]:
+        """The same steps; counts a category that they refuse."""
+        try:
+            return (yield from steps)
+        except UnknownCategory as error:
+            self._refused(error.column)
+            raise
 
     def _records(self, body: bytes | bytearray, max_rows: int) -> Steps[tuple[AnyRows, dict[str, Any]]]:
         rows, parameters = yield from read_records(body, self.plan, self.texts, max_rows)

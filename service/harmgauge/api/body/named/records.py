@@ -21,7 +21,7 @@ from harmgauge.api.body.named.values import rows_of_lists, rows_of_records, too_
 from harmgauge.api.body.steps import Steps
 from harmgauge.api.said import json_error, quoted, said
 from harmgauge.bundle.named_inputs import MAX_STRING_CHARACTERS, TEXT
-from harmgauge.bundle.named_rows import NamedRows
+from harmgauge.bundle.named_rows import NamedRows, join_parts
 from harmgauge.errors import InvalidParameters, TooLarge, Unprocessable, Unreadable
 
 PIECE_BYTES = 32 * 2**10
@@ -64,7 +64,7 @@ def read_records(
         parts.append((yield from _rows(items, items[0] if sample is None else sample, plan, texts, count)))
     elif not parts:
         raise Unprocessable("instances: expected at least one instance, got an empty list.")
-    return parts[0] if len(parts) == 1 else NamedRows.join(parts), parameters
+    return parts[0] if len(parts) == 1 else join_parts(parts), parameters
 
 
 def _pieces(body: bytes | bytearray, at: int) -> Iterator[tuple[list[Any], int]]:

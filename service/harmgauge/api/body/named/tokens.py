@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,9 +13,9 @@ from harmgauge.api.body.steps import Steps
 from harmgauge.bundle.load import Bundle
 from harmgauge.bundle.named_inputs import TEXT, NamedInputs
 from harmgauge.bundle.named_rows import NamedRows
-from harmgauge.errors import BundleError, SettingsError, Unprocessable
-
-MAX_TOKENIZER_BYTES = 64 * 2**20
+from harmgauge.bundle.rows import Array
+from harmgauge.bundle.tokenizer import open_tokenizer
+from harmgauge.errors import Unprocessable
 
 STEP_CHARACTERS = 4096
 """Characters tokenized in one step: about a millisecond."""
@@ -25,59 +24,39 @@ _PARTS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_id
 
 
 class TextReader:
-    """Tokenizes texts; any number of threads may use it.
+    """Reads texts with a `tokenizers.Tokenizer`; any number of threads may use it."""
 
-    The tokenizer's truncation applies, at most to the bundle's maximum; its padding does not. Raises BundleError if
-    the file is not a tokenizer, SettingsError without the package.
-    """
-
-    def __init__(self, inputs: NamedInputs, document: bytes, name: str) -> None:
-        try:
-            library: Any = importlib.import_module("tokenizers")
-        except ImportError as error:
-            raise SettingsError(f"{name} requires the tokenizers package: pip install 'harmgauge[text]'") from error
-        try:
-            self._tokenizer = library.Tokenizer.from_str(document.decode())
-            self._tokenizer.no_padding()
-            truncation = self._tokenizer.truncation
-            if truncation is not None:
-                kept = {key: truncation[key] for key in ("stride", "strategy", "direction")}
-                self._tokenizer.enable_truncation(min(truncation["max_length"], inputs.maximum or 1), **kept)
-            self._tokenizer.encode("a")
-        except BaseException as error:  # a panic of the library is not an Exception
-            if isinstance(error, KeyboardInterrupt | SystemExit):
-                raise
-            raise BundleError(f"{name} is not a tokenizer ({str(error)[:200]}): build the bundle again") from None
+    def __init__(self, inputs: NamedInputs, tokenizer: Any) -> None:  # noqa: ANN401 - the library's own class
+        self._tokenizer = tokenizer
         self._plan: Plan = plan_of(inputs)
-        self._truncates = truncation is not None
 
     def read(self, texts: Sequence[str], first: int = 0) -> Steps[NamedRows]:
         """Rows of texts, n >= 1, in steps; `first` is the number of the first in its request. Raises Unprocessable."""
-        encoded: list[Any] = []
-        at, most = 0, self._plan.inputs.maximum or 0
+        inputs = self._plan.inputs
+        tokens: dict[str, list[Array]] = {name: [] for name in inputs.names}
+        lengths: list[int] = []
+        at, most = 0, inputs.maximum or 0
         while at < len(texts):
             end, characters = at + 1, len(texts[at])
             while end < len(texts) and characters + len(texts[end]) <= STEP_CHARACTERS:
                 characters += len(texts[end])
                 end += 1
-            for row, text in enumerate(texts[at:end], at):
-                found = self._encoded(text)
-                if len(found.ids) > most:
+            encoded = [self._encoded(text) for text in texts[at:end]]
+            for row, found in enumerate(encoded, first + at):
+                lengths.append(len(found.ids))
+                if not 1 <= len(found.ids) <= most:
+                    remedy = ": shorten it, or build the bundle with a tokenizer that truncates" if found.ids else ""
                     raise Unprocessable(
-                        f"{place(first + row, TEXT)} has {len(found.ids)} tokens; expected at most {most}: shorten it, "
-                        "or build the bundle with a tokenizer that truncates."
+                        f"{place(row, TEXT)} has {len(found.ids)} tokens; expected 1 to {most}{remedy}."
                     )
-                if not found.ids:
-                    raise Unprocessable(f"{place(first + row, TEXT)} has no tokens; expected at least one.")
-                encoded.append({name: getattr(found, _PARTS[name]) for name in self._plan.inputs.names})
+            for input_ in inputs.inputs:
+                own = [token for found in encoded for token in getattr(found, _PARTS[input_.name])]
+                tokens[input_.name].append(np.array(own, input_.dtype))
             at = end
             yield
-        lengths = np.array([len(row["input_ids"]) for row in encoded], np.int64)
-        free = {
-            found.name: np.array([token for row in encoded for token in row[found.name]], found.dtype)
-            for found in self._plan.inputs.inputs
-        }
-        return assemble({}, free, dict.fromkeys(free, lengths), self._plan, first)
+        free = {name: np.concatenate(tokens.pop(name)) for name in inputs.names}
+        own_lengths = np.array(lengths, np.int64)
+        return assemble({}, free, dict.fromkeys(free, own_lengths), self._plan, first)
 
     def _encoded(self, text: str) -> Any:  # noqa: ANN401 - the library's own class
         try:
@@ -90,12 +69,5 @@ class TextReader:
 
 def open_text_reader(bundle: Bundle) -> TextReader | None:
     """The reader of texts for a bundle with a tokenizer; None without one. Raises BundleError or SettingsError."""
-    served = bundle.manifest.served
-    if not isinstance(served, NamedInputs) or served.tokenizer is None:
-        return None
-    size_bytes = bundle.manifest.files[served.tokenizer].bytes
-    if size_bytes > MAX_TOKENIZER_BYTES:
-        raise BundleError(
-            f"{bundle.path / served.tokenizer} has {size_bytes} bytes; expected at most {MAX_TOKENIZER_BYTES}"
-        )
-    return TextReader(served, bundle.read(served.tokenizer), str(bundle.path / served.tokenizer))
+    served, tokenizer = bundle.manifest.served, open_tokenizer(bundle)
+    return TextReader(served, tokenizer) if isinstance(served, NamedInputs) and tokenizer is not None else None
