@@ -7,8 +7,9 @@ from typing import Any
 from harmgauge.api.body import decode
 from harmgauge.api.body.media import JSON
 from harmgauge.bundle.inputs import Input
-from harmgauge.bundle.named_inputs import MAX_STRING_CHARACTERS, TEXT, NamedInputs, bounds
+from harmgauge.bundle.named_inputs import TEXT, NamedInputs
 from harmgauge.bundle.served_input import InputSpec, Served
+from harmgauge.bundle.values import MAX_STRING_CHARACTERS, bounds
 
 MOST_CATEGORIES = 100
 """Longer lists are left out of the document."""

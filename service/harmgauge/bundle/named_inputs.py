@@ -6,7 +6,7 @@ import io
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -15,12 +15,10 @@ from harmgauge.bundle.inputs import Input
 from harmgauge.bundle.named_rows import NamedRows, Positions, offsets_of
 from harmgauge.bundle.part import Part, Text, first_double
 from harmgauge.bundle.rows import Array
+from harmgauge.bundle.values import value_problem
 
 MAX_ROW_BYTES = 2**30
 """Limit for a row, at its maximum length."""
-
-MAX_STRING_CHARACTERS = 2**17
-"""Limit for a string in a row: tokenizing a longer one would delay the rows of others."""
 
 TEXT = "text"
 """The key of a text that the bundle's tokenizer turns into its inputs."""
@@ -193,7 +191,7 @@ class NamedInputs(Part):
         """Raises ValueError for values that a client could not send."""
         for found in self.inputs:
             array = rows.free[found.name] if None in found.shape else rows.fixed[found.name]
-            problem = _string_problem(array, found) if found.is_text else _number_problem(array, found)
+            problem = value_problem(array, found)
             if problem is not None:
                 raise ValueError(f"{found.name!r}: {problem}")
         if rows.offsets is not None and self.maximum is not None:
@@ -269,34 +267,3 @@ def _values(found: Input) -> int:
 
 def _value_bytes(found: Input) -> int:
     return _STRING_BYTES if found.is_text else np.dtype(found.dtype).itemsize
-
-
-def bounds(found: Input) -> tuple[float | None, float | None]:
-    """Minimum and maximum of an input of numbers, inclusive; None if unbounded."""
-    return (0, found.vocabulary_size - 1) if found.vocabulary_size is not None else found.range or (None, None)
-
-
-def _number_problem(array: Array, found: Input) -> str | None:
-    least, most = bounds(found)
-    if array.dtype.kind == "f":
-        if np.isinf(array).any():
-            return "expected finite values, got infinity"
-        if not found.missing and np.isnan(array).any():
-            return "expected finite values, got NaN; this input accepts no missing values"
-    for bound, beyond in ((least, np.less), (most, np.greater)):
-        if bound is not None and (outside := beyond(array, bound)).any():
-            return f"expected values in {least} .. {most}, got {array[outside].flat[0]}"
-    return None
-
-
-def _string_problem(array: Array, found: Input) -> str | None:
-    values: list[Any] = array.reshape(-1).tolist()
-    if not all(isinstance(value, str) for value in values):
-        return "expected strings"
-    if max(map(len, values), default=0) > MAX_STRING_CHARACTERS:
-        return f"expected at most {MAX_STRING_CHARACTERS} characters in a string"
-    if found.unknown == "refuse" and found.categories is not None:
-        known = {*found.categories, ""} if found.missing else set(found.categories)
-        if not known.issuperset(values):
-            return "a string is outside the categories"
-    return None

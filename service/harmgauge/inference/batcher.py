@@ -96,12 +96,8 @@ class Batcher:
         if context.deadline < math.inf:
             entry.timer = self._loop.call_at(context.deadline, self._expire, entry)
         self.rows += count
-        if (
-            self._queue.lines
-            or self._again
-            or self._handed_out == self._most_handed_out
-            or count * entry.weight > self._room()
-        ):
+        is_busy = self._queue.lines or self._again or self._handed_out == self._most_handed_out
+        if is_busy or count * entry.weight > self._room():
             self._queue.append(entry)
             self._dispatch()
         else:  # the queue was empty

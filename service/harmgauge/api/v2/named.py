@@ -16,9 +16,10 @@ from harmgauge.api.body.steps import Steps, one_step
 from harmgauge.api.said import quoted, said, sizes
 from harmgauge.api.v2.tensors import BYTES, DATATYPES
 from harmgauge.bundle.inputs import Input
-from harmgauge.bundle.named_inputs import MAX_STRING_CHARACTERS, TEXT, fits_shape
+from harmgauge.bundle.named_inputs import TEXT, fits_shape
 from harmgauge.bundle.named_rows import NamedRows
 from harmgauge.bundle.rows import Array
+from harmgauge.bundle.values import MAX_STRING_CHARACTERS
 from harmgauge.errors import TooLarge, Unprocessable
 
 _TEXT_INPUT = Input(name=TEXT, dtype="string", shape=())

@@ -15,7 +15,6 @@ from harmgauge.api.body.named.values import too_long
 from harmgauge.api.said import quoted
 from harmgauge.bundle.inputs import Input
 from harmgauge.bundle.named_inputs import (
-    MAX_STRING_CHARACTERS,
     fits_shape,
     free_axis,
     free_first,
@@ -25,6 +24,7 @@ from harmgauge.bundle.named_inputs import (
 from harmgauge.bundle.named_rows import NamedRows, Positions, offsets_of
 from harmgauge.bundle.npz import read_npz
 from harmgauge.bundle.rows import Array
+from harmgauge.bundle.values import MAX_STRING_CHARACTERS
 from harmgauge.errors import TooLarge, Unprocessable, Unreadable
 
 _PIECE_STRINGS = 4096

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from harmgauge.bundle.inputs import Input
-from harmgauge.bundle.named_inputs import Field, NamedInputs, bounds
+from harmgauge.bundle.named_inputs import Field, NamedInputs
+from harmgauge.bundle.values import bounds
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from harmgauge.api.body.named.tokens import TextReader
 from harmgauge.api.body.named.values import rows_of_lists, rows_of_records, too_long
 from harmgauge.api.body.steps import Steps
 from harmgauge.api.said import json_error, quoted, said
-from harmgauge.bundle.named_inputs import MAX_STRING_CHARACTERS, TEXT
+from harmgauge.bundle.named_inputs import TEXT
 from harmgauge.bundle.named_rows import NamedRows, join_parts
+from harmgauge.bundle.values import MAX_STRING_CHARACTERS
 from harmgauge.errors import InvalidParameters, TooLarge, Unprocessable, Unreadable
 
 PIECE_BYTES = 32 * 2**10

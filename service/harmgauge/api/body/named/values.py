@@ -13,9 +13,10 @@ from harmgauge.api.body.named.assemble import assemble, place
 from harmgauge.api.body.named.plan import NumberSpec, Plan
 from harmgauge.api.said import quoted, said
 from harmgauge.bundle.inputs import Input
-from harmgauge.bundle.named_inputs import MAX_STRING_CHARACTERS, Field, free_axis
+from harmgauge.bundle.named_inputs import Field, free_axis
 from harmgauge.bundle.named_rows import NamedRows, Positions, offsets_of
 from harmgauge.bundle.rows import Array
+from harmgauge.bundle.values import MAX_STRING_CHARACTERS
 from harmgauge.errors import Unprocessable
 
 _NUMBERS = {int, float}
