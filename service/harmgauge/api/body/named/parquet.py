@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from harmgauge.api.body.named.arrays import Arrays, Ragged, rows_of_arrays
-from harmgauge.api.body.named.parquet_pages import Malformed, measure
+from harmgauge.api.body.named.parquet_pages import MAX_FOOTER_BYTES, measure
 from harmgauge.api.body.named.plan import Plan
 from harmgauge.api.said import quoted
 from harmgauge.bundle.inputs import Input
@@ -19,19 +19,10 @@ from harmgauge.bundle.named_rows import NamedRows
 from harmgauge.bundle.rows import Array
 from harmgauge.errors import TooLarge, Unprocessable, Unreadable
 
-MAX_FOOTER_BYTES = 2**20
-"""Limit for the description of the file at its end: a thousand columns take 200 KB."""
-
 _LIMITS: dict[str, Any] = {
     "thrift_string_size_limit": MAX_FOOTER_BYTES,
     "thrift_container_size_limit": MAX_FOOTER_BYTES,
 }
-
-MAX_COLUMNS = 11_000
-"""Limit for columns in the file, used or not."""
-
-_STRING_BYTES = 80
-"""Memory of a short string as an object, with its reference."""
 
 
 class ParquetBody(NamedTuple):
@@ -51,68 +42,49 @@ def open_parquet(body: bytes | bytearray, plan: Plan, max_rows: int, *, texts: b
 
     Raises Unreadable, TooLarge or Unprocessable.
     """
-    if len(body) < 12 or body[-4:] != b"PAR1" or body[:4] != b"PAR1":
-        raise Unreadable("The body is not a Parquet file.")
-    footer_bytes = int.from_bytes(body[-8:-4], "little")
-    if footer_bytes > min(MAX_FOOTER_BYTES, len(body) - 12):
-        raise Unreadable(f"The Parquet file's footer has {footer_bytes} bytes; expected at most {MAX_FOOTER_BYTES}.")
     try:
-        file = pq.ParquetFile(pa.BufferReader(pa.py_buffer(body)), **_LIMITS)
-        metadata, schema = file.metadata, file.schema_arrow
+        measured = measure(body)
+        file = _opened(body, [])
+        schema = file.schema_arrow
         strings = [field.name for field in schema if _is_string(field.type)]
         if strings:  # as dictionaries: equal strings are decoded, and kept, once
-            file = pq.ParquetFile(
-                pa.BufferReader(pa.py_buffer(body)), metadata=metadata, read_dictionary=strings, **_LIMITS
-            )
+            file = _opened(body, strings)
+        names = list(schema.names)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Unreadable(f"The body is not a readable Parquet file: {_short(error)}.") from None
-    rows = metadata.num_rows
-    if rows > max_rows:
-        raise TooLarge(f"The request has {rows} instances; expected at most {max_rows}: split it.")
-    if rows < 1 or metadata.num_columns > MAX_COLUMNS:
-        raise Unprocessable(f"The Parquet file has {rows} rows and {metadata.num_columns} columns; expected some rows.")
-    is_text = texts and TEXT in schema.names
+    if measured.rows > max_rows:
+        raise TooLarge(f"The request has {measured.rows} instances; expected at most {max_rows}: split it.")
+    if measured.rows < 1:
+        raise Unprocessable("The Parquet file has no rows; expected at least one.")
+    longest = max(1, plan.inputs.maximum or 1, *(found.shape[0] or 1 for found in plan.inputs.inputs if found.shape))
+    if measured.values > measured.rows * longest:
+        raise TooLarge(
+            f"A column has {measured.values} values in {measured.rows} rows; expected at most {longest} in a row."
+        )
+    is_text = texts and TEXT in names
     known = {TEXT} if is_text else {*plan.keys, *plan.inputs.names}
-    for name in schema.names:
+    for name in names:
         if name not in known:
             raise Unprocessable(
                 f"Unknown column {quoted(name)}; known: {', '.join(map(quoted, sorted(known)[:5]))}. Leave out columns "
                 "that the classifier does not take, and the index (index=False in pandas)."
             )
-    if len(set(schema.names)) < len(schema.names):
+    if len(set(names)) < len(names):
         raise Unprocessable("The Parquet file has two columns with the same name.")
-    return ParquetBody(file, list(schema.names), rows, _memory_bytes(body, metadata, plan, rows), is_text)
+    return ParquetBody(file, names, measured.rows, measured.memory_bytes, is_text)
 
 
-def _memory_bytes(body: bytes | bytearray, metadata: pq.FileMetaData, plan: Plan, rows: int) -> int:
-    """Memory that decoding takes. Raises Unreadable or TooLarge."""
-    total_bytes = 0
-    view = memoryview(body)
-    longest = max([1, *(found.maximum or 1 for found in plan.inputs.inputs)])
-    for group in range(metadata.num_row_groups):
-        own = metadata.row_group(group)
-        for column in range(own.num_columns):
-            chunk = own.column(column)
-            begin = chunk.data_page_offset
-            if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
-                begin = min(begin, chunk.dictionary_page_offset)
-            try:
-                pages = measure(view, begin, begin + chunk.total_compressed_size)
-            except Malformed as error:
-                raise Unreadable(f"The body is not a readable Parquet file: {error}.") from None
-            if pages.values > rows * longest:
-                raise TooLarge(
-                    f"The column {quoted(chunk.path_in_schema)} has {pages.values} values in {rows} rows; expected at "
-                    f"most {longest} in a row."
-                )
-            of_value = _STRING_BYTES if chunk.physical_type.endswith("BYTE_ARRAY") else 8
-            total_bytes += pages.bytes + pages.values * of_value
-    return total_bytes
+def _opened(body: bytes | bytearray, strings: list[str]) -> pq.ParquetFile:
+    return pq.ParquetFile(pa.BufferReader(pa.py_buffer(body)), read_dictionary=strings, **_LIMITS)
 
 
 def read_parquet(opened: ParquetBody, plan: Plan, max_rows: int) -> NamedRows:
     """Decode the rows. Raises Unreadable, TooLarge or Unprocessable."""
-    return rows_of_arrays(_decoded(opened, plan), plan, max_rows)
+    try:
+        arrays = _decoded(opened, plan)
+    except UnicodeDecodeError:
+        raise Unreadable("The Parquet file has strings that are not UTF-8.") from None
+    return rows_of_arrays(arrays, plan, max_rows)
 
 
 def read_texts(opened: ParquetBody) -> list[str]:
@@ -120,7 +92,10 @@ def read_texts(opened: ParquetBody) -> list[str]:
     column = _table(opened).column(TEXT)
     if not _holds_strings(column.type) or column.null_count:
         raise Unprocessable(f"The column {TEXT!r}: expected strings without nulls.")
-    texts: list[str] = _strings(column).tolist()
+    try:
+        texts: list[str] = _strings(column).tolist()
+    except UnicodeDecodeError:
+        raise Unreadable("The Parquet file has strings that are not UTF-8.") from None
     return texts
 
 
@@ -139,6 +114,7 @@ def _decoded(opened: ParquetBody, plan: Plan) -> Arrays:
 def _table(opened: ParquetBody) -> pa.Table:
     try:
         table = opened.file.read(use_threads=False)
+        table.validate(full=True)  # reading checks neither the indices of dictionaries nor UTF-8
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Unreadable(f"The Parquet file cannot be decoded: {_short(error)}.") from None
     if table.num_rows != opened.rows:
