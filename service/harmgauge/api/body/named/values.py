@@ -101,10 +101,10 @@ def _column(records: Sequence[Any], field: Field) -> list[Any]:
 
 
 def _unwrapped(values: list[Any], field: Field) -> list[Any]:
-    """The same with [7] for 7, if the input has one axis of length 1 and all values are such lists."""
-    if field.position is None and field.input.shape == (1,) and set(map(type, values)) == {list}:
-        return [value[0] for value in values] if all(len(value) == 1 for value in values) else values
-    return values
+    """The same with 7 for [7], if the input has one axis of length 1."""
+    if field.position is not None or field.input.shape != (1,):
+        return values
+    return [value[0] if type(value) is list and len(value) == 1 else value for value in values]
 
 
 def _numbers(columns: list[list[Any]], fields: list[Field], spec: NumberSpec, first: int) -> Array:
