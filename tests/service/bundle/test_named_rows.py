@@ -117,8 +117,12 @@ def test_strings_count_as_the_memory_of_their_characters() -> None:
     ],
 )
 def test_arrays_that_are_no_rows_are_refused(arrays: dict[str, np.ndarray], message: str) -> None:
-    good = {"wave": np.ones((1, 2, 3), np.float32), "mask": np.ones((1, 3), np.uint8), "age": np.zeros(1)}
-    given = arrays if message.startswith("expected the arrays") else good | arrays
+    good: dict[str, np.ndarray] = {
+        "wave": np.ones((1, 2, 3), np.float32),
+        "mask": np.ones((1, 3), np.uint8),
+        "age": np.zeros(1),
+    }
+    given: dict[str, np.ndarray] = arrays if message.startswith("expected the arrays") else {**good, **arrays}
     with pytest.raises(ValueError, match=message):
         SIGNALS.rows(given)
 

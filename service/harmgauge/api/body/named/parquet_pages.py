@@ -53,6 +53,8 @@ def measure(body: bytes | bytearray) -> Measured:
     begin = len(body) - 8 - footer_bytes
     footer, _ = read_struct(view, begin, len(body) - 8)
     rows = _whole(footer.get(3), "number of rows")
+    if not rows:  # its columns have no pages
+        return Measured(0, 0, 0)
     values = size_bytes = 0
     pages_left = MAX_PAGES
     for column in _columns(footer):

@@ -17,7 +17,7 @@ from harmgauge.api.body.steps import Steps, one_step
 from harmgauge.bundle.named_inputs import NamedInputs
 from harmgauge.bundle.named_rows import AnyRows, NamedRows
 from harmgauge.bundle.npz import unpacked_bytes
-from harmgauge.errors import UnknownCategory, UnknownMediaType, Unreadable
+from harmgauge.errors import TooLarge, UnknownCategory, UnknownMediaType, Unreadable
 
 if TYPE_CHECKING:
     from harmgauge.api.body.named.parquet import ParquetBody
@@ -83,10 +83,14 @@ class NamedReader:
         if media_type == NPZ:
             yield
             try:
-                extra_bytes = unpacked_bytes(io.BytesIO(body)) - len(body)
+                unpacked = unpacked_bytes(io.BytesIO(body))
             except ValueError as error:
                 raise Unreadable(f"The body is not a valid .npz file: {error}.") from None
-            return Opened(extra_bytes, lambda: self.counted(self._npz(body, max_rows, max_bytes)))
+            if unpacked > max_bytes:
+                raise TooLarge(
+                    f"The arrays have {unpacked} bytes uncompressed; expected at most {max_bytes}: split them."
+                )
+            return Opened(unpacked - len(body), lambda: self.counted(self._npz(body, max_rows, max_bytes)))
         if media_type != PARQUET:
             raise UnknownMediaType(f"Content-Type {media_type!r} is not supported by this bundle.")
         try:
