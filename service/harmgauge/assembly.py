@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
 from harmgauge.api import score, state
+from harmgauge.api.body.named.reader import NamedReader
+from harmgauge.api.body.named.tokens import TextReader, open_text_reader
 from harmgauge.api.grpc import INFER_ROUTE as GRPC_INFER_ROUTE
 from harmgauge.api.looks import Looks
 from harmgauge.api.middleware import Handler, HotRoute, HotRoutes
@@ -18,8 +20,10 @@ from harmgauge.api.v2 import routes as v2
 from harmgauge.api.v2.tensors import outputs, without_scores
 from harmgauge.api.views import Views
 from harmgauge.auth.policy import Authorizer
+from harmgauge.bundle.inputs import Input
 from harmgauge.bundle.judgement import judgement_of
 from harmgauge.bundle.load import Bundle
+from harmgauge.bundle.named_inputs import NamedInputs
 from harmgauge.capture.flagged import Source
 from harmgauge.drift import accuracy_window
 from harmgauge.drift.accuracy_window import AccuracyWindow
@@ -47,6 +51,9 @@ from harmgauge.settings import Settings
 if TYPE_CHECKING:
     from harmgauge.capture.capture import Capture
 
+MOST_CATEGORIES_SHOWN = 1000
+"""`/info` has only the length of a longer list."""
+
 TRAFFIC = frozenset({score.PATH, v2.INFER_ROUTE, GRPC_INFER_ROUTE})
 """The routes that return scores."""
 
@@ -71,8 +78,8 @@ class Process:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The parts of a bundle that can fail: its graph, loaded and warmed up, its drift detectors and its accuracy
-    window.
+    """The parts of a bundle that can fail: its graph, loaded and warmed up, its drift detectors, its accuracy window,
+    and the tokenizer.
     """
 
     bundle: Bundle
@@ -80,6 +87,7 @@ class Prepared:
     workers: int
     detectors: list[DriftDetector]
     accuracy: AccuracyWindow | None
+    texts: TextReader | None
 
 
 def prepare(bundle: Bundle, settings: Settings) -> Prepared:
@@ -87,7 +95,7 @@ def prepare(bundle: Bundle, settings: Settings) -> Prepared:
     runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
     workers = settings.workers or runtime.default_workers
     detectors, accuracy = build_drift_detectors(bundle, settings), accuracy_window.from_bundle(bundle, settings)
-    return Prepared(bundle, runtime, workers, detectors, accuracy)
+    return Prepared(bundle, runtime, workers, detectors, accuracy, open_text_reader(bundle))
 
 
 def assemble(process: Process, bundle: Bundle) -> ServedBundle:
@@ -108,6 +116,8 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     shadow_feed.watchers.append(lambda blocks, *_: monitor.observe(blocks))
     scorer = RequestScorer(batcher, bundle.threshold)
     scorer.listeners.append(feed.put)
+    if manifest.is_named:
+        scorer.listeners.append(lambda rows, *_: process.metrics.values.answered(rows))
     if process.capture is not None:
         scorer.listeners.append(partial(process.capture.put, Source.of(bundle)))
     store = None
@@ -144,11 +154,26 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
         shadow_feed=shadow_feed,
         embedding_view=embedding_view,
         store=store,
-        views=Views(looks, offered, without_scores(offered)),
+        views=Views(looks, offered, without_scores(offered), _reader(prepared, process.metrics)),
         page=documents,
     )
     app = HotRoutes(process.routes, hot, process.authorizer, process.access_log, process.turnstiles)
     return ServedBundle(components, app, background)
+
+
+def _reader(prepared: Prepared, metrics: Metrics) -> NamedReader | None:
+    served = prepared.bundle.manifest.served
+    if isinstance(served, NamedInputs):
+        return NamedReader(served, prepared.texts, refused=metrics.values.refused)
+    return None if served.by_column is None else NamedReader(served.by_column, as_array=True)
+
+
+def _described(found: Input) -> dict[str, Any]:
+    """An input as in bundle.json; of long lists of categories only the number."""
+    document = found.model_dump(mode="json", exclude_none=True)
+    if found.categories is not None and len(found.categories) > MOST_CATEGORIES_SHOWN:
+        document["categories"] = {"count": len(found.categories)}
+    return document
 
 
 def _answered(monitor: Monitor, metrics: BundleMetrics) -> Watcher:
@@ -190,7 +215,9 @@ def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int
         detector_reason=reason,
         score=manifest.score,
         judgement=state.JudgementAnswer(sentence=sentence, worth_serving=worth_serving) if is_judged else None,
-        input=manifest.input.model_dump(exclude_none=True),
+        input=None if manifest.is_named else manifest.input.model_dump(exclude_none=True, exclude={"columns"}),
+        inputs=[_described(found) for found in manifest.inputs],
+        tokenizer=isinstance(manifest.served, NamedInputs) and manifest.served.tokenizer is not None,
         class_names=list(manifest.class_names),
         threshold=float(bundle.threshold),
         error_probability=state.ErrorProbabilityAnswer.of(bundle),

@@ -93,6 +93,14 @@ class Unprocessable(RequestError):
     status, code, title = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_instances", "Invalid instances"
 
 
+class UnknownCategory(Unprocessable):
+    """A string is not one of the categories of `column`, which the bundle refuses."""
+
+    def __init__(self, detail: str, column: str) -> None:
+        super().__init__(detail)
+        self.column = column
+
+
 class InvalidParameters(RequestError):
     status, code, title = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_parameters", "Invalid parameters"
 

@@ -152,6 +152,9 @@ class Settings(BaseModel):
     capture_ratio: float = Field(default=1.0, gt=0, le=1)
     """Share of the flagged inputs that is kept, chosen at random."""
 
+    capture_excluded_columns: Names = ()
+    """Columns or inputs, by name, that are left out of captured inputs; for bundles with named columns or inputs."""
+
     capture_file_bytes: int = Field(default=8 * 2**20, ge=1, le=2**29)
     """A file is written as soon as this many bytes of inputs are waiting for it."""
 

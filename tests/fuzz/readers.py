@@ -6,7 +6,9 @@ from importlib import import_module
 
 from tests.fuzz.target import Target
 
-READERS = ("json", "npy", "raw", "png", "jpeg", "v2", "grpc", "graph", "requests", "keys")
+READERS = (
+    "json", "records", "npy", "npz", "parquet", "raw", "png", "jpeg", "v2", "grpc", "graph", "requests", "keys",
+)  # fmt: skip
 
 
 def reader(name: str) -> Target:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harmgauge.api.body import decode
+from harmgauge.api.body import decode, media
 from harmgauge.api.v2 import messages as v2
 from harmgauge.errors import RequestError
 from tests.fuzz.target import SPECS
@@ -132,7 +132,7 @@ def _read(kind: str, spec_name: str, body: bytes) -> str:
             parts = wire.split(body)
             messages.parse(messages.envelope(parts), parts, spec, OFFERED)
         else:
-            media_type = {"json": decode.JSON, "npy": decode.NPY, "raw": decode.RAW, "png": "image/png"}[kind]
+            media_type = {"json": media.JSON, "npy": media.NPY, "raw": media.RAW, "png": "image/png"}[kind]
             decode.read(body, media_type, {}, spec)
     except RequestError as error:
         return error.code

@@ -19,6 +19,7 @@ from harmgauge.bundle.reference import Reference
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.samples import named_arrays
 from harmgauge.bundle.write import write_bundle
+from harmgauge.drift import ks
 from harmgauge.inference.runtime import OnnxRuntime, verify
 
 NUMBERS = ("age", "fnlwgt", "education_num", "capital_gain", "capital_loss", "hours_per_week")
@@ -29,6 +30,8 @@ WORDS = ("Private", "State-gov", "Never-worked", "café")
 CLASSES = ("no", "yes")
 VOCABULARY = 50
 LONGEST = 32
+
+_WINDOW_ROWS, _BETWEEN = 100, 1_000_000
 
 _FLOAT, _STRING, _INT64 = TensorProto.FLOAT, TensorProto.STRING, TensorProto.INT64
 
@@ -195,21 +198,26 @@ def _written(
     files: dict[str, bytes] | None = None,
 ) -> Path:
     stream = io.BytesIO()
-    np.savez(
-        stream,
-        **{key: array for name, rows in samples.items() for key, array in named_arrays(rows, name, inputs).items()},
-    )  # type: ignore[arg-type]  # savez declares its options as keywords
+    arrays = [named_arrays(rows, name, inputs) for name, rows in samples.items()]
+    np.savez(stream, allow_pickle=False, **(arrays[0] | arrays[1]))
     scores = np.sort(_scores(graph, inputs, normal))
     reference = Reference(scores, probe=inputs.arrays(normal[:1]))
-    threshold = ThresholdSpec(
-        value=float(np.float32(np.percentile(scores, 90))), percentile=90, rows=len(scores), source="toy"
+    value = float(np.float32(np.percentile(scores, 90)))
+    threshold = ThresholdSpec(value=value, percentile=90, rows=len(scores), source="toy")
+    p_value = ks.p_value_threshold(_WINDOW_ROWS, _BETWEEN)
+    drift = DriftSpec(
+        window_rows=_WINDOW_ROWS,
+        rows_between_false_alarms=_BETWEEN,
+        p_value_threshold=p_value,
+        statistic_threshold=ks.statistic_threshold(_WINDOW_ROWS, len(scores), p_value),
     )
     manifest = Manifest.model_validate(
         {
-            "schema_version": 2, "name": folder.name, "version": "1", "detector": "distillation", "score": {"loss": "xent"},
+            "schema_version": 2, "name": folder.name, "version": "1", "detector": "distillation",
+            "score": {"loss": "xent"},
             "inputs": [found.model_dump(exclude_none=True) for found in inputs.inputs], "class_names": CLASSES,
             "threshold": threshold.model_dump(), "error_probability": "a toy",
-            "drift": DriftSpec(window_rows=100, rows_between_false_alarms=1_000_000, p_value_threshold=1e-6, statistic_threshold=0.3),
+            "drift": drift.model_dump(),
             "reference": {"all": REFERENCE_FILE}, "made": {}, "quality": {}, "files": {},
         }
         | ({} if preparation is None else {"preparation": preparation})

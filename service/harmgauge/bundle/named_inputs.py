@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -14,12 +15,10 @@ from harmgauge.bundle.inputs import Input
 from harmgauge.bundle.named_rows import NamedRows, Positions, offsets_of
 from harmgauge.bundle.part import Part, Text, first_double
 from harmgauge.bundle.rows import Array
+from harmgauge.bundle.values import value_problem
 
 MAX_ROW_BYTES = 2**30
 """Limit for a row, at its maximum length."""
-
-MAX_STRING_CHARACTERS = 2**17
-"""Limit for a string in a row: tokenizing a longer one would delay the rows of others."""
 
 TEXT = "text"
 """The key of a text that the bundle's tokenizer turns into its inputs."""
@@ -48,6 +47,9 @@ class NamedInputs(Part):
 
     inputs: tuple[Input, ...]
     tokenizer: Text | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.names)  # the default would hash every category, for each request
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -120,7 +122,7 @@ class NamedInputs(Part):
         return NamedRows(fixed, *self.trimmed(free, offsets))
 
     def trimmed(self, free: dict[str, Array], offsets: Positions) -> tuple[dict[str, Array], Positions]:
-        """The values (total, *rest) of the inputs with a free axis and the offsets (n + 1,) of rows, without padding."""
+        """Values (total, *rest) of the inputs with a free axis, and the offsets (n + 1,) of rows, without padding."""
         if self.pads is None or not offsets[-1]:
             return free, offsets
         is_used = np.zeros(offsets[-1], np.bool_)
@@ -162,6 +164,12 @@ class NamedInputs(Part):
             for name, array in self.feeds(rows).items()
         }
 
+    def npz(self, rows: NamedRows) -> bytes:
+        """The rows as the body of a request, application/x-npz."""
+        stream = io.BytesIO()
+        np.savez(stream, allow_pickle=False, **self.arrays(rows))
+        return stream.getvalue()
+
     def blank(self, count: int, length: int = 1) -> NamedRows:
         """Rows of zeros, or of the minimum; of "", or of the first category; with a free axis of `length`."""
         fixed, free = {}, {}
@@ -183,7 +191,7 @@ class NamedInputs(Part):
         """Raises ValueError for values that a client could not send."""
         for found in self.inputs:
             array = rows.free[found.name] if None in found.shape else rows.fixed[found.name]
-            problem = _string_problem(array, found) if found.is_text else _number_problem(array, found)
+            problem = value_problem(array, found)
             if problem is not None:
                 raise ValueError(f"{found.name!r}: {problem}")
         if rows.offsets is not None and self.maximum is not None:
@@ -198,6 +206,8 @@ class NamedInputs(Part):
             raise ValueError(f"two columns or inputs are called {double[:64]!r}")
         if len({found.maximum for found in self.free}) > 1:
             raise ValueError("inputs with a free axis must have the same maximum: their lengths are the same in a row")
+        if (listed := next((each for each in self.free if each.categories is not None), None)) is not None:
+            raise ValueError(f"{listed.name}: categories are for inputs without a free axis")
         if sum(_values(each) * _value_bytes(each) for each in self.inputs) > MAX_ROW_BYTES:
             raise ValueError(f"one instance has more than {MAX_ROW_BYTES} bytes")
         if self.tokenizer is not None:
@@ -257,34 +267,3 @@ def _values(found: Input) -> int:
 
 def _value_bytes(found: Input) -> int:
     return _STRING_BYTES if found.is_text else np.dtype(found.dtype).itemsize
-
-
-def bounds(found: Input) -> tuple[float | None, float | None]:
-    """Minimum and maximum of an input of numbers, inclusive; None if unbounded."""
-    return (0, found.vocabulary_size - 1) if found.vocabulary_size is not None else found.range or (None, None)
-
-
-def _number_problem(array: Array, found: Input) -> str | None:
-    least, most = bounds(found)
-    if array.dtype.kind == "f":
-        if np.isinf(array).any():
-            return "expected finite values, got infinity"
-        if not found.missing and np.isnan(array).any():
-            return "expected finite values, got NaN; this input accepts no missing values"
-    for bound, beyond in ((least, np.less), (most, np.greater)):
-        if bound is not None and (outside := beyond(array, bound)).any():
-            return f"expected values in {least} .. {most}, got {array[outside].flat[0]}"
-    return None
-
-
-def _string_problem(array: Array, found: Input) -> str | None:
-    values: list[Any] = array.reshape(-1).tolist()
-    if not all(isinstance(value, str) for value in values):
-        return "expected strings"
-    if max(map(len, values), default=0) > MAX_STRING_CHARACTERS:
-        return f"expected at most {MAX_STRING_CHARACTERS} characters in a string"
-    if found.unknown == "refuse" and found.categories is not None:
-        known = {*found.categories, ""} if found.missing else set(found.categories)
-        if not known.issuperset(values):
-            return "a string is outside the categories"
-    return None

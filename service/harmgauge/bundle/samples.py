@@ -1,7 +1,8 @@
 """The sample instances in a bundle, for demo and check.
 
 `samples.npz` of a bundle with one input has the arrays `clean` and `corrupted` (n, *shape). With named inputs it has
-`clean.NAME` and `corrupted.NAME` (n, *shape) for each: strings in fixed-width Unicode, a free axis padded to one length.
+`clean.NAME` and `corrupted.NAME` (n, *shape) for each: strings in fixed-width Unicode, a free axis padded to one
+length.
 """
 
 from __future__ import annotations
@@ -28,11 +29,15 @@ _REMEDY = "build the bundle again, with other --samples"
 
 @dataclass(frozen=True)
 class Samples:
-    """`clean` and `corrupted` are n instances before and after corruption; `y` (n,) are labels or None."""
+    """`clean` and `corrupted` are n instances before and after corruption; `y` (n,) are labels or None.
+
+    `inputs` describes rows by name; None for arrays.
+    """
 
     clean: AnyRows
     corrupted: AnyRows
     y: npt.NDArray[np.int64] | None
+    inputs: NamedInputs | None = None
 
 
 def read_samples(bundle: Bundle) -> Samples:
@@ -51,7 +56,7 @@ def read_samples(bundle: Bundle) -> Samples:
         raise BundleError(f"{file}: clean and corrupted must have the same number of rows, at least one: {_REMEDY}")
     if y is not None and (y.shape != (rows,) or y.dtype.kind not in "iu"):
         raise BundleError(f"{file}: 'y' must have one whole number for each of the {rows} samples: {_REMEDY}")
-    return Samples(clean, corrupted, y)
+    return Samples(clean, corrupted, y, served if isinstance(served, NamedInputs) else None)
 
 
 def read_rows(arrays: Mapping[str, Array], name: str, served: Served) -> AnyRows:

@@ -11,6 +11,7 @@ import time
 
 from harmgauge.bundle.load import load
 from harmgauge.bundle.samples import Samples, read_samples
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.cli.client import Client
 from harmgauge.cli.demo_drift import print_line, show_contamination
 from harmgauge.errors import BundleError, SettingsError
@@ -39,7 +40,8 @@ def _show(settings: Settings) -> str:
             f"{service.address} serves {info['model']}/{info['version']}; scores above {info['threshold']:.3f} are "
             "flagged\n"
         )
-        what = "image" if bundle.manifest.input.image else "row"
+        served = bundle.manifest.served
+        what = "image" if isinstance(served, InputSpec) and served.image else "row"
         _show_single_inputs(service, samples, info["class_names"], what)
         show_contamination(service, samples, what)
     return service.address
@@ -91,7 +93,7 @@ def _show_single_inputs(service: Client, samples: Samples, names: list[str], wha
         label = int(samples.y[index]) if samples.y is not None else -1
         cells = [f"{index:>5}  {names[label] if 0 <= label < len(names) else '-':<12}"]
         for rows in (samples.clean, samples.corrupted):
-            answer = service.score(rows[index : index + 1])
+            answer = service.score(rows[index : index + 1], samples.inputs)
             flag = "FLAG" if answer["is_adversarial"][0] else "ok"
             cells.append(f"{answer['scores'][0]:<8.4f}{flag:<6}{names[answer['predictions'][0]]:<14}")
         print_line("".join(cells))

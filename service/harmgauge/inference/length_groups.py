@@ -36,6 +36,13 @@ def row_lengths(inputs: NamedInputs, rows: NamedRows) -> Positions | None:
     return longest // CHARACTERS_PER_CELL if longest.any() else None
 
 
+def row_weight(rows: NamedRows, batch_rows: int) -> int:
+    """How many rows of a batch each of these counts as: a batch of long rows would keep others waiting for seconds."""
+    if rows.offsets is None:
+        return 1
+    return max(1, min(batch_rows, batch_rows * int(rows.lengths.max()) // MAX_CELLS))
+
+
 def length_groups(lengths: Positions, *, can_pad: bool) -> Iterator[npt.NDArray[np.intp]]:
     """Positions of the rows of each group, shortest first. Without padding, a group has rows of one length."""
     order = np.argsort(lengths, kind="stable")

@@ -23,6 +23,7 @@ import onnxruntime as ort
 from harmgauge.bundle.load import Bundle, load
 from harmgauge.bundle.named_inputs import NamedInputs
 from harmgauge.bundle.probe_row import blank_rows
+from harmgauge.bundle.tokenizer import open_tokenizer
 from harmgauge.errors import BundleError, SettingsError
 from harmgauge.inference.providers import CUDA
 from harmgauge.inference.runtime import MAX_BATCH_ROWS_CPU, OnnxRuntime
@@ -112,6 +113,8 @@ def _probe(request: dict[str, Any], answers: _Answers) -> str:
             served = bundle.manifest.served
             runtime.run(served.blank(1) if isinstance(served, NamedInputs) else blank_rows(served, 1))
     growth.check()
+    answers.write(stage="reading its tokenizer")
+    open_tokenizer(bundle)
     return bundle.sha256
 
 

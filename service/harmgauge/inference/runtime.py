@@ -82,11 +82,13 @@ class OnnxRuntime:
         self._name = served.names[0] if isinstance(served, NamedInputs) else served.name
         self.shapes = _row_shapes(self._session, bundle, features=features)
         self._fixed: FixedSizes | None = None
+        self._is_ready = False
         if on_cpu or not isinstance(served, InputSpec):
             self._probe(bundle, (1, self.max_batch_rows))
         else:
             self._fixed = FixedSizes(self._session, served, self.shapes, sizes, "cuda")
             self._probe(bundle, sizes)
+        self._is_ready = True
 
     def run(self, rows: AnyRows) -> Outputs:
         """The outputs for these rows; named ones run in groups of similar length."""
@@ -116,7 +118,14 @@ class OnnxRuntime:
 
     def _run_together(self, rows: NamedRows) -> Outputs:
         assert isinstance(self._served, NamedInputs)
-        values = self._session.run(list(self.shapes), self._served.feeds(rows))
+        feeds = self._served.feeds(rows)
+        try:
+            values = self._session.run(list(self.shapes), feeds)
+        except Exception as error:
+            if self._is_ready and any(array.dtype.kind == "O" for array in feeds.values()):
+                # Its message may quote a client's string, and is logged.
+                raise RuntimeError(f"ONNX Runtime raised {type(error).__name__} on rows of strings") from None
+            raise
         return Outputs(**dict(zip(self.shapes, values, strict=True)))
 
     def _probe(self, bundle: Bundle, sizes: Sequence[int]) -> None:

@@ -46,6 +46,11 @@ def given(chunks: Sequence[Chunk]) -> list[str]:
     return [*names, "bytes_contents"] if _BYTES_TAG in tags else names
 
 
+def strings(chunks: Sequence[Chunk]) -> list[memoryview]:
+    """The byte strings of a field of them."""
+    return [data for tag, data in chunks if tag == _BYTES_TAG]
+
+
 def packed(chunks: Sequence[Chunk], name: str) -> Bytes:
     """All the bytes of a non-empty field. Raises Unreadable if they end within a number."""
     kind = KINDS[name]

@@ -32,13 +32,14 @@ Chunk = tuple[int, memoryview]
 
 
 class Parts(NamedTuple):
-    """The parts of a ModelInferRequest. `contents` are those of all its inputs together; None if there are none. With
-    `raw`, they stay in the envelope, because a message must not have both.
+    """The parts of a ModelInferRequest. `contents` are those of all its inputs together, None if there are none, and
+    `of_inputs` those of each. With `raw`, they stay in the envelope, because a message must not have both.
     """
 
     envelope: bytes
     raw: list[memoryview]
     contents: list[Chunk] | None
+    of_inputs: list[list[Chunk]]
 
 
 _REQUEST = "inference.ModelInferRequest"
@@ -115,15 +116,18 @@ def split(data: bytes) -> Parts:
     top = fields(data, 0, len(data))
     raw = [view[value:end] for tag, _, value, end in top if tag == RAW_INPUT]
     if raw:
-        return Parts(_copied(data, top, RAW_INPUT), raw, None)
+        return Parts(_copied(data, top, RAW_INPUT), raw, None, [])
     kept: list[bytes] = []
     contents: list[Chunk] | None = None
+    of_inputs: list[list[Chunk]] = []
     left = MOST_FIELDS - len(top)
     for field in top:
         tag, _, value, end = field
         tensor = fields(data, value, end, left) if tag == INPUTS else []
         left -= len(tensor)
         bulk = [inner for inner in tensor if inner[0] == CONTENTS]
+        if tag == INPUTS:
+            of_inputs.append([])
         if not bulk:
             kept.append(_copied(data, [field]))
             continue
@@ -131,10 +135,11 @@ def split(data: bytes) -> Parts:
         for _, _, first, last in bulk:
             numbers = fields(data, first, last, left)
             left -= len(numbers)
-            contents += [(number, view[begin:over]) for number, _, begin, over in numbers]
+            of_inputs[-1] += [(number, view[begin:over]) for number, _, begin, over in numbers]
+        contents += of_inputs[-1]
         kept.append(block(INPUTS, _copied(data, tensor, CONTENTS)))
     _check_envelope(sum(map(len, kept)))
-    return Parts(b"".join(kept), raw, contents)
+    return Parts(b"".join(kept), raw, contents, of_inputs)
 
 
 def _copied(data: bytes, found: list[Field], cut: int = 0) -> bytes:

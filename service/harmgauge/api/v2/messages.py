@@ -17,6 +17,7 @@ from harmgauge.api.body.steps import Steps, collect, finish
 from harmgauge.api.data_plane import THREAD_BODY_BYTES
 from harmgauge.api.said import json_error, said
 from harmgauge.api.v2 import parameters, tensors
+from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import InvalidParameters, Unprocessable, Unreadable
@@ -38,7 +39,7 @@ class InferRequest:
     """
 
     id: str | None
-    instances: Rows
+    instances: AnyRows
     outputs: list[tuple[str, bool]]
     parameters: dict[str, Any]
     timeout_seconds: float | None
@@ -56,12 +57,7 @@ def reading(
 
     Raises Unreadable or Unprocessable.
     """
-    size = len(body)
-    if header_length is not None:
-        # Checked as text first: Python refuses to parse thousands of digits.
-        if not re.fullmatch("[0-9]{1,18}", header_length) or int(header_length) > len(body):
-            raise Unreadable(f"{HEADER_LENGTH}: expected the size of the JSON part in bytes, at most {len(body)}.")
-        size = int(header_length)
+    size = json_size(body, header_length)
     framed = cut_out(body, size, b"data") if size >= LEAST_BYTES else None
     if framed is not None and _holds_mark(framed.document):
         head = _head(framed.document, spec, offered)
@@ -85,6 +81,16 @@ def reading(
     if _check_place(head.tensor, binary_bytes=len(body) - size):
         return head.request(tensors.from_bytes(memoryview(body)[size:], head.shape, spec))
     return head.request(tensors.from_numbers(head.tensor["data"], head.shape, spec))
+
+
+def json_size(body: bytes | bytearray, header_length: str | None) -> int:
+    """The size of the JSON part, from the header if it was sent. Raises Unreadable."""
+    if header_length is None:
+        return len(body)
+    # Checked as text first: Python refuses to parse thousands of digits.
+    if not re.fullmatch("[0-9]{1,18}", header_length) or int(header_length) > len(body):
+        raise Unreadable(f"{HEADER_LENGTH}: expected the size of the JSON part in bytes, at most {len(body)}.")
+    return int(header_length)
 
 
 def parse(
@@ -172,13 +178,28 @@ def _head(document: object, spec: InputSpec, offered: list[tensors.OutputSpec]) 
     tensors.check_input(tensor.get("name"), tensor.get("datatype"), spec)
     parameters.check_input(parameters.given(tensor))
     shape = tensors.check_shape(tensor.get("shape"), spec)
+    around = read_around(document, offered)
+    return _Head(around.id, tensor, shape, around.outputs, around.parameters, around.timeout_seconds)
+
+
+class Around(NamedTuple):
+    """A request without its inputs."""
+
+    id: str | None
+    outputs: list[tuple[str, bool]]
+    parameters: dict[str, Any]
+    timeout_seconds: float | None
+
+
+def read_around(document: dict[str, Any], offered: list[tensors.OutputSpec]) -> Around:
+    """Read everything but the inputs. Raises Unprocessable or InvalidParameters."""
     identity = document.get("id")
     if identity is not None and not isinstance(identity, str):
         raise Unprocessable(f"'id': expected a string, got {said(identity)}.")
     given = parameters.given(document)
     parameters.check_request(given)
     wanted = _wanted(document.get("outputs"), given, offered)
-    return _Head(identity, tensor, shape, wanted, given, parameters.timeout_seconds(given))
+    return Around(identity, wanted, given, parameters.timeout_seconds(given))
 
 
 def _holds_mark(document: object) -> bool:
