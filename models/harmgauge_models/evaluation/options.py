@@ -19,7 +19,6 @@ class Options:
 
     bundle: Path
     data: Path
-    label: str | None = None
     work: Path | None = None
     quick: bool = False
     kinds: tuple[str, ...] | None = None
@@ -28,5 +27,6 @@ class Options:
     periods: str | None = None
     attacks: tuple[str, ...] | None = None
     attack_rows: int | None = None
+    label: str | None = None
     seed: int = 0
     say: Callable[[str], None] = field(default=print, repr=False)

@@ -34,7 +34,7 @@ class LabelledRows:
 def read(path: Path, bundle: Bundle, label: str | None, tokenizer: Tokenizer | None) -> LabelledRows:
     """Read rows and labels from an `.npz` file or a table. Raises UserError if they do not fit the bundle."""
     manifest = bundle.manifest
-    if label is None and path.suffix == ".npz" and not manifest.is_named:
+    if label is None and path.suffix not in SUFFIXES and not manifest.is_named:
         return _read_npz(path, manifest)
     arrays = read_frame(path) if path.suffix in SUFFIXES and path.is_file() else _named_arrays(path)
     name = label or LABEL
