@@ -13,25 +13,27 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.graphs import records
 
 CITIES = ("Athens", "Bern", "Cairo")
+MEASURED = ("age", "years", "months", "height", "city")
 VOCABULARY = 40
 PAD = 3
 
 
-def mixed(path: Path, *, names: tuple[str, str] = ("age", "city")) -> Path:
-    """Two classes from a number and a category, as a linear model on (age, one-hot city)."""
-    age, city = names
-    weights = np.array([[0.5, -0.5], [2, -2], [-1, 1], [0, 0]], np.float32)
+def mixed(path: Path, *, names: tuple[str, ...] = ("age", "city")) -> Path:
+    """Two classes from numbers and, last, a category, as a linear model on their mean and the one-hot category."""
+    *numbers, city = names
+    each = 0.5 / len(numbers)
+    weights = np.array([*[[each, -each]] * len(numbers), [2, -2], [-1, 1], [0, 0]], np.float32)
     nodes = [
         helper.make_node("OneHotEncoder", [city], ["codes"], domain="ai.onnx.ml", cats_strings=list(CITIES), zeros=1),
         helper.make_node("Reshape", ["codes", "flat"], ["flat_codes"]),
-        helper.make_node("Concat", [age, "flat_codes"], ["row"], axis=1),
+        helper.make_node("Concat", [*numbers, "flat_codes"], ["row"], axis=1),
         helper.make_node("MatMul", ["row", "weights"], ["logits"]),
     ]
     graph = helper.make_graph(
         nodes,
         "mixed",
         [
-            helper.make_tensor_value_info(age, TensorProto.FLOAT, [None, 1]),
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1]) for name in numbers),
             helper.make_tensor_value_info(city, TensorProto.STRING, [None, 1]),
         ],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [None, 2])],
@@ -41,6 +43,14 @@ def mixed(path: Path, *, names: tuple[str, str] = ("age", "city")) -> Path:
         ],
     )
     return _saved(graph, path, ml=True)
+
+
+def measured_rows(rows: int, seed: int = 0) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Records for `mixed` with the inputs MEASURED, of which the numbers measure the same: one that is wrong shows."""
+    x, y = mixed_rows(rows, seed)
+    random = np.random.default_rng((seed, 1))
+    some = {name: (x["age"] + random.normal(0, 0.3, (rows, 1))).astype(np.float32) for name in MEASURED[:-1]}
+    return records.make_records({**some, "city": x["city"]}), y
 
 
 def mixed_rows(rows: int, seed: int = 0) -> tuple[Array, npt.NDArray[np.int64]]:

@@ -16,8 +16,8 @@ from harmgauge_models.building.write import class_names_for
 from harmgauge_models.data import labels, npz_rows
 from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.data.pictures import input_spec
+from harmgauge_models.data.record_disturbers import is_free_text
 from harmgauge_models.data.record_inputs import with_values
-from harmgauge_models.data.served_rows import texts_in
 from harmgauge_models.data.tokenizer import Tokenizer
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier, check_finite, open_classifier
@@ -25,6 +25,7 @@ from harmgauge_models.graphs.fuse import input_names
 from harmgauge_models.graphs.inputs import missing_at
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.graphs.trial import try_fusing
+from harmgauge_models.graphs.word_counts import with_word_counts
 from harmgauge_models.options import Options
 
 FEW_REFERENCE_ROWS = 500
@@ -60,8 +61,7 @@ def open_all(options: Options) -> Opened:
         options.say(f"warning: only {len(calibration.x)} calibration rows; 5000 make a good reference")
     tokenizer = None
     if options.tokenizer is not None:
-        texts = texts_in(calibration.x, str(calibration.path))
-        tokenizer = fitted_tokenizer(options.tokenizer, options.classifier, names, texts, options.say)
+        tokenizer = fitted_tokenizer(options.tokenizer, options.classifier, names, calibration, options.say)
         calibration = with_tokens(calibration, tokenizer)
         train = None if train is None else with_tokens(train, tokenizer)
     elif train is not None:
@@ -85,6 +85,7 @@ def open_all(options: Options) -> Opened:
     if classifier.network.named:
         most = None if tokenizer is None else tokenizer.maximum
         classifier = replace(classifier, inputs=with_values(classifier.inputs, [rows.x for rows in every], most))
+        classifier = with_word_counts(classifier, [taken.name for taken in classifier.inputs if is_free_text(taken)])
     else:
         spec = _spec(classifier, calibration, missing=any(rows.missing for rows in every))
     given = options.class_names and class_names_for(options.class_names, classifier.classes)

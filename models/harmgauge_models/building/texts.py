@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from harmgauge.bundle.rows import Array
 from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.data.served_rows import texts_in
 from harmgauge_models.data.tokenizer import Tokenizer
@@ -30,10 +29,14 @@ def with_tokens(rows: Rows, tokenizer: Tokenizer) -> Rows:
 
 
 def fitted_tokenizer(
-    path: Path, classifier: Path, names: Sequence[str], texts: Array, say: Callable[[str], None]
+    path: Path, classifier: Path, names: Sequence[str], rows: Rows, say: Callable[[str], None]
 ) -> Tokenizer:
-    """The tokenizer in `path`, whose maximum the network in `classifier` accepts. Raises UserError."""
+    """The tokenizer in `path`, whose maximum the network in `classifier` accepts, for the texts of `rows`.
+
+    Raises UserError.
+    """
     tokenizer = Tokenizer.open(path, names, USUAL_MAXIMUM)
+    texts = texts_in(rows.x, str(rows.path))
     session = open_session(classifier)
     some = texts[np.argsort([len(text) for text in texts])[-TRIED_TEXTS:]]
     problem = ""
@@ -48,9 +51,10 @@ def fitted_tokenizer(
             problem = problem or one_line(error)
             continue
         tokenizer = tokenizer.shortened(length)
-        longest = tokenizer.longest(list(texts))
-        cut = " (longer texts are cut off)" if longest >= length else ""
-        say(f"texts become up to {length} tokens{cut}; the longest text of the calibration has {longest}")
+        cut = tokenizer.truncated(texts)
+        say(
+            f"texts become up to {length} tokens; {cut} of {len(texts)} calibration texts are longer, and cut off there"
+        )
         return tokenizer
     raise UserError(f"the classifier {classifier} accepts no rows of tokens of {path}: {problem}")
 

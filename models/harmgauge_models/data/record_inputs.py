@@ -14,13 +14,21 @@ MOST_CATEGORIES = 1000
 LEAST_ROWS_EACH = 5
 """A column of strings names categories if each of them has this many rows on average; otherwise it is text."""
 
+MOST_LISTED = 300_000
+"""Characters of all categories together: the manifest has at most 1 MiB."""
+
 MOST_CHARACTERS = 200
 """A longer string is a text."""
 
 
 def with_values(inputs: Sequence[Input], rows: Sequence[Array], maximum: int | None) -> tuple[Input, ...]:
     """The inputs as seen in all `rows`; a free axis is limited to `maximum`, if given."""
-    return tuple(_with_values(taken, [x[taken.name] for x in rows], maximum) for taken in inputs)
+    found, characters = [], 0
+    for taken in inputs:
+        seen = _with_values(taken, [x[taken.name] for x in rows], maximum)
+        characters += sum(map(len, seen.categories or ()))
+        found.append(seen if characters <= MOST_LISTED else seen.model_copy(update={"categories": None}))
+    return tuple(found)
 
 
 def _with_values(taken: Input, values: Sequence[Array], maximum: int | None) -> Input:

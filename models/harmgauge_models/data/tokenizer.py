@@ -90,9 +90,9 @@ class Tokenizer:
         found = (self._tokenizer.token_to_id(token) for token in ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>"))
         return next((token for token in found if token is not None), 0)
 
-    def longest(self, texts: Sequence[str]) -> int:
-        """The number of tokens of the longest text."""
-        return max((len(found.ids) for found in self._tokenizer.encode_batch(list(texts))), default=1)
+    def truncated(self, texts: Array) -> int:
+        """How many of the texts (n,) are longer than the maximum."""
+        return sum(bool(found.overflowing) for found in self._tokenizer.encode_batch([str(text) for text in texts]))
 
     def records(self, texts: Array, width: int | None = None) -> Array:
         """Records with the inputs and the text, for `texts` (n,); ids are padded to `width`, by default the maximum."""

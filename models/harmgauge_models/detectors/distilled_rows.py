@@ -18,6 +18,7 @@ from harmgauge_models.graphs.penultimate import MAX_WIDTH, penultimate
 from harmgauge_models.graphs.records import run
 from harmgauge_models.graphs.run import open_session
 from harmgauge_models.graphs.whole_row import whole_row
+from harmgauge_models.graphs.word_counts import WORDS
 
 FOLDS = 3
 FOLD_EPOCHS_SHARE = 0.5
@@ -45,7 +46,8 @@ def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], sett
     row_values = row is not None and width <= (WIDE_SPARSE if task.layout in ("sparse", "text") else WIDE_ROW)
     read = [
         *(["the row" if row_values else "how unusual the row is"] if row else []),
-        *([f"the classifier's features ({features})"] if features else []),
+        *(["the number of words"] if features == WORDS else []),
+        *([f"the classifier's features ({features})"] if features not in (None, WORDS) else []),
         "the classifier's answer",
     ]
     options.say(f"the rows are treated as {_described(task.layout)}; the second network reads {', '.join(read)}")
@@ -120,9 +122,13 @@ def _row(task: Task, x: Array, features: str | None) -> tuple[str | None, int]:
 
 
 def _features(task: Task, x: Array) -> str | None:
-    """The tensor before the classifier's last layer, if it is one vector per row and not the row itself."""
+    """The tensor before the classifier's last layer, if it is one vector per row and not the row itself; without one,
+    the numbers of words of text inputs.
+    """
     classifier, options = task.classifier, task.options
     tensor = options.features if options.features not in (None, "none") else penultimate(classifier.network)
+    if tensor is None and any(WORDS in node.output for node in classifier.network.model.graph.node):
+        return WORDS
     if tensor is None or tensor in classifier.network.inputs:
         return None
     from harmgauge_models.graphs.hidden_layers import with_outputs  # noqa: PLC0415 - loads PyTorch's converter
