@@ -21,8 +21,8 @@ PAD = 3
 def mixed(path: Path, *, names: tuple[str, ...] = ("age", "city")) -> Path:
     """Two classes from numbers and, last, a category, as a linear model on their mean and the one-hot category."""
     *numbers, city = names
-    each = 0.5 / len(numbers)
-    weights = np.array([*[[each, -each]] * len(numbers), [2, -2], [-1, 1], [0, 0]], np.float32)
+    each = 2 / len(numbers)
+    weights = np.array([*[[each, -each]] * len(numbers), [1, -1], [-1, 1], [0, 0]], np.float32)
     nodes = [
         helper.make_node("OneHotEncoder", [city], ["codes"], domain="ai.onnx.ml", cats_strings=list(CITIES), zeros=1),
         helper.make_node("Reshape", ["codes", "flat"], ["flat_codes"]),
@@ -59,8 +59,8 @@ def mixed_rows(rows: int, seed: int = 0) -> tuple[Array, npt.NDArray[np.int64]]:
     age = random.normal(0, 2, (rows, 1)).astype(np.float32)
     city = random.choice(CITIES, (rows, 1))
     x = records.make_records({"age": age, "city": city})
-    raw = 0.5 * age[:, 0] + 2 * (city[:, 0] == "Athens") - (city[:, 0] == "Bern")
-    return x, (raw + random.normal(0, 1.0, rows) < 0).astype(np.int64)
+    raw = 2 * age[:, 0] + (city[:, 0] == "Athens") - (city[:, 0] == "Bern")
+    return x, (raw + random.normal(0, 0.5, rows) < 0).astype(np.int64)
 
 
 def tokens(path: Path, *, masked: bool = True, width: int | None = None) -> Path:

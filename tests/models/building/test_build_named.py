@@ -49,7 +49,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> Options:
         label="wrong_way",
         name="mixed",
         out=folder / "bundles",
-        epochs=6,
+        epochs=12,
         keep=True,
         int8=True,
         say=silent,
@@ -155,7 +155,7 @@ def test_token_ids_of_any_length(tmp_path: Path) -> None:
         ({"second": "student"}, "a student reads one array"),
         ({"detector": "adversarial-autoencoder"}, "inputs by name: use --detector distillation"),
         ({"label": "income"}, "--label income"),
-        ({"tokenizer": Path("tokenizer.json")}, "--tokenizer makes the inputs input_ids"),
+        ({"tokenizer": Path(__file__)}, "--tokenizer makes the inputs input_ids"),
     ],
 )
 def test_what_does_not_go_together_is_refused(options: Options, changes: dict[str, object], message: str) -> None:
