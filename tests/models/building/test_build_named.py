@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harmgauge.bundle.inputs import ErrorProbability
 from harmgauge.bundle.load import Bundle, load
 from harmgauge.bundle.named_inputs import NamedInputs
 from harmgauge.bundle.rows import Array
@@ -73,7 +72,6 @@ def test_the_manifest_describes_the_columns(bundle: Bundle) -> None:
     assert (age.name, age.dtype, age.shape, age.missing) == ("age", "float32", (1,), False)
     assert (city.name, city.dtype, city.categories) == ("city", "string", CITIES)
     assert bundle.manifest.made["second_network"]["rows"]["layout"] == "table"
-    assert isinstance(bundle.manifest.error_probability, ErrorProbability)
 
 
 def test_the_service_computes_the_scores_of_the_offline_half(bundle: Bundle) -> None:
