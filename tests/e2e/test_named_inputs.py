@@ -20,6 +20,8 @@ from harmgauge.bundle.named_inputs import NamedInputs
 from harmgauge.cli.main import main
 from harmgauge.inference.scorer import Scorer
 from tests.support.process import RunningService, running_service
+from tests.support.shadows import load_shadow, look, promote
+from tests.support.swapping import KEY_LINE, swap
 from tests.support.toy_named import NUMBERS, padded, table_rows, token_rows, toy_strings, toy_table, toy_tokens
 
 PARQUET = {"Content-Type": "application/vnd.apache.parquet"}
@@ -236,10 +238,17 @@ def test_check_demo_swap_and_shadow_take_named_inputs(
     monkeypatch.setenv("HARMGAUGE_BUNDLE", str(first))
     assert main(["check"]) == 0
     assert "input 'input_ids': int64 (n, length), at most 32" in capsys.readouterr().out
-    with running_service(first, SHADOW=second, ADMIN_KEYS="", OPEN="all") as service:
+    with running_service(first, admin_keys=KEY_LINE, OPEN="all") as service:
+        assert load_shadow(service, second).status_code == 200
         monkeypatch.setenv("HARMGAUGE_PORT", str(service.port))
         assert main(["demo"]) == 0
         assert service.client.get("/drift").json()["detectors"]["score_ks"]["rows"] == 100
-        shadow = service.metrics()["harmgauge_shadow_rows_total"]
-        assert sum(value for labels, value in shadow) > 100
+        assert look(service)["scored_rows"] > 100
+        assert promote(service).status_code == 200
+        rows = token_rows(3)
+        found = service.client.post("/score", json={"instances": rows}).json()["scores"]
+        np.testing.assert_allclose(found, direct(second, padded(rows)), rtol=1e-5)
+        refused = swap(service, toy_tokens(tmp_path / "third", pad_value=None))
+        assert refused.status_code == 422
+        assert "input 'input_ids': pad_value" in refused.json()["detail"]
     capsys.readouterr()

@@ -77,7 +77,7 @@ def reading(
     message = envelope(parts)
     check_served(manifest, message.model_name, message.model_version)
     if reader is not None and manifest.is_named:
-        return (yield from _reading_named(message, parts, reader, offered, max_rows))
+        return (yield from reading_named(message, parts, reader, offered, max_rows))
     yield from ()
     return parse(message, parts, manifest.input, offered)
 
@@ -128,7 +128,7 @@ def _around(message: Any, offered: list[tensors.OutputSpec]) -> _Around:
     return _Around(outputs, given, parameters.timeout_seconds(given))
 
 
-def _reading_named(
+def reading_named(
     message: Any,
     parts: Parts,
     reader: NamedReader,
