@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from harmgauge.api.answer import FRAME_BYTES, PIECE_VALUES, PiecewiseResponse, json_pieces, most_json_bytes
 from harmgauge.api.body import decode
-from harmgauge.api.body.decode import Parameters
+from harmgauge.api.body.decode import Parameters, ScoreRequest
 from harmgauge.api.body.intake import HttpCall
 from harmgauge.api.body.media import JSON
 from harmgauge.api.body.steps import collect
@@ -26,6 +26,8 @@ from harmgauge.api.score_schema import request_body
 from harmgauge.api.views import views_of
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission, Principal
 from harmgauge.bundle.load import Bundle
+from harmgauge.bundle.named_rows import AnyRows
+from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import Served
 from harmgauge.errors import Forbidden, InvalidParameters
 from harmgauge.inference.correction import Correction, correct
@@ -84,6 +86,7 @@ def handler(plane: DataPlane) -> Handler:
             body = await call.body()
             media_type = decode.media_type(call.headers.get(b"content-type", ""), served)
             query = read_flags(scope["query_string"], decode.PARAMETERS) if scope["query_string"] else {}
+            asked: ScoreRequest[AnyRows] | ScoreRequest[Rows]
             if reader is not None and reader.takes(body, media_type):
                 asked = await decode.read_named(call, body, media_type, query, reader)
             elif decode.is_large(len(body), media_type, manifest.input):

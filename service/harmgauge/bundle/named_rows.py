@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -132,6 +132,9 @@ def _flags(part: NamedRows) -> Flags:
 
 AnyRows = Array | NamedRows
 """Instances of any bundle: one array (n, *shape) if it has one input of numbers, otherwise an array for each input."""
+
+RowsT_co = TypeVar("RowsT_co", bound=AnyRows, covariant=True)
+"""Instances of one of the two kinds."""
 
 
 def join(parts: Sequence[AnyRows]) -> AnyRows:

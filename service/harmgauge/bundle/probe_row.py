@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
@@ -28,6 +29,10 @@ def blank_rows(spec: InputSpec, rows: int) -> Rows:
     return np.full((rows, *spec.shape), spec.minimum or 0, spec.numpy_dtype)
 
 
+@overload
+def probe_rows(served: InputSpec, reference: Reference, rows: int) -> Rows: ...
+@overload
+def probe_rows(served: Served, reference: Reference, rows: int) -> AnyRows: ...
 def probe_rows(served: Served, reference: Reference, rows: int) -> AnyRows:
     """Rows on which the graph gives a finite score: the reference's own row, or blank rows."""
     probe = reference.probe

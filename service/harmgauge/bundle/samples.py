@@ -10,13 +10,14 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Generic
 
 import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.load import SAMPLES_FILE, Bundle
 from harmgauge.bundle.named_inputs import NamedInputs
-from harmgauge.bundle.named_rows import AnyRows
+from harmgauge.bundle.named_rows import AnyRows, NamedRows, RowsT_co
 from harmgauge.bundle.npz import read_npz
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import Served
@@ -28,19 +29,27 @@ _REMEDY = "build the bundle again, with other --samples"
 
 
 @dataclass(frozen=True)
-class Samples:
+class Samples(Generic[RowsT_co]):
     """`clean` and `corrupted` are n instances before and after corruption; `y` (n,) are labels or None.
 
     `inputs` describes rows by name; None for arrays.
     """
 
-    clean: AnyRows
-    corrupted: AnyRows
+    clean: RowsT_co
+    corrupted: RowsT_co
     y: npt.NDArray[np.int64] | None
     inputs: NamedInputs | None = None
 
 
-def read_samples(bundle: Bundle) -> Samples:
+def read_samples(bundle: Bundle) -> Samples[Array]:
+    """The samples of a bundle with one array of numbers. Raises BundleError if it has no valid ones."""
+    found = read_any_samples(bundle)
+    if isinstance(found.clean, NamedRows) or isinstance(found.corrupted, NamedRows):
+        raise BundleError(f"{bundle.path}: the inputs have names; expected one array of numbers")
+    return Samples(found.clean, found.corrupted, found.y)
+
+
+def read_any_samples(bundle: Bundle) -> Samples[AnyRows]:
     """Raises BundleError if the bundle has no valid samples."""
     if SAMPLES_FILE not in bundle.manifest.files:
         raise BundleError(f"{bundle.path} contains no {SAMPLES_FILE}: build it with --samples")

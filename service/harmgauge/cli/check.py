@@ -18,7 +18,7 @@ from harmgauge.bundle.manifest import Manifest
 from harmgauge.bundle.named_inputs import of_many
 from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.bundle.probe_row import probe_rows
-from harmgauge.bundle.samples import read_samples
+from harmgauge.bundle.samples import read_any_samples
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.bundle.signature import SignatureState
 from harmgauge.drift.folder_lock import use
@@ -167,7 +167,7 @@ def _check_capture(settings: Settings, sink: Sink | None, say: Callable[[str], o
 
 def _rows(bundle: Bundle) -> tuple[AnyRows, str]:
     if SAMPLES_FILE in bundle.manifest.files:
-        return read_samples(bundle).clean[:4], "sample instances"
+        return read_any_samples(bundle).clean[:4], "sample instances"
     what = "synthetic instance" if bundle.reference.probe is None else "trial instance"
     return probe_rows(bundle.manifest.served, bundle.reference, 1), what
 

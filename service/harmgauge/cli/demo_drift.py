@@ -69,7 +69,7 @@ class _Progress:
         return float(np.mean(newest)) if newest else None
 
 
-def show_contamination(service: Client, samples: Samples, what: str) -> None:
+def show_contamination(service: Client, samples: Samples[AnyRows], what: str) -> None:
     """Send the samples, print how the detectors and the accuracy estimate change, and which alarm came first."""
     drift = _drift(service)
     detectors = drift["detectors"]
@@ -112,7 +112,7 @@ def _drift(service: Client) -> dict[str, Any]:
     return drift
 
 
-def _send(service: Client, samples: Samples, progress: _Progress, rows: int, share: float) -> None:
+def _send(service: Client, samples: Samples[AnyRows], progress: _Progress, rows: int, share: float) -> None:
     """Score the next `rows` samples; starts again from the first after the last."""
     picked = np.arange(progress.rows, progress.rows + rows) % len(samples.clean)
     is_corrupted = progress.random.random(rows) < share
@@ -126,7 +126,7 @@ def _send(service: Client, samples: Samples, progress: _Progress, rows: int, sha
     progress.corrupted += int(is_corrupted.sum())
 
 
-def _mixed(samples: Samples, picked: npt.NDArray[np.int64], is_corrupted: npt.NDArray[np.bool_]) -> AnyRows:
+def _mixed(samples: Samples[AnyRows], picked: npt.NDArray[np.int64], is_corrupted: npt.NDArray[np.bool_]) -> AnyRows:
     both = join([samples.clean, samples.corrupted])
     return both[picked + len(samples.clean) * is_corrupted]
 

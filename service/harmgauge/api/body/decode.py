@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, Generic
 
 from harmgauge.api.body.arrays import read_npy, read_raw
 from harmgauge.api.body.images import read_image
@@ -15,7 +15,7 @@ from harmgauge.api.body.steps import Steps, finish
 from harmgauge.api.data_plane import THREAD_BODY_BYTES, Call
 from harmgauge.api.said import quoted, said
 from harmgauge.api.waiting import Check, patient
-from harmgauge.bundle.named_rows import AnyRows
+from harmgauge.bundle.named_rows import AnyRows, RowsT_co
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec, Served
 from harmgauge.errors import InvalidParameters, UnknownMediaType, Unreadable
@@ -46,10 +46,10 @@ PARAMETERS = [field.name for field in fields(Parameters)]
 
 
 @dataclass(frozen=True)
-class ScoreRequest:
+class ScoreRequest(Generic[RowsT_co]):
     """`instances`, n >= 1, every value one that the input accepts."""
 
-    instances: AnyRows
+    instances: RowsT_co
     parameters: Parameters
 
 
@@ -85,7 +85,9 @@ def is_large(body_bytes: int, media_type: str, spec: InputSpec) -> bool:
     return body_bytes > THREAD_BODY_BYTES
 
 
-def read(body: Body, media_type: str, query: dict[str, bool], spec: InputSpec, check: Check = patient) -> ScoreRequest:
+def read(
+    body: Body, media_type: str, query: dict[str, bool], spec: InputSpec, check: Check = patient
+) -> ScoreRequest[Rows]:
     """Read a body of one of `media_types`; `query` has the parameters from its URL.
 
     `check` is called regularly, and its exceptions end the work. Raises Unreadable, TooLarge, Unprocessable or
@@ -99,7 +101,7 @@ def read(body: Body, media_type: str, query: dict[str, bool], spec: InputSpec, c
 
 def reading(
     body: Body, media_type: str, query: dict[str, bool], spec: InputSpec, check: Check = patient
-) -> Steps[ScoreRequest]:
+) -> Steps[ScoreRequest[Rows]]:
     """Like `read`, in steps."""
     if media_type != JSON:
         yield from ()
@@ -112,7 +114,7 @@ def reading(
 
 async def read_named(
     call: Call, body: Body, media_type: str, query: dict[str, bool], reader: NamedReader
-) -> ScoreRequest:
+) -> ScoreRequest[AnyRows]:
     """Read a body for a bundle with inputs by name or by column, and hold the memory that it takes.
 
     Raises what `read` raises, UnknownMediaType, and Overloaded.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -20,7 +20,7 @@ from harmgauge.api.said import quoted
 from harmgauge.api.v2 import named, parameters, tensors
 from harmgauge.api.v2.routes import check_served
 from harmgauge.bundle.manifest import Manifest
-from harmgauge.bundle.named_rows import AnyRows
+from harmgauge.bundle.named_rows import AnyRows, NamedRows, RowsT_co
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable
@@ -52,14 +52,14 @@ _NUMBER_BYTES = {"BOOL": 1, "FP32": 4, "INT64": 8}
 
 
 @dataclass(frozen=True)
-class InferRequest:
+class InferRequest(Generic[RowsT_co]):
     """A request's id, validated instances, requested outputs, whether to return them as bytes, and its own parameters.
 
     Of the parameters, only `timeout_seconds` is checked, and that none of them belongs to a tensor.
     """
 
     id: str
-    instances: AnyRows
+    instances: RowsT_co
     outputs: list[str]
     raw: bool
     parameters: dict[str, Any]
@@ -68,7 +68,7 @@ class InferRequest:
 
 def reading(
     data: bytes, manifest: Manifest, offered: list[tensors.OutputSpec], reader: NamedReader | None, max_rows: int
-) -> Steps[InferRequest]:
+) -> Steps[InferRequest[AnyRows]]:
     """Read a ModelInferRequest for the served model in steps; `reader` is for a bundle with inputs by name.
 
     Raises Unreadable, UnknownModel, TooLarge or Unprocessable.
@@ -77,7 +77,7 @@ def reading(
     message = envelope(parts)
     check_served(manifest, message.model_name, message.model_version)
     if reader is not None and manifest.is_named:
-        return (yield from _reading_named(message, parts, reader, offered, max_rows))
+        return (yield from reading_named(message, parts, reader, offered, max_rows))
     yield from ()
     return parse(message, parts, manifest.input, offered)
 
@@ -90,7 +90,7 @@ def envelope(parts: Parts) -> Any:
         raise malformed() from None
 
 
-def parse(message: Any, parts: Parts, spec: InputSpec, offered: list[tensors.OutputSpec]) -> InferRequest:
+def parse(message: Any, parts: Parts, spec: InputSpec, offered: list[tensors.OutputSpec]) -> InferRequest[Rows]:
     """Read a message whose envelope has been parsed. Raises Unreadable or Unprocessable."""
     if len(message.inputs) != 1:
         raise Unprocessable(f"'inputs': expected one tensor, {spec.name!r}, got {len(message.inputs)}.")
@@ -128,13 +128,13 @@ def _around(message: Any, offered: list[tensors.OutputSpec]) -> _Around:
     return _Around(outputs, given, parameters.timeout_seconds(given))
 
 
-def _reading_named(
+def reading_named(
     message: Any,
     parts: Parts,
     reader: NamedReader,
     offered: list[tensors.OutputSpec],
     max_rows: int,
-) -> Steps[InferRequest]:
+) -> Steps[InferRequest[NamedRows]]:
     """Read the tensors of a bundle with inputs by name: all in 'raw_input_contents', or each in its own contents."""
     around = _around(message, offered)
     sent = len(message.inputs)
@@ -182,7 +182,7 @@ def _from_contents(chunks: Sequence[Chunk], datatype: str, shape: tuple[int, ...
     return numbers.unpack(data, field, count).reshape(shape)
 
 
-def answer_bytes(asked: InferRequest, offered: list[tensors.OutputSpec]) -> int:
+def answer_bytes(asked: InferRequest[AnyRows], offered: list[tensors.OutputSpec]) -> int:
     """Upper bound, exact to a few bytes, on the bytes that the numbers of the response take."""
     one_row = (
         _NUMBER_BYTES[output.datatype] * (output.shape[1] if len(output.shape) > 1 else 1)
@@ -192,7 +192,7 @@ def answer_bytes(asked: InferRequest, offered: list[tensors.OutputSpec]) -> int:
     return len(asked.instances) * sum(one_row)
 
 
-def answer(manifest: Manifest, asked: InferRequest, scored: Scored) -> bytes:
+def answer(manifest: Manifest, asked: InferRequest[AnyRows], scored: Scored) -> bytes:
     """A ModelInferResponse; its numbers bypass protobuf."""
     arrays = tensors.output_arrays(asked.outputs, scored)
     head = _answer_head(manifest.name, manifest.version)

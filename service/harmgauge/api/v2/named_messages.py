@@ -14,6 +14,7 @@ from harmgauge.api.said import json_error, quoted, said
 from harmgauge.api.v2 import named, parameters, tensors
 from harmgauge.api.v2.messages import InferRequest, json_size, read_around
 from harmgauge.bundle.manifest import MAX_INPUTS
+from harmgauge.bundle.named_rows import NamedRows
 from harmgauge.bundle.rows import Array
 from harmgauge.errors import InvalidParameters, Unprocessable, Unreadable
 
@@ -27,7 +28,7 @@ def reading(
     reader: NamedReader,
     offered: list[tensors.OutputSpec],
     max_rows: int,
-) -> Steps[InferRequest]:
+) -> Steps[InferRequest[NamedRows]]:
     """Read a request in steps. Raises Unreadable, TooLarge, Unprocessable or InvalidParameters."""
     size = json_size(body, header_length)
     framed = cut_out_all(body, size, b"data", MAX_INPUTS, MAX_FRAME_BYTES)

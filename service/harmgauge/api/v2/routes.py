@@ -21,6 +21,7 @@ from harmgauge.api.v2 import messages, named_messages, tensors
 from harmgauge.api.views import views_of
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission, Principal
 from harmgauge.bundle.manifest import Manifest
+from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.errors import UnknownMediaType, UnknownModel
 from harmgauge.readiness import Readiness
 from harmgauge.rollout.served import components_of
@@ -47,6 +48,7 @@ def infer_handler(plane: DataPlane) -> Handler:
             _check_origin(call.headers)
             body = await call.body()
             header_length = call.headers.get(_HEADER_LENGTH)
+            asked: messages.InferRequest[AnyRows]
             if reader is not None:
                 steps = named_messages.reading(body, header_length, reader, offered, plane.max_rows)
                 asked = await call.in_steps(steps) if reader.is_large(len(body), JSON) else finish(steps)
