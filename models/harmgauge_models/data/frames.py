@@ -62,7 +62,7 @@ def _parquet(path: Path) -> dict[str, Array]:
     try:
         from pyarrow import ArrowException, parquet  # noqa: PLC0415 - only this way needs it
     except ImportError as error:
-        raise UserError(f"reading {path} requires pyarrow ({error}): pip install 'harmgauge[capture]'") from error
+        raise UserError(f"reading {path} requires pyarrow ({error}): pip install 'harmgauge[parquet]'") from error
     try:
         table = parquet.read_table(path)
     except (OSError, ArrowException) as error:
