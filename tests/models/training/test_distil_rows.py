@@ -26,7 +26,7 @@ from harmgauge_models.graphs.fuse import fuse
 from harmgauge_models.graphs.run import open_session, predict
 from harmgauge_models.networks.row_head import RowHead
 from harmgauge_models.training.distil_rows import Recipe, RowDistillation
-from harmgauge_models.training.disturbed_rows import MIN_COPIES, Reader
+from harmgauge_models.training.disturbed_rows import MIN_COPIES, DisturbedRows, Reader
 from tests.support.toy import instances, linear_network
 
 WIDTH = 6
@@ -112,11 +112,11 @@ def test_it_learns_and_is_one_graph_with_the_classifier(tmp_path: Path) -> None:
 class _CutOff(RowDistillation):
     looks = 0
 
-    def _judge(self, network: RowHead, kept: Tensor, recipe: Recipe) -> float:
+    def _judge(self, network: RowHead, rows: DisturbedRows, kept: Tensor, recipe: Recipe) -> float:
         self.looks += 1
         if self.looks == 3:
             raise KeyboardInterrupt
-        return super()._judge(network, kept, recipe)
+        return super()._judge(network, rows, kept, recipe)
 
 
 @pytest.mark.parametrize("without", [(), ("noise", "offset")])
@@ -166,9 +166,9 @@ class _Watched(RowDistillation):
         self.judged: list[float] = []
         self.again = lambda network: 0.0
 
-    def _judge(self, network: RowHead, kept: Tensor, recipe: Recipe) -> float:
-        self.again = lambda other: RowDistillation._judge(self, other, kept, recipe)
-        self.judged.append(super()._judge(network, kept, recipe))
+    def _judge(self, network: RowHead, rows: DisturbedRows, kept: Tensor, recipe: Recipe) -> float:
+        self.again = lambda other: RowDistillation._judge(self, other, rows, kept, recipe)
+        self.judged.append(super()._judge(network, rows, kept, recipe))
         return self.judged[-1]
 
 
