@@ -63,9 +63,11 @@ def reading(
             arrays[name] = named.from_bytes(_binary(body, at, binary_bytes), spec)
             at += binary_bytes
         elif isinstance(data, str) and data in lists:
-            arrays[name] = yield from _long(body, *lists[data], spec)
+            arrays[name] = yield from _long(body, *lists.pop(data), spec)
         else:
             arrays[name] = named.from_data(data, spec)
+    if lists:  # a list that nothing reads may be anything, even no JSON
+        raise Unprocessable("A list under 'data' belongs to no input, or an input has 'data' twice: send it once.")
     if at != len(body):
         raise Unprocessable(f"{len(body) - at} bytes follow the JSON part, but no tensor claims them.")
     rows = yield from named.rows_of(arrays, reader, max_rows)

@@ -104,7 +104,7 @@ BAD: list[tuple[bytes, str, InputSpec, type[RequestError], str]] = [
     (with_value(256), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a number from 0 to 255, got 256."),
     (with_value(-1), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a number from 0 to 255, got -1."),
     (with_value(0.5), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a whole number, got 0.5."),
-    (with_value(10**400), JSON, PIXELS, Unreadable, "the number 1" + "0" * 59 + "... at line 1 column"),
+    (with_value(10**400), JSON, PIXELS, Unreadable, "the number 1" + "0" * 39 + "... at line 1 column"),
     (b'{"instances": [[1e400, 1, 2]]}', JSON, FLOATS, Unreadable, "1e400 at line 1 column 17 is out of range"),
     (with_value(0.99999999), JSON, PIXELS, Unprocessable, "expected a whole number, got 0.99999999."),
     (with_value(254.9999999), JSON, PIXELS, Unprocessable, "expected a whole number, got 254.9999999."),
