@@ -123,8 +123,11 @@ def _plan(options: Options, bundle: Bundle) -> Plan:
                 f"{bundle.manifest.input.dtype} {bundle.manifest.input.shape}: leave --attacks and --attack-rows out"
             )
         return replace(plan, attacks=())
-    if plan.attacks and importlib.util.find_spec("foolbox") is None:
-        raise UserError("attacks need Foolbox: pip install 'harmgauge[attack]', or leave them out with --attacks none")
+    if plan.attacks and not all(map(importlib.util.find_spec, ("foolbox", "art"))):
+        raise UserError(
+            "attacks need Foolbox and the Adversarial Robustness Toolbox: pip install 'harmgauge[attack]', or leave "
+            "them out with --attacks none"
+        )
     return plan
 
 

@@ -148,8 +148,10 @@ def _attacks(quality: Quality) -> str:
     rounded = any("rounded" in entry for entry in quality["attacks"]["by"].values())
     return section(
         "Attacks",
-        f"By Foolbox on {quality['attacks']['rows']} pictures: FGSM and PGD within 8/255 of each pixel, Carlini-Wagner "
-        "with the least l2 distance, SLIDE with the least l1 distance of a few. The white-box attack knows everything: "
+        f"On {quality['attacks']['rows']} pictures: FGSM, PGD and APGD by gradients and Square by squares, within the "
+        "stated distance of each value; Carlini-Wagner with the least l2 distance; SLIDE with the least l1 distance "
+        "of a few. Heads of harmgauge are trained on relatives of FGSM, PGD and Carlini-Wagner, not on APGD, Square "
+        "and SLIDE. The white-box attack knows everything: "
         "within 8/255 it fools the classifier and keeps the score low at once. Fooled: right when clean, wrong now."
         + (
             " Attacks give real numbers; the rows called rounded are what the service would be sent." if rounded else ""
