@@ -75,9 +75,9 @@ DISTURBANCES: dict[Disturbance, float] = {
     recode: 2.5,
     pattern: 1,
     streaks: 1,
-    turn: 1.5,
+    turn: 2,
     resize: 0.75,
-    mirror: 0.75,
+    mirror: 1,
     invert: 0.75,
     tiles: 0.5,
 }

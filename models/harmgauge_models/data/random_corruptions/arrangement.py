@@ -13,7 +13,7 @@ def occlude(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -
     """A rectangle of one colour, or of noise."""
     height, width = pixels.shape[1:3]
     middle_down, middle_right = uniform(pixels, 0, height, random), uniform(pixels, 0, width, random)
-    tall, wide = (side * (0.05 + 0.3 * strengths) * uniform(pixels, 0.5, 1.5, random) for side in (height, width))
+    tall, wide = (side * (0.05 + 0.4 * strengths) * uniform(pixels, 0.5, 1.5, random) for side in (height, width))
     down, right = np.arange(height)[:, None, None], np.arange(width)[:, None]
     inside = (np.abs(down - middle_down) < tall) & (np.abs(right - middle_right) < wide)
     flat = random.random((len(pixels), 1, 1, pixels.shape[3]), np.float32)
@@ -54,10 +54,10 @@ def resize(pixels: Pixels, strengths: Strengths, random: np.random.Generator) ->
 
 
 def mirror(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Upside down, left to right, or both."""
-    way = random.integers(4, size=len(pixels))
-    made = np.where((way != 0)[:, None, None, None], pixels[:, ::-1], pixels)
-    return np.where((way < 2)[:, None, None, None], made[:, :, ::-1], made)
+    """Upside down, left to right, or both; the stronger, the more often."""
+    way = random.integers(1, 4, size=strengths.shape) * (random.random(strengths.shape) < 0.2 + 0.8 * strengths)
+    made = np.where(way & 1, pixels[:, ::-1], pixels)
+    return np.where(way & 2, made[:, :, ::-1], made)
 
 
 def tiles(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
