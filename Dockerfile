@@ -1,26 +1,26 @@
 # Two images of the same service:
 #   docker build --tag harmgauge:0.1.0 .                        CPU
 #   docker build --tag harmgauge:0.1.0-gpu --target gpu .       CUDA 13 and cuDNN 9, from Python packages
-# --build-arg EXTRA=capture adds what HARMGAUGE_CAPTURE_DIR needs: docs/capture.md.
-# They listen on all addresses, so they start with keys only, or with HARMGAUGE_OPEN=all: docs/security.md.
-# docs/deploy.md says how they were tried, and how to run them.
+# --build-arg EXTRA=capture adds the packages that HARMGAUGE_CAPTURE_DIR needs: docs/capture.md.
+# They listen on all addresses, so they start only with keys or with HARMGAUGE_OPEN=all: docs/security.md.
+# docs/deploy.md shows how to run them, and how they were tested.
 
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
-# What installs stays here: /opt/venv, which goes into the image, has no pip of its own.
+# pip stays in this stage: /opt/venv, which is copied into the image, does not contain it.
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 RUN python -m venv /opt/pip && python -m venv --without-pip /opt/venv
 ENV PATH=/opt/pip/bin:$PATH PIP_PYTHON=/opt/venv/bin/python PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY pyproject.toml constraints.txt ./
-# base.txt and a file for each extra: dependencies are most of the image and change less often than the code, so they get
-# a layer of their own.
+# Write base.txt and a file for each extra. Dependencies make up most of the image and change less often than the code, so
+# they get a separate layer.
 RUN python -c 'import pathlib, tomllib; \
     project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]; \
     lists = {"base": project["dependencies"], **project["optional-dependencies"]}; \
     [pathlib.Path(f"{name}.txt").write_text("\n".join(lines)) for name, lines in lists.items()]'
 
-# NumPy's and SciPy's own tests are 50 MB.
+# `find` removes NumPy's and SciPy's own tests, 50 MB.
 FROM build AS dependencies-cpu
 ARG EXTRA=grpc
 RUN --mount=type=cache,target=/root/.cache/pip \
@@ -38,16 +38,16 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         'onnxruntime-gpu[cuda,cudnn]' \
     && find /opt/venv -type d -name tests -prune -exec rm -r {} +
 
-# The service and the shipped bundles, as installed: what is no package data stays behind.
+# The service and its default bundle, installed from their wheel: files that are not package data stay behind.
 FROM build AS app
 COPY . .
 RUN --mount=type=cache,target=/root/.cache/pip pip install --no-deps --target /opt/app .
 
 FROM ${PYTHON_IMAGE} AS base
-# Nothing installs at run time. /state is for a volume: a new one takes over who owns the folder.
+# Nothing is installed at run time. /state is for a volume: a new one inherits the owner of the folder.
 RUN rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/lib/python3.*/ensurepip /usr/local/bin/pip* \
     && install --directory --owner=10001 --group=10001 /state
-# Official builds of ONNX Runtime report their use to Microsoft unless they are told not to.
+# Official builds of ONNX Runtime send telemetry to Microsoft unless it is disabled.
 ENV PATH=/opt/app/bin:/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/app \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -57,7 +57,8 @@ ENV PATH=/opt/app/bin:/opt/venv/bin:$PATH \
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-# No proxy is asked, no curl needed, and no certificate checked: it asks itself. Docker only: Kubernetes has its own probes.
+# The container checks itself, so it bypasses proxies, needs no curl, and does not verify the certificate. For Docker only:
+# Kubernetes has its own probes.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-c", "\
 import http.client, os, ssl, sys; \
 address = dict(host='127.0.0.1', port=int(os.environ.get('HARMGAUGE_PORT') or 8000), timeout=4); \
@@ -65,14 +66,15 @@ tls = os.environ.get('HARMGAUGE_TLS_CERTIFICATE'); \
 service = http.client.HTTPSConnection(**address, context=ssl._create_unverified_context()) if tls else http.client.HTTPConnection(**address); \
 service.request('GET', '/readyz'); \
 sys.exit(service.getresponse().status != 200)"]
-# As the container's first process it hears of SIGTERM only once it handles it: one that comes before that waits.
+# The kernel discards a SIGTERM for a container's first process if it has no handler yet. Blocked, the signal waits until
+# the service handles it.
 ENTRYPOINT ["env", "--block-signal=TERM", "harmgauge"]
 CMD ["serve"]
 
 FROM base AS gpu
 COPY --from=dependencies-gpu /opt/venv /opt/venv
 COPY --from=app /opt/app /opt/app
-# A GPU that cannot be used is an error here, not a slow service.
+# Fail if the GPU cannot be used, instead of serving slowly.
 ENV HARMGAUGE_PROVIDERS=cuda \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility

@@ -1,4 +1,4 @@
-"""`python -m monitoring`: write the files of k8s/monitoring that are made of others."""
+"""`python -m monitoring`: writes the generated files of k8s/monitoring."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent.parent / "k8s" / "monitoring"
 RULE_FILES = tuple(FOLDER / f"{name}.rules.yaml" for name in ("harmgauge", "harmgauge-harm", "harmgauge-service"))
-"""Prometheus is given all of them."""
+"""All rule files, which Prometheus needs together."""
 
 
 def rules() -> str:
-    """The groups of all files as one."""
+    """The groups of all rule files, as one file."""
     first, *others = (path.read_text() for path in RULE_FILES)
     return "\n".join([first, *(text.partition("groups:\n")[2] for text in others)])
 
 
 def files() -> dict[Path, str]:
-    """Their paths and texts."""
+    """The generated files: their paths and texts."""
     from monitoring import dashboard, prometheus_rule
 
     return {

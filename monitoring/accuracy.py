@@ -1,4 +1,4 @@
-"""The row about accuracy, estimated without labels, and the alarm on harm: the first one for an owner."""
+"""The row about accuracy, estimated without labels, and the alarm on harm: the row that an owner should read first."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from monitoring.panels import Panel, Query, band, lines, log_lines
 from monitoring.selectors import of_fleet, of_replicas
 
 _BLIND = (
-    "It is too high for inputs far from every disturbance that the bundle was calibrated on (turned or inverted "
-    "pictures, say) and for attacks that the bundle does not see."
+    "The estimate is too high for inputs far from every disturbance that the bundle was calibrated on (for example, "
+    "rotated or inverted images) and for attacks that the bundle does not detect."
 )
 
 
@@ -23,11 +23,11 @@ def panels() -> list[Panel]:
     return [
         band(
             lines(
-                "Accuracy, estimated",
+                "Estimated accuracy",
                 "percentunit",
-                "Of all replicas, over the last 10 minutes, without labels. The band is its 90 % interval, from "
-                f"100 rows on; the dotted line the accuracy at calibration. {_BLIND} When it falls: runbook, "
-                "HarmgaugeHarm.",
+                "Accuracy of all replicas over the last 10 minutes, estimated without labels. The band is the 90 % "
+                f"interval, from 100 rows on; the dotted line is the accuracy at calibration. {_BLIND} If it falls, "
+                "see HarmgaugeHarm in the runbook.",
                 *(Query(of_window(figure, "10m"), figure) for figure in ("estimate", "lower", "upper")),
                 base,
                 width=12,
@@ -38,35 +38,36 @@ def panels() -> list[Panel]:
         log_lines(
             "Evidence of harm",
             "short",
-            "That the estimate of accuracy has fallen by more than the tolerance: of all replicas' rows together, and "
-            "of each replica's own. At the dashed line, the rows asked for between two false alarms, HarmgaugeHarm "
-            "pages somebody. It stays below it as long as a change costs no accuracy.",
+            "Evidence that the estimated accuracy has fallen by more than the tolerance: from the rows of all replicas "
+            "together, and from each replica's own. At the dashed line, HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS, "
+            "HarmgaugeHarm pages somebody. The evidence stays below it as long as a change costs no accuracy.",
             Query(f"clamp_min({of_fleet('fleet:harmgauge_harm:evidence')}, 1)", "fleet"),
             Query(f"clamp_min({of_replicas('harmgauge_drift_statistic', harm)}, 1)", "{{instance}}"),
             Query(of_fleet("fleet:harmgauge_harm:rows_between_false_alarms"), "alarm"),
             width=12,
         ),
         lines(
-            "Accuracy of the last hour and day, estimated",
+            "Estimated accuracy of the last hour and day",
             "percentunit",
-            f"Of all replicas. Slow changes show here: the tolerance may be crept past in weeks. {_BLIND}",
+            "Accuracy of all replicas. Slow changes show here: accuracy may creep past the tolerance over weeks. "
+            f"{_BLIND}",
             Query(of_window("estimate", "1h"), "1 hour"),
             Query(of_window("estimate", "1d"), "1 day"),
             base,
         ).max(1),
         lines(
-            "Accuracy by predicted class, estimated",
+            "Estimated accuracy by predicted class",
             "percentunit",
-            "Of the inputs that were taken for each class, by the replicas' windows. One class that falls alone: look "
-            "at the inputs that end up there. Empty above 100 classes; a class needs 20 rows in a window. "
+            "Accuracy on the inputs predicted as each class, from the replicas' windows. If one class falls alone, "
+            "look at the inputs that end up in it. Empty for more than 100 classes; a class needs 20 rows in a window. "
             f"{_BLIND}",
             Query(f"avg by (class) ({of_replicas('harmgauge_class_accuracy')})", "{{class}}"),
         ).max(1),
         lines(
-            "Accuracy of each replica, estimated",
+            "Estimated accuracy of each replica",
             "percentunit",
-            "By its own window, HARMGAUGE_WINDOW_ROWS. One replica below the others: its clients send other inputs, or "
-            f"its host or bundle is not like theirs. {_BLIND}",
+            "Accuracy over each replica's own window (HARMGAUGE_WINDOW_ROWS). If one replica is below the others, its "
+            f"clients send different inputs, or its host or bundle differs. {_BLIND}",
             Query(of_replicas("harmgauge_accuracy", 'bound="estimate"'), "{{instance}}"),
         ).max(1),
     ]

@@ -1,4 +1,4 @@
-"""Events drawn over every panel: alarms, and bundles that came into service."""
+"""Events drawn over every panel: alarms, and newly served bundles."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def events() -> list[PrometheusAnnotation]:
         PrometheusAnnotation(
             "Bundle changes",
             "blue",
-            # New for five minutes: over a month Prometheus takes a step of four, and must not step across.
+            # "New" lasts five minutes: over a month Grafana uses steps of four minutes, which must not skip it.
             f"group {by} ({info}) unless group {by} (last_over_time({info}[1h] offset 5m))",
             "Bundle {{version}}",
             "sha256 {{sha256}}",

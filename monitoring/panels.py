@@ -1,4 +1,4 @@
-"""The dashboard's kinds of panel: each with a title, a unit and what to do when it looks wrong."""
+"""The kinds of panel: each has a title, a unit and a description of what to do when it looks wrong."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HEIGHT = 8
 STAT_HEIGHT = 4
 
 THRESHOLD, REFERENCE = "/alarm|threshold/", "/reference/"
-"""Legends of threshold and reference series; they are drawn dashed and dotted."""
+"""Legends of threshold and reference series, which are drawn dashed and dotted."""
 
 Panel = timeseries.Panel | stat.Panel | statetimeline.Panel | heatmap.Panel
 AnyPanel = TypeVar("AnyPanel", timeseries.Panel, stat.Panel, statetimeline.Panel, heatmap.Panel)
@@ -44,7 +44,7 @@ AnyPanel = TypeVar("AnyPanel", timeseries.Panel, stat.Panel, statetimeline.Panel
 
 @dataclass(frozen=True)
 class Query:
-    """A PromQL expression and how its series are called: Grafana puts labels in place of {{label}}."""
+    """A PromQL expression and the legend of its series: Grafana substitutes labels for {{label}}."""
 
     expr: str
     legend: str
@@ -52,7 +52,7 @@ class Query:
 
 @dataclass(frozen=True)
 class State:
-    """A value with a label of its own."""
+    """A value with its own label."""
 
     value: int
     text: str
@@ -117,7 +117,7 @@ def bars(title: str, unit: str, description: str, *queries: Query, width: int = 
 def states(
     title: str, description: str, *queries: Query, states: tuple[State, ...], width: int = 8
 ) -> statetimeline.Panel:
-    """Which state each series was in."""
+    """The state of each series over time."""
     panel = statetimeline.Panel().unit("none").mappings([_mapping(states)]).show_value(VisibilityMode.NEVER)
     return _panel(panel, title, description, queries, width=width, height=HEIGHT)
 
@@ -136,19 +136,19 @@ def number(title: str, unit: str, description: str, *queries: Query, width: int 
 
 
 def state_number(title: str, description: str, query: Query, states: tuple[State, ...]) -> stat.Panel:
-    """The state that holds now."""
+    """The current state."""
     return number(title, "none", description, query).mappings([_mapping(states)]).graph_mode(BigValueGraphMode.NONE)
 
 
 def limits(panel: stat.Panel, warning: float, critical: float) -> stat.Panel:
-    """Colour the number from these values on."""
+    """Colour the number from these limits on."""
     return panel.thresholds(
         _thresholds(Threshold(None, "green"), Threshold(warning, "orange"), Threshold(critical, "red"))
     )
 
 
 def buckets(title: str, unit: str, description: str, query: Query, *, axis: str, width: int = 8) -> heatmap.Panel:
-    """Number of observations in each bucket of a histogram, over time; `unit` is that of the buckets."""
+    """Number of observations in each bucket of a histogram over time; `unit` is that of the buckets."""
     panel = (
         heatmap.Panel()
         .calculate(False)

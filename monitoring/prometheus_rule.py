@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import indent
 
 _HEAD = """\
-# Made of harmgauge*.rules.yaml by python -m monitoring; do not edit.
+# Generated from harmgauge*.rules.yaml by python -m monitoring; do not edit.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
@@ -17,5 +17,7 @@ spec:
 
 
 def text(rules: str) -> str:
-    """Makes `rules`, the text of a Prometheus rule file, the `spec` of the resource unchanged, comments included."""
+    """Put `rules`, the text of a Prometheus rule file, unchanged and with its comments, into the `spec` of the
+    resource.
+    """
     return _HEAD + indent(rules, "  ")

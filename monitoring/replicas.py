@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from monitoring.panels import HEIGHT, SOURCE, Panel, Query, State, stacked, states
 from monitoring.selectors import of_replicas
 
-_PAGE = {"title": "Open its page", "url": "http://${__value.text}/", "targetBlank": True}
+_PAGE = {"title": "Open the live page", "url": "http://${__value.text}/", "targetBlank": True}
 
 READY_STATES = (State(1, "ready", "green"), State(0, "not ready", "red"))
 
@@ -19,24 +19,24 @@ def panels() -> list[Panel | table.Panel]:
         stacked(
             "Versions in service",
             "short",
-            "Replicas by the bundle they serve. Two for longer than a rollout: HarmgaugeBundleMismatch; answers then "
-            "depend on which replica is asked.",
+            "Replicas by the bundle that they serve. If there are two for longer than a rollout, answers depend on "
+            "which replica is asked, and HarmgaugeBundleMismatch fires.",
             Query(f"count by (version, sha256) ({of_replicas('harmgauge_bundle_info')})", "{{version}} {{sha256}}"),
         )
         .min(0)
         .decimals(0),
         states(
             "Readiness",
-            "Whether each replica takes work. A gap: it was not scraped. Not ready for long: its log says what it "
-            "waits for.",
+            "Whether each replica accepts requests. In gaps it was not scraped. If it is not ready for long, its log "
+            "has the reason.",
             Query(of_replicas("harmgauge_ready"), "{{instance}}"),
             states=READY_STATES,
         ),
         table.Panel()
         .title("Replicas")
         .description(
-            "The bundle of each replica; its address leads to its live page, if your browser can reach it. A sha256 "
-            "unlike the others': the replica has old files or another image; replace it."
+            "The bundle of each replica; its address links to its live page, if your browser can reach it. If a sha256 "
+            "differs from the others, the replica has old files or a different image: replace it."
         )
         .unit("none")
         .datasource(SOURCE)

@@ -1,4 +1,4 @@
-"""The row about the scored rows: scores against the reference's, and classes."""
+"""The row about the scored rows: their scores against the reference's, and their classes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _BUSIEST_BUNDLE = f"topk(1, sum by (bundle) ({rate(of_replicas('harmgauge_score_
 _NON_FINITE = of_replicas("harmgauge_rejected_total", 'reason="non_finite_score"')
 
 _EMBEDDING = """\
-**Where do the newest inputs lie among the reference's?**
+**Where do the newest inputs lie among those of the reference?**
 
-Open a replica's page, by its address in *Replicas* below: it draws the features of recent inputs over the reference's,
-in two dimensions. `GET /drift/embedding` gives the numbers, `GET /drift/features` the features.
+Open a replica's page by its address in *Replicas* below: it draws the features of recent inputs over the reference's,
+in two dimensions. `GET /drift/embedding` returns the coordinates, `GET /drift/features` the features.
 
 A cloud beside the reference's is another kind of input; one inside it, with higher scores, is damage to the usual kind.
 """
@@ -29,8 +29,8 @@ def panels() -> list[Panel | text.Panel]:
         lines(
             "Score quantiles",
             "none",
-            "Of recent scores, and of the reference (dotted). All quantiles up: every input has changed. Only the "
-            "upper ones: some have. Above the flag's threshold an input is flagged.",
+            "Quantiles of recent scores and of the reference (dotted). If all quantiles rise, every input has changed; "
+            "if only the upper ones do, some have. Inputs above the flag's threshold are flagged.",
             *(Query(quantile(share, "harmgauge_score", by="le, bundle"), name) for share, name in QUANTILES),
             *(
                 Query(
@@ -46,9 +46,9 @@ def panels() -> list[Panel | text.Panel]:
         buckets(
             "Scores in the reference's buckets",
             "none",
-            "Each row is a 64th of the reference's scores, the highest above. Without drift all rows are equally "
-            "bright: what is brighter has become more frequent than it was. Bright rows at the top are harm. During a "
-            "rollout it shows the bundle with most traffic.",
+            "Each row is a 64th of the reference's scores, the highest at the top. Without drift all rows are equally "
+            "bright: brighter rows have become more frequent. Bright rows at the top are harm. During a rollout the "
+            "panel shows the bundle with most traffic.",
             Query(
                 f"sum by (le) (increase({of_replicas('harmgauge_score_bucket')}[$__rate_interval]) "
                 f"and on (bundle) {_BUSIEST_BUNDLE})",
@@ -60,8 +60,8 @@ def panels() -> list[Panel | text.Panel]:
         stacked(
             "Class mix",
             "percentunit",
-            "Share of each predicted class. A class that swells while scores rise is where harmed inputs end up; one "
-            "that changes while scores stay is another mix of honest inputs. Empty above 100 classes.",
+            "Share of each predicted class. If a class grows while scores rise, harmed inputs end up in it; if it "
+            "changes while scores do not, the mix of normal inputs has changed. Empty for more than 100 classes.",
             Query(
                 f"sum by (class) ({rate(of_replicas('harmgauge_predictions_total'))}) "
                 f"/ ignoring (class) group_left () (sum({rate(of_replicas('harmgauge_predictions_total'))}) > 0)",
@@ -70,10 +70,10 @@ def panels() -> list[Panel | text.Panel]:
             width=12,
         ).max(1),
         bars(
-            "Scores that are not finite",
+            "Non-finite scores",
             "short",
-            "Requests refused because the graph overflowed on them. Any at all is a broken input or a broken bundle: "
-            "the answer named the instance. Runbook: HarmgaugeNonFiniteScores.",
+            "Requests refused because the graph overflowed on them. Even one means a broken input or a broken bundle; "
+            "the answer names the instance. See HarmgaugeNonFiniteScores in the runbook.",
             Query(
                 f"sum by (instance) (increase({_NON_FINITE}[$__rate_interval]))",
                 "{{instance}}",
@@ -82,7 +82,7 @@ def panels() -> list[Panel | text.Panel]:
         ),
         text.Panel()
         .title("Embedding")
-        .description("A picture that needs the features themselves, which Prometheus does not hold.")
+        .description("A plot that needs the features themselves, which Prometheus does not store.")
         .mode(TextMode.MARKDOWN)
         .content(_EMBEDDING)
         .span(6)

@@ -7,16 +7,16 @@ REPLICAS = f'{FLEET}, instance=~"$instance"'
 DETECTORS = f'{REPLICAS}, detector=~"$detector"'
 
 SCORING = 'route=~"/score|/v2/.+/infer|/.+/ModelInfer"'
-"""The routes that score; a look at /metrics or /drift takes its own time."""
+"""The routes that score; requests to /metrics or /drift have different durations."""
 
 
 def of_fleet(metric: str) -> str:
-    """A series of all replicas together, by a recording rule."""
+    """A series over all replicas together, from a recording rule."""
     return f"{metric}{{{FLEET}}}"
 
 
 def of_replicas(metric: str, more: str = "") -> str:
-    """The series of each chosen replica; `more` are further matchers."""
+    """The series of each chosen replica; `more` are additional matchers."""
     return f"{metric}{{{REPLICAS}{', ' if more else ''}{more}}}"
 
 
@@ -26,7 +26,7 @@ def of_detectors(metric: str, more: str = "") -> str:
 
 
 def rate(series: str) -> str:
-    """Its increase a second, over an interval that holds enough scrapes."""
+    """The series' increase per second, over an interval that contains enough scrapes."""
     return f"rate({series}[$__rate_interval])"
 
 

@@ -11,12 +11,12 @@ _FLEET = 'harmgauge_bundle_info{namespace=~"$namespace", job=~"$job", model="$mo
 
 
 def variables() -> list[dashboard.DatasourceVariable | dashboard.QueryVariable]:
-    """Each depends on those before it."""
+    """The variables, each of which depends on those before it."""
     return [
         dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
         _all_or_some("namespace", "Namespace", "label_values(harmgauge_bundle_info, namespace)"),
         _all_or_some("job", "Job", 'label_values(harmgauge_bundle_info{namespace=~"$namespace"}, job)'),
-        # One at a time: scores of two models do not compare.
+        # One at a time: scores of two models are not comparable.
         _labels("model", "Model", 'label_values(harmgauge_bundle_info{namespace=~"$namespace", job=~"$job"}, model)'),
         _all_or_some(
             "detector", "Detector", f"label_values({_FLEET.replace('bundle_info', 'drift_detected')}, detector)"
@@ -37,6 +37,6 @@ def _labels(name: str, label: str, query: str) -> dashboard.QueryVariable:
 
 
 def _all_or_some(name: str, label: str, query: str) -> dashboard.QueryVariable:
-    """`.*` for all: it takes series without the label, too."""
+    """ "All" is `.*`, which also matches series without the label."""
     all_of_them = VariableOption(selected=True, text=["All"], value=["$__all"])
     return _labels(name, label, query).multi(True).include_all(True).all_value(".*").current(all_of_them)

@@ -1,12 +1,12 @@
-"""Fixtures that several tests share."""
+"""Fixtures shared by several tests."""
 
 from __future__ import annotations
 
 import gc
 import os
 
-# Before PyTorch and numpy are loaded, and for the processes that tests start: two workers whose threads wait for each
-# other on two cores took 2.6 times as long for a training.
+# Before PyTorch and numpy are loaded, and for the processes that tests start: with two workers on two cores, whose
+# threads wait for each other, a training took 2.6 times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from tests.support.process import RunningService, running_service
 ROOT = Path(__file__).parent.parent
 SHIPPED_BUNDLE = shipped_bundle()
 
-# An example has no deadline: on a busy machine any of them takes long once.
+# Examples have no deadline: on a busy machine, any of them is slow at times.
 settings.register_profile(
     "busy machine", settings.get_profile("ci" if "CI" in os.environ else "default"), deadline=None
 )
@@ -33,10 +33,12 @@ settings.load_profile("busy machine")
 
 @pytest.hookimpl(optionalhook=True)  # of xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """For `pytest --dist loadfile`, which keeps a file together for its fixtures: likewise what needs the image."""
+    """For `pytest --dist loadfile`, which keeps the tests of a file together for their fixtures: also group the files
+    that need the image.
+    """
     if config.getoption("dist") != "loadfile":
         return None
-    # Not at the top: xdist may not be there.
+    # Not at the top: xdist may not be installed.
     from tests.support.scheduling import ByFile
 
     return ByFile(config, log)
@@ -44,7 +46,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """What is collected stays to the end: Python's collector need not go through it, now or during the tests."""
+    """Exempt collected objects from garbage collection: they live to the end, so the collector need not visit them."""
     gc.disable()
     try:
         yield
@@ -54,7 +56,7 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In each process that xdist starts, which all must have the same order."""
+    """Reorder the tests in each xdist process; all processes must have the same order."""
     if hasattr(config, "workerinput"):
         from tests.support.scheduling import longest_first
 
@@ -63,18 +65,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread_for_products() -> Iterator[None]:
-    """As `harmgauge serve` has it: numpy's own threads wait for each other where the cores are busy."""
+    """Numpy uses one thread, as in `harmgauge serve`: on busy cores its threads wait for each other."""
     with threadpool_limits(1, user_api="blas"):
         yield
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """What tests that are coroutines run on: on asyncio alone, as the service does."""
+    """Coroutine tests run on asyncio only, as the service does."""
     return "asyncio"
 
 
-# Toy bundles are built by what loads PyTorch, which the process that shares the tests out does without.
+# Imported here, because building toy bundles loads PyTorch, and xdist's controller does not need it.
 @pytest.fixture(scope="session")
 def image_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.support.toy import toy_bundle
@@ -89,7 +91,7 @@ def image_bundle(image_bundle_path: Path) -> Bundle:
 
 @pytest.fixture(scope="session")
 def error_probability_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Like `image_bundle_path`, with graphs that give the error probability: in float32 and in 8 bits."""
+    """Like `image_bundle_path`, with the output `error_probability` in the float32 graph and in the 8-bit graph."""
     from tests.support.toy import toy_bundle, two_layers
 
     folder = tmp_path_factory.mktemp("error_probability")
@@ -110,9 +112,9 @@ def image_service(image_bundle_path: Path) -> Iterator[RunningService]:
         yield service
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cifar10_path() -> Path:
-    """CIFAR-10 on this machine; without it the test is skipped, but never in CI."""
+    """The CIFAR-10 data on this machine; without it the test is skipped, but never in CI."""
     path = Path(os.environ.get("CIFAR10", ROOT.parent / "shared" / "data" / "cifar-10-batches-bin"))
     if not path.is_dir():
         if os.environ.get("CI"):

@@ -1,4 +1,4 @@
-"""docs/capture.md: its columns are the files', its examples run, and what it says of settings is so."""
+"""docs/capture.md: its columns are those of the files, its examples run, and its statements about settings are true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The default bundle's name, which stands in one place of the code: what must repeat it says the same."""
+"""The default bundle's name is in one place of the code; the files that must repeat it agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Relative links and anchors in the repository's Markdown lead somewhere, and the index of docs/ is complete."""
+"""Relative links and anchors in the repository's Markdown have targets, and the index of docs/ is complete."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
 def without_code(text: str) -> str:
-    """The text without fenced blocks and code spans: what looks like a link in them is none."""
+    """The text without fenced blocks and code spans, whose contents may look like links."""
     text = re.sub(r"^(`{3,}|~{3,}).*?^\1`*\s*$", "", text, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", text)
 
@@ -36,7 +36,7 @@ def links(text: str) -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """The headings' addresses, as GitHub makes them: lower case, no punctuation, - for a blank, -1 for a twin."""
+    """The anchors of the headings as on GitHub: lower case, no punctuation, - for a blank, -1 for a duplicate."""
     found: dict[str, int] = {}
     names = set(re.findall(r"<a (?:id|name)=\"([^\"]+)\"", text))
     fences = re.sub(r"^(`{3,}|~{3,}).*?^\1`*\s*$", "", text, flags=re.MULTILINE | re.DOTALL)
@@ -55,7 +55,7 @@ def anchors_of(path: Path) -> set[str]:
 
 
 def broken(page: Path) -> list[str]:
-    """Links of this page that lead nowhere."""
+    """The links of this page without a target."""
     wrong = []
     for link in links(page.read_text()):
         address, _, anchor = unquote(link).partition("#")

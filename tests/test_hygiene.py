@@ -1,4 +1,4 @@
-"""What no code of the product does, read off the code itself: loads that run code, or that skip the signature."""
+"""Properties of all product code, checked in its source: no load runs code, and none skips the signature."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "service" / "harmgauge"
 SOURCES = sorted(path for part in ("service", "models", "monitoring") for path in (ROOT / part).rglob("*.py"))
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "pandas", "yaml"}
-"""`pandas.read_pickle`, `yaml.load`: nothing of the product needs either package."""
+"""`pandas.read_pickle`, `yaml.load`: the product needs neither package."""
 
 MUST_SAY = {
     "np.load": ("allow_pickle", False),
@@ -26,7 +26,7 @@ MUST_SAY = {
 FORBIDDEN = {"eval", "exec", "compile", "os.system", "os.popen", "np.fromregex", "onnx.hub.load", "torch.hub.load"}
 UNPACKED_TO_DISK = {"extract", "extractall", "unpack_archive"}
 NO_ARCHIVE = {"self._propagator.extract"}
-"""OpenTelemetry's: a trace's context out of headers."""
+"""OpenTelemetry: reads a trace's context from headers."""
 
 
 def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
@@ -67,8 +67,8 @@ def test_the_search_finds_what_it_looks_for(tmp_path: Path) -> None:
 
 
 def test_every_bundle_that_is_served_goes_past_the_signature() -> None:
-    """`load` takes public keys, and a caller that leaves them out serves any bundle."""
-    # What they just wrote, are about to sign, or try because there are no keys.
+    """`load` accepts public keys, and a caller that omits them would serve any bundle."""
+    # A bundle that they just wrote or are about to sign, or a trial without keys.
     may_leave_out = {"bundle/write.py", "cli/sign.py", "inference/probe_process.py"}
     found = set()
     for path in sorted(PACKAGE.rglob("*.py")):
@@ -76,7 +76,7 @@ def test_every_bundle_that_is_served_goes_past_the_signature() -> None:
         if not re.search(r"from harmgauge\.bundle\.load import .*\bload\b", text):
             continue
         place = str(path.relative_to(PACKAGE))
-        if place == "__init__.py":  # the public API: its callers name their keys
+        if place == "__init__.py":  # the public API: its callers pass their keys
             continue
         for name, call in calls(path):
             if name == "load":

@@ -1,4 +1,4 @@
-"""Imports point down: which room of a package may import from which, read off the code itself."""
+"""Imports point down: which part of a package may import from which, checked in the source."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HARMGAUGE = [
     "settings readiness memory",
     "errors",
 ]
-"""Each line may import from the lines below it, and nothing else. Rooms on one line know nothing of each other."""
+"""Each line may import from the lines below it, and nothing else. Parts on the same line do not import each other."""
 
 HARMGAUGE_MODELS = [
     "cli",
@@ -50,7 +50,7 @@ THE_ONE_ARROW = "harmgauge_models.cli"
 
 
 def imports(path: Path, *, at_run_time: bool) -> Iterator[str]:
-    """Dotted names of what a file imports; with `at_run_time`, without what a type checker alone sees."""
+    """Dotted names of a file's imports; with `at_run_time`, without those that only a type checker sees."""
     tree = ast.parse(path.read_text())
     hidden: set[ast.AST] = set()
     if at_run_time:
@@ -69,13 +69,13 @@ def imports(path: Path, *, at_run_time: bool) -> Iterator[str]:
 
 
 def upward(folder: Path, layers: list[str]) -> list[str]:
-    """Imports of a package's files that do not point down, for a type checker's eyes or not."""
+    """Imports in a package's files that do not point down, including those for type checkers."""
     package = folder.name
     level = {room: number for number, line in enumerate(layers) for room in line.split()}
     wrong = []
     for path in sorted(folder.rglob("*.py")):
         room = path.relative_to(folder).with_suffix("").parts[0]
-        if room == "__init__":  # the public names, which are loaded when they are first used
+        if room == "__init__":  # the public names, which are loaded on first use
             continue
         for name in imports(path, at_run_time=False):
             if not name.startswith(f"{package}."):
@@ -91,7 +91,7 @@ def test_arrows_point_down() -> None:
 
 
 def test_arrows_of_the_offline_half_point_down() -> None:
-    # Types alone: the options name what the graphs' room defines, and are loaded without it.
+    # Types only: the options name types of the graphs part, and are loaded without it.
     wrong = upward(ROOT / "models" / "harmgauge_models", HARMGAUGE_MODELS)
     assert wrong == [f"options.py imports harmgauge_models.graphs.fuse.{name}" for name in ("Gives", "Loss")]
     options = ROOT / "models" / "harmgauge_models" / "options.py"
@@ -120,7 +120,7 @@ def test_files_do_not_import_each_other_in_circles() -> None:
 
 
 def module_of(name: str, modules: Collection[str]) -> str | None:
-    """The module that a dotted name is, or is part of; None where it is none of these."""
+    """The module that a dotted name is or belongs to; None if it belongs to none of these."""
     return next((known for known in (name, name.rpartition(".")[0]) if known in modules), None)
 
 
@@ -143,7 +143,7 @@ def test_the_service_needs_nothing_of_the_offline_half(path: Path) -> None:
 
 
 def test_no_test_file_is_imported() -> None:
-    """What several tests need is in `tests/support`."""
+    """Helpers of several tests are in `tests/support`."""
     for path in sorted((ROOT / "tests").rglob("*.py")):
         for name in imports(path, at_run_time=False):
             package, *rest = name.split(".")

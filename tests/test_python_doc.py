@@ -1,4 +1,4 @@
-"""docs/python.md: its examples run in their order, and its tables name the whole public API."""
+"""docs/python.md: its examples run in order, and its tables name the whole public API."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(program: str, folder: Path) -> str:
 
 
 def test_every_example_runs_and_prints_what_it_says(tmp_path: Path) -> None:
-    # A port of its own: the page's may be taken here.
+    # A free port, because the page's may be in use here.
     for example in EXAMPLES:
         printed = run(example.replace("8765", "28765"), tmp_path).splitlines()
         promised = re.findall(r"^print\(.*\)  # (.+)$", example, re.MULTILINE)

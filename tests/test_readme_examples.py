@@ -22,7 +22,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def as_json(rows: Array) -> str:
-    """As the tutorial's command sends rows: null for a missing value."""
+    """Rows as the tutorial's command sends them: null for a missing value."""
     return json.dumps({"instances": rows.tolist()}).replace("NaN", "null")
 
 

@@ -1,4 +1,4 @@
-"""docs/security.md says what is so: its lists are checked against the project."""
+"""docs/security.md is correct: its lists are checked against the project."""
 
 from __future__ import annotations
 

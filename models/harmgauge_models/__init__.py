@@ -9,25 +9,43 @@ import harmgauge  # noqa: F401  # switches ONNX Runtime's reports off before any
 
 if TYPE_CHECKING:
     from harmgauge_models.building.build import build
+    from harmgauge_models.data.cifar10 import load as load_cifar10
+    from harmgauge_models.data.corruptions import CORRUPTIONS, corrupt
     from harmgauge_models.detectors import SecondNetwork, register
+    from harmgauge_models.evaluation.attack import attack
     from harmgauge_models.evaluation.evaluate import evaluate
     from harmgauge_models.options import Options
 
 _FROM = {
-    "Options": "harmgauge_models.options",
-    "SecondNetwork": "harmgauge_models.detectors",
-    "build": "harmgauge_models.building.build",
-    "evaluate": "harmgauge_models.evaluation.evaluate",
-    "register": "harmgauge_models.detectors",
+    "CORRUPTIONS": "harmgauge_models.data.corruptions:CORRUPTIONS",
+    "Options": "harmgauge_models.options:Options",
+    "SecondNetwork": "harmgauge_models.detectors:SecondNetwork",
+    "attack": "harmgauge_models.evaluation.attack:attack",
+    "build": "harmgauge_models.building.build:build",
+    "corrupt": "harmgauge_models.data.corruptions:corrupt",
+    "evaluate": "harmgauge_models.evaluation.evaluate:evaluate",
+    "load_cifar10": "harmgauge_models.data.cifar10:load",
+    "register": "harmgauge_models.detectors:register",
 }
 
-__all__ = ["Options", "SecondNetwork", "build", "evaluate", "register"]
+__all__ = [
+    "CORRUPTIONS",
+    "Options",
+    "SecondNetwork",
+    "attack",
+    "build",
+    "corrupt",
+    "evaluate",
+    "load_cifar10",
+    "register",
+]
 
 
 def __getattr__(name: str) -> object:
     if name not in _FROM:
         raise AttributeError(f"module 'harmgauge_models' has no attribute {name!r}")
-    return getattr(import_module(_FROM[name]), name)
+    module, _, attribute = _FROM[name].partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def __dir__() -> list[str]:

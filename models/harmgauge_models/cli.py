@@ -20,7 +20,7 @@ _EXTRAS = {
     "train": {"onnx2pytorch", "onnxscript", "torch"},
     "attack": {"art", "eagerpy", "foolbox"},
 }
-"""The modules that each extra of the package installs."""
+"""The Python modules that each extra of the package installs."""
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -34,8 +34,11 @@ def _train(arguments: argparse.Namespace) -> None:
     data = cifar10.load(arguments.data)
     measured = train(data, arguments.out, recipe, arguments.command_line)
     out = arguments.out
-    print(f"accuracy: {measured['test_accuracy']:.2%} on the test images, {measured['held_out_accuracy']:.2%} held out")
-    print(f"made {out}/classifier.onnx, and train.npz, calibration.npz, test.npz and samples.npz beside it")
+    print(
+        f"accuracy: {measured['test_accuracy']:.2%} on test images, {measured['held_out_accuracy']:.2%} on held-out "
+        "training images"
+    )
+    print(f"wrote {out}/classifier.onnx, and train.npz, calibration.npz, test.npz and samples.npz beside it")
     print(
         f"next: harmgauge build --classifier {out}/classifier.onnx --train {out}/train.npz "
         f"--calibration {out}/calibration.npz --samples {out}/samples.npz --work {out} "
@@ -53,7 +56,7 @@ def _build(arguments: argparse.Namespace) -> None:
     options = Options(**{field.name: given[field.name] for field in fields(Options) if field.name in given})
     folder = build(options)
     size_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    print(f"made the bundle {folder} ({size_bytes / 1e6:.1f} MB); look at {folder}/report/build.png")
+    print(f"wrote the bundle {folder} ({size_bytes / 1e6:.1f} MB); its report is {folder}/report/build.png")
     print(f"next: HARMGAUGE_BUNDLE={folder} harmgauge serve")
 
 
@@ -66,25 +69,28 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     wanted = Wanted(**given)
     folder = calibrate_bundle(wanted)
     signed = (wanted.bundle / SIGNATURE_FILE).exists()
-    unsigned = f"; it has no signature yet: harmgauge sign {folder} --key FILE" if signed else ""
-    print(f"made the bundle {folder}; the rest of it is as it was{unsigned}")
-    print(f"next: HARMGAUGE_BUNDLE={folder} harmgauge serve; `accuracy` in GET /drift is the estimate")
+    unsigned = f"; it is not signed yet: harmgauge sign {folder} --key FILE" if signed else ""
+    print(f"wrote the bundle {folder}; the rest of it is unchanged{unsigned}")
+    print(f"next: HARMGAUGE_BUNDLE={folder} harmgauge serve; GET /drift returns the estimate as `accuracy`")
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of CIFAR-10's .bin files, or cifar-10-binary.tar.gz")
-    add("--download", action="store_true", help="fetch the archive to --data where it is not there yet")
-    add("--url", help="fetch it from this address instead of its author's")
-    add("--md5", help="checksum of what --url gives")
-    add("--out", type=Path, default=Path("runs/cifar10-resnet32"), help="folder for all that it makes; resumes there")
-    add("--epochs", type=int, default=80)
-    add("--seed", type=int, default=0)
+    add("--download", action="store_true", help="fetch the archive to --data if it is not there yet")
+    add("--url", help="fetch the archive from this address instead of its author's")
+    add("--md5", help="MD5 checksum of the archive at --url")
+    add(
+        "--out",
+        type=Path,
+        default=Path("runs/cifar10-resnet32"),
+        help="folder for all output; an interrupted run resumes there (default: %(default)s)",
+    )
+    add("--epochs", type=int, default=80, help="training epochs (default: %(default)s)")
+    add("--seed", type=int, default=0, help="random seed for training (default: %(default)s)")
 
 
 def _build_options(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     add = parser.add_argument
     default = {field.name: field.default for field in fields(Options)}
     add(
@@ -97,14 +103,15 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--calibration",
         type=Path,
         required=True,
-        help=".npz with x and, better, y: at least 100 normal rows that trained nothing",
+        help=".npz with x and preferably y: at least 100 normal rows on which no network was trained",
     )
     add("--name", required=True, help="name of the bundle")
     add(
         "--detector",
         default=default["detector"],
         help="what the classifier is compared with: distillation (a second network), adversarial-autoencoder (itself "
-        "behind an autoencoder), or entropy (nothing: the score is the entropy of its answer)",
+        "behind an autoencoder), or entropy (no second network: the score is the entropy of its output); "
+        "default: %(default)s",
     )
     add("--train", type=Path, help=".npz with x: rows to train the second network on")
     add("--distilled", type=Path, help="second network of your own (ONNX) instead of distilling one")
@@ -112,79 +119,103 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--second",
         choices=get_args(Second),
         default=default["second"],
-        help="head: reads what the classifier computes, trained on disturbed rows; student: a network apart; auto: "
-        "a head, unless --student is given",
+        help="head: reads what the classifier computes and is trained on disturbed rows; student: a separate network; "
+        "auto: a head, unless --student is given (default: %(default)s)",
     )
-    add("--student", help="module:function that makes a student of your own design")
+    add("--student", help="module:function that makes a student of your own")
     _add_autoencoder(add, default)
     add(
         "--keep",
         action="store_true",
         help="keep the second network even if the classifier's entropy alone ranks harm better",
     )
-    add("--accuracy", type=float, help="of the classifier on the calibration rows, as 0.93, if they have no y")
-    add("--samples", type=Path, help=".npz with clean and corrupted: instances that the demo sends")
-    add("--class-names", help="in the order of the scores, with commas between; those in the file or in y if left out")
-    add("--version", help="version of the bundle; the next free number if left out")
-    add("--out", type=Path, default=default["out"], help="folder for bundles")
-    add("--work", type=Path, help="folder for the training's checkpoint; a run that was cut off resumes there")
+    add(
+        "--accuracy",
+        type=float,
+        help="the classifier's accuracy on the calibration rows, such as 0.93, if they have no y",
+    )
+    add("--samples", type=Path, help=".npz with clean and corrupted: instances for the demo to send")
+    add(
+        "--class-names",
+        help="comma-separated, in the order of the scores; by default those in the ONNX file or in y",
+    )
+    add("--version", help="version of the bundle; by default the next free number")
+    add("--out", type=Path, default=default["out"], help="folder for bundles (default: %(default)s)")
+    add("--work", type=Path, help="folder for the training's checkpoint; an interrupted run resumes there")
     add(
         "--loss",
         metavar="kld|xent",
-        help="divergence that the score is; xent for a network trained here, else kld, if left out",
+        help="divergence used as the score; by default xent for a network trained here, else kld",
     )
     add(
         "--temperature",
         type=float,
-        help="divides the classifier's log probabilities in the score; 0.1 for a head, else 1, if left out",
+        help="divides the classifier's log probabilities in the score; by default 0.1 for a head, else 1",
     )
     add(
         "--percentile",
         type=float,
         default=default["percentile"],
-        help="of the calibration scores, above which inputs are flagged",
+        help="percentile of the calibration scores above which inputs are flagged (default: %(default)s)",
     )
     for role in ("classifier", "distilled"):
-        add(f"--{role}-output", metavar="NAME", help=f"which output of the {role} network holds the class scores")
-        add(f"--{role}-gives", choices=("logits", "probabilities"), help="found out if left out")
+        add(f"--{role}-output", metavar="NAME", help=f"output of the {role} network that holds the class scores")
+        add(
+            f"--{role}-gives",
+            choices=("logits", "probabilities"),
+            help=f"what the {role} network outputs; by default detected on the calibration data",
+        )
     add(
         "--features",
         metavar="NAME",
-        help="tensor of the classifier for feature_mmd, or none; the last layer's input if left out",
+        help="tensor of the classifier for feature_mmd, or none; by default the last layer's input",
     )
-    add("--window-rows", type=int, default=default["window_rows"], help="scores that the drift monitor looks back on")
+    add(
+        "--window-rows",
+        type=int,
+        default=default["window_rows"],
+        help="number of scores in the window of score_ks (default: %(default)s)",
+    )
     add(
         "--rows-between-false-alarms",
         type=int,
         default=default["rows_between_false_alarms"],
-        help="scores of normal traffic from one drift alarm to the next, on average and at least",
+        help="scores of normal traffic between false drift alarms, at least, on average (default: %(default)s)",
     )
-    add("--int8", action="store_true", help="the graph in 8 bits as well, for CPUs: HARMGAUGE_PRECISION=int8")
-    add("--epochs", type=int, help="of the second network's training, if not the recipe's own")
-    add("--seed", type=int, default=default["seed"], help="of the second network's training")
+    add("--int8", action="store_true", help="also write an 8-bit graph for CPUs (HARMGAUGE_PRECISION=int8)")
+    add("--epochs", type=int, help="epochs of the second network's training; by default those of its recipe")
+    add(
+        "--seed",
+        type=int,
+        default=default["seed"],
+        help="random seed for training the second network (default: %(default)s)",
+    )
 
 
 def _calibrate_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("bundle", type=Path, help="folder of the bundle, which stays as it is")
+    add("bundle", type=Path, help="folder of the bundle, which is not changed")
     add(
         "--calibration",
         type=Path,
         required=True,
-        help=".npz with x and, better, y: at least 200 normal rows that trained nothing, 5000 are good",
+        help=".npz with x and preferably y: at least 200 normal rows on which no network was trained; 5000 are good",
     )
-    add("--accuracy", type=float, help="of the classifier on such rows, as 0.93, if they have no y")
-    add("--out", type=Path, help="folder for bundles; the one that the bundle lies in if left out")
-    add("--version", help="version of the new bundle; the next free number if left out")
-    add("--seed", type=int, default=0, help="of the disturbances")
+    add("--accuracy", type=float, help="the classifier's accuracy on such rows, such as 0.93, if they have no y")
+    add("--out", type=Path, help="folder for bundles; by default the one that holds this bundle")
+    add("--version", help="version of the new bundle; by default the next free number")
+    add("--seed", type=int, default=0, help="random seed for the disturbances (default: %(default)s)")
 
 
 def _add_autoencoder(add: Callable[..., Any], default: dict[str, Any]) -> None:
-    add("--autoencoder", help="module:function that makes the autoencoder, instead of one chosen by the input's shape")
+    add(
+        "--autoencoder",
+        help="module:function that makes the autoencoder; by default one is chosen by the input's shape",
+    )
     add(
         "--autoencoder-onnx",
         type=Path,
-        help="autoencoder of your own (ONNX): raw rows to rows alike; nothing is trained",
+        help="autoencoder of your own (ONNX) from raw rows to rows of the same form; nothing is trained",
     )
     add(
         "--hidden-layer",
@@ -192,13 +223,28 @@ def _add_autoencoder(add: Callable[..., Any], default: dict[str, Any]) -> None:
         action="append",
         default=[],
         metavar="NAME:DIM[:WEIGHT]",
-        help="tensor of the classifier's graph to match too, through a softmax head of DIM classes; may be repeated",
+        help="tensor of the classifier's graph to match as well, by a softmax head of DIM classes; may be repeated",
     )
     weight = default["reconstruction_weight"]
-    add("--reconstruction-weight", type=float, default=weight, help="of the reconstruction's mean squared error")
-    add("--noise", type=float, default=default["noise"], help="most noise on what it trains on, in the data's spreads")
-    add("--shift-pixels", type=int, default=default["shift_pixels"], help="training images are moved by up to so many")
-    add("--flip", action="store_true", help="training images are mirrored half the time")
+    add(
+        "--reconstruction-weight",
+        type=float,
+        default=weight,
+        help="weight of the reconstruction's mean squared error in the loss (default: %(default)s)",
+    )
+    add(
+        "--noise",
+        type=float,
+        default=default["noise"],
+        help="most noise on training rows, in standard deviations of the data (default: %(default)s)",
+    )
+    add(
+        "--shift-pixels",
+        type=int,
+        default=default["shift_pixels"],
+        help="training images are shifted by up to this many pixels (default: %(default)s)",
+    )
+    add("--flip", action="store_true", help="mirror training images half the time")
 
 
 def _command(
@@ -206,9 +252,9 @@ def _command(
     run: Callable[[argparse.Namespace], None],
     *,
     resumes: Callable[[argparse.Namespace], bool] = lambda _: True,
-    not_resumed: str = "nothing was written; with --work FOLDER it would continue from the last checkpoint",
+    not_resumed: str = "nothing was written; with --work FOLDER, the next run would continue from the last checkpoint",
 ) -> Command:
-    """`resumes`: whether the command continues from where it was stopped when started again."""
+    """Define a command; `resumes` returns whether a repeated run continues from where it was stopped."""
 
     def run_and_explain(parsed: argparse.Namespace, words: list[str]) -> int:
         parsed.command_line = shlex.join(["harmgauge", *words])

@@ -1,4 +1,4 @@
-"""Errors of the offline commands, always with the remedy."""
+"""Errors of the offline commands, always with a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of `build`, and the check that they make sense together."""
+"""The options of `build`, and the check that they are consistent."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ if TYPE_CHECKING:  # `harmgauge build --help` must not load them
     from harmgauge_models.graphs.fuse import Gives, Loss
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""The value in the manifest."""
+"""Names that are valid in the manifest."""
 
 Second = Literal["auto", "head", "student"]
-"""The form of a distilled network: a head on the classifier's own features, or a separate student; auto: a head."""
+"""The form of a distilled network: a head on the classifier's own features, or a separate student; `auto` is a head."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of one `build`. `epochs` and `seed` are for the second network's training; `epochs` None takes the
-    recipe's own.
+    """The options of one `build`.
 
-    `loss` and `temperature` None take the values that work best for the kind of second network.
+    `epochs` and `seed` are for the second network's training; if `epochs` is None, the recipe decides.
+
+    If `loss` or `temperature` is None, the value that works best for the kind of second network is used.
 
     `accuracy` is the classifier's accuracy, if known, on calibration rows without labels.
 
@@ -81,14 +82,14 @@ def check(options: Options) -> None:
     """
     if options.temperature is not None and not 0 < options.temperature < inf:
         raise UserError(
-            f"--temperature {options.temperature}: it divides logarithms and must be above 0 (1 changes nothing)"
+            f"--temperature {options.temperature}: expected a number above 0 (it divides logarithms; 1 changes nothing)"
         )
     if options.loss not in (None, "kld", "xent"):
-        raise UserError(f"--loss {options.loss}: there are kld and xent")
+        raise UserError(f"--loss {options.loss}: expected kld or xent")
     if not 0 < options.percentile <= 100:
-        raise UserError(f"--percentile {options.percentile}: it must be above 0 and at most 100")
+        raise UserError(f"--percentile {options.percentile}: expected a number above 0 and at most 100")
     for option, value in (("--name", options.name), ("--version", options.version)):
         if value is not None and not re.fullmatch(_NAME, value):
-            raise UserError(f"{option} {value}: letters, digits, '.', '_' and '-' are allowed, at most 64")
+            raise UserError(f"{option} {value}: expected at most 64 letters, digits, '.', '_' and '-'")
     if options.epochs is not None and options.epochs < 1:
-        raise UserError(f"--epochs {options.epochs}: at least 1 is needed")
+        raise UserError(f"--epochs {options.epochs}: expected at least 1")

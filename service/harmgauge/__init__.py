@@ -3,7 +3,7 @@
 >>> from harmgauge import Scorer, load_bundle  # doctest: +SKIP
 >>> Scorer(load_bundle("models/bundles/cifar10-resnet32/3")).score(images).scores  # doctest: +SKIP
 
-Names are loaded when they are first used.
+Names are loaded on first use.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import os
 from importlib import import_module
 
 TYPE_CHECKING = False
-"""True for type checkers. Importing it from `typing` takes a third of the time until the command handles SIGTERM."""
+"""True for type checkers. Importing this from `typing` would triple the time until the command handles SIGTERM."""
 
-# ONNX Runtime reports its use to Microsoft unless this is disabled before it is loaded. This comes first, whatever part
-# of the package is imported.
+# ONNX Runtime reports usage to Microsoft unless this is set before it is loaded. So it is set here, whichever part of
+# the package is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from harmgauge.cli.sigterm import end_on_sigterm
 
 
 def main() -> int:
-    """Run the command of the process's own words; returns its exit status."""
+    """Run the command given by the process's arguments; returns its exit status."""
     end_on_sigterm(sys.argv[1:])
-    from harmgauge.cli.main import main as run  # it takes its time
+    from harmgauge.cli.main import main as run  # slow to import
 
     return run()
 

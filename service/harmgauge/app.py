@@ -1,6 +1,6 @@
-"""Composition root: makes the routes and everything else that outlives a bundle, and assembles the first one.
+"""Composition root: creates the routes and everything else that outlives a bundle, and assembles the first bundle.
 
-The routes do not depend on a bundle: each request carries the components of its own (`rollout/served.py`). Only what
+The routes do not depend on a bundle: each request carries the components of its bundle (`rollout/served.py`). Only what
 all bundles have in common (`rollout/switch.py`) is set up here.
 """
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Service:
-    """The parts that outlive a bundle; `switch` is the ASGI application, `routes` the routes behind it."""
+    """The parts that outlive a bundle; `switch` is the ASGI application, with the `routes` behind it."""
 
     switch: Switch
     routes: FastAPI
@@ -63,7 +63,7 @@ class Service:
     background: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self) -> None:
-        """Begin the work beside requests."""
+        """Start the background work."""
         self.switch.start()
         if self.capture is not None:
             self.capture.start()
@@ -73,7 +73,7 @@ class Service:
     async def end(self, seconds: Callable[[], float]) -> None:
         """Save the drift state, then write captured rows and send traces, within `seconds`.
 
-        No request may come any more.
+        No request may arrive any more.
         """
         self.watch.stop()
         await self.switch.close()
@@ -84,7 +84,7 @@ class Service:
         await asyncio.gather(*last)
 
     def abandon(self) -> None:
-        """End the tasks and threads, whatever they are at, and leave the state folder to another process."""
+        """Stop the tasks and threads immediately, and release the state folder to other processes."""
         self.watch.stop()
         for task in self.background:
             task.cancel()
@@ -94,7 +94,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Validated:
-    """Everything that follows from the settings alone, before a bundle is read."""
+    """Everything that depends only on the settings, before a bundle is read."""
 
     authorizer: Authorizer
     key_files: list[KeyFile]
@@ -106,7 +106,7 @@ class Validated:
 
 
 def validate(settings: Settings) -> Validated:
-    """Find whatever is wrong with settings before a bundle is loaded. Raises SettingsError."""
+    """Check the settings before a bundle is loaded. Raises SettingsError."""
     authorizer, key_files = from_settings.authorizer(settings)
     harm_bound.check_settings(settings)
     return Validated(
@@ -121,9 +121,9 @@ def validate(settings: Settings) -> Validated:
 
 
 def build(settings: Settings) -> Service:
-    """Verify the bundle, warm the graph and put the parts together; on a running event loop.
+    """Verify the bundle, warm up the graph and assemble the service; requires a running event loop.
 
-    Raises BundleError and SettingsError: nothing is served then.
+    Raises BundleError or SettingsError, in which case nothing is served.
     """
     valid = validate(settings)
     state_lock = hold(settings.state_dir)
@@ -153,11 +153,11 @@ def _build(settings: Settings, valid: Validated, state_lock: FolderLock) -> Serv
     app = FastAPI(
         title="harmgauge",
         version=version("harmgauge"),
-        description="Harmfulness scores and drift beside a classifier, without labels.",
-        openapi_url=None,  # `api/docs.py` serves it, and checks its permission like every route
+        description="Harmfulness scores, accuracy estimates and drift alarms alongside a classifier, without labels.",
+        openapi_url=None,  # `api/docs.py` serves it, with a permission check like every route
         docs_url=None,
         redoc_url=None,
-        # A redirect would send a client that came over https:// and by a prefix to http:// and our own path.
+        # A redirect would send a client that used https:// and a path prefix to http:// and our own path.
         redirect_slashes=False,
         responses=problems.RESPONSES,
     )
@@ -212,7 +212,7 @@ def _tracing(settings: Settings) -> Tracing | None:
         from harmgauge.observe.tracing import Tracing  # noqa: PLC0415 - an extra: most do without it
     except ImportError as error:
         raise SettingsError(
-            f"HARMGAUGE_TRACING needs OpenTelemetry ({error}): pip install 'harmgauge[tracing]'"
+            f"HARMGAUGE_TRACING requires OpenTelemetry ({error}): pip install 'harmgauge[tracing]'"
         ) from error
     return Tracing()
 
@@ -223,17 +223,17 @@ def _grpc_server(settings: Settings) -> type[GrpcServer] | None:
     try:
         from harmgauge.api.grpc.server import GrpcServer  # noqa: PLC0415 - an extra: most do without it
     except ImportError as error:
-        raise SettingsError(f"HARMGAUGE_GRPC_PORT needs gRPC ({error}): pip install 'harmgauge[grpc]'") from error
+        raise SettingsError(f"HARMGAUGE_GRPC_PORT requires gRPC ({error}): pip install 'harmgauge[grpc]'") from error
     return GrpcServer
 
 
 def _max_bodies_bytes(settings: Settings) -> int:
-    """The bytes of all unanswered bodies together."""
+    """Limit on the bytes of all unanswered bodies together."""
     if settings.max_bodies_bytes is None:
         return 8 * settings.max_body_bytes
     if settings.max_bodies_bytes < settings.max_body_bytes:
         raise SettingsError(
-            f"HARMGAUGE_MAX_BODIES_BYTES={settings.max_bodies_bytes} is less than one body may have "
+            f"HARMGAUGE_MAX_BODIES_BYTES={settings.max_bodies_bytes} is smaller than the largest single body "
             f"(HARMGAUGE_MAX_BODY_BYTES={settings.max_body_bytes}): raise the first or lower the second"
         )
     return settings.max_bodies_bytes

@@ -9,19 +9,19 @@ from harmgauge.errors import BundleError, SettingsError
 from harmgauge.settings import Settings, load
 
 LAST_SECONDS = 1.0
-"""Time to send captured rows and traces at the end."""
+"""Time limit for sending captured rows and traces at the end."""
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
-    """An application with every route of `harmgauge serve`; by default with the settings of the environment.
+    """An application with all HTTP routes of `harmgauge serve`; by default with the settings from the environment.
 
-    The server must support the lifespan protocol: the bundle is loaded at its start-up, which fails with the reason if
-    it cannot be served. It lacks what `serve` adds: gRPC, SIGHUP, bounds on connections, and the drain.
+    The server must support the lifespan protocol: the bundle is loaded at start-up, which fails with the reason if the
+    bundle cannot be served. The application lacks gRPC, SIGHUP, connection limits and the drain, which `serve` adds.
     Raises SettingsError.
     """
     settings = load() if settings is None else settings
     if settings.grpc_port is not None:
-        raise SettingsError("HARMGAUGE_GRPC_PORT needs `harmgauge serve`: leave it out here")
+        raise SettingsError("HARMGAUGE_GRPC_PORT requires `harmgauge serve`: unset it here")
     return _Application(settings)
 
 
@@ -34,7 +34,7 @@ class _Application:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif self._service is None:
-            raise RuntimeError("harmgauge was not started: use a server that supports ASGI's lifespan")
+            raise RuntimeError("harmgauge was not started: use a server that supports the ASGI lifespan protocol")
         else:
             await self._service.switch(scope, receive, send)
 

@@ -1,4 +1,4 @@
-"""Puts together the parts that serve one bundle: its graph, its detectors and its metrics, all with each other."""
+"""Assembles the parts that serve one bundle: its graph, detectors and metrics."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ TRAFFIC = frozenset({score.PATH, v2.INFER_ROUTE, GRPC_INFER_ROUTE})
 
 @dataclass(frozen=True)
 class Process:
-    """Parts shared by all bundles that the process serves in turn: `routes` has all routes, `score` and `infer` are the
-    handlers of those with the traffic. `capture` keeps flagged inputs, if enabled.
+    """Parts shared by all bundles that the process serves in turn: `routes` has all routes; `score` and `infer` handle
+    those with the traffic. `capture` stores flagged inputs, if enabled.
     """
 
     settings: Settings
@@ -71,7 +71,9 @@ class Process:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A bundle's graph, loaded and warm, its drift detectors and window of accuracy: all of it that can be wrong."""
+    """The parts of a bundle that can fail: its graph, loaded and warmed up, its drift detectors and its accuracy
+    window.
+    """
 
     bundle: Bundle
     runtime: OnnxRuntime
@@ -81,7 +83,7 @@ class Prepared:
 
 
 def prepare(bundle: Bundle, settings: Settings) -> Prepared:
-    """Warm the graph of a verified bundle and make its drift detectors. Raises BundleError and SettingsError."""
+    """Warm up the graph of a verified bundle and create its drift detectors. Raises BundleError or SettingsError."""
     runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
     workers = settings.workers or runtime.default_workers
     detectors, accuracy = build_drift_detectors(bundle, settings), accuracy_window.from_bundle(bundle, settings)
@@ -89,9 +91,9 @@ def prepare(bundle: Bundle, settings: Settings) -> Prepared:
 
 
 def assemble(process: Process, bundle: Bundle) -> ServedBundle:
-    """Prepare a verified bundle, restore its drift state and put the parts together; on any thread.
+    """Prepare a verified bundle, restore its drift state and assemble the parts; on any thread.
 
-    Raises BundleError and SettingsError, and then leaves nothing behind.
+    Raises BundleError or SettingsError, in which case it leaves nothing behind.
     """
     settings, manifest = process.settings, bundle.manifest
     prepared = prepare(bundle, settings)
@@ -150,8 +152,9 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
 
 
 def _answered(monitor: Monitor, metrics: BundleMetrics) -> Watcher:
-    """Hands answered rows to the detectors, and counts the bets on them; those on a shadow's rows are not counted: the
-    bundle that answered these rows has bet on them.
+    """Pass answered rows to the detectors, and count the bets on them.
+
+    Bets on a shadow's rows are not counted, because the bundle that answered the same rows has already bet on them.
     """
     harm = monitor.find(Harm)
     if harm is None:

@@ -17,29 +17,30 @@ _LONGEST_DETAIL = 400
 
 
 def clipped(detail: str) -> str:
-    """At most 400 characters: errors may quote a client's input, but not return it by the megabyte."""
+    """Clip to 400 characters: errors may quote a client's input, but must not return megabytes of it."""
     return detail if len(detail) <= _LONGEST_DETAIL else f"{detail[: _LONGEST_DETAIL - 3]}..."
 
 
 class BundleError(Exception):
-    """A bundle that must not be served; the message names the file and the reason. The service does not start with it,
-    and one that runs keeps the bundle it has.
+    """A bundle that must not be served; the message names the file and the reason.
+
+    At start-up the service refuses to start; while it runs, it keeps serving the previous bundle.
     """
 
 
 class CallerLeft(Exception):
-    """The client no longer waits for the answer: nothing is scored, nothing is answered."""
+    """The client has disconnected: nothing is scored or answered."""
 
 
 class SettingsError(Exception):
-    """A setting that cannot be; the message names the environment variable and the remedy."""
+    """An invalid setting; the message names the environment variable and the remedy."""
 
 
 class RequestError(Exception):
-    """A failure that is the answer to one request.
+    """A failure that is returned as the response to one request.
 
-    `retry_after_seconds` is when the same request may do better, `closes` whether its connection is better given up:
-    each protocol expresses this in its own way. `headers` are for HTTP only.
+    `retry_after_seconds` is when a retry of the same request may succeed, `closes` whether the connection should be
+    closed: each protocol expresses these in its own way. `headers` are for HTTP only.
     """
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -63,14 +64,14 @@ class RequestError(Exception):
 
 
 def unforeseen() -> RequestError:
-    """The client's view of an unforeseen failure: without internals."""
-    return RequestError("Something failed inside the service; its log has more.")
+    """The error that the client gets for an unforeseen failure, without internals."""
+    return RequestError("The service failed unexpectedly; its log has the details.")
 
 
 def no_memory() -> OutOfMemory:
-    """The answer to a request that only lacks memory: a smaller one, or the same one later, may do better."""
+    """The error for a request that only lacks memory: a smaller request, or the same one later, may succeed."""
     return OutOfMemory(
-        "There is no memory for this request now; send fewer instances at once, or try again later.",
+        "There is not enough memory for this request now; send fewer instances at once, or try again later.",
         retry_after_seconds=1,
         closes=True,
     )
@@ -133,7 +134,7 @@ class NoShadow(RequestError):
 
 
 class ShadowFails(RequestError):
-    status, code, title = HTTPStatus.CONFLICT, "shadow_fails", "The shadow fails"
+    status, code, title = HTTPStatus.CONFLICT, "shadow_fails", "The shadow is failing"
 
 
 class Overloaded(RequestError):
@@ -141,7 +142,7 @@ class Overloaded(RequestError):
 
 
 class RateLimited(RequestError):
-    status, code, title = HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "Too much for this key"
+    status, code, title = HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "Rate limit exceeded"
 
 
 class NotReady(RequestError):
@@ -149,11 +150,11 @@ class NotReady(RequestError):
 
 
 class NotAlive(RequestError):
-    status, code, title = HTTPStatus.SERVICE_UNAVAILABLE, "not_alive", "To be restarted"
+    status, code, title = HTTPStatus.SERVICE_UNAVAILABLE, "not_alive", "Restart needed"
 
 
 class DeadlinePassed(RequestError):
-    status, code, title = HTTPStatus.GATEWAY_TIMEOUT, "deadline_passed", "Deadline passed"
+    status, code, title = HTTPStatus.GATEWAY_TIMEOUT, "deadline_passed", "Deadline exceeded"
 
 
 class OutOfMemory(RequestError):
@@ -161,7 +162,7 @@ class OutOfMemory(RequestError):
 
 
 class NonFiniteScore(RequestError):
-    code, title = "non_finite_score", "Score is not finite"
+    code, title = "non_finite_score", "Non-finite score"
 
 
 class InferenceFailed(RequestError):

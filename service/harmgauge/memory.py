@@ -1,4 +1,4 @@
-"""Memory that Python has freed and the C library keeps, and memory that an array keeps from being freed."""
+"""Memory that Python has freed and the C library keeps, and memory that an array prevents from being freed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy.typing as npt
 
 
 def give_back() -> None:
-    """Return it to the system, if possible (glibc's malloc_trim)."""
+    """Return freed memory to the system, if possible (glibc's malloc_trim)."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
 
 
 def keep_at_hand(size_bytes: int) -> None:
-    """Have the C library keep two blocks of this size (16 MiB at most) for the next use.
+    """Make the C library keep two blocks of this size (16 MiB at most) for reuse.
 
-    Memory that is new to the process takes 2 us a page at the first touch, 20 ms for two blocks of 16 MiB. glibc takes
-    a block from its own heap, and does not return it, once a larger one has been allocated and freed.
+    The first touch of new memory takes 2 us per page, or 20 ms for two blocks of 16 MiB. glibc takes a block from its
+    own heap, and does not return it, once a larger one has been allocated and freed.
     """
     size_bytes = min(size_bytes, 16 * 2**20)
     larger = bytes(size_bytes + size_bytes // 4)
@@ -32,9 +32,9 @@ def keep_at_hand(size_bytes: int) -> None:
 
 
 def free_in_cgroup_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes that may still be taken before the container's limit (v2 or v1); None without a limit.
+    """Memory still available before the container's limit (cgroup v2 or v1), in bytes; None without a limit.
 
-    Cached files count as free: the system gives them up first.
+    Cached files count as free because the system evicts them first.
     """
     for limit, used, statistics, cached in (
         ("memory.max", "memory.current", "memory.stat", "inactive_file"),
@@ -52,7 +52,7 @@ def free_in_cgroup_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
 
 
 def kept_alive_bytes(array: npt.NDArray[Any]) -> int:
-    """Bytes that stay in memory as long as the array does: all of a request's body, if it is a view of that."""
+    """Bytes that stay in memory as long as the array: all of a request's body if the array is a view of it."""
     owner: Any = array
     while isinstance(owner, np.ndarray) and owner.base is not None:
         owner = owner.base

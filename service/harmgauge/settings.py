@@ -1,4 +1,4 @@
-"""Every knob of the service, read once from the environment (prefix `HARMGAUGE_`)."""
+"""Every setting of the service, read once from the environment (prefix `HARMGAUGE_`)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from harmgauge.errors import SettingsError
 
 PREFIX = "HARMGAUGE_"
 DEFAULT_BUNDLE = "cifar10-resnet32/3"
-"""The bundle that the package carries. The Makefile and pyproject.toml name it too; a test compares them."""
+"""The bundle in the package. The Makefile and pyproject.toml name it too; a test compares them."""
 
 DEFAULT_BUNDLE_SHA256 = "b264de6ae7011b0be284c08a4cd4cbf2245cad7835e15c0b6528d402aa0a9a95"
-"""SHA-256 of its `bundle.json`. A test compares them."""
+"""SHA-256 of its `bundle.json`, checked by a test."""
 
 _KUBERNETES_NAME = re.compile(r"HARMGAUGE(_\w+)?_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
 _KUBERNETES_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
@@ -29,21 +29,21 @@ def _split(value: object) -> object:
 
 
 Keys = Annotated[tuple[SecretStr, ...], BeforeValidator(_split)]
-"""`NAME:SHA256` each, written with commas between, never shown."""
+"""`NAME:SHA256` pairs, separated by commas, never displayed."""
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
-"""Written with commas between."""
+"""Separated by commas."""
 
 Open = Annotated[tuple[Literal["all", "api", "metrics", "page"], ...], BeforeValidator(_split)]
-"""Written with commas between."""
+"""Separated by commas."""
 
 
 PublicKeys = Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")], ...], BeforeValidator(_split)]
-"""Base64 of 32 bytes each, written with commas between."""
+"""Base64 of 32 bytes each, separated by commas."""
 
 
 def shipped_bundle() -> Path:
-    """The folder of the default bundle: the installed package's own copy, else the clone's."""
+    """The folder of the default bundle: the installed package's copy, or else the clone's."""
     package = Path(__file__).parent
     installed = package / "bundles" / DEFAULT_BUNDLE
     if installed.is_dir():
@@ -52,159 +52,159 @@ def shipped_bundle() -> Path:
 
 
 class Settings(BaseModel):
-    """One frozen tree; the text under a field describes its effect."""
+    """Immutable settings; the text under a field describes its effect."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="forbid", allow_inf_nan=False)
 
     bundle: Path = Field(default_factory=shipped_bundle)
-    """Folder of the bundle to serve: `models/bundles/NAME/VERSION`. SIGHUP reads it again."""
+    """Folder of the bundle to serve, `models/bundles/NAME/VERSION`. SIGHUP reloads it."""
 
     bundle_public_key: PublicKeys = ()
-    """Only bundles signed with its private key are served; several with commas between. By default none need be."""
+    """Serve only bundles signed with its private key; commas separate several. By default no signature is required."""
 
     shadow: Path | None = None
-    """Folder of a second bundle that scores the same traffic unseen, to be compared and promoted; by default none."""
+    """Folder of a second bundle to score the same traffic unseen, for comparison and promotion; none by default."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; `0.0.0.0` (IPv4) and `::` (IPv6 and IPv4) need keys, or `HARMGAUGE_OPEN`."""
+    """Address to listen on; `0.0.0.0` (IPv4) and `::` (IPv6 and IPv4) require keys or `HARMGAUGE_OPEN`."""
 
     port: int = Field(default=8000, ge=0, le=65535)
-    """TCP port to listen on; 0 lets the system choose one, which the log names."""
+    """TCP port to listen on; 0 lets the system choose a free one, which is logged."""
 
     grpc_port: int | None = Field(default=None, ge=0, le=65535)
-    """TCP port for the Open Inference Protocol over gRPC, and its health; off by default. 0: the system chooses."""
+    """TCP port for the Open Inference Protocol over gRPC and gRPC health checks; off by default. 0: any free port."""
 
     providers: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
-    """Where the graph runs: `cuda` and `tensorrt` refuse to start without a working GPU, `auto` takes the CPU then."""
+    """Where the graph runs. `cuda` and `tensorrt` fail at start-up without a working GPU; `auto` falls back to CPU."""
 
     precision: Literal["float32", "int8"] = "float32"
-    """`int8` serves the graph in 8 bits, several times as fast on a CPU, where the bundle was built with `--int8`."""
+    """`int8` serves the 8-bit graph, several times as fast on a CPU; the bundle must be built with `--int8`."""
 
     workers: int | None = Field(default=None, ge=1, le=256)
-    """Inferences side by side; by default one for each core this process may use, and one on a GPU."""
+    """Number of parallel inferences; by default one per core available to the process, and one on a GPU."""
 
     max_batch_rows: int | None = Field(default=None, ge=1, le=65_536)
-    """Most rows in one run of the graph, by default 32 on CPUs and 256 on a GPU; larger requests are run in pieces."""
+    """Most rows in one run of the graph, by default 32 on CPUs and 256 on a GPU; larger requests are split."""
 
     max_queue_rows: int = Field(default=4096, ge=1, le=10_000_000)
-    """Rows accepted and not yet scored; past that, requests get 429 instead of a longer wait, larger ones 413."""
+    """Most rows waiting to be scored; beyond it requests get 429 at once, and a single request larger than it 413."""
 
     max_body_bytes: int = Field(default=16 * 2**20, ge=1, le=2**30)
-    """Largest request body; past that, 413."""
+    """Largest request body; larger ones get 413."""
 
     max_bodies_bytes: int | None = Field(default=None, ge=1, le=2**40)
-    """Most bytes of all unanswered bodies together; past that, 429. By default eight of the largest."""
+    """Most bytes of all unanswered bodies together; beyond it requests get 429. Default: 8 times the largest body."""
 
     deadline_seconds: float = Field(default=10.0, gt=0, le=3600)
-    """From a request's head to its scores; then 504. The header `X-Harmgauge-Deadline-Seconds` may ask for less."""
+    """Time allowed from a request's head to its scores, or it gets 504. `X-Harmgauge-Deadline-Seconds` shortens it."""
 
     inference_timeout_seconds: float = Field(default=60.0, gt=0, le=86_400)
-    """A run of the graph that takes longer hangs: `/livez` fails then, and `/readyz` once no worker is left."""
+    """A run of the graph that takes longer counts as hung: `/livez` fails, and `/readyz` once no worker is left."""
 
     connection_timeout_seconds: float = Field(default=10.0, ge=0.1, le=3600)
-    """A connection is closed where no whole head comes, or no byte of an answer is taken, for one to two times this."""
+    """A connection is closed if no complete head arrives, or no byte of an answer is read, for 1 to 2 times this."""
 
     max_connections: int = Field(default=2000, ge=8, le=1_000_000)
-    """Most HTTP connections at once; for one more, one that waits for its client is closed."""
+    """Most HTTP connections at once; beyond it, each new one closes one that is waiting for its client."""
 
     drain_seconds: float = Field(default=8.0, gt=0, le=3600)
     """After SIGTERM, requests in flight get this long to finish."""
 
     lame_duck_seconds: float = Field(default=0.0, ge=0, le=3600)
-    """After SIGTERM `/readyz` fails, and all is served this long before it drains; a second SIGTERM ends it."""
+    """After SIGTERM `/readyz` fails and serving continues this long before the drain; a second SIGTERM skips it."""
 
     window_rows: int | None = Field(default=None, ge=2, le=1_000_000)
-    """Recent rows for `score_ks` and the estimate of accuracy; by default what the bundle says."""
+    """Recent rows in the window of `score_ks` and the accuracy estimate; by default as the bundle specifies."""
 
     window_seconds: float | None = Field(default=None, ge=1, le=10**8)
-    """Rows older than this leave that window as well; by default none grows too old."""
+    """Rows older than this leave that window as well; by default rows never expire."""
 
     feature_mmd: bool = True
-    """Whether the classifier's features are watched too, where the bundle has them; `false` leaves them out."""
+    """Whether to monitor the classifier's features too, if the bundle has them; `false` turns this off."""
 
     feature_window_rows: int = Field(default=500, ge=20, le=2000)
-    """Recent rows of features that `feature_mmd` compares with the reference's."""
+    """Recent rows of features that `feature_mmd` compares with the reference."""
 
     rows_between_false_alarms: int | None = Field(default=None, ge=1, le=10**15)
-    """Fewest scores, on average, between two false alarms of `drift_detected`; by default what the bundle says."""
+    """Mean number of scores between false alarms of `drift_detected`, at least; by default as the bundle specifies."""
 
     tolerance: float = Field(default=0.01, ge=0, lt=1)
-    """Share of the traffic that may be anything at all without being evidence of drift; 0 is the strict guarantee."""
+    """Share of the traffic that may be arbitrary without counting as evidence of drift; 0 is the strict guarantee."""
 
     accuracy_drop: float | None = Field(default=None, gt=0, lt=1)
-    """`harm` gives the alarm if the estimate of accuracy falls by more than this share; .02 unless a floor is set."""
+    """`harm` raises the alarm if the accuracy estimate falls by more than this share; 0.02 unless a floor is set."""
 
     accuracy_floor: float | None = Field(default=None, gt=0, lt=1)
-    """`harm` gives the alarm if the estimate of accuracy falls below this; set this or the drop, not both."""
+    """`harm` raises the alarm if the accuracy estimate falls below this; set either this or the drop, not both."""
 
     drift_interval_seconds: float = Field(default=5.0, gt=0, le=3600)
-    """How often the drift state is brought up to date while nobody looks; with the page, at least every 5 s."""
+    """How often the drift state is updated if nothing requests it; with the page, at least every 5 s."""
 
     page: bool = True
-    """Whether the live page is at `/`, with the last hour's history that it shows; `false` leaves both out."""
+    """Whether to serve the live page at `/` and keep the last hour's history for it; `false` turns off both."""
 
     state_dir: Path | None = None
-    """Folder that keeps windows and evidence over a restart, one for each process; without it they live in memory."""
+    """Folder that keeps windows and evidence across restarts, one per process; by default they are kept in memory."""
 
     capture_dir: str | None = None
-    """Folder, or address such as `s3://bucket/folder`, for flagged inputs as Parquet files; off by default."""
+    """Folder, or address such as `s3://bucket/folder`, where flagged inputs are kept as Parquet; off by default."""
 
     capture_ratio: float = Field(default=1.0, gt=0, le=1)
-    """Share of the flagged inputs that is kept, drawn at random."""
+    """Share of the flagged inputs that is kept, chosen at random."""
 
     capture_file_bytes: int = Field(default=8 * 2**20, ge=1, le=2**29)
-    """A file is written as soon as inputs of this many bytes wait for it."""
+    """A file is written as soon as this many bytes of inputs are waiting for it."""
 
     capture_file_seconds: float = Field(default=60.0, gt=0, le=86_400)
-    """A file is written once its first input has waited this long; `kill -9` loses no more."""
+    """A file is written once its first input has waited this long; `kill -9` loses no more than that."""
 
     capture_queue_bytes: int = Field(default=64 * 2**20, ge=2**20, le=2**30)
-    """Most memory that inputs take on their way to a file; past that they are dropped and counted."""
+    """Most memory for inputs on their way to a file; beyond it inputs are dropped and counted."""
 
     capture_max_bytes: int = Field(default=2**30, ge=2**20, le=2**50)
-    """Most bytes of all files in the folder; the oldest go first. An object store needs a rule of its own."""
+    """Most bytes of all files in the folder; the oldest are deleted first. An object store needs its own rule."""
 
     capture_max_age_seconds: float | None = Field(default=None, ge=60, le=10**9)
-    """Files are deleted from the folder when their first input is this old; by default only for want of room."""
+    """Files are deleted from the folder when their first input is this old; by default only when the folder is full."""
 
     api_keys: Keys = ()
-    """Keys for scoring and asking, `NAME:SHA256` each, with commas between; `harmgauge key NAME` makes one."""
+    """Keys for scoring and reading, as `NAME:SHA256`, separated by commas; `harmgauge key NAME` makes one."""
 
     api_keys_file: Path | None = None
-    """File of such keys, one a line; a change is in force within seconds. The same holds for the other files."""
+    """File of such keys, one per line; changes apply within seconds. The same holds for the other key files."""
 
     metrics_keys: Keys = ()
-    """Keys that only look: `/metrics`, the live page, `/drift` and `/info`."""
+    """Read-only keys: `/metrics`, the live page, `/drift` and `/info`."""
 
     metrics_keys_file: Path | None = None
-    """File of keys that only look."""
+    """File of read-only keys."""
 
     admin_keys: Keys = ()
-    """Keys for `/admin`, which open all the rest too; without one `/admin` is closed."""
+    """Keys for `/admin` and everything else; without one, `/admin` is closed."""
 
     admin_keys_file: Path | None = None
     """File of keys for `/admin`."""
 
     trusted_keys: Names = ()
-    """Names of keys whose requests may name their client and source; without any keys all may."""
+    """Names of keys whose requests may name their client and source; if there are no keys, all requests may."""
 
     open: Open = ()
-    """What needs no key: `api`, `metrics`, `page` or `all`. By default all on loopback without keys, else nothing."""
+    """What needs no key: `api`, `metrics`, `page`, `all`. By default all on loopback without keys, else nothing."""
 
     flags_only: bool = False
-    """Whether keys of `HARMGAUGE_API_KEYS` get flags without scores, by which somebody could tune an attack."""
+    """Whether keys of `HARMGAUGE_API_KEYS` get flags only, because scores would help to tune an attack."""
 
     rows_per_second_per_key: float | None = Field(default=None, gt=0, le=10**9)
-    """Rows that each of `HARMGAUGE_API_KEYS` may have scored, on average; past that, 429. By default no limit."""
+    """Mean scored rows per second allowed to each of `HARMGAUGE_API_KEYS`; beyond it, 429. No limit by default."""
 
     requests_per_second_per_key: float | None = Field(default=None, gt=0, le=10**9)
-    """Requests of any kind that each key but admin's may send, on average; past that, 429. By default no limit."""
+    """Mean requests per second, of any kind, allowed to each non-admin key; beyond it, 429. No limit by default."""
 
     bytes_per_second_per_key: float | None = Field(default=None, gt=0, le=10**15)
-    """Bytes of bodies that each of `HARMGAUGE_API_KEYS` may send, on average; past that, 429. By default no limit."""
+    """Mean body bytes per second allowed to each of `HARMGAUGE_API_KEYS`; beyond it, 429. No limit by default."""
 
     tls_certificate: Path | None = None
-    """PEM file of the certificate, its chain behind it, for HTTPS and for gRPC over TLS."""
+    """PEM file of the certificate, followed by its chain, for HTTPS and for gRPC over TLS."""
 
     tls_key: Path | None = None
     """PEM file of the certificate's private key."""
@@ -213,22 +213,22 @@ class Settings(BaseModel):
     """Key that `harmgauge demo` and `harmgauge reference` send to the service."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least severe message that is logged."""
+    """Lowest severity that is logged."""
 
     log_format: Literal["text", "json"] = "text"
-    """`json` writes each message as one JSON object a line, with the request's id and the like as fields."""
+    """`json` writes each message as a JSON object on one line, with fields such as the request's id."""
 
     access_log: Literal["errors", "all", "off"] = "errors"
-    """Which requests get a line each: those refused or failed, all of them, or those only that broke something."""
+    """Requests to log: those refused or failed, all of them, or (`off`) only those that failed unexpectedly."""
 
     tracing: bool = False
-    """Whether requests are sent as OpenTelemetry traces, to OTEL_EXPORTER_OTLP_ENDPOINT; needs the extra `tracing`."""
+    """Whether to send OpenTelemetry traces to OTEL_EXPORTER_OTLP_ENDPOINT; requires the extra `tracing`."""
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process, from nothing but `environment` (by default the process's own).
+    """Read the settings from `environment` alone (by default the process's environment).
 
-    An empty variable is a setting left out. Raises SettingsError, which names the variable and the remedy.
+    An empty variable counts as unset. Raises SettingsError, naming the variable and the remedy.
     """
     environment = os.environ if environment is None else environment
     given = {
@@ -252,7 +252,7 @@ def _variable(field: str) -> str:
 
 
 def _field(variable: str) -> str:
-    """The field that a variable sets. Raises SettingsError for a variable that sets none, or is spelled differently."""
+    """The field that a variable sets. Raises SettingsError for an unknown or misspelled variable."""
     field = variable[len(PREFIX) :].lower()
     if field in Settings.model_fields and variable == _variable(field):
         return field
@@ -264,7 +264,8 @@ def _field(variable: str) -> str:
 def _from_kubernetes(variable: str, value: str) -> bool:
     """Whether Kubernetes set the variable: a Service called harmgauge gives every pod HARMGAUGE_PORT=tcp://10.0.0.1:80.
 
-    A Service called harmgauge-grpc has the name of another setting, so those are identified by the address alone.
+    The variables of a Service called harmgauge-grpc have the name of another setting, so those are recognised by the
+    address alone.
     """
     if _KUBERNETES_NAME.fullmatch(variable) is None:
         return False

@@ -1,4 +1,4 @@
-"""`make bench`: the real process under real load generators, against bare ONNX Runtime in the same round."""
+"""`make bench`: the real process under real load generators, compared with bare ONNX Runtime in the same round."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def cases(rows: Rows) -> list[Case]:
 
 
 def settle(service: RunningService) -> None:
-    """Wait until the service is done with what the last load left behind."""
+    """Wait until the service has recovered from the last load."""
     wait_until(lambda: service.metrics()["harmgauge_queue_rows"][0][1] == 0, timeout_seconds=60)
     time.sleep(0.2)
 
 
 def main() -> int:
-    """Measure, print the table, write it under `docs/measurements/benchmarks`."""
+    """Measure, print the table, and write it to `docs/measurements/benchmarks`."""
     if wrk_is_missing():
         sys.stderr.write("the benchmark needs wrk: apt install wrk\n")
         return 1

@@ -1,4 +1,4 @@
-"""The yardstick: ONNX Runtime alone, with the served graph, on the same cores."""
+"""The baseline: ONNX Runtime alone, with the served graph, on the same cores."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harmgauge.inference.runtime import OnnxRuntime
 
 @dataclass(frozen=True)
 class Bare:
-    """`rows_per_second` of all cores together; `latency_seconds` is the median of a run while nothing else runs."""
+    """`rows_per_second` is for all cores together; `latency_seconds` is the median of a run with no other load."""
 
     rows_per_second: float
     latency_seconds: float
 
 
 def measure(bundle: Bundle, rows: Rows, seconds: float) -> Bare:
-    """Run `rows` (n, *shape) again and again: on one thread first, then on one thread for each core."""
+    """Run `rows` (n, *shape) repeatedly: on one thread first, then on one thread per core."""
     runtime = OnnxRuntime(bundle, "cpu", max_batch_rows=len(rows))
     runs: list[float] = []
     end = time.perf_counter() + seconds / 4

@@ -1,6 +1,7 @@
-"""`python -m tests.bench.capture`: what it costs to keep flagged inputs, as ratios of two services in one run.
+"""`python -m tests.bench.capture`: the cost of keeping flagged inputs, as ratios of two services in one run.
 
-One keeps them, one does not; they get the same load in turns, so that whatever else the machine does hits both.
+One service captures, the other does not. They get the same load in turns, so that other work on the machine affects
+both.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ CONNECTIONS = (4, 16)
 
 
 def bodies(service: RunningService, rows: Rows) -> dict[str, list[bytes]]:
-    """Single rows as raw bytes, by the share of them that is flagged; without any, what differs is noise."""
+    """Single rows as raw bytes, by the share of them that is flagged; with none flagged, all differences are noise."""
     flags = service.score(rows)["is_adversarial"]
     flagged = [row.tobytes() for row, flag in zip(rows, flags, strict=True) if flag]
     clean = [row.tobytes() for row, flag in zip(rows, flags, strict=True) if not flag]
@@ -39,14 +40,14 @@ def bodies(service: RunningService, rows: Rows) -> dict[str, list[bytes]]:
 
 
 def median(ratios: Sequence[float]) -> str:
-    """With the quartiles, which say how far rounds differ."""
+    """The median with the quartiles, which show how much rounds differ."""
     first, middle, third = statistics.quantiles(ratios, n=4)
     return f"{middle:.3f} ({first:.3f} to {third:.3f})"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A load, and the CPU that each of its requests cost the service, which others on the machine hardly change."""
+    """A load, and the CPU time that each request cost the service, which other work on the machine hardly changes."""
 
     load: Load
     cpu_seconds: float

@@ -1,4 +1,4 @@
-"""A collector of traces that reads what it is sent and throws it away, in a process of its own as in truth."""
+"""A collector of traces that reads and discards what it receives, in a separate process as in production."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def collector() -> Iterator[str]:
-    """Its address."""
+    """Start the collector; yields its address."""
     process = subprocess.Popen(
         [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

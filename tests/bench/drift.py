@@ -1,4 +1,4 @@
-"""`python -m tests.bench.drift`: what the drift detectors cost, and how soon they see harm."""
+"""`python -m tests.bench.drift`: the cost of the drift detectors, and how soon they detect harm."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ROWS_BETWEEN_FALSE_ALARMS = 100_000
 KS_WINDOWS = (500, 2000)
 KS_REFERENCE_ROWS = 5000
 PERMUTATIONS = 9999
-"""What the default of a million rows between false alarms asks for."""
+"""The number that the default of a million rows between false alarms requires."""
 
 
 def evidence_microseconds(reference_rows: int, request_rows: int) -> float:
-    """A score's cost, 256 requests handed over at a time as the service does."""
+    """The cost per score of `score_evidence`, with 256 requests passed at a time as in the service."""
     random = np.random.default_rng(0)
     detector = ScoreEvidence(np.sort(random.normal(size=reference_rows)), 10**12, 0.01)
     scores = random.normal(size=256 * request_rows)
@@ -54,7 +54,7 @@ def ks_milliseconds(rows: int) -> float:
 
 
 def mmd_milliseconds(width: int, shift: float) -> float:
-    """CPU time of one test at the default window, 1000 reference rows; with a shift, of all permutations."""
+    """CPU time of one test with the default window and 1000 reference rows; with a shift, all permutations are run."""
     random = np.random.default_rng(0)
     reference = random.normal(size=(1000, width)).astype(np.float32)
     recent = random.normal(shift, 1, (500, width)).astype(np.float32)
@@ -89,7 +89,7 @@ def ks_delays(bar: tqdm[Any]) -> dict[str, list[float]]:
 
 
 def main() -> int:
-    """Measure, draw, write."""
+    """Measure, draw and write the results."""
     costs = [
         f"- Evidence, reference of {rows} scores: {evidence_microseconds(rows, 1):.1f} us a score in requests of one "
         f"row, {evidence_microseconds(rows, 32):.2f} us in requests of 32"

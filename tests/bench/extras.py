@@ -1,8 +1,9 @@
-"""`python -m tests.bench.extras`: what keys, limit, capture, logs and traces cost a request, as ratios of a round.
+"""`python -m tests.bench.extras`: the cost per request of keys, rate limit, capture, logs and traces, as ratios of a
+round.
 
-Every variant is a process of its own, and all run side by side: a round loads one after the other, in random order. One
-image in twenty is a flagged one. The collector, which in truth is elsewhere, reads what it is sent and throws it away.
-`ONLY="keys and limit;capture"` measures those alone.
+Each variant is a process, and all run side by side: a round loads one after another, in random order. One image in
+twenty is flagged. The collector, which is on another machine in production, reads and discards what it receives.
+`ONLY="keys and limit;capture"` measures only those variants.
 """
 
 from __future__ import annotations
@@ -33,18 +34,18 @@ SECONDS = float(os.environ.get("SECONDS", "2"))
 ROUNDS = int(os.environ.get("ROUNDS", "20"))
 CONNECTIONS = 16
 PACE = float(os.environ.get("PACE", "200"))
-"""Requests a second where latency is measured: far from full, so that it is no queue that is measured."""
+"""Requests per second for measuring latency: so far below capacity that no queue is measured."""
 
 KEY, LINE = new_key("bench")
 KEYS: dict[str, object] = {"api_keys": LINE, "client_key": KEY, "rows_per_second_per_key": 1_000_000}
 OFF = "all off"
 CAPTURED = "CAPTURED"
-"""Stands for a folder of each service's own."""
+"""Replaced by a folder for each service."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Settings beside the defaults, and the ratio of requests that are traced."""
+    """Settings that differ from the defaults, and the ratio of requests that are traced."""
 
     settings: dict[str, object]
     ratio: float | None = None
@@ -68,7 +69,7 @@ WANTED = {OFF} | set(os.environ.get("ONLY", ";".join(VARIANTS)).split(";"))
 
 @dataclass(frozen=True)
 class Seen:
-    """Of one variant in one round: rate and CPU at full load, latency at PACE."""
+    """The results of one variant in one round: rate and CPU time at full load, latency at PACE."""
 
     requests_per_second: float
     cpu_seconds_per_request: float

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.fleet`: the rules of a fleet, how rarely they are wrong and how soon they see harm."""
+"""`python -m tests.bench.fleet`: how rarely the rules of a fleet raise false alarms, and how soon they detect harm."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.support.scores import clean, contaminated
 RUNS = int(os.environ.get("RUNS", "200"))
 OUT = Path(os.environ.get("OUT", "docs/measurements/benchmarks"))
 LOOKS = 40
-"""A window of 10 minutes is looked at every 15 seconds."""
+"""A window of 10 minutes is evaluated every 15 seconds."""
 
 MONTHLY = 0.08 * 10 / (30 * 24 * 60)
-"""The largest p-value that the rule calls an alarm."""
+"""The largest p-value at which the rule raises an alarm."""
 
 REPLICAS = (1, 10, 100)
 SHARES = (0.05, 0.1, 0.2, 0.5)
@@ -35,7 +35,7 @@ Scores = npt.NDArray[np.float64]
 
 
 def log_p_values(counts: Scores, reference: Scores, bounds: Scores) -> Scores:
-    """ln p by the rules' formula for windows (k, len(bounds) + 1) of counts in buckets, (k,)."""
+    """ln p by the rules' formula, (k,), for windows of counts in buckets (k, len(bounds) + 1)."""
     n, m = np.maximum(counts.sum(1), 1), len(reference)
     cdf = np.searchsorted(reference, bounds, side="right") / m
     statistics = np.abs(np.cumsum(counts, 1)[:, :-1] / n[:, None] - cdf).max(1)
@@ -44,13 +44,13 @@ def log_p_values(counts: Scores, reference: Scores, bounds: Scores) -> Scores:
 
 
 def in_buckets(scores: Scores, bounds: Scores) -> Scores:
-    """How many of each row's scores (k, n) fall into each bucket, (k, len(bounds) + 1)."""
+    """The number of scores in each bucket, (k, len(bounds) + 1), for rows of scores (k, n)."""
     found = np.searchsorted(bounds, scores)
     return np.stack([np.bincount(row, minlength=len(bounds) + 1) for row in found]).astype(float)
 
 
 def slide(steps: Scores) -> Scores:
-    """The sums of LOOKS steps each, (k, buckets) -> (k - LOOKS + 1, buckets)."""
+    """The sums over LOOKS consecutive steps, (k, buckets) -> (k - LOOKS + 1, buckets)."""
     sums = np.cumsum(np.concatenate([np.zeros((1, steps.shape[1])), steps]), 0)
     windows: Scores = sums[LOOKS:] - sums[:-LOOKS]
     return windows
@@ -75,7 +75,7 @@ def ks_rows_to_false_alarm(seed: int, window_rows: int, reference_rows: int, ask
 
 
 def ks_rows_to_alarm(seed: int, window_rows: int, draw: Draw, most_rows: int) -> float:
-    """From a window that is full of clean scores on."""
+    """Rows until the alarm, starting with a window full of clean scores."""
     random = np.random.default_rng(seed)
     reference = np.sort(clean(random, 5000))
     bounds = bucket_bounds(reference)
@@ -89,7 +89,7 @@ def ks_rows_to_alarm(seed: int, window_rows: int, draw: Draw, most_rows: int) ->
 def evidence_rows_to_alarm(
     seed: int, replicas: int, draw: Draw, *, reference_rows: int, asked: int, tolerance: float, most_rows: int
 ) -> float:
-    """Rows of the whole fleet until the replicas' evidence adds up to `asked`; they take turns."""
+    """Rows of the whole fleet until the sum of the replicas' evidence reaches `asked`; the replicas take turns."""
     random = np.random.default_rng(seed)
     ranks = evidence.Ranks(np.sort(clean(random, reference_rows)), random)
     states = [evidence.start(reference_rows)] * replicas
@@ -107,7 +107,7 @@ def evidence_rows_to_alarm(
 
 
 def power_by_buckets() -> str:
-    """D and the share of alarms at 10 % of harmful traffic, from all scores and from the buckets."""
+    """D and the share of alarms with 10 % harmful traffic, from all scores and from the buckets."""
     random = np.random.default_rng(0)
     found: dict[str, list[tuple[float, bool]]] = {}
     for _ in range(10 * RUNS):
@@ -130,7 +130,7 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def main() -> int:
-    """Measure and write."""
+    """Measure and write the results."""
     ks_false, evidence_false, delays = [], [], []
     with tqdm(total=6 + 8 + len(SHARES), desc="settings") as bar:
         for m in (1000, 5000):

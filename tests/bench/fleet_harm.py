@@ -1,6 +1,6 @@
-"""`python -m tests.bench.fleet_harm CIFAR10`: how soon a fleet's alarm on harm comes, and how rarely it is false.
+"""`python -m tests.bench.fleet_harm CIFAR10`: how soon the alarm on harm of a fleet comes, and how rarely it is false.
 
-CIFAR10 is the folder of the data set. Without it, only beta distributions are drawn from.
+CIFAR10 is the folder of the data set. Without it, error probabilities are drawn from beta distributions only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ASKED = 100_000
 DROP = 0.02
 REPLICAS = 8
 BASE, SD = 0.067, 0.157
-"""Mean and standard deviation of P on clean rows of the shipped bundle."""
+"""Mean and standard deviation of P on clean rows, for the shipped bundle."""
 
 FALLS = (0.03, 0.055, 0.1, 0.2)
 LOOK_ROWS = (10, 100, 1000)
@@ -39,7 +39,7 @@ LOOK_ROWS = (10, 100, 1000)
 CLEAN_ROWS = 2000
 MOST_ROWS = 40_000
 MEASURED = {"contrast_2": ("contrast", 2), "frost_1": ("frost", 1), "gaussian_noise_1": ("gaussian_noise", 1)}
-"""Corruptions of images that cost .05 to .2 of the accuracy."""
+"""Corruptions of images that cost .05 to .2 in accuracy."""
 
 NULL_ROWS = 20_000
 
@@ -48,13 +48,13 @@ Draw = Callable[[np.random.Generator, int], Numbers]
 
 
 def beta(mean: float) -> Draw:
-    """Error probabilities of this mean, spread as those of the shipped bundle are."""
+    """Error probabilities with this mean, with a spread like that of the shipped bundle."""
     total = BASE * (1 - BASE) / SD**2 - 1
     return lambda random, rows: random.beta(mean * total, (1 - mean) * total, rows)
 
 
 def measured(folder: Path) -> dict[str, Numbers]:
-    """Error probabilities that the default bundle gives to the later half of the test images, clean and corrupted."""
+    """Error probabilities of the default bundle for the second half of the test images, clean and corrupted."""
     bundle = load(shipped_bundle())
     images = cifar10.load_test(folder).x
     images = images[len(images) // 2 :]
@@ -68,9 +68,10 @@ def measured(folder: Path) -> dict[str, Numbers]:
 
 
 def pooled_rows_to_alarm(probabilities: Numbers, bound: float, asked: float, look_rows: int) -> float:
-    """Rows until the rule's alarm, at an evaluation after each `look_rows` rows; infinite without one.
+    """Rows until the rule's alarm, if the rule is evaluated after every `look_rows` rows; infinite without an alarm.
 
-    However the rows (n,) are spread over replicas: their logarithms add up to the same.
+    The distribution of the rows (n,) over replicas makes no difference, because the sum of their logarithms is the
+    same.
     """
     logs = np.log(harm_evidence.factors(probabilities, bound)).cumsum(0)[look_rows - 1 :: look_rows]
     wealth = np.zeros(logs.shape[1])
@@ -82,7 +83,7 @@ def pooled_rows_to_alarm(probabilities: Numbers, bound: float, asked: float, loo
 
 
 def cusum_rows_to_alarm(probabilities: Numbers, bound: float, asked: float) -> float:
-    """Rows until the largest of the stakes' CUSUM reaches ln(stakes x `asked`); infinite without."""
+    """Rows until the largest CUSUM of the stakes reaches ln(stakes x `asked`); infinite if none does."""
     logs = np.log(harm_evidence.factors(probabilities, bound)).cumsum(0)
     lowest = np.minimum.accumulate(np.concatenate([np.zeros((1, logs.shape[1])), logs[:-1]]))
     alarms = np.flatnonzero((logs - lowest).max(1) >= math.log(logs.shape[1] * asked))
@@ -90,7 +91,9 @@ def cusum_rows_to_alarm(probabilities: Numbers, bound: float, asked: float) -> f
 
 
 def evidence_rows_to_alarm(probabilities: Numbers, bound: float, asked: float, replicas: int) -> float:
-    """Rows of the whole fleet until the evidence of replicas that take turns adds up to `asked`; infinite without."""
+    """Rows of the whole fleet until the sum of the evidence of replicas that take turns reaches `asked`; infinite if it
+    never does.
+    """
     own = probabilities[: len(probabilities) // replicas * replicas].reshape(-1, replicas)
     one, at_once = np.ones(len(own), np.intp), harm_evidence.blocks_at_once(bound)
     wealth = np.zeros(len(harm_evidence.STAKES))
@@ -100,12 +103,12 @@ def evidence_rows_to_alarm(probabilities: Numbers, bound: float, asked: float, r
 
 
 def drawn(chances: Numbers) -> Draw:
-    """Some of these error probabilities, each as likely as any other."""
+    """Draws from these error probabilities uniformly, with replacement."""
     return lambda random, rows: random.choice(chances, rows)
 
 
 def delays(clean: Draw, draw: Draw, bound: float) -> dict[str, Numbers]:
-    """Rows of the fleet until each alarm, (RUNS,), by its name, from CLEAN_ROWS clean rows on."""
+    """Rows of the fleet until each alarm, (RUNS,), by its name, counted after CLEAN_ROWS clean rows."""
     found: dict[str, list[float]] = {}
     for seed in range(RUNS):
         random = np.random.default_rng(seed)
@@ -122,7 +125,7 @@ def delays(clean: Draw, draw: Draw, bound: float) -> dict[str, Numbers]:
 
 
 def false_alarms(draw: Draw, bound: float) -> list[str]:
-    """Shares of streams of NULL_ROWS rows that alarm: by the rule at each of LOOK_ROWS, and by CUSUM."""
+    """Shares of streams of NULL_ROWS rows with an alarm: by the rule at each of LOOK_ROWS, and by CUSUM."""
     streams = [draw(np.random.default_rng(seed), NULL_ROWS) for seed in range(10_000, 10_000 + RUNS)]
     found = [[pooled_rows_to_alarm(rows, bound, ASKED, look) for rows in streams] for look in LOOK_ROWS]
     found.append([cusum_rows_to_alarm(rows, bound, ASKED) for rows in streams])
@@ -134,7 +137,7 @@ def cells(found: dict[str, Numbers]) -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and write."""
+    """Measure and write the results."""
     images, lines = 0, list[list[str]]()
     looks = [f"the rule, a look each {look}" for look in LOOK_ROWS]
     for fall in tqdm(FALLS, desc="falls"):

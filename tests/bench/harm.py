@@ -1,4 +1,6 @@
-"""`python -m tests.bench.harm`: what accuracy and `harm` cost, how seldom the alarm is false, how soon right."""
+"""`python -m tests.bench.harm`: the cost of accuracy and `harm`, how rare false alarms are, and how soon harm is
+detected.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ RUNS = int(os.environ.get("RUNS", "300"))
 OUT = Path(os.environ.get("OUT", "docs/measurements/benchmarks"))
 ROUNDS = 15
 REQUESTS = 256
-"""Handed over at a time, as the service does."""
+"""Requests passed at a time, as in the service."""
 
 NULL_ROWS = 20_000
 MOST_ROWS = 20_000
@@ -35,7 +37,7 @@ LARGEST = {1: "single rows", 20: "1 to 20 rows a request"}
 
 
 def costs() -> dict[str, float]:
-    """Microseconds of a request of one row, the least of some rounds that take turns."""
+    """Microseconds per request of one row, the minimum over rounds in which the variants take turns."""
     random = np.random.default_rng(0)
     harm, counters = Harm(BASE, BOUND, 5000, 10**15), ErrorCounters("bench", CollectorRegistry())
     window = AccuracyWindow(1 - BASE, 0.05, 1000, tuple(map(str, range(10))))
@@ -78,7 +80,7 @@ def _requests(random: np.random.Generator) -> Blocks:
 
 
 def _runs(means: Sequence[float], rows: int, largest: int, bar: tqdm[Any]) -> list[Run]:
-    """A stream for each mean, of seeds from 0 on."""
+    """A stream for each mean, with seeds from 0 on."""
     found = []
     for seed, mean in enumerate(means):
         found.append(stream(seed, mean, rows, largest=largest, between=BETWEEN))
@@ -87,7 +89,7 @@ def _runs(means: Sequence[float], rows: int, largest: int, bar: tqdm[Any]) -> li
 
 
 def main() -> int:
-    """Measure and write."""
+    """Measure and write the results."""
     cost = costs()
     null, delays = [], []
     with tqdm(total=len(LARGEST) * RUNS * (2 + len(DROPS)), desc="streams") as bar:

@@ -1,4 +1,4 @@
-"""Load: wrk for as much as will go, and a stream of requests that waits for no answer."""
+"""Load generators: wrk at full load, and an open loop that sends requests without waiting for responses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 @dataclass(frozen=True)
 class Load:
-    """What a run saw: completed requests a second and latency percentiles."""
+    """The results of a run: completed requests per second and latency percentiles."""
 
     requests_per_second: float
     p50_seconds: float
@@ -32,14 +32,14 @@ def wrk_is_missing() -> bool:
 def closed_loop(
     url: str, body: bytes, media_type: str, connections: int, seconds: float, key: str | None = None
 ) -> Load:
-    """wrk: each connection sends the next request when it has the last one's answer. Raises where one failed."""
+    """wrk: each connection sends the next request after the last response. Raises if a request fails."""
     return _wrk(url, [body], media_type, connections, seconds, key)
 
 
 def mixed_loop(
     url: str, bodies: Sequence[bytes], media_type: str, connections: int, seconds: float, key: str | None = None
 ) -> Load:
-    """As `closed_loop`, each request with one of the bodies, drawn at random."""
+    """Like `closed_loop`, but each request has a random one of the bodies."""
     return _wrk(url, bodies, media_type, connections, seconds, key)
 
 
@@ -51,7 +51,7 @@ def paced_loop(
     seconds: float,
     key: str | None = None,
 ) -> Load:
-    """wrk with pauses of random length (exponential): close to a Poisson stream while answers take less than those.
+    """wrk with random pauses (exponential): close to a Poisson stream while responses take less time than the pauses.
 
     Many connections make the pauses long, so that few requests are late because their connection still waits.
     """
@@ -99,7 +99,9 @@ def _wrk(
 
 @dataclass(frozen=True)
 class Answers:
-    """What an open loop saw. `latencies_seconds`, sorted, are those of the good answers; `refused` counts the 429."""
+    """The results of an open loop. `latencies_seconds`, sorted, are those of successful responses; `refused` counts
+    429.
+    """
 
     sent: int
     refused: int
@@ -115,10 +117,10 @@ class Answers:
 
 
 def open_loop(port: int, body: bytes, media_type: str, requests_per_second: float, seconds: float) -> Answers:
-    """Requests leave at random moments (a Poisson stream), however long the answers to earlier ones take.
+    """Send requests at random moments (a Poisson stream), regardless of how long earlier responses take.
 
-    Our own generator, for wrk stops sending where answers do not come. It takes a good part of a core, and is for
-    throughput, not for latency. Raises where an answer is neither 200 nor 429.
+    This is our own generator, because wrk stops sending when responses are missing. It uses a good part of a core, so
+    it measures throughput, not latency. Raises if a response is neither 200 nor 429.
     """
     return asyncio.run(_poisson(port, body, media_type, requests_per_second, seconds))
 

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.memory`: resident memory of the real process under minutes of mixed load, drawn."""
+"""`python -m tests.bench.memory`: plots the resident memory of the real process under minutes of mixed load."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def resident_mib(process: int) -> float:
 
 
 def main() -> int:
-    """One kind of request after the other, at 1 to 64 connections, and the memory after each."""
+    """Send one kind of request after another, over 1 to 64 connections, and record the memory after each."""
     mixed = [
         (case, connections) for case in cases(read_samples(load(BUNDLE)).clean) for connections in case.connections
     ]

@@ -1,4 +1,4 @@
-"""Three times as much as can be served: how much is still served, and how long the accepted wait."""
+"""Three times the capacity: how much is still served, and how long accepted requests wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.bench.load import closed_loop, open_loop
 from tests.support.process import fresh_service
 
 REQUEST_ROWS = 8
-"""Small requests at three times the capacity would measure the load generator, which shares the cores."""
+"""With smaller requests, three times the capacity would measure the load generator, which shares the cores."""
 
 QUEUE_ROWS = 512
 TIMES = 3
@@ -22,7 +22,7 @@ TIMES = 3
 
 @dataclass(frozen=True)
 class Overload:
-    """Rates are of rows; `bound_seconds` is what the queue's bound allows at the peak's rate."""
+    """Rates are in rows; `bound_seconds` is the wait that the queue's bound allows at the peak rate."""
 
     peak_rows_per_second: float
     offered_rows_per_second: float
@@ -45,7 +45,7 @@ class Overload:
 
 
 def measure(bundle: Path, rows: Rows, media_type: str, seconds: float) -> Overload:
-    """Peak by a closed loop of 16 connections, then an open loop of three times that."""
+    """Measure the peak with a closed loop of 16 connections, then run an open loop at three times that rate."""
     body = np.ascontiguousarray(rows[:REQUEST_ROWS]).tobytes()
     with fresh_service(bundle, max_queue_rows=QUEUE_ROWS) as service:
         url = f"http://127.0.0.1:{service.port}/score"

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.page`: what the live page costs the process that serves it, in CPU and in memory."""
+"""`python -m tests.bench.page`: the CPU time and memory that the live page costs the service."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ IDLE_SECONDS = 60.0
 
 
 def cpu_seconds(process: int) -> float:
-    """User and system time of all its threads so far."""
+    """User and system time of all threads so far."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def cost(service: RunningService, work: Callable[[], object], times: int) -> float:
-    """Milliseconds of the service's CPU for each time."""
+    """Milliseconds of the service's CPU time per call."""
     before = cpu_seconds(service.process.pid)
     for _ in range(times):
         work()
@@ -71,7 +71,7 @@ def main() -> int:
 
                 poll()
                 kept, made = cost(service, poll, POLLS), cost(service, renewed, 10)
-                say(f"/page/{path}: {poll()} bytes, {kept:.2f} ms of CPU a poll, {made:.1f} ms where it is made anew\n")
+                say(f"/page/{path}: {poll()} bytes, {kept:.2f} ms of CPU per poll, {made:.1f} ms if it is made anew\n")
     return 0
 
 

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from harmgauge.inference.providers import usable_cores
 
 BARS = {"32 rows, raw": 0.97, "1 row, raw": 0.90, "1 row, .npy": 0.90, "1 row, JSON": 0.85}
-"""Ratios to bare ONNX Runtime that we want to reach."""
+"""Ratios to bare ONNX Runtime that we aim for."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A request served at some number of connections; `ratio` is to bare ONNX Runtime in the same round."""
+    """A kind of request at a number of connections; `ratio` is to bare ONNX Runtime in the same round."""
 
     request: str
     connections: int
@@ -41,7 +41,7 @@ def table(lines: list[Line]) -> str:
 
 
 def write(folder: Path, lines: list[Line], notes: list[str]) -> Path:
-    """`DATE.md` and `DATE.png` in `folder`; returns the former."""
+    """Write `DATE.md` and `DATE.png` to `folder`; returns the path of the former."""
     folder.mkdir(parents=True, exist_ok=True)
     date = f"{datetime.now(UTC):%Y-%m-%d}"
     _plot(lines).savefig(folder / f"{date}.png", dpi=90, metadata={"Software": None})

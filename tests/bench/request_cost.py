@@ -1,6 +1,7 @@
-"""`python -m tests.bench.request_cost`: CPU that a request takes of the event loop's thread, and of the others.
+"""`python -m tests.bench.request_cost`: the CPU time of a request on the event loop's thread and on the others, by
+telemetry variant.
 
-By what is told of it. In this process and without a socket: what shares the machine hardly matters here.
+Everything runs in this process without a socket, so other work on the machine hardly matters.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ VARIANTS: dict[str, tuple[dict[str, str], str]] = {
 
 
 async def measure(bundle: Path, endpoint: str) -> dict[str, tuple[float, float]]:
-    """Least CPU seconds of a request over the rounds, by variant: the loop's thread, and all others."""
+    """The least CPU seconds per request over the rounds, by variant: on the event loop's thread, and on all others."""
     body = instances(1, SHAPE).tobytes()
     services: dict[str, Service] = {}
     for name, (settings, ratio) in VARIANTS.items():

@@ -1,7 +1,7 @@
-"""`python -m tests.bench.request_path`: the way of one `POST /score` through our files, call by call.
+"""`python -m tests.bench.request_path`: the path of one `POST /score` through our files, call by call.
 
-In this process, on the event loop's thread, from the ASGI application to the answer: what a reader of the code walks
-through. A call between two of our functions counts, one into a library does not.
+In this process, on the event loop's thread, from the ASGI application to the response: the code that a reader must
+follow. A call between two of our functions counts; a call of a library does not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHAPE = (4, 4, 3)
 
 
 class Walk:
-    """Notes each call of a function of ours: (file, function)."""
+    """Records each call of one of our functions: (file, function)."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
@@ -35,7 +35,7 @@ class Walk:
 
 
 async def walk(bundle: Path) -> list[tuple[str, str]]:
-    """The calls of one request, (file, function) each, in their order; a coroutine that goes on counts as called."""
+    """The calls of one request in order, (file, function) each; a resumed coroutine counts as a call."""
     service = build(load({"HARMGAUGE_BUNDLE": str(bundle), "HARMGAUGE_WORKERS": "1"}))
     service.readiness.ready()
     body = instances(1, SHAPE).tobytes()
@@ -51,13 +51,13 @@ async def walk(bundle: Path) -> list[tuple[str, str]]:
 
 
 def returns(calls: list[tuple[str, str]]) -> int:
-    """How often the way comes back to a file that it had left."""
+    """The number of times that the path returns to a file that it has left."""
     visits = [file for index, (file, _) in enumerate(calls) if index == 0 or calls[index - 1][0] != file]
     return len(visits) - len(set(visits))
 
 
 def main() -> int:
-    """Print the calls, and how many there are."""
+    """Print the calls and their number."""
     with tempfile.TemporaryDirectory() as folder:
         calls = asyncio.run(walk(toy_bundle(Path(folder))))
     for file, function in calls:

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.shadow`: what a shadow costs the answers, with and without one in turns, as medians."""
+"""`python -m tests.bench.shadow`: the cost of a shadow for responses, as medians of runs with and without one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _measure(service: RunningService, case: Case, body: bytes, *, with_shadow: b
     load = case.run(f"http://127.0.0.1:{service.port}/score", body)
     if not with_shadow:
         return Measured(load, 0)
-    # What still waits is scored afterwards and does not count.
+    # Rows that still wait are scored afterwards and do not count.
     seen = service.client.get("/admin/shadow", headers=BEARER).json()
     scored = seen["scored_rows"]
     assert service.client.delete("/admin/shadow", headers=BEARER).status_code == 200
@@ -71,7 +71,9 @@ def _median(measured: list[Measured]) -> str:
 
 
 def main() -> int:
-    """One table: requests a second and latencies in ms without, then with a shadow, and what it scored of the rows."""
+    """Print one table: requests per second and latencies in ms without and with a shadow, and the share of rows that it
+    scored.
+    """
     rows = read_samples(load(BUNDLE)).clean
     out = sys.stdout.write
     out("| load | req/s | p50 ms | p99 ms | req/s, shadow | p50 ms | p99 ms | scored by it |\n" + "| --- " * 8 + "|\n")

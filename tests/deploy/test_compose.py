@@ -1,4 +1,6 @@
-"""docker-compose.yml, by compose itself and by its schema; the files it mounts, by the programs that read them."""
+"""docker-compose.yml, checked by compose itself and by its schema; the mounted files, checked by the programs that read
+them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ def service(name: str) -> dict[str, Any]:
 
 
 def mounted(name: str) -> dict[str, Path]:
-    """The repository's files and folders by where the container has them."""
+    """The repository's files and folders by their paths in the container."""
     volumes = (volume.split(":") for volume in service(name)["volumes"])
     return {volume[1]: ROOT / volume[0] for volume in volumes if volume[0].startswith("./")}
 
@@ -63,7 +65,7 @@ def test_grafana_is_given_the_dashboard_and_the_prometheus_it_asks() -> None:
     assert source["isDefault"] is True
     host, _, port = source["url"].removeprefix("http://").partition(":")
     assert service(host)["ports"] == [f"127.0.0.1:{port}:{port}"]
-    # By the variable of the dashboard, or by the name that is provisioned.
+    # By the variable of the dashboard, or by the provisioned name.
     asked = {found for found in _data_sources(dashboard) if not found.startswith(("$", "-- "))}
     assert asked <= {source["uid"]}
 

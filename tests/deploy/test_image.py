@@ -1,4 +1,4 @@
-"""The Dockerfile, built by buildah and run by podman as hardened as a cluster runs it."""
+"""The Dockerfile, built by buildah and run by podman with the hardening of a cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""k8s/: by the schemas of three Kubernetes versions, by checkov, and by what the resources say of each other."""
+"""k8s/, checked by the schemas of three Kubernetes versions, by checkov, and for consistency between resources."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VERSIONS = ("1.32", "1.35", "1.37")
 
 
 def with_components(folder: Path, overlay: str, *components: str) -> list[dict[str, Any]]:
-    """An overlay as somebody would use it, with components, from a kustomization of their own."""
+    """An overlay with components, from a user's own kustomization."""
     k8s = Path(os.path.relpath(K8S, folder))
     kustomization = {
         "resources": [str(k8s / "overlays" / overlay)],
@@ -51,7 +51,7 @@ def pod_spec(resources: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def variables(resources: list[dict[str, Any]]) -> dict[str, str]:
-    """What the container gets from the ConfigMap that it names."""
+    """The variables that the container gets from the ConfigMap that it names."""
     config = only(resources, "ConfigMap")
     (source,) = pod_spec(resources)["containers"][0]["envFrom"]
     assert source["configMapRef"]["name"] == config["metadata"]["name"]
@@ -111,7 +111,7 @@ def test_every_selector_takes_the_pods(overlay: str) -> None:
         assert spread["labelSelector"]["matchLabels"].items() <= labels
     target = only(resources, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
     assert (target["kind"], target["name"]) == ("Deployment", deployment["metadata"]["name"])
-    assert "replicas" not in deployment["spec"]  # the autoscaler's: an apply must not undo it
+    assert "replicas" not in deployment["spec"]  # set by the autoscaler: an apply must not undo it
     assert pod_spec(resources)["serviceAccountName"] == only(resources, "ServiceAccount")["metadata"]["name"]
 
 
@@ -171,7 +171,7 @@ def test_kserves_example_serves_the_shipped_bundle_under_its_name(tmp_path: Path
     own = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
     predictor = service["spec"]["predictor"]
     assert own <= set(predictor) <= _kserves_fields()
-    # The rest is a Pod's, and the same pod as the overlay's but for probes in the protocol's own words.
+    # The rest is a Pod spec, the same as in the overlay except for probes in the protocol's terms.
     spec = {name: value for name, value in predictor.items() if name not in own}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "predictor"}, "spec": spec}
     validate([pod], VERSIONS[-1], tmp_path)
@@ -183,7 +183,7 @@ def test_kserves_example_serves_the_shipped_bundle_under_its_name(tmp_path: Path
 
 
 def _kserves_fields() -> set[str]:
-    """The names that KServe's own client knows in a predictor."""
+    """The fields of a predictor that KServe's own client supports."""
     python = ROOT / ".venv-kserve" / "bin" / "python"
     if not python.exists():
         if os.environ.get("CI"):

@@ -1,4 +1,4 @@
-"""k8s/monitoring and the adapter's rule: what the operator, Grafana's sidecar and the autoscaler are given."""
+"""k8s/monitoring and the adapter's rule: the input of the operator, Grafana's sidecar and the autoscaler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""README's first command where nothing of this machine's is at hand: a bare Debian, a fresh clone, the public index."""
+"""The first command of README on a machine without any preparation: a bare Debian, a fresh clone, the public index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_make_serve_gets_ready(containers: Containers, tmp_path: Path) -> None:
     clone = tmp_path / "harmgauge"
     subprocess.run(["git", "clone", "--quiet", "--depth", "1", f"file://{ROOT}", str(clone)], check=True)
     port = free_port()
-    # Debian's Python without pip's own settings for this machine's wheels; make is no part of the image.
+    # Debian's Python without pip's settings for this machine's wheels; make is not in the image.
     lent = [*pip_settings(), f"--volume={on_path('make')}:/usr/bin/make:ro", f"--volume={clone}:/clone"]
     command = ["run", "--detach", "--network=host", "--workdir=/clone", *lent, PYTHON_IMAGE]
     name = containers.podman(*command, "make", "serve", f"PORT={port}").strip()

@@ -34,7 +34,7 @@ assert len(numpy.load(file)["score_ks/scores"]) == 4
 
 @contextmanager
 def playing(containers: Containers, folder: Path, resources: list[dict[str, Any]]) -> Iterator[httpx.Client]:
-    """What podman knows how to play of the resources, and a client of its service; ended as a cluster would."""
+    """The resources that podman can play, and a client of their service; ended as a cluster would end it."""
     port = free_port()
     container = only(resources, "Deployment")["spec"]["template"]["spec"]["containers"][0]
     container["ports"][0] |= {"hostPort": port, "hostIP": "127.0.0.1"}  # there is no Service to reach it by
@@ -57,7 +57,7 @@ def test_it_becomes_ready_scores_and_keeps_its_drift_state_over_a_crash(containe
         assert scored.status_code == 200, scored.text
         assert scored.json()["is_adversarial"] == [True]
 
-        # The Open Inference Protocol under the name that k8s/examples/inference-service.yaml bears.
+        # The Open Inference Protocol under the name in k8s/examples/inference-service.yaml.
         rows = instances(3, (32, 32, 3))
         tensor = {"name": "input", "datatype": "UINT8", "shape": list(rows.shape), "data": rows.ravel().tolist()}
         assert client.get(f"/v2/models/{MODEL}/ready").status_code == 200

@@ -1,6 +1,6 @@
-"""It installs anywhere: every set of extras resolves, as wheels, from the index alone and on every platform.
+"""Every set of extras resolves to wheels from the index alone, on every platform.
 
-Only metadata is read. uv knows nothing of the files on this machine's disk, and reads no settings of pip's.
+Only metadata is read. uv does not see the files on this machine's disk, and reads none of pip's settings.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OTHER_PLATFORMS = ("aarch64-manylinux_2_28", "aarch64-apple-darwin", "x86_64-pc-
 CPU = ("constraints.txt",)
 GPU = ("constraints.txt", "constraints-gpu.txt")
 
-# Which index a machine uses, and how it reaches it, are its own affair. All else of uv's could add files or versions.
+# The choice of an index and the access to it belong to the machine. Other variables of uv could add files or versions.
 KEPT = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_HTTP_TIMEOUT", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"}
 
 pytestmark = pytest.mark.timeout(300)
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Fresh, so that no wheel built here before is in it; shared, so that the index is asked once."""
+    """A fresh cache, so that it holds no wheel built here before; shared, so that the index is queried once."""
     return tmp_path_factory.mktemp("uv")
 
 
@@ -52,7 +52,7 @@ def resolve(
     command += [f"--python-platform={platform}", "pyproject.toml", "-"]
     command += [f"--extra={extra}" for extra in extras] + [f"--constraint={file}" for file in constraints]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("UV_") or name in KEPT}
-    # uv takes a Mac for one of macOS 13, which Apple no longer supports; ONNX Runtime's wheels want 14.
+    # uv assumes macOS 13, which Apple no longer supports; ONNX Runtime's wheels require 14.
     environment["MACOSX_DEPLOYMENT_TARGET"] = "14.0"
     done = subprocess.run(
         command, cwd=ROOT, env=environment, input=more, capture_output=True, text=True, timeout=240, check=False
@@ -82,7 +82,7 @@ def test_the_service_runs_on_pinned_versions_only(cache: Path, python: str) -> N
 def test_the_service_resolves_on_other_platforms(cache: Path, platform: str, python: str) -> None:
     found = versions(resolve(cache, python, platform, ("cpu",), CPU))
     unpinned = set(found.items()) - set(pins(*CPU).items())
-    # click's, on Windows alone: what was tested together was tested on Linux.
+    # required by click, only on Windows: the versions that were tested together were tested on Linux
     assert {name for name, _ in unpinned} <= {"colorama"}
     assert ("uvloop" in found) == ("windows" not in platform)
 
@@ -92,13 +92,13 @@ def test_the_development_environment_resolves_with_the_indexs_own_pytorch(cache:
     packages = resolve(cache, python, LINUX, ("cpu", "train", "dev"), CPU)
     assert [name for name, package in packages.items() if not comes_from_an_index(package)] == []
     assert packages["torch"]["version"] == pins(*CPU)["torch"]
-    # A CPU build, as may lie on a disk, needs none of NVIDIA's libraries and would hide a pin that excludes them.
+    # A CPU build, as may be on a disk, needs none of NVIDIA's libraries and would hide a pin that excludes them.
     assert "nvidia-cudnn-cu13" in packages
 
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_service_for_gpus_runs_on_pinned_versions_only(cache: Path, python: str) -> None:
-    """As the Dockerfile has it, with NVIDIA's libraries."""
+    """As in the Dockerfile, with NVIDIA's libraries."""
     found = versions(resolve(cache, python, LINUX, ("gpu",), GPU, more="onnxruntime-gpu[cuda,cudnn]"))
     assert {"onnxruntime-gpu", "nvidia-cudnn-cu13"} <= set(found)
     assert "onnxruntime" not in found
@@ -120,6 +120,6 @@ def test_the_service_resolves_on_an_intel_mac_without_constraints(cache: Path, p
 
 
 def test_it_says_what_does_not_go_together(cache: Path) -> None:
-    """The fault that constraints-gpu.txt is apart for: both sets at once exclude each other, and that is seen."""
+    """The conflict that is the reason for constraints-gpu.txt: the two sets exclude each other, and uv reports it."""
     with pytest.raises(AssertionError, match="nvidia-"):
         resolve(cache, PYTHONS[0], LINUX, ("cpu", "train"), GPU)

@@ -1,4 +1,4 @@
-"""The SBOM: what the image's services run on, all of it and nothing else."""
+"""The SBOM lists everything that the image's services run on, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXTRAS = ("cpu", "grpc", "signing", "tracing")
 
 
 def closure(package: str, extras: tuple[str, ...]) -> set[str]:
-    """Every package that it needs, by what is installed here."""
+    """All packages that it needs, according to the packages installed here."""
     found: dict[str, tuple[str, ...]] = {}
     waiting = [(package, extras)]
     while waiting:

@@ -1,4 +1,4 @@
-"""The running service that most end-to-end tests share, one for each file."""
+"""The running service that most end-to-end tests share, one per file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def service(image_bundle_path: Path) -> Iterator[RunningService]:
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Versions 1 and 2 of one model, which give no input the same score."""
+    """Versions 1 and 2 of one model, which give every input different scores."""
     folder = tmp_path_factory.mktemp("versions")
     first = toy_bundle(folder)
     networks = tuple(linear_network(folder / f"n{seed}.onnx", SHAPE, 3, seed, scale=0.02) for seed in (8, 9))
@@ -36,7 +36,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def expected(bundles: tuple[Path, Path]) -> dict[str, np.ndarray[Any, Any]]:
-    """The scores of POOL by version; no two of them are the same."""
+    """The scores of POOL by version; no two of them are equal."""
     scores = {folder.name: OnnxRuntime(load(folder), "cpu").run(POOL).score for folder in bundles}
     assert len(np.unique(np.concatenate(list(scores.values())))) == 2 * len(POOL)
     return scores
@@ -44,6 +44,6 @@ def expected(bundles: tuple[Path, Path]) -> dict[str, np.ndarray[Any, Any]]:
 
 @pytest.fixture(scope="module")
 def unchanged(bundles: tuple[Path, Path]) -> Iterator[RunningService]:
-    """Serves the first version, for all tests that leave it so."""
+    """A service with the first version, for all tests that do not change it."""
     with running_service(bundles[0], admin_keys=KEY_LINE) as running:
         yield running

@@ -1,4 +1,4 @@
-"""From an input to whoever is on call: service, Prometheus, Alertmanager and a webhook, all of them real."""
+"""From an input to the person on call: service, Prometheus, Alertmanager and a webhook, all of them real."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.prometheus import RULES, running_alertmanager, running_promet
 
 @contextmanager
 def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """An address on loopback, and the alerts that are sent there."""
+    """An address on loopback, and the alerts sent to it."""
     received: list[dict[str, Any]] = []
 
     class Receiver(BaseHTTPRequestHandler):
@@ -42,7 +42,7 @@ def test_an_input_that_overflows_the_graph_reaches_whoever_is_on_call(vector_bun
         running_service(vector_bundle_path, workers=1) as service,
         running_prometheus(tmp_path, RULES, [service.port], alertmanager) as prometheus,
     ):
-        # The counter is 0 in a scrape before it is 1 in one: its first increase is seen.
+        # A scrape sees 0 before one sees 1, so the first increase of the counter is visible.
         wait_until(lambda: prometheus.value('harmgauge_rejected_total{reason="non_finite_score"}') == 0, 30)
         assert received == []
         answer = service.client.post("/score", content=overflowing.tobytes(), headers=RAW)

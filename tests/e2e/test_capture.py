@@ -1,4 +1,4 @@
-"""Capture in the real process: over every protocol, through swaps, failures of the disk and the end of the process."""
+"""Capture in the real process: over every protocol, and through swaps, disk failures and shutdown."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.support.toy import instances, toy_bundle
 
 @pytest.fixture(scope="module")
 def half_flagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that flags about every other random input."""
+    """A bundle that flags about every second random input."""
     return toy_bundle(tmp_path_factory.mktemp("half"), percentile=50.0)
 
 
@@ -183,7 +183,7 @@ def test_two_processes_share_a_folder_and_kill_9_leaves_nothing_that_is_broken(
 
 
 def test_an_address_of_fsspec_takes_files_too(half_flagged: Path, tmp_path: Path) -> None:
-    address = f"local://{tmp_path}/captured"  # fsspec's own, which is not this service's way to a folder
+    address = f"local://{tmp_path}/captured"  # fsspec's own, which the service does not use for folders
     with running_service(half_flagged, capture_dir=address) as service:
         flagged = sum(service.score(instances(50, SHAPE))["is_adversarial"])
         end(service)

@@ -1,4 +1,4 @@
-"""Capture into an S3 store: moto's server, in an environment of its own, for it pins other libraries."""
+"""Capture to an S3 store: moto's server, in a separate environment, because it pins other libraries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ADDRESS = "s3://bucket/flagged"
 
 @contextmanager
 def running_store(port: int = 0) -> Iterator[int]:
-    """An S3 store with an empty bucket, and the port it listens on; 0 lets the system choose one."""
+    """An S3 store with an empty bucket, and the port that it listens on; 0 lets the system choose one."""
     if not SERVER.exists():
         if os.environ.get("CI"):
             pytest.fail("CI must have moto's S3 server: make install-s3")

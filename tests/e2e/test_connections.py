@@ -1,4 +1,4 @@
-"""Clients that are slow, greedy or gone: they get what they can be given, and cost others nothing."""
+"""Slow, greedy and disconnected clients: they get what is possible, and do not affect others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_body_without_a_declared_length_is_bounded_too(service: RunningService
 
 
 def test_a_body_far_over_the_limit_still_gets_its_answer(service: RunningService) -> None:
-    """Closing with unread data would reset the connection before the answer is read."""
+    """Closing with unread data would reset the connection before the client reads the response."""
     answer = service.client.post("/score", content=bytes(20_000_000), headers=JSON)
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
 
@@ -49,7 +49,7 @@ def test_a_client_that_hangs_up_in_mid_request(service: RunningService) -> None:
 
 
 def connect(service: RunningService, body_bytes: int, *headers: str) -> socket.socket:
-    """A connection on which a request for /score has begun; its body is still to come."""
+    """A connection on which a request for /score has begun; its body is not sent yet."""
     connection = socket.create_connection(("127.0.0.1", service.port))
     lines = ["POST /score HTTP/1.1", "Host: x", f"Content-Type: {RAW_TYPE}", f"Content-Length: {body_bytes}", *headers]
     connection.sendall("\r\n".join([*lines, "", ""]).encode())
@@ -57,7 +57,9 @@ def connect(service: RunningService, body_bytes: int, *headers: str) -> socket.s
 
 
 def turns(service: RunningService) -> None:
-    """Let the service see all that its connections brought so far: its event loop takes it in, turn by turn."""
+    """Let the service process everything that its connections have received so far, by giving its event loop many
+    turns.
+    """
     for _ in range(50):
         assert service.client.get("/livez").status_code == 200
 
@@ -68,7 +70,7 @@ def answered(service: RunningService, status: str) -> float:
 
 
 def test_clients_that_leave_after_their_whole_body_are_not_scored(image_bundle_path: Path) -> None:
-    rows = 300_000  # one by one, they take ten seconds where nothing else runs: everything below happens meanwhile
+    rows = 300_000  # one by one, they take ten seconds on an idle machine: everything below happens meanwhile
     with running_service(image_bundle_path, max_batch_rows=1, workers=1, max_queue_rows=2 * rows) as service:
         first = connect(service, rows * len(GOOD[:1].tobytes()))
         first.sendall(GOOD[:1].tobytes() * rows)
@@ -87,7 +89,7 @@ def test_clients_that_leave_after_their_whole_body_are_not_scored(image_bundle_p
 
 
 def test_a_connection_outlasts_a_pause_between_two_requests(service: RunningService) -> None:
-    """Uvicorn by itself would close it after 5 s: just then, for a client that asks every 5 s."""
+    """By default, uvicorn closes a connection after 5 s: exactly when a client that polls every 5 s sends."""
     with connect(service, len(GOOD.tobytes())) as connection:
         for pause_seconds in (6, 0):
             connection.sendall(GOOD.tobytes())
@@ -103,7 +105,7 @@ def test_a_body_that_does_not_come_in_time_is_told_so(image_bundle_path: Path) -
         slow.sendall(b"abc")
         answer = slow.makefile("rb").read()
         assert answer.startswith(b"HTTP/1.1 504")
-        assert b"The body was not whole" in answer
+        assert b"The body was incomplete" in answer
         assert b"connection: close" in answer
         assert service.score(GOOD)["scores"]
 
@@ -162,5 +164,5 @@ def test_a_large_json_body_does_not_stop_the_loop(image_bundle_path: Path) -> No
             seconds.append(time.monotonic() - begin)
         assert [answer.status_code for answer in answers] == [200, 422, 422] * 2
         assert len(answers[0].json()["scores"]) == 60_000
-        # A body that stopped the loop would do so both times; the machine itself may stand still once.
+        # A body that blocks the loop would do so both times; the machine itself may stall once.
         assert sorted(seconds)[-2] < 1.5, "nothing else was answered while a body was read"

@@ -1,4 +1,4 @@
-"""Corrected predictions from a real process, by every way in, and a bundle that has none."""
+"""Corrected predictions from a real process, over every interface, and a bundle without them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def service(bundle: Bundle) -> Iterator[RunningService]:
 
 @pytest.fixture(scope="module")
 def expected(bundle: Bundle) -> dict[str, Any]:
-    """What is due, from the graph alone: the defense where the score is above the threshold, else the prediction."""
+    """The expected predictions, from the graph alone: the defense if the score is above the threshold, else the
+    prediction.
+    """
     outputs: Outputs = OnnxRuntime(bundle, "cpu").run(ROWS)
     assert outputs.corrected_probabilities is not None
     flagged = outputs.score > bundle.threshold
@@ -136,7 +138,7 @@ def test_a_bundle_without_correction_refuses_to_correct(image_bundle_path: Path)
         client = InferenceServerClient(f"127.0.0.1:{plain.port}")
         tensor = InferInput("input", list(ROWS.shape), "UINT8")
         tensor.set_data_from_numpy(ROWS)
-        with pytest.raises(InferenceServerException, match="There is no output 'corrected'"):
+        with pytest.raises(InferenceServerException, match="Unknown output 'corrected'"):
             client.infer("toy", [tensor], outputs=[InferRequestedOutput("corrected")])
         client.close()
 

@@ -1,4 +1,4 @@
-"""Crowds of connections, heads without end and answers that nobody takes: others are served, memory stays small."""
+"""Crowds of connections, endless heads and responses that are never read: others are served, and memory stays small."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_fields_of_trailers_are_counted_and_none_passes_for_one_of_the_head(
 
 
 def test_half_heads_on_every_connection_take_little(service: RunningService) -> None:
-    """Each is as large as it may be; all together are worth 64 MiB."""
+    """Each head is as large as allowed; together they are 64 MiB."""
     before = resident_bytes(service.process.pid)
     field = b"X-Pad: " + b"a" * 900 + b"\r\n"
     with ExitStack() as open_connections:
@@ -91,7 +91,7 @@ def test_a_crowd_that_says_nothing_keeps_nobody_out(service: RunningService) -> 
 
 
 def test_bodies_that_do_not_go_on_keep_nobody_out(service: RunningService) -> None:
-    """Not even where each connection is at a request that began well."""
+    """Even if every connection has begun a valid request."""
     head = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 96\r\n\r\n"
     with ExitStack() as open_connections:
         for _ in range(MAX_CONNECTIONS + 20):
@@ -100,7 +100,7 @@ def test_bodies_that_do_not_go_on_keep_nobody_out(service: RunningService) -> No
 
 
 def test_requests_sent_ahead_are_worked_on_only_as_their_answers_are_taken(service: RunningService) -> None:
-    """4,000 files of 1.4 MB are asked for on 40 connections: what nobody takes is not answered."""
+    """40 connections request 4,000 files of 1.4 MB: a response that is not read is not followed by another."""
     ask = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
     assert service.client.get("/docs/swagger-ui-bundle.js").status_code == 200
     answered = requests(service)
@@ -126,7 +126,9 @@ def requests(service: RunningService) -> float:
 
 
 def test_answers_that_nobody_takes_are_few(tmp_path: Path) -> None:
-    """16 MiB of rows each, whose probabilities are 50 MB; one is taken slowly, for as long as its client likes."""
+    """16 MiB of rows in each request, whose probabilities are 50 MB; one response is read slowly, as long as its client
+    likes.
+    """
     rows = instances(4000, (1000,), "float32")
     ask = b"POST /score?probabilities=true HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
     ask += b"Content-Length: %d\r\n\r\n" % rows.nbytes

@@ -1,4 +1,4 @@
-"""What `harmgauge demo` prints: the estimate of accuracy beside the truth, and which alarm came first."""
+"""The output of `harmgauge demo`: the estimate of accuracy beside the truth, and which alarm came first."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_estimate_falls_with_the_truth_and_the_first_alarm_is_named() -> Non
     assert clean["true"] - last["true"] > 30
     assert all(abs(step["estimate"] - step["true"]) < 5 for step in steps[1:]), done.stdout
     assert all(step["lower"] <= step["estimate"] <= step["upper"] for step in steps)
-    assert "attacks that the bundle does not see" in done.stdout
+    assert "attacks that the bundle does not detect" in done.stdout
 
     fired = {name: int(rows) for name, rows in FIRED.findall(done.stdout)}
     assert set(fired) == {"harm", "score_ks", "score_evidence", "feature_mmd"}

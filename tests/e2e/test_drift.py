@@ -1,4 +1,4 @@
-"""Drift as operators see it: over HTTP and on /metrics."""
+"""Drift as operators see it: over HTTP and in /metrics."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_every_p_value_is_scipys(image_bundle_path: Path) -> None:
 
 
 def test_the_evidence_alarm_over_http(image_bundle_path: Path) -> None:
-    """It stays when the traffic is clean again, until somebody with the key acknowledges it."""
+    """It stays after the traffic is clean again, until somebody with the key acknowledges it."""
     (_, first), (second_key, second) = new_key("first"), new_key("second")
     keys = {"admin_keys": f"{first}, {second}", "rows_between_false_alarms": 10_000}
     with running_service(image_bundle_path, **keys) as service:

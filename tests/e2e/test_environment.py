@@ -1,4 +1,4 @@
-"""What the environment decides, by real processes: settings come from it alone, and from nothing beside it."""
+"""The environment of real processes: settings come only from it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from harmgauge.settings import PREFIX, Settings
 from tests.support.process import environment, running_service
 
-KUBERNETES = {  # what Services called harmgauge and harmgauge-grpc put into every pod of their namespace
+KUBERNETES = {  # variables that Services called harmgauge and harmgauge-grpc add to every pod of their namespace
     "PORT": "tcp://10.96.0.7:8000",
     "SERVICE_HOST": "10.96.0.7",
     "SERVICE_PORT": "8000",

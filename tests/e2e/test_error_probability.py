@@ -1,4 +1,4 @@
-"""The probability that a prediction is wrong, from a real process, by every way in, and a bundle that has none."""
+"""The probability that a prediction is wrong, from a real process over every interface, and a bundle without it."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_keys_that_get_flags_only_see_nothing_of_it(bundle: Bundle) -> None:
             tensor = tritonclient.grpc.InferInput("input", list(ROWS.shape), "UINT8")
             tensor.set_data_from_numpy(ROWS)
             wanted = [tritonclient.grpc.InferRequestedOutput(NAME)]
-            with pytest.raises(InferenceServerException, match=f"There is no output '{NAME}'"):
+            with pytest.raises(InferenceServerException, match=f"Unknown output '{NAME}'"):
                 client.infer("toy", [tensor], outputs=wanted, headers=own)
 
         flags, everything = (ask(service, "GET", "/info", key).json() for key in (API[0], METRICS[0]))
@@ -215,7 +215,7 @@ def test_a_bundle_without_it_gives_the_reason(image_bundle_path: Path, tmp_path:
         assert (info[NAME], info["error_probability_reason"]) == (None, "the score is no second network's")
         asked = {**V2, "outputs": [{"name": NAME}]}
         refused = service.client.post("/v2/models/toy/infer", json=asked)
-        assert (refused.status_code, f"There is no output '{NAME}'" in refused.text) == (422, True)
+        assert (refused.status_code, f"Unknown output '{NAME}'" in refused.text) == (422, True)
         outputs = service.client.get("/v2/models/toy").json()["outputs"]
         assert NAME not in [output["name"] for output in outputs]
     with running_service(folder, **settings(flags_only="true")) as service:
@@ -229,7 +229,7 @@ def test_check_prints_it_or_why_there_is_none(bundle: Bundle, image_bundle_path:
         assert found is not None
         line = (
             f"  error probability: base accuracy {1 - found.base:.4f}, kappa 0.1; fitted on 600 rows and 3 disturbed "
-            "copies of each, to wrong predictions\n"
+            "copies of each; target: wrong predictions\n"
         )
         assert line in run_here("check", bundle=bundle.path, precision=precision).stdout
     unlabelled = Path(shutil.copytree(bundle.path, tmp_path / "unlabelled"))

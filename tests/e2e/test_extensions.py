@@ -1,4 +1,4 @@
-"""A new drift detector and a new kind of second network, each in a file of its own, everywhere that others are."""
+"""A new drift detector and a new kind of second network, one file each, appear wherever the built-in ones do."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SHAPE = (16, 16, 3)
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With the toy second network, by `build` from Python."""
+    """A bundle with the toy second network, built from Python."""
     folder = tmp_path_factory.mktemp("indifferent")
     x = instances(600, SHAPE, seed=1)
-    # An image with more of everything is no other for this second network, and the classifier is surer of it.
+    # An image with more of everything is no different to this second network, but the classifier is surer of it.
     np.savez(folder / "samples.npz", clean=x[:200] // 4, corrupted=x[:200])
     np.savez(folder / "calibration.npz", x=x // 4)
     return build(
@@ -46,7 +46,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(bundle: Path) -> Iterator[RunningService]:
-    """With the toy drift detector, by its one line."""
+    """A service with the toy drift detector, added by its one line."""
     with running_module("tests.support.toy_drift", bundle, {}) as running:
         yield running
 

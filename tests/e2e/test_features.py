@@ -1,4 +1,4 @@
-"""The classifier's features over HTTP: those in the window, their picture, and the detector that watches them."""
+"""The classifier's features over HTTP: those in the window, their picture, and the detector on them."""
 
 from __future__ import annotations
 
@@ -113,6 +113,6 @@ def test_settings_that_cannot_alarm_are_refused(image_bundle_path: Path) -> None
     assert "HARMGAUGE_FEATURE_WINDOW_ROWS" in done.stderr
     assert "HARMGAUGE_FEATURE_MMD=false" in done.stderr
     good = run_here("check", bundle=image_bundle_path, rows_between_false_alarms=10**9)
-    assert "features: 48 an instance" in good.stdout
-    assert "feature_mmd: the newest 500 rows against 600 of the reference; alarm at p <= 5e-05" in good.stdout
+    assert "features: 48 per instance" in good.stdout
+    assert "feature_mmd: the newest 500 rows against 600 reference rows; alarm at p <= 5e-05" in good.stdout
     assert "rows_between_tests 250000" in good.stdout

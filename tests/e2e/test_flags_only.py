@@ -1,4 +1,4 @@
-"""Ordinary keys get flags and classes, and no number by which an attack could be tuned."""
+"""Ordinary keys get flags and classes, but no number that could guide an attack."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_v2_offers_flags_and_classes(service: RunningService) -> None:
         asked = {**V2, "outputs": [{"name": name}]}
         refused = ask(service, "POST", "/v2/models/toy/infer", API[0], json=asked)
         assert refused.status_code == 422
-        assert "there are is_adversarial, predictions" in refused.json()["detail"]
+        assert "known: is_adversarial, predictions" in refused.json()["detail"]
         assert outputs(ADMIN[0], outputs=[{"name": name}]) == [name]
     described = ask(service, "GET", "/v2/models/toy", API[0]).json()["outputs"]
     assert [output["name"] for output in described] == ["is_adversarial", "predictions"]

@@ -1,4 +1,4 @@
-"""A fleet under the real Prometheus: three processes, real images, clean ones and then corrupted ones."""
+"""A fleet under the real Prometheus: three processes, real images, first clean and then corrupted."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from tests.support.toy import instances
 REPLICAS = 3
 PHASE_SECONDS = 6
 PAUSE_SECONDS = 3
-"""Longer than it takes until a score is scraped and the rules have seen it."""
+"""Longer than it takes until a score is scraped and the rules are evaluated on it."""
 
 WINDOW_SECONDS = 20
-"""Stands for the 10 minutes of the rules; holds a phase, and forgets it in a test's time."""
+"""Replaces the 10 minutes of the rules: long enough for a phase, short enough to forget it during a test."""
 
 D = "fleet_bundle:harmgauge_score:ks_statistic10m"
 LOG10_P_VALUE = "fleet_bundle:harmgauge_score:ks_log10_p_value10m"
@@ -44,7 +44,7 @@ class Fleet:
     sent_rows: int = 0
 
     def score(self, rows: Rows) -> float:
-        """Send the rows one by one over PHASE_SECONDS, each replica its share; returns when it began, in Unix time."""
+        """Send the rows one by one over PHASE_SECONDS, to each replica its share; returns the start in Unix time."""
         begin = time.time()
 
         def send(replica: int) -> None:
@@ -62,13 +62,13 @@ class Fleet:
         return begin
 
     def newest_scores(self, rows: int) -> npt.NDArray[np.float64]:
-        """The newest of all replicas' windows together, `rows` of them."""
+        """The newest `rows` scores of all replicas' windows together."""
         windows = [service.score_ks(scores=True)["scores"] for service in self.services]
         shares = [len(range(replica, rows, REPLICAS)) for replica in range(REPLICAS)]
         return np.concatenate([window[-share:] for window, share in zip(windows, shares, strict=True)])
 
     def last_evaluation(self, before: float) -> float:
-        """When the rules were last evaluated before a time, both in Unix time: their results are of that moment."""
+        """When the rules were last evaluated before a time, both in Unix time: their results belong to that moment."""
         found = self.prometheus.value(f"timestamp({D})", before)
         assert found is not None
         return found
@@ -113,7 +113,7 @@ def test_prometheus_finds_the_drift_of_a_fleet_and_nothing_before_it(fleet: Flee
         lambda: prometheus.value(EVIDENCE) == pytest.approx(sum(replica["statistic"] for replica in evidence)), 5
     )
 
-    # Now the window begins between the phases, and holds corrupted images alone.
+    # Now the window begins between the phases, and holds only corrupted images.
     time.sleep(max(0.0, begin + WINDOW_SECONDS + 1 - time.time()))
     end = fleet.last_evaluation(begin + WINDOW_SECONDS)
     assert end > begin - PAUSE_SECONDS + 1 + WINDOW_SECONDS

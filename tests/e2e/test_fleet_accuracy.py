@@ -24,7 +24,7 @@ from tests.support.prometheus import RULES, RunningPrometheus, binary, running_p
 
 REPLICAS = 3
 ASKED = 10_000
-"""Rows between false alarms: the images that the bundle carries give evidence enough."""
+"""Rows between false alarms: the images in the bundle give enough evidence for this."""
 
 EVIDENCE = "fleet:harmgauge_harm:evidence"
 WEALTH = "fleet_stake:harmgauge_harm:wealth"
@@ -40,10 +40,10 @@ class Fleet:
     bundle: Bundle
     key: str
     chances: list[float] = field(default_factory=list)
-    """The error probability of each row, as the clients got it."""
+    """The error probability of each row, as returned to the clients."""
 
     def score(self, prometheus: RunningPrometheus, rows: Rows) -> None:
-        """Send the rows one by one, each replica its share; returns once the rules have counted all of them."""
+        """Send the rows one by one, to each replica its share; returns once the rules have counted all of them."""
 
         def send(replica: int) -> list[float]:
             client, found = self.services[replica].client, []
@@ -59,7 +59,7 @@ class Fleet:
         wait_until(lambda: prometheus.value(COUNTED) == len(self.chances), 30)
 
     def check_window(self, prometheus: RunningPrometheus) -> None:
-        """The rules' estimate and interval, whose window holds all rows, become those of all rows."""
+        """Check that the rules' estimate and interval, whose window holds all rows, become those of all rows."""
         of_window = 'fleet_window:harmgauge_accuracy:{}{{window="10m"}}'
         chances, found = np.array(self.chances), self.bundle.error_probability
         assert found is not None
@@ -76,7 +76,7 @@ class Fleet:
 
 
 def within(found: float | None, expected: float) -> bool:
-    """Whether it is as expected, but for what `increase` adds at the ends of a window."""
+    """Whether it is as expected, apart from the extrapolation of `increase` at the ends of a window."""
     return found == pytest.approx(expected, abs=0.005)
 
 
@@ -110,7 +110,7 @@ def test_the_fleet_knows_its_accuracy_and_finds_harm_and_nothing_before_it(fleet
         chances = np.array(fleet.chances)
         assert prometheus.value(ACCURACY) == pytest.approx(1 - chances.mean(), abs=1e-9)
         assert prometheus.value(VARIANCE) == pytest.approx((chances * (1 - chances)).sum(), rel=1e-9)
-        # What the alarm goes by: the same bets as one process would have made on all the rows.
+        # The basis of the alarm: the same bets as one process would have made on all rows.
         bound = max(found.base + 0.02, found.base_upper)
         logs = np.log(harm_evidence.factors(chances, bound)).sum(0)
         expected = {f"{stake:g}": log for stake, log in zip(harm_evidence.STAKES.tolist(), logs.tolist(), strict=True)}
@@ -125,7 +125,7 @@ def test_the_fleet_knows_its_accuracy_and_finds_harm_and_nothing_before_it(fleet
         assert evidence == pytest.approx(np.mean(list(clean.values())))
         assert evidence < ASKED
 
-    # Prometheus is killed and started again over the same data: the evidence goes on, the same to the last bit.
+    # Prometheus is killed and started again on the same data: the evidence continues unchanged, to the last bit.
     with running_prometheus(tmp_path, rules, ports) as prometheus:
         begin = time.time()
         wait_until(lambda: len(prometheus.query(f"timestamp({WEALTH}) > {begin}")) == 6, 30)

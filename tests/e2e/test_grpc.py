@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over gRPC, spoken by tritonclient as it is."""
+"""The Open Inference Protocol over gRPC, with the unmodified tritonclient."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def client(service: RunningService) -> Iterator[Any]:
 
 @pytest.fixture
 def stub(service: RunningService) -> Iterator[Any]:
-    """The published protocol's own calls, for what a client would not send."""
+    """The calls of the published protocol, for requests that a client would not send."""
     with grpc.insecure_channel(f"127.0.0.1:{grpc_port(service)}") as channel:
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
@@ -57,7 +57,7 @@ def tensor(rows: Any = ROWS) -> InferInput:
 
 
 def request(**changes: Any) -> Any:
-    """A good request with typed contents, in which each test spoils one thing."""
+    """A valid request with typed contents, of which each test breaks one thing."""
     contents = service_pb2.InferTensorContents(uint_contents=ROWS.reshape(-1).tolist())
     one = service_pb2.ModelInferRequest.InferInputTensor(
         name="input", datatype="UINT8", shape=ROWS.shape, contents=contents
@@ -140,32 +140,32 @@ BAD = [
     (with_parameter("request", "classification", int64_param=2), "INVALID_ARGUMENT", "of the request is not"),
     (with_parameter("request", "timeout", int64_param=-1), "INVALID_ARGUMENT", "0 for none, got -1."),
     (with_parameter("request", "timeout", double_param=0.5), "INVALID_ARGUMENT", "0 for none, got 0.5."),
-    (with_parameter("request", "timeout", string_param="1 s"), "INVALID_ARGUMENT", "0 for none, got the text '1 s'."),
+    (with_parameter("request", "timeout", string_param="1 s"), "INVALID_ARGUMENT", "0 for none, got the string '1 s'."),
     (with_parameter("request", "timeout", bool_param=True), "INVALID_ARGUMENT", "0 for none, got true."),
     (with_parameter("request", "timeout", int64_param=1), "DEADLINE_EXCEEDED", "was dropped"),
-    (with_parameter("request", "timeout", uint64_param=2), "DEADLINE_EXCEEDED", "wait longer"),
+    (with_parameter("request", "timeout", uint64_param=2), "DEADLINE_EXCEEDED", "allow more time"),
     (with_parameter("request", "timeout", string_param="3"), "DEADLINE_EXCEEDED", "by the request's deadline"),
-    (request(model_name="other"), "NOT_FOUND", "There is no model 'other'"),
-    (request(model_version="7"), "NOT_FOUND", "There is no version '7'"),
-    (request(inputs=[]), "INVALID_ARGUMENT", "must be one tensor"),
-    (spoiled(name="x"), "INVALID_ARGUMENT", "There is no input 'x'"),
+    (request(model_name="other"), "NOT_FOUND", "Unknown model 'other'"),
+    (request(model_version="7"), "NOT_FOUND", "Unknown version '7'"),
+    (request(inputs=[]), "INVALID_ARGUMENT", "expected one tensor"),
+    (spoiled(name="x"), "INVALID_ARGUMENT", "Unknown input 'x'"),
     (spoiled(datatype="FP32"), "INVALID_ARGUMENT", "expected UINT8"),
     (spoiled(shape=[5, 48]), "INVALID_ARGUMENT", "[n, 4, 4, 3]"),
     (spoiled(shape=[4, 4, 4, 3]), "INVALID_ARGUMENT", "has 240 numbers"),
     (spoiled(shape=[2**60, 4, 4, 3]), "INVALID_ARGUMENT", "has 240 numbers"),
     (spoiled(shape=[-1, 4, 4, 3]), "INVALID_ARGUMENT", "n >= 1"),
-    (with_contents(), "INVALID_ARGUMENT", "must be in 'uint_contents'; it is in none"),
+    (with_contents(), "INVALID_ARGUMENT", "must be in 'uint_contents'; it is in no field"),
     (with_contents(int_contents=FLAT), "INVALID_ARGUMENT", "it is in ['int_contents']"),
     (
         with_contents(uint_contents=[256, *FLAT[1:]]),
         "INVALID_ARGUMENT",
         "[0][0][0][0]: expected a number from 0 to 255, got 256.",
     ),
-    (request(raw_input_contents=[ROWS.tobytes()]), "INVALID_ARGUMENT", "must come once"),
+    (request(raw_input_contents=[ROWS.tobytes()]), "INVALID_ARGUMENT", "exactly once"),
     (
         request(outputs=[service_pb2.ModelInferRequest.InferRequestedOutputTensor(name="odds")]),
         "INVALID_ARGUMENT",
-        "There is no output 'odds'",
+        "Unknown output 'odds'",
     ),
 ]
 
@@ -214,13 +214,13 @@ def counted(service: RunningService) -> dict[str, float]:
 
 
 def test_what_is_no_message_is_refused_with_a_request_id(service: RunningService) -> None:
-    """The bytes go out as they are; they promise a text of 127 bytes and have none."""
+    """The bytes are sent unchanged; they announce a text of 127 bytes but contain none."""
     with grpc.insecure_channel(f"127.0.0.1:{grpc_port(service)}") as channel:
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         with pytest.raises(grpc.RpcError) as refusal:
             call(b"\x0a\x7f")
     assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert refusal.value.details() == "What was sent is no inference.ModelInferRequest."
+    assert refusal.value.details() == "The message is not a valid inference.ModelInferRequest."
     trailing = dict(refusal.value.trailing_metadata())
     assert trailing["code"] == "unreadable_body"
     assert len(trailing["x-request-id"]) == 32

@@ -1,4 +1,4 @@
-"""grpc.health.v1, as probes, proxies and clients ask it."""
+"""grpc.health.v1, as probes, proxies and clients use it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.keys import settings
 from tests.support.process import RunningService, grpc_port, running_service
 
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = (bytes((8, status)) for status in (1, 2, 3))
-"""HealthCheckResponse, whose only field is its first."""
+"""HealthCheckResponse, which has only one field."""
 
 PATH = "/grpc.health.v1.Health/"
 OURS = "inference.GRPCInferenceService"
@@ -49,9 +49,9 @@ def test_check_needs_no_key(channel: Any, sent: bytes) -> None:
 @pytest.mark.parametrize(
     ("sent", "code", "details"),
     [
-        (named("other"), "NOT_FOUND", "There is no service 'other'."),
-        (named(OURS)[:-1], "INVALID_ARGUMENT", "What was sent is no grpc.health.v1.HealthCheckRequest."),
-        (block(10, b"\xff"), "INVALID_ARGUMENT", "What was sent is no grpc.health.v1.HealthCheckRequest."),
+        (named("other"), "NOT_FOUND", "Unknown service 'other'."),
+        (named(OURS)[:-1], "INVALID_ARGUMENT", "The message is not a valid grpc.health.v1.HealthCheckRequest."),
+        (block(10, b"\xff"), "INVALID_ARGUMENT", "The message is not a valid grpc.health.v1.HealthCheckRequest."),
         (named("x" * 70_000), "INVALID_ARGUMENT", "The message has 70004 bytes"),
     ],
     ids=["unknown", "cut", "not UTF-8", "too long"],
@@ -69,7 +69,7 @@ def test_list_names_every_service(channel: Any) -> None:
 
 
 def test_a_message_that_never_comes_is_not_waited_for(service: RunningService, channel: Any) -> None:
-    """Nobody needs a key for this, so it must hold nothing, and a probe must get its answer all the same."""
+    """This call requires no key, so it must hold no resources, and a probe must still get its response."""
     with Http2(grpc_port(service)) as silent:
         streams = {silent.call(f"{PATH}Check", data=message(2**20)) for _ in range(50)}
         assert channel.unary_unary(f"{PATH}Check")(named(OURS), timeout=1) == SERVING

@@ -1,4 +1,4 @@
-"""Keys over gRPC: metadata `authorization`, looked at before the message is read."""
+"""Keys over gRPC: metadata `authorization`, checked before the message is read."""
 
 from __future__ import annotations
 

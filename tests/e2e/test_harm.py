@@ -1,4 +1,4 @@
-"""Accuracy without labels and the alarm on harm, over HTTP, on /metrics, over restarts and swaps."""
+"""Accuracy without labels and the alarm on harm, over HTTP, in /metrics, and across restarts and swaps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def clean(rows: int, seed: int = 3) -> Pixels:
 
 
 def dark(rows: int) -> Pixels:
-    """Unlike the reference, and easy: the mean of P falls to .004."""
+    """Unlike the reference, but easy: the mean of P falls to .004."""
     darker: Pixels = clean(rows) // 3
     return darker
 
@@ -41,7 +41,7 @@ def bright(rows: int) -> Pixels:
 
 
 def send(service: RunningService, rows: Pixels, each: int = 1) -> npt.NDArray[np.float32]:
-    """Score rows in requests of so many; their P."""
+    """Score the rows in requests of `each` rows; returns their P."""
     found: list[float] = []
     for start in range(0, len(rows), each):
         part = rows[start : start + each]
@@ -99,7 +99,7 @@ def test_accuracy_over_http_is_the_formula_of_what_was_answered(bundle: Path) ->
 def test_harm_is_silent_on_what_costs_no_accuracy_and_loud_on_what_does(bundle: Path, tmp_path: Path) -> None:
     settings = {"admin_keys": KEY_LINE, "rows_between_false_alarms": 10_000, "state_dir": tmp_path}
     with running_service(bundle, **settings) as service:
-        wait_until(lambda: service.said("harm watches for an estimate of accuracy that has fallen by more than 0.02"))
+        wait_until(lambda: service.said("by more than 0.02"))
         send(service, clean(200))
         send(service, dark(400))
         calm = drift(service)["detectors"]
@@ -136,7 +136,7 @@ def test_harm_is_silent_on_what_costs_no_accuracy_and_loud_on_what_does(bundle: 
 
 
 def without_p(bundle: Path, reason: str = "its second network saw no disturbed rows") -> Path:
-    """The bundle as it would be without an error probability: the graph's output is not asked for then."""
+    """The bundle as if it had no error probability: the graph's output is not requested then."""
 
     def remove(manifest: dict[str, Any]) -> None:
         manifest["error_probability"] = reason
@@ -155,15 +155,15 @@ def test_who_asks_for_the_alarm_gets_it_or_is_refused(bundle: Path, tmp_path: Pa
     both = run_here("check", bundle=tmp_path / "none", accuracy_floor=0.5, accuracy_drop=0.05)
     assert "are both set: unset one of them" in both.stderr
     high = run_here("check", bundle=bundle, accuracy_floor=0.89)
-    assert "would give the alarm on clean traffic" in high.stderr
+    assert "would raise the alarm on clean traffic" in high.stderr
     good = run_here("check", bundle=bundle, accuracy_drop=0.05)
     assert good.returncode == 0, good.stderr
-    assert "harm: all rows so far against 600 of the reference; alarm at a statistic of 1e+06 or more" in good.stdout
+    assert "harm: all rows so far against 600 reference rows; alarm at a statistic of 1e+06 or more" in good.stdout
     assert "accuracy_drop 0.05; accuracy_limit 0.85" in good.stdout
     with running_service(bundle, accuracy_floor=0.6, admin_keys=KEY_LINE) as service:
         answer = swap(service, bare)
         assert answer.status_code == 422, answer.text
-        assert "HARMGAUGE_ACCURACY_FLOOR is set, and nothing could watch for it" in answer.json()["detail"]
+        assert "HARMGAUGE_ACCURACY_FLOOR is set, but has no effect" in answer.json()["detail"]
         assert drift(service)["detectors"]["harm"]["accuracy_limit"] == 0.6
     with running_service(bare) as service:
         service.score(clean(5))

@@ -1,4 +1,4 @@
-"""Bundles that would end, block or bloat the process that loads them, given to the real one."""
+"""Bundles that would kill, block or bloat the process that loads them, given to the real service."""
 
 from __future__ import annotations
 
@@ -43,11 +43,13 @@ def test_it_serves_on_no_larger_than_before(service: RunningService, base: Path,
         loading.join(0.2)
     assert refused == [422]
     assert peak_bytes(service.process.pid) - before_bytes <= 100 * MEBIBYTE
-    assert swap(service, base).json()["status"] == "unchanged", "the next load goes on"
+    assert swap(service, base).json()["status"] == "unchanged", "the next load works"
 
 
 def test_a_pipe_that_takes_a_files_place_blocks_nothing(service: RunningService, base: Path, tmp_path: Path) -> None:
-    """Exchanged for the file again and again: between the look at it and its opening, sooner or later."""
+    """The pipe and the file are exchanged repeatedly, so that sooner or later it happens between the check and the
+    opening.
+    """
     folder = Path(shutil.copytree(base, tmp_path / "copy"))
     os.mkfifo(folder / "pipe")
     code = (

@@ -1,4 +1,4 @@
-"""The real process over HTTP: what it answers, and that bad input leaves no trace."""
+"""The real process over HTTP: its responses, and that bad input leaves no trace."""
 
 from __future__ import annotations
 

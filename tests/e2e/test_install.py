@@ -1,4 +1,4 @@
-"""The package as it is installed: the service alone serves, and nothing of it collides with the user's own packages."""
+"""The installed package: the service works alone, and nothing collides with packages of the user."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh clone: what is not committed is not installed."""
+    """A fresh clone: files that are not committed are not installed."""
     folder = tmp_path_factory.mktemp("source") / "harmgauge"
     subprocess.run(["git", "clone", "--quiet", "--depth", "1", f"file://{ROOT}", str(folder)], check=True)
     return folder
@@ -42,7 +42,7 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def users_folder(tmp_path: Path) -> Path:
-    """A folder with packages of the user's own, as nearly everyone with a classifier has them."""
+    """A folder with the user's own packages, as nearly everyone with a classifier has."""
     folder = tmp_path / "project"
     for name in ("models", "service"):
         (folder / name).mkdir(parents=True)
@@ -125,7 +125,7 @@ def test_a_classifier_of_ones_own_is_built_beside_packages_of_ones_own(
     readme = (ROOT / "README.md").read_text()
     example = next(found for found in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "skl2onnx" in found)
     more = {}
-    if not editable:  # before the editable one; its dependencies are this environment's
+    if not editable:  # before the editable one; its dependencies come from this environment
         target = tmp_path / "installed"
         install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)]
         subprocess.run(install, check=True)

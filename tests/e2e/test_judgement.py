@@ -1,4 +1,4 @@
-"""Bundles that say why their score is what it is, and whether it is worth serving: everywhere that people look."""
+"""Bundles that explain their score, and whether it is worth serving: shown wherever people look."""
 
 from __future__ import annotations
 

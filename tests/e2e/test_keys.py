@@ -1,4 +1,4 @@
-"""Keys over HTTP, against the real process: who may do what, without and with them."""
+"""Keys over HTTP, against the real process: permissions with and without keys."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_keys_are_rotated_while_it_runs(image_bundle_path: Path, tmp_path: Path)
         wait_until(lambda: status(new) == 200)
         assert status(old) == 200
         file.write_text("nonsense\n")
-        wait_until(lambda: service.said("the keys before stay in force"))
+        wait_until(lambda: service.said("the previous keys stay in force"))
         assert (status(old), status(new), status(API[0])) == (200, 200, 200)
         file.write_text(f"{new_line}\n")
         wait_until(lambda: status(old) == 401)
@@ -201,16 +201,16 @@ def test_requests_and_bytes_are_limited_too(image_bundle_path: Path) -> None:
         assert (first.status_code, len(body) > 100) == (200, True), "a full bucket lets a larger body through"
         refused = ask(service, "POST", "/score", API[0], content=body, headers=RAW)
         assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
-        assert "bytes of bodies" in refused.json()["detail"]
+        assert "body bytes" in refused.json()["detail"]
         looks = [ask(service, "GET", "/drift", key) for key in (METRICS[0], API[0]) for _ in range(20)]
         assert {look.status_code for look in looks} == {200, 429}
-        assert "requests a second" in next(look for look in looks if look.status_code == 429).json()["detail"]
+        assert "requests per second" in next(look for look in looks if look.status_code == 429).json()["detail"]
         assert all(ask(service, "GET", "/readyz", API[0]).status_code == 200 for _ in range(20))
         assert all(ask(service, "GET", "/drift", ADMIN[0]).status_code == 200 for _ in range(20))
 
 
 def test_unfinished_bodies_of_one_key_keep_no_other_out(image_bundle_path: Path) -> None:
-    """They may hold a quarter of all bytes; the rest is for others."""
+    """Together they may hold a quarter of all bytes; the rest is for others."""
     other, other_line = new_key("other")
     limits = settings(
         api_keys=f"{API[1]},{other_line}",
@@ -224,7 +224,7 @@ def test_unfinished_bodies_of_one_key_keep_no_other_out(image_bundle_path: Path)
         head += f"Content-Type: application/octet-stream\r\nContent-Length: {2**20}\r\n\r\n"
         for _ in range(12):
             connection = open_connections.enter_context(socket.create_connection(("127.0.0.1", service.port)))
-            with suppress(OSError):  # refused in the middle
+            with suppress(OSError):  # rejected in the middle of the body
                 connection.sendall(head.encode() + bytes(2**20 - 1))
         wait_until(lambda: rejected(service, "queue_full") == 10)
         large = ask(service, "POST", "/score", other, content=bytes(2**20 - 2**20 % 48), headers=RAW)
@@ -253,7 +253,7 @@ def test_the_command_makes_a_key_that_opens(image_bundle_path: Path) -> None:
         assert service.score(ROWS)["scores"]
     refused = run_here("key", "no name")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "is no name for a key" in refused.stderr
+    assert "is not a valid key name" in refused.stderr
 
 
 def test_check_shows_no_secret(image_bundle_path: Path) -> None:

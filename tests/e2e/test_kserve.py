@@ -1,4 +1,4 @@
-"""KServe's Python clients, unmodified, in an environment of their own: they are 450 MB and pin other libraries."""
+"""KServe's unmodified Python clients, in a separate environment: they are 450 MB and pin other libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start, refusal to start, overload, and stopping without losing a request."""
+"""Start, refusal to start, overload, and a stop without losing a request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_sigterm_answers_what_it_has_refuses_new_work_and_ends(image_bundle_path
             begin = time.monotonic()
             service.terminate()
             wait_until(lambda: service.said("draining"))
-            with suppress(httpx.TransportError):  # idle connections are closed, and no new ones taken
+            with suppress(httpx.TransportError):  # idle connections are closed, and no new ones accepted
                 refused = other.post("/score", content=rows[:1].tobytes(), headers=RAW)
                 assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
             assert service.wait() == 0
@@ -52,7 +52,7 @@ def test_sigterm_answers_what_it_has_refuses_new_work_and_ends(image_bundle_path
 
 
 def test_what_was_sent_before_sigterm_is_answered_even_if_nobody_had_read_it(image_bundle_path: Path) -> None:
-    """A stopped process reads nothing, and so has the signal and the requests waiting at the same moment."""
+    """A stopped process reads nothing, so it finds the signal and the waiting requests at the same moment."""
 
     def ask(connection: socket.socket) -> None:
         connection.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 48\r\n\r\n" + bytes(48))
@@ -66,7 +66,7 @@ def test_what_was_sent_before_sigterm_is_answered_even_if_nobody_had_read_it(ima
             ask(connection)
             assert connection.recv(4096).startswith(b"HTTP/1.1 415")
         service.process.send_signal(signal.SIGSTOP)
-        time.sleep(0.2)  # longer than the server goes without looking whether it should end
+        time.sleep(0.2)  # longer than the interval at which the server checks whether to exit
         fresh = connect(4)
         for connection in kept + fresh:
             ask(connection)
@@ -155,13 +155,13 @@ def test_windows_and_evidence_survive_a_restart(image_bundle_path: Path, tmp_pat
         ({"window_row": 5}, "did you mean HARMGAUGE_WINDOW_ROWS?"),
         ({"window_rows": 2}, "can never reach"),
         ({"providers": "cuda"}, "HARMGAUGE_PROVIDERS=cuda"),
-        ({"precision": "int8"}, "has no graph in int8"),
+        ({"precision": "int8"}, "has no int8 graph"),
         ({"tolerance": 1}, "HARMGAUGE_TOLERANCE='1'"),
-        ({"rows_between_false_alarms": 90}, "too few: ask for at least 100"),
-        ({"max_bodies_bytes": 1000}, "is less than one body may have"),
-        ({"admin_keys": "a-key-as-it-is"}, "HARMGAUGE_ADMIN_KEYS: key 1 is not written as NAME:SHA256"),
-        ({"host": "0.0.0.0"}, "HARMGAUGE_HOST=0.0.0.0 answers to the network: set HARMGAUGE_API_KEYS"),
-        ({"host": "::", "admin_keys": KEY_LINE}, "HARMGAUGE_HOST=:: answers to the network"),
+        ({"rows_between_false_alarms": 90}, "too few: set at least 100"),
+        ({"max_bodies_bytes": 1000}, "is smaller than the largest single body"),
+        ({"admin_keys": "a-key-as-it-is"}, "HARMGAUGE_ADMIN_KEYS: key 1: expected NAME:SHA256"),
+        ({"host": "0.0.0.0"}, "HARMGAUGE_HOST=0.0.0.0 is reachable from the network: set HARMGAUGE_API_KEYS"),
+        ({"host": "::", "admin_keys": KEY_LINE}, "HARMGAUGE_HOST=:: is reachable from the network"),
         ({"open": "all", "api_keys": KEY_LINE}, "HARMGAUGE_API_KEYS would protect nothing"),
         ({"metrics_keys": KEY_LINE}, "HARMGAUGE_METRICS_KEYS would protect nothing"),
         ({"open": "everything"}, "HARMGAUGE_OPEN='everything'"),
@@ -169,8 +169,8 @@ def test_windows_and_evidence_survive_a_restart(image_bundle_path: Path, tmp_pat
         ({"flags_only": "true", "api_keys": KEY_LINE, "open": "metrics"}, "hides what metrics and page show"),
         ({"rows_per_second_per_key": 5}, "there are none: set HARMGAUGE_API_KEYS"),
         ({"api_keys_file": "nowhere"}, "the keys in nowhere cannot be read"),
-        ({"tls_certificate": "nowhere"}, "need each other"),
-        ({"tls_certificate": "nowhere", "tls_key": "nowhere"}, "give no TLS"),
+        ({"tls_certificate": "nowhere"}, "require each other"),
+        ({"tls_certificate": "nowhere", "tls_key": "nowhere"}, "cannot be used"),
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(
@@ -188,7 +188,10 @@ def test_a_port_that_is_taken_is_said_with_the_remedy(image_bundle_path: Path, i
     done = run("serve", bundle=image_bundle_path, port=image_service.port)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"harmgauge: cannot listen on 127.0.0.1:{image_service.port}: choose others with")
+    address = f"127.0.0.1:{image_service.port}"
+    assert last.startswith(
+        f"harmgauge: cannot listen on {address} (Address already in use): choose another address with"
+    )
     assert "Traceback" not in done.stderr
 
 
@@ -219,8 +222,8 @@ def test_check_prints_settings_and_runs_the_bundle(image_bundle_path: Path) -> N
         "HARMGAUGE_PORT = 8000  (default)",
         "bundle toy/1: all 8 files match their sha256",
         "ran on CPUExecutionProvider: 4 sample instances",
-        "score_ks: the newest 200 rows against 600 of the reference; alarm at p <= 1.6e-05, that is a statistic of",
-        "score_evidence: all rows so far against 600 of the reference; alarm at a statistic of 1e+06 or more",
+        "score_ks: the newest 200 rows against 600 reference rows; alarm at p <= 1.6e-05, i.e. a statistic of",
+        "score_evidence: all rows so far against 600 reference rows; alarm at a statistic of 1e+06 or more",
         "feature_mmd: the newest 500 rows against",
     ):
         assert expected in done.stdout
@@ -235,4 +238,4 @@ def test_demo_against_the_running_service(image_bundle_path: Path, image_service
     assert image_service.metrics()["harmgauge_requests_total"]
     missing = run_here("demo", bundle=image_bundle_path, port=1)
     assert missing.returncode == 1
-    assert "run `make serve` in another terminal first" in missing.stderr
+    assert "run `harmgauge serve` in another terminal first" in missing.stderr

@@ -1,4 +1,4 @@
-"""Where the service can be reached."""
+"""The addresses on which the service listens."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_machine_without_ipv6_answers_ipv4(monkeypatch: pytest.MonkeyPatch, mi
         for listening in listen(host, 0):
             assert listening.family == socket.AF_INET
             listening.close()
-    with pytest.raises(SettingsError, match="cannot listen on ::1:0: .*no IPv6 here"):
+    with pytest.raises(SettingsError, match="cannot listen on ::1:0 .*no IPv6 here"):
         listen("::1", 0)
 
 

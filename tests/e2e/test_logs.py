@@ -1,4 +1,4 @@
-"""The log of the real process: JSON lines that tell of every refusal, and nothing of payloads or keys."""
+"""The log of the real process: JSON lines about every refusal, without payloads or keys."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def service(image_bundle_path: Path) -> Iterator[RunningService]:
 
 
 def lines(service: RunningService) -> list[dict[str, Any]]:
-    """What was logged so far: every line must be an object with what every line has."""
+    """The lines logged so far: each must be an object with the common fields."""
     found = [json.loads(line) for line in list(service.log)]
     assert all({"time", "level", "logger", "message"} <= set(line) for line in found)
     return found
 
 
 def line_of(service: RunningService, request_id: str) -> dict[str, Any]:
-    """The one line about a request."""
+    """The single line about a request."""
     wait_until(lambda: service.said(request_id))
     (found,) = (line for line in lines(service) if line.get("request_id") == request_id)
     return found
@@ -167,7 +167,7 @@ def test_grpc_takes_and_gives_ids_and_logs_refusals(service: RunningService) -> 
 
 
 def test_nothing_of_a_payload_or_a_key_was_logged(service: RunningService) -> None:
-    """Last in this file: after all that the tests above have sent."""
+    """Last in this file, so that it covers the requests of all tests above."""
     service.client.post("/score", content=MARKER.encode() * 8, headers=RAW)
     log = "".join(service.log)
     assert MARKER not in log

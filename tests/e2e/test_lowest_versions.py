@@ -1,4 +1,4 @@
-"""Lower bounds are true: a bundle is built, checked and served on the lowest versions that pyproject.toml allows.
+"""The lower bounds are correct: a bundle is built, checked and served on the lowest versions in pyproject.toml.
 
 `make test-lowest` runs these tests, and others against a service on the same versions.
 """

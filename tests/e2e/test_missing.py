@@ -1,4 +1,6 @@
-"""Rows with missing values in the real process: by every way in, captured, watched and refused where they must be."""
+"""Rows with missing values in the real process: scored over every interface, captured, monitored, and rejected if
+necessary.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ def service(bundle: Path) -> Iterator[RunningService]:
 
 @pytest.fixture(scope="module")
 def expected(bundle: Path) -> Array:
-    """The scores of GAPS."""
+    """The expected scores of GAPS."""
     return OnnxRuntime(load(bundle), "cpu").run(GAPS).score
 
 
@@ -105,7 +107,7 @@ def grpc_scores(service: RunningService) -> Array:
 
 
 def typed_scores(service: RunningService) -> list[float]:
-    """With the numbers in `fp32_contents`, as the published protocol has them."""
+    """The scores over gRPC with the numbers in `fp32_contents`, as in the published protocol."""
     request = service_pb2.ModelInferRequest(model_name="toy")
     made = request.inputs.add(name="input", datatype="FP32", shape=GAPS.shape)
     made.contents.fp32_contents.extend(GAPS.reshape(-1).tolist())
@@ -129,8 +131,8 @@ def test_a_large_table_with_nulls_needs_no_slow_reader(service: RunningService) 
     [
         (b'{"instances":[[NaN%s]]}' % (b",1" * 13), "application/json", 400, "cannot be read as JSON"),
         (b'{"instances":[[1e39%s]]}' % (b",1" * 13), "application/json", 422, "a finite float32, or NaN for a missing"),
-        (b'{"instances":[["a"%s]]}' % (b",1" * 13), "application/json", 422, "null for a missing value, got the text"),
-        (b'{"instances":[null]}', "application/json", 422, "instances[0]: expected a list of 14, got null"),
+        (b'{"instances":[["a"%s]]}' % (b",1" * 13), "application/json", 422, "for a missing value, got the string"),
+        (b'{"instances":[null]}', "application/json", 422, "instances[0]: expected a list of length 14, got null"),
         (b'{"instances":null}', "application/json", 422, "expected a list of instances, got null"),
         (np.full(14, np.inf, np.float32).tobytes(), "application/octet-stream", 422, "got inf"),
     ],
@@ -160,7 +162,7 @@ def test_check_and_demo_run_on_them(service: RunningService, bundle: Path) -> No
     assert "4 sample instances" in checked.stdout
     shown = run_here("demo", bundle=bundle, port=service.port)
     assert shown.returncode == 0, shown.stderr
-    assert "Each row is a request of its own" in shown.stdout
+    assert "Each row is a separate request" in shown.stdout
     assert np.isnan(read_samples(load(bundle)).clean).any()
 
 
@@ -218,13 +220,11 @@ def test_a_bundle_that_takes_no_missing_values_says_what_to_do(tmp_path: Path) -
             answer = service.client.post("/score", content=body, headers={"Content-Type": kind})
             assert answer.status_code == 422
             detail = answer.json()["detail"]
-            assert detail.startswith(f"instances[0][1]: {got}; this input takes no missing values: fill them in"), (
-                detail
-            )
+            assert detail.startswith(f"instances[0][1]: {got}; this input accepts no missing values: impute"), detail
         infer = {"name": "input", "datatype": "FP32", "shape": [1, 3], "data": [1, None, 2]}
         answer = service.client.post("/v2/models/toy/infer", json={"inputs": [infer]})
-        assert "data[1]: expected a number, got null; this input takes no missing" in answer.json()["detail"]
+        assert "data[1]: expected a number, got null; this input accepts no missing" in answer.json()["detail"]
         schema = service.client.get("/openapi.json").json()["paths"]["/score"]["post"]["requestBody"]["content"]
         assert "null" not in json.dumps(schema["application/json"]["schema"]["properties"]["instances"])
-    with pytest.raises(ValueError, match="got NaN; this input takes no missing values"):
+    with pytest.raises(ValueError, match="got NaN; this input accepts no missing values"):
         Scorer(load(bundle), "cpu").score(np.array([[1, np.nan, 2]], np.float32))

@@ -1,4 +1,4 @@
-"""Dashboard and rules against the real Prometheus, which scrapes a real process under all sorts of traffic."""
+"""Dashboard and rules against the real Prometheus, which scrapes a real process under various traffic."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RULE_EXPRESSIONS = [rule["expr"] for group in yaml.safe_load(RULES)["groups"] fo
 
 CLEAN_SECONDS = 4
 SHORT_WINDOW = "8s"
-"""Stands for the minutes of the rules, and for the dashboard's own interval."""
+"""Replaces the minutes of the rules, and the dashboard's own interval."""
 
 CHOSEN = {
     "$__rate_interval": SHORT_WINDOW,
@@ -44,15 +44,15 @@ AT_ONCE = {
     "HarmgaugeNonFiniteScores",
 }
 LATER = {"HarmgaugeFlaggedShare", "HarmgaugeOverload"}
-"""The alerts that such traffic deserves: those that wait for nothing, and those that wait whether it lasts."""
+"""Alerts that this traffic may cause: those without a `for`, and those that are still pending."""
 
 AT_REST = "harmgauge_queue_rows"
-"""May be 0 whenever it is scraped."""
+"""May be 0 at any scrape."""
 
 
 @dataclass
 class Watched:
-    """A Prometheus that has seen the traffic, and since when."""
+    """A Prometheus that has seen the traffic, and the time since when."""
 
     prometheus: RunningPrometheus
     begin: float
@@ -63,7 +63,7 @@ def send(service: RunningService, rows: Any, **headers: str) -> int:
 
 
 def traffic(service: RunningService, clean_until: float, stop: threading.Event) -> None:
-    """Clean rows and then ones unlike the reference; and what is refused, late, or overflows the graph."""
+    """Send clean rows, rows unlike the reference, and requests that are rejected, are late, or overflow the graph."""
     clean = instances(400, (5,), "float32", seed=1)
     overflowing = np.full((1, 5), 3e38, np.float32)
     step = 0
@@ -95,7 +95,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             sending = threads.submit(traffic, service, begin + CLEAN_SECONDS, stop)
             try:
                 wait_until(lambda: sending.done() or fired(prometheus) >= AT_ONCE, 60)
-                time.sleep(2)  # until the newest scrape went through all groups of rules
+                time.sleep(2)  # until all groups of rules were evaluated on the newest scrape
                 yield Watched(prometheus, begin)
             finally:
                 stop.set()
@@ -103,13 +103,13 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 def fired(prometheus: RunningPrometheus, state: str = "firing") -> set[str]:
-    """The alerts that are in this state."""
+    """The alerts in this state."""
     found = prometheus.query(f'ALERTS{{alertstate="{state}"}}')
     return {sample["metric"]["alertname"] for sample in found}
 
 
 def chosen(text: str) -> str:
-    """The text with what Grafana would put in place of its variables."""
+    """The text with its variables replaced as by Grafana."""
     for variable, value in CHOSEN.items():
         text = text.replace(variable, value)
     assert "$" not in text, text
@@ -143,7 +143,7 @@ def test_every_panel_and_annotation_has_data(expression: str, watched: Watched) 
 
 
 def test_every_metric_that_is_named_is_exported_or_recorded(watched: Watched) -> None:
-    """Also where an expression has data without it, or an alert does not fire."""
+    """Even if an expression has data without it, or an alert does not fire."""
     named = names(json.dumps(DASHBOARD)) | names(" ".join(RULE_EXPRESSIONS))
     assert len(named) > 30
     assert named - set(watched.prometheus.label_values("__name__")) == set()
@@ -167,6 +167,6 @@ def test_every_variable_has_something_to_choose(query: str, watched: Watched) ->
 
 
 def test_the_alerts_that_the_traffic_deserves_fire_and_no_others(watched: Watched) -> None:
-    # A scrape that takes too long ends some and leaves others pending, until the next.
+    # A scrape that takes too long ends some alerts and leaves others pending until the next.
     wait_until(lambda: fired(watched.prometheus) == AT_ONCE, 30)
     wait_until(lambda: fired(watched.prometheus, "pending") == LATER, 30)

@@ -1,4 +1,4 @@
-"""Clients that name themselves: believed for keys that are trusted, over every protocol."""
+"""Client names sent by clients: used for trusted keys, over every protocol."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROW = instances(1, SHAPE)
 BODY = {"inputs": [{**V2["inputs"][0], "shape": [1, *SHAPE], "data": ROW.reshape(-1).tolist()}]}
 
 Send = Callable[[RunningService, str, str], int | grpc.StatusCode]
-"""One row with a key and a client's name; gives the status."""
+"""Sends one row with a key and a client's name; returns the status."""
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ WAYS: list[Send] = [by_score, by_v2_header, by_v2_parameter, by_grpc_metadata, b
 
 
 def counted(service: RunningService) -> int:
-    """Rows that the evidence has counted."""
+    """The rows that the evidence has counted."""
     answer = ask(service, "GET", "/drift", TRUSTED[0]).json()
     rows: int = answer["detectors"]["score_evidence"]["rows"]
     return rows
@@ -96,7 +96,7 @@ def test_a_client_of_a_trusted_key_counts_once(service: RunningService, send: Se
 
 @pytest.mark.parametrize("send", WAYS)
 def test_of_other_keys_every_request_counts(service: RunningService, send: Send) -> None:
-    """Or an attack would hide behind one name."""
+    """Otherwise an attack could hide behind one name."""
     before = counted(service)
     for _ in range(3):
         assert send(service, STRANGER[0], f"camera-{send.__name__}") == 200
@@ -129,4 +129,4 @@ def test_without_keys_all_are_believed(image_bundle_path: Path) -> None:
 def test_a_trusted_key_must_be_there(image_bundle_path: Path) -> None:
     done = run("serve", bundle=image_bundle_path, api_keys=TRUSTED[1], trusted_keys="trustd")
     assert done.returncode == 1
-    assert "HARMGAUGE_TRUSTED_KEYS trusts 'trustd', and there is no such key: name one of trusted" in done.stderr
+    assert "HARMGAUGE_TRUSTED_KEYS names 'trustd', but there is no such key: name one of trusted" in done.stderr

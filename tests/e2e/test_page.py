@@ -1,4 +1,4 @@
-"""The live page's routes, from the real process."""
+"""The live page's routes in the real process."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_page_and_its_files(service: RunningService) -> None:
 
 
 def test_no_file_names_another_address(service: RunningService) -> None:
-    """But for the notice of the chart library, which links to where it is from."""
+    """Except the notice of the chart library, which links to its origin."""
     for path in ("/", "/page/main.js", "/page/style.css", "/page/panels.css"):
         text = service.client.get(path).text
         assert "//" not in text.replace("// ", ""), path
@@ -76,7 +76,7 @@ def test_what_is_not_there(service: RunningService, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/page/../settings.py", "/page/../../service/app.py", "/page//etc/passwd"])
 def test_nothing_outside_its_folder(service: RunningService, path: str) -> None:
-    """Sent as it stands: clients usually take the dots out."""
+    """Sent literally, because clients usually remove the dots."""
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
     connection.request("GET", path)
     assert connection.getresponse().status == 404
@@ -112,7 +112,7 @@ def test_it_says_what_drift_says(image_bundle_path: Path) -> None:
 
         wait_until(lambda: len(get(service, "/page/history")["time"]) >= 2, timeout_seconds=4 * SAMPLE_SECONDS)
         history = get(service, "/page/history")
-        # Of one request; a sample takes SAMPLE_SECONDS, or longer on a busy machine.
+        # The rate of one request; a sample takes SAMPLE_SECONDS, or longer on a busy machine.
         rows_per_second, requests_per_second = (
             np.nansum(history[f"{name}_per_second"]) for name in ("rows", "requests")
         )

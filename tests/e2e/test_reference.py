@@ -1,4 +1,4 @@
-"""`harmgauge reference`: what the service scores becomes the reference of a new bundle, and only then."""
+"""`harmgauge reference`: the scores of the service become the reference of a new bundle, if there are enough."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHAPE = (4, 4, 3)
 
 @contextmanager
 def traffic(service: RunningService) -> Iterator[list[float]]:
-    """Dark images, ten at a time, until the end; yields the scores that were answered."""
+    """Send dark images, ten at a time, until the end; yields the returned scores."""
     answered: list[float] = []
     ended = threading.Event()
 
@@ -106,14 +106,14 @@ def test_new_threshold_and_eight_bits(bundle_path: Path, tmp_path: Path) -> None
 def test_refusals_come_before_the_recording(bundle_path: Path, image_bundle_path: Path) -> None:
     with running_service(bundle_path) as service:
         for options, settings, message in (
-            (("--rows", "50"), {}, "a reference has at least 100 scores"),
-            (("--rows", "0"), {}, "a reference has at least 100 scores"),
-            (("--version", "1"), {}, "1 exists; leave out --version"),
-            (("--version", "../../elsewhere"), {}, "letters, digits, '.', '_' and '-' are allowed"),
-            (("--out", str(bundle_path / "bundle.json")), {}, "is no folder that can be written to"),
+            (("--rows", "50"), {}, "a reference needs at least 100 scores"),
+            (("--rows", "0"), {}, "a reference needs at least 100 scores"),
+            (("--version", "1"), {}, "1 already exists; leave out --version"),
+            (("--version", "../../elsewhere"), {}, "expected at most 64 letters, digits, '.', '_' and '-'"),
+            (("--out", str(bundle_path / "bundle.json")), {}, "is not a writable folder"),
             ((), {"bundle": image_bundle_path}, "serves toy/1 in float32, which is not"),
             ((), {"precision": "int8"}, "which is not"),
-            ((), {"port": 1}, "run `make serve` in another terminal first"),
+            ((), {"port": 1}, "run `harmgauge serve` in another terminal first"),
         ):
             done = run_here("reference", *options, **{"bundle": bundle_path, "port": service.port, **settings})
             assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""A shadow beside the served bundle, over HTTP: `/admin/shadow`, its metrics, who sees it, and the process's end."""
+"""A shadow beside the served bundle, over HTTP: `/admin/shadow`, its metrics, its visibility, and shutdown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def service(bundles: tuple[Path, Path]) -> Iterator[RunningService]:
 
 
 def has_seen(service: RunningService, rows: int) -> None:
-    wait_until(lambda: look(service)["scored_rows"] == rows, timeout_seconds=60)  # everybody else goes first
+    wait_until(lambda: look(service)["scored_rows"] == rows, timeout_seconds=60)  # the shadow has the lowest priority
 
 
 def test_it_tells_how_the_two_compare_on_the_same_rows(
@@ -94,7 +94,7 @@ def test_promoted_it_serves_with_its_windows_and_nothing_of_it_is_left_as_a_shad
     assert sum(value for _, value in metrics["harmgauge_instances_total"]) == 300
     again = promote(service)
     assert (again.status_code, again.json()["code"]) == (404, "no_shadow")
-    wait_until(lambda: service.said("serving toy/2", "until now the shadow"))
+    wait_until(lambda: service.said("serving toy/2", "previously the shadow"))
 
 
 def test_dropped_it_is_gone(service: RunningService, bundles: tuple[Path, Path]) -> None:
@@ -163,11 +163,11 @@ def test_a_shadow_from_the_start_keeps_its_windows_over_a_restart(bundles: tuple
     assert "shadow toy/2" in done.stdout
     refused = run_here("check", bundle=bundles[0], shadow=bundles[0])
     assert refused.returncode == 1
-    assert "serves already" in refused.stderr
+    assert "is in service" in refused.stderr
 
 
 def test_sigterm_with_a_shadow_that_is_behind_ends_in_time(bundles: tuple[Path, Path], tmp_path: Path) -> None:
-    """One slow batch at a time, and thousands of rows wait for it: none of them is waited for."""
+    """One slow batch runs at a time while thousands of rows wait for it: the process waits for none of them."""
     settings = {"admin_keys": KEY_LINE, "state_dir": tmp_path, "max_queue_rows": 100_000, "max_batch_rows": 1}
     with running_service(bundles[0], deadline_seconds=60, **settings) as service:
         load_shadow(service, bundles[1])
@@ -185,7 +185,7 @@ def test_sigterm_with_a_shadow_that_is_behind_ends_in_time(bundles: tuple[Path, 
 
 @pytest.mark.parametrize("call", ["bundle", "shadow"])
 def test_sigterm_while_a_bundle_is_loaded_answers_what_it_has_and_saves(tmp_path: Path, call: str) -> None:
-    """The shipped bundles take a tenth of a second or more to load."""
+    """The shipped bundles take at least a tenth of a second to load."""
     other = SHIPPED_BUNDLE.parent / "1"
     rows = instances(8, (32, 32, 3))
     with running_service(SHIPPED_BUNDLE, admin_keys=KEY_LINE, state_dir=tmp_path) as service:
@@ -200,7 +200,7 @@ def test_sigterm_while_a_bundle_is_loaded_answers_what_it_has_and_saves(tmp_path
             )
 
         def loads() -> bool:
-            # Nothing is there to be dropped, but while one is loaded nobody is even asked.
+            # There is nothing to drop, but while a bundle is loading the request is not even considered.
             return service.client.delete(PATH, headers=BEARER).status_code == 409
 
         for folder in [other, SHIPPED_BUNDLE if call == "bundle" else other] * 10:
@@ -211,7 +211,7 @@ def test_sigterm_while_a_bundle_is_loaded_answers_what_it_has_and_saves(tmp_path
                 pass
             if caught:
                 break
-            changing.join()  # it was loaded before anybody looked
+            changing.join()  # it was loaded before the first check
         assert caught
         begin = time.monotonic()
         service.terminate()

@@ -1,4 +1,4 @@
-"""The shipped adversarial autoencoder, served: its scores, its flags and its correction of real test images."""
+"""The shipped adversarial autoencoder in service: scores, flags and corrections of real test images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signed bundles, from the pair of keys to the service that wants one."""
+"""Signed bundles, from the key pair to a service that requires a signature."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def test_make_keys_sign_check_serve(folder: Path, tmp_path: Path) -> None:
 
     refused = run("serve", bundle=folder, port=0, bundle_public_key=key)
     assert refused.returncode == 1
-    assert "is not signed, and HARMGAUGE_BUNDLE_PUBLIC_KEY asks for it" in refused.stderr
+    assert "is not signed, but HARMGAUGE_BUNDLE_PUBLIC_KEY requires a signature" in refused.stderr
     assert "signature: none" in run_here("check", bundle=folder).stdout
 
     signed = run_here("sign", str(folder), "--key", str(tmp_path / "key.pem"))
     assert signed.returncode == 0, signed.stderr
     assert f"next: HARMGAUGE_BUNDLE_PUBLIC_KEY={key} HARMGAUGE_BUNDLE={folder} harmgauge check" in signed.stdout
-    assert "signature: there is one, and no HARMGAUGE_BUNDLE_PUBLIC_KEY" in run_here("check", bundle=folder).stdout
+    assert "signature: present, but not verified: HARMGAUGE" in run_here("check", bundle=folder).stdout
     checked = run_here("check", bundle=folder, bundle_public_key=key)
     assert checked.returncode == 0, checked.stderr
     assert "signature: verified with HARMGAUGE_BUNDLE_PUBLIC_KEY" in checked.stdout
@@ -43,12 +43,12 @@ def test_make_keys_sign_check_serve(folder: Path, tmp_path: Path) -> None:
 
     manifest = folder / "bundle.json"
     document = json.loads(manifest.read_text())
-    document["threshold"]["value"] = 1e9  # nothing would be flagged any more, and every sha256 still holds
+    document["threshold"]["value"] = 1e9  # nothing would be flagged any more, although every sha256 still matches
     manifest.write_text(json.dumps(document))
     assert run_here("check", bundle=folder).returncode == 0
     refused = run("serve", bundle=folder, port=0, bundle_public_key=key)
     assert refused.returncode == 1
-    assert "do not serve this one" in refused.stderr
+    assert "do not serve this copy" in refused.stderr
 
 
 def test_a_key_that_is_none_is_refused_and_not_shown(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every route by every odd spelling of its path, with every kind of key: no way leads around the gate."""
+"""Every route under every odd spelling of its path, with every kind of key: none bypasses the authorizer."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def spellings(path: str) -> Iterator[str]:
 
 
 def routes(bundle: Path) -> list[tuple[str, str, Permission]]:
-    """Method, path and area of every route, as the service itself has them; fails for a route without an area."""
+    """Method, path and permission of every route, from the service itself; fails for a route without a permission."""
 
     async def ask() -> list[tuple[str, str, Permission]]:
         service = build(load({"HARMGAUGE_BUNDLE": str(bundle)}))
@@ -128,7 +128,7 @@ def service(image_bundle_path: Path, flags_only: bool) -> Iterator[RunningServic
 
 
 class Raw:
-    """A connection on which a path goes out as it is written; opened again where the service closes it."""
+    """A connection that sends a path literally; reopened if the service closes it."""
 
     def __init__(self, port: int) -> None:
         self._port = port

@@ -1,4 +1,4 @@
-"""The state folder of real processes: one process to a folder, and whatever lies in it a start."""
+"""The state folder of real processes: one process per folder, and a start whatever is in it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def test_a_second_process_is_refused_and_the_first_serves_on(image_bundle_path: 
         refused = run("serve", bundle=image_bundle_path, port=0, state_dir=tmp_path)
         assert refused.returncode == 1
         (line,) = refused.stderr.splitlines()
-        assert f"HARMGAUGE_STATE_DIR={tmp_path} is held by another process" in line
-        assert "a folder of its own" in line
+        assert f"HARMGAUGE_STATE_DIR={tmp_path} is in use by another process" in line
+        assert "its own folder" in line
         checked = run_here("check", bundle=image_bundle_path, state_dir=tmp_path)
         assert checked.returncode == 0, checked.stderr
-        assert f"kept in {tmp_path}, which a process uses now" in checked.stdout
+        assert f"kept in {tmp_path}, in use by a running process" in checked.stdout
         service.score(instances(3, SHAPE))
         service.process.kill()
         service.wait()
@@ -67,7 +67,7 @@ def test_a_pipe_or_a_folder_in_the_states_place_holds_up_no_start_and_no_stop(
 
 
 def test_a_start_that_fails_holds_nothing(image_bundle_path: Path, tmp_path: Path) -> None:
-    """Programs that bring a server of their own try again in the same process."""
+    """Programs with their own server may try again in the same process."""
 
     async def started(bundle: Path) -> None:
         build(Settings(bundle=bundle, workers=1, state_dir=tmp_path)).abandon()

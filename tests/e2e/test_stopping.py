@@ -1,4 +1,4 @@
-"""The end: no connection is reset, a lame duck serves on, and SIGTERM is heard whenever it comes."""
+"""Stopping: no connection is reset, a lame duck still serves, and SIGTERM is handled at any time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STOPS = 3
 
 
 def stop_under_load(service: RunningService, *more: str) -> Counter[str]:
-    """What became of the requests of six clients that open a connection for each, until nobody listened."""
+    """The outcomes of requests by six clients that open a connection for each, until nothing listens any more."""
     program = [sys.executable, connecting.__file__, str(service.port), *more]
     clients = [subprocess.Popen(program, stdout=subprocess.PIPE) for _ in range(CLIENTS)]
     answered = service.metrics
@@ -54,7 +54,7 @@ def stop_under_load(service: RunningService, *more: str) -> Counter[str]:
 
 @pytest.mark.parametrize("how", ["http", "https"])
 def test_no_connection_is_reset(image_bundle_path: Path, tmp_path: Path, how: str) -> None:
-    """It was two or three at each stop: those whose handshake ended between the last accept and the close."""
+    """It used to reset two or three at each stop: those whose handshake ended between the last accept and the close."""
     more, settings = [], {}
     if how == "https":
         certificate, key = certificate_for_loopback(tmp_path)
@@ -75,7 +75,7 @@ def test_a_lame_duck_serves_on_and_says_that_it_goes(image_bundle_path: Path) ->
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
             assert stub.ServerReady(service_pb2.ServerReadyRequest()).ready
             service.terminate()
-            wait_until(lambda: service.said("leaving: /readyz fails, requests are served as before for 60 s"))
+            wait_until(lambda: service.said("leaving: /readyz fails, requests are still served for 60 s"))
             for _ in range(3):  # new connections, and the old one
                 with httpx.Client(base_url=service.client.base_url) as client:
                     for path in ("/readyz", "/v2/health/ready", "/v2/models/toy/ready"):
@@ -91,7 +91,7 @@ def test_a_lame_duck_serves_on_and_says_that_it_goes(image_bundle_path: Path) ->
             assert stub.ServerMetadata(service_pb2.ServerMetadataRequest()).name == "harmgauge"
         assert service.process.poll() is None
         begin = time.monotonic()
-        service.terminate()  # enough of it
+        service.terminate()  # a second signal ends the lame duck
         assert service.wait() == 0
         assert time.monotonic() - begin < 20
         assert service.said("draining")
@@ -109,15 +109,17 @@ def test_a_lame_duck_goes_by_itself(image_bundle_path: Path, how: signal.Signals
 
 def test_check_says_how_long_a_stop_takes(image_bundle_path: Path) -> None:
     brief = run_here("check", bundle=image_bundle_path)
-    assert "a stop takes up to 10 s" in brief.stdout
+    assert "shutdown takes up to 10 s" in brief.stdout
     long = run_here("check", bundle=image_bundle_path, lame_duck_seconds=20, drain_seconds=15)
-    assert "a stop takes up to 37 s" in long.stdout
+    assert "shutdown takes up to 37 s" in long.stdout
     assert "terminationGracePeriodSeconds" in long.stdout
     assert "terminationGracePeriodSeconds" not in brief.stdout
 
 
 def begin_to_serve(*before: str, bundle: Path) -> subprocess.Popen[str]:
-    """As a container does: the first process of its own PID namespace, for which no signal has a default."""
+    """Start the service as a container does: as the first process of its own PID namespace, where no signal has a
+    default.
+    """
     return subprocess.Popen(
         ["unshare", "--pid", "--fork", "--kill-child", *before, PYTHON, "-m", "harmgauge", "serve"],
         env=environment(bundle=bundle, port=0),
@@ -127,7 +129,7 @@ def begin_to_serve(*before: str, bundle: Path) -> subprocess.Popen[str]:
 
 
 def first_process(unshared: subprocess.Popen[str]) -> int:
-    """The id of what became of unshare's child, once it is another program."""
+    """The id of unshare's child, once it runs another program."""
     children = Path(f"/proc/{unshared.pid}/task/{unshared.pid}/children")
     wait_until(lambda: children.read_text().split())
     child = int(children.read_text().split()[0])
@@ -146,7 +148,7 @@ def blocked(process: int) -> set[int]:
 )
 @pytest.mark.parametrize("seconds", [0, 0.02, 0.1, 0.2, 0.4, 0.7, 1.0])
 def test_sigterm_is_heard_however_early_it_comes(image_bundle_path: Path, seconds: float) -> None:
-    """As the image starts it. By default such a process got no SIGTERM before its imports were done."""
+    """Started as in the image. By default such a process ignored SIGTERM until its imports were done."""
     with begin_to_serve("env", "--block-signal=TERM", bundle=image_bundle_path) as unshared:
         try:
             child = first_process(unshared)
@@ -191,7 +193,7 @@ def test_sigterm_ends_a_command_with_the_usual_status(image_bundle_path: Path) -
 
 
 def test_an_orderly_stop_logs_no_error(image_bundle_path: Path, tmp_path: Path) -> None:
-    """While captured rows could not be written, the watchdog missed the workers that had ended as they should."""
+    """If captured rows could not be written, the watchdog used to report workers that had ended normally."""
     settings = {"capture_dir": "/proc/nowhere/captured", "capture_file_seconds": 1, "state_dir": tmp_path}
     with running_service(image_bundle_path, drain_seconds=3, **settings) as service:
         for seed in range(20):

@@ -67,7 +67,7 @@ def test_everything_follows_the_new_bundle(service: RunningService, bundles: tup
     assert repr(float(second.reference.scores[0])) in bounds or len(bounds) > 10
     assert bounds == {labels["le"] for labels, _ in found["harmgauge_reference_score_bucket"]}
     assert found["harmgauge_score_threshold"] == [({}, float(second.threshold))]
-    assert sum(value for _, value in found["harmgauge_instances_total"]) == 230, "what the process counts goes on"
+    assert sum(value for _, value in found["harmgauge_instances_total"]) == 230, "the counters of the process continue"
     wait_until(lambda: service.said("serving toy/2", "instead of toy/1"))
 
 

@@ -1,4 +1,4 @@
-"""Bundles that take over from each other again and again, and what that costs: no request, and nothing that stays."""
+"""Bundles that replace each other repeatedly under load: no request is lost, and no resources remain."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_hundred_swaps_under_load_lose_and_mix_nothing(
 
 
 def test_swaps_leave_nothing_behind(tmp_path: Path) -> None:
-    """Of the shipped bundle each swap would leave some 15 MiB, two threads and a hundred series."""
+    """With the shipped bundle, each swap could leave some 15 MiB, two threads and a hundred series."""
     versions = [tmp_path / "2", tmp_path / "3"]
     for folder in versions:
         shutil.copytree(SHIPPED_BUNDLE, folder)
@@ -59,7 +59,7 @@ def test_swaps_leave_nothing_behind(tmp_path: Path) -> None:
         def series() -> int:
             return sum(len(samples) for samples in service.metrics().values())
 
-        cycle(4)  # the threads of the pools, and what malloc keeps
+        cycle(4)  # threads of the pools, and memory that malloc keeps
         threads, files, names = status("Threads"), open_files(), series()
         rss_kilobytes = status("VmRSS")
         cycle(10)

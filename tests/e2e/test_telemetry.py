@@ -1,4 +1,4 @@
-"""No entry point of ours lets ONNX Runtime report its use to anybody."""
+"""None of our entry points lets ONNX Runtime send telemetry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.toy import instances, linear_network
 
 SHAPE = (4, 4, 3)
 SECONDS = 8
-"""ONNX Runtime 1.31 asks for its collector's address some 5 s after it is loaded."""
+"""ONNX Runtime 1.31 looks up the address of its collector some 5 s after it is loaded."""
 
 BUILD = """
 import sys, time

@@ -1,4 +1,4 @@
-"""TLS through uvicorn and gRPC, with a certificate that openssl makes."""
+"""TLS through uvicorn and gRPC, with a certificate made by openssl."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_https_and_the_commands_that_speak_it(image_bundle_path: Path, certifica
 
 
 def test_a_handshake_that_does_not_go_on_is_given_up(image_bundle_path: Path, certificate: tuple[Path, Path]) -> None:
-    """In time, and earlier where others need the place."""
+    """It is closed in time, and earlier if others need the connection."""
     tls = {"tls_certificate": certificate[0], "tls_key": certificate[1]}
     limits = {"connection_timeout_seconds": 3, "max_connections": 40}
     with running_service(image_bundle_path, **tls, **limits) as service, ExitStack() as open_connections:
@@ -82,5 +82,5 @@ def test_a_key_that_is_not_the_certificates_is_refused_at_the_start(
     for command in ("serve", "check"):
         done = run(command, bundle=image_bundle_path, tls_certificate=certificate[0], tls_key=other)
         assert done.returncode == 1
-        assert "give no TLS" in done.stderr
+        assert "cannot be used" in done.stderr
         assert "Traceback" not in done.stderr

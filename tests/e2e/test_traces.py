@@ -1,4 +1,4 @@
-"""Traces of the real process, as a real receiver of OTLP gets them."""
+"""Traces of the real process, as a real OTLP receiver gets them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def new_parent(flags: str = "01") -> tuple[str, str, str]:
 
 
 def ids_of(service: RunningService, request_id: str) -> tuple[str, str]:
-    """The trace's and the span's id in the request's log line."""
+    """The ids of the trace and the span in the request's log line."""
     wait_until(lambda: service.said(request_id))
     (line,) = (line for line in map(json.loads, list(service.log)) if line.get("request_id") == request_id)
     return line["trace_id"], line["span_id"]
@@ -68,7 +68,7 @@ def test_a_request_goes_on_with_its_clients_trace_and_tells_where_its_time_went(
     assert all((part.kind, part.parent_id) == (INTERNAL, server.span_id) for part in parts)
     assert len({span.span_id for span in (server, *parts)}) == 3
     assert {span.trace_state for span in (server, *parts)} == {"vendor=1,other=2"}
-    # The rows run as soon as they wait no more; reading comes before, answering after.
+    # The rows run as soon as they stop waiting; reading comes before, responding after.
     queue, inference = parts
     moments = [begin, server.begin_ns, queue.begin_ns, queue.end_ns, inference.end_ns, server.end_ns, end]
     assert moments == sorted(moments)

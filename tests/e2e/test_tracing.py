@@ -1,4 +1,4 @@
-"""Tracing as it is switched on and off: its settings, a collector that is down, the last traces of a process."""
+"""Tracing switched on and off: its settings, an unreachable collector, and the last traces of a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that offer to go on in another protocol, as Java's and curl's do unasked: they are answered as all are."""
+"""Clients that offer a protocol upgrade, as Java's and curl's do by default: they are answered like all others."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def head(offer: str, framing: str) -> bytes:
 
 
 def talk(service: RunningService, parts: list[bytes], count: int = 1) -> bytes:
-    """All that comes back on one connection, `count` answers at least.
+    """All data received on one connection, with at least `count` responses.
 
-    Each part is sent once the service has had time to read the one before, and no more is waited for once it would
-    have been there.
+    Each part is sent once the service has had time to read the previous one, and the wait ends when the responses
+    should have arrived.
     """
 
     def turns() -> None:
@@ -90,7 +90,7 @@ def talk(service: RunningService, parts: list[bytes], count: int = 1) -> bytes:
 
 
 def answers(received: bytes) -> list[dict[str, object]]:
-    """The JSON documents of all answers, which must be good ones."""
+    """The JSON documents of all responses, which must be successful."""
     pieces = received.split(b"HTTP/1.1 ")[1:]
     assert all(piece.startswith(b"200 ") for piece in pieces), received
     return [json.loads(piece.partition(b"\r\n\r\n")[2]) for piece in pieces]

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, spoken by tritonclient as it is, and by hand where a client is too polite."""
+"""The Open Inference Protocol, with the unmodified tritonclient, and by hand for requests that it would not send."""
 
 from __future__ import annotations
 
@@ -115,13 +115,13 @@ def test_an_error_reaches_the_client_as_its_own_exception(service: RunningServic
     tensor.set_data_from_numpy(np.zeros((1, 3), np.float32))
     with pytest.raises(InferenceServerException, match="datatype is 'FP32'; expected UINT8"):
         client.infer("toy", [tensor])
-    with pytest.raises(InferenceServerException, match="no model 'nobody'"):
+    with pytest.raises(InferenceServerException, match="Unknown model 'nobody'"):
         client.infer("nobody", [tensor])
     client.close()
 
 
 def test_the_same_data_plane_as_score(image_bundle_path: Path) -> None:
-    """Scores go into the same window, and are the same to the last bit."""
+    """The scores go into the same window, and are the same to the last bit."""
     with running_service(image_bundle_path) as service:
         by_score = service.score(ROWS)["scores"]
         tensor = {"name": "input", "datatype": "UINT8", "shape": list(ROWS.shape), "data": ROWS.tolist()}
@@ -151,7 +151,7 @@ def asked(**parameters: object) -> list[dict[str, Any]]:
         ({"inputs": []}, b"", 422, "a list of one tensor"),
         ({}, b"", 422, "a list of one tensor"),
         ({"inputs": [tensor(), tensor()]}, b"", 422, "a list of one tensor"),
-        ({"inputs": [tensor(name="x")]}, b"", 422, "There is no input 'x'"),
+        ({"inputs": [tensor(name="x")]}, b"", 422, "Unknown input 'x'"),
         ({"inputs": [tensor(datatype="INT64")]}, b"", 422, "datatype is 'INT64'; expected UINT8"),
         ({"inputs": [tensor(shape=[1, 48])]}, b"", 422, "expected [n, 4, 4, 3], n >= 1."),
         ({"inputs": [tensor(shape=[0, 4, 4, 3], data=[])]}, b"", 422, "n >= 1."),
@@ -161,20 +161,20 @@ def asked(**parameters: object) -> list[dict[str, Any]]:
         ({"inputs": [tensor(data=[[1, 2], [3]])]}, b"", 422, "ragged"),
         ({"inputs": [tensor(data=[256] * 48)]}, b"", 422, "expected a number from 0 to 255, got 256."),
         ({"inputs": [tensor(data=[True] + [1] * 47)]}, b"", 422, "data[0]: expected a number, got true"),
-        ({"inputs": [tensor(data=["a"] * 48)]}, b"", 422, "data[0]: expected a number, got the text 'a'"),
+        ({"inputs": [tensor(data=["a"] * 48)]}, b"", 422, "data[0]: expected a number, got the string 'a'"),
         ({"inputs": [tensor(data="text")]}, b"", 422, "a list of numbers"),
         ({"inputs": [tensor(data=None)]}, b"", 422, "either 'data' or the parameter"),
         ({"inputs": [tensor(parameters=BINARY)]}, b"x" * 48, 422, "either 'data' or the parameter"),
         ({"inputs": [tensor(data=None, parameters=BINARY)]}, b"x" * 47, 422, "47 bytes follow"),
         ({"inputs": [tensor(data=None, parameters={"binary_data_size": 47})]}, b"x" * 47, 422, "needs 48 bytes"),
         ({"inputs": [tensor()]}, b"xyz", 422, "3 bytes follow the JSON part"),
-        ({"inputs": [tensor()], "outputs": [{"name": "loss"}]}, b"", 422, "There is no output 'loss'"),
-        ({"inputs": [tensor()], "outputs": [{"name": "score"}] * 2}, b"", 422, "asks for one output twice"),
+        ({"inputs": [tensor()], "outputs": [{"name": "loss"}]}, b"", 422, "Unknown output 'loss'"),
+        ({"inputs": [tensor()], "outputs": [{"name": "score"}] * 2}, b"", 422, "names an output twice"),
         ({"inputs": [tensor()], "outputs": "score"}, b"", 422, "'outputs' must be a list"),
         ({"inputs": [tensor()], "parameters": {"binary_data_output": 1}}, b"", 422, "expected true or false, got 1."),
         ({"inputs": [tensor(data=[0.99999999] + [1] * 47)]}, b"", 422, "expected a whole number, got 0.99999999."),
         ({"inputs": [tensor(data=[2**64] + [1] * 47)]}, b"", 422, "got 1.8446744073709552e+19."),
-        ({"inputs": [tensor(data=None, parameters={"binary_data_size": "48"})]}, b"x" * 48, 422, "the text '48'"),
+        ({"inputs": [tensor(data=None, parameters={"binary_data_size": "48"})]}, b"x" * 48, 422, "the string '48'"),
         (
             {"inputs": [tensor(data=None, parameters={"binary_data_size": 48.0})]},
             b"x" * 48,
@@ -198,10 +198,10 @@ def asked(**parameters: object) -> list[dict[str, Any]]:
         ({"inputs": [tensor()], "parameters": {"timeout": -1}}, b"", 422, "microseconds, 0 for none, got -1."),
         ({"inputs": [tensor()], "parameters": {"timeout": 1.5}}, b"", 422, "microseconds, 0 for none, got 1.5."),
         ({"inputs": [tensor()], "parameters": {"timeout": True}}, b"", 422, "microseconds, 0 for none, got true."),
-        ({"inputs": [tensor()], "parameters": {"timeout": "1s"}}, b"", 422, "0 for none, got the text '1s'."),
+        ({"inputs": [tensor()], "parameters": {"timeout": "1s"}}, b"", 422, "0 for none, got the string '1s'."),
         ({"inputs": [tensor()], "parameters": {"timeout": 1}}, b"", 504, "deadline"),
         ({"inputs": [tensor()], "parameters": {"timeout": "1"}}, b"", 504, "deadline"),
-        ({"inputs": [tensor()], "id": 5}, b"", 422, "'id': expected a text, got 5."),
+        ({"inputs": [tensor()], "id": 5}, b"", 422, "'id': expected a string, got 5."),
     ],
 )
 def test_bad_requests_are_told_so_and_leave_no_trace(

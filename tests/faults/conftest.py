@@ -1,4 +1,4 @@
-"""The bundle whose scores tell their inputs, and how often the tests of chance are repeated."""
+"""The bundle whose scores identify their inputs, and the number of rounds of the randomised tests."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def own_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def rounds() -> int:
-    """1 in CI; more where HARMGAUGE_FAULT_ROUNDS asks for it."""
+    """1 in CI; more if HARMGAUGE_FAULT_ROUNDS is set."""
     return int(os.environ.get("HARMGAUGE_FAULT_ROUNDS", "1"))
 
 
 @pytest.fixture
 def _many_files() -> None:
-    """This process and the ones it starts may open 4096 files, if the machine lets them."""
+    """This process and its children may open 4096 files, if the machine allows it."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, most) if most > 0 else 4096, most))
 

@@ -1,4 +1,4 @@
-"""Heads and bodies without end, and compressed ones: refused, at a bounded cost in memory."""
+"""Endless heads and bodies, and compressed ones: rejected, at a bounded cost in memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def service(own_bundle: Path) -> Iterator[RunningService]:
 
 
 def flood(service: RunningService, begin: bytes, piece: bytes) -> tuple[bytes, int]:
-    """Send `piece` again and again until the other side has had enough; its answer, and the bytes that it took."""
+    """Send `piece` repeatedly until the server stops reading; returns its response and the number of bytes sent."""
     answer: list[bytes] = []
     sent = 0
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
@@ -125,7 +125,7 @@ def test_compressed_messages_over_grpc_are_refused_before_they_are_read(service:
 
 
 def test_a_request_behind_a_refused_one_is_not_taken_for_its_body(service: RunningService) -> None:
-    """The rest of what was refused must not be read as a request of its own."""
+    """The rest of a rejected body must not be read as another request."""
     before, counts = Held.by(service), counted(service)
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
         connection.sendall(head(LIMIT_BYTES + 1) + whole(5))

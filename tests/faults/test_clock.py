@@ -1,4 +1,4 @@
-"""The wall clock jumps, under libfaketime: windows, deadlines and rates go by the clock that never goes back."""
+"""The wall clock jumps, under libfaketime: windows, deadlines and rates use the monotonic clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.process import RAW, running_service, wait_until
 
 @pytest.fixture
 def jump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that says how far the clock of processes is off, read at each look at it."""
+    """The file with the offset of the processes' clock, read each time that the clock is read."""
     program = shutil.which("faketime")
     if program is None:
         if os.environ.get("CI"):
@@ -65,7 +65,7 @@ def test_a_clock_that_jumps_moves_no_window_and_no_deadline(own_bundle: Path, ju
         assert counted(service) == {"200": len(sent)}
         service.terminate()
         assert service.wait() == 0
-    jump.write_text("-900d\n")  # while it was away, the clock went back: what was saved is new, not from the future
+    jump.write_text("-900d\n")  # the clock went back during the stop: the saved state is new, not future
     with running_service(own_bundle, **settings) as service:
         assert not service.said("set aside")
         assert window(service) == sent

@@ -1,4 +1,4 @@
-"""Connections that are slow, idle, half-closed, or never take their answer: they end, and cost others nothing."""
+"""Connections that are slow, idle or half-closed, or never read their response: they end, and do not affect others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def connect(service: RunningService, sent: bytes = b"") -> socket.socket:
 
 
 def drip(connection: socket.socket, data: bytes, seconds: float = 0.05) -> bytes:
-    """Send byte after byte until the other side has had enough; returns what it said."""
+    """Send byte after byte until the server stops reading; returns its response."""
     try:
         for index in range(len(data)):
             connection.sendall(data[index : index + 1])
@@ -118,7 +118,7 @@ def test_a_connection_that_stands_still_after_an_answer_is_closed(service: Runni
 
 
 def test_who_closes_his_half_has_left(own_bundle: Path) -> None:
-    """An end of input and a client that has gone are the same to a server. It is not scored, or it gets its answer."""
+    """To a server, an end of input looks like a disconnect: the request is not scored, or gets its response."""
     with running_service(own_bundle) as service:
         before, answered = Held.by(service), []
         for number in range(1, 101):
@@ -152,7 +152,7 @@ def test_who_never_takes_his_answers_is_cut_off(service: RunningService) -> None
 
 
 def test_requests_sent_ahead_without_end_cost_the_connection_and_no_memory(service: RunningService) -> None:
-    """Before any key is looked at: 128 may wait behind the one that is answered."""
+    """Before any key is checked, 128 requests may wait behind the one being answered."""
     before = Held.by(service)
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", service.port)) as connection, suppress(OSError):

@@ -1,4 +1,4 @@
-"""A storm of deadlines: each request gets its own score or 504, and what is past its deadline costs no inference."""
+"""A storm of deadlines: each request gets its own score or 504, and expired requests cost no inference."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EACH = 15
 
 
 def storm(service: RunningService, first: int, ledger: Ledger) -> None:
-    """Requests over one connection, with deadlines of 1 to 60 ms, at a service that takes 50 for a batch."""
+    """Requests over one connection, with deadlines of 1 ms to 1 s, to a service that takes 50 ms per batch."""
     chance = random.Random(first)
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
     for number in range(first, first + EACH):

@@ -1,5 +1,5 @@
-"""Clients of gRPC that send no message, half of one, hostile ones, or take no answer: nobody else is kept out, and
-memory stays bounded. With a key and without.
+"""gRPC clients that send no message, half a message or hostile frames, or do not read responses: nobody else is locked
+out, and memory stays bounded. With a key and without.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def service(own_bundle: Path) -> Iterator[RunningService]:
 
 
 def answered(service: RunningService, key: str | None = API[0], seconds: float = 3) -> float:
-    """How long a client that just came waits for a score and for ServerLive; fails where it gets none in time."""
+    """Seconds that a new client waits for a score and for ServerLive; fails if it gets none in time."""
     begin = time.monotonic()
     with grpc.insecure_channel(
         f"127.0.0.1:{grpc_port(service)}", options=[("grpc.use_local_subchannel_pool", 1)]
@@ -108,7 +108,7 @@ def test_half_messages_take_no_more_than_there_is_room_for(service: RunningServi
 
 
 def test_answers_that_nobody_takes_are_bounded(service: RunningService) -> None:
-    """Of small calls by their number, on each connection and on all."""
+    """Small calls are bounded by their number, per connection and in total."""
     before = Held.by(service)
     with ExitStack() as stack:
         taken = 0
@@ -125,7 +125,7 @@ def test_answers_that_nobody_takes_are_bounded(service: RunningService) -> None:
 
 
 def test_bytes_of_answers_that_nobody_takes_are_counted(own_bundle: Path) -> None:
-    """Until their clients are gone."""
+    """Until their clients disconnect."""
     rows = 20_000
     request = service_pb2.ModelInferRequest(
         model_name="toy",
@@ -145,7 +145,7 @@ def test_bytes_of_answers_that_nobody_takes_are_counted(own_bundle: Path) -> Non
             refused = [len(client.ended) for client in clients]
             assert refused[:4] == [1] * 4, "a connection has a quarter of 2 MiB, or one request; each answer has 420 KB"
             assert refused[4:] == [2] * 2, "four have less than 2 MiB together, five have more"
-            with pytest.raises(grpc.RpcError, match="hold .* bytes already"):
+            with pytest.raises(grpc.RpcError, match="already hold all .* bytes"):
                 ask(service, request)
         for _ in range(100):
             try:
@@ -179,7 +179,7 @@ def _hostile() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", _hostile())
 def test_messages_of_many_fields_cost_little(service: RunningService, name: str) -> None:
-    """8 million of them would become 800 MB, and stop the event loop for seconds."""
+    """8 million of them would take 800 MB and block the event loop for seconds."""
     sent = _hostile()[name]
     before = Held.peak_mebibytes(service)
     with grpc.insecure_channel(

@@ -1,7 +1,7 @@
-"""Clients that hang up at every stage: nothing is kept, nobody else suffers, and the counters say what happened.
+"""Clients that disconnect at every stage: nothing is kept, nobody else is affected, and the counters are correct.
 
-A request counts, in the window and as scored, when its answer is given to a connection that is there as far as the
-service knows. So what is in the window is what was answered with 200, and no more.
+A request counts, in the window and as scored, when its response is written to a connection that is open as far as the
+service can see. So the window contains exactly the requests answered with 200.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def test_clients_that_leave_before_their_request_is_whole(own_bundle: Path, rese
                 connection = socket.create_connection(("127.0.0.1", service.port))
                 connection.sendall(sent)
                 hang_up(connection, reset=reset)
-        # A request begins with a whole head; one may be reset before its head was read.
+        # A request begins with a whole head; a connection may be reset before its head was read.
         wait_until(lambda: reset or counted(service)["499"] == 2 * EACH)
         assert_well(service, before)
         assert counted(service)["499"] <= 2 * EACH
@@ -79,7 +79,9 @@ def test_clients_that_leave_while_queued_while_scored_and_thereafter(
 
 
 def test_who_sends_ahead_and_leaves_is_scored_for_none_of_it(own_bundle: Path, release: Path) -> None:
-    """The server is told of the connection, which is that of the request being answered, not of the last that came."""
+    """The server's disconnect event is about the connection, whose current request is the one being answered, not the
+    last received.
+    """
     with faulty_service(own_bundle, workers=1, max_batch_rows=1) as service:
         busy = send(service, 1, faulty.HANG)
         wait_until(lambda: service.metrics()["harmgauge_queue_rows"] == [({}, 1)])
@@ -94,7 +96,7 @@ def test_who_sends_ahead_and_leaves_is_scored_for_none_of_it(own_bundle: Path, r
 
 
 def test_clients_that_leave_at_once_or_as_the_answer_is_written(own_bundle: Path, rounds: int) -> None:
-    """At a moment of chance: each is counted either as answered, and is in the window, or as gone, and is not."""
+    """At random moments: each request is counted either as answered and is in the window, or as gone and is not."""
     with running_service(own_bundle, window_rows=500 * rounds + 100) as service:
         assert service.score(row(0))["scores"] == [0]
         before = Held.by(service)

@@ -1,4 +1,4 @@
-"""Inference that raises, hangs, gives no number, or loses its thread."""
+"""Inference that raises, hangs, returns NaN, or loses its thread."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_what_fails_costs_nobody_else_his_answer(own_bundle: Path, release: Path
         before = Held.by(service)
         first = send(service, 1, faulty.HANG)
         wait_until(lambda: service.metrics()["harmgauge_queue_rows"] == [({}, 1)])
-        second = send(service, 2)  # alone in its batch; all that come now go together
+        second = send(service, 2)  # alone in its batch; all that arrive now go together
         wait_until(lambda: service.metrics()["harmgauge_queue_rows"] == [({}, 2)])
         asked = [0, faulty.RAISE, 0, faulty.NOT_A_NUMBER, 0, faulty.END_THE_THREAD, 0, faulty.NO_PROBABILITY] * 2
         together = [send(service, 10 + index, asks) for index, asks in enumerate(asked)]
@@ -151,7 +151,7 @@ def test_a_worker_that_dies_is_noticed(own_bundle: Path, workers: int) -> None:
 def test_drift_that_cannot_be_computed_costs_no_score_and_comes_back(
     own_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same for whoever looks: the task that keeps up, the recorder and the one that saves go on."""
+    """All periodic tasks continue: the drift update, the recorder, and the saving of state."""
     failing = tmp_path / "failing"
     monkeypatch.setenv(faulty.DRIFT, str(failing))
     settings = {"drift_interval_seconds": 0.2, "feature_mmd": False, "state_dir": tmp_path / "state"}

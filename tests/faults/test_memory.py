@@ -1,4 +1,4 @@
-"""Little memory left: requests are refused, the process lives, and serves on when there is some again."""
+"""Little memory left: requests are rejected, the process survives, and serves again once memory is free."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ def test_bodies_that_do_not_fit_are_refused(own_bundle: Path) -> None:
             assert service.score(row(number))["scores"] == [number]
         resource.prlimit(pid, resource.RLIMIT_AS, old)
         assert_well(service, before)
-        # 499: refused by the parser, while the service still waited for the body's rest
+        # 499: rejected by the parser, while the service still waited for the rest of the body
         assert sum(counted(service)[status] for status in ("503", "429", "499")) >= len(statuses)

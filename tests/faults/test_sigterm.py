@@ -1,11 +1,10 @@
-"""SIGTERM at any moment under load, over `POST /score`, V2 and gRPC: no request that was accepted is lost.
+"""SIGTERM at any moment under load, over `POST /score`, V2 and gRPC: no accepted request is lost.
 
-What that means: a request that was sent whole over a connection that the service had accepted is answered with its own
-score, or refused with 503 and the connection's end (gRPC: UNAVAILABLE, or CANCELLED). Whatever was scored was answered:
-the state that the process saves as it ends holds just the numbers that clients got a score for. What a client sent over
-a connection that the service was closing meanwhile gets no answer at all, as ever in HTTP/1.1; such a request was not
-scored, and may be sent again. It takes a client that was silent for the whole of `LINGER_SECONDS`. New connections are
-not cut at all (`cut_at_once`).
+That is, a request sent completely over a connection that the service had accepted gets its own score, or 503 and the
+end of the connection (gRPC: UNAVAILABLE, or CANCELLED). Everything that was scored was answered: the state saved at
+exit holds exactly the numbers whose scores clients received. A request over a connection that the service is closing at
+the same moment gets no response, as always in HTTP/1.1; it was not scored and may be sent again. This happens only to a
+client that was silent for all of `LINGER_SECONDS`. New connections are never cut (`cut_at_once`).
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ def test_nothing_accepted_is_lost(own_bundle: Path, tmp_path: Path, rounds: int)
 
 
 def test_what_the_drain_has_no_time_for_is_told_so(own_bundle: Path, tmp_path: Path) -> None:
-    """50 ms for each row, 200 rows and two seconds: most are refused, and all are answered."""
+    """50 ms per row, 200 rows and two seconds: most are rejected, and all are answered."""
     settings = {"workers": 1, "max_batch_rows": 1, "drain_seconds": 2, "deadline_seconds": 30, "state_dir": tmp_path}
     with faulty_service(own_bundle, feature_mmd=False, **settings) as service:
         waiting = {number: send(service, number, faulty.SLEEP) for number in range(1, 201)}
@@ -111,7 +110,7 @@ def test_bodies_that_are_on_their_way_arrive_and_are_answered(own_bundle: Path) 
 
 
 def test_large_bodies_in_work_do_not_outlast_the_drain(own_bundle: Path) -> None:
-    """Eight JSON bodies of 8 MB, half of them still being read when SIGTERM comes."""
+    """Eight JSON bodies of 8 MB, half of them still being read when SIGTERM arrives."""
     rows = [[float(number), 0.0] for number in range(400_000)]
     body = json.dumps({"instances": rows}).encode()
     request = head(len(body)).replace(b"application/octet-stream", b"application/json") + body

@@ -1,4 +1,6 @@
-"""The drift state's file: cut, spoilt, on a disk that is full or read-only. The service starts, serves, and says so."""
+"""The drift state's file: truncated, corrupted, on a disk that is full or read-only. The service starts, serves, and
+reports it.
+"""
 
 from __future__ import annotations
 
@@ -62,12 +64,12 @@ def test_a_state_that_is_cut_at_any_byte_or_has_any_byte_changed_begins_anew(
         file.write_bytes(content)
         again = monitor()
         Store(tmp_path, "key", again).restore()
-        if file.exists():  # a byte that means nothing was changed
+        if file.exists():  # a byte without a meaning was changed
             restored += 1
             _, arrays = again.dump()
             np.testing.assert_array_equal(arrays["score_ks/scores"], whole["score_ks/scores"])
         else:
-            assert "holds no drift state that can be used" in caplog.text
+            assert "contains no usable drift state" in caplog.text
             _, arrays = again.dump()
             assert len(arrays["score_ks/scores"]) == len(fresh["score_ks/scores"]) == 0
         for aside in tmp_path.glob("*.broken"):
@@ -102,7 +104,7 @@ def test_a_save_that_a_kill_cut_off_is_not_taken_for_the_state(own_bundle: Path,
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB; skipped where none may be mounted."""
+    """A file system of 256 KiB; the test is skipped if it cannot be mounted."""
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
@@ -131,7 +133,7 @@ def test_a_full_disk_and_a_read_only_one(own_bundle: Path, small_disk: Path) -> 
         assert saved_rows(small_disk) == list(range(10)), "the state before is whole"
         filler.unlink()
         wait_until(lambda: saved_rows(small_disk) == list(range(20)))
-        wait_until(lambda: service.said("is saved again") == 1)
+        wait_until(lambda: service.said("can be saved in") == 1)
         subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
         score_all(service, range(20, 30))
         wait_until(lambda: service.said("could not be saved") == 2)

@@ -1,1 +1,1 @@
-"""Fuzzing: every reader of what strangers send, against an independent reading of the same bytes."""
+"""Fuzzing: every reader of untrusted input, compared with an independent reading of the same bytes."""

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz READER... --cases N`: fuzz readers, and say what came of it."""
+"""`python -m tests.fuzz READER... --cases N`: fuzz readers and report the outcomes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.fuzz.target import CORPUS
 
 def main() -> int:
     options = _options()
-    warnings.simplefilter("ignore")  # numpy and Pillow warn of odd files, which is all that there are here
+    warnings.simplefilter("ignore")  # numpy and Pillow warn about odd files, and all files here are odd
     if options.coverage:
         from tests.fuzz.coverage import fuzz
 

@@ -1,4 +1,4 @@
-"""What fuzzing leaves behind is put right."""
+"""Restores global state after fuzzing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="module")
 def _logs_again() -> Iterator[None]:
-    """Targets are silent, for a log of 200,000 refusals helps nobody; other tests read it."""
+    """Targets disable logging, because nobody needs 200,000 logged refusals; other tests need it."""
     yield
     logging.disable(logging.NOTSET)

@@ -1,4 +1,4 @@
-"""The same targets under atheris, which keeps the cases that reach new code and goes on from there."""
+"""The same targets under atheris, which keeps cases that reach new code and continues from them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.fuzz.run import examine
 
 
 def fuzz(name: str, cases: int, seed: int, out: Path) -> NoReturn:
-    """Run so many cases, and end the process: at the first failure with a status that is not 0.
+    """Run `cases` cases and end the process; at the first failure it ends with a nonzero status.
 
-    The cases that reach new code gather in `out/NAME`, a failing one is written to `out`.
+    Cases that reach new code are collected in `out/NAME`; a failing case is written to `out`.
     """
     with atheris.instrument_imports(include=["harmgauge.api", "harmgauge.errors"]):
         target = reader(name)
@@ -35,7 +35,7 @@ def fuzz(name: str, cases: int, seed: int, out: Path) -> NoReturn:
         examine(target, case)
 
     arguments = [f"-atheris_runs={cases}", f"-seed={seed % 2**32}", "-max_len=16384", f"-artifact_prefix={out}/{name}-"]
-    # libFuzzer's clock still runs when the interpreter, on its way out, has forgotten who hears it: it would be killed.
+    # Otherwise libFuzzer's timer would kill the interpreter while it exits, when the signal has no handler any more.
     atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
     atheris.Setup([sys.argv[0], *arguments, "-timeout=10", str(found)], examine_one, custom_mutator=mutate)
     atheris.Fuzz()

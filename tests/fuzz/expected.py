@@ -1,4 +1,4 @@
-"""What a reader should make of numbers, said once more: one number after the other, in Python's exact arithmetic."""
+"""An independent implementation of reading numbers: one after another, in Python's exact arithmetic."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 
 _WRONG = object()
-"""Stands for what is no number."""
+"""Marks a value that is not a number."""
 
 
 def rows_of(nested: object, spec: InputSpec) -> Rows | None:
-    """Rows (n, *shape) of lists nested like that; None where they are not, or a number is none that the input takes.
+    """The rows (n, *shape) of nested lists; None if the nesting is wrong or the input does not accept a number.
 
-    None among the numbers, or NaN, is one that is missing.
+    None or NaN among the numbers is a missing value.
     """
     if not isinstance(nested, list) or not nested:
         return None
@@ -27,11 +27,11 @@ def rows_of(nested: object, spec: InputSpec) -> Rows | None:
 
 
 def rows_of_flat(numbers: list[Any], count: int, spec: InputSpec) -> Rows | None:
-    """The same of numbers that are not nested."""
+    """The rows of a flat list of numbers."""
     if count < 1 or len(numbers) != count * spec.row_size:
         return None
     mixed = spec.numpy_dtype.kind in "iu" and any(isinstance(number, float) for number in numbers)
-    if mixed and any(abs(number or 0) >= 2**53 for number in numbers):  # among floats they may have been rounded
+    if mixed and any(abs(number or 0) >= 2**53 for number in numbers):  # floats among them may have rounded them
         return None
     taken = [_number(number, spec) for number in numbers]
     if None in taken:

@@ -1,4 +1,4 @@
-"""Changes to bytes that know what numbers, brackets and lengths look like."""
+"""Mutations of bytes that know the syntax of numbers, brackets and lengths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUMBERS = [
     b"18446744073709551615", b"18446744073709551616", b"9007199791611905", b"1e19", b"9" * 400, b"0." + b"0" * 400 +
     b"1", b"01", b"1.", b".5", b"+1", b"NaN", b"Infinity", b"-Infinity", b"0x10", b"1_000", b"1e", b"true", b"null",
 ]  # fmt: skip
-"""Where types end, where doubles stop holding whole numbers, and what is none in JSON."""
+"""Limits of types, whole numbers that doubles cannot hold, and texts that are not numbers in JSON."""
 
 _BYTES = [b"\0", b"\xff", b"\xfe", b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80", b"\xc0\x80", b"\r\n", b" ", b"\n"]
 
@@ -66,7 +66,7 @@ def _edit(data: bytes, other: bytes, words: Sequence[bytes], chance: Random) -> 
 
 
 def number(data: bytes, chance: Random) -> bytes:
-    """One of the numbers in a text becomes another."""
+    """Replace one of the numbers in a text."""
     found = list(_NUMBER.finditer(data))
     if not found:
         return data
@@ -75,7 +75,7 @@ def number(data: bytes, chance: Random) -> bytes:
 
 
 def below_head(mutate: Callable[[bytes, bytes, Random], bytes]) -> Callable[[bytes, bytes, Random], bytes]:
-    """The same for cases whose first line says what the input is: it stays."""
+    """A mutation for cases whose first line describes the input: that line is kept."""
 
     def mutated(data: bytes, other: bytes, chance: Random) -> bytes:
         head, _, body = data.partition(b"\n")

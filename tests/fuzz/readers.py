@@ -1,4 +1,4 @@
-"""All targets by name, each made when it is asked for: some start a service."""
+"""All targets by name, each made on request, because some start a service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ READERS = ("json", "npy", "raw", "png", "jpeg", "v2", "grpc", "graph", "requests
 
 
 def reader(name: str) -> Target:
-    """Raises KeyError where there is none of that name."""
+    """The target of this name; raises KeyError if there is none."""
     if name not in READERS:
         raise KeyError(name)
     target = import_module(f"tests.fuzz.targets.{name}").TARGET

@@ -1,4 +1,4 @@
-"""Many cases, one after the other, and what they cost."""
+"""Runs many cases, one after another, and measures their cost."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from random import Random
 from tests.fuzz.target import Target
 
 CASE_SECONDS = 1.0
-"""CPU time after which a case counts as a hang: its body has 16 KB at most, so milliseconds are due."""
+"""CPU time after which a case counts as a hang: its body has at most 16 KB, which should take milliseconds."""
 
 CASE_BYTES = 32 * 2**20
-"""Memory by which one case may raise the process's peak. Bodies near the limit are in `test_memory.py`."""
+"""Memory by which one case may raise the peak of the process. Bodies near the limit are in `test_memory.py`."""
 
 
 @dataclass
 class Findings:
-    """What a run saw: how often each outcome, and every case that must not be, by its failure."""
+    """The results of a run: the count of each outcome, and one failing case for each failure."""
 
     cases: int = 0
     seconds: float = 0.0
@@ -30,7 +30,7 @@ class Findings:
 
 
 def examine(target: Target, case: bytes) -> str:
-    """The case's outcome; raises whatever must not be, which includes too much time or memory."""
+    """The outcome of the case; raises for any failure, which includes too much time or memory."""
     before_kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begin = time.process_time()
     outcome = target.check(case)
@@ -42,7 +42,7 @@ def examine(target: Target, case: bytes) -> str:
 
 
 def run(target: Target, cases: int, seed: int, out: Path, tick: Callable[[], object]) -> Findings:
-    """Mutated cases; the first of each kind of failure is written to `out`."""
+    """Run mutated cases; the first of each kind of failure is written to `out`."""
     found = Findings()
     begin = time.perf_counter()
     for known in target.known:

@@ -17,10 +17,12 @@ from harmgauge.errors import RequestError
 from tests.support.toy import instances
 
 CORPUS = Path(__file__).parent / "corpus"
-"""Cases that led to a defect, and hostile ones written by hand: one folder a reader, each file named for what it is."""
+"""Cases that revealed a defect, and hostile ones written by hand: a folder for each reader, each file named after its
+content.
+"""
 
 LONGEST_DETAIL = 500
-"""Characters of the text that says what is wrong: nobody gets his own megabytes back."""
+"""Most characters of an error text: the client's own megabytes are never sent back."""
 
 SPECS = {
     "pixels": InputSpec(
@@ -44,7 +46,7 @@ T = TypeVar("T")
 
 
 def seed_rows(rows: int, spec: InputSpec) -> Rows:
-    """Rows (n, *shape) of zeros and ones in the input's dtype, with gaps if it may have some."""
+    """Rows (n, *shape) of zeros and ones in the input's dtype, with missing values if the input accepts them."""
     x = (instances(rows, spec.shape) % 2).astype(spec.numpy_dtype)
     if spec.missing:
         x.reshape(-1)[:: spec.row_size] = np.nan
@@ -53,9 +55,9 @@ def seed_rows(rows: int, spec: InputSpec) -> Rows:
 
 @dataclass(frozen=True)
 class Target:
-    """`check` reads a case and says how it went in a word; it raises whatever must not be.
+    """`check` reads a case and returns the outcome in a word; it raises for any failure.
 
-    `mutate` makes another case of one, with another seed at hand to splice.
+    `mutate` makes another case from one, with a second seed to splice from.
     """
 
     name: str
@@ -65,11 +67,11 @@ class Target:
 
     @cached_property
     def known(self) -> list[bytes]:
-        """The seeds, and the cases that were found before."""
+        """The seeds, and the cases found before."""
         return self.seeds + [file.read_bytes() for file in corpus(self.name)]
 
     def case(self, chance: Random) -> bytes:
-        """Another case made of what is known."""
+        """A new case, mutated from a known one."""
         return self.mutate(chance.choice(self.known), chance.choice(self.known), chance)
 
 
@@ -79,14 +81,16 @@ def corpus(reader: str) -> list[Path]:
 
 
 def split(case: bytes) -> tuple[InputSpec, list[str], bytes]:
-    """A case's first line names the input's specification, and may say more; what follows is the body."""
+    """The parts of a case: its first line names the input's specification and may have more words; the rest is the
+    body.
+    """
     head, _, body = case.partition(b"\n")
     words = head.decode("latin-1").split(" ")
     return SPECS.get(words[0], SPECS["pixels"]), words[1:], body
 
 
 def attempt(read: Callable[[], T]) -> T | RequestError:
-    """What `read` gives, or the refusal, which must be the client's fault and fit into an answer."""
+    """The result of `read`, or its error, which must be the client's fault and fit into a response."""
     try:
         return read()
     except RequestError as error:
@@ -98,7 +102,7 @@ def attempt(read: Callable[[], T]) -> T | RequestError:
 
 
 def check_rows(found: object, expected: object, spec: InputSpec) -> str:
-    """`found` are rows or a refusal, `expected` are rows, or None where the body is not to be taken."""
+    """`found` are rows or an error, `expected` are rows, or None if the body must be rejected."""
     if isinstance(found, RequestError):
         assert expected is None, f"refused ({found.detail}), but it is good: {expected}"
         return found.code

@@ -1,4 +1,4 @@
-"""What a body at the limit may cost beside itself: so many times its size, whatever is in it."""
+"""The memory for reading a body at the size limit is a bounded multiple of its size, whatever it contains."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tests.fuzz.targets.npy import frame
 from tests.fuzz.targets.v2 import OFFERED
 
 BODY_BYTES = 16 * 2**20
-"""The limit that a service has if nothing else is said."""
+"""A service's default limit."""
 
 MOST_TIMES = 14
-"""A body is read in at most so many times the limit, beside the body itself."""
+"""Reading a body takes at most this many times the limit, in addition to the body itself."""
 
 
 def _filled(begin: bytes, unit: bytes, end: bytes, size: int = BODY_BYTES) -> bytes:
@@ -118,7 +118,7 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
 
 
 SMALL = {"grpc": b""}
-"""Read before the measuring begins, to load what is loaded once."""
+"""Read before measuring, to load everything that is loaded once."""
 
 
 def _read(kind: str, spec_name: str, body: bytes) -> str:
@@ -145,12 +145,12 @@ def _status(field: str) -> int:
 
 
 def measure(name: str) -> tuple[str, int]:
-    """How a body was answered, and the bytes that it took beside itself; to be called in a process of its own."""
+    """The outcome for a body, and the bytes that it took in addition to itself; must run in a fresh process."""
     kind, spec_name, make = BODIES[name]
     body = make()
     assert len(body) <= BODY_BYTES
     _read(kind, spec_name, body if len(body) < 2**20 else SMALL.get(kind, b"x"))
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _status("VmRSS")
     outcome = _read(kind, spec_name, body)
     return outcome, _status("VmHWM") - before
@@ -173,7 +173,7 @@ def test_memory_is_bounded_by_the_body_limit(name: str) -> None:
 
 
 def main() -> None:
-    """Print what each body takes, as docs/fuzzing.md has it."""
+    """Print the memory for each body, in the form of docs/fuzzing.md."""
     for name, (_, _, make) in BODIES.items():
         outcome, taken_bytes = _measured(name)
         mega = taken_bytes / 2**20

@@ -1,4 +1,4 @@
-"""The OpenAPI document against the real process: schemathesis asks every route, with what is good and what is not."""
+"""The OpenAPI document against the real process: schemathesis sends valid and invalid requests to every route."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["open", "keys"])
 def service(request: pytest.FixtureRequest, bundle: Path) -> Iterator[RunningService]:
-    """One that is open, and one with keys, which schemathesis has none of half of the time."""
+    """Two services: an open one, and one with keys, for which schemathesis sends no key half of the time."""
     if request.param == "open":
         with running_service(bundle) as found:
             yield found

@@ -1,4 +1,4 @@
-"""Every reader against its corpus, and against a few hundred cases more; `make fuzz` runs 200,000 each."""
+"""Every reader on its corpus and on a few hundred new cases; `make fuzz` runs 200,000 each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.fuzz.readers import READERS, reader
 from tests.fuzz.target import CORPUS, corpus
 
-# As in the running service: numpy and Pillow warn of odd files, and nobody minds.
+# as in the running service, where warnings of numpy and Pillow about odd files do not matter
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 

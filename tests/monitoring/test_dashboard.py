@@ -1,4 +1,4 @@
-"""The dashboard as a document; whether its expressions have data is seen in tests/e2e/test_monitoring.py."""
+"""The dashboard as a document; tests/e2e/test_monitoring.py checks that its expressions have data."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_alerts_that_descriptions_name_exist() -> None:
 
 
 def test_the_alarms_thresholds_are_drawn() -> None:
-    """In a panel of their own each, of what the alarm goes by."""
+    """Each in its own panel, on the quantity that decides the alarm."""
     drawn = json.dumps(PANELS)
     for name in ("drift_p_value_threshold", "drift_statistic_threshold", "ks_p_value_threshold10m", "threshold10m"):
         assert name in drawn
@@ -76,7 +76,7 @@ def test_grafanas_own_model_knows_every_key_but_those_of_prometheus_annotations(
 
 
 def lost(written: Any, read: Any, path: str = "") -> Iterator[str]:
-    """Where something of `written` is not in `read`, which may have more."""
+    """The paths where something of `written` is missing in `read`, which may have more."""
     if isinstance(written, dict) and isinstance(read, dict):
         for key, value in written.items():
             yield from lost(value, read[key], f"{path}.{key}") if key in read else [f"{path}.{key}"]

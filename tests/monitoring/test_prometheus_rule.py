@@ -1,4 +1,4 @@
-"""The resource of the Prometheus operator has the rules that promtool tests."""
+"""The resource of the Prometheus operator has the same rules as those that promtool tests."""
 
 from __future__ import annotations
 

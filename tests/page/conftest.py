@@ -1,5 +1,5 @@
-"""One browser and one service on the default bundle for each file: Playwright keeps a loop running while it is open, in
-which other tests could not run theirs.
+"""One browser and one service on the default bundle per file: while Playwright is open it keeps an event loop running,
+in which other tests could not run theirs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The page for everybody: dark and light, on a phone, by keyboard, and for who listens to it."""
+"""Accessibility of the page: dark and light, on a phone, by keyboard, and for screen readers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PICTURE = SHIPPED_BUNDLE / "report" / "corrupted.png"
 
 
 def lightness(page: Page) -> float:
-    """Of the background, 0 to 255."""
+    """The lightness of the background, 0 to 255."""
     channels: list[int] = page.evaluate(
         "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
     )
@@ -67,7 +67,7 @@ def test_a_phone_needs_no_sideways_scrolling(service: RunningService, browser: B
 def test_everything_is_reached_by_keyboard(service: RunningService, browser: Browser) -> None:
     with opened(browser, service) as tab:
         page, seen = tab.page, []
-        # From the start: a listener that is added right before the key may reach the browser after it.
+        # Registered at the start: a listener added right before the key press may reach the browser after it.
         page.on("filechooser", lambda chooser: chooser.set_files(PICTURE))
         for _ in range(40):
             page.keyboard.press("Tab")

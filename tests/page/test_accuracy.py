@@ -1,4 +1,4 @@
-"""The accuracy stands first on the page: its estimate with the interval, its past, its classes, and whether it fell."""
+"""Accuracy comes first on the page: its estimate with the interval, its history, its classes, and whether it fell."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def accuracy(service: RunningService) -> dict[str, Any]:
 
 
 def wait_for_a_sample(service: RunningService) -> None:
-    """One that holds all that was scored by now."""
+    """Wait for a sample that includes everything scored so far."""
     now = time.time()
     wait_until(lambda: (service.client.get("/page/history").json()["time"] or [0])[-1] > now, 4 * SAMPLE_SECONDS)
 
@@ -41,7 +41,7 @@ def shown_classes(tab: Tab) -> list[tuple[str, str, str]]:
 
 @pytest.fixture(scope="module")
 def fresh(browser: Browser) -> Iterator[tuple[RunningService, Tab]]:
-    """A service and its page, for tests that follow one another."""
+    """A service and its page, for tests that build on each other."""
     with running_service(GAUGED) as service, opened(browser, service) as tab:
         yield service, tab
 
@@ -50,11 +50,12 @@ def test_before_any_traffic(fresh: tuple[RunningService, Tab]) -> None:
     service, tab = fresh
     base = round(100 * accuracy(service)["base"])
     tab.wait_for("#verdict", "No traffic yet")
-    assert f"after 100 an estimate of accuracy appears here, without labels. Accuracy was {base}{SPACE}% on" in (
-        tab.page.locator("#because").inner_text()
+    assert (
+        f"After 100 inputs, an estimate of accuracy appears here, made without labels. Accuracy was {base}{SPACE}% on"
+        in (tab.page.locator("#because").inner_text())
     )
     assert "inputs far from every disturbance" in tab.page.locator("#limits").inner_text()
-    assert "attacks that the bundle does not see" in tab.page.locator("#limits").inner_text()
+    assert "attacks that the bundle does not detect" in tab.page.locator("#limits").inner_text()
     assert tab.page.locator("#classes .empty").is_visible()
     assert tab.painted("accuracy", "muted") > 20, "clean data"
     assert tab.painted("accuracy", "bad") > 20, "the limit"
@@ -152,7 +153,7 @@ CHANGED = {"score_ks": ALARM}
 
 VERDICTS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     "fine": ({}, {}, "Fine", "The estimate of accuracy has not fallen by more than 2 points."),
-    "below, and not yet an alarm": ({}, {"estimate": 0.89}, "Lower", "below 90 %; the evidence is not enough"),
+    "below, and not yet an alarm": ({}, {"estimate": 0.89}, "Lower", "below 90 %, but the evidence is not enough"),
     "below and changed": (CHANGED, {"estimate": 0.89}, "Lower", "Inputs have changed, first at"),
     "changed": (CHANGED, {}, "Changed", "the estimate of accuracy has not fallen by more than 2 points."),
     "harm, whatever else": (

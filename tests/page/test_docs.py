@@ -1,4 +1,4 @@
-"""`/docs` in a real browser: all its files are ours, and what it tries reaches the service."""
+"""`/docs` in a real browser: all its files come from the service, and "Try it out" reaches the service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a bundle says of its own score stands where everybody looks first; of one that says nothing, nothing does."""
+"""A bundle's judgement of its own score is shown at the top of the page, and nothing if there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page behind a key: it asks for one, sends it with its polls, and forgets it with the tab."""
+"""The page behind a key: it asks for one, sends it with its polls, and forgets it when the tab is closed."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def unauthorized(service: RunningService) -> float:
 def test_it_asks_for_a_key_and_lives_with_it(service: RunningService, context: BrowserContext) -> None:
     page = opened(context, service)
     page.locator("#ask").wait_for()
-    assert page.locator("#connection").inner_text() == "Key needed"
+    assert page.locator("#connection").inner_text() == "Key required"
     assert page.locator("#lost").is_hidden()
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
     before = unauthorized(service)
     page.wait_for_timeout(3000)
     assert unauthorized(service) == before, "it waits for a key, and does not ask again and again"
-    for wrong, why in (("wrong", "that this service knows"), ("two words", "no spaces")):
+    for wrong, why in (("wrong", "with a valid key"), ("two words", "without spaces")):
         give(page, wrong)
         page.locator("#ask-why").filter(has_text=why).wait_for()
     give(page, METRICS[0])
@@ -76,7 +76,7 @@ def test_a_key_that_only_looks_does_not_score_and_another_does(
     give(page, METRICS[0])
     page.locator(LIVE).wait_for()
     page.set_input_files("#file", PICTURE)
-    page.locator("#result .error").filter(has_text="is for metrics").wait_for()
+    page.locator("#result .error").filter(has_text="has the role 'metrics'").wait_for()
     give(page, API[0])
     page.set_input_files("#file", PICTURE)
     page.locator("#score").wait_for()

@@ -1,4 +1,4 @@
-"""The live page in a real browser over the real service: what it shows is what the service says."""
+"""The live page in a real browser with the real service: it shows what the service reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORDS = {"ok": "OK", "warming": "Warming up", "drifting": "Drifting"}
 
 
 def written(tab: Tab, how: str, value: float) -> str:
-    """The number as the page writes it: by `number`, or by `fromLog10` where `value` is a logarithm."""
+    """The number as the page formats it: by `number`, or by `fromLog10` if `value` is a logarithm."""
     text: str = tab.page.evaluate(f"async value => (await import('/page/format.js')).{how}(value)", value)
     return text
 
@@ -46,7 +46,7 @@ def check_values(tab: Tab, drift: dict[str, Any]) -> None:
     if "harm" in drift:
         assert tab.figures("harm") == {
             "Evidence": of_threshold(drift["harm"]),
-            "Limit of accuracy": written(tab, "percent", drift["harm"]["accuracy_limit"]),
+            "Accuracy limit": written(tab, "percent", drift["harm"]["accuracy_limit"]),
             "Inputs so far": f"{drift['harm']['rows']:,}",
         }
     for name, found in drift.items():
@@ -94,7 +94,7 @@ def test_before_any_traffic_it_says_so(service: RunningService, browser: Browser
 def test_values_are_those_of_drift_and_every_chart_draws(service: RunningService, browser: Browser) -> None:
     score_some(service, samples().clean, 1000)
     wait_until(lambda: detectors(service)["feature_mmd"]["state"] == "ok", 30)
-    sampled_at = time.time()  # what comes after it is of all 1000
+    sampled_at = time.time()  # samples taken after it include all 1000
     wait_until(lambda: (service.client.get("/page/history").json()["time"] or [0])[-1] > sampled_at, 4 * SAMPLE_SECONDS)
     with opened(browser, service) as tab:
         tab.wait_for("#verdict", "Accuracy about")
@@ -110,10 +110,10 @@ def test_values_are_those_of_drift_and_every_chart_draws(service: RunningService
         assert tab.painted("embedding", "first-dot") > 200
         assert tab.painted("embedding", "neutral-dot") > 200
 
-        # And in words and numbers, for who does not see them.
+        # And in words and numbers, for people who do not see the charts.
         words = tab.page.locator("#scores .plot").get_attribute("aria-label")
         assert words is not None
-        assert "1,000 scores in the window over 5,000 of the reference" in words
+        assert "1,000 scores in the window and 5,000 reference scores" in words
         tab.page.locator("#scores summary").click()
         tab.page.locator("#scores tbody").wait_for()
         cells = tab.page.locator("#scores tbody tr:last-child").locator("th, td").all_inner_texts()
@@ -160,5 +160,5 @@ def test_connection_lost_and_found_again(image_bundle_path: Any, browser: Browse
             assert tab.page.locator("#lost").is_hidden()
             assert "stale" not in (tab.page.locator("body").get_attribute("class") or "")
             tab.page.goto("about:blank")  # it polls no more
-        # The browser itself complains of a server that is not there; the page's own code must not.
+        # The browser itself complains about an unreachable server; the page's own code must not.
         tab.complaints[:] = [text for text in tab.complaints if "net::ERR" not in text]

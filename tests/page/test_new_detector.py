@@ -1,4 +1,4 @@
-"""A drift detector that the page has never heard of has a card and a line like the others."""
+"""A drift detector unknown to the page has a card and a line like the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contact sheet of real captured images, in the real browser, as a file on disk."""
+"""The contact sheet of real captured images, in a real browser, as a file on disk."""
 
 from __future__ import annotations
 

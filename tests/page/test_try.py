@@ -1,4 +1,4 @@
-"""An input brought to the page is scored as `POST /score` scores it."""
+"""An input given to the page is scored as `POST /score` scores it."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_another_size_is_scaled_and_said_to_be(service: RunningService, browser:
 
 
 def tagged(pixels: npt.NDArray[np.uint8], orientation: int, file_format: str) -> bytes:
-    """A photo as a phone writes it: lying, with a tag that says how to hold it."""
+    """A photo as a phone writes it: rotated, with a tag that gives its orientation."""
     exif, stream = Image.Exif(), io.BytesIO()
     exif[0x112] = orientation
     Image.fromarray(pixels).save(stream, file_format, exif=exif)
@@ -96,7 +96,7 @@ def tagged(pixels: npt.NDArray[np.uint8], orientation: int, file_format: str) ->
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
 def test_a_photo_that_lies_has_one_score(image_service: RunningService, browser: Browser, file_format: str) -> None:
-    """The page shows it as it is to be held, and so it is scored, by the page and by `POST /score`."""
+    """The page shows it upright, and it is scored upright, by the page and by `POST /score`."""
     lying = instances(1, (4, 4, 3))[0]
     media_type = f"image/{file_format.lower()}"
     headers = {"Content-Type": media_type}
@@ -122,7 +122,7 @@ def test_what_one_can_see_through_is_refused_and_what_is_opaque_scaled(
     with opened(browser, service) as tab:
         for body in (png(glass), png(glass[:32, :32])):
             hand_over(tab.page, "drop", body)
-            tab.wait_for("#result .error", "not opaque")
+            tab.wait_for("#result .error", "transparent pixels")
             hand_over(tab.page, "drop", tagged(large[:50, :37], 6, "JPEG"), "image/jpeg")
             tab.wait_for("#result .note", "Scaled from 50 × 37 to 32 × 32 pixels")
         tab.complaints[:] = [text for text in tab.complaints if "422" not in text]
@@ -131,7 +131,7 @@ def test_what_one_can_see_through_is_refused_and_what_is_opaque_scaled(
 def test_what_is_no_image_is_told(service: RunningService, browser: Browser) -> None:
     with opened(browser, service) as tab:
         hand_over(tab.page, "drop", b"not at all", "image/png", "notes.png")
-        tab.wait_for("#result .error", "notes.png is no image")
+        tab.wait_for("#result .error", "notes.png is not an image")
 
 
 def test_a_correction_where_the_bundle_offers_one(browser: Browser) -> None:
@@ -201,7 +201,7 @@ def test_json_for_what_takes_no_images(vector_bundle_path: Path, browser: Browse
         assert shown[0] == tab.page.evaluate(
             "async score => (await import('/page/format.js')).number(score)", service.score(rows)["scores"][0]
         )
-        for text, problem in {"[1, 2": "That is no JSON", "[[1, 2]]": "instances[0] has 2 elements"}.items():
+        for text, problem in {"[1, 2": "Not valid JSON", "[[1, 2]]": "instances[0]: expected 5 elements"}.items():
             box.fill(text)
             tab.page.get_by_role("button", name="Score").click()
             tab.wait_for("#result .error", problem)

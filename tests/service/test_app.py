@@ -1,4 +1,4 @@
-"""The whole application in this process, called as a server would."""
+"""The whole application in this process, called as by a server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 async def test_requests_leave_nothing_for_the_cycle_collector(
     image_bundle_path: Path, surplus: bytes, status: int, more: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cycle would keep each body in memory until the collector comes round: that was 200 MiB under load."""
+    """A cycle would keep each body in memory until the collector runs: this used to be 200 MiB under load."""
     body = instances(1, (4, 4, 3)).tobytes() + surplus
     # No thread that sends spans is at work meanwhile.
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")

@@ -1,4 +1,4 @@
-"""Memory: what is left of it, and what an array keeps from being freed."""
+"""Free memory, and arrays that keep larger blocks from being freed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_what_a_container_has_left(tmp_path: Path) -> None:
 
 
 def test_blocks_at_hand_are_not_new_to_the_process() -> None:
-    """In a process of its own: this one's heap has seen larger blocks come and go."""
+    """In a separate process: this one's heap has already held larger blocks."""
     code = (
         "import resource\n"
         "from harmgauge.memory import keep_at_hand\n"

@@ -1,4 +1,4 @@
-"""Whether work is taken, and whether a restart is wanted: each for itself."""
+"""Readiness for requests and the need for a restart, independently of each other."""
 
 from __future__ import annotations
 

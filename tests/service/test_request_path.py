@@ -1,4 +1,4 @@
-"""The way of a request stays as short as a reader can follow it."""
+"""The path of a request stays short enough for a reader to follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings from the environment: typed, bounded, and typing errors are told."""
+"""Settings from the environment: typed, bounded, and typing errors are reported."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_nonsense_is_refused_by_name(name: str, value: str, message: str) -> Non
 
 
 def test_what_kubernetes_adds_is_no_setting() -> None:
-    """A Service called harmgauge puts these into every pod of its namespace."""
+    """A Service called harmgauge adds these to every pod of its namespace."""
     settings = load(
         {
             "HARMGAUGE_PORT": "tcp://10.96.0.7:8000",

@@ -1,4 +1,4 @@
-"""`python -m tests.soak`: an hour of mixed traffic with faults; whether an answer was lost, swapped or miscounted."""
+"""`python -m tests.soak`: an hour of mixed traffic with faults; no response may be lost, swapped or miscounted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REST_SECONDS = 6.0
 
 
 def soak(asked: argparse.Namespace, stage: Stage, journal: AccessLog) -> None:
-    """Everything between the first start and the last end."""
+    """Run everything from the first start to the last stop."""
     pace = Pace(asked.minutes)
     port = quiet_port()
     restarter = Restarter(stage, port, journal, pace)
@@ -82,7 +82,7 @@ def soak(asked: argparse.Namespace, stage: Stage, journal: AccessLog) -> None:
 
 
 def run_on(asked: argparse.Namespace, processes: list[Clients]) -> None:
-    """Until the time is over and the requests are answered, or nothing more may be waited for."""
+    """Run until the time is over and the requests are answered, or the longest wait has passed."""
     begin = time.monotonic()
     told = 0.0
     with tqdm(total=asked.requests, desc="soak", unit=" requests", disable=None, smoothing=0) as bar:
@@ -92,7 +92,7 @@ def run_on(asked: argparse.Namespace, processes: list[Clients]) -> None:
             single = sum(service["single"] for service in said)
             minutes = (time.monotonic() - begin) / 60
             bar.update(single - bar.n)
-            if bar.disable and minutes >= told + 1:  # no terminal: a line a minute
+            if bar.disable and minutes >= told + 1:  # no terminal: one line per minute
                 told = minutes
                 wrong = sum(service["wrong"] for service in said)
                 log.info("%.0f minutes: %s requests, %d wrong", minutes, f"{single:,}", wrong)
@@ -102,7 +102,7 @@ def run_on(asked: argparse.Namespace, processes: list[Clients]) -> None:
 
 
 def close(steady: RunningService, journal: AccessLog) -> None:
-    """The counters against what clients saw, memory at rest, and the end of the steady service."""
+    """Compare the counters with what clients saw, measure the memory at rest, and stop the steady service."""
     seen = judge.ledgers(read(journal.path))["steady"]
     metrics = steady.metrics()
     counters = {name: metrics[name] for name in metrics if name.endswith("_total")}
@@ -137,7 +137,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 where every bar is kept."""
+    """Returns 0 if every bar is met."""
     asked = options(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""One request on a connection of its own, for the mixed traffic: made by hand, so it may be anything."""
+"""One request on its own connection, for the mixed traffic: assembled by hand, so it may be anything."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def message(path: str, body: bytes = b"", method: str = "POST", /, **headers: st
 
 
 async def ask(port: int, sent: bytes, seconds: float = 30) -> Answer:
-    """Send it and read one answer; raises OSError, EOFError or TimeoutError where none comes."""
+    """Send it and read one response; raises OSError, EOFError or TimeoutError if none arrives."""
     async with asyncio.timeout(seconds):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
@@ -50,7 +50,7 @@ async def ask(port: int, sent: bytes, seconds: float = 30) -> Answer:
 
 
 async def leave(port: int, sent: bytes, pause_seconds: float, *, tear: bool) -> None:
-    """Send it, wait a moment, and be gone: in good order, or torn off (a reset) where `tear` says so."""
+    """Send it, wait a moment, and disconnect: with a normal close, or with a reset if `tear` is set."""
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)
     await writer.drain()

@@ -1,4 +1,4 @@
-"""A bundle of pictures whose answer only its own input gives, in two versions whose scores differ for every input."""
+"""A bundle of pictures whose score identifies the input, in two versions whose scores differ for every input."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LIKELIEST = [b"\xff\0\0" + bytes(6), b"\0\xff\0" + bytes(6), b"\0\0\xff" + byte
 
 
 def picture(number: int) -> bytes:
-    """The input (2, 2, 3) uint8 of a number: three bytes tell it, the three after it the class."""
+    """The input (2, 2, 3) uint8 of a number: three bytes encode the number, the next three the class."""
     return number.to_bytes(3, "little") + _LIKELIEST[number % CLASSES]
 
 
@@ -36,12 +36,12 @@ def pictures(numbers: list[int]) -> npt.NDArray[np.uint8]:
 
 
 def score(number: int, version: str) -> int:
-    """Exact in float32; no score of one version is one of the other."""
+    """The score, exact in float32; no score of one version occurs in the other."""
     return number if version == "1" else number - NUMBERS
 
 
 def two_versions(folder: Path) -> tuple[Path, Path]:
-    """Make both under `folder`, and return where they are."""
+    """Make both under `folder` and return their paths."""
     drawn = np.random.default_rng(0).integers(0, NUMBERS, REFERENCE_ROWS)
     features = pictures(drawn[:FEATURES_ROWS].tolist()).reshape(-1, ROW_BYTES).astype(np.float32)
     made = [toy_bundle(folder, shape=SHAPE, classes=CLASSES, rows=REFERENCE_ROWS, window_rows=1000) for _ in range(2)]
@@ -55,7 +55,7 @@ def two_versions(folder: Path) -> tuple[Path, Path]:
 
 
 def _graph(offset: int) -> bytes:
-    """Every partial sum is a whole number of at most 24 bits, so the score is exact in whatever order it is made."""
+    """Every partial sum is a whole number of at most 24 bits, so the score is exact in any order of summation."""
     weights = np.zeros((ROW_BYTES, 1), np.float32)
     weights[:3, 0] = 1, 2**8, 2**16
     classes = np.eye(ROW_BYTES, dtype=np.float32)[:, 3 : 3 + CLASSES]

@@ -1,4 +1,4 @@
-"""Single rows over gRPC, one call after the other on one channel."""
+"""Single rows over gRPC, one call after another on one channel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REFUSALS = ("rate_limited", "queue_full", "deadline_passed")
 
 
 FIRST = NUMBERS - 2**20
-"""Counters from here on are of gRPC."""
+"""Counters from here on are for gRPC."""
 
 
 class Calls:
@@ -37,7 +37,7 @@ class Calls:
         self._metadata = (("authorization", f"Bearer {key}"),)
 
     async def infer(self) -> None:
-        """One input, its whole answer checked."""
+        """Score one input and check the whole response."""
         number = next(self._numbers)
         request = self._request_type(model_name="toy", id=str(number), raw_input_contents=[picture(number)])
         request.inputs.add(name="input", datatype="UINT8", shape=[1, *SHAPE])

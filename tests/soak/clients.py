@@ -1,4 +1,4 @@
-"""The processes of clients, and who sends what."""
+"""The processes of clients, and the traffic that each sends."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ RESTARTED_KINDS = [("raw", 6, 1), ("raw", 2, 4), ("v2-binary", 2, 1), ("json", 1
 
 RESTARTED_INPUTS = 2**21
 SLOW_INPUTS = 2**20
-"""Kept for the restarted service, and for the steady one's slower clients."""
+"""Reserved for the restarted service, and for the slower clients of the steady one."""
 
 SLOW_RATE = 100.0
 LIGHT_RATE = 200.0
 
 
 class Clients:
-    """A process of clients, and what it said last."""
+    """A process of clients, and its last report."""
 
     def __init__(self, targets: list[Target], journal: AccessLog) -> None:
         plan = json.dumps([asdict(target) for target in targets])
@@ -41,7 +41,7 @@ class Clients:
         self._journal = journal
         self.said: dict[str, Any] = {}
         self.key = ""
-        """The last one that they were told to use, and do."""
+        """The last key that they were told to use and have confirmed."""
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -51,14 +51,14 @@ class Clients:
         self._process.stdin.flush()
 
     def stop(self) -> None:
-        """Have it send nothing more, and wait for what it saw in all."""
+        """Stop sending, and wait for the final report."""
         self.tell(stop=True)
         self._reader.join()
         if self._process.wait() != 0:
             self._journal.note("failure", what="a process of clients failed")
 
     def end(self) -> None:
-        """Whatever happened."""
+        """End the process in any case."""
         self._process.kill()
         self._process.wait()
         self._reader.join()
@@ -81,7 +81,9 @@ class Clients:
 def targets(
     stage: Stage, port: int, grpc_port: int, restarted_port: int, rate: float, restarted_rate: float
 ) -> list[list[Target]]:
-    """By process: most of the single rows to the steady service, which has the first two ports, and all the rest."""
+    """The targets by process: the first sends most of the single rows to the steady service, the second everything
+    else.
+    """
     steady = partial(Target, "steady", port, grpc_port, stage.key)
     restarted = partial(Target, "restarted", restarted_port, 0, stage.key)
     keys = {"greedy": stage.greedy_key, "metrics": stage.metrics_key}

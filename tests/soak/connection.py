@@ -1,4 +1,4 @@
-"""One connection that asks for single rows, checks the whole of each answer, and asks again."""
+"""A connection that requests single rows, checks the whole of each response, and repeats."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VERSION = re.compile(rb'version":"(\w+)"')
 
 
 class Connection(asyncio.Protocol):
-    """One connection, made again when it is lost. `waiting` are the numbers in flight and when they were sent."""
+    """A connection that is reopened when it is lost. `waiting` are the numbers in flight and when they were sent."""
 
     def __init__(self, client: FastClient, dialect: Dialect, depth: int) -> None:
         self._client = client
@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
         self._client.free(self, self._depth)
 
     def send(self, requests: int) -> None:
-        if self._transport is None or self._told:  # lost, or soon so, since it was free
+        if self._transport is None or self._told:  # lost, or soon to be, since it was free
             return
         messages = []
         now = time.monotonic()

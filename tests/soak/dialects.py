@@ -1,4 +1,4 @@
-"""The ways to ask over HTTP for the score of one input, and the whole body of each answer that is right."""
+"""The ways to request the score of one input over HTTP, and the exact body of each correct response."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.soak.numbers import NUMBERS
 SCORE = "/score"
 INFER = "/v2/models/toy/infer"
 ROUTES = {SCORE: "/score", INFER: "/v2/models/{name}/infer"}
-"""How metrics call the paths."""
+"""The names of the paths in metrics."""
 
 _WANTED = ("score", "FP32"), ("predictions", "INT64")
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """`body` is what asks for a number's score; `answer` (of number and version) the body that must come."""
+    """`body` requests the score of a number; `answer` (of number and version) is the expected response body."""
 
     name: str
     path: str
@@ -38,12 +38,12 @@ class Dialect:
         return number >= FLAGGED_FROM
 
     def request(self, key: str) -> Callable[[int], bytes]:
-        """Makes whole messages: of head and body."""
+        """Returns a function that makes whole messages from a head and a body."""
         body = self.body
         lines = [f"POST {self.path} HTTP/1.1", "Host: soak", f"Authorization: Bearer {key}"]
         head = "\r\n".join([*lines, *(f"{name}: {value}" for name, value in self.headers.items())]).encode()
         before = {len(body(number)): b"" for number in (0, 1)}
-        if len(before) == 1 and self.name in ("raw", "npy", "v2-binary"):  # always as long
+        if len(before) == 1 and self.name in ("raw", "npy", "v2-binary"):  # always of the same length
             whole = head + b"\r\nContent-Length: %d\r\n\r\n" % next(iter(before))
             return lambda number: whole + body(number)
         return lambda number: b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(made := body(number)), made)

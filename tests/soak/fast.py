@@ -1,4 +1,4 @@
-"""A client for thousands of single rows a second: its connections, and when they may send."""
+"""A client for thousands of single rows per second: its connections, and when they may send."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tests.soak.dialects import DIALECTS
 from tests.soak.ledger import Ledger
 
 ANSWER_SECONDS = 30.0
-"""An answer that takes longer is taken for lost; the service's own deadline is 10 s."""
+"""A response that takes longer counts as lost; the service's own deadline is 10 s."""
 
 _RECONNECT_SECONDS = 0.05
 
 
 class FastClient:
-    """All connections to one service, and what they saw. `rate` bounds the requests a second; None for no bound.
+    """All connections to one service, and their results. `rate` limits the requests per second; None for no limit.
 
-    While `light` is true they send one request at a time, `light_rate` a second. Each of `kinds` is (dialect,
+    While `light` is true they send one request at a time, `light_rate` per second. Each of `kinds` is (dialect,
     connections, requests in flight on each): more than one are pipelined.
     """
 
@@ -52,13 +52,13 @@ class FastClient:
         self._tasks += [asyncio.create_task(self._watch()), asyncio.create_task(self._release())]
 
     def use_key(self, key: str) -> None:
-        """From the next request on."""
+        """Use this key from the next request on."""
         self.key = key
         for connection in self._connections:
             connection.use_key(key)
 
     async def stop(self) -> None:
-        """Send nothing more, wait for the answers that are due, close."""
+        """Stop sending, wait for the outstanding responses, and close."""
         self.stopping = True
         end = time.monotonic() + ANSWER_SECONDS
         while any(connection.waiting for connection in self._connections) and time.monotonic() < end:
@@ -70,11 +70,11 @@ class FastClient:
             task.cancel()
 
     def number(self) -> int:
-        """Of the next request; raises StopIteration when all were sent."""
+        """The number for the next request; raises StopIteration when all were sent."""
         return self.again.popleft() if self.again else next(self._numbers)
 
     def free(self, connection: Connection, requests: int) -> None:
-        """A connection may send so many requests more."""
+        """Report that a connection may send this many more requests."""
         if self.stopping:
             return
         if self._rate is None and not self.light:
@@ -97,7 +97,7 @@ class FastClient:
                 return
 
     async def _release(self) -> None:
-        """Let connections send, so many a second; those that are due and not free are not made up for."""
+        """Let connections send at the configured rate; capacity that no free connection can use is lost."""
         unbounded = 1e9
         last, due = time.monotonic(), 0.0
         while True:
@@ -110,7 +110,7 @@ class FastClient:
                 due = min(due, 0 if any(each.waiting for each in self._connections) else 1)
             while due >= 1 and self._idle and not self.stopping:
                 connection, times_made = self._idle.popleft()
-                if connection.times_made == times_made:  # else it was lost meanwhile
+                if connection.times_made == times_made:  # otherwise it was lost meanwhile
                     connection.send(1)
                     due -= 1
 

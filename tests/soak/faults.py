@@ -1,4 +1,4 @@
-"""What is done to the services while they work: swaps, other keys, signals."""
+"""The disturbances of the services while they work: swaps, key changes, signals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SLOW_CLIENT_EVERY = 3
 
 
 class Disturber(threading.Thread):
-    """Does everything but an end to the steady service; `tell` gives its clients a command."""
+    """Applies all disturbances except a restart to the steady service; `tell` sends a command to its clients."""
 
     def __init__(
         self,
@@ -97,11 +97,11 @@ class Disturber(threading.Thread):
         return self._service.said("are in force")
 
     def _rotate(self) -> None:
-        """A new key beside the old one, all clients to the new one, the old one out."""
+        """Add a new key, move all clients to it, and remove the old one."""
         before = self._times_read()
         key = self._stage.let_in_another_key()
         wait_until(lambda: self._times_read() > before, timeout_seconds=10 * LOOK_SECONDS)
-        time.sleep(2 * LOOK_SECONDS)  # for the other service, which looks at other times
+        time.sleep(2 * LOOK_SECONDS)  # for the other service, which reloads its keys at other times
         self._tell(key=key)
         time.sleep(2)
         self._stage.lock_the_old_key_out()
@@ -109,7 +109,7 @@ class Disturber(threading.Thread):
 
 
 class Restarter(threading.Thread):
-    """Runs the other service, and ends and starts it again and again under load."""
+    """Runs the other service, and stops and restarts it repeatedly under load."""
 
     def __init__(self, stage: Stage, port: int, journal: AccessLog, pace: Pace) -> None:
         super().__init__(name="restarter")
@@ -121,7 +121,7 @@ class Restarter(threading.Thread):
         self.serves = threading.Event()
         self.process: int | None = None
         self.drained = threading.Event()
-        """That the clients are gone: the last process may end."""
+        """Set when the clients are gone: the last process may end."""
 
     def run(self) -> None:
         number = 0

@@ -1,4 +1,4 @@
-"""Whether the machine itself stood still: what nobody can answer through is not the service's doing."""
+"""Detects stalls of the whole machine, which are not the service's fault."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BEAT_SECONDS = 0.1
 
 
 class Heartbeat(threading.Thread):
-    """Sleeps, and notes by how much it slept longer than it meant to, where that is long."""
+    """Sleeps repeatedly, and records how much longer than intended a sleep took, if that is long."""
 
     def __init__(self, journal: AccessLog) -> None:
         super().__init__(name="heartbeat")

@@ -1,4 +1,4 @@
-"""The soak's log: a line of JSON for everything that happens, with its time (monotonic seconds, as clients have it)."""
+"""The soak's log: a line of JSON for every event, with its time (monotonic seconds, as clients use them)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class AccessLog:
-    """Written from many threads."""
+    """A journal that many threads may write."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

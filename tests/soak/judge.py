@@ -13,23 +13,23 @@ from tests.soak.pace import CALM_BEGINS, LIGHT_ENDS
 from tests.soak.stage import DRAIN_SECONDS
 
 WARM_UP_SHARE = 0.15
-"""Of the soak, before memory is looked at: threads, pools and what malloc keeps are there then."""
+"""The share of the soak before memory is measured: by then, threads, pools and malloc's reserves exist."""
 
 MEMORY_SHARE = 0.05
-"""Of the soak, over which memory's median is taken, at its start and at its end."""
+"""The share of the soak over which the median memory is taken, at the start and at the end."""
 
 CALM_SHARE = CALM_BEGINS + 0.05
-"""When what the last swap left is gone, and the one bundle's windows are full."""
+"""By then, the remains of the last swap are gone, and the windows of the bundle are full."""
 
 SHORTEST_FOR_MEMORY_MINUTES = 15
 MEMORY_GROWTH = 1.05
 DRAIN_BOUND_SECONDS = DRAIN_SECONDS + 1.0
-"""The second is for saving the drift state and for ending."""
+"""The additional second is for saving the drift state and for exiting."""
 
 KILLED_SECONDS = 5.0
 
 OF_THE_OPERATOR = {"bundle_refused", "no_shadow", "swap_in_progress", "shadow_fails"}
-"""What his calls may be refused with while swaps and shadows cross each other; he is none of the clients."""
+"""Errors that the operator's own calls may get while swaps and shadows overlap; they are not a client's."""
 
 Events = list[dict[str, Any]]
 
@@ -46,7 +46,7 @@ def kinds(events: Events, kind: str) -> Events:
 
 
 def ledgers(events: Events) -> dict[str, Ledger]:
-    """What all clients saw, by service."""
+    """The results of all clients, by service."""
     found: dict[str, Ledger] = {}
     for event in kinds(events, "ledgers"):
         for name, document in event["ledgers"].items():
@@ -55,11 +55,11 @@ def ledgers(events: Events) -> dict[str, Ledger]:
 
 
 def fate(request: Unanswered, events: Events) -> str:
-    """What became of a request to the restarted service that was never answered.
+    """The reason why a request to the restarted service was never answered.
 
-    `killed`: the process was, by SIGKILL, while it waited. `told`: an answer before it on its connection said that the
-    connection ends there. `crossed`: it left its client after SIGTERM was sent, while the service closed its idle
-    connections. All else is `lost`: sent whole to a service that had not been told to end.
+    `killed`: the process was killed with SIGKILL while it waited. `told`: an earlier response on its connection
+    announced that the connection would close. `crossed`: it was sent after SIGTERM, while the service was closing its
+    idle connections. Everything else is `lost`: sent completely to a service that was not being stopped.
     """
     if any(0 <= request.gone - kill["at"] < KILLED_SECONDS for kill in kinds(events, "kill")):
         return "killed"
@@ -72,7 +72,7 @@ def fate(request: Unanswered, events: Events) -> str:
 
 
 def fates(events: Events) -> Counter[str]:
-    """Of all unanswered requests to both services; the steady one is never told to end."""
+    """The reasons for all unanswered requests to both services; the steady one is never stopped."""
     found: Counter[str] = Counter()
     for name, ledger in ledgers(events).items():
         found.update(fate(request, events if name == "restarted" else []) for request in ledger.unanswered)
@@ -82,7 +82,7 @@ def fates(events: Events) -> Counter[str]:
 def memory(
     events: Events, field: str = "rss_mib", first: float = WARM_UP_SHARE, end: float = 1.0
 ) -> tuple[float, float]:
-    """Of the steady service from these shares of the soak, just after the one and just before the other, in MiB."""
+    """The memory of the steady service after the share `first` of the soak and before the share `end`, in MiB."""
     samples = kinds(events, "sample")
     times = np.array([sample["at"] for sample in samples])
     sizes = np.array([sample["steady"][field] for sample in samples])
@@ -93,9 +93,10 @@ def memory(
 
 
 def untrue_counters(ledger: Ledger, metrics: dict[str, list[tuple[dict[str, str], float]]]) -> list[str]:
-    """Where the service's counters differ from what its clients saw; every client's every request is known.
+    """The differences between the service's counters and what its clients saw; every request of every client is known.
 
-    Who left when the head was there is counted as answered or as 499; who tore the connection, perhaps not at all.
+    A client that left after sending the head is counted as answered or as 499; one that reset the connection may not be
+    counted.
     """
     routes = {name.rpartition(" ")[0] for name in ledger.answers}
     counted: Counter[str] = Counter()
@@ -129,7 +130,7 @@ def untrue_counters(ledger: Ledger, metrics: dict[str, list[tuple[dict[str, str]
 
 
 def own_seconds(drain: dict[str, Any], events: Events) -> float:
-    """How long a drain took, without what the whole machine stood still of it."""
+    """The duration of a drain without the stalls of the whole machine."""
     begin, end = drain["began"], drain["began"] + drain["seconds"]
     stalls = [(stall["at"] - stall["seconds"], stall["at"]) for stall in kinds(events, "stall")]
     return float(end - begin - sum(max(0.0, min(end, last) - max(begin, first)) for first, last in stalls))

@@ -1,4 +1,4 @@
-"""What clients saw of one service: answers by route and status, what was wrong, what never came."""
+"""The results of the clients of one service: responses by route and status, wrong responses, and missing ones."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 MOST_EVIDENCE = 50
-"""Of what is wrong, no more is kept word for word."""
+"""The first errors of a ledger are kept verbatim, up to this number."""
 
 
 @dataclass
 class Unanswered:
-    """A request whose bytes were handed over whole at `sent`, and whose connection was gone at `gone` (monotonic
-    seconds). `ahead` requests on the same connection still waited before it; `told`: the last answer there said that no
-    other would come (`Connection: close`).
+    """A request that was sent completely at `sent`, and whose connection was lost at `gone` (monotonic seconds).
+    `ahead` requests on the same connection were waiting before it; `told`: the last response there announced that no
+    other would follow (`Connection: close`).
     """
 
     sent: float
@@ -26,11 +26,11 @@ class Unanswered:
 
 @dataclass
 class Ledger:
-    """`answers` counts "ROUTE STATUS", `codes` the codes of errors. Rows and flagged rows are those of good answers.
+    """`answers` counts "ROUTE STATUS", `codes` the codes of errors. Rows and flagged rows are those of good responses.
 
-    `left` counts, by route, clients that left when the head at least was there: the service counts each of them, as
-    answered or as 499. `reset` counts those that tore the connection, of which it may never have seen anything; the
-    inputs of both, where all were sent, are `perhaps_rows`. `swapped` and `wrong` are told by `accuse`.
+    `left` counts, by route, clients that disconnected after sending at least the head: the service counts each of them,
+    as answered or as 499. `reset` counts those that reset the connection, which the service may never have seen; the
+    inputs of both, if sent completely, are `perhaps_rows`. `swapped` and `wrong` are counted by `accuse`.
     """
 
     single: int = 0
@@ -48,7 +48,7 @@ class Ledger:
     unanswered: list[Unanswered] = field(default_factory=list)
 
     def accuse(self, text: str, *, swapped: bool = False) -> None:
-        """Note something that should not be: `swapped`, a good answer that is not its request's own."""
+        """Record an error: `swapped` is a good response to another request."""
         self.swapped += swapped
         self.wrong += not swapped
         if len(self.evidence) < MOST_EVIDENCE:
@@ -63,7 +63,7 @@ class Ledger:
                 setattr(self, each.name, mine + getattr(other, each.name))
 
     def document(self) -> dict[str, Any]:
-        """What JSON can write, and `read` reads."""
+        """The ledger in a form that JSON can represent, for `read`."""
         return {**vars(self), "unanswered": [vars(found) for found in self.unanswered]}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Slower traffic of every other kind, good and bad: each kind of visitor again and again, at times of its own."""
+"""Slower traffic of every other kind, valid and invalid: each kind is repeated at random intervals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LOOKS = (
 
 
 class Mixed:
-    """All of it, until it is stopped; none while `paused`. `others` are keys, as `Visitor` has them."""
+    """Runs all kinds until stopped; none while `paused`. `others` are keys, as in `Visitor`."""
 
     def __init__(self, port: int, grpc_port: int, key: str, others: dict[str, str]) -> None:
         self.ledger = Ledger()
@@ -71,7 +71,7 @@ class Mixed:
         self._calls.use_key(key)
 
     async def stop(self) -> None:
-        """Let each end its visit."""
+        """Let each visit finish."""
         self._stopping.set()
         await asyncio.gather(*self._tasks)
         await self._calls.close()

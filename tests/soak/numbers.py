@@ -8,15 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 NUMBERS = 2**24
-"""There are so many, from 0 on: whole numbers that float32 tells apart."""
+"""The count of numbers, from 0 on: whole numbers that float32 can represent."""
 
 _BLOCK = 4096
 
 
 def scramble(counters: npt.NDArray[np.integer], seed: int = 0) -> npt.NDArray[np.int64]:
-    """Counters (n,) below NUMBERS to numbers (n,) int64, one to one.
+    """Maps counters (n,) below NUMBERS to numbers (n,) int64, one to one.
 
-    Odd multipliers and shifted exclusive ors can be undone in 24 bits, so their composition is a permutation.
+    Multiplication by odd numbers and shifted exclusive ors are invertible in 24 bits, so their composition is a
+    permutation.
     """
     mask = NUMBERS - 1
     x = (counters.astype(np.int64) + seed) & mask
@@ -27,6 +28,6 @@ def scramble(counters: npt.NDArray[np.integer], seed: int = 0) -> npt.NDArray[np
 
 
 def numbers(first: int, end: int, seed: int = 0) -> Iterator[int]:
-    """The numbers of the counters `first` to `end` - 1."""
+    """The numbers of the counters from `first` to `end` - 1."""
     for begin in range(first, end, _BLOCK):
         yield from scramble(np.arange(begin, min(begin + _BLOCK, end)), seed).tolist()

@@ -1,17 +1,18 @@
-"""What happens when: how often each fault comes, and the phases of a soak."""
+"""The schedule: how often each fault occurs, and the phases of a soak."""
 
 from __future__ import annotations
 
 PHASES = (("storm", 0.3), ("calm", 0.6), ("light", 0.7), ("storm", 1.0))
-"""Each until that share of the time. In a storm bundles are swapped all the time, which renews whatever belongs to one;
-in the calm one bundle serves under full load; in the light phase one request at a time, so that nothing ever queues.
+"""Each phase ends at that share of the time. In a storm, bundles are swapped all the time, which renews everything that
+belongs to one; in the calm, one bundle serves under full load; in the light phase, there is one request at a time, so
+that nothing ever queues.
 """
 
 CALM_BEGINS, LIGHT_ENDS = PHASES[0][1], PHASES[2][1]
 
 
 class Pace:
-    """Of a soak of so many minutes: seconds between two faults of a kind. A short one has all kinds as well."""
+    """Seconds between two faults of a kind, for a soak of this length. A short one has all kinds as well."""
 
     def __init__(self, minutes: float) -> None:
         share = min(1.0, minutes / 15)
@@ -23,5 +24,5 @@ class Pace:
         self.restart = max(8.0, 30 * share)
 
     def phase(self, seconds: float) -> str:
-        """So long after the beginning."""
+        """The phase after this many seconds."""
         return next((name for name, end in PHASES if seconds < end * self._seconds), "storm")

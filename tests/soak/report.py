@@ -24,7 +24,7 @@ def table(bars: list[Bar]) -> str:
 
 
 def write(out: Path, events: Events, bars: list[Bar]) -> Path:
-    """A Markdown file in the folder `out`, named after the soak, its plots beside it; returns the former."""
+    """Write a Markdown file to the folder `out`, named after the soak, with its plots; returns its path."""
     out.mkdir(parents=True, exist_ok=True)
     plan = kinds(events, "plan")[0]
     stem = f"{plan['date']}-{plan['minutes']:g}-minutes"
@@ -52,23 +52,23 @@ def write(out: Path, events: Events, bars: list[Bar]) -> Path:
 
 
 def _command(whole: str) -> str:
-    """Without where things were written: those are paths of one machine."""
+    """The command without its output paths, which belong to one machine."""
     return re.sub(r" --(out|journal)[ =]\S+", "", whole)
 
 
 def _what_is_counted() -> str:
     return """## What is counted
 
-Two services run: one for the whole time, to which everything is done but an end, and one that is ended and started
-again all the time. Every single-row request has an input of its own, of 16.7 million; its score is that input's number,
-the prediction and the flag follow from it, and the two versions of the bundle that take turns give no score in common.
-The whole body of each answer is compared with the one that is due, so an answer that belongs to another request, or to
-another version than it names, is noticed for certain.
+Two services run: one for the whole time, which gets every disturbance except a stop, and one that is stopped and
+restarted repeatedly. Every single-row request has its own input, of 16.7 million; its score is that input's number, the
+prediction and the flag follow from it, and the two alternating versions of the bundle have no score in common. The
+whole body of each response is compared with the expected one, so a response to another request, or from a version other
+than the one it names, is certain to be noticed.
 
-**Lost** is a request whose bytes were all handed over before the service was told to end, and that was never answered,
-or not within 30 s. Apart from these are counted: *killed*, which waited when the process got SIGKILL; *crossed*, sent
-after SIGTERM while the service closed its idle connections; *told*, behind an answer that said `Connection: close`.
-All of them are sent again, as are those that are refused (429, 503, 504)."""
+**Lost** is a request that was sent completely before the service was told to stop, and that was never answered, or not
+within 30 s. Counted separately: *killed*, waiting when the process got SIGKILL; *crossed*, sent after SIGTERM while the
+service was closing its idle connections; *told*, behind a response with `Connection: close`. All of these are sent
+again, as are rejected requests (429, 503, 504)."""
 
 
 def _requests(events: Events) -> str:
@@ -84,7 +84,9 @@ def _requests(events: Events) -> str:
     gone = sum((ledger.left + ledger.reset).total() for ledger in found.values())
     lines += ["", f"{rows:,} rows in all. {gone:,} clients left on purpose when the head was there or later."]
     evidence = [text for ledger in found.values() for text in ledger.evidence]
-    return "\n".join([*lines, *(f"- `{text[:300]}`" for text in evidence)])
+    if evidence:
+        lines += ["", *(f"- `{text[:300]}`" for text in evidence)]
+    return "\n".join(lines)
 
 
 def _faults(events: Events) -> str:
@@ -166,7 +168,7 @@ def _minutes(events: Events) -> Any:
 
 
 def _said(events: Events, field: str) -> dict[str, Any]:
-    """By process and service, what its clients said at each sample; not a number where they had said nothing."""
+    """The reports of clients at each sample, by process and service; NaN if there was none yet."""
     samples = kinds(events, "sample")
     names = {(process, name): f"{name} ({'most' if process == '0' else 'slower clients'})"
              for sample in samples for process, said in sample["clients"].items() for name in said}  # fmt: skip
@@ -184,8 +186,8 @@ def _load(events: Events) -> Figure:
     rate, latency = figure.subplots(2, 1, sharex=True)
     times = _said(events, "at")
     for label, single in _said(events, "single").items():
-        said, first = np.unique(times[label], return_index=True)  # clients speak at times of their own
-        if np.isfinite(said).sum() < 2:  # a journal from before they said when
+        said, first = np.unique(times[label], return_index=True)  # clients report at times of their own
+        if np.isfinite(said).sum() < 2:  # a journal from before reports had times
             said, first = minutes * 60, np.arange(len(minutes))
         rate.plot((said[1:] - said[0]) / 60, np.diff(single[first]) / np.diff(said), label=label, linewidth=0.9)
     rate.set(ylabel="single rows answered a second", ylim=(0, None))

@@ -1,4 +1,4 @@
-"""Several rows at once, in every form; each answer is checked row by row."""
+"""Requests with several rows, in every form; each response is checked row by row."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Rows(Visitor):
         await self._ask_rows(INFER, self._numbers(16), body, _JSON)
 
     async def greedy(self) -> None:
-        """More rows at once than its key may have; neither may others be hurt."""
+        """Sends more rows at once than its key allows; others must not be affected."""
         for _ in range(8):
             numbers = self._many()
             await self._ask_rows(SCORE, numbers, lambda rows: rows.tobytes(), _RAW, key=self.others["greedy"])
@@ -83,7 +83,7 @@ def _npy(rows: Any) -> bytes:
 
 
 def _check(document: Any, numbers: list[int], ledger: Ledger) -> None:
-    """Every row of an answer of `/score` or of V2 has its own score, flag and prediction."""
+    """Check that every row of a response of `/score` or V2 has its own score, flag and prediction."""
     if "outputs" in document:
         tensors = {tensor["name"]: tensor["data"] for tensor in document["outputs"]}
         version, found = (

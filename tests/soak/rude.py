@@ -1,4 +1,4 @@
-"""Clients that send what is wrong and must be told so, clients that leave, and clients that dawdle."""
+"""Clients that send invalid requests and must get errors, clients that leave, and slow clients."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Rude(Visitor):
         self.note(SCORE, await ask(self.port, sent), 413)
 
     async def babbler(self) -> None:
-        """What is no HTTP; the server answers it before the service sees anything."""
+        """Sends something other than HTTP; the server answers before the service sees anything."""
         answer = await ask(self.port, self.random.choice([b"HELLO\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01"]))
         if answer.status != 400:
             self.ledger.accuse(f"babble was answered with {answer}")
@@ -69,20 +69,20 @@ class Rude(Visitor):
         writer.close()
 
     async def slow_body(self) -> None:
-        """Its body never becomes whole: it is told so at its deadline."""
+        """Never completes its body, and gets an error at its deadline."""
         body = RAW.body(1)
         sent = message(SCORE, body, X_Harmgauge_Deadline_Seconds="0.5", **self.bearer())[: -len(body) + 3]
         self.note(SCORE, await ask(self.port, sent), 504)
 
     async def idler(self) -> None:
-        """Connections on which nothing comes."""
+        """Opens connections on which nothing is sent."""
         made = [await asyncio.open_connection("127.0.0.1", self.port) for _ in range(20)]
         await asyncio.sleep(IDLE_SECONDS)
         for _, writer in made:
             writer.close()
 
     def _cut(self) -> tuple[bytes, bool]:
-        """A good request, cut off somewhere, and whether it is whole."""
+        """A valid request, cut off somewhere, and whether it is whole."""
         whole = message(SCORE, RAW.body(7), Content_Type="application/octet-stream", **self.bearer())
         head = len(whole) - len(RAW.body(7))
         sent = whole[: self.random.choice([5, head - 2, head, head + 1, len(whole) - 1, len(whole)])]

@@ -1,4 +1,4 @@
-"""What the system and the service itself say of a process, every few seconds."""
+"""Samples of a process from the system and the service itself, every few seconds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def look(process: int) -> dict[str, float]:
 
 
 class Sampler(threading.Thread):
-    """Notes the steady service, the restarted one while there is one, and what the clients said last."""
+    """Records the steady service, the restarted one if it runs, and the clients' last reports."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What a soak is played on: bundles, keys, and the settings of its two services."""
+"""The setup of a soak: bundles, keys, and the settings of its two services."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ ROWS_PER_SECOND_PER_KEY = 20_000
 
 
 class Stage:
-    """All below `folder`. The service's own bundle is a symlink, `current`; the clients' key, `key`, can change."""
+    """Keeps everything below `folder`. The service's own bundle is a symlink, `current`; the clients' key, `key`, can
+    change.
+    """
 
     def __init__(self, folder: Path, more: dict[str, str]) -> None:
         self.folder = folder
@@ -33,7 +35,7 @@ class Stage:
         self._more = more
 
     def settings(self, name: str, **own: object) -> dict[str, object]:
-        """Of the service of this name, as `running_service` takes them."""
+        """The settings of the service of this name, in the form that `running_service` expects."""
         return {
             "api_keys_file": self._keys_file,
             "metrics_keys": self._metrics_line,
@@ -48,7 +50,7 @@ class Stage:
         }
 
     def point_to(self, bundle: Path) -> None:
-        """Move `current` there, at once."""
+        """Point `current` to the bundle, atomically."""
         new = self.folder / "new"
         with suppress(FileNotFoundError):
             new.unlink()
@@ -56,7 +58,7 @@ class Stage:
         os.replace(new, self.current)
 
     def let_in_another_key(self) -> str:
-        """A new key of the clients' name, beside the old one; returns it."""
+        """Add a new key with the clients' name, beside the old one; returns it."""
         self.key, line = new_key("shop")
         self._write_keys(self._line, line)
         self._line = line
@@ -72,7 +74,7 @@ class Stage:
 
 
 def quiet_port() -> int:
-    """A free port that no client's connection is given: one below those that the system hands out."""
+    """A free port below those that the system assigns to client connections."""
     while True:
         port = random.randrange(20_000, 30_000)
         with socket.socket() as tried, suppress(OSError):

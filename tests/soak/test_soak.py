@@ -1,4 +1,4 @@
-"""The soak itself, in half a minute, and that it would notice what it looks for."""
+"""The soak itself, in half a minute, and that it detects the errors that it looks for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 REQUESTS = 2000
 
 
-@pytest.mark.timeout(900)  # it has a minute's work, and shares the cores with whatever else runs
+@pytest.mark.timeout(900)  # it has a minute's work, and shares the cores with other processes
 def test_half_a_minute_of_it_loses_and_swaps_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "soak.jsonl"
     code = main(["--minutes", "0.4", "--requests", str(REQUESTS), "--journal", str(log), "--out", str(tmp_path / "r")])
@@ -51,10 +51,10 @@ def test_every_input_is_another() -> None:
 
 
 async def _seen_by_a_client_of(serve: Callable[[asyncio.StreamWriter, list[int]], Awaitable[None]]) -> Ledger:
-    """What a client with four requests in flight saw of a server that does with them as it likes."""
+    """The results of a client with four requests in flight to a server that answers with `serve`."""
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server.close()  # whatever is sent again finds nobody
+        server.close()  # nothing accepts requests that are sent again
         asked = []
         for _ in range(4):
             await reader.readuntil(b"\r\n\r\n")

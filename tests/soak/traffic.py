@@ -1,6 +1,6 @@
 """One process of clients: `python -m tests.soak.traffic PLAN`, started by the soak.
 
-It takes commands as lines of JSON, and says every few seconds what it saw, and at the end all of it.
+It accepts commands as lines of JSON, reports every few seconds, and reports everything at the end.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ INTERVAL_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Target:
-    """A service, and what is sent there: single rows by `kinds` (as FastClient has them), the numbers of the counters
-    from `first` to `end`, and `mixed` traffic where its keys are given.
+    """A service and its traffic: single rows by `kinds` (as in FastClient), with the numbers of the counters from
+    `first` to `end`, and `mixed` traffic if its keys are given.
     """
 
     service: str
@@ -82,7 +82,7 @@ async def run(targets: list[Target]) -> None:
                     other.paused = command["light"]
             else:
                 break
-        stop.set()  # told so, or whoever started it is gone
+        stop.set()  # on a command, or when the soak has ended
 
     following = asyncio.create_task(follow())
     while not stop.is_set():
@@ -102,7 +102,7 @@ async def wait(event: asyncio.Event, seconds: float) -> None:
 
 
 def interval(client: FastClient, mixed: Mixed | None) -> dict[str, Any]:
-    """Single rows so far, and the latencies since the last time, in seconds."""
+    """Single rows so far, and the latencies since the last report, in seconds."""
     latencies, client.latencies_seconds = np.array(client.latencies_seconds or [np.nan]), []
     p50, p99, most = np.quantile(latencies, (0.5, 0.99, 1)).tolist()
     seen = [client.ledger, *([mixed.ledger] if mixed else [])]

@@ -1,4 +1,4 @@
-"""Whoever visits the service: what he has, and how he notes what came of it."""
+"""The base of all visitors: their keys, and how they record results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.soak.ledger import Ledger
 
 @dataclass
 class Visitor:
-    """`others` are keys of other people: "metrics", and "greedy", who sends too much."""
+    """`others` are keys of other users: "metrics", and "greedy", which sends too much."""
 
     port: int
     key: str
@@ -23,9 +23,9 @@ class Visitor:
         return {"Authorization": f"Bearer {key or self.key}"}
 
     def note(self, route: str, answer: Answer, due: int | None = None) -> None:
-        """Count an answer; one that is neither `due` nor a 429 is wrong."""
+        """Count a response; one that is neither `due` nor a 429 is wrong."""
         self.ledger.answers[f"{route} {answer.status}"] += 1
         if answer.status != 200:
             self.ledger.codes[answer.document["code"]] += 1
         if due is not None and answer.status not in (due, 429):
-            self.ledger.accuse(f"{due} was due: {answer}")
+            self.ledger.accuse(f"expected {due}, got {answer}")

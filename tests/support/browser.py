@@ -1,4 +1,4 @@
-"""The real Chromium, of Debian's package `chromium`, driven by Playwright."""
+"""The real Chromium, from Debian's package `chromium`, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 def executable() -> str:
-    """The path of Chromium; without it the test is skipped, but never in CI."""
+    """The path of Chromium; if it is missing the test is skipped, but never in CI."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         if os.environ.get("CI"):
@@ -38,14 +38,14 @@ def running_browser() -> Iterator[Browser]:
 
 @dataclass
 class Tab:
-    """A browser's page, with its errors and every address that it requested."""
+    """A browser tab, with its errors and every address that it requested."""
 
     page: Page
     complaints: list[str] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
 
     def painted(self, panel: str, colour: str) -> int:
-        """The number of pixels of a panel's canvas with this custom property's colour in the page's theme."""
+        """The number of pixels of a panel's canvas in the colour that this custom property has in the page's theme."""
         count: int = self.page.evaluate(
             """async ([panel, name]) => {
                 const { colour } = await import("/page/dom.js");
@@ -63,14 +63,14 @@ class Tab:
         return count
 
     def figures(self, detector: str) -> dict[str, str]:
-        """The texts of a detector's card, by name of the figure."""
+        """The texts of a detector's card, by the name of the figure."""
         card = self.page.locator(f"#detector-{detector}")
         return dict(
             zip(card.locator("dt").all_inner_texts(), card.locator("dd").all_inner_texts(), strict=True),
         )
 
     def wait_for(self, selector: str, text: str, timeout_seconds: float = 30) -> None:
-        """Wait until the element shows it."""
+        """Wait until the element shows this text."""
         found = self.page.locator(selector).filter(has_text=text)
         found.first.wait_for(timeout=timeout_seconds * 1000)
 
@@ -85,10 +85,10 @@ def opened(
     height: int = 900,
     **context_options: Any,
 ) -> Iterator[Tab]:
-    """A tab with the service's page (already live) or another `path`, in a context of its own; `width` x `height` CSS
-    pixels.
+    """A tab with the service's page (already live) or another `path`, in a new browser context of `width` x `height`
+    CSS pixels.
 
-    Fails at its end if the page wrote an error to the console, or requested another address.
+    On exit, fails if the page logged an error to the console, or requested another address.
     """
     address = f"http://127.0.0.1:{service.port}/"
     context: BrowserContext = browser.new_context(viewport={"width": width, "height": height}, **context_options)

@@ -14,14 +14,14 @@ Manifest = dict[str, Any]
 
 
 def edit(folder: Path, change: Callable[[Manifest], object]) -> None:
-    """Apply `change` to the manifest there."""
+    """Apply `change` to the manifest in the folder."""
     manifest = json.loads((folder / MANIFEST_FILE).read_text())
     change(manifest)
     (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
 
 
 def replace_file(folder: Path, name: str, data: bytes) -> None:
-    """Write other bytes there and update the manifest accordingly."""
+    """Replace the file's contents and update the manifest accordingly."""
     (folder / name).write_bytes(data)
     entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     edit(folder, lambda manifest: manifest["files"].update({name: entry}))

@@ -1,4 +1,4 @@
-"""Flagged rows in the service's form, made for tests."""
+"""Flagged rows in the service's form, generated for tests."""
 
 from __future__ import annotations
 

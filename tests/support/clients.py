@@ -1,4 +1,4 @@
-"""Clients that check each answer: every request is one row whose score is its own number (`own_value.py`)."""
+"""Clients that check each response: every request is one row whose score is its own number (`own_value.py`)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def head(body_bytes: int, *headers: str, path: str = "/score") -> bytes:
 
 
 def whole(number: int, asks: float = 0, *headers: str) -> bytes:
-    """A request for the score of one row, from its first byte to its last."""
+    """A complete request for the score of one row."""
     body = row(number, asks).tobytes()
     return head(len(body), *headers) + body
 
@@ -36,9 +36,10 @@ def whole(number: int, asks: float = 0, *headers: str) -> bytes:
 class Ledger:
     """The outcome of each number that was sent.
 
-    `scored` came back with its own score, `wrong` with another one. `refused` got a problem document: by number, its
-    status and whether it announced that the connection closes. `cut` got not one byte of an answer over a connection
-    that had answered before, `cut_at_once` over a new one; `torn` got a part; `unsent` could not connect.
+    `scored` numbers came back with their own score, `wrong` ones with another. `refused` ones got a problem document:
+    by number, its status and whether it announced that the connection closes. `cut` ones got no byte of a response over
+    a connection that had been used before, `cut_at_once` over a new one; `torn` ones got part of a response; `unsent`
+    ones could not connect.
     """
 
     scored: set[int] = field(default_factory=set)
@@ -77,9 +78,9 @@ def total(ledgers: Iterable[Ledger]) -> Ledger:
 
 
 class Client(threading.Thread):
-    """Sends one row after another until `stop`, over one connection, by `POST /score` or V2; or over gRPC.
+    """Sends one row after another until `stop`, over one connection, by `POST /score`, V2 or gRPC.
 
-    All clients share `numbers`: each is sent once.
+    All clients share `numbers`: each number is sent once.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ def grpc_port(service: RunningService) -> int:
 
 
 def run_clients(clients: list[Client], stop: threading.Event, work: Callable[[], object]) -> Ledger:
-    """Let them send while `work` runs; returns all outcomes."""
+    """Let the clients send while `work` runs; returns all outcomes."""
     for client in clients:
         client.start()
     try:
@@ -173,7 +174,7 @@ def run_clients(clients: list[Client], stop: threading.Event, work: Callable[[],
 
 
 def counted(service: RunningService) -> Counter[str]:
-    """The requests for scores on /metrics, by status, gRPC's OK as 200."""
+    """The requests for scores counted on /metrics, by status; gRPC's OK counts as 200."""
     found: Counter[str] = Counter()
     for labels, value in service.metrics().get("harmgauge_requests_total", []):
         if labels["route"] in TRAFFIC:
@@ -182,7 +183,7 @@ def counted(service: RunningService) -> Counter[str]:
 
 
 def window(service: RunningService) -> list[int]:
-    """The numbers whose scores are in the window now."""
+    """The numbers whose scores are now in the window."""
     return [int(score) for score in service.score_ks(scores=True)["scores"]]
 
 

@@ -1,7 +1,7 @@
-"""A client with a connection for each request, as a separate program: `python connecting.py PORT [CERTIFICATE]`.
+"""A client that opens a connection for each request, as a separate program: `python connecting.py PORT [CERTIFICATE]`.
 
-It sends requests until a connection is refused, then prints the number of each outcome: a status, "reset", "cut"
-(closed without a byte) or "torn". It imports almost nothing, because many of them start at once.
+It sends requests until a connection is refused, then prints the count of each outcome: a status, "reset", "cut" (closed
+without a byte) or "torn". It imports almost nothing, because many of them start at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REQUEST = (
 
 
 def ask(port: int, context: ssl.SSLContext | None) -> str | None:
-    """The outcome of one request; None if nothing listens any more."""
+    """The outcome of one request; None once nothing listens any more."""
     try:
         connection = socket.create_connection(("127.0.0.1", port), timeout=30)
     except ConnectionRefusedError:

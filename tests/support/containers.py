@@ -24,7 +24,7 @@ PYTHON_IMAGE = "localhost/python:3.11-slim-bookworm"
 IMAGE = "localhost/harmgauge:0.1.0"
 """The image's tag in the manifests."""
 
-# crun, systemd's control groups and the usual limits need more than a sandbox has.
+# crun, systemd's control groups and the usual limits need privileges that a sandbox lacks.
 _ENGINE = """
 [containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
@@ -43,7 +43,7 @@ runroot = "{folder}/run"
 
 
 class Containers:
-    """Images and containers in one folder."""
+    """Images and containers in one storage folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -56,7 +56,7 @@ class Containers:
         }
 
     def run(self, *command: str | Path, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run podman, buildah or mmdebstrap; a failure includes the output."""
+        """Run podman, buildah or mmdebstrap; failures include the output."""
         done = subprocess.run(
             [on_path(str(command[0])), *command[1:]],
             env=self._environment,
@@ -77,10 +77,11 @@ class Containers:
         return found
 
     def build(self, target: str, tag: str) -> None:
-        """Build the Dockerfile over a base of Debian's packages, because no image registry is used."""
+        """Build the Dockerfile on a base image made of Debian's packages, because no image registry is used."""
         base = self._folder / "base.tar"
         packages = "python3,python3-venv,python-is-python3,ca-certificates"
-        # Interrupted, mmdebstrap would leave /proc and /sys mounted in the folder: here they are unmounted with it.
+        # If it is interrupted, mmdebstrap leaves /proc and /sys mounted in the folder; with its own mount namespace
+        # they go too.
         apart = ["unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]
         self.run(*apart, "mmdebstrap", "--variant=minbase", f"--include={packages}", "bookworm", base, timeout=600)
         self.podman("import", base, PYTHON_IMAGE)
@@ -101,8 +102,8 @@ def pip_settings() -> list[str]:
 
 @contextmanager
 def own_storage() -> Iterator[Containers]:
-    """An empty storage, deleted afterwards with everything built and started in it."""
-    # Not pytest's own folder: a socket's path is limited to 108 characters.
+    """An empty storage, deleted afterwards together with everything built and started in it."""
+    # Not pytest's own folder: the path of a socket is limited to 108 characters.
     folder = Path(tempfile.mkdtemp(prefix="harmgauge-"))
     containers = Containers(folder)
     try:
@@ -114,7 +115,7 @@ def own_storage() -> Iterator[Containers]:
 
 
 def _unmount(folder: Path) -> None:
-    """Unmount everything below, innermost first: deleting through a mount would delete elsewhere."""
+    """Unmount everything below the folder, innermost first: deleting through a mount would delete files elsewhere."""
     mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for point in sorted(mounted, reverse=True):
         if Path(point).is_relative_to(folder):
@@ -131,7 +132,7 @@ def free_port() -> int:
 
 
 def wait_until_ready(client: httpx.Client, timeout_seconds: float = 180) -> None:
-    """Poll /readyz as the kubelet would."""
+    """Poll /readyz as the kubelet does."""
 
     def ready() -> bool:
         try:

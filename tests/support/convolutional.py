@@ -1,4 +1,4 @@
-"""A small convolutional classifier as other frameworks export it, made without PyTorch."""
+"""A small convolutional classifier as other frameworks export it, created without PyTorch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 def convolutional_network(
     path: Path, side: int = 13, channels: int = 3, classes: int = 4, *, softmax: bool = False, layout: str = "HWC"
 ) -> Path:
-    """Two strided convolutions, the second with a shortcut, pooling, one matrix: uint8 pictures to class scores."""
+    """uint8 images to class scores: two strided convolutions, the second with a shortcut, pooling, one matrix."""
     random = np.random.default_rng(0)
     shape = (side, side, channels) if layout == "HWC" else (channels, side, side)
 

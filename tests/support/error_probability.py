@@ -22,9 +22,9 @@ OUTPUT = "error_probability"
 
 
 def add_error_probability(folder: Path, rows: Array, *, slope: float = -1.0, base: float = 0.1) -> None:
-    """Make every graph of the bundle in `folder` give P(wrong), and its manifest describe it.
+    """Add P(wrong) to every graph of the bundle in `folder`, and to its manifest.
 
-    `rows` stand for clean calibration rows: the intercept makes their mean P equal `base`. The graphs must be fused
+    `rows` represent clean calibration rows: the intercept makes their mean P equal `base`. The graphs must be fused
     from two networks, or from a classifier and an autoencoder.
     """
     for file, precision in ((DETECTOR_FILE, "float32"), (DETECTOR_INT8_FILE, "int8")):
@@ -49,7 +49,7 @@ def _chances(model: onnx.ModelProto, rows: Array) -> Float64:
 
 
 def _intercept(chances: Float64, base: float) -> float:
-    """The shift of the logits of `chances` (n,) that makes their mean `base`, by bisection."""
+    """The shift of the logits of `chances` (n,) that gives them the mean `base`, by bisection."""
     clipped = np.clip(chances, 1e-7, 1 - 1e-7)
     logits = np.log(clipped) - np.log1p(-clipped)
     least, most = -30.0, 30.0

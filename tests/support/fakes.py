@@ -14,10 +14,10 @@ from harmgauge.inference.outputs import Outputs, RowShapes
 
 
 class FakeRuntime:
-    """The score of a row, and its only feature, is its first number.
+    """A runtime in which the score of a row, and its only feature, is its first number.
 
-    A row that begins with -1 raises, the score of one that begins with -2 is not finite, -3 ends the thread.
-    While `gate` is clear, runs wait. `begun` counts the runs, `batches` holds the size of every run that proceeded.
+    A row that begins with -1 raises, -2 gives a score that is not finite, -3 ends the thread. While `gate` is clear,
+    runs wait. `begun` counts the runs, `batches` holds the size of every run that proceeded.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ def rows_of(*values: float | np.floating) -> Rows:
 
 
 async def run(batcher: Batcher, rows: Rows, context: RequestContext = PATIENT) -> Outputs:
-    """The outputs of rows, for a request that is cancelled with its task."""
+    """The outputs for the rows, requested in a way that is cancelled with the calling task."""
     entry = batcher.submit(rows, context)
     try:
         return await entry.answered

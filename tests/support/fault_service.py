@@ -1,4 +1,4 @@
-"""The service with the faulty runtime, and helpers of its tests."""
+"""The service with the faulty runtime, and helpers for its tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def post(service: RunningService, number: int, asks: float = 0) -> httpx.Respons
 
 
 def send(service: RunningService, number: int, asks: float = 0, *headers: str) -> socket.socket:
-    """Send a request whose answer is read later."""
+    """Send a request whose response is read later."""
     connection = socket.create_connection(("127.0.0.1", service.port), timeout=20)
     connection.sendall(whole(number, asks, "Connection: close", *headers))
     return connection
@@ -50,12 +50,12 @@ def _saved_at(folder: Path) -> list[int]:
 
 
 def wait_for_saves(folder: Path, times: int) -> None:
-    """Wait until the state was saved this many more times."""
+    """Wait until the state has been saved this many more times."""
     for _ in range(times):
         before = _saved_at(folder)
         wait_until(lambda before=before: _saved_at(folder) != before, timeout_seconds=10)
 
 
 def saved_rows(folder: Path) -> list[int]:
-    """The numbers whose scores are in the state in a folder; none before there is a state."""
+    """The numbers whose scores are in the saved state of a folder; none before there is one."""
     return [int(score) for score in saved_state(folder).get("score_ks/scores", ())]

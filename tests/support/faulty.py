@@ -1,6 +1,6 @@
 """The real service with a runtime that fails when a row requests it: `python -m tests.support.faulty serve`.
 
-The product is unaware of it: the class is patched before the service starts, in a process of its own.
+The product is unaware of it: the class is patched before the service starts, in a separate process.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ inference, `KILL_THE_WORKER` is SystemExit outside any handler.
 
 RELEASE = "FAULTS_RELEASE"
 BROKEN = "FAULTS_BROKEN"
-"""While the file that it names exists, every run raises."""
+"""While the file named by this variable exists, every run raises."""
 
 DRIFT = "FAULTS_DRIFT"
-"""While the file that it names exists, the drift test runs out of memory."""
+"""While the file named by this variable exists, the drift test runs out of memory."""
 
 LINGER = "FAULTS_LINGER_SECONDS"
-"""Seconds that idle connections stay open after SIGTERM: longer than any stall of a busy machine."""
+"""How long idle connections stay open after SIGTERM, in seconds: longer than any stall of a busy machine."""
 
 _run, _run_batch, _two_sample = OnnxRuntime.run, Batch.run, ks.two_sample
 

@@ -1,4 +1,4 @@
-"""Series that make each alert on a service fire."""
+"""Series that make each alert about a service fire."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCORE = {"route": "/score"}
 
 @dataclass(frozen=True)
 class Fires:
-    """Series that make an alert fire from `minute` on, and its texts then."""
+    """Series that make an alert fire from `minute` on, and the alert's texts."""
 
     replicas: tuple[Series, ...]
     minute: int
@@ -54,30 +54,30 @@ FIRES = {
         16,
         "warning",
         "Too many inputs of m are flagged",
-        "17.5% of the inputs of the last 10 minutes were flagged: more than twice the share of the reference, and more "
-        "than chance gives.",
+        "17.5% of the inputs in the last 10 minutes were flagged: more than twice the share in the reference, and more "
+        "than chance explains.",
     ),
     "HarmgaugeFeatureDrift": Fires(
         (replica("a"), replica("b"), detected("a", "feature_mmd"), gauge("harmgauge_drift_detected", 0, instance="b")),
         10,
         "warning",
         "The features of m's inputs have changed",
-        "On 1 replicas the classifier's features no longer look like the reference's (kernel MMD). The scores need not "
-        "have changed: it may be another kind of input rather than a harmful one.",
+        "On 1 replicas the classifier's features no longer match the reference (kernel MMD). The scores may be "
+        "unchanged: this may be another kind of input rather than a harmful one.",
     ),
     "HarmgaugeNonFiniteScores": Fires(
         (replica("a"), rejected("non_finite_score", 3, ONCE)),
         10,
         "warning",
         "The graph of m overflows",
-        "About 3 requests of the last 15 minutes were refused, for the graph gave scores that are not finite.",
+        "About 3 requests in the last 15 minutes were refused because the graph gave scores that are not finite.",
     ),
     "HarmgaugeNoTraffic": Fires(
         (replica("a", life=SILENT),),
         50,
         "warning",
         "Nothing is sent to m any more",
-        "No input was scored for 30 minutes, though there were some within the day. Drift cannot be seen without "
+        "No input was scored for 30 minutes, although some were within the last day. Drift cannot be seen without "
         "traffic.",
     ),
     "HarmgaugeLatency": Fires(
@@ -85,20 +85,20 @@ FIRES = {
         11,
         "warning",
         "m answers slowly",
-        "One request in a hundred takes longer than 1.5s; 1 s is the limit.",
+        "One request in a hundred takes longer than 1.5s; the limit is 1 s.",
     ),
     "HarmgaugeOverload": Fires(
         (replica("a"), requests(2000), rejected("queue_full", 20), rejected("deadline_passed", 10)),
         6,
         "critical",
         "m is overloaded",
-        "1.5% of the requests get no score, for the queue is full or their deadline passes.",
+        "1.5% of the requests get no score because the queue is full or their deadline passes.",
     ),
     "HarmgaugeLongQueue": Fires(
         (replica("a"), histogram("harmgauge_queue_seconds", {"0.5": 80, "1.0": 100, "+Inf": 100})),
         11,
         "warning",
-        "Requests to m wait long for a worker",
+        "Requests to m wait too long for a worker",
         "One request in ten waits longer than 750ms before its inference begins. If the load grows, requests will be "
         "refused next.",
     ),
@@ -106,32 +106,32 @@ FIRES = {
         (replica("a"), rejected("inference_failed", 2, ONCE), rejected("internal", 1, ONCE)),
         10,
         "warning",
-        "m fails on requests",
-        "About 3 requests of the last 15 minutes were answered with a 500 that is not the client's doing.",
+        "m returns server errors",
+        "About 3 requests in the last 15 minutes were answered with a 500 that the service itself caused.",
     ),
     "HarmgaugeCaptureFails": Fires(
         (replica("a"), counter("harmgauge_capture_write_failures_total", 2)),
         6,
         "warning",
-        "Flagged inputs of m are not kept",
-        "HARMGAUGE_CAPTURE_DIR cannot be written, or not fast enough: flagged inputs are dropped, or will be once the "
-        "queue is full.",
+        "Flagged inputs of m are not captured",
+        "HARMGAUGE_CAPTURE_DIR cannot be written to, or not fast enough: flagged inputs are dropped, or will be once "
+        "the queue is full.",
     ),
     "HarmgaugeNotAlive": Fires(
         (replica("a"), gauge("harmgauge_alive", from_minute(10, 1, 0), instance="a", model="m")),
         12,
         "critical",
-        "A replica of harmgauge wants a restart",
-        "On a an inference of m hangs, its thread has died, or its graph fails on every input; nothing starts the "
-        "process anew.",
+        "A replica of harmgauge needs a restart",
+        "On a an inference of m hangs, its thread has died, or its graph fails on every input, and nothing has "
+        "restarted the process.",
         at_replica(model="m"),
     ),
     "HarmgaugeNotReady": Fires(
         (replica("b"), gauge("up", [*[1] * 10, *[0, 1] * 10, 0], instance="a"), gauge("up", 1, instance="b")),
         13,
         "warning",
-        "A replica of harmgauge comes and goes",
-        "a fell out of service or came back 4 times in half an hour.",
+        "A replica of harmgauge is flapping",
+        "a went down or came back 4 times in half an hour.",
         at_replica(),
     ),
     "HarmgaugeDown": Fires(
@@ -146,8 +146,8 @@ FIRES = {
         (replica("a", life=ENDED), replica("b", life=ENDED)),
         31,
         "critical",
-        "Nothing is known of harmgauge",
-        "No replica is scraped. No drift will be seen, and no other alert of harmgauge can fire.",
+        "There is no data from harmgauge",
+        "No replica is scraped. Drift goes unseen, and no other harmgauge alert can fire.",
         (),
     ),
     "HarmgaugeBundleMismatch": Fires(

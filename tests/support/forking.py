@@ -1,4 +1,4 @@
-"""Processes that a zygote forks: `python -m MODULE WORDS` without the second of CPU that loading takes."""
+"""Processes forked by a zygote: `python -m MODULE WORDS` without the second of CPU time that loading takes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tempfile import TemporaryFile
 from typing import IO, Protocol
 
 PYTHON = os.environ.get("SERVICE_PYTHON", sys.executable)
-"""What runs the service: `make test-lowest` names the interpreter of an environment with older packages."""
+"""The interpreter for the service: `make test-lowest` sets it to one from an environment with older packages."""
 
 _PR_SET_CHILD_SUBREAPER = 36
 _OWN = ("HARMGAUGE_", "FAULTS_", "PYTEST_")
-"""Variables that differ from test to test, and that are read as the service starts or later, if at all."""
+"""Variables that differ between tests, and that are read when the service starts or later, if at all."""
 
 
 class Process(Protocol):
-    """What tests ask of a process: of `subprocess.Popen` and of `Forked` alike."""
+    """The interface that tests use, shared by `subprocess.Popen` and `Forked`."""
 
     pid: int
 
@@ -46,11 +46,11 @@ class Forked:
         self._lock = threading.Lock()
 
     def poll(self) -> int | None:
-        """The exit code as `subprocess.Popen` has it, or None while the process runs."""
+        """The exit code as in `subprocess.Popen`, or None while the process runs."""
         return self._reap(0)
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit code, once it has ended; raises subprocess.TimeoutExpired after `timeout` seconds."""
+        """The exit code, once the process has ended; raises subprocess.TimeoutExpired after `timeout` seconds."""
         code = self._reap(timeout)
         if code is None:
             raise subprocess.TimeoutExpired([PYTHON], timeout or 0)
@@ -58,7 +58,7 @@ class Forked:
 
     def send_signal(self, sig: int) -> None:
         with self._lock:
-            if self._code is None:  # afterwards its number may be another's
+            if self._code is None:  # afterwards another process may have its id
                 os.kill(self.pid, sig)
 
     def kill(self) -> None:
@@ -81,12 +81,12 @@ class Forked:
 
 
 class _Zygote:
-    """The process that forks, and the environment that it has loaded the modules in."""
+    """The process that forks, and the environment in which it loaded the modules."""
 
     def __init__(self) -> None:
         self.environment = _lasting(dict(os.environ))
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # Its children's children, orphans from their first moment, become those of this process.
+        # Its grandchildren are orphaned at once, and become children of this process.
         assert ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
         with other:
             self._process = subprocess.Popen(
@@ -103,7 +103,7 @@ class _Zygote:
         return Forked(int(child))
 
     def close(self) -> None:
-        """End the process; the services that it forked are ended by whoever started them."""
+        """End the process; its forked services are ended by the code that started them."""
         self._socket.close()
         self._process.wait(10)
 
@@ -116,9 +116,9 @@ def _zygote() -> _Zygote:
 
 
 def start(module: str, *words: str, environment: dict[str, str], fresh: bool) -> tuple[Process, IO[str]]:
-    """Start `python -m MODULE WORDS` and return it, with what it writes to stderr.
+    """Start `python -m MODULE WORDS`; returns the process and its stderr.
 
-    By a fork, unless it is to be a `fresh` interpreter, the environment differs in more than the service's settings, or
+    Forks, unless a `fresh` interpreter is requested, the environment differs in more than the service's settings, or
     the system has no such forks.
     """
     if not fresh and (zygote := _zygote_for(environment)):
@@ -133,7 +133,7 @@ def start(module: str, *words: str, environment: dict[str, str], fresh: bool) ->
 
 
 def finished(module: str, *words: str, environment: dict[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
-    """Run `python -m MODULE WORDS` to its end, by a fork if it may be one; what it wrote is in the result."""
+    """Run `python -m MODULE WORDS` to completion, as a fork if possible; the result includes its output."""
     command = [PYTHON, "-m", module, *words]
     zygote = _zygote_for(environment)
     if zygote is None:

@@ -1,4 +1,4 @@
-"""The graphs' results by the papers' formulas in float64."""
+"""The graphs' expected results, computed with the papers' formulas in float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models made with ONNX's own tools, one node or two."""
+"""Models of one or two nodes, made with ONNX's own tools."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def model(*nodes: onnx.NodeProto, initializers: list[TensorProto] | None = None)
 
 
 def told(operator: str, index: int, values: npt.NDArray[Any], *, constant: bool) -> onnx.ModelProto:
-    """An operator that takes a shape from its input `index`: an initializer, or the output of a Constant."""
+    """An operator that takes a shape from its input `index`, which is an initializer or the output of a Constant."""
     tensor = numpy_helper.from_array(values, "told")
     node = helper.make_node(operator, [*["x"] * index, "told"], ["y"])
     if constant:
@@ -28,7 +28,7 @@ def told(operator: str, index: int, values: npt.NDArray[Any], *, constant: bool)
 
 
 def inside(made: onnx.ModelProto) -> onnx.ModelProto:
-    """The same nodes, in the body of a Loop in the branch of an If."""
+    """The same nodes in the body of a Loop within a branch of an If."""
     loop = helper.make_node("Loop", ["", ""], ["y"], body=made.graph)
     branch = helper.make_graph([loop], "g", [], [])
     return model(helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch))

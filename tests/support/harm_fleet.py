@@ -23,7 +23,9 @@ def judged(
     life: Life = range(31),
     **labels: str,
 ) -> Series:
-    """A replica that scores `rows` rows a minute; their error probabilities P sum to `errors`, P (1 - P) to `variance`.
+    """A replica that scores `rows` rows per minute, whose error probabilities P sum to `errors`, and P (1 - P) to
+    `variance`.
+
     Its bundle has this `kappa`, and the accuracy `base` at calibration.
     """
     series: Series = {}
@@ -48,8 +50,10 @@ def betting(
     detected: Sequence[int] | None = None,
     **labels: str,
 ) -> Series:
-    """A replica by its counters of one stake's log gains and losses and of its `rows`, up while it has gains; `resets`
-    counts acknowledgements, `detected` is its own alarm.
+    """A replica with the given counters of one stake's log gains and losses and of its `rows`, up for as many minutes
+    as it has gains.
+
+    `resets` counts acknowledgements, `detected` is its own alarm.
     """
     up = [None if gain is None else 1.0 for gain in gains]
     assert len(rows) == len(gains)

@@ -15,7 +15,7 @@ BASE = 0.07
 DROP = 0.02
 BOUND = BASE + DROP
 _SHAPE = 0.15 / 0.073
-"""Clean P of the shipped bundle is about Beta(.15, 1.9): most rows are sure, some are not."""
+"""The clean P of the shipped bundle is approximately Beta(.15, 1.9): most rows are certain, some are not."""
 
 
 def chances(random: np.random.Generator, rows: int, mean: float) -> Float64:
@@ -24,13 +24,13 @@ def chances(random: np.random.Generator, rows: int, mean: float) -> Float64:
 
 
 def request_rows(random: np.random.Generator, rows: int, largest: int) -> npt.NDArray[np.intp]:
-    """Requests of 1 to `largest` rows, uniformly, with at least this many rows in total."""
+    """Sizes of requests, uniform in 1 to `largest` rows, with at least this many rows in total."""
     sizes = random.integers(1, largest + 1, rows if largest == 1 else 3 * rows // largest + 10)
     return sizes[: int(np.searchsorted(np.cumsum(sizes), rows)) + 1]
 
 
 class Run(NamedTuple):
-    """One stream: rows until the alarm, None without one, and the highest evidence."""
+    """The result for one stream: rows until the alarm, None if there is none, and the highest evidence."""
 
     rows: int | None
     highest: float
@@ -45,7 +45,7 @@ def run(probabilities: Float64, rows: npt.NDArray[np.intp], between: float, boun
 
 
 def stream(seed: int, mean: float, rows: int, *, largest: int = 1, between: float = 1e5) -> Run:
-    """One seeded stream of constant `mean`, of at least this many rows."""
+    """A seeded stream with constant `mean`, of at least this many rows."""
     random = np.random.default_rng(seed)
     sizes = request_rows(random, rows, largest)
     return run(chances(random, int(sizes.sum()), mean), sizes, between)

@@ -18,11 +18,11 @@ from tests.support.bundles import edit, replace_file
 from tests.support.toy import toy_bundle
 
 FEATURES = 3
-"""Numbers per row, float32."""
+"""Values per row, float32."""
 
 
 def base_bundle(folder: Path) -> Path:
-    """A harmless bundle without features, with rows like the others'."""
+    """A harmless bundle without features, whose rows have the same form as the others'."""
     bundle = toy_bundle(folder, shape=(FEATURES,), dtype="float32")
     scores = read_npz(bundle / REFERENCE_FILE)["scores"]
     stream = io.BytesIO()
@@ -41,7 +41,7 @@ def hostile_bundle(base: Path, folder: Path, name: str) -> Path:
 
 
 def graph(*nodes: NodeProto, **constants: npt.ArrayLike) -> onnx.ModelProto:
-    """A detector whose score is the row's first number plus `extra`, which the nodes or a constant give."""
+    """A detector whose score is the row's first value plus `extra`, which comes from the nodes or a constant."""
     given = {"extra": np.float32(0)} if not nodes else {}
     values = {"zero": np.int64(0), "one": np.int64(1), **given, **constants}
     own = [
@@ -71,7 +71,7 @@ def _greatest(of: str) -> tuple[NodeProto, NodeProto]:
 
 
 def _loop(turns: str) -> NodeProto:
-    """As many iterations as the tensor `turns` holds, endless if it is "". It needs `true` and `start`."""
+    """As many iterations as the value of the tensor `turns`; endless if it is "". Requires `true` and `start`."""
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in ("v", "v_out")]
     going_on = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("c", "c_out")]
     body = helper.make_graph(
@@ -98,7 +98,7 @@ def _loop_by_rows() -> onnx.ModelProto:
 
 
 def _grows_with(*, rows: bool, numbers: int) -> onnx.ModelProto:
-    """A range of length `numbers` times the count of rows, or its fourth power: no constant reveals it."""
+    """A range whose length is `numbers` times the number of rows, or its fourth power: no constant reveals it."""
     power = [helper.make_node("Mul", [of, of], [to]) for of, to in (("n", "n2"), ("n2", "n4"))] if rows else []
     return graph(
         helper.make_node("Shape", ["input"], ["shape"]),
@@ -144,4 +144,4 @@ HOSTILE: dict[str, Callable[[], onnx.ModelProto]] = {
     "more than there is at one row": lambda: _grows_with(rows=False, numbers=10**10),
     "more than there is at 32 rows": lambda: _grows_with(rows=True, numbers=1000),
 }
-"""The graphs by their effect. None is visible in the sizes that the graph states."""
+"""The graphs by their effect. None of the effects is visible in the sizes that the graph declares."""

@@ -1,4 +1,4 @@
-"""Hostile HTTP/2 for gRPC: half messages, no window for answers, thousands of frames."""
+"""Hostile HTTP/2 for gRPC: incomplete messages, no window for responses, thousands of frames."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def frame(kind: int, payload: bytes = b"", *, flags: int = 0, stream: int = 0) -
 
 
 def message(size: int, data: bytes = b"") -> bytes:
-    """A gRPC message that announces this many bytes, with the bytes of `data`."""
+    """A gRPC message that announces `size` bytes but contains the bytes of `data`."""
     return b"\0" + size.to_bytes(4, "big") + data
 
 
@@ -36,8 +36,8 @@ def header_block(headers: Iterable[tuple[str, str]]) -> bytes:
 
 
 class Http2:
-    """A connection. `window` limits the bytes of each answer; `ended` are the streams that have ended, and `closed` is
-    whether the connection has.
+    """A connection. `window` limits the bytes of each response; `ended` are the streams that have ended, and `closed`
+    is whether the connection has.
     """
 
     def __init__(self, port: int, *, window: int = 65_535) -> None:
@@ -72,7 +72,7 @@ class Http2:
                 self.closed = True
 
     def call(self, path: str, *, key: str | None = None, data: bytes = b"", ends: bool = False) -> int:
-        """Begin a call, with a few bytes; returns its stream."""
+        """Start a call with a few bytes; returns its stream."""
         stream = self._next_stream
         self._next_stream += 2
         headers = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "x", "te": "trailers"}
@@ -86,7 +86,7 @@ class Http2:
         return stream
 
     def finish(self, stream: int, data: bytes) -> None:
-        """Send the rest of a call's message, in the pieces that the server's window allows."""
+        """Send the rest of a call's message, in pieces that the server's window allows."""
         while data and not self.closed and stream not in self.ended:
             most = max(0, min(len(data), self._windows[stream], self._window, 16_384))
             if most:

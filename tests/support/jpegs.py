@@ -12,13 +12,13 @@ SCAN = 0xDA
 
 
 def noise(size: int) -> npt.NDArray[np.uint8]:
-    """Pixels (size, size, 3) that compress badly."""
+    """Pixels (size, size, 3) that compress poorly."""
     return np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
 
 
 def encoded(pixels: npt.NDArray[np.uint8], **options: object) -> bytes:
     stream = io.BytesIO()
-    before, ImageFile.MAXBLOCK = ImageFile.MAXBLOCK, 2**24  # or Pillow cannot write large progressive files
+    before, ImageFile.MAXBLOCK = ImageFile.MAXBLOCK, 2**24  # otherwise Pillow cannot write large progressive files
     try:
         Image.fromarray(pixels).save(stream, "JPEG", **options)
     finally:

@@ -1,5 +1,5 @@
-"""Synthetic data with known risks: rows that contain their own truth, a classifier that errs by it, and a second
-network that gives the probability that the classifier is right.
+"""Synthetic data with known risks: rows that contain their own truth, a classifier that errs accordingly, and a second
+network that outputs the probability that the classifier is right.
 
 A row is [the classifier's logits (3), the second network's logits (3), its true class]; no network reads the last.
 """
@@ -21,11 +21,11 @@ CLASSES = 3
 WIDTH = 2 * CLASSES + 1
 
 Sight = Literal["all", "half", "none"]
-"""The part of a disturbance that the second network sees."""
+"""How much of a disturbance the second network sees."""
 
 
 def graph() -> bytes:
-    """Both networks and the divergence."""
+    """A graph with both networks and the divergence."""
     return bytes(fuse(_slice(0), _slice(CLASSES), "xent", 0.1).SerializeToString())
 
 
@@ -47,8 +47,8 @@ def _slice(first: int) -> Network:
 
 
 def rows(y: npt.NDArray[np.int64], risk: Array, seen_risk: Array, random: np.random.Generator) -> Array:
-    """Rows of the classes `y` (n,), which the classifier gets wrong with the probability `risk` (n,); the second
-    network gives `seen_risk` (n,).
+    """Rows of the classes `y` (n,), which the classifier gets wrong with probability `risk` (n,); the second network
+    reports the probability `seen_risk` (n,).
     """
     named = np.where(random.random(len(y)) < risk, (y + 1) % CLASSES, y)
     every = np.arange(len(y))
@@ -69,7 +69,9 @@ def clean(count: int, seed: int = 0) -> tuple[Array, npt.NDArray[np.int64]]:
 
 
 class Risks:
-    """Disturbs rows, which raises their risk up to .6; `sight` by kind: the part that the second network sees."""
+    """Disturbs rows, which raises their risk to at most .6; `sight` is how much of each kind the
+    second network sees.
+    """
 
     def __init__(self, **sight: Sight) -> None:
         self._sight = sight

@@ -1,6 +1,6 @@
-"""KServe's own clients, unmodified, against a running service; `test_kserve.py` starts it in their environment.
+"""KServe's own unmodified clients, against a running service; `test_kserve.py` starts it in their environment.
 
-Usage: kserve_client.py HTTP_ADDRESS GRPC_ADDRESS ROWS.npy; prints the answers as JSON.
+Usage: kserve_client.py HTTP_ADDRESS GRPC_ADDRESS ROWS.npy; prints the responses as JSON.
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ from harmgauge.app import Service
 
 @contextmanager
 def callbacks() -> Iterator[list[float]]:
-    """The CPU seconds of each callback of the (plain) event loop meanwhile, sorted when it ends, longest last."""
+    """The CPU seconds of each callback of the (plain) event loop while this is entered, sorted at the end in ascending
+    order.
+    """
     taken: list[float] = []
     run = Handle._run
 
@@ -42,7 +44,10 @@ async def ask(
     *,
     has_left: bool = False,
 ) -> tuple[int, list[bytes]]:
-    """The status of an answer (0 for none) and its pieces. The body is sent whole; the client may have disconnected."""
+    """Send a request; returns the status of the response (0 for none) and its pieces.
+
+    The body is sent in one piece; the client may disconnect.
+    """
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     status, pieces = 0, list[bytes]()
 
@@ -72,6 +77,6 @@ async def ask(
         "server": ("127.0.0.1", 80),
         "client": ("127.0.0.1", 9),
     }
-    # In a task, so that the requesting callback does nothing else.
+    # In a separate task, so that the requesting callback does nothing else.
     await asyncio.create_task(service.switch(scope, receive, send))  # type: ignore[arg-type]
     return status, pieces

@@ -1,4 +1,4 @@
-"""Bundles that cannot replace a given one."""
+"""Bundles that cannot replace a given bundle."""
 
 from __future__ import annotations
 

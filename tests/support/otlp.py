@@ -1,4 +1,4 @@
-"""A receiver of OTLP/HTTP, in place of a real collector."""
+"""A receiver for OTLP/HTTP, in place of a real collector."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.support.http_servers import listening
 from tests.support.process import wait_until
 
 SERVER = 2
-"""The kind's number in the protocol."""
+"""The protocol's number for the span kind "server"."""
 
 
 @dataclass
 class Span:
-    """As it was sent: ids in hexadecimal, times in nanoseconds; `kind` and `status` are the protocol's numbers."""
+    """A span as sent: ids in hexadecimal, times in nanoseconds; `kind` and `status` are the protocol's numbers."""
 
     name: str
     trace_id: str
@@ -37,7 +37,7 @@ class Span:
 
 @dataclass
 class Receiver:
-    """The spans received so far. While `answers` is cleared, requests wait."""
+    """The spans received so far. While `answers` is clear, requests wait."""
 
     url: str
     spans: list[Span] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Receiver:
     answers: threading.Event = field(default_factory=threading.Event)
 
     def of(self, trace_id: str) -> list[Span]:
-        """A trace's spans, the server's first, then by start time; waits until the server's has arrived."""
+        """The spans of a trace, the server's first, then by start time; waits until the server's has arrived."""
         wait_until(lambda: any(span.trace_id == trace_id and span.kind == SERVER for span in self.spans))
         own = [span for span in self.spans if span.trace_id == trace_id]
         return sorted(own, key=lambda span: (span.kind != SERVER, span.begin_ns))

@@ -1,4 +1,4 @@
-"""A bundle whose score is an injective function of its input, so that any lost or swapped answer is detected."""
+"""A bundle whose score is an injective function of its input, so that any lost or swapped response is detected."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tests.support.bundles import replace_file
 from tests.support.toy import toy_bundle
 
 SHAPE = (2,)
-"""Shape of a row, float32: its number, and the fault that it requests of a faulty runtime
+"""Shape of a row, float32: its number, and the fault that it requests from a faulty runtime
 (`tests/support/faulty.py`), which a real runtime ignores.
 """
 
 LARGEST_NUMBER = 2**24
-"""Whole numbers up to here are different float32."""
+"""All whole numbers up to here are distinct float32 values."""
 
 
 def own_value_bundle(folder: Path) -> Path:
-    """A toy bundle (float32 rows of `SHAPE`) whose graph gives each row its first number as its score."""
+    """A toy bundle (float32 rows of `SHAPE`) whose graph returns each row's first number as its score."""
     bundle = toy_bundle(folder, shape=SHAPE, dtype="float32", classes=2)
     nodes = [
         helper.make_node("Slice", ["input", "zero", "one", "one"], ["first"]),  # from 0 to 1, along axis 1

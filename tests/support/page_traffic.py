@@ -18,7 +18,7 @@ GAUGED = SHIPPED_BUNDLE.with_name("3")
 """The CIFAR-10 bundle that estimates its accuracy."""
 
 PLAIN = SHIPPED_BUNDLE.with_name("2")
-"""The same networks without an estimate."""
+"""The same networks without an accuracy estimate."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Pictures for corruption."""
+"""Images for corruption."""
 
 from __future__ import annotations
 

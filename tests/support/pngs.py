@@ -22,21 +22,21 @@ def header(width: int, height: int, bits: int = 8, colour: int = RGB, interlaced
 
 
 def filtered(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """Rows (height, ...) with the filter that changes nothing before each."""
+    """Rows (height, ...), each preceded by the byte of the filter that changes nothing."""
     return b"".join(b"\0" + row.tobytes() for row in pixels)
 
 
 def png(
     head: bytes, packed: Sequence[bytes], *, before: Sequence[bytes] = (), between: bytes = b"", behind: bytes = b""
 ) -> bytes:
-    """A PNG with one IDAT for each of `packed`, and whole chunks before, between and after them."""
+    """A PNG with one IDAT chunk for each of `packed`, and complete chunks before, between and after them."""
     return b"".join([head, *before, between.join(chunk(b"IDAT", each) for each in packed), behind, chunk(b"IEND", b"")])
 
 
 def empty_blocks(size_bytes: int) -> bytes:
-    """The beginning of a deflate stream that unpacks to nothing: blocks with their own Huffman code and no data.
+    """The beginning of a deflate stream that decompresses to nothing: blocks with their own Huffman code and no data.
 
-    Each takes a few microseconds to read. It ends at a whole byte.
+    Each takes a few microseconds to read. The stream ends at a byte boundary.
     """
     order = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1]
     lengths = [(int(symbol in (1, 18)), 3) for symbol in order]  # one code for "length 1", one for many zeros
@@ -46,7 +46,7 @@ def empty_blocks(size_bytes: int) -> bytes:
     for number, width in block:
         value |= number << bits
         bits += width
-    eight = sum(value << bits * times for times in range(8))  # a whole number of bytes
+    eight = sum(value << bits * times for times in range(8))  # to a byte boundary
     return eight.to_bytes(bits, "little") * (size_bytes // bits)
 
 

@@ -1,4 +1,4 @@
-"""The real service as a process of its own, on a free port."""
+"""The real service as a separate process, on a free port."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RAW = {"Content-Type": "application/octet-stream"}
 
 @dataclass
 class RunningService:
-    """A running process, the client that speaks to it, and what it logged so far."""
+    """A running process, its client, and its log so far."""
 
     process: Process
     client: httpx.Client
@@ -41,7 +41,7 @@ class RunningService:
     log_reader: threading.Thread | None = None
 
     def score(self, rows: npt.NDArray[Any]) -> dict[str, Any]:
-        """Score rows in the bundle's dtype, as raw bytes; the answer must be good."""
+        """Score rows in the bundle's dtype, sent as raw bytes; fails unless the request succeeds."""
         answer = self.client.post("/score", content=rows.tobytes(), headers=RAW)
         assert answer.status_code == 200, answer.text
         document: dict[str, Any] = answer.json()
@@ -62,23 +62,23 @@ class RunningService:
         return found
 
     def detector_metric(self, name: str) -> dict[str, float]:
-        """A drift gauge by detector; empty where it is absent."""
+        """A drift gauge by detector; empty if it is absent."""
         return {labels["detector"]: value for labels, value in self.metrics().get(f"harmgauge_{name}", [])}
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self, timeout_seconds: float = 60) -> int:
-        """The exit code; from then on `log` is whole."""
+        """Wait for the exit code; from then on `log` is complete."""
         code = self.process.wait(timeout_seconds)
         if self.log_reader is not None:
             self.log_reader.join(timeout_seconds)
         return code
 
     def said(self, *words: str) -> int:
-        """How many lines with all these words were read so far.
+        """The number of lines so far that contain all these words.
 
-        A line comes by a pipe, maybe after what it tells of can be seen: while the process runs, wait for it.
+        Lines arrive through a pipe, possibly after the event that they report: while the process runs, wait for them.
         """
         return sum(all(word in line for word in words) for line in list(self.log))
 
@@ -90,7 +90,7 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 def run(command: str, *options: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    """A `harmgauge` command from its start to its end: `serve` as a fork, as `running_service` has it."""
+    """Run a `harmgauge` command to completion; `serve` as a fork, as in `running_service`."""
     if command == "serve":
         return finished("harmgauge", command, *options, environment=environment(**settings), timeout=240)
     return subprocess.run(
@@ -104,7 +104,9 @@ def run(command: str, *options: str, **settings: object) -> subprocess.Completed
 
 
 def run_here(command: str, *options: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    """As `run`, in this process: a second of CPU less. Not for `serve`, which is for a process of its own."""
+    """Like `run`, but in this process, which saves a second of CPU time. Not for `serve`, which must run in its own
+    process.
+    """
     if sys.executable != PYTHON:
         return run(command, *options, **settings)
     told, warned = io.StringIO(), io.StringIO()
@@ -122,10 +124,10 @@ def run_here(command: str, *options: str, **settings: object) -> subprocess.Comp
 
 @contextmanager
 def running_service(bundle: Path, **settings: object) -> Iterator[RunningService]:
-    """Start `harmgauge serve` and wait until it says where it listens; end it afterwards, whatever happened.
+    """Start `harmgauge serve` and wait until it logs its address; end it afterwards in any case.
 
-    The client sends the setting `client_key`, and trusts the certificate that the service has. The process is a fork of
-    one that has loaded the service's modules.
+    The client sends the setting `client_key`, and trusts the certificate of the service. The process is forked from one
+    that has loaded the service's modules.
     """
     with running_module("harmgauge", bundle, settings, fresh=False) as service:
         yield service
@@ -133,7 +135,7 @@ def running_service(bundle: Path, **settings: object) -> Iterator[RunningService
 
 @contextmanager
 def fresh_service(bundle: Path, **settings: object) -> Iterator[RunningService]:
-    """As `running_service`, by a new interpreter: for what measures the memory, the speed or the start itself."""
+    """Like `running_service`, in a new interpreter: for tests that measure memory, speed or start-up itself."""
     with running_module("harmgauge", bundle, settings) as service:
         yield service
 
@@ -142,7 +144,7 @@ def fresh_service(bundle: Path, **settings: object) -> Iterator[RunningService]:
 def running_module(
     module: str, bundle: Path, settings: dict[str, object], *, fresh: bool = True
 ) -> Iterator[RunningService]:
-    """As `running_service`, with a `module` that stands for the product's and takes the same words."""
+    """Like `running_service`, with a `module` that replaces the product's and accepts the same arguments."""
     process, stderr = start(
         module, "serve", environment=environment(**{"bundle": bundle, "port": 0, **settings}), fresh=fresh
     )
@@ -180,7 +182,7 @@ def running_module(
 
 
 def wait_until(condition: Any, timeout_seconds: float = 60) -> None:
-    """Poll until `condition()` holds; fails after the time limit, which is a machine's on its worst day."""
+    """Poll until `condition()` holds; fails after the time limit, which is generous for a busy machine."""
     end = time.monotonic() + timeout_seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -188,7 +190,7 @@ def wait_until(condition: Any, timeout_seconds: float = 60) -> None:
 
 
 def saved_state(folder: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of the one drift state that a service saved in a folder; empty before."""
+    """The arrays of the single drift state that a service saved in a folder; empty before that."""
     files = list(folder.glob("drift-*.npz"))
     return read_npz(files[0]) if files else {}
 
@@ -198,6 +200,6 @@ def as_float32(values: list[float]) -> npt.NDArray[np.float32]:
 
 
 def grpc_port(service: RunningService) -> int:
-    """Where it serves gRPC, as its log says."""
+    """The port of the service's gRPC server, from its log."""
     found = next(found for line in service.log if (found := re.search(r"serving gRPC on 127\.0\.0\.1:(\d+)", line)))
     return int(found[1])

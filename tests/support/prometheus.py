@@ -1,4 +1,4 @@
-"""The real Prometheus, promtool and Alertmanager, of Debian's packages `prometheus` and `prometheus-alertmanager`."""
+"""The real Prometheus, promtool and Alertmanager, from Debian's packages `prometheus` and `prometheus-alertmanager`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ RULES = rules()
 
 
 def shortened(rules: str, window: str) -> str:
-    """The rules with windows short enough for a test instead of minutes, and without the groups' intervals."""
+    """The rules with windows short enough for a test, and without the groups' intervals."""
     return re.sub(r"\n    interval: .*", "", re.sub(r"\[\d+m\]", f"[{window}]", rules))
 
 
 def binary(name: str) -> str:
-    """The path of `name`; without it the test is skipped, but never in CI."""
+    """The path of `name`; if it is missing the test is skipped, but never in CI."""
     found = shutil.which(name)
     if found is None:
         if os.environ.get("CI"):
@@ -126,7 +126,7 @@ def running_prometheus(
 
 @contextmanager
 def running_alertmanager(folder: Path, webhook: str) -> Iterator[str]:
-    """Start Alertmanager, which sends each alert to `webhook` at once; gives its address, and ends it afterwards."""
+    """Start Alertmanager, which sends each alert to `webhook` at once; yields its address, and ends it afterwards."""
     file = folder / "alertmanager.yml"
     route = {"receiver": "webhook", "group_wait": "0s", "group_interval": "1s", "group_by": ["alertname"]}
     receivers = [{"name": "webhook", "webhook_configs": [{"url": webhook}]}]
@@ -151,7 +151,7 @@ def running_alertmanager(folder: Path, webhook: str) -> Iterator[str]:
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    """Wait until it listens; returns its address."""
+    """Wait until the process listens; returns its address."""
     wait_until(lambda: process.poll() is not None or _port(log), timeout_seconds=30)
     port = _port(log)
     assert port is not None, log.read_text()

@@ -1,4 +1,4 @@
-"""The text of README and of pages in docs/."""
+"""The text of the README and of pages in docs/."""
 
 from __future__ import annotations
 

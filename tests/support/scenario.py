@@ -38,7 +38,7 @@ def replica(
     rows_between_false_alarms: float = 1_000_000,
     **labels: str,
 ) -> Series:
-    """The series of one replica that scores `rows` a minute up to each of `bounds`, `flagged` of them flagged.
+    """The series of one replica that scores `rows` per minute up to each of `bounds`, of which `flagged` are flagged.
 
     `evidence` is one value for each minute, or one for all.
     """
@@ -64,19 +64,19 @@ def replica(
 
 
 def counter(metric: str, each_minute: int, *, life: Life = STEADY, instance: str = "a", **labels: str) -> Series:
-    """One more counter of a replica, with its own labels."""
+    """An additional counter of a replica, with its own labels."""
     return {
         _name(metric, {"job": "harmgauge", "instance": instance, "model": "m"} | labels): _counter(each_minute, life)
     }
 
 
 def gauge(metric: str, values: Sequence[float] | float, *, life: Life = STEADY, **labels: str) -> Series:
-    """One more gauge, with only these labels and `job`."""
+    """An additional gauge, with only these labels and `job`."""
     return {_name(metric, {"job": "harmgauge"} | labels): _gauge(values, life)}
 
 
 def histogram(metric: str, buckets: Mapping[str, int], *, instance: str = "a", **labels: str) -> Series:
-    """One more histogram of a replica, with this many observations a minute up to each bound."""
+    """An additional histogram of a replica, with this many observations per minute up to each bound."""
     series: Series = {}
     for bound, each_minute in buckets.items():
         series |= counter(f"{metric}_bucket", each_minute, life=STEADY, instance=instance, le=bound, **labels)
@@ -84,7 +84,7 @@ def histogram(metric: str, buckets: Mapping[str, int], *, instance: str = "a", *
 
 
 def one_after_the_other(before: Series, after: Series) -> Series:
-    """One instance whose process is replaced: a series of both continues with the second's values once those begin."""
+    """An instance whose process is replaced: each series continues with the second's values once those begin."""
     merged = before | after
     for name in before.keys() & after.keys():
         pairs = zip(before[name].split(), after[name].split(), strict=True)
@@ -93,7 +93,9 @@ def one_after_the_other(before: Series, after: Series) -> Series:
 
 
 def check(folder: Path, *replicas: Series, minute: int = 20, values: Mapping[str, float | None] | None = None) -> None:
-    """Fails unless each expression has one sample at `minute`, of this value to 12 digits; None means none at all."""
+    """Fails unless each expression has a single sample at `minute`, equal to this value to 12 digits; None means no
+    sample.
+    """
     expected = [
         {"expr": expression, "eval_time": f"{minute}m", "exp_samples": []}
         if value is None
@@ -110,7 +112,9 @@ def check(folder: Path, *replicas: Series, minute: int = 20, values: Mapping[str
 def check_course(
     folder: Path, *replicas: Series, courses: Mapping[str, Sequence[float | None]], rtol: float = 1e-12
 ) -> None:
-    """Fails unless each expression has one sample each minute, of its value then to `rtol`; None means none."""
+    """Fails unless each expression has, in each minute, a single sample equal to the value within `rtol`; None means no
+    sample.
+    """
     expected = [
         {"expr": expression, "eval_time": f"{minute}m", "exp_samples": []}
         if value is None
@@ -126,7 +130,7 @@ def check_course(
 
 
 def check_alerts(folder: Path, *replicas: Series, minute: int = 20, fired: set[str]) -> None:
-    """Fails unless exactly these alerts have been firing at any time up to `minute`."""
+    """Fails unless exactly these alerts have fired at any time up to `minute`."""
     expected = {
         "expr": 'max by (alertname) (max_over_time(ALERTS{alertstate="firing"}[3h]))',
         "eval_time": f"{minute}m",
@@ -156,7 +160,7 @@ def _run(folder: Path, replicas: Sequence[Series], **tests: list[dict[str, Any]]
     document = {
         "rule_files": [str(path) for path in RULE_FILES],
         "evaluation_interval": "1m",
-        "group_eval_order": re.findall(r"- name: (\S+)", RULES),  # else it varies
+        "group_eval_order": re.findall(r"- name: (\S+)", RULES),  # otherwise it varies
         "tests": [test | tests],
     }
     file = folder / "test.yaml"

@@ -1,4 +1,4 @@
-"""How `pytest --numprocesses` shares the tests out."""
+"""Distribution of the tests by `pytest --numprocesses`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from xdist.scheduler.loadfile import LoadFileScheduling
 
 TOGETHER = ("tests/deploy/test_image.py", "tests/deploy/test_newcomer.py", "tests/deploy/test_play.py")
-"""They run one image, which takes more than a minute to build."""
+"""These use the same image, which takes more than a minute to build."""
 
 FIRST = (
     *TOGETHER,
@@ -15,6 +15,7 @@ FIRST = (
     "tests/e2e/test_lifecycle.py",
     "tests/deploy/test_manifests.py",
     "tests/test_readme_examples.py",
+    "tests/test_tutorial.py",
     "tests/models/graphs/test_penultimate.py",
     "tests/deploy/test_sbom.py",
     "tests/page/test_live.py",
@@ -22,13 +23,15 @@ FIRST = (
     "tests/e2e/test_shadow_under_load.py",
     "tests/test_python_doc.py",
 )
-"""The files that take longest, in that order: one that began last would keep one process busy while others are done."""
+"""The slowest files, in this order: a slow file that starts last would keep one process busy after the others have
+finished.
+"""
 
 
-class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist tells no types here
-    """A file to a process, for its fixtures; the files of TOGETHER to one.
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """Assigns each file to one process, because of its fixtures, and the files in TOGETHER to the same process.
 
-    (Marks of `xdist_group` are what it would be said with; with pytest 9.2 xdist 3.8 does not heed them:
+    (Marks of `xdist_group` would express this, but with pytest 9.2 xdist 3.8 ignores them:
     pytest-dev/pytest-xdist#1386.)
     """
 
@@ -38,6 +41,6 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist tells no types 
 
 
 def longest_first(items: list[pytest.Item]) -> None:
-    """Move the tests of the FIRST files to the front; all else stays as it is."""
+    """Move the tests of the FIRST files to the front; the others keep their order."""
     place = {file: number for number, file in enumerate(FIRST)}
     items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(FIRST)))

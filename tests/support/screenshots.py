@@ -1,6 +1,6 @@
-"""`python -m tests.support.screenshots`: renews the pictures of the live page in `docs/images`.
+"""`python -m tests.support.screenshots`: renews the screenshots of the live page in `docs/images`.
 
-It sends clean images first, then clean and corrupted ones half and half, at an even pace, while the page is open.
+It sends clean images first, then equal numbers of clean and corrupted ones, at a steady rate, while the page is open.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ ROWS_PER_SECOND = 25
 CLEAN_SECONDS, MIXED_SECONDS = 200, 70
 
 COLOURS = 256
-"""A palette takes a third of the bytes, without a visible difference on a plain page."""
+"""A palette reduces the size to a third, with no visible difference on a plain page."""
 
 
 class Traffic(threading.Thread):
-    """Sends one image after another at an even pace until it is stopped."""
+    """Sends one image after another at a steady rate until it is stopped."""
 
     def __init__(self, service: RunningService) -> None:
         super().__init__()

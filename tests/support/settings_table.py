@@ -1,4 +1,4 @@
-"""`python -m tests.support.settings_table`: the table of settings in docs/reference/settings.md, written again."""
+"""`python -m tests.support.settings_table`: rewrites the table of settings in docs/reference/settings.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HEAD = "| variable | default | what it decides |\n| --- | --- | --- |\n"
 
 
 def settings_table() -> str:
-    """The table as the code has it."""
+    """The table as generated from the code."""
     lines = []
     for name, field in Settings.model_fields.items():
         default = "the shipped bundle" if field.default_factory is shipped_bundle else f"`{field.default}`"

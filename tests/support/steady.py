@@ -9,7 +9,7 @@ from tests.support.own_value import row
 from tests.support.process import RunningService, wait_until
 
 SPARE_THREADS = 34
-"""The default executor's threads and the reading threads: made on first use and kept."""
+"""Threads of the default executor and for reading: created on first use and kept."""
 
 SPARE_MEBIBYTES = 64
 """Memory that the allocator keeps after a burst."""
@@ -35,19 +35,22 @@ class Held:
 
     @staticmethod
     def peak_mebibytes(service: RunningService) -> float:
-        """The peak resident size."""
+        """The peak resident size of the service."""
         lines = Path(f"/proc/{service.process.pid}/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def assert_well(service: RunningService, before: Held, *, number: int = 4_000_000) -> None:
-    """Assert that it is alive and ready, scores correctly, holds no more than `before`, with no unexpected errors."""
+    """Assert that the service is alive and ready, scores correctly, holds no more than `before`, and logged no
+    unexpected errors.
+    """
     wait_until(lambda: service.client.get("/readyz").status_code == 200)
     assert service.client.get("/livez").status_code == 200
     assert service.score(row(number))["scores"] == [number]
-    # `before` may have been taken before the client's first connection and the files that the event loop opens with it.
+    # `before` may have been measured before the client's first connection, with which the event loop opens further
+    # files.
     wait_until(lambda: Held.by(service).files <= before.files + 2)
     after = Held.by(service)
     assert after.threads <= before.threads + SPARE_THREADS
     assert after.mebibytes <= before.mebibytes + SPARE_MEBIBYTES
-    wait_until(lambda: service.metrics()["harmgauge_queue_rows"][0][1] == 0)  # one may run for a client that left
+    wait_until(lambda: service.metrics()["harmgauge_queue_rows"][0][1] == 0)  # one may still run for a client that left

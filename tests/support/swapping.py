@@ -1,4 +1,4 @@
-"""Helpers of the tests of swaps: the inputs, the admin's call, and clients that check each answer."""
+"""Helpers for the tests of swaps: the inputs, the admin call, and clients that check each response."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def swap(service: RunningService, folder: Path | None = None) -> httpx.Response:
 
 @contextmanager
 def asking(service: RunningService, expected: dict[str, Any], count: int = 6) -> Iterator[list[Client]]:
-    """Clients that send requests throughout; fails if any answer is wrong."""
+    """Clients that send requests all the time; fails if any response is wrong."""
     stop = threading.Event()
     clients = [Client(service.port, grpc_port(service), expected, seed, stop) for seed in range(count)]
     for client in clients:
@@ -48,7 +48,7 @@ def asking(service: RunningService, expected: dict[str, Any], count: int = 6) ->
 
 @dataclass
 class Client(threading.Thread):
-    """Sends inputs of the pool in one request after another, in various forms; records every wrong answer."""
+    """Sends one request after another with inputs from the pool, in various forms; records every wrong response."""
 
     port: int
     grpc_port: int

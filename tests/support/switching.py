@@ -1,4 +1,4 @@
-"""Services in this process whose bundles change."""
+"""Services in this process that change their bundles."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ def version(service: Service) -> str:
 
 
 def inference_threads() -> set[threading.Thread]:
-    """The threads themselves, because their number may also fall: an earlier test's threads may still be ending."""
+    """The threads themselves, not their number, which may also fall: threads of an earlier test may still be ending."""
     return {thread for thread in threading.enumerate() if thread.name.startswith("inference-")}

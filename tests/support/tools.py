@@ -1,4 +1,4 @@
-"""Programs that check or run the deployment: a test without them is skipped, but never in CI."""
+"""Programs that check or run the deployment: a test is skipped if its program is missing, but never in CI."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ENVIRONMENT = ROOT / ".venv-deploy" / "bin"
 
 
 def on_path(name: str) -> str:
-    """The path of a program of the system."""
+    """The path of a program installed on the system."""
     return _found(shutil.which(name), name, "apt install, as .ci/run does (kubectl: of Kubernetes)")
 
 
 def linter(name: str) -> str:
-    """The path of a program of the environment for linters."""
+    """The path of a program in the environment for linters."""
     return _found(shutil.which(name, path=str(_ENVIRONMENT)), name, "make install-deploy")
 
 
@@ -37,12 +37,12 @@ def _found(path: str | None, name: str, remedy: str) -> str:
 
 
 def run(*command: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a program in the repository's root, with `text` as its input."""
+    """Run a program in the root of the repository, with `text` as its input."""
     return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, timeout=120, check=False)
 
 
 def pins(*files: str) -> dict[str, str]:
-    """The version of every package that these files of constraints pin, by its canonical name."""
+    """The version of every package that these constraints files pin, by its canonical name."""
     lines = [line for file in files for line in (ROOT / file).read_text().splitlines() if not line.startswith("#")]
     pinned = {canonicalize_name(line.name): str(line.specifier) for line in map(Requirement, lines)}
     assert len(pinned) == len(lines), "a package is pinned twice"
@@ -58,6 +58,6 @@ def rendered(folder: Path) -> list[dict[str, Any]]:
 
 
 def only(resources: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    """The one resource of that kind."""
+    """The only resource of that kind."""
     (found,) = (resource for resource in resources if resource["kind"] == kind)
     return found

@@ -1,4 +1,4 @@
-"""Small real networks and bundles, made without PyTorch by the same code that makes large ones."""
+"""Small real networks and bundles, created without PyTorch by the same code that creates large ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def linear_network(
     scale: float = 1.0,
     output_columns: int | None = None,
 ) -> Path:
-    """Flatten, one matrix, optionally softmax: an ONNX classifier of rows (n, *shape)."""
+    """An ONNX classifier of rows (n, *shape): flatten, one matrix, optionally softmax."""
     random = np.random.default_rng(seed)
     features = int(np.prod(shape))
     weights = random.normal(0, scale / np.sqrt(features), (features, output_columns or classes)).astype(np.float32)
@@ -56,7 +56,9 @@ def linear_network(
 
 
 def table_network(path: Path, columns: int, classes: int, seed: int) -> Path:
-    """An ONNX classifier of float32 rows (n, columns) that takes NaN: a column's 0.5, and a flag beside it."""
+    """An ONNX classifier of float32 rows (n, columns) that accepts NaN, which counts as 0.5, with a flag beside the
+    column.
+    """
     random = np.random.default_rng(seed)
     weights = random.normal(size=(2 * columns, classes)).astype(np.float32)
     nodes = [
@@ -78,12 +80,12 @@ def table_network(path: Path, columns: int, classes: int, seed: int) -> Path:
 
 
 def with_gaps(rows: Array, seed: int = 0) -> Array:
-    """A copy of rows (n, *shape) of floats in which about every fifth value is NaN."""
+    """A copy of float rows (n, *shape) in which about every fifth value is NaN."""
     return np.where(np.random.default_rng(seed).random(rows.shape) < 0.2, np.nan, rows).astype(rows.dtype)
 
 
 def toy_table_bundle(folder: Path, *, columns: int = 14, **options: Any) -> Path:
-    """A bundle of two networks over rows of float32 in which values may be missing; returns its folder."""
+    """A bundle of two networks for float32 rows in which values may be missing; returns its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     networks = [table_network(folder / f"{seed}.onnx", columns, 3, seed) for seed in (1, 2)]
     bundle = toy_bundle(
@@ -98,7 +100,7 @@ def toy_table_bundle(folder: Path, *, columns: int = 14, **options: Any) -> Path
 
 
 def linear_autoencoder(path: Path, shape: tuple[int, ...], seed: int, *, dtype: str = "uint8") -> Path:
-    """An ONNX autoencoder that moves each row towards a random mixture of its numbers, (n, *shape) to float32."""
+    """An ONNX autoencoder from (n, *shape) to float32 that moves each row towards a random mixture of its values."""
     random = np.random.default_rng(seed)
     features = int(np.prod(shape))
     mixture = random.normal(0, 1 / np.sqrt(features), (features, features))
@@ -174,9 +176,9 @@ def toy_bundle(
     error_probability: bool = False,
     **options: Any,
 ) -> Path:
-    """A bundle of two linear networks (or of `networks`) over random instances; returns its folder.
+    """A bundle of two linear networks (or of `networks`), built from random instances; returns its folder.
 
-    With `error_probability`, its graphs give P(wrong) with mean .1 over the calibration rows, which are
+    With `error_probability`, its graphs output P(wrong) with mean .1 over the calibration rows, which are
     `instances(rows, shape, dtype, seed=1)`.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -210,7 +212,7 @@ def toy_bundle(
 
 
 def two_layers(path: Path, seed: int) -> Path:
-    """Flatten, 48 x 32, Relu, 32 x 3: a classifier of rows (n, 4, 4, 3)."""
+    """A classifier of rows (n, 4, 4, 3): flatten, 48 x 32, Relu, 32 x 3."""
     random = np.random.default_rng(seed)
     weights = {
         "first": random.normal(0, 0.002, (48, 32)).astype(np.float32),

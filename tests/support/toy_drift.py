@@ -1,6 +1,6 @@
 """A drift detector in one file, and the line that adds it: `python -m tests.support.toy_drift serve`.
 
-It raises its alarm while the mean of the newest 50 scores is above the reference's highest score.
+It raises an alarm while the mean of the newest 50 scores is above the reference's highest score.
 """
 
 from __future__ import annotations

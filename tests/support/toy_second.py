@@ -15,7 +15,7 @@ NAME = "indifferent"
 
 @register(NAME)
 def make(task: Task) -> SecondNetwork:
-    """All classes are equally likely, whatever the input."""
+    """Make a second network for which all classes are equally likely, whatever the input."""
     classifier, path = task.classifier, task.scratch / "indifferent.onnx"
     element = helper.np_dtype_to_tensor_dtype(np.dtype(classifier.dtype))
     nodes = [

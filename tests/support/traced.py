@@ -19,7 +19,7 @@ SOON = {"OTEL_BSP_SCHEDULE_DELAY": "50"}
 
 @contextmanager
 def traced_service(bundle: Path, variables: Mapping[str, str], **settings: object) -> Iterator[RunningService]:
-    """A running service that traces, with OpenTelemetry's own variables."""
+    """A running service that sends traces, with these OpenTelemetry variables."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)

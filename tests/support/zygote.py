@@ -1,9 +1,10 @@
 """A process that has loaded the service's modules, and forks for every service that a test starts.
 
-Loading them is most of what a start computes. A fork runs the same `python -m harmgauge serve` from its first line on,
-in a process of its own, and the test is its parent: signals, exit codes and files are those of any child.
+Loading them takes most of the start-up time. A fork runs the same `python -m harmgauge serve` from its first line on,
+as a separate process whose parent is the test: signals, exit codes and files are those of any child.
 
-Run as `python -m tests.support.zygote SOCKET`, with a socket on that file descriptor; see `forking` for its other end.
+It runs as `python -m tests.support.zygote SOCKET`, with a socket on that file descriptor; see `forking` for the other
+end.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ LOADED = (
     "onnxruntime",
     "uvloop",
 )
-"""What every service loads, and nothing that starts a thread: a fork has only one."""
+"""The modules that every service loads. None of them starts a thread, because a fork has only one."""
 
 MOST_BYTES = 2**20
 
 
 def main() -> None:
-    """Fork for every request until the other end is closed; each child becomes the module that it was asked for."""
+    """Fork for every request until the other end is closed; each child becomes the requested module."""
     asked = socket.socket(fileno=int(sys.argv[1]))
     for name in LOADED:
         import_module(name)
@@ -54,7 +55,7 @@ def main() -> None:
 
 
 def _fork_orphan() -> int | None:
-    """Fork twice, so that the child's parent is whoever started this process and asked for its orphans.
+    """Fork twice, so that the parent of the child is the process that started this one and adopts its orphans.
 
     Returns the child's id once it has that parent, and None in the child.
     """
@@ -76,7 +77,7 @@ def _fork_orphan() -> int | None:
 
 
 def _become(request: dict[str, Any], files: list[int]) -> None:
-    """Run a module as `python -m` does, with the words, files, folder and environment of the request."""
+    """Run a module like `python -m`, with the arguments, files, folder and environment of the request."""
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)

@@ -60,7 +60,7 @@ def build(options: Options) -> Path:
 
     reference = penultimate.reference(graph, scores, x, tensor=tensor, seed=options.seed, say=options.say)
     reference = replace(reference, probe=choose_probe(graph, x, spec))
-    source = f"{len(x)} rows of {options.calibration.name}, which trained no network here"
+    source = f"{len(x)} rows of {options.calibration.name}, on which no network was trained here"
     draft = Draft(
         name=options.name,
         detector=second.detector,
@@ -87,7 +87,7 @@ def build(options: Options) -> Path:
         report=drawn,
     )
     write(draft, folder)
-    options.say(f"threshold {threshold:.4g}: {quality['calibration_flagged']:.1%} of the calibration rows lie above it")
+    options.say(f"threshold {threshold:.4g}: {quality['calibration_flagged']:.1%} of the calibration rows exceed it")
     options.say(sentence(chance))
     options.say(quality["judgement"]["sentence"])
     return folder
@@ -102,7 +102,7 @@ def _int8(
     source: str,
     tensor: str | None,
 ) -> Int8 | None:
-    """The same graph in 8 bits, if requested. Raises UserError if it cannot be made."""
+    """Build the 8-bit graph, if requested. Raises UserError if that is impossible."""
     if not options.int8:
         return None
     try:
@@ -110,7 +110,7 @@ def _int8(
     except UserError as error:
         if score.second.network is not None:
             raise
-        # There was something to quantise in the second network, which the entropy has replaced.
+        # There was something to quantise in the second network, but entropy has replaced it.
         options.say(f"no 8-bit graph: {error}")
         return None
 
@@ -119,14 +119,12 @@ def _scores(graph: bytes, x: Array) -> npt.NDArray[np.float64]:
     scores = predict(graph, x, "calibration scores", "score").astype(np.float64)
     bad = int(np.count_nonzero(~np.isfinite(scores)))
     if bad:
-        raise UserError(
-            f"{bad} of {len(scores)} calibration scores are not finite: look at these rows and both networks"
-        )
+        raise UserError(f"{bad} of {len(scores)} calibration scores are not finite: check these rows and both networks")
     return scores
 
 
 def _classifier_origin(path: Path) -> dict[str, Any]:
-    """The classifier's file; if `train` made it, also how."""
+    """The classifier's file and, if `train` created it, how."""
     origin: dict[str, Any] = {"file": path.name, "sha256": npz_rows.sha256_of(path)}
     training = path.parent / "train.json"
     if training.is_file():

@@ -12,7 +12,8 @@ from harmgauge_models.options import Options
 
 
 def fitted(options: Options, score: Score, opened: Opened, graph: bytes, what: str) -> tuple[bytes, Chance]:
-    """The `graph` of `score`, in any precision, with P(wrong); unchanged, with the reason, if it can have none.
+    """Add P(wrong) to the `graph` of `score`, in either precision; if that is impossible, returns it unchanged with the
+    reason.
 
     Raises UserError if the graph cannot run on disturbed calibration rows.
     """

@@ -35,8 +35,9 @@ def build(
     source: str,
     tensor: str | None,
 ) -> Int8:
-    """Quantise the graph of `score`. `scores` are its scores of the calibration rows, `tensor` is the classifier's
-    tensor of features. Raises UserError.
+    """Quantise the graph of `score`.
+
+    `scores` are its scores of the calibration rows, `tensor` is the classifier's feature tensor. Raises UserError.
     """
     from harmgauge_models.graphs.quantise import CALIBRATION_ROWS, quantise, speedup  # noqa: PLC0415 - slow to load, seldom needed
 
@@ -44,7 +45,7 @@ def build(
     quantised = quantise(graph, _complete(x))
     own = predict(quantised, x, "int8 scores", "score").astype(np.float64)
     if not np.isfinite(own).all():
-        raise UserError("--int8: some of its calibration scores are not finite; leave it out")
+        raise UserError("--int8: some calibration scores of the 8-bit graph are not finite; leave the option out")
     threshold = threshold_of(own, options.percentile)
     wide, narrow = (predict(model, x, "classes", "probabilities") for model in (graph, quantised))
     measured = {
@@ -73,7 +74,9 @@ def _complete(x: Array) -> Array:
         return x
     complete = x[~np.isnan(x.reshape(len(x), -1)).any(1)]
     if not len(complete):
-        raise UserError("--int8: each calibration row has a missing value, so no ranges can be had; leave it out")
+        raise UserError(
+            "--int8: every calibration row has a missing value, so no ranges can be measured; leave the option out"
+        )
     return complete
 
 
@@ -81,7 +84,7 @@ def _tell(options: Options, measured: dict[str, float]) -> None:
     correlation = measured["rank_correlation"]
     options.say(f"int8: {measured['speedup']:.1f} times as fast (one thread), rank correlation {correlation:.4f}")
     if correlation < LEAST_RANK_CORRELATION:
-        options.say(f"warning: below {LEAST_RANK_CORRELATION}, its scores are not those of the float32 graph")
+        options.say(f"warning: below {LEAST_RANK_CORRELATION}, so its scores differ from those of the float32 graph")
     lost = measured.get("classifier_accuracy_float32", 0) - measured.get("classifier_accuracy", 0)
     if lost > MOST_ACCURACY_LOST:
         options.say(f"warning: the classifier lost {lost:.2%} accuracy in int8; think twice before serving it")

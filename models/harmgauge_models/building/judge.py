@@ -1,8 +1,8 @@
 """Judges whether a score is useful: ranks disturbed calibration rows by the score and by baselines that cost nothing.
 
-A row is harmed if the classifier was right about it and is wrong now, harmless if it is right both times; without
-labels, harmed if its prediction changed. The second network has seen the disturbances that it was trained on, so
-similar networks, each trained without some of them, are judged on those.
+A row is harmed if the classifier was right about the original and is wrong about the disturbed row, and harmless if it
+is right both times. Without labels, a row is harmed if its prediction changed. The second network has seen the
+disturbances that it was trained on, so similar networks, each trained without some of them, are judged on those.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Compared:
-    """`positive` rows against the others: ROC AUC of the score and of the free baselines, and score minus entropy."""
+    """Ranking of `positive` rows against the others: ROC AUC of the score and of the free baselines, and score minus
+    entropy.
+    """
 
     positive: int
     rows: int
@@ -74,8 +76,8 @@ class Compared:
 class Judgement:
     """`unseen` are the disturbances that the judged network was trained without; None if there is no such network.
 
-    `familiar` if it was trained on disturbances like the `seen` ones. `clean` is wrong against right on the calibration
-    rows as they are; None without labels.
+    `familiar` is true if it was trained on disturbances like the `seen` ones. `clean` compares wrong with right answers
+    on the undisturbed calibration rows; None without labels.
     """
 
     unseen: Compared | None
@@ -220,41 +222,41 @@ def _copies(graph: bytes, rows: Array) -> int:
 
 
 def sentence(judgement: Judgement, detector: str) -> str:
-    """One line for the terminal: is the score worth serving?"""
+    """One line for the terminal: whether the score is worth serving, and why."""
     found = judgement.deciding
     if not judgement.known:
         return (
             f"Too few rows to tell whether the score is worth serving: disturbances harmed {found.positive} of "
-            f"{found.rows} calibration rows, and at least {MIN_HARMED} of either group are needed"
+            f"{found.rows} calibration rows; at least {MIN_HARMED} harmed and as many harmless rows are needed"
         )
-    says = f"on {_which(judgement)} it ranks harmed above harmless rows with a ROC AUC of {found.score:.3f}"
+    says = f"on {_which(judgement)}, it ranks harmed above harmless rows with a ROC AUC of {found.score:.3f}"
     if detector == "entropy":
         return (
             f"{_verdict(found.entropy)}: the classifier's entropy ranks harmed above harmless rows with a ROC AUC of "
             f"{found.entropy:.3f}"
         )
     low, high = found.gain.low, found.gain.high
-    beside = f"the classifier's entropy {found.entropy:.3f} (difference {low:+.3f} to {high:+.3f})"
+    beside = f"against {found.entropy:.3f} for the classifier's entropy (difference {low:+.3f} to {high:+.3f})"
     if judgement.entropy_is_better:
-        return f"The classifier's entropy alone would be better: {says}, {beside}"
-    return f"{_verdict(found.score)}: {says}, {beside}{_worse_when_clean(judgement)}"
+        return f"The classifier's entropy alone would be better: {says} {beside}"
+    return f"{_verdict(found.score)}: {says} {beside}{_worse_when_clean(judgement)}"
 
 
 def _worse_when_clean(judgement: Judgement) -> str:
-    """A score may detect disturbances well and the classifier's usual errors less well: this must be reported."""
+    """A score may detect disturbances well but the classifier's usual errors less well: this must be reported."""
     clean = judgement.clean
     if clean is None or not clean.gain.is_below:
         return ""
     return (
-        f"; on undisturbed rows the entropy ranks wrong above right ones better ({clean.entropy:.3f}, the score "
+        f"; on undisturbed rows, entropy ranks wrong above right answers better ({clean.entropy:.3f} against "
         f"{clean.score:.3f})"
     )
 
 
 def _which(judgement: Judgement) -> str:
     if judgement.unseen is not None:
-        return "disturbances that it has not seen"
-    return "disturbances like those it learned from" if judgement.familiar else "random disturbances"
+        return "disturbances that it was not trained on"
+    return "disturbances like those it was trained on" if judgement.familiar else "random disturbances"
 
 
 def _verdict(area: float) -> str:

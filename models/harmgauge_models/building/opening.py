@@ -23,8 +23,10 @@ FEW_REFERENCE_ROWS = 500
 
 @dataclass(frozen=True)
 class Opened:
-    """The classifier, and rows in its input dtype, with labels among its classes (the labels of `train` may be
-    texts). `spec` is the service's input.
+    """The classifier, and rows in its input dtype, with labels that are indices of its classes (the labels of `train`
+    may be strings).
+
+    `spec` is the service's input.
     """
 
     classifier: Classifier
@@ -39,12 +41,12 @@ def open_all(options: Options) -> Opened:
     calibration = npz_rows.read(options.calibration, "calibration", MIN_REFERENCE_ROWS)
     train = None if options.train is None else npz_rows.read(options.train, "training", 2)
     if len(calibration.x) < FEW_REFERENCE_ROWS:
-        options.say(f"warning: {len(calibration.x)} calibration rows are few; 5000 make a good reference")
+        options.say(f"warning: only {len(calibration.x)} calibration rows; 5000 make a good reference")
     classifier = open_classifier(
         options.classifier, calibration.x, "classifier", options.classifier_output, options.classifier_gives
     )
-    how = "as told" if options.classifier_gives else "found out on the calibration data; --classifier-gives overrides"
-    options.say(f"the classifier gives {classifier.network.gives} of {classifier.classes} classes ({how})")
+    how = "as set" if options.classifier_gives else "detected on the calibration data; --classifier-gives overrides it"
+    options.say(f"the classifier outputs {classifier.network.gives} for {classifier.classes} classes ({how})")
     for note in classifier.notes:
         options.say(note)
     fitted = [
@@ -64,7 +66,7 @@ def open_all(options: Options) -> Opened:
 
 
 def _check_missing(classifier: Classifier, train: Rows) -> None:
-    """Raises UserError if the classifier does not take the training rows' missing values."""
+    """Raises UserError if the training rows have missing values that the classifier does not accept."""
     x: Array = train.x
     if not train.missing:
         return

@@ -1,4 +1,4 @@
-"""The row on which the service tests a bundle's graph, if zeros do not work."""
+"""The row that the service uses to test a bundle's graph, if zeros are unsuitable."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from harmgauge_models.graphs.run import predict
 
 
 def choose_probe(graph: bytes, x: Array, spec: InputSpec) -> Array | None:
-    """A row (*shape) whose score is finite; None if zeros have one, as with most graphs.
+    """Choose a row (*shape) with a finite score; None if zeros have one, as with most graphs.
 
-    It consists of the medians of the calibration rows `x` (n, *shape), whose scores are finite, so that it discloses no
-    single row; if its score is not finite, it is one of them. Raises UserError if that row has no finite score alone.
+    It consists of the medians of the calibration rows `x` (n, *shape), so that it discloses no single row. If its score
+    is not finite, one of the calibration rows is used. Raises UserError if that row has no finite score when it is
+    scored alone.
     """
     if _finite(graph, blank_rows(spec, 1)):
         return None
@@ -28,7 +29,7 @@ def choose_probe(graph: bytes, x: Array, spec: InputSpec) -> Array | None:
         if _finite(graph, row):
             chosen: Array = row[0]
             return chosen
-    raise UserError("no calibration row that is scored alone has a finite score: look at the data and both networks")
+    raise UserError("no calibration row has a finite score if it is scored alone: check the data and both networks")
 
 
 def _finite(graph: bytes, row: Array) -> bool:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 def draw(
     losses: list[float], scores: npt.NDArray[np.float64], threshold: float, quality: dict[str, Any]
 ) -> dict[str, bytes]:
-    """The files for the bundle's `report/`: `build.png`, and its figures as `build.json`; `losses` by epoch."""
+    """Draw the files of the bundle's `report/`: `build.png`, and its figures as `build.json`; `losses` are by epoch."""
     figure = Figure(figsize=(15, 4))
     figure.subplots_adjust(left=0.06, right=0.98, bottom=0.14, top=0.91, wspace=0.22)
     curve, histogram, areas = figure.subplots(1, 3)
@@ -42,11 +42,13 @@ def draw(
 
 
 def _draw_areas(axis: Axes, judgement: dict[str, Any]) -> None:
-    """ROC AUC of harmed against harmless rows, and of wrong against right ones: the score and the free baselines."""
+    """Plot the ROC AUC of harmed against harmless rows, and of wrong against right answers, for the score and the free
+    baselines.
+    """
     parts = {
         "unseen": "harmed, unseen\ndisturbances",
-        "seen": "harmed, those\nlearned from",
-        "clean": "wrong, as they are",
+        "seen": "harmed, known\ndisturbances",
+        "clean": "wrong,\nundisturbed",
     }
     shown = {label: judgement[part]["roc_auc"] for part, label in parts.items() if judgement[part]}
     shown = {label: found for label, found in shown.items() if found}
@@ -57,7 +59,7 @@ def _draw_areas(axis: Axes, judgement: dict[str, Any]) -> None:
     axis.set_xticks(range(len(shown)), list(shown))
     axis.axhline(0.5, color="black", linewidth=0.8, linestyle=":")
     axis.set(ylim=(0, 1), ylabel="ROC AUC")
-    axis.set_title("Ranking by the score, and by what costs nothing")
+    axis.set_title("Ranking by the score and by the free baselines")
     if shown:
         axis.legend(loc="lower right")
 

@@ -1,4 +1,4 @@
-"""The score of a bundle: a second network, the graph with both networks, and whether the score is useful."""
+"""Makes the score of a bundle: a second network, the graph with both networks, and a judgement of the score."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from harmgauge_models.graphs.run import accuracy, predict
 from harmgauge_models.options import Options
 
 REPLACED = "distillation"
-"""The detector that entropy may replace: an autoencoder also serves against attacks."""
+"""The detector that entropy may replace. It does not replace an autoencoder, which also detects attacks."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """`graph` computes the score; `parameters` are its entry in the manifest, `quality` are the measurements."""
+    """`graph` computes the score; `parameters` is its entry in the manifest, `quality` has the measurements."""
 
     second: SecondNetwork
     graph: bytes
@@ -42,7 +42,7 @@ class Score:
 
 
 def make_score(options: Options, opened: Opened, tensor: str | None, scratch: Path) -> Score:
-    """Train or load the second network, and judge it; the classifier's `tensor` becomes the features.
+    """Train or load the second network, and judge it; `tensor` is the classifier's tensor that becomes the features.
 
     Raises UserError.
     """
@@ -54,7 +54,9 @@ def make_score(options: Options, opened: Opened, tensor: str | None, scratch: Pa
     options.say("judging the score on disturbed calibration rows")
     judged = judge.judge(found.graph, second, task.disturber, x, calibration.y, seed=options.seed)
     if judged.entropy_is_better and second.detector == REPLACED and not options.keep:
-        options.say("the classifier's entropy alone is better, so it is the score; --keep keeps the second network")
+        options.say(
+            "the classifier's entropy alone is better, so it becomes the score; --keep keeps the second network"
+        )
         second = entropy(task, _reason(judged))
         found = _fused(task, second, calibration, tensor)
     quality = {**found.quality, "judgement": judge.table(judged, second.detector)}
@@ -100,12 +102,13 @@ def _reason(judged: Judgement) -> str:
 def _check_pair(first: Classifier, second: Classifier) -> None:
     if first.classes != second.classes:
         raise UserError(
-            f"the classifier has {first.classes} classes, the second network {second.classes}: a divergence needs the "
-            "same classes in the same order"
+            f"the classifier has {first.classes} classes, the second network {second.classes}: a divergence requires "
+            "the same classes in the same order"
         )
     if first.dtype != second.dtype:
         raise UserError(
-            f"the classifier takes {first.dtype}, the second network {second.dtype}: export both for the same raw input"
+            f"the classifier accepts {first.dtype}, the second network {second.dtype}: export both for the same raw "
+            "input"
         )
 
 

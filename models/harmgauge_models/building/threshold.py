@@ -1,4 +1,4 @@
-"""The threshold, if the scores allow one."""
+"""Computes the threshold, if the scores allow one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy.typing as npt
 from harmgauge_models.errors import UserError
 
 ALIKE = 1e-6
-"""Two networks whose probabilities differ by no more than this on any row are the same, up to rounding."""
+"""Two networks whose probabilities differ by no more than this on any row are considered equal, up to rounding."""
 
 
 def threshold_of(scores: npt.NDArray[np.float64], percentile: float) -> float:
-    """The percentile of calibration scores (n,), in float32, as the service compares scores with it.
+    """The percentile of calibration scores (n,), in float32, because the service compares scores in float32.
 
     Raises UserError if it is the largest of few distinct values, so that no score could exceed it.
     """
@@ -27,13 +27,13 @@ def threshold_of(scores: npt.NDArray[np.float64], percentile: float) -> float:
     least = math.floor(1000 * below) / 10
     lower = f"lower --percentile to {least:g} or less, or " if least >= 50 else ""
     raise UserError(
-        f"nothing could be flagged: {largest} (there are {values} different ones), and none lies above percentile "
-        f"{percentile:g}: {lower}take another second network, whose probabilities are finer"
+        f"nothing could be flagged: {largest} (of {values} distinct ones), and none exceeds percentile "
+        f"{percentile:g}: {lower}use a second network with finer probabilities"
     )
 
 
 def check_distinct(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> None:
-    """Raise UserError if two networks' distributions (n, classes) are the same for all rows."""
+    """Raise UserError if two networks' distributions (n, classes) are equal for all rows."""
     if np.abs(first - second).max() <= ALIKE:
         raise UserError(
             "the classifier and the second network give the same probabilities for every calibration row, so every "

@@ -62,16 +62,19 @@ def reserve(out: Path, name: str, version: str | None) -> Path:
 
 
 def class_names_for(given: tuple[str, ...], classes: int) -> tuple[str, ...]:
-    """The names of the classes; their numbers if no names are given. Raises UserError."""
+    """The names of the classes, or their indices if no names are given. Raises UserError."""
     if (double := first_double(given)) is not None:
-        raise UserError(f"--class-names has {double!r} twice: give each class a name of its own")
+        raise UserError(f"--class-names has {double!r} twice: give each class a unique name")
     if given and len(given) != classes:
         raise UserError(f"--class-names names {len(given)} classes, the classifier has {classes}")
     return given or tuple(str(index) for index in range(classes))
 
 
 def write(draft: Draft, folder: Path) -> None:
-    """Write the bundle beside its target, read it back as the service will, then move it there. Raises UserError."""
+    """Write the bundle to a temporary folder, read it back as the service will, then move it into place.
+
+    Raises UserError.
+    """
     contents = {DETECTOR_FILE: draft.graph, REFERENCE_FILE: draft.reference.npz()}
     if draft.int8 is not None:
         contents |= {DETECTOR_INT8_FILE: draft.int8.graph, REFERENCE_INT8_FILE: draft.int8.reference.npz()}
@@ -100,7 +103,7 @@ def write(draft: Draft, folder: Path) -> None:
     try:
         bundle_writing.write_bundle(manifest, contents, folder, verify)
     except BundleError as error:
-        raise UserError(f"the service would refuse this bundle: {error}") from error
+        raise UserError(f"the service would reject this bundle: {error}") from error
 
 
 def _npz(**values: npt.NDArray[Any]) -> bytes:

@@ -1,7 +1,7 @@
-"""Adjusts the logit of q if one line cannot fit clean and disturbed rows together.
+"""Adjusts the logit of q if one line cannot fit both clean and disturbed rows.
 
 Some second networks are less sure of clean rows than the classifier, for example with many classes and a forest.
-P(wrong) is then too high on clean rows, and in return too low on disturbed ones. The last hidden layer separates the
+P(wrong) is then too high on clean rows and, in return, too low on disturbed ones. The last hidden layer separates the
 two: a linear function of it is added to the logit, in the graph.
 """
 
@@ -34,10 +34,10 @@ MOST_OFF = 0.02
 
 MOST_ROWS, DISTURBED_ROWS = 5000, 12_000
 SECONDS = 60.0
-"""Approximate time of one core for the graph."""
+"""Approximate CPU time limit for running the graph, on one core."""
 
 RIDGE = 1e-3
-"""Weight of the squares of the layer's weights in the mean loss of a row."""
+"""Weight of the squared weights of the layer in the mean loss of a row."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Fit:
-    """P's logit is `slope` x (logit q + `weights` (width,) x hidden + `offset`) + `intercept`."""
+    """The logit of P is `slope` x (logit q + `weights` (width,) x hidden + `offset`) + `intercept`."""
 
     slope: float
     intercept: float
@@ -65,7 +65,7 @@ class _Fit:
     offset: float
 
     def loss(self, seen: _Seen) -> float:
-        """The mean of -ln likelihood."""
+        """The mean negative log-likelihood."""
         added = np.clip(seen.hidden @ self.weights + self.offset, -MOST, MOST)
         z = self.slope * (seen.logits + added) + self.intercept
         losses = np.logaddexp(0, z) - seen.wrong * z
@@ -73,14 +73,14 @@ class _Fit:
 
 
 def adjusted(graph: bytes, disturber: ByKind, known: Known, *, seed: int, what: str) -> bytes:
-    """The fused `graph`, with an adjustment if P needs one and it improves P on rows that it was not fitted to.
+    """Add an adjustment to the fused `graph` if P needs one and it improves P on rows that it was not fitted to.
 
     Raises UserError if the graph has no second network, or cannot run on disturbed rows.
     """
     graph = without_adjustment(graph)
     tensor = last_hidden(graph)
     if tensor is None or not known.is_enough or isinstance(disturber, PictureDisturber):
-        # A head on feature maps knows clean pictures well: more than the line was no better there.
+        # A head on feature maps models clean images well: nothing beyond the line improved it.
         return graph
     affordable = int(SECONDS / Observer(graph).seconds_per_row(known.x))
     random = np.random.default_rng((seed, 21))

@@ -1,4 +1,4 @@
-"""Calibration rows and everything known about them, for the fit and for judging it."""
+"""Calibration rows and everything known about them, for fitting P(wrong) and for judging it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harmgauge_models.calibration.truth import Truth
 from harmgauge_models.data.disturber import ByKind
 
 CHUNK_ROWS = 1024
-"""Rows that are disturbed and run at once."""
+"""Rows that are disturbed and run together."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,10 @@ class Bench:
         progress: tqdm[Any],
         disturb: Callable[[Array, slice], Array] = lambda x, _: x,
     ) -> tuple[Observed, Float64]:
-        """Disturbed copies of these `rows` (m,), and the probability that each answer is wrong, (m,).
+        """Run disturbed copies of these `rows` (m,); returns the observations, and the probability that each answer is
+        wrong, (m,).
 
-        `disturb` is given a part of the clean rows, and which part of the m rows that is.
+        `disturb` receives some of the clean rows, and their slice of the m rows.
         """
         parts = []
         for begin in range(0, len(rows), CHUNK_ROWS):

@@ -1,4 +1,4 @@
-"""`harmgauge calibrate`: writes the next version of a bundle, with P(wrong) and everything else unchanged."""
+"""`harmgauge calibrate`: writes the next version of a bundle, with P(wrong) added and everything else unchanged."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import fit_rows
 
 ROWS_KAPPA = 0.3
-"""Kappa of heads for rows, by disturbances that they have not seen: .17 to .47 on four tables."""
+"""Kappa of heads for rows on disturbances that they have not seen: it was .17 to .47 on four tables."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The arguments of `calibrate`; `out` None is the old bundle's folder of bundles."""
+    """The arguments of `calibrate`; if `out` is None, the old bundle's folder of bundles is used."""
 
     bundle: Path
     calibration: Path
@@ -48,7 +48,7 @@ class Wanted:
 
 
 def calibrate_bundle(wanted: Wanted) -> Path:
-    """Fit P(wrong) and write the bundle's next version; returns its folder. Raises UserError and BundleError."""
+    """Fit P(wrong) and write the bundle's next version; returns its folder. Raises UserError or BundleError."""
     bundle = load(wanted.bundle)
     manifest = bundle.manifest
     if (reason := why_none(manifest.detector, _second_network(manifest))) is not None:
@@ -63,7 +63,7 @@ def calibrate_bundle(wanted: Wanted) -> Path:
     contents = {name: bundle.read(name) for name in manifest.files}
     contents[DETECTOR_FILE], chance = _fitted(bundle, rows, wanted)
     if isinstance(chance, str):
-        raise UserError(f"no estimate of accuracy can be had: {chance}")
+        raise UserError(f"accuracy cannot be estimated: {chance}")
     changes: dict[str, Any] = {"error_probability": chance}
     if manifest.int8 is not None:
         contents[DETECTOR_INT8_FILE], chance = _fitted(load(wanted.bundle, "int8"), rows, wanted)
@@ -82,18 +82,18 @@ def calibrate_bundle(wanted: Wanted) -> Path:
 
 
 def _bundles(bundle: Path, name: str) -> Path:
-    """The folder that holds this bundle as NAME/VERSION. Raises UserError if the bundle is elsewhere."""
+    """The folder that contains this bundle as NAME/VERSION. Raises UserError if the bundle is elsewhere."""
     above = bundle.resolve().parent
     if above.name != name:
         raise UserError(
-            f"{bundle} does not lie in a folder {name}, where its next version belongs: choose a folder for bundles "
+            f"{bundle} is not in a folder {name}, where its next version belongs: choose a folder for bundles "
             "with --out"
         )
     return above.parent
 
 
 def _second_network(manifest: Manifest) -> Mapping[str, Any]:
-    """The manifest's record of how it was made, which may hold anything."""
+    """The manifest's record of how the second network was made, which may contain anything."""
     return _mapping(manifest.made.get("second_network"))
 
 
@@ -106,7 +106,7 @@ def _rows(path: Path, manifest: Manifest) -> Rows:
     rows = npz_rows.read(path, "calibration", MIN_ROWS)
     sha256 = npz_rows.sha256_of(path)
     if sha256 in _trained_with(manifest.made):
-        raise UserError(f"{path} trained a network of this bundle, which errs less on its rows: take others")
+        raise UserError(f"a network of this bundle was trained on {path} and errs less on its rows: use other rows")
     spec = manifest.input
     x = fit_rows(rows.x, spec.dtype, spec.shape, str(path))
     _check_values(path, x, spec)
@@ -127,21 +127,21 @@ def _check_values(path: Path, x: Array, spec: InputSpec) -> None:
     missing = np.isnan(flat).any(1) if x.dtype.kind == "f" else np.zeros(len(x), bool)
     if missing.any() and not spec.missing:
         raise UserError(
-            f"{path}: row {np.flatnonzero(missing)[0]} has a missing value (NaN), and this bundle takes none: fill it "
-            "in, or leave the row out"
+            f"{path}: row {np.flatnonzero(missing)[0]} has a missing value (NaN), which this bundle does not accept: "
+            "fill it in, or leave the row out"
         )
     low = -np.inf if spec.minimum is None else spec.minimum
     high = np.inf if spec.maximum is None else spec.maximum
     outside = np.flatnonzero(((flat < low) | (flat > high)).any(1))
     if len(outside):
         raise UserError(
-            f"{path}: row {outside[0]} has values outside {low:g} to {high:g}, which this bundle takes: are they in "
-            "the units that the service gets?"
+            f"{path}: row {outside[0]} has values outside {low:g} to {high:g}, the range that this bundle accepts: are "
+            "they in the units that the service receives?"
         )
 
 
 def _fitted(bundle: Bundle, rows: Rows, wanted: Wanted) -> tuple[bytes, Chance]:
-    """The graph with P(wrong), and how P(wrong) was fitted, or why there is none."""
+    """The graph with P(wrong), and its fit, or why there is none."""
     spec, x = bundle.manifest.input, rows.x
     stated = _mapping(_second_network(bundle.manifest).get("rows")).get("layout")
     layout = next((layout for layout in get_args(Layout) if layout == stated), None)
@@ -151,14 +151,15 @@ def _fitted(bundle: Bundle, rows: Rows, wanted: Wanted) -> tuple[bytes, Chance]:
     graph, found = calibrated(bundle.graph, disturber, known, seed=wanted.seed, what=what)
     before = bundle.error_probability
     if isinstance(found, ErrorProbability):
-        # A head for rows has seen these disturbances. Only `build` has networks that have not, and measures by those.
+        # A head for rows has seen these disturbances. Only `build` has networks that have not, and can measure kappa
+        # with them.
         unseen = ROWS_KAPPA if bundle.manifest.made["second_network"].get("rows") else 0.0
         least = unseen if before is None else before.kappa
         if found.kappa < least:
             found = found.model_copy(update={"kappa": least})
             if before is None:
                 wanted.say(
-                    f"kappa is set to {least}, as measured on other tables: the second network has seen these "
+                    f"kappa is set to {least}, as measured on other tables: the second network was trained on these "
                     "disturbances. harmgauge build measures it"
                 )
     wanted.say(f"{bundle.precision}: {sentence(found)}")

@@ -1,4 +1,6 @@
-"""Fits P(wrong) of a fused graph to calibration rows and disturbed copies of them, or gives the reason why not."""
+"""Fits P(wrong) of a fused graph to calibration rows and disturbed copies of them, or returns the reason why it
+cannot.
+"""
 
 from __future__ import annotations
 
@@ -22,26 +24,30 @@ from harmgauge_models.graphs.error_probability import give
 MOST_ROWS = 20_000
 DISTURBED_ROWS = 20_000
 SECONDS = 240.0
-"""Approximate time of one core for the graph on the disturbed copies; and as much again on single disturbances."""
+"""Approximate CPU time limit, on one core, for running the graph on the disturbed copies, and again on single
+disturbances.
+"""
 
 MIN_EITHER = 20
-"""Fewest wrong answers, and fewest right ones."""
+"""Minimum number of wrong answers, and of right ones."""
 
 USELESS = 1.0
 """The kappa of an estimate that always equals the usual accuracy."""
 
 LEAST_SEEN = 1 / 3
-"""Smallest share of a drop of accuracy by which the estimate must fall; a constant estimate has 0."""
+"""Minimum share of a drop in accuracy by which the estimate must fall; for a constant estimate it is 0."""
 
 SURE = 2.33
-"""The normal quantile of .99."""
+"""The .99 quantile of the normal distribution."""
 
 
 def calibrated(
     graph: bytes, disturber: ByKind, known: Known, unseen: Sequence[Fold] = (), *, seed: int, what: str
 ) -> tuple[bytes, ErrorProbability | str]:
-    """The fused `graph` with the output `error_probability`, and how that was fitted; unchanged, with the reason, if
-    it cannot be fitted. Arguments and errors are those of `calibrate`.
+    """Add the output `error_probability` to the fused `graph`; returns it with the fit, or unchanged with the reason
+    why it cannot be fitted.
+
+    Arguments and errors are those of `calibrate`.
     """
     ready = adjusted(graph, disturber, known, seed=seed, what=f"{what}: hidden layer")
     found = calibrate(ready, disturber, known, unseen, seed=seed, what=what)
@@ -53,9 +59,9 @@ def calibrated(
 def calibrate(
     graph: bytes, disturber: ByKind, known: Known, unseen: Sequence[Fold] = (), *, seed: int, what: str
 ) -> ErrorProbability | str:
-    """Fit P(wrong) for the fused `graph`; returns a text with the reason if it cannot be fitted.
+    """Fit P(wrong) for the fused `graph`; returns the reason as text if it cannot be fitted.
 
-    `unseen` networks judge it by disturbances that they have not seen. `what` names the graph in the progress bar.
+    `unseen` networks judge it on disturbances that they have not seen. `what` names the graph in the progress bar.
     Raises UserError if the graph cannot run on disturbed rows, or has no second network.
     """
     if (reason := known.missing) is not None:
@@ -77,17 +83,17 @@ def calibrate(
     line = fit_balanced(logits, wrong, disturbed)
     if not line.slope < 0:
         return (
-            "the second network does not separate wrong answers from right ones: it gives the classifier's answer no "
-            f"lower probability if that is wrong (slope {line.slope:.3g}, expected below 0)"
+            "the second network does not separate wrong answers from right ones: its probability of the classifier's "
+            f"answer is no lower when the answer is wrong (slope {line.slope:.3g}, expected below 0)"
         )
     judged = missed(singles(bench, unseen, random))
     if judged is None:
-        return "no disturbance costs the classifier accuracy, so nothing shows how well a drop would be seen"
+        return "no disturbance costs the classifier accuracy, so it is unknown how well a drop would be detected"
     if judged.kappa >= USELESS or judged.seen < LEAST_SEEN:
         return (
-            "it would be hardly better than to state the usual accuracy for ever: if a disturbance that it was not "
-            f"fitted to costs accuracy, the estimate falls by {max(judged.seen, 0):.0%} of that and is off by "
-            f"{judged.kappa:.0%} (root mean square)"
+            "it would be hardly better than always reporting the usual accuracy: if a disturbance that it was not "
+            f"fitted to costs accuracy, the estimate falls by {max(judged.seen, 0):.0%} of that drop and is off by "
+            f"{judged.kappa:.0%} of it (root mean square)"
         )
     return ErrorProbability(
         **line._asdict(),
@@ -117,7 +123,7 @@ def _too_few(wrong: Sequence[Float64]) -> str | None:
     if min(of_either, rows - of_either) >= MIN_EITHER:
         return None
     return (
-        f"the classifier has {of_either:.0f} of {rows} clean and disturbed calibration rows wrong; expected at least "
+        f"the classifier gets {of_either:.0f} of {rows} clean and disturbed calibration rows wrong; expected at least "
         f"{MIN_EITHER} wrong and as many right"
     )
 

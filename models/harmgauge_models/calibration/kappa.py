@@ -1,4 +1,4 @@
-"""The share of a drop of accuracy that the estimate misses: single disturbances, judged by a fit without them."""
+"""The share of a drop in accuracy that the estimate misses: single disturbances, judged by a fit without them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from harmgauge_models.calibration.logistic import Float64, Line, fit
 
 LEAST_DROP = 0.01
-"""Smallest loss of accuracy by the disturbances (root mean square) that allows a judgement."""
+"""Minimum loss of accuracy through the disturbances (root mean square) for a judgement."""
 
 
 @dataclass(frozen=True)
 class Set:
-    """Rows that one `kind` of disturbance changed, all at one strength: the `logits` of q and the probability that each
-    answer is `wrong`, (n,) each; and the same for these rows before the change.
+    """Rows changed by one `kind` of disturbance at one strength: the `logits` of q and the probability that each answer
+    is `wrong`, (n,) each; and the same for these rows before the change.
     """
 
     kind: str
@@ -29,7 +29,8 @@ class Set:
 
 @dataclass(frozen=True)
 class Judged:
-    """Sets as one second network sees them, with its view of the clean rows (`logits` of q and `wrong`, (n,) each).
+    """Sets of rows as one second network sees them, with its view of the clean rows (`logits` of q and `wrong`, (n,)
+    each).
 
     `unseen` are the kinds to judge by: the fit has not seen them and, if possible, neither has the network.
     """
@@ -53,7 +54,7 @@ class Missed(NamedTuple):
 
 
 def missed(by: Sequence[Judged]) -> Missed | None:
-    """None if disturbances cost no accuracy, so that nothing can be judged."""
+    """None if disturbances do not reduce accuracy, so that there is nothing to judge."""
     bias2, drop2, fallen, judged = 0.0, 0.0, 0.0, 0
     for network in by:
         others = [(found.logits, found.wrong) for found in network.sets if found.kind not in network.unseen]
@@ -72,7 +73,7 @@ def missed(by: Sequence[Judged]) -> Missed | None:
 
 
 def fit_balanced(logits: Float64, wrong: Float64, disturbed: Sequence[tuple[Float64, Float64]]) -> Line:
-    """The fit with clean rows weighted as much as all `disturbed` (logits, wrong) ones together."""
+    """Fit with clean rows weighted as much as all `disturbed` (logits, wrong) rows together."""
     others = sum(len(part) for part, _ in disturbed)
     weights = np.concatenate([np.full(len(logits), 1 / len(logits)), np.full(others, 1 / max(others, 1))])
     return fit(

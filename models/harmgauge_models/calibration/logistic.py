@@ -28,16 +28,16 @@ class Line(NamedTuple):
 
 
 def fit(logits: Float64, targets: Float64, weights: Float64) -> Line:
-    """The line of greatest likelihood for `targets` within 0..1. All arrays are (n,)."""
+    """The maximum-likelihood line for `targets` within 0..1. All arrays are (n,)."""
     x = np.stack([logits, np.ones_like(logits)])
     slope, intercept = regress(x, targets, weights, np.full(2, SPREAD))
     return Line(float(slope), float(intercept))
 
 
 def regress(x: Float64, targets: Float64, weights: Float64, spreads: Float64) -> Float64:
-    """The coefficients (k,) of greatest posterior density for columns `x` (k, n) and `targets` (n,) within 0..1.
+    """The coefficients (k,) with the highest posterior density for columns `x` (k, n) and `targets` (n,) within 0..1.
 
-    The prior of each is normal with one of `spreads` (k,). By Newton's method, halving steps that overshoot.
+    Each has a normal prior with one of the `spreads` (k,). Uses Newton's method, and halves steps that overshoot.
     """
     weights = weights / weights.mean()
 

@@ -21,7 +21,7 @@ TIMED_ROWS = 32
 
 @dataclass(frozen=True)
 class Observed:
-    """For n rows: the `logits` of q (n,), NaN if the graph gives none, and the `predictions` (n,)."""
+    """For n rows: the `logits` of q (n,), NaN if the graph returns none, and the `predictions` (n,)."""
 
     logits: Float64
     predictions: npt.NDArray[np.intp]
@@ -56,7 +56,7 @@ class Observer:
         return np.nan_to_num(probabilities), np.where(bad, np.nan, logits[:, 0])
 
     def seconds_per_row(self, x: Array) -> float:
-        """Approximate time of one core for one row, not counting other work on the machine."""
+        """Approximate CPU time per row on one core, not counting other work on the machine."""
         few = x[:TIMED_ROWS]
         self(few)
         began = time.process_time()

@@ -1,4 +1,4 @@
-"""The reasons why a bundle cannot have P(wrong)."""
+"""Reasons why a bundle cannot have P(wrong)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 LEARNED_BY = ("head", "rows")
-"""Keys in a bundle's record of its second network, if that was trained on disturbed rows."""
+"""Keys in a bundle's record of its second network that show it was trained on disturbed rows."""
 
 
 def why_none(detector: str, second_network: Mapping[str, Any]) -> str | None:
-    """The reason why a bundle has no P(wrong), judged by its `detector` and how its `second_network` was made (`made`
-    in the manifest); None if it can have it.
+    """The reason why a bundle has no P(wrong), judged by its `detector` and the record of its `second_network` (`made`
+    in the manifest); None if it can have P(wrong).
     """
     if detector == "entropy":
         return (

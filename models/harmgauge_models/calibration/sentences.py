@@ -6,12 +6,12 @@ from harmgauge.bundle.inputs import ErrorProbability
 
 
 def sentence(chance: ErrorProbability | str) -> str:
-    """One line for the terminal: the gauge, or why there is none."""
+    """One line for the terminal: the fit, or why there is none."""
     if isinstance(chance, str):
         return f"no estimate of accuracy: {chance}"
     copies = "copy" if chance.copies == 1 else "copies"
-    by = "labels" if chance.target == "wrong" else "the accuracy stated"
+    by = "the labels" if chance.target == "wrong" else "the stated accuracy"
     return (
-        f"estimate of accuracy: {1 - chance.base:.1%} on clean rows; of a drop it misses {chance.kappa:.0%} (root mean "
-        f"square); fitted by {by} on {chance.rows} rows and {chance.copies} disturbed {copies} of each"
+        f"estimate of accuracy: {1 - chance.base:.1%} on clean rows; its typical error is {chance.kappa:.0%} of a "
+        f"drop; fitted to {by} of {chance.rows} rows and {chance.copies} disturbed {copies} of each"
     )

@@ -1,4 +1,4 @@
-"""The sets that kappa is measured on: each kind of disturbance alone, at several strengths."""
+"""The sets on which kappa is measured: each kind of disturbance alone, at several strengths."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def singles(bench: Bench, unseen: Sequence[Fold], random: np.random.Generator) -
 
 
 def _through(observer: Observer, fold: Fold) -> Run:
-    """The classifier's answers, and the probability that another second network gives them."""
+    """Combines the classifier's answers with the probabilities that another second network gives them."""
 
     def run(x: Array) -> Observed:
         found = observer(x)
@@ -56,5 +56,5 @@ def _through(observer: Observer, fold: Fold) -> Run:
 
 
 def _made(rows: Array) -> Callable[[Array, slice], Array]:
-    """A disturbance that was made already: its rows (m, *shape) are shared by several networks."""
+    """A disturbance that returns precomputed rows (m, *shape), which several networks share."""
     return lambda _, part: rows[part]

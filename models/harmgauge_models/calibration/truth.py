@@ -1,4 +1,6 @@
-"""The class of each calibration row: by its label or, without labels, by probabilities from the stated accuracy."""
+"""The class of each calibration row: from its label or, without labels, from probabilities based on the stated
+accuracy.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import numpy.typing as npt
 from harmgauge_models.calibration.logistic import Float64
 
 LEAST = 1e-4
-"""Lower bound of probabilities: some classifiers give 0 and 1 and are wrong nevertheless."""
+"""Lower bound of probabilities: some classifiers output 0 and 1, and are wrong nevertheless."""
 
 COLDEST, HOTTEST = 1e-6, 1e3
 """Bounds of the search for the temperature that matches the stated accuracy."""
@@ -33,10 +35,11 @@ def labelled(y: npt.NDArray[np.int64], classes: int) -> Truth:
 
 
 def stated(probabilities: Float64, accuracy: float) -> Truth:
-    """The truth from the classifier's probabilities of the undisturbed rows (n, classes), at the temperature at which
+    """The truth from the classifier's probabilities for the undisturbed rows (n, classes), at the temperature at which
     their mean confidence equals the stated accuracy.
 
-    So a changed answer may be right if the unchanged one was wrong. At an accuracy of 1 the answers are the truth.
+    So a changed answer may be right if the unchanged one was wrong. At an accuracy of 1, the unchanged answers are the
+    truth.
     """
     logs = np.log(np.clip(probabilities, LEAST, 1))
 

@@ -16,22 +16,24 @@ from harmgauge_models.errors import UserError
 
 @dataclass(frozen=True)
 class Augment:
-    """`shift_pixels`: the largest shift in each direction, filled with zeros; `flip`: mirror half of the instances."""
+    """`shift_pixels` is the largest shift in each direction, filled with zeros; `flip` mirrors half of the
+    instances.
+    """
 
     shift_pixels: int = 0
     flip: bool = False
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raises UserError if a change is requested and instances of this shape are not images."""
+        """Raises UserError if a change is requested but instances of this shape are not images."""
         if (self.shift_pixels or self.flip) and image_layout(shape) is None:
-            raise UserError(f"--shift-pixels and --flip are for images; the rows are {shape}")
+            raise UserError(f"--shift-pixels and --flip are for images, but the rows are {shape}")
 
 
 def batches(
     x: Array, batch_rows: int, seed: tuple[int, ...], augment: Augment
 ) -> Iterator[tuple[npt.NDArray[np.intp], Array]]:
-    """One epoch of shuffled batches of `x` (n, *shape): the rows' indices (b,), and the rows (b, *shape), changed
-    according to `augment`.
+    """One epoch of shuffled batches of `x` (n, *shape): the rows' indices (b,), and the rows (b, *shape), augmented as
+    specified.
     """
     random = np.random.default_rng(seed)
     order = random.permutation(len(x))

@@ -1,6 +1,6 @@
 """CIFAR-10 (Krizhevsky, 2009) in its own binary format, from a folder or from the published archive.
 
-A record is one byte of label, then 3,072 bytes of pixels: the red, green and blue plane, each 32 x 32, row by row.
+A record has one label byte, then 3,072 pixel bytes: the red, green and blue planes, each 32 x 32, row by row.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
+from harmgauge_models.data.download import CIFAR10_MD5, CIFAR10_URL
+from harmgauge_models.data.download import download as fetch
 from harmgauge_models.errors import UserError
 
 SIDE = 32
 RECORD_BYTES = 1 + 3 * SIDE * SIDE
 HELD_OUT_ROWS = 5_000
-"""Training images reserved for threshold and reference; no network is trained on them."""
+"""Training images reserved for the threshold and the reference; no network is trained on them."""
 
 TRAIN_FILES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 TEST_FILE = "test_batch.bin"
@@ -47,16 +49,20 @@ class Cifar10:
     class_names: tuple[str, ...]
 
 
-def load(path: Path) -> Cifar10:
+def load(path: Path | str, *, download: bool = False) -> Cifar10:
     """Read the data set from a folder of `.bin` files or from `cifar-10-binary.tar.gz`.
 
-    Raises UserError if a file is missing, damaged or not in this format.
+    `download` fetches the archive to `path` if nothing is there yet (170 MB). Raises UserError if a file is missing,
+    damaged or not in this format, or cannot be fetched.
     """
+    path = Path(path)
+    if download:
+        fetch(CIFAR10_URL, CIFAR10_MD5, path)
     files = _files(path, WANTED)
     parts = [_records(name, files[name]) for name in TRAIN_FILES]
     x, y = np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])
     if len(x) <= HELD_OUT_ROWS:
-        raise UserError(f"{path} holds {len(x)} training images; more than {HELD_OUT_ROWS} are needed")
+        raise UserError(f"{path} holds {len(x)} training images; expected more than {HELD_OUT_ROWS}")
     names = tuple(line.strip() for line in files[NAMES_FILE].decode("utf-8", "replace").splitlines() if line.strip())
     return Cifar10(
         train=Labelled(x[:-HELD_OUT_ROWS], y[:-HELD_OUT_ROWS]),
@@ -67,9 +73,9 @@ def load(path: Path) -> Cifar10:
 
 
 def load_test(path: Path) -> Labelled:
-    """Read the test images alone, from a folder of `.bin` files or the archive; the other files may be missing.
+    """Read only the test images, from a folder of `.bin` files or the archive; the other files may be missing.
 
-    Raises UserError as `load` does.
+    Raises the same errors as `load`.
     """
     return _records(TEST_FILE, _files(path, (TEST_FILE,))[TEST_FILE])
 
@@ -84,7 +90,7 @@ def _files(path: Path, wanted: tuple[str, ...]) -> dict[str, bytes]:
     else:
         raise UserError(
             f"there is no CIFAR-10 at {path}: name the folder of the .bin files or cifar-10-binary.tar.gz, "
-            "or add --download to fetch the archive to that path"
+            "or add --download to fetch the archive to this path"
         )
     missing = [name for name in wanted if name not in files]
     if missing:
@@ -100,13 +106,13 @@ def _records(name: str, data: bytes) -> Labelled:
     records = np.frombuffer(data, np.uint8).reshape(-1, RECORD_BYTES)
     labels = records[:, 0].astype(np.int64)
     if labels.max() > 9:
-        raise UserError(f"{name} holds the label {labels.max()}, and CIFAR-10 ends at 9: is it CIFAR-100?")
+        raise UserError(f"{name} holds the label {labels.max()}, but CIFAR-10 ends at 9: is it CIFAR-100?")
     planes = records[:, 1:].reshape(-1, 3, SIDE, SIDE)
     return Labelled(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels)
 
 
 def _archive_members(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
-    """The wanted files of the archive, read in memory: nothing is written, so no file can escape a folder."""
+    """Yield the wanted files of the archive, read in memory: nothing is written, so no file can escape a folder."""
     try:
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:
@@ -121,4 +127,4 @@ def _archive_members(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str,
                 assert stream is not None  # a regular file always has one
                 yield name.name, stream.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise UserError(f"{path} is no readable .tar.gz ({error}): fetch it again") from error
+        raise UserError(f"{path} is not a readable .tar.gz file ({error}): fetch it again") from error

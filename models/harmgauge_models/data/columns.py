@@ -1,6 +1,7 @@
-"""The layout of rows and the kind of each column, judged by the training rows alone.
+"""The layout of rows and the kind of each column, judged from the training rows alone.
 
-Disturbances need them: a token id is replaced by another, a length is measured in other units, a sensor gets stuck.
+The disturbances depend on them: a token id is replaced by another, a length is measured in different units, a sensor
+gets stuck.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ MIN_VOCABULARY = 48
 MIN_SPARSE_COLUMNS = 50
 SPARSE_ZEROS = 0.75
 SMOOTH = 0.5
-"""Neighbours in a series differ by less than this share of the difference of two random columns (both squared)."""
+"""Squared differences of neighbours in a series are below this share of those of two random columns."""
 
 ONE_POOL = 0.2
-"""Less than this share of the variance of ids lies between the columns: every id may occur in any column."""
+"""If less than this share of the variance of ids is between the columns, any id may occur in any column."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Columns:
 
 
 def find_columns(x: Array, layout: Layout | None = None) -> Columns:
-    """Judge rows `x` (n, *shape), NaN for a missing value; `layout` if known."""
+    """Judge rows `x` (n, *shape), in which NaN is a missing value; `layout` may be given."""
     shape = x.shape[1:]
     picked = np.random.default_rng(0).permutation(len(x))[:JUDGED_ROWS]
     rows = x[np.sort(picked)].reshape(len(picked), -1)
@@ -88,8 +89,8 @@ def _layout(rows: Array, shape: tuple[int, ...]) -> Layout:
 
 
 def _are_tokens(rows: Array) -> bool:
-    """Whole numbers with the same meaning in every column, as in measured series, but not smooth from one column to
-    the next.
+    """Whether the values are whole numbers with the same meaning in every column, as in measured series, but not smooth
+    from one column to the next.
     """
     if rows.dtype.kind not in "iu" or rows.shape[1] < MIN_TOKENS or rows.min() < 0:
         return False

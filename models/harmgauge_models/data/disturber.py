@@ -1,4 +1,4 @@
-"""Random disturbances of normal rows of any kind, to train a second network and to judge it."""
+"""Random disturbances of normal rows of any kind, for training and judging a second network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class Disturber(Protocol):
     def __call__(
         self, x: Array, random: np.random.Generator, names: Collection[str] | None = None
     ) -> tuple[Array, Tags]:
-        """Rows (n, *shape) like `x`, each disturbed by one or two of these `names` (all if None), and their tags."""
+        """Disturb each of the rows `x` (n, *shape) with one or two of these `names` (all if None); returns the rows and
+        their tags.
+        """
         ...
 
 
@@ -37,12 +39,12 @@ class ByKind(Disturber, Protocol):
     kinds: tuple[str, ...]
 
     def alone(self, x: Array, random: np.random.Generator, kind: str, strength: float) -> Array:
-        """Rows (n, *shape) like `x`, all disturbed by one of the `kinds` at one `strength` above 0 and up to 1."""
+        """Disturb all rows of `x` (n, *shape) with one of the `kinds`, at one `strength` above 0 and up to 1."""
         ...
 
 
 class PictureDisturber:
-    """Chains of random corruptions, which count as one family here."""
+    """Chains of random corruptions of images, which count as one family here."""
 
     families: tuple[str, ...] = ("random corruptions",)
     kinds: tuple[str, ...] = tuple(_BY_NAME)
@@ -53,14 +55,14 @@ class PictureDisturber:
     def __call__(
         self, x: Array, random: np.random.Generator, names: Collection[str] | None = None
     ) -> tuple[Array, Tags]:
-        """As in the protocol."""
+        """See `Disturber`."""
         made = self._pictures.from_pixels(disturb(self._pictures.to_pixels(x), random))
         tags = np.full((len(x), 2), -1, np.int8)
         tags[:, 0] = 0
         return made, tags
 
     def alone(self, x: Array, random: np.random.Generator, kind: str, strength: float) -> Array:
-        """As in the protocol."""
+        """See `ByKind`."""
         pixels = self._pictures.to_pixels(x)
         strengths = np.full((len(x), 1, 1, 1), strength, np.float32)
         return self._pictures.from_pixels(np.clip(_BY_NAME[kind](pixels, strengths, random), 0, 1).astype(np.float32))

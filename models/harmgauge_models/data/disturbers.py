@@ -21,11 +21,11 @@ from harmgauge_models.graphs.run import predict
 EXTREME_ROWS = 8
 DISTURBED_ROWS = 256
 FAR = 1e6
-"""No classifier has a table of this many vectors that it indexes by a real number."""
+"""Larger than any table of embedding vectors that a classifier could index with a real number."""
 
 
 def disturber_for(model: Path | bytes, output: str, spec: InputSpec, x: Array, columns: Columns) -> ByKind:
-    """A disturber for rows like `x` (n, *shape), chosen so that `model` can compute `output` for the disturbed rows.
+    """A disturber for rows like `x` (n, *shape) after which `model` can still compute `output`.
 
     Numbers beyond the data's range may be ids that an embedding lacks: if so, values stay within that range.
     """
@@ -41,7 +41,9 @@ def disturber_for(model: Path | bytes, output: str, spec: InputSpec, x: Array, c
 
 
 def _bounds(pool: Pool, x: Array) -> Iterator[tuple[Values, Values]]:
-    """Ever narrower bounds: the dtype's, codes in their columns' ranges, all in the overall range, each in its own."""
+    """Increasingly narrow bounds: those of the dtype; codes within their columns' ranges; all within the overall range;
+    each within its own.
+    """
     low, high = pool.bounds
     yield low, high
     ranges = np.array([value_range(column) for column in x.reshape(len(x), -1).T]).T

@@ -14,7 +14,7 @@ from harmgauge_models.errors import UserError
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
-"""Published beside the archive; detects a damaged transfer."""
+"""Published beside the archive; detects a damaged download."""
 
 _CHUNK_BYTES = 2**20
 
@@ -24,12 +24,12 @@ def download(url: str, md5: str, path: Path, timeout_seconds: float = 60) -> Pat
     if path.exists():
         return path
     if not url.startswith(("http://", "https://")):
-        raise UserError(f"{url} is no http or https address")
+        raise UserError(f"expected an http or https address, got {url}")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     digest = hashlib.md5(usedforsecurity=False)
     try:
-        # Only http and https get here: checked above.
+        # Only http and https reach this line: checked above.
         opened = urllib.request.urlopen(url, timeout=timeout_seconds)  # noqa: S310  # nosec B310
         with opened as answer, part.open("wb") as file:
             total = int(answer.headers.get("Content-Length") or 0) or None
@@ -40,11 +40,11 @@ def download(url: str, md5: str, path: Path, timeout_seconds: float = 60) -> Pat
                     bar.update(len(chunk))
         if digest.hexdigest() != md5:
             raise UserError(
-                f"what came from {url} has the MD5 {digest.hexdigest()}, not {md5}: try again, or fetch it by hand"
+                f"the file from {url} has the MD5 {digest.hexdigest()}, expected {md5}: try again, or fetch it by hand"
             )
         part.replace(path)
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        raise UserError(f"{url} cannot be fetched ({error}): fetch it by hand and name it with --data") from error
+        raise UserError(f"cannot fetch {url} ({error}): fetch it by hand and name it with --data") from error
     finally:
         part.unlink(missing_ok=True)
     return path

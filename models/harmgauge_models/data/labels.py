@@ -17,8 +17,10 @@ SHOWN = 5
 def class_names(
     given: Sequence[str], own: Sequence[str] | None, rows: Sequence[Rows], classes: int
 ) -> tuple[str, ...] | None:
-    """The names of the `classes` in the order of the scores: as `given`, else the file's `own`, else the sorted labels
-    if they are texts and as many as the classes. None if there are no names.
+    """The names of the `classes` in the order of the scores: as `given`, otherwise the file's `own`, otherwise the
+    sorted labels if they are strings and as many as the classes.
+
+    None if there are no names.
     """
     if given or own:
         return tuple(given or own or ())
@@ -27,15 +29,17 @@ def class_names(
 
 
 def numbered(rows: Rows, names: Sequence[str] | None, classes: int) -> Rows:
-    """The rows with labels 0 .. classes - 1. Texts are looked up in `names`; so are whole numbers if all are among
-    them, for example with classes called 1, 2 and 3. Raises UserError for labels that are not classes.
+    """The rows with labels 0 .. classes - 1.
+
+    Strings are looked up in `names`, and so are whole numbers if all of them are names, for example with classes called
+    1, 2 and 3. Raises UserError for labels that are not classes.
     """
     if rows.names is not None:
         if names is None:
             found = np.unique(rows.names)
             raise UserError(
-                f"{rows.path}: y names {len(found)} classes ({_listed(found.tolist())}), the classifier has {classes}: "
-                "give --class-names in the order of its scores"
+                f"{rows.path}: y names {len(found)} classes ({_listed(found.tolist())}), but the classifier has "
+                f"{classes}: set --class-names in the order of its scores"
             )
         return replace(rows, y=_known_places(rows, rows.names, names), names=None)
     if rows.y is None:
@@ -45,14 +49,14 @@ def numbered(rows: Rows, names: Sequence[str] | None, classes: int) -> Rows:
     least, most = int(rows.y.min()), int(rows.y.max())
     if least < 0 or most >= classes:
         raise UserError(
-            f"{rows.path}: y goes from {least} to {most}; expected 0 to {classes - 1}, the place among the "
+            f"{rows.path}: y has values from {least} to {most}; expected 0 to {classes - 1}, the position among the "
             f"classifier's {classes} scores" + (": save y - 1" if (least, most) == (1, classes) else "")
         )
     return rows
 
 
 def places(labels: npt.NDArray[np.str_], names: Sequence[str]) -> npt.NDArray[np.int64]:
-    """The index of each label (n,) in `names`, (n,); -1 for a label that is not there."""
+    """The index of each label (n,) in `names`, (n,); -1 for unknown labels."""
     place = {name: index for index, name in enumerate(names)}
     found, back = np.unique(labels, return_inverse=True)
     return np.array([place.get(str(label), -1) for label in found], np.int64)[back]
@@ -63,8 +67,8 @@ def _known_places(rows: Rows, labels: npt.NDArray[np.str_], names: Sequence[str]
     unknown = np.unique(labels[found < 0]).tolist()
     if unknown:
         raise UserError(
-            f"{rows.path}: y has {_listed(unknown)}, which is no class; the classes are {_listed(list(names))}: name "
-            "them with --class-names, in the order of the classifier's scores"
+            f"{rows.path}: y has {_listed(unknown)}, which is not a class; the classes are {_listed(list(names))}: "
+            "name them with --class-names, in the order of the classifier's scores"
         )
     return found
 

@@ -1,4 +1,4 @@
-"""The `.npz` files that `build` takes: `x`, and `y` if known."""
+"""Reads the `.npz` files for `build`: `x`, and `y` if known."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from harmgauge_models.errors import UserError
 
 @dataclass(frozen=True)
 class Rows:
-    """Instances `x` (n, *shape), numbers, NaN for a missing value, and their labels: `y` (n,) whole numbers, or
-    `names` (n,) texts until `labels.numbered` numbers them; None if there are none.
+    """Instances `x` (n, *shape), numeric, in which NaN is a missing value, and their labels: `y` (n,) whole numbers, or
+    `names` (n,) strings until `labels.numbered` converts them; both None if there are no labels.
     """
 
     path: Path
@@ -32,7 +32,7 @@ class Rows:
 
 
 def read(path: Path, role: str, min_rows: int) -> Rows:
-    """Read the `role` data (training, calibration); raises UserError if the file's contents are not as required."""
+    """Read the `role` data (training, calibration); raises UserError if the file's contents are invalid."""
     if not path.is_file():
         raise UserError(f"there is no {role} file {path}: make one with numpy.savez(path, x=instances)")
     try:
@@ -41,8 +41,8 @@ def read(path: Path, role: str, min_rows: int) -> Rows:
     except (OSError, ValueError, KeyError) as error:
         remedy = "numpy.savez(path, x=...)"
         if "pickled" in str(error):
-            remedy += "; x.astype(numpy.float32) and y.astype(str) make arrays of what pandas holds as objects"
-        raise UserError(f"{path} is no .npz file with a numeric array x ({error}): {remedy}") from error
+            remedy += "; x.astype(numpy.float32) and y.astype(str) convert what pandas holds as objects"
+        raise UserError(f"expected an .npz file with a numeric array x, got {path} ({error}): {remedy}") from error
     if x.dtype.kind == "b":
         x = x.astype(np.uint8)
     if x.dtype.kind not in "iuf" or x.ndim < 2:
@@ -50,17 +50,17 @@ def read(path: Path, role: str, min_rows: int) -> Rows:
             f"{path}: x is {x.dtype} {x.shape}; expected numbers (n, features) or (n, height, width, channels)"
         )
     if len(x) < min_rows:
-        raise UserError(f"{path} holds {len(x)} {role} rows; at least {min_rows} are needed")
+        raise UserError(f"{path} holds {len(x)} {role} rows; expected at least {min_rows}")
     if x.dtype.kind == "f" and (infinite := np.isinf(x)).any():
         bad = np.flatnonzero(infinite.reshape(len(x), -1).any(1))
-        raise UserError(f"{path}: {len(bad)} {role} rows hold infinity, the first is row {bad[0]}: leave them out")
+        raise UserError(f"{path}: {len(bad)} {role} rows hold infinity, the first in row {bad[0]}: leave them out")
     return Rows(path, x, *_labels(path, y, len(x)))
 
 
 def _labels(
     path: Path, y: npt.NDArray[Any] | None, rows: int
 ) -> tuple[npt.NDArray[np.int64] | None, npt.NDArray[np.str_] | None]:
-    """Whole numbers, or texts."""
+    """Labels as whole numbers or as strings."""
     if y is None:
         return None, None
     found = labels_of(y, rows)
@@ -73,7 +73,7 @@ def _labels(
 
 
 def labels_of(y: npt.NDArray[Any], rows: int) -> tuple[npt.NDArray[np.int64] | None, npt.NDArray[np.str_] | None]:
-    """Labels `y` as whole numbers (n,), or else as texts (n,); neither if they are not one number or text a row."""
+    """Labels `y` as whole numbers (n,) or as strings (n,); both None unless there is one number or string per row."""
     if y.shape == (rows, 1):
         y = y[:, 0]
     if y.shape == (rows,):
@@ -85,7 +85,7 @@ def labels_of(y: npt.NDArray[Any], rows: int) -> tuple[npt.NDArray[np.int64] | N
 
 
 def provenance(rows: Rows) -> dict[str, Any]:
-    """A bundle's record of the data it was made from."""
+    """The record of the data in the bundle that was made from it."""
     return {"file": rows.path.name, "rows": len(rows.x), "sha256": sha256_of(rows.path)}
 
 

@@ -1,4 +1,4 @@
-"""Conversion of pictures between a classifier's input and pixels in 0..1."""
+"""Converts images between a classifier's input form and pixels in 0..1."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Layout = Literal["HWC", "CHW"]
 
 
 def image_layout(shape: tuple[int, ...]) -> Layout | None:
-    """`HWC` or `CHW` for three axes of which one has 1 or 3 channels (the last, if both do), else None."""
+    """`HWC` or `CHW` for three axes of which one has 1 or 3 channels (the last one, if both do), otherwise None."""
     if len(shape) != 3:
         return None
     if shape[2] in (1, 3):
@@ -25,10 +25,10 @@ def image_layout(shape: tuple[int, ...]) -> Layout | None:
 
 
 def input_spec(x: npt.NDArray[Any], dtype: Dtype) -> InputSpec:
-    """The service's input, judged by normal instances `x` (n, *shape).
+    """The service's input, inferred from normal instances `x` (n, *shape).
 
-    8-bit inputs have their range. Pictures of real numbers that fill 0..1 or 0..255 keep to that range and may be sent
-    as PNG and JPEG; standardised ones may not, because the standardisation is unknown.
+    8-bit inputs have the range of their type. Real-valued images that fill 0..1 or 0..255 keep that range and may be
+    sent as PNG and JPEG; standardised ones may not, because the standardisation is unknown.
     """
     shape = x.shape[1:]
     layout = image_layout(shape)
@@ -46,7 +46,7 @@ def input_spec(x: npt.NDArray[Any], dtype: Dtype) -> InputSpec:
 
 @dataclass(frozen=True)
 class Pictures:
-    """The representation of pictures in an input: `low` is black, `high` white; raises nothing."""
+    """The representation of images in an input: `low` is black, `high` is white; raises nothing."""
 
     layout: Layout
     low: float
@@ -54,19 +54,21 @@ class Pictures:
     dtype: np.dtype[Any]
 
     def to_pixels(self, x: Array) -> npt.NDArray[np.float32]:
-        """(n, *shape) in the input's dtype to (n, height, width, channels)."""
+        """Convert (n, *shape) in the input's dtype to (n, height, width, channels)."""
         planes = x.transpose(0, 2, 3, 1) if self.layout == "CHW" else x
         return ((planes.astype(np.float32) - self.low) / (self.high - self.low)).astype(np.float32)
 
     def from_pixels(self, pixels: npt.NDArray[np.float32]) -> Array:
-        """The inverse; whole numbers if the input holds whole numbers."""
+        """The inverse; rounded to whole numbers if the input has an integer dtype."""
         values = pixels * (self.high - self.low) + self.low
         planes = values.transpose(0, 3, 1, 2) if self.layout == "CHW" else values
         return np.ascontiguousarray(np.rint(planes) if self.dtype.kind in "iu" else planes, self.dtype)
 
 
 def pictures(x: Array, spec: InputSpec, layout: Layout) -> Pictures:
-    """The range is the input's own if it has one, else that of the normal instances `x`."""
+    """The image representation, with the range of the input if it has one, otherwise that of the normal instances
+    `x`.
+    """
     low = float(x.min()) if spec.minimum is None else spec.minimum
     high = float(x.max()) if spec.maximum is None else spec.maximum
     return Pictures(layout, low, max(high, low + 1e-6), x.dtype)

@@ -1,4 +1,4 @@
-"""Makes batches on a separate thread while the network trains on earlier ones."""
+"""Prepares batches on a separate thread while the network trains on earlier ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ AHEAD = 4
 
 
 def prefetch(items: Iterable[Item], ahead: int = AHEAD) -> Iterator[Item]:
-    """The same items in the same order, up to `ahead` of them made early; errors while making them are raised here."""
+    """The same items in the same order, with up to `ahead` of them prepared early; errors of the thread are raised
+    here.
+    """
     made: Queue[tuple[Item | None, BaseException | None]] = Queue(ahead)
     left = Event()
 
@@ -40,7 +42,7 @@ def prefetch(items: Iterable[Item], ahead: int = AHEAD) -> Iterator[Item]:
             yield item
     finally:
         left.set()
-        while thread.is_alive():  # it may be waiting for room
+        while thread.is_alive():  # it may be waiting for space
             while not made.empty():
                 made.get()
             thread.join(0.01)

@@ -30,25 +30,29 @@ def read(path: Path, spec: InputSpec) -> Samples:
     try:
         arrays = read_npz(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"--samples {path} is no readable .npz file ({error})") from error
+        raise UserError(f"--samples {path} is not a readable .npz file ({error})") from error
     missing = {"clean", "corrupted"} - set(arrays)
     if missing:
-        raise UserError(f"--samples {path} lacks {' and '.join(sorted(missing))}: clean and corrupted instances")
+        raise UserError(
+            f"--samples {path} lacks {' and '.join(sorted(missing))}; expected clean and corrupted instances"
+        )
     for name in ("clean", "corrupted"):
         given = arrays[name]
         if given.shape[1:] != spec.shape or given.dtype != spec.numpy_dtype or not len(given):
             raise UserError(
-                f"--samples {path}: {name} is {given.dtype} {given.shape}; (n, *{spec.shape}) {spec.dtype} is due"
+                f"--samples {path}: {name} is {given.dtype} {given.shape}; expected {spec.dtype} (n, *{spec.shape})"
             )
     if len(arrays["clean"]) != len(arrays["corrupted"]):
-        raise UserError(f"--samples {path}: clean and corrupted must be the same instances, before and after")
+        raise UserError(
+            f"--samples {path}: clean and corrupted must hold the same instances, before and after corruption"
+        )
     return Samples(arrays)
 
 
 def draw(
     samples: Samples, spec: InputSpec, graph: bytes, threshold: float, class_names: tuple[str, ...]
 ) -> dict[str, bytes]:
-    """PNG files for the bundle's `report/`.
+    """Draw the PNG files of the bundle's `report/`.
 
     `samples.png`: the first images, clean above and corrupted below, with score, flag (red) and prediction.
     `clean.png`, `corrupted.png`: the image with the highest corrupted score, before and after, in the service's input
@@ -58,7 +62,7 @@ def draw(
     scores = {name: predict(graph, instances, "samples", "score") for name, instances in shown.items()}
     worst = int(scores["corrupted"].argmax())
     figure = Figure(figsize=(1.35 * SHOWN, 3.9))
-    axis = figure.add_axes((0, 0, 1, 1))  # one for all: separate axes take a second to lay out
+    axis = figure.add_axes((0, 0, 1, 1))  # one axis for all: separate axes take a second to lay out
     files: dict[str, bytes] = {}
     for bottom, (name, instances) in zip((1.42, 0.06), shown.items(), strict=True):
         predictions = predict(graph, instances, "samples", "probabilities").argmax(1)
@@ -73,7 +77,7 @@ def draw(
         files[f"{name}.png"] = _png(_picture(instances[worst], spec))
     axis.set_axis_off()
     axis.set(xlim=(0, SHOWN), ylim=(0, 3.9 / 1.35))
-    figure.suptitle(f"Prediction and harmfulness score, clean and corrupted; red is above {threshold:.3g}", fontsize=11)
+    figure.suptitle(f"Prediction and harmfulness score, clean and corrupted; red: above {threshold:.3g}", fontsize=11)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=80, metadata={"Software": None})
     return {**files, "samples.png": image.getvalue()}

@@ -1,5 +1,5 @@
-"""Pictures of real numbers, scaled differently from the classifier's training data: 0..255 for 0..1, standardised
-twice, or not at all.
+"""Real-valued images on a different scale from the classifier's training data: 0..255 for 0..1, standardised twice, or
+not at all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ SCALES = (
 
 
 def wrongly_scaled(x: Array, random: np.random.Generator) -> Array:
-    """Rescale each row of `x` (n, *shape), real numbers, by one of SCALES, varied by up to a tenth; dtype unchanged."""
+    """Rescale each row of `x` (n, *shape), real-valued, by one of SCALES, varied by up to a tenth; the dtype is
+    unchanged.
+    """
     factors, offsets = np.array(SCALES)[random.integers(len(SCALES), size=len(x))].T
     axes = (-1, *(1,) * (x.ndim - 1))
     vary = random.uniform(0.9, 1.1, len(x)).reshape(axes)

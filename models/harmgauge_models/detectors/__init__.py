@@ -1,4 +1,4 @@
-"""The kinds of second network. A new one is a file here and a line below."""
+"""The kinds of second network. To add one, write a file here and add a line below."""
 
 from harmgauge_models.detectors import adversarial_autoencoder as adversarial_autoencoder
 from harmgauge_models.detectors import distillation as distillation

@@ -1,4 +1,6 @@
-"""The second network of an adversarial autoencoder: the classifier behind an autoencoder, trained here or given."""
+"""The second network of an adversarial autoencoder: the classifier with an autoencoder, trained here or given, in
+front.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +27,19 @@ from harmgauge_models.options import Options
 
 
 def check(options: Options) -> None:
-    """Raise UserError for options that make no sense with an autoencoder."""
+    """Raise UserError for options that are incompatible with an autoencoder."""
     if options.distilled is not None or options.student is not None or options.second != "auto":
         raise UserError("--distilled, --student and --second are for --detector distillation; leave them out")
     if options.loss not in (None, "kld"):
-        raise UserError("--loss: an adversarial autoencoder's score is a KL divergence; leave it out")
+        raise UserError("--loss: the score of an adversarial autoencoder is a KL divergence; leave it out")
     if options.autoencoder_onnx is None and options.train is None:
         raise UserError("name the training rows with --train, or an autoencoder of your own with --autoencoder-onnx")
     if options.autoencoder_onnx is not None and (options.train or options.autoencoder):
-        raise UserError("--autoencoder-onnx takes an autoencoder as it is; leave out --train and --autoencoder")
+        raise UserError("--autoencoder-onnx uses an autoencoder as it is; leave out --train and --autoencoder")
     for name in ("reconstruction_weight", "noise", "shift_pixels"):
         value = getattr(options, name)
         if not 0 <= value < inf:
-            raise UserError(f"--{name.replace('_', '-')} {value}: it must be 0 or more")
+            raise UserError(f"--{name.replace('_', '-')} {value}: expected 0 or more")
 
 
 @register("adversarial-autoencoder", check)
@@ -46,7 +48,7 @@ def make(task: Task) -> SecondNetwork:
     options, classifier, x, scratch = task.options, task.classifier, task.x, task.scratch
     if task.spec.missing:
         raise UserError(
-            "an autoencoder cannot rebuild missing values (NaN): take --detector distillation, or fill them in"
+            "an autoencoder cannot rebuild missing values (NaN): use --detector distillation, or fill them in"
         )
     wanted = [hidden_layers.parse(text) for text in options.hidden_layers]
     layers = hidden_layers.project(classifier, wanted, x, options.seed)
@@ -73,7 +75,7 @@ def _train(
         from harmgauge_models.training.autoencoder import Recipe, train  # noqa: PLC0415 - only this way needs PyTorch
     except ImportError as error:
         raise UserError(
-            f"training an autoencoder needs PyTorch ({error}): pip install 'harmgauge[train]', or take "
+            f"training an autoencoder requires PyTorch ({error}): pip install 'harmgauge[train]', or use "
             "--autoencoder-onnx"
         ) from error
     x = rows.x
@@ -108,7 +110,7 @@ def _train(
 
 
 def _check(path: Path, x: Array) -> onnx.ModelProto:
-    """The autoencoder's graph; raises UserError unless it gives finite rows of its input's shape."""
+    """The autoencoder's graph; raises UserError unless it returns finite rows of its input's shape."""
     model = read(path)
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value.name for value in model.graph.input if value.name not in constants]
@@ -118,7 +120,7 @@ def _check(path: Path, x: Array) -> onnx.ModelProto:
     given = predict(path, rows, "autoencoder on calibration rows")
     if given.shape != rows.shape or given.dtype.kind != "f" or not np.isfinite(given).all():
         raise UserError(
-            f"the autoencoder {path} gives {given.dtype} {given.shape} for {rows.dtype} {rows.shape}; finite real "
-            "numbers of the same shape are due, in the same units"
+            f"the autoencoder {path} returns {given.dtype} {given.shape} for {rows.dtype} {rows.shape}; expected "
+            "finite real numbers of the same shape, in the same units"
         )
     return model

@@ -1,4 +1,4 @@
-"""The second networks that a classifier is compared with: one contract for every kind, and the kinds by name."""
+"""The second networks that a classifier is compared with: one interface for every kind, and a registry of kinds."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from harmgauge_models.options import Options
 
 @dataclass(frozen=True)
 class Fold:
-    """A second network like another, but trained without some `families` of disturbances, which then judge it.
+    """A second network like another, but trained without some `families` of disturbances, on which it is then judged.
 
-    `log_q` gives the logarithms of its probabilities, (n, classes), for rows (n, *shape).
+    `log_q` returns the logarithms of its probabilities, (n, classes), for rows (n, *shape).
     """
 
     families: tuple[str, ...]
@@ -38,10 +38,10 @@ class Fold:
 class SecondNetwork:
     """A second network, how it was made, and the mean loss of each training epoch (none if it was given).
 
-    `detector` is its name in the bundle. `loss` and `temperature` define the score unless the options do, `score` has
-    further parameters for the manifest. `finish` completes the fused graph, for example with further outputs.
-    `left_out`, if present, gives similar networks that have seen fewer disturbances, trained when first called. Without
-    a `network`, `alone` gives the graph of the classifier only.
+    `detector` is its name in the bundle. `loss` and `temperature` define the score unless the options do; `score` holds
+    additional parameters for the manifest. `finish` completes the fused graph, for example with additional outputs.
+    `left_out`, if present, returns similar networks that have seen fewer disturbances, and trains them when first
+    called. Without a `network`, `alone` returns a graph with only the classifier.
     """
 
     network: Classifier | None
@@ -58,9 +58,11 @@ class SecondNetwork:
 
 @dataclass(frozen=True)
 class Task:
-    """The inputs for making a second network: the options, the classifier and its input, and calibration rows `x`
-    (n, *shape), for checks only. `scratch` is a folder that is deleted afterwards. `train` holds the rows of `--train`,
-    in the dtype that the classifier takes.
+    """The inputs for making a second network: the options, the classifier and its input, and calibration rows `x` (n,
+    *shape), used only for checks.
+
+    `scratch` is a folder that is deleted afterwards. `train` holds the rows of `--train`, in the classifier's input
+    dtype.
     """
 
     options: Options
@@ -76,7 +78,7 @@ class Task:
 
     @cached_property
     def columns(self) -> Columns:
-        """The layout and columns of the training rows; without any, of the calibration rows."""
+        """The layout and columns of the training rows or, if there are none, of the calibration rows."""
         return find_columns(self._normal)
 
     @cached_property
@@ -102,7 +104,9 @@ class Kind:
 
 
 def refuse_set(options: Options, names: Sequence[str], why: str) -> None:
-    """Raise UserError if one of these options differs from its default; `why` follows the option's name."""
+    """Raise UserError if one of these options differs from its default; `why` follows the option's name in the
+    message.
+    """
     for option in names:
         if getattr(options, option) != getattr(Options, option):
             name = option.replace("hidden_layers", "hidden_layer").replace("_", "-")
@@ -117,11 +121,11 @@ _KINDS: dict[str, Kind] = {}
 
 
 def register(name: str, check: Check = _anything_goes) -> Callable[[Make], Make]:
-    """Let `build --detector NAME` use the decorated function. Raises ValueError if the name is taken."""
+    """Register the decorated function for `build --detector NAME`. Raises ValueError if the name is taken."""
 
     def add(make: Make) -> Make:
         if _KINDS.setdefault(name, Kind(make, check)).make is not make:
-            raise ValueError(f"there is a detector {name!r} already")
+            raise ValueError(f"a detector {name!r} is already registered")
         return make
 
     return add
@@ -131,6 +135,6 @@ def find(options: Options) -> Kind:
     """The kind of second network that the options request, with its options checked. Raises UserError."""
     kind = _KINDS.get(options.detector)
     if kind is None:
-        raise UserError(f"--detector {options.detector}: there are {', '.join(sorted(_KINDS))}")
+        raise UserError(f"--detector {options.detector}: expected one of {', '.join(sorted(_KINDS))}")
     kind.check(options)
     return kind

@@ -34,15 +34,15 @@ _OF_AUTOENCODER = (
 
 
 def check(options: Options) -> None:
-    """Raise UserError for options that make no sense with a distilled network."""
+    """Raise UserError for options that are incompatible with a distilled network."""
     if options.distilled is None and options.train is None:
         raise UserError("name the training rows with --train, or a second network of your own with --distilled")
     if options.distilled is not None and (options.train or options.student):
-        raise UserError("--distilled takes a network as it is; leave out --train and --student")
+        raise UserError("--distilled uses a network as it is; leave out --train and --student")
     if options.second not in get_args(Second):
-        raise UserError(f"--second {options.second}: there are {', '.join(get_args(Second))}")
+        raise UserError(f"--second {options.second}: expected one of {', '.join(get_args(Second))}")
     if options.second == "head" and (options.distilled or options.student):
-        raise UserError("--second head trains a head of ours; leave out --distilled and --student")
+        raise UserError("--second head trains harmgauge's own head; leave out --distilled and --student")
     refuse_set(options, _OF_AUTOENCODER, "--detector adversarial-autoencoder; add that, or leave it out")
 
 
@@ -56,7 +56,7 @@ def make(task: Task) -> SecondNetwork:
         import torch  # noqa: F401, PLC0415 - only this way needs PyTorch
     except ImportError as error:
         raise UserError(
-            f"distilling needs PyTorch ({error}): pip install 'harmgauge[train]', or take --distilled"
+            f"distilling requires PyTorch ({error}): pip install 'harmgauge[train]', or use --distilled"
         ) from error
     train = task.train
     assert train is not None
@@ -89,13 +89,14 @@ def _given(options: Options, path: Path, x: Array) -> SecondNetwork:
 
 
 def _feature_maps(options: Options, classifier: Classifier, x: Array) -> tuple[FeatureMap, ...]:
-    """The feature maps that a head for pictures reads; none for a head for rows."""
+    """The feature maps that a head for images reads; none for a head for rows."""
     if image_layout(classifier.shape) is None:
         return ()
     maps = find_feature_maps(classifier.network, x)
     if maps:
         options.say(
-            f"the second network is a head on {len(maps)} tensors of the classifier; --second student: one apart"
+            f"the second network is a head on {len(maps)} tensors of the classifier; --second student trains a "
+            "separate one"
         )
     else:
         options.say(f"the second network reads no feature maps: the classifier {why_none(classifier.network)}")
@@ -130,7 +131,7 @@ def _head(
         say=options.say,
     )
     made = {"head": [found.name for found in maps], "resembled_kinds": list(RESEMBLED), **asdict(recipe)}
-    # At this temperature the cross-entropy is close to -ln P(class that the classifier names).
+    # At this temperature the cross-entropy is close to -ln P(the predicted class).
     return SecondNetwork(network, made, losses, "distillation", loss="xent", temperature=0.1)
 
 

@@ -1,4 +1,4 @@
-"""The second network for rows other than pictures: a head that reads the row and the classifier."""
+"""The second network for rows other than images: a head that reads the row and the classifier."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from harmgauge_models.graphs.run import open_session
 
 FOLDS = 3
 FOLD_EPOCHS_SHARE = 0.5
-"""Share of the epochs, for a network that is only used for judging."""
+"""Share of the epochs used for a network that only serves to judge."""
 
 MIN_STEPS, STEPS_BY_ROOT = 60, 2.5
-"""Fewest batches in an epoch, and batches per root of the number of rows: 250 for 10,000."""
+"""Minimum number of batches in an epoch, and batches per square root of the number of rows: 250 for 10,000."""
 
 WIDE_SPARSE, WIDE_ROW = 300, 4096
-"""A head that reads more values than these memorises the training rows (SMS as TF-IDF, 2,000 columns: the first ranks
-wrong below right rows no better than the entropy does), and costs more than most classifiers.
+"""A head that reads more values than these memorises the training rows, and costs more than most classifiers.
+
+Example: on SMS as TF-IDF with 2,000 columns, it ranks wrong above right rows no better than entropy does.
 """
 
 
@@ -44,11 +45,11 @@ def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], sett
     read = [
         *(["the row" if row_values else "how unusual the row is"] if row else []),
         *([f"the classifier's features ({features})"] if features else []),
-        "what the classifier says",
+        "the classifier's answer",
     ]
-    options.say(f"the rows are taken for {_described(columns.layout)}; the second network reads {', '.join(read)}")
+    options.say(f"the rows are treated as {_described(columns.layout)}; the second network reads {', '.join(read)}")
     recipe = Recipe(seed=options.seed)
-    # Few rows are quickly memorised
+    # A few rows are quickly memorised
     steps = min(recipe.steps, max(MIN_STEPS, round(STEPS_BY_ROOT * math.sqrt(len(x)))))
     recipe = replace(recipe, epochs=options.epochs or recipe.epochs, steps=steps)
     made = RowDistillation(
@@ -82,7 +83,7 @@ def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], sett
         },
         losses,
         "distillation",
-        # At this temperature the cross-entropy is close to -ln P(class that the classifier names).
+        # At this temperature the cross-entropy is close to -ln P(the predicted class).
         loss="xent",
         temperature=0.1,
         left_out=left_out if len(disturber.families) >= FOLDS else None,
@@ -90,7 +91,7 @@ def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], sett
 
 
 def _folds(families: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Leave out every family once; neighbours, which are alike, together."""
+    """Leave out each family once; similar neighbouring families are left out together."""
     cuts = [round(len(families) * index / FOLDS) for index in range(FOLDS + 1)]
     return [families[begin:end] for begin, end in pairwise(cuts)]
 
@@ -117,7 +118,7 @@ def _features(task: Task, x: Array) -> str | None:
     try:
         (found,) = session.run([tensor], {classifier.network.input: x[:2]})
     except Exception as error:
-        raise UserError(f"the classifier cannot give its tensor {tensor}: {error}") from error
+        raise UserError(f"cannot compute the classifier's tensor {tensor}: {error}") from error
     if found.size == x[:2].size and np.array_equal(found.ravel(), x[:2].ravel().astype(found.dtype), equal_nan=True):
         return None
     fits = found.ndim >= 2 and len(found) == len(x[:2]) and found.dtype.kind == "f"

@@ -45,7 +45,7 @@ def make(task: Task) -> SecondNetwork:
 
 
 def entropy(task: Task, reason: str) -> SecondNetwork:
-    """The classifier alone, and the reason."""
+    """The classifier alone, with the reason for having no second network."""
     network = task.classifier.network
     return SecondNetwork(
         None,

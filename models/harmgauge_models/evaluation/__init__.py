@@ -1,1 +1,1 @@
-"""Measures how well a bundle detects harm, on corrupted and attacked inputs, and puts the report into the bundle."""
+"""Measures how well a bundle detects harm on corrupted and attacked inputs, and adds the report to the bundle."""

@@ -1,4 +1,6 @@
-"""Rows of changed traffic until each drift detector raises its alarm, by the detectors' own mathematics."""
+"""Simulates how many rows of changed traffic each drift detector needs to raise its alarm, with the detectors' own
+mathematics.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ KS_STEP_ROWS = 10
 """Rows between two evaluations of `score_ks`."""
 
 STEP_ROWS = 10
-"""Rows between two evaluations of a detector without a simulation of its own."""
+"""Rows between two evaluations of a detector that has no dedicated simulation."""
 
 _DRAWN_AT_ONCE = 1024
 
@@ -31,7 +33,7 @@ _DRAWN_AT_ONCE = 1024
 def rows_to_evidence_alarm(
     reference: Float64, draw: Draw, threshold: float, *, seed: int, most_rows: int, tolerance: float = 0
 ) -> int:
-    """Scores until the evidence reaches the threshold, one per request; `most_rows` if it does not."""
+    """Scores, one per request, until the evidence reaches the threshold; `most_rows` if it does not."""
     random = np.random.default_rng(seed)
     ranks, state = evidence.Ranks(reference, random), evidence.start(len(reference))
     one = np.ones(evidence.MAX_BLOCKS, np.intp)
@@ -46,7 +48,7 @@ def rows_to_evidence_alarm(
 
 
 def rows_to_harm_alarm(draw: Draw, bound: float, threshold: float, *, seed: int, most_rows: int) -> int:
-    """Error probabilities until the evidence that their mean exceeds `bound` reaches the threshold, one per request;
+    """Error probabilities, one per request, until the evidence that their mean exceeds `bound` reaches the threshold;
     `most_rows` if it does not.
     """
     random, wealth = np.random.default_rng(seed), np.zeros(len(harm_evidence.STAKES))
@@ -71,8 +73,8 @@ def rows_to_ks_alarm(
 ) -> int:
     """Scores until `score_ks`, evaluated every KS_STEP_ROWS, raises its alarm; `most_rows` if it does not.
 
-    The window starts full of scores from `before`. The statistic is exact, ties included: the distribution functions
-    differ most at a reference score or just before the next.
+    The window starts full of scores from `before`. The statistic is exact, including ties: the distribution functions
+    differ most at a reference score or just before the next one.
     """
     random = np.random.default_rng(seed)
     n, m = window_rows, len(reference)
@@ -81,7 +83,7 @@ def rows_to_ks_alarm(
     cells = 2 * len(values) + 1
 
     def cell(scores: Float64) -> npt.NDArray[np.intp]:
-        """0 below the first value, 1 at it, 2 between it and the second, and so on."""
+        """The cell of each score: 0 below the first value, 1 at it, 2 between it and the second, and so on."""
         found: npt.NDArray[np.intp] = np.searchsorted(values, scores) + np.searchsorted(values, scores, "right")
         return found
 
@@ -101,7 +103,8 @@ def rows_to_any_alarm(
 ) -> int:
     """Rows until a drift detector, evaluated every STEP_ROWS, raises its alarm; `most_rows` if it does not.
 
-    It starts from reset and has seen `before_rows` from `before`, one per request. Rows are those of `stream`.
+    The detector is reset first, and has then seen `before_rows` rows from `before`, one per request. Rows come from
+    `stream`.
     """
     random = np.random.default_rng(seed)
 
@@ -139,7 +142,7 @@ def rows_to_mmd_alarm(
 ) -> int:
     """Rows until `feature_mmd` raises its alarm; `most_rows` if it does not.
 
-    It tests each window as soon as possible. The change comes just after a test, the worst case for the delay.
+    It tests each window as soon as possible. The change comes just after a test, which is the worst case for the delay.
     """
     random = np.random.default_rng(seed)
     plan = feature_mmd.schedule(window_rows, rows_between_false_alarms)

@@ -1,4 +1,4 @@
-"""A bundle's robustness against attacks on its classifier, and against one on classifier and detector together."""
+"""Measures a bundle's robustness against attacks on its classifier, and on classifier and detector together."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from harmgauge_models.evaluation.work import Work, sha256_of
 from harmgauge_models.graphs.differentiable import Watched, open_watched
 
 FORMAT = 1
-"""Incremented when the kept attacked pictures change their meaning."""
+"""Incremented when the meaning of stored attacked images changes."""
 
 
 @dataclass(frozen=True)
 class _Target:
-    """The target of attacks: clean instances `x` (n, *shape) with labels `y` (n,), numbers within `bounds`."""
+    """The target of attacks: clean instances `x` (n, *shape) with labels `y` (n,) and values within `bounds`."""
 
     watched: Watched
     x: Array
@@ -36,13 +36,13 @@ class _Target:
 def attack_table(
     bundle: Bundle, graph: Graph, pictures: Pictures, names: tuple[str, ...], work: Work, *, seed: int
 ) -> dict[str, Any]:
-    """By attack: its results in real numbers, and `rounded` if the bundle takes only whole numbers.
+    """The results of each attack in real numbers, and `rounded` if the bundle accepts only whole numbers.
 
-    `fooled` is the share of pictures that the classifier had right and has wrong now, `evaded` the share that in
-    addition is not flagged; `flagged` and `roc_auc` (against the same pictures, clean) cover only the fooled ones, None
-    without any. `accuracy` covers all pictures, and so do `corrected_accuracy`, if the bundle corrects, and `estimate`,
-    the bundle's estimate of the accuracy, if it has one and takes such numbers. Shows progress. Raises UserError if the
-    graph has no gradients.
+    `fooled` is the share of images that the classifier had right and now has wrong; `evaded` is the share that is also
+    not flagged. `flagged` and `roc_auc` (against the same images, clean) cover only the fooled ones, and are None
+    without any. `accuracy` covers all images, and so do `corrected_accuracy`, if the bundle corrects, and `estimate`,
+    the bundle's estimate of the accuracy, if it has one and accepts real numbers. Shows progress. Raises UserError if
+    the graph has no gradients.
     """
     spec = bundle.manifest.input
     assert spec.image is not None
@@ -67,7 +67,7 @@ def attack_table(
 
 
 def _attacked(target: _Target, name: str, seed: int) -> npt.NDArray[np.float32]:
-    """In the instances' own units."""
+    """The attacked images, in the instances' own units."""
     way = on_both(target.watched.score, bounds=target.bounds) if name == WHITE_BOX else ATTACKS[name]()
     return attack(way, target.watched.classifier, target.x, target.y, bounds=target.bounds, seed=seed, what=name).x
 

@@ -1,9 +1,9 @@
-"""Adversarial attacks: on a classifier alone, and on classifier and detector together.
+"""Adversarial attacks on a classifier alone, and on classifier and detector together.
 
-Foolbox (Rauber et al. 2017) has both attacks that the literature of adversarial autoencoders reports: Carlini-Wagner
+Foolbox (Rauber et al. 2017) has both attacks that the literature on adversarial autoencoders reports: Carlini-Wagner
 with its binary search, and SLIDE (sparse l1 descent, Tramer and Boneh 2019). The Adversarial Robustness Toolbox
-(Nicolae et al. 2018) has two that no head of ours is trained on: APGD and Square.
-All are untargeted: any wrong class will do. Sizes are in units of the input's range: 1 is all of it.
+(Nicolae et al. 2018) has two that no head is trained on: APGD and Square. All attacks are untargeted: any wrong class
+counts. Sizes are in units of the input's range: 1 is all of it.
 """
 
 from __future__ import annotations
@@ -38,14 +38,16 @@ SLIDE_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 @dataclass(frozen=True)
 class Attacked:
-    """`x` (n, *shape) float32 in the instances' own units; `fooled` (n,) bool: the classifier is wrong now."""
+    """`x` (n, *shape) float32 in the instances' own units; `fooled` (n,) bool: whether the classifier is now wrong."""
 
     x: npt.NDArray[np.float32]
     fooled: npt.NDArray[np.bool_]
 
 
 def carlini_wagner(*, searches: int = 5, steps: int = 60, step_size: float = 0.01) -> Attack:
-    """The smallest l2 distance that fools (Carlini and Wagner 2017), searching `searches` values of its constant."""
+    """Find the smallest l2 distance that fools the classifier (Carlini and Wagner 2017), trying `searches` values of
+    its constant.
+    """
     attack = L2CarliniWagnerAttack(searches, steps, step_size, initial_const=0.1)
 
     def run(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -59,7 +61,7 @@ def carlini_wagner(*, searches: int = 5, steps: int = 60, step_size: float = 0.0
 def slide(sizes: tuple[float, ...] = SLIDE_SIZES, *, quantile: float = 0.8, steps: int = 20) -> Attack:
     """Sparse l1 descent (Tramer and Boneh 2019): each step moves the numbers whose gradient is above the `quantile`.
 
-    Each row keeps the first of the l1 distances `sizes` that fools.
+    Each row keeps the first of the l1 distances `sizes` that fools the classifier.
     """
     attack = SparseL1DescentAttack(quantile=quantile, steps=steps)
 
@@ -121,7 +123,7 @@ ATTACKS: dict[str, Callable[[], Attack]] = {
     "apgd": auto_pgd,
     "square": square,
 }
-"""The attacks by their names in tables, each with the settings of our measurements."""
+"""The attacks by their names in tables, each with the settings used for harmgauge's measurements."""
 
 
 def attack(
@@ -137,8 +139,8 @@ def attack(
 ) -> Attacked:
     """Attack `classifier`, from raw real instances (n, *shape) to logits (n, classes), on rows `x` with labels `y`.
 
-    `bounds` are the least and the greatest value that an instance may have. Rows that the classifier gets wrong already
-    stay unchanged. Shows progress as `what`.
+    `bounds` are the minimum and maximum that a value may have. Rows that the classifier already gets wrong are not
+    changed. Shows progress as `what`.
     """
     torch.manual_seed(seed)
     low, high = bounds
@@ -192,12 +194,12 @@ def _by_toolbox(make: Callable[[PyTorchClassifier], EvasionAttack]) -> Attack:
 
 
 def _alongside(rows: Tensor, x: Tensor) -> Tensor:
-    """One value for each row (b,), shaped to broadcast along (b, *shape)."""
+    """One value for each row (b,), shaped to broadcast against (b, *shape)."""
     return rows.reshape(-1, *[1] * (x.ndim - 1))
 
 
 class Scaled(nn.Module):
-    """The network for instances in 0..1."""
+    """Wraps a network to accept instances in 0..1."""
 
     def __init__(self, network: nn.Module, low: float, high: float) -> None:
         super().__init__()

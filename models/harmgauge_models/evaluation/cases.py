@@ -1,4 +1,4 @@
-"""The data that judge a bundle: labelled rows, their corrupted copies, and rows by time."""
+"""The data on which a bundle is judged: labelled rows, their corrupted copies, and rows by time."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ Indices = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Timed:
-    """Instances (m, *shape) made when needed, their classes (m,), the period of each, and their `places` (m,) in the
-    file.
+    """Instances (m, *shape) made when needed, their classes (m,), the period of each, and their positions (`places`,
+    (m,)) in the file.
     """
 
     copied: Copied
@@ -46,10 +46,10 @@ class Timed:
 
 @dataclass(frozen=True)
 class Cases:
-    """`copies` of n rows, CLEAN among them, with their classes `y` (n,) and their `places` (n,) in the file; `sha256`
-    is that of the clean rows.
+    """`copies` of n rows, CLEAN among them, with their classes `y` (n,) and their positions (`places`, (n,)) in the
+    file; `sha256` is that of the clean rows.
 
-    For pictures, `pictures` are the clean ones and `corrupted` the copies of each kind, severity by severity.
+    For images, `pictures` are the clean ones and `corrupted` the copies of each kind, severity by severity.
     """
 
     unit: Literal["pictures", "rows"]
@@ -65,7 +65,7 @@ class Cases:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """The data that decide all outputs, besides the graph and the making of each copy."""
+        """The data that determine all outputs, apart from the graph and how each copy is made."""
         near = self.neighbours
         return {
             self.unit: self.sha256,
@@ -74,7 +74,7 @@ class Cases:
 
 
 def of_pictures(options: Options, bundle: Bundle, plan: Plan, work: Work) -> Cases:
-    """8-bit colour pictures; the corrupted ones are kept in a folder. Raises UserError before making any."""
+    """Cases of 8-bit colour images; the corrupted ones are stored in a folder. Raises UserError before making any."""
     test = pictures.read(options.data, bundle.manifest)
     judged = Pictures(test.x[: plan.most_pictures], test.y[: plan.most_pictures])
     kinds = _chosen(options.kinds, CORRUPTIONS, plan.kinds)
@@ -113,7 +113,7 @@ def of_pictures(options: Options, bundle: Bundle, plan: Plan, work: Work) -> Cas
 
 
 def of_rows(options: Options, bundle: Bundle, plan: Plan) -> Cases:
-    """Any other rows. Raises UserError."""
+    """Cases of any other rows. Raises UserError."""
     manifest, random = bundle.manifest, np.random.default_rng(options.seed)
     test = rows.read(options.data, manifest)
     columns = find_columns(test.x)
@@ -148,8 +148,10 @@ def _picture_copy(images: Images, severity: int, spec: InputSpec) -> Array:
 
 
 def _range(bundle: Bundle, clean: Array) -> tuple[float | None, float | None]:
-    """The least and the greatest number that the classifier takes. Ids beyond its vocabulary make it fail; if the
-    bundle does not state their range, ids stay within that of the clean rows.
+    """The minimum and maximum number that the classifier accepts.
+
+    Ids beyond its vocabulary make it fail; if the bundle does not state their range, ids stay within that of the clean
+    rows.
     """
     spec = bundle.manifest.input
     if spec.minimum is None and spec.maximum is None and clean.dtype.kind in "iu":
@@ -161,7 +163,9 @@ def _range(bundle: Bundle, clean: Array) -> tuple[float | None, float | None]:
 
 
 def _set_apart(everything: Indices, times: Array | None, random: np.random.Generator) -> Indices:
-    """Up to a quarter of the rows; if they have times, half of the first quarter, and none later."""
+    """Indices of the rows to reserve: up to a quarter of all rows. If the rows have times, up to half
+    of the earliest quarter, and none of the later ones.
+    """
     quarter = len(everything) // 4
     if times is not None and times.shape == everything.shape:
         first = np.argsort(times, kind="stable")[:quarter]
@@ -175,14 +179,14 @@ def _chosen(asked: tuple[str, ...] | None, there: Iterable[str], otherwise: tupl
     known = tuple(there)
     unknown = [kind for kind in asked if kind not in known]
     if unknown:
-        raise UserError(f"--kinds {unknown[0]}: for this bundle there are {', '.join(known)}, or none")
+        raise UserError(f"--kinds {unknown[0]}: expected some of {', '.join(known)}, or none")
     return asked
 
 
 def _refuse_nothing(options: Options, kinds: tuple[str, ...], own: dict[Copy, Array]) -> None:
     if not kinds and not own and options.time is None:
         raise UserError(
-            "nothing to judge the bundle on: expected --kinds of corruptions, --corrupted rows, or --time, got none"
+            "nothing to judge the bundle on: expected --kinds of corruptions, --corrupted rows or --time, got none"
         )
     if options.periods is not None and options.time is None:
         raise UserError(f"--periods {options.periods}: expected --time too, the array of {options.data} with the times")
@@ -195,7 +199,7 @@ def _timed(
         return None
     other, y = test.other, test.y
     if options.time not in other:
-        there = f"it has {', '.join(sorted(other))}" if other else "it has x and y alone"
+        there = f"it has {', '.join(sorted(other))}" if other else "it has only x and y"
         raise UserError(f"--time {options.time}: {options.data} has no such array; {there}")
     times = other[options.time]
     if times.shape == (len(y), 1):

@@ -12,14 +12,13 @@ from harmgauge_models.evaluation.attack_names import ATTACKS
 from harmgauge_models.evaluation.span_names import SPANS
 
 _MOST_PLACES = 8
-"""Most places that a warning of better entropy names; the report names all."""
+"""Maximum number of places that a warning about entropy names; the report names all."""
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     add = parser.add_argument
-    add("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder; its report and manifest are rewritten")
+    add("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle; its report and manifest are rewritten")
     add(
         "--data",
         type=Path,
@@ -29,26 +28,29 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     add(
         "--work",
         type=Path,
-        help="folder for intermediate results, of use to a run that goes on; below runs/ if left out",
+        help="folder for intermediate results, which an interrupted run reuses; by default below runs/",
     )
-    add("--quick", action="store_true", help="a few rows, kinds and batches: half a minute, rough figures")
-    add("--kinds", type=_names, help="corruptions to make, with commas between; or none. All if left out")
+    add("--quick", action="store_true", help="few rows, kinds and batches: half a minute, rough figures")
+    add("--kinds", type=_names, help="comma-separated corruptions to make, or none; by default all")
     add(
         "--corrupted",
         type=Path,
         action="append",
         metavar="FILE.npz",
-        help="corrupted rows of your own: arrays KIND or KIND-SEVERITY, row by row those of --data; may be repeated",
+        help="corrupted rows of your own: arrays KIND or KIND-SEVERITY, row for row those of --data; may be repeated",
     )
-    add("--time", metavar="NAME", help="array of --data that says when each row came: numbers, dates or periods' names")
-    add("--periods", help=f"how many, or {', '.join(SPANS)}; each value of --time if they are few, or else 10")
+    add("--time", metavar="NAME", help="array of --data with the time of each row: numbers, dates or names of periods")
+    add(
+        "--periods",
+        help=f"number of periods, or {', '.join(SPANS)}; by default each value of --time if there are few, else 10",
+    )
     add(
         "--attacks",
         type=_attacks,
-        help=f"with commas between, of {', '.join(ATTACKS)}; or none. All if left out; of pictures only",
+        help=f"comma-separated, from {', '.join(ATTACKS)}, or none; by default all; pictures only",
     )
-    add("--attack-rows", type=int, help="pictures that are attacked, 1000 if left out: seconds each")
-    add("--seed", type=int, default=0, help="of corruptions, batches and streams")
+    add("--attack-rows", type=int, help="number of pictures to attack, each of which takes seconds; by default 1000")
+    add("--seed", type=int, default=0, help="random seed for corruptions, batches and streams (default: %(default)s)")
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -63,13 +65,19 @@ def evaluate(arguments: argparse.Namespace) -> None:
     lines = [f"accuracy of the classifier, clean: {quality['clean']['accuracy']:.1%}"]
     for severity, level in quality["severity"].items():
         areas = _areas(level["roc_auc"])
-        lines.append(f"severity {severity}: accuracy {level['accuracy']:.1%}; ROC AUC, harmful to harmless: {areas}")
+        lines.append(
+            f"severity {severity}: accuracy {level['accuracy']:.1%}; ROC AUC, harmful against harmless: {areas}"
+        )
     for name, found in quality.get("attacks", {"by": {}})["by"].items():
-        lines.append(f"{ATTACKS[name]}: fools {found['fooled']:.1%}, unseen {found['evaded']:.1%}")
+        lines.append(
+            f"{ATTACKS[name]}: fools the classifier {found['fooled']:.1%}, without a flag {found['evaded']:.1%}"
+        )
     if quality["left_out"]:
-        lines.append(f"left out, since the classifier gives no numbers for them: {', '.join(quality['left_out'])}")
+        lines.append(
+            f"left out because the classifier returns no finite scores for them: {', '.join(quality['left_out'])}"
+        )
     lines += _over_time(quality) + texts.lines(quality) + _warnings(quality)
-    lines.append(f"made {arguments.bundle / PAGE_FILE}; open it in a browser")
+    lines.append(f"wrote {arguments.bundle / PAGE_FILE}; open it in a browser")
     lines.append(f"next: HARMGAUGE_BUNDLE={arguments.bundle} harmgauge serve")
     sys.stdout.write("\n".join(lines) + "\n")
 
@@ -81,13 +89,13 @@ def _over_time(quality: dict[str, Any]) -> list[str]:
     worst = min(tables, key=lambda name: float(tables[name]["accuracy"]))
     areas = _areas(every["roc_auc"])
     return [
-        f"{len(tables)} periods: accuracy {tables[worst]['accuracy']:.1%} at worst ({worst}); ROC AUC, wrong to right: "
-        f"{areas}"
+        f"{len(tables)} periods: accuracy {tables[worst]['accuracy']:.1%} at worst ({worst}); ROC AUC, wrong against "
+        f"right: {areas}"
     ]
 
 
 def _warnings(quality: dict[str, Any]) -> list[str]:
-    """One line for each kind at which entropy is better, with the severities, and one for all periods."""
+    """One line for each kind on which entropy is better, with the severities, and one for all periods."""
     by_kind: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for entry in quality["below_entropy"]:
         by_kind.setdefault((entry["kind"] if "period" not in entry else "over time", entry["between"]), []).append(
@@ -99,9 +107,10 @@ def _warnings(quality: dict[str, Any]) -> list[str]:
         places = [entry.get("period", entry["severity"]) for entry in entries]
         if len(places) > _MOST_PLACES:
             places[_MOST_PLACES:] = [f"and {len(places) - _MOST_PLACES} more"]
-        areas = f"{worst['roc_auc']['score']:.3f} to {worst['roc_auc']['entropy']:.3f}"
+        areas = f"{worst['roc_auc']['score']:.3f} against {worst['roc_auc']['entropy']:.3f}"
         lines.append(
-            f"warning: the score is below the classifier's entropy: {kind.replace('_', ' ')} ({', '.join(places)}), "
+            f"warning: the score ranks worse than the classifier's entropy: {kind.replace('_', ' ')} ("
+            f"{', '.join(places)}), "
             f"{between.replace('_', ' / ')}: {areas}" + (" at worst" if len(entries) > 1 else "")
         )
     return lines
@@ -119,5 +128,7 @@ def _attacks(text: str) -> tuple[str, ...]:
     names = _names(text)
     unknown = set(names) - set(ATTACKS)
     if unknown:
-        raise argparse.ArgumentTypeError(f"there is no {min(unknown)!r}: there are {', '.join(ATTACKS)}, or none")
+        raise argparse.ArgumentTypeError(
+            f"unknown attack {min(unknown)!r}; expected some of {', '.join(ATTACKS)}, or none"
+        )
     return names

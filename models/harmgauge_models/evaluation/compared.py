@@ -19,14 +19,16 @@ Mask = npt.NDArray[np.bool_]
 Quality = dict[str, Any]
 
 EITHER = {"harmful_harmless": ("harmful", "harmless"), "wrong_right": ("wrong", "right")}
-"""The two groups to separate."""
+"""Pairs of groups to separate."""
 
 
 def compared(
     scores: dict[str, Float64], high: Mask, low: Mask, clusters: npt.NDArray[np.intp] | None = None
 ) -> dict[str, Any]:
-    """The `rows` of both groups, the ROC AUC of each score, None if a group is empty, and `score_minus_entropy`: the
-    difference and its 95 % interval. Scores are (n,); copies of one row share a number in `clusters` (n,).
+    """The `rows` of both groups, the ROC AUC of each score (None if a group is empty), and `score_minus_entropy`: the
+    difference and its 95 % interval.
+
+    Scores are (n,); copies of one row share a number in `clusters` (n,).
     """
     rows = [int(high.sum()), int(low.sum())]
     if not all(rows):
@@ -46,7 +48,7 @@ def compared(
 
 
 def harmful_harmless(copies: Sequence[Measured], clean: Measured, labels: Labels) -> dict[str, Any]:
-    """Rows that a corruption harmed against rows that it did not, over several copies of the same rows."""
+    """Compare rows that a corruption harmed with rows that it did not harm, over several copies of the same rows."""
     before = clean.predictions == labels
     right = np.concatenate([one.predictions == labels for one in copies])
     known = np.tile(before, len(copies))
@@ -54,13 +56,13 @@ def harmful_harmless(copies: Sequence[Measured], clean: Measured, labels: Labels
 
 
 def wrong_right(copies: Sequence[Measured], labels: Labels) -> dict[str, Any]:
-    """Wrong answers against right ones, over several copies of the same rows, the clean ones included."""
+    """Compare wrong answers with right ones, over several copies of the same rows, including the clean ones."""
     right = np.concatenate([one.predictions == labels for one in copies])
     return compared(_scores(copies), ~right, right, _clusters(copies))
 
 
 def level(measured: dict[tuple[str, int], Measured], severity: int, labels: Labels) -> dict[str, Any]:
-    """One severity: all kinds, and each."""
+    """Results at one severity: for all kinds, and for each kind."""
     clean = measured[CLEAN]
     copies = {kind: one for (kind, found), one in measured.items() if found == severity and (kind, found) != CLEAN}
     every = list(copies.values())
@@ -72,7 +74,7 @@ def level(measured: dict[tuple[str, int], Measured], severity: int, labels: Labe
 
 
 def pooled(measured: dict[tuple[str, int], Measured], labels: Labels) -> dict[str, Any]:
-    """All severities together: all kinds, and each."""
+    """Results over all severities: for all kinds, and for each kind."""
     clean = measured[CLEAN]
     by_kind: dict[str, list[Measured]] = {}
     for (kind, severity), one in measured.items():
@@ -87,8 +89,8 @@ def pooled(measured: dict[tuple[str, int], Measured], labels: Labels) -> dict[st
 
 
 def below_entropy(quality: Quality) -> list[dict[str, Any]]:
-    """Every figure of the report for which the score is worse than the classifier's entropy by more than the 95 %
-    interval: its kind and severity, or `period`, `all` for all of them; and the groups that were separated.
+    """Every figure in the report for which the score is worse than the classifier's entropy by more than the 95 %
+    interval: its kind and severity, or `period` (`all` for all of them), and the groups that were separated.
     """
     return [
         where

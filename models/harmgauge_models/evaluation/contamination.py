@@ -29,19 +29,19 @@ def contamination_p_values(
     batch_rows: int = BATCH_ROWS,
     reference_rows: int = REFERENCE_ROWS,
 ) -> npt.NDArray[np.float64]:
-    """p-values (batches,) of the two-sample Kolmogorov-Smirnov test, a batch against a sample of `reference`.
+    """p-values (batches,) of the two-sample Kolmogorov-Smirnov test of each batch against a sample of `reference`.
 
     In each batch, `share` is drawn from `contaminant`, the rest from `clean`; each draw is without replacement. Raises
     ValueError if the share is not within 0..1 or a group has too few scores.
     """
     if not 0 <= share <= 1:
-        raise ValueError(f"a share of {share}: it lies within 0..1")
+        raise ValueError(f"expected a share within 0..1, got {share}")
     strangers = round(share * batch_rows)
     needed = {"reference": reference_rows, "clean": batch_rows - strangers, "contaminant": strangers}
     groups = {"reference": reference, "clean": clean, "contaminant": contaminant}
     for name, rows in needed.items():
         if len(groups[name]) < rows:
-            raise ValueError(f"{len(groups[name])} {name} scores; {rows} are drawn")
+            raise ValueError(f"expected at least {rows} {name} scores, got {len(groups[name])}")
     p_values = np.empty(batches)
     for batch in range(batches):
         drawn = {name: random.choice(groups[name], rows, replace=False) for name, rows in needed.items()}
@@ -53,9 +53,9 @@ def contamination_p_values(
 def contamination_table(
     reference: Scores, clean: Scores, strangers: dict[str, dict[str, Scores]], batches: int, work: Work, *, seed: int
 ) -> dict[str, Any]:
-    """Mean and maximum p over `batches`, by group of `strangers`, by severity, by share of SHARES.
+    """Mean and maximum p over `batches`, by group of `strangers`, by severity, and by share in SHARES.
 
-    A share for which a group has too few scores is left out. Shows progress.
+    A share for which a group has too few scores is omitted. Shows progress.
     """
     reference_rows = min(REFERENCE_ROWS, len(reference))
     table: dict[str, Any] = {"batches": batches, "batch_rows": BATCH_ROWS, "reference_rows": reference_rows, "p": {}}

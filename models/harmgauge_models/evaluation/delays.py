@@ -37,7 +37,7 @@ FEATURE_WINDOW_ROWS = 500
 """The service's default."""
 
 FORMAT = 1
-"""Incremented when the kept delays change their meaning."""
+"""Incremented when the meaning of stored delays changes."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,12 @@ Alarm = Callable[[Draw, Draw, int], int]
 def delays(
     bundle: Bundle, clean: Group, changed: dict[str, Group], plan: Plan, work: Work, *, seed: int
 ) -> dict[str, Any]:
-    """By detector, by group of `changed`, by share: the mean rows to the alarm, and the number of streams with one.
+    """By detector, by group of `changed`, and by share: the mean rows until the alarm, and the number of streams with
+    an alarm.
 
     Streams are drawn with replacement (each window of features without): `share` of the rows from the group, the rest
     from `clean`. The group "none" is clean traffic alone, so its alarms are false. Streams without an alarm count as
-    `plan.most_rows`. Groups without rows are left out. Shows progress.
+    `plan.most_rows`. Groups without rows are omitted. Shows progress.
     """
     mixtures = [("none", 0.0, clean)]
     mixtures += [(name, share, group) for name, group in changed.items() for share in plan.delay_shares]
@@ -77,7 +78,8 @@ def delays(
             "share": share,
             "streams": [plan.streams, seed],
         }
-        # A kernel sees rows that occur twice in a window as a difference; in real traffic no two are the same.
+        # A kernel test treats rows that occur twice in a window as a difference; in real traffic no two rows are the
+        # same.
         before, draw = (_mixture(normal, strange, part, distinct=detector == FEATURE_MMD) for part in (0, share))
         make = partial(_streams, alarms[detector], before, draw, range(seed, seed + plan.streams))
         until = work.kept(f"delays/{detector}-{name}-{share:g}", decided_by, make)["rows"]
@@ -89,8 +91,8 @@ def delays(
 
 
 def _alarms(bundle: Bundle, most_rows: int) -> dict[str, Alarm]:
-    """The bundle's detectors, with the service's own settings: by fast simulations of their own if they have one, else
-    by the detector itself.
+    """The bundle's detectors with the service's default settings: simulated by dedicated fast functions if they have
+    one, otherwise by the detector itself.
     """
     scores, features = bundle.reference.scores, bundle.reference.features
 
@@ -151,7 +153,10 @@ def _rows(group: Group, detector: str) -> Rows:
 
 
 def _mixture(clean: Rows, strangers: Rows, share: float, *, distinct: bool) -> Draw:
-    """With `distinct`, no row occurs twice in one draw if there are enough rows."""
+    """Draws from a mixture of both groups.
+
+    With `distinct`, no row occurs twice in one draw if there are enough rows.
+    """
 
     def some(random: np.random.Generator, group: Rows, rows: int) -> Rows:
         drawn: Rows = group[random.choice(len(group), rows, replace=not distinct or rows > len(group))]

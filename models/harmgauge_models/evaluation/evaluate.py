@@ -1,4 +1,4 @@
-"""`harmgauge evaluate`: judges a bundle on changed rows and puts the report into it."""
+"""`harmgauge evaluate`: judges a bundle on changed rows and adds the report to it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["NUMBERS_FILE", "PAGE_FILE", "PLOT_FILES", "Options", "default_work",
 PAGE_FILE = "report/evaluation.html"
 NUMBERS_FILE = "report/quality.json"
 PLOT_FILES = {"scores": "report/scores.png", "contamination": "report/contamination.png"}
-"""The figures for a README, as far as the evaluation has them."""
+"""The plots for a README, if the evaluation has them."""
 
 
 def evaluate(options: Options) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def evaluate(options: Options) -> dict[str, Any]:
 
 
 def _described(bundle: Bundle, options: Options, found: Cases) -> dict[str, Any]:
-    """A description of the bundle that was judged, and of the data."""
+    """The entries that describe the judged bundle and the data."""
     return {
         "schema_version": 1,
         "bundle": {
@@ -113,20 +113,20 @@ def _plan(options: Options, bundle: Bundle) -> Plan:
     if options.attack_rows is not None:
         if options.attack_rows < 1:
             raise UserError(
-                f"--attack-rows {options.attack_rows}: at least 1 is needed; --attacks none leaves them out"
+                f"--attack-rows {options.attack_rows}: expected at least 1; --attacks none skips the attacks"
             )
         plan = replace(plan, attacked_pictures=options.attack_rows)
     if not pictures.are_served(bundle.manifest):
         if options.attacks or options.attack_rows is not None:
             raise UserError(
-                f"attacks are for 8-bit colour pictures; the bundle {bundle.manifest.name} takes "
+                f"attacks are for 8-bit colour pictures; the bundle {bundle.manifest.name} accepts "
                 f"{bundle.manifest.input.dtype} {bundle.manifest.input.shape}: leave --attacks and --attack-rows out"
             )
         return replace(plan, attacks=())
     if plan.attacks and not all(map(importlib.util.find_spec, ("foolbox", "art"))):
         raise UserError(
-            "attacks need Foolbox and the Adversarial Robustness Toolbox: pip install 'harmgauge[attack]', or leave "
-            "them out with --attacks none"
+            "attacks require Foolbox and the Adversarial Robustness Toolbox: pip install 'harmgauge[attack]', or skip "
+            "them with --attacks none"
         )
     return plan
 
@@ -223,6 +223,6 @@ def _publish(bundle: Bundle, quality: dict[str, Any], files: dict[str, bytes], s
         contents = {name: bundle.read(name) for name in bundle.manifest.files}
         write.rewrite_bundle(bundle, manifest, contents | files, verify)
     except (BundleError, OSError) as error:
-        raise UserError(f"the report could not be put into the bundle: {error}") from error
+        raise UserError(f"cannot write the report to the bundle: {error}") from error
     if bundle.signature != "none":
-        say(f"the bundle is another one now and has no signature: harmgauge sign {bundle.path} --key FILE")
+        say(f"the bundle has changed, and its signature was removed: harmgauge sign {bundle.path} --key FILE")

@@ -1,4 +1,4 @@
-"""Example pictures, harmed and not harmed by a corruption, with the bundle's outputs."""
+"""Example images that a corruption harmed or did not harm, with the bundle's outputs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from harmgauge_models.evaluation.measure import CLEAN, Measured
 from harmgauge_models.evaluation.severity import GROUPS, Pool
 
 SHOWN = 8
-"""Examples in each group."""
+"""Number of examples in each group."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One picture before and after, as data URLs, with the `predictions` and `scores` before and after."""
+    """One image before and after corruption, as data URLs, with the `predictions` and `scores` before and after."""
 
     group: str
     kind: str
@@ -39,7 +39,9 @@ def choose(
     severity: int,
     seed: int,
 ) -> list[Example]:
-    """Up to SHOWN of each group at one severity, drawn at random, each of the next kind that has any; pictures only."""
+    """Choose up to SHOWN images of each group at one severity at random, taking the next kind that has any each time;
+    only for images.
+    """
     pictures = cases.pictures
     if pictures is None:
         return []

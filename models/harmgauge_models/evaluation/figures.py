@@ -18,7 +18,7 @@ from harmgauge_models.evaluation.figures_by_kind import SCORE_COLORS, areas_by_k
 from harmgauge_models.evaluation.measure import SCORES
 
 INK = "#010203"
-"""Placeholder for the page's own text colour."""
+"""Placeholder for the text colour of the page."""
 
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -53,7 +53,7 @@ def svg(figure: Figure, title: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)  # not needed inside a page
-    text = re.sub(r'<g id="[^"]*"', "<g", text)  # several figures would share them
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # ids that several figures would share
     text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
     text = text.replace(INK, "currentColor")
     return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1).strip()
@@ -79,20 +79,22 @@ SEVERITY_COLORS = {
 }
 
 LEAST_P = 1e-6
-"""Smaller p-values are drawn here."""
+"""Smaller p-values are drawn at this value."""
 
 WIDE, TALL = 9.0, 3.4
 
 
 def drawn(quality: Quality) -> list[str]:
-    """The members of FIGURES that have numbers."""
+    """The members of FIGURES for which there are numbers."""
     needed = {"scores": "pooled", "roc": "pooled", "kinds": "pooled"}
     estimated = {"accuracy", "harm"} if "sets" in quality["accuracy_estimate"] else set()
     return [name for name in FIGURES if needed.get(name, name) in quality or name in estimated]
 
 
 def scores_by_severity(quality: Quality) -> Figure:
-    """Mean score of both groups with its spread and the accuracy; beside it the ROC AUC of score and baselines."""
+    """Mean score of both groups with its spread, and the accuracy; beside it the ROC AUC of the score and the
+    baselines.
+    """
     figure, (left, right) = _two()
     levels = _levels(quality)
     at = range(len(levels))
@@ -130,7 +132,7 @@ def scores_by_severity(quality: Quality) -> Figure:
 
 
 def roc_curves(quality: Quality) -> Figure:
-    """The bundle's score at every severity; beside it score and baselines at the severity of the delays."""
+    """The bundle's score at every severity; beside it the score and the baselines at the severity of the delays."""
     figure, (left, right) = _two(tall=4.2)
     for severity, level in _levels(quality):
         if "roc_curve" in level:
@@ -145,7 +147,11 @@ def roc_curves(quality: Quality) -> Figure:
             right.plot(curve["harmless"], curve["harmful"], color=COLORS[name], label=area)
     for axes in (left, right):
         axes.plot([0, 1], [0, 1], ":", color="gray", linewidth=1)
-        axes.set(xlabel="share of harmless above the threshold", ylabel="share of harmful above it", aspect="equal")
+        axes.set(
+            xlabel="share of harmless above the threshold",
+            ylabel="share of harmful above the threshold",
+            aspect="equal",
+        )
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=8, title="ROC AUC", title_fontsize=8, loc="lower right")
     left.set_title("harmgauge, by severity")
@@ -154,7 +160,7 @@ def roc_curves(quality: Quality) -> Figure:
 
 
 def p_by_contamination(quality: Quality) -> Figure:
-    """Mean p of batches by the share of harmful, and of harmless rows; the maximum as a thin line."""
+    """Mean p of batches against the share of harmful and of harmless rows; the maximum as a thin line."""
     figure, panels = _two()
     for axes, (group, by_severity) in zip(panels, quality["contamination"]["p"].items(), strict=True):
         for severity, by_share in by_severity.items():
@@ -171,7 +177,7 @@ def p_by_contamination(quality: Quality) -> Figure:
 
 
 def detection_delays(quality: Quality) -> Figure:
-    """Rows to the alarm by the share of changed rows, for both groups."""
+    """Rows until the alarm against the share of changed rows, for both groups."""
     figure, panels = _two(one_scale=True)
     found = quality["delays"]
     for axes, group in zip(panels, ("harmful", "harmless"), strict=True):
@@ -191,7 +197,7 @@ def detection_delays(quality: Quality) -> Figure:
 
 
 def attacks(quality: Quality) -> Figure:
-    """ROC AUC by attack; beside it the shares that were fooled, and fooled without a flag."""
+    """ROC AUC by attack; beside it the share of images that were fooled, and of those fooled without a flag."""
     figure, (left, right) = _two()
     found = quality["attacks"]["by"]
     at, labels = range(len(found)), [ATTACKS[name].replace(" ", "\n", 1) for name in found]

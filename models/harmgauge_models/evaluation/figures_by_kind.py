@@ -26,7 +26,7 @@ def areas_by_kind(quality: Quality) -> Figure:
         areas = [table["roc_auc"].get(name) for table in tables.values()]
         if any(area is not None for area in areas):
             shown = [float("nan") if area is None else area for area in areas]
-            # With two classes, entropy and 1 - max probability rank alike: draw one around the other.
+            # With two classes, entropy and 1 - max probability rank alike, so one marker is drawn around the other.
             size = {"score": 60, "doubt": 45}.get(name, 22)
             axes.scatter(shown, at, size, color=SCORE_COLORS[name], label=label, zorder=9 - 2 * number)
     for index, table in enumerate(tables.values()):
@@ -36,14 +36,16 @@ def areas_by_kind(quality: Quality) -> Figure:
     axes.axvline(0.5, color="gray", linewidth=0.8, linestyle="--")
     axes.set_yticks(list(at), [name.replace("_", " ") for name in tables])
     axes.invert_yaxis()
-    axes.set(xlabel="ROC AUC", title="Harmful against harmless by kind; shaded: the score is below entropy")
+    axes.set(xlabel="ROC AUC", title="Harmful against harmless by kind; shaded: entropy ranks better")
     axes.grid(axis="x", alpha=0.25)
     axes.legend(fontsize=8, ncols=len(SCORES), loc="upper center", bbox_to_anchor=(0.5, -0.9 / len(tables) - 0.03))
     return figure
 
 
 def by_period(quality: Quality) -> Figure:
-    """Accuracy, flags and p over time; beside it the ROC AUC of wrong against right of the score and the baselines."""
+    """Accuracy, flags and p over time; beside it how well the score and the baselines separate wrong from right
+    answers, as ROC AUC.
+    """
     tables = quality["periods"]["by_period"]
     figure = Figure(figsize=(9.0, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)

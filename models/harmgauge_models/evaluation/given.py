@@ -1,4 +1,4 @@
-"""The user's own corrupted rows: `--corrupted FILE.npz`."""
+"""Reads the user's own corrupted rows: `--corrupted FILE.npz`."""
 
 from __future__ import annotations
 
@@ -17,21 +17,25 @@ NO_SEVERITY = 0
 def read(
     paths: tuple[Path, ...], rows: int, taken: Collection[str], check: Callable[[Array, str], Array]
 ) -> dict[Copy, Array]:
-    """By kind and severity, the corrupted copies (n, *shape) of `rows` clean rows, checked and converted by `check`.
+    """By kind and severity, the corrupted copies (n, *shape) of `rows` clean rows, validated and converted by `check`.
 
-    An array is named KIND or KIND-SEVERITY; for `x` the kind is the file's name. A kind that is in `taken` or occurs
-    twice gets its file's name as a prefix. Raises UserError.
+    An array is named KIND or KIND-SEVERITY; for the array `x` the kind is the file's name. A kind that is in `taken` or
+    occurs twice gets its file's name as a prefix. Raises UserError.
     """
     found: dict[Copy, Array] = {}
     for path in paths:
         if not path.is_file():
-            raise UserError(f"there is no --corrupted file {path}: make one with numpy.savez, one array for each kind")
+            raise UserError(
+                f"--corrupted {path} does not exist: make it with numpy.savez, with one array for each kind"
+            )
         arrays = read_arrays(path)
         labels = arrays.get("y")
         if labels is not None and labels.ndim <= 2 and labels.size == rows:
-            del arrays["y"]  # the labels of --data apply
+            del arrays["y"]  # the labels in --data apply
         if not arrays:
-            raise UserError(f"--corrupted {path} holds no corrupted rows: expected an array for each kind, as KIND-3")
+            raise UserError(
+                f"--corrupted {path} holds no corrupted rows: expected an array for each kind, such as KIND-3"
+            )
         for name, given in arrays.items():
             if given.ndim == 0 or len(given) != rows:
                 raise UserError(
@@ -42,7 +46,7 @@ def read(
             if kind in taken or (kind, severity) in found:
                 kind = f"{path.stem}:{kind}"
             if (kind, severity) in found:
-                raise UserError(f"--corrupted {path} brings {kind} a second time: give the kinds names of their own")
+                raise UserError(f"--corrupted {path} repeats the kind {kind}: give each kind a unique name")
             found[kind, severity] = check(given, f"--corrupted {path}: {name}")
     return found
 

@@ -16,9 +16,9 @@ Labels = npt.NDArray[np.int64]
 
 
 def classes(y: Array, class_names: tuple[str, ...], rows: int, path: Path) -> Labels:
-    """Labels `y` of `rows` rows as indices into `class_names`, (n,).
+    """Convert labels `y` of `rows` rows to indices into `class_names`, (n,).
 
-    They are names of classes (texts, or numbers if all class names are numbers) or else indices. Raises UserError.
+    They are either names of classes (strings, or numbers if all class names are numbers) or indices. Raises UserError.
     """
     numbers, texts = labels_of(y, rows)
     if texts is not None:
@@ -27,8 +27,8 @@ def classes(y: Array, class_names: tuple[str, ...], rows: int, path: Path) -> La
             known = ", ".join(class_names[:5]) + (", ..." if len(class_names) > 5 else "")
             unknown = str(np.unique(texts[found < 0])[0])
             raise UserError(
-                f"{path}: y names the class {unknown!r}, which the bundle does not have; it has {known}: give the "
-                "labels by those names, or as whole numbers in their order"
+                f"{path}: y names the class {unknown!r}, which the bundle does not have; its classes are {known}: use "
+                "these names as labels, or whole numbers in their order"
             )
         return found
     if numbers is None:
@@ -42,6 +42,6 @@ def classes(y: Array, class_names: tuple[str, ...], rows: int, path: Path) -> La
     if numbers.min() < 0 or numbers.max() >= len(class_names):
         raise UserError(
             f"{path} holds labels from {numbers.min()} to {numbers.max()}; the bundle has the classes 0 to "
-            f"{len(class_names) - 1}: give the labels in the order of its class names"
+            f"{len(class_names) - 1}: number the labels in the order of its class names"
         )
     return numbers

@@ -1,4 +1,4 @@
-"""The outputs of a bundle's graph for clean and corrupted rows, as the evaluation needs them."""
+"""Computes the outputs of a bundle's graph for clean and corrupted rows, in the form that the evaluation needs."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ SCORES = {
     "score": "harmgauge",
     "entropy": "entropy",
     "doubt": "1 - max probability",
-    "distance": "distance to the nearest",
+    "distance": "distance to neighbours",
 }
-"""The bundle's score and the baselines. Two come from the classifier's distribution alone and cost nothing; the
-distance to the nearest clean rows is left out if there are none.
+"""The bundle's score and the baselines.
+
+Two baselines use only the classifier's distribution and cost nothing; the distance to the nearest clean rows is omitted
+if there are none.
 """
 
 BATCH_ROWS = 64
 MOST_CLASSES = 100
-"""Up to this many classes, all probabilities of every copy are kept."""
+"""All probabilities of every copy are kept for classifiers with up to this many classes."""
 
 CLEAN = ("clean", 0)
 
@@ -41,14 +43,16 @@ _QUIET = ort.RunOptions()
 _QUIET.log_severity_level = 4  # errors are raised and need not be logged too
 
 FORMAT = 2
-"""Incremented when the kept outputs change their meaning."""
+"""Incremented when the meaning of stored outputs changes."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """For n rows: the available SCORES (n,) and the `predictions` (n,). If the bundle gives them: the `corrected`
-    predictions (n,), the `features` (n, d) float32, and the `error_probability` (n,) float32, together with the
-    classifier's `probabilities` (n, classes) float32 unless it has more than MOST_CLASSES.
+    """For n rows: the available SCORES (n,) and the `predictions` (n,).
+
+    If the bundle provides them: the `corrected` predictions (n,), the `features` (n, d) float32, and the
+    `error_probability` (n,) float32, together with the classifier's `probabilities` (n, classes) float32 unless it has
+    more than MOST_CLASSES.
     """
 
     scores: dict[str, Float64]
@@ -60,10 +64,10 @@ class Measured:
 
 
 class Graph:
-    """The bundle's graph on the CPU, for rows by the thousand.
+    """Runs the bundle's graph on the CPU, on thousands of rows at a time.
 
-    Each run uses one thread, and one run per core goes in parallel: threads of one run would wait for each other
-    whenever a core is busy with something else.
+    Each run uses one thread, and there is one parallel run per core: the threads of a multi-threaded run would wait for
+    each other whenever a core is busy with other work.
     """
 
     def __init__(self, bundle: Bundle, neighbours: Neighbours | None = None) -> None:
@@ -77,7 +81,7 @@ class Graph:
         self.optional = tuple(name for name in offered if name in given)
 
     def takes(self, rows: npt.NDArray[Any]) -> bool:
-        """Whether the graph gives numbers for instances (n, *shape)."""
+        """Whether the graph returns finite numbers for instances (n, *shape)."""
         try:
             self.run(rows, features=False)
         except UserError:
@@ -85,7 +89,7 @@ class Graph:
         return True
 
     def run(self, rows: npt.NDArray[Any], *, features: bool = True) -> Arrays:
-        """The arrays of `measured` for instances (n, *shape); raises UserError if a score is not finite."""
+        """The arrays for `measured`, for instances (n, *shape); raises UserError if a score is not finite."""
         by_features = self._neighbours is not None and self._neighbours.on == "features"
         needed = [name for name in self.optional if features or by_features or name != "features"]
         wanted = ["score", "probabilities", *needed]
@@ -94,7 +98,7 @@ class Graph:
             try:
                 parts = list(threads.map(lambda batch: self._session.run(wanted, {"input": batch}, _QUIET), batches))
             except Exception as error:  # ONNX Runtime's errors share no base class below Exception
-                raise UserError(f"the bundle's graph cannot run on all of these rows: {error}") from error
+                raise UserError(f"the bundle's graph fails on some of these rows: {error}") from error
         outputs = {name: np.concatenate(column) for name, column in zip(wanted, zip(*parts, strict=True), strict=True)}
         if not np.isfinite(outputs["score"]).all():
             bad = int(np.flatnonzero(~np.isfinite(outputs["score"]))[0])
@@ -127,13 +131,14 @@ class Graph:
 
 
 Copy = tuple[str, int]
-"""Kind of corruption and severity, 0 for none; CLEAN for the unchanged rows."""
+"""Kind of corruption and severity (0 for none); CLEAN for the unchanged rows."""
 
 
 @dataclass(frozen=True)
 class Copied:
-    """Makes instances (n, *shape) when needed; `decided_by` is everything that decides them, as JSON. With `may_fail`,
-    the copy is left out if the graph gives no numbers for it.
+    """Makes instances (n, *shape) when needed; `decided_by` is everything that determines them, as JSON.
+
+    With `may_fail`, the copy is omitted if the graph returns no finite numbers for it.
     """
 
     make: Callable[[], npt.NDArray[Any]]
@@ -150,7 +155,7 @@ def measure(
     *,
     features_of: int | None,
 ) -> dict[Copy, Measured]:
-    """The graph's outputs for each of `copies`; `origin` (JSON) decides all of them.
+    """The graph's outputs for each of `copies`; `origin` (JSON) determines all of them.
 
     Features are kept for the clean rows and for the severity `features_of`. Shows progress.
     """

@@ -1,4 +1,4 @@
-"""A baseline that uses only the rows: the distance to the nearest of some reserved clean rows."""
+"""A baseline that uses only the rows: the distance to the nearest reserved clean rows."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ On = Literal["features", "inputs"]
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Clean rows `reference` (m, d), NaN for a missing value; `on` names their numbers."""
+    """Clean rows `reference` (m, d), in which NaN is a missing value; `on` is their kind, features or inputs."""
 
     reference: Float32
     on: On
 
     def distances(self, rows: Array) -> npt.NDArray[np.float64]:
-        """Mean distance of `rows` (n, *shape) to the NEAREST nearest of the reference, (n,)."""
+        """Mean distance of each of `rows` (n, *shape) to its NEAREST nearest reference rows, (n,)."""
         reference, lengths = self._placed
         nearest = min(NEAREST, len(reference))
         found = []
@@ -42,9 +42,11 @@ class Neighbours:
 
     @cached_property
     def _scale(self) -> tuple[Float32, Float32]:
-        """Median and spread of each column, (d,); the standard deviation if half of the values are equal."""
+        """Median and spread of each column, (d,); the spread is the standard deviation if half of the values are
+        equal.
+        """
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a column of NaN only has no median
+            warnings.simplefilter("ignore", RuntimeWarning)  # columns with only NaN have no median
             medians = np.nan_to_num(np.nanmedian(self.reference, axis=0))
         filled = np.where(np.isnan(self.reference), medians, self.reference)
         low, middle, high = np.quantile(filled, (0.16, 0.5, 0.84), axis=0)
@@ -58,7 +60,7 @@ class Neighbours:
         return placed, np.square(placed).sum(1)
 
     def _place(self, rows: Array) -> Float32:
-        """asinh of the standardised numbers, so that outliers do not hide the rest; (n, 2 d): a missing value is
+        """asinh of the standardised values, so that outliers do not hide the rest; (n, 2 d), because missing values are
         replaced by the median and marked.
         """
         middle, spread = self._scale
@@ -73,7 +75,9 @@ class Neighbours:
 
 
 def neighbours(bundle: Bundle, apart: Array | None) -> Neighbours | None:
-    """Neighbours in the reference's features if the bundle has them, else in the clean rows `apart` (m, *shape)."""
+    """Neighbours in the reference's features if the bundle has them, otherwise in the reserved clean rows `apart` (m,
+    *shape).
+    """
     features = bundle.reference.features
     if features is not None:
         return Neighbours(_some(features), "features")

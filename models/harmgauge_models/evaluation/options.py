@@ -9,10 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Options:
-    """`data` is in the form that `pictures.read` or `rows.read` take; None takes as much as the plan sets.
+    """`data` is in a form that `pictures.read` or `rows.read` accepts; None means the value from the plan.
 
-    `kinds` are the corruptions to make, `corrupted` are files with further ones; `time` names the array of `data` with
-    the time of each row, and `periods` defines how to split it.
+    `kinds` are the corruptions to make, and `corrupted` are files with further ones; `time` names the array in `data`
+    with the time of each row, and `periods` defines how to split it.
     """
 
     bundle: Path

@@ -1,4 +1,4 @@
-"""`report/evaluation.html`: a self-contained file."""
+"""`report/evaluation.html`: a self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ th:first-child { text-align: left } thead th { color: var(--soft); font-weight: 
 
 
 def page(quality: Quality, examples: list[Example], class_names: tuple[str, ...]) -> bytes:
-    """The whole document, from the numbers of `quality.json` and, if pictures were judged, some examples."""
+    """The whole document, from the numbers in `quality.json` and, if images were judged, some examples."""
     bundle = quality["bundle"]
     title = f"Evaluation of {bundle['name']}, version {bundle['version']}"
     there = figures.drawn(quality)
@@ -64,7 +64,7 @@ def page(quality: Quality, examples: list[Example], class_names: tuple[str, ...]
 {_headlines(quality)}
 {_no_estimate(quality)}
 <p><b>Harmful</b>: the classifier is right on the clean {thing} and wrong on the corrupted one. <b>Harmless</b>: it is
-right on both. {thing.capitalize()}s that it has wrong when clean are in neither group.</p>
+right on both. {thing.capitalize()}s that it gets wrong when clean are in neither group.</p>
 {_below_entropy(quality)}
 {sections}
 {_examples(quality, examples, class_names)}
@@ -81,15 +81,15 @@ def _origin(quality: Quality) -> str:
     if quality["severity"]:
         kinds = len(quality["pooled"]["by_kind"])
         after = " after CIFAR-10-C (Hendrycks and Dietterich 2019)" if what == "pictures" else ""
-        layout = "" if what == "pictures" else f" The rows are taken for: {quality['layout']}."
+        layout = "" if what == "pictures" else f" The rows are treated as: {quality['layout']}."
         parts.append(f"{kinds} kinds of corruption{after} at severity {', '.join(quality['severity'])}.{layout}")
     if quality["left_out"]:
-        parts.append(f"The classifier gives no numbers for {', '.join(quality['left_out'])}: left out.")
+        parts.append(f"Left out because the classifier returns no finite scores: {', '.join(quality['left_out'])}.")
     if "periods" in quality:
         parts.append(f"{quality['periods']['rows']} rows in {len(quality['periods']['by_period'])} periods.")
     parts.append("All numbers are in quality.json.")
     if quality["quick"]:
-        parts.append(f"A quick run, of few {what}, kinds and batches: its figures are rough.")
+        parts.append(f"This was a quick run with few {what}, kinds and batches: its figures are rough.")
     return " ".join(parts)
 
 
@@ -123,14 +123,14 @@ def _below_entropy(quality: Quality) -> str:
     found = quality["below_entropy"]
     if not found:
         return (
-            "<p>At no kind of corruption, severity or period does the classifier's entropy tell better than the score "
-            "by more than the 95 % interval of their difference.</p>"
+            "<p>The classifier's entropy ranks no kind of corruption, severity or period better than the score by more "
+            "than the 95 % interval of their difference.</p>"
         )
     return f"""<section>
 <h2>Where entropy is better</h2>
-<p class="warning">At these {len(found)} figures of this report <b>the score tells worse than the classifier's own
-entropy</b>, which costs nothing, by more than the 95 % interval of their difference. (Of figures at which both are
-equally good, one in forty would be listed by chance.)</p>
+<p class="warning">In these {len(found)} figures of this report <b>the score ranks worse than the classifier's own
+entropy</b>, which costs nothing, by more than the 95 % interval of their difference. (If both are equally good, one
+figure in forty is listed by chance.)</p>
 {tables_by_kind.below_entropy(quality)}
 </section>"""
 
@@ -141,7 +141,7 @@ def _examples(quality: Quality, examples: list[Example], class_names: tuple[str,
     items = "\n".join(_example(example, quality["threshold"], class_names) for example in examples)
     return f"""<section>
 <h2>Examples</h2>
-<p>Pictures drawn at random, clean and corrupted, with prediction and score of both; scores above the threshold of
+<p>Random pictures, clean and corrupted, with the prediction and score of both. Scores above the threshold of
 {quality["threshold"]:.3g} are <span class="flagged">marked</span>.</p>
 <ul class="examples">
 {items}

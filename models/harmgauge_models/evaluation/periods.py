@@ -1,4 +1,4 @@
-"""Rows by time: natural drift, which has no clean counterpart."""
+"""Rows by time: natural drift, for which there is no clean counterpart."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ from harmgauge_models.evaluation.span_names import SPANS
 DEFAULT_PERIODS = 10
 MOST_PERIODS = 400
 MOST_NAMED = 60
-"""Up to this many distinct times, each is a period of its own unless `--periods` is given."""
+"""Each distinct time is a separate period if there are no more than this, unless `--periods` is given."""
 
 
 @dataclass(frozen=True)
 class Periods:
-    """`names` of the periods in order of time, and the index of each row's period, (n,)."""
+    """The `names` of the periods in order of time, and the index of each row's period, (n,)."""
 
     names: tuple[str, ...]
     of: npt.NDArray[np.intp]
 
 
 def split(times: Array, periods: str | None, name: str) -> Periods:
-    """Split rows by their `times` (n,): numbers, datetime64 or texts. `periods` is a number of equal periods by rows,
-    or one of SPANS; by default each value is a period if there are few, else there are ten. Raises UserError.
+    """Split rows by their `times` (n,): numbers, datetime64 or strings.
+
+    `periods` is a number of periods with equally many rows, or one of SPANS; by default each value is a period if there
+    are few, otherwise there are ten. Raises UserError.
     """
     if times.dtype.kind == "S":
         times = times.astype(str)
@@ -45,7 +47,7 @@ def split(times: Array, periods: str | None, name: str) -> Periods:
             "name of a period for each row"
         )
     if times.dtype.kind in "fM" and (~np.isfinite(times)).any():
-        raise UserError(f"--time {name} holds no time for {int((~np.isfinite(times)).sum())} rows: leave them out")
+        raise UserError(f"--time {name} has no time for {int((~np.isfinite(times)).sum())} rows: leave them out")
     if periods in SPANS:
         return _by_span(times, str(periods), name)
     if periods is None and len(values := np.unique(times)) <= MOST_NAMED:
@@ -56,7 +58,7 @@ def split(times: Array, periods: str | None, name: str) -> Periods:
 
 
 def _dates(texts: Array) -> Array:
-    """Dates if all are (ISO 8601), else the texts."""
+    """The texts as dates if all of them are dates (ISO 8601), otherwise unchanged."""
     try:
         dates = np.array([text.strip().removesuffix("Z") for text in texts], "datetime64[s]")
     except ValueError:
@@ -66,22 +68,24 @@ def _dates(texts: Array) -> Array:
 
 def _by_span(times: Array, span: str, name: str) -> Periods:
     if times.dtype.kind != "M":
-        raise UserError(f"--periods {span}: expected dates in {name}, got {times.dtype}: give a count, or datetime64")
+        raise UserError(
+            f"--periods {span}: expected dates in {name}, got {times.dtype}: use a count, or save datetime64"
+        )
     starts = times.astype(f"datetime64[{SPANS[span]}]")
-    if span == "week":  # from Monday; numpy's weeks begin on Thursday
+    if span == "week":  # weeks start on Monday; NumPy's start on Thursday
         starts = starts - (starts.astype(np.int64) + 3) % 7
     if span == "quarter":
         starts = (starts.astype(np.int64) // 3 * 3).astype("datetime64[M]")
     values, of = np.unique(starts, return_inverse=True)
     if len(values) > MOST_PERIODS:
         raise UserError(
-            f"--periods {span} makes {len(values)} periods; expected at most {MOST_PERIODS}: take longer ones"
+            f"--periods {span} makes {len(values)} periods; expected at most {MOST_PERIODS}: use longer ones"
         )
     return Periods(tuple(str(value) for value in values), of)
 
 
 def _by_count(times: Array, count: int) -> Periods:
-    """Rows of the same time stay together."""
+    """Split into `count` periods; rows with the same time stay together."""
     values, places = np.unique(times, return_inverse=True)
     counts = np.bincount(places)
     middles = np.cumsum(counts) - counts / 2
@@ -96,8 +100,8 @@ def _by_count(times: Array, count: int) -> Periods:
 def period_tables(
     found: Measured, periods: Periods, labels: Labels, threshold: np.float32, reference: npt.NDArray[Any]
 ) -> dict[str, Any]:
-    """By period: rows, accuracy, mean of each score, share flagged, the Kolmogorov-Smirnov test's p against the
-    bundle's `reference` scores, and how well the scores separate wrong answers from right ones.
+    """By period: rows, accuracy, mean of each score, flagged share, the p-value of the Kolmogorov-Smirnov test against
+    the bundle's `reference` scores, and how well the scores separate wrong from right answers.
     """
     right = found.predictions == labels
     tables: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The labelled pictures that judge a bundle, and their conversion to its instances."""
+"""The labelled images on which a bundle is judged, and their conversion to its instances."""
 
 from __future__ import annotations
 
@@ -29,48 +29,49 @@ class Pictures:
 
 
 def are_served(manifest: Manifest) -> bool:
-    """Whether the bundle takes 8-bit colour pictures, which the benchmark of corruptions is made for."""
+    """Whether the bundle accepts 8-bit colour images, for which the benchmark of corruptions is made."""
     return manifest.input.image is not None and manifest.input.image.mode == "RGB"
 
 
 def read(path: Path, manifest: Manifest) -> Pictures:
-    """CIFAR-10's test images from a folder or its archive, or an `.npz` file with x (in the bundle's layout) and y.
+    """Read CIFAR-10's test images from a folder or its archive, or an `.npz` file with x (in the bundle's layout) and
+    y.
 
-    The bundle takes colour pictures. Raises UserError if the data do not fit it.
+    The bundle must accept colour images. Raises UserError if the data are unsuitable for it.
     """
     if path.suffix != ".npz":
         test = cifar10.load_test(path)
         height, width = test.x.shape[1:3]
         if manifest.input.image_size != (width, height):
             raise UserError(
-                f"{path} holds pictures of {width} x {height}; the bundle {manifest.name} takes "
+                f"{path} holds pictures of {width} x {height}; the bundle {manifest.name} accepts "
                 f"{manifest.input.image_size[0]} x {manifest.input.image_size[1]}: name an .npz file with x and y"
             )
         return Pictures(np.ascontiguousarray(test.x), classes(test.y, manifest.class_names, len(test.x), path), {})
     if not path.is_file():
-        raise UserError(f"there is no test file {path}: make one with numpy.savez(path, x=images, y=labels)")
+        raise UserError(f"{path} does not exist: make it with numpy.savez(path, x=images, y=labels)")
     arrays = read_arrays(path)
     if "x" not in arrays:
-        raise UserError(f"{path} holds no images: numpy.savez({path.name!r}, x=images, y=labels)")
+        raise UserError(f"{path} holds no images: make it with numpy.savez({path.name!r}, x=images, y=labels)")
     if "y" not in arrays:
-        raise UserError(f"{path} holds no labels: numpy.savez({path.name!r}, x=images, y=labels)")
+        raise UserError(f"{path} holds no labels: make it with numpy.savez({path.name!r}, x=images, y=labels)")
     x = as_pixels(arrays.pop("x"), f"{path}: x", manifest)
     if len(x) < MIN_ROWS:
-        raise UserError(f"{path} holds {len(x)} pictures; at least {MIN_ROWS} are needed")
+        raise UserError(f"{path} holds {len(x)} pictures; expected at least {MIN_ROWS}")
     return Pictures(x, classes(arrays.pop("y"), manifest.class_names, len(x), path), arrays)
 
 
 def as_pixels(given: Array, what: str, manifest: Manifest) -> Images:
-    """Pictures in the bundle's layout as (n, height, width, 3). Raises UserError."""
+    """Convert images in the bundle's layout to (n, height, width, 3). Raises UserError."""
     assert manifest.input.image is not None
     if given.dtype != np.uint8 or given.shape[1:] != manifest.input.shape:
         raise UserError(
-            f"{what} is {given.dtype} {given.shape}; corruptions are made of 8-bit pictures, uint8 "
+            f"{what} is {given.dtype} {given.shape}; expected 8-bit pictures, uint8 "
             f"(n, {', '.join(map(str, manifest.input.shape))}) for this bundle"
         )
     return np.ascontiguousarray(given if manifest.input.image.layout == "HWC" else given.transpose(0, 2, 3, 1))
 
 
 def instances(x: Images, spec: InputSpec) -> npt.NDArray[Any]:
-    """Pictures in the bundle's input form: axes ordered, values scaled, its dtype."""
+    """Convert images to the bundle's input form: reorder the axes, scale the values, convert to its dtype."""
     return np.ascontiguousarray(spec.from_pixels(x), dtype=spec.numpy_dtype)

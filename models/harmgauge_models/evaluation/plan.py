@@ -1,4 +1,4 @@
-"""The amounts that an evaluation measures."""
+"""How much an evaluation measures."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from harmgauge_models.data.corruptions import CORRUPTIONS, SEVERITIES
 from harmgauge_models.evaluation.attack_names import ATTACKS, WHITE_BOX
 
 SHARES = (0.0, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""Shares of a batch that are contaminated."""
+"""Contaminated shares of a batch."""
 
 BATCHES = 100
-"""Batches of the contamination table, for each severity and share."""
+"""Number of batches in the contamination table, for each severity and share."""
 
 DELAY_SEVERITY = 3
 ROWS_BETWEEN_FALSE_ALARMS = 100_000
@@ -19,10 +19,12 @@ ROWS_BETWEEN_FALSE_ALARMS = 100_000
 
 @dataclass(frozen=True)
 class Plan:
-    """`kinds` are for pictures; other rows get each kind that suits them, or every second or third. `batches` are for
-    the contamination; `delay_shares`, `streams` and `most_rows` (the cut-off) for the delays; `harm_streams` of
-    `harm_stream_rows` rows are drawn from each set for the alarm on harm; `attacks` are run on the first
-    `attacked_pictures`.
+    """The amounts of an evaluation.
+
+    `kinds` are for images; other rows get each suitable kind, or every second or third. `batches` are for the
+    contamination table; `delay_shares`, `streams` and `most_rows` (the cut-off) for the delays; for the alarm on harm,
+    `harm_streams` streams of `harm_stream_rows` rows are drawn from each set; `attacks` are run on the first
+    `attacked_pictures` images.
     """
 
     kinds: tuple[str, ...] = tuple(CORRUPTIONS)

@@ -9,7 +9,7 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
 
 MIN_ROWS = 200
-"""With fewer rows, results by severity and by kind mean nothing."""
+"""With fewer rows, results by severity and by kind would be meaningless."""
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
@@ -18,5 +18,5 @@ def read_arrays(path: Path) -> dict[str, Array]:
         return read_npz(path)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path} is no readable .npz file ({error}): numpy.savez writes one, without objects"
+            f"{path} is not a readable .npz file ({error}): write it with numpy.savez, without objects"
         ) from error

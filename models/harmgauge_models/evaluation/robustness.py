@@ -1,4 +1,4 @@
-"""How well a detector detects attacked instances, and how much of the accuracy its correction restores."""
+"""Measures how well a detector detects attacked instances, and how much of the accuracy its correction restores."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from harmgauge_models.measures.roc import roc_auc
 @dataclass(frozen=True)
 class Robustness:
     """Shares of the attacked rows, except `roc_auc`: the probability that an attacked row scores above a clean one,
-    ties half.
+    with ties counted half.
 
-    `accuracy` is the classifier's, `defense_accuracy` the second network's; `corrected_accuracy` takes the second
-    network's answer for flagged rows, else the classifier's.
+    `accuracy` is the classifier's, `defense_accuracy` the second network's; `corrected_accuracy` uses the second
+    network's answer for flagged rows, otherwise the classifier's.
     """
 
     rows: int
@@ -32,7 +32,9 @@ class Robustness:
 
 
 def judge(watched: Watched, threshold: float, clean: Array, attacked: Array, y: npt.NDArray[np.int64]) -> Robustness:
-    """Judge `attacked` rows (m, *shape) with labels `y` (m,) against `clean` ones (n, *shape); raw, whole or real."""
+    """Judge `attacked` rows (m, *shape) with labels `y` (m,) against `clean` ones (n, *shape); both raw, as integers or
+    real numbers.
+    """
     scores, before = (outputs(watched.score, rows) for rows in (attacked, clean))
     no_defense, defense = (outputs(network, attacked).argmax(1) for network in (watched.classifier, watched.second))
     flagged = scores > np.float32(threshold)

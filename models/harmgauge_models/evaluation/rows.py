@@ -1,4 +1,4 @@
-"""The labelled rows that judge a bundle, in its classifier's input form."""
+"""The labelled rows on which a bundle is judged, in its classifier's input form."""
 
 from __future__ import annotations
 
@@ -35,23 +35,25 @@ def read(path: Path, manifest: Manifest) -> LabelledRows:
         raise UserError(f"{path} holds no {lacks}; {remedy}")
     x = as_instances(arrays.pop("x"), f"{path}: x", manifest)
     if len(x) < MIN_ROWS:
-        raise UserError(f"{path} holds {len(x)} rows; at least {MIN_ROWS} are needed")
+        raise UserError(f"{path} holds {len(x)} rows; expected at least {MIN_ROWS}")
     return LabelledRows(x, classes(arrays.pop("y"), manifest.class_names, len(x), path), arrays)
 
 
 def as_instances(given: Array, what: str, manifest: Manifest) -> Array:
-    """Rows `given` in the bundle's dtype; raises UserError if it cannot hold them or the service would reject them."""
+    """Convert rows to the bundle's dtype; raises UserError if it cannot represent them or the service would reject
+    them.
+    """
     spec = manifest.input
     if given.shape[1:] != spec.shape or given.ndim != 1 + len(spec.shape) or given.dtype.kind not in "iufb":
         shape = ", ".join(map(str, ("n", *spec.shape)))
         raise UserError(
-            f"{what} is {given.dtype} {given.shape}; the bundle {manifest.name} takes {spec.dtype} ({shape})"
+            f"{what} is {given.dtype} {given.shape}; the bundle {manifest.name} accepts {spec.dtype} ({shape})"
         )
     absent = np.isnan(given) if given.dtype.kind == "f" else np.zeros(1, bool)
     if absent.any() and not manifest.inputs[0].missing:
         raise UserError(
             f"{what} holds {int(absent.sum())} missing values (NaN), the first in row {_first(absent)}; the bundle "
-            f"{manifest.name} takes none: fill them as for the training, or leave these rows out"
+            f"{manifest.name} accepts none: fill them in as for the training, or leave these rows out"
         )
     with np.errstate(over="ignore", invalid="ignore"):
         x = given.astype(spec.numpy_dtype)
@@ -59,7 +61,7 @@ def as_instances(given: Array, what: str, manifest: Manifest) -> Array:
     if not (held | absent).all():
         bad = ~(held | absent)
         raise UserError(
-            f"{what} holds {int(bad.sum())} values that are no {spec.dtype}, the first in row {_first(bad)}: "
+            f"{what} holds {int(bad.sum())} values that are not {spec.dtype}, the first in row {_first(bad)}: "
             f"{given[bad].flat[0]!s}"
         )
     low, high = spec.minimum, spec.maximum
@@ -70,7 +72,7 @@ def as_instances(given: Array, what: str, manifest: Manifest) -> Array:
         outside |= x > high
     if outside.any():
         raise UserError(
-            f"{what} holds {int(outside.sum())} values that the service refuses, the first in row {_first(outside)}: "
+            f"{what} holds {int(outside.sum())} values that the service rejects, the first in row {_first(outside)}: "
             f"{x[outside].flat[0]!s}; expected values from {low} to {high}"
         )
     return np.ascontiguousarray(x)

@@ -16,7 +16,7 @@ Quality = dict[str, Any]
 
 
 def section(heading: str, text: str, figure: str, quality: Quality, numbers: list[str], *, shown: str = "") -> str:
-    """A heading, a text, one of FIGURES, the HTML `shown` below it, and collapsible tables."""
+    """Build a section from a heading, a text, one of FIGURES, the HTML `shown` below it, and collapsible tables."""
     with figures.style(figure):
         drawn = figures.svg(FIGURES[figure](quality), heading)
     return f"""<section>
@@ -59,9 +59,9 @@ def _harm(quality: Quality) -> str:
 def _kinds(quality: Quality) -> str:
     return section(
         "Kinds of corruption",
-        "Each kind over all severities: how well the score tells harmful from harmless, beside the baselines. Wrong "
-        "against right answers is what counts if some of the traffic is clean: it asks for those that the classifier "
-        "has wrong without any corruption, too. " + _distance(quality),
+        "How well the score and the baselines separate harmful from harmless inputs, by kind over all severities. If "
+        "some of the traffic is clean, wrong against right answers is what counts: it includes those that the "
+        "classifier gets wrong without any corruption. " + _distance(quality),
         "kinds",
         quality,
         [tables_by_kind.by_kind(quality), tables_by_kind.wrong_right(quality)],
@@ -71,9 +71,9 @@ def _kinds(quality: Quality) -> str:
 def _periods(quality: Quality) -> str:
     return section(
         "Over time",
-        "The rows as they came, by period. No clean counterpart exists, so the labels tell which answers are wrong. "
-        "p is that of the two-sample Kolmogorov-Smirnov test of all scores of the period against the bundle's "
-        "reference; with many rows it is small for small changes. " + _distance(quality),
+        "The rows as they came, by period. They have no clean counterpart, so the labels decide which answers are "
+        "wrong. p is the p-value of the two-sample Kolmogorov-Smirnov test of all scores of the period against the "
+        "bundle's reference; with many rows, even small changes make it small. " + _distance(quality),
         "periods",
         quality,
         [tables_by_kind.periods(quality)],
@@ -84,19 +84,18 @@ def _distance(quality: Quality) -> str:
     if quality["distance_on"] is None:
         return ""
     where = (
-        "features of the classifier, to those of the bundle's reference"
+        "rows of the bundle's reference, by the standardised features of the classifier"
         if quality["distance_on"] == "features"
-        else "inputs, to those of clean rows that were set apart"
+        else "clean rows that were set apart, by the standardised inputs"
     )
-    return f"The distance to the nearest is the mean to the 10 nearest by the standardised {where} (asinh of each)."
+    return f"The distance to neighbours is the mean distance to the 10 nearest {where} (asinh of each)."
 
 
 def _scores(quality: Quality) -> str:
     return section(
         "Scores by severity",
-        f"A score is of use if it is high for harmful {figures.unit(quality)} and low for harmless ones. The "
-        "baselines entropy and 1 - max probability are computed from the classifier's own distribution and cost "
-        "nothing.",
+        f"A useful score is high for harmful {figures.unit(quality)} and low for harmless ones. The baselines, "
+        "entropy and 1 - max probability, are computed from the classifier's own distribution and cost nothing.",
         "scores",
         quality,
         [tables.scores(quality), tables.roc_areas(quality), tables.accuracies(quality)],
@@ -106,8 +105,8 @@ def _scores(quality: Quality) -> str:
 def _roc(quality: Quality) -> str:
     return section(
         "ROC curves",
-        f"At every threshold: which share of the harmful {figures.unit(quality)} lies above it, and which of the "
-        "harmless ones.",
+        f"For every threshold, the share of the harmful {figures.unit(quality)} above it, by the share of the "
+        "harmless ones above it.",
         "roc",
         quality,
         [tables.roc_areas(quality), tables.roc_areas_by_kind(quality)],
@@ -118,10 +117,10 @@ def _contamination(quality: Quality) -> str:
     found = quality["contamination"]
     return section(
         "p-value by contamination",
-        f"{found['batches']} batches of {found['batch_rows']} scores, some of them of harmful (or harmless) rows "
-        f"and the rest of clean ones, each against {found['reference_rows']} reference scores by the two-sample "
-        "Kolmogorov-Smirnov test. p should fall if they are harmful, and stay if they are harmless. The "
-        "dashed line is p = 0.05.",
+        f"{found['batches']} batches of {found['batch_rows']} scores, mixed from harmful (or harmless) and clean rows. "
+        f"Each batch is compared with {found['reference_rows']} reference scores by the two-sample Kolmogorov-Smirnov "
+        "test. p should fall as more rows are harmful, and should not change with harmless ones. The dashed line is "
+        "p = 0.05.",
         "contamination",
         quality,
         [tables.contamination(quality)],
@@ -136,8 +135,8 @@ def _delays(quality: Quality) -> str:
         f"Rows of changed traffic until the alarm, at severity {found['severity']}, all kinds together: means of "
         f"{found['streams']} streams, all detectors at {found['rows_between_false_alarms']:,} rows between false "
         f"alarms. A stream without an alarm counts as {found['most_rows']:,} rows (the dashed line). "
-        f"Of the streams of clean traffic alone, {false_alarms:.1f} would have an alarm at that rate: a detector with "
-        "many more of them owes its short delays to false alarms.",
+        f"At that rate, {false_alarms:.1f} of the streams of clean traffic alone would raise an alarm: a detector "
+        "that alarms in many more of them owes its short delays to false alarms.",
         "delays",
         quality,
         [tables.delays(quality)],
@@ -148,14 +147,12 @@ def _attacks(quality: Quality) -> str:
     rounded = any("rounded" in entry for entry in quality["attacks"]["by"].values())
     return section(
         "Attacks",
-        f"On {quality['attacks']['rows']} pictures: FGSM, PGD and APGD by gradients and Square by squares, within the "
-        "stated distance of each value; Carlini-Wagner with the least l2 distance; SLIDE with the least l1 distance "
-        "of a few. Heads of harmgauge are trained on relatives of FGSM, PGD and Carlini-Wagner, not on APGD, Square "
-        "and SLIDE. The white-box attack knows everything: "
-        "within 8/255 it fools the classifier and keeps the score low at once. Fooled: right when clean, wrong now."
-        + (
-            " Attacks give real numbers; the rows called rounded are what the service would be sent." if rounded else ""
-        ),
+        f"Made on {quality['attacks']['rows']} pictures: FGSM, PGD and APGD follow gradients and Square tries squares, "
+        "within the stated distance of each value; Carlini-Wagner with the least l2 distance; SLIDE with the least l1 "
+        "distance of a few. Heads are trained on relatives of FGSM, PGD and Carlini-Wagner, but not on APGD, Square "
+        "and SLIDE. The white-box attack has full access to the bundle: within 8/255, it fools the classifier and at "
+        "the same time keeps the score low. Fooled: right when clean, wrong when attacked."
+        + (" Attacks produce real numbers; the rounded rows are what the service would receive." if rounded else ""),
         "attacks",
         quality,
         [tables.attacks(quality)],

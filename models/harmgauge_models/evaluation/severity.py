@@ -15,12 +15,12 @@ from harmgauge_models.measures.roc import roc_auc, roc_curve
 
 Mask = npt.NDArray[np.bool_]
 Predictions = npt.NDArray[Any]
-"""Classes, whole numbers (n,)."""
+"""Predicted classes as whole numbers (n,)."""
 
 
 @dataclass(frozen=True)
 class Harm:
-    """Masks (n,) over corrupted inputs. Inputs that the classifier gets wrong when clean are in neither."""
+    """Masks (n,) over corrupted inputs. Inputs that the classifier gets wrong when clean are in neither mask."""
 
     harmful: Mask
     harmless: Mask
@@ -42,14 +42,14 @@ GROUPS = ("harmful", "harmless")
 
 
 def level_name(severity: int) -> str:
-    """The entry in `quality.json`."""
+    """The key in `quality.json`."""
     return str(severity) if severity else "none"
 
 
 @dataclass(frozen=True)
 class Pool:
-    """All kinds of one severity: `kinds` names the k rows of the scores (k, n), of `right` (k, n), a mask of the
-    classifier's right answers, and of the group masks.
+    """All kinds at one severity: `kinds` names the k rows of the scores (k, n), of `right` (k, n), which is a mask of
+    the classifier's right answers, and of the group masks.
     """
 
     kinds: tuple[str, ...]
@@ -86,7 +86,7 @@ def pool(measured: dict[tuple[str, int], Measured], severity: int, labels: Label
 
 
 def clean_table(clean: Measured, labels: Labels, threshold: np.float32) -> dict[str, Any]:
-    """The table of the clean rows."""
+    """The table for the clean rows."""
     table = {"rows": len(labels), "accuracy": float((clean.predictions == labels).mean())}
     if clean.corrected is not None:
         table["corrected_accuracy"] = float((clean.corrected == labels).mean())
@@ -94,10 +94,10 @@ def clean_table(clean: Measured, labels: Labels, threshold: np.float32) -> dict[
 
 
 def severity_table(pooled: Pool, threshold: np.float32, resembled: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Accuracy, all kinds and each; for both groups rows, means, standard deviations, the share flagged; ROC AUC and
-    curve of harmful against harmless for each of SCORES, None if a group is empty; the score's ROC AUC by kind.
+    """Accuracy, overall and by kind; for both groups the rows, means, standard deviations and flagged share; ROC AUC
+    and curve of harmful against harmless for each of SCORES, None if a group is empty; and the score's ROC AUC by kind.
 
-    If the detector was trained on kinds in `resembled`, also the ROC AUC of all others.
+    If the detector was trained on the kinds in `resembled`, also the ROC AUC over all others.
     """
     table: dict[str, Any] = {
         "accuracy": float(pooled.right.mean()),
@@ -125,7 +125,7 @@ def severity_table(pooled: Pool, threshold: np.float32, resembled: tuple[str, ..
 
 
 def _area(pooled: Pool, name: str, kinds: npt.NDArray[np.intp]) -> float | None:
-    """ROC AUC of harmful against harmless over some kinds, given by their index."""
+    """ROC AUC of harmful against harmless over some kinds, given by their indices."""
     harmful, harmless = (pooled.scores[name][kinds][getattr(pooled.harm, group)[kinds]] for group in GROUPS)
     return roc_auc(harmful, harmless) if len(harmful) and len(harmless) else None
 

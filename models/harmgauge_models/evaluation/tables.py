@@ -16,7 +16,7 @@ ABSENT = "–"  # noqa: RUF001 - shown in empty cells
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """The first cell of each row is its header; all texts are escaped here."""
+    """An HTML table. The first cell of each row is its header; all texts are escaped here."""
     top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     body = "\n".join(
         f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
@@ -34,14 +34,14 @@ def score_names(quality: Quality) -> dict[str, str]:
 
 
 def by_level(quality: Quality, name: str) -> dict[str, list[Any]]:
-    """For each kind, the entry `name` at every severity, None if the severity lacks that kind."""
+    """For each kind, the entry `name` at every severity; None if the severity lacks that kind."""
     levels = quality["severity"].values()
     kinds = dict.fromkeys(kind for level in levels for kind in level[name])
     return {kind: [level[name].get(kind) for level in levels] for kind in kinds}
 
 
 def scores(quality: Quality) -> str:
-    """Both groups by severity: rows, flags, means and spreads of all scores."""
+    """Both groups by severity: rows, flags, and the means and spreads of all scores."""
     head = [
         "severity",
         "accuracy",
@@ -63,10 +63,10 @@ def scores(quality: Quality) -> str:
 
 
 def roc_areas(quality: Quality) -> str:
-    """ROC AUC of all kinds, and separately of kinds unlike those that the detector was trained on."""
+    """ROC AUC over all kinds, and separately over kinds unlike those that the detector was trained on."""
     groups = {"roc_auc": "ROC AUC, harmful against harmless"}
     if any("roc_auc_unseen" in level for level in quality["severity"].values()):
-        groups["roc_auc_unseen"] = "The same, of the kinds unlike those that the second network was trained on"
+        groups["roc_auc_unseen"] = "The same, for kinds unlike those that the second network was trained on"
     names = score_names(quality)
     tables = []
     for group, caption in groups.items():
@@ -82,7 +82,7 @@ def roc_areas_by_kind(quality: Quality) -> str:
     levels, resembled = quality["severity"], quality["resembled_kinds"]
     rows = []
     for kind, areas in by_level(quality, "roc_auc_by_kind").items():
-        name = kind.replace("_", " ") + (" (trained on the like)" if kind in resembled else "")
+        name = kind.replace("_", " ") + (" (trained on similar)" if kind in resembled else "")
         rows.append([name, *(number(area, 3) for area in areas)])
     return table("ROC AUC of the score by kind", ["kind", *(f"severity {severity}" for severity in levels)], rows)
 
@@ -123,11 +123,11 @@ def delays(quality: Quality) -> str:
         entries = [groups.get(group, {}).get(share) for group, share in columns]
         rows.append([detector, *(_delay(entry, found["streams"]) for entry in [*entries, groups["none"]["0"]])])
     head = ["detector", *(f"{float(share):.0%} {group}" for group, share in columns), "clean alone"]
-    return table("Mean rows to the alarm (streams with an alarm, where not all)", head, rows)
+    return table("Mean rows to the alarm (streams with an alarm, unless all)", head, rows)
 
 
 def attacks(quality: Quality) -> str:
-    """Each attack in real numbers, and rounded if the bundle takes only whole numbers."""
+    """Each attack in real numbers, and rounded if the bundle accepts only whole numbers."""
     found = quality["attacks"]["by"]
     corrects = any("corrected_accuracy" in entry for entry in found.values())
     head = ["attack", "fooled", "and not flagged", "flagged of the fooled", "ROC AUC", "median l2", "median l-inf"]

@@ -1,4 +1,6 @@
-"""The numbers of an evaluation by kind of corruption and by period as HTML tables, score and baselines side by side."""
+"""The numbers of an evaluation by kind of corruption and by period, as HTML tables with score and baselines side by
+side.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ Quality = dict[str, Any]
 
 
 def by_kind(quality: Quality) -> str:
-    """Harmful against harmless, all severities together and each."""
+    """Harmful against harmless, for all severities together and for each."""
     levels = {"all severities": quality["pooled"]} | {
         f"severity {severity}": level for severity, level in quality["severity"].items()
     }
@@ -71,8 +73,8 @@ def below_entropy(quality: Quality) -> str:
         ]
         for entry in quality["below_entropy"]
     ]
-    head = ["kind", "severity", "told apart", "score", "entropy", "score - entropy, 95 % interval"]
-    return table("Where the classifier's entropy tells better than the score", head, rows)
+    head = ["kind", "severity", "compared", "score", "entropy", "score - entropy, 95 % interval"]
+    return table("Where the classifier's entropy ranks better than the score", head, rows)
 
 
 def _figures(found: dict[str, Any], quality: Quality) -> list[str]:
@@ -85,4 +87,4 @@ def _interval(found: dict[str, float] | None) -> str:
 
 
 def _kind(kind: str, quality: Quality) -> str:
-    return kind.replace("_", " ") + (" (trained on the like)" if kind in quality["resembled_kinds"] else "")
+    return kind.replace("_", " ") + (" (trained on similar)" if kind in quality["resembled_kinds"] else "")

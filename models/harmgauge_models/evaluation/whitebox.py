@@ -1,4 +1,4 @@
-"""A white-box attack: fools the classifier and keeps the detector's score low at the same time."""
+"""A white-box attack that fools the classifier and at the same time keeps the detector's score low."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from harmgauge_models.evaluation.attacks import Attack, Scaled, model_of
 
 MARGIN = 2.0
-"""Nats by which the wrong class should lead: more would raise the score."""
+"""Margin in nats by which the wrong class should lead: a larger one would raise the score."""
 
 
 def on_both(
@@ -21,7 +21,7 @@ def on_both(
     """Projected gradient descent within l-infinity distance `size` of the range `bounds`, on both together.
 
     It maximises min(best wrong log-probability - the true one's, MARGIN) - weight x score; `score` is a module from raw
-    real instances (n, *shape) to (n,). For `attack`, whose classifier must be that of the same detector.
+    real instances (n, *shape) to (n,). Pass it to `attack` together with the classifier of the same detector.
     """
     scaled = Scaled(score, *bounds).eval()
 

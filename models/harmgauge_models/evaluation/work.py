@@ -1,4 +1,4 @@
-"""Intermediate results in a folder, keyed by everything that decides them, so that an interrupted run can resume."""
+"""Intermediate results in a folder, keyed by everything that determines them, so that an interrupted run can resume."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Work:
     folder: Path
 
     def kept(self, name: str, decided_by: object, make: Callable[[], Arrays]) -> Arrays:
-        """The result of `make`, or the kept result of an earlier call with the same `name` and `decided_by`.
+        """The result of `make`, or the stored result of an earlier call with the same `name` and `decided_by`.
 
         `decided_by` is any JSON value.
         """
         place = self.place(name, decided_by)
-        path = place.with_name(f"{place.name}.npz")  # names may hold a dot: no with_suffix here
+        path = place.with_name(f"{place.name}.npz")  # not with_suffix: names may contain a dot
         if path.is_file():
             return read_npz(path)
         arrays = make()
@@ -43,11 +43,11 @@ class Work:
 
     @staticmethod
     def file_name(name: str) -> str:
-        """Make any text part of a file's name."""
+        """Make a text usable as part of a file name."""
         return re.sub(r"[^\w.-]", "_", name)
 
     def place(self, name: str, decided_by: object) -> Path:
-        """The path of results with this name and origin."""
+        """The path of the results with this name and origin."""
         return self.folder / f"{name}-{digest(decided_by)[:12]}"
 
 

@@ -1,5 +1,5 @@
-"""A term of the fused graph that is added to the logit of q before P(wrong) is computed: a linear function of the
-second network's last hidden layer.
+"""A term that the fused graph adds to the logit of q before computing P(wrong): a linear function of the second
+network's last hidden layer.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 ADJUSTMENT = "adjustment/logit"
-"""The term's tensor (n, 1), in graphs that have it."""
+"""The tensor (n, 1) of the term, in graphs that have it."""
 
 MOST = 4.0
-"""Bound in both directions: rows far from all others move P no further."""
+"""Bound in both directions: rows far from all others cannot change P further."""
 
 MOST_WIDTH = 512
 
@@ -25,7 +25,7 @@ _OF_SECOND = "second/"
 
 
 def last_hidden(graph: bytes) -> str | None:
-    """The tensor (n, width) that a head's two last layers read; None if there is none."""
+    """The tensor (n, width) that a head's last two layers read; None if there is none."""
     model = onnx.load_from_string(graph)
     reads = Counter(
         node.input[0]
@@ -37,7 +37,7 @@ def last_hidden(graph: bytes) -> str | None:
 
 
 def give_adjustment(graph: bytes, tensor: str, weights: npt.NDArray[np.float64], offset: float) -> bytes:
-    """The graph with the adjustment `tensor` (n, width) x `weights` (width,) + `offset`, clipped."""
+    """Add the clipped adjustment `tensor` (n, width) x `weights` (width,) + `offset` to the graph."""
     model = onnx.load_from_string(without_adjustment(graph))
     low, high, shift = (
         numpy_helper.from_array(np.array(value, np.float32), f"{_PREFIX}{name}")
@@ -55,7 +55,7 @@ def give_adjustment(graph: bytes, tensor: str, weights: npt.NDArray[np.float64],
 
 
 def without_adjustment(graph: bytes) -> bytes:
-    """The graph as it was before `give_adjustment`."""
+    """Undo `give_adjustment`."""
     model = onnx.load_from_string(graph)
     nodes = [node for node in model.graph.node if not node.output[0].startswith(_PREFIX)]
     tensors = [tensor for tensor in model.graph.initializer if not tensor.name.startswith(_PREFIX)]
@@ -66,7 +66,7 @@ def without_adjustment(graph: bytes) -> bytes:
 
 
 def with_output(graph: bytes, tensor: str) -> bytes:
-    """The graph with `tensor` (n, width) float32 as an additional output."""
+    """Add `tensor` (n, width) float32 to the graph's outputs."""
     model = onnx.load_from_string(graph)
     model.graph.output.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, ["n", None]))
     return bytes(model.SerializeToString())

@@ -26,11 +26,11 @@ from harmgauge_models.graphs.normal_form.tidy import drop_sequences, tidy
 
 @dataclass(frozen=True)
 class Classifier:
-    """An ONNX network in the normal form: one input, a first output (n, classes) float32, any number of rows. `shape`
-    is the shape of one instance, without the rows' axis.
+    """An ONNX network in normal form: one input, a first output (n, classes) float32, any number of rows. `shape` is
+    the shape of one instance, without the row axis.
 
-    `runnable` is the file itself if it has that form already. `labels` are the classes' names, if the file has them;
-    `notes` describe the changes in sentences.
+    `runnable` is the file itself if it is already in normal form. `labels` are the classes' names, if the file has
+    them; `notes` describe the changes in sentences.
     """
 
     path: Path
@@ -46,10 +46,10 @@ class Classifier:
 def open_classifier(
     path: Path, x: Array, role: str, output: str | None = None, gives: Gives | None = None
 ) -> Classifier:
-    """Read the network `role` from `path` and inspect its outputs for `x`, rows in its input form.
+    """Read the network `role` from `path` and inspect its outputs for `x`, which are rows in its input form.
 
-    NaN in `x` stands for a missing value. Raises UserError if the network takes more than one input or does not take
-    `x`, or if its output is not a distribution over two or more classes.
+    NaN in `x` is a missing value. Raises UserError if the network has more than one input or does not accept `x`, or if
+    its output is not a distribution over two or more classes.
     """
     what = f"the {role} {path}"
     model = read(path)
@@ -72,9 +72,9 @@ def open_classifier(
     normal = append(opened.model, name, scores, form)
     if form.columns == 1:
         meaning = "the probability" if form.gives == "probabilities" else "the logit"
-        notes.append(f"{what} gives one column; it is taken for {meaning} of the second of two classes")
+        notes.append(f"{what} has one output column, which is treated as {meaning} of the second of two classes")
     if form.rescaled:
-        notes.append(f"the rows of {what} do not quite sum to 1; each is divided by its sum")
+        notes.append(f"the output rows of {what} do not quite sum to 1; each is divided by its sum")
     same = not (changed or opened.changed) and normal == name
     network = Network(opened.model, opened.input, normal, form.gives)
     runnable = path if same else serialised(opened.model, what)
@@ -84,26 +84,26 @@ def open_classifier(
 
 
 def fit_rows(x: Array, dtype: Dtype, shape: tuple[int, ...], what: str) -> Array:
-    """`x` in the network's input dtype, if that changes only its precision."""
+    """Convert `x` to the network's input dtype, if that changes only its precision."""
     if x.shape[1:] != shape:
-        raise UserError(f"{what} takes rows of shape {shape}; the file has rows of shape {x.shape[1:]}")
+        raise UserError(f"{what} expects rows of shape {shape}; the file has rows of shape {x.shape[1:]}")
     if not np.can_cast(x.dtype, dtype, "same_kind"):
-        raise UserError(f"{what} takes {dtype}; the file holds {x.dtype}: save x as {dtype}")
+        raise UserError(f"{what} expects {dtype}; the file holds {x.dtype}: save x as {dtype}")
     with np.errstate(over="ignore"):
         rows = np.ascontiguousarray(x, dtype)
     if x.dtype.kind == "f" and (far := np.isfinite(x) & ~np.isfinite(rows)).any():
-        raise UserError(f"{what} takes {dtype}, and the file holds {x[far][0]:g}, beyond its range")
+        raise UserError(f"{what} expects {dtype}, but the file holds {x[far][0]:g}, beyond its range")
     if np.dtype(dtype).kind in "iu" and not np.array_equal(rows, x):
         raise UserError(
-            f"{what} takes {dtype}, and the file holds values from {x.min()} to {x.max()}, beyond its range"
+            f"{what} expects {dtype}, but the file holds values from {x.min()} to {x.max()}, beyond its range"
         )
     return rows
 
 
 def distribution(outputs: Array, gives: Gives, temperature: float) -> npt.NDArray[np.float64]:
-    """y ** (1 / T), renormalised, (n, classes) float64, by way of logarithms."""
+    """Compute y ** (1 / T), renormalised, (n, classes) float64, from logarithms."""
     wide = outputs.astype(np.float64)
-    with np.errstate(divide="ignore"):  # the log of 0 is -infinity, and its power 0 again
+    with np.errstate(divide="ignore"):  # the log of 0 is -infinity, and its exponential is 0 again
         log_y = (wide if gives == "logits" else np.log(np.maximum(wide, 0))) / temperature
     powers = np.exp(log_y - log_y.max(1, keepdims=True))
     return cast("npt.NDArray[np.float64]", powers / powers.sum(1, keepdims=True))
@@ -112,10 +112,10 @@ def distribution(outputs: Array, gives: Gives, temperature: float) -> npt.NDArra
 def _dtype(value: onnx.ValueInfoProto, path: Path) -> Dtype:
     element = value.type.tensor_type.elem_type
     if element in (TensorProto.UNDEFINED, TensorProto.STRING):
-        raise UserError(f"the input {value.name!r} of {path} is no numeric tensor; export it with one")
+        raise UserError(f"the input {value.name!r} of {path} is not a numeric tensor; export it as one")
     name = str(helper.tensor_dtype_to_np_dtype(element))
     if name not in get_args(Dtype):
-        raise UserError(f"the input {value.name!r} of {path} is {name}; one of {', '.join(get_args(Dtype))} is needed")
+        raise UserError(f"the input {value.name!r} of {path} is {name}; expected one of {', '.join(get_args(Dtype))}")
     return cast("Dtype", name)
 
 
@@ -123,19 +123,21 @@ def _shape(value: onnx.ValueInfoProto, x: Array, path: Path) -> tuple[int, ...]:
     dimensions = value.type.tensor_type.shape.dim
     if len(dimensions) != x.ndim:
         raise UserError(
-            f"the input {value.name!r} of {path} has {len(dimensions)} axes, x has {x.ndim}; "
+            f"the input {value.name!r} of {path} has {len(dimensions)} axes, but x has {x.ndim}; "
             "the first axis of both must be the rows"
         )
     declared = [dimension.dim_value or None for dimension in dimensions][1:]
     if any(size not in (None, given) for size, given in zip(declared, x.shape[1:], strict=True)):
-        raise UserError(f"the input {value.name!r} of {path} takes rows of {declared}, x has rows of {x.shape[1:]}")
+        raise UserError(
+            f"the input {value.name!r} of {path} expects rows of {declared}, but x has rows of {x.shape[1:]}"
+        )
     return x.shape[1:]
 
 
 def check_finite(scores: Array, rows: Array, what: str, *, numbers: Array | None = None, of: str = "") -> None:
     """Raise UserError if any of `scores` (n, ...), the outputs of `what` for `rows` (n, *shape), is not finite.
 
-    `numbers` (n,) are the rows' places in the file `of`, if not 0, 1, ...
+    `numbers` (n,) are the rows' positions in the file `of`, if they are not 0, 1, ...
     """
     places = np.arange(len(rows)) if numbers is None else numbers
     named = f" of {of}" if of else ""
@@ -148,11 +150,12 @@ def check_finite(scores: Array, rows: Array, what: str, *, numbers: Array | None
         row = int(bad[missing[0]])
         column = int(np.flatnonzero(np.isnan(flat[row]))[0])
         raise UserError(
-            f"{what} does not take missing values: it gives NaN for row {places[row]}{named}, whose column {column} is "
-            "NaN: fill them in as its training did (best inside the exported graph), or leave these rows out"
+            f"{what} does not accept missing values: it returns NaN for row {places[row]}{named}, whose column "
+            f"{column} is NaN: fill them in as for its training (best inside the exported graph), or leave these rows "
+            "out"
         )
     raise UserError(
-        f"{what} gives NaN or infinity on the data, the first for row {places[bad[0]]}{named}: look at the data "
+        f"{what} returns NaN or infinity for the data, the first for row {places[bad[0]]}{named}: check the data "
         "and the export"
     )
 
@@ -160,12 +163,14 @@ def check_finite(scores: Array, rows: Array, what: str, *, numbers: Array | None
 def _only_input(model: onnx.ModelProto, what: str) -> onnx.ValueInfoProto:
     inputs: list[onnx.ValueInfoProto] = list(model.graph.input)
     if len(inputs) != 1:
-        raise UserError(f"{what} takes {[value.name for value in inputs]}; export it with one input")
+        raise UserError(f"{what} has the inputs {[value.name for value in inputs]}; export it with one input")
     return inputs[0]
 
 
 def _name_free_axes(value: onnx.ValueInfoProto, x: Array) -> bool:
-    """Whether the exporter wrote -1 for an axis of any length, or no shape at all, as some do."""
+    """Name an axis that the exporter declared as -1, or all axes if it declared no shape; returns whether it did
+    either.
+    """
     tensor = value.type.tensor_type
     if value.type.HasField("tensor_type") and not tensor.HasField("shape"):
         for index in range(x.ndim):
@@ -188,7 +193,7 @@ def _expose(model: onnx.ModelProto, names: list[str]) -> bool:
 
 
 def _judged(scores: Mapping[str, Array], gives: Gives | None, what: str, role: str) -> tuple[str, Form]:
-    """The one of these outputs that holds the class scores, and its form. Raises UserError if that is ambiguous."""
+    """The name of the output that holds the class scores, and its form. Raises UserError if that is ambiguous."""
     if len(scores) == 1:
         ((name, only),) = scores.items()
         finite = only[np.isfinite(only.reshape(len(only), -1)).all(1)]
@@ -206,24 +211,24 @@ def _judged(scores: Mapping[str, Array], gives: Gives | None, what: str, role: s
         for name, form in of_classes.items():
             if form.gives == "logits" and form.columns == said.shape[1]:
                 softmax = distribution(scores[name].reshape(len(said), -1), "logits", 1)
-                if np.allclose(softmax, said, atol=1e-3):  # the logits hold more than their softmax
+                if np.allclose(softmax, said, atol=1e-3):  # logits contain more information than their softmax
                     return name, form
         return likely[0], forms[likely[0]]
     raise UserError(
-        f"which output of {what} holds the class scores is not clear from {list(scores)}: name it with --{role}-output"
+        f"cannot tell which output of {what} holds the class scores, of {list(scores)}: name it with --{role}-output"
     )
 
 
 def _check_label_count(model: onnx.ModelProto, form: Form, name: str, what: str) -> None:
-    """Scores of pairs of classes have one column per pair, which for three classes makes three."""
+    """One-vs-one scores have one column per pair of classes, which for three classes makes three."""
     maker = {output: node for node in model.graph.node for output in node.output}
     while (node := maker.get(name)) is not None and node.op_type in ("Identity", "Cast"):
         name = node.input[0]
     counts = label_counts(model)
     if node is not None and node.op_type == "SVMClassifier" and form.gives == "logits" and form.columns >= 3:
-        pairs = "one-vs-one decision values, a column for each pair of classes"
-        raise UserError(f"{what} gives {pairs}: export probabilities, or one-vs-rest decision values")
+        pairs = "one-vs-one decision values, one column for each pair of classes"
+        raise UserError(f"{what} outputs {pairs}: export probabilities, or one-vs-rest decision values")
     if len(counts) == 1 and form.classes not in counts:
         raise UserError(
-            f"{what} gives {form.columns} columns, and names {counts.pop()} classes: export one score for each class"
+            f"{what} outputs {form.columns} columns, but names {counts.pop()} classes: export one score for each class"
         )

@@ -1,8 +1,8 @@
-"""P(wrong) as an additional output of a fused graph, old or new, in float32 or in 8 bits.
+"""Adds P(wrong) as an output to a fused graph, old or new, in float32 or in 8 bits.
 
-P(wrong) = sigmoid(slope x logit(q) + intercept), q being the second network's probability of the class that the
-classifier names. If the graph has an adjustment (`adjustment.py`), it is added to the logit. The tensor of q is found
-by the structure of the divergence, whatever its name.
+P(wrong) = sigmoid(slope x logit(q) + intercept), where q is the second network's probability of the class that the
+classifier predicts. If the graph has an adjustment (`adjustment.py`), it is added to the logit. The tensor of q is
+found by the structure of the divergence, whatever its name.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LEAST_Q = 1e-6
 MOST_LOGIT = math.log1p(-LEAST_Q) - math.log(LEAST_Q)
 
 _OUT = -1e30
-"""Added to the logarithm of the named class, to remove it from the sum of the others."""
+"""Added to the logarithm of the predicted class, to exclude it from the sum of the others."""
 
 _AXES_ARE_AN_INPUT = 18
 """The first opset in which ReduceLogSumExp takes its axes as an input."""
@@ -37,7 +37,7 @@ _TRANSPARENT = {"Cast", "Identity"}
 
 
 def give(graph: bytes, slope: float, intercept: float) -> bytes:
-    """The graph with the output `error_probability` (n,) float32; an earlier one is replaced.
+    """Add the output `error_probability` (n,) float32 to the graph; an earlier one is replaced.
 
     Raises UserError if the graph has no second network whose probabilities can be found.
     """
@@ -59,15 +59,15 @@ def give(graph: bytes, slope: float, intercept: float) -> bytes:
 
 
 def give_logit(graph: bytes) -> bytes:
-    """The graph with the output LOGIT (n, 1) float32, for fitting. Raises UserError as `give` does."""
+    """Add the output LOGIT (n, 1) float32 to the graph, for fitting. Raises the same errors as `give`."""
     model = _with_logit(graph)
     model.graph.output.append(helper.make_tensor_value_info(LOGIT, TensorProto.FLOAT, ["n", 1]))
     return bytes(model.SerializeToString())
 
 
 def logit_q(logs: npt.NDArray[np.floating], named: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """The logits of q in numpy, (n,), from logarithms (n, classes) of probabilities, which need not sum to 1, and the
-    `named` classes (n,); NaN for rows with NaN.
+    """The logits of q in NumPy, (n,), from log-probabilities (n, classes), which need not be normalised, and the
+    predicted classes `named` (n,); NaN for rows with NaN.
     """
     wide, rows = logs.astype(np.float64), np.arange(len(logs))
     of_named = wide[rows, named]
@@ -81,13 +81,13 @@ def logit_q(logs: npt.NDArray[np.floating], named: npt.NDArray[np.intp]) -> npt.
 def _with_logit(graph: bytes) -> onnx.ModelProto:
     """The graph with the tensor LOGIT, without any earlier fit.
 
-    The logit is ln q minus the logarithm of the sum of the other classes' probabilities: 1 - q in float32 would keep
+    The logit is ln q minus the logarithm of the sum of the other classes' probabilities: 1 - q in float32 would retain
     few digits if q is close to 1.
     """
     model: onnx.ModelProto = onnx.load_from_string(graph)
     _take_away(model.graph)
     if (opset := opset_of(model)) < MIN_OPSET:
-        raise UserError(f"the graph is of opset {opset}, expected {MIN_OPSET} or later: build the bundle again")
+        raise UserError(f"the graph has opset {opset}, expected {MIN_OPSET} or later: build the bundle again")
     logs, name = _log_second(model.graph), f"{OUTPUT}/"
     model.graph.initializer.extend(
         [
@@ -120,7 +120,7 @@ def _with_logit(graph: bytes) -> onnx.ModelProto:
 
 
 def _log_second(graph: onnx.GraphProto) -> str:
-    """The logarithms of the second network's probabilities, (n, classes), which need not sum to 1.
+    """The name of the second network's log-probabilities, (n, classes), which need not be normalised.
 
     The score is -sum y ln y2 or sum y (ln y - ln y2): one factor of its terms, y, is the output of an Exp; the other
     contains the clipped ln y2. Raises UserError if it is neither.
@@ -144,13 +144,13 @@ def _log_second(graph: onnx.GraphProto) -> str:
         log = others[0] if len(others) == len(of_first) == 1 else None
         if log is not None and log.op_type == "Sub":
             log = made_by(log.input[1])
-        # An entropy's other factor is the logarithm of y itself
+        # In an entropy, the other factor is the logarithm of y itself
         if log is not None and log.op_type == "Clip" and log.output[0] != of_first[0].input[0]:
             before = made_by(log.input[0])
             if before is not None and before.op_type in ("LogSoftmax", "Log"):
                 return str(log.input[0])
     raise UserError(
-        "the graph has no divergence from a second network, from whose probabilities P(wrong) could follow; expected "
+        "the graph has no divergence from a second network, from which P(wrong) could be computed; expected "
         "-sum y ln y2 or sum y (ln y - ln y2), as harmgauge build writes it: build the bundle again"
     )
 

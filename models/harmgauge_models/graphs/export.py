@@ -1,4 +1,4 @@
-"""A PyTorch network as an ONNX file."""
+"""Exports a PyTorch network as an ONNX file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ OPSET = 18
 def to_onnx(network: nn.Module, example: Tensor | dict[str, Tensor], path: Path, output: str = "logits") -> Path:
     """Export with input `input` (n, *shape), `output` (n, ...) and any number of rows; returns `path`.
 
-    `example` holds at least 2 raw instances (one row would become a constant). For a network of `*tensors` it maps
+    `example` has at least 2 raw instances (a single row would become a constant). For a network of `*tensors` it maps
     their names to examples.
     """
     examples = example if isinstance(example, dict) else {"input": example}
     rows = {0: torch.export.Dim("n")}
     free = ((rows,) * len(examples),) if isinstance(example, dict) else (rows,)
     network.eval()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns about opset conversions that we request
+    # it warns about the opset conversion that is requested here
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's warnings about its dependencies
         program = torch.onnx.export(

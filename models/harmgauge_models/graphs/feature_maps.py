@@ -1,7 +1,7 @@
 """The feature maps inside an ONNX classifier, for a second network to read instead of the input.
 
-They are found in the graph itself, so any framework's classifier works, and are computed once: in the fused graph the
-classifier and the second network share them.
+They are found in the graph itself, so classifiers from any framework work, and they are computed once: in the fused
+graph the classifier and the second network share them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harmgauge_models.graphs.run import open_session
 MOST_FEATURE_MAPS = 3
 LEAST_SIDE = 2
 LAYERS = {"Conv", "ConvTranspose", "FusedConv", "QLinearConv"}
-"""Operators that make feature maps; a tensor can be read as one only after one of these."""
+"""Operators that produce feature maps; a tensor is read as a feature map only after one of these."""
 
 MAPS = LAYERS | {
     "Add",
@@ -88,12 +88,14 @@ def find_feature_maps(network: Network, x: Array) -> tuple[FeatureMap, ...]:
 
 
 def why_none(network: Network) -> str:
-    """The reason why `find_feature_maps` found nothing, to follow "the classifier" in a message."""
+    """The reason why `find_feature_maps` found nothing, phrased to follow "the classifier" in a message."""
     operators = {node.op_type for node in network.model.graph.node}
     if "Scan" in operators:
-        return "takes one row at a time, in a loop whose inside cannot be read"
+        return "runs one row at a time, in a loop whose inside cannot be read"
     if operators & LAYERS:
-        return "has convolutions, but none that gives maps (n, channels, height, width) in real numbers or with a scale"
+        return (
+            "has convolutions, but none that outputs maps (n, channels, height, width) in real numbers or with a scale"
+        )
     if operators & {"ConvInteger", "NhwcFusedConv"}:
         return "has its convolutions in a form that hides the feature maps' scale: quantise it in QDQ form"
     return "has no convolutions"
@@ -128,7 +130,7 @@ class WithFeatureMaps:
 
 
 def _candidates(model: onnx.ModelProto) -> list[str]:
-    """Outputs of layers of feature maps, in the order of the graph."""
+    """Outputs of the layers that produce feature maps, in graph order."""
     behind_layers: set[str] = set()
     names = []
     for node in model.graph.node:
@@ -146,10 +148,12 @@ def _session(model: onnx.ModelProto, names: list[str] | tuple[str, ...], threads
     try:
         return open_session(tapped.SerializeToString(), threads)
     except ValueError as error:  # protobuf's, beyond 2 GB
-        raise UserError(f"the classifier is too large to read its feature maps ({error}): --second student") from error
+        raise UserError(
+            f"the classifier is too large to read its feature maps ({error}): use --second student"
+        ) from error
 
 
 def expose(model: onnx.ModelProto, names: list[str] | tuple[str, ...]) -> None:
-    """Make tensors of the graph outputs too."""
+    """Add tensors to the outputs of the graph."""
     there = {value.name for value in model.graph.output}
     model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in there)

@@ -1,6 +1,6 @@
-"""Two networks and the divergence between them, as one ONNX graph: raw instances in, score out.
+"""Joins two networks and the divergence between them in one ONNX graph, from raw instances to a score.
 
-Everything is done on ONNX graphs, so a classifier from any framework works alike. The divergence is computed from
+Everything works on ONNX graphs, so classifiers from any framework are treated alike. The divergence is computed from
 log-probabilities: `y ** (1 / T)` underflows at small T and many classes, `log y / T` does not.
 """
 
@@ -30,8 +30,8 @@ MIN_OPSET = 13
 class Network:
     """An ONNX classifier: `input` names its only input, `output` its output (n, classes).
 
-    A second network may read tensors inside the classifier instead: `reads` pairs each with the input that takes it,
-    and `input` is the classifier's.
+    A second network may instead read tensors inside the classifier: `reads` pairs each of these with the input that
+    receives it, and `input` is the classifier's.
     """
 
     model: onnx.ModelProto
@@ -47,13 +47,14 @@ def read(path: Path) -> onnx.ModelProto:
         model = onnx.load(str(path))
         return inliner.inline_local_functions(model) if model.functions else model
     except Exception as error:  # protobuf's DecodeError and OSError share no base class
-        raise UserError(f"{path} is no readable ONNX file: {error}") from error
+        raise UserError(f"{path} is not a readable ONNX file: {error}") from error
 
 
 def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -> onnx.ModelProto:
     """One graph: `input` (n, *shape) to `score` (n,) float32 and the classifier's `probabilities` (n, classes) float32.
 
-    `temperature` acts on the classifier's distribution in the score only. Raises UserError if the two do not fit.
+    `temperature` acts on the classifier's distribution in the score only. Raises UserError if the two networks are
+    incompatible.
     """
     opset = max(MIN_OPSET, *(opset_of(network.model) for network in (classifier, second)))
     parts = []
@@ -73,7 +74,7 @@ def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -
     try:
         fused = compose.merge_models(fork, parts[0], [("to_classifier", f"classifier/{classifier.input}")])
         if second.reads:
-            # The classifier's input is now the fork's output.
+            # The classifier's input is now an output of the fork.
             names = {classifier.input: "to_classifier"}
             reads = [(names.get(inside, f"classifier/{inside}"), f"second/{name}") for inside, name in second.reads]
             fused = _join(fused, parts[1], reads)
@@ -94,7 +95,7 @@ def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -
 
 
 def with_entropy(classifier: Network) -> onnx.ModelProto:
-    """As `fuse`, without a second network: the score is the entropy of the classifier's distribution, in nats."""
+    """Like `fuse`, without a second network: the score is the entropy of the classifier's distribution, in nats."""
     opset = max(MIN_OPSET, opset_of(classifier.model))
     model = onnx.ModelProto()
     model.CopyFrom(at_opset(classifier.model, opset))
@@ -164,7 +165,7 @@ def _join(model: onnx.ModelProto, reader: onnx.ModelProto, reads: list[tuple[str
 
 
 def name_opsets_once(model: onnx.ModelProto) -> None:
-    """Merging repeats them, which some tools do not accept."""
+    """List each opset once: merging repeats them, which some tools do not accept."""
     domains = {entry.domain: entry.version for entry in model.opset_import}
     del model.opset_import[:]
     model.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in domains.items())
@@ -216,7 +217,7 @@ def _log_probabilities(name: str, gives: Gives) -> str:
     cast = f"{name}_32 = Cast <to = 1> ({name})"
     if gives == "logits":
         return f"{cast}  log_{name} = LogSoftmax <axis = -1> ({name}_32)"
-    # The log of 0 is -infinity at any temperature; that of a small number would grow to a substantial share.
+    # The log of 0 is -infinity at any temperature; the log of a small constant would become a substantial share.
     return f"""{cast}
             {name}_none = Constant <value_float = 0.0> ()
             {name}_positive = Max ({name}_32, {name}_none)
@@ -267,7 +268,7 @@ def at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         return version_converter.convert_version(model, opset)
     except Exception as error:  # the converter's C++ errors are RuntimeErrors and more
         raise UserError(
-            f"a network of opset {opset_of(model)} cannot be brought to opset {opset} ({error}); "
+            f"cannot convert a network of opset {opset_of(model)} to opset {opset} ({error}); "
             f"export both networks with opset {opset}"
         ) from error
 

@@ -1,7 +1,7 @@
-"""A classifier behind an autoencoder, as ONNX: the second network of an adversarial autoencoder, and the parts of its
-fused graph that a distilled model's lacks.
+"""A classifier behind an autoencoder, in ONNX: the second network of an adversarial autoencoder, and the additional
+parts of its fused graph.
 
-The fused graph contains the classifier twice, with and without the autoencoder in front, but its weights once.
+The fused graph contains the classifier twice, with and without the autoencoder in front, but its weights only once.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ def behind(classifier: Network, autoencoder: onnx.ModelProto, dtype: Dtype) -> N
     try:
         model = compose.merge_models(front, back, [(reconstruction, classifier.input)], outputs=[classifier.output])
     except (ValueError, onnx.checker.ValidationError) as error:
-        raise UserError(f"the autoencoder cannot be put in front of the classifier: {error}") from error
+        raise UserError(f"cannot put the autoencoder in front of the classifier: {error}") from error
     return Network(model, front.graph.input[0].name, classifier.output, classifier.gives)
 
 
 def finish(fused: onnx.ModelProto, hidden: Sequence[HiddenLayer]) -> onnx.ModelProto:
-    """Complete the graph that `fuse` made of a classifier and its `behind`, in place; returns it.
+    """Complete, in place, the graph that `fuse` made of a classifier and the network from `behind`; returns it.
 
-    Adds the output `corrected_probabilities` (n, classes) float32, those of the reconstruction, and to the score
-    weight x KL(h || h') of each hidden layer, h being its softmax head's distribution; shares the weights.
+    Adds the output `corrected_probabilities` (n, classes) float32, those of the reconstruction, and adds weight x KL(h
+    || h') of each hidden layer to the score, where h is the distribution of its softmax head; shares the weights.
     """
     graph = fused.graph
     classes = next(value for value in graph.output if value.name == "probabilities").type.tensor_type.shape.dim[1]
@@ -62,7 +62,7 @@ def finish(fused: onnx.ModelProto, hidden: Sequence[HiddenLayer]) -> onnx.ModelP
 
 
 def _give_reals(front: onnx.ModelProto, back: onnx.ModelProto, name: str, dtype: Dtype) -> None:
-    """Convert the reconstruction to the dtype that the classifier's first nodes take."""
+    """Convert the reconstruction to the input dtype of the classifier's first nodes."""
     element = front.graph.output[0].type.tensor_type.elem_type
     wanted = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     if element == wanted:
@@ -74,8 +74,8 @@ def _give_reals(front: onnx.ModelProto, back: onnx.ModelProto, name: str, dtype:
         front.graph.output[0].type.tensor_type.elem_type = wanted
     elif any(name in node.input and node.op_type != "Cast" for node in back.graph.node):
         raise UserError(
-            f"the classifier takes {dtype} and does not begin with a Cast to real numbers, so it cannot be given a "
-            "reconstruction: export it to take float32, or to begin with a Cast"
+            f"the classifier's input is {dtype} and it does not begin with a Cast to real numbers, so it cannot run on "
+            "a reconstruction: export it with a float32 input, or with a Cast as its first node"
         )
 
 
@@ -108,7 +108,7 @@ def _add_hidden(fused: onnx.ModelProto, hidden: Sequence[HiddenLayer]) -> None:
 
 
 def _share_weights(graph: onnx.GraphProto) -> None:
-    """Keep one of each set of equal initializers."""
+    """Keep one copy of each set of equal initializers."""
     kept: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     instead: dict[str, str] = {}
     initializers = []

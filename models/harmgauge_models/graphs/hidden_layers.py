@@ -1,4 +1,4 @@
-"""Hidden layers of a classifier that an autoencoder matches besides its output, each through a softmax head."""
+"""Hidden layers of a classifier that an autoencoder matches in addition to its output, each through a softmax head."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class HiddenLayer:
-    """A tensor `name` of the classifier's graph; flattened, times `projection` (features, dimension) float32: logits.
+    """A tensor `name` of the classifier's graph, which is flattened and multiplied by `projection` (features,
+    dimension) float32 to give logits.
 
-    The projection is drawn once and fixed: trained with the autoencoder, it could learn to give a constant and match
-    trivially. Random projections keep distances (Johnson and Lindenstrauss 1984).
+    The projection is drawn once and fixed: if it were trained with the autoencoder, it could learn to output a constant
+    and match trivially. Random projections preserve distances (Johnson and Lindenstrauss 1984).
     """
 
     name: str
@@ -41,9 +42,9 @@ class HiddenLayer:
 
 
 def parse(text: str) -> Wanted:
-    """Raises UserError if it is not NAME:DIM[:WEIGHT]. A name may contain colons itself."""
+    """Raises UserError unless the text is NAME:DIM[:WEIGHT]. A name may itself contain colons."""
     parts = text.split(":")
-    for at in (len(parts) - 2, len(parts) - 1):  # the longer reading first: with a weight
+    for at in (len(parts) - 2, len(parts) - 1):  # try the longer reading, with a weight, first
         name, numbers = ":".join(parts[:at]), parts[at:]
         try:
             dimension, weight = int(numbers[0]), float(numbers[1]) if len(numbers) > 1 else 1.0
@@ -51,7 +52,7 @@ def parse(text: str) -> Wanted:
             continue
         if name and dimension >= 2 and 0 < weight < np.inf:
             return Wanted(name, dimension, weight)
-    raise UserError(f"--hidden-layer {text}: NAME:DIM or NAME:DIM:WEIGHT is due, DIM at least 2, WEIGHT above 0")
+    raise UserError(f"--hidden-layer {text}: expected NAME:DIM or NAME:DIM:WEIGHT, DIM at least 2, WEIGHT above 0")
 
 
 def project(classifier: Classifier, wanted: Sequence[Wanted], x: Array, seed: int) -> list[HiddenLayer]:
@@ -62,8 +63,8 @@ def project(classifier: Classifier, wanted: Sequence[Wanted], x: Array, seed: in
         values = predict(model.SerializeToString(), x[:SAMPLED_ROWS], f"hidden layer {layer.name}", layer.name)
         if len(values) != len(x[:SAMPLED_ROWS]) or values.ndim < 2 or values.dtype.kind != "f":
             raise UserError(
-                f"--hidden-layer {layer.name} is {values.dtype} {values.shape} for {len(x[:SAMPLED_ROWS])} rows; real "
-                "numbers (n, ...) are due: name another"
+                f"--hidden-layer {layer.name} is {values.dtype} {values.shape} for {len(x[:SAMPLED_ROWS])} rows; "
+                "expected real numbers (n, ...): name another"
             )
         flat = values.reshape(len(values), -1).astype(np.float64)
         spread = float(np.sqrt(((flat - flat.mean(0)) ** 2).sum(1).mean()))
@@ -76,17 +77,17 @@ def project(classifier: Classifier, wanted: Sequence[Wanted], x: Array, seed: in
 
 
 def with_outputs(classifier: Classifier, names: Sequence[str]) -> onnx.ModelProto:
-    """The classifier's graph with its class scores as first output and these tensors after it; raises UserError."""
+    """The classifier's graph with its class scores as first output, followed by these tensors; raises UserError."""
     model = onnx.ModelProto()
     model.CopyFrom(classifier.network.model)
     known = {output for node in model.graph.node for output in node.output}
     scores = next(value for value in model.graph.output if value.name == classifier.network.output)
     for name in names:
         if name == scores.name or names.count(name) > 1:
-            raise UserError(f"--hidden-layer {name} comes twice, or is the classifier's output itself: leave it out")
+            raise UserError(f"--hidden-layer {name} is repeated, or is the classifier's output itself: leave it out")
         if name not in known:
             close = ", ".join(difflib.get_close_matches(name, sorted(known), 5) or sorted(known)[-5:])
-            raise UserError(f"--hidden-layer {name}: the classifier's graph has no such tensor; there are {close}")
+            raise UserError(f"--hidden-layer {name}: the classifier's graph has no such tensor; it has {close}")
     given = {value.name: value for value in model.graph.output}
     outputs = [scores, *(given.get(name, onnx.ValueInfoProto(name=name)) for name in names)]
     kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in outputs]

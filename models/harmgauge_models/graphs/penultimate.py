@@ -1,4 +1,4 @@
-"""The classifier's features, the input of its last layer, as an additional output of the graph."""
+"""Adds the classifier's features, the input of its last layer, to the outputs of the graph."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from harmgauge_models.graphs.run import predict
 OUTPUT = "features"
 NONE = "none"
 MAX_WIDTH = 4096
-"""Wider features have as many numbers per row as an image, and cost the service more than they are worth."""
+"""Wider features would have as many numbers per row as an image, and cost the service more than they are worth."""
 
 _LINEAR = {"Conv", "FusedConv", "FusedGemm", "FusedMatMul", "Gemm", "MatMul", "QGemm", "QLinearConv", "QLinearMatMul"}
 
 
 def choose(network: Network, named: str | None, say: Callable[[str], None]) -> str | None:
-    """The tensor of the classifier that `--features` names, else the input of its last layer; None for none.
+    """The classifier's tensor that `--features` names, otherwise the input of its last layer; None for no features.
 
-    Raises UserError if it has no tensor of that name.
+    Raises UserError if there is no tensor of that name.
     """
     if named == NONE:
         return None
     if named is not None:
         if named not in _of_the_input(network):
             raise UserError(
-                f"--features {named}: the classifier has no such tensor; look at its graph with Netron, say "
-                "--features none, or leave it out to have the last layer's input found"
+                f"--features {named}: the classifier has no such tensor; view its graph with Netron, use --features "
+                "none, or leave the option out to use the last layer's input"
             )
         return named
     found = penultimate(network)
     if found is None:
-        say("no features: the classifier has no last linear layer; --features NAME names a tensor for feature_mmd")
+        say("no features: the classifier has no last linear layer; name a tensor for feature_mmd with --features NAME")
     return found
 
 
@@ -67,7 +67,7 @@ def penultimate(network: Network) -> str | None:
 
 
 def _of_the_input(network: Network) -> set[str]:
-    """The tensors that depend on the input and so have its rows, unlike weights."""
+    """The tensors that depend on the input, and so have a row axis, unlike weights."""
     depends = {network.input}
     for node in network.model.graph.node:  # in the order in which they run
         if depends.intersection(node.input):
@@ -76,7 +76,7 @@ def _of_the_input(network: Network) -> set[str]:
 
 
 def give(fused: onnx.ModelProto, network: Network, tensor: str) -> None:
-    """Let the fused graph output a `tensor` of the classifier, each row flattened, as `features` (n, d) float32."""
+    """Make the fused graph output a `tensor` of the classifier, flattened per row, as `features` (n, d) float32."""
     name = "input" if tensor == network.input else f"classifier/{tensor}"
     fused.graph.node.extend(
         [
@@ -96,7 +96,7 @@ def reference(
     seed: int,
     say: Callable[[str], None],
 ) -> Reference:
-    """The `scores` of calibration rows `x`, and the features of at most 1000 of these, drawn with `seed`.
+    """The `scores` of calibration rows `x`, and the features of at most 1000 of these rows, drawn with `seed`.
 
     Raises UserError if the features are not finite, or too wide.
     """
@@ -106,15 +106,17 @@ def reference(
     values = predict(graph, x[picked], "features", OUTPUT)
     if values.shape[1] > MAX_WIDTH:
         raise UserError(
-            f"the features ({tensor}) have {values.shape[1]} numbers a row, more than {MAX_WIDTH}: name the tensor "
-            "behind a pooling or of a smaller layer with --features NAME, or say --features none"
+            f"the features ({tensor}) have {values.shape[1]} numbers per row, more than {MAX_WIDTH}: name the tensor "
+            "after a pooling layer or of a smaller layer with --features NAME, or use --features none"
         )
     if not np.isfinite(values).all():
-        raise UserError(f"some features ({tensor}) are not finite: name another with --features, or say none")
+        raise UserError(
+            f"some features ({tensor}) are not finite: name another tensor with --features, or use --features none"
+        )
     try:
         embedding, neighbours = isomap.fit(values)
     except ImportError as error:
-        say(f"no picture of the features: it needs scikit-learn ({error}): pip install 'harmgauge[build]'")
+        say(f"no picture of the features: it requires scikit-learn ({error}): pip install 'harmgauge[build]'")
     except ValueError as error:
         say(f"no picture of the features: {error}")
     else:

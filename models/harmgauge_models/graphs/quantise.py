@@ -1,4 +1,4 @@
-"""The fused graph in 8 bits, for CPUs: both networks' inner layers, not the divergence.
+"""Converts the fused graph to 8 bits, for CPUs: both networks' inner layers, but not the divergence.
 
 Static quantisation in QDQ form by `onnxruntime.quantization`: activations uint8, weights int8 per channel. Weights have
 7 bits, because 8 would overflow inside a product on processors without VNNI instructions.
@@ -29,7 +29,7 @@ QUANTISED = [*sorted(LINEAR), "Add", "AveragePool", "Concat", "GlobalAveragePool
 
 
 class _Rows(CalibrationDataReader):  # type: ignore[misc]
-    """Gives the quantiser rows in batches."""
+    """Passes rows to the quantiser in batches."""
 
     def __init__(self, x: Array) -> None:
         self._batches: Iterator[Array] = iter(np.array_split(x, max(1, len(x) // 64)))
@@ -40,7 +40,7 @@ class _Rows(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantise(graph: bytes, x: Array) -> bytes:
-    """The graph in 8 bits, ranges calibrated on the first rows of `x` (n, *shape). Raises UserError."""
+    """Quantise the graph, with ranges calibrated on the first rows of `x` (n, *shape). Raises UserError."""
     with tempfile.TemporaryDirectory() as folder:
         given, prepared, made = (Path(folder) / name for name in ("given.onnx", "prepared.onnx", "made.onnx"))
         model = onnx.load_from_string(graph)
@@ -48,16 +48,18 @@ def quantise(graph: bytes, x: Array) -> bytes:
         onnx.save_model(model, str(given))
         quiet = logging.getLogger()
         level = quiet.level
-        quiet.setLevel(logging.ERROR)  # it recommends steps that are done here already
+        quiet.setLevel(logging.ERROR)  # it recommends steps that have already been done here
         try:
             quant_pre_process(str(given), str(prepared), skip_symbolic_shape=True)
             model = onnx.load(str(prepared))
             for index, node in enumerate(model.graph.node):
-                node.name = node.name or f"unnamed_{index}"  # it excludes by name
+                node.name = node.name or f"unnamed_{index}"  # nodes are excluded by name
             onnx.save_model(model, str(prepared))
             kept = _kept_in_float(model)
             if not any(node.op_type in LINEAR and node.name not in kept for node in model.graph.node):
-                raise UserError("--int8: the networks have no inner Conv, Gemm or MatMul to quantise; leave it out")
+                raise UserError(
+                    "--int8: the networks have no inner Conv, Gemm or MatMul to quantise; leave the option out"
+                )
             quantize_static(
                 str(prepared),
                 str(made),
@@ -73,14 +75,16 @@ def quantise(graph: bytes, x: Array) -> bytes:
         except UserError:
             raise
         except Exception as error:  # the quantiser raises any kind of error
-            raise UserError(f"--int8: ONNX Runtime cannot quantise these networks ({error}); leave it out") from error
+            raise UserError(
+                f"--int8: ONNX Runtime cannot quantise these networks ({error}); leave the option out"
+            ) from error
         finally:
             quiet.setLevel(level)
         return made.read_bytes()
 
 
 def _kept_in_float(model: onnx.ModelProto) -> set[str]:
-    """The names of the divergence's nodes and of each network's last layer, whose outputs it compares.
+    """The names of the divergence's nodes, and of each network's last layer, whose outputs the divergence compares.
 
     Quantised logits would quantise the score.
     """
@@ -97,7 +101,7 @@ def _kept_in_float(model: onnx.ModelProto) -> set[str]:
 
 
 def speedup(graph: bytes, quantised: bytes, x: Array, batch_rows: int = 32, rounds: int = 7) -> float:
-    """The speedup of the second graph on this machine: one thread each, in turn, the median of the rounds."""
+    """The speedup of the second graph on this machine, one thread each, in turn: the median of the rounds."""
     sessions = [open_session(model, threads=1) for model in (graph, quantised)]
     batch = np.ascontiguousarray(x[:batch_rows])
     ratios: list[float] = []

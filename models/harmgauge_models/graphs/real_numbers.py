@@ -16,7 +16,7 @@ _OWN_SCALE = {
     "QLinearConv": 6, "QLinearMatMul": 6, "QLinearAdd": 6, "QLinearMul": 6, "QLinearConcat": 0, "QuantizeLinear": 1,
     "QLinearAveragePool": 3, "QLinearGlobalAveragePool": 3, "QLinearLeakyRelu": 3, "QLinearSigmoid": 3,
 }  # fmt: skip
-"""The index of the input with the output's scale; the zero point follows it."""
+"""The index of the input that holds the output's scale; the zero point follows it."""
 
 _KEEPING = {"MaxPool", "Relu", "Clip", "Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten"}
 """Operators whose output has the scale of their input."""
@@ -24,7 +24,7 @@ _KEEPING = {"MaxPool", "Relu", "Clip", "Identity", "Reshape", "Transpose", "Sque
 
 @dataclass(frozen=True)
 class Scale:
-    """A number q stands for (q - zero_point) x scale."""
+    """The scale of an 8-bit tensor: a number q represents (q - zero_point) x scale."""
 
     scale: float
     zero_point: int
@@ -34,7 +34,7 @@ class Scale:
 
 
 def scales(model: onnx.ModelProto) -> dict[str, Scale]:
-    """The scales of the 8-bit tensors whose scale is one stored number."""
+    """The scales of the 8-bit tensors whose scale is a single stored number."""
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant" and node.attribute[0].HasField("t"):
@@ -61,7 +61,7 @@ def as_real(values: Array, scale: Scale | None) -> npt.NDArray[np.float32]:
 def takes_raw(
     model: onnx.ModelProto, names: Sequence[str], dtypes: Sequence[str], known: Sequence[Scale | None]
 ) -> None:
-    """Let float32 inputs of `model` take tensors in these `dtypes`, in place."""
+    """Make float32 inputs of `model` accept tensors in these `dtypes`, in place."""
     inputs = {value.name: value for value in model.graph.input}
     first: list[onnx.NodeProto] = []
     for name, dtype, scale in zip(names, dtypes, known, strict=True):

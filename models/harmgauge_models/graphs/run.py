@@ -1,4 +1,4 @@
-"""Run an ONNX file over many rows, offline."""
+"""Runs an ONNX file on many rows, offline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def open_session(model: Path | bytes, threads: int = 0) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # errors are raised, and would be reported twice
-    # Threads that spin while they wait take the cores that others, such as a training, need
+    # Threads that spin while they wait would take cores from other work, such as a training
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = str(model) if isinstance(model, Path) else model
     try:
@@ -31,7 +31,7 @@ def open_session(model: Path | bytes, threads: int = 0) -> ort.InferenceSession:
 
 
 def predict(model: Path | bytes, x: Array, what: str, output: str | None = None, batch_rows: int = 256) -> Array:
-    """One output (the first by default) for all rows of `x`, as one array; shows progress as `what`."""
+    """Run the model on all rows of `x` and return one output (the first by default); shows progress as `what`."""
     (found,) = _predicted(model, x, what, None if output is None else [output], batch_rows)[:1]
     return found
 
@@ -39,7 +39,7 @@ def predict(model: Path | bytes, x: Array, what: str, output: str | None = None,
 def predict_all(
     model: Path | bytes, x: Array, what: str, outputs: Sequence[str], batch_rows: int = 256
 ) -> dict[str, Array]:
-    """As `predict`, for several named outputs. Raises UserError."""
+    """Like `predict`, for several named outputs. Raises UserError."""
     return dict(zip(outputs, _predicted(model, x, what, list(outputs), batch_rows), strict=True))
 
 
@@ -53,7 +53,7 @@ def _predicted(model: Path | bytes, x: Array, what: str, outputs: list[str] | No
             found = session.run(names, {name: x[start : start + batch_rows]})
         except Exception as error:
             raise UserError(
-                f"the network cannot run on {what} (rows of {x.dtype} {x.shape[1:]}): {one_line(error)}"
+                f"the network fails on {what} (rows of {x.dtype} {x.shape[1:]}): {one_line(error)}"
             ) from error
         parts.append([np.atleast_1d(values) for values in found])
     return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]

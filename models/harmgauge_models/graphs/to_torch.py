@@ -1,7 +1,7 @@
-"""An ONNX network as a PyTorch module, for gradients through networks from any framework.
+"""Converts an ONNX network to a PyTorch module, for gradients through networks from any framework.
 
 onnx2pytorch does the work. It is maintained and supports current operators; onnx2torch 1.5.15 lacks Pad of opset 18,
-which PyTorch's own exporter writes. Its result is compared with ONNX Runtime before use.
+which PyTorch's own exporter writes. The result is compared with ONNX Runtime before use.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from harmgauge_models.graphs.run import open_session
 COMPARED_ROWS = 32
 REMEDY = (
     "export it with plain tensor operators, LinearClassifier as MatMul, Add and Softmax (trees have no gradients); "
-    "--autoencoder-onnx and --detector distillation need no gradients"
+    "--autoencoder-onnx and --detector distillation require no gradients"
 )
 
 
 class Converted(nn.Module):
-    """The frozen network: maps raw instances (n, *shape), also as real numbers, to the list of its outputs."""
+    """The frozen network, which maps raw instances (n, *shape), also real-valued ones, to the list of its outputs."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> Converted:
-        """Always in inference mode: it passes gradients and is not trained."""
+        """Stay in inference mode: the network passes gradients and is not trained."""
         return self
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -45,7 +45,7 @@ class Converted(nn.Module):
 
 
 def to_torch(model: onnx.ModelProto, x: Array, what: str) -> Converted:
-    """Convert `model`, which has one input and is called `what`; its outputs keep their order.
+    """Convert `model`, which has one input and is called `what` in messages; the outputs keep their order.
 
     Raises UserError if an operator is not supported, or if the outputs for the rows `x` differ from ONNX Runtime's.
     """
@@ -60,7 +60,7 @@ def to_torch(model: onnx.ModelProto, x: Array, what: str) -> Converted:
                 found = converted(torch.from_numpy(rows))
     except Exception as error:  # the converter raises any kind of error
         raise UserError(
-            f"{what} cannot be turned into a PyTorch module, which gradients through it need: {_reason(error)}. Its "
+            f"{what} cannot be converted to a PyTorch module, which gradients require: {_reason(error)}. Its "
             f"operators are {', '.join(sorted({node.op_type for node in model.graph.node}))}; {REMEDY}"
         ) from error
     session = open_session(model.SerializeToString())
@@ -68,7 +68,7 @@ def to_torch(model: onnx.ModelProto, x: Array, what: str) -> Converted:
     for name, one, other in zip([value.name for value in model.graph.output], found, due, strict=True):
         if not np.allclose(one.numpy(), other, rtol=1e-3, atol=1e-3 * max(1.0, float(np.abs(other).max()))):
             raise UserError(
-                f"{what}, turned into a PyTorch module, gives another {name!r} than ONNX Runtime (by up to "
+                f"{what}, converted to a PyTorch module, returns a different {name!r} from ONNX Runtime (by up to "
                 f"{float(np.abs(one.numpy() - other).max()):.3g}): {REMEDY}"
             )
     return converted
@@ -88,7 +88,7 @@ def _converter() -> Callable[[onnx.ModelProto], nn.Module]:
             from onnx2pytorch import ConvertModel  # noqa: PLC0415 - slow to load, seldom needed
         except ImportError as error:
             raise UserError(
-                f"gradients through ONNX need onnx2pytorch ({error}): pip install 'harmgauge[train]'"
+                f"gradients through ONNX require onnx2pytorch ({error}): pip install 'harmgauge[train]'"
             ) from error
     made: Callable[[onnx.ModelProto], nn.Module] = ConvertModel
     return made
@@ -97,8 +97,8 @@ def _converter() -> Callable[[onnx.ModelProto], nn.Module]:
 def _load_torchvision() -> None:
     """Load torchvision, which the converter needs, even if its build does not match the installed PyTorch.
 
-    A build for CUDA with PyTorch for CPUs loads none of its compiled operators, and then fails to describe two of them,
-    which only object detectors use. Declaring these two avoids the failure.
+    With a CPU build of PyTorch, a CUDA build of torchvision loads none of its compiled operators, and then fails to
+    describe two of them, which only object detectors use. Declaring these two avoids the failure.
     """
     try:
         import torchvision  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Finds out before the training whether the classifier would be rejected after it."""
+"""Checks, before the training, whether the classifier would be rejected after it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ TRIED_ROWS = 3
 
 
 def try_fusing(classifier: Classifier, x: Array) -> None:
-    """Fuse the classifier with itself, in the opset of our networks, and run that on a few rows of `x`.
+    """Fuse the classifier with itself, in the opset of harmgauge's own networks, and run the result on a few rows of
+    `x`.
 
     Raises UserError if it cannot be converted to that opset or fused, or if the service would reject its graph.
     """
@@ -26,7 +27,7 @@ def try_fusing(classifier: Classifier, x: Array) -> None:
     try:
         check_graph(serialised(network.model, what))
     except GraphRefused as error:
-        raise UserError(f"the service would refuse {what}: {error}") from error
+        raise UserError(f"the service would reject {what}: {error}") from error
     model = onnx.ModelProto()
     model.CopyFrom(at_opset(network.model, max(OPSET, opset_of(network.model))))
     again = Network(model, network.input, network.output, network.gives)

@@ -1,7 +1,7 @@
-"""The difference of two areas under the ROC curve with its interval: does one score rank rows better than another?
+"""The difference between two ROC AUCs with its interval: does one score rank rows better than another?
 
-In closed form after DeLong, DeLong and Clarke-Pearson (1988), exact on ties; by midranks (Sun and Xu 2014), so that a
-million rows take a second. Dependent rows count by their clusters (Obuchowski 1997).
+In closed form after DeLong, DeLong and Clarke-Pearson (1988), exact for ties; by midranks (Sun and Xu 2014), so that a
+million rows take a second. Correlated rows count by their clusters (Obuchowski 1997).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def auc_difference(
 ) -> Difference:
     """The difference in ROC AUC of `first` (n,) minus `second` (n,) for ranking `positive` rows (n,) above the others.
 
-    `clusters` (n,) numbers dependent rows, such as the corrupted copies of one clean row; without it all rows are
+    `clusters` (n,) groups correlated rows, such as the corrupted copies of one clean row; without it all rows count as
     independent. With fewer than two rows in a group the interval is -1..1; with an empty group the difference is NaN.
     Raises ValueError if the shapes differ or a score is NaN.
     """
@@ -65,7 +65,7 @@ def auc_difference(
 
 
 def _placements(scores: npt.NDArray[Any], positive: npt.NDArray[np.bool_]) -> Float64:
-    """For each row, the share of the other group that it is on the right side of, ties half, (n,)."""
+    """For each row, the share of the other group that it is ranked correctly against, ties counted half, (n,)."""
     ranks = rankdata(scores)
     placements = np.empty(len(scores))
     for group, others in ((positive, ~positive), (~positive, positive)):

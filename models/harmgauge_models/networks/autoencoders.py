@@ -1,7 +1,7 @@
-"""Autoencoders in front of a classifier: raw instances in, instances of the same shape out.
+"""Autoencoders in front of a classifier: they map raw instances to instances of the same shape.
 
-Scaling and layout are part of the network and so of the exported graph: the reconstruction is in the raw instances' own
-units and layout, float32 and not rounded.
+Scaling and layout are part of the network and so of the exported graph: the reconstruction has the raw instances' units
+and layout, and is float32, not rounded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harmgauge_models.networks.classifiers import Standardise
 
 
 class Autoencoder(nn.Module):
-    """Standardise, encode, decode, and back to raw units (n, *shape) float32."""
+    """Standardises, encodes, decodes, and converts back to raw units, (n, *shape) float32."""
 
     def __init__(self, standardise: Standardise, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
@@ -33,7 +33,10 @@ class Autoencoder(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + two 3 x 3 convolutions of it. No batch norm: rows of a batch do not affect each other, even in training."""
+    """x plus two 3 x 3 convolutions of it.
+
+    There is no batch norm, so rows of a batch never affect each other, even in training.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -46,10 +49,10 @@ class ResidualBlock(nn.Module):
 
 
 def convolutional(standardise: Standardise, channels: int, width: int = 48, blocks: int = 4) -> Autoencoder:
-    """For images with even sides: to half the size, residual blocks, and back.
+    """For images with even sides: halves the size, applies residual blocks, and restores the size.
 
-    No path bypasses the code. Details below the training noise are smoothed away, and the smallest attacks are only
-    such details; the rest of the image can pass, unlike with a narrow code.
+    No path bypasses the code. Details below the training noise are smoothed away, and the smallest attacks consist only
+    of such details; the rest of the image can pass, unlike with a narrow code.
     """
     encoder = nn.Sequential(
         nn.Conv2d(channels, width, 4, 2, 1), *(ResidualBlock(width) for _ in range(blocks)), nn.ReLU()
@@ -58,9 +61,10 @@ def convolutional(standardise: Standardise, channels: int, width: int = 48, bloc
 
 
 def narrow(standardise: Standardise, channels: int, width: int = 64, blocks: int = 4) -> Autoencoder:
-    """For images whose sides are multiples of 4: `convolutional`, but to a quarter of the size.
+    """For images whose sides are multiples of 4: like `convolutional`, but reduces the image to a quarter of its size.
 
-    It passes less of a large attack, and less of the image: it needs longer training, and agrees less.
+    It blocks more of a large attack, but also more of the image: it needs longer training, and agrees less with the
+    classifier.
     """
     half = width // 2
     encoder = nn.Sequential(
@@ -121,7 +125,7 @@ def dense(standardise: Standardise, shape: Sequence[int], hidden: int = 64) -> A
 def default_autoencoder(x: Array) -> Autoencoder:
     """An autoencoder for instances like `x` (n, *shape), standardised by `x`.
 
-    Convolutional for images, in either layout, with even sides of 8 or more; else dense.
+    It is convolutional for images, in either layout, with even sides of 8 or more, and dense otherwise.
     """
     if image_layout(x.shape[1:]) is not None:
         channels, *sides = _size(x)
@@ -133,7 +137,7 @@ def default_autoencoder(x: Array) -> Autoencoder:
 def narrow_autoencoder(x: Array) -> Autoencoder:
     """`narrow` for images like `x` (n, *shape).
 
-    Choose it by `--autoencoder harmgauge_models.networks.autoencoders:narrow_autoencoder`.
+    Select it with `--autoencoder harmgauge_models.networks.autoencoders:narrow_autoencoder`.
     """
     return narrow(standardise_by(x), _size(x)[0])
 
@@ -141,7 +145,7 @@ def narrow_autoencoder(x: Array) -> Autoencoder:
 def literature_autoencoder(x: Array) -> Autoencoder:
     """`literature` for images like `x` (n, *shape).
 
-    Choose it by `--autoencoder harmgauge_models.networks.autoencoders:literature_autoencoder`.
+    Select it with `--autoencoder harmgauge_models.networks.autoencoders:literature_autoencoder`.
     """
     return literature(standardise_by(x), *_size(x))
 
@@ -153,7 +157,7 @@ def _size(x: Array) -> tuple[int, int, int]:
 
 
 def standardise_by(x: Array) -> Standardise:
-    """Standardise images by channel, as planes, and all other instances by number."""
+    """Standardise images by channel, as planes, and all other instances by element."""
     layout = image_layout(x.shape[1:])
     axes = {None: (0,), "HWC": (0, 1, 2), "CHW": (0, 2, 3)}[layout]
     sample = x[np.random.default_rng(0).permutation(len(x))[:10_000]].astype(np.float64)

@@ -1,7 +1,7 @@
 """The networks that harmgauge trains: ResNet-32 for CIFAR-10 and students distilled from a classifier.
 
-Each takes raw instances (in the bundle's input form) and gives logits (n, classes): scaling and layout are part of the
-network and so of the exported graph.
+Each maps raw instances (in the bundle's input form) to logits (n, classes): scaling and layout are part of the network
+and so of the exported graph.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 
 class Standardise(nn.Module):
-    """Raw instances to zero mean and unit spread; images in rows of pixels (NHWC) also to planes (NCHW).
+    """Standardises raw instances to zero mean and unit spread; also converts NHWC images to NCHW planes.
 
     `mean` and `spread` broadcast against the raw instance; a spread of 0 (a constant column) counts as 1. With
     `missing`, NaN becomes the mean.
@@ -35,7 +35,7 @@ class Standardise(nn.Module):
         return x.permute(0, 3, 1, 2) if self.channels_last else x
 
     def undo(self, x: Tensor) -> Tensor:
-        """The output of `forward`, back in raw units and the raw layout; float32."""
+        """The inverse: the output of `forward` in raw units and the raw layout; float32."""
         x = x.permute(0, 2, 3, 1) if self.channels_last else x
         return x * self.get_buffer("spread") + self.get_buffer("mean")
 
@@ -94,7 +94,7 @@ class ResNet32(nn.Module):
 
 
 class ConvolutionalStudent(nn.Module):
-    """The distilled network of the literature for CIFAR-10 (Vacanti and Van Looveren 2020), for any image size.
+    """The distilled network from the literature for CIFAR-10 (Vacanti and Van Looveren 2020), for any image size.
 
     conv 256 (linear) - conv 128 (relu) - conv 64 (relu), each 4 x 4 with stride 2; flatten; dense 40; dense classes.
     """

@@ -18,16 +18,17 @@ MOST_SPREADS, MOST_LOGIT = 12.0, 60.0
 
 class FeatureHead(nn.Module):
     """Maps feature maps, fine to coarse, and the classifier's own output to logits (n, classes): a prediction of the
-    classifier's output for the same picture undisturbed.
+    classifier's output for the undisturbed image.
 
-    One convolution brings every map to the coarsest resolution, all are mixed, and three residual blocks follow, then a
-    hidden layer. The logits are the classifier's own times a factor that depends on it (the temperature of Guo et al.
-    2017, but for each input), plus a correction. In training the hidden layer also predicts whether the classifier's
-    answer has changed, as an additional last column (a logit), which keeps that readable from the layer by a line.
+    One convolution brings every map to the coarsest resolution; the results are mixed, and pass through three residual
+    blocks and a hidden layer. The logits are the classifier's own times a factor that depends on that layer (the
+    temperature of Guo et al. 2017, but for each input), plus a correction. During training, the hidden layer also
+    predicts whether the classifier's output has changed, as an additional last column (a logit): this keeps the change
+    linearly readable from the layer.
 
-    `shapes` are the maps' shapes, (channels, height, width), and `spreads` (channels,) the spreads of their channels.
-    A `bounded` head clips its inputs to MOST_SPREADS of these, and logits to MOST_LOGIT, so that pictures on another
-    scale do not dominate its normalisation.
+    `shapes` are the maps' shapes, (channels, height, width), and `spreads` (channels,) the spreads of their channels. A
+    `bounded` head clips its inputs to MOST_SPREADS times these spreads, and logits to MOST_LOGIT, so that images on
+    a different scale do not dominate its normalisation.
 
     Inputs: the maps (n, *shape) float32 in order, then the output (n, classes), of the kind `gives`.
     """
@@ -69,7 +70,7 @@ class FeatureHead(nn.Module):
         self.changed = nn.Linear(HIDDEN, 1)
 
     def fold(self) -> None:
-        """Prepare it for the export; it cannot be trained afterwards."""
+        """Prepare the head for export; it cannot be trained afterwards."""
         for layer in (*self.reach, self.mix):
             assert isinstance(layer, _Layer)
             layer.fold()
@@ -83,7 +84,7 @@ class FeatureHead(nn.Module):
             said = said.clamp(-MOST_LOGIT, MOST_LOGIT)
         logits = said if self.gives == "logits" else torch.log(said.clamp(min=1e-7))
         reached = [layer(x) for layer, x in zip(self.reach, maps, strict=False)]
-        # Odd sides, or fractional strides, need not match
+        # Odd sides, or fractional strides, may give a different size
         reached = [x if list(x.shape[2:]) == self.side else functional.interpolate(x, size=self.side) for x in reached]
         x = self.blocks(self.mix(torch.cat([*reached, maps[-1]], dim=1))).mean((2, 3))
         last = maps[-1].mean((2, 3)) * self.get_buffer("scale")
@@ -94,21 +95,21 @@ class FeatureHead(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Convolution, normalisation, ReLU; the weights bring the inputs' channels to one scale, at no cost."""
+    """Convolution, normalisation, ReLU; the weights bring the inputs' channels to one scale at no extra cost."""
 
     def __init__(self, scale: Tensor, outputs: int, stride: tuple[int, int], side: int = 3) -> None:
         super().__init__()
         self.outputs = outputs
         self.folded = False
         self.register_buffer("scale", scale[:, None, None])
-        # From stride 3 on, patches that do not overlap; else one pixel around each position
+        # From stride 3 on, patches that do not overlap; below that, one pixel around each position
         patched = max(stride) > 2
         kernel = stride if patched else (side, side)
         self.convolution = nn.Conv2d(len(scale), outputs, kernel, stride, 0 if patched else side // 2, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
 
     def fold(self) -> None:
-        """Scale the weights permanently, for the export: the graph has one operation less."""
+        """Scale the weights permanently, for export: the graph has one operation less."""
         with torch.no_grad():
             self.convolution.weight *= self.get_buffer("scale")
         self.folded = True

@@ -1,4 +1,4 @@
-"""The second network for rows other than pictures: it reads the row and the classifier's features and output."""
+"""The second network for rows other than images: it reads the row and the classifier's features and output."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch.nn import functional
 from harmgauge_models.graphs.fuse import Gives
 
 SUMMARY = 4
-"""Numbers that describe how unusual a row is as a whole."""
+"""Number of values that describe how unusual a row is as a whole."""
 
 MOST_FAR = 1e30
-"""Largest distance in spreads: greater or infinite ones are set to it."""
+"""Largest distance in spreads: greater and infinite distances are clipped to it."""
 
 LEAST_LOG_P = -16.0
-"""Smaller log-probabilities of the classifier count as this."""
+"""Smaller log-probabilities of the classifier are clipped to this."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The range of normal values for each value of a row, flattened, (d,). `spread` is above 0."""
+    """The normal range of each value of a row, flattened, (d,). `spread` is above 0."""
 
     centre: Tensor
     spread: Tensor
@@ -36,8 +36,8 @@ class RowHead(nn.Module):
     in this order, to logits (n, classes): the classifier's own, times a factor above 0, plus a correction.
 
     The head reads each value on a logarithmic scale, and separately its distance beyond all normal ones. With
-    `missing`, NaN counts as the centre and is flagged by an input of its own. It also reads how unusual the row is as a
-    whole, and without `row_values` nothing else of it.
+    `missing`, NaN is replaced by the centre and flagged by a separate input. The head also reads how unusual the row is
+    as a whole; without `row_values` that is all it reads of the row.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Training an autoencoder in front of a frozen classifier (Vacanti and Van Looveren 2020).
+"""Trains an autoencoder in front of a frozen classifier (Vacanti and Van Looveren 2020).
 
-The targets are the classifier's for the clean instance, while the autoencoder may get a noisy one: it learns to remove
-the noise before the classifier.
+The targets are the classifier's outputs for the clean instance, while the autoencoder may get a noisy one: it learns to
+remove the noise before the classifier.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from harmgauge_models.training.matching_loss import Matching
 
 @dataclass(frozen=True)
 class Recipe:
-    """Adam; the learning rate climbs for 10 % of the run, then falls along a cosine.
+    """Adam; the learning rate rises for 10 % of the run, then falls along a cosine.
 
     `noise` is the largest standard deviation of the Gaussian noise on the autoencoder's input, in units of the training
     rows' own spread; each row's is uniform between 0 and `noise`. For `shift_pixels` and `flip` see `Augment`.
@@ -69,7 +69,7 @@ def train(
     work: Path | None,
     settings: dict[str, Any],
 ) -> Trained:
-    """Train an autoencoder on `x` (n, *shape); `autoencoder` is `module:function` for the user's own.
+    """Train an autoencoder on `x` (n, *shape); `autoencoder` names the user's own as `module:function`.
 
     With `work`, an interrupted run resumes from its checkpoint there. Raises UserError if the classifier cannot be
     converted to a PyTorch module, and the errors of `fit`.
@@ -111,15 +111,17 @@ def _make(x: Array, autoencoder: str | None) -> tuple[nn.Module, str]:
     if autoencoder is None:
         chosen = default_autoencoder(x)
         return chosen, "convolutional" if _convolves(chosen) else "dense"
-    takes = "the training instances and returns a torch module from raw instances (n, *shape) to alike real numbers"
+    takes = (
+        "the training instances and returns a torch module from raw instances (n, *shape) to real numbers of that shape"
+    )
     network: nn.Module = own_function("--autoencoder", autoencoder, takes)(x)
     try:
         with torch.no_grad():
             made = network(torch.from_numpy(x[:2]))
-    except Exception as error:  # the user's own code may raise anything
-        raise UserError(f"--autoencoder {autoencoder} cannot take rows of {x.dtype} {x.shape[1:]}: {error}") from error
+    except Exception as error:  # the user's code may raise anything
+        raise UserError(f"--autoencoder {autoencoder} fails on rows of {x.dtype} {x.shape[1:]}: {error}") from error
     if made.shape != (2, *x.shape[1:]):
-        raise UserError(f"--autoencoder {autoencoder} gives rows of {tuple(made.shape[1:])}; {x.shape[1:]} is due")
+        raise UserError(f"--autoencoder {autoencoder} returns rows of {tuple(made.shape[1:])}; expected {x.shape[1:]}")
     return network, autoencoder
 
 

@@ -1,8 +1,9 @@
-"""Distillation of a head: from the feature maps of a disturbed picture to the classifier's output for the clean one.
+"""Distils the classifier into a head that maps the feature maps of a disturbed image to the classifier's output for the
+clean one.
 
 Its cross-entropy against the classifier's own output is then close to -ln of the probability that the classifier would
-give the same answer for the clean picture: an estimate of harm itself. Its training includes clean pictures, so that it
-agrees with the classifier there, and attacked ones, if the classifier has gradients.
+give the same answer for the clean image, which is a direct estimate of harm. Clean images are part of the training, so
+that the head agrees with the classifier on them. So are attacked images, if the classifier has gradients.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ from harmgauge_models.training.loop import Batches, Learner, Task, fit
 
 @dataclass(frozen=True)
 class Recipe:
-    """AdamW on the cross-entropy to the soft labels, the learning rate in one cycle; part of each batch stays clean."""
+    """AdamW on the cross-entropy to the soft labels; the learning rate follows one cycle; part of each batch stays
+    clean.
+    """
 
     epochs: int = 32
     batch_rows: int = 256
@@ -54,7 +57,7 @@ class Recipe:
 
 SPREAD_ROWS = 512
 WRONG_SCALE_SHARE = 0.08
-"""Share of disturbed pictures of real numbers on another scale; 8-bit pictures have only one."""
+"""Share of disturbed real-valued images that are put on a different scale; 8-bit images have only one scale."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,8 @@ def distil_head(
     settings: dict[str, Any],
     say: Callable[[str], None],
 ) -> tuple[Classifier, list[float]]:
-    """Train a head on `taps` of the classifier with pictures `x` (n, *shape) and its distributions (n, classes).
+    """Train a head on `taps` of the classifier with images `x` (n, *shape) and the classifier's `soft_labels` (n,
+    classes).
 
     Returns the head as a second network and the mean loss of each epoch (see HarmLoss). With `work`, an interrupted run
     resumes from its checkpoint there. If the classifier has no gradients, the head sees no attacks, and `say` gets a

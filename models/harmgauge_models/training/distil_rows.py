@@ -1,8 +1,8 @@
-"""Distillation for rows of any kind: from a disturbed row to the classifier's output for the undisturbed one.
+"""Distils the classifier for rows of any kind: from a disturbed row to the classifier's output for the undisturbed one.
 
-The second network's probability of the class that the classifier names is then an estimate of the probability that the
-classifier would give the same answer for the undisturbed row. Its training includes clean rows, so that it agrees with
-the classifier there.
+The second network's probability of the predicted class is then an estimate of the probability that the classifier would
+give the same answer for the undisturbed row. Clean rows are part of the training, so that the network agrees with the
+classifier on them.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ Log = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Recipe:
-    """AdamW on the cross-entropy to the soft labels, the learning rate in one cycle; part of each batch stays clean.
+    """AdamW on the cross-entropy to the soft labels; the learning rate follows one cycle; part of each batch stays
+    clean.
 
-    An epoch is `steps` batches. `held_out` of the training rows judge the epochs: the best one is kept.
+    An epoch has `steps` batches. The share `held_out` of the training rows judges the epochs: the best one is kept.
     """
 
     epochs: int = 32
@@ -53,11 +54,11 @@ class Recipe:
 
 
 JUDGED_COPIES = 8
-"""Most copies of each held-out row."""
+"""Maximum number of copies of each held-out row."""
 
 
 class RowDistillation:
-    """Training rows and the classifier's outputs for them, ready for any number of second networks."""
+    """Training rows and the classifier's outputs for them, prepared for any number of second networks."""
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class RowDistillation:
 
     @property
     def copies(self) -> int:
-        """Disturbed copies of each row."""
+        """Number of disturbed copies of each row."""
         return self._rows.copies
 
     def fit(self, *, without: Collection[str] = (), epochs: int | None = None) -> tuple[RowHead, list[float]]:
@@ -172,7 +173,7 @@ class RowDistillation:
         return Classifier(Path("head"), runnable, second, classifier.dtype, classifier.shape, classifier.classes)
 
     def _kept(self, without: Collection[str]) -> Tensor:
-        """A mask (copies, n) of the disturbed rows without any of these disturbances."""
+        """A mask (copies, n) of the disturbed rows that have none of these disturbances."""
         families = self._disturber.families
         left_out = [index for index, name in enumerate(families) if name in without]
         free = ~np.isin(self._rows.tags, left_out).any(1)
@@ -213,7 +214,9 @@ class RowDistillation:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Use one thread: small products are done before another wakes, and two take ten times as long on busy cores."""
+    """Use one thread: small products finish before a second thread wakes, and two threads take ten times as long on
+    busy cores.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -223,7 +226,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class _Best:
-    """The weights of the best epoch by `judge`, kept in a file, so that a run can resume."""
+    """The weights of the best epoch by `judge`, kept in a file so that an interrupted run can resume."""
 
     def __init__(self, network: RowHead, judge: Callable[[], float], path: Path) -> None:
         self._network, self._judge, self._path = network, judge, path
@@ -239,7 +242,7 @@ class _Best:
             part.replace(self._path)
 
     def forget(self) -> None:
-        """Delete the file of an older run whose checkpoint no longer exists."""
+        """Delete the file left by an older run whose checkpoint no longer exists."""
         self._path.unlink(missing_ok=True)
 
     def restore(self) -> None:
@@ -255,7 +258,7 @@ def _joined(rows: DisturbedRows, disturbed: Tensor, clean: Tensor) -> tuple[Tens
 
 
 def _scale(tensor: Tensor) -> Scale:
-    """The scale of clean rows (n, d), NaN for a missing value."""
+    """The scale of clean rows (n, d), in which NaN is a missing value."""
     values = tensor.numpy().astype(np.float64)
     values = np.where(np.isnan(values).all(0), 0.0, values)
     spread = np.nanstd(values, axis=0)

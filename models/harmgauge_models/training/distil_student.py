@@ -1,4 +1,4 @@
-"""Distillation of a student that learns the classifier's output from soft labels alone."""
+"""Distils a student, which learns the classifier's output from soft labels alone."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def distil(
 ) -> tuple[bytes, list[float], str]:
     """Train a student on `x` (n, *shape) and the classifier's distributions (n, classes).
 
-    Returns the ONNX graph, the mean loss (KL divergence in nats) of each epoch, and the student's name. `student` is
-    `module:function` for the user's own. With `work`, an interrupted run resumes from its checkpoint there.
+    Returns the ONNX graph, the mean loss (KL divergence in nats) of each epoch, and the student's name. `student` names
+    the user's own as `module:function`. With `work`, an interrupted run resumes from its checkpoint there.
     """
     torch.manual_seed(recipe.seed)
     network = _make(student)(x, soft_labels.shape[1])
@@ -71,7 +71,7 @@ def distil(
 
 
 def default_student(x: Array, classes: int) -> nn.Module:
-    """Convolutional for images of 8 x 8 or more in either layout, else dense; standardised by `x` itself."""
+    """Convolutional for images of 8 x 8 or more in either layout, otherwise dense; standardised by `x`."""
     shape = x.shape[1:]
     sample = x[np.random.default_rng(0).permutation(len(x))[:10_000]].astype(np.float64)
     layout = image_layout(shape)

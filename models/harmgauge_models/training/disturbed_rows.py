@@ -1,6 +1,6 @@
-"""Disturbed training rows and the classifier's outputs for them, all made before a second network is trained.
+"""Disturbed training rows and the classifier's outputs for them, all created before a second network is trained.
 
-Each is made once and used several times, because the classifier may cost more than the training.
+Each is created once and used several times, because the classifier may cost more than the training.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harmgauge_models.graphs.run import open_session
 
 MOST_ROWS = 200_000
 MOST_BYTES = 2**28
-"""Most bytes of disturbed rows and of the tensors read from them."""
+"""Limit on the bytes of disturbed rows and of the tensors read from them."""
 
 CLASSIFIER_SECONDS = 30.0
 """Approximate time limit of the classifier on disturbed rows."""
@@ -38,12 +38,12 @@ MIN_COPIES = 4
 MOST_TRAINING_ROWS = 50_000
 
 BATCH_VALUES = 2**18
-"""Values of rows that run through the classifier at once: it takes up to some thousand bytes for each."""
+"""Number of values in the rows that run through the classifier at once: each takes up to a few thousand bytes."""
 
 
 class Reader:
-    """Reads a second network's inputs: the row itself if `row` (without `row_values` only how unusual it is), a
-    tensor `features` of the classifier if there is one, and the classifier's output.
+    """Reads a second network's inputs: the row itself if `row` (without `row_values`, only how unusual it is), a tensor
+    `features` of the classifier if given, and the classifier's output.
 
     Each is float32 and flat, (n, width).
     """
@@ -65,7 +65,7 @@ class Reader:
             try:
                 outputs = self._session.run(self._outputs, {self._input: some})
             except Exception as error:  # ONNX Runtime's errors share no base class below Exception
-                raise UserError(f"the classifier cannot run on disturbed rows: {error}") from error
+                raise UserError(f"the classifier fails on disturbed rows: {error}") from error
             parts.append([*([some] if self.row else []), *outputs])
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
@@ -91,7 +91,9 @@ class DisturbedRows:
 
 
 def enough(x: Array, reader: Reader, seed: int) -> npt.NDArray[np.intp]:
-    """Indices of the training rows `x` (n, *shape) to use: all, or a random sample if memory does not suffice."""
+    """Indices of the training rows `x` (n, *shape) to use: all of them, or a random sample if there is not enough
+    memory.
+    """
     most = min(MOST_TRAINING_ROWS, max(1000, MOST_BYTES // (MIN_COPIES * _row_bytes(reader.read(x[:2])))))
     return np.sort(np.random.default_rng(seed).permutation(len(x))[:most])
 
@@ -115,7 +117,7 @@ def make(
         tags.append(which)
     columns = [torch.cat(column) for column in zip(*disturbed, strict=True)]
     said = columns[-1]
-    # Its output for a row that it overflows on is useless for training.
+    # For a row on which it overflows, its output is useless for training.
     torch.nan_to_num(said, nan=0.0, posinf=3e4, neginf=-3e4, out=said)
     return DisturbedRows(clean, columns, np.concatenate(tags), copies)
 

@@ -1,4 +1,4 @@
-"""The user's own functions, named on the command line as `module:function`."""
+"""Loads the user's own functions, named on the command line as `module:function`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harmgauge_models.errors import UserError
 
 
 def own_function(option: str, name: str, takes: str) -> Callable[..., Any]:
-    """Import it; `takes` describes its arguments and result for the error message. Raises UserError."""
+    """Import a function; `takes` describes its arguments and result for the error message. Raises UserError."""
     module, _, function = name.partition(":")
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module), function)

@@ -23,7 +23,7 @@ Batch = tuple[Tensor, Tensor]
 """Raw instances (b, *shape) and their targets: labels (b,) or soft labels (b, classes)."""
 
 Batches = Iterable[tuple[Tensor | tuple[Tensor, ...], Tensor]]
-"""As `Batch`, for networks that take one tensor or several."""
+"""Like `Batch`, for networks that take one tensor or several."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Task:
     """A training task: the data, the loss and the settings.
 
     `batches(epoch)` gives the epoch's batches, `batches_per_epoch` of them; `loss(logits, targets)` is a scalar.
-    `settings` is everything that decides the result: a checkpoint made under other settings is rejected.
+    `settings` is everything that determines the result: a checkpoint made under other settings is rejected.
     """
 
     name: str
@@ -49,7 +49,7 @@ def device() -> torch.device:
 
 @dataclass(frozen=True)
 class Learner:
-    """The contents of a checkpoint besides the losses; `schedule` steps once a batch."""
+    """The contents of a checkpoint apart from the losses; `schedule` steps once per batch."""
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
@@ -59,8 +59,8 @@ class Learner:
 def fit(learner: Learner, task: Task, checkpoint: Path) -> list[float]:
     """Train the network in place until `task.epochs` are done, resuming from `checkpoint` if it exists.
 
-    Returns the mean loss of each epoch. Raises UserError if the checkpoint belongs to other settings, or if the loss
-    becomes NaN or infinite.
+    Returns the mean loss of each epoch. Raises UserError if the checkpoint belongs to different settings, or if the
+    loss becomes NaN or infinite.
     """
     target = device()
     learner.network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stub lacks it
@@ -71,7 +71,7 @@ def fit(learner: Learner, task: Task, checkpoint: Path) -> list[float]:
         for epoch in range(len(losses), task.epochs):
             loss = _epoch(learner, task, epoch, target, bar)
             if not math.isfinite(loss):
-                raise UserError(f"{task.name}: the loss of epoch {epoch + 1} is {loss}; look at the data's range")
+                raise UserError(f"{task.name}: the loss of epoch {epoch + 1} is {loss}; check the range of the data")
             losses.append(loss)
             bar.set_postfix(epoch=f"{epoch + 1}/{task.epochs}", loss=f"{loss:.4f}", refresh=False)
             _save(learner, task, losses, checkpoint)
@@ -119,7 +119,8 @@ def _resume(learner: Learner, task: Task, path: Path) -> list[float]:
     state = torch.load(path, weights_only=True)
     if state["settings"] != json.dumps(task.settings, sort_keys=True):
         raise UserError(
-            f"{path} belongs to a run with other settings ({state['settings']}); remove it or choose another folder"
+            f"{path} belongs to a run with different settings ({state['settings']}); remove it, or choose another "
+            "folder"
         )
     learner.network.load_state_dict(state["network"])
     learner.optimizer.load_state_dict(state["optimizer"])
@@ -130,5 +131,5 @@ def _resume(learner: Learner, task: Task, path: Path) -> list[float]:
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    """A schedule's numbers without its functions, which a checkpoint that loads no code cannot contain."""
+    """A schedule's numbers without its functions, which cannot be stored in a checkpoint that loads no code."""
     return {key: value for key, value in state.items() if isinstance(value, int | float | list | str | bool)}

@@ -1,8 +1,9 @@
 """The loss of an adversarial autoencoder: the classifier should give the same output for reconstruction and input.
 
 Loss = KL(y_T || y(ae(x))) + w_reconstruction MSE + sum_i w_i KL(h_i || h_i'), natural logarithms (Vacanti and Van
-Looveren 2020). y_T is the classifier's distribution y at temperature T, y ** (1 / T) renormalised; h_i that of hidden
-layer i's softmax head. From logarithms throughout: y ** (1 / T) underflows, log y / T does not.
+Looveren 2020). y_T is the classifier's distribution y at temperature T, y ** (1 / T) renormalised; h_i is the
+distribution of hidden layer i's softmax head. All of it is computed from logarithms: y ** (1 / T) underflows, log y / T
+does not.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from harmgauge_models.training.loop import Batch, Learner, Task, fit
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with Nesterov momentum; the learning rate climbs for 5 % of the run, then falls along a cosine."""
+    """SGD with Nesterov momentum; the learning rate rises for 5 % of the run, then falls along a cosine."""
 
     epochs: int = 80
     batch_rows: int = 128
@@ -35,11 +35,11 @@ class Recipe:
 SAMPLE_ROWS = 500
 SAMPLE_SEVERITY = 5
 SAMPLE_KINDS = ("gaussian_noise", "gaussian_blur", "contrast")
-"""Kinds with strong harm, for the demo."""
+"""Kinds of corruption with strong harm, for the demo."""
 
 
 def train(data: cifar10.Cifar10, out: Path, recipe: Recipe, command: str = "") -> dict[str, float]:
-    """Train, export `classifier.onnx` and write the `.npz` files that `build` takes; returns the accuracies."""
+    """Train, export `classifier.onnx` and write the `.npz` files for `build`; returns the accuracies."""
     torch.manual_seed(recipe.seed)
     network = ResNet32(len(data.class_names))
     steps = len(data.train.x) // recipe.batch_rows
@@ -97,7 +97,10 @@ def train(data: cifar10.Cifar10, out: Path, recipe: Recipe, command: str = "") -
 
 
 def augmented(part: cifar10.Labelled, batch_rows: int, seed: tuple[int, int]) -> Iterator[Batch]:
-    """One epoch of shuffled batches: padded by 4, a random 32 x 32 crop, flipped half the time. The rest is dropped."""
+    """One epoch of shuffled batches: images are padded by 4, cropped at random to 32 x 32, and flipped half the time.
+
+    An incomplete last batch is dropped.
+    """
     for rows, images in augmentation.batches(part.x, batch_rows, seed, Augment(shift_pixels=4, flip=True)):
         if len(rows) == batch_rows:
             yield torch.from_numpy(images), torch.from_numpy(part.y[rows])

@@ -1,7 +1,8 @@
-"""Large answers: made in pieces that block nobody, sent as fast as the client reads them, and bounded beforehand.
+"""Large responses: built in pieces that block no other request, sent as fast as the client reads them, and bounded in
+advance.
 
-`orjson` holds the GIL while it writes, and so does joining the parts of an answer: 50 MB of probabilities at once stop
-every other request for 400 ms.
+`orjson` holds the GIL while it writes, and so does joining the parts of a response: building 50 MB of probabilities in
+one go stops every other request for 400 ms.
 """
 
 from __future__ import annotations
@@ -17,36 +18,34 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 PIECE_BYTES = 256 * 2**10
-"""Largest size of a piece of an answer."""
+"""Maximum size of a piece of a response."""
 
 PIECE_VALUES = 8192
-"""Numbers that become JSON at once: 200 us. An answer with more of them is made on a thread."""
+"""Numbers converted to JSON in one step: 200 us. A response with more of them is built on a thread."""
 
 JSON_BYTES = {"bool": 6, "int64": 21, "float32": 18, "float64": 26}
-"""Most bytes that a number of this dtype takes in JSON, with the comma after it."""
+"""Maximum bytes that a number of this dtype takes in JSON, including the comma after it."""
 
 FRAME_BYTES = 4096
-"""Upper bound on everything in an answer except its numbers."""
+"""Upper bound on everything in a response except its numbers."""
 
 Piece = bytes | memoryview
 
 
 def most_json_bytes(rows: int, columns: Sequence[tuple[str, int]]) -> int:
-    """The most bytes that the numbers of an answer take in JSON: `columns` are (dtype, numbers in each row)."""
+    """Upper bound on the bytes that the numbers of a response take in JSON; `columns` are (dtype, numbers per row)."""
     return rows * sum(JSON_BYTES[dtype] * width + len("[],") * (width > 1) for dtype, width in columns)
 
 
 class PiecewiseResponse(Response):
-    """An answer in pieces of at most PIECE_BYTES; a piece goes to the connection only once the client has taken the
-    earlier ones.
-    """
+    """A response in pieces of at most PIECE_BYTES; each is sent only once the client has taken the earlier ones."""
 
     def __init__(
         self, pieces: Sequence[Piece], media_type: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         self.pieces = pieces
         self.size_bytes = sum(map(len, pieces))
-        self.ended: Callable[[], None] = _nothing  # called once everything is sent, or nobody reads it any more
+        self.ended: Callable[[], None] = _nothing  # called once everything is sent, or the client is gone
         super().__init__(headers={**(headers or {}), "Content-Length": str(self.size_bytes)}, media_type=media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,7 +53,8 @@ class PiecewiseResponse(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             for piece in self.pieces:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-                # Sent data leaves at the loop's next round (`server/protocol.py`); then `send` waits if it has to.
+                # The event loop writes sent data in its next round (`server/protocol.py`); `send` waits after that if
+                # it must.
                 await asyncio.sleep(0)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
@@ -66,7 +66,7 @@ def _nothing() -> None:
 
 
 def json_pieces(document: Any) -> Iterator[bytes]:  # noqa: ANN401 - any JSON value
-    """A document of dicts, lists, arrays (one or two axes) and other JSON values, in pieces of at most PIECE_BYTES."""
+    """Serialise dicts, lists, arrays (one or two axes) and other JSON values in pieces of at most PIECE_BYTES."""
     kept: list[bytes] = []
     kept_bytes = 0
     for part in _parts(document):
@@ -79,7 +79,7 @@ def json_pieces(document: Any) -> Iterator[bytes]:  # noqa: ANN401 - any JSON va
 
 
 def binary_pieces(data: bytes | npt.NDArray[Any]) -> list[Piece]:
-    """Bytes, or those of a C-contiguous array, not copied."""
+    """Split bytes, or a C-contiguous array's bytes, into pieces without copying them."""
     view = memoryview(data) if isinstance(data, bytes) else data.reshape(-1).view(np.uint8).data
     return [view[begin : begin + PIECE_BYTES] for begin in range(0, len(view), PIECE_BYTES)]
 

@@ -1,4 +1,4 @@
-"""Files for browsers: read once, served from memory, and not sent again to a browser that has them."""
+"""Files for browsers: read once, served from memory, and not sent again to browsers that have them cached."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SECURITY_HEADERS = {
 
 @dataclass(frozen=True)
 class Asset:
-    """`body`, and the same packed; `etag` changes with a byte of it."""
+    """A file: its `body`, the compressed body, and an `etag` that changes with any byte of it."""
 
     media_type: str
     body: bytes
@@ -52,10 +52,10 @@ class Asset:
         return cls(media_type, body, gzip.compress(body, mtime=0), etag)
 
     def answer(self, request: Headers) -> Response:
-        """The file; 304 if the client has it, gzip if the client accepts it."""
+        """The file; 304 if the client has it, compressed with gzip if the client accepts that."""
         headers = {
             **SECURITY_HEADERS,
-            "Cache-Control": "no-cache",  # keep it, and ask each time whether it changed
+            "Cache-Control": "no-cache",  # browsers cache it, but revalidate it each time
             "ETag": self.etag,
             "Vary": "Accept-Encoding",
         }
@@ -71,7 +71,7 @@ class Asset:
 
 
 class LazyAsset:
-    """Made on a thread when somebody looks for the first time."""
+    """An asset that is built on a thread at the first request for it."""
 
     def __init__(self, make: Callable[[], Asset]) -> None:
         self._make = make
@@ -86,11 +86,11 @@ class LazyAsset:
 
 
 def read_assets(folder: Path) -> dict[str, Asset]:
-    """Every file below `folder` of a known kind, by its path there."""
+    """Every file below `folder` with a known media type, by its path there."""
     files = sorted(file for file in folder.rglob("*") if file.suffix in MEDIA_TYPES)
     return {file.relative_to(folder).as_posix(): Asset.of(file) for file in files}
 
 
 def _names(if_none_match: str, etag: str) -> bool:
-    """Whether the header names this tag; a compressing proxy turns the answer's tag into a weak one."""
+    """Whether the header contains this tag; a compressing proxy turns the tag into a weak one."""
     return etag in (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))

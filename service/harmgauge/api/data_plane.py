@@ -1,9 +1,9 @@
-"""The path of every request that is to be scored, over any protocol.
+"""The path of every request for scores, over any protocol.
 
 head -> Call (readiness, deadline, names) -> hold (bytes of all bodies) -> bytes to arrays -> score -> answer
 
 Everything before `Call.score` is about bytes, everything after it about arrays and the state that they change: a
-process boundary could lie there.
+process boundary could be placed there.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from harmgauge.inference.scorer import RequestScorer, Scored
 from harmgauge.readiness import Readiness
 
 THREAD_BODY_BYTES = 256 * 2**10
-"""Bodies above this are read on a thread: the loop must not block for milliseconds."""
+"""Bodies above this size are read on a thread, so as not to block the event loop for milliseconds."""
 
 THREADS = 2
-"""A large JSON body takes a multiple of its size while it is read, so only this many are read at a time."""
+"""Reading a large JSON body takes a multiple of its size in memory, so only this many are read at a time."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,16 +49,17 @@ class DataPlane:
         self.threads = StepThreads(THREADS)
 
     def deadline(self, seconds: float | None) -> float:
-        """Deadline of a request that comes now and waits for `seconds` at most, by the event loop's clock."""
+        """Deadline, by the event loop's clock, of a request that arrives now and waits for at most `seconds`."""
         most = self.deadline_seconds
         return asyncio.get_running_loop().time() + (most if seconds is None else min(seconds, most))
 
 
 class Call:
-    """One request from its head to its answer; a context manager that gives its bytes back.
+    """One request from its head to its response; a context manager that releases its bytes.
 
-    `connection` identifies a client without a key. `seconds` is the longest wait, `client` and `source` are the names
-    that it sent. Raises NotReady (with `to_score=False` only while the service starts or drains) and BadRequest.
+    `connection` identifies a client without a key. `seconds` is the longest wait; `client` and `source` are the names
+    that the client sent. Raises NotReady (with `to_score=False` only while the service starts or drains) and
+    BadRequest.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Call:
         self._came_at = asyncio.get_running_loop().time()
         self.held_bytes = 0
         self.claim = Claim(principal.name or connection)
-        self._is_kept = False  # beyond the context's end, until `release`
+        self._is_kept = False  # true: keep the bytes after the context ends, until `release`
         self.context = RequestContext(
             plane.deadline(seconds),
             left,
@@ -103,22 +104,24 @@ class Call:
             self.release()
 
     def hold(self, size_bytes: int) -> None:
-        """Count this many bytes more, starting with those of the body. Raises Overloaded and TooLarge."""
+        """Add this many bytes to those held, starting with those of the body. Raises Overloaded or TooLarge."""
         self.held_bytes += size_bytes
         if self.held_bytes > SMALL_BYTES:
             self.plane.budget.resize(self.claim, self.held_bytes)
 
     def shrink(self, answer_bytes: int) -> None:
-        """Hold only the bytes of the answer."""
+        """Hold only the bytes of the response."""
         self.plane.budget.shrink(self.claim, answer_bytes)
 
     def release(self) -> None:
-        """Give the bytes back."""
+        """Release the bytes."""
         if self.held_bytes > SMALL_BYTES:
             self.plane.budget.release(self.claim)
 
     def name(self, parameters: Mapping[str, object]) -> None:
-        """Take the names from the parameters of a V2 request, unless its head had them. Raises BadRequest."""
+        """Take the client's and source's names from the parameters of a V2 request, unless its head had them. Raises
+        BadRequest.
+        """
         client, source = parameters.get(CLIENT.lower()), parameters.get(SOURCE.lower())
         if client is not None or source is not None:
             self.context = replace(
@@ -128,30 +131,34 @@ class Call:
             )
 
     def limit(self, seconds: float | None) -> None:
-        """Shorten the wait to `seconds` from its arrival, if that is less. Raises DeadlinePassed if they are over."""
+        """Shorten the wait to `seconds` from the request's arrival, if that is less. Raises DeadlinePassed if they are
+        over.
+        """
         if seconds is not None and self._came_at + seconds < self.context.deadline:
             self.context = replace(self.context, deadline=self._came_at + seconds)
             Waiting(self.context.deadline)()
 
     @cached_property
     def waiting(self) -> Waiting:
-        """Checked by work on a thread, to end it when nobody waits."""
+        """A check for work on a thread, which raises once the response is no longer needed."""
         return Waiting(self.context.deadline)
 
     def on_thread(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Awaitable[T]:
-        """Run `function` for bytes that take long to read. Raises DeadlinePassed and CallerLeft."""
+        """Run `function` for bytes that take long to read. Raises DeadlinePassed or CallerLeft."""
         return self.in_steps(one_step(function, *arguments, **named))
 
     def in_steps(self, steps: Steps[T]) -> Awaitable[T]:
-        """Run steps, each of a millisecond at most, on a thread. Raises DeadlinePassed, CallerLeft."""
+        """Run steps of at most a millisecond each on a thread. Raises DeadlinePassed or CallerLeft."""
         return self.plane.threads.run(steps, self.waiting, self.context.left)
 
     def answer_in_steps(self, steps: Steps[T]) -> Awaitable[T]:
-        """The same for an answer: its rows count already, so that it is given though it be late. Raises CallerLeft."""
+        """Run the steps that build a response. Its rows are already counted, so it is sent even after the deadline.
+        Raises CallerLeft.
+        """
         return self.plane.threads.run(steps, Waiting(), self.context.left)
 
     def score(self, scorer: RequestScorer, rows: Rows) -> Awaitable[Scored]:
-        """Score checked rows. Raises RateLimited for the key, and the scorer's errors."""
+        """Score validated rows. Raises RateLimited for the key, and the scorer's errors."""
         if self.principal.rate_limit is not None:
             self.principal.rate_limit.take_rows(len(rows))
         return scorer.score(rows, self.context)

@@ -1,7 +1,7 @@
-"""`/docs`: the OpenAPI document to read and to try.
+"""`/docs`: an interactive page for the OpenAPI document.
 
-All its files come from here. A script from another host could read the keys that are typed into the page, and a cluster
-without a way out would show nothing.
+The service hosts all of its files. A script from another host could read the keys typed into the page, and the page
+would be empty in a cluster without internet access.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _NAMES = {"index.html", "start.js", "swagger-ui-bundle.js", "swagger-ui.css"}
 
 _POLICY = "Content-Security-Policy"
 _STYLES = {
-    # Swagger UI sets styles on its elements and has its pictures in its style sheet.
+    # Swagger UI sets styles on its elements and embeds images in its style sheet.
     _POLICY: f"{SECURITY_HEADERS[_POLICY]}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 }
 
 
 def router(authorizer: Authorizer, document: Callable[[], dict[str, Any]]) -> APIRouter:
     """Serves the OpenAPI document that `document` returns."""
-    # A browser sends no key with its first request, and finds no data here.
+    # A browser sends no key with its first request, and the page contains no data.
     routes = APIRouter(include_in_schema=False, dependencies=[only(authorizer, Permission.HEALTH)])
 
     assets = {name: LazyAsset(partial(Asset.of, _folder(name) / name)) for name in _NAMES}

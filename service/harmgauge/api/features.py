@@ -1,4 +1,4 @@
-"""The classifier's features: those in the window, and their places among the reference's."""
+"""The classifier's features: those in the window, and their positions relative to the reference's."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Point = Annotated[tuple[float, float], WithJsonSchema(_POINT_SCHEMA)]
 class EmbeddingAnswer(BaseModel):
     model: str
     version: str
-    reference: list[Point] = Field(description="The bundle's reference features, in the plane of their Isomap.")
-    recent: list[Point] = Field(description="The newest features in the window, among them; oldest first.")
+    reference: list[Point] = Field(description="The bundle's reference features, in two dimensions by Isomap.")
+    recent: list[Point] = Field(description="The newest features in the window, in the same plane; oldest first.")
 
 
 def router(authorizer: Authorizer) -> APIRouter:
@@ -39,7 +39,7 @@ def router(authorizer: Authorizer) -> APIRouter:
 
     @routes.get(
         "/drift/features",
-        summary="The features in the window, (rows, d) as .npy",
+        summary="The features in the window, as .npy of shape (rows, d)",
         response_class=Response,
         responses={200: {"content": {NPY: {}}}, **not_offered},
     )
@@ -60,7 +60,7 @@ def router(authorizer: Authorizer) -> APIRouter:
         components = components_of(request)
         look = views_of(components).looks.embedding
         if look is None:
-            raise _missing(components.bundle.manifest, "picture of its features")
+            raise _missing(components.bundle.manifest, "embedding of its features")
         return Response(await look.get(), media_type=JSON)
 
     return routes
@@ -68,5 +68,6 @@ def router(authorizer: Authorizer) -> APIRouter:
 
 def _missing(manifest: Manifest, what: str) -> NotOffered:
     return NotOffered(
-        f"The bundle {manifest.name}/{manifest.version} has no {what}, or feature_mmd is off: build it with them."
+        f"The bundle {manifest.name}/{manifest.version} has no {what}, or feature_mmd is off: build the bundle with "
+        "features, or leave HARMGAUGE_FEATURE_MMD on."
     )

@@ -13,11 +13,13 @@ from harmgauge.auth.policy import Authorizer, Permission
 class Guard(HTTPBearer):
     """Checks the permission of a request before its route does anything else.
 
-    FastAPI sees a bearer scheme, so `/docs` asks for a key and sends it.
+    FastAPI sees a bearer scheme, so `/docs` prompts for a key and sends it.
     """
 
     def __init__(self, authorizer: Authorizer, permission: Permission) -> None:
-        super().__init__(auto_error=False, scheme_name="HTTPBearer", description="Required if the service has keys.")
+        super().__init__(
+            auto_error=False, scheme_name="HTTPBearer", description="Required if the service has API keys."
+        )
         self._authorizer = authorizer
         self.permission = permission
 
@@ -26,8 +28,10 @@ class Guard(HTTPBearer):
 
 
 def only(authorizer: Authorizer, permission: Permission) -> Dependency:
-    """For the `dependencies` of a route or a router. Each route needs one, or the middleware refuses its answer."""
+    """The check for the `dependencies` of a route or a router. Each route needs one; otherwise the middleware refuses
+    its response.
+    """
     guard = Guard(authorizer, permission)
-    # Without the scheme, /docs does not ask for a key: there is none.
+    # Without the scheme, /docs does not prompt for a key, which these routes do not need.
     asked: Dependency = Depends(guard.__call__) if permission is Permission.HEALTH else Security(guard)
     return asked

@@ -1,4 +1,4 @@
-"""Operators' views of one bundle, as bytes: the same for all who ask at a time, and made once for them."""
+"""Operators' views of one bundle, as bytes: built once and shared by everyone who asks at the same time."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from harmgauge.drift.window import Held
 from harmgauge.observe.bundle_metrics import BundleMetrics
 
 TOTAL_ROWS = "X-Harmgauge-Total-Rows"
-"""Rows of features since the detector began, so that a polling client can see which ones are new."""
+"""Rows of features since the detector started, so that a polling client can tell which ones are new."""
 
 
 class Looks:
-    """The answers of `/drift`, `/drift?scores=true`, `/drift/features` and `/drift/embedding` (None if the bundle has
-    none of them), the bundle's part of `/metrics`; and those of `/info`, which for keys that get flags only omit the
-    threshold and the figures of the error probability.
+    """The responses of `/drift`, `/drift?scores=true`, `/drift/features` and `/drift/embedding` (None if the bundle has
+    none of these), and the bundle's part of `/metrics`; also those of `/info`, which for keys that get only flags omit
+    the threshold and the figures of the error probability.
     """
 
     def __init__(

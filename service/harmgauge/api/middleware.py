@@ -1,8 +1,8 @@
-"""Around every request: its id, permission, time, count, and an answer whatever fails inside.
+"""Wraps every request: id, permission, timing, counting, and a response whatever fails inside.
 
-The routes that carry the traffic bypass the framework's own layers. A round trip through FastAPI was measured to take
-68 us of CPU, through a plain ASGI handler 22 us; the inference of an image takes about 1,100. A hot route is one
-look-up in a dictionary away; everything else, the OpenAPI page included, is FastAPI's, and both run the same handler.
+The routes that carry the traffic bypass the framework's layers. A round trip was measured to take 68 us of CPU through
+FastAPI and 22 us through a plain ASGI handler; the inference of an image takes about 1,100. A hot route is found with
+one dictionary look-up; FastAPI serves everything else, including the OpenAPI page, and both run the same handler.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from harmgauge.observe.request_summary import RequestSummary
 from harmgauge.rollout.served import SERVED, ServedBundle
 
 CLIENT_CLOSED_REQUEST = 499
-"""Counted for a request without an answer because its client left."""
+"""Counted for a request that got no response because its client left."""
 
 _PROBES = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
-"""Liveness and readiness paths for an orchestrator: they never wait behind those who only look."""
+"""An orchestrator's liveness and readiness paths: they never wait behind requests that only observe."""
 
 _BODILESS = ("GET", "HEAD")
 
@@ -40,16 +40,16 @@ _LOOKS = (*_PROBES, "/metrics", "/page/", "/docs", "/openapi.json")
 """Paths polled every few seconds to observe the service: they begin no trace."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-"""Control characters in a path: a router may take a line break for the path's end, a log's reader for a new line."""
+"""Control characters in a path: a router may treat a line break as the path's end, and a log reader as a new line."""
 
 _REQUEST_ID = b"x-request-id"
 
 _GOOD = re.compile(rb"[A-Za-z0-9._:;,=+/@~-]{1,128}")
-"""Nothing that a terminal, a log's reader or a query would take for more than a name."""
+"""Characters that no terminal, log reader or query can mistake for anything but a name."""
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The client's own id if it is acceptable, else a new one; the headers' names are in lower case."""
+    """The client's own id if it is acceptable, otherwise a new one; header names are in lower case."""
     for name, value in headers:
         if name == _REQUEST_ID and _GOOD.fullmatch(value):
             return str(value, "ascii")
@@ -60,14 +60,14 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class HotRoute(NamedTuple):
-    """A route's name in metrics, and its handler for requests with the permission to score."""
+    """A route's name in metrics, and its handler for requests that are permitted to score."""
 
     name: str
     handler: Handler
 
 
 class HotRoutes:
-    """`routes` has the hot routes by the exact path of a POST; `others` answers everything else."""
+    """`routes` are the hot routes by the exact path of a POST; `others` handles everything else."""
 
     def __init__(
         self,
@@ -91,12 +91,14 @@ class HotRoutes:
 
 
 class RequestMiddleware:
-    """Pure ASGI: a request needs neither a task nor a queue of its own.
+    """Pure ASGI: a request needs neither its own task nor its own queue.
 
-    A `hot` route is for those who may score, and the permission is checked here. Every other request goes to `app`,
-    whose routes each check their own (`guard.py`); one that no route checked is answered only to a key that may score.
+    A `hot` route requires the permission to score, which is checked here. Every other request goes to `app`, whose
+    routes check their own permissions (`guard.py`); a response that no route checked is sent only to a key that may
+    score.
 
-    `X-Request-Id` is taken from the client if it is short and harmless, otherwise made; the answer carries it.
+    `X-Request-Id` is taken from the client if it is short and harmless, and generated otherwise; the response carries
+    it.
     """
 
     def __init__(
@@ -138,7 +140,7 @@ class RequestMiddleware:
                     except RequestError:
                         await self._turnstiles.looks.enter(
                             _address(scope)
-                        )  # as fast as looks are answered, and no faster
+                        )  # as fast as operators' requests, and no faster
                         raise
                     self._turnstiles.traffic.came_at = begin
                     response = await self._hot(Request(scope, receive))
@@ -151,7 +153,7 @@ class RequestMiddleware:
                 pass
             except (Exception, asyncio.CancelledError) as error:
                 failed = _failure(error)
-                if started:  # the answer has begun: the server can only cut it off
+                if started:  # the response has begun: the server can only cut it off
                     raise
                 await self._refuse(failed, scope, receive, send_with_id)
             finally:
@@ -178,17 +180,17 @@ class RequestMiddleware:
                         error=failed,
                     ),
                 )
-                # Its traceback holds this frame: the two would keep the body until the collector comes round.
+                # Its traceback references this frame: the cycle would keep the body until the garbage collector runs.
                 failed = None
 
     async def _look(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass requests other than traffic to the framework, a few at a time; drop those whose clients left."""
+        """Pass non-traffic requests to the framework a few at a time; drop those whose clients left."""
         turnstile = self._turnstiles.probes if scope["path"] in _PROBES else self._turnstiles.looks
         waited = await turnstile.enter(_address(scope))
         if waited and scope["method"] in _BODILESS and has_left(receive):
             raise CallerLeft
         if _CONTROL.search(scope["path"]):
-            raise BadRequest("The path has a control character in it; /docs lists what there is.")
+            raise BadRequest("The path contains a control character; /docs lists the routes.")
         assert self._app is not None
         await self._app(scope, receive, send)
 
@@ -199,7 +201,7 @@ class RequestMiddleware:
         return entry
 
     async def _refuse(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault(PRINCIPAL, None)  # a refusal is for everyone
+        scope.setdefault(PRINCIPAL, None)  # a refusal may be sent without a permission check
         told = error if isinstance(error, RequestError) else unforeseen()
         await problems.from_error(told, scope)(scope, receive, send)
 
@@ -210,9 +212,9 @@ def _address(scope: Scope) -> str | None:
 
 
 def _failure(error: BaseException) -> Exception:
-    """The cause of a request's failure, as in metrics and log."""
-    if isinstance(error, asyncio.CancelledError):  # by the drain's end, and by nothing else
-        return NotReady("The service stopped before it had the answer; ask another replica.", closes=True)
+    """The cause of a request's failure, as reported in metrics and the log."""
+    if isinstance(error, asyncio.CancelledError):  # only the end of the drain cancels requests
+        return NotReady("The service stopped before it could answer; try another replica.", closes=True)
     if isinstance(error, MemoryError):
         return no_memory()
     assert isinstance(error, Exception)

@@ -1,4 +1,4 @@
-"""Looks whose answers may be large: few are sent at a time."""
+"""Limits how many potentially large responses to operators are sent at a time."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from harmgauge.errors import CallerLeft, Overloaded
 
 
 class Pieces(NamedTuple):
-    """An answer that many may be sent: its body, and the headers that only it has."""
+    """A response that may be sent to many clients: its body and its specific headers."""
 
     body: list[Piece]
     headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Places:
-    """Bounds how many of the answers that may be large are sent at a time, and for how long.
+    """Bounds how many potentially large responses are sent at a time, and for how long.
 
-    Clients that take theirs slowly would keep each its own in memory.
+    Otherwise each slow client would keep its own response in memory.
     """
 
     def __init__(self, places: int = 4, wait_seconds: float = 10.0, send_seconds: float = 60.0) -> None:
@@ -35,7 +35,7 @@ class Places:
 
 
 class PlacedResponse(Response):
-    """The answer of `shared`, made when there is a place for it.
+    """The response of `shared`, built when there is a place for it.
 
     Raises Overloaded if there is none in time, and CallerLeft for a client that takes too long.
     """
@@ -51,7 +51,7 @@ class PlacedResponse(Response):
             await asyncio.wait_for(places.free.acquire(), places.wait_seconds)
         except TimeoutError:
             raise Overloaded(
-                "Others take answers like this one, and slowly; try again later.", retry_after_seconds=5
+                "Too many clients are still reading answers like this one; try again later.", retry_after_seconds=5
             ) from None
         try:
             body, headers = await self._shared.get()

@@ -18,11 +18,11 @@ from harmgauge.errors import InvalidParameters, RequestError, clipped
 MEDIA_TYPE = "application/problem+json"
 
 CODE = "harmgauge.code"
-"""Key in a request's scope for the code of the problem that was its answer."""
+"""Key in a request's scope for the code of the problem that was sent in response."""
 
 
 class Problem(BaseModel):
-    """Body of every failed request; `code` is stable, `detail` explains the remedy."""
+    """Body of every failed request; `code` is stable, `detail` explains the problem and its remedy."""
 
     type: str
     title: str
@@ -33,16 +33,16 @@ class Problem(BaseModel):
 
 
 Responses = dict[int | str, dict[str, Any]]
-"""Responses of a route by status, as FastAPI takes them for the OpenAPI document."""
+"""Responses of a route by status, as FastAPI expects them for the OpenAPI document."""
 
 RESPONSES: Responses = {
-    "default": {"description": "The problem", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    "default": {"description": "Problem details", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
 }
-"""For the OpenAPI document: the form of every answer to a failed request."""
+"""For the OpenAPI document: the form of every error response."""
 
 
 def refusals(*statuses: int) -> Responses:
-    """A route's own, by status."""
+    """A route's specific error responses, by status."""
     return {status: {"model": Problem, "content": {MEDIA_TYPE: {}}} for status in statuses}
 
 
@@ -59,7 +59,7 @@ def problem(
         "request_id": scope["request_id"],
     }
     if scope["path"].startswith("/v2"):
-        document["error"] = detail  # read by clients of that protocol
+        document["error"] = detail  # read by clients of the V2 protocol
     return JSONResponse(document, status, headers, MEDIA_TYPE)
 
 
@@ -88,7 +88,7 @@ def install(app: FastAPI, authorizer: Authorizer) -> None:
             status=error.status_code,
             code=code,
             title=title,
-            detail=clipped(f"{request.method} {request.scope['path']}: {title.lower()}; /docs lists what there is."),
+            detail=clipped(f"{request.method} {request.scope['path']}: {title.lower()}; /docs lists the routes."),
             headers=dict(error.headers or {}),
         )
 

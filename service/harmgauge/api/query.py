@@ -1,7 +1,7 @@
 """Flags in a route's query: `?probabilities=true`.
 
-Routes with a query refuse unknown flags. Those without ignore it: probes, scrapers and proxies add parameters of their
-own.
+Routes with a query reject unknown flags. Routes without one ignore it because probes, scrapers and proxies add their
+own parameters.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def read_flags(query: bytes, known: Iterable[str]) -> dict[str, bool]:
         if name not in known:
             raise InvalidParameters(_unknown(name, known))
         if count > 1:
-            raise InvalidParameters(f"The query parameter {name!r} is given {count} times; give it once.")
+            raise InvalidParameters(f"The query parameter {name!r} is set {count} times; set it once.")
     return {name: _flag(name, value) for name, value in given}
 
 
 def documented(**descriptions: str) -> dict[str, Any]:
-    """Flags by name, as an operation of the OpenAPI document has them."""
+    """Flags by name, in the form of an OpenAPI operation's parameters."""
     return {
         "parameters": [
             {"name": name, "in": "query", "required": False, "description": said, "schema": {"type": "boolean"}}
@@ -40,7 +40,7 @@ def documented(**descriptions: str) -> dict[str, Any]:
 
 def _unknown(name: str, known: list[str]) -> str:
     if name.lower() in known:
-        return f"Unknown query parameter {name!r}: names are in lower case, {name.lower()!r}."
+        return f"Unknown query parameter {name!r}; names are lower case: {name.lower()!r}."
     return f"Unknown query parameter {quoted(name)}; known: {', '.join(known)}."
 
 

@@ -1,22 +1,24 @@
-"""Keys of our entries in a request's scope."""
+"""Keys of the service's entries in a request's scope."""
 
 from __future__ import annotations
 
 from starlette.types import Scope
 
 ROUTE = "harmgauge.route"
-"""The request's route, if the framework did not find it."""
+"""The request's route, if the framework did not determine it."""
 
 PROGRESS = "harmgauge.progress"
-"""Holds the request's progress, if it is wanted."""
+"""The request's progress, if requested."""
 
 ABORT = "harmgauge.abort"
-"""Our own server's function that cuts the connection off, whatever is still to be sent."""
+"""The server's function that aborts the connection, discarding unsent data."""
 
 NO_ROUTE = "other"
 
 
 def route_of(scope: Scope) -> str:
-    """The framework's route as metrics call it; never the raw path, for anyone could invent labels."""
+    """The framework's route as named in metrics; never the raw path, which would let clients create any number of
+    labels.
+    """
     route: str = getattr(scope.get("route"), "path", NO_ROUTE)
     return route

@@ -1,4 +1,4 @@
-"""`POST /score`: the main job."""
+"""`POST /score`: scores instances."""
 
 from __future__ import annotations
 
@@ -32,38 +32,44 @@ PATH = "/score"
 
 
 class ScoreAnswer(BaseModel):
-    """Answers in the order of the instances."""
+    """Results in the order of the instances."""
 
     model: str
     version: str
     threshold: float | None = Field(
         None,
-        description="Scores above it are flagged. Like `scores`, absent for keys that get flags only.",
+        description="Inputs that score above it are flagged. Like `scores`, absent for keys that get flags only.",
     )
-    scores: list[float] | None = Field(None, description="The higher, the more harmful; `/info` names the detector.")
+    scores: list[float] | None = Field(None, description="Higher means more harmful; `/info` names the detector.")
     error_probability: list[float] | None = Field(
         None,
-        description="Probability that the prediction is wrong, on request; not for keys that get flags only.",
+        description="Probability that the prediction is wrong; on request, and not for keys that get flags only.",
     )
     is_adversarial: list[bool] = Field(description="score > threshold")
-    predictions: list[int] = Field(description="Index of the classifier's likeliest class.")
+    predictions: list[int] = Field(description="Index of the classifier's most likely class.")
     probabilities: list[list[float]] | None = Field(None, description="Class probabilities, on request.")
     corrected: list[int] | None = Field(
         None,
-        description="`defense` if the instance is flagged, else `no_defense`; these three on request.",
+        description="`defense` if the instance is flagged, otherwise `no_defense`; all three on request.",
     )
-    no_defense: list[int] | None = Field(None, description="The classifier's class of the instance.")
-    defense: list[int] | None = Field(None, description="The classifier's class of the autoencoder's reconstruction.")
-    corrected_probabilities: list[list[float]] | None = Field(None, description="With `probabilities` and `correct`.")
-    defense_probabilities: list[list[float]] | None = Field(None, description="With `probabilities` and `correct`.")
+    no_defense: list[int] | None = Field(None, description="The classifier's prediction for the instance.")
+    defense: list[int] | None = Field(
+        None, description="The classifier's prediction for the autoencoder's reconstruction."
+    )
+    corrected_probabilities: list[list[float]] | None = Field(
+        None, description="Only with `probabilities` and `correct`."
+    )
+    defense_probabilities: list[list[float]] | None = Field(
+        None, description="Only with `probabilities` and `correct`."
+    )
 
 
 FEW_ROWS = 4000
-"""An answer with up to this many rows, without probabilities, is small (PIECE_BYTES)."""
+"""A response with up to this many rows, without probabilities, is small (PIECE_BYTES)."""
 
 
 def handler(plane: DataPlane) -> Handler:
-    """Makes the handler of `POST /score`."""
+    """Make the handler of `POST /score`."""
 
     async def score(request: Request) -> Response:
         scope = request.scope
@@ -82,23 +88,23 @@ def handler(plane: DataPlane) -> Handler:
             if asked.parameters.correct and not components.corrects:
                 raise InvalidParameters(
                     f"The bundle {manifest.name}/{manifest.version} offers no correction: leave 'correct' out, or "
-                    "serve a bundle that was built with --detector adversarial-autoencoder."
+                    "serve a bundle built with --detector adversarial-autoencoder."
                 )
             if asked.parameters.probabilities and not principal.sees_scores:
                 raise Forbidden("This key gets flags only: leave 'probabilities' out.")
             if asked.parameters.error_probability:
                 _check_error_probability(components.bundle, principal)
             is_large = len(asked.instances) > FEW_ROWS or asked.parameters.probabilities
-            if is_large:  # before anything is scored: then it would be lost
+            if is_large:  # checked before scoring: a later refusal would discard the scores
                 call.hold(most_answer_bytes(len(asked.instances), len(manifest.class_names), asked.parameters))
             scored = await call.score(components.scorer, asked.instances)
             answer: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
             if principal.sees_scores:
                 answer["threshold"] = components.threshold
-                # As float64: a client sees the very numbers that enter the window, and can repeat every comparison.
+                # As float64: a client sees the exact numbers that enter the window, and can reproduce every comparison.
                 answer["scores"] = scored.scores.astype("float64")
                 if asked.parameters.error_probability and scored.error_probability is not None:
-                    answer["error_probability"] = scored.error_probability.astype("float64")  # likewise
+                    answer["error_probability"] = scored.error_probability.astype("float64")  # as for the scores
             answer["is_adversarial"] = scored.is_adversarial
             answer["predictions"] = scored.predictions
             if asked.parameters.probabilities:
@@ -114,7 +120,7 @@ def handler(plane: DataPlane) -> Handler:
 
 
 def most_answer_bytes(rows: int, classes: int, parameters: Parameters) -> int:
-    """Upper bound on the bytes of an answer to this many instances."""
+    """Upper bound on the bytes of a response to this many instances."""
     return FRAME_BYTES + rows * _most_row_bytes(classes, parameters)
 
 
@@ -131,7 +137,7 @@ def _most_row_bytes(classes: int, parameters: Parameters) -> int:
 
 
 def router(authorizer: Authorizer, spec: InputSpec, score: Handler) -> APIRouter:
-    """The route, for the OpenAPI page; its traffic takes the short way (`middleware.py`)."""
+    """The route for the OpenAPI page; actual traffic bypasses the framework (`middleware.py`)."""
     routes = APIRouter(tags=["score"], dependencies=[only(authorizer, Permission.SCORES)])
     routes.post(
         PATH,
@@ -142,9 +148,9 @@ def router(authorizer: Authorizer, spec: InputSpec, score: Handler) -> APIRouter
         openapi_extra={
             "requestBody": _request_body(spec),
             **documented(
-                probabilities="As the parameter of this name in a JSON body, for bodies without room for it.",
-                correct="Likewise.",
-                error_probability="Likewise.",
+                probabilities="Same as the JSON parameter, for bodies in other formats.",
+                correct="Same as the JSON parameter, for bodies in other formats.",
+                error_probability="Same as the JSON parameter, for bodies in other formats.",
             ),
         },
     )(score)
@@ -152,21 +158,21 @@ def router(authorizer: Authorizer, spec: InputSpec, score: Handler) -> APIRouter
 
 
 def _check_error_probability(bundle: Bundle, principal: Principal) -> None:
-    """Raises Forbidden and InvalidParameters if a request must not or cannot have it."""
+    """Raises Forbidden or InvalidParameters if the key may not have the error probability or the bundle has none."""
     if not principal.sees_scores:
         raise Forbidden("This key gets flags only: leave 'error_probability' out.")
     if (reason := bundle.no_error_probability) is not None:
         manifest = bundle.manifest
         raise InvalidParameters(
             f"The bundle {manifest.name}/{manifest.version} offers no error probability ({reason}): leave "
-            "'error_probability' out, or serve a bundle that has it; harmgauge calibrate adds it to most."
+            "'error_probability' out, or serve a bundle that has it; harmgauge calibrate adds it to most bundles."
         )
 
 
 def _correction(correction: Correction, *, with_probabilities: bool) -> dict[str, Any]:
     names = ["corrected", "no_defense", "defense"]
     if with_probabilities:
-        names += ["corrected_probabilities", "defense_probabilities"]  # those without defense are the `probabilities`
+        names += ["corrected_probabilities", "defense_probabilities"]  # without defense: `probabilities`
     return {name: getattr(correction, name) for name in names}
 
 
@@ -187,8 +193,8 @@ def _request_body(spec: InputSpec) -> dict[str, Any]:
     instances: dict[str, Any] = {"type": "array", "minItems": 1, "items": schema}
     binary = {"type": "string", "format": "binary"}
     if spec.missing:
-        instances["description"] = "null stands for a missing value."
-        binary["description"] = "NaN stands for a missing value."
+        instances["description"] = "null means a missing value."
+        binary["description"] = "NaN means a missing value."
     document = {
         "type": "object",
         "required": ["instances"],

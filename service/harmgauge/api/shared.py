@@ -1,4 +1,6 @@
-"""Answers that are costly to make and the same for everybody: made one at a time, shared by all who ask meanwhile."""
+"""Responses that are costly to build and the same for everyone: built one at a time, and shared by all who ask
+meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,10 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 SHARE = 0.1
-"""Share of a core that making answers may take in the long run."""
+"""Share of a core that building responses may take in the long run."""
 
 BURST_SECONDS = 0.5
-"""Additional time for making, for occasional looks."""
+"""Additional time for building, for occasional requests."""
 
 LONGEST_REST_SECONDS = 1.0
 
@@ -19,24 +21,25 @@ T = TypeVar("T")
 
 
 class Shared(Generic[T]):
-    """The result of `make`, never begun before it was asked for: it includes everything that had happened by then.
+    """The result of `make`. It is never started before it is requested, so it includes everything that has happened by
+    then.
 
-    If making has taken more than its share, there is a rest before the next. Requests that come meanwhile wait and
-    share the result: a crowd takes no more than one.
+    If making results has taken more than its share of time, there is a pause before the next. Requests that arrive
+    meanwhile wait and share the result: a crowd costs no more than one request.
     """
 
     def __init__(self, make: Callable[[], Awaitable[T]]) -> None:
         self._make = make
         self._next: asyncio.Task[T] | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._taken_seconds = 0.0  # of making, less its share since
+        self._taken_seconds = 0.0  # time spent on making, less its share of the time since
         self._counted_at = time.perf_counter()
 
     async def get(self) -> T:
         """Raises the exceptions of `make`."""
         if self._next is None:
             self._next = asyncio.create_task(self._make_next())
-        return await asyncio.shield(self._next)  # a client that leaves does not cancel it for others
+        return await asyncio.shield(self._next)  # one client that leaves does not cancel it for the others
 
     async def _make_next(self) -> T:
         async with self._one_at_a_time:

@@ -45,14 +45,18 @@ class DetectorAnswer(BaseModel):
     p_value: float | None
     log10_p_value: float | None = Field(description="Exact even if p_value is too small for a float64.")
     statistic: float | None
-    threshold: float | None = Field(description="Alarm at or above this statistic; null if p decides.")
-    p_value_threshold: float | None = Field(description="Alarm at or below this p-value; null for none.")
+    threshold: float | None = Field(description="Alarm at or above this statistic; null if the p-value decides.")
+    p_value_threshold: float | None = Field(
+        description="Alarm at or below this p-value; null if the detector has none."
+    )
     window_rows: int | None = Field(description="null if the detector has no window.")
-    rows: int = Field(description="Rows in the window now, or since the detector began.")
-    total_rows: int = Field(description="Rows since the detector began, so that polling clients can find the new ones.")
+    rows: int = Field(description="Rows in the window, or since the detector started if it has no window.")
+    total_rows: int = Field(
+        description="Rows since the detector started; polling clients can tell from it how many are new."
+    )
     reference_rows: int
     rows_between_false_alarms: int
-    since: datetime = Field(description="When `state` began.")
+    since: datetime = Field(description="Start of the current `state`.")
 
 
 Detectors = dict[str, DetectorAnswer]
@@ -60,7 +64,7 @@ Detectors = dict[str, DetectorAnswer]
 
 
 class ClassAccuracyAnswer(BaseModel):
-    """Estimated accuracy among the rows that the classifier takes for one class."""
+    """Estimated accuracy on the rows for which the classifier predicts one class."""
 
     name: str = Field(serialization_alias="class", description="The predicted class.")
     accuracy: float
@@ -70,16 +74,18 @@ class ClassAccuracyAnswer(BaseModel):
 class AccuracyAnswer(BaseModel):
     """Estimate of the classifier's accuracy, without labels: 1 - the mean of `error_probability` over the window.
 
-    It is too high for rows that are far from every disturbance that the bundle was calibrated on (for example,
-    turned or inverted pictures), and for attacks that the bundle does not see.
+    It is too high for rows that are far from every disturbance that the bundle was calibrated on (for example, rotated
+    or inverted images), and for attacks that the bundle does not detect.
     """
 
-    estimate: float | None = Field(description="null until there is a row.")
-    lower: float | None = Field(description="90 % interval; null before 100 rows, or a full window if smaller.")
+    estimate: float | None = Field(description="null before the first row.")
+    lower: float | None = Field(
+        description="90 % interval; null until there are 100 rows, or a full window if it is smaller."
+    )
     upper: float | None
-    base: float = Field(description="The classifier's accuracy on clean rows, when the bundle was calibrated.")
-    kappa: float = Field(description="Share of a drop of accuracy that the estimate misses.")
-    rows: int = Field(description="Rows in the window now.")
+    base: float = Field(description="The classifier's accuracy on clean rows when the bundle was calibrated.")
+    kappa: float = Field(description="Share of a drop in accuracy that the estimate misses.")
+    rows: int = Field(description="Rows currently in the window.")
     window_rows: int
     classes: list[ClassAccuracyAnswer] = Field(
         description="By predicted class in the window; empty if the classifier has more than 100."
@@ -91,25 +97,25 @@ class DriftAnswer(BaseModel):
     version: str
     detectors: Detectors
     accuracy: AccuracyAnswer | None = Field(description="null if the bundle has no `error_probability`.")
-    accuracy_missing: str | None = Field(description="Why there is no estimate of accuracy; null if there is one.")
+    accuracy_missing: str | None = Field(description="Why there is no accuracy estimate; null if there is one.")
 
 
 class JudgementAnswer(BaseModel):
-    """Findings from when the bundle was built; parts missing in the bundle are left out."""
+    """Findings from when the bundle was built; parts that the bundle lacks are omitted."""
 
-    sentence: str | None = Field(None, description="Whether the score is worth serving, in words.")
-    worth_serving: bool | None = Field(None, description="Whether it is.")
+    sentence: str | None = Field(None, description="The judgement in words.")
+    worth_serving: bool | None = Field(None, description="Whether the score is worth serving.")
 
 
 class ErrorProbabilityAnswer(BaseModel):
     """Figures of `error_probability` from the rows that it was calibrated on."""
 
-    base: float = Field(description="Its mean over the clean rows.")
-    kappa: float = Field(description="Share of a drop of accuracy that its mean misses.")
-    rows: int = Field(description="Clean rows.")
-    copies: int = Field(description="Disturbed copies of each.")
+    base: float = Field(description="Mean over the clean rows.")
+    kappa: float = Field(description="Share of a drop in accuracy that the mean misses.")
+    rows: int = Field(description="Number of clean rows.")
+    copies: int = Field(description="Number of disturbed copies of each clean row.")
     target: Literal["wrong", "changed"] = Field(
-        description="Event that it predicts: a wrong prediction or, without labels, a changed one."
+        description="The event predicted: a wrong prediction or, without labels, a changed one."
     )
 
     @classmethod
@@ -122,12 +128,15 @@ class ErrorProbabilityAnswer(BaseModel):
 class InfoAnswer(BaseModel):
     model: str
     version: str
-    sha256: str = Field(description="sha256 of bundle.json, which holds those of all other files.")
-    signature: SignatureState = Field(description="Whether bundle.json is signed, and verified by a public key.")
+    sha256: str = Field(description="sha256 of bundle.json, which lists the sha256 of every other file.")
+    signature: SignatureState = Field(description="Whether bundle.json is signed, and verified with a public key.")
     files: dict[str, str] = Field(description="sha256 by file name.")
-    detector: str = Field(description="How the score is made; `entropy` is that of the classifier's own answer.")
+    detector: str = Field(
+        description="How the score is computed; `entropy` is the entropy of the classifier's own answer."
+    )
     detector_reason: str | None = Field(
-        None, description="Why this detector, if the bundle gives a reason: for `entropy`, why not a second network."
+        None,
+        description="Why this detector, if the bundle gives a reason: for `entropy`, why there is no second network.",
     )
     score: dict[str, Any] = Field(description="Parameters of the score, from the bundle.")
     judgement: JudgementAnswer | None = Field(None, description="Whether the score is worth serving, if it was judged.")
@@ -137,7 +146,9 @@ class InfoAnswer(BaseModel):
     error_probability: ErrorProbabilityAnswer | None = Field(
         None, description="null if the bundle has none. Like the next field, absent for keys that get flags only."
     )
-    error_probability_reason: str | None = Field(None, description="Why there is none; null if there is.")
+    error_probability_reason: str | None = Field(
+        None, description="Why there is no error probability; null if there is one."
+    )
     precision: str
     providers: list[str] = Field(description="ONNX Runtime's execution providers in use.")
     workers: int = Field(description="Parallel inferences.")
@@ -145,10 +156,10 @@ class InfoAnswer(BaseModel):
     max_queue_rows: int
     max_body_bytes: int
     deadline_seconds: float
-    capture: bool = Field(description="Whether flagged inputs are kept, with their requests' ids.")
+    capture: bool = Field(description="Whether flagged inputs are captured, with the ids of their requests.")
 
     def as_json(self, *, sees_scores: bool) -> bytes:
-        """The answer to a key. Fields without a value are left out, but for those that may be null."""
+        """The JSON for a key. Fields without a value are omitted, except those that may be null."""
         if not sees_scores:
             hidden = {"threshold", "error_probability", "error_probability_reason"}
             return self.model_dump_json(exclude_none=True, exclude=hidden).encode()
@@ -159,7 +170,7 @@ class InfoAnswer(BaseModel):
 
 
 def drift_router(authorizer: Authorizer, more_metrics: Callable[[], Awaitable[bytes]]) -> APIRouter:
-    """`more_metrics` returns the metrics that follow those of the bundle in service."""
+    """`more_metrics` returns the metrics to append to those of the bundle in service."""
     routes = APIRouter(tags=["drift"])
     of_drift, of_metrics = [only(authorizer, Permission.DRIFT)], [only(authorizer, Permission.METRICS)]
 
@@ -185,7 +196,7 @@ def drift_router(authorizer: Authorizer, more_metrics: Callable[[], Awaitable[by
     @routes.get(
         "/metrics",
         dependencies=of_metrics,
-        summary="Metrics in Prometheus' text format",
+        summary="Metrics in the Prometheus text format",
         response_class=Response,
     )
     async def metrics_text(request: Request) -> Response:
@@ -228,21 +239,23 @@ def health_router(authorizer: Authorizer, readiness: Readiness) -> APIRouter:
     free, of_info = [only(authorizer, Permission.HEALTH)], [only(authorizer, Permission.INFO)]
 
     @routes.head("/livez", dependencies=free, include_in_schema=False)
-    @routes.get(
-        "/livez", dependencies=free, summary="The process runs, and no restart is needed", responses=refusals(503)
-    )
+    @routes.get("/livez", dependencies=free, summary="Liveness: the process needs no restart", responses=refusals(503))
     async def livez() -> dict[str, str]:
         readiness.check_alive()
         return {"status": "alive"}
 
     @routes.head("/readyz", dependencies=free, include_in_schema=False)
-    @routes.get("/readyz", dependencies=free, summary="It takes work", responses=refusals(503))
+    @routes.get(
+        "/readyz", dependencies=free, summary="Readiness: the service accepts requests", responses=refusals(503)
+    )
     async def readyz() -> dict[str, str]:
         readiness.check_ready()
         return {"status": "ready"}
 
     @routes.head("/info", dependencies=of_info, include_in_schema=False)
-    @routes.get("/info", dependencies=of_info, summary="The served bundle, and its limits", response_model=InfoAnswer)
+    @routes.get(
+        "/info", dependencies=of_info, summary="The served bundle and the service's limits", response_model=InfoAnswer
+    )
     async def about(request: Request) -> Response:
         looks = views_of(components_of(request)).looks
         info = looks.info if request.scope[PRINCIPAL].sees_scores else looks.flags_info

@@ -1,4 +1,4 @@
-"""Lets requests through a few at a time, so that a crowd of them leaves most of the event loop to traffic."""
+"""Admits requests a few at a time, so that a crowd of them leaves most of the event loop to traffic."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ REST = 3
 LONGEST_REST_SECONDS = 0.02
 
 TRAFFIC_SECONDS = 0.1
-"""For this time after a request with traffic there may be more of it to make room for."""
+"""More traffic is assumed to follow within this time after a traffic request, and is given room."""
 
 
 class Traffic:
-    """When the last request with traffic came, in seconds of `perf_counter`."""
+    """Time of the last traffic request, in seconds of `perf_counter`."""
 
     def __init__(self) -> None:
         self.came_at = -math.inf
 
 
 class Turnstile:
-    """At most `at_once` requests pass in a round of the event loop; while there is traffic, the next pass after a rest
-    REST times as long as that round took. So a crowd takes at most a quarter of the loop's time. Clients take turns, so
-    that a crowd waits for itself, and others hardly at all.
+    """Lets at most `at_once` requests pass in a round of the event loop; while there is traffic, the next pass after a
+    rest of REST times as long as that round took. So a crowd takes at most a quarter of the loop's time. Clients take
+    turns, so a crowd delays itself, and others hardly at all.
 
-    Nothing is held: a request that has passed may take as long as it likes.
+    Admission holds nothing: a request that has passed may take as long as it likes.
     """
 
     def __init__(self, traffic: Traffic, at_once: int = 1) -> None:
         self._traffic = traffic
         self._at_once = at_once
-        self._lines: dict[Hashable, deque[asyncio.Future[None]]] = {}  # the first is the next
-        self._is_turning = False  # some were let through in this round
+        self._lines: dict[Hashable, deque[asyncio.Future[None]]] = {}  # in order: the first is the next to pass
+        self._is_turning = False  # whether some were admitted in this round
         self._has_timer = False
         self._turned_at = 0.0
         self._opens_at = 0.0
 
     async def enter(self, who: Hashable) -> bool:
-        """Wait for one's turn; returns whether there was any waiting."""
+        """Wait for a turn; returns whether waiting was necessary."""
         loop = asyncio.get_running_loop()
         if not (self._is_turning or self._lines) and time.perf_counter() >= self._opens_at:
             self._turn(loop)
@@ -55,7 +55,7 @@ class Turnstile:
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_turning = True
         self._turned_at = time.perf_counter()
-        loop.call_soon(self._rest, loop)  # after those just let through
+        loop.call_soon(self._rest, loop)  # after the requests just admitted
 
     def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
         now = time.perf_counter()
@@ -76,7 +76,7 @@ class Turnstile:
         through = 0
         while self._lines and through < self._at_once:
             first = self._next()
-            if not first.done():  # else it was cancelled
+            if not first.done():  # otherwise it was cancelled
                 first.set_result(None)
                 through += 1
         if through:
@@ -87,7 +87,7 @@ class Turnstile:
         line = self._lines.pop(who)
         first = line.popleft()
         if line:
-            self._lines[who] = line  # after the others
+            self._lines[who] = line  # queue behind the others
         return first
 
 

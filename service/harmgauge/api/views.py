@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Views:
-    """`looks` has the operators' views; `outputs` are those of the V2 protocol, `flags` those without scores."""
+    """`looks` are the operators' views; `outputs` are those of the V2 protocol, `flags` the subset without scores."""
 
     looks: Looks
     outputs: list[OutputSpec]
     flags: list[OutputSpec]
 
     def outputs_for(self, principal: Principal) -> list[OutputSpec]:
-        """The outputs that a key may have."""
+        """The outputs that a key may see."""
         return self.outputs if principal.sees_scores else self.flags
 
 

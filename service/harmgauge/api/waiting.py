@@ -1,4 +1,4 @@
-"""Lets a thread check whether the client still waits for its answer."""
+"""Lets a thread check whether the client is still waiting for its response."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable
 from harmgauge.errors import CallerLeft, DeadlinePassed
 
 Check = Callable[[], None]
-"""Cheap, and to be called every millisecond or so; raises an exception to end the work."""
+"""A cheap function to call every millisecond or so; raises an exception to end the work."""
 
 
 class Waiting:
-    """Called by a thread that reads; `has_left` is set by the event loop, because only the loop sees clients leave.
+    """Called by a thread that reads a body; the event loop sets `has_left`, because only the loop notices that clients
+    leave.
 
     `deadline` is in seconds of the event loop's clock, which is the monotonic one. Raises DeadlinePassed and
     CallerLeft.
@@ -31,8 +32,8 @@ class Waiting:
             raise CallerLeft
         if self.is_over():
             raise DeadlinePassed(
-                "The body was not read by the request's deadline, and it was dropped; try again later, send less at "
-                "once, or wait longer (HARMGAUGE_DEADLINE_SECONDS and the request's own deadline)."
+                "The body could not be read by the request's deadline, so the request was dropped; try again later, "
+                "send less at once, or allow more time (HARMGAUGE_DEADLINE_SECONDS and the request's own deadline)."
             )
 
 

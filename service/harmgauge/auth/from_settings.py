@@ -1,4 +1,4 @@
-"""Access to the service, according to the settings."""
+"""Access control according to the settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OPEN = {
 
 
 def authorizer(settings: Settings) -> tuple[Authorizer, list[KeyFile]]:
-    """The authorizer with the keys of the settings, and the key files to read again. Raises SettingsError."""
+    """The authorizer with the keys from the settings, and the key files to reread. Raises SettingsError."""
     made = Authorizer(
         Policy(
             _open_permissions(settings),
@@ -49,29 +49,27 @@ def authorizer(settings: Settings) -> tuple[Authorizer, list[KeyFile]]:
             file.start()
             files.append(file)
     unknown = sorted(set(settings.trusted_keys) - names)
-    if unknown and not files:  # a file may bring the key later
-        raise SettingsError(
-            f"HARMGAUGE_TRUSTED_KEYS trusts {unknown[0]!r}, and there is no such key: name one of "
-            f"{', '.join(sorted(names)) or 'HARMGAUGE_API_KEYS, which are not set'}"
-        )
+    if unknown and not files:  # a key file may add the key later
+        remedy = f"name one of {', '.join(sorted(names))}" if names else "set HARMGAUGE_API_KEYS as well"
+        raise SettingsError(f"HARMGAUGE_TRUSTED_KEYS names {unknown[0]!r}, but there is no such key: {remedy}")
     return made, files
 
 
 def tls_files(settings: Settings) -> tuple[Path, Path] | None:
-    """Certificate and private key; None without TLS. Raises SettingsError if they do not work."""
+    """Certificate and private key; None without TLS. Raises SettingsError if they cannot be used."""
     certificate, key = settings.tls_certificate, settings.tls_key
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
-        raise SettingsError("HARMGAUGE_TLS_CERTIFICATE and HARMGAUGE_TLS_KEY need each other: set both, or none")
+        raise SettingsError("HARMGAUGE_TLS_CERTIFICATE and HARMGAUGE_TLS_KEY require each other: set both or neither")
     try:
-        # Never prompt for a password: a service has no terminal. The empty one means that there is none.
+        # An empty password prevents a prompt: a service has no terminal.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key, password="")  # nosec B106
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"HARMGAUGE_TLS_CERTIFICATE={certificate} and HARMGAUGE_TLS_KEY={key} give no TLS ({error}): both must be "
-            "PEM files, the key the certificate's own and without a password"
+            f"HARMGAUGE_TLS_CERTIFICATE={certificate} and HARMGAUGE_TLS_KEY={key} cannot be used ({error}): both must "
+            "be PEM files, and the key must belong to the certificate and have no password"
         ) from error
     return certificate, key
 
@@ -90,16 +88,16 @@ def _open_permissions(settings: Settings) -> frozenset[Permission]:
     if not settings.open and not has_keys:
         if not _is_loopback(settings.host):
             raise SettingsError(
-                f"HARMGAUGE_HOST={settings.host} answers to the network: set HARMGAUGE_API_KEYS (`harmgauge key NAME` "
-                "makes one), or HARMGAUGE_OPEN=all where whoever reaches it may use it"
+                f"HARMGAUGE_HOST={settings.host} is reachable from the network: set HARMGAUGE_API_KEYS (`harmgauge key "
+                "NAME` makes one), or HARMGAUGE_OPEN=all if everyone who can reach it may use it"
             )
         names = set(_OPEN)
     if "api" in names and has_keys:
-        raise SettingsError("HARMGAUGE_OPEN opens the API, so HARMGAUGE_API_KEYS would protect nothing: drop one")
+        raise SettingsError("HARMGAUGE_OPEN opens the API, so HARMGAUGE_API_KEYS would protect nothing: unset one")
     if (settings.metrics_keys or settings.metrics_keys_file) and names >= {"metrics", "page"}:
         raise SettingsError(
             "metrics and page are open, so HARMGAUGE_METRICS_KEYS would protect nothing: set HARMGAUGE_API_KEYS "
-            "as well, or say HARMGAUGE_OPEN=api"
+            "as well, or HARMGAUGE_OPEN=api"
         )
     if settings.flags_only and names & {"metrics", "page"}:
         raise SettingsError(
@@ -110,10 +108,10 @@ def _open_permissions(settings: Settings) -> frozenset[Permission]:
         name = f"{what}_per_second_per_key"
         if getattr(settings, name) is not None and not has_keys:
             raise SettingsError(
-                f"{PREFIX}{name.upper()} limits keys, and there are none: set HARMGAUGE_API_KEYS, or leave it out"
+                f"{PREFIX}{name.upper()} limits keys, but there are none: set HARMGAUGE_API_KEYS, or unset it"
             )
     permissions: set[Permission] = set().union(*(_OPEN[name] for name in names))
-    # A detector's state moves with every score, and would reveal each of them.
+    # A detector's state changes with every score, and would reveal each of them.
     return frozenset(permissions - {Permission.DRIFT} if settings.flags_only else permissions)
 
 

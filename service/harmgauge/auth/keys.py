@@ -1,7 +1,7 @@
-"""Keys by name: made, read, told apart, and read again when their file changes.
+"""Named keys: generating them, reading them, and rereading them when their file changes.
 
-Only the SHA-256 of a key is kept. That is enough for keys of 256 random bits, which `harmgauge key` makes; it would not
-be for a password that a person chose.
+Only the SHA-256 of a key is stored. That is enough for keys of 256 random bits, which `harmgauge key` generates; it
+would not be enough for a password that a person chose.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harmgauge.errors import SettingsError
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
-"""How often a file of keys is read again."""
+"""How often a key file is reread."""
 
 _MOST_BYTES = 2**20
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -30,9 +30,11 @@ Names = Mapping[bytes, str]
 
 
 def new_key(name: str) -> tuple[str, str]:
-    """A random key, and its line for the file of keys. Raises SettingsError if `name` is not valid."""
+    """Generate a random key, and its line for a key file. Raises SettingsError if `name` is not valid."""
     if _NAME.fullmatch(name) is None:
-        raise SettingsError(f"{name!r} is no name for a key: 1 to 64 letters, digits, dots, dashes and underscores")
+        raise SettingsError(
+            f"{name!r} is not a valid key name: expected 1 to 64 letters, digits, dots, dashes and underscores"
+        )
     key = f"hg_{secrets.token_urlsafe(32)}"
     return key, f"{name}:{digest(key.encode()).hex()}"
 
@@ -42,9 +44,9 @@ def digest(key: bytes) -> bytes:
 
 
 def read_lines(lines: Iterable[str], where: str) -> dict[bytes, str]:
-    """Names by digest, of lines `name:sha256-hex`; skips empty ones and comments (#).
+    """Parse lines `name:sha256-hex` to names by digest; skips empty lines and comments (#).
 
-    Two keys may share a name. Raises SettingsError, which names `where` and the line's number and never its text,
+    Several keys may share a name. Raises SettingsError, which names `where` and the line's number but never the text,
     because that may be a key itself.
     """
     names: dict[bytes, str] = {}
@@ -55,17 +57,17 @@ def read_lines(lines: Iterable[str], where: str) -> dict[bytes, str]:
         found = _LINE.fullmatch(text)
         if found is None:
             raise SettingsError(
-                f"{where}: key {number} is not written as NAME:SHA256, in hexadecimal; `harmgauge key NAME` makes one"
+                f"{where}: key {number}: expected NAME:SHA256, in hexadecimal; `harmgauge key NAME` makes one"
             )
         if names.setdefault(bytes.fromhex(found["digest"]), found["name"]) != found["name"]:
-            raise SettingsError(f"{where}: key {number} is there before, under another name")
+            raise SettingsError(f"{where}: key {number} repeats an earlier key under another name")
     return names
 
 
 class KeyFile:
-    """A file of lines, read regularly; `changed` is called with the names whenever they differ.
+    """A key file that is read regularly; `changed` is called with the names whenever they change.
 
-    A failed read changes nothing: the previous keys stay, and the log reports it once.
+    A failed read changes nothing: the previous keys stay, and the failure is logged once.
     """
 
     def __init__(self, path: Path, changed: Callable[[Names], None]) -> None:
@@ -75,7 +77,7 @@ class KeyFile:
         self._complaint = ""
 
     def read(self) -> Names:
-        """The names in the file now. Raises SettingsError."""
+        """The names that the file contains now. Raises SettingsError."""
         try:
             with self._path.open("rb") as file:
                 content = file.read(_MOST_BYTES + 1)
@@ -83,24 +85,24 @@ class KeyFile:
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"the keys in {self._path} cannot be read: {error}") from error
         if len(content) > _MOST_BYTES:
-            raise SettingsError(f"{self._path} is larger than {_MOST_BYTES} bytes, so it is no file of keys")
+            raise SettingsError(f"{self._path} is larger than {_MOST_BYTES} bytes, so it is not a key file")
         names = read_lines(text.splitlines(), str(self._path))
-        if not names:  # a text editor or a full disk may have emptied it meanwhile
-            raise SettingsError(f"{self._path} holds no key: `harmgauge key NAME` makes one")
+        if not names:  # a text editor or a full disk may have emptied it
+            raise SettingsError(f"{self._path} contains no key: `harmgauge key NAME` makes one")
         return names
 
     def start(self) -> None:
-        """Read it for the first time. Raises SettingsError."""
+        """Read the file for the first time. Raises SettingsError."""
         self._names = self.read()
         self._changed(self._names)
 
     async def look(self) -> None:
-        """Read it again, on a thread."""
+        """Reread the file, on a thread."""
         try:
             names = await asyncio.to_thread(self.read)
         except SettingsError as error:
             if str(error) != self._complaint:
-                log.error("%s; the keys before stay in force", error)
+                log.error("%s; the previous keys stay in force", error)
             self._complaint = str(error)
             return
         self._complaint = ""
@@ -110,10 +112,11 @@ class KeyFile:
             log.info("%d keys from %s are in force", len(names), self._path)
 
     async def keep_looking(self) -> None:
-        """Look for ever, at once to begin with: the start may have taken a while."""
+        """Check the file until cancelled, immediately to begin with: the start may have taken a while."""
         while True:
             try:
                 await self.look()
-            except Exception:  # no thread available, say: the previous keys stay, and the next look may succeed
-                log.exception("%s could not be looked at", self._path)
+            # for example, no thread is available: the previous keys stay, and the next check may succeed
+            except Exception:
+                log.exception("%s could not be checked", self._path)
             await asyncio.sleep(LOOK_SECONDS)

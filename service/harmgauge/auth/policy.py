@@ -1,7 +1,8 @@
-"""Authorization: decided once the head of a request is there, before its body is read.
+"""Authorization, decided once the head of a request has arrived, before its body is read.
 
-A key comes as `Authorization: Bearer KEY`, over gRPC as call metadata of that name. Every route names the permission it
-needs and asks the authorizer itself (`api/guard.py`), so no second reading of the path can lead to another route.
+A key comes as `Authorization: Bearer KEY`, over gRPC as call metadata of that name. Every route names the permission
+that it requires and asks the authorizer itself (`api/guard.py`), so the check and the routing cannot disagree about a
+path.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ class Role(Enum):
 
 
 class Permission(Enum):
-    """The permission that a request needs."""
+    """The permission that a request requires."""
 
     HEALTH = "health"
-    """Probes, and the files of the pages: the same for everyone, and without data. Always open."""
+    """Probes, and the files of the pages: the same for everyone, without data, and always open."""
     SCORES = "scores"
     INFO = "info"
     DRIFT = "drift"
@@ -44,8 +45,9 @@ class Permission(Enum):
 
 @dataclass(frozen=True)
 class Principal:
-    """The sender of a request: `rate_limit` is None if it has none, `is_trusted` whether it may name its client and
-    source.
+    """The sender of a request.
+
+    `rate_limit` is None if there is no limit; `is_trusted` is whether the sender may name its client and source.
     """
 
     role: Role
@@ -62,7 +64,7 @@ class Principal:
 
 @dataclass(frozen=True)
 class Policy:
-    """Permissions open to anybody, whether ordinary keys get flags only, and the rates of each key but admin's.
+    """Permissions open to everyone, whether ordinary keys get only flags, and the rates of each non-admin key.
 
     `trusted` are the names of the keys whose requests may name their client and source.
     """
@@ -73,7 +75,7 @@ class Policy:
     trusted: frozenset[str] = frozenset()
 
     def allowed(self) -> dict[Permission, frozenset[Role]]:
-        """Which roles have a permission."""
+        """The roles that have each permission."""
         watching = {Permission.INFO, Permission.DRIFT, Permission.METRICS, Permission.PAGE}
         ordinary = {Permission.SCORES, Permission.INFO} if self.flags_only else {Permission.SCORES} | watching
         permissions = {Role.NOBODY: set(), Role.API: ordinary, Role.METRICS: watching, Role.ADMIN: set(Permission)}
@@ -87,7 +89,7 @@ class Policy:
 
 
 class Authorizer:
-    """Decides by the policy and the keys that are set."""
+    """Authorizes requests by the policy and the current keys."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -98,7 +100,7 @@ class Authorizer:
         self._rate_limits: dict[str, RateLimit] = {}
 
     def set_keys(self, role: Role, names: Names) -> None:
-        """All the keys of a role, in place of those before. A name that stays keeps the rest of its rates."""
+        """Replace all keys of a role. A name that is kept keeps its remaining rate allowance."""
         self._names[role] = names
         ordinary = set(self._names.get(Role.API, {}).values())
         self._trusts_all = not ordinary
@@ -108,7 +110,7 @@ class Authorizer:
             self._rate_limits = {name: self._rate_limits.get(name) or RateLimit(rates) for name in limited}
         self._principals = {
             key: self._principal(role, name)
-            for role in (Role.API, Role.METRICS, Role.ADMIN)  # of a key with two roles, the last counts
+            for role in (Role.API, Role.METRICS, Role.ADMIN)  # the last role counts for a key with two
             for key, name in self._names.get(role, {}).items()
         }
 
@@ -119,17 +121,20 @@ class Authorizer:
         return Principal(role, name, sees_scores, rate_limit, is_trusted)
 
     def check_http(self, scope: Scope, permission: Permission) -> None:
-        """Let a request in, and note its sender in its scope; raises Unauthorized, Forbidden or RateLimited."""
+        """Admit a request, and record its sender in its scope; raises Unauthorized, Forbidden or RateLimited."""
         principal = scope[PRINCIPAL] = self.check(permission, scope["headers"])
         principal.begin(permission, scores=permission is Permission.SCORES and scope["method"] == "POST")
 
     def check_unrouted(self, scope: Scope) -> None:
-        """Check a request that no route checked: it needs the permission to score. Raises as `check_http` does."""
+        """Check a request that no route checked: it requires the permission to score.
+
+        Raises the same errors as `check_http`.
+        """
         if PRINCIPAL not in scope:
             self.check_http(scope, Permission.SCORES)
 
     def check(self, permission: Permission, headers: Iterable[tuple[bytes, bytes]]) -> Principal:
-        """The principal of these headers, whose names are in lower case. Raises Unauthorized or Forbidden."""
+        """The principal of these headers, whose names must be in lower case. Raises Unauthorized or Forbidden."""
         given = None
         if self._principals:
             given = next((value for name, value in headers if name == b"authorization"), None)
@@ -138,30 +143,31 @@ class Authorizer:
             return principal
         if permission is Permission.ADMIN and not self._names.get(Role.ADMIN):
             raise Forbidden(
-                "No admin key is set: `harmgauge key NAME` makes one; start the service with its line in "
-                "HARMGAUGE_ADMIN_KEYS to use /admin."
+                "No admin key is set. To use /admin, make one with `harmgauge key NAME` and start the service with its "
+                "line in HARMGAUGE_ADMIN_KEYS."
             )
         if principal.role is Role.NOBODY:
             wrong = "" if given is None else ' error="invalid_token"'
             raise Unauthorized(
-                "Send 'Authorization: Bearer KEY' with a key that this service knows.",
+                "Send 'Authorization: Bearer KEY' with a valid key.",
                 headers={"WWW-Authenticate": f"Bearer{wrong}"},
             )
         raise Forbidden(
-            f"The key {principal.name!r} is for {principal.role.value}, which does not open this.",
+            f"The key {principal.name!r} has the role {principal.role.value!r}, which does not permit this.",
             headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
         )
 
     def name_of(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-        """The name of the key in these headers; None if it is not one of ours."""
+        """The name of the key in these headers; None if the key is unknown."""
         given = next((value for name, value in headers if name == b"authorization"), None)
         return (None if given is None else self._known(given).name) or None
 
     def _known(self, authorization: bytes) -> Principal:
         """The principal of a key.
 
-        The time it takes reveals nothing about a key. Nothing is compared with it byte by byte, so a client cannot
-        approach it: its digest, whose bytes nobody can choose, is found by a hash that is seeded anew in every process.
+        The time taken reveals nothing about valid keys. No key is compared byte by byte, so a client cannot find one
+        step by step: it is looked up by its digest, whose bytes nobody can choose, in a hash table that is seeded anew
+        in every process.
         """
         scheme, _, key = authorization.partition(b" ")
         if scheme.lower() != b"bearer":

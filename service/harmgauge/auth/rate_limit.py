@@ -1,4 +1,4 @@
-"""Limits per key and second: token buckets."""
+"""Rate limits per key: token buckets."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from harmgauge.errors import RateLimited
 
 
 class TokenBucket:
-    """Fills with `per_second` of `unit`, up to the amount of one second, at least one.
+    """A bucket that fills at `per_second` of `unit`, up to the amount of one second, at least one.
 
-    A request takes its share at once. One larger than the bucket is let through when the bucket is full, and leaves it
-    in debt: so in any t seconds at most per_second * t + max(capacity, the largest request) are taken.
+    A request takes its share at once. A request larger than the bucket is admitted when the bucket is full, and leaves
+    it in debt, so any t seconds admit at most per_second * t + max(capacity, the largest request).
     """
 
     def __init__(self, per_second: float, unit: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -26,11 +26,11 @@ class TokenBucket:
         self._at = clock()
 
     def check(self) -> None:
-        """Raises RateLimited if not even one is left."""
+        """Raises RateLimited unless at least one is left."""
         self._require(1)
 
     def take(self, count: int) -> None:
-        """Raises RateLimited, and then takes none."""
+        """Take `count`. Raises RateLimited, and takes none then."""
         self._require(count)
         self._left -= count
 
@@ -42,14 +42,14 @@ class TokenBucket:
         if missing > 1e-9 * self.capacity:  # ignore rounding errors
             seconds = max(1, math.ceil(missing / self._per_second))
             raise RateLimited(
-                f"This key may have {self._per_second:g} {self._unit} a second; ask again in {seconds} s.",
+                f"This key is limited to {self._per_second:g} {self._unit} per second; try again in {seconds} s.",
                 retry_after_seconds=seconds,
             )
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Limits of each key per second; None means unlimited."""
+    """Limits per key and second; None means unlimited."""
 
     rows: float | None = None
     requests: float | None = None
@@ -63,12 +63,12 @@ class RateLimit:
     """The remaining allowance of one key. Raises RateLimited."""
 
     def __init__(self, rates: Rates) -> None:
-        self._rows = None if rates.rows is None else TokenBucket(rates.rows, "rows scored")
+        self._rows = None if rates.rows is None else TokenBucket(rates.rows, "scored rows")
         self._requests = None if rates.requests is None else TokenBucket(rates.requests, "requests")
-        self._bytes = None if rates.body_bytes is None else TokenBucket(rates.body_bytes, "bytes of bodies")
+        self._bytes = None if rates.body_bytes is None else TokenBucket(rates.body_bytes, "body bytes")
 
     def begin(self, *, scores: bool) -> None:
-        """Count a request by its head. One that is to be scored is refused if no row or byte is left."""
+        """Count a request by its head. A request for scores is refused if no row or byte is left."""
         if self._requests is not None:
             self._requests.take(1)
         if scores:
@@ -77,7 +77,7 @@ class RateLimit:
                     bucket.check()
 
     def take_rows(self, count: int) -> None:
-        """Count rows to be scored."""
+        """Count rows to score."""
         if self._rows is not None:
             self._rows.take(count)
 

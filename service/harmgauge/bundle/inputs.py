@@ -1,4 +1,4 @@
-"""The inputs that a graph takes, as `bundle.json` describes them, and how raw data becomes such inputs.
+"""The graph's inputs as described in `bundle.json`, and the preparation of raw data for them.
 
 This is the whole format. The part that this version serves is in `served_input.py`.
 """
@@ -19,7 +19,7 @@ MAX_CATEGORIES = 100_000
 MAX_PIXELS = 16_384
 
 MOST_ROWS = 10**15
-"""That a bundle was calibrated on, copies included: a number that JSON and metrics can carry."""
+"""Maximum for the rows that a bundle was calibrated on, copies included: JSON and metrics can represent it exactly."""
 
 Channels = Annotated[tuple[float, ...], Field(min_length=1, max_length=4)]
 """A number for each channel."""
@@ -35,9 +35,9 @@ class Column(Part):
 class Input(Part):
     """One input of the graph: `shape` is that of a row, with null for an axis of any length up to `maximum`.
 
-    `range` has the least and the greatest value, both inclusive, null for none. Token ids lie in 0 .. `vocabulary_size`
-    - 1, texts may be among `categories`. `pad_value` fills up shorter rows. With `missing`, NaN (or null) stands for a
-    missing value. `columns` name the positions of the last axis.
+    `range` has the minimum and the maximum, both inclusive, null for none. Token ids are in 0 .. `vocabulary_size` - 1;
+    strings may be restricted to `categories`. `pad_value` pads shorter rows. With `missing`, NaN (or null) is a missing
+    value. `columns` name the positions of the last axis.
     """
 
     name: Text
@@ -61,29 +61,29 @@ class Input(Part):
         if free > 1:
             raise ValueError(f"shape has {free} free axes; at most one may be null")
         if (self.maximum is not None) != (free == 1):
-            raise ValueError("maximum and a free axis (null in shape) need each other")
+            raise ValueError("maximum and a free axis (null in shape) require each other")
         if self.pad_value is not None and not free:
-            raise ValueError("pad_value fills up a free axis, and shape has none")
+            raise ValueError("pad_value pads a free axis, but shape has none")
         return self
 
     @model_validator(mode="after")
     def _values(self) -> Self:
         given = [name for name in ("range", "vocabulary_size", "categories") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} say the same in different ways: keep one")
+            raise ValueError(f"{' and '.join(given)} exclude each other: keep one")
         if self.range is not None:
             least, greatest = self.range
             if self.is_text or (least is not None and greatest is not None and least > greatest):
-                raise ValueError("range is [least, greatest] of numbers")
+                raise ValueError("range must be [minimum, maximum] of a numeric input")
             self._check_bounds(bound for bound in self.range if bound is not None)
         if self.vocabulary_size is not None:
             if not self.dtype.startswith(("int", "uint")):
-                raise ValueError("vocabulary_size is for whole numbers")
+                raise ValueError("vocabulary_size is for inputs of whole numbers only")
             self._check_bounds([self.vocabulary_size - 1])
         if self.categories is not None and (not self.is_text or len(set(self.categories)) < len(self.categories)):
-            raise ValueError("categories are for texts, each once")
+            raise ValueError("categories are for string inputs only, and must be distinct")
         if self.missing and not (self.is_text or self.dtype.startswith("float")):
-            raise ValueError("missing needs a floating-point number or a text")
+            raise ValueError("missing requires a floating-point dtype or strings")
         return self
 
     def _check_bounds(self, bounds: Iterable[float]) -> None:
@@ -96,21 +96,22 @@ class Input(Part):
                 limits = np.iinfo(kind)
                 fits = limits.min <= bound <= limits.max and bound == int(bound)
             if not fits:
-                raise ValueError(f"{bound:g} is not a value of {self.dtype}")
+                raise ValueError(f"{bound:g} is not a valid {self.dtype}")
 
     @model_validator(mode="after")
     def _columns(self) -> Self:
         if self.columns is not None:
             if not self.shape or self.shape[-1] != len(self.columns):
-                raise ValueError(f"{len(self.columns)} columns do not name the positions of the last axis")
+                raise ValueError(f"{len(self.columns)} columns do not match the size of the last axis")
             if (double := first_double(column.name for column in self.columns)) is not None:
                 raise ValueError(f"two columns have the name {double!r}")
         return self
 
 
 class Pictures(Part):
-    """How a picture (8 bits a channel) becomes a row: its shorter side to `resize` pixels, the middle `crop` pixels of
-    it, (width, height) or one number for both, values times `scale`, minus `mean`, divided by `std`, axes as `layout`.
+    """Converts an image (8 bits per channel) to a row: resize the shorter side to `resize` pixels, crop the middle
+    `crop` pixels ((width, height), or one number for both), multiply by `scale`, subtract `mean`, divide by `std`, and
+    order the axes as in `layout`.
     """
 
     layout: Literal["HWC", "CHW"]
@@ -124,20 +125,20 @@ class Pictures(Part):
     def _crop_and_std(self) -> Self:
         sides = () if self.crop is None else (self.crop,) if isinstance(self.crop, int) else self.crop
         if not all(1 <= side <= MAX_PIXELS for side in sides):
-            raise ValueError(f"crop has sides of 1 to {MAX_PIXELS} pixels")
+            raise ValueError(f"crop must have sides of 1 to {MAX_PIXELS} pixels")
         if self.std is not None and not all(value > 0 for value in self.std):
-            raise ValueError("std is above 0")
+            raise ValueError("std must be above 0")
         return self
 
 
 class Tokens(Part):
-    """Texts become token ids by the tokenizer in `tokenizer`, one of the bundle's files."""
+    """Converts text to token ids with the tokenizer in `tokenizer`, one of the bundle's files."""
 
     tokenizer: Text
 
 
 class Preparation(Part):
-    """How raw data becomes the graph's inputs: pictures or text."""
+    """Converts raw data to the graph's inputs: images or text."""
 
     pictures: Pictures | None = None
     text: Tokens | None = None
@@ -145,18 +146,20 @@ class Preparation(Part):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.pictures is None) == (self.text is None):
-            raise ValueError("preparation has either pictures or text")
+            raise ValueError("preparation must have either pictures or text")
         return self
 
 
 class ErrorProbability(Part):
-    """P(wrong) of a row is 1 / (1 + exp(-(`slope` x logit + `intercept`))), the logit being that of the second
-    network's probability of the class that the classifier names; fitted on `rows` rows and `copies` disturbed copies of
-    each. `slope` is below 0: the more probable that class is to the second network, the less likely it is wrong.
+    """P(wrong) of a row is 1 / (1 + exp(-(`slope` x logit + `intercept`))).
+
+    The logit is that of the probability which the second network gives to the class that the classifier predicts. The
+    fit used `rows` rows and `copies` disturbed copies of each. `slope` is negative: the more probable that class is to
+    the second network, the less likely the prediction is wrong.
 
     `base` is the mean of P over the clean rows, and `base_upper` is base + 2.33 sd / sqrt(rows): the mean of clean
-    traffic lies below it. `kappa` is the share of a drop of accuracy that the estimate misses. `target` is what P was
-    fitted to: wrong predictions, or, without labels, changed ones.
+    traffic lies below it. `kappa` is the share of a drop in accuracy that the estimate misses. `target` is the event
+    that P was fitted to: wrong predictions or, without labels, changed ones.
     """
 
     slope: float = Field(lt=0)
@@ -171,5 +174,5 @@ class ErrorProbability(Part):
     @model_validator(mode="after")
     def _bound(self) -> Self:
         if self.base_upper < self.base:
-            raise ValueError("base_upper is at least base")
+            raise ValueError("base_upper must be at least base")
         return self

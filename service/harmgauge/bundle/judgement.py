@@ -1,6 +1,7 @@
-"""The bundle author's judgement of its score in plain sentences: why this detector, and whether it is any good.
+"""The judgement of a bundle's score in plain sentences: why it has this detector, and whether the score is useful.
 
-Both are in parts of the manifest that may hold anything, and are shown to people: anything but short text is left out.
+Both are in parts of the manifest with arbitrary contents, and are displayed to people: anything but short text is
+omitted.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ MOST_CHARACTERS = 1000
 
 
 class Judgement(NamedTuple):
-    """`reason` explains the choice of the detector, `sentence` whether the score is worth serving, `worth_serving` the
-    same as a flag; each None if it is not in the manifest.
+    """`reason` explains the choice of the detector; `sentence` and the flag `worth_serving` tell whether the score is
+    worth serving.
+
+    Each is None if the manifest lacks it.
     """
 
     reason: str | None
@@ -23,7 +26,7 @@ class Judgement(NamedTuple):
 
 
 def judgement_of(manifest: Manifest) -> Judgement:
-    """From `score.reason` and `quality.judgement`."""
+    """Read the judgement from `score.reason` and `quality.judgement`."""
     found = manifest.quality.get("judgement")
     said: dict[str, Any] = found if isinstance(found, dict) else {}
     worth = said.get("worth_serving")
@@ -35,7 +38,7 @@ def judgement_of(manifest: Manifest) -> Judgement:
 
 
 def one_line(value: object) -> str | None:
-    """A text as one line that cannot steer a terminal; None for anything else, and for a text without a word."""
+    """Text as one line without control characters; None for anything else, and for text without a word."""
     if not isinstance(value, str):
         return None
     words = " ".join("".join(character if character.isprintable() else " " for character in value).split())

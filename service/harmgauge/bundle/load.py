@@ -1,8 +1,8 @@
-"""The bundle: a folder that holds everything the service needs, verified before any of it is used.
+"""Loads a bundle: a folder with everything that the service needs, verified before any of it is used.
 
-`bundle.json` names every other file with its size and sha256. A file that differs, or a setting that does not fit the
-rest, is refused with a message that names it. With public keys, the bundle must be signed. Nothing is unpickled. Files
-that this process does not serve are hashed, in pieces, and not kept.
+`bundle.json` lists every other file with its size and sha256. If a file differs, or a setting does not fit the rest,
+the bundle is refused with a message that names it. With public keys, the bundle must be signed. Nothing is unpickled.
+Files that this process does not serve are hashed, in pieces, and not kept.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ SAMPLES_FILE = "samples.npz"
 MAX_MANIFEST_BYTES = 2**20
 
 MAX_OTHER_BYTES = 2**29
-"""Limit for all files that are neither graphs nor references (samples and reports), together. Each start hashes them.
+"""Limit for all files that are neither graphs nor references (samples and reports) together, because every start hashes
+them.
 """
 
 
@@ -52,8 +53,8 @@ MAX_OTHER_BYTES = 2**29
 class Bundle:
     """A bundle whose files match its manifest.
 
-    `graph` is the serialised ONNX model in `precision`, `reference` the matching one; `sha256` is the manifest's, and
-    so identifies the whole bundle.
+    `graph` is the serialised ONNX model in `precision`, `reference` the matching reference; `sha256` is that of the
+    manifest, and so identifies the whole bundle.
     """
 
     path: Path
@@ -65,12 +66,12 @@ class Bundle:
     signature: SignatureState = "none"
 
     def read(self, name: str) -> bytes:
-        """One of its files, verified now. Raises BundleError."""
+        """Read one of the bundle's files, verified now. Raises BundleError."""
         return _verified(self.path, name, self.manifest.files[name])
 
     @property
     def key(self) -> str:
-        """Names the graph and its reference: scores under different keys do not compare."""
+        """Identifies the graph and its reference: scores under different keys are not comparable."""
         return f"{self.sha256[:16]}-{self.precision}"
 
     @property
@@ -80,7 +81,7 @@ class Bundle:
 
     @property
     def error_probability(self) -> ErrorProbability | None:
-        """How the graph's output of this name was made; None if it has none."""
+        """Parameters of the graph's output `error_probability`; None if it has no such output."""
         found = self._chance
         return found if isinstance(found, ErrorProbability) else None
 
@@ -89,7 +90,7 @@ class Bundle:
         """Why the graph gives no error probability, as one line; None if it does."""
         found = self._chance
         if found is None:
-            return "the bundle has none for its 8-bit graph: harmgauge calibrate adds it"
+            return "the bundle has none for its 8-bit graph: harmgauge calibrate adds one"
         if isinstance(found, ErrorProbability):
             return None
         return one_line(found) or "the bundle does not say why"
@@ -103,12 +104,12 @@ class Bundle:
 
     @property
     def reference_flagged_share(self) -> float:
-        """Share of the reference's scores above the threshold: flagged without drift."""
+        """Share of the reference's scores above the threshold, which is the share flagged without drift."""
         return float((self.reference.scores > self.threshold).mean())
 
     @property
     def threshold(self) -> np.float32:
-        """Scores are compared with it in float32, the graph's precision."""
+        """The threshold in float32, the graph's precision, in which scores are compared with it."""
         return np.float32(self.threshold_spec.value)
 
 
@@ -120,12 +121,12 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
     path = Path(path)
     text = read_manifest_text(path)
     signed = os.path.lexists(path / SIGNATURE_FILE)
-    # Before any of its contents are used.
+    # Read before any of its contents are used.
     signature = read_file(path, SIGNATURE_FILE, SIGNATURE_BYTES) if signed else None
     state = check_signature(path, text, signature, public_keys)
     manifest = read_manifest(path / MANIFEST_FILE, text)
     if precision == "int8" and manifest.int8 is None:
-        raise BundleError(f"{path} has no graph in int8: build it with --int8, or leave HARMGAUGE_PRECISION out")
+        raise BundleError(f"{path} has no int8 graph: build it with --int8, or unset HARMGAUGE_PRECISION")
     files = {"float32": (DETECTOR_FILE, manifest.reference_file)}
     if manifest.int8 is not None:
         files["int8"] = (DETECTOR_INT8_FILE, REFERENCE_INT8_FILE)
@@ -135,8 +136,8 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
     other_bytes = sum(spec.bytes for name, spec in manifest.files.items() if name not in chain(*files.values()))
     if other_bytes > MAX_OTHER_BYTES:
         raise BundleError(
-            f"{path / MANIFEST_FILE}: the files that are neither graphs nor references have {other_bytes} bytes "
-            f"together; expected at most {MAX_OTHER_BYTES}: leave out of the bundle what the service does not need"
+            f"{path / MANIFEST_FILE}: the files other than graphs and references have {other_bytes} bytes together; "
+            f"expected at most {MAX_OTHER_BYTES}: remove from the bundle what the service does not need"
         )
     kept = {}
     for name, spec in manifest.files.items():
@@ -150,7 +151,7 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
     try:
         check_graph(kept[graph_file])
     except GraphRefused as error:
-        raise BundleError(f"{path / graph_file} is not served: {error}") from error
+        raise BundleError(f"{path / graph_file} cannot be served: {error}") from error
     reference = read_reference(path / reference_file, kept[reference_file])
     _check_features(path / reference_file, reference, manifest.features)
     check_probe(path / reference_file, reference, manifest.input)
@@ -166,7 +167,7 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
 
 
 def read_manifest_text(path: Path) -> bytes:
-    """The bytes of the `bundle.json` in folder `path`. Raises BundleError."""
+    """The bytes of `bundle.json` in the folder `path`. Raises BundleError."""
     try:
         text = read_file(path, MANIFEST_FILE, MAX_MANIFEST_BYTES)
     except BundleError as error:
@@ -177,13 +178,16 @@ def read_manifest_text(path: Path) -> bytes:
 
 
 def read_manifest(file: Path, text: bytes) -> Manifest:
-    """The contents `text` of a `bundle.json`, of any schema there ever was, in the newest. Raises BundleError."""
+    """Parse the contents `text` of a `bundle.json` in any schema version, and convert it to the newest.
+
+    Raises BundleError.
+    """
     version = None
     with suppress(ValidationError):
         version = _Version.model_validate_json(text).schema_version
     if version is not None and version not in (1, 2):
         raise BundleError(
-            f"{file}: schema_version is {version}; this harmgauge reads 1 and 2: serve the bundle with a newer one"
+            f"{file}: schema_version is {version}; this harmgauge supports 1 and 2: use a newer harmgauge"
         )
     try:
         if version == 1:
@@ -191,7 +195,7 @@ def read_manifest(file: Path, text: bytes) -> Manifest:
         else:
             manifest = Manifest.model_validate_json(text)
         if (reason := not_served(manifest)) is not None:
-            raise BundleError(f"{file}: {reason}: serve the bundle with a newer one")
+            raise BundleError(f"{file}: {reason}: use a newer harmgauge")
         _ = manifest.input
         _refuse_doubles(text)
     except ValidationError as error:
@@ -208,7 +212,7 @@ class _Version(BaseModel):
 
 
 def _refuse_doubles(text: bytes) -> None:
-    """Raises ValueError if an object has a key twice: readers differ in which of the two they take."""
+    """Raises ValueError if an object has a key twice: parsers differ in which of the two they use."""
 
     def once_each(pairs: list[tuple[str, object]]) -> None:
         if (double := first_double(key for key, _ in pairs)) is not None:
@@ -221,7 +225,7 @@ def _check_features(file: Path, reference: Reference, spec: FeaturesSpec | None)
     width = None if reference.features is None else reference.features.shape[1]
     if width != (None if spec is None else spec.width):
         promised = "no features" if spec is None else f"features of width {spec.width}"
-        raise BundleError(f"{file} has features of width {width}, and the manifest speaks of {promised}")
+        raise BundleError(f"{file} has features of width {width}, but the manifest declares {promised}")
 
 
 def _verified(path: Path, name: str, spec: FileSpec) -> bytes:
@@ -234,8 +238,8 @@ def _verified(path: Path, name: str, spec: FileSpec) -> bytes:
 
 
 def _wrong_size(file: Path, found_bytes: int, spec: FileSpec) -> BundleError:
-    return BundleError(f"{file} has {found_bytes} bytes, its manifest says {spec.bytes}: copy the bundle again")
+    return BundleError(f"{file} has {found_bytes} bytes, but the manifest says {spec.bytes}: copy the bundle again")
 
 
 def _differs(file: Path) -> BundleError:
-    return BundleError(f"{file} is not the file its manifest describes (sha256 differs): copy the bundle again")
+    return BundleError(f"{file} is not the file that the manifest describes (sha256 differs): copy the bundle again")

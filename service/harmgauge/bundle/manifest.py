@@ -24,11 +24,11 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 Precision = Literal["float32", "int8"]
 
 Chance = ErrorProbability | Annotated[str, Field(min_length=1, max_length=1000)]
-"""How P(wrong) follows from the score, or the reason why there is none."""
+"""The parameters of P(wrong), or the reason why there are none."""
 
 
 class ThresholdSpec(Part):
-    """`value` is the `percentile` of the scores of `rows` rows of normal data, `source`."""
+    """`value` is the `percentile` of the scores of `rows` rows of normal data; `source` names the data."""
 
     value: float = Field(gt=-_FLOAT32_MAX, lt=_FLOAT32_MAX)
     percentile: float = Field(gt=0, le=100)
@@ -58,7 +58,9 @@ class Int8Spec(Part):
 
 
 class FeaturesSpec(Part):
-    """The source of the graph's output `features`: the `tensor` of the classifier, `width` numbers an instance."""
+    """The source of the graph's output `features`: the `tensor` of the classifier, with `width` numbers per
+    instance.
+    """
 
     tensor: str
     width: int = Field(ge=1, le=2**20)
@@ -70,9 +72,10 @@ class FileSpec(Part):
 
 
 class Manifest(Part):
-    """`bundle.json` in schema 2. `docs/reference/bundle-format.md` has every field.
+    """`bundle.json` in schema 2. `docs/reference/bundle-format.md` describes every field.
 
-    `detector` names how the score is made and `score` its parameters: the service prints both, and asks neither.
+    `detector` names the method that produces the score, and `score` has its parameters: the service reports both, but
+    does not use them.
     """
 
     schema_version: Literal[2]
@@ -99,18 +102,18 @@ class Manifest(Part):
         if (double := first_double(self.class_names)) is not None:
             places = [str(at) for at, name in enumerate(self.class_names) if name == double]
             raise ValueError(
-                f"the classes {' and '.join(places[:2])} both have the name {double[:64]!r}: give each its own"
+                f"the classes {' and '.join(places[:2])} are both called {double[:64]!r}: give each its own name"
             )
         if (double := first_double(found.name for found in self.inputs)) is not None:
-            raise ValueError(f"two inputs have the name {double[:64]!r}")
+            raise ValueError(f"two inputs are called {double[:64]!r}")
         return self
 
     @property
     def reference_file(self) -> str:
-        """The reference of a bundle that this version serves."""
+        """The reference of a bundle that this version can serve."""
         return next(iter(self.reference.values()))
 
     @cached_property
     def input(self) -> InputSpec:
-        """The input of a bundle that this version serves. Raises ValueError if its parts do not fit together."""
+        """The input of a bundle that this version can serve. Raises ValueError if its parts are inconsistent."""
         return served_input(self)

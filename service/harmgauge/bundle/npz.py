@@ -1,4 +1,4 @@
-"""Reading `.npz` files that may be anything."""
+"""Reads untrusted `.npz` files."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from harmgauge.bundle.npy_header import read_npy_header
 MAX_ARRAYS = 1000
 _PIECE_BYTES = 2**20
 _MOST_AT_ONCE = 2 * _PIECE_BYTES
-"""Largest single read: the directory is read at once, and one of 100 MB took 24 s and a gigabyte to be refused."""
+"""Maximum size of a single read. The directory is read at once: refusing one of 100 MB took 24 s and a gigabyte."""
 
 
 def read_npz(file: Path | IO[bytes], max_bytes: int | None = None) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of an `.npz` file, none unpickled, nothing written to disk.
+    """Read all arrays of an `.npz` file, without unpickling, and without writing to disk.
 
-    Before reading one, checks that all together unpack to at most `max_bytes`, and that none claims to be larger than
-    it is. Raises OSError if the file cannot be read, ValueError for anything else.
+    Checks in advance that all arrays together decompress to at most `max_bytes`, and that none declares more data than
+    it has. Raises OSError if the file cannot be read, ValueError for anything else.
     """
     try:
         with _opened(file) as stream, ZipFile(cast("IO[bytes]", _InPieces(stream))) as archive:
             members = archive.infolist()
             size_bytes = sum(member.file_size for member in members)
             if max_bytes is not None and size_bytes > max_bytes:
-                raise ValueError(f"unpacked it has {size_bytes} bytes; {max_bytes} are allowed")
+                raise ValueError(f"it has {size_bytes} bytes uncompressed; expected at most {max_bytes}")
             names = [member.filename.removesuffix(".npy") for member in members]
             if len(names) > MAX_ARRAYS or len(set(names)) < len(names):
-                raise ValueError(f"it holds a name twice, or more than {MAX_ARRAYS} arrays")
+                raise ValueError(f"it has two arrays with the same name, or more than {MAX_ARRAYS} arrays")
             return {name: _array(archive, member) for name, member in zip(names, members, strict=True)}
     except BadZipFile as error:
-        raise ValueError(f"{error}; numpy.savez writes what is due") from error
+        raise ValueError(f"{error}; expected a file written by numpy.savez") from error
     # RuntimeError: "is encrypted"; NotImplementedError: a compression that zipfile does not support
     except (EOFError, zlib.error, KeyError, RuntimeError, NotImplementedError) as error:
         raise ValueError(str(error) or type(error).__name__) from error
 
 
 class _InPieces:
-    """The reads of a ZipFile, none of them longer than an array's piece or a directory of MAX_ARRAYS."""
+    """A ZipFile's reads, none of them longer than a piece of an array or a directory of MAX_ARRAYS."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -52,10 +52,10 @@ class _InPieces:
 
     def read(self, size: int = -1) -> bytes:
         if size > _MOST_AT_ONCE:
-            raise BadZipFile(f"its list of names has {size} bytes")
+            raise BadZipFile(f"its list of names is too long, {size} bytes")
         data = self._stream.read(_MOST_AT_ONCE + 1 if size < 0 else size)
         if len(data) > _MOST_AT_ONCE:
-            raise BadZipFile("its end is longer than that of an archive")
+            raise BadZipFile("its end record is too long for an archive")
         return data
 
 
@@ -69,16 +69,16 @@ def _opened(file: Path | IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 def read_npy(stream: IO[bytes], size_bytes: int) -> npt.NDArray[Any]:
-    """The `.npy` array of `size_bytes` in a stream; raises ValueError."""
+    """Read the `.npy` array of `size_bytes` from a stream; raises ValueError."""
     try:
         shape, fortran_order, dtype = read_npy_header(stream)
     except ValueError as error:
-        raise ValueError(f"it holds no .npy array: {error}") from error
+        raise ValueError(f"it does not contain a valid .npy array: {error}") from error
     if dtype.hasobject:
-        raise ValueError("it holds pickled objects, which are never loaded")
+        raise ValueError("it contains pickled objects, which are never loaded")
     due_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize  # exact: the header may claim any size
     if due_bytes != size_bytes - stream.tell():
-        raise ValueError(f"an array of {due_bytes} bytes is promised, and {size_bytes - stream.tell()} are there")
+        raise ValueError(f"an array declares {due_bytes} bytes, but {size_bytes - stream.tell()} are there")
     data = memoryview(bytearray(due_bytes))
     at = 0
     while at < due_bytes:
@@ -90,8 +90,8 @@ def read_npy(stream: IO[bytes], size_bytes: int) -> npt.NDArray[Any]:
 
 
 def _array(archive: ZipFile, member: ZipInfo) -> npt.NDArray[Any]:
-    # LZMA, which zipfile supports as well, takes as much memory as the file asks for.
+    # LZMA, which zipfile also supports, uses as much memory as the file requests.
     if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
-        raise ValueError(f"{member.filename!r} is packed in a way that numpy does not write")
+        raise ValueError(f"{member.filename!r} is compressed in a way that NumPy does not write")
     with archive.open(member) as stream:
         return read_npy(stream, member.file_size)

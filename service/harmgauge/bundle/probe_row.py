@@ -1,6 +1,6 @@
-"""Rows on which a bundle's graph is tried: all zeros (or the least value), unless its reference brings its own.
+"""Rows for a trial run of a bundle's graph: all zeros (or the minimum), unless the reference has a row for this.
 
-A row of zeros may be meaningless: token ids of nothing but padding have no mean, and the score is NaN.
+A row of zeros may be meaningless: token ids that are all padding have no mean, and the score is NaN.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from harmgauge.errors import BundleError
 
 
 def blank_rows(spec: InputSpec, rows: int) -> Rows:
-    """`rows` rows (rows, *shape) of zeros, or of the least value if the input has one."""
+    """Rows (rows, *shape) of zeros, or of the minimum if the input has one."""
     return np.full((rows, *spec.shape), spec.minimum or 0, spec.numpy_dtype)
 
 
 def probe_rows(spec: InputSpec, reference: Reference, rows: int) -> Rows:
-    """`rows` rows on which the graph gives a finite score: the reference's own row, else blank ones."""
+    """Rows on which the graph gives a finite score: the reference's own row, or blank rows."""
     if reference.probe is None:
         return blank_rows(spec, rows)
     return np.ascontiguousarray(np.broadcast_to(reference.probe, (rows, *spec.shape)))
 
 
 def check_probe(file: Path, reference: Reference, spec: InputSpec) -> None:
-    """Raises BundleError if a client could not send the row."""
+    """Raises BundleError for a row that a client could not send."""
     probe = reference.probe
     if probe is None:
         return
@@ -41,4 +41,4 @@ def check_probe(file: Path, reference: Reference, spec: InputSpec) -> None:
         or (least is not None and (probe < least).any())
         or (most is not None and (probe > most).any())
     ):
-        raise BundleError(f"{file}: 'probe' must hold values that the input takes: build the bundle again")
+        raise BundleError(f"{file}: 'probe' must contain only values that the input accepts: build the bundle again")

@@ -1,4 +1,4 @@
-"""Reference data for recent traffic: scores, and features if the bundle has them, of normal data."""
+"""Reference data that recent traffic is compared with: scores of normal data, and features if the bundle has them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from harmgauge.errors import BundleError
 
 MIN_REFERENCE_ROWS = 100
 MAX_FEATURES_ROWS = 1000
-"""The time of a kernel test grows with the square of this."""
+"""The time of a kernel test grows with the square of this number."""
 
 MAX_UNPACKED_BYTES = 2**28
-"""10 million scores have 80 MB."""
+"""10 million scores take 80 MB."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """`scores` (n,) float64, sorted, finite; `features` (m, d) float32, finite; if they are to be drawn, `embedding`
-    (m, 2) float64, by Isomap with `neighbours` neighbours; `probe` (*shape) in the input's dtype, a row to try the
-    graph on if one of zeros will not do. None for anything that the bundle lacks.
+    """`scores` (n,) float64, sorted, finite; `features` (m, d) float32, finite; for plots of the features, `embedding`
+    (m, 2) float64, by Isomap with `neighbours` neighbours; `probe` (*shape) in the input's dtype, a row for a trial run
+    if zeros are unsuitable. None for anything that the bundle lacks.
     """
 
     scores: npt.NDArray[np.float64]
@@ -35,7 +35,7 @@ class Reference:
     probe: npt.NDArray[Any] | None = None
 
     def npz(self) -> bytes:
-        """The file's contents, as `read_reference` takes them."""
+        """The file's contents, in the format of `read_reference`."""
         stream = io.BytesIO()
         arrays = {name: np.asarray(value) for name, value in vars(self).items() if value is not None}
         np.savez_compressed(stream, allow_pickle=False, **arrays)
@@ -43,12 +43,12 @@ class Reference:
 
 
 def read_reference(file: Path, data: bytes) -> Reference:
-    """The contents `data` of `file`, checked; raises BundleError."""
+    """Parse and validate the contents `data` of `file`; raises BundleError."""
     try:
         arrays = read_npz(io.BytesIO(data), MAX_UNPACKED_BYTES)
         scores = arrays["scores"]
     except (ValueError, KeyError) as error:
-        raise BundleError(f"{file} holds no readable array 'scores' ({error})") from error
+        raise BundleError(f"{file} contains no readable array 'scores' ({error})") from error
     if scores.dtype != np.float64 or scores.ndim != 1 or len(scores) < MIN_REFERENCE_ROWS:
         raise BundleError(
             f"{file}: 'scores' must be float64 of shape (n,), n >= {MIN_REFERENCE_ROWS}; "

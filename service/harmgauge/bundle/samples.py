@@ -1,4 +1,4 @@
-"""The instances that a bundle carries for demo and check."""
+"""The sample instances in a bundle, for demo and check."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _REMEDY = "build the bundle again, with other --samples"
 
 @dataclass(frozen=True)
 class Samples:
-    """`clean` (n, *shape), `corrupted` (n, *shape): the same instances before and after; `y` (n,) labels or None."""
+    """`clean` (n, *shape) and `corrupted` (n, *shape) are the same instances before and after corruption; `y` (n,) are
+    labels or None.
+    """
 
     clean: Rows
     corrupted: Rows
@@ -28,19 +30,19 @@ class Samples:
 
 
 def read_samples(bundle: Bundle) -> Samples:
-    """Raises BundleError if the bundle has no samples."""
+    """Raises BundleError if the bundle has no valid samples."""
     if SAMPLES_FILE not in bundle.manifest.files:
-        raise BundleError(f"{bundle.path} carries no {SAMPLES_FILE}: build it with --samples")
+        raise BundleError(f"{bundle.path} contains no {SAMPLES_FILE}: build it with --samples")
     file = bundle.path / SAMPLES_FILE
     try:
         arrays = read_npz(io.BytesIO(bundle.read(SAMPLES_FILE)), MAX_UNPACKED_BYTES)
         samples = Samples(arrays["clean"], arrays["corrupted"], arrays.get("y"))
     except (ValueError, KeyError) as error:
-        raise BundleError(f"{file} holds no readable arrays 'clean' and 'corrupted' ({error}): {_REMEDY}") from error
+        raise BundleError(f"{file} contains no readable arrays 'clean' and 'corrupted' ({error}): {_REMEDY}") from error
     spec, rows = bundle.manifest.input, len(samples.clean)
     for part in (samples.clean, samples.corrupted):
         if part.shape != (rows, *spec.shape) or part.dtype != spec.numpy_dtype or not rows:
             raise BundleError(f"{file}: clean and corrupted must both be {spec.dtype} (n, *{spec.shape}): {_REMEDY}")
     if samples.y is not None and (samples.y.shape != (rows,) or samples.y.dtype.kind not in "iu"):
-        raise BundleError(f"{file}: 'y' must be one whole number for each of the {rows} samples: {_REMEDY}")
+        raise BundleError(f"{file}: 'y' must have one whole number for each of the {rows} samples: {_REMEDY}")
     return samples

@@ -1,4 +1,4 @@
-"""`bundle.json` of version 0.1, which is served for ever: read, and turned into schema 2."""
+"""`bundle.json` of version 0.1, which stays supported: read, and converted to schema 2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harmgauge.bundle.inputs import Input, Pictures, Preparation
 from harmgauge.bundle.manifest import DriftSpec, FeaturesSpec, FileSpec, Int8Spec, Manifest, ThresholdSpec
 from harmgauge.bundle.part import Dtype, Name, Part
 
-NO_ERROR_PROBABILITY = "built by harmgauge 0.1, which had none"
+NO_ERROR_PROBABILITY = "built by harmgauge 0.1, which fitted no estimate of accuracy: run harmgauge calibrate"
 
 
 _UNCHANGED = (
@@ -52,7 +52,7 @@ class ManifestOfSchema1(Part):
     files: dict[str, FileSpec] = Field(max_length=1000)
 
     def upgraded(self) -> Manifest:
-        """The same in schema 2. Raises ValueError if the parts do not fit together."""
+        """The same in schema 2. Raises ValueError if its parts are inconsistent."""
         bounds = (self.input.minimum, self.input.maximum)
         image = self.input.image
         preparation = None

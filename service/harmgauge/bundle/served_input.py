@@ -1,4 +1,4 @@
-"""The one input that this version serves, and the parts of the format that it does not serve yet."""
+"""The one input that this version serves, and a check for parts of the format that it does not support yet."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ MAX_ROW_BYTES = 2**30
 """Limit for a row."""
 
 MODES: dict[int, Literal["L", "RGB"]] = {1: "L", 3: "RGB"}
-"""By number of channels."""
+"""Image mode by number of channels."""
 
 
 class ImageSpec(Part):
-    """How a decoded picture (8 bits a channel) becomes an instance: axes put in order, values times `scale`."""
+    """Converts a decoded image (8 bits per channel) to an instance: axes are reordered, values multiplied by
+    `scale`.
+    """
 
     mode: Literal["L", "RGB"]
     layout: Literal["HWC", "CHW"]
@@ -33,8 +35,9 @@ class ImageSpec(Part):
 
 
 class InputSpec(Part):
-    """One instance: `shape` without the rows' axis; `minimum` and `maximum` are inclusive, absent if unbounded. With
-    `missing`, NaN stands for a missing value.
+    """One instance: `shape` excludes the row axis; `minimum` and `maximum` are inclusive, None if unbounded.
+
+    With `missing`, NaN is a missing value.
     """
 
     name: Text = "input"
@@ -60,7 +63,7 @@ class InputSpec(Part):
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Width and height in pixels; only of an image bundle."""
+        """Width and height in pixels; only for an image bundle."""
         assert self.image is not None
         height, width = self.shape[:2] if self.image.layout == "HWC" else self.shape[1:]
         return width, height
@@ -73,7 +76,7 @@ class InputSpec(Part):
         return pixels.transpose(0, 2, 3, 1) if self.image.layout == "CHW" else pixels
 
     def from_pixels(self, pixels: npt.NDArray[np.uint8]) -> Rows:
-        """The inverse, in real numbers if the scale is not 1: not yet in the bundle's dtype."""
+        """The inverse, as floats if the scale is not 1: not yet in the bundle's dtype."""
         assert self.image is not None
         ordered = pixels.transpose(0, 3, 1, 2) if self.image.layout == "CHW" else pixels
         return ordered if self.image.scale == 1 else ordered.astype(np.float64) * self.image.scale
@@ -96,7 +99,7 @@ class InputSpec(Part):
     @model_validator(mode="after")
     def _missing_needs_nan(self) -> Self:
         if self.missing and not self.dtype.startswith("float"):
-            raise ValueError(f"missing needs a floating-point number, and dtype is {self.dtype}")
+            raise ValueError(f"missing requires a floating-point dtype, but dtype is {self.dtype}")
         return self
 
 
@@ -114,11 +117,11 @@ def not_served(manifest: Manifest) -> str | None:
         "references by context": len(manifest.reference) > 1,
         "sketches of columns": manifest.columns is not None,
     }
-    return next((f"{what} are not served by this version" for what, is_there in checks.items() if is_there), None)
+    return next((f"this version does not support {what}" for what, is_there in checks.items() if is_there), None)
 
 
 def served_input(manifest: Manifest) -> InputSpec:
-    """The input of a bundle that is served. Raises ValueError if its parts do not fit together."""
+    """The input of a bundle that this version can serve. Raises ValueError if its parts are inconsistent."""
     found = manifest.inputs[0]
     minimum, maximum = found.range or (None, None)
     if found.vocabulary_size is not None:
@@ -138,7 +141,7 @@ def served_input(manifest: Manifest) -> InputSpec:
 
 
 def described(spec: InputSpec) -> Input:
-    """The same input in the words of the format."""
+    """The same input in terms of the bundle format."""
     bounds = (spec.minimum, spec.maximum)
     return Input(
         name=spec.name,
@@ -150,7 +153,7 @@ def described(spec: InputSpec) -> Input:
 
 
 def preparation(spec: InputSpec) -> Preparation | None:
-    """The preparation that makes such an input of pictures, if any."""
+    """The preparation that converts images to such an input, if any."""
     if spec.image is None:
         return None
     return Preparation(pictures=Pictures(layout=spec.image.layout, scale=spec.image.scale))
@@ -159,5 +162,5 @@ def preparation(spec: InputSpec) -> Preparation | None:
 def _image(pictures: Pictures, shape: tuple[int, ...]) -> ImageSpec:
     channels = (shape[-1] if pictures.layout == "HWC" else shape[0]) if len(shape) == 3 else 0
     if channels not in MODES:
-        raise ValueError(f"shape {shape} is not an {pictures.layout} picture of 1 or 3 channels")
+        raise ValueError(f"shape {shape} is not an {pictures.layout} image with 1 or 3 channels")
     return ImageSpec(mode=MODES[channels], layout=pictures.layout, scale=pictures.scale)

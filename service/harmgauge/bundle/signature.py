@@ -1,7 +1,7 @@
-"""Signatures of bundles: Ed25519 (RFC 8032) over `bundle.json`, which holds the sha256 of every other file.
+"""Signatures of bundles: Ed25519 (RFC 8032) over `bundle.json`, which contains the sha256 of every other file.
 
-A signature is the bare 64 bytes, so OpenSSL makes and verifies it too. `cryptography` is an extra, loaded only if it is
-used.
+A signature is the raw 64 bytes, so OpenSSL can create and verify it too. `cryptography` is an extra, loaded only if it
+is used.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ SIGNATURE_BYTES = 64
 SignatureState = Literal["verified", "unchecked", "none"]
 """`unchecked`: there is a signature, but no public key to verify it with."""
 
-_EXTRA = "signatures need the package cryptography: pip install 'harmgauge[signing]'"
+_EXTRA = "signatures require the package cryptography: pip install 'harmgauge[signing]'"
 
 
 def check(folder: Path, document: bytes, signature: bytes | None, public_keys: Sequence[str]) -> SignatureState:
-    """The state of the `signature` of `folder`'s bundle.json, whose bytes are `document`.
+    """The state of the `signature` of the `bundle.json` in `folder`, whose bytes are `document`.
 
-    `public_keys` are base64 of 32 bytes each; one that fits is enough. Raises BundleError if there are keys and none
-    fits, SettingsError if they cannot be used.
+    `public_keys` are 32 bytes each in base64; one that matches is enough. Raises BundleError if there are keys and none
+    matches, SettingsError if they cannot be used.
     """
     if not public_keys:
         return "none" if signature is None else "unchecked"
     if signature is None:
         raise BundleError(
-            f"{folder} is not signed, and HARMGAUGE_BUNDLE_PUBLIC_KEY asks for it: take it from whoever signs, or "
-            f"`harmgauge sign {folder} --key FILE` where the private key is"
+            f"{folder} is not signed, but HARMGAUGE_BUNDLE_PUBLIC_KEY requires a signature: get a signed copy, or run "
+            f"`harmgauge sign {folder} --key FILE` on the machine with the private key"
         )
     try:
         from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - an extra
@@ -51,19 +51,20 @@ def check(folder: Path, document: bytes, signature: bytes | None, public_keys: S
             continue
         except ValueError as error:
             raise SettingsError(
-                f"HARMGAUGE_BUNDLE_PUBLIC_KEY holds no public key ({error}): it is what `harmgauge signing-key` printed"
+                f"HARMGAUGE_BUNDLE_PUBLIC_KEY is not a valid public key ({error}): `harmgauge signing-key` prints one"
             ) from error
         return "verified"
     raise BundleError(
-        f"{folder / SIGNATURE_FILE} does not fit its bundle.json and HARMGAUGE_BUNDLE_PUBLIC_KEY: the bundle was "
-        "changed, or somebody else signed it; take it from its source again, and do not serve this one"
+        f"{folder / SIGNATURE_FILE} does not match its bundle.json and HARMGAUGE_BUNDLE_PUBLIC_KEY: the bundle was "
+        "changed, or signed with another key; get it from its source again, and do not serve this copy"
     )
 
 
 def new_key(file: Path) -> str:
-    """Write a new private key to `file` (PEM, for its owner alone) and return its public key in the setting's format.
+    """Write a new private key to `file` (PEM, readable only by its owner) and return its public key in the setting's
+    format.
 
-    Raises SettingsError; an existing file stays as it is.
+    Raises SettingsError; an existing file is not changed.
     """
     try:
         from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - an extra
@@ -78,7 +79,9 @@ def new_key(file: Path) -> str:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
             stream.write(text)
     except OSError as error:
-        raise SettingsError(f"{file} cannot be made ({error.strerror}): name a new file where you may write") from error
+        raise SettingsError(
+            f"{file} cannot be created ({error.strerror}): name a new file in a writable folder"
+        ) from error
     return _public(key)
 
 
@@ -94,11 +97,11 @@ def sign(document: bytes, key_file: Path) -> tuple[bytes, str]:
         key = load_pem_private_key(key_file.read_bytes(), password=None)
     except (OSError, TypeError, ValueError, UnsupportedAlgorithm) as error:  # TypeError: it has a password
         raise SettingsError(
-            f"--key {key_file} cannot be used ({error}): a PEM file without a password is due, as "
+            f"--key {key_file} cannot be used ({error}): expected a PEM file without a password, as "
             "`harmgauge signing-key` makes it"
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise SettingsError(f"--key {key_file} is no Ed25519 key: `harmgauge signing-key FILE` makes one")
+        raise SettingsError(f"--key {key_file} is not an Ed25519 key: `harmgauge signing-key FILE` makes one")
     return key.sign(document), _public(key)
 
 

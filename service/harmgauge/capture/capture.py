@@ -1,5 +1,6 @@
-"""Flagged inputs on their way to files, the event loop's part: it hands over references, and a thread (`writer.py`)
-does the rest. Waiting inputs are bounded in bytes; past that they are dropped and counted, and no request is affected.
+"""Captures flagged inputs on the event loop: passes references to a thread (`writer.py`), which does the rest.
+
+The bytes of waiting inputs are bounded; beyond that, inputs are dropped and counted, and no request is affected.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ log = logging.getLogger(__name__)
 
 
 class Capture:
-    """Keeps a share, `ratio`, of the flagged rows, of which at most `queue_bytes` wait. Outlives each bundle.
+    """Captures a share, `ratio`, of the flagged rows, of which at most `queue_bytes` wait. Outlives each bundle.
 
-    Used on one event loop.
+    For use on one event loop.
     """
 
     def __init__(self, writer: Writer, metrics: CaptureMetrics, ratio: float, queue_bytes: int) -> None:
@@ -33,17 +34,17 @@ class Capture:
         self._ratio = ratio
         self._queue_bytes = queue_bytes
         self._random = np.random.default_rng()
-        # Written here only, as the writer's sums are there only: their difference is the amount held, without a lock.
+        # Written only here, as the writer's sums are only there: their difference is the amount held, without a lock.
         self._put_bytes = self._put_rows = 0
         self._seldom = RateLimitedWarning(log)
         metrics.queue_bytes.set_function(lambda: self._put_bytes - writer.done_bytes)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start writing."""
         self._writer.start()
 
     def put(self, source: Source, rows: Rows, scored: Scored, caller: RequestContext) -> None:
-        """Keep the flagged ones among a request's rows (n, *shape), as many of them as are drawn."""
+        """Capture the flagged rows among a request's rows (n, *shape), or a random selection of them."""
         positions = np.flatnonzero(scored.is_adversarial)
         if self._ratio < 1 and len(positions):
             positions = positions[self._random.random(len(positions)) < self._ratio]
@@ -55,21 +56,21 @@ class Capture:
         if self._put_bytes - writer.done_bytes + due_bytes > self._queue_bytes:
             reason = "unwritable" if writer.is_failing else "queue_full"
             self._metrics.dropped(reason, len(positions))
-            self._seldom.warn("flagged inputs are dropped: %s (told once a minute)", reason)
+            self._seldom.warn("flagged inputs are being dropped: %s (logged once a minute)", reason)
             return
         try:
             kept = flagged.take(source, caller.origin, rows, scored, positions)
-        except MemoryError:  # the answer is there already, and goes out
+        except MemoryError:  # the response is ready, and is still sent
             self._metrics.dropped("failed", len(positions))
-            self._seldom.warn("flagged inputs are dropped: no memory for a copy (told once a minute)")
+            self._seldom.warn("flagged inputs are being dropped: no memory for a copy (logged once a minute)")
             return
         self._put_bytes += due_bytes
         self._put_rows += len(positions)
         writer.take(kept)
 
     async def close(self, seconds: float) -> None:
-        """Write everything that waits, within `seconds`."""
+        """Write everything that is waiting, within `seconds`."""
         await asyncio.to_thread(self._writer.finish, seconds)
         if lost := self._put_rows - self._writer.done_rows:
             self._metrics.dropped("shutdown", lost)
-            log.warning("%d flagged inputs could not be written before the end", lost)
+            log.warning("%d flagged inputs could not be written before shutdown", lost)

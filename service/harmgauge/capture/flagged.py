@@ -1,4 +1,4 @@
-"""The kept part of a request: its flagged rows and their origin. Only references are taken if that is cheaper."""
+"""The captured part of a request: its flagged rows and their origin. Rows are held by reference if that is cheaper."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from harmgauge.memory import kept_alive_bytes
 
 REQUEST_BYTES = 1024
 ROW_BYTES = 512
-"""Generous estimate of a request's and a row's memory beside the inputs."""
+"""Generous estimate of the memory of a request and of a row, apart from the inputs."""
 
 _FRAME_BYTES = 1024
-"""Parts of a body around its rows, such as a header: not worth a copy."""
+"""Size of the other parts of a body, such as a header: too little to justify a copy."""
 
 
 class Source(NamedTuple):
-    """The bundle that scored; not the bundle itself, which would stay in memory as long as its rows wait.
+    """Identifies the bundle that scored; a reference to the bundle would keep it in memory while its rows wait.
 
     `bundle` is its key, `threshold` the float32 that scores are compared with.
     """
@@ -43,9 +43,10 @@ class Source(NamedTuple):
 
 
 class Flagged(NamedTuple):
-    """The k rows of one request that are kept: `positions` (k,) among all of it, `scores` (k,) float32, `predictions`
-    (k,) int64, and `error_probability` (k,) float32 if the bundle gives it. `rows` (n, *shape) are the kept ones, or
-    all if `is_all`; `time` is Unix time in seconds.
+    """The k captured rows of one request: `positions` (k,) within the request, `scores` (k,) float32, `predictions`
+    (k,) int64, and `error_probability` (k,) float32 if the bundle provides it.
+
+    `rows` (n, *shape) are the captured rows, or all rows if `is_all`; `time` is Unix time in seconds.
     """
 
     source: Source
@@ -60,25 +61,25 @@ class Flagged(NamedTuple):
 
     @property
     def inputs(self) -> Rows:
-        """The kept rows (k, *shape)."""
+        """The captured rows (k, *shape)."""
         return self.rows[self.positions] if self.is_all and len(self.positions) < len(self.rows) else self.rows
 
     @property
     def held_bytes(self) -> int:
-        """The memory that it keeps from being freed."""
+        """The memory that this prevents from being freed."""
         return kept_alive_bytes(self.rows) + len(self.positions) * ROW_BYTES + REQUEST_BYTES
 
 
 def held_bytes(rows: Rows, kept: int) -> int:
-    """Bytes that `take` will hold of these rows, n >= 1, if it keeps `kept` of them."""
+    """Bytes that `take` will hold for these rows, n >= 1, if it keeps `kept` of them."""
     return _taken(rows, kept)[1] + kept * ROW_BYTES + REQUEST_BYTES
 
 
 def take(source: Source, origin: Origin, rows: Rows, scored: Scored, positions: npt.NDArray[np.intp]) -> Flagged:
-    """The rows at `positions` (k,), ascending, k >= 1, of `rows` (n, *shape), which nobody changes any more.
+    """Capture the rows at `positions` (k,), ascending, k >= 1, of `rows` (n, *shape), which must no longer change.
 
-    Copies them if that frees at least as much of the body that they are part of: copying more would keep the event loop
-    longer than it saves memory.
+    Copies them if that frees at least as much of the body that they belong to: larger copies would cost the event loop
+    more than they save.
     """
     is_all, _ = _taken(rows, len(positions))
     return Flagged(
@@ -95,7 +96,7 @@ def take(source: Source, origin: Origin, rows: Rows, scored: Scored, positions: 
 
 
 def _taken(rows: Rows, kept: int) -> tuple[bool, int]:
-    """Whether all rows are taken as they are, rather than copies of `kept`; and the bytes that it then holds."""
+    """Whether to hold all rows rather than copies of `kept` of them, and the bytes that this takes."""
     all_bytes, copied_bytes = kept_alive_bytes(rows), rows.nbytes // len(rows) * kept
     is_all = all_bytes < 2 * copied_bytes + _FRAME_BYTES
     return is_all, all_bytes if is_all else copied_bytes

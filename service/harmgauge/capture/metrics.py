@@ -5,8 +5,8 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 DROPPED = ("queue_full", "unwritable", "failed", "shutdown")
-"""Why a flagged input was not kept: the writer is too slow; nothing can be written; it could not be made into a file;
-the process ended first.
+"""Why a flagged input was not captured: the writer is too slow; nothing can be written; it could not be converted; the
+process ended first.
 """
 
 
@@ -16,22 +16,23 @@ class CaptureMetrics:
     def __init__(self, registry: CollectorRegistry, model: str) -> None:
         self._model = model
         self.captured = Counter(
-            "harmgauge_captured", "Flagged inputs that were written to a file.", ["model"], registry=registry
+            "harmgauge_captured", "Flagged inputs written to a file.", ["model"], registry=registry
         ).labels(model)
         self._dropped = Counter(
             "harmgauge_capture_dropped",
-            "Flagged inputs that were drawn to be kept and were not.",
+            "Flagged inputs selected for capture but not written.",
             ["model", "reason"],
             registry=registry,
         )
         for reason in DROPPED:
-            self._dropped.labels(model, reason)  # 0 until the first, whose increase would else not be seen
+            # created at 0: the first increase of a missing counter would not be seen
+            self._dropped.labels(model, reason)
         self.failures = Counter(
             "harmgauge_capture_write_failures", "Files that could not be written.", ["model"], registry=registry
         ).labels(model)
         self.queue_bytes = Gauge(
             "harmgauge_capture_queue_bytes",
-            "Memory that flagged inputs take on their way to a file.",
+            "Memory used by flagged inputs on their way to a file.",
             ["model"],
             registry=registry,
         ).labels(model)

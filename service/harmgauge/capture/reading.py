@@ -1,4 +1,4 @@
-"""Captured files read again: which there are, and the rows in them that somebody wants."""
+"""Reads captured files: lists them, and selects rows."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from harmgauge.errors import SettingsError
 
 SPEC = "input_spec"
 FILE = "file"
-"""Columns beside those of the file: its description of its inputs, as JSON; and its address."""
+"""Columns added to those of the file: its description of its inputs, as JSON, and its address."""
 
 ABOUT = [name for name in SCHEMA.names if name not in ("input", "error_probability")]
-"""Columns of every file: `error_probability` came later than the first ones."""
+"""Columns of every file: `error_probability` was added later."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Conditions on a row; None allows everything. Times have a zone, `until` and `max_score` are not included."""
+    """Conditions on a row; None allows everything. Times have a time zone; `until` and `max_score` are exclusive."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -36,7 +36,7 @@ class Wanted:
     request_id: str | None = None
 
     def expression(self) -> pc.Expression | None:
-        """As Arrow filters by."""
+        """The conditions as an Arrow filter."""
         found: pc.Expression | None = None
         for condition in self._conditions():
             found = condition if found is None else found & condition
@@ -64,15 +64,16 @@ class Captured:
         try:
             self._filesystem, path = open_address(address)
             found = self._filesystem.get_file_info(fs.FileSelector(path))
-        except (OSError, ValueError) as error:  # Arrow's own errors are the second
+        except (OSError, ValueError) as error:  # Arrow's own errors are ValueErrors
             raise SettingsError(f"{address} cannot be read: {error}") from error
         named = [(file.base_name, file.path) for file in found if file.base_name.endswith(SUFFIX)]
         self.files = [path for name, path in sorted(named) if name_time(name) is not None]
 
     def tables(self, wanted: Wanted, columns: list[str], skipped: Callable[[str, str], None]) -> Iterator[pa.Table]:
-        """The rows wanted of each file, with these columns, SPEC and FILE; empty if it has none.
+        """Yield the matching rows of each file, with these columns, SPEC and FILE; empty if it has none.
 
-        Calls `skipped` for a file that cannot be read, with the reason. One that was deleted meanwhile has no rows.
+        Calls `skipped` with the reason for a file that cannot be read. A file that was deleted in the meantime has no
+        rows.
         """
         for path in self.files:
             try:
@@ -84,7 +85,7 @@ class Captured:
                 yield _empty(columns)
 
     def _table(self, path: str, wanted: Wanted, columns: list[str]) -> pa.Table:
-        # Later files cannot have rows from before they begin, which their names give: they need not be opened.
+        # Files whose names have a later time cannot contain earlier rows: they need not be opened.
         began = name_time(path.rpartition("/")[2])
         if began is not None and wanted.until is not None and datetime.fromtimestamp(began, UTC) >= wanted.until:
             return _empty(columns)
@@ -106,7 +107,7 @@ def _empty(columns: list[str]) -> pa.Table:
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """`2026-11-21`, `2026-11-21T08:30` (UTC by default), or how long ago: `90m`, `24h`, `7d`.
+    """Parse `2026-11-21`, `2026-11-21T08:30` (UTC by default), or a time ago: `90m`, `24h`, `7d`.
 
     Raises ValueError.
     """
@@ -115,5 +116,5 @@ def moment(text: str, now: datetime) -> datetime:
         return found if found.tzinfo else found.replace(tzinfo=UTC)
     unit_seconds = {"m": 60, "h": 3600, "d": 86_400}.get(text[-1:])
     if unit_seconds is None:
-        raise ValueError(f"{text!r} is no time: 2026-11-21, 2026-11-21T08:30, or 90m, 24h, 7d for how long ago")
+        raise ValueError(f"{text!r} is not a time: expected 2026-11-21, 2026-11-21T08:30, or 90m, 24h, 7d ago")
     return datetime.fromtimestamp(now.timestamp() - float(text[:-1]) * unit_seconds, UTC)

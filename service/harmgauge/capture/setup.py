@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def open_capture(
     settings: Settings, sink: Sink | None, manifest: Manifest, registry: CollectorRegistry
 ) -> Capture | None:
-    """None if it is off; its metrics exist all the same."""
+    """None if capture is off; its metrics exist nevertheless."""
     metrics = CaptureMetrics(registry, manifest.name)
     if sink is None or settings.capture_dir is None:
         return None
@@ -45,18 +45,20 @@ def open_sink(settings: Settings) -> Sink | None:
     try:
         from harmgauge.capture.sinks import Folder, Remote, is_remote, local_path  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise SettingsError(f"HARMGAUGE_CAPTURE_DIR needs Arrow ({error}): pip install 'harmgauge[capture]'") from error
+        raise SettingsError(
+            f"HARMGAUGE_CAPTURE_DIR requires Arrow ({error}): pip install 'harmgauge[capture]'"
+        ) from error
     if settings.capture_queue_bytes < settings.capture_file_bytes:
         raise SettingsError(
-            f"HARMGAUGE_CAPTURE_QUEUE_BYTES={settings.capture_queue_bytes} is less than a file of "
+            f"HARMGAUGE_CAPTURE_QUEUE_BYTES={settings.capture_queue_bytes} is smaller than "
             f"HARMGAUGE_CAPTURE_FILE_BYTES={settings.capture_file_bytes}: raise the first or lower the second"
         )
     if is_remote(address):
         for name in ("capture_max_bytes", "capture_max_age_seconds"):
             if name in settings.model_fields_set:
                 raise SettingsError(
-                    f"HARMGAUGE_{name.upper()} is for a folder, and {address} is none: leave it out, and give the "
-                    "store a rule that deletes what is old"
+                    f"HARMGAUGE_{name.upper()} is for a folder, and {address} is not one: unset it, and give the "
+                    "object store a rule that deletes old files"
                 )
         return Remote(address)
     if settings.capture_max_bytes < 2 * settings.capture_file_bytes:

@@ -1,4 +1,4 @@
-"""A contact sheet of captured inputs: one HTML file that loads nothing and runs nothing."""
+"""A contact sheet of captured inputs: one HTML file that loads nothing and runs no scripts."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ pre { white-space: pre-wrap; font-size: .75rem; margin: 0; }
 
 
 def sheet(title: str, rows: Iterable[dict[str, Any]], about: str) -> str:
-    """The document: a figure for each of `rows`, which are captured rows with their `input_spec`, in their order."""
+    """The HTML document: a figure for each of `rows`, which are captured rows with their `input_spec`, in order."""
     figures = "\n".join(_figure(row) for row in rows)
-    # Nothing from elsewhere and no scripts, even if a name that a client chose should get past the escaping.
+    # Loads nothing and runs no scripts, even if a name chosen by a client got past the escaping.
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -86,7 +86,7 @@ def picture(values: Rows, spec: InputSpec) -> Image.Image:
 
 
 def _bars(values: Rows, name: str) -> str:
-    """The first numbers as bars from zero, and the first of those as they are; a gap for a missing value."""
+    """The first numbers as bars from zero, and the first few of those as text; a missing value is a gap."""
     flat = values.reshape(-1)
     numbers = flat[:MAX_BARS].astype(np.float64)
     is_missing = np.isnan(numbers)
@@ -100,7 +100,7 @@ def _bars(values: Rows, name: str) -> str:
         if not is_missing[index]
     )
     listed = " ".join("missing" if math.isnan(value) else f"{value:.4g}" for value in flat[:MAX_VALUES].tolist())
-    more = f" ... {flat.size} in all" if flat.size > MAX_VALUES else ""
+    more = f" ... {flat.size} in total" if flat.size > MAX_VALUES else ""
     return (
         f'<svg role="img" aria-label="{escape(name)}" viewBox="0 0 {len(shown)} 100" preserveAspectRatio="none">{bars}'
         f"</svg><details><summary>values</summary><pre>{listed}{more}</pre></details>"

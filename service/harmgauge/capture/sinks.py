@@ -1,6 +1,6 @@
-"""Places for captured files: a folder of this machine, or any address that Arrow and fsspec support.
+"""Destinations for captured files: a local folder, or any address that Arrow and fsspec support.
 
-A file is whole or not there: in a folder it gets its name once it is whole, an object store shows none before.
+Files appear atomically: in a folder, a file gets its name once it is complete; an object store shows none before that.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ SUFFIX = ".parquet"
 UNFINISHED = ".unfinished"
 
 LEFTOVER_SECONDS = 60.0
-"""An unfinished file without writes for this time was left by a process that has ended."""
+"""An unfinished file that has not been written to for this long was left by a process that has ended."""
 
 JUMP_SECONDS = 60.0
 DOUBT_SECONDS = 3600.0
-"""A clock that has jumped is not trusted for this time: by a wrong one, files would be deleted for good."""
+"""A clock that has jumped is not trusted for this long: with a wrong one, files would be deleted for good."""
 
 _NAME_TIME = "%Y%m%dT%H%M%S.%fZ"
 
 _ARROWS = ("s3", "gs", "abfs", "abfss")
-"""Protocols that Arrow supports itself, without the GIL. All others are fsspec's."""
+"""Protocols that Arrow supports itself, without the GIL. fsspec handles all others."""
 
 
 class Sink(Protocol):
-    """Used by one thread."""
+    """A destination for files. Used by one thread."""
 
     def write(self, name: str, data: pa.Buffer) -> None:
-        """Put a whole file there, or none; raises any error."""
+        """Write a file atomically; raises any error."""
 
     def tidy(self) -> None:
-        """Delete anything too much, too old, or left unfinished; raises OSError."""
+        """Delete files that are too many, too old, or unfinished; raises OSError."""
 
 
 def file_name(first_time: float, token: str, number: int) -> str:
-    """Sorts by the Unix time of its first row; no other process with another `token` has the same."""
+    """A name that sorts by the Unix time of the file's first row, and is unique to the process with this `token`."""
     return f"{datetime.fromtimestamp(first_time, UTC):{_NAME_TIME}}-{token}-{number:06d}{SUFFIX}"
 
 
 def name_time(name: str) -> float | None:
-    """Unix time of a file's first row; None for anything but such a file."""
+    """Unix time of a captured file's first row; None for any other file."""
     with suppress(ValueError):
         return datetime.strptime(name.partition("-")[0], _NAME_TIME).replace(tzinfo=UTC).timestamp()
     return None
@@ -65,7 +65,7 @@ def is_remote(address: str) -> bool:
 
 
 def _ahead_seconds() -> float:
-    """By how much the system clock is ahead of the monotonic one."""
+    """How far the system clock is ahead of the monotonic one."""
     return time.time() - time.monotonic()
 
 
@@ -74,7 +74,10 @@ def local_path(address: str) -> Path:
 
 
 class Folder:
-    """On this machine, for this user alone: 0700 if it is made here, files 0600. Several processes may share it."""
+    """A local folder, private to this user: mode 0700 if it is created here, files 0600.
+
+    Several processes may share it.
+    """
 
     def __init__(self, path: Path, max_bytes: int, max_age_seconds: float | None) -> None:
         self._path = path
@@ -104,7 +107,7 @@ class Folder:
             began = name_time(name)
             if began is None:
                 continue
-            with suppress(FileNotFoundError):  # another process may delete as well
+            with suppress(FileNotFoundError):  # another process may be deleting as well
                 kept_bytes += entry.stat().st_size
                 is_old = max_age_seconds is not None and now - began > max_age_seconds
                 if is_old or kept_bytes > self._max_bytes:
@@ -114,14 +117,14 @@ class Folder:
         ahead_seconds = _ahead_seconds()
         if abs(ahead_seconds - self._clock_seconds) > JUMP_SECONDS:
             log.warning(
-                "the clock jumped by %.0f s: for an hour no captured file is deleted by its age",
+                "the clock jumped by %.0f s: no captured file is deleted by age for an hour",
                 ahead_seconds - self._clock_seconds,
             )
             self._clock_seconds, self._believed_from = ahead_seconds, time.monotonic() + DOUBT_SECONDS
         return time.monotonic() >= self._believed_from
 
     def _ours(self, now: float) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """Whole files by name; also removes leftovers of unfinished ones."""
+        """Complete files by name; also removes leftovers of unfinished ones."""
         with os.scandir(self._path) as entries:
             for entry in entries:
                 if entry.name.endswith(SUFFIX):
@@ -133,7 +136,8 @@ class Folder:
 
 
 class Remote:
-    """At an address. Connected at the first write: a store that does not answer cannot keep the service from starting.
+    """A remote address. Connects at the first write: a store that does not answer cannot prevent the service from
+    starting.
 
     Raises SettingsError if nothing supports the protocol.
     """
@@ -147,7 +151,7 @@ class Remote:
         if self._found is None:
             self._found = open_address(self._address)
             filesystem, path = self._found
-            if isinstance(filesystem, fs.PyFileSystem):  # not a bucket, which is its owner's to make
+            if isinstance(filesystem, fs.PyFileSystem):  # never creates a bucket; that is up to its owner
                 filesystem.create_dir(path)
         filesystem, path = self._found
         if isinstance(filesystem, fs.PyFileSystem):
@@ -155,28 +159,33 @@ class Remote:
         else:
             stream = filesystem.open_output_stream(f"{path}/{name}")
             stream.write(data)
-            stream.close()  # completes it; not in a `with`, which would do so after a failure too
+            stream.close()  # completes the file; a `with` would do so even after a failure
 
     def tidy(self) -> None:
-        """Does nothing: deletion is left to a rule of the store."""
+        """Does nothing: the store's own rule deletes files."""
 
 
 def _check_protocol(address: str) -> None:
     protocol, _, path = address.partition("://")
     if not path:
-        raise SettingsError(f"HARMGAUGE_CAPTURE_DIR={address} names no place: s3://bucket/folder does")
+        raise SettingsError(
+            f"HARMGAUGE_CAPTURE_DIR={address} has no path: expected an address such as s3://bucket/folder"
+        )
     if protocol in _ARROWS:
         return
     try:
         fsspec.get_filesystem_class(protocol)
     except (ImportError, ValueError) as error:
         raise SettingsError(
-            f"HARMGAUGE_CAPTURE_DIR={address}: {error}; a folder will do, and s3:// and gs:// without further packages"
+            f"HARMGAUGE_CAPTURE_DIR={address}: {error}; a folder, s3:// and gs:// need no additional packages"
         ) from None
 
 
 def open_address(address: str) -> tuple[fs.FileSystem, str]:
-    """The file system and the path in it, of a folder too. Raises SettingsError, and OSError if it does not answer."""
+    """The file system of a folder or a URL, and the path in it.
+
+    Raises SettingsError, and OSError if it does not answer.
+    """
     if not is_remote(address):
         return fs.LocalFileSystem(), str(local_path(address).resolve())
     _check_protocol(address)

@@ -1,4 +1,4 @@
-"""Flagged inputs as Parquet: the columns, and the way there and back. docs/capture.md is their description."""
+"""Flagged inputs as Parquet: the columns, and the conversion in both directions. docs/capture.md describes them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SCHEMA = pa.schema(
 )
 
 _REPEATED = ["route", "key_name", "model", "version", "bundle", "sha256", "class_name", "dtype"]
-"""Columns with few values: each is written once in a file."""
+"""Columns with few values: each value is stored once per file."""
 
 _INPUT = b"harmgauge.input"
 _VERSION = b"harmgauge.schema_version"
@@ -58,7 +58,7 @@ _OF_REQUEST: dict[str, Callable[[Flagged], Any]] = {
 
 
 def to_batch(kept: Sequence[Flagged], spec: InputSpec) -> pa.RecordBatch:
-    """The rows of some requests, at least one, whose bundles have this input and the same classes."""
+    """Convert the rows of some requests, at least one; their bundles must have this input and the same classes."""
     counts = [len(each.positions) for each in kept]
     of_request = pa.array(np.repeat(np.arange(len(kept)), counts))
     columns = {
@@ -87,14 +87,14 @@ def _error_probability(kept: Flagged) -> pa.Array:
 
 
 def _as_bytes(rows: Rows, spec: InputSpec) -> pa.Array:
-    """Each row's little-endian bytes in C order, without another copy if that is the machine's order."""
+    """Each row's little-endian bytes in C order, without another copy if the machine is little-endian."""
     data = np.ascontiguousarray(rows, spec.numpy_dtype.newbyteorder("<"))
     ends = np.arange(len(rows) + 1, dtype=np.int32) * np.int32(spec.row_bytes)
     return pa.Array.from_buffers(pa.binary(), len(rows), [None, pa.py_buffer(ends), pa.py_buffer(data)])
 
 
 def to_parquet(batches: Sequence[pa.RecordBatch], spec: InputSpec) -> pa.Buffer:
-    """A whole file. Compressed by zstd; Arrow lets go of Python's lock meanwhile."""
+    """A complete file, compressed with zstd; Arrow releases the GIL meanwhile."""
     known = {_VERSION: SCHEMA_VERSION.encode(), _INPUT: spec.model_dump_json(exclude_none=True).encode()}
     stream = pa.BufferOutputStream()
     pq.write_table(
@@ -109,11 +109,11 @@ def to_parquet(batches: Sequence[pa.RecordBatch], spec: InputSpec) -> pa.Buffer:
 
 
 def input_spec(schema: pa.Schema) -> InputSpec | None:
-    """A file's description of its inputs; None if another program wrote it."""
+    """A file's description of its inputs; None if another program wrote the file."""
     text = (schema.metadata or {}).get(_INPUT)
     return None if text is None else InputSpec.model_validate_json(text)
 
 
 def instance(data: bytes, spec: InputSpec) -> Rows:
-    """One input (*shape) from its bytes."""
+    """Decode one input (*shape) from its bytes."""
     return np.frombuffer(data, spec.numpy_dtype.newbyteorder("<")).reshape(spec.shape)

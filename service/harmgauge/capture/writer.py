@@ -1,4 +1,4 @@
-"""Flagged inputs on their way to files, the thread's part: columns, files, and patience with a disk that fails."""
+"""Writes flagged inputs to files on a thread: converts them to columns, and retries when a disk fails."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from harmgauge.observe.logs import RateLimitedWarning
 log = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.1
-"""Between two checks for new rows. Each takes the GIL for a moment, so that there must not be many."""
+"""Interval between checks for new rows. Each check takes the GIL for a moment, so they must be rare."""
 
 CHUNK_REQUESTS = 64
-"""Made into columns at once; in between the event loop gets Python's lock."""
+"""Number of requests converted at once; in between, the event loop gets the GIL."""
 
 TIDY_SECONDS = 30.0
 
 RETRY_SECONDS = (1.0, 30.0)
-"""After a write that failed; twice as long each time, up to the second."""
+"""Delay after a failed write: the first value, doubled each time, up to the second."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Rows converted to columns, and the memory that they were counted with."""
+    """Rows converted to columns, and the memory that was counted for them."""
 
     batch: pa.RecordBatch
     held_bytes: int
@@ -45,10 +45,10 @@ class _Part:
 
 
 class Writer:
-    """Writes a file at `file_bytes`, or `file_seconds` after its first row. All inputs are of `spec`, which the bundles
-    that a process serves in turn have in common.
+    """Writes a file at `file_bytes`, or `file_seconds` after its first row. All inputs match `spec`, which is the same
+    for all bundles that a process serves in turn.
 
-    `done_bytes` and `done_rows` cover everything that it no longer holds, written or not.
+    `done_bytes` and `done_rows` cover everything that it no longer holds, whether written or not.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Writer:
         self._came: deque[Flagged] = deque()
         self._parts: deque[_Part] = deque()
         self.done_bytes = self.done_rows = 0
-        self._failures = 0  # in a row
+        self._failures = 0  # consecutive failures
         self._next_try = self._next_tidy = 0.0
         self._seldom = RateLimitedWarning(log)
         self._closing = False
@@ -84,7 +84,9 @@ class Writer:
         return self._failures > 0
 
     def start(self) -> None:
-        """Begin. First makes an empty table: Arrow's modules for it must not be loaded between requests."""
+        """Start the thread. Makes an empty table first, because Arrow's modules for it must not be loaded between
+        requests.
+        """
         blank, one = np.zeros((1, *self._spec.shape), self._spec.numpy_dtype), np.zeros(1, np.int64)
         source = Source("", "", "", "", 0.0, ("",))
         nothing = Flagged(source, NOWHERE, 0.0, one, one.astype(np.float32), one, blank, is_all=True)
@@ -92,13 +94,13 @@ class Writer:
         self._thread.start()
 
     def take(self, kept: Flagged) -> None:
-        """Callable from any thread, at almost no cost."""
+        """Queue rows; callable from any thread, at almost no cost."""
         self._came.append(kept)
         if not self._wake.is_set():
             self._wake.set()
 
     def finish(self, seconds: float) -> None:
-        """Write everything that came and end, within `seconds`. Nothing may come any more."""
+        """Write everything queued and stop, within `seconds`. Nothing may be queued any more."""
         self._closing, self._next_try = True, 0.0
         self._wake.set()
         if self._thread.is_alive():
@@ -115,7 +117,7 @@ class Writer:
                 while self._is_due() and self._write():
                     pass
                 self._tidy()
-            except Exception as error:  # what is handled below failed in its turn, as without memory
+            except Exception as error:  # the error handling itself failed, for example for lack of memory
                 with suppress(Exception):
                     self._put_off(error)
 
@@ -130,33 +132,34 @@ class Writer:
                 self._parts.append(_Part(to_batch(chunk, self._spec), held_bytes, chunk[0].time))
             except Exception:
                 rows = sum(len(kept.positions) for kept in chunk)
-                log.exception("%d flagged inputs could not be made into a table", rows)
+                log.exception("%d flagged inputs could not be converted to a table", rows)
                 self._metrics.dropped("failed", rows)
                 self._done(rows, held_bytes)
-            del chunk  # the requests' bodies can go
+            del chunk  # releases the requests' bodies
             time.sleep(0.001)
 
     def _is_due(self) -> bool:
         if not self._parts or time.monotonic() < self._next_try:
             return False
         age_seconds = time.time() - self._parts[0].first_time
-        # A clock that was set back must not keep them for ever.
+        # If the clock was set back, the age is negative: without this the rows would never be written.
         is_old = not 0 <= age_seconds < self._file_seconds
         return self._closing or is_old or sum(part.held_bytes for part in self._parts) >= self._file_bytes
 
     def _write(self) -> bool:
-        """One file of the oldest parts; on failure they stay, and it returns False."""
+        """Write one file of the oldest parts; if this fails they are kept, and it returns False."""
         parts, held_bytes = list[_Part](), 0
         for part in self._parts:
             if parts and held_bytes + part.held_bytes > self._file_bytes:
                 break
             parts.append(part)
             held_bytes += part.held_bytes
-        # The same for each try: one that failed after all was written is written over, not doubled.
+        # Every attempt uses the same name: if one failed after writing everything, its file is overwritten, not
+        # duplicated.
         name = file_name(parts[0].first_time, self._token, self._files)
         try:
             self._place.write(name, to_parquet([part.batch for part in parts], self._spec))
-        except Exception as error:  # a disk, a network, a store: whatever it is, it may be well again later
+        except Exception as error:  # any failure of a disk, a network or a store may be temporary
             self._put_off(error)
             return False
         if self.is_failing:
@@ -177,7 +180,7 @@ class Writer:
         self._failures += 1
         self._metrics.failures.inc()
         self._seldom.warn(
-            "flagged inputs cannot be written to %s (%s): trying on, told once a minute", self._name, error
+            "flagged inputs cannot be written to %s (%s); retrying (logged once a minute)", self._name, error
         )
 
     def _done(self, rows: int, held_bytes: int) -> None:
@@ -191,4 +194,4 @@ class Writer:
         try:
             self._place.tidy()
         except OSError as error:
-            self._seldom.warn("%s, where flagged inputs go, cannot be tidied: %s", self._name, error)
+            self._seldom.warn("old files of captured inputs in %s cannot be deleted: %s", self._name, error)

@@ -1,4 +1,4 @@
-"""`harmgauge captured`: the captured inputs, as a list and as a contact sheet."""
+"""`harmgauge captured`: lists captured inputs, or draws them on a contact sheet."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from harmgauge.capture.sheet import sheet
 LISTED_ROWS = 20
 DRAWN_ROWS = 200
 DAYS = 5
-"""Number of newest days with a column each in the table."""
+"""Number of days, the newest ones, with their own column in the table."""
 
 
 @dataclass
 class _Found:
-    """Summary of the rows wanted: counts by class and day, their files, and the `most` first by `order`."""
+    """Summary of the matching rows: counts by class and day, their files, and the `most` first ones by `order`."""
 
     order: list[tuple[str, str]]
     most: int
@@ -45,7 +45,7 @@ class _Found:
 
 
 def captured(address: str, wanted: Wanted, *, rows: int | None, html: Path | None) -> int:
-    """List the newest rows, or draw those with the highest scores; 0 if there was one. Raises SettingsError."""
+    """List the newest rows, or draw those with the highest scores; 0 if any matched. Raises SettingsError."""
     files = Captured(address)
     if html is None:
         found = _Found([("time", "descending"), ("row", "descending")], rows or LISTED_ROWS, Counter())
@@ -57,30 +57,30 @@ def captured(address: str, wanted: Wanted, *, rows: int | None, html: Path | Non
         _progress(number, len(files.files))
     count = found.counts.total()
     if not count:
-        why = "none is as asked for" if files.files else "no file of captured inputs"
+        why = "no flagged input matches" if files.files else "no captured inputs"
         sys.stderr.write(f"{printable(address)}: {len(files.files)} files, {why}\n")
         return 1
-    _say(f"{address}: {count} flagged inputs as asked for, in {len(files.files)} files\n")
+    _say(f"{address}: {count} flagged inputs match, in {len(files.files)} files\n")
     for line in _table(found.counts):
         _say(line)
     kept = found.rows()
     if html is None:
         _list(kept[::-1], count)
         if wanted.request_id is not None:
-            _say("\nin " + "\n   ".join(sorted(found.files)))  # for an operator who has to delete it
-        _say(f"\nnext: harmgauge captured {address} --html sheet.html draws them")
+            _say("\nin " + "\n   ".join(sorted(found.files)))  # for an operator who has to delete them
+        _say(f"\nnext: draw them with harmgauge captured {address} --html sheet.html")
         return 0
-    about = f"{len(kept)} of {count} flagged inputs in {address}, the highest scores first."
+    about = f"{len(kept)} of {count} flagged inputs in {address}, highest scores first."
     # As private as the files themselves.
     with open(os.open(html, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
-        os.fchmod(stream.fileno(), 0o600)  # one that was there already may be open to others
+        os.fchmod(stream.fileno(), 0o600)  # an existing file may be readable by others
         stream.write(sheet("Flagged inputs", kept, about))
-    _say(f"\nmade {html}: {about}\nnext: open it in a browser; it holds the inputs themselves, so mind who gets it")
+    _say(f"\nmade {html}: {about}\nnext: open it in a browser; it contains the inputs themselves, so keep it private")
     return 0
 
 
 def _table(counts: Counter[tuple[str, str]]) -> list[str]:
-    """Counts by class, the most first, and by day."""
+    """Counts by class, the largest first, and by day."""
     days = sorted({day for _, day in counts})
     shown = days[-DAYS:]
     by_class: Counter[str] = Counter()
@@ -112,7 +112,7 @@ def _list(rows: list[dict[str, Any]], count: int) -> None:
 
 
 def _progress(done: int, files: int) -> None:
-    """On a terminal, while there is more to come."""
+    """Shows progress on a terminal while files remain."""
     if sys.stderr.isatty():
         bar = "#" * round(30 * done / files)
         sys.stderr.write(f"\r{bar:<30} {done}/{files} files" if done < files else f"\r{'':<60}\r")
@@ -120,7 +120,7 @@ def _progress(done: int, files: int) -> None:
 
 
 def _skipped(file: str, why: str) -> None:
-    sys.stderr.write(f"{printable(file)} was left out: {printable(why)}\n")
+    sys.stderr.write(f"{printable(file)} was skipped: {printable(why)}\n")
 
 
 def _say(text: str) -> None:
@@ -128,5 +128,5 @@ def _say(text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Without the characters that would steer a terminal: a client may have chosen some of the names."""
+    """The text without characters that control a terminal: a client may have chosen some of the names."""
     return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)

@@ -1,4 +1,4 @@
-"""`harmgauge check`: describes the bundle that would be served, and whether it can be."""
+"""`harmgauge check`: describes the bundle that would be served, and checks whether it can be."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ KUBERNETES_GRACE_SECONDS = 30
 
 _SIGNATURES: dict[SignatureState, str] = {
     "verified": "verified with HARMGAUGE_BUNDLE_PUBLIC_KEY",
-    "unchecked": "there is one, and no HARMGAUGE_BUNDLE_PUBLIC_KEY to verify it with",
-    "none": "none, and no HARMGAUGE_BUNDLE_PUBLIC_KEY asks for one",
+    "unchecked": "present, but not verified: HARMGAUGE_BUNDLE_PUBLIC_KEY is not set",
+    "none": "none, and HARMGAUGE_BUNDLE_PUBLIC_KEY does not require one",
 }
 
 
@@ -59,7 +59,7 @@ def check(settings: Settings) -> int:
     _say_score(manifest, say)
     say(f"  threshold {bundle.threshold:g} (percentile {bundle.threshold_spec.percentile:g}), {bundle.precision}\n")
     say(f"  {_error_probability(bundle)}\n")
-    say(f"  {f'features: {manifest.features.width} an instance' if manifest.features else 'no features'}\n")
+    say(f"  {f'features: {manifest.features.width} per instance' if manifest.features else 'no features'}\n")
 
     prepared = prepare(bundle, settings)
     runtime = prepared.runtime
@@ -80,14 +80,14 @@ def check(settings: Settings) -> int:
         check_other(bundle, shadow)
         check_successor(manifest, shadow.manifest)
         prepare(shadow, settings)
-        say(f"\nshadow {title(shadow)}: it runs, and could take over\n")
+        say(f"\nshadow {title(shadow)}: runs, and could take over\n")
     say(f"\n{_end_of(settings)}\n")
     say("\nall is well; next: harmgauge serve\n")
     return 0
 
 
 def _say_score(manifest: Manifest, say: Callable[[str], object]) -> None:
-    """How the score is made, why that way, and the findings from when the bundle was built."""
+    """Print the detector, the reason for it, and the judgement from when the bundle was built."""
     reason, sentence, worth_serving = judgement_of(manifest)
     shown = [f"{name} {value}" for name, value in manifest.score.items() if reason is None or name != "reason"]
     say(f"  detector {': '.join([manifest.detector, *([', '.join(shown)] if shown else [])])}\n")
@@ -103,33 +103,33 @@ def _say_score(manifest: Manifest, say: Callable[[str], object]) -> None:
 
 
 def _error_probability(bundle: Bundle) -> str:
-    """Its figures from the rows that it was calibrated on, or why there is none."""
+    """The figures of the error probability on the rows that it was calibrated on, or why there is none."""
     found = bundle.error_probability
     if found is None:
         return f"no error probability: {bundle.no_error_probability}"
     rows = f"fitted on {found.rows} rows and {found.copies} disturbed copies of each"
     if found.target == "changed":
-        target, base = "changed predictions, for want of labels", f"{1 - found.base:.4f} unchanged"
+        target, base = "changed predictions, because there were no labels", f"{1 - found.base:.4f} unchanged"
     else:
         target, base = "wrong predictions", f"accuracy {1 - found.base:.4f}"
-    return f"error probability: base {base}, kappa {found.kappa:.3g}; {rows}, to {target}"
+    return f"error probability: base {base}, kappa {found.kappa:.3g}; {rows}; target: {target}"
 
 
 def _end_of(settings: Settings) -> str:
-    """How long a stop may take, and the settings that must allow for it."""
+    """How long a shutdown may take, and which settings must allow for it."""
     seconds = settings.lame_duck_seconds + settings.drain_seconds + LAST_WORDS_SECONDS + LAST_SECONDS
-    stated = f"a stop takes up to {seconds:g} s"
+    stated = f"shutdown takes up to {seconds:g} s"
     if seconds <= KUBERNETES_GRACE_SECONDS:
         return stated
     return (
-        f"{stated}, and Kubernetes kills a pod after {KUBERNETES_GRACE_SECONDS} s by default: set "
-        "terminationGracePeriodSeconds (in Compose stop_grace_period) to more, or lower HARMGAUGE_LAME_DUCK_SECONDS or "
+        f"{stated}, but Kubernetes kills a pod after {KUBERNETES_GRACE_SECONDS} s by default: raise "
+        "terminationGracePeriodSeconds (in Compose, stop_grace_period), or lower HARMGAUGE_LAME_DUCK_SECONDS or "
         "HARMGAUGE_DRAIN_SECONDS"
     )
 
 
 def _described(state: DriftState) -> str:
-    """The comparison of a detector without rows, and its alarm condition."""
+    """What a detector without rows compares, and its alarm condition."""
     recent = "all rows so far" if state.window_rows is None else f"the newest {state.window_rows} rows"
     alarms = []
     if state.p_value_threshold is not None:
@@ -138,18 +138,16 @@ def _described(state: DriftState) -> str:
         alarms.append(f"a statistic of {state.threshold:.4g} or more")
     own = [f"; {name} {value}" for name, value in state.details.items() if isinstance(value, int)]
     own += [f"; {name} {value:.4g}" for name, value in state.details.items() if isinstance(value, float) and value]
-    return (
-        f"{recent} against {state.reference_rows} of the reference; alarm at {', that is '.join(alarms)}{''.join(own)}"
-    )
+    return f"{recent} against {state.reference_rows} reference rows; alarm at {', i.e. '.join(alarms)}{''.join(own)}"
 
 
 def _state_folder(settings: Settings) -> str:
-    """Whether the windows survive a restart. Raises SettingsError if the folder for them cannot be used."""
+    """Whether the windows survive a restart. Raises SettingsError if their folder cannot be used."""
     folder = settings.state_dir
     if folder is None:
-        return "kept in memory: a restart begins anew"
-    found = {"free": "", "held": ", which a process uses now", "missing": ", made at the start"}[use(folder)]
-    return f"kept in {folder}{found}"
+        return "state kept in memory: a restart loses it"
+    found = {"free": "", "held": ", in use by a running process", "missing": ", created at start-up"}[use(folder)]
+    return f"state kept in {folder}{found}"
 
 
 def _check_capture(settings: Settings, sink: Sink | None, say: Callable[[str], object]) -> None:
@@ -167,4 +165,4 @@ def _rows(bundle: Bundle) -> tuple[Rows, str]:
     spec = bundle.manifest.input
     if SAMPLES_FILE in bundle.manifest.files:
         return read_samples(bundle).clean[:4], "sample instances"
-    return np.full((1, *spec.shape), spec.minimum or 0, spec.numpy_dtype), "made-up instance"
+    return np.full((1, *spec.shape), spec.minimum or 0, spec.numpy_dtype), "synthetic instance"

@@ -1,4 +1,4 @@
-"""A client of the service, for programs and for our own commands."""
+"""A client of the service, for programs and for the project's own commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONNECTIONS = 4
 
 
 class Client:
-    """Calls a running service, over connections that stay open until `close`: a context. Threads may share it.
+    """Calls a running service over connections that stay open until `close`; a context manager. Threads may share it.
 
     Every call raises SettingsError if the service cannot be reached, refuses the key, or answers with an error.
     """
@@ -36,7 +36,7 @@ class Client:
         """
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
-            raise ValueError(f"{address!r} is not an address of a service: expected http://HOST:PORT")
+            raise ValueError(f"{address!r} is not the address of a service: expected http://HOST:PORT")
         self.address = address.rstrip("/")
         self._host, self._port = parts.hostname, parts.port
         self._is_tls = parts.scheme == "https"
@@ -53,15 +53,15 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; the next call opens another."""
+        """Close the connections; the next call opens a new one."""
         while self._idle:
             self._idle.pop().close()
 
     @classmethod
     def of(cls, settings: Settings) -> Client:
-        """For the service that these settings start."""
+        """A client of the service that these settings start."""
         everywhere = "0.0.0.0"  # noqa: S104  # nosec B104
-        # A service that listens on all addresses is called at loopback.
+        # A service that listens on all addresses is reachable over loopback.
         host = {everywhere: "127.0.0.1", "::": "127.0.0.1"}.get(settings.host, settings.host)
         scheme = "https" if settings.tls_certificate else "http"
         key = settings.client_key
@@ -72,16 +72,16 @@ class Client:
         )
 
     def get(self, path: str) -> dict[str, Any]:
-        """A JSON document."""
+        """Fetch a JSON document."""
         document: dict[str, Any] = json.loads(self.get_bytes(path)[0])
         return document
 
     def get_bytes(self, path: str) -> tuple[bytes, Message]:
-        """A body, and the headers that came with it."""
+        """Fetch a body and its response headers."""
         return self._call("GET", path)
 
     def score(self, rows: Rows) -> dict[str, Any]:
-        """Score rows (n, *shape), in the bundle's dtype, as one request."""
+        """Score rows (n, *shape), in the bundle's dtype, in one request."""
         body, _ = self._call("POST", "/score", rows.tobytes(), {"Content-Type": "application/octet-stream"})
         document: dict[str, Any] = json.loads(body)
         return document
@@ -104,18 +104,18 @@ class Client:
             content: bytes = answer.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            self.close()  # the others ended with it
+            self.close()  # the other connections are dead too
             raise SettingsError(
-                f"no service answers at {self.address} ({error}): run `make serve` in another terminal first, "
-                "or name it with HARMGAUGE_HOST and HARMGAUGE_PORT"
+                f"no service answers at {self.address} ({error}): run `harmgauge serve` in another terminal first, "
+                "or set HARMGAUGE_HOST and HARMGAUGE_PORT to its address"
             ) from error
         self._idle.append(connection)
         if answer.status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
             raise SettingsError(
-                f"{self.address}{path} wants another key: name one that opens it with HARMGAUGE_CLIENT_KEY"
+                f"{self.address}{path} requires a different key: set HARMGAUGE_CLIENT_KEY to one that permits it"
             )
         if answer.status != http.client.OK:
-            raise SettingsError(f"{self.address}{path} answered {answer.status}: {content.decode(errors='replace')}")
+            raise SettingsError(f"{self.address}{path} returned {answer.status}: {content.decode(errors='replace')}")
         return content, answer.headers
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -125,7 +125,9 @@ class Client:
 
 
 def _trusting(certificate: Path) -> ssl.SSLContext:
-    """Trusts the very certificate that the service was given, whatever host it is for: we ask on loopback."""
+    """A context that trusts exactly the service's own certificate, whatever host it names, because the client uses
+    loopback.
+    """
     context = ssl.create_default_context(cafile=str(certificate))
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.check_hostname = False

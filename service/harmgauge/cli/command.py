@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Command:
-    """`run` gets the parsed options and the words they were parsed from, and returns the exit status.
+    """`run` receives the parsed options and the original arguments, and returns the exit status.
 
     It may raise BundleError and SettingsError.
     """

@@ -1,4 +1,4 @@
-"""The commands of the service's half. Each loads only what it needs, and its settings before anything heavy."""
+"""The service's commands. Each loads only what it needs, and its settings before anything heavy."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def _no_options(_: argparse.ArgumentParser) -> None:
 
 
 def _serve(_: argparse.Namespace, __: list[str]) -> int:
-    # Before numpy is loaded: by default it takes a thread for each core of the host, from inference and in memory.
+    # Before NumPy is loaded: by default it starts a thread per core of the host, at the cost of inference and memory.
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
     settings = settings_module.load()
-    gc.disable()  # imports leave no garbage, and looking for it took a tenth of a start; `serve` enables it
+    gc.disable()  # imports leave no garbage, and collecting took a tenth of the start-up; `serve` enables it again
     from harmgauge.server.process import serve
 
     logs.configure(settings.log_level, settings.log_format)
@@ -48,7 +48,7 @@ def _check(_: argparse.Namespace, __: list[str]) -> int:
 
 def _demo_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--serve", action="store_true", help="start a service on a free port for the demo, and end it afterwards"
+        "--serve", action="store_true", help="start a service on a free port for the demo, and stop it afterwards"
     )
 
 
@@ -61,10 +61,12 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
 
 def _reference_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--rows", type=int, help="scores to record; as many as the old reference has if left out")
-    add("--out", type=Path, help="folder for bundles; that of the bundle in service if left out")
-    add("--version", help="version of the new bundle; the next free number if left out")
-    add("--new-threshold", action="store_true", help="also replace the flag's threshold: the same percentile of these")
+    add("--rows", type=int, help="number of scores to record (default: as many as the old reference has)")
+    add("--out", type=Path, help="folder for bundles (default: that of the bundle in service)")
+    add("--version", help="version of the new bundle (default: the next free number)")
+    add(
+        "--new-threshold", action="store_true", help="also set the flag's threshold to its percentile of the new scores"
+    )
 
 
 def _reference(arguments: argparse.Namespace, _: list[str]) -> int:
@@ -82,7 +84,7 @@ def _reference(arguments: argparse.Namespace, _: list[str]) -> int:
 
 
 def _key_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="who will use it: letters, digits, dots, dashes and underscores")
+    parser.add_argument("name", help="name of the key's user: letters, digits, dots, dashes and underscores")
 
 
 def _key(arguments: argparse.Namespace, _: list[str]) -> int:
@@ -91,8 +93,8 @@ def _key(arguments: argparse.Namespace, _: list[str]) -> int:
     made, line = new_key(arguments.name)
     print(f"key   {made}\nline  {line}")
     print(
-        "the key is stored nowhere: give it to the caller; next: put the line into HARMGAUGE_API_KEYS, with commas "
-        "between, or into the file that HARMGAUGE_API_KEYS_FILE names",
+        "the key is not stored anywhere: give it to its user; next: add the line to HARMGAUGE_API_KEYS, separated by "
+        "a comma, or to the file that HARMGAUGE_API_KEYS_FILE names",
         file=sys.stderr,
     )
     return 0
@@ -100,7 +102,7 @@ def _key(arguments: argparse.Namespace, _: list[str]) -> int:
 
 def _sign_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
-    parser.add_argument("--key", type=Path, required=True, help="file that `harmgauge signing-key` made")
+    parser.add_argument("--key", type=Path, required=True, help="private key, as made by `harmgauge signing-key`")
 
 
 def _sign(arguments: argparse.Namespace, _: list[str]) -> int:
@@ -123,22 +125,23 @@ def _signing_key(arguments: argparse.Namespace, _: list[str]) -> int:
     print(f"made {arguments.file}: anyone who has it can sign, so keep it off the machines that serve")
     print(f"public key {public_key}")
     print(
-        f"next: harmgauge sign BUNDLE --key {arguments.file}; HARMGAUGE_BUNDLE_PUBLIC_KEY={public_key} where it serves"
+        f"next: harmgauge sign BUNDLE --key {arguments.file}; then start the service with "
+        f"HARMGAUGE_BUNDLE_PUBLIC_KEY={public_key}"
     )
     return 0
 
 
 def _captured_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("address", nargs="?", metavar="FOLDER", help="or address; HARMGAUGE_CAPTURE_DIR if left out")
-    add("--since", help="2026-11-21, 2026-11-21T08:30 (UTC), or 90m, 24h, 7d ago")
-    add("--until", help="the same; not included")
-    add("--class", dest="of_class", help="name of the predicted class")
-    add("--min-score", type=float, help="scores from here on")
-    add("--max-score", type=float, help="scores below this")
-    add("--request", help="a request's id")
-    add("--rows", type=int, help="most rows: the newest 20 in the list, the highest 200 drawn")
-    add("--html", type=Path, help="file to draw them into, instead of a list")
+    add("address", nargs="?", metavar="FOLDER", help="folder or address (default: HARMGAUGE_CAPTURE_DIR)")
+    add("--since", help="earliest time: 2026-11-21, 2026-11-21T08:30 (UTC), or 90m, 24h, 7d ago")
+    add("--until", help="latest time, not included; same formats")
+    add("--class", dest="of_class", help="only inputs with this predicted class")
+    add("--min-score", type=float, help="only scores at or above this")
+    add("--max-score", type=float, help="only scores below this")
+    add("--request", help="only the request with this id")
+    add("--rows", type=int, help="most rows to show (default: the newest 20 in the list, the highest 200 with --html)")
+    add("--html", type=Path, help="draw the inputs into this file instead of listing them")
 
 
 def _captured(arguments: argparse.Namespace, _: list[str]) -> int:
@@ -146,11 +149,11 @@ def _captured(arguments: argparse.Namespace, _: list[str]) -> int:
         from harmgauge.capture.reading import Wanted, moment
         from harmgauge.cli.captured import captured
     except ImportError as error:
-        raise SettingsError(f"captured needs Arrow ({error}): pip install 'harmgauge[capture]'") from error
+        raise SettingsError(f"captured requires Arrow ({error}): pip install 'harmgauge[capture]'") from error
 
     address = arguments.address or settings_module.load().capture_dir
     if address is None:
-        raise SettingsError("name a folder or an address, or set HARMGAUGE_CAPTURE_DIR")
+        raise SettingsError("give a folder or an address, or set HARMGAUGE_CAPTURE_DIR")
     if arguments.rows is not None and arguments.rows < 1:
         raise SettingsError(f"--rows {arguments.rows}: expected at least 1")
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""`harmgauge demo`: real clean inputs, then more and more corrupted ones among them, sent to a running service."""
+"""`harmgauge demo`: sends clean inputs to a running service, then a growing share of corrupted ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harmgauge.settings import PREFIX, Settings
 def demo(settings: Settings) -> int:
     """Send clean inputs, then rising shares of corrupted ones, and print when each detector fires."""
     address = _show(settings)
-    print_line(f"\nNext: {address} in a browser, {address}/drift, {address}/metrics")
+    print_line(f"\nNext: open {address} in a browser; see also {address}/drift and {address}/metrics")
     return 0
 
 
@@ -32,11 +32,12 @@ def _show(settings: Settings) -> str:
         if (info["model"], info["sha256"]) != (bundle.manifest.name, bundle.sha256):
             raise BundleError(
                 f"{service.address} serves {info['model']}/{info['version']}, which is not {settings.bundle}: "
-                "set HARMGAUGE_BUNDLE to its bundle"
+                "set HARMGAUGE_BUNDLE to the bundle that it serves"
             )
         samples = read_samples(bundle)
         print_line(
-            f"{service.address} serves {info['model']}/{info['version']}; flagged is score > {info['threshold']:.3f}\n"
+            f"{service.address} serves {info['model']}/{info['version']}; scores above {info['threshold']:.3f} are "
+            "flagged\n"
         )
         what = "image" if bundle.manifest.input.image else "row"
         _show_single_inputs(service, samples, info["class_names"], what)
@@ -49,7 +50,7 @@ def demo_with_service(settings: Settings) -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # The settings of this process, but on loopback and without state: nothing of an earlier run, nothing left behind.
+    # The settings of this process, but on loopback and without state, so that runs do not affect each other.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     own = {"BUNDLE": settings.bundle, "PROVIDERS": settings.providers, "PRECISION": settings.precision, "PORT": port}
     environment = kept | {f"{PREFIX}{name}": str(value) for name, value in own.items()}
@@ -66,7 +67,7 @@ def demo_with_service(settings: Settings) -> int:
         finally:
             service.terminate()
             service.wait()
-    print_line("\nNext: harmgauge serve, and its page in a browser")
+    print_line("\nNext: run harmgauge serve, and open its page in a browser")
     return 0
 
 

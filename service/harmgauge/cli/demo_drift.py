@@ -1,4 +1,6 @@
-"""The demo's stream: clean inputs, then rising shares of corrupted ones, until the detectors give the alarm."""
+"""The stream of the demo: clean inputs, then growing shares of corrupted ones, until the detectors raise their
+alarms.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ from harmgauge.bundle.samples import Samples
 from harmgauge.cli.client import Client
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Shares of corrupted inputs, one after the other."""
+"""Successive shares of corrupted inputs."""
 
 STEPS = 20
-"""Looks at the detectors while as many rows pass as the window holds."""
+"""Number of looks at the detectors while one window of rows passes."""
 
 LINE_STEPS = 5
 
@@ -28,18 +30,18 @@ LAST_TEST_SECONDS = 60.0
 
 UNSEEN = (
     "The estimate of accuracy needs no labels. It is too high for inputs far from every disturbance that it was\n"
-    "fitted on{examples}, and under attacks that the bundle does not see."
+    "fitted on{examples}, and under attacks that the bundle does not detect."
 )
 
 HARM = "harm"
-"""The detector of the estimate of accuracy."""
+"""The detector that watches the accuracy estimate."""
 
 _CELL = 14
 
 
 @dataclass
 class _Alarm:
-    """Whether a detector is drifting, and when it began during the demo; None until it did."""
+    """Whether a detector is drifting, and when it fired during the demo; None until it did."""
 
     is_on: bool
     rows: int | None = None
@@ -50,8 +52,8 @@ class _Alarm:
 
 @dataclass
 class _Progress:
-    """The inputs sent so far; the scores and flags since the last line; `right` holds whether each prediction was
-    right, for all inputs, and stays empty if the samples carry no labels.
+    """The inputs sent so far, and the scores and flags since the last line; `right` holds whether each prediction was
+    right, for all inputs, and stays empty if the samples have no labels.
     """
 
     rows: int = 0
@@ -62,25 +64,25 @@ class _Progress:
     random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
     def true_accuracy(self, rows: int) -> float | None:
-        """Accuracy among the newest `rows` inputs; None without labels."""
+        """Accuracy on the newest `rows` inputs; None without labels."""
         newest = self.right[-rows:] if rows else []
         return float(np.mean(newest)) if newest else None
 
 
 def show_contamination(service: Client, samples: Samples, what: str) -> None:
-    """Send the samples, print how the detectors and the estimate of accuracy move, and which alarm came first."""
+    """Send the samples, print how the detectors and the accuracy estimate change, and which alarm came first."""
     drift = _drift(service)
     detectors = drift["detectors"]
     window_rows: int = detectors["score_ks"]["window_rows"]
     for name, found in detectors.items():
         if found["state"] == "drifting":
             print_line(
-                f"\n{name} has been drifting since {found['since']}, before this demo. To see it fire anew, POST to "
-                "/admin/drift/reset, or start the service again (with an empty HARMGAUGE_STATE_DIR, if that is set)."
+                f"\n{name} was already drifting before this demo, since {found['since']}. To see it fire again, POST "
+                "to /admin/drift/reset, or restart the service (with an empty HARMGAUGE_STATE_DIR, if that is set)."
             )
     print_line(
-        f"\nEach {what} is a request of its own, and more and more of them are corrupted. Detectors show their p-value "
-        "(p) or their\nevidence, and whether they give the alarm."
+        f"\nEach {what} is a separate request, and a growing share of them is corrupted. Detectors show their p-value "
+        "(p) or their\nevidence, and whether they raise an alarm."
     )
     if drift["accuracy"] is None:
         print_line(f"There is no estimate of accuracy: {drift['accuracy_missing']}")
@@ -98,13 +100,13 @@ def show_contamination(service: Client, samples: Samples, what: str) -> None:
             if step % LINE_STEPS == LINE_STEPS - 1:
                 _print_step(progress, share, drift)
     if drift["accuracy"] is not None:
-        examples = " (turned or inverted pictures, say)" if what == "image" else ""
+        examples = " (for example, rotated or inverted images)" if what == "image" else ""
         print_line(f"\n{UNSEEN.format(examples=examples)}")
     _print_alarms(alarms, what)
 
 
 def _drift(service: Client) -> dict[str, Any]:
-    """The answer of `/drift`, with the alarm to act on first among the detectors."""
+    """The response of `/drift`, with the alarm to act on first among the detectors."""
     drift = service.get("/drift")
     drift["detectors"] = dict(sorted(drift["detectors"].items(), key=lambda item: item[0] != HARM))
     return drift
@@ -132,8 +134,8 @@ def _mixed(samples: Samples, picked: npt.NDArray[np.int64], is_corrupted: npt.ND
 def _look_until_all_tested(
     service: Client, alarms: dict[str, _Alarm], progress: _Progress, share: float
 ) -> dict[str, Any]:
-    """The last look, once all pending tests have run: a detector that tests only now and then may rest after the last
-    image.
+    """The last look, once all pending tests have run: a detector that tests only occasionally may still be resting
+    after the last image.
     """
     end = time.monotonic() + LAST_TEST_SECONDS
     drift, told = _look(service, alarms, progress, share), False
@@ -147,14 +149,14 @@ def _look_until_all_tested(
 
 
 def _is_due(found: dict[str, Any]) -> bool:
-    """Whether the detector, which has not fired, will still test rows that are in its window."""
+    """Whether a detector that has not fired will still test rows that are in its window."""
     if "untested_rows" not in found or found["state"] == "drifting" or found["rows"] < found["window_rows"]:
         return False
     return bool(found["untested_rows"] >= found["rows_between_tests"])
 
 
 def _look(service: Client, alarms: dict[str, _Alarm], progress: _Progress, share: float) -> dict[str, Any]:
-    """The answer of `/drift` now; notes in `alarms` which detectors fire for the first time."""
+    """The current response of `/drift`; records in `alarms` which detectors fire for the first time."""
     drift = _drift(service)
     for name, found in drift["detectors"].items():
         was_on, alarms[name].is_on = alarms[name].is_on, found["state"] == "drifting"
@@ -203,7 +205,7 @@ def _estimate(accuracy: dict[str, Any]) -> str:
 
 
 def _cell(found: dict[str, Any]) -> str:
-    """The current state of one detector: the figure that its alarm goes by, and whether it is on."""
+    """The current state of one detector: the figure that its alarm depends on, and whether it is firing."""
     if found["state"] == "warming":
         return f"{found['rows']}/{found['window_rows']} rows"
     if found["p_value"] is None:
@@ -216,7 +218,7 @@ def _cell(found: dict[str, Any]) -> str:
 
 
 def _print_alarms(alarms: dict[str, _Alarm], what: str) -> None:
-    """Which came first, and then each."""
+    """Print which alarm came first, and then each alarm."""
     fired = {name: alarm.rows for name, alarm in alarms.items() if alarm.rows is not None}
     if fired:
         first = min(fired.values())
@@ -225,7 +227,7 @@ def _print_alarms(alarms: dict[str, _Alarm], what: str) -> None:
         print_line(f"\nFirst alarm: {names}, at {what} {first}{harm}.")
     print_line("")
     for name, alarm in alarms.items():
-        when = "was drifting before" if alarm.is_on else "did not fire"
+        when = "was already drifting" if alarm.is_on else "did not fire"
         if alarm.rows is not None:
             when = (
                 f"fired at {what} {alarm.rows}, after {alarm.corrupted} corrupted ones, at a share of "
@@ -235,6 +237,6 @@ def _print_alarms(alarms: dict[str, _Alarm], what: str) -> None:
 
 
 def print_line(text: str) -> None:
-    """One line at once, also through a pipe."""
+    """Print one line and flush, so that it also passes through a pipe at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()

@@ -14,25 +14,25 @@ from harmgauge.cli.command import Command
 
 _SERVICE = "harmgauge.cli.commands"
 _OFFLINE = "harmgauge_models.cli"
-"""The one place that leads from the service to the other half of the package, which may need PyTorch."""
+"""The only place where the service refers to the other half of the package, which may need PyTorch."""
 
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Serve a bundle": {
         "serve": (_SERVICE, "serve a bundle until SIGTERM"),
         "check": (_SERVICE, "print the settings, verify the bundle and run it once"),
         "demo": (_SERVICE, "send clean images, then corrupted ones, to a service"),
-        "captured": (_SERVICE, "list or draw the flagged inputs that were captured"),
+        "captured": (_SERVICE, "list or draw captured inputs"),
     },
     "Make and judge bundles": {
         "train": (_OFFLINE, "train ResNet-32 on CIFAR-10"),
         "build": (_OFFLINE, "make a bundle from any ONNX classifier"),
-        "calibrate": (_OFFLINE, "let a bundle estimate its accuracy, without training"),
+        "calibrate": (_OFFLINE, "add an accuracy estimate to a bundle, without training"),
         "evaluate": (_OFFLINE, "judge a bundle on corrupted rows, over time, and on attacks"),
-        "reference": (_SERVICE, "make a new version of a bundle from what the service scores now"),
+        "reference": (_SERVICE, "make a new version of a bundle from current traffic"),
     },
     "Keys": {
         "key": (_SERVICE, "make an API key"),
-        "signing-key": (_SERVICE, "make a pair of keys that sign bundles"),
+        "signing-key": (_SERVICE, "make a key pair for signing bundles"),
         "sign": (_SERVICE, "verify a bundle and sign it"),
     },
 }
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         close = get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {close[0]!r}?" if close else "`harmgauge --help` lists the commands"
-        print(f"harmgauge: there is no command {name!r}; {hint}", file=sys.stderr)
+        print(f"harmgauge: unknown command {name!r}; {hint}", file=sys.stderr)
         return 2
     module, summary = COMMANDS[name]
     command: Command = import_module(module).COMMANDS[name]
@@ -67,8 +67,9 @@ def _run(command: Command, parsed: argparse.Namespace, words: list[str]) -> int:
     try:
         status = command.run(parsed, words)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at its end
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does
+        # or Python reports an error when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # as a shell reports a command that SIGPIPE ended
     except (BundleError, SettingsError) as error:
         print(f"harmgauge: {error}", file=sys.stderr)
@@ -76,7 +77,7 @@ def _run(command: Command, parsed: argparse.Namespace, words: list[str]) -> int:
     except ModuleNotFoundError as error:
         if error.name != "onnxruntime":
             raise
-        print("harmgauge: ONNX Runtime is missing: pip install 'harmgauge[cpu]', or [gpu]", file=sys.stderr)
+        print("harmgauge: ONNX Runtime is not installed: pip install 'harmgauge[cpu]', or [gpu]", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -85,7 +86,12 @@ def _run(command: Command, parsed: argparse.Namespace, words: list[str]) -> int:
 
 def _help() -> str:
     width = max(map(len, COMMANDS))
-    lines = ["usage: harmgauge COMMAND [OPTIONS]", "", "Harmfulness scores and drift beside a classifier.", ""]
+    lines = [
+        "usage: harmgauge COMMAND [OPTIONS]",
+        "",
+        "Harmfulness scores, accuracy estimates and drift alarms alongside a classifier, without labels.",
+        "",
+    ]
     for title, commands in GROUPS.items():
         lines += [f"{title}:", *(f"  {name:<{width}}  {summary}" for name, (_, summary) in commands.items()), ""]
     lines += ["harmgauge COMMAND --help lists the options of a command; harmgauge --version prints the version."]

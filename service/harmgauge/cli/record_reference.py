@@ -1,7 +1,6 @@
-"""`harmgauge reference`: a new version of the bundle, with the service's current scores as its reference.
+"""`harmgauge reference`: creates a new version of the bundle with the service's current scores as its reference.
 
-An explicit act: nothing updates itself, because a reference that follows the traffic absorbs the drift it should
-report.
+This is always explicit: a reference that followed the traffic would absorb the drift that it should reveal.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from harmgauge.settings import Settings
 POLL_SECONDS = 1.0
 
 LOST_POLLS = 60
-"""Number of times in a row that the service may fail to answer."""
+"""Number of consecutive polls that may fail."""
 
 Say = Callable[[str], None]
 
@@ -43,8 +42,8 @@ def replace_reference(
 ) -> Path:
     """Record `rows` scores (by default as many as the reference has) and write the bundle's next version with them.
 
-    `out` is the folder for bundles, by default the one that the bundle lies in; with `new_threshold` the threshold is
-    the old percentile of the new scores. Returns the new bundle's folder. Raises BundleError and SettingsError.
+    `out` is the folder for bundles, by default the one that contains the bundle; with `new_threshold` the threshold is
+    the old percentile of the new scores. Returns the new bundle's folder. Raises BundleError or SettingsError.
     """
     with Client.of(settings) as service:
         return _replace(service, settings, rows, out, version, new_threshold=new_threshold)
@@ -63,7 +62,7 @@ def _replace(
     wanted = len(bundle.reference.scores) if rows is None else rows
     if wanted < MIN_REFERENCE_ROWS:
         raise SettingsError(
-            f"--rows {wanted}: a reference has at least {MIN_REFERENCE_ROWS} scores; 5000 make a good one"
+            f"--rows {wanted}: a reference needs at least {MIN_REFERENCE_ROWS} scores; 5000 make a good one"
         )
     folder = reserve(out or settings.bundle.resolve().parent.parent, bundle.manifest.name, version)
     contents = {name: bundle.read(name) for name in bundle.manifest.files}
@@ -87,7 +86,7 @@ def _replace(
 def _record(
     service: Client, wanted: int, bundle: Bundle
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32] | None]:
-    """The next `wanted` scores of the service, and up to 1000 rows of features."""
+    """Record the next `wanted` scores of the service, and up to 1000 rows of features."""
     scores: list[float] = []
     features: list[npt.NDArray[np.float32]] = []
     scores_seen, features_seen = _Seen(), _Seen()
@@ -104,10 +103,10 @@ def _record(
                 features += features_seen.fresh(list(window), int(headers[TOTAL_ROWS]))
                 features = features[-MAX_FEATURES_ROWS:]
             if lost and service.get("/info")["sha256"] != bundle.sha256:
-                raise BundleError(f"{service.address} was started again with another bundle: begin anew")
+                raise BundleError(f"{service.address} was restarted with another bundle: run the command again")
             lost = 0
         except SettingsError:
-            # Wait for a service that restarts: the rows recorded so far may be the work of hours.
+            # Wait while the service restarts: the rows recorded so far may have taken hours.
             lost += 1
             if lost > LOST_POLLS:
                 raise
@@ -119,41 +118,43 @@ def _record(
 
 
 class _Seen:
-    """Picks the rows of a window that came since the last look; those before the first look do not count."""
+    """Picks the rows of a window that arrived since the last look; rows from before the first look do not count."""
 
     def __init__(self) -> None:
         self._total: int | None = None
 
     def fresh(self, window: list[Any], total: int) -> list[Any]:
-        """`window`, oldest first, holds the newest of the `total` rows since the detector began."""
+        """The new rows of `window`, oldest first, which holds the newest of the `total` rows since the detector
+        started.
+        """
         before = total if self._total is None else self._total
         self._total = total
-        new = total - before if total >= before else total  # fewer than before: it began anew
+        new = total - before if total >= before else total  # fewer than before: it restarted
         return window[max(0, len(window) - new) :]
 
 
 def _compare(scores: npt.NDArray[np.float64], bundle: Bundle, say: Say) -> None:
-    """Print what would become normal."""
+    """Print how the new normal differs from the old one."""
     result = ks.two_sample(scores, bundle.reference.scores)
     flagged = float((scores.astype(np.float32) > bundle.threshold).mean())
     usual = 1 - bundle.threshold_spec.percentile / 100
     say(
         f"{len(scores)} scores against the old reference: D = {result.statistic:.3f}, p = {result.p_value:.2g}; "
-        f"{flagged:.1%} lie above the threshold"
+        f"{flagged:.1%} are above the threshold"
     )
     if flagged > 2 * usual:
-        say(f"warning: of normal data {usual:.1%} would; is this traffic what you want to call normal?")
+        say(f"warning: about {usual:.1%} of normal data would be; should this traffic be the new normal?")
 
 
 def _with_features(reference: Reference, features: npt.NDArray[np.float32] | None, say: Say) -> Reference:
     if features is None or len(features) < MIN_REFERENCE_ROWS:
         if reference.features is not None:
-            say("the features of the old reference stay: too few new ones were recorded")
+            say("the features of the old reference are kept: too few new ones were recorded")
         return reference
     try:
         embedding, neighbours = isomap.fit(features)
     except (ImportError, ValueError) as error:
-        say(f"no picture of the new features ({error}); with scikit-learn installed there would be one")
+        say(f"no embedding of the new features ({error}); it requires scikit-learn")
         return replace(reference, features=features, embedding=None, neighbours=None)
     return replace(reference, features=features, embedding=embedding, neighbours=neighbours)
 
@@ -182,7 +183,7 @@ def _manifest(bundle: Bundle, reference: Reference, recorded: dict[str, Any], *,
 
 
 def _progress(done: int, wanted: int, seconds: float) -> None:
-    """A bar with the time left, on standard error; a line a minute if that is not a terminal."""
+    """A progress bar with the time left, on standard error; one line a minute if that is not a terminal."""
     share = min(1.0, done / wanted)
     left = f"{seconds / share * (1 - share):.0f} s left" if share else "waiting for traffic"
     bar = "#" * round(30 * share)

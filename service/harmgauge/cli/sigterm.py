@@ -1,7 +1,7 @@
-"""SIGTERM from the command's first moment on.
+"""Handles SIGTERM from the command's first moment.
 
-A container's first process receives a signal only if it handles it. The image starts the command with SIGTERM blocked,
-so that one that comes as Python itself starts waits until there is a handler.
+The first process of a container receives only signals that it handles. The image starts the command with SIGTERM
+blocked, so that a signal during Python's own start stays pending until there is a handler.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import signal
 from collections.abc import Sequence
 
 TERMINATED = 128 + signal.SIGTERM
-"""As a shell reports a command that SIGTERM ended."""
+"""The exit status that a shell reports for a command ended by SIGTERM."""
 
 
 def end_on_sigterm(words: Sequence[str]) -> None:
-    """End at once on SIGTERM from now on: with 0 if it is `serve`, which has nothing in flight yet."""
+    """Exit at once on SIGTERM from now on: with 0 for `serve`, which has nothing in flight yet."""
     status = 0 if words[:1] == ["serve"] else TERMINATED
     signal.signal(signal.SIGTERM, lambda *_: os._exit(status))
     if hasattr(signal, "pthread_sigmask"):  # not available on Windows

@@ -1,4 +1,4 @@
-"""Accuracy without labels: 1 - the mean of P(wrong), its interval, and the same by predicted class.
+"""Estimates accuracy without labels: 1 - the mean of P(wrong), with an interval, overall and by predicted class.
 
 P is calibrated on clean and disturbed rows. The interval allows for sampling error, for the share `kappa` of a drop
 that P misses, and for the calibration's remaining error on clean traffic. It holds for traffic that is clean or
@@ -14,21 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 LEAST_ROWS = 100
-"""Rows from which on there is an interval."""
+"""Number of rows from which there is an interval."""
 
 KAPPA_MARGIN = 1.25
-"""Factor of `kappa`, which is an estimate itself."""
+"""Factor applied to `kappa`, which is itself an estimate."""
 
 CALIBRATION_SD = 0.006
-"""Error of the estimate on any traffic, however many rows it has."""
+"""Error of the estimate on any traffic, however many rows there are."""
 
 QUANTILE = 1.6448536269514722
-"""The normal distribution's: 5 % lie above it, so that the interval covers 90 %."""
+"""Quantile of the normal distribution: 5 % lie above it, so the interval covers 90 %."""
 
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """Estimated accuracy among the `rows` rows that the classifier takes for the class `name`."""
+    """Estimated accuracy on the `rows` rows for which the classifier predicts the class `name`."""
 
     name: str
     accuracy: float
@@ -37,11 +37,11 @@ class ClassAccuracy:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Estimate over the `rows` rows in a window of at most `window_rows`, None without a row; `lower` and `upper` are
-    the ends of its 90 % interval, None while there are too few rows.
+    """The estimate for the `rows` rows in a window of at most `window_rows`; None without rows.
 
-    `base` is the accuracy on clean traffic, and `kappa` the share of a drop that the estimate misses, both from the
-    bundle. `classes` are the predicted ones, empty if the classifier has too many.
+    `lower` and `upper` are the ends of its 90 % interval, None if there are too few rows. `base` is the accuracy on
+    clean traffic, and `kappa` the share of a drop that the estimate misses, both from the bundle. `classes` has the
+    predicted classes, and is empty if the classifier has too many.
     """
 
     estimate: float | None
@@ -55,12 +55,12 @@ class Accuracy:
 
 
 def estimate(probabilities: npt.NDArray[np.floating]) -> float:
-    """The estimate of accuracy among rows with these P(wrong), (n,), n >= 1."""
+    """Estimate the accuracy on rows with these P(wrong), (n,), n >= 1."""
     return 1 - float(probabilities.mean(dtype=np.float64))
 
 
 def standard_deviation(probabilities: npt.NDArray[np.floating], base: float, kappa: float) -> float:
-    """Standard deviation of the estimate for rows (n,), n >= 1; `base` is the accuracy on clean traffic."""
+    """Standard deviation of the estimate for n rows, n >= 1; `base` is the accuracy on clean traffic."""
     p = probabilities.astype(np.float64)
     drawn = max(0.0, float(p.sum() - p @ p)) / len(p) ** 2
     missed = KAPPA_MARGIN * kappa * (base - estimate(p))
@@ -68,7 +68,7 @@ def standard_deviation(probabilities: npt.NDArray[np.floating], base: float, kap
 
 
 def interval(probabilities: npt.NDArray[np.floating], base: float, kappa: float) -> tuple[float, float]:
-    """The 90 % interval of the accuracy among rows (n,), n >= 1, inside 0..1."""
+    """The 90 % interval of the accuracy on n rows, n >= 1, within 0..1."""
     middle = estimate(probabilities)
     half = QUANTILE * standard_deviation(probabilities, base, kappa)
     return max(0.0, middle - half), min(1.0, middle + half)
@@ -77,7 +77,7 @@ def interval(probabilities: npt.NDArray[np.floating], base: float, kappa: float)
 def by_class(
     probabilities: npt.NDArray[np.floating], classes: npt.NDArray[np.integer], names: tuple[str, ...]
 ) -> tuple[ClassAccuracy, ...]:
-    """The estimate by predicted class; `classes` (n,) are indices of `names`. Those never predicted are left out."""
+    """The estimate by predicted class; `classes` (n,) are indices into `names`. Classes never predicted are omitted."""
     rows = np.bincount(classes, minlength=len(names))
     sums = np.bincount(classes, weights=probabilities, minlength=len(names))
     return tuple(

@@ -1,7 +1,7 @@
-"""The accuracy of the newest rows, as P(wrong) estimates it.
+"""Estimates the accuracy of the newest rows from P(wrong).
 
-P and predicted classes go in on the event loop, at the cost of a copy; the estimate is made on a worker thread, on
-request, and kept until a row comes or leaves.
+P and predicted classes are added on the event loop, at the cost of a copy; the estimate is computed on a worker thread
+on request, and cached until a row is added or expires.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from harmgauge.drift.window import AgedWindow, Held, Window, newest
 from harmgauge.settings import Settings
 
 MAX_CLASSES = 100
-"""A classifier with more has no accuracy by class, because each is a series of every replica."""
+"""A classifier with more classes has no accuracy by class, because every class is a time series of every replica."""
 
 
 def from_bundle(bundle: Bundle, settings: Settings) -> AccuracyWindow | None:
@@ -43,7 +43,7 @@ def from_bundle(bundle: Bundle, settings: Settings) -> AccuracyWindow | None:
 
 
 class AccuracyWindow:
-    """P and predicted class of the last `window_rows` rows; with `max_age_seconds`, they also leave when older.
+    """P and predicted class of the last `window_rows` rows; with `max_age_seconds`, older rows expire as well.
 
     `base` is the accuracy on clean traffic, `kappa` the share of a drop that the estimate misses. `now` returns the
     time of day, `clock` seconds for the ages.
@@ -73,13 +73,14 @@ class AccuracyWindow:
 
     def _begin(self) -> None:
         self._chances = newest(self._window_rows, self._max_age_seconds, self._clock, np.float32)
-        # Beside it, the class of each: rows that have left the one leave the other at the next look.
+        # The classes of the same rows: rows that have expired from the one window are removed from the other at the
+        # next look.
         self._classes = Window(self._window_rows, dtype=np.uint8) if self._class_names else None
         self._computed = (0, 0)
         self._found = self._estimated(np.empty(0, np.float32), None)
 
     def reset(self) -> None:
-        """Empty the window, as `score_ks` does: after a repair, the rows before it are not how accurate it is now."""
+        """Empty the window, as `score_ks` does: rows from before a repair do not show the current accuracy."""
         self._resets += self._chances.total + 1
         self._begin()
 
@@ -89,7 +90,7 @@ class AccuracyWindow:
         return self._resets + self._chances.total
 
     def observe(self, blocks: Blocks) -> None:
-        """Take rows in; those without P are not counted."""
+        """Add rows; those without P are not counted."""
         if blocks.error_probability is None or blocks.predictions is None:
             return
         ages = None
@@ -111,14 +112,14 @@ class AccuracyWindow:
             self._classes.extend(classes)
 
     def _classes_of(self, chances: Held) -> Held | None:
-        """The classes of all rows that the window of P holds now."""
+        """The classes of all rows that the window of P now holds."""
         if self._classes is None:
             return None
         self._classes.drop(self._classes.rows - len(chances))
         return self._classes.held()
 
     async def state(self) -> Accuracy:
-        """The accuracy of the window as it is now."""
+        """The current accuracy of the window."""
         async with self._one_at_a_time:
             if self._computed == (self._chances.total, self._chances.rows):
                 return self._found
@@ -126,7 +127,7 @@ class AccuracyWindow:
             chances = self._chances.held()
             classes = self._classes_of(chances)
             found = await asyncio.to_thread(self._joined_and_estimated, chances, classes)
-            if resets == self._resets:  # else the rows are gone meanwhile
+            if resets == self._resets:  # otherwise these rows are gone by now
                 self._found, self._computed = found, (total, found.rows)
             return self._found
 
@@ -149,7 +150,7 @@ class AccuracyWindow:
         )
 
     def dump(self) -> dict[str, npt.NDArray[Any] | Held]:
-        """Its whole state, with windows by reference, to be copied on a thread."""
+        """The whole state; windows are returned by reference, to be copied on a thread."""
         found: dict[str, npt.NDArray[Any] | Held] = {}
         if isinstance(self._chances, AgedWindow):
             chances, found["times"] = self._chances.held_with_times(self._now().timestamp())
@@ -161,13 +162,15 @@ class AccuracyWindow:
         return found | {"chances": chances}
 
     def restore(self, dumped: Dumped) -> None:
-        """Continue from there. Raises ValueError if it does not fit, having changed nothing."""
+        """Resume from a dump. Raises ValueError, and changes nothing, if it is not valid."""
         chances = read.rows(dumped, "chances", np.float32, ())
         if not ((chances >= 0) & (chances <= 1)).all():
-            raise ValueError("chances holds numbers that are no probabilities")
+            raise ValueError("chances contains numbers that are not probabilities")
         classes = None
         if self._classes is not None:
             classes = read.rows(dumped, "classes", np.uint8, ())
             if classes.shape != chances.shape or not (classes < len(self._class_names)).all():
-                raise ValueError(f"classes holds none of {len(self._class_names)} classes for each of the chances")
+                raise ValueError(
+                    f"classes is invalid, expected one of {len(self._class_names)} classes for each of the chances"
+                )
         self._extend(chances, classes, read.ages(dumped, chances.shape, self._now().timestamp()))

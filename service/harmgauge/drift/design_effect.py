@@ -1,4 +1,4 @@
-"""How correlated traffic is: the design effect of its requests."""
+"""Measures how correlated traffic is: the design effect of its requests."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 _MEMORY = 0.999
-"""Weight of a request after the next one: some 1000 requests are remembered."""
+"""Factor by which each request reduces the weight of earlier ones: about 1000 requests are remembered."""
 
 
 class DesignEffect:
-    """The variance of the number of hits in a request over that of independent rows: 1 if rows of a request have
-    nothing in common, their number if they are all alike (Kish, Survey Sampling, 1965).
+    """The variance of the number of hits in a request over that of independent rows: 1 if the rows of a request are
+    uncorrelated, their number if they are all alike (Kish, Survey Sampling, 1965).
 
     Only requests of two or more rows contribute.
     """
@@ -24,7 +24,7 @@ class DesignEffect:
         self._due = 0.0
 
     def observe(self, hits: npt.NDArray[np.float64], rows: npt.NDArray[np.intp]) -> None:
-        """Requests of `rows` (k,) scores, of which `hits` (k,) lie above the reference's median."""
+        """Add requests of `rows` (k,) scores, of which `hits` (k,) lie above the reference's median."""
         many = rows > 1
         if not many.any():
             return
@@ -40,5 +40,5 @@ class DesignEffect:
 
     @property
     def value(self) -> float | None:
-        """None before 20 requests' worth, and if all scores lie on one side."""
+        """None before about 20 requests, and if all scores lie on one side."""
         return self._squares / self._due if self._weight >= 20 and self._due > 0 else None

@@ -1,6 +1,6 @@
 """Reads back and validates a detector's saved state: nothing on disk is trusted.
 
-All functions take the saved arrays and the key of one, and raise ValueError if it is missing or not as expected.
+All functions take the saved arrays and the key of one of them, and raise ValueError if it is missing or invalid.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from harmgauge.drift.window import Held
 Dumped = Mapping[str, npt.NDArray[Any] | Held]
 
 MOST_ROWS = 2**53
-"""Ever counted. Beyond, a float64 loses some."""
+"""Maximum row count. A float64 cannot count beyond it."""
 
 LATEST_SECONDS = 2.0**32
-"""Since 1970: in the year 2106."""
+"""Seconds since 1970: in the year 2106."""
 
 
 def number(dumped: Dumped, key: str, least: float, most: float) -> float:
-    """One number from `least` to `most`."""
+    """Read one number from `least` to `most`."""
     array = _scalar(dumped, key, "fiu")
     value = float(array)
     if not least <= value <= most:  # neither does NaN
@@ -33,7 +33,7 @@ def number(dumped: Dumped, key: str, least: float, most: float) -> float:
 
 
 def whole(dumped: Dumped, key: str, least: int, most: int) -> int:
-    """One whole number from `least` to `most`."""
+    """Read one whole number from `least` to `most`."""
     value = int(_scalar(dumped, key, "iu"))
     if not least <= value <= most:
         raise ValueError(f"{key} is {value}, expected a whole number from {least} to {most}")
@@ -41,56 +41,58 @@ def whole(dumped: Dumped, key: str, least: int, most: int) -> int:
 
 
 def flag(dumped: Dumped, key: str) -> bool:
-    """True or false."""
+    """Read a boolean."""
     return bool(_scalar(dumped, key, "b"))
 
 
 def moment(dumped: Dumped, key: str) -> datetime:
-    """A time, saved as seconds since 1970."""
+    """Read a time, saved as seconds since 1970."""
     return at(number(dumped, key, 0, LATEST_SECONDS))
 
 
 def at(seconds: float) -> datetime:
-    """The time this many seconds after 1970; raises ValueError if a clock cannot have shown it."""
+    """The time this many seconds after 1970; raises ValueError for a time that no clock can have shown."""
     if not 0 <= seconds <= LATEST_SECONDS:
         raise ValueError(f"a time is {seconds:g} s after 1970, expected 0 to {LATEST_SECONDS:g}")
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def ages(dumped: Dumped, shape: tuple[int, ...], now_seconds: float) -> npt.NDArray[np.float64] | None:
-    """The ages of rows from their saved `times`, of this shape, in seconds and falling; None if none were saved."""
+    """The ages of rows in seconds, in falling order, from their saved `times` of this shape; None if none were
+    saved.
+    """
     if "times" not in dumped:
         return None
     times = within(dumped, "times", shape, 0, LATEST_SECONDS)
-    # If the clock was set back, they count as new, but not newer than that.
+    # If the clock was set back, times in the future count as new, and ages never increase.
     found: npt.NDArray[np.float64] = np.minimum.accumulate(np.maximum(now_seconds - times, 0))
     return found
 
 
 def rows(dumped: Dumped, key: str, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Any number of rows of `shape`, all of their numbers finite."""
+    """Read any number of rows of `shape`, all of whose numbers are finite."""
     array = _array(dumped, key)
     if array.dtype != dtype or array.ndim != 1 + len(shape) or array.shape[1:] != shape:
         raise ValueError(f"{key} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {('n', *shape)}")
     if not np.isfinite(array).all():
-        raise ValueError(f"{key} holds numbers that are not finite")
+        raise ValueError(f"{key} contains numbers that are not finite")
     return array
 
 
 def within(
     dumped: Dumped, key: str, shape: tuple[int, ...], least: npt.ArrayLike, most: npt.ArrayLike
 ) -> npt.NDArray[np.float64]:
-    """float64 of `shape`, each number from `least` to `most`, which may be arrays."""
+    """Read float64 numbers of `shape`, each from `least` to `most`, which may be arrays."""
     array = _array(dumped, key)
     if array.dtype != np.float64 or array.shape != shape:
         raise ValueError(f"{key} is {array.dtype} {array.shape}, expected float64 {shape}")
     if not ((array >= least) & (array <= most)).all():  # nor is NaN
-        raise ValueError(f"{key} holds numbers that are too small or too large")
+        raise ValueError(f"{key} contains numbers that are too small or too large")
     return array
 
 
 def has_shape(dumped: Dumped, key: str, shape: tuple[int, ...]) -> bool:
-    """Whether that is the shape of the array."""
+    """Whether the array has this shape."""
     return _array(dumped, key).shape == shape
 
 
@@ -103,5 +105,5 @@ def _array(dumped: Dumped, key: str) -> npt.NDArray[Any]:
 def _scalar(dumped: Dumped, key: str, kinds: str) -> npt.NDArray[Any]:
     array = _array(dumped, key)
     if array.shape != () or array.dtype.kind not in kinds:
-        raise ValueError(f"{key} is {array.dtype} {array.shape}, expected a single value of another kind")
+        raise ValueError(f"{key} is {array.dtype} {array.shape}, expected a single value of a different kind")
     return array

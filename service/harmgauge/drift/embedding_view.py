@@ -1,4 +1,4 @@
-"""Positions of the features in the window among the reference's, in the plane of the reference's Isomap."""
+"""Positions of the features in the window relative to the reference's, in the plane of the reference's Isomap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Point = tuple[float, float]
 
 
 class EmbeddingView:
-    """Points (x, y) of the reference, and of the newest features."""
+    """Points (x, y) for the reference's features and the newest features."""
 
     def __init__(self, monitor: Monitor, detector: FeatureMmd, embedding: Embedding) -> None:
         self._monitor = monitor
@@ -29,7 +29,7 @@ class EmbeddingView:
     async def recent(self) -> list[Point]:
         """The newest features in the window, oldest first."""
         self._monitor.catch_up()
-        async with self._one_at_a_time:  # and all who asked meanwhile get the same points
+        async with self._one_at_a_time:  # everyone who asked in the meantime gets the same points
             if self._drawn_version != self._detector.version:
                 version, rows = self._detector.version, self._detector.recent()
                 self._drawn = await asyncio.to_thread(_place, self._embedding, rows)

@@ -1,10 +1,10 @@
-"""Sequential evidence that scores are no longer distributed as the reference: a KS test by betting.
+"""Sequential evidence that scores no longer follow the reference's distribution: a KS test by betting.
 
 A Shiryaev-Roberts e-detector over the conformal null (Shin, Ramdas and Rinaldo, E-detectors, 2022; Vovk, Testing
 randomness online, arXiv 1906.09256). For every half-line of the reference's ranks and every stake, a gambler bets that
-the next score falls into it more often than the ranks say, and at every score another such gambler joins in; their mean
-wealth is the evidence. While nothing has changed its expected growth is one a score, for any continuous distribution
-and any finite reference, so an alarm at `evidence >= r` comes, on average, no earlier than after r scores.
+the next score falls into it more often than the ranks imply, and with every score one more such gambler joins; their
+mean wealth is the evidence. Without a change its expected growth is one per score, for any continuous distribution and
+any finite reference, so an alarm at `evidence >= r` comes, on average, no earlier than after r scores.
 """
 
 from __future__ import annotations
@@ -19,28 +19,30 @@ Scores = npt.NDArray[np.float64]
 Direction = Literal["higher", "lower"]
 
 LEVELS = 8
-"""Half-lines hold a share of 2 ** -1 to 2 ** -LEVELS of the reference, at its upper and at its lower end."""
+"""The half-lines contain a share of 2 ** -1 to 2 ** -LEVELS of the reference, at its upper and at its lower end."""
 
 STAKES: Scores = np.array([0.01, 0.025, 0.06, 0.12, 0.25, 0.5])
-"""Shares of its wealth that a gambler stakes at each score."""
+"""Shares of its wealth that a gambler stakes on each score."""
 
 MAX_BLOCKS = 32
-"""Gains lie between 1/2 and about 130: the product of this many stays well inside float64."""
+"""Gains lie between 1/2 and about 130: the product of this many stays well within float64."""
 
 MOST = 1e300
-"""Keeps evidence finite, however long it is not read."""
+"""Keeps the evidence finite, however long it goes unread."""
 
 
 class Ranks:
-    """Ranks of scores among the reference's, ties broken at random: once for each reference score, afresh for others.
+    """Ranks of scores among the reference's, with ties broken at random: once for each reference score, anew for other
+    scores.
 
-    `reference` (n,) float64, sorted, finite. `gaps` gives whole numbers 0..n: how many reference scores lie below.
+    `reference` (n,) is float64, sorted and finite. `gaps` returns whole numbers 0..n: the number of reference scores
+    below each score.
     """
 
     def __init__(self, reference: Scores, random: np.random.Generator) -> None:
         self._random = random
         self._values, groups = np.unique(reference, return_inverse=True)
-        # A tied score's place among its equals is a random fraction; that of one between two values is whole.
+        # A tied score's place among equal scores is a random fraction; a score between two values has a whole place.
         self._places = np.sort(groups + random.uniform(1e-12, 1, len(reference)))
 
     def gaps(self, scores: Scores) -> npt.NDArray[np.intp]:
@@ -53,8 +55,8 @@ class Ranks:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The gamblers' wealth R (2 * LEVELS, stakes) and the urn: of `rows` rank gaps so far, `counts` (2 * LEVELS,) lie
-    in each half-line, the upper ones first.
+    """The gamblers' wealth R (2 * LEVELS, stakes) and the urn: of the `rows` rank gaps so far, `counts` (2 * LEVELS,)
+    lie in each half-line, the upper ones first.
     """
 
     wealth: Scores
@@ -67,20 +69,20 @@ class Evidence:
 
     @property
     def direction(self) -> Direction:
-        """Which way scores went, if they went: the side whose gamblers have more."""
+        """The direction in which scores moved, if they did: the side whose gamblers have more wealth."""
         upper, lower = self.wealth[:LEVELS].sum(), self.wealth[LEVELS:].sum()
         return "higher" if upper >= lower else "lower"
 
 
 def half_lines(reference_rows: int) -> npt.NDArray[np.intp]:
-    """How many of the n + 1 rank gaps each level's half-line holds, (LEVELS,), at least one each."""
+    """How many of the n + 1 rank gaps the half-line of each level contains, (LEVELS,), at least one each."""
     gaps = reference_rows + 1
     sizes: npt.NDArray[np.intp] = np.maximum(1, np.rint(gaps * 0.5 ** np.arange(1, LEVELS + 1))).astype(np.intp)
     return sizes
 
 
 def start(reference_rows: int) -> Evidence:
-    """No evidence, and an urn that holds the reference alone."""
+    """No evidence, and an urn with only the reference."""
     sizes = half_lines(reference_rows)
     return Evidence(
         np.zeros((2 * LEVELS, len(STAKES))), np.concatenate([sizes, sizes]).astype(float), reference_rows + 1
@@ -88,8 +90,8 @@ def start(reference_rows: int) -> Evidence:
 
 
 def can_have_led_to(held: Evidence, reference_rows: int) -> bool:
-    """Whether scores can have filled the urn so: each in a half-line lies in all larger ones of its side, and wealth
-    needs at least one score.
+    """Whether scores can have produced this urn: each score in a half-line also lies in all larger ones on its side,
+    and wealth requires at least one score.
     """
     fresh = start(reference_rows)
     added = (held.counts - fresh.counts).reshape(2, LEVELS)
@@ -100,7 +102,7 @@ def can_have_led_to(held: Evidence, reference_rows: int) -> bool:
 def hits(gaps: npt.NDArray[np.intp], rows: npt.NDArray[np.intp], reference_rows: int) -> Scores:
     """How many of each block's gaps lie in each half-line, (blocks, 2 * LEVELS).
 
-    `gaps` are those of all blocks, one after the other; `rows` (blocks,) the size of each block, at least one.
+    `gaps` are those of all blocks, concatenated; `rows` (blocks,) is the size of each block, at least one.
     """
     sizes = half_lines(reference_rows)
     column = gaps[:, None]
@@ -109,14 +111,15 @@ def hits(gaps: npt.NDArray[np.intp], rows: npt.NDArray[np.intp], reference_rows:
 
 
 def bet(before: Evidence, inside: Scores, rows: Scores, tolerance: float) -> tuple[Evidence, Scores]:
-    """The evidence after the last of some blocks, and its value after each of them (blocks,).
+    """Update the evidence with some blocks; returns it, and its value after each block, (blocks,).
 
     Block i has `rows[i]` scores, of which `inside[i]` (2 * LEVELS,) lie in each half-line. The bet is on the block's
-    mean, and so holds for any dependence inside the block. `tolerance` is the share of the traffic that may be anything
-    at all without being evidence. At most MAX_BLOCKS at a time: it multiplies their gains before it sums.
+    mean, so it is valid for any dependence within the block. `tolerance` is the share of the traffic that may be
+    arbitrary without counting as evidence. Accepts at most MAX_BLOCKS at a time, because it multiplies their gains
+    before it sums.
 
-    In words: share N / M of the urn; allowed = share + tolerance * (1 - share); R becomes
-    (R + rows) * (1 - stake + stake * mean(inside) / allowed), then N and M take the block in.
+    In words: share N / M of the urn; allowed = share + tolerance * (1 - share); R becomes (R + rows) * (1 - stake +
+    stake * mean(inside) / allowed), then the block is added to N and M.
     """
     counts = before.counts + np.cumsum(inside, axis=0)
     total = before.rows + np.cumsum(rows)

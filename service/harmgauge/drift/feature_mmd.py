@@ -1,12 +1,12 @@
 """`feature_mmd`: kernel MMD of the classifier's features in a window against reference features.
 
-A test takes tens of milliseconds, a few hundred if p is small. So it runs on a worker thread, which then rests: it
+A test takes tens of milliseconds, or a few hundred if p is small. So it runs on a worker thread, which then rests: it
 never takes more than a few hundredths of a core.
 
-Windows are tested when they hold only untested rows, which keeps the tests apart: with p at most `rows from test to
-test / rows between false alarms`, the mean run to a false alarm is at least the requested one, averaged over
-references. (The mean of a run is at least the inverse of the mean rate.) But one reference serves all tests, and an
-unlucky one raises their rate for good; hence ALARM_DIVISOR.
+A window is tested only when all its rows are untested, so tests do not overlap: with p at most `rows from test to test
+/ rows between false alarms`, the mean run to a false alarm is at least the requested one, averaged over references.
+(The mean of a run is at least the inverse of the mean rate.) But all tests share one reference, and an unlucky
+reference raises their rate permanently; hence ALARM_DIVISOR.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ log = logging.getLogger(__name__)
 Features = npt.NDArray[np.float32]
 
 MOST_PERMUTATIONS = 19_999
-"""The p-value of a test can fall to 1 / 20,000 and no further; rarer alarms need rarer tests."""
+"""The p-value of a test cannot fall below 1 / 20,000; rarer alarms require rarer tests."""
 
 ALARM_DIVISOR = 5
-"""Divides the p-value of the alarm. (A whole number: rounding must not put it below what a test can reach.)
+"""Divides the p-value of the alarm. (A whole number, so that rounding cannot put the p-value below what a test can
+reach.)
 
 Of 24 references of 1000 rows (normal, with the covariance of the shipped features) the unluckiest gave 4 to 7 times as
 many small p-values as expected for windows of 500 rows, the next 1.5 to 2.5 times (simulated, 150 windows each).
@@ -49,10 +50,10 @@ many small p-values as expected for windows of 500 rows, the next 1.5 to 2.5 tim
 LARGEST_SHARE_OF_A_CORE = 0.03
 
 MOST_STATISTIC = 4.0
-"""Sums of means of a kernel that is at most 1, with room for rounding."""
+"""Sums of means of a kernel that is at most 1, with a margin for rounding."""
 
 MAX_SAVED_BYTES = 4 * 2**20
-"""A window of more is not saved: it would be written again every second."""
+"""A larger window is not saved, because it would be rewritten every second."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class _Tested:
 
 @dataclass(frozen=True)
 class Schedule:
-    """At least `rows_between_tests` lie between two tests, of at most `permutations` permutations each; the alarm is
-    given at `p_value` or below.
+    """Tests are at least `rows_between_tests` apart, with at most `permutations` permutations each; the alarm is raised
+    at `p_value` or below.
     """
 
     rows_between_tests: int
@@ -77,7 +78,7 @@ class Schedule:
 
 
 def schedule(window_rows: int, rows_between_false_alarms: int) -> Schedule:
-    """All rows of a window are new to its test, and the p-value of the alarm is one that a test can reach."""
+    """A schedule in which all rows of a window are new to its test, and a test can reach the p-value of the alarm."""
     between = ALARM_DIVISOR * rows_between_false_alarms
     rows = max(window_rows, math.ceil(between / (MOST_PERMUTATIONS + 1)))
     permutations = min(MOST_PERMUTATIONS, math.ceil(between / window_rows) - 1)
@@ -85,13 +86,13 @@ def schedule(window_rows: int, rows_between_false_alarms: int) -> Schedule:
 
 
 def _last_test(dumped: Dumped, total: int, new_total: int) -> _Tested | None:
-    """The saved test, if there was one: after how many rows, if `new_total` were `total` then.
+    """The saved test, if there was one, with its row count shifted: `total` at the time corresponds to `new_total` now.
 
-    Raises ValueError if a test cannot have found that.
+    Raises ValueError for a result that no test can have.
     """
     if read.has_shape(dumped, "last", (0,)):
         return None
-    # It may have been before the first row that is counted: the total restarts with the process.
+    # The count may be negative: it restarts with the process.
     least = np.array([-MOST_STATISTIC, np.nextafter(0, 1), 0, -read.MOST_ROWS])
     most = np.array([MOST_STATISTIC, 1, read.LATEST_SECONDS, total])
     statistic, p_value, at, tested_total = read.within(dumped, "last", (4,), least, most).tolist()
@@ -101,7 +102,7 @@ def _last_test(dumped: Dumped, total: int, new_total: int) -> _Tested | None:
 
 
 def from_bundle(bundle: Bundle, settings: Settings) -> FeatureMmd | None:
-    """The second opinion, if the bundle has features and the settings do not turn it off. Raises SettingsError."""
+    """The detector, if the bundle has features and the settings do not disable it. Raises SettingsError."""
     if bundle.reference.features is None or not settings.feature_mmd:
         return None
     between = settings.rows_between_false_alarms or bundle.manifest.drift.rows_between_false_alarms
@@ -109,16 +110,16 @@ def from_bundle(bundle: Bundle, settings: Settings) -> FeatureMmd | None:
         return FeatureMmd(bundle.reference.features, settings.feature_window_rows, between)
     except ValueError as error:
         raise SettingsError(
-            f"HARMGAUGE_FEATURE_WINDOW_ROWS and HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS do not fit: {error}, "
-            "or turn it off with HARMGAUGE_FEATURE_MMD=false"
+            f"HARMGAUGE_FEATURE_WINDOW_ROWS and HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS do not fit together: {error}, "
+            "or set HARMGAUGE_FEATURE_MMD=false"
         ) from error
 
 
 class FeatureMmd:
     """Kernel MMD test of `window_rows` rows of features against `reference` (m, d) float32.
 
-    Raises ValueError if the settings cannot give an alarm. `now` gives the time for `since`, `clock` seconds for the
-    rests, `seed` decides the permutations.
+    Raises ValueError if no alarm is possible with these settings. `now` returns the time for `since`, `clock` seconds
+    for the rests; `seed` determines the permutations.
     """
 
     name = "feature_mmd"
@@ -138,7 +139,7 @@ class FeatureMmd:
         if self._schedule.p_value >= 0.5 / ALARM_DIVISOR:
             raise ValueError(
                 f"{rows_between_false_alarms} rows between false alarms are too few for a window of {window_rows} rows "
-                f"of features: ask for more than {2 * window_rows}"
+                f"of features: set more than {2 * window_rows}"
             )
         self._reference = reference
         self._window = Window(window_rows, reference.shape[1], np.float32)
@@ -151,7 +152,7 @@ class FeatureMmd:
         self.reset()
 
     def reset(self) -> None:
-        """Empty the window and forget the last test; one that runs now will not count."""
+        """Empty the window and forget the last test; a test that is running will not count."""
         self._changes += self._window.total + 1
         self._window = Window(self._window.capacity, self._reference.shape[1], np.float32)
         self._last: _Tested | None = None
@@ -168,8 +169,8 @@ class FeatureMmd:
         if not finite.all() and not self._told_of_dropped:
             self._told_of_dropped = True
             log.warning(
-                "%s leaves out features that are not finite: the graph overflows on some inputs, or passes on what is "
-                "missing in them",
+                "%s ignores features that are not finite: the graph overflows on some inputs, or passes missing values "
+                "through",
                 self.name,
             )
         self._window.extend(blocks.features if finite.all() else blocks.features[finite])
@@ -180,7 +181,7 @@ class FeatureMmd:
 
     @property
     def total_rows(self) -> int:
-        """Rows since the detector began."""
+        """Rows since the detector started."""
         return self._window.total
 
     def recent(self) -> Held:
@@ -201,11 +202,11 @@ class FeatureMmd:
     def restore(self, dumped: Dumped) -> None:
         features = read.rows(dumped, "features", np.float32, self._reference.shape[1:])
         total = read.whole(dumped, "total_rows", len(features), read.MOST_ROWS)
-        # Counted from here: the total begins anew with this process.
+        # The total restarts with this process, so rows are counted from here.
         last = _last_test(dumped, total, len(features))
         drifting, since = read.flag(dumped, "drifting"), read.moment(dumped, "since")
         if last is None and drifting:
-            raise ValueError("it is drifting without a test")
+            raise ValueError("it is drifting, but no test has run")
         self._window.extend(features)
         self._changes += 1
         if last is not None:
@@ -213,10 +214,10 @@ class FeatureMmd:
             self._state, self._since = ("drifting" if drifting else "ok"), since
 
     async def state(self) -> DriftState:
-        """The state after the last test. Begins the next test when enough rows have come, and does not wait for it.
+        """The state after the last test. Starts the next test once enough rows have arrived, but does not wait for it.
 
-        `details`: at least `rows_between_tests` lie between two tests; the last one was at `tested_at`; `untested_rows`
-        came after its rows (as many as `rows_between_tests` or more: a test is pending, or runs).
+        `details`: tests are at least `rows_between_tests` rows apart; the last one was at `tested_at`; `untested_rows`
+        arrived after its rows (if there are as many as `rows_between_tests` or more, a test is pending or running).
         """
         if self._is_due():
             self._running = asyncio.create_task(self._test())
@@ -242,7 +243,7 @@ class FeatureMmd:
         )
 
     async def settled(self) -> None:
-        """Wait for a test that runs now."""
+        """Wait for a running test."""
         if self._running is not None:
             await self._running
 
@@ -257,11 +258,11 @@ class FeatureMmd:
         self._begun_total = total = window.total
         try:
             result, seconds = await asyncio.to_thread(self._measured, rows)
-        except Exception:  # the next window may do better; the detector must not end with this one
+        except Exception:  # the next window may succeed; the detector must survive this one
             log.exception("%s could not test its window", self.name)
             return
         self._rested_at = self._clock() + seconds * (1 / LARGEST_SHARE_OF_A_CORE - 1)
-        if window is not self._window:  # it was reset meanwhile
+        if window is not self._window:  # it was reset in the meantime
             return
         now = self._now()
         self._last = _Tested(result.statistic, result.p_value, now, total)
@@ -273,7 +274,7 @@ class FeatureMmd:
             log.log(level, "%s is %s: p = %s, MMD^2 = %s", self.name, state, result.p_value, result.statistic)
 
     def _measured(self, rows: Held) -> tuple[mmd.MmdResult, float]:
-        """The test, and how many seconds this thread worked for it (waits for a busy core are not work)."""
+        """The test, and how long this thread worked on it, in seconds (waiting for a busy core does not count)."""
         begin = time.thread_time()
         result = mmd.permutation_test(self._reference, rows.joined(), self._schedule.permutations, self._random)
         return result, time.thread_time() - begin

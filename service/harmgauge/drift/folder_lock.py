@@ -1,4 +1,4 @@
-"""One process to a state folder: two would save over each other in silence, and the last would win."""
+"""Locks a state folder for one process: two would silently overwrite each other's files."""
 
 from __future__ import annotations
 
@@ -23,20 +23,23 @@ log = logging.getLogger(__name__)
 LOCK_FILE = "drift.lock"
 
 WAIT_SECONDS = 2.0
-"""Allows for a process that is just ending. Waiting longer would not help: one that serves on never releases it."""
+"""Long enough for a process that is just ending. Waiting longer would not help: a running one never releases it."""
 
 _PAUSE_SECONDS = 0.05
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _ACCESSES = (os.O_RDONLY, os.O_RDWR)
-"""A file open for writing would keep its disk from becoming read-only, but NFS locks no other (EBADF)."""
+"""Read-only first: a file open for writing would prevent a disk from being remounted read-only.
+
+But NFS locks only files open for writing (EBADF).
+"""
 
 _HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 _DISK_FAILS = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO}
-"""None of these prevents a start: a disk may be repaired while the service runs."""
+"""None of these prevents a start, because a disk may be repaired while the service runs."""
 
 
 class FolderLock:
-    """Holds a state folder until `release`, at the latest until the process ends, however that comes."""
+    """Holds a state folder until `release`, or until the process ends for any reason."""
 
     def __init__(self, descriptor: int | None = None) -> None:
         self._descriptor = descriptor
@@ -47,17 +50,18 @@ class FolderLock:
         return self._descriptor is not None
 
     def release(self) -> None:
-        """Once the last state is saved."""
+        """Release the folder, once the last state is saved."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def hold(folder: Path | None, wait_seconds: float = WAIT_SECONDS) -> FolderLock:
-    """Make the folder if it is missing, lock it for this process, and remove unfinished files of one that was killed.
+    """Create the folder if it is missing, lock it for this process, and remove unfinished files of a process that was
+    killed.
 
-    If the disk has failed, or does not support locks, it logs this once and continues without. Raises SettingsError if
-    the folder cannot be used, or another process holds it. Without a folder, locks nothing.
+    If the disk has failed, or does not support locks, logs this once and continues without a lock. Raises SettingsError
+    if the folder cannot be used, or another process holds it. Without a folder, locks nothing.
     """
     if folder is None:
         return FolderLock()
@@ -73,14 +77,17 @@ def hold(folder: Path | None, wait_seconds: float = WAIT_SECONDS) -> FolderLock:
         if error.errno not in _DISK_FAILS:
             lock.release()
             raise _unusable(folder, error) from error
-        log.warning("HARMGAUGE_STATE_DIR=%s cannot be written now: %s; it is tried again", folder, error.strerror)
+        log.warning("HARMGAUGE_STATE_DIR=%s is not writable at the moment: %s; retrying", folder, error.strerror)
     if lock.holds:
         state_folder.remove_unfinished(folder)
     return lock
 
 
 def use(folder: Path) -> Literal["free", "held", "missing"]:
-    """The result that `hold` would have now. Changes nothing. Raises SettingsError if the folder cannot be used."""
+    """The result that `hold` would have now, without changing anything.
+
+    Raises SettingsError if the folder cannot be used.
+    """
     try:
         if not folder.exists():
             _check_writable(next(parent for parent in folder.absolute().parents if parent.exists()))
@@ -90,7 +97,7 @@ def use(folder: Path) -> Literal["free", "held", "missing"]:
             descriptor = os.open(at.place(LOCK_FILE), os.O_RDONLY | _FLAGS, dir_fd=at.descriptor)
     except OSError as error:
         if error.errno in {errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO}:
-            return "free"  # `hold` makes it, and sets aside anything in its place
+            return "free"  # `hold` creates it, and sets aside anything in its place
         raise _unusable(folder, error) from error
     try:
         return "held" if _is_locked_now(descriptor) is False else "free"
@@ -99,7 +106,7 @@ def use(folder: Path) -> Literal["free", "held", "missing"]:
 
 
 def _check_writable(folder: Path) -> None:
-    """Raises OSError."""
+    """Raises OSError if the folder is not writable."""
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, state_folder.NO_FOLDER)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
@@ -109,12 +116,16 @@ def _check_writable(folder: Path) -> None:
 def _unusable(folder: Path, error: OSError) -> SettingsError:
     reason = error.strerror or str(error)
     return SettingsError(
-        f"HARMGAUGE_STATE_DIR={folder} cannot be used ({reason}): name a folder that this process may write, or none"
+        f"HARMGAUGE_STATE_DIR={folder} cannot be used ({reason}): name a folder that this process can write to, or "
+        "unset it"
     )
 
 
 def _locked(folder: Path, until: float) -> int | None:
-    """The open and locked file; None if nothing can be locked. Raises OSError, and SettingsError if it is held."""
+    """Lock the file and return its descriptor; None if locks are not supported.
+
+    Raises OSError, and SettingsError if it is held.
+    """
     access, *others = _ACCESSES
     while True:
         descriptor = _lock_file(folder, access)
@@ -130,17 +141,19 @@ def _locked(folder: Path, until: float) -> int | None:
             access = others.pop()
             continue
         if got is None:
-            log.warning("HARMGAUGE_STATE_DIR=%s has no file locks: let no other process use it", folder)
+            log.warning(
+                "HARMGAUGE_STATE_DIR=%s does not support file locks: make sure that no other process uses it", folder
+            )
             return None
         if time.monotonic() >= until:
             raise SettingsError(
-                f"HARMGAUGE_STATE_DIR={folder} is held by another process: give each process a folder of its own"
+                f"HARMGAUGE_STATE_DIR={folder} is in use by another process: give each process its own folder"
             )
         time.sleep(_PAUSE_SECONDS)
 
 
 def _lock_file(folder: Path, access: int) -> int:
-    """Open the file, made if it is missing; anything but a file is set aside. Raises OSError."""
+    """Open the lock file, creating it if it is missing; anything but a file is set aside. Raises OSError."""
     with state_folder.opened(folder) as at:
         place = at.place(LOCK_FILE)
         with suppress(FileNotFoundError):
@@ -155,7 +168,7 @@ def _lock_file(folder: Path, access: int) -> int:
 
 
 def _is_locked_now(descriptor: int) -> bool | None:
-    """True if this process holds it now, False if another does, None if nothing can be locked."""
+    """True if this process now holds the lock, False if another does, None if locks are not supported."""
     if sys.platform == "win32":
         return None
     try:

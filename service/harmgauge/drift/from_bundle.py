@@ -1,4 +1,4 @@
-"""Which drift detectors there are. A new one is a file with a `from_bundle`, and a line here."""
+"""The list of drift detectors. To add one, write a file with a `from_bundle` and add a line here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harmgauge.drift.state import DriftDetector
 from harmgauge.settings import Settings
 
 Maker = Callable[[Bundle, Settings], DriftDetector | None]
-"""Returns None if the bundle or the settings leave the detector out. Raises BundleError and SettingsError."""
+"""Returns None if the bundle or the settings leave the detector out. Raises BundleError or SettingsError."""
 
 DETECTORS: list[Maker] = [
     score_ks.from_bundle,
@@ -21,9 +21,9 @@ DETECTORS: list[Maker] = [
 
 
 def build_drift_detectors(bundle: Bundle, settings: Settings) -> list[DriftDetector]:
-    """The detectors that a bundle and the settings ask for, in the order in which they are reported.
+    """The detectors for a bundle and these settings, in the order in which they are reported.
 
-    Raises BundleError and SettingsError.
+    Raises BundleError or SettingsError.
     """
     made = (make(bundle, settings) for make in DETECTORS)
     return [detector for detector in made if detector is not None]

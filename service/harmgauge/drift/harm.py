@@ -1,7 +1,7 @@
-"""`harm`: the alarm on the estimated accuracy, silent on drift that does not lower it.
+"""`harm`: the alarm on the estimated accuracy, which ignores drift that does not lower it.
 
-It alarms if the mean of P(wrong) rises above `bound`: the guarantee is about P, and one about accuracy as far as P is
-right. So it reports that the *estimate* of accuracy has fallen.
+It raises the alarm if the mean of P(wrong) exceeds `bound`. The guarantee is about P, and extends to accuracy as far as
+P is right. So the alarm reports that the *estimate* of accuracy has fallen.
 """
 
 from __future__ import annotations
@@ -29,22 +29,24 @@ log = logging.getLogger(__name__)
 
 
 def from_bundle(bundle: Bundle, settings: Settings) -> Harm | None:
-    """None if the bundle has no P(wrong) and no setting asks for the alarm.
+    """None if the bundle has no P(wrong) and no setting requests the alarm.
 
-    Raises SettingsError if a setting asks for an alarm that is impossible: otherwise its owner would rely on it.
+    Raises SettingsError if a setting requests an alarm that is impossible; otherwise its owner would rely on it.
     """
     harm_bound.check_settings(settings)
     found, asked = bundle.error_probability, harm_bound.asked_by(settings)
     if found is None:
         if asked is not None:
             raise SettingsError(
-                f"{asked} is set, and nothing could watch for it: {bundle.path} gives no error probability "
+                f"{asked} is set, but has no effect: {bundle.path} gives no error probability "
                 f"({bundle.no_error_probability}): unset {asked}, or serve a bundle that gives one"
             )
         return None
     bound = harm_bound.bound_of(found, settings)
     if bound >= 1 and asked is None:
-        log.warning("%s: no detector %s: the classifier is hardly ever right on clean rows", bundle.path, Harm.name)
+        log.warning(
+            "%s: the detector %s is off: the classifier is hardly ever right on clean rows", bundle.path, Harm.name
+        )
         return None
     between = settings.rows_between_false_alarms or bundle.manifest.drift.rows_between_false_alarms
     try:
@@ -53,19 +55,20 @@ def from_bundle(bundle: Bundle, settings: Settings) -> Harm | None:
         name = asked or "HARMGAUGE_ACCURACY_DROP"
         raise SettingsError(f"{name} or HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS: {error}") from error
     log.info(
-        "%s watches for an estimate of accuracy that has fallen by more than %.4g, below %.4g",
+        "%s raises the alarm if the estimate of accuracy falls below %.4g, by more than %.4g",
         harm.name,
-        bound - found.base,
         1 - bound,
+        bound - found.base,
     )
     return harm
 
 
 class Harm:
-    """The rows of a request are one block, a client with a name counts once among recent requests.
+    """The sequential alarm on the mean of P(wrong). The rows of a request are one block; a named client counts once
+    among recent requests.
 
     `base` is the mean of P on clean traffic, measured on `base_rows` rows, and `bound` the largest harmless mean of P.
-    The alarm stays until `reset`. Raises ValueError if such an alarm makes no sense.
+    The alarm stays until `reset`. Raises ValueError if such an alarm is impossible.
     """
 
     name = "harm"
@@ -81,11 +84,11 @@ class Harm:
     ) -> None:
         if not evidence.LEAST_BOUND <= bound < 1:
             raise ValueError(
-                f"the alarm would be given at an estimate of accuracy below {1 - bound:.7g}, expected more than 0 and "
-                f"at most {1 - evidence.LEAST_BOUND:.7g}"
+                f"the alarm would be raised at an estimate of accuracy below {1 - bound:.7g}; expected above 0 and at "
+                f"most {1 - evidence.LEAST_BOUND:.7g}"
             )
         if rows_between_false_alarms < 100:
-            raise ValueError(f"{rows_between_false_alarms} rows between false alarms are too few: ask for at least 100")
+            raise ValueError(f"{rows_between_false_alarms} rows between false alarms are too few: set at least 100")
         self._base = base
         self._bound = bound
         self._base_rows = base_rows
@@ -95,13 +98,13 @@ class Harm:
         self._clients = RecentClients()
         self._version = 0
         self.logs: npt.NDArray[np.float64] = np.zeros((2, len(evidence.STAKES)))
-        """Sums of log gains and log losses by stake, since the detector was made: for counters, which never fall.
-        Each array stays as it is.
+        """Sums of log gains and log losses by stake since the detector was created, for counters, which must never
+        decrease. Arrays are replaced, never modified.
         """
         self.reset()
 
     def reset(self) -> None:
-        """Acknowledge the alarm: sets the evidence to nothing."""
+        """Acknowledge the alarm: resets the evidence to zero."""
         self._wealth: npt.NDArray[np.float64] = np.zeros(len(evidence.STAKES))
         self._rows = 0
         self._version += 1
@@ -142,16 +145,16 @@ class Harm:
         }
 
     def restore(self, dumped: Dumped) -> None:
-        """Evidence against another `bound` does not count against this one: then it begins anew."""
+        """Evidence against a different `bound` does not count against this one, and is discarded."""
         bound = read.number(dumped, "bound", evidence.LEAST_BOUND, 1)
         rows = read.whole(dumped, "rows", 0, read.MOST_ROWS)
         wealth = read.within(dumped, "wealth", self._wealth.shape, 0, evidence.MOST)
         if not evidence.can_have_led_to(wealth, rows):
-            raise ValueError("the evidence is none that any rows can have led to")
+            raise ValueError("no rows can have led to this evidence")
         alarm = Latched.read(dumped, float(wealth.mean()), evidence.MOST)
         if bound != self._bound:
             log.info(
-                "%s begins anew: its evidence was about an accuracy below %.7g, and now it watches for one below %.7g",
+                "%s starts again: its saved evidence was for an accuracy below %.7g, but the limit is now %.7g",
                 self.name,
                 1 - bound,
                 1 - self._bound,
@@ -161,8 +164,8 @@ class Harm:
         self._version += 1
 
     async def state(self) -> DriftState:
-        """`details`: `highest`, the peak of the evidence since it began at nothing; `accuracy_drop`, the tolerated fall
-        of the estimate of accuracy, and `accuracy_limit`, the accuracy after such a fall.
+        """`details`: `highest`, the peak of the evidence since it started at zero; `accuracy_drop`, the tolerated fall
+        of the accuracy estimate, and `accuracy_limit`, the accuracy after such a fall.
         """
         return DriftState(
             state=self._alarm.state,
@@ -177,7 +180,7 @@ class Harm:
             total_rows=self._rows,
             details={
                 "highest": self._alarm.highest,
-                "accuracy_drop": self._bound - self._base,
-                "accuracy_limit": 1 - self._bound,
+                "accuracy_drop": round(self._bound - self._base, 9),
+                "accuracy_limit": round(1 - self._bound, 9),
             },
         )

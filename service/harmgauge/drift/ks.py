@@ -1,4 +1,4 @@
-"""Two-sample Kolmogorov-Smirnov: statistic and p-value, equal to scipy's, and the alarm's thresholds."""
+"""The two-sample Kolmogorov-Smirnov test: statistic and p-value, equal to scipy's, and the thresholds of the alarm."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from harmgauge.drift import ks_exact, ks_large
 Scores = npt.NDArray[np.float64]
 
 MOST_EXACT_ROWS = 10_000
-"""Limit on the larger sample: beyond it, the p-value is that of Smirnov's limit, as in `scipy.stats.ks_2samp`."""
+"""Limit on the larger sample: beyond it, the p-value is Smirnov's asymptotic one, as in `scipy.stats.ks_2samp`."""
 
 MOST_GUESSES = 6
-"""Guesses of a threshold before the remaining interval is halved."""
+"""Number of guesses at a threshold before bisection takes over."""
 
 ALARM_FACTOR = 0.08
-"""Share of `window_rows / rows_between_false_alarms` that the alarm's p-value may take.
+"""Share of `window_rows / rows_between_false_alarms` that the p-value of the alarm may take.
 
-A window that slides by a score at a time tests the same scores again and again; at this factor the mean run to a false
-alarm was 1.4 to 4.5 times the requested one (simulated over six settings of reference and window).
+A window that slides by one score at a time tests the same scores again and again; at this factor the mean run to a
+false alarm was 1.4 to 4.5 times the requested one (simulated for six settings of reference and window).
 """
 
 
@@ -39,7 +39,7 @@ class KsResult:
 def two_sample(window: Scores, reference: Scores) -> KsResult:
     """The two-sided test of `window` (n,) against `reference` (m,), as in `scipy.stats.ks_2samp`.
 
-    `log10_p_value` continues if the p-value is too small for a float64, by Smirnov's limit for large samples: 2 exp(-2
+    If the p-value is too small for a float64, `log10_p_value` comes from Smirnov's limit for large samples: 2 exp(-2
     D^2 nm / (n + m)).
     """
     window, reference = np.sort(window), np.sort(reference)
@@ -75,19 +75,19 @@ def _p_value(steps: int, n: int, m: int) -> float:
 
 
 def p_value_threshold(window_rows: int, rows_between_false_alarms: int) -> float:
-    """The p-value at or below which the sliding window is an alarm; raises ValueError if none fits."""
+    """The p-value at or below which the sliding window raises the alarm; raises ValueError if none is possible."""
     threshold = ALARM_FACTOR * window_rows / rows_between_false_alarms
     if threshold >= 0.5:
         least = math.ceil(2 * ALARM_FACTOR * window_rows)
         raise ValueError(
             f"{rows_between_false_alarms} rows between false alarms are too few for a window of {window_rows} rows: "
-            f"ask for at least {least}"
+            f"set at least {least}"
         )
     return threshold
 
 
 def approximate_statistic_threshold(window_rows: int, reference_rows: int, p_value: float) -> float:
-    """The same by Smirnov's limit for large samples, in constant time: sqrt(-ln(p / 2) (n + m) / 2nm)."""
+    """An approximation by Smirnov's limit for large samples, in constant time: sqrt(-ln(p / 2) (n + m) / 2nm)."""
     return math.sqrt(-math.log(p_value / 2) / 2 * (window_rows + reference_rows) / (window_rows * reference_rows))
 
 
@@ -101,7 +101,7 @@ def statistic_threshold(window_rows: int, reference_rows: int, p_value: float) -
     n, m = window_rows, reference_rows
     units = math.lcm(n, m)
     if math.log(2) + math.lgamma(n + 1) + math.lgamma(m + 1) - math.lgamma(n + m + 1) > math.log(p_value):
-        return math.inf  # not even two samples apart, 2 of the C(n + m, n) orders
+        return math.inf  # even two separate samples have p = 2 / C(n + m, n)
     low, high, close = 0, units, max(1, units // (2 * m))
     steps = round(approximate_statistic_threshold(n, m, p_value) * units)
     fall = 2 * n * m / (n + m)
@@ -114,8 +114,8 @@ def statistic_threshold(window_rows: int, reference_rows: int, p_value: float) -
         if found == 0 or high - low <= 4 * close or tries >= MOST_GUESSES:
             steps = (low + high) // 2
             continue
-        # ln p falls by `fall` as the square of the statistic grows by 1, almost: this locates the threshold, and a
-        # point just beyond it proves that.
+        # ln p falls almost linearly with the square of the statistic, by `fall` per unit: this locates the threshold,
+        # and a point just beyond it confirms it.
         guess = math.sqrt(max(0.0, (steps / units) ** 2 + math.log(found / p_value) / fall)) * units
         steps = math.floor(guess) - close // 4 if high == steps else math.ceil(guess) + close // 4
     return high / units

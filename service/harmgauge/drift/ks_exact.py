@@ -1,11 +1,11 @@
 """The exact null distribution of the two-sample Kolmogorov-Smirnov statistic, by counting paths.
 
-The order of n and m scores together is a path from (0, 0) to (n, m), a step for each score, and under the null all
-paths are equally likely. The statistic is at least d if the path leaves a band about the diagonal (Hodges, *The
-significance probability of the Smirnov two-sample test*, 1958). Those that leave it are summed row by row. Only
+The combined order of n and m scores is a path from (0, 0) to (n, m) with one step for each score, and under the null
+all paths are equally likely. The statistic is at least d if the path leaves a band about the diagonal (Hodges, *The
+significance probability of the Smirnov two-sample test*, 1958). The paths that leave it are summed row by row. Only
 positive numbers are added, so a small p-value is as exact as a large one.
 
-Our own, because importing `scipy.stats` takes as long as everything else at a start. It equals scipy's to 9 digits.
+This replaces `scipy.stats`, whose import takes as long as the rest of a start. It equals scipy's to 9 digits.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 _MOST_COLUMNS = 800
-"""Columns of a row computed at once: 2 to this power is a float64."""
+"""Columns of a row computed at once: 2 to this power fits into a float64."""
 
 Integers = npt.NDArray[np.int64]
 
 
 def survival(steps: int, n: int, m: int) -> float:
-    """P(statistic >= steps / lcm(n, m)) for samples of n and m from one continuous distribution; underflows to 0."""
+    """P(statistic >= steps / lcm(n, m)) for samples of n and m scores from one continuous distribution; underflows to
+    0.
+    """
     n, m = min(n, m), max(n, m)
     divisor = math.gcd(n, m)
     up, across = m // divisor, n // divisor
@@ -38,8 +40,8 @@ def survival(steps: int, n: int, m: int) -> float:
     last = np.minimum(m, -((-rows * up - steps) // across) - 1)
     if (first > last).any() or last[n] < m:
         return 1.0
-    # Walks that go up with probability n / (n + m). `row[j]` is P(passes (i, j) and has been outside): so far of the
-    # columns that are inside, and beyond them of the row at which they come in.
+    # Walks go up with probability n / (n + m). `row[j]` is P(the walk passes (i, j) and has been outside): in the
+    # current row for the columns inside the band, and beyond those in the row at which they enter it.
     logs = np.array([math.lgamma(count + 1) for count in range(n + m + 1)])
     columns = np.arange(m + 1)
     entered = np.searchsorted(last, columns)
@@ -68,7 +70,7 @@ def survival(steps: int, n: int, m: int) -> float:
 def _passes(
     rows: Integers, columns: Integers, n: int, m: int, logs: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """P(a walk passes (row, column)), element by element; `logs` are those of the factorials of 0 .. n + m."""
+    """P(a walk passes (row, column)), elementwise; `logs` are the logarithms of the factorials of 0 .. n + m."""
     ways = logs[rows + columns] - logs[rows] - logs[columns]
     found: npt.NDArray[np.float64] = np.exp(ways + rows * math.log(n / (n + m)) + columns * math.log(m / (n + m)))
     return found

@@ -17,7 +17,9 @@ from harmgauge.drift.state import State
 
 @dataclass(frozen=True)
 class Latched:
-    """`highest` is the peak of the evidence since it began at nothing; `since` is when the state began."""
+    """An alarm; `highest` is the peak of the evidence since it started at zero; `since` is the start of the current
+    state.
+    """
 
     since: datetime
     highest: float = 0.0
@@ -28,7 +30,7 @@ class Latched:
         return "drifting" if self.drifting else "ok"
 
     def after(self, value: float, threshold: float, now: Callable[[], datetime]) -> Latched:
-        """The alarm after evidence of `value`; it is given from the first at or above `threshold` on."""
+        """The alarm after evidence of `value`: raised from the first value at or above `threshold`."""
         highest = max(self.highest, value)
         if self.drifting or highest < threshold:
             return Latched(self.since, highest, self.drifting)
@@ -43,7 +45,10 @@ class Latched:
 
     @classmethod
     def read(cls, dumped: Dumped, value: float, most: float) -> Self:
-        """The alarm that `dump` saved beside evidence of `value`, which is at most `most`. Raises ValueError."""
-        # The mean of numbers may be above their largest by its rounding.
+        """Read the alarm that `dump` saved with evidence of `value`, which must not exceed `most`.
+
+        Raises ValueError.
+        """
+        # Rounding may put the mean of some numbers above the largest of them.
         highest = read.number(dumped, "highest", value * (1 - 1e-9), most * (1 + 1e-9))
         return cls(read.moment(dumped, "since"), highest, read.flag(dumped, "drifting"))

@@ -1,9 +1,9 @@
 """Kernel MMD: the distance between two samples of vectors, and its p-value by permutations.
 
 Gretton et al., *A Kernel Two-Sample Test* (JMLR 2012): the unbiased estimate of the squared maximum mean discrepancy
-under the Gaussian kernel exp(-d^2 / 2 l^2), its length scale l the median of all pairwise distances of both samples
-together (as in TorchDrift). All of it in float64, and centred: in float32, or far from the origin, the squares of the
-distances are differences of large numbers and cancel.
+under the Gaussian kernel exp(-d^2 / 2 l^2), whose length scale l is the median of all pairwise distances of the
+combined samples (as in TorchDrift). All of it is computed in float64 on centred data: in float32, or far from the
+origin, the squared distances are small differences of large numbers and cancel.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Matrix = npt.NDArray[np.float64]
 
 PERMUTATIONS_AT_ONCE = 200
 ENOUGH_EXCEEDED = 20
-"""Number of permutations at or above the observed statistic after which drawing ends: p is far from small then."""
+"""Number of permutations at or above the observed statistic after which sampling stops: p is then far from small."""
 
 _SAME = 1e-12
-"""Squared distances below this share of the squared lengths are rounding of 0."""
+"""Squared distances below this share of the squared lengths are rounding errors of 0."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class MmdResult:
 
 
 def squared_distances(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Matrix:
-    """Squared distances of every row of a (n, d) to every row of b (m, d): (n, m), exactly 0 for equal rows."""
+    """Squared distances of each row of a (n, d) to each row of b (m, d): (n, m), exactly 0 for equal rows."""
     origin = a.mean(0, dtype=np.float64)
     a64, b64 = a - origin, b - origin
     a_lengths, b_lengths = (a64 * a64).sum(1), (b64 * b64).sum(1)
     squares: Matrix = a64 @ b64.T
     squares *= -2
-    # Row by row: a matrix of 1500 rows takes 18 MB, and one of the sums of lengths would be another.
+    # Row by row: a matrix of 1500 rows takes 18 MB, and the matrix of sums of lengths would take as much again.
     for i, length in enumerate(a_lengths):
         lengths = length + b_lengths
         squares[i] += lengths
@@ -48,10 +48,10 @@ def squared_distances(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) 
 
 
 def median_length_scale(squares: Matrix) -> float:
-    """The median distance over all pairs of different rows; `squares` (n, n) are the squared distances.
+    """The median distance over all pairs of distinct rows; `squares` (n, n) are the squared distances.
 
-    If more than half of the pairs are ties, the mean of the distances that are not 0, or 0 if there are none: a kernel
-    of width 0 would call every tie a difference. Both are the same for every permutation of the rows.
+    If more than half of the pairs are ties, it is the mean of the nonzero distances, or 0 if there are none: a kernel
+    of width 0 would treat every tie as a difference. Both are invariant under permutations of the rows.
     """
     pairs: Matrix = np.concatenate([squares[row, row + 1 :] for row in range(len(squares))])
     median = float(np.median(pairs))
@@ -62,16 +62,17 @@ def median_length_scale(squares: Matrix) -> float:
 
 
 def gaussian_kernel(squares: Matrix, length_scale: float) -> Matrix:
-    """exp(-d^2 / 2 l^2) of squared distances."""
+    """The kernel exp(-d^2 / 2 l^2) for squared distances."""
     exponents = squares / (-2 * length_scale**2)
     return np.exp(exponents, out=exponents)
 
 
 def unbiased_mmd2(kernel: Matrix, recent: Matrix) -> Matrix:
-    """MMD^2 of each split of the rows: `kernel` (n, n) with ones on its diagonal, `recent` (n, k) 1.0 for the rows of
-    the one sample and 0.0 for those of the other, as many in each column; returns (k,).
+    """MMD^2 of each split of the rows: the mean kernel over pairs of distinct rows within each sample, minus twice that
+    over pairs of one row of each.
 
-    The mean of the kernel over pairs of different rows within each sample, less twice that over pairs of one of each.
+    `kernel` (n, n) has ones on its diagonal; `recent` (n, k) has 1.0 for the rows of one sample and 0.0 for those of
+    the other, with the same number in each column. Returns (k,).
     """
     rows = len(kernel)
     n = float(recent[:, 0].sum())
@@ -93,24 +94,26 @@ def permutation_test(
     length_scale: float | None = None,
     enough_exceeded: int = ENOUGH_EXCEEDED,
 ) -> MmdResult:
-    """Test whether `recent` (n, d) and `reference` (m, d) are of one distribution; all finite, n and m at least 2.
+    """Test whether `recent` (n, d) and `reference` (m, d) have the same distribution; all finite, n and m at least 2.
 
-    Permutations are drawn until there are `permutations`, or until `enough_exceeded` of them reached the observed
-    statistic (Besag and Clifford 1991): only a small p needs them all. The p-value is never 0. Raises ValueError for
+    Permutations are drawn until there are `permutations`, or `enough_exceeded` of them have reached the observed
+    statistic (Besag and Clifford 1991): only a small p needs all of them. The p-value is never 0. Raises ValueError for
     fewer than two rows or unequal widths.
     """
     n, m = len(recent), len(reference)
     if n < 2 or m < 2 or recent.shape[1:] != reference.shape[1:]:
-        raise ValueError(f"MMD of {recent.shape} against {reference.shape}: two rows each, of one width, are needed")
+        raise ValueError(
+            f"MMD of {recent.shape} against {reference.shape}: expected at least 2 rows each, of the same width"
+        )
     together = np.concatenate([reference, recent])
     squares = squared_distances(together, together)
     scale = median_length_scale(squares) if length_scale is None else length_scale
-    if scale == 0:  # all rows are the same one
+    if scale == 0:  # all rows are equal
         return MmdResult(0.0, 1.0, 0)
     kernel = gaussian_kernel(squares, scale)
     del squares
     observed = float(unbiased_mmd2(kernel, _columns(np.arange(m, m + n)[None], n + m))[0])
-    # A permutation that gives the same sums in another order must count as equal.
+    # A permutation that gives the same sums in a different order must count as equal.
     reached = observed - 1e-12
     drawn = exceeded = 0
     while drawn < permutations and exceeded < enough_exceeded:
@@ -122,7 +125,7 @@ def permutation_test(
 
 
 def _columns(picked: npt.NDArray[np.intp], rows: int) -> Matrix:
-    """(rows, k): 1.0 for the rows that are `picked` (k, n), each line of it a column."""
+    """(rows, k): 1.0 for the rows that are `picked` (k, n), whose lines become columns."""
     columns = np.zeros((rows, len(picked)))
     columns[picked, np.arange(len(picked))[:, None]] = 1
     return columns

@@ -1,4 +1,4 @@
-"""The drift monitor: hands every score to its detectors, and reports their states."""
+"""The drift monitor: passes every score to its detectors, and reports their states."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harmgauge.drift.window import Held
 log = logging.getLogger(__name__)
 
 ACCURACY = "accuracy"
-"""Name of the window of accuracy beside those of the detectors."""
+"""Name of the accuracy window in saved states, beside the detectors' names."""
 
 D = TypeVar("D", bound=DriftDetector)
 
@@ -25,9 +25,9 @@ D = TypeVar("D", bound=DriftDetector)
 class Monitor:
     """All drift detectors of one bundle.
 
-    Each of `pull` hands to `observe` the scores that it still keeps back. They are called before every look, so every
-    answer given is included in a state. `accuracy` is the window of a bundle with P(wrong): not a detector, but fed,
-    saved and emptied with them.
+    Each function in `pull` passes the scores that it has buffered to `observe`. They are called before every look, so a
+    state includes every answer given. `accuracy` is the window of a bundle with P(wrong): not a detector, but fed,
+    saved and reset together with them.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Monitor:
 
     @property
     def gauges(self) -> dict[str, str]:
-        """The detectors' own metrics by name, with their help texts."""
+        """The detectors' own metrics, by name, with their help texts."""
         return {name: text for detector in self._detectors for name, text in detector.gauges.items()}
 
     def find(self, kind: type[D]) -> D | None:
-        """The detector of this class, up to date; None if there is none."""
+        """The detector of this class, brought up to date; None if there is none."""
         self.catch_up()
         return next((detector for detector in self._detectors if isinstance(detector, kind)), None)
 
@@ -62,19 +62,19 @@ class Monitor:
             self._accuracy.observe(blocks)
 
     def catch_up(self) -> None:
-        """Count all scores that are kept back."""
+        """Count all buffered scores."""
         for pull in self._pull:
             pull()
 
     def reset(self) -> None:
-        """Acknowledge every alarm: all detectors begin anew, and the window of accuracy is empty."""
+        """Acknowledge every alarm: resets all detectors and empties the accuracy window."""
         self.catch_up()
         for part in self._parts().values():
             part.reset()
         log.info("the drift detectors were reset")
 
     def dump(self) -> tuple[tuple[int, ...], dict[str, npt.NDArray[Any] | Held]]:
-        """The versions and the state of all parts, by name and key: in constant time, however large a window is."""
+        """The versions and the state of all parts, by name and key; in constant time, however large the windows are."""
         self.catch_up()
         parts = self._parts()
         versions = tuple(part.version for part in parts.values())
@@ -82,9 +82,10 @@ class Monitor:
         return versions, arrays
 
     def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
-        """Continue from the result of `dump`; a part that it lacks begins anew.
+        """Resume from the result of `dump`; a part that is missing from it starts afresh.
 
-        If anything does not fit, all parts begin anew. Raises ValueError then, with the name of the one that found it.
+        If anything is invalid, all parts start afresh. Raises ValueError then, with the name of the part that rejected
+        it.
         """
         parts = self._parts()
         for name, part in parts.items():
@@ -107,7 +108,7 @@ class Monitor:
         return parts
 
     async def states(self) -> dict[str, DriftState]:
-        """By detector name, each brought up to date."""
+        """The states by detector name, all brought up to date."""
         self.catch_up()
         return {detector.name: await detector.state() for detector in self._detectors}
 
@@ -117,10 +118,10 @@ class Monitor:
         return None if self._accuracy is None else await self._accuracy.state()
 
     async def keep_up(self, interval_seconds: float) -> None:
-        """Keep the states up to date for ever, so that a change is noticed (and logged) without a request for it."""
+        """Update the states until cancelled, so that a change is noticed (and logged) without a request for it."""
         while True:
             await asyncio.sleep(interval_seconds)
             try:
                 await self.states()
-            except Exception:  # the next round may do better; the alarm must not end with this one
+            except Exception:  # the next round may succeed; the alarm must survive this one
                 log.exception("the drift state could not be computed")

@@ -1,4 +1,4 @@
-"""Remembers the clients among the last requests, so that one that sends much of the same counts once."""
+"""Remembers the clients of recent requests, so that a client that sends many similar requests counts once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RecentClients:
         self._counts: Counter[Name] = Counter()
 
     def once_each(self, blocks: Blocks) -> Blocks:
-        """Drop the requests of clients that were counted among the last ones; remember these requests."""
+        """Drop the requests of clients that were counted recently; remember the clients of these requests."""
         if not any(blocks.clients) and not self._counts:
             return blocks
         kept = np.array([self._is_new(client) for client in blocks.clients], bool)

@@ -1,4 +1,6 @@
-"""`score_evidence`: the alarm with a guaranteed false alarm rate, from the first score on and without a window."""
+"""`score_evidence`: the alarm with a guaranteed false alarm rate, which works from the first score and without a
+window.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +36,15 @@ def from_bundle(bundle: Bundle, settings: Settings) -> ScoreEvidence:
 
 
 class ScoreEvidence:
-    """The rows of a request are one block, a client with a key counts once among recent requests.
+    """The rows of a request are one block; a named client counts once among recent requests.
 
-    The alarm stays until `reset`, which begins anew with the reference alone. Raises ValueError if the settings make no
-    sense.
+    The alarm stays until `reset`, which starts afresh with only the reference. Raises ValueError for invalid settings.
     """
 
     name = "score_evidence"
     gauges: ClassVar[Mapping[str, str]] = {
-        "drift_direction": "Which way the scores went, if they did: 1 higher, -1 lower.",
-        "drift_design_effect": "1 where the rows of a request are independent of each other.",
+        "drift_direction": "Direction in which the scores moved: 1 higher, -1 lower.",
+        "drift_design_effect": "Design effect of requests: 1 if the rows of a request are independent.",
     }
 
     def __init__(
@@ -55,9 +56,9 @@ class ScoreEvidence:
         seed: int | None = None,
     ) -> None:
         if not 0 <= tolerance < 1:
-            raise ValueError(f"a tolerance of {tolerance} is no share of the traffic: take one from 0 to below 1")
+            raise ValueError(f"a tolerance of {tolerance} is not a share of the traffic: expected 0 to below 1")
         if rows_between_false_alarms < 100:
-            raise ValueError(f"{rows_between_false_alarms} rows between false alarms are too few: ask for at least 100")
+            raise ValueError(f"{rows_between_false_alarms} rows between false alarms are too few: set at least 100")
         self._reference_rows = len(reference)
         self._rows_between_false_alarms = rows_between_false_alarms
         self._tolerance = tolerance
@@ -68,7 +69,7 @@ class ScoreEvidence:
         self.reset()
 
     def reset(self) -> None:
-        """Acknowledge the alarm: resets the evidence to nothing and the urn to the reference alone."""
+        """Acknowledge the alarm: resets the evidence to zero and the urn to the reference."""
         self._evidence = evidence.start(self._reference_rows)
         self._design = DesignEffect()
         self._rows = 0
@@ -97,7 +98,7 @@ class ScoreEvidence:
             rows=read.number(dumped, "urn_rows", fresh.rows + rows, fresh.rows + rows),
         )
         if not evidence.can_have_led_to(found, self._reference_rows):
-            raise ValueError("the evidence is none that this reference can have led to")
+            raise ValueError("this reference cannot have led to this evidence")
         alarm = Latched.read(dumped, found.value, evidence.MOST)
         self._evidence, self._rows, self._alarm = found, rows, alarm
         self._version += 1
@@ -125,9 +126,9 @@ class ScoreEvidence:
             )
 
     async def state(self) -> DriftState:
-        """`details`: `highest`, the peak of the evidence since it began at nothing; `direction` of the scores;
-        `design_effect`, the number of scores divided by the number of independent ones they are worth (None while there
-        is too little traffic to estimate it); `tolerance`.
+        """`details`: `highest`, the peak of the evidence since it started at zero; `direction` of the scores;
+        `design_effect`, the ratio of the number of scores to the number of independent ones that they are worth (None
+        if there is too little traffic to estimate it); `tolerance`.
         """
         value, direction, design_effect = self._evidence.value, self._evidence.direction, self._design.value
         gauges = {"drift_direction": 1.0 if direction == "higher" else -1.0}

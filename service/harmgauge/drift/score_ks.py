@@ -1,7 +1,7 @@
 """`score_ks`: the two-sample Kolmogorov-Smirnov test of a sliding window.
 
-Scores go in on the event loop, at the cost of a copy; statistics are computed on a worker thread, on request and at a
-bounded rate in between, never per scoring request.
+Scores are added on the event loop, at the cost of a copy; statistics are computed on a worker thread, on request and
+otherwise at a bounded rate, never once per scoring request.
 """
 
 from __future__ import annotations
@@ -29,11 +29,14 @@ from harmgauge.settings import Settings
 log = logging.getLogger(__name__)
 
 LEAST_AGED_ROWS = 100
-"""Scores that a window by age must hold before anything is claimed of it."""
+"""Scores that an age-limited window must hold before it reports a result."""
 
 
 def from_bundle(bundle: Bundle, settings: Settings) -> ScoreKs:
-    """The KS monitor that the bundle asks for, unless the settings ask otherwise. Raises BundleError, SettingsError."""
+    """The KS monitor as specified by the bundle, unless the settings override it.
+
+    Raises BundleError or SettingsError.
+    """
     drift = bundle.manifest.drift
     _check_calibration(bundle)
     try:
@@ -45,14 +48,14 @@ def from_bundle(bundle: Bundle, settings: Settings) -> ScoreKs:
         )
     except ValueError as error:
         raise SettingsError(
-            f"HARMGAUGE_WINDOW_ROWS and HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS do not fit: {error}"
+            f"HARMGAUGE_WINDOW_ROWS and HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS do not fit together: {error}"
         ) from error
 
 
 def _check_calibration(bundle: Bundle) -> None:
     """Raises BundleError if the bundle's alarm thresholds do not match its own drift settings.
 
-    That of the statistic belongs to the float32 graph's reference.
+    The threshold of the statistic depends on the float32 graph's reference.
     """
     drift, rows = bundle.manifest.drift, len(bundle.reference.scores)
     try:
@@ -72,9 +75,9 @@ def _check_calibration(bundle: Bundle) -> None:
 class ScoreKs:
     """Two-sample KS test of the last `window_rows` scores against the reference.
 
-    With `max_age_seconds`, scores also leave the window when they are older; it reports from LEAST_AGED_ROWS on (or all
-    of fewer `window_rows`), and its alarm is that of a window of as many rows as it holds.
-    Raises ValueError if the settings cannot give an alarm. `now` gives the time for `since`, `clock` seconds for the
+    With `max_age_seconds`, older scores expire as well; the test then reports from LEAST_AGED_ROWS scores on (or from
+    `window_rows`, if those are fewer), with the thresholds for the number of scores that the window holds. Raises
+    ValueError if no alarm is possible with these settings. `now` returns the time for `since`, `clock` seconds for the
     ages.
     """
 
@@ -102,7 +105,7 @@ class ScoreKs:
         if self._threshold > 1:
             raise ValueError(
                 f"a window of {window_rows} rows can never reach p <= {self._p_value_threshold:.2g}: "
-                f"take a larger window, or fewer than {rows_between_false_alarms} rows between false alarms"
+                f"set a larger window, or fewer than {rows_between_false_alarms} rows between false alarms"
             )
         self._resets = 0
         self._computed = (0, 0)
@@ -144,13 +147,13 @@ class ScoreKs:
         return newest(window_rows, self._max_age_seconds, self._clock)
 
     async def state(self) -> DriftState:
-        """The state of the window as it is now."""
+        """The current state of the window."""
         async with self._one_at_a_time:
             if self._computed == (self._window.total, self._window.rows):
                 return self._state
             resets, total, held = self._resets, self._window.total, self._window.held()
             scores, result = await asyncio.to_thread(self._tested, held)
-            if resets != self._resets:  # meanwhile: these scores are gone
+            if resets != self._resets:  # reset in the meantime: these scores are gone
                 return self._state
             before = self._state
             self._state = self._describe(total, scores, result, before)
@@ -160,17 +163,17 @@ class ScoreKs:
             return self._state
 
     def _tested(self, held: Held) -> tuple[npt.NDArray[np.float64], ks.KsResult | None]:
-        """The scores, and the test of them if they are enough."""
+        """The scores, and their test result if there are enough."""
         scores = held.joined()
         return scores, ks.two_sample(scores, self._reference) if len(scores) >= self._least_rows() else None
 
     def _least_rows(self) -> int:
-        """Smallest number of scores in the window for a result."""
+        """Minimum number of scores in the window for a result."""
         capacity = self._window.capacity
         return capacity if self._max_age_seconds is None else min(capacity, LEAST_AGED_ROWS)
 
     def _thresholds(self, rows: int) -> tuple[float, float]:
-        """Thresholds of the p-value and the statistic, for a window with this many rows."""
+        """Thresholds of the p-value and the statistic for a window with this many rows."""
         if rows == self._window.capacity or rows < self._least_rows():
             return self._p_value_threshold, self._threshold
         p_value = ks.p_value_threshold(rows, self._rows_between_false_alarms)

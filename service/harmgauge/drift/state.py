@@ -19,10 +19,10 @@ Scores = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Blocks:
-    """The scores of some requests, one after the other: `scores` (n,), oldest first, all finite; `rows` (k,), the
-    number of rows of each request; `clients` (k,), the name of each request's client, if it gave one; `features` (n, d)
-    float32, and `error_probability` (n,) float32, if the bundle gives them; `predictions` (n,), the classes' indices;
-    `times` (k,), when each request was answered, by `time.monotonic`.
+    """The scores of some requests, concatenated: `scores` (n,), oldest first, all finite; `rows` (k,), the number of
+    rows of each request; `clients` (k,), the name of each request's client, if it gave one; `features` (n, d) float32,
+    and `error_probability` (n,) float32, if the bundle gives them; `predictions` (n,), the classes' indices; `times`
+    (k,), when each request was answered, by `time.monotonic`.
     """
 
     scores: npt.NDArray[np.floating]
@@ -35,13 +35,15 @@ class Blocks:
 
     @classmethod
     def of(cls, scores: npt.NDArray[np.floating], rows: int | None = None) -> Blocks:
-        """Scores as requests of `rows` each, which must divide them; as one request if left out."""
+        """Split scores into requests of `rows` each, which must divide their number; by default they are one
+        request.
+        """
         each = rows or len(scores)
         count = len(scores) // each if each else 0
         return cls(scores, np.full(count, each, np.intp), (None,) * count)
 
     def only(self, kept: npt.NDArray[np.bool_]) -> Blocks:
-        """Those requests for which `kept` (k,) is true."""
+        """The requests for which `kept` (k,) is true."""
         rows = np.repeat(kept, self.rows)
         return Blocks(
             scores=self.scores[rows],
@@ -62,14 +64,14 @@ Detail = str | int | float | datetime | None
 class DriftState:
     """The current state of one detector. `p_value` and `statistic` are None until there is something to report.
 
-    The alarm goes by the p-value, at or below `p_value_threshold`, or else by the statistic, at or above `threshold`
-    (None if only the p-value decides). `log10_p_value` is exact if the p-value is too small for a float64. `rows` are
-    those in the window of `window_rows` (or of all time if that is None), `total_rows` those since the detector began.
-    `scores` are those that the figures were computed from, (rows,) float64, oldest first, for a detector with a window
-    of scores; `since` is when `state` began.
+    The alarm depends on the p-value, at or below `p_value_threshold`, or else on the statistic, at or above `threshold`
+    (None if only the p-value decides). `log10_p_value` is exact even if the p-value is too small for a float64. `rows`
+    are those in the window of `window_rows` (or all rows if that is None), `total_rows` those since the detector
+    started. `scores` are those that the figures were computed from, (rows,) float64, oldest first, for a detector with
+    a window of scores; `since` is the start of the current `state`.
 
     `details` are specific to the detector: additional fields on `/drift`. `gauges` are the current values of the
-    detector's own metrics; one without a value yet is left out.
+    detector's own metrics, without those that have no value yet.
     """
 
     state: State
@@ -90,12 +92,12 @@ class DriftState:
 
 
 class DriftDetector(Protocol):
-    """Rows in, state out. Used on the event loop; slow work goes to a thread."""
+    """Turns rows into a state. Used on the event loop; slow work goes to a thread."""
 
     name: str
 
     gauges: ClassVar[Mapping[str, str]]
-    """The detector's own metrics, `harmgauge_NAME` each, with their help texts."""
+    """The detector's own metrics, named `harmgauge_NAME`, with their help texts."""
 
     def observe(self, blocks: Blocks) -> None: ...
     async def state(self) -> DriftState: ...
@@ -106,10 +108,10 @@ class DriftDetector(Protocol):
         """Changes with every score and every reset."""
 
     def dump(self) -> Mapping[str, npt.NDArray[Any] | Held]:
-        """The whole state, as copies, or with windows by reference, to be copied on a thread."""
+        """The whole state as copies, or with windows by reference, to be copied on a thread."""
 
     def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
-        """Continue from there. Raises ValueError or KeyError if it does not fit, having changed nothing.
+        """Resume from a dump. Raises ValueError or KeyError, and changes nothing, if it is not valid.
 
-        The arrays may be anything: the file may have been tampered with. `dumped.py` checks them.
+        The arrays may contain anything, because the file may have been tampered with. `dumped.py` validates them.
         """

@@ -1,4 +1,6 @@
-"""Files in the state folder, which may hold anything: links elsewhere, pipes and folders under the names of our own."""
+"""Files in the state folder, which may contain anything: links elsewhere, or pipes and folders with the expected
+names.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from harmgauge.bundle.folder import open_file
 log = logging.getLogger(__name__)
 
 MODE = 0o700
-"""Mode of a folder that is made here: scores are private."""
+"""Mode of a new folder: scores are private."""
 
 NO_FOLDER = "it is not a folder"
 
@@ -33,20 +35,20 @@ _HAS_DESCRIPTORS = {os.open, os.rename, os.unlink, os.stat} <= os.supports_dir_f
 
 @dataclass(frozen=True)
 class OpenFolder:
-    """A folder that stays the same one, whatever becomes of its path meanwhile."""
+    """An open folder, which stays the same one even if its path is replaced."""
 
     path: Path
     descriptor: int | None
     """None if the system cannot open files relative to a folder."""
 
     def place(self, name: str) -> str:
-        """The path for a function of `os`, together with `descriptor`."""
+        """The path to pass to a function of `os`, together with `descriptor`."""
         return name if self.descriptor is not None else str(self.path / name)
 
 
 @contextmanager
 def opened(folder: Path) -> Iterator[OpenFolder]:
-    """Raises OSError if it is not a folder that can be read."""
+    """Open a folder. Raises OSError if it is not a readable folder."""
     if not _HAS_DESCRIPTORS:
         yield OpenFolder(folder, None)
         return
@@ -58,7 +60,7 @@ def opened(folder: Path) -> Iterator[OpenFolder]:
 
 
 def make(folder: Path) -> None:
-    """Make the folder unless it is there. Raises OSError."""
+    """Create the folder unless it exists. Raises OSError."""
     try:
         folder.mkdir(MODE, parents=True, exist_ok=True)
     except FileExistsError as error:
@@ -66,25 +68,28 @@ def make(folder: Path) -> None:
 
 
 def try_to_write(folder: Path) -> None:
-    """Raises OSError if nothing can be written there."""
+    """Raises OSError if the folder is not writable."""
     with _new_file(folder, "drift-trial"):
         pass
 
 
 def read_from(folder: Path, name: str, max_bytes: int) -> BinaryIO:
-    """The regular file `name`, opened without waiting. Raises OSError, and ValueError if it has more bytes."""
+    """Open the regular file `name` without blocking.
+
+    Raises OSError, and ValueError if it is larger than `max_bytes`.
+    """
     stream = open_file(folder, name)
     size_bytes = os.fstat(stream.fileno()).st_size
     if size_bytes > max_bytes:
         stream.close()
-        raise ValueError(f"it has {size_bytes} bytes; {max_bytes} are allowed")
+        raise ValueError(f"it has {size_bytes} bytes; expected at most {max_bytes}")
     return stream
 
 
 def replace(folder: Path, name: str, write: Callable[[BinaryIO], None]) -> None:
-    """Put a new file in the place of `name`, whole or not at all. Raises OSError, and the exceptions of `write`.
+    """Replace `name` with a new file atomically. Raises OSError, and the exceptions of `write`.
 
-    Until then it has an unpredictable name: anything planted there is neither followed nor waited for.
+    Until then the file has an unpredictable name: anything planted there is neither followed nor waited for.
     """
     make(folder)
     with _new_file(folder, name) as (at, unfinished, stream):
@@ -96,7 +101,7 @@ def replace(folder: Path, name: str, write: Callable[[BinaryIO], None]) -> None:
 
 @contextmanager
 def _new_file(folder: Path, name: str) -> Iterator[tuple[OpenFolder, str, BinaryIO]]:
-    """A file under a temporary name, removed at the end unless it has been renamed by then."""
+    """A file under a temporary name, which is removed at the end unless it was renamed."""
     unfinished = f"{name}.{secrets.token_hex(8)}.unfinished"
     with opened(folder) as at:
         descriptor = os.open(at.place(unfinished), _NEW_FLAGS, 0o600, dir_fd=at.descriptor)
@@ -109,7 +114,7 @@ def _new_file(folder: Path, name: str) -> Iterator[tuple[OpenFolder, str, Binary
 
 
 def set_aside(folder: Path, name: str) -> str:
-    """Give another name to whatever `name` is: a file, a link, a pipe, a folder. Returns that; raises OSError."""
+    """Rename whatever `name` is (a file, a link, a pipe, a folder). Returns the new name; raises OSError."""
     aside = f"{name}.{time.time_ns()}.broken"
     with opened(folder) as at:
         os.rename(at.place(name), at.place(aside), src_dir_fd=at.descriptor, dst_dir_fd=at.descriptor)
@@ -117,7 +122,7 @@ def set_aside(folder: Path, name: str) -> str:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove the unfinished files of a process that was killed. Only for the process that holds the folder."""
+    """Remove the unfinished files of a process that was killed. Only for the process that holds the folder's lock."""
     with suppress(OSError), opened(folder) as at:
         for name in os.listdir(folder if at.descriptor is None else at.descriptor):
             if _UNFINISHED.fullmatch(name) is None:

@@ -1,7 +1,8 @@
-"""Drift state on disk, so that windows and evidence survive a restart, a `kill -9` included.
+"""Drift state on disk, so that windows and evidence survive a restart, including a `kill -9`.
 
-One file for each bundle and precision, replaced as a whole once a second while scores come. A file that cannot be read,
-and whatever else is in its place, is set aside and never stops a start. One process holds the folder: `folder_lock.py`.
+There is one file for each bundle and precision, replaced atomically once a second while scores arrive. A file that
+cannot be read, or anything else in its place, is set aside and never prevents a start. One process at a time holds the
+folder: `folder_lock.py`.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from harmgauge.drift.window import Held
 log = logging.getLogger(__name__)
 
 SAVE_INTERVAL_SECONDS = 0.9
-"""At most this much of the traffic, and the time of a write, is lost with the process."""
+"""If the process dies, at most this much of the traffic is lost, plus the time of a write."""
 
 MAX_UNPACKED_BYTES = 2**28
 """A million scores with P(wrong), class and times, and 2,000 rows of features, are far less."""
 
 MAX_FILE_BYTES = MAX_UNPACKED_BYTES + 2**20
-"""Nothing is packed, and an array's name and header take some hundred bytes."""
+"""Nothing is compressed, and the name and header of an array take a few hundred bytes."""
 
 Arrays = dict[str, npt.NDArray[Any] | Held]
 
 
 class Store:
-    """The state of `monitor` in `folder`, under `key`: states saved under another key are never restored."""
+    """Saves the state of `monitor` in `folder`, under `key`: states saved under another key are never restored."""
 
     def __init__(self, folder: Path, key: str, monitor: Monitor) -> None:
         self._folder = folder
@@ -51,31 +52,34 @@ class Store:
         try:
             with state_folder.read_from(self._folder, self._name, MAX_FILE_BYTES) as stream:
                 self._monitor.restore(read_npz(stream, MAX_UNPACKED_BYTES))
-        except Exception as error:  # whatever the file holds, it must not keep the service from starting
+        except Exception as error:  # no content of the file may prevent the service from starting
             if self._is_missing(error):
                 return
             try:
                 aside = state_folder.set_aside(self._folder, self._name)
             except OSError as problem:
-                log.warning("%s holds no drift state that can be used (%s)", self._file, error)
+                log.warning("%s contains no usable drift state (%s)", self._file, error)
                 log.warning("%s could not be set aside: %s", self._file, problem)
             else:
-                log.warning("%s holds no drift state that can be used (%s): set aside as %s", self._file, error, aside)
+                log.warning("%s contains no usable drift state (%s): set aside as %s", self._file, error, aside)
         else:
             log.info("drift state restored from %s", self._file)
 
     def _is_missing(self, error: Exception) -> bool:
-        """Whether nothing is there: neither a file nor a dangling link."""
+        """Whether nothing exists there, not even a dangling link."""
         return isinstance(error, FileNotFoundError) and not os.path.lexists(self._file)
 
     async def keep_saving(self) -> None:
-        """Save for ever, whenever something changed."""
+        """Save until cancelled, whenever something has changed."""
         while True:
             await asyncio.sleep(SAVE_INTERVAL_SECONDS)
             await self.save()
 
     async def save(self) -> None:
-        """Save now, unless nothing changed. Failures (a full disk, say) are logged once, and retried."""
+        """Save now, unless nothing has changed.
+
+        A failure (for example, a full disk) is logged once, and saving is retried.
+        """
         async with self._one_at_a_time:
             try:
                 versions, arrays = self._monitor.dump()
@@ -84,11 +88,11 @@ class Store:
                 await asyncio.to_thread(self._write, arrays)
             except Exception as error:
                 if not self._failed:
-                    log.warning("the drift state could not be saved in %s: %r; it is tried again", self._file, error)
+                    log.warning("the drift state could not be saved in %s: %r; retrying", self._file, error)
                 self._failed = True
             else:
                 if self._failed:
-                    log.info("the drift state is saved again in %s", self._file)
+                    log.info("the drift state can be saved in %s again", self._file)
                 self._saved, self._failed = versions, False
 
     def _write(self, arrays: Arrays) -> None:

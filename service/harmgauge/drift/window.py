@@ -1,7 +1,7 @@
 """The newest rows: scores, or vectors of features.
 
-They lie in parts of some 32 KiB, which are written from their beginning to their end and never again. So a snapshot of
-a window takes no copying, and can be copied on a thread while more rows come.
+They are stored in chunks of about 32 KiB, each written once from start to end. So a snapshot of a window needs no
+copying, and can be copied on a thread while more rows arrive.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ PART_BYTES = 2**15
 
 @dataclass(frozen=True)
 class Held:
-    """A snapshot of a window, oldest first, each number with `plus` added to it. It never changes.
+    """An immutable snapshot of a window, oldest first, with `plus` added to each number.
 
-    numpy takes it for an array, and copies it then.
+    NumPy accepts it as an array, by copying it.
     """
 
     parts: tuple[Array, ...]
@@ -34,11 +34,11 @@ class Held:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all rows."""
+        """Total size of the rows in bytes."""
         return sum(part.nbytes for part in self.parts)
 
     def joined(self) -> Array:
-        """A copy, (rows,) or (rows, width): on a thread, unless the window is small."""
+        """A copy, (rows,) or (rows, width); call it on a thread unless the window is small."""
         rows: Array = np.concatenate(self.parts)
         if self.plus:
             rows += self.plus
@@ -51,12 +51,12 @@ class Held:
 class Window:
     """The newest `capacity` rows: numbers, or vectors of `width`.
 
-    Memory does not grow with traffic; a row takes a copy of its bytes.
+    Memory does not grow with traffic; adding a row copies its bytes.
     """
 
     def __init__(self, capacity: int, width: int | None = None, dtype: npt.DTypeLike = np.float64) -> None:
         if capacity < 2:
-            raise ValueError(f"a window of {capacity} rows compares nothing; at least 2 are needed")
+            raise ValueError(f"expected a window of at least 2 rows, got {capacity}")
         self.capacity = capacity
         self.total = 0
         """Rows ever added."""
@@ -65,8 +65,8 @@ class Window:
         self._part_shape = (max(1, PART_BYTES // max(1, row_bytes)), *one_row.shape[1:])
         self._dtype = one_row.dtype
         self._parts: deque[Array] = deque([np.empty(self._part_shape, self._dtype)])
-        self._left = 0  # rows of the first part that have left the window
-        self._filled = 0  # rows of the last part that have been written
+        self._left = 0  # rows of the first chunk that have left the window
+        self._filled = 0  # rows of the last chunk that have been written
         self._rows = 0
 
     @property
@@ -74,9 +74,9 @@ class Window:
         return self._rows
 
     def extend(self, rows: npt.NDArray[np.floating | np.integer]) -> None:
-        """Add rows (n,) or (n, width), oldest first. Raises ValueError, adding none, if a number is not finite."""
+        """Add rows (n,) or (n, width), oldest first. Raises ValueError, and adds none, if a number is not finite."""
         if not np.isfinite(rows).all():
-            raise ValueError("a score that is not finite must not enter a window")
+            raise ValueError("a non-finite score must not enter a window")
         self.total += len(rows)
         newest = rows[-self.capacity :]
         part_rows = self._part_shape[0]
@@ -112,10 +112,9 @@ class Window:
 
 
 class AgedWindow(Window):
-    """A window of scores that also leave it when they are older than `max_age_seconds`.
+    """A window of scores that expire once they are older than `max_age_seconds`.
 
-    `clock` gives seconds and never runs backwards. Scores get their time as they are added; none is older than the one
-    before.
+    `clock` returns seconds and never runs backwards. Scores are timestamped as they are added, so times never decrease.
     """
 
     def __init__(
@@ -137,7 +136,7 @@ class AgedWindow(Window):
         return self._rows
 
     def extend(self, rows: npt.NDArray[np.floating | np.integer], ages: npt.NDArray[np.floating] | None = None) -> None:
-        """As a window does; `ages` (n,), in seconds and falling, of scores that are not new."""
+        """Like `Window.extend`; `ages` (n,), in seconds and in falling order, are for scores that are not new."""
         super().extend(rows)
         if len(rows):
             times = self._clock() - (np.zeros(len(rows)) if ages is None else ages)
@@ -150,14 +149,14 @@ class AgedWindow(Window):
         return super().held()
 
     def held_with_times(self, now_seconds: float) -> tuple[Held, Held]:
-        """The rows in the window now, and the time of each in seconds since 1970, as which it is `now_seconds`: the
+        """The rows now in the window, and their times in seconds since 1970, given the current time `now_seconds`: the
         clock does not continue over a restart.
         """
         self._drop_old()
         return super().held(), Held(self._times.held().parts, now_seconds - self._clock())
 
     def _drop_old(self) -> None:
-        """Remove the scores that are too old by now: they never come back, so each is checked once."""
+        """Remove the scores that have expired. Removed scores never return, so each is checked once."""
         now = self._clock()
         while True:
             first = self._times.held().parts[0]
@@ -176,7 +175,7 @@ def newest(
     clock: Callable[[], float] = time.monotonic,
     dtype: npt.DTypeLike = np.float64,
 ) -> Window:
-    """A window of the newest `capacity` numbers, which with `max_age_seconds` also leave it by age."""
+    """A window of the newest `capacity` numbers, which also expire by age with `max_age_seconds`."""
     if max_age_seconds is None:
         return Window(capacity, dtype=dtype)
     return AgedWindow(capacity, max_age_seconds, clock, dtype)

@@ -1,4 +1,4 @@
-"""Rows of several requests that go through the graph together."""
+"""Rows of several requests that run through the graph together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harmgauge.inference.outputs import Outputs, Runtime, check_shapes, spoil_sc
 
 @dataclass(eq=False)
 class Entry:
-    """One request's rows, and its answer while pieces of it come in. `since` is when it came, by `perf_counter`.
+    """One request's rows, and its answer while pieces of it arrive. `since` is its arrival time, by `perf_counter`.
 
     `taken` rows are in batches, `finished` ones are in `outputs`. Once it `has_waited`, its client may have left.
     """
@@ -46,10 +46,11 @@ class Piece:
 
 
 class Batch:
-    """Open until a worker begins with it: rows that come in the meantime need not wait for the next.
+    """A batch that stays open until a worker starts it, so that rows that arrive in the meantime need not wait for the
+    next.
 
-    `rows` counts all rows ever added; `pieces` are those still wanted once a worker began. `began` and `seconds` (by
-    `perf_counter`) and `result` are there once it ran.
+    `rows` counts all rows ever added; `pieces` are those still wanted when a worker started. `began` and `seconds` (by
+    `perf_counter`) and `result` are set once it has run.
     """
 
     def __init__(self, pieces: list[Piece], *, is_open: bool = True) -> None:
@@ -68,7 +69,7 @@ class Batch:
         return self._is_open
 
     def add(self, piece: Piece) -> bool:
-        """Called on the event loop. False if it is too late."""
+        """Called on the event loop. False if the batch has already started."""
         with self._lock:
             if self._is_open:
                 self.pieces.append(piece)
@@ -76,10 +77,10 @@ class Batch:
             return self._is_open
 
     def run(self, runtime: Runtime) -> None:
-        """On a worker thread. An exception becomes the result: it must reach the requests, not end the thread."""
+        """Run on a worker thread. An exception becomes the result: it must reach the requests, not end the thread."""
         with self._lock:
             self._is_open = False
-        # Those answered meanwhile (too late, or cancelled) need no inference.
+        # Entries that have been answered meanwhile (too late, or cancelled) need no inference.
         self.pieces = [piece for piece in self.pieces if not piece.entry.answered.done()]
         self.began = time.perf_counter()
         if not self.pieces:
@@ -91,6 +92,6 @@ class Batch:
             check_shapes(outputs, len(rows), runtime.shapes)
             spoil_scores(outputs)
             self.result = outputs
-        except BaseException as error:  # even SystemExit: a thread that ends takes its requests with it
+        except BaseException as error:  # even SystemExit: if the thread ended, its requests would hang
             self.result = error
         self.seconds = time.perf_counter() - self.began

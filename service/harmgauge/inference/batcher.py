@@ -1,6 +1,7 @@
-"""Greedy batching: waiting rows run as soon as a worker is free. Without a timer, an idle service answers at once and a
-busy one fills its batches by itself: for each worker one batch runs and one is next in line, which takes whatever comes
-until its turn. Holders take turns (`fair_queue.py`).
+"""Greedy batching: waiting rows run as soon as a worker is free.
+
+There is no timer: an idle service answers at once, and a busy one fills its batches by itself. For each worker one
+batch runs and one is next in line, which accepts new rows until its turn. Holders take turns (`fair_queue.py`).
 
 The event loop owns the queue; worker threads only run the graph. Rows are counted, not requests.
 """
@@ -31,9 +32,9 @@ class Observer(Protocol):
 
 
 class Batcher:
-    """Takes rows from any number of requests, answers each with its own outputs.
+    """Accepts rows from any number of requests, and answers each with its own outputs.
 
-    Use it and close it on `loop`, by default the running one; made on any thread.
+    Create it on any thread; use and close it on `loop`, by default the running one.
     """
 
     def __init__(
@@ -52,10 +53,10 @@ class Batcher:
         self._observer = observer
         self._loop = loop or asyncio.get_running_loop()
         self._queue = FairQueue()
-        self._again: deque[Batch] = deque()  # pieces of a failed batch, each to be run alone
-        self._in_line: list[Batch] = []  # batches that still take rows, or did at the last check
+        self._again: deque[Batch] = deque()  # pieces of a failed batch, each to be run separately
+        self._in_line: list[Batch] = []  # batches that accept rows, or did at the last check
         self.rows = 0
-        """Accepted and not yet scored: in the queue, in line, running."""
+        """Rows accepted and not yet scored: in the queue, in line, or running."""
         self._rows_per_second = 0.0
         self._next_look = 0.0
         self._handed_out = 0  # batches that are running, or next in line for a worker
@@ -64,7 +65,7 @@ class Batcher:
         self._running: list[Batch | None] = [None] * workers
         self.failed = False
         """Whether the last run of the graph failed."""
-        # Daemons: an inference that hangs must not keep the process from ending.
+        # Daemon threads: an inference that hangs must not keep the process from ending.
         self._threads = [
             threading.Thread(target=self._work, args=[index], name=f"inference-{index}", daemon=True)
             for index in range(workers)
@@ -73,15 +74,15 @@ class Batcher:
             thread.start()
 
     def submit(self, rows: Rows, context: RequestContext = PATIENT) -> Entry:
-        """Queue `rows` (n, *shape), n >= 1; their outputs come, in order, as the result of the entry's `answered`.
+        """Queue `rows` (n, *shape), n >= 1; their outputs, in order, become the result of the entry's `answered`.
 
         Raises TooLarge or Overloaded without queueing. `answered` raises DeadlinePassed or CallerLeft if the client no
-        longer waits, InferenceFailed if the graph failed on these rows. A caller that stops waiting has to `withdraw`
-        the entry.
+        longer waits, InferenceFailed if the graph failed on these rows. A caller that stops waiting must `withdraw` the
+        entry.
         """
         count = len(rows)
         if count > self._max_queue_rows:
-            raise TooLarge(f"{count} instances in one request; at most {self._max_queue_rows} fit. Split the request.")
+            raise TooLarge(f"The request has {count} instances; expected at most {self._max_queue_rows}: split it.")
         if self.rows + count > self._max_queue_rows:
             self._make_room(count, context.holder)
         if self.rows + count > self._max_queue_rows:
@@ -95,19 +96,19 @@ class Batcher:
         if self._queue.lines or self._again or self._handed_out == self._most_handed_out or count > self._room():
             self._queue.append(entry)
             self._dispatch()
-        else:  # it has the queue to itself
+        else:  # the queue was empty
             entry.taken = count
             self._begin(Batch([Piece(entry, 0, count)]))
         entry.has_waited = True
         return entry
 
     def withdraw(self, entry: Entry) -> None:
-        """Nobody waits for it any more: its remaining rows leave the queue."""
+        """Remove an entry that is no longer needed: its remaining rows leave the queue."""
         entry.answered.cancel()
         self._forget(entry)
 
     def lost_workers(self, timeout_seconds: float) -> int:
-        """Number of workers that have ended, or run one batch for longer than that: they will not come back."""
+        """Number of workers that have ended, or have run one batch for longer than that: neither will recover."""
         due = time.perf_counter() - timeout_seconds
         return sum(
             not thread.is_alive() or (batch is not None and 0 < batch.began < due)
@@ -119,12 +120,13 @@ class Batcher:
         return len(self._threads)
 
     def close(self) -> None:
-        """End the threads once their running batches are done; whatever still waits is not run."""
+        """End the threads once their running batches are done; rows that are still waiting are not run."""
         for _ in self._threads:
             self._jobs.put(None)
 
     def _dispatch(self) -> None:
-        # One batch for each worker and as many in line, so that a worker never waits for the event loop in between.
+        # One batch for each worker and as many in line, so that a worker never waits for the event loop between
+        # batches.
         while (self._again or self._queue.lines) and self._handed_out < self._most_handed_out:
             if self._again:
                 self._handed_out += 1
@@ -133,7 +135,7 @@ class Batcher:
                 self._begin(Batch(pieces))
         while self._queue.lines and (batch := self._emptiest()) is not None:
             for piece in self._take(1):
-                if not batch.add(piece):  # it has begun just now
+                if not batch.add(piece):  # it has started just now
                     self._queue.put_back(piece)
 
     def _begin(self, batch: Batch) -> None:
@@ -148,14 +150,15 @@ class Batcher:
         return batch if batch is not None and batch.rows < self._room() else None
 
     def _room(self) -> int:
-        """Rows for one batch: an equal share for each that runs or is in line.
+        """Rows for one batch: an equal share for each batch that runs or is in line.
 
-        If the first took all, the clients would send in step, and workers idle while answers go out.
+        If the first batch took all of them, the clients would send in lockstep, and workers would idle while answers
+        are sent.
         """
         return min(self._max_batch_rows, math.ceil(self.rows / (2 * len(self._threads))))
 
     def _take(self, room: int) -> list[Piece]:
-        """Waiting rows out of the queue, at most `room`."""
+        """Take waiting rows out of the queue, at most `room`."""
         pieces = []
         while self._queue.lines and room:
             entry = self._queue.first()
@@ -173,13 +176,13 @@ class Batcher:
             self._running[index] = None
             try:
                 self._loop.call_soon_threadsafe(self._finished, batch)
-            except RuntimeError:  # the loop was closed: nobody waits any more
+            except RuntimeError:  # the loop was closed: no request waits any more
                 return
-            del batch  # waiting for the next must not keep its requests' rows
+            del batch  # do not keep its requests' rows while waiting for the next batch
 
     def _finished(self, batch: Batch) -> None:
         self._handed_out -= 1
-        if batch in self._in_line:  # which would keep it, its requests' rows and answers, until a queue forms
+        if batch in self._in_line:  # otherwise it would keep its requests' rows and answers until a queue forms
             self._in_line.remove(batch)
         self.rows -= batch.rows
         if not batch.pieces:
@@ -198,14 +201,14 @@ class Batcher:
             self._hand_out(batch.pieces, batch.result)
             rate = rows / max(batch.seconds, 1e-6) * len(self._threads)
             self._rows_per_second += 0.1 * (rate - self._rows_per_second)
-        elif len(batch.pieces) > 1:  # one of them is bad: the others must not suffer for it
+        elif len(batch.pieces) > 1:  # one of the requests is bad: the others must not suffer
             for piece in batch.pieces:
                 if not piece.entry.answered.done():
                     self._again.append(Batch([piece], is_open=False))
                     self.rows += piece.stop - piece.start
         else:
             failure = InferenceFailed(
-                "The graph could not be run on this input; the service's log says why, under this request's id."
+                "The graph failed on this input; the service's log has the reason, under this request's id."
             )
             failure.__cause__ = batch.result
             self._drop(batch.pieces[0].entry, failure)
@@ -217,13 +220,13 @@ class Batcher:
         begin = 0
         for piece in pieces:
             entry, end = piece.entry, begin + piece.stop - piece.start
-            if len(pieces) == 1 and end == len(entry.rows):  # all of the batch, and all of the request
+            if len(pieces) == 1 and end == len(entry.rows):  # the whole batch, and the whole request
                 entry.outputs = outputs
             elif not entry.answered.done():
                 try:
                     if entry.outputs is None:
                         entry.outputs = empty_outputs(len(entry.rows), self._runtime.shapes)
-                except MemoryError:  # the others of this batch get theirs all the same
+                except MemoryError:  # the other requests of this batch still get theirs
                     self._drop(entry, no_memory())
                 else:
                     copy_rows(outputs, begin, end, entry.outputs, piece.start)
@@ -236,12 +239,12 @@ class Batcher:
                     entry.timer.cancel()
 
     def _dropped(self, entry: Entry) -> bool:
-        """Whether nobody waits for the entry any more; it is out of the queue then."""
+        """Whether the entry is no longer needed; it has then left the queue."""
         if entry.context.left():
             self._drop(entry, CallerLeft())
         elif entry.context.deadline <= self._loop.time():
             self._expire(entry)
-        elif entry.answered.done():  # cancelled just now: its task runs in the loop's next round only
+        elif entry.answered.done():  # cancelled just now: its task runs only in the loop's next round
             self._forget(entry)
         return entry.answered.done()
 
@@ -249,7 +252,7 @@ class Batcher:
         """Drop the entries of clients that left, then the newest of the holder with most rows, while that is more than
         `holder` would have.
         """
-        if self._loop.time() >= self._next_look:  # a look at every entry is not for free
+        if self._loop.time() >= self._next_look:  # checking every entry is not free
             self._next_look = self._loop.time() + 0.1
             for entry in list(self._queue):
                 self._dropped(entry)
@@ -268,23 +271,23 @@ class Batcher:
         self._forget(entry)
 
     def _forget(self, entry: Entry) -> None:
-        """Drop the waiting rows of a request that nobody waits for."""
+        """Drop the waiting rows of a request that is no longer needed."""
         if entry.timer is not None:
             entry.timer.cancel()
-            entry.timer = None  # once it has fired it would keep the entry, and the entry it
+            entry.timer = None  # after firing it would form a reference cycle with the entry
         if entry.waiting_rows and self._queue.remove(entry):
             self.rows -= entry.waiting_rows
 
     def _overloaded(self) -> Overloaded:
         seconds_to_drain = max(1, min(60, math.ceil(self.rows / max(self._rows_per_second, 1.0))))
         return Overloaded(
-            f"{self.rows} rows are waiting and at most {self._max_queue_rows} may; try again later.",
+            f"{self.rows} rows are waiting; the limit is {self._max_queue_rows}: try again later.",
             retry_after_seconds=seconds_to_drain,
         )
 
 
 def _too_late() -> DeadlinePassed:
     return DeadlinePassed(
-        "The scores were not there by the request's deadline, and it was dropped; try again later, send fewer "
-        "instances at once, or wait longer (HARMGAUGE_DEADLINE_SECONDS and the request's own deadline)."
+        "The scores were not ready by the request's deadline, so it was dropped; try again later, send fewer instances "
+        "at once, or allow more time (HARMGAUGE_DEADLINE_SECONDS and the request's own deadline)."
     )

@@ -1,4 +1,4 @@
-"""The caller that waits for an answer, as far as inference is concerned."""
+"""The request that waits for an answer, as seen by inference."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 @dataclass(slots=True)
 class Progress:
-    """Filled while the request is served. Times are `perf_counter`'s, None until they come.
+    """Filled in while the request is served. Times are `perf_counter`'s, None until they occur.
 
-    `rows` waited from `queued` on; the graph ran from `began` to `ended`, in `runs` runs of `batch_rows` rows in all,
-    those of other requests included.
+    `rows` waited from `queued` on; the graph ran from `began` to `ended`, in `runs` runs of `batch_rows` rows in total,
+    including rows of other requests.
     """
 
     rows: int | None = None
@@ -28,7 +28,7 @@ class Progress:
         self.rows, self.queued = rows, now
 
     def ran(self, began: float, seconds: float, batch_rows: int) -> None:
-        """A run of the graph had rows of it."""
+        """A run of the graph included rows of the request."""
         self.began = began if self.began is None else min(self.began, began)
         self.ended = began + seconds if self.ended is None else max(self.ended, began + seconds)
         self.runs += 1
@@ -40,11 +40,11 @@ def _stays() -> bool:
 
 
 Name = tuple[str, str]
-"""Name of a client or a source: the name of its key, "" without one, and the name that it gave itself."""
+"""Name of a client or a source: the name of its key ("" without one), and the name that the client sent."""
 
 
 class Origin(NamedTuple):
-    """Identifies a request later: its id, its route's name in metrics, the name of its key if any."""
+    """Identifies a request later: its id, its route's name in metrics, and the name of its key, if any."""
 
     request_id: str = ""
     route: str = ""
@@ -56,10 +56,9 @@ NOWHERE = Origin()
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """Waits until `deadline`, in seconds of the event loop's clock, unless `left()` is true before.
+    """A request waits until `deadline`, in seconds of the event loop's clock, unless `left()` becomes true before that.
 
-    `left` is called just before rows would take inference time, and once more before an answer counts: it must be
-    cheap.
+    `left` must be cheap: it is called just before rows would take inference time, and again before an answer counts.
     """
 
     deadline: float = math.inf
@@ -67,13 +66,13 @@ class RequestContext:
     client: Name | None = None
     """Requests of one client are not independent of each other."""
     source: Name | None = None
-    """The source of the request's rows, if it is to be monitored by itself."""
+    """The source of the request's rows, if it is monitored separately."""
     origin: Origin = NOWHERE
     holder: Hashable = None
-    """Whose request it is, as far as sharing goes: a key's, or a connection's."""
+    """The key or connection that the request belongs to when capacity is shared."""
     progress: Progress | None = None
-    """Filled if the request's progress is wanted."""
+    """Filled in if the request's progress is requested."""
 
 
 PATIENT = RequestContext()
-"""Waits for ever."""
+"""Waits without limit."""

@@ -1,4 +1,4 @@
-"""The classifier's answers had the input not been tampered with (Vacanti and Van Looveren 2020)."""
+"""Estimates the classifier's answers to inputs as they were before tampering (Vacanti and Van Looveren 2020)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Probabilities = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Correction:
-    """For n instances, each as class (n,) int64 and as probabilities (n, classes) float32.
+    """For n instances, each answer as class (n,) int64 and as probabilities (n, classes) float32.
 
-    `no_defense` is the classifier's answer to the instance, `defense` its answer to the autoencoder's reconstruction,
-    `corrected` the defense if the instance was flagged, else no defense.
+    `no_defense` is the classifier's answer for the instance, `defense` its answer for the autoencoder's reconstruction,
+    `corrected` is `defense` if the instance was flagged, otherwise `no_defense`.
     """
 
     corrected: Classes
@@ -29,7 +29,7 @@ class Correction:
 
 
 def correct(scored: Scored) -> Correction:
-    """The correction of instances that a bundle with correction scored."""
+    """The correction of instances scored by a bundle that offers correction."""
     assert scored.corrected_probabilities is not None
     defense = scored.corrected_probabilities.argmax(1)
     flagged = scored.is_adversarial

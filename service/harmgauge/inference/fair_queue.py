@@ -1,4 +1,4 @@
-"""Requests with waiting rows, in turns by holder: a crowd of one holder's waits for itself."""
+"""Queues requests with waiting rows, in turns by holder: a crowd from one holder delays only itself."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from harmgauge.inference.batch import Entry, Piece
 
 
 class FairQueue:
-    """First come, first served for each holder. Holders take turns, one each time that rows are taken."""
+    """First come, first served within each holder. Holders take turns, one each time rows are taken."""
 
     def __init__(self) -> None:
-        self.lines: dict[Hashable, deque[Entry]] = {}  # the next holder comes first; none is empty
+        self.lines: dict[Hashable, deque[Entry]] = {}  # in order of turns, the next holder first; no line is empty
         self._rows: dict[Hashable, int] = {}
 
     def __iter__(self) -> Iterator[Entry]:
@@ -24,11 +24,11 @@ class FairQueue:
         self._rows[holder] = self._rows.get(holder, 0) + entry.waiting_rows
 
     def first(self) -> Entry:
-        """Whose rows are taken next."""
+        """The request whose rows are taken next."""
         return next(iter(self.lines.values()))[0]
 
     def take(self, most_rows: int) -> Piece:
-        """Rows of the first; then it is the next holder's turn."""
+        """Take rows of the first request; then it is the next holder's turn."""
         holder, line = next(iter(self.lines.items()))
         entry = line[0]
         piece = Piece(entry, entry.taken, min(len(entry.rows), entry.taken + most_rows))
@@ -42,7 +42,7 @@ class FairQueue:
         return piece
 
     def put_back(self, piece: Piece) -> None:
-        """Put it back in its place, right after it was taken."""
+        """Return a piece to its place, right after it was taken."""
         entry, holder = piece.entry, piece.entry.context.holder
         line = self.lines.pop(holder, deque())
         if not entry.waiting_rows:
@@ -64,8 +64,8 @@ class FairQueue:
         return True
 
     def newest_of_most(self, holder: Hashable, count: int) -> Entry | None:
-        """The last request of the holder with most rows, if those are more than `holder` would have with `count` more,
-        and none of it was taken yet.
+        """The last request of the holder with most rows, if that holder has more rows than `holder` would have with
+        `count` more, and no row of the request has been taken yet.
         """
         most = max(self._rows, key=self._rows.__getitem__, default=holder)
         if self._rows.get(most, 0) <= self._rows.get(holder, 0) + count:

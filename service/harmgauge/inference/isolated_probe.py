@@ -1,4 +1,4 @@
-"""Loads untrusted bundles: a separate process tries each new one first (`probe_process.py`)."""
+"""Loads untrusted bundles: each new one is first tried in a separate process (`probe_process.py`)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ CPU_SECONDS = 20
 WALL_SECONDS = 30.0
 
 _LEFT_BYTES = 64 * 2**20
-"""Part of a container's memory that is left for requests that come meanwhile."""
+"""Part of a container's memory that is kept free for requests that arrive meanwhile."""
 
 _OWN_BYTES = 128 * 2**20
-"""Python and its libraries count this much as data, of which most is never touched."""
+"""Data that Python and its libraries allocate, most of which is never touched."""
 
 _INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT")
-"""Nothing else of the environment: it may hold keys."""
+"""The only environment variables that are passed on: others may contain keys."""
 
 _REMEDIES = {
     "reading": "check the disk, and copy the bundle again",
@@ -36,15 +36,15 @@ _REMEDIES = {
     "running": "lower HARMGAUGE_MAX_BATCH_ROWS",
     "": "export the graph again",
 }
-"""By the beginning of the stage that did not end."""
+"""By the beginning of the stage that did not finish."""
 
-_TRUST = "a bundle that you trust is served untried if you sign it and set HARMGAUGE_BUNDLE_PUBLIC_KEY"
+_TRUST = "to serve a bundle that you trust without this trial, sign it and set HARMGAUGE_BUNDLE_PUBLIC_KEY"
 
 
 class BundleLoader:
     """Loads bundles as the settings require.
 
-    A bundle is new until its `bundle.json` has been tried. The package's own bundle is trusted, and with
+    A bundle counts as new until its `bundle.json` has been tried. The package's own bundle is trusted, and with
     HARMGAUGE_BUNDLE_PUBLIC_KEY the signature decides instead.
     """
 
@@ -53,7 +53,8 @@ class BundleLoader:
         self._known = {DEFAULT_BUNDLE_SHA256}
 
     def load(self, folder: Path) -> Bundle:
-        """The verified bundle in `folder`, whose graph runs. Blocks, up to `WALL_SECONDS` longer for a new one.
+        """Load the bundle in `folder`, verified and with a graph that runs. Blocks, up to `WALL_SECONDS` longer for a
+        new one.
 
         Raises BundleError, and SettingsError if the public keys cannot be used.
         """
@@ -63,11 +64,11 @@ class BundleLoader:
             self._known.add(self._probe(folder))
         bundle = load(folder, settings.precision, settings.bundle_public_key)
         if not signed and bundle.sha256 not in self._known:
-            raise BundleError(f"{folder} has changed while it was loaded: load it again")
+            raise BundleError(f"{folder} changed while it was being loaded: load it again")
         return bundle
 
     def _probe(self, folder: Path) -> str:
-        """The sha256 of the bundle that another process has loaded and run. Raises BundleError."""
+        """Load and run the bundle in a separate process; returns its sha256. Raises BundleError."""
         settings = self._settings
         request = {
             "folder": str(folder),
@@ -87,7 +88,7 @@ class BundleLoader:
 
         timer = threading.Timer(WALL_SECONDS, end)
         timer.start()
-        with process:  # waits for its end, and closes the pipes
+        with process:  # waits for it to end, and closes the pipes
             try:
                 written, errors = process.communicate()
             finally:
@@ -104,10 +105,10 @@ class BundleLoader:
 
 
 class _Answers:
-    """The process's output before it ended, however it did."""
+    """The output of the process before it ended, however it did."""
 
     def __init__(self, written: bytes) -> None:
-        self.stage = "starting a process to try it"
+        self.stage = "starting the trial process"
         self.refused: str | None = None
         self.sha256: str | None = None
         for line in written.split(b"\n")[:-1]:
@@ -128,20 +129,21 @@ def _start(request: Mapping[str, object]) -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
-            start_new_session=True,  # Ctrl-C is for the service
+            start_new_session=True,  # Ctrl-C must reach only the service
         )
     except OSError as error:
         raise BundleError(
-            f"no process could be started to try {request['folder']} ({error.strerror}): allow the service one more"
+            f"no process could be started to try {request['folder']} ({error.strerror}): allow the service one more "
+            "process"
         ) from error
 
 
 def _ending(status: int, errors: bytes) -> str:
-    """How a process without an answer ended."""
+    """How a process that gave no answer ended."""
     if status == -getattr(signal, "SIGXCPU", 0):
         return f"took more than {CPU_SECONDS} s of CPU"
     if status == -getattr(signal, "SIGKILL", 0):
-        return "was killed, as the system does when memory runs out"
+        return "was killed, probably because memory ran out"
     if status < 0:
         return f"crashed ({signal.Signals(-status).name})"
     last = errors.decode(errors="replace").strip().rpartition("\n")[2]
@@ -149,7 +151,7 @@ def _ending(status: int, errors: bytes) -> str:
 
 
 def _data_bytes(graph: Path) -> int:
-    """How much memory the process may write to: more for a large graph, and at most as much as there is."""
+    """How much memory the process may write to: more for a large graph, at most as much as is available."""
     try:
         graph_bytes = graph.stat().st_size
     except OSError:  # the process reports the error

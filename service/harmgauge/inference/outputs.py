@@ -11,15 +11,16 @@ import numpy.typing as npt
 from harmgauge.bundle.rows import Rows
 
 RowShapes = dict[str, tuple[int, ...]]
-"""The outputs by name, each with the shape that it has for one row."""
+"""Shape of each output for one row, by name."""
 
 
 @dataclass(frozen=True)
 class Outputs:
     """For n rows: `score` (n,) float32 and `probabilities` (n, classes) float32.
 
-    If the graph gives them: `features` (n, d) float32; `corrected_probabilities` (n, classes) float32, the classifier's
-    answer to the autoencoder's reconstruction; `error_probability` (n,) float32, P(the prediction is wrong).
+    If the graph provides them: `features` (n, d) float32; `corrected_probabilities` (n, classes) float32, the
+    classifier's answer for the autoencoder's reconstruction; `error_probability` (n,) float32, P(the prediction is
+    wrong).
     """
 
     score: npt.NDArray[np.float32]
@@ -38,7 +39,7 @@ class Runtime(Protocol):
 
 
 def empty_outputs(rows: int, shapes: RowShapes) -> Outputs:
-    """Room for the outputs of this many rows."""
+    """Uninitialised arrays for the outputs of this many rows."""
     return Outputs(**{name: np.empty((rows, *shape), np.float32) for name, shape in shapes.items()})
 
 
@@ -48,12 +49,12 @@ def check_shapes(outputs: Outputs, rows: int, shapes: RowShapes) -> None:
         array: npt.NDArray[np.float32] | None = getattr(outputs, name)
         if array is None or array.shape != (rows, *shape):
             given = "none" if array is None else array.shape
-            raise RuntimeError(f"{rows} rows gave {name} {given}; {(rows, *shape)} is due")
+            raise RuntimeError(f"{rows} rows gave {name} {given}; expected {(rows, *shape)}")
 
 
 def spoil_scores(outputs: Outputs) -> None:
-    """Give the score NaN to rows with probabilities that are not finite, which have no prediction, and to rows with an
-    error probability outside 0..1.
+    """Set the score to NaN for rows with non-finite probabilities, which have no prediction, and for rows with an error
+    probability outside 0..1.
     """
     chances = outputs.error_probability
     if chances is not None and not ((chances >= 0) & (chances <= 1)).all():
@@ -66,7 +67,7 @@ def spoil_scores(outputs: Outputs) -> None:
 
 
 def copy_rows(source: Outputs, begin: int, end: int, target: Outputs, start: int) -> None:
-    """Copy rows `begin` to `end` of the one to the other, from `start` on."""
+    """Copy rows `begin` to `end` of the source into the target, from `start` on."""
     stop = start + end - begin
     for name, array in vars(target).items():
         if array is not None:

@@ -1,7 +1,7 @@
-"""Runs in a few batch sizes only, through buffers on the device that are bound once.
+"""Runs only a few batch sizes, through device buffers that are bound once.
 
-A GPU searches for its fastest algorithms at each new batch size: 634 ms were measured, against 1.9 ms for the run
-itself. Batches are padded to the next size; each size is warmed up at the start.
+A GPU searches for its fastest algorithms at each new batch size: this was measured to take 634 ms, against 1.9 ms for
+the run itself. Batches are padded to the next size; each size is warmed up at start-up.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def batch_sizes(max_batch_rows: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class _Buffers:
-    """`host` (size, *shape) collects the rows of a batch that is not full; the others are on the device."""
+    """`host` (size, *shape) collects the rows of an incomplete batch; the other buffers are on the device."""
 
     host: Rows
     input: Any
@@ -40,8 +40,10 @@ class _Buffers:
 
 
 class FixedSizes:
-    """`outputs` are those that are wanted; `device` is ONNX Runtime's
-    name of it, cuda or cpu. Threads may run side by side, each with its own buffers.
+    """Runs batches padded to fixed sizes.
+
+    `outputs` are the requested outputs; `device` is ONNX Runtime's name for the device, cuda or cpu. Threads may run in
+    parallel, each with its own buffers.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class FixedSizes:
         self._free: dict[int, SimpleQueue[_Buffers]] = {size: SimpleQueue() for size in sizes}
 
     def run(self, rows: Rows) -> Outputs:
-        """The outputs of at most as many rows as the largest size has."""
+        """The outputs for at most as many rows as the largest size."""
         count = len(rows)
         size = next(size for size in self._free if size >= count)
         try:
@@ -70,7 +72,7 @@ class FixedSizes:
             if count == size:
                 buffers.input.update_inplace(np.ascontiguousarray(rows))
             else:
-                buffers.host[:count] = rows  # the rows after them are scored as well, and cut off
+                buffers.host[:count] = rows  # the rows after these are scored as well, and cut off
                 buffers.input.update_inplace(buffers.host)
             self._session.run_with_iobinding(buffers.binding)
             buffers.binding.synchronize_outputs()

@@ -1,9 +1,10 @@
-"""A separate process, with limits, that reads one bundle and runs its graph, before another process does.
+"""A separate process, with limits, that reads one bundle and runs its graph before the service does.
 
-A graph is a program for native code. It can crash the process that loads it, compute for ever, or take any amount of
-memory. Here it harms nothing else: the process that asked (`isolated_probe.py`) learns how far it got.
+A graph is a program of native code. It can crash the process that loads it, compute for ever, or take any amount of
+memory. Here it harms nothing else: the parent process (`isolated_probe.py`) learns how far it got.
 
-It writes one JSON object a line: first each stage that begins, at last the bundle's `sha256` or why it is `refused`.
+It writes one JSON object per line: first each stage as it begins, finally the bundle's `sha256` or why it was
+`refused`.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ from harmgauge.inference.providers import CUDA
 from harmgauge.inference.runtime import MAX_BATCH_ROWS_CPU, OnnxRuntime
 
 DATA_BYTES = 2**30
-"""Limit on memory that the process may write to, beside `GRAPH_COPIES` of its graph. Not on its address space
-(RLIMIT_AS), which libraries reserve without using it.
+"""Limit on memory that the process may write to, besides `GRAPH_COPIES` of its graph.
+
+It does not limit the address space (RLIMIT_AS), which libraries reserve without using it.
 """
 
 GRAPH_COPIES = 4
-"""The file's bytes, ONNX Runtime's reading of them, the weights, and the weights packed for their operators."""
+"""The file's bytes, ONNX Runtime's parsed copy, the weights, and the weights packed for their operators."""
 
 MAX_GROWTH_BYTES = 64 * 2**20
-"""Loading, and a run of one row, may let the process grow by this beside the memory that the graph's size accounts for.
-"""
+"""How much loading, and a run of one row, may let the process grow beyond the memory that the graph's size explains."""
 
 GROWTH_PER_GRAPH_BYTE = 6
 
 GROWTH_PER_ROW_BYTE = 256
-"""For one row in float32: the first layers of image networks give 64 to 128 channels."""
+"""Allowed growth for each byte of a row in float32: the first layers of image networks give 64 to 128 channels."""
 
 _ROWS_ON_GPU = 8
-"""The probe runs on the CPU, where a GPU's batches would take too long."""
+"""Largest number of rows tried for a GPU: the probe runs on the CPU, where a GPU's batches would take too long."""
 
 _LONGEST_TEXT = 2000
 _PR_SET_PDEATHSIG = 1
@@ -59,16 +60,16 @@ def main() -> None:
     except (BundleError, SettingsError) as error:
         answers.write(refused=str(error))
     except MemoryError:
-        answers.write(refused=f"{request['folder']}: it needs more memory than a bundle of its size may take")
+        answers.write(refused=f"{request['folder']}: it needs more memory than a bundle of its size may use")
     except Exception as error:
         answers.write(refused=f"{request['folder']}: {type(error).__name__}: {error}")
     else:
         answers.write(sha256=sha256)
-    os._exit(0)  # whatever threads there are, and without giving memory back piece by piece
+    os._exit(0)  # without waiting for threads, or freeing memory piece by piece
 
 
 class _Answers:
-    """Lines for the process that asked. Native code that prints writes to nowhere."""
+    """Writes lines to the parent process. Output that native code prints is discarded."""
 
     def __init__(self) -> None:
         self._descriptor = os.dup(1)
@@ -82,7 +83,10 @@ class _Answers:
 
 
 def _probe(request: dict[str, Any], answers: _Answers) -> str:
-    """The sha256 of the bundle, if its graph loads and runs within the limits. Raises BundleError and more."""
+    """The sha256 of the bundle, if its graph loads and runs within the limits.
+
+    Raises BundleError and other exceptions.
+    """
     answers.write(stage="reading its files")
     bundle = load(Path(request["folder"]), request["precision"])
     growth = _Growth(bundle)
@@ -107,9 +111,9 @@ def _probe(request: dict[str, Any], answers: _Answers) -> str:
 
 
 class _Growth:
-    """Refuses a small graph that lets the process grow as only a large one would: in service it would do so, too.
+    """Refuses a small graph that uses as much memory as only a large one should: in service it would do so, too.
 
-    Runs of more rows grow with the memory of one row; the limit of the process bounds them.
+    Runs of more rows grow with the memory of one row; the process limit bounds them.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -122,7 +126,7 @@ class _Growth:
         self._rows, self._before_bytes = rows, _peak_bytes()
 
     def check(self) -> None:
-        """Judge the stage that ends. Raises BundleError."""
+        """Check the stage that has ended. Raises BundleError."""
         if self._rows is None or self._rows > 1:
             return
         grown_bytes = _peak_bytes() - self._before_bytes
@@ -131,13 +135,13 @@ class _Growth:
         if grown_bytes > allowed_bytes:
             what = "one row" if self._rows else "loading it"
             raise BundleError(
-                f"{self._path}: the graph has {self._graph_bytes} bytes, and {what} takes {grown_bytes >> 20} MiB of "
-                f"memory; {allowed_bytes >> 20} MiB may be: export it again, without large constants that are computed"
+                f"{self._path}: the graph has {self._graph_bytes} bytes, but {what} takes {grown_bytes >> 20} MiB of "
+                f"memory; expected at most {allowed_bytes >> 20} MiB: export it again, without large computed constants"
             )
 
 
 def _peak_bytes() -> int:
-    """Peak memory of this process, 0 if the system does not report it. (`ru_maxrss` has its parent's.)"""
+    """Peak memory of this process, 0 if the system does not report it. (`ru_maxrss` includes the parent's.)"""
     try:
         with open("/proc/self/status") as lines:
             return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
@@ -146,7 +150,7 @@ def _peak_bytes() -> int:
 
 
 def _end_with_parent() -> None:
-    """Have the system end this process with the one that asked, and before it if memory runs out. Linux only."""
+    """Ask the system to end this process with its parent, and to kill it first if memory runs out. Linux only."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
@@ -160,7 +164,7 @@ def _limit(data_bytes: int, cpu_seconds: int) -> None:
         return
     for kind, soft, hard in (
         (resource.RLIMIT_DATA, data_bytes, data_bytes),
-        (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),  # SIGXCPU first, which identifies the cause
+        (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),  # SIGXCPU comes first, and identifies the cause
         (resource.RLIMIT_CORE, 0, 0),
     ):
         with contextlib.suppress(OSError, ValueError):  # macOS does not support this limit; a lower one may be in force

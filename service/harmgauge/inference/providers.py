@@ -1,4 +1,4 @@
-"""Which of ONNX Runtime's execution providers to ask for, and whether they are really in use."""
+"""Selects ONNX Runtime's execution providers, and checks that they are really in use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harmgauge.errors import SettingsError
 
 
 def usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """At least 1: the affinity mask's cores, at most the cgroup's CPU quota (v2 or v1), rounded up."""
+    """Number of cores in the affinity mask, but at most the cgroup's CPU quota (v2 or v1), rounded up; at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota_v2(cgroup / "cpu.max") or _quota_v1(cgroup / "cpu")
     return max(1, min(cores, math.ceil(quota))) if quota else max(1, cores)
@@ -49,11 +49,9 @@ def wanted(providers: Providers, bundle: Bundle, batch_sizes: Sequence[int]) -> 
     available = ort.get_available_providers()
     needed = _NEEDED.get(providers)
     if needed is not None and bundle.precision == "int8":
-        raise SettingsError(
-            f"HARMGAUGE_PRECISION=int8 is made for CPUs: leave it out, or HARMGAUGE_PROVIDERS={providers}"
-        )
+        raise SettingsError(f"HARMGAUGE_PRECISION=int8 is for CPUs only: unset it, or HARMGAUGE_PROVIDERS={providers}")
     if needed is not None and needed not in available:
-        raise SettingsError(f"HARMGAUGE_PROVIDERS={providers} needs onnxruntime-gpu: pip install 'harmgauge[gpu]'")
+        raise SettingsError(f"HARMGAUGE_PROVIDERS={providers} requires onnxruntime-gpu: pip install 'harmgauge[gpu]'")
     if providers == "cpu" or bundle.precision == "int8" or CUDA not in available:
         return [CPU]
     if hasattr(ort, "preload_dlls"):
@@ -65,7 +63,7 @@ def wanted(providers: Providers, bundle: Bundle, batch_sizes: Sequence[int]) -> 
 
 
 def check_in_use(providers: Providers, in_use: Sequence[str]) -> None:
-    """ONNX Runtime falls back to the CPU silently. Raises SettingsError if it did."""
+    """Raises SettingsError if ONNX Runtime has silently fallen back to the CPU."""
     needed = _NEEDED.get(providers)
     if needed is not None and in_use[0] != needed:
         raise SettingsError(
@@ -75,7 +73,7 @@ def check_in_use(providers: Providers, in_use: Sequence[str]) -> None:
 
 
 def _tensorrt_options(bundle: Bundle, batch_sizes: Sequence[int]) -> dict[str, str]:
-    """One engine for all batch sizes; without a profile it would build another for each it has not seen."""
+    """One engine for all batch sizes; without a profile TensorRT would build another for each new size."""
     name, shape = bundle.manifest.input.name, "x".join(map(str, bundle.manifest.input.shape))
     return {
         "trt_profile_min_shapes": f"{name}:{batch_sizes[0]}x{shape}",

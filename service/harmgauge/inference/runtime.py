@@ -1,4 +1,4 @@
-"""The graph in ONNX Runtime: rows in, scores out. One session, which any number of threads may run at once."""
+"""Runs the graph in ONNX Runtime: one session, which any number of threads may run at once."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from harmgauge.inference.padded_batches import FixedSizes, batch_sizes
 from harmgauge.inference.providers import CPU, Providers, usable_cores
 
 MAX_BATCH_ROWS_CPU = 32
-"""Larger batches did not raise a core's rows per second."""
+"""Larger batches did not increase the throughput of a core."""
 
 MAX_BATCH_ROWS_GPU = 256
 
 OUTPUT_TYPE = "tensor(float)"
-"""ONNX Runtime's name of float32."""
+"""ONNX Runtime's name for float32."""
 
 _TYPES = {"float32": "float", "float64": "double"}
-"""ONNX Runtime's names, if they are not those of numpy."""
+"""ONNX Runtime's names, if they differ from NumPy's."""
 
 
 def verify(bundle: Bundle) -> None:
@@ -34,13 +34,13 @@ def verify(bundle: Bundle) -> None:
 
 
 class OnnxRuntime:
-    """A session over the bundle's graph, probed and warm.
+    """A session for the bundle's graph, probed and warmed up.
 
-    On CPUs a run uses one thread, the caller's. Measured with the shipped bundle on two cores: runs side by side scored
+    On CPUs a run uses one thread, the caller's. Measured with the shipped bundle on two cores: parallel runs scored
     1,716 images a second one by one and 1,781 in batches of 32; one run on both cores 1,106 and 1,589; one core 897. On
     a GPU batches are padded to a few sizes. With `features`, runs return them if the bundle has them. `reached` is
-    called with the next step, and its number of rows: 0 for loading the graph, then each probe. Raises BundleError if
-    the graph does not match the manifest, SettingsError if the requested provider is not available.
+    called with the next step, as a number of rows: 0 for loading the graph, then each probe. Raises BundleError if the
+    graph does not match the manifest, SettingsError if the requested provider is not available.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class OnnxRuntime:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # a failed run raises the reason, and would log a line besides
-        # A graph that check_graph has read as ONNX must not be read as anything else.
+        options.log_severity_level = 4  # a failed run raises its error, and would log it as well
+        # check_graph has read the graph as ONNX, so it must not be loaded as anything else.
         options.add_session_config_entry("session.load_model_format", "ONNX")
         sizes = batch_sizes(max_batch_rows or MAX_BATCH_ROWS_GPU)
         reached(0)
@@ -67,7 +67,7 @@ class OnnxRuntime:
         except SettingsError:
             raise
         except Exception as error:  # ONNX Runtime's errors share no base class below Exception
-            raise BundleError(f"{bundle.path}: ONNX Runtime refuses the graph: {_one_line(error)}") from error
+            raise BundleError(f"{bundle.path}: ONNX Runtime rejects the graph: {_one_line(error)}") from error
         self.providers: Sequence[str] = self._session.get_providers()
         execution.check_in_use(providers, self.providers)
         on_cpu = self.providers[0] == CPU
@@ -89,19 +89,19 @@ class OnnxRuntime:
         return Outputs(**dict(zip(self.shapes, values, strict=True)))
 
     def probe(self, rows: int) -> Rows:
-        """This many rows on which the graph is known to run."""
+        """Rows, in this number, on which the graph is known to run."""
         return probe_rows(self._spec, self._reference, rows)
 
     def _probe(self, bundle: Bundle, sizes: Sequence[int]) -> None:
-        """Run every one of these batch sizes: shows that the graph works, and warms it up."""
+        """Run each of these batch sizes: this shows that the graph works, and warms it up."""
         for count in sizes:
             self._reached(count)
             try:
                 outputs = self.run(self.probe(count))
             except Exception as error:
                 raise BundleError(
-                    f"{bundle.path}: the graph cannot run {count} rows ({_one_line(error)}): build it again, or lower "
-                    "HARMGAUGE_MAX_BATCH_ROWS if memory ran out"
+                    f"{bundle.path}: the graph fails on {count} rows ({_one_line(error)}): build the bundle again, or "
+                    "lower HARMGAUGE_MAX_BATCH_ROWS if memory ran out"
                 ) from error
             try:
                 check_shapes(outputs, count, self.shapes)
@@ -109,14 +109,14 @@ class OnnxRuntime:
                 raise BundleError(f"{bundle.path}: {error}") from error
             if not np.isfinite(outputs.score).all():
                 raise BundleError(
-                    f"{bundle.path}: the score of the row that the graph is tried on is {outputs.score[0]}; expected a "
-                    "finite number: build the bundle again, with calibration rows such as the service will get"
+                    f"{bundle.path}: the score of the trial row is {outputs.score[0]}; expected a finite number: build "
+                    "the bundle again, with calibration rows like those that the service will get"
                 )
             chances = outputs.error_probability
             if chances is not None and not ((chances >= 0) & (chances <= 1)).all():
                 raise BundleError(
-                    f"{bundle.path}: the error probability of the row that the graph is tried on is {chances[0]}; "
-                    "expected a number in 0 .. 1: build the bundle again"
+                    f"{bundle.path}: the error probability of the trial row is {chances[0]}; expected a number in "
+                    "0 .. 1: build the bundle again"
                 )
 
 
@@ -125,15 +125,17 @@ def _one_line(error: Exception) -> str:
 
 
 def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool) -> RowShapes:
-    """The outputs wanted from the graph; raises BundleError if it is not one of ours."""
+    """The outputs requested from the graph; raises BundleError if it does not match the manifest."""
     inputs, spec = session.get_inputs(), bundle.manifest.input
     names = [node.name for node in inputs]
     if names != [spec.name]:
-        raise BundleError(f"{bundle.path}: the graph takes {names}; expected just {spec.name!r}, as bundle.json says")
+        raise BundleError(
+            f"{bundle.path}: the graph has the inputs {names}; expected only {spec.name!r}, as bundle.json says"
+        )
     if inputs[0].type != (expected := f"tensor({_TYPES.get(spec.dtype, spec.dtype)})"):
         raise BundleError(
-            f"{bundle.path}: the graph takes {spec.name!r} as {inputs[0].type}; expected {expected}, as bundle.json "
-            f"says with {spec.dtype}: build the bundle again"
+            f"{bundle.path}: the graph's input {spec.name!r} is a {inputs[0].type}; expected {expected}, because "
+            f"bundle.json says {spec.dtype}: build the bundle again"
         )
     classes = len(bundle.manifest.class_names)
     shapes: RowShapes = {"score": (), "probabilities": (classes,)}
@@ -145,7 +147,7 @@ def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool
     missing = set(shapes) - set(given)
     if missing:
         raise BundleError(
-            f"{bundle.path}: the graph does not give {', '.join(sorted(missing))}, as bundle.json promises: build the "
+            f"{bundle.path}: the graph lacks {', '.join(sorted(missing))}, which bundle.json declares: build the "
             "bundle again"
         )
     if "corrected_probabilities" in given:
@@ -153,7 +155,7 @@ def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool
     for name in shapes:
         if given[name] != OUTPUT_TYPE:
             raise BundleError(
-                f"{bundle.path}: the graph gives {name} as {given[name]}; expected {OUTPUT_TYPE}: build the bundle "
-                "again, or cast the output to float32"
+                f"{bundle.path}: the graph's output {name} is a {given[name]}; expected {OUTPUT_TYPE}: build the "
+                "bundle again, or cast the output to float32"
             )
     return shapes

@@ -1,4 +1,4 @@
-"""From outputs of the graph to scores, flags and predictions: in process, and for the requests of a service."""
+"""Turns outputs of the graph into scores, flags and predictions: in a program, and for the requests of a service."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from harmgauge.inference.runtime import OnnxRuntime
 @dataclass(frozen=True)
 class Scored:
     """For n instances: `scores` (n,) float32, finite; `is_adversarial` (n,) bool; `predictions` (n,) int64, the index
-    of the classifier's likeliest class; `probabilities` (n, classes) float32; if the bundle gives them, `features` (n,
-    d) float32, `corrected_probabilities` (n, classes) float32 and `error_probability` (n,) float32, the probability
-    that the prediction is wrong.
+    of the classifier's most likely class; `probabilities` (n, classes) float32.
+
+    If the bundle provides them: `features` (n, d) float32, `corrected_probabilities` (n, classes) float32 and
+    `error_probability` (n,) float32, the probability that the prediction is wrong.
     """
 
     scores: npt.NDArray[np.float32]
@@ -43,9 +44,9 @@ def scored(outputs: Outputs, threshold: np.float32) -> Scored:
         # A NaN compares as "not adversarial": it must fail the request rather than pass the input.
         bad = int(np.flatnonzero(~finite)[0])
         raise NonFiniteScore(
-            f"The score of instance {bad} is not finite, or one of its probabilities is not in 0 .. 1, and none of "
-            "this request is given: the graph overflows on it, or cannot take what is missing in it. Leave it out, and "
-            "look whether its values are like those of the training data."
+            f"The score of instance {bad} is not finite, or one of its probabilities is not in 0 .. 1, so the whole "
+            "request fails: the graph overflows on this instance, or cannot handle its missing values. Leave it out, "
+            "and check whether its values are like those of the training data."
         )
     return Scored(
         scores=outputs.score,
@@ -74,9 +75,9 @@ class Scorer:
         self._runtime = OnnxRuntime(bundle, providers)
 
     def score(self, rows: Rows) -> Scored:
-        """Score rows (n, *shape) in the bundle's dtype, n >= 1; NaN is a missing value, if the input may have such.
+        """Score rows (n, *shape) in the bundle's dtype, n >= 1; NaN is a missing value, if the input allows those.
 
-        Raises ValueError and NonFiniteScore.
+        Raises ValueError or NonFiniteScore.
         """
         spec = self._spec
         if rows.dtype != spec.numpy_dtype or rows.shape[1:] != spec.shape or not len(rows):
@@ -89,7 +90,7 @@ class Scorer:
                 raise ValueError("expected finite values, got infinity")
             if not spec.missing and np.isnan(rows).any():
                 raise ValueError(
-                    "expected finite values, got NaN; this input takes no missing values: fill them in as for the "
+                    "expected finite values, got NaN; this input accepts no missing values: impute them as in the "
                     "classifier's training"
                 )
         for bound, beyond in ((spec.minimum, np.less), (spec.maximum, np.greater)):
@@ -104,13 +105,13 @@ class Scorer:
 
 
 Listener = Callable[[Rows, Scored, RequestContext], None]
-"""Called with a request's rows, their scores, and the request; on the event loop. Must be quick, and raise nothing."""
+"""Called on the event loop with a request's rows, their scores, and the request. Must be fast, and must not raise."""
 
 
 class RequestScorer:
     """Scores the rows of requests, over any protocol.
 
-    `listeners` are called for each answer that is about to be given, and only for those: windows, capture, a shadow.
+    `listeners` are called for each answer that is about to be sent, and only for those: windows, capture, a shadow.
     """
 
     def __init__(self, batcher: Batcher, threshold: np.float32) -> None:
@@ -119,7 +120,7 @@ class RequestScorer:
         self.listeners: list[Listener] = []
 
     async def score(self, rows: Rows, context: RequestContext = PATIENT) -> Scored:
-        """Score checked rows (n, *shape) in the bundle's dtype, n >= 1.
+        """Score validated rows (n, *shape) in the bundle's dtype, n >= 1.
 
         Raises NonFiniteScore, CallerLeft, and the batcher's errors.
         """

@@ -1,4 +1,4 @@
-"""The end of each request: counted, logged and traced, over whatever protocol it came."""
+"""The end of each request over any protocol: counted, logged and traced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harmgauge.inference.caller import Progress
 from harmgauge.observe.logs import fields
 from harmgauge.observe.request_summary import RequestSummary
 
-if TYPE_CHECKING:  # an extra: most do without it
+if TYPE_CHECKING:  # an extra: most installations lack it
     from harmgauge.observe.tracing import Trace, Tracing
 
 log = logging.getLogger("harmgauge.access")
@@ -26,10 +26,9 @@ class Counters(Protocol):
 
 
 class AccessLog:
-    """Has every request counted, writes a line for those that `lines` asks for, and traces them if there is `tracing`.
+    """Counts every request, logs those selected by `lines`, and traces them if there is `tracing`.
 
-    With `errors` or `off` and without tracing, a request need not be followed from its beginning: `follows_all` is
-    false.
+    With `errors` or `off` and without tracing, requests need not be followed from the start: `follows_all` is false.
     """
 
     def __init__(self, counters: Counters, lines: Lines, tracing: Tracing | None) -> None:
@@ -39,7 +38,7 @@ class AccessLog:
         self.follows_all = lines == "all" or tracing is not None
 
     def begin(self, headers: Iterable[tuple[bytes, bytes]], *, traced: bool) -> Entry:
-        """A request came; one that is not to be `traced` only continues the client's trace, if there is one."""
+        """A request has started; if it is not `traced`, it only continues the client's trace, if there is one."""
         trace = None
         if self._tracing is not None and (traced or any(name == b"traceparent" for name, _ in headers)):
             trace = self._tracing.begin(headers)
@@ -49,14 +48,14 @@ class AccessLog:
         )
 
     def finish(self, entry: Entry | None, answered: RequestSummary) -> None:
-        """The request is over. `entry` is None if it was not followed from the beginning."""
+        """The request has ended. `entry` is None if it was not followed from the start."""
         self._counters.answered(answered.route, answered.status, answered.seconds)
         if answered.code is not None:
             self._counters.rejected(answered.code)
         elif answered.error is None and not (self._lines == "all" if entry is None else entry.is_told):
             status = answered.status
             if status == "OK" or (isinstance(status, int) and status < 400):
-                return  # as nearly all are
+                return  # the usual case
         if entry is not None and entry.trace is not None:
             entry.trace.end(answered)
         if answered.failure is not None:
@@ -67,7 +66,7 @@ class AccessLog:
             self._write(logging.INFO, entry, answered)
 
     def close(self, seconds: float) -> None:
-        """Send the waiting traces, within `seconds`."""
+        """Send the pending traces, within `seconds`."""
         if self._tracing is not None:
             self._tracing.close(seconds)
 
@@ -105,7 +104,7 @@ class AccessLog:
 
 
 class Entry:
-    """A request that is followed from its beginning on; `is_told`: its end is wanted even if it is good."""
+    """A request that is followed from its start; `is_told`: its end is logged even if it succeeds."""
 
     __slots__ = ("is_told", "progress", "trace")
 

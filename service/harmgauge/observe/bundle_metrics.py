@@ -1,7 +1,7 @@
-"""Prometheus metrics of one bundle: they begin with it, and end with it.
+"""Prometheus metrics of one bundle, which exist only while it is loaded.
 
-The histograms of scores carry the label `bundle`, whose bounds are its own. A bundle's registry is its own as well, so
-that nothing of it is left once another is in service.
+The histograms of scores have the label `bundle`, because their bounds depend on the bundle. Each bundle has its own
+registry, so that its metrics disappear once another is in service.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 class BundleMetrics:
     """The metrics that one bundle adds to those of the `process`.
 
-    `gauges` are the drift detectors' own metrics, by name with their help texts; `queue_rows` returns the number of
+    `gauges` are the drift detectors' own metrics, by name, with their help texts; `queue_rows` returns the number of
     waiting rows.
     """
 
@@ -41,7 +41,7 @@ class BundleMetrics:
         self._scores = ScoreHistogram(model, bundle.key, reference)
         registry.register(self._scores)
         constant = ScoreHistogram(
-            model, bundle.key, reference, "harmgauge_reference_score", "Scores of the reference; never changes."
+            model, bundle.key, reference, "harmgauge_reference_score", "Scores of the reference; constant."
         )
         constant.observe(reference)
         registry.register(constant)
@@ -67,7 +67,7 @@ class BundleMetrics:
         if bundle.error_probability is not None:
             process.errors.begin()
         self._queue_rows = queue_rows
-        Gauge("harmgauge_queue_rows", "Rows accepted and not yet scored.", ["model"], registry=registry).labels(
+        Gauge("harmgauge_queue_rows", "Rows accepted but not yet scored.", ["model"], registry=registry).labels(
             model
         ).set_function(queue_rows)
 
@@ -78,11 +78,11 @@ class BundleMetrics:
             self.process.errors.scored(blocks.error_probability)
 
     def totals(self, routes: AbstractSet[str]) -> Totals:
-        """Totals since the process began; of requests, only those over one of `routes`."""
+        """Totals since the process started; requests are those over one of `routes`."""
         return self.process.totals(routes, self._queue_rows())
 
     def exposition(self, drift: dict[str, DriftState], accuracy: Accuracy | None = None) -> bytes:
-        """The text for a scrape, with the drift states and the accuracy as they are now."""
+        """The text for a scrape, with the given drift states and accuracy."""
         self._drift.states = drift
         self._accuracy.found = accuracy
         return generate_latest(self.process.registry) + generate_latest(self._registry)

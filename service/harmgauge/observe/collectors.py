@@ -1,4 +1,4 @@
-"""Two metrics missing in prometheus-client: a histogram fed by arrays, and gauges that may be absent."""
+"""Two metric types that prometheus-client lacks: a histogram fed from arrays, and gauges that may be absent."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ SCORE_BUCKETS = 64
 
 
 def bucket_bounds(reference: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The quantiles of `reference` (n,) that part it into SCORE_BUCKETS of equal share, ascending; tied ones once."""
+    """The quantiles that divide `reference` (n,) into SCORE_BUCKETS equal shares, ascending; tied ones appear once."""
     return np.unique(np.quantile(reference, np.arange(1, SCORE_BUCKETS) / SCORE_BUCKETS, method="inverted_cdf"))
 
 
 class ScoreHistogram(Collector):
-    """Scores in buckets of equal share of the reference: its bounds are the reference's quantiles.
+    """A histogram of scores whose bounds are quantiles of the reference, so that each bucket has an equal share of it.
 
     Hand-picked bounds lose most of a KS test's power; these keep it, so that Prometheus can compute the statistic of a
-    whole fleet. Tied quantiles share a bucket. The label `bundle` separates different bounds: the buckets of two
-    bundles added up, during a rollout, would be a false alarm.
+    whole fleet. Tied quantiles share a bucket. The label `bundle` keeps different bounds apart: adding the buckets of
+    two bundles, during a rollout, would cause a false alarm.
     """
 
     def __init__(
@@ -46,7 +46,8 @@ class ScoreHistogram(Collector):
         buckets = np.searchsorted(self._bounds, scores, side="left")  # a bucket holds score <= its bound
         counts, total = self._seen
         more = np.bincount(buckets, minlength=len(counts))
-        self._seen = counts + more, total + float(scores.sum(dtype=np.float64))  # at once, for a thread may collect
+        # one assignment, because a thread may collect
+        self._seen = counts + more, total + float(scores.sum(dtype=np.float64))
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         family = HistogramMetricFamily(self._name, self._text, labels=list(self._labels))
@@ -58,9 +59,9 @@ class ScoreHistogram(Collector):
 
 
 class DriftCollector(Collector):
-    """The drift gauges. Unknown values are absent: a made-up 0 or 1 would be an alarm, or the lack of one.
+    """The drift gauges. Unknown values are absent: a made-up 0 or 1 would raise an alarm, or hide one.
 
-    `gauges` are the detectors' own, by name with their help texts.
+    `gauges` are the detectors' own metrics, by name, with their help texts.
     """
 
     def __init__(self, model: str, gauges: Mapping[str, str], prefix: str = "harmgauge") -> None:
@@ -74,8 +75,10 @@ class DriftCollector(Collector):
         statistic = self._family("drift_statistic", "Test statistic of the window against the reference.")
         threshold = self._family("drift_statistic_threshold", "Statistic at which drift_detected becomes 1.")
         p_threshold = self._family("drift_p_value_threshold", "p-value at or below which drift_detected becomes 1.")
-        detected = self._family("drift_detected", "The calibrated alarm: 1 while it is given.")
-        rows = self._family("drift_window_rows", "Scores in the window now, or since the detector began.")
+        detected = self._family("drift_detected", "The calibrated alarm: 1 while it is active.")
+        rows = self._family(
+            "drift_window_rows", "Scores in the window, or since the detector started if it has no window."
+        )
         own = {name: self._family(name, text) for name, text in self._gauges.items()}
         for name, state in self.states.items():
             labels = [self._model, name]

@@ -1,7 +1,7 @@
-"""Scores on their way to metrics and drift windows: kept for a moment and handed on together.
+"""Buffers scores for a moment and passes them to metrics and drift windows in batches.
 
-Counting one score and putting it into a window takes as long as for hundreds at once, and every microsecond of a
-request counts. Every look drains the feed first, so the delay is never visible.
+Counting one score and adding it to a window takes as long as for hundreds at once, and every microsecond of a request
+matters. Every look drains the feed first, so the delay is never visible.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 MAX_REQUESTS = 256
 MAX_ROWS = 4096
 MAX_FEATURES_BYTES = 4 * 2**20
-"""Limit on the bytes of features kept."""
+"""Limit on the bytes of buffered features."""
 
 _Scores = npt.NDArray[np.float32]
 _Flags = npt.NDArray[np.bool_]
@@ -34,11 +34,11 @@ _Chances = npt.NDArray[np.float32]
 _Kept = tuple[_Scores, _Flags, _Predictions, _Features | None, _Chances | None, Name | None, float]
 
 Watcher = Callable[[Blocks, _Flags, _Predictions], None]
-"""Gets the requests' scores, in the order in which they were answered, the flags (n,) and the predictions (n,)."""
+"""Receives the requests' scores, in the order in which they were answered, the flags (n,) and the predictions (n,)."""
 
 
 class Feed:
-    """`put` listens to a scorer, and hands its scores on to `watchers`, in their order."""
+    """`put` is a listener of a scorer; its scores are passed to `watchers`, in that order."""
 
     def __init__(self, *watchers: Watcher) -> None:
         self.watchers = list(watchers)
@@ -47,7 +47,7 @@ class Feed:
         self._features_bytes = 0
 
     def put(self, _: Rows, scored: Scored, context: RequestContext) -> None:
-        """Keep one request's scores."""
+        """Buffer the scores of one request."""
         self._kept.append(
             (
                 scored.scores,
@@ -66,7 +66,7 @@ class Feed:
             self.drain()
 
     def drain(self) -> None:
-        """Hand on everything that is kept. A failing watcher is logged: it never affects an answer."""
+        """Pass on everything that is buffered. A failing watcher is logged; it never affects an answer."""
         if not self._kept:
             return
         kept = self._kept
@@ -82,7 +82,7 @@ class Feed:
                 error_probability=None if chances[0] is None else np.concatenate(chances),
                 predictions=all_predictions,
             )
-        except MemoryError:  # counted later, when there is some again
+        except MemoryError:  # counted later, once memory is available
             log.exception("the scores of %d requests cannot be counted yet", len(kept))
             return
         self._kept, self._rows, self._features_bytes = [], 0, 0

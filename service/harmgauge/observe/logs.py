@@ -1,7 +1,7 @@
-"""Logging of the service: one line an event, on standard error, as text or as JSON.
+"""Logging of the service: one line per event, on standard error, as text or as JSON.
 
-Clients have little influence on it: the number of warnings a minute is bounded, control characters are escaped, and an
-exception that a request raised is logged without its message, which may quote the body.
+Clients have little influence on it: the number of warnings per minute is bounded, control characters are escaped, and
+an exception that a request raised is logged without its message, which may quote the body.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOG_SECONDS = 60.0
 
 
 class RateLimitedWarning:
-    """Warns of the same thing once a minute at most."""
+    """Logs the same warning at most once a minute."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
@@ -35,10 +35,12 @@ class RateLimitedWarning:
 
 
 LINES_PER_MINUTE = 60
-"""Warnings and errors that are written, of each logger and level: a flood of refused requests must not fill a disk."""
+"""Limit on the warnings and errors per minute, for each logger and level: a flood of refused requests must not fill a
+disk.
+"""
 
 _FEWER_LINES_PER_MINUTE = {"opentelemetry": 2}
-"""An unreachable collector is reported again and again."""
+"""An unreachable collector is reported over and over."""
 
 _QUOTING = ("uvicorn", "asyncio", "grpc")
 """Other libraries' loggers that may quote an exception raised by a request."""
@@ -49,26 +51,30 @@ LogFormat = Literal["text", "json"]
 
 
 def configure(level: str, form: LogFormat) -> None:
-    """Set up logging for the process; uvicorn's own lines, and Python's warnings, go the same way."""
+    """Set up logging for the process; uvicorn's own lines, and Python's warnings, use it as well."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     handler.addFilter(RateLimitFilter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    if form == "json":  # an error that ends the process, or a thread, is a line as well
+    if form == "json":  # an error that ends the process or a thread is logged as well
         log = logging.getLogger("harmgauge")
-        sys.excepthook = lambda kind, error, _: log.critical("%s ended the process", kind.__name__, exc_info=error)
-        threading.excepthook = lambda failed: log.critical("a thread ended", exc_info=failed.exc_value)
+        sys.excepthook = lambda kind, error, _: log.critical(
+            "unhandled %s: the process ends", kind.__name__, exc_info=error
+        )
+        threading.excepthook = lambda failed: log.critical(
+            "unhandled exception: a thread ends", exc_info=failed.exc_value
+        )
 
 
 def fields(of: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
-    """A line's values beside its message, as logging's `extra`; values that are None are left out."""
+    """A log record's structured values, passed as logging's `extra`; None values are omitted."""
     return {"fields": {name: value for name, value in of.items() if value is not None}}
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line, in ASCII."""
+    """One JSON object per line, in ASCII."""
 
     def format(self, record: logging.LogRecord) -> str:
         time_utc = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -87,7 +93,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """For people: time, level, logger and message; an exception on the lines below."""
+    """Lines for people: time, level, logger and message, with any exception on the lines below."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
@@ -97,13 +103,13 @@ class TextFormatter(logging.Formatter):
         record.asctime = self.formatTime(record)
         line = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], self.formatMessage(record))
         if (left_out := getattr(record, "left_out_lines", 0)) > 0:
-            line += f" ({left_out} lines like it were left out)"
+            line += f" ({left_out} similar lines were suppressed)"
         exception = _exception(record)
         return line if exception is None else f"{line}\n{exception}"
 
 
 class RateLimitFilter(logging.Filter):
-    """Passes a limited number of warnings and worse a minute; the next one gives the number left out."""
+    """Passes a limited number of warnings and errors per minute; the next one reports how many were suppressed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,10 +139,10 @@ def _exception(record: logging.LogRecord) -> str | None:
 
 
 def _without_words(error: BaseException) -> str:
-    """Type and place of an exception and of those that led to it, the last one first."""
+    """Type and place of an exception and of its causes, the last one first."""
     parts: list[str] = []
     found: BaseException | None = error
     while found is not None and len(parts) < 10:
         parts.append("".join(traceback.format_tb(found.__traceback__)) + type(found).__qualname__)
         found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
-    return "\nraised from\n".join(parts)
+    return "\ncaused by\n".join(parts)

@@ -1,7 +1,7 @@
 """Prometheus metrics of the process: counters that continue when another bundle takes over.
 
-All names begin with `harmgauge_`, all carry the label `model`. Metrics of one bundle are in `bundle_metrics.py`. One
-object over its own registry; modules hold no metrics.
+All names begin with `harmgauge_`, and all metrics have the label `model`. Metrics of one bundle are in
+`bundle_metrics.py`. They are attributes of one object with its own registry; modules hold no metrics.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 MAX_CLASSES = 100
-"""Predictions of a classifier with more are not counted by class: each is a series of every replica."""
+"""Predictions of a classifier with more classes are not counted by class, because every class is a time series of every
+replica.
+"""
 
 _GOOD = ("200", "OK")
 """The status of a request that got its scores, over HTTP and over gRPC."""
 
 
 class Metrics:
-    """Metrics of every bundle that the process serves in turn: they share `manifest`'s name and classes."""
+    """Metrics of every bundle that the process serves in turn: all of them have `manifest`'s name and classes."""
 
     def __init__(self, manifest: Manifest, readiness: Readiness) -> None:
         registry = self.registry = CollectorRegistry()
@@ -43,19 +45,25 @@ class Metrics:
         self._adversarial = instances.labels(model, "adversarial")
         predictions = Counter(
             "harmgauge_predictions",
-            "Inputs scored, by the classifier's likeliest class.",
+            "Inputs scored, by the classifier's most likely class.",
             ["model", "class"],
             registry=registry,
         )
         names = manifest.class_names
         self._predictions = [predictions.labels(model, name) for name in names] if len(names) <= MAX_CLASSES else []
-        Gauge("harmgauge_ready", "1 while it takes work, as /readyz says.", ["model"], registry=registry).labels(
-            model
-        ).set_function(lambda: readiness.unready is None)
+        Gauge(
+            "harmgauge_ready",
+            "1 while the service accepts requests, as reported by /readyz.",
+            ["model"],
+            registry=registry,
+        ).labels(model).set_function(lambda: readiness.unready is None)
 
-        Gauge("harmgauge_alive", "1 unless it wants a restart, as /livez says.", ["model"], registry=registry).labels(
-            model
-        ).set_function(lambda: readiness.failure is None)
+        Gauge(
+            "harmgauge_alive",
+            "1 unless the service needs a restart, as reported by /livez.",
+            ["model"],
+            registry=registry,
+        ).labels(model).set_function(lambda: readiness.failure is None)
 
         self._model = model
         self._requests = Counter(
@@ -73,7 +81,8 @@ class Metrics:
             "harmgauge_rejected", "Requests answered with an error.", ["model", "reason"], registry=registry
         )
         for code in [RequestError.code, *(error.code for error in RequestError.__subclasses__())]:
-            self._rejected.labels(model, code)  # 0 until the first, whose increase would else not be seen
+            # created at 0: the first increase of a missing counter would not be seen
+            self._rejected.labels(model, code)
 
         self._resets = Counter(
             "harmgauge_drift_resets", "Acknowledgements of drift alarms.", ["model"], registry=registry
@@ -82,17 +91,21 @@ class Metrics:
         """Sums of the bundles' P(wrong)."""
 
         self._batch_rows = Histogram(
-            "harmgauge_batch_rows", "Rows in a run of the graph.", ["model"], buckets=ROWS, registry=registry
+            "harmgauge_batch_rows", "Rows per run of the graph.", ["model"], buckets=ROWS, registry=registry
         ).labels(model)
         self._queue_seconds = Histogram(
             "harmgauge_queue_seconds",
-            "Time a request waited for its first row to run.",
+            "Time that a request waited until its first row ran.",
             ["model"],
             buckets=SECONDS,
             registry=registry,
         ).labels(model)
         self._inference_seconds = Histogram(
-            "harmgauge_inference_seconds", "Time of a run of the graph.", ["model"], buckets=SECONDS, registry=registry
+            "harmgauge_inference_seconds",
+            "Duration of a run of the graph.",
+            ["model"],
+            buckets=SECONDS,
+            registry=registry,
         ).labels(model)
 
     def scored(self, is_adversarial: npt.NDArray[np.bool_], predictions: npt.NDArray[np.int64]) -> None:
@@ -107,7 +120,7 @@ class Metrics:
 
     def answered(self, route: str, status: int | str, seconds: float) -> None:
         children = self._answered.get((route, status))
-        if children is None:  # finding a child by its labels takes longer than counting with it
+        if children is None:  # looking up a child by its labels takes longer than counting
             children = (
                 self._requests.labels(self._model, route, str(status)),
                 self._request_seconds.labels(self._model, route),
@@ -120,7 +133,7 @@ class Metrics:
         self._rejected.labels(self._model, reason).inc()
 
     def drift_reset(self) -> None:
-        """Count an acknowledgement."""
+        """Count an acknowledgement of drift."""
         self._resets.inc()
 
     def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None:
@@ -130,7 +143,7 @@ class Metrics:
         self._inference_seconds.observe(inference_seconds)
 
     def totals(self, routes: AbstractSet[str], queue_rows: float) -> Totals:
-        """Totals since the start; of requests, only those over one of `routes`."""
+        """Totals since the start; requests are those over one of `routes`."""
         answered = [
             (sample.labels["status"], sample.value)
             for sample in _samples(self._requests, "_total")

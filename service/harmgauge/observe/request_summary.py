@@ -1,4 +1,4 @@
-"""A request in logs and traces: without its body and its key."""
+"""A summary of a request for logs and traces, without its body and its key."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Literal
 from harmgauge.errors import InferenceFailed, RequestError
 
 
-@dataclass(slots=True, kw_only=True)  # one for each request: a frozen one takes three times as long to make
+@dataclass(slots=True, kw_only=True)  # one for each request: creating a frozen one takes three times as long
 class RequestSummary:
-    """A request that was answered, or never will be.
+    """A request that has been answered, or never will be.
 
-    `status` is HTTP's number or gRPC's name; `code` is the problem's, None if there was none. `path` is None if it
-    matched no route: clients could write anything into it. `error` is the cause, if it failed.
+    `status` is HTTP's number or gRPC's name; `code` is that of the problem, None if there was none. `path` is None if
+    it matched no route, because clients could put anything into it. `error` is the cause of a failure.
     """
 
     protocol: Literal["http", "grpc"]
@@ -40,19 +40,21 @@ class RequestSummary:
 
     @property
     def words(self) -> str:
-        """The failure's own message, if it cannot quote the body: ONNX Runtime names nodes and shapes."""
+        """The failure's own message, unless it may quote the body. ONNX Runtime's only names nodes and shapes."""
         return f"{self.failure}" if isinstance(self.error, InferenceFailed) else ""
 
     @property
     def is_refused(self) -> bool:
-        """Whether its answer was a refusal."""
+        """Whether the response was a refusal."""
         return self.code is not None or (
             isinstance(self.status, int) and 400 <= self.status < 600 and self.status != 499
         )
 
     @property
     def is_our_fault(self) -> bool:
-        """Whether the service has failed, or could not do it in time; by HTTP's and gRPC's conventions for servers."""
+        """Whether the service failed, or did not answer in time; follows the conventions of HTTP and gRPC for
+        servers.
+        """
         if isinstance(self.status, int):
             return self.status >= 500
         return self.status in {"INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN", "DATA_LOSS", "UNIMPLEMENTED"}

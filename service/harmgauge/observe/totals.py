@@ -1,4 +1,4 @@
-"""Totals of the counters since the start, and the rates and latencies between two such looks."""
+"""Totals of the counters since the start, and the rates and latencies between two snapshots."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Totals:
-    """Totals of requests for scores since the start: `rows` scored, `requests` answered, `failed` among them;
+    """Totals of requests for scores since the start: `rows` scored, `requests` answered, of which `failed` failed;
     `seconds_counts` (b + 1,), requests by time to answer, in the buckets whose upper bounds are `seconds_bounds` (b,).
     """
 
@@ -26,8 +26,8 @@ class Totals:
 def bucket_quantile(bounds: Sequence[float], counts: npt.NDArray[np.float64], share: float) -> float | None:
     """The quantile of observations of which `counts` (b + 1,) lie in the buckets with upper `bounds` (b,), ascending.
 
-    Linear inside a bucket, which begins at 0 or at the bound below; the last bound if it lies above all of them. That
-    is Prometheus' histogram_quantile. None without observations.
+    Interpolates linearly inside a bucket, which begins at 0 or at the previous bound; returns the last bound if the
+    quantile lies above all of them, as Prometheus' histogram_quantile does. None without observations.
     """
     total = float(counts.sum())
     if total == 0:

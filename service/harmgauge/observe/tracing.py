@@ -1,7 +1,7 @@
-"""Requests as OpenTelemetry traces, sent over OTLP/HTTP; loaded only on request.
+"""Requests as OpenTelemetry traces, sent over OTLP/HTTP; loaded only if tracing is enabled.
 
 OpenTelemetry's own variables set the address, the sampling and the service name (OTEL_EXPORTER_OTLP_ENDPOINT,
-OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME, ...). Spans wait in a bounded queue for a thread that sends them; past its bound
+OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME, ...). Spans wait in a bounded queue for a thread that sends them; if it is full
 they are dropped, so a slow or unreachable collector never delays a request.
 """
 
@@ -27,14 +27,14 @@ from harmgauge.inference.caller import Progress
 from harmgauge.observe.request_summary import RequestSummary
 
 SPANS_AT_A_TIME = 8
-"""Some 0.2 ms; a whole batch of 512 is 10 ms, which requests that came just then waited for."""
+"""About 0.2 ms; a whole batch of 512 takes 10 ms, during which new requests had to wait."""
 
 PAUSE_SECONDS = 0.0005
-"""Lets another thread take the GIL. Ten thousand spans a second still go out: more than one process makes."""
+"""Lets another thread take the GIL. Ten thousand spans a second can still be sent: more than one process produces."""
 
 
 class YieldingExporter(OTLPSpanExporter):
-    """OpenTelemetry's own, over HTTP, in the thread that it has."""
+    """OpenTelemetry's HTTP exporter, with pauses, on its own thread."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send these spans; it may take 0.1 ms for each."""
@@ -42,7 +42,7 @@ class YieldingExporter(OTLPSpanExporter):
 
 
 class WithPauses(Sequence[ReadableSpan]):
-    """The same spans, with a rest after every SPANS_AT_A_TIME of them during iteration."""
+    """The same spans; iteration pauses after every SPANS_AT_A_TIME of them."""
 
     def __init__(self, spans: Sequence[ReadableSpan]) -> None:
         self._spans = spans
@@ -65,14 +65,14 @@ class WithPauses(Sequence[ReadableSpan]):
 
 
 MOST_PATH_CHARACTERS = 256
-"""A route may have a part that the client chose; it is cut to this length."""
+"""A route may contain a part that the client chose; longer ones are cut to this length."""
 
 Headers = Iterable[tuple[bytes, bytes]]
-"""Headers of a request, their names in lower case."""
+"""A request's headers, with lower-case names."""
 
 
 class Tracing:
-    """Begins a trace, or continues the client's, and sends the sampled ones."""
+    """Starts traces, or continues the clients', and sends the sampled ones."""
 
     def __init__(self) -> None:
         ours = Resource.create({SERVICE_NAME: "harmgauge", SERVICE_VERSION: version("harmgauge")})
@@ -85,11 +85,11 @@ class Tracing:
         self._propagator = TraceContextTextMapPropagator()
 
     def begin(self, headers: Headers) -> Trace:
-        """A request came with these headers. A `traceparent` that is malformed, or there twice, is ignored."""
+        """A request with these headers has started. A `traceparent` that is malformed or repeated is ignored."""
         return Trace(self, self._parent(headers))
 
     def close(self, seconds: float) -> None:
-        """Send the waiting spans, within `seconds`."""
+        """Send the pending spans, within `seconds`."""
         sending = threading.Thread(target=self._processor.shutdown, daemon=True)
         sending.start()
         sending.join(seconds)
@@ -103,9 +103,9 @@ class Tracing:
 
 
 class Trace:
-    """One request's part of a trace: the server's span, and below it the time spent in each step.
+    """One request's part of a trace: the server's span, and inside it the time spent in each step.
 
-    `progress` is None if the request was not sampled: then it need not be filled.
+    `progress` is None if the request was not sampled: then it need not be filled in.
     """
 
     def __init__(self, tracing: Tracing, parent: Context) -> None:
@@ -117,13 +117,13 @@ class Trace:
 
     @property
     def ids(self) -> dict[str, str]:
-        """For log lines; empty if OTEL_SDK_DISABLED is set."""
+        """The ids for log lines; empty if OTEL_SDK_DISABLED is set."""
         if not self._context.is_valid:
             return {}
         return {"trace_id": f"{self._context.trace_id:032x}", "span_id": f"{self._context.span_id:016x}"}
 
     def end(self, answered: RequestSummary) -> None:
-        """Hand the spans of a request that is answered to the thread that sends them."""
+        """Hand the spans of an answered request to the thread that sends them."""
         if self.progress is None:
             return
         end = time.perf_counter()
@@ -139,7 +139,7 @@ class Trace:
         return self._begin_ns + round((moment - self._begin) * 1e9)
 
     def _add(self, name: str, begin: float, end: float, attributes: dict[str, AttributeValue]) -> None:
-        # Made as it is, whole: `start_span` and `end` would take 20 us of the event loop for each, this takes 4.
+        # Created complete: `start_span` and `end` would take 20 us of the event loop for each span, this takes 4.
         provider, own = self._tracing._provider, self._context
         context = SpanContext(
             own.trace_id,
@@ -163,10 +163,10 @@ class Trace:
 
 
 def _parts(progress: Progress, end: float) -> Iterator[tuple[str, float, float, dict[str, AttributeValue]]]:
-    """Name, begin, end and attributes of the stretches in which a request's rows waited and ran, as far as they came.
+    """Name, start, end and attributes of the periods in which a request's rows waited and ran, as far as they occurred.
 
     The rest of the server's span lies before and after them: separate spans for reading and answering would add no
-    information, and a span takes 25 us. A batch belongs to several requests. Each one's span has it as attributes: a
+    information, and a span takes 25 us. A batch serves several requests, and each one's span has it as attributes: a
     separate span with a link from each would double the number of spans.
     """
     if progress.queued is None:
@@ -179,7 +179,9 @@ def _parts(progress: Progress, end: float) -> Iterator[tuple[str, float, float, 
 
 
 def _attributes(answered: RequestSummary, progress: Progress) -> dict[str, AttributeValue]:
-    """By OpenTelemetry's semantic conventions for HTTP (1.23, stable) and RPC (1.39) if they have a name."""
+    """Attributes named by OpenTelemetry's semantic conventions for HTTP (1.23, stable) and RPC (1.39), if they define
+    one.
+    """
     if answered.protocol == "grpc":
         found: dict[str, AttributeValue | None] = {
             "rpc.system.name": "grpc",

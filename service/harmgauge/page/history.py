@@ -1,4 +1,4 @@
-"""The recent past of the service, sample by sample, over a bounded time."""
+"""The recent history of the service, sample by sample, over a bounded time."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 TIME = "time"
-"""The column that every history has: Unix seconds, whole."""
+"""The time column of every history: whole Unix seconds."""
 
 
 class History:
-    """A ring of the newest `capacity` samples of the named `columns`, all numbers; memory does not grow.
+    """A ring buffer of the newest `capacity` samples of the named `columns`, all numbers; memory does not grow.
 
-    Not a `Window`: unknown values are NaN here, and only the time column needs the digits of a float64.
+    Unlike in a `Window`, unknown values are NaN, and only the time column needs the precision of a float64.
     """
 
     def __init__(self, columns: Sequence[str], capacity: int) -> None:
         if capacity < 1:
-            raise ValueError(f"a history of {capacity} samples keeps nothing; at least 1 is needed")
+            raise ValueError(f"expected a capacity of at least 1 sample, got {capacity}")
         self.columns = tuple(columns)
         self._times = np.zeros(capacity, np.int64)
         self._values = np.full((len(self.columns), capacity), np.nan, np.float32)
@@ -32,9 +32,9 @@ class History:
         return len(self._times)
 
     def add(self, time_seconds: float, values: Mapping[str, float | None]) -> None:
-        """Add one sample, later than the one before; a column that is left out or None becomes NaN.
+        """Add a sample, later than the previous one; a column that is omitted or None becomes NaN.
 
-        Raises KeyError for an unknown one.
+        Raises KeyError for an unknown column.
         """
         for name in values:
             if name not in self.columns:
@@ -42,12 +42,12 @@ class History:
         at = self.total % self.capacity
         given = [values.get(name) for name in self.columns]
         newest = int(self._times[at - 1]) if self.total else -1
-        self._times[at] = max(int(time_seconds), newest + 1)  # also if the clock was set back
+        self._times[at] = max(int(time_seconds), newest + 1)  # even if the clock was set back
         self._values[:, at] = [np.nan if value is None else value for value in given]
         self.total += 1
 
     def newest(self, most: int | None = None) -> dict[str, npt.NDArray[Any]]:
-        """At most this many of the newest samples, oldest first: `time` (n,) int64, and each column (n,) float32."""
+        """At most `most` of the newest samples, oldest first: `time` (n,) int64, and each column (n,) float32."""
         held = min(self.total, self.capacity)
         count = held if most is None else min(most, held)
         order = np.arange(self.total - count, self.total) % self.capacity

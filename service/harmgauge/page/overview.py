@@ -1,4 +1,4 @@
-"""Data of the live page that no other route has, as documents."""
+"""The data that only the live page shows, as JSON documents."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from harmgauge.page.histogram import bucket_edges, shares
 from harmgauge.page.recorder import HISTORY_SECONDS, Recorder, flagged_share
 
 RECENT_SAMPLES = 12
-"""Included in every state, so that a polling client needs the whole history only once, or after a pause."""
+"""Included in every state, so that a polling client needs the whole history only at the start or after a pause."""
 
 
 class Overview:
-    """Overview of one bundle: `about` never changes, the others do."""
+    """The documents about one bundle: `about` never changes, the others do."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Overview:
         self._started = time.time()
 
     async def about(self) -> dict[str, Any]:
-        """The served bundle, and its reference."""
+        """The constant facts: the threshold, the reference, and the recorder's times."""
         reference = self._bundle.reference.scores
         return {
             "started": self._started,
@@ -55,12 +55,12 @@ class Overview:
         }
 
     async def state(self) -> dict[str, Any]:
-        """Detectors and accuracy, as `GET /drift` has them, the scores in the window, and the newest samples."""
+        """Detectors and accuracy as in `GET /drift`, the scores in the window, and the newest samples."""
         states = await self._monitor.states()
         drift = drift_answer(self._bundle, states, await self._monitor.accuracy())
         scores = next((state.scores for state in states.values() if state.scores is not None), None)
         window = flagged = None
-        if scores is not None and len(scores):  # 27 ms if the window is a million rows
+        if scores is not None and len(scores):  # 27 ms for a window of a million rows
             window = await asyncio.to_thread(shares, scores, self._edges)
             flagged = await asyncio.to_thread(flagged_share, states, self._threshold)
         return {
@@ -74,7 +74,7 @@ class Overview:
         }
 
     async def history(self) -> dict[str, Any]:
-        """Every sample there is, column by column."""
+        """All recorded samples, column by column."""
         return self._recorder.history.newest()
 
     async def embedding(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Looks at the service now and then, off the path of the requests, so that a page opened just now shows the past."""
+"""Samples the service at regular intervals, independently of requests, so that a newly opened page shows the past."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ TRAFFIC = (
     "queue_rows",
     "flagged_share",
 )
-"""`flagged_share` is of the window's scores, the others of the time since the sample before."""
+"""`flagged_share` describes the scores in the window, the others the time since the previous sample."""
 
 ACCURACY = ("accuracy.estimate", "accuracy.lower", "accuracy.upper")
 """Columns of the window's accuracy; empty if the bundle has no P(wrong)."""
 
 STATES = ("warming", "ok", "drifting")
-"""A state is its place here."""
+"""The history stores a state as an index into this."""
 
 LEAST_STATISTIC = 1e-3
-"""Evidence begins at 0, which has no logarithm."""
+"""Evidence starts at 0, which has no logarithm."""
 
 
 class Recorder:
-    """Takes a sample of detectors, accuracy, traffic and share flagged every `sample_seconds`, into `history`."""
+    """Records detectors, accuracy, traffic and the flagged share in `history` every `sample_seconds`."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Recorder:
         states = await self._monitor.states()
         totals, at = self._totals(), self._clock()
         values = _traffic(self._before, totals, at - self._before_at)
-        # A millisecond if the window is a million rows.
+        # Takes a millisecond for a window of a million rows.
         values["flagged_share"] = await asyncio.to_thread(flagged_share, states, self._threshold)
         values |= _accuracy(await self._monitor.accuracy())
         for name, state in states.items():
@@ -82,17 +82,17 @@ class Recorder:
         self.history.add(self._now(), values)
 
     async def keep_recording(self) -> None:
-        """Take samples for ever."""
+        """Take samples until cancelled."""
         while True:
             await asyncio.sleep(self.sample_seconds)
             try:
                 await self.sample()
-            except Exception:  # a gap in a chart; the next sample may do better
-                log.exception("no sample could be taken")
+            except Exception:  # a gap in a chart; the next sample may succeed
+                log.exception("cannot take a sample for the page")
 
 
 def flagged_share(states: Mapping[str, DriftState], threshold: float) -> float | None:
-    """Share flagged of the scores in the window; None while there are none."""
+    """Share flagged among the scores in the window; None if there are none."""
     for state in states.values():
         if state.scores is not None and len(state.scores):
             return float(np.count_nonzero(state.scores > threshold) / len(state.scores))
@@ -100,14 +100,14 @@ def flagged_share(states: Mapping[str, DriftState], threshold: float) -> float |
 
 
 def _log10(state: DriftState) -> float | None:
-    """Logarithm of the figure that the alarm goes by: the p-value, or else the statistic."""
+    """Logarithm of the figure that decides the alarm: the p-value if the detector has one, otherwise the statistic."""
     if state.p_value_threshold is not None:
         return state.log10_p_value
     return None if state.statistic is None else math.log10(max(state.statistic, LEAST_STATISTIC))
 
 
 def _accuracy(found: Accuracy | None) -> dict[str, float | None]:
-    """Nothing before there is an interval: an estimate from a few rows would set the chart's scale."""
+    """Empty until there is an interval: an estimate from a few rows would set the scale of the chart."""
     if found is None or found.lower is None:
         return {}
     return dict(zip(ACCURACY, (found.estimate, found.lower, found.upper), strict=True))

@@ -1,4 +1,6 @@
-"""The live page at `/`, its files, and the data it polls: each answer is made at most once a second for all."""
+"""The live page at `/`, its files, and the data that it polls: each response is built at most once a second for all
+pages.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,11 @@ FOLDER = Path(__file__).parent / "static"
 
 STATE_SECONDS = 1.0
 EMBEDDING_SECONDS = 5.0
-"""Placing 500 rows among the reference takes 30 ms of a core."""
+"""Placing 500 rows relative to the reference takes 30 ms of a core."""
 
 
 class Kept:
-    """The result of `make`, as JSON; made again on request if older than `seconds`, one at a time."""
+    """The result of `make` as JSON; rebuilt on request if it is older than `seconds`, one at a time."""
 
     def __init__(self, make: Callable[[], Awaitable[dict[str, Any]]], seconds: float) -> None:
         self._make = make
@@ -51,9 +53,9 @@ DOCUMENTS = ("info", "about", "state", "history", "embedding")
 
 
 def documents(overview: Overview, info: InfoAnswer) -> dict[str, Kept]:
-    """The data that the page polls about one bundle: a document for each of DOCUMENTS."""
+    """The data that the page polls about one bundle, one document for each of DOCUMENTS."""
 
-    async def about_service() -> dict[str, Any]:  # as /info, which may need another key than the page
+    async def about_service() -> dict[str, Any]:  # the same as /info, which may require another key than the page
         return info.model_dump(mode="json")
 
     return {
@@ -66,7 +68,7 @@ def documents(overview: Overview, info: InfoAnswer) -> dict[str, Kept]:
 
 
 def documents_router(authorizer: Authorizer) -> APIRouter:
-    """Routes that the page polls. They must precede the files, whose route matches any name below `/page`."""
+    """The routes that the page polls. Register them before the files, whose route matches any name below `/page`."""
     routes = APIRouter(include_in_schema=False, dependencies=[only(authorizer, Permission.PAGE)])
     for name in DOCUMENTS:
         routes.add_api_route(f"/page/{name}", _document(name), methods=["GET", "HEAD"])
@@ -84,8 +86,8 @@ def _document(name: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 def router(authorizer: Authorizer, *, shown: bool) -> APIRouter:
-    """`/` and the page's files; if the page is off, `/` leads to the OpenAPI page, and there are no files."""
-    # The files are the same for everyone: a browser sends no key with its first request, and finds no data in them.
+    """`/` and the page's files; if the page is off, `/` redirects to the OpenAPI page, and there are no files."""
+    # The files need no key: they contain no data, and a browser sends no key with its first request.
     routes = APIRouter(include_in_schema=False, dependencies=[only(authorizer, Permission.HEALTH)])
     if not shown:
 

@@ -17,13 +17,15 @@ log = logging.getLogger(__name__)
 RECENT_ROWS = 1000
 
 REASONS = (InferenceFailed.code, NonFiniteScore.code, RequestError.code)
-"""Why a row could not be scored."""
+"""Reasons why a row could not be scored."""
 
 
 class Comparison:
-    """Results since the shadow was made. `rows[s, t]` counts those that the served bundle flagged (s = 1) or not (0),
-    and the shadow (t) likewise; `other_class_rows` those with different predicted classes. Rows were `shed_rows` to
-    leave the cores to answers, or failed, `failed_rows` by reason.
+    """Results since the shadow was created.
+
+    `rows[s, t]` counts rows by flag: s = 1 if the served bundle flagged them, t = 1 if the shadow did.
+    `other_class_rows` are those with different predicted classes. Rows were shed (`shed_rows`) to leave the cores to
+    answers, or failed (`failed_rows`, by reason).
     """
 
     def __init__(self) -> None:
@@ -36,7 +38,7 @@ class Comparison:
         self._failed_before = False
 
     def scored(self, served: Scored, shadow: Scored) -> None:
-        """One request, as both scored it."""
+        """Record one request, as scored by both."""
         both = 2 * served.is_adversarial + shadow.is_adversarial
         self.rows += np.bincount(both, minlength=4).reshape(2, 2)
         self.other_class_rows += int(np.count_nonzero(served.predictions != shadow.predictions))
@@ -47,11 +49,11 @@ class Comparison:
         self.shed_rows += rows
 
     def failed(self, rows: int, error: Exception) -> None:
-        """The first of those that come one after the other is logged."""
+        """Record rows that could not be scored. Of consecutive failures only the first is logged."""
         code = getattr(error, "code", "")
         self.failed_rows[code if code in REASONS else RequestError.code] += rows
         if not self._failed_before:
-            log.error("the shadow could not score %d rows; further ones are only counted", rows, exc_info=error)
+            log.error("the shadow could not score %d rows; further failures are only counted", rows, exc_info=error)
         self._failed_before = True
 
     def recent(self) -> npt.NDArray[np.float64]:
@@ -60,14 +62,14 @@ class Comparison:
 
 
 def rank_correlation(pairs: npt.NDArray[np.float64]) -> float | None:
-    """Spearman's, of pairs (n, 2); None if there is none, because one of the two never changes."""
+    """Spearman's rank correlation of pairs (n, 2); None if there is none, because one of the two is constant."""
     if len(pairs) < 2 or (pairs == pairs[0]).all(0).any():
         return None
     return float(np.corrcoef(_ranks(pairs[:, 0]), _ranks(pairs[:, 1]))[0, 1])
 
 
 def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """From 0 up; ties have the mean of theirs."""
+    """Ranks from 0 up; ties get the mean of their ranks."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     ranks: npt.NDArray[np.float64] = (ends - (counts + 1) / 2)[places]

@@ -1,4 +1,6 @@
-"""Conditions on a successor of the bundle in service: good requests stay good, and their answers mean the same."""
+"""Conditions on a successor of the bundle in service: valid requests stay valid, and their answers keep their
+meaning.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,12 @@ ERROR_PROBABILITY = "error_probability"
 
 
 def check_successor(old: Manifest, new: Manifest) -> None:
-    """Raises BundleError if requests that were good for the old bundle would not be for the new one, or if its answers
-    would mean something else.
+    """Raises BundleError if requests that were valid for the old bundle would not be for the new one, or if its answers
+    would have a different meaning.
     """
     of_input = old.input.model_dump(), new.input.model_dump()
     for what, before, after in (
-        ("name", old.name, new.name),  # in the paths of V2, in gRPC's requests, and a label of every metric
+        ("name", old.name, new.name),  # part of V2's paths and gRPC's requests, and a label of every metric
         *((f"input {part}", of_input[0][part], of_input[1][part]) for part in of_input[0]),
         ("number of classes", len(old.class_names), len(new.class_names)),
         *(
@@ -27,37 +29,37 @@ def check_successor(old: Manifest, new: Manifest) -> None:
     ):
         if before != after:
             raise BundleError(
-                f"the bundle's {what} is {after!r}, that of the one in service {before!r}: only a bundle with the same "
-                "name, input and classes can take over; start another process for this one"
+                f"the bundle's {what} is {after!r}, but that of the bundle in service is {before!r}: only a bundle "
+                "with the same name, input and classes can take over; serve this one from another process"
             )
 
 
 def check_other(served: Bundle, shadow: Bundle) -> None:
     """Raises BundleError if the shadow is the bundle in service."""
     if shadow.key == served.key:
-        raise BundleError(f"{shadow.path}: it holds {title(served)}, which serves already; a shadow is another bundle")
+        raise BundleError(f"{shadow.path} is {title(served)}, which is in service; a shadow must be another bundle")
 
 
 def check_offers(old: ServedBundle, new: ServedBundle) -> None:
-    """Raises BundleError if clients that ask for an output would suddenly be refused.
+    """Raises BundleError if clients that request an output would suddenly be refused.
 
-    The error probability may come and go. It is an estimate beside the answer, which stays the same; and bundles from
-    before it existed lack it: going back to one must not need a restart.
+    The error probability may appear and disappear. It is an estimate beside the answer, which stays the same; and older
+    bundles lack it: returning to one must not require a restart.
     """
     lost = old.components.output_names - new.components.output_names - {ERROR_PROBABILITY}
     if lost:
         raise BundleError(
-            f"{new.bundle.path}: it does not offer {', '.join(sorted(lost))}, which {title(old.bundle)} does"
+            f"{new.bundle.path} does not offer {', '.join(sorted(lost))}, which {title(old.bundle)} offers"
         )
 
 
 def end_of_estimate(old: Bundle, new: Bundle) -> str | None:
-    """A warning for the log if only the old one estimates its accuracy; else None."""
+    """A warning for the log if only the old bundle estimates its accuracy; otherwise None."""
     if old.error_probability is None or new.error_probability is not None:
         return None
     return (
-        f"{title(new)} has no error probability ({new.no_error_probability}), which {title(old)} had: the estimate of "
-        "accuracy and its alarm end, and requests that ask for it get 422; harmgauge calibrate adds it to most bundles"
+        f"{title(new)} has no error probability ({new.no_error_probability}), but {title(old)} had one: the accuracy "
+        "estimate and its alarm stop, and requests for it get 422; harmgauge calibrate adds it to most bundles"
     )
 
 

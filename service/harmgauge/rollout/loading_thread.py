@@ -1,4 +1,4 @@
-"""The thread that loads bundles, and the handling of a load that hangs."""
+"""The thread that loads bundles, and the handling of loads that hang."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 class LoadingThread:
-    """Runs calls one after the other, on one thread: each thread's allocator keeps the memory that a graph once took
-    there.
+    """Runs calls one after another on one thread, because each thread's allocator keeps the memory that a graph once
+    took there.
 
-    A call that takes longer than `timeout_seconds` (a file system that no longer answers, native code that never
-    returns) cannot be ended. It keeps its thread, and the next call gets a new one. Use it on the event loop.
+    A call that takes longer than `timeout_seconds` (a file system that no longer responds, native code that never
+    returns) cannot be stopped. It keeps its thread, and the next call gets a new one. Use it on the event loop.
     """
 
     def __init__(self, timeout_seconds: float) -> None:
@@ -32,9 +32,9 @@ class LoadingThread:
         return next(iter(self._hanging.values()), None)
 
     async def run(self, what: str, call: Callable[[], T], undo: Callable[[T], object] = lambda _: None) -> T:
-        """The result of `call`; messages call it `what`. A result that comes too late is handed to `undo`.
+        """The result of `call`, which messages refer to as `what`. A result that arrives too late is passed to `undo`.
 
-        Raises BundleError after the timeout, and whatever the call raises.
+        Raises BundleError after the timeout, and any exception of the call.
         """
         loop, future = asyncio.get_running_loop(), self._thread.submit(call)
 
@@ -59,10 +59,10 @@ class LoadingThread:
         self._thread = ThreadPoolExecutor(1, "load")
         future.add_done_callback(late)
         raise BundleError(
-            f"{what} has taken {self._timeout_seconds:g} s and cannot be ended; /livez fails until it ends, so that "
-            "the service is restarted: check that the disk answers"
+            f"{what} has taken {self._timeout_seconds:g} s and cannot be stopped; /livez fails until it ends, so that "
+            "the service is restarted: check that the disk responds"
         )
 
     def submit(self, call: Callable[[], object]) -> None:
-        """Run it when nothing else is to be done, without waiting for it."""
+        """Run the call when the thread is free, without waiting for it."""
         self._thread.submit(call)

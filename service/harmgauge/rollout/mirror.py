@@ -1,7 +1,8 @@
-"""Scores the rows that one graph has answered once more by another, without delaying the first.
+"""Scores rows again with a second graph after the first has answered them, without delaying the first.
 
-No answer waits for it: rows come here after they were answered, go through the graph in small batches on a separate
-thread of the lowest priority, and only begin while the served graph is idle. Rows that do not fit meanwhile are shed.
+No answer waits for it: rows arrive here after they were answered, run through the graph in small batches on a separate
+thread of the lowest priority, and start only while the served graph is idle. Rows that do not fit in the meantime are
+shed.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from harmgauge.inference.scorer import Listener, RequestScorer, Scored
 from harmgauge.memory import kept_alive_bytes
 
 MAX_WAITING_BYTES = 64 * 2**20
-"""Limit on all rows that wait here, with the bodies that they are parts of."""
+"""Limit on all rows that wait here, including the bodies that they belong to."""
 
 MAX_WAITING_REQUESTS = 256
-"""Accepting one takes the event loop a task, shedding it takes almost no time."""
+"""Limit on waiting requests: accepting one costs the event loop a task, shedding it takes almost no time."""
 
 LOOK_SECONDS = 0.02
 """How often a batch checks whether the served graph is idle."""
@@ -44,9 +45,9 @@ class Observer(Protocol):
 
 
 class Mirror:
-    """`put` takes the answers of `served`; `listener` gets the results of `runtime` for them.
+    """`put` accepts the answers of `served`; `listener` receives the results of `runtime` for them.
 
-    At most `max_rows`, MAX_WAITING_REQUESTS and MAX_WAITING_BYTES wait. Use it and close it on the running loop.
+    At most `max_rows`, MAX_WAITING_REQUESTS and MAX_WAITING_BYTES wait. Use and close it on the running loop.
     """
 
     def __init__(
@@ -71,10 +72,10 @@ class Mirror:
         self._bytes = 0
         self.waiting_rows = 0
         self.fails = False
-        """Whether the newest request that was tried could not be scored."""
+        """Whether scoring failed for the newest request that was tried."""
 
     def put(self, rows: Rows, served: Scored, caller: RequestContext) -> None:
-        """Score rows (n, *shape) some time, or shed them."""
+        """Score rows (n, *shape) later, or shed them."""
         size_bytes = kept_alive_bytes(rows)
         if (
             len(self._tasks) >= MAX_WAITING_REQUESTS
@@ -85,14 +86,14 @@ class Mirror:
             return
         self.waiting_rows += len(rows)
         self._bytes += size_bytes
-        # A task begins in the loop's next round, when the answer has gone out.
+        # A task starts in the loop's next round, when the answer has been sent.
         task = self._loop.create_task(self._score(rows, served, RequestContext(client=caller.client)))
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._forget(done, len(rows), size_bytes))
 
     @property
     def run_seconds(self) -> float:
-        """Time since the running batch began; 0 if none is running."""
+        """Time since the running batch started; 0 if none is running."""
         return self._runtime.run_seconds
 
     def close(self) -> None:
@@ -105,7 +106,7 @@ class Mirror:
     async def _score(self, rows: Rows, served: Scored, caller: RequestContext) -> None:
         try:
             self._observer.scored(served, await self._scorer.score(rows, caller))
-        except Exception as error:  # whatever it is, it must stay here
+        except Exception as error:  # any failure must stay here
             self.fails = True
             self._observer.failed(len(rows), error)
         else:
@@ -118,7 +119,7 @@ class Mirror:
 
 
 class _AtRest:
-    """A runtime that begins when nothing waits for `served`."""
+    """A runtime that starts only when nothing waits for `served`."""
 
     def __init__(self, runtime: Runtime, served: Batcher) -> None:
         self.shapes = runtime.shapes
@@ -134,7 +135,7 @@ class _AtRest:
         return 0.0 if began is None else time.monotonic() - began
 
     def run(self, rows: Rows) -> Outputs:
-        """On the one thread of the mirror's batcher."""
+        """Called on the only thread of the mirror's batcher."""
         if not self._stands_back:
             self._stands_back = True
             _stand_back()
@@ -151,13 +152,13 @@ class _AtRest:
 def _stand_back() -> None:
     """Give every other thread of the machine precedence, if threads have priorities.
 
-    Not SCHED_IDLE: such a thread may wait for ever, sometimes while it holds the GIL.
+    Not SCHED_IDLE: such a thread may wait for ever, possibly while it holds the GIL.
     """
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 class _Nobody:
-    """Watches the batcher of a mirror: its metrics are those of answers."""
+    """Observes the batcher of a mirror and ignores it: its metrics are those of answers."""
 
     def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None: ...

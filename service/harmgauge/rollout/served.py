@@ -1,4 +1,4 @@
-"""All that belongs to one bundle while it is in service, from its first request to its last."""
+"""Everything that belongs to one bundle while it is in service, from its first request to its last."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 
 COMPONENTS = "harmgauge.components"
-"""Key in a scope for the components of its request's bundle: the one in service when the request began."""
+"""Scope key for the components of the request's bundle: the one in service when the request started."""
 
 SERVED = "harmgauge.served"
-"""Key in a scope for that bundle itself, which is entered while the request is answered."""
+"""Scope key for that bundle itself, which is entered while the request is answered."""
 
 
 Background = Callable[[], Coroutine[Any, Any, None]]
@@ -43,7 +43,7 @@ class Components:
 
     `title` is `NAME/VERSION`. `output_names` are the available outputs; `corrects` is whether a correction is among
     them. `shadow_feed` takes scores that were not answers. `views` and `page` are data that the routes and the live
-    page derive from the bundle: made by the assembly, and opaque here.
+    page derive from the bundle: created by the assembly, and opaque here.
     """
 
     title: str
@@ -65,9 +65,10 @@ class Components:
 
 
 class ServedBundle:
-    """Entered (as a context) by each request that it answers, so that the end of the last one is noticed.
+    """A bundle in service. Each request that it answers enters it (as a context), so that the end of the last one is
+    noticed.
 
-    Made on any thread, used on one event loop. `app` has every route; `background` begins the other work beside them.
+    Created on any thread, used on one event loop. `app` has every route; `background` starts the other work.
     """
 
     def __init__(self, components: Components, app: ASGIApp, background: Sequence[Background] = ()) -> None:
@@ -92,7 +93,7 @@ class ServedBundle:
             self._none_waited_for.set()
 
     def start(self, drift_interval_seconds: float) -> None:
-        """Begin the work between requests."""
+        """Start the background work."""
         components = self.components
         work = [components.monitor.keep_up(drift_interval_seconds)]
         work += [begin() for begin in self._background]
@@ -101,7 +102,7 @@ class ServedBundle:
         self._tasks = [asyncio.create_task(each) for each in work]
 
     async def retire(self, seconds: float) -> None:
-        """Let its requests end, within this time; then save its drift state and close it."""
+        """Let the bundle's requests finish, within this time; then save its drift state and close it."""
         self._retiring = True
         if self._requests:
             with suppress(TimeoutError):
@@ -116,7 +117,7 @@ class ServedBundle:
         self._none_waited_for.set()
 
     async def save(self) -> None:
-        """Count the scores that its feed still keeps, and save the drift state if there is a place for it."""
+        """Count the scores that its feed has buffered, and save the drift state if there is a place for it."""
         self.components.monitor.catch_up()
         if self.components.store is not None:
             await self.components.store.save()
@@ -129,5 +130,5 @@ class ServedBundle:
 
 
 def components_of(request: Request) -> Components:
-    """The components of the bundle that a request goes to."""
+    """The components of the bundle that answers a request."""
     return cast("Components", request.scope[COMPONENTS])

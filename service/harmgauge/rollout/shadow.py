@@ -1,4 +1,4 @@
-"""A bundle that scores the served one's traffic beside it, and answers nothing."""
+"""A second bundle that scores the served bundle's traffic, and answers nothing."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from harmgauge.rollout.served import ServedBundle
 from harmgauge.rollout.shadow_metrics import ShadowMetrics
 
 BATCHES_SHARE = 8
-"""A batch of the shadow has at most this part of the rows of a served batch: an answer that comes meanwhile has to
-share the cores with no more.
+"""A batch of the shadow has at most this fraction of the rows of a served batch, because a request that arrives
+meanwhile shares the cores with it.
 """
 
 
 class Shadow:
-    """`serving`, which is not in service, scores the rows that `served` answers, from the moment it is made until
-    `end`.
+    """From its creation until `end`, `serving`, which is not in service, scores the rows that `served` answers.
 
     Its windows are those that it will have in service: they continue when it is promoted.
     """
@@ -44,10 +43,10 @@ class Shadow:
 
     @property
     def failure(self) -> str | None:
-        """Why it would not do in service: it could not score the newest request that it tried, or hangs in one."""
+        """Why the shadow is unfit to serve: it could not score the newest request that it tried, or hangs in one."""
         if self._mirror.run_seconds > self._inference_timeout_seconds:
-            return f"it has been at the same rows for {self._mirror.run_seconds:.0f} s"
-        return "it could not score the newest inputs, the log says why" if self._mirror.fails else None
+            return f"it has been scoring the same rows for {self._mirror.run_seconds:.0f} s"
+        return "it could not score the newest inputs (the log has the reason)" if self._mirror.fails else None
 
     @property
     def waiting_rows(self) -> int:

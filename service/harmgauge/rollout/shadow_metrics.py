@@ -1,4 +1,4 @@
-"""Prometheus metrics of a shadow, under separate names: none enters a sum or an alert of the served bundle.
+"""Prometheus metrics of a shadow, under separate names, so that none enters a sum or an alert of the served bundle.
 
 They do not include its scores: a key for metrics may not be allowed to read those.
 """
@@ -23,7 +23,7 @@ FLAGS = ("clean", "adversarial")
 
 
 class ShadowMetrics:
-    """Metrics of one bundle as the shadow of another, from the beginning of `comparison`; `gauges` as in
+    """Metrics of one bundle as the shadow of another, since the start of `comparison`; `gauges` as in
     `BundleMetrics`.
     """
 
@@ -43,7 +43,7 @@ class ShadowMetrics:
         ).labels(manifest.name, bundle.key, manifest.version, bundle.sha256, manifest.detector).set(1)
 
     def exposition(self, drift: dict[str, DriftState], accuracy: Accuracy | None = None) -> bytes:
-        """The text for a scrape, with the drift states and the accuracy as they are now."""
+        """The text for a scrape, with the given drift states and accuracy."""
         self._drift.states = drift
         self._accuracy.found = accuracy
         return generate_latest(self._registry)
@@ -57,16 +57,16 @@ class _Counts(Collector):
     def collect(self) -> Iterator[CounterMetricFamily]:
         own = self._comparison
         scored = self._family(
-            "instances", "Inputs that the shadow scored, by its flag and the one given.", "flag", "served_flag"
+            "instances", "Inputs scored by the shadow, by its flag and the served flag.", "flag", "served_flag"
         )
         for served, row in enumerate(own.rows.tolist()):
             for flag, count in enumerate(row):
                 scored.add_metric([*self._labels.values(), FLAGS[flag], FLAGS[served]], count)
-        other = self._family("other_class", "Those of which its classifier thinks differently.")
+        other = self._family("other_class", "Inputs for which the shadow predicts a different class.")
         other.add_metric([*self._labels.values()], own.other_class_rows)
-        shed = self._family("shed", "Inputs not scored, to leave the cores to answers.")
+        shed = self._family("shed", "Inputs skipped to keep the cores free for requests.")
         shed.add_metric([*self._labels.values()], own.shed_rows)
-        failed = self._family("errors", "Inputs that it could not score.", "reason")
+        failed = self._family("errors", "Inputs that the shadow could not score.", "reason")
         for reason, count in own.failed_rows.items():
             failed.add_metric([*self._labels.values(), reason], count)
         yield from (scored, other, shed, failed)

@@ -1,7 +1,8 @@
-"""Which bundle serves, and how another takes over: loaded and warm beside the old one, then in its place at once.
+"""Chooses the bundle that serves, and replaces it: the new one is loaded and warmed up beside the old one, then takes
+over at once.
 
-A request keeps the bundle it began with. The old one ends when its last request is answered. A shadow is loaded
-likewise, and waits beside the one in service.
+A request keeps the bundle that it started with. The old bundle is closed when its last request has been answered. A
+shadow is loaded in the same way, and waits beside the bundle in service.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from harmgauge.settings import Settings
 log = logging.getLogger(__name__)
 
 LOAD_SECONDS = {False: 300.0, True: 3600.0}
-"""A load that takes longer hangs. TensorRT (true) builds its engines as it loads a graph."""
+"""A load that takes longer hangs. TensorRT (true) builds its engines while it loads a graph."""
 
 GRACE_SECONDS = 1.0
-"""Beyond a request's deadline, after which none can still wait for scores."""
+"""Added to a request's deadline; after both, no request can still wait for scores."""
 
 
 @dataclass(frozen=True)
 class Swap:
-    """The outcome of a call: `before` is the bundle that served and `now` the one that serves; the same if nothing
+    """The outcome of a call: `before` is the previous bundle and `now` the one in service; they are the same if nothing
     changed.
     """
 
@@ -48,9 +49,9 @@ class Swap:
 
 
 class Switch:
-    """The ASGI application: hands each request to the bundle in service, `current`.
+    """The ASGI application: passes each request to the bundle in service, `current`.
 
-    `load` returns the verified bundle in a folder, and `make` puts its parts together. Both are called on a thread, and
+    `load` returns the verified bundle in a folder, and `make` assembles its parts. Both are called on a thread, and
     raise BundleError and SettingsError.
     """
 
@@ -72,7 +73,7 @@ class Switch:
         self.current = current
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Not a coroutine itself: each layer that waits adds a resumption to a request."""
+        """Not a coroutine itself: each layer that awaits adds a resumption to every request."""
         served = self.current
         scope[SERVED], scope[COMPONENTS] = served, served.components
         return served.app(scope, receive, send)
@@ -95,10 +96,10 @@ class Switch:
             self._begin("HARMGAUGE_SHADOW", self.load_shadow, self._settings.shadow)
 
     async def replace(self, folder: Path | None = None) -> Swap:
-        """Serve the bundle in `folder` from now on; by default that of HARMGAUGE_BUNDLE, read again.
+        """Serve the bundle in `folder` from now on; by default HARMGAUGE_BUNDLE, read again.
 
-        Raises SwapInProgress while another call changes something, BundleRefused if it cannot be served: then nothing
-        changes.
+        Raises SwapInProgress while another change is under way, BundleRefused if the bundle cannot be served: then
+        nothing changes.
         """
         folder = folder or self._settings.bundle
         with self._one_at_a_time(folder):
@@ -107,21 +108,21 @@ class Switch:
     async def load_shadow(self, folder: Path) -> Shadow:
         """Make the bundle in `folder` the shadow of the one in service, in place of any other.
 
-        Raises SwapInProgress and BundleRefused as `replace` does.
+        Raises SwapInProgress or BundleRefused as `replace` does.
         """
         with self._one_at_a_time(folder):
             return await self._load_shadow(folder)
 
     async def drop_shadow(self) -> Bundle:
-        """Remove the shadow and save its drift state. Raises NoShadow and SwapInProgress."""
+        """Remove the shadow and save its drift state. Raises NoShadow or SwapInProgress."""
         with self._one_at_a_time():
             bundle = self.shadow.serving.bundle
             await self._drop_shadow()
-            log.info("the shadow %s is gone", title(bundle))
+            log.info("dropped the shadow %s", title(bundle))
             return bundle
 
     def promote(self) -> Swap:
-        """The shadow serves from now on, at once, with its windows unchanged.
+        """Put the shadow into service at once, with its windows unchanged.
 
         Raises NoShadow, ShadowFails if it could not score the newest rows, or hangs in them, BundleRefused if it offers
         less than the bundle in service, and SwapInProgress.
@@ -131,15 +132,15 @@ class Switch:
         with self._one_at_a_time(shadow.serving.bundle.path):
             if shadow.failure is not None:
                 raise ShadowFails(
-                    f"{title(shadow.serving.bundle)} is not fit to serve: {shadow.failure}. Promote it when it is, or "
+                    f"{title(shadow.serving.bundle)} is not fit to serve: {shadow.failure}. Promote it once it is, or "
                     "load another."
                 )
             self._serve(self._out_of_the_shadow(shadow))
-        log.info("serving %s, until now the shadow, instead of %s", title(self.current.bundle), title(old))
+        log.info("serving %s, previously the shadow, instead of %s", title(self.current.bundle), title(old))
         return Swap(old, self.current.bundle, time.monotonic() - begin)
 
     async def shadow_exposition(self) -> bytes:
-        """The shadow's part of a scrape, if there is one."""
+        """The shadow's part of a scrape, if there is a shadow."""
         return b"" if self._shadow is None else await self._shadow.exposition()
 
     def reread(self) -> None:
@@ -147,7 +148,7 @@ class Switch:
         self._begin("SIGHUP", self.replace)
 
     async def close(self) -> None:
-        """Save and end everything; no request may come any more."""
+        """Save and close everything; no request may arrive any more."""
         for task in self._unasked.values():
             task.cancel()
         retiring = list(self._retiring.values())
@@ -165,14 +166,14 @@ class Switch:
     @contextmanager
     def _one_at_a_time(self, folder: Path | None = None) -> Iterator[None]:
         if self._busy:
-            raise SwapInProgress("Another bundle is being loaded right now: try again when that is done.")
+            raise SwapInProgress("Another bundle is being loaded; try again when it is finished.")
         self._busy = True
         try:
             yield
         except (BundleError, SettingsError) as error:
             kept = title(self.current.bundle)
-            log.warning("%s was refused, %s serves on: %s", folder, kept, error)
-            raise BundleRefused(f"{error} (nothing has changed: {kept} serves on).") from None
+            log.warning("%s was refused, %s stays in service: %s", folder, kept, error)
+            raise BundleRefused(f"{error} (nothing has changed: {kept} stays in service).") from None
         finally:
             self._busy = False
 
@@ -181,13 +182,13 @@ class Switch:
         old = self.current.bundle
         bundle = await self._loaded(folder)
         if bundle.key == old.key:
-            log.info("%s holds the bundle that serves already, %s: nothing changes", folder, title(bundle))
+            log.info("%s contains the bundle in service, %s: nothing changes", folder, title(bundle))
             return Swap(old, old, time.monotonic() - begin)
         if self._shadow is not None and bundle.key == self._shadow.serving.bundle.key:
             if self._shadow.failure is not None:
                 raise BundleError(
-                    f"as the shadow, {title(bundle)} is not fit to serve: {self._shadow.failure}. Drop the shadow to "
-                    "have it loaded anew"
+                    f"{title(bundle)} is the shadow and not fit to serve: {self._shadow.failure}. Drop the shadow to "
+                    "load it again"
                 )
             new = self._out_of_the_shadow(self._shadow)
         else:
@@ -199,7 +200,7 @@ class Switch:
         return Swap(old, bundle, seconds)
 
     def _out_of_the_shadow(self, shadow: Shadow) -> ServedBundle:
-        """Its bundle, a shadow no longer; raises BundleError if it offers less than the one in service."""
+        """Turn the shadow back into a plain bundle; raises BundleError if it offers less than the one in service."""
         check_offers(self.current, shadow.serving)
         shadow.end()
         self._shadow = None
@@ -210,12 +211,12 @@ class Switch:
         return Shadow(serving, self.current, settings.max_queue_rows, settings.inference_timeout_seconds)
 
     def _serve(self, new: ServedBundle) -> None:
-        """Immediate: requests cannot come in between."""
+        """Synchronous, so that no request can come in between."""
         old, self.current = self.current, new
         if (warning := end_of_estimate(old.bundle, new.bundle)) is not None:
             log.warning("%s", warning)
-        old.components.monitor.catch_up()  # metrics are asked of the new one from now on: earlier answers count
-        if self._shadow is not None:  # it is compared with the new one from now on
+        old.components.monitor.catch_up()  # from now on, metrics come from the new bundle: count the answers so far
+        if self._shadow is not None:  # from now on, it is compared with the new bundle
             self._shadow.end()
             self._shadow = self._beside(self._shadow.serving)
         self._retire(old)
@@ -230,23 +231,23 @@ class Switch:
             await self._drop_shadow()
         serving.start(self._settings.drift_interval_seconds)
         self._shadow = self._beside(serving)
-        log.info("%s from %s scores, as a shadow, what %s does", title(bundle), folder, title(self.current.bundle))
+        log.info("%s from %s scores the traffic of %s as its shadow", title(bundle), folder, title(self.current.bundle))
         return self._shadow
 
     async def _drop_shadow(self) -> None:
         self.shadow.end()
         retiring = self._retire(self.shadow.serving)
         self._shadow = None
-        await asyncio.wait([retiring])  # it continues even if the caller has gone
+        await asyncio.wait([retiring])  # it continues even if the caller leaves
 
     async def _loaded(self, folder: Path) -> Bundle:
-        # All links are followed once: a link moved meanwhile must not mix two bundles.
+        # Resolve all links once: a link that changes in the meantime must not mix two bundles.
         return await self._loading.run(f"reading {folder}", lambda: self._load(Path(os.path.realpath(folder))))
 
     async def _assembled(self, bundle: Bundle) -> ServedBundle:
-        """The parts of a bundle that can take over from the one in service; raises BundleError and SettingsError."""
+        """Assemble a bundle that can take over from the one in service; raises BundleError or SettingsError."""
         check_successor(self.current.bundle.manifest, bundle.manifest)
-        if bundle.key in self._retiring:  # back to one whose last requests still end: its drift state comes then
+        if bundle.key in self._retiring:  # If the bundle is still retiring, wait: its drift state is saved then.
             await asyncio.wait([self._retiring[bundle.key][1]])
         made = await self._loading.run(f"loading {bundle.path}", lambda: self._make(bundle), ServedBundle.close)
         try:
@@ -269,12 +270,12 @@ class Switch:
         finally:
             del self._retiring[old.bundle.key]
         del old
-        # Its parts refer to each other in circles, and the collector hardly ever comes by itself (`server.py`).
+        # Its parts form reference cycles, and the collector hardly ever runs by itself (`server.py`).
         gc.collect()
         self._loading.submit(give_back)
 
     def _begin(self, name: str, change: Callable[..., Awaitable[object]], *arguments: Path) -> None:
-        """Begin a change that no request asked for; `name` is its cause."""
+        """Start a change that no request asked for; `name` is its cause."""
         self._unasked[name] = asyncio.create_task(self._try(name, change, *arguments))
 
     async def _try(self, name: str, change: Callable[..., Awaitable[object]], *arguments: Path) -> None:
@@ -283,6 +284,6 @@ class Switch:
         except BundleRefused:
             pass  # logged already
         except SwapInProgress as error:
-            log.warning("%s was not followed: %s", name, error.detail)
+            log.warning("%s had no effect: %s", name, error.detail)
         except Exception:
-            log.exception("%s was not followed; %s serves on", name, title(self.current.bundle))
+            log.exception("%s failed; %s stays in service", name, title(self.current.bundle))

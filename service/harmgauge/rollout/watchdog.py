@@ -1,7 +1,7 @@
-"""Notices inference that no longer works and loads that hang, so that the service is restarted.
+"""Detects inference that no longer works and loads that hang, so that the service is restarted.
 
-A hanging run of the graph cannot be ended, only its process can; nor can a load. If a graph raises, its input may be to
-blame: it is broken if it also fails on the probe, on which it ran at the start.
+A hanging run of the graph can be stopped only by ending its process, and so can a load. If a graph raises, its input
+may be to blame: the graph is broken if it also fails on the probe, on which it ran at start-up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOOK_SECONDS = 1.0
 
 
 class Watchdog:
-    """Checks the bundle in service, `current`, and loads that hang, and notes the findings in `readiness`."""
+    """Checks the bundle in service, `current`, and loads that hang, and records the findings in `readiness`."""
 
     def __init__(
         self,
@@ -38,11 +38,11 @@ class Watchdog:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Look from now on, on the running event loop."""
+        """Start checking, on the running event loop."""
         self._task = asyncio.create_task(self._keep_watching())
 
     def stop(self) -> None:
-        """Stop checking. Call it before inference is closed: otherwise workers that end on purpose count as lost."""
+        """Stop checking. Call this before inference is closed: otherwise workers that end on purpose count as lost."""
         if self._task is not None:
             self._task.cancel()
 
@@ -51,7 +51,7 @@ class Watchdog:
         serving = self._current()
         batcher = serving.components.batcher
         broken = (self._broken or batcher.failed) and await self._probe_fails(serving)
-        if serving is not self._current():  # another took over meanwhile: the next look is at that one
+        if serving is not self._current():  # another bundle took over in the meantime: the next check covers it
             return
         self._broken = broken
         lost = batcher.lost_workers(self._timeout_seconds)
@@ -59,11 +59,11 @@ class Watchdog:
             failure: str | None = "broken: the graph fails on every input"
         elif lost:
             failure = (
-                f"short of {lost} of its {batcher.workers} workers: each has ended, or hangs in one run of the graph "
+                f"short of {lost} of its {batcher.workers} workers: each has ended, or hung in one run of the graph "
                 f"for more than {self._timeout_seconds:g} s (HARMGAUGE_INFERENCE_TIMEOUT_SECONDS)"
             )
         elif (hanging := self._hanging()) is not None:
-            failure = f"stuck: {hanging} does not end (it answers all the same)"
+            failure = f"stuck: {hanging} does not finish (requests are still answered)"
         else:
             failure = None
         if failure != self._readiness.failure:
@@ -78,8 +78,8 @@ class Watchdog:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.look()
-            except Exception:  # the next look may do better
-                log.exception("inference could not be looked at")
+            except Exception:  # the next check may succeed
+                log.exception("inference could not be checked")
 
     async def _probe_fails(self, serving: ServedBundle) -> bool:
         components, deadline = serving.components, asyncio.get_running_loop().time() + LOOK_SECONDS
@@ -87,6 +87,6 @@ class Watchdog:
             await components.batcher.submit(components.runtime.probe(1), RequestContext(deadline)).answered
         except InferenceFailed:
             return True
-        except RequestError:  # the queue is full, or too long: nothing new is learned
+        except RequestError:  # the queue is full, or too long: this shows nothing new
             return self._broken
         return False

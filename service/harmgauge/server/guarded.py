@@ -1,4 +1,4 @@
-"""Bounds on everything that a connection can send beside bodies, keep in memory, or fail to do."""
+"""Limits everything besides bodies that a connection can send, keep in memory, or fail to do."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from harmgauge.server.connections import SMALL_BUFFER_BYTES, Connections
 from harmgauge.server.pipelined import PipelinedHttpProtocol
 
 MAX_FRAMING_BYTES = 64 * 2**10
-"""Limit for a head; and for the framing of a body's pieces and the bytes after it, which are not counted elsewhere."""
+"""Limit for a head, and for the chunk framing of a body plus the bytes after it, which are not counted elsewhere."""
 
 FRAMING_PER_BYTE = 9
-"""A body in pieces of a byte each has less."""
+"""Framing allowed per byte of a body: even chunks of one byte each have less."""
 
 MAX_FIELDS = 100
-"""Limit for a head, and for the trailers after a body. Each takes some 200 bytes of memory, however short it is."""
+"""Limit for a head, and for the trailers after a body.
+
+Each field takes about 200 bytes of memory, however short it is.
+"""
 
 
 class TooManyFields(ValueError):
-    """Ends the parser."""
+    """Stops the parser."""
 
 
 class GuardedHttpProtocol(PipelinedHttpProtocol):
-    """Bounds everything but bodies, and closes a connection that makes no progress: one that never sends a whole head,
-    or never takes its answer.
+    """Bounds everything but bodies, and closes connections that make no progress: that never send a complete head, or
+    never take their response.
 
     Checks every `timeout_seconds` whether anything changed since the last check: the head (each has a new list of
     headers) or the number of unsent bytes. One timer for each connection rather than each request. Reports the memory
@@ -49,19 +52,19 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
         self._everyone = everyone
         self._refused = refused
         self._address = ""
-        self._framing_bytes = 0  # bytes since the last whole head, beyond those that its body explains
-        self._trailers = -1  # fields after the body; -1 while the head is read
+        self._framing_bytes = 0  # bytes since the last complete head, beyond those that its body explains
+        self._trailers = -1  # fields after the body; -1 while the head is being read
         self._is_buffered = False
         self._stood: tuple[object, int] = None, 0
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def waits_for_client(self) -> bool:
-        """Whether the next step is the client's."""
+        """Whether the client has to act next."""
         return self.flow.write_paused or not self._is_answering() or self._worked_on.more_body
 
     def give_up(self) -> None:
-        """Close it now, whatever is still to be sent."""
+        """Close the connection now, discarding unsent data."""
         self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -78,7 +81,8 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
-        self._unset_keepalive_if_required()  # uvicorn does so only after a clean close: 75 s of memory for each reset
+        # uvicorn does this only after a clean close: each reset would keep memory for 75 s
+        self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
         self._everyone.active(self, self._address)
@@ -98,7 +102,7 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
         self._trailers = -1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._trailers >= 0:  # nothing here uses trailers, and none may pass for a field of the head
+        if self._trailers >= 0:  # trailers are unused here, and must not be taken for fields of the head
             self._trailers += 1
         else:
             super().on_header(name, value)
@@ -128,17 +132,17 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
         self._tell_of_buffers()
 
     def send_400_response(self, msg: str) -> None:
-        error = sys.exception()  # the parser's: "invalid request" for any failure while reading it
+        error = sys.exception()  # the parser's own error is "invalid request" for any failure
         cause = None if error is None else error.__context__
-        # If others wait for their answers it would be taken for one of those; trailers belong to a request that has
-        # begun.
+        # A refusal would be taken for the response to an earlier request, if one is waiting; trailers belong to a
+        # request that has already started.
         if self.pipeline or (isinstance(cause, TooManyFields) and self._trailers > 0):
             self.transport.close()
             return
         self._refuse(503 if isinstance(cause, MemoryError) else 431 if isinstance(cause, TooManyFields) else 400)
 
     def _is_answering(self) -> bool:
-        """Whether an answer is still to come: it is the service's turn, whatever the client sends after it."""
+        """Whether a response is pending: it is the service's turn, whatever the client sends."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def _tell_of_buffers(self) -> None:
@@ -158,7 +162,7 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
         self._stood = self.headers, unsent_bytes
         if self.headers is not before or unsent_bytes != before_bytes:
             return
-        if unsent_bytes:  # which a mere close would wait for
+        if unsent_bytes:  # a plain close would wait for it
             self.transport.abort()
         elif self._framing_bytes and not self._is_answering():
             self._refuse(408)
@@ -166,7 +170,7 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
             self.transport.close()
 
     def _refuse(self, status: int) -> None:
-        if not self._is_answering():  # else the request is counted as one that was left
+        if not self._is_answering():  # otherwise the request is counted as abandoned by its client
             self._refused(status)
         lines = [STATUS_LINE[status].rstrip(), b"content-length: 0", b"connection: close", b"", b""]
         self.transport.write(b"\r\n".join(lines))

@@ -1,4 +1,4 @@
-"""Accepts connections: from the first moment each is one of `Connections`, its TLS handshake included."""
+"""Accepts connections, each of which counts in `Connections` from the start, its TLS handshake included."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harmgauge.server.connections import Connections
 log = logging.getLogger(__name__)
 
 TURN_CONNECTIONS = 32
-"""Accepted in one turn of the event loop: others have theirs in between."""
+"""Number accepted per turn of the event loop, so that other work can run in between."""
 
 _NO_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -26,8 +26,8 @@ _PAUSE_SECONDS = 0.2
 class Listener:
     """Listens on sockets, and gives each connection a protocol from `make_protocol`.
 
-    It has the methods that uvicorn needs of the event loop's own server: `close` and `wait_closed`. That one counts a
-    connection only once its handshake is done, and waits a minute for one.
+    It has the methods that uvicorn uses of the event loop's own server: `close` and `wait_closed`. That server counts a
+    connection only after its handshake, and waits a minute for one.
     """
 
     def __init__(
@@ -52,23 +52,23 @@ class Listener:
             self._loop.add_reader(each.fileno(), self._accept, each)
 
     def any_begins(self) -> bool:
-        """Whether a connection is accepted, but its protocol not made yet."""
+        """Whether a connection has been accepted, but its protocol does not exist yet."""
         return bool(self._beginning)
 
     def close(self) -> None:
-        """Accept no more. Existing connections continue."""
+        """Stop accepting. Existing connections continue."""
         for each in self._listening:
             self._loop.remove_reader(each.fileno())
             each.close()
         self._listening.clear()
 
     async def wait_closed(self) -> None:
-        """Wait for the handshakes that have begun."""
+        """Wait for the handshakes in progress."""
         if self._beginning:
             await asyncio.wait(self._beginning)
 
     def _accept(self, listening: socket.socket) -> None:
-        """Take those that came; the event loop calls again if there are more."""
+        """Accept pending connections; the event loop calls again if there are more."""
         for _ in range(TURN_CONNECTIONS):
             try:
                 accepted, address = listening.accept()
@@ -103,7 +103,7 @@ class Listener:
                 ssl_handshake_timeout=self._handshake_seconds,
                 ssl_shutdown_timeout=self._handshake_seconds,
             )
-        except (OSError, asyncio.CancelledError):  # it came to nothing, and the transport has closed the socket
+        except (OSError, asyncio.CancelledError):  # the handshake failed, and the transport has closed the socket
             pass
         finally:
             self._connections.remove(handshake, address)
@@ -121,7 +121,7 @@ class Listener:
 
 
 class _Handshake:
-    """Takes the connection's place until its protocol does."""
+    """Takes the connection's place until its protocol exists."""
 
     waits_for_client = True
 

@@ -12,15 +12,15 @@ from harmgauge.errors import SettingsError
 log = logging.getLogger(__name__)
 
 BACKLOG = 2048
-"""Connections that the system keeps until they are accepted."""
+"""Number of connections that the system queues until they are accepted."""
 
 _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """A listening socket for each address of `host`. Raises SettingsError if one is not available.
+    """Open a listening socket for each address of `host`. Raises SettingsError if one is not available.
 
-    `::` answers IPv4 as well, as it does in other servers; a machine without IPv6 answers IPv4 alone.
+    `::` also accepts IPv4, as in other servers; a machine without IPv6 listens on IPv4 only.
     """
     try:
         if host == "::":
@@ -28,8 +28,8 @@ def listen(host: str, port: int) -> list[socket.socket]:
         return _bind_each(host, port)
     except OSError as error:
         raise SettingsError(
-            f"cannot listen on {host}:{port}: choose others with HARMGAUGE_HOST and HARMGAUGE_PORT (or make's PORT=), "
-            f"or end what listens there ({error.strerror or error})"
+            f"cannot listen on {host}:{port} ({error.strerror or error}): choose another address with HARMGAUGE_HOST "
+            "and HARMGAUGE_PORT (or make's PORT=), or stop the process that listens there"
         ) from None
 
 
@@ -44,7 +44,9 @@ def _bind_all(port: int) -> socket.socket:
 
 
 def _bind_each(host: str, port: int) -> list[socket.socket]:
-    """`localhost` has an IPv6 address on machines without IPv6 too: one available address is enough."""
+    """Bind each address. `localhost` has an IPv6 address even on machines without IPv6, so one available address is
+    enough.
+    """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     listening: list[socket.socket] = []
     unavailable: OSError | None = None
@@ -68,7 +70,7 @@ def _bind(family: int, address: tuple[object, ...], *, both: bool = False) -> so
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
         listening.bind(address)
-        listening.listen(BACKLOG)  # two that start at once may both have bound: here one fails
+        listening.listen(BACKLOG)  # of two that start at the same time, both may have bound: one fails here
     except OSError:
         listening.close()
         raise

@@ -14,8 +14,8 @@ LEAST_CONNECTIONS = 8
 
 
 def room_for_connections(wanted: int, others: int = 0) -> int:
-    """How many of `wanted` connections fit beside `others` and RESERVED_FILES, once the soft limit is as high as it may
-    be. Warns if those are fewer.
+    """How many of `wanted` connections fit besides `others` and RESERVED_FILES, after raising the soft limit as far as
+    possible. Warns if not all of them fit.
     """
     if sys.platform == "win32":
         return wanted
@@ -30,8 +30,8 @@ def room_for_connections(wanted: int, others: int = 0) -> int:
         return wanted
     room = max(LEAST_CONNECTIONS, (soft - RESERVED_FILES) * wanted // (wanted + others))
     log.warning(
-        "this process may open %d files, so it keeps %d connections instead of HARMGAUGE_MAX_CONNECTIONS=%d: raise "
-        "the limit (ulimit -n) or lower the setting",
+        "this process may open only %d files, so it keeps at most %d connections instead of "
+        "HARMGAUGE_MAX_CONNECTIONS=%d: raise the limit (ulimit -n) or lower the setting",
         soft,
         room,
         wanted,

@@ -1,4 +1,4 @@
-"""Requests that come before the one ahead of them is answered, and its answer taken: few of them are taken in."""
+"""Limits pipelined requests: few are accepted before the client has taken the response to the one ahead of them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from harmgauge.server.protocol import OfferIgnoringHttpProtocol
 
 MAX_WAITING_REQUESTS = 128
-"""On one connection; clients that pipeline send a few dozen at most."""
+"""Limit per connection; clients that pipeline send a few dozen at most."""
 
 _REQUEST_BYTES = 2 * 2**10
-"""Memory of a request's objects."""
+"""Estimated memory of a request's objects."""
 
 
 class _Flow(FlowControl):
-    """Continues reading only while little data waits: the rest stays with the client."""
+    """Resumes reading only while little data is waiting: the rest stays with the client."""
 
     def __init__(self, transport: asyncio.Transport, waiting: deque[Any]) -> None:
         super().__init__(transport)
@@ -33,11 +33,11 @@ class _Flow(FlowControl):
 
 
 class PipelinedHttpProtocol(OfferIgnoringHttpProtocol):
-    """Bounds data sent ahead, and works on a request only after the answer to the one ahead of it was taken.
+    """Bounds data sent ahead, and starts a request only after the response to the one ahead of it was taken.
 
-    Uvicorn keeps the requests in a list without a bound, and every answer, and every check that a client is still
-    there, continues reading. One connection could fill the memory with requests, or with a body, before its key is
-    checked; and with answers, if it took none.
+    Uvicorn keeps the requests in an unbounded list, and resumes reading with every response, and with every check that
+    a client is still connected. One connection could fill the memory with requests, or with a body, before its key is
+    checked; and with responses, if it took none.
     """
 
     flow: _Flow
@@ -45,7 +45,8 @@ class PipelinedHttpProtocol(OfferIgnoringHttpProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = _Flow(self.transport, self.pipeline)
-        self._worked_on: Any = None  # the request that is answered now, or was last: `cycle` is the last that came
+        # the request being answered, or the last answered one; `cycle` is the last received
+        self._worked_on: Any = None
         self._held_back: Any = None  # the next one and its application, while the client takes the answer before it
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -54,7 +55,7 @@ class PipelinedHttpProtocol(OfferIgnoringHttpProtocol):
             worked_on.disconnected = True
             worked_on.message_event.set()
         super().connection_lost(exc)
-        self.pipeline.clear()  # nobody waits for their answers, and each refers to this connection
+        self.pipeline.clear()  # their answers are no longer needed, and each refers to this connection
         self._held_back = None
 
     def on_headers_complete(self) -> None:
@@ -65,7 +66,7 @@ class PipelinedHttpProtocol(OfferIgnoringHttpProtocol):
             return
         cycle.head_bytes = _REQUEST_BYTES + sum(len(name) + len(value) for name, value in self.headers)
         if len(self.pipeline) > MAX_WAITING_REQUESTS:
-            raise ValueError("too many requests sent ahead")  # ends the parser, which has the rest of the data
+            raise ValueError("too many pipelined requests")  # stops the parser, which has the rest of the data
 
     def on_response_complete(self) -> None:
         if self.pipeline:

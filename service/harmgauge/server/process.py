@@ -30,19 +30,21 @@ from harmgauge.settings import Settings
 log = logging.getLogger("harmgauge")
 
 KEEP_ALIVE_SECONDS = 75
-"""Time for which an idle connection is kept: longer than the 60 s for which nginx and AWS's load balancer keep theirs
-to us. The side that closes first may do so just as the other sends a request, which then gets no answer; proxies can
-avoid this when they close first. (Uvicorn's own 5 s caused this for a client that asked every 5 s.)
+"""How long an idle connection is kept: longer than the 60 s for which nginx and AWS's load balancer keep theirs to the
+service. The side that closes first may do so just as the other sends a request, which then gets no answer; proxies can
+avoid this when they close first. (Uvicorn's own 5 s caused this for a client that sent a request every 5 s.)
 """
 
 SWITCH_SECONDS = 0.002
-"""Time after which a thread that computes in Python gives up the GIL to a waiting one. With Python's own 5 ms the event
-loop was blocked that long at each wake-up, while a body was read or metrics were written on a thread.
+"""Time after which a thread that computes in Python yields the GIL to a waiting one.
+
+With Python's default of 5 ms the event loop was blocked that long at each wake-up, while a thread read a body or wrote
+metrics.
 """
 
 
 def _end(*_: object) -> None:
-    """Uvicorn raises the signal again once it has drained: end then, whatever bodies are still read on threads."""
+    """Uvicorn raises the signal again once it has drained: exit then, even if threads are still reading bodies."""
     log.info("stopped")
     logging.shutdown()
     os._exit(0)
@@ -50,9 +52,9 @@ def _end(*_: object) -> None:
 
 @contextmanager
 def _ending_at_once() -> Iterator[None]:
-    """Have SIGTERM end the process at once, even while a library loads a graph.
+    """Make SIGTERM end the process at once, even while a library loads a graph.
 
-    That may take minutes, and Python runs a signal's handler only between instructions of its own.
+    Loading may take minutes, and Python runs a signal handler only between its own instructions.
     """
     if not hasattr(signal, "sigtimedwait"):  # not available on Windows and macOS
         yield
@@ -72,7 +74,7 @@ def _ending_at_once() -> Iterator[None]:
     finally:
         is_over.set()
         waiting.join()
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # one that came just now is handled here
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # a signal that arrived just now is handled here
 
 
 def _http_protocol(
@@ -94,9 +96,9 @@ def _http_protocol(
 
 
 def _spare_the_collector() -> None:
-    """Keep Python's cycle collector from the hundreds of thousands of permanent objects.
+    """Exclude the hundreds of thousands of permanent objects from Python's cycle collector.
 
-    Going through them took some 20 ms now and then, in the middle of requests, whose own objects form no cycles.
+    Scanning them took about 20 ms now and then, in the middle of requests, whose own objects form no cycles.
     """
     gc.collect()
     gc.freeze()
@@ -107,7 +109,7 @@ def _spare_the_collector() -> None:
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then drain; from the main thread. Blocks, and SIGTERM ends the process.
 
-    Raises BundleError and SettingsError before it listens.
+    Raises BundleError or SettingsError before it listens.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings))
@@ -125,14 +127,14 @@ async def _serve(settings: Settings) -> None:
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody here reads
     tls = from_settings.tls_files(settings)
     sys.setswitchinterval(SWITCH_SECONDS)
-    _spare_the_collector()  # before the bundle's own objects are made: they go when another takes over
+    _spare_the_collector()  # before the bundle's own objects are created: they are freed when another bundle takes over
     others = 0 if settings.grpc_port is None else MOST_CONNECTIONS
     connections = Connections(room_for_connections(settings.max_connections, others))
     with _ending_at_once():
         service = build(settings)
     config = uvicorn.Config(
         service.switch,
-        interface="asgi3",  # it returns coroutines, but is not one
+        interface="asgi3",  # a callable that returns coroutines, but is not one
         http=_http_protocol(settings, service.metrics, connections),
         backlog=BACKLOG,
         ws="none",
@@ -142,7 +144,7 @@ async def _serve(settings: Settings) -> None:
         server_header=False,
         ssl_certfile=tls[0] if tls else None,
         ssl_keyfile=tls[1] if tls else None,
-        proxy_headers=False,  # nothing here asks for the client's address
+        proxy_headers=False,  # nothing here uses the client's address
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]  # it takes fractions as well
     )

@@ -1,8 +1,8 @@
-"""Uvicorn's HTTP protocol, with one write per answer, and without upgrades to other protocols.
+"""Uvicorn's HTTP protocol, with one write per response, and without upgrades to other protocols.
 
-Each class adds one thing and names the fault it fixes; `pipelined.py` and `guarded.py` build on these and bound the
-data that a client can send or keep. A body is bounded by `HttpCall`, in bytes and by its deadline, and an idle
-connection by uvicorn's own timeout.
+Each class adds one feature and names the problem that it fixes; `pipelined.py` and `guarded.py` build on these and
+bound the data that a client can send or keep. `HttpCall` bounds a body, in bytes and by its deadline, and uvicorn's own
+timeout bounds an idle connection.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OVERRIDDEN = {
     FlowControl: ("resume_reading",),
     uvicorn.Server: ("startup", "shutdown", "handle_exit", "on_tick"),
 }
-"""Names that the classes here and `stopping.Server` override or call, and that a new version of uvicorn may rename."""
+"""Names that the classes here and `stopping.Server` override or call; a new version of uvicorn may rename them."""
 
 
 def check_uvicorn() -> None:
@@ -35,17 +35,17 @@ def check_uvicorn() -> None:
         for name in names:
             if not callable(getattr(base, name, None)):
                 raise SettingsError(
-                    f"uvicorn {uvicorn.__version__} does not fit: {base.__name__} has no {name}. Install the version "
-                    "that harmgauge asks for: pip install --upgrade harmgauge"
+                    f"uvicorn {uvicorn.__version__} is not supported: {base.__name__} has no {name}. Install the "
+                    "version that harmgauge requires: pip install --upgrade harmgauge"
                 )
 
 
 MAX_COPIED_BYTES = 64 * 2**10
-"""Above this a copy takes longer than a second write."""
+"""Above this size a copy takes longer than a second write."""
 
 
 class CorkedTransport:
-    """Keeps written data until the event loop's next round. All else is the transport's own."""
+    """Holds written data until the event loop's next round. Otherwise it behaves like the transport."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -75,7 +75,7 @@ class CorkedTransport:
 
 
 class CorkedHttpProtocol(HttpToolsProtocol):
-    """Sends head and body of an answer in one write.
+    """Sends the head and body of a response in one write.
 
     Uvicorn writes them one after the other. Each write is a system call, a packet and a wake-up of the client: a tenth
     of the event loop's work for a small request.
@@ -88,9 +88,9 @@ class CorkedHttpProtocol(HttpToolsProtocol):
 class OfferIgnoringHttpProtocol(CorkedHttpProtocol):
     """Answers clients that offer to upgrade to another protocol, and ignores the offer, as RFC 9110 (7.8) allows.
 
-    Java's HttpClient offers HTTP/2 by default, and so does `curl --http2`. The parser takes such a head for the last of
-    HTTP on its connection. Uvicorn then drops the body, or reads it as the next request, which the body's author could
-    choose.
+    Java's HttpClient offers HTTP/2 by default, and so does `curl --http2`. The parser treats such a head as the last
+    HTTP message of its connection. Uvicorn then drops the body, or reads it as the next request, which the body's
+    author could choose.
     """
 
     def data_received(self, data: bytes) -> None:
@@ -104,11 +104,11 @@ class OfferIgnoringHttpProtocol(CorkedHttpProtocol):
             self.send_400_response("Invalid HTTP request received.")
 
     def on_message_complete(self) -> None:
-        if not self.parser.should_upgrade():  # else only the head is complete
+        if not self.parser.should_upgrade():  # otherwise only the head is complete
             super().on_message_complete()
 
     def _parse(self, data: memoryview) -> int:
-        """Feed the parser; returns the number of bytes taken."""
+        """Feed the parser; returns the number of bytes consumed."""
         try:
             self.parser.feed_data(data)
         except HttpParserUpgrade as offer:
@@ -118,17 +118,17 @@ class OfferIgnoringHttpProtocol(CorkedHttpProtocol):
         return len(data)
 
     def _parse_again_without_offer(self) -> None:
-        """Replace the parser, and give the new one the head without the offer."""
+        """Replace the parser, and feed the new one the head without the offer."""
         version = self.parser.get_http_version().encode()
         fields = [b"%s: %s\r\n" % field for field in self.headers if field[0] != b"upgrade"]
         self.parser = HttpRequestParser(_AfterTheHead(self))
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as in uvicorn
-        # The request was read the first time: the method does not affect how its body is read.
+        # The first parser has read the request: the method does not affect how its body is read.
         self.parser.feed_data(b"POST / HTTP/%s\r\n%s\r\n" % (version, b"".join(fields)))
 
 
 class _AfterTheHead:
-    """Receives the events of a parser that gets a head for the second time: those of the head are not passed on."""
+    """Receives the events of a parser that is fed a head for the second time, and drops those of the head."""
 
     def __init__(self, protocol: OfferIgnoringHttpProtocol) -> None:
         self.on_body = protocol.on_body

@@ -1,4 +1,4 @@
-"""Uvicorn's server with an orderly end: it leaves, drains, and loses no request that it was sent."""
+"""Uvicorn's server with an orderly shutdown: it leaves, drains, and loses no request that it was sent."""
 
 from __future__ import annotations
 
@@ -25,31 +25,33 @@ if TYPE_CHECKING:
 log = logging.getLogger("harmgauge")
 
 LINGER_SECONDS = 0.5
-"""Idle connections stay open for this time after SIGTERM, but no longer than a quarter of the drain. If they were
-closed at once, a request on its way would meet a closed socket; so it is refused, with the advice to go elsewhere.
+"""Idle connections stay open for this long after SIGTERM, but at most a quarter of the drain.
+
+If they were closed at once, a request in transit would meet a closed socket; instead it is refused with a hint to try
+another replica.
 """
 
 GOODBYE_SECONDS = 1.0
 """Minimum time for a client to close its end of a finished connection."""
 
 LAST_WORDS_SECONDS = 1.0
-"""Time for the answers to requests that the drain's end cut off."""
+"""Time to answer the requests that the end of the drain cut off."""
 
 LAST_SECONDS = 1.0
-"""Time to write captured and traced data if requests took all of the drain's time; otherwise the rest of that."""
+"""Time to write captured and traced data if requests took the whole drain; otherwise the rest of the drain."""
 
 TURNS = 10
-"""Turns of the event loop: it accepts a connection in one, reads from it some turns later."""
+"""Turns of the event loop: it accepts a connection in one, and reads from it a few turns later."""
 
 TICK_SECONDS = 0.1
-"""How often uvicorn checks whether it should end, and whether its Date header is still right."""
+"""How often uvicorn checks whether it should stop, and updates its Date header."""
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, which logs its address and flips readiness as soon as it is asked to stop.
+    """Uvicorn, which logs its address and fails readiness as soon as it is asked to stop.
 
-    For `lame_duck_seconds` after that it continues to serve, new connections too, for clients that are not yet aware of
-    it.
+    For `lame_duck_seconds` after that it continues to serve, including new connections, for clients that have not
+    noticed yet.
     """
 
     def __init__(self, config: uvicorn.Config, service: Service, settings: Settings, connections: Connections) -> None:
@@ -74,7 +76,7 @@ class Server(uvicorn.Server):
         scheme = "https" if self.config.is_ssl else "http"
         components = self._service.switch.current.components
         log.info(
-            "serving %s/%s on %s (docs at /docs), %s inferences side by side on %s",
+            "serving %s/%s on %s (docs at /docs), %s parallel inferences on %s",
             components.bundle.manifest.name,
             components.bundle.manifest.version,
             f"{scheme}://{_address(host, port)}",
@@ -93,16 +95,16 @@ class Server(uvicorn.Server):
         )
         self.servers = [self._listener]  # type: ignore[list-item]  # uvicorn only closes it, and waits for that
         self.started = True
-        await asyncio.sleep(0)  # from here on the event loop listens
+        await asyncio.sleep(0)  # from here on the event loop accepts connections
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._is_lame_duck:  # the second signal: no more waiting
+        if self._is_lame_duck:  # a second signal ends the wait
             self._is_lame_duck = False
             return
         if self._settings.lame_duck_seconds and not self.should_exit:
             self._is_lame_duck = True
             self._service.readiness.leaving()
-            log.info("leaving: /readyz fails, requests are served as before for %g s", self._settings.lame_duck_seconds)
+            log.info("leaving: /readyz fails, requests are still served for %g s", self._settings.lame_duck_seconds)
         else:
             self._begin_to_drain()
         super().handle_exit(sig, frame)
@@ -134,7 +136,7 @@ class Server(uvicorn.Server):
         log.info("draining: no new connections, up to %g s for requests in flight", self._settings.drain_seconds)
 
     async def _stop_grpc(self, server: GrpcServer) -> None:
-        # It cancels requests that come just then; calls on their way are refused by the handler, with the reason.
+        # It cancels requests that arrive just then; calls in transit are refused by the handler, with the reason.
         lingering = self._lingering_seconds()
         await asyncio.sleep(lingering)
         await server.stop(self._settings.drain_seconds - lingering)
@@ -154,7 +156,7 @@ class Server(uvicorn.Server):
         lingering = begin + self._lingering_seconds()
         while (self.server_state.connections or self._any_handshake()) and loop.time() < lingering:
             await asyncio.sleep(0.02)
-        await _take_in_what_came()  # including everything that came while the machine was suspended
+        await _take_in_what_came()  # including everything that arrived while the machine was suspended
         left_seconds = max(0.0, self._settings.drain_seconds - (loop.time() - begin))
         self.config.timeout_graceful_shutdown = left_seconds  # type: ignore[assignment]
         hanging_up = asyncio.create_task(self._hang_up())
@@ -165,7 +167,9 @@ class Server(uvicorn.Server):
             await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS_SECONDS)
 
     async def _hang_up(self) -> None:
-        """Over TLS a connection that we closed stays until the client has closed it too; idle clients never do."""
+        """Over TLS a connection that the server closes stays open until the client closes it too; idle clients never
+        do.
+        """
         while True:
             await asyncio.sleep(GOODBYE_SECONDS)
             for connection in list(self.server_state.connections):
@@ -177,7 +181,7 @@ class Server(uvicorn.Server):
 async def _take_in_what_came() -> None:
     """Let the event loop read what clients sent before the signal.
 
-    It may still lie in the system's buffers, the longer the busier the service; closing an idle connection on unread
+    It may still be in the system's buffers, the longer the busier the service; closing a connection with unread
     requests would reset it, and its client could not tell whether they were scored.
     """
     for _ in range(TURNS):

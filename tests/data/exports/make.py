@@ -1,7 +1,7 @@
-"""Makes the files beside it again, with the exporters that people use; the tests read the files alone.
+"""Makes the exported files in this folder again, with the common exporters; the tests only read the files.
 
-Run in an environment with catboost, lightgbm, onnxmltools, xgboost:
-`python tests/data/exports/make.py`. Trained on iris (150 rows, 4 columns), which scikit-learn brings.
+Run `python tests/data/exports/make.py` in an environment with catboost, lightgbm, onnxmltools and xgboost. The models
+are trained on iris (150 rows, 4 columns), which scikit-learn includes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def slim(path: Path) -> None:
-    """Without the notes of the training, which hold when and on what machine it was."""
+    """Remove the training notes, which record the time and the machine."""
     model = onnx.load(path)
     del model.metadata_props[:]
     onnx.save(model, path)

@@ -1,4 +1,4 @@
-"""The whole service without its sockets: requests as text, answers as they would be sent."""
+"""The whole service without its sockets: requests as text, responses as they would be sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.toy import toy_bundle
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
 _TARGET = re.compile(rb"/[\x21-\x7e]*")
-"""What httptools lets through; the rest never reaches the service."""
+"""The targets that httptools accepts; others never reach the service."""
 
 TOKENS = [
     *NUMBERS, b"POST", b"GET", b"HEAD", b"/score", b"/v2/models/toy/infer", b"/drift?scores=true", b"/page/",
@@ -38,7 +38,7 @@ _bytewise = bytewise(TOKENS)
 
 
 def mutate(case: bytes, other: bytes, chance: Random) -> bytes:
-    """Mostly the head, which is everything before the first empty line."""
+    """Mostly mutates the head, which is everything before the first empty line."""
     head, _, body = case.partition(b"\n\n")
     if chance.random() < 0.15:
         return head + b"\n\n" + _bytewise(body, other, chance)
@@ -62,7 +62,7 @@ def mutate(case: bytes, other: bytes, chance: Random) -> bytes:
 
 @dataclass
 class Answer:
-    """What was sent back."""
+    """The response that was sent."""
 
     status: int
     headers: dict[str, str]
@@ -70,7 +70,7 @@ class Answer:
 
 
 class InProcess:
-    """A service with a toy bundle, on an event loop that runs while a request does."""
+    """A service with a toy bundle, on an event loop that runs during a request."""
 
     def __init__(self, **settings: Any) -> None:
         logging.disable(logging.CRITICAL)
@@ -85,7 +85,7 @@ class InProcess:
         self.service.readiness.ready()
 
     def ask(self, case: bytes) -> Answer | None:
-        """The answer; None where the server would not even have let the request through."""
+        """The response; None if the server would have rejected the request."""
         scope = _scope(case)
         return None if scope is None else self._loop.run_until_complete(self._ask(scope, case.partition(b"\n\n")[2]))
 
@@ -153,11 +153,11 @@ def _answer(sent: list[Any]) -> Answer | None:
 
 
 _OF_ROWS = ("scores", "probabilities", "error_probability")
-"""Fields with an item for each instance, if they are there."""
+"""Optional fields with an item for each instance."""
 
 
 def check_answer(answer: Answer, case: bytes) -> str:
-    """A good answer of the right form, or a problem document with a status that is the client's fault."""
+    """A valid response of the right form, or a problem document with a 4xx status."""
     assert answer.status < 500 or answer.status == 504, f"{answer.status}: {answer.body[:300]!r}"
     request_id = answer.headers["x-request-id"]
     assert re.fullmatch("[\x21-\x7e]{1,128}", request_id)

@@ -1,4 +1,4 @@
-"""ONNX models, against protobuf's own reading of them: what passes the check must be the very same graph to both."""
+"""ONNX models, compared with protobuf's own reading: both must see the same graph in a model that passes the check."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _bytewise = bytewise(
 
 
 class _Recorder:
-    """The check itself, and beside it a list of what it heard."""
+    """The real check, which also records the events that it receives."""
 
     def __init__(self, file_bytes: int) -> None:
         self.seen: list[Any] = []
@@ -65,7 +65,7 @@ class _Recorder:
 
 
 def _shown(numbers: Any) -> Any:
-    """Numbers as texts: nan is itself, and -0.0 is not 0.0."""
+    """Numbers as texts, so that nan equals itself and -0.0 differs from 0.0."""
     return [numbers.shape, [repr(number) for number in np.asarray(numbers).reshape(-1).tolist()]]
 
 
@@ -73,7 +73,7 @@ def _ours(attribute: Attribute) -> Any:
     if attribute.tensor is not None and attribute.kind == "t":
         numbers = attribute.tensor.numbers
         return "t", list(attribute.tensor.shape), None if numbers is None else _shown(numbers)
-    # Of a list without numbers protobuf keeps nothing.
+    # For an empty list, protobuf keeps nothing.
     is_nothing = attribute.kind in ("ints", "floats") and not attribute.count
     return (
         "" if is_nothing else attribute.kind,
@@ -95,11 +95,11 @@ def _theirs(attribute: onnx.AttributeProto) -> Any:
 
 
 def _held(tensor: TensorProto) -> Any:
-    """The numbers of a small tensor, None where our reader does not read any."""
+    """The numbers of a small tensor; None if our reader reads none."""
     if int(np.prod(tensor.dims)) > SMALL_ELEMENTS or tensor.data_type not in _NUMBER_TYPES:
         return None
     if tensor.data_type == TensorProto.BOOL and not tensor.HasField("raw_data"):
-        # onnx looks at the lowest byte only.
+        # onnx reads only the lowest byte
         values = [bool(number) for number in tensor.int32_data]
         return _shown(np.array(values).reshape(tensor.dims)) if len(values) == np.prod(tensor.dims) else "odd"
     try:
@@ -109,7 +109,9 @@ def _held(tensor: TensorProto) -> Any:
 
 
 def _expected(graph: onnx.GraphProto) -> list[Any]:
-    """The same events as the check's, of protobuf's reading; shapes aside, whose order only the bytes have."""
+    """The events that the check should receive, from protobuf's reading; without shapes, whose order is only in the
+    bytes.
+    """
     seen: list[Any] = ["enter"]
     seen += [("input", value.name) for value in graph.input]
     for tensor in graph.initializer:
@@ -154,7 +156,7 @@ def check(case: bytes) -> str:
         check_graph(case, recorder)
     except GraphRefused as error:
         assert 0 < len(str(error)) <= 2 * LONGEST_DETAIL, f"a text of {len(str(error))} characters"
-        return "no graph" if "no ONNX graph" in str(error) else "refused"
+        return "no graph" if "not a readable ONNX graph" in str(error) else "refused"
     try:
         model = onnx.ModelProto.FromString(case)
     except DecodeError as error:
@@ -168,7 +170,7 @@ def check(case: bytes) -> str:
 
 
 def _mutate(case: bytes, other: bytes, chance: Random) -> bytes:
-    """Mostly by fields, else by bytes."""
+    """Mostly mutates fields, sometimes bytes."""
     try:
         model = onnx.ModelProto.FromString(case)
     except DecodeError:

@@ -1,4 +1,4 @@
-"""Messages of the protocol over gRPC, `contents` and `raw_input_contents`, against protobuf's own reading of them."""
+"""Messages of the gRPC protocol, `contents` and `raw_input_contents`, compared with protobuf's own reading."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _good_parameters(message: Any) -> bool:
 
 
 def _parameters(holder: Any) -> dict[str, Any]:
-    """Those that have a value."""
+    """The parameters that have a value."""
     fields = {name: value.ListFields() for name, value in holder.parameters.items()}
     return {name: found[0][1] for name, found in fields.items() if found}
 
@@ -116,7 +116,7 @@ def _read(body: bytes, spec: InputSpec) -> messages.InferRequest:
 
 
 def _mutate(case: bytes, other: bytes, chance: Random) -> bytes:
-    """Mostly by fields, else by bytes."""
+    """Mostly mutates fields, sometimes bytes."""
     head, _, body = case.partition(b"\n")
     try:
         message = _REQUEST.FromString(body)

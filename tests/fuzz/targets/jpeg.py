@@ -1,4 +1,4 @@
-"""JPEG pictures, against Pillow."""
+"""JPEG pictures, compared with Pillow."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _bytewise = bytewise([*_MARKERS, *_SEGMENTS, b"\xff\0", b"\xff\xff", b"\0\4\0\5"
 
 
 def mutate(case: bytes, other: bytes, chance: Random) -> bytes:
-    """Half of the time by whole segments, put in, left out or made to lie about their length."""
+    """Half of the time mutates whole segments: inserted, removed, or with a wrong length."""
     head, _, body = case.partition(b"\n")
     if chance.random() < 0.5:
         return head + b"\n" + _bytewise(body, other.partition(b"\n")[2], chance)

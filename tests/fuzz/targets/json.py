@@ -1,4 +1,4 @@
-"""JSON score bodies: the fast reader and the general one, against Python's own."""
+"""JSON score bodies: the fast reader and the general one, compared with Python's own."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _TOKENS = [
 
 
 def loads(text: bytes) -> Any:
-    """A document by Python's own reader, made as strict as RFC 8259, and without numbers that no double holds.
+    """A document read by Python's own reader, restricted to RFC 8259 and to numbers within the range of a double.
 
-    ValueError where it is none, even in what another value under the same name hides.
+    Raises ValueError for an invalid document, even if the error is in a value hidden by a duplicate name.
     """
     try:
         return json.loads(
@@ -60,7 +60,7 @@ def _double(text: str) -> float:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for _, value in pairs:
         if isinstance(value, str):
-            value.encode()  # a ValueError where half of a pair of surrogates stands alone
+            value.encode()  # raises ValueError for half of a surrogate pair
     for name, _ in pairs:
         name.encode()
     return dict(pairs)
@@ -125,7 +125,7 @@ def _asking(x: object) -> Iterator[dict[str, object]]:
 
 
 def with_gaps(x: Rows) -> Any:
-    """Nested lists with null in place of what is negative."""
+    """Nested lists with null in place of negative numbers."""
     gaps = x.astype(object)
     gaps[x < 0] = None
     return gaps.tolist()

@@ -1,4 +1,4 @@
-"""Whole requests to a service with keys: nobody gets in with another word than a key."""
+"""Whole requests to a service with keys: only a real key gives access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`.npy` bodies, against numpy's own reader."""
+"""`.npy` bodies, compared with numpy's own reader."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def frame(version: int, header: bytes, data: bytes, length: int | None = None) -
 
 
 def _mutate(case: bytes, other: bytes, chance: Random) -> bytes:
-    """Half of the time within the parts, which are put together with the right length of the header."""
+    """Half of the time mutates the parts, which are assembled with the right header length."""
     head, _, body = case.partition(b"\n")
     if chance.random() < 0.3 or body[:6] != _MAGIC or len(body) < 12:
         return head + b"\n" + _bytewise(body, other.partition(b"\n")[2], chance)
@@ -76,9 +76,9 @@ def _mutate(case: bytes, other: bytes, chance: Random) -> bytes:
 
 
 def _numpy_reads(body: bytes) -> Any:
-    """The array by `np.load`; None where the header is not one of `numpy.save`, or does not fit the data.
+    """The array by `np.load`; None if the header is not one that `numpy.save` writes, or does not fit the data.
 
-    numpy gets each run of blanks as one: it needs seconds for thousands of them in a header that is no Python.
+    Runs of blanks are replaced by one: numpy needs seconds for thousands of them in a header that is not valid Python.
     """
     form = {b"\x93NUMPY\1\0": "<H", b"\x93NUMPY\2\0": "<I"}.get(body[:8])
     if form is None or len(body) < 8 + struct.calcsize(form):
@@ -98,12 +98,12 @@ def _numpy_reads(body: bytes) -> Any:
         ):
             return None
         return np.load(io.BytesIO(frame(2, header.encode("latin-1"), body[end:])), allow_pickle=False)
-    except Exception:  # it fails in as many ways as there are wrong headers
+    except Exception:  # a wrong header can raise any error
         return None
 
 
 def _is_sober(header: str, said: Any) -> bool:
-    """Whether the values come back to this text: no key twice, no other way to write a number, a text or a list."""
+    """Whether the values are written as this text: no duplicate key, no other spelling of a number, text or list."""
     if set(said) != {"descr", "fortran_order", "shape"} or not isinstance(said["shape"], tuple):
         return False
     if not re.fullmatch(r"[<>|=]?[biuf]\d{0,4}", said["descr"]):

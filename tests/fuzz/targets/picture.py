@@ -1,4 +1,4 @@
-"""What both forms of pictures share: the same picture, read with all that the file holds."""
+"""Common to both formats of pictures: the comparison with Pillow, which reads everything in the file."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.support.toy import instances
 
 
 def checker(media_type: str, default: InputSpec) -> Callable[[bytes], str]:
-    """Compares the reader with Pillow, which opens the picture as it came.
+    """Compares the reader with Pillow, which opens the original picture.
 
-    A PNG's chunks are where they may differ: the reader leaves most of them out, and Pillow may stumble over those. So
-    may segments of a JPEG. How a picture is to be held is compared in tests/service/api/body/test_orientation.py; here
-    the reader may turn what has an EXIF block.
+    They may differ for the chunks of a PNG and the segments of a JPEG: the reader skips most of them, but Pillow may
+    fail on them. Orientation is compared in tests/service/api/body/test_orientation.py; here the reader may turn
+    pictures with an EXIF block.
     """
 
     def check(case: bytes) -> str:
@@ -46,12 +46,12 @@ def checker(media_type: str, default: InputSpec) -> Callable[[bytes], str]:
 
 
 def _dangling(png: bytes) -> bool:
-    """Pillow makes do without the checksum of the last chunk or with chunks behind the end."""
+    """Pillow accepts a missing checksum of the last chunk, and chunks behind the end."""
     return png.startswith(b"\x89PNG")
 
 
 def _cut_short(jpeg: bytes) -> bool:
-    """Where a segment that makes no pixels ends behind the file's end, Pillow fills up what is missing before it."""
+    """If a segment without pixels ends behind the file's end, Pillow fills in the pixels that are missing before it."""
     return jpeg.startswith(b"\xff\xd8") and any(end > len(jpeg) for *_, end in _segments(jpeg))
 
 
@@ -62,7 +62,7 @@ def _expected(body: bytes, file_format: str, spec: InputSpec) -> Any:
         if picture.size != spec.image_size or picture.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK"):
             return None
         pixels = np.asarray(picture.convert(spec.image.mode))
-    except Exception:  # its decoders raise whatever a broken file leads them to
+    except Exception:  # on a broken file its decoders may raise any error
         return None
     if b"IHDR" in body and body[24:25] == b"\x10":
         return None
@@ -77,7 +77,7 @@ def _scaled(nested: Any, scale: float) -> Any:
 
 
 def pictures(file_format: str, modes: tuple[str, ...]) -> list[bytes]:
-    """Cases: pictures of the right size in these modes, and of a wrong one."""
+    """Cases: pictures of the right size in these modes, and one of a wrong size."""
     made = []
     for name, shape in (("pixels", (4, 5, 3)), ("unit", (4, 5, 3)), ("pixels", (64, 48, 3))):
         picture = Image.fromarray(instances(1, shape)[0])

@@ -1,4 +1,4 @@
-"""PNG pictures, against Pillow with all their chunks."""
+"""PNG pictures, compared with Pillow, which reads all their chunks."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _split(body: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def mutate(case: bytes, other: bytes, chance: Random) -> bytes:
-    """Mostly by chunks, with checksums that are right."""
+    """Mostly mutates chunks, with correct checksums."""
     head, _, body = case.partition(b"\n")
     chunks = _split(body)
     if chance.random() < 0.2 or not chunks:

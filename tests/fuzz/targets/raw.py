@@ -1,4 +1,4 @@
-"""Raw bytes, against `struct`."""
+"""Raw bytes, compared with `struct`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TOKENS = [
 
 
 def expected(body: bytes, spec: InputSpec) -> Any:
-    """Rows of little-endian numbers; None where they are not whole instances."""
+    """Rows of little-endian numbers; None if the bytes are not whole instances."""
     if len(body) % spec.row_bytes or not body:
         return None
     numbers = struct.unpack(f"<{len(body) // spec.numpy_dtype.itemsize}{_CODES[spec.dtype]}", body)

@@ -1,4 +1,4 @@
-"""Whole requests: what headers, paths and queries say, through everything between the server and the graph."""
+"""Whole requests with various headers, paths and queries, through everything between the server and the graph."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _service() -> tuple[InProcess, bytes]:
 def check(case: bytes) -> str:
     service, good = _service()
     answer = service.ask(case)
-    if hash(case) % 16 == 0:  # whatever came, a good request gets its own scores
+    if hash(case) % 16 == 0:  # after any case, a good request gets its own scores
         again = service.ask(SEEDS[0])
         assert again is not None
         assert again.body == good, "the scores of a good request have changed"
@@ -38,7 +38,7 @@ def _request(line: str, body: bytes = b"", /, **headers: str) -> bytes:
 
 
 def score_requests(**more: str) -> list[bytes]:
-    """Good ones, in every form, with these headers more."""
+    """Valid score requests in every form, with these additional headers."""
     as_json = json.dumps({"instances": _X.tolist()}).encode()
     header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 4, 5, 3)}\n"
     infer = {
@@ -70,7 +70,7 @@ def score_requests(**more: str) -> list[bytes]:
 
 
 def look_requests(**more: str) -> list[bytes]:
-    """Of every route that is only looked at."""
+    """Requests for all other routes."""
     paths = [
         "/", "/docs", "/openapi.json", "/livez", "/readyz", "/info", "/drift", "/drift?scores=true",
         "/drift/features", "/metrics", "/drift/embedding", "/page/state", "/page/history", "/page/main.js",

@@ -1,4 +1,4 @@
-"""Open Inference Protocol, V2: JSON and binary tensors, against a plain reading of what the protocol says."""
+"""Open Inference Protocol, V2: JSON and binary tensors, compared with a plain implementation of the protocol."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _rows(tensor: dict[str, Any], binary: bytes, spec: InputSpec) -> Any:
 
 
 def _parameters(holder: dict[str, Any]) -> dict[str, Any] | None:
-    """Without those that are null; None where they are no object."""
+    """The parameters that are not null; None if they are not an object."""
     found = holder.get("parameters")
     if not isinstance(found, dict | None):
         return None
@@ -87,7 +87,7 @@ def _parameters(holder: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _good_parameters(document: dict[str, Any]) -> bool:
-    """Of the request itself."""
+    """Whether the parameters of the request itself are valid."""
     parameters = _parameters(document)
     if parameters is None or not isinstance(parameters.get("binary_data_output", False), bool):
         return False
@@ -97,7 +97,7 @@ def _good_parameters(document: dict[str, Any]) -> bool:
 
 
 def good_timeout(value: object) -> bool:
-    """Whether it is a whole number of microseconds, or its digits."""
+    """Whether the value is a number of microseconds: a whole number, or digits."""
     if isinstance(value, str):
         return 0 < len(value) <= 20 and value.isascii() and value.isdigit()
     return type(value) is int and value >= 0
@@ -132,7 +132,7 @@ def check(case: bytes) -> str:
 
 
 def _mutate(case: bytes, other: bytes, chance: Random) -> bytes:
-    """The JSON part, the binary part or what is said of their lengths."""
+    """Mutates the JSON part, the binary part, or the stated lengths."""
     head, _, body = case.partition(b"\n")
     spec, *words = head.split(b" ")
     size = int(words[0]) if words and words[0].isdigit() and len(words[0]) < 9 else len(body)

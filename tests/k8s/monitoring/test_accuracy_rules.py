@@ -47,7 +47,7 @@ def test_the_accuracy_and_interval_of_two_replicas_are_those_worked_out_by_hand(
 
 @pytest.mark.parametrize(("window", "minutes"), [("10m", 10), ("1h", 60), ("1d", 70)])
 def test_each_window_has_an_accuracy_of_its_own(window: str, minutes: int, tmp_path: Path) -> None:
-    """After 70 minutes; what began today at 0 rows has a day of so many."""
+    """After 70 minutes; the window of a day holds only those, because the processes started with 0 rows."""
     life = range(71)
     replicas = judged("a", 30, 3, 2.5, life=life), judged("b", 10, 3, 1.5, life=life)
     error = math.sqrt(4 / (40**2 * minutes) + (1.25 * 0.05 * 0.08) ** 2 + 0.006**2)
@@ -114,7 +114,7 @@ ROLLOUTS = {
 def test_each_bundle_of_a_rollout_is_judged_by_its_own_base_and_kappa(
     replicas: tuple[Series, ...], tmp_path: Path
 ) -> None:
-    """.9 of the old bundle's rows (base .93, kappa .05) and .8 of the new one's (.9, .2), as many of both."""
+    """.9 of the old bundle's rows (base .93, kappa .05) and .8 of the new one's (.9, .2), the same number of both."""
     missed = 1.25 * (0.05 * 0.03 + 0.2 * 0.1) / 2
     error = math.sqrt(50 / 600**2 + missed**2 + 0.006**2)
     values = interval(0.85, error) | {"fleet:harmgauge_accuracy_base:avg": 0.915}

@@ -1,4 +1,4 @@
-"""The rules of the fleet, by promtool: figures worked out by hand, and everything that happens to a healthy fleet."""
+"""The drift rules of a fleet, by promtool: figures worked out by hand, and the events in a healthy fleet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FLAGGED = "fleet:harmgauge_adversarial_per_instances:ratio_rate10m"
 KS, SUM = "HarmgaugeFleetDriftKs", "HarmgaugeFleetDriftEvidence"
 
 DRIFTED = (replica("a", (5, 20, 20, 40), flagged=2), replica("b", (0, 20, 40, 60), flagged=8))
-"""Together 5, 40 and 60 % of their rows lie below the bounds; of the reference 25, 50 and 75 %: D = .25 - .05 = .2."""
+"""Together 5, 40 and 60 % of their rows lie below the bounds; in the reference 25, 50 and 75 %: D = .25 - .05 = .2."""
 
 RESTARTED: Life = [*range(14), *range(17)]
 SCRAPES_MISSED: Life = [None if 12 <= minute < 15 else minute for minute in range(31)]
@@ -57,9 +57,9 @@ def test_the_ks_alarm_says_what_it_found(tmp_path: Path) -> None:
         alert=KS,
         labels={"job": "harmgauge", "model": "m", "bundle": "x", "severity": "warning"},
         annotations={
-            "summary": "The last 10 minutes of m do not look like its reference",
+            "summary": "Scores of m in the last 10 minutes do not match its reference",
             "description": "A Kolmogorov-Smirnov test of all replicas' scores (bundle x) against the reference gives "
-            "p = 10^-17.1, at or below what a false alarm reaches once in the rows asked for.",
+            "p = 10^-17.1, which chance reaches at most once in HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS rows.",
             "runbook_url": "docs/runbook.md#harmgaugefleetdriftks",
         },
     )
@@ -70,7 +70,7 @@ def test_the_ks_alarm_says_what_it_found(tmp_path: Path) -> None:
     [
         (10**6, 0.12, 0.08 * 10 / (30 * 24 * 60), True),  # p = 1.1e-6
         (10**8, 0.12, 0.08 * 1000 / 10**8, False),
-        (10**6, 0.1, 0.08 * 10 / (30 * 24 * 60), False),  # p = 9e-5: below .05 and no alarm
+        (10**6, 0.1, 0.08 * 10 / (30 * 24 * 60), False),  # p = 9e-5: below .05 but not an alarm
         (100, 0.1, 0.08 * 10 / (30 * 24 * 60), False),  # more rows in the window than were asked for
     ],
 )
@@ -97,9 +97,8 @@ def test_evidence_adds_up_over_replicas_and_bundles(tmp_path: Path) -> None:
         labels={"job": "harmgauge", "model": "m", "severity": "critical"},
         annotations={
             "summary": "The inputs of m have drifted",
-            "description": "The replicas' evidence that scores no longer follow the reference adds up to 1e+06: more "
-            "than the rows asked for between two false alarms. "
-            "It stays long after the drift, until it is acknowledged.",
+            "description": "The replicas' evidence that scores no longer follow the reference adds up to 1e+06, at or "
+            "above HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS. It stays long after the drift, until it is acknowledged.",
             "runbook_url": "docs/runbook.md#harmgaugefleetdriftevidence",
         },
     )
@@ -175,7 +174,7 @@ ROLLOUTS = {
 
 @pytest.mark.parametrize("replicas", ROLLOUTS.values(), ids=ROLLOUTS.keys())
 def test_two_bundles_in_a_rollout_are_no_drift(replicas: tuple[Series, ...], tmp_path: Path) -> None:
-    """Pooled, their scores would look as if they had drifted far; each against its own reference, they have not."""
+    """Pooled, their scores would look like strong drift; each against its own reference, they have not drifted."""
     values = {f'{D}{{bundle="x"}}': 0.0, f'{D}{{bundle="y"}}': 0.0, "count(" + D + ")": 2.0}
     for minute in (18, 20, 30):
         check(tmp_path, *replicas, minute=minute, values=values)
@@ -191,7 +190,7 @@ def test_a_drift_shows_in_the_bundle_that_sees_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("label", ["model", "namespace", "job"])
 def test_fleets_that_share_a_prometheus_do_not_mix(label: str, tmp_path: Path) -> None:
-    """Neither in D nor in evidence, and the strictest threshold of another fleet is not theirs."""
+    """Neither D nor evidence mixes, and the strictest threshold of another fleet does not apply."""
     here: dict[str, Any] = {label: "one"}
     there: dict[str, Any] = {label: "two"}
     replicas = (

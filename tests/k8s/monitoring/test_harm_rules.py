@@ -1,4 +1,4 @@
-"""The fleet's alarm on harm, by promtool: its sums worked out by hand, and everything that may happen to a fleet."""
+"""The alarm on harm of a fleet, by promtool: sums worked out by hand, and everything that may happen to a fleet."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_evidence_of_two_replicas_is_that_worked_out_by_hand(tmp_path: Path)
 
 
 def test_the_bets_before_rows_join_are_not_theirs(tmp_path: Path) -> None:
-    """How many rows come may depend on what they are like: those of a scrape cannot bet on themselves."""
+    """The number of rows may depend on their content, so the rows of a scrape cannot bet on themselves."""
     course(tmp_path, doubling("a", [0, 5, 6], [0, 0, 0], [0, 10, 11]), values=[0, 10, 2 * 10 + 1])
 
 
@@ -55,7 +55,7 @@ def test_the_evidence_is_the_mean_of_the_stakes_wealth(tmp_path: Path) -> None:
 def test_a_restarted_replica_counts_from_zero(tmp_path: Path) -> None:
     a = doubling("a", [0, 0, 4, 1, 3], [0, 0, 1, 0.5, 0.5], [0, 10, 20, 7, 7])
     course(tmp_path, a, values=[0, 10, 90, 90 * 2**0.5 + 7, 4 * (90 * 2**0.5 + 7)])
-    # One of its counters may have passed the old process's already: all three are of the new one.
+    # One counter of the new process may already exceed the old process's: all three belong to the new one.
     for new in ([4.5, 0.5, 7], [1, 2, 7], [1, 0.5, 25]):
         ends = [4.5, 1, 25]
         series = doubling("a", [0, 0, 4, new[0], ends[0]], [0, 0, 1, new[1], new[1]], [0, 10, 20, new[2], new[2]])
@@ -64,7 +64,7 @@ def test_a_restarted_replica_counts_from_zero(tmp_path: Path) -> None:
 
 
 def test_missed_scrapes_are_made_up_for_once(tmp_path: Path) -> None:
-    """Also if the process is another one by then."""
+    """Even if the process has been replaced by then."""
     idle = doubling("b", [0] * 7, [0] * 7, [0] * 7)
     gap = [None] * 3
     a = doubling("a", [0, 0, *gap, 3, 4], [0, 0, *gap, 1, 1], [0, 10, 0, 0, 0, 15, 15])
@@ -82,7 +82,7 @@ def test_a_replica_that_joins_counts_from_its_start_and_one_that_leaves_takes_no
 
 
 def test_a_rollout_goes_on_with_the_evidence(tmp_path: Path) -> None:
-    """On another address, and in place."""
+    """With another address, and in place."""
     old = doubling("a", [0, 0, 1, None, None], [0, 0, 0, None, None], [0, 10, 11, 0, 0])
     for instance in ("b", "a"):
         gains, losses = [None, None, None, 0.5, 1.5], [None, None, None, 1.5, 1.5]
@@ -92,7 +92,7 @@ def test_a_rollout_goes_on_with_the_evidence(tmp_path: Path) -> None:
 
 
 def test_a_fleet_that_nobody_scraped_for_more_than_an_hour_begins_anew(tmp_path: Path) -> None:
-    """Within the hour it goes on: Prometheus may be down as long."""
+    """Within the hour it continues, because Prometheus may be down for that long."""
     for minutes, then in ((59, 8 * 10 + 2), (61, 0)):
         gap = [None] * (minutes - 1)
         a = doubling("a", [0, 0, *gap, 4, 5], [0, 0, *gap, 1, 1], [0, 10, *[0] * len(gap), 12, 13])
@@ -100,7 +100,7 @@ def test_a_fleet_that_nobody_scraped_for_more_than_an_hour_begins_anew(tmp_path:
 
 
 def test_one_replica_that_comes_back_after_more_than_an_hour_goes_on_from_where_it_is(tmp_path: Path) -> None:
-    """What it counted before is in the evidence already. A new replica of that moment counts from 0."""
+    """Its earlier counts are already in the evidence. A new replica at that moment counts from 0."""
     gap, zeros = [None] * 70, [0] * 70
     back = doubling("a", [0, 0, 1, *gap, 9, 10], [0, 0, 0, *gap, 1, 1], [0, 10, 10, *zeros, 90, 91])
     new = doubling("c", [None, None, None, *gap, 2, 3], [None, None, None, *gap, 0, 0], [0, 0, 0, *zeros, 5, 5])
@@ -109,7 +109,7 @@ def test_one_replica_that_comes_back_after_more_than_an_hour_goes_on_from_where_
 
 
 def test_an_acknowledgement_at_any_replica_clears_the_evidence(tmp_path: Path) -> None:
-    """One after the other, within minutes: what is gathered between two of them goes with the second."""
+    """One after another, within minutes: evidence gathered between two acknowledgements is cleared by the second."""
     a = doubling("a", [0, 0, 9, 9, 10, 10, 11], [0] * 7, [0, 10, 10, 11, 12, 12, 12], resets=[3, 3, 3, 4, 4, 4, 4])
     b = doubling("b", [0] * 7, [0] * 7, [0, 0, 0, 0, 0, 0, 3], resets=[0, 0, 0, 0, 0, 1, 1])
     course(tmp_path, a, b, values=[0, 10, 5120, 0, 1, 0, 3])
@@ -130,7 +130,7 @@ def test_a_restart_is_no_acknowledgement(tmp_path: Path) -> None:
 def test_evidence_beyond_all_numbers_stays_one_and_melts(tmp_path: Path) -> None:
     a = betting("a", [0, 0, 600, 1200, 1200, 1200], [0, 0, 0, 0, 640, 1500], [0, 10, 10, 10, 10, 10])
     course(tmp_path, a, values=[0, 10, 10 * math.exp(600), 1e280, 1e280 * math.exp(-640), 0])
-    # A leap from nothing is none.
+    # A leap from nothing does not count.
     course(tmp_path, betting("a", [0, 1200, 1201], [0] * 3, [0, 10, 10]), values=[0, 10, 10 * math.e])
 
 
@@ -150,13 +150,13 @@ def test_whatever_happens_every_bet_that_was_scraped_counts_exactly_once(seed: i
     """Five replicas that start, miss scrapes, restart, leave and are acknowledged at random, with all six stakes."""
     random, minutes = np.random.default_rng(seed), 50
     counters = 1 + 2 * len(STAKES)  # rows, gains, losses
-    increases = np.zeros((minutes, counters))  # what becomes known in each minute
+    increases = np.zeros((minutes, counters))  # the news of each minute
     acknowledged = np.zeros(minutes, bool)
     replicas = []
     for name in "abcde":
         start, end = (0, minutes) if name == "a" else (int(random.integers(0, 20)), int(random.integers(30, 60)))
         counted, seen = np.zeros(counters), np.zeros(counters)
-        resets, resets_seen = 0, math.inf  # one that nobody saw before is no news
+        resets, resets_seen = 0, math.inf  # a process that was never seen before is not news
         known = np.full((minutes, counters), np.nan)
         of_resets: list[int] = []
         for minute in range(minutes):
@@ -204,7 +204,7 @@ def test_the_alarm_fires_at_the_rows_asked_for_of_the_whole_fleet_and_not_below(
     check_alerts(tmp_path, leap("a", ASKED - 1), IDLE, minute=30, fired=set())
     check_alerts(tmp_path, *FIRED, minute=9, fired=set())
     check_alerts(tmp_path, *FIRED, minute=10, fired={HARM})
-    both = leap("a", 2250), leap("b", 2250)  # each 225 times as much, of 20 rows together
+    both = leap("a", 2250), leap("b", 2250)  # each 225 times as much, for 20 rows together
     course(tmp_path, *both, values=[0.0, *[20.0] * 9, *[225.0**2 * 20] * 21])
     check_alerts(tmp_path, *both, minute=10, fired={HARM})
 
@@ -225,21 +225,21 @@ def test_the_alarm_says_how_accurate_the_model_is_now(tmp_path: Path) -> None:
     fallen = leap("a", ASKED) | judged("a", 30, 3, 2.5)
     in_a_namespace = leap("a", ASKED, namespace="n") | judged("a", 30, 6, 2.5, namespace="n")
     another = judged("a", 30, 9, 2.5, model="other")
-    now = " By the last 10 minutes the accuracy is estimated as {}; on the calibration rows it was 93%"
+    now = " Over the last 10 minutes the accuracy is estimated at {}; on the calibration rows it was 93%"
     texts: list[tuple[tuple[Series, ...], str, dict[str, str]]] = [
         ((fallen, IDLE), now.format("90%"), {}),
         ((in_a_namespace, another), now.format("80%"), {"namespace": "n"}),
         (FIRED, "", {}),  # no row within 10 minutes, and no base
     ]
     for replicas, text, labels in texts:
-        evidence = "passed what chance gives once in the rows asked for, over the whole fleet or on a replica"
+        evidence = "reached HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS, over the whole fleet or on one replica"
         check_alert_text(
             tmp_path,
             *replicas,
             alert=HARM,
             labels={"job": "harmgauge", "model": "m", "severity": "critical"} | labels,
             annotations={
-                "summary": "The estimate of accuracy of m has fallen by more than its tolerance",
+                "summary": "The estimated accuracy of m has fallen by more than the tolerance",
                 "description": f"The evidence that the inputs do harm has {evidence}.{text + '.' if text else ''}",
                 "runbook_url": "docs/runbook.md#harmgaugeharm",
             },
@@ -255,7 +255,7 @@ def test_the_alarm_outlives_a_missed_scrape_and_ends_after_it_was_acknowledged(t
 
 
 def evident(instance: str, has_harm: bool, **labels: Any) -> Series:
-    """A replica with evidence of a change, and with or without a detector of harm, which is silent."""
+    """A replica with evidence of a change, with or without a silent detector of harm."""
     found = replica(instance, evidence=2e6, **labels)
     return found | (betting(instance, NOTHING, NOTHING, NOTHING, **labels) if has_harm else {})
 

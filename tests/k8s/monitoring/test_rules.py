@@ -1,4 +1,4 @@
-"""The rules as a file: what promtool's linter says of it, what every alert must have, and the runbook's side of it."""
+"""The rules as a file: promtool's linter accepts it, every alert has the required parts, and the runbook covers it."""
 
 from __future__ import annotations
 

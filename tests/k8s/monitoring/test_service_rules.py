@@ -1,4 +1,6 @@
-"""The alerts on a service at work, by promtool: each fires when it should, no minute before, and not on a near miss."""
+"""The alerts on a working service, by promtool: each fires when it should, not a minute earlier, and not on a near
+miss.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,7 @@ def test_one_flagged_input_that_was_not_kept_is_told(tmp_path: Path) -> None:
 
 
 def test_a_flag_that_the_reference_never_gives_is_not_expected_never(tmp_path: Path) -> None:
-    """Else one row would do, and rows without any flag would divide by nothing."""
+    """Otherwise one row would suffice, and rows without any flag would divide by zero."""
     never = {series: values for series, values in replica("a", flagged=1).items() if "flagged_ratio" not in series}
     never |= gauge("harmgauge_reference_flagged_ratio", 0, instance="a", model="m")
     check(tmp_path, never, values={"fleet:harmgauge_adversarial_per_instances:threshold10m": None})

@@ -1,4 +1,4 @@
-"""`build`: what it makes, what it finds out, and what it refuses with which remedy."""
+"""`build`: its output, its detection of inputs, and its errors with their remedies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHAPE = (4, 4, 3)
 
 @pytest.fixture
 def options(tmp_path: Path) -> Options:
-    """Good options, in which each test spoils one thing."""
+    """Valid options, of which each test breaks one thing."""
     np.savez(tmp_path / "calibration.npz", x=instances(200, SHAPE, seed=1), y=np.zeros(200, np.int64))
     return Options(
         classifier=linear_network(tmp_path / "classifier.onnx", SHAPE, 3, 1, scale=0.02),
@@ -68,11 +68,11 @@ def test_finds_out_probabilities_and_takes_an_override(options: Options, tmp_pat
     said: list[str] = []
     softmaxed = linear_network(tmp_path / "softmax.onnx", SHAPE, 3, 1, scale=0.02, softmax=True)
     found = load(build(changed(options, classifier=softmaxed, say=said.append)))
-    assert "gives probabilities of 3 classes (found out" in "".join(said)
+    assert "outputs probabilities for 3 classes (detected" in "".join(said)
     from_logits = load(build(options))
     np.testing.assert_allclose(found.reference.scores, from_logits.reference.scores, atol=1e-5)
     overridden = build(changed(options, classifier=softmaxed, classifier_gives="logits", say=said.append))
-    assert "gives logits of 3 classes (as told" in "".join(said)
+    assert "outputs logits for 3 classes (as set" in "".join(said)
     assert load(overridden).manifest.made["classifier_gives"] == "logits"
 
 
@@ -111,18 +111,18 @@ sys.exit(main(sys.argv[1:]))
         ({"temperature": 0.0}, "--temperature 0.0.*above 0"),
         ({"temperature": -1.0}, "--temperature -1.0.*above 0"),
         ({"temperature": float("nan")}, "--temperature nan"),
-        ({"loss": "l2"}, "--loss l2: there are kld and xent"),
+        ({"loss": "l2"}, "--loss l2: expected kld or xent"),
         ({"percentile": 0.0}, "--percentile 0.0"),
         ({"percentile": 101.0}, "--percentile 101"),
         ({"distilled": None}, "--train.*--distilled"),
         ({"train": Path("train.npz")}, "leave out --train"),
         ({"name": "a/b"}, "--name"),
         ({"class_names": ("cat", "dog")}, "names 2 classes, the classifier has 3"),
-        ({"window_rows": 1}, "--window-rows 1: at least 2"),
+        ({"window_rows": 1}, "--window-rows 1: expected at least 2"),
         ({"window_rows": 2}, "can never reach"),
-        ({"rows_between_false_alarms": 10}, "ask for at least"),
+        ({"rows_between_false_alarms": 10}, "set at least"),
         ({"calibration": Path("nowhere.npz")}, "there is no calibration file"),
-        ({"classifier": Path("nowhere.onnx")}, "no readable ONNX file"),
+        ({"classifier": Path("nowhere.onnx")}, "not a readable ONNX file"),
     ],
 )
 def test_refuses_bad_options(options: Options, changes: dict[str, Any], message: str) -> None:
@@ -139,20 +139,20 @@ def test_refuses_unequal_class_counts(options: Options, tmp_path: Path) -> None:
 
 
 def test_refuses_networks_of_different_inputs(options: Options, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="takes rows of"):
+    with pytest.raises(UserError, match="expects rows of"):
         build(changed(options, distilled=linear_network(tmp_path / "wide.onnx", (5, 4, 3), 3, 2)))
-    with pytest.raises(UserError, match="takes uint8, the second network float32"):
+    with pytest.raises(UserError, match="accepts uint8, the second network float32"):
         build(changed(options, distilled=linear_network(tmp_path / "real.onnx", SHAPE, 3, 2, dtype="float32")))
 
 
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (instances(99, SHAPE), "holds 99 calibration rows; at least 100"),
-        (instances(200, (5, 4, 3)), "takes rows of"),
+        (instances(99, SHAPE), "holds 99 calibration rows; expected at least 100"),
+        (instances(200, (5, 4, 3)), "expects rows of"),
         (np.full((200, *SHAPE), 0.5), "save x as uint8"),
-        (np.full((200, *SHAPE), np.nan), "takes uint8; the file holds float64"),
-        (np.array([[None]] * 200), "no .npz file with a numeric array"),
+        (np.full((200, *SHAPE), np.nan), "expects uint8; the file holds float64"),
+        (np.array([[None]] * 200), "expected an .npz file with a numeric array"),
         (np.zeros(200), "numbers \\(n, features\\)"),
     ],
 )
@@ -163,7 +163,7 @@ def test_refuses_bad_calibration_data(options: Options, x: np.ndarray[Any, Any],
 
 
 def test_refuses_nan_scores(options: Options, tmp_path: Path) -> None:
-    """Log of negative pixels: NaN would make a threshold that never fires."""
+    """Log of negative pixels: NaN would make a threshold that is never exceeded."""
     model = onnx.load(options.classifier)
     node = helper.make_node("Log", ["real_0"], ["real"])
     model.graph.node[0].output[0] = "real_0"
@@ -174,7 +174,7 @@ def test_refuses_nan_scores(options: Options, tmp_path: Path) -> None:
     del model.graph.node[:]
     model.graph.node.extend([cast, minus, node, *rest])
     onnx.save_model(model, str(tmp_path / "nan.onnx"))
-    with pytest.raises(UserError, match="gives NaN or infinity on the data, the first for row 0"):
+    with pytest.raises(UserError, match="returns NaN or infinity for the data, the first for row 0"):
         build(changed(options, classifier=tmp_path / "nan.onnx"))
 
 
@@ -205,7 +205,7 @@ def test_a_number_of_rows_that_is_baked_in_is_run_one_by_one(options: Options) -
     onnx.save_model(model, options.classifier)
     said: list[str] = []
     runtime = OnnxRuntime(load(build(changed(options, say=said.append))), "cpu")
-    assert any("takes one row at a time" in line for line in said)
+    assert any("runs one row at a time" in line for line in said)
     assert runtime.run(instances(7, SHAPE)).score.shape == (7,)
 
 
@@ -223,4 +223,4 @@ def test_files_that_are_no_npz_are_refused(options: Options, tmp_path: Path, rol
 def test_few_reference_rows_are_warned_of(options: Options) -> None:
     said: list[str] = []
     build(changed(options, say=said.append))
-    assert any("200 calibration rows are few" in line for line in said)
+    assert any("only 200 calibration rows" in line for line in said)

@@ -1,4 +1,4 @@
-"""`build --detector adversarial-autoencoder`: trained, given, of one's own, and what is refused."""
+"""`build --detector adversarial-autoencoder`: with a trained, a given and a custom autoencoder, and its errors."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SHAPE = (5,)
 
 
 def curve(rows: int, seed: int) -> Array:
-    """Instances on a curve in five dimensions: what an autoencoder can learn."""
+    """Instances on a curve in five dimensions, which an autoencoder can learn."""
     along = np.random.default_rng(seed).uniform(-2, 2, rows)
     return np.stack([along, along**2, np.sin(3 * along), np.cos(2 * along), -along], 1).astype(np.float32)
 
 
 @pytest.fixture
 def options(tmp_path: Path) -> Options:
-    """Good options, in which each test changes or spoils one thing."""
+    """Valid options, of which each test changes or breaks one thing."""
     np.savez(tmp_path / "train.npz", x=curve(1500, 1))
     np.savez(tmp_path / "calibration.npz", x=curve(600, 2))
     return Options(
@@ -67,12 +67,12 @@ def test_the_classifier_says_of_the_reconstruction_what_it_says_of_the_input(opt
     outputs = OnnxRuntime(bundle, "cpu").run(curve(200, 3))
     assert outputs.corrected_probabilities is not None
     off = curve(200, 3)
-    off[:, 2:4] += 4  # away from everything that was trained on
+    off[:, 2:4] += 4  # far from everything in the training data
     assert np.median(OnnxRuntime(bundle, "cpu").run(off).score) > np.median(outputs.score) * 3
 
     again = load(build(changed(options, work=tmp_path / "work", hidden_layers=("flat:4:0.1",))))
     assert again.graph == bundle.graph, "from the finished checkpoint"
-    with pytest.raises(UserError, match="other settings"):
+    with pytest.raises(UserError, match="different settings"):
         build(changed(options, work=tmp_path / "work", temperature=1.0))
 
 
@@ -113,16 +113,16 @@ def wrong_input(x: Array) -> nn.Module:
     [
         ({"train": None}, "name the training rows with --train, or an autoencoder of your own"),
         ({"student": "a:b"}, "--distilled, --student and --second are for --detector distillation"),
-        ({"loss": "xent"}, "--loss: an adversarial autoencoder's score is a KL divergence"),
-        ({"noise": -1.0}, "--noise -1.0: it must be 0 or more"),
+        ({"loss": "xent"}, "--loss: the score of an adversarial autoencoder is a KL divergence"),
+        ({"noise": -1.0}, "--noise -1.0: expected 0 or more"),
         ({"reconstruction_weight": float("nan")}, "--reconstruction-weight nan"),
-        ({"hidden_layers": ("flat",)}, "--hidden-layer flat: NAME:DIM"),
-        ({"hidden_layers": ("flat:4", "flat:3")}, "--hidden-layer flat comes twice"),
+        ({"hidden_layers": ("flat",)}, "--hidden-layer flat: expected NAME:DIM"),
+        ({"hidden_layers": ("flat:4", "flat:3")}, "--hidden-layer flat is repeated"),
         ({"hidden_layers": ("y:4",)}, "is the classifier's output itself"),
         ({"flip": True}, "--shift-pixels and --flip are for images"),
         ({"detector": "distillation"}, "--reconstruction-weight is for --detector adversarial-autoencoder"),
-        ({"autoencoder": f"{__name__}:wrong_shape"}, r"gives rows of \(6,\); \(5,\) is due"),
-        ({"autoencoder": f"{__name__}:wrong_input"}, r"cannot take rows of float32 \(5,\): "),
+        ({"autoencoder": f"{__name__}:wrong_shape"}, r"returns rows of \(6,\); expected \(5,\)"),
+        ({"autoencoder": f"{__name__}:wrong_input"}, r"fails on rows of float32 \(5,\): "),
     ],
 )
 def test_what_makes_no_sense_is_refused(options: Options, changes: dict[str, Any], message: str) -> None:
@@ -133,7 +133,7 @@ def test_what_makes_no_sense_is_refused(options: Options, changes: dict[str, Any
 
 def test_given_autoencoders_of_other_shapes_are_refused(options: Options, tmp_path: Path) -> None:
     path = linear_network(tmp_path / "no.onnx", SHAPE, 7, 1, dtype="float32")
-    with pytest.raises(UserError, match=r"gives float32 \(64, 7\) for float32 \(64, 5\)"):
+    with pytest.raises(UserError, match=r"returns float32 \(64, 7\) for float32 \(64, 5\)"):
         build(changed(options, train=None, autoencoder_onnx=path))
     with pytest.raises(UserError, match="leave out --train and --autoencoder"):
         build(changed(options, autoencoder_onnx=path))

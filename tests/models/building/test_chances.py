@@ -1,4 +1,4 @@
-"""P(wrong) of a bundle that `build` makes: in the graph, in the manifest, in 8 bits; or the reason why not."""
+"""P(wrong) of a bundle made by `build`: in the graph, in the manifest and in 8 bits, or the reason for its absence."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WIDTH, ROWS = 5, 400
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Options:
-    """A classifier of a table, right about nine rows of ten, and a head for it that is soon trained."""
+    """A classifier of a table, right about nine rows in ten, and a head for it that trains quickly."""
     folder = tmp_path_factory.mktemp("table")
     classifier = linear_network(folder / "table.onnx", (WIDTH,), 3, 1, dtype="float32", scale=3)
     x = instances(ROWS, (WIDTH,), "float32")
@@ -36,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Options:
     np.savez(folder / "calibration.npz", x=x, y=y)
     np.savez(folder / "train.npz", x=instances(800, (WIDTH,), "float32", seed=5))
     (folder / "work").mkdir()
-    (folder / "work" / "copies.json").write_text('{"copies": 8}')  # few, however fast this machine is
+    (folder / "work" / "copies.json").write_text('{"copies": 8}')  # few, however fast the machine is
     return Options(
         classifier=classifier,
         train=folder / "train.npz",
@@ -55,7 +55,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Options:
 def _few_copies() -> object:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harmgauge_models.calibration.calibrate.DISTURBED_ROWS", 6 * ROWS)
-        # A head that was trained for a second sees next to nothing, which is refused for good reason
+        # A head that was trained for a second detects next to nothing, and is rejected for good reason
         patch.setattr("harmgauge_models.calibration.calibrate.LEAST_SEEN", -100)
         patch.setattr("harmgauge_models.calibration.calibrate.USELESS", 100)
         yield
@@ -90,7 +90,7 @@ def test_a_head_brings_it_in_both_precisions(trained: Options) -> None:
 
 
 def test_the_networks_that_judge_are_trained_once(trained: Options, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The score and P(wrong), in either precision, are judged by the same ones."""
+    """The score and P(wrong), in either precision, are judged by the same networks."""
     from harmgauge_models.training.distil_rows import RowDistillation
 
     fits: list[object] = []
@@ -131,7 +131,7 @@ def test_a_score_that_is_the_entropy_has_none(trained: Options) -> None:
 
 
 def test_a_bundle_from_before_gets_it_with_a_cautious_kappa(trained: Options, tmp_path: Path) -> None:
-    """Networks that have not seen the disturbances, to judge by, there are only while `build` trains."""
+    """Only `build`, while it trains, has networks that have not seen the disturbances and can judge them."""
     folder = build(replace(trained, out=tmp_path))
     without = tmp_path / "table" / "old"
     shutil.copytree(folder, without)

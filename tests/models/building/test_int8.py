@@ -1,4 +1,4 @@
-"""The graph in 8 bits: close to the float32 graph on the shipped networks, and served with its own threshold."""
+"""The 8-bit graph: close to the float32 graph on the shipped networks, and served with its own threshold."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_shipped_graph_in_8_bits_scores_alike() -> None:
 
 
 def test_last_layers_and_divergence_stay_in_float(int8_bundle_path: Path) -> None:
-    """Were the logits quantised, a score could have no more than so many values."""
+    """If the logits were quantised, a score could take only a few values."""
     model = onnx.load_from_string(load(int8_bundle_path, "int8").graph)
     dequantised = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     products = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]
@@ -80,12 +80,12 @@ def test_its_bundle_is_served_with_its_own_threshold_and_reference(int8_bundle_p
         np.testing.assert_allclose(answer["scores"], expected.score, atol=1e-5)
         assert answer["threshold"] == narrow.threshold != wide.threshold
         assert service.client.get("/info").json()["precision"] == "int8"
-    with pytest.raises(SettingsError, match="HARMGAUGE_PRECISION=int8 is made for CPUs"):
+    with pytest.raises(SettingsError, match="HARMGAUGE_PRECISION=int8 is for CPUs only"):
         OnnxRuntime(narrow, "cuda")
 
 
 def test_a_bundle_without_it_says_so(image_bundle_path: Path) -> None:
-    with pytest.raises(BundleError, match="has no graph in int8: build it with --int8"):
+    with pytest.raises(BundleError, match="has no int8 graph: build it with --int8"):
         load(image_bundle_path, "int8")
 
 

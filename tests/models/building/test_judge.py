@@ -1,4 +1,4 @@
-"""What a score is said to be worth: cases whose answer is known beforehand."""
+"""The judgement of a score, in cases with a known answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS = 600
 
 
 def rows() -> Array:
-    """A number that decides on the class, and one that says how far the row was disturbed: 0."""
+    """Rows of a number that decides the class, and the degree of disturbance, which is 0."""
     random = np.random.default_rng(0)
     decides = random.choice([-1.0, 1.0], ROWS) * random.uniform(0.2, 2, ROWS)
     return np.stack([decides, np.zeros(ROWS)], 1).astype(np.float32)
@@ -33,7 +33,9 @@ Y = (X[:, 0] > 0).astype(np.int64)
 
 
 def graph(score: str) -> bytes:
-    """Class 1 if the first number is above 0; `score` from `x` (n, 2) and `entropy` (n,)."""
+    """A graph that predicts class 1 if the first number is above 0; `score` is computed from `x` (n, 2) and `entropy`
+    (n,).
+    """
     text = f"""
         <ir_version: 8, opset_import: ["" : 18]>
         judged (float[n, 2] input) => (float[n] score, float[n, 2] probabilities)
@@ -58,7 +60,7 @@ NO_NUMBER = graph("Log (negative)")
 
 
 class Flips:
-    """Turns the class of some rows, and says so in the second number; others stay as they are."""
+    """Flips the class of some rows and records it in the second number; the others are unchanged."""
 
     families: tuple[str, ...] = ("flip", "nothing")
 
@@ -103,9 +105,9 @@ def test_a_score_that_knows_all_is_worth_serving() -> None:
     assert found.seen.gain.difference == pytest.approx(1 - found.seen.entropy)
     assert 0.4 < found.seen.positive / found.seen.rows < 0.6
     assert judge.worth_serving(found, "distillation")
-    assert judge.sentence(found, "distillation").startswith("Worth serving: on random disturbances it ranks")
+    assert judge.sentence(found, "distillation").startswith("Worth serving: on random disturbances, it ranks")
     learned = judged(OMNISCIENT, second(made={"resembled_kinds": ["flip"]}))
-    assert "on disturbances like those it learned from it ranks" in judge.sentence(learned, "distillation")
+    assert "on disturbances like those it was trained on, it ranks" in judge.sentence(learned, "distillation")
     assert "ROC AUC of 1.000" in judge.sentence(found, "distillation")
 
 
@@ -135,7 +137,7 @@ def test_too_few_harmed_rows_tell_nothing() -> None:
     told = judge.table(found, "distillation")
     assert told["seen"] == {"rows": found.seen.rows, "positive": 0, "roc_auc": None, "score_minus_entropy": None}
     assert told["worth_serving"], "nothing is held against it"
-    assert f"at least {MIN_HARMED} of either group are needed" in told["sentence"]
+    assert f"at least {MIN_HARMED} harmed and as many harmless rows are needed" in told["sentence"]
     assert told["by_family"] == {}
 
 
@@ -165,13 +167,13 @@ def test_by_family() -> None:
 
 
 def test_disturbances_that_were_not_seen_decide() -> None:
-    """All-knowing of what it has seen; trained without, a coin."""
+    """The score ranks known disturbances perfectly; networks trained without them decide."""
 
     def coin(x: Array) -> npt.NDArray[np.float32]:
         return np.full((len(x), 2), np.log(0.5), np.float32)
 
     def knows(x: Array) -> npt.NDArray[np.float32]:
-        # Of what the classifier says of a turned row, less likely than of another.
+        # the probability of the classifier's answer is lower for a flipped row
         sure = np.where(x[:, 1:] > 0, -5.0, -0.01)
         return np.broadcast_to(sure, (len(x), 2)).astype(np.float32)
 
@@ -182,7 +184,7 @@ def test_disturbances_that_were_not_seen_decide() -> None:
         assert found.unseen.score == pytest.approx(score)
         assert found.deciding == found.unseen
         assert 0.4 < found.unseen.positive / found.unseen.rows < 0.6, "either fold gives as many rows"
-        assert "on disturbances that it has not seen" in judge.sentence(found, "distillation")
+        assert "on disturbances that it was not trained on" in judge.sentence(found, "distillation")
         assert judge.table(found, "distillation")["unseen"]["roc_auc"]["score"] == score
 
 

@@ -1,4 +1,4 @@
-"""What people have, built: missing values, labels that are names, and rows of zeros that mean nothing."""
+"""Bundles from realistic data: missing values, labels that are names, and rows of zeros without a meaning."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def options(folder: Path, classifier: Path, **more: object) -> Options:
 
 
 def test_boosting_with_missing_values_and_named_labels(tmp_path: Path) -> None:
-    """CatBoost's own file: no operators declared, dictionaries, classes with names; trees take NaN."""
+    """CatBoost's own file: no declared opsets, dictionaries as output, named classes; trees accept NaN."""
     x, y = iris()
     x[::7, 2] = np.nan
     for name in ("train", "calibration"):
@@ -83,7 +83,7 @@ def test_infinity_is_refused(tmp_path: Path, role: str) -> None:
         np.savez(tmp_path / f"{name}.npz", x=x)
     x[3, 0] = np.inf
     np.savez(tmp_path / f"{role}.npz", x=x)
-    with pytest.raises(UserError, match="1 .* rows hold infinity, the first is row 3"):
+    with pytest.raises(UserError, match="1 .* rows hold infinity, the first in row 3"):
         build(options(tmp_path, EXPORTS / "xgboost.onnx"))
 
 
@@ -91,12 +91,12 @@ def test_labels_out_of_range_are_refused_before_the_training(tmp_path: Path) -> 
     x, y = iris()
     np.savez(tmp_path / "train.npz", x=x)
     np.savez(tmp_path / "calibration.npz", x=x, y=y + 1)
-    with pytest.raises(UserError, match="y goes from 1 to 3; expected 0 to 2.*save y - 1"):
+    with pytest.raises(UserError, match="y has values from 1 to 3; expected 0 to 2.*save y - 1"):
         build(options(tmp_path, EXPORTS / "xgboost.onnx"))
 
 
 def bag_of_tokens(path: Path) -> Path:
-    """The mean over the tokens that are not 0, which a row of nothing but 0 has not."""
+    """The mean over the tokens that are not 0, which is undefined for a row of zeros."""
     random = np.random.default_rng(0)
     stored: dict[str, Array] = {
         "table": random.normal(size=(50, 8)).astype(np.float32),

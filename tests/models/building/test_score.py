@@ -1,4 +1,4 @@
-"""The second network is served where it is worth it, and else the classifier's entropy."""
+"""The second network is served if it is better than the classifier's entropy, otherwise the entropy is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ X = instances(500, SHAPE)
 
 @pytest.fixture
 def options(tmp_path: Path) -> Options:
-    """With a second network that has nothing to do with the classifier."""
+    """Options with a second network that is unrelated to the classifier."""
     classifier = linear_network(tmp_path / "classifier.onnx", SHAPE, 3, 1, scale=0.02)
     np.savez(tmp_path / "calibration.npz", x=X, y=predict(classifier, X, "labels").argmax(1))
     return Options(
@@ -87,7 +87,7 @@ def test_a_trained_head_is_judged_by_what_it_has_not_seen(options: Options, tmp_
     np.savez(tmp_path / "train.npz", x=instances(400, (5,), "float32", seed=5))
     work = tmp_path / "work"
     work.mkdir()
-    (work / "copies.json").write_text('{"copies": 4}')  # few, however fast this machine is
+    (work / "copies.json").write_text('{"copies": 4}')  # few, however fast the machine is
     trained = replace(options, classifier=classifier, distilled=None, train=tmp_path / "train.npz", epochs=1, keep=True)
     manifest = load(build(replace(trained, work=work))).manifest
     judgement = manifest.quality["judgement"]

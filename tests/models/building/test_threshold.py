@@ -1,4 +1,4 @@
-"""Thresholds that something can lie above."""
+"""Thresholds that scores can exceed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A second network that doubts clean rows is mended by its hidden layer, and one that does not is left alone."""
+"""A second network that doubts clean rows is adjusted with its hidden layer; a calibrated one is left alone."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.support import known_risk
 from tests.support.known_risk import CLASSES
 
 WIDTH = known_risk.WIDTH + 1
-"""Behind the rows of `known_risk`, a number that is 1 if the row was disturbed."""
+"""The width of the rows of `known_risk`, plus a number that is 1 if the row was disturbed."""
 
 ROWS = 2000
 
 
 @cache
 def graph() -> bytes:
-    """A classifier, and a head of one hidden layer that shows all of the row."""
+    """A classifier, and a head with one hidden layer that exposes the whole row."""
     reads = np.zeros((2, WIDTH, CLASSES), np.float32)
     reads[0, :CLASSES] = reads[1, CLASSES : 2 * CLASSES] = np.eye(CLASSES)
     return bytes(fuse(_linear(reads[0]), _linear(reads[1], hidden=True), "xent", 0.1).SerializeToString())
@@ -63,7 +63,7 @@ def _linear(weights: Array, *, hidden: bool = False) -> Network:
 
 
 def clean(doubt: float, seed: int = 0) -> tuple[Array, Array]:
-    """Rows of which the second network thinks so many times the risk that there is, and their classes."""
+    """Rows for which the second network sees `doubt` times the true risk, and their classes."""
     random = np.random.default_rng(seed)
     y = random.integers(CLASSES, size=ROWS)
     risk = random.uniform(0.01, 0.2, ROWS)
@@ -71,7 +71,7 @@ def clean(doubt: float, seed: int = 0) -> tuple[Array, Array]:
 
 
 class Disturber:
-    """Raises the risk of rows, which the second network then knows exactly."""
+    """Raises the risk of rows; the second network sees the new risk exactly."""
 
     families: tuple[str, ...] = ("a", "b")
     kinds: tuple[str, ...] = families

@@ -1,4 +1,6 @@
-"""`harmgauge calibrate`: the next version of a bundle, everything else carried over, and what it refuses beforehand."""
+"""`harmgauge calibrate` writes the next version of a bundle with everything else unchanged, and checks its inputs
+first.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,14 @@ from tests.conftest import ROOT
 from tests.support.bundles import edit
 
 OLD = ROOT / "models" / "bundles" / "cifar10-resnet32" / "2"
-"""Of schema 1, with a head, in float32 and in 8 bits."""
+"""A bundle of schema 1, with a head, in float32 and in 8 bits."""
 
 ROWS = 300
 
 
 @pytest.fixture(scope="module")
 def given() -> tuple[Array, Array]:
-    """Real pictures with their labels: the bundle's own samples, which trained nothing."""
+    """Real pictures with labels: the bundle's own samples, on which no network was trained."""
     samples = read_samples(load(OLD))
     assert samples.y is not None
     return samples.clean[:ROWS], samples.y[:ROWS]
@@ -51,7 +53,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory, given: tuple[Array, Array
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_copies() -> Any:
-    """Which is enough to see that it works."""
+    """Few copies, which suffice to see that it works."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harmgauge_models.calibration.calibrate.DISTURBED_ROWS", 2 * ROWS)
         patch.setattr("harmgauge_models.calibration.singles.SET_ROWS", 40)
@@ -113,7 +115,7 @@ def test_each_precision_has_a_fit_of_its_own_that_its_graph_computes(made: Path,
 
 
 def test_it_tells_disturbed_pictures_from_clean_ones(made: Path) -> None:
-    """Accuracy of the bundle's own corrupted samples, estimated without their labels."""
+    """The accuracy of the bundle's own corrupted samples, estimated without their labels."""
     samples = read_samples(load(OLD))
     p = predict_all(load(made).graph, samples.corrupted, "rows", ("probabilities", OUTPUT))
     wrong = float((p["probabilities"].argmax(1) != samples.y).mean())
@@ -154,11 +156,11 @@ def test_rows_may_have_names_of_classes(tmp_path: Path, given: tuple[Array, Arra
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        (lambda x, y: {"x": x[:150]}, "holds 150 calibration rows; at least 200 are needed"),
-        (lambda x, y: {"x": x[:, :16]}, r"takes .*\(32, 32, 3\)|rows of .*\(16, 32, 3\)"),
+        (lambda x, y: {"x": x[:150]}, "holds 150 calibration rows; expected at least 200"),
+        (lambda x, y: {"x": x[:, :16]}, r"expects .*\(32, 32, 3\)|rows of .*\(16, 32, 3\)"),
         (lambda x, y: {"x": x.astype(np.float32) / 255}, "uint8"),
-        (lambda x, y: {"x": x, "y": y + 1}, "y goes from"),
-        (lambda x, y: {"x": x, "y": np.full(len(x), "unicorn")}, "'unicorn', which is no class"),
+        (lambda x, y: {"x": x, "y": y + 1}, "y has values from"),
+        (lambda x, y: {"x": x, "y": np.full(len(x), "unicorn")}, "'unicorn', which is not a class"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused_by_name(
@@ -181,7 +183,7 @@ def test_values_outside_the_range_and_missing_ones_are_refused(tmp_path: Path) -
     with pytest.raises(UserError, match="row 1 has a missing value"):
         module._check_values(tmp_path, x, spec)
     x[1, 1] = 200
-    with pytest.raises(UserError, match="row 1 has values outside 0 to 1.*the units that the service gets"):
+    with pytest.raises(UserError, match="row 1 has values outside 0 to 1.*the units that the service receives"):
         module._check_values(tmp_path, x, spec)
     x[1, 1] = np.nan
     module._check_values(tmp_path, x, spec.model_copy(update={"missing": True}))
@@ -191,7 +193,7 @@ def test_rows_that_trained_the_bundle_are_refused(tmp_path: Path, labelled: Path
     copied = Path(shutil.copytree(OLD, tmp_path / "copy"))
     sha256 = npz_rows.sha256_of(labelled)
     edit(copied, lambda m: m["made"]["second_network"]["train"].update(sha256=sha256))
-    with pytest.raises(UserError, match="trained a network of this bundle"):
+    with pytest.raises(UserError, match="a network of this bundle was trained on"):
         calibrate_bundle(Wanted(copied, labelled, out=tmp_path, say=lambda _: None))
 
 
@@ -214,9 +216,9 @@ def test_a_version_that_is_there_and_a_useless_accuracy_are_refused_first(tmp_pa
 
 
 def test_a_bundle_that_lies_in_no_folder_of_its_name_needs_out(tmp_path: Path) -> None:
-    """Else the next version would be made two folders above it, wherever that is."""
+    """Otherwise the next version would be written two folders above, wherever that is."""
     lone = Path(shutil.copytree(OLD, tmp_path / "mine"))
-    with pytest.raises(UserError, match="does not lie in a folder cifar10-resnet32.*with --out"):
+    with pytest.raises(UserError, match="is not in a folder cifar10-resnet32.*with --out"):
         calibrate_bundle(Wanted(lone, tmp_path / "none.npz", say=lambda _: None))
     with pytest.raises(UserError, match="there is no calibration file"):
         calibrate_bundle(Wanted(lone, tmp_path / "none.npz", out=tmp_path, say=lambda _: None))
@@ -244,9 +246,9 @@ sys.exit(main(["calibrate", {str(old)!r}, "--calibration", {str(labelled)!r}, "-
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "float32: estimate of accuracy: 9" in done.stdout
-    assert "fitted by labels on 300 rows and 1 disturbed copy of each" in done.stdout
+    assert "fitted to the labels of 300 rows and 1 disturbed copy of each" in done.stdout
     assert f"next: HARMGAUGE_BUNDLE={tmp_path}/cifar10-resnet32/1 harmgauge serve" in done.stdout
-    assert "it has no signature yet: harmgauge sign" in done.stdout
+    assert "it is not signed yet: harmgauge sign" in done.stdout
     assert "calibrate" in load(tmp_path / "cifar10-resnet32" / "1").manifest.made["error_probability"]["command"]
 
 

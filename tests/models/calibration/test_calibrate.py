@@ -1,4 +1,6 @@
-"""P(wrong) where the truth is known: the fit finds it, kappa finds what is missed, and the useless is refused."""
+"""P(wrong) on data with a known truth: the fit recovers it, kappa measures what is missed, and useless estimates are
+rejected.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,7 @@ def test_the_same_seed_gives_the_same() -> None:
 
 
 def test_what_the_second_network_half_sees_is_half_missed() -> None:
-    """Of three kinds it sees two; the third is judged by the fit to the others."""
+    """It sees two of three kinds fully; the third is judged by the fit to the others."""
     found = gauge(calibrate(GRAPH, Risks(a="all", b="all", c="half"), Known(X, Y), seed=0, what="toy"))
     assert 0.2 < found.kappa < 0.4, "sqrt(1/3) of a half is .29"
 
@@ -69,11 +71,11 @@ def test_what_the_second_network_half_sees_is_half_missed() -> None:
 def test_a_second_network_that_sees_no_disturbance_is_refused() -> None:
     found = calibrate(GRAPH, Risks(a="none", b="none"), Known(X, Y), seed=0, what="toy")
     assert isinstance(found, str)
-    assert "hardly better than to state the usual accuracy for ever" in found
+    assert "hardly better than always reporting the usual accuracy" in found
 
 
 def test_networks_that_have_not_seen_a_disturbance_judge_it() -> None:
-    """The graph's own sees all; one that was trained without c sees nothing of it: it reads the clean risk."""
+    """The graph's own network sees all; one that was trained without c does not see it and reports the clean risk."""
 
     def log_q(x: Array) -> Any:
         usual = np.full((len(x), CLASSES), np.log(0.05))
@@ -104,7 +106,7 @@ def test_without_labels_and_accuracy_both_remedies_are_named() -> None:
 
 
 def test_few_rows_and_few_errors_are_refused() -> None:
-    assert "there are 150 calibration rows; expected at least 200" in str(
+    assert "expected at least 200 calibration rows (5000 are good), got 150" in str(
         calibrate(GRAPH, HONEST, Known(X[:150], Y[:150]), seed=0, what="toy")
     )
     right = X.copy()
@@ -115,7 +117,7 @@ def test_few_rows_and_few_errors_are_refused() -> None:
             return x
 
     found = calibrate(GRAPH, Nothing(a="all"), Known(right, right[:, -1].astype(np.int64)), seed=0, what="toy")
-    assert "has 0 of" in str(found)
+    assert "gets 0 of" in str(found)
     assert "disturbance costs" in str(calibrate(GRAPH, Nothing(a="all"), Known(X, Y), seed=0, what="toy"))
 
 
@@ -136,7 +138,7 @@ def test_a_slow_classifier_gets_fewer_copies_and_fewer_rows(monkeypatch: pytest.
 
 @pytest.mark.parametrize("accuracy", [0.0, -0.1, 1.01, 93.0, float("nan")])
 def test_an_accuracy_that_is_none_is_refused(accuracy: float) -> None:
-    with pytest.raises(UserError, match="expected a share above 0 and up to 1, such as 0.93"):
+    with pytest.raises(UserError, match="expected a share above 0 and at most 1, such as 0.93"):
         check_accuracy(accuracy)
 
 

@@ -1,4 +1,4 @@
-"""kappa of sets whose bias is known, and what an estimate that is always the same sees."""
+"""kappa for sets with a known bias, and for an estimate that is constant."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def logit(p: float) -> float:
 
 
 def one_set(kind: str, true_risk: float, seen_risk: float) -> Set:
-    """`true_risk` of the rows are wrong, and the second network's q is 1 - `seen_risk`."""
+    """A set in which a share `true_risk` of the rows is wrong, and the second network's q is 1 - `seen_risk`."""
     wrong, clean = (np.arange(ROWS) < risk * ROWS for risk in (true_risk, CLEAN_RISK))
     q, clean_q = (np.full(ROWS, -logit(risk)) for risk in (seen_risk, CLEAN_RISK))
     return Set(kind, q, wrong.astype(float), clean_q, clean.astype(float))
@@ -39,7 +39,7 @@ def test_a_network_that_is_right_misses_nothing() -> None:
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
 def test_a_kind_of_which_a_share_is_missed_has_it_as_kappa(share: float) -> None:
-    """The others say what q is worth; of this one q sees 1 - share of each drop."""
+    """The other kinds calibrate q; for this one, q shows 1 - share of each drop."""
     liar = [one_set("c", risk, CLEAN_RISK + (1 - share) * (risk - CLEAN_RISK)) for risk in (0.1, 0.3, 0.6)]
     found = missed([judged([*HONEST, *liar], ("c",))])
     assert found is not None
@@ -48,7 +48,7 @@ def test_a_kind_of_which_a_share_is_missed_has_it_as_kappa(share: float) -> None
 
 
 def test_a_network_that_sees_nothing_is_found_out_by_what_it_sees() -> None:
-    """Halfway between clean and disturbed it is off by half a drop each time, and yet never falls."""
+    """Its estimate is halfway between clean and disturbed: off by half a drop each time, and it never falls."""
     blind = [one_set(kind, 0.6, CLEAN_RISK) for kind in "ab"]
     found = missed([judged(blind, (kind,)) for kind in "ab"])
     assert found is not None
@@ -62,7 +62,7 @@ def test_disturbances_that_cost_nothing_judge_nothing() -> None:
 
 
 def test_chance_alone_is_no_bias() -> None:
-    """100 rows a set: the share that is wrong scatters by .04 around P, which is exactly right."""
+    """100 rows per set: the share of wrong rows varies by .04 around P, which is exactly right."""
     random = np.random.default_rng(0)
     sets = []
     for index in range(300):

@@ -1,4 +1,4 @@
-"""Which bundles have no P(wrong), and that a text says why."""
+"""Bundles without P(wrong) have a text with the reason."""
 
 from __future__ import annotations
 

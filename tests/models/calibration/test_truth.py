@@ -1,4 +1,4 @@
-"""What is known of the classes of calibration rows, with labels and without."""
+"""Knowledge about the classes of calibration rows, with and without labels."""
 
 from __future__ import annotations
 

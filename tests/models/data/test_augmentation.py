@@ -29,7 +29,7 @@ def test_an_epoch_has_every_row_once_and_is_its_seeds_own() -> None:
 
 @pytest.mark.parametrize("layout", ["HWC", "CHW"])
 def test_a_shifted_image_is_a_window_of_the_padded_one(layout: str) -> None:
-    image = instances(1, (6, 5, 3))[0] + 1  # 0 is the padding's alone
+    image = instances(1, (6, 5, 3))[0] + 1  # only the padding is 0
     image[image == 0] = 1
     shown = image if layout == "HWC" else image.transpose(2, 0, 1)
     padded = np.pad(image, ((2, 2), (2, 2), (0, 0)))

@@ -1,4 +1,4 @@
-"""Reading CIFAR-10: the folder, the archive, and archives that are not what they should be."""
+"""Reading CIFAR-10: the folder, the archive, and invalid archives."""
 
 from __future__ import annotations
 
@@ -63,15 +63,15 @@ def test_an_archive_that_reaches_outside_is_refused_and_writes_nothing(tmp_path:
 def test_a_cut_off_archive_is_refused(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "cifar.tar.gz", small_files())
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(UserError, match="no readable .tar.gz|lacks"):
+    with pytest.raises(UserError, match="not a readable .tar.gz|lacks"):
         cifar10.load(path)
     damaged = bytearray(write_archive(path, small_files()).read_bytes())
     damaged[len(damaged) // 2 : len(damaged) // 2 + 50] = bytes(50)
     path.write_bytes(damaged)
-    with pytest.raises(UserError, match="no readable .tar.gz|lacks"):
+    with pytest.raises(UserError, match="not a readable .tar.gz|lacks"):
         cifar10.load(path)
     path.write_bytes(b"<html>404</html>")
-    with pytest.raises(UserError, match="no readable .tar.gz"):
+    with pytest.raises(UserError, match="not a readable .tar.gz"):
         cifar10.load(path)
 
 

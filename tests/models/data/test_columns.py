@@ -1,4 +1,4 @@
-"""Rows of every layout are taken for what they are."""
+"""The layout of rows is detected correctly."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ REAL: dict[str, Any] = {"allow_nan": True, "allow_infinity": False}
 
 
 def vectors(steps: int) -> Array:
-    """Smooth curves of one axis."""
+    """Smooth curves along one axis."""
     phase = np.random.default_rng(0).uniform(0, 6, (ROWS, 1))
     return np.sin(np.linspace(0, 6, steps) + phase).astype(np.float32)
 
 
 def texts(dtype: str = "int64") -> Array:
-    """Bytes of words, filled up with 0."""
+    """Bytes of words, padded with 0."""
     random = np.random.default_rng(6)
     words = [bytes(random.integers(97, 123, random.integers(2, 9)).astype(np.uint8)).title() for _ in range(200)]
     lines = [b" ".join(random.choice(words, 20))[: random.integers(30, 64)] for _ in range(ROWS)]
@@ -34,7 +34,7 @@ def texts(dtype: str = "int64") -> Array:
 
 
 def frequency_sorted() -> Array:
-    """Ids by how common the words are, which makes most of them small."""
+    """Ids sorted by the frequency of the words, so that most are small."""
     return np.asarray(np.minimum(np.random.default_rng(7).zipf(1.4, (ROWS, 30)), 5000), np.int64)
 
 

@@ -1,4 +1,4 @@
-"""The disturber that is chosen makes nothing that the classifier cannot run on."""
+"""The chosen disturber makes nothing that the classifier cannot run on."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_numbers_beside_codes_may_still_be_any(tmp_path: Path) -> None:
 
 
 def test_words_of_one_table_stay_within_the_vocabulary(tmp_path: Path) -> None:
-    """Columns that share a table: any id of any place may stand anywhere."""
+    """Columns that share a table: any id may occur in any column."""
     x = tokens()
     path = embeddings(tmp_path / "c.onnx", "int64", sizes=(int(x.max()) + 1,) * x.shape[1])
     classifier = open_classifier(path, x, "classifier")
@@ -120,8 +120,8 @@ def test_pictures_are_disturbed_as_pictures(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("kind", PictureDisturber.kinds)
 def test_a_kind_alone_disturbs_pictures_the_more_the_stronger_it_is(kind: str, dtype: str) -> None:
-    """By the mean distance; all stay pictures."""
-    # Smooth pictures: of noise alone there is nothing to smear
+    """The mean distance grows with the strength, and all results are pictures."""
+    # Smooth pictures, because blurring pure noise leaves nothing
     ramp = np.linspace(40, 200, 12)[:, None, None] + np.linspace(-30, 40, 12)[:, None] + np.array([0, 10, -10])
     x = (np.stack([np.roll(ramp, index, 0) for index in range(12)]) / (1 if dtype == "uint8" else 255)).astype(dtype)
     disturb = chosen_for_pictures(x)

@@ -1,4 +1,4 @@
-"""Fetching over HTTP, from a real server on loopback."""
+"""Downloads over HTTP, from a real server on loopback."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harmgauge.cli.main import main
+from harmgauge_models import load_cifar10
 from harmgauge_models.data import cifar10
 from harmgauge_models.data.download import download
 from harmgauge_models.errors import UserError
@@ -64,10 +65,23 @@ def test_a_bad_one_leaves_nothing(address: str, tmp_path: Path, route: str, md5:
 
 
 def test_nobody_listens_and_other_schemes(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be fetched"):
+    with pytest.raises(UserError, match="cannot fetch http"):
         download("http://127.0.0.1:1/", MD5, tmp_path / "file")
-    with pytest.raises(UserError, match="no http or https"):
+    with pytest.raises(UserError, match="expected an http or https address"):
         download("file:///etc/passwd", MD5, tmp_path / "file")
+
+
+def test_loading_downloads_the_archive(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = write_archive(tmp_path / "made.tar.gz", small_files()).read_bytes()
+    monkeypatch.setattr(_Handler, "body", archive)
+    monkeypatch.setattr(cifar10, "CIFAR10_URL", f"{address}/cifar")
+    monkeypatch.setattr(cifar10, "CIFAR10_MD5", hashlib.md5(archive).hexdigest())
+    monkeypatch.setattr(cifar10, "HELD_OUT_ROWS", 10)
+    with pytest.raises(UserError, match="there is no CIFAR-10"):
+        load_cifar10(tmp_path / "new" / "cifar.tar.gz")
+    data = load_cifar10(str(tmp_path / "new" / "cifar.tar.gz"), download=True)
+    assert (tmp_path / "new" / "cifar.tar.gz").read_bytes() == archive
+    assert len(data.test.x) == 1010
 
 
 def test_train_downloads_the_archive(

@@ -1,4 +1,4 @@
-"""Labels as they are kept in files, as places among the classes."""
+"""Labels as they are stored in files, converted to class indices."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def test_labels_get_the_place_of_their_class(
 @pytest.mark.parametrize(
     ("y", "names", "message"),
     [
-        (np.array([0, 3]), None, "y goes from 0 to 3; expected 0 to 2"),
+        (np.array([0, 3]), None, "y has values from 0 to 3; expected 0 to 2"),
         (np.array([1, 3]), None, "save y - 1"),
-        (np.array([-1, 1]), None, "y goes from -1 to 1"),
-        (WORDS, ("cat", "dog", "cow"), "'eel'.*is no class.*--class-names"),
-        (WORDS[:3], None, "y names 2 classes .*the classifier has 3: give --class-names"),
+        (np.array([-1, 1]), None, "y has values from -1 to 1"),
+        (WORDS, ("cat", "dog", "cow"), "'eel'.*is not a class.*--class-names"),
+        (WORDS[:3], None, "y names 2 classes .*the classifier has 3: set --class-names"),
     ],
 )
 def test_labels_that_are_no_class_are_refused(

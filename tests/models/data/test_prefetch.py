@@ -1,4 +1,4 @@
-"""Items made ahead on a thread: the same ones, and no thread left behind."""
+"""Items made ahead on a thread: the same items, and no thread remains."""
 
 from __future__ import annotations
 

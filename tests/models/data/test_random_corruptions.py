@@ -1,4 +1,4 @@
-"""The disturbances that a head learns from: seeded, within range, of every strength."""
+"""The disturbances that a head is trained on: seeded, within range, of every strength."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_each_changes_more_with_strength(change: Disturbance, height: int, width
         assert np.isfinite(made).all()
         distances.append(np.abs(np.clip(made, 0, 1) - given).mean())
     np.testing.assert_array_equal(given, before)
-    # One channel has no colours to mix, only a tint; a grid hardly coarser than the pixels moves them by one already
+    # One channel has no colours to mix, only a tint; a grid hardly coarser than the pixels moves them by one at once
     if change.__name__ != "coarsen" and (channels == 3 or change.__name__ != "colour"):
         assert distances[0] < distances[1]
 

@@ -1,4 +1,4 @@
-"""Which second network `build` makes, and that the bundle with a head on the classifier is whole."""
+"""The kind of second network that `build` makes, and that a bundle with a head on the classifier is complete."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def test_a_classifier_of_pictures_gets_a_head_by_default(options: Options) -> No
 
 
 @pytest.mark.parametrize("precision", ["half", "int8"])
-@pytest.mark.filterwarnings("ignore")  # the converters' own
+@pytest.mark.filterwarnings("ignore")  # from the converters
 def test_a_head_reads_half_precision_and_8_bits_as_real_numbers(
     options: Options, tmp_path: Path, precision: str
 ) -> None:
-    """By ONNX Runtime's own converters; that of half precision leaves its nodes unsorted."""
+    """With ONNX Runtime's converters; the one for half precision leaves nodes unsorted."""
     given = options.classifier
     converted = tmp_path / "converted.onnx"
     x = instances(300, (13, 13, 3))
@@ -94,7 +94,7 @@ def test_a_classifier_of_one_row_says_why_it_has_no_head(options: Options, tmp_p
 
 
 def test_a_head_reads_the_input_itself_where_the_first_layer_does(options: Options, tmp_path: Path) -> None:
-    """As in what PyTorch exports: nothing stands between input and first convolution."""
+    """As in exports from PyTorch: nothing is between the input and the first convolution."""
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Flatten())
     network.append(torch.nn.Linear(4 * 9 * 9, 5))
     rows = instances(300, (3, 9, 9)).astype(np.float32)
@@ -129,14 +129,14 @@ def test_a_classifier_without_feature_maps_gets_a_head_for_rows(
     linear = linear_network(tmp_path / "linear.onnx", shape, 4, 0)
     work = tmp_path / "work"
     work.mkdir()
-    (work / "copies.json").write_text('{"copies": 4}')  # few, however fast this machine is
+    (work / "copies.json").write_text('{"copies": 4}')  # few, however fast the machine is
     said: list[str] = []
     bundle = load(build(replace(options, classifier=linear, second=second, work=work, say=said.append)))
     made = bundle.manifest.made["second_network"]
     assert made["rows"]["layout"] == layout
-    assert made["rows"]["reads"] == ["the row", "what the classifier says"]
+    assert made["rows"]["reads"] == ["the row", "the classifier's answer"]
     assert bundle.manifest.score == {"loss": "xent", "temperature": 0.1}
-    assert any("the second network reads the row, what the classifier says" in line for line in said)
+    assert any("the second network reads the row, the classifier's answer" in line for line in said)
 
 
 def test_a_head_and_a_student_at_once_are_refused(options: Options) -> None:

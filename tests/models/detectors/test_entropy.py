@@ -1,4 +1,4 @@
-"""`--detector entropy` takes no option of a second network: somebody would wonder what became of it."""
+"""`--detector entropy` rejects all options of a second network, which would have no effect."""
 
 from __future__ import annotations
 

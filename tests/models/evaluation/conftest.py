@@ -25,7 +25,7 @@ def graph_outputs(bundle: Path, x: npt.NDArray[Any]) -> tuple[npt.NDArray[np.flo
 
 
 def options_for(original: Path, folder: Path, work: Path) -> Options:
-    """For a copy of the bundle in `folder`."""
+    """Options for a copy of the bundle in `folder`."""
     bundle = Path(shutil.copytree(original, folder / "toy" / "1"))
     return Options(bundle, original.parents[1] / "test.npz", work, quick=True, say=lambda _: None)
 
@@ -38,7 +38,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def data(original: Path) -> Path:
-    """Pictures of which the bundle's classifier has nine of ten right."""
+    """Pictures of which the bundle's classifier gets nine in ten right."""
     x = instances(600, SHAPE, seed=5)
     y = graph_outputs(original, x)[1].argmax(1)
     y[::10] = (y[::10] + 1) % 3
@@ -49,7 +49,7 @@ def data(original: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What all runs keep: the first makes it, the others go on from there."""
+    """The folder of intermediate results: the first run writes them, the others reuse them."""
     return tmp_path_factory.mktemp("work")
 
 

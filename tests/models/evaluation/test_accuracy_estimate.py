@@ -1,4 +1,4 @@
-"""The estimate of accuracy and the alarm on harm in `quality.json`, on the page and in the command's closing lines."""
+"""The estimate of accuracy and the alarm on harm in `quality.json`, in the report and in the command's last lines."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_the_page_shows_it_first_with_what_it_does_not_see(evaluated: Path, qual
     text = (evaluated / PAGE_FILE).read_text()
     assert text.index("The estimate of accuracy") < text.index("The alarm on harm") < text.index("Scores by severity")
     assert escape(texts.fitted(quality)) in text
-    assert "it flatters" in text
+    assert "The estimate has limits" in text
     single = quality["accuracy_estimate"]["errors"]["single"]["error_probability"]
     assert f"<td>{single['mean']:.4f}, {single['max']:.3f}</td>" in text
     assert "There is no estimate of accuracy" not in text
@@ -112,7 +112,7 @@ def test_the_closing_lines_have_its_figures(quality: dict[str, Any]) -> None:
     lines = texts.lines(quality)
     single = quality["accuracy_estimate"]["errors"]["single"]["error_probability"]
     assert f"error {single['mean']:.3f} on average" in lines[0]
-    assert "flatters where no disturbance comes near: turned 90 " in lines[-2]
+    assert "the estimate is too high far from every disturbance: turned 90 " in lines[-2]
     assert lines[-1] == texts.fitted(quality)
     assert "among 600 calibration rows and 3 disturbed copies" in lines[-1]
 

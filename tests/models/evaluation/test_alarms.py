@@ -1,4 +1,4 @@
-"""Rows to an alarm, against the detectors themselves looked at one step at a time."""
+"""Rows to an alarm, compared with the detectors themselves evaluated step by step."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_evidence_alarm_is_that_of_the_detector() -> None:
     reference = np.sort(np.random.default_rng(99).normal(size=500))
     found = rows_to_evidence_alarm(reference, normal(0.7), BETWEEN, seed=3, most_rows=5000)
     random = np.random.default_rng(3)
-    random.uniform(1e-12, 1, len(reference))  # the ranks draw first, as the ties of the reference need it
+    random.uniform(1e-12, 1, len(reference))  # the ranks draw first, because the ties of the reference require it
     detector = ScoreEvidence(reference, BETWEEN, 0)
     for rows, score in enumerate(normal(0.7)(random, 1024), 1):
         detector.observe(Blocks.of(np.array([score]), 1))

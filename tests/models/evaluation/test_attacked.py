@@ -1,4 +1,4 @@
-"""Attacks on a bundle with correction: the table against the graph's own answers to what was kept."""
+"""Attacks on a bundle with correction: the table compared with the graph's outputs for the kept pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attacks on a linear classifier, whose nearest wrong instance is known."""
+"""Attacks on a linear classifier, whose nearest misclassified instance is known."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_slide_takes_the_first_size_that_fools() -> None:
     found = attack(slide(sizes=(1 / 255, 8 / 255, 64 / 255)), Halves(), x, y, bounds=BOUNDS)
     assert found.fooled.all()
     distances = np.abs(found.x - x).sum(1)
-    slack = 1.25  # Foolbox's projection oversteps in so few dimensions
+    slack = 1.25  # Foolbox's projection overshoots in so few dimensions
     assert distances[2] <= 1 * slack
     assert 1 < distances[1] <= 8 * slack
     assert 8 < distances[0] <= 64 * slack

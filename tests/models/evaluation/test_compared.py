@@ -1,4 +1,4 @@
-"""Score and entropy side by side, and where the report says that entropy is better."""
+"""Score and entropy side by side, and the cases in which the report states that entropy is better."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROWS = 400
 
 
 def outputs(seed: int, score: float, entropy: float) -> Measured:
-    """A classifier that is wrong in three of ten rows; both scores tell it, more or less."""
+    """A classifier that is wrong on three rows in ten; both scores separate them more or less well."""
     random = np.random.default_rng(seed)
     wrong = random.random(ROWS) < 0.3
     scores = {"score": score * wrong + random.normal(size=ROWS), "entropy": entropy * wrong + random.normal(size=ROWS)}

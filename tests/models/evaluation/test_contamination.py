@@ -1,4 +1,4 @@
-"""p-values of mixtures: uniform for clean traffic, falling with the share of strangers."""
+"""p-values of mixtures: uniform for clean traffic, falling with the share of other rows."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def test_all_of_one_group_is_drawn_once() -> None:
 
 def test_too_few_scores_and_impossible_shares_are_refused() -> None:
     random = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="999 reference scores; 1000"):
+    with pytest.raises(ValueError, match="expected at least 1000 reference scores, got 999"):
         contamination_p_values(np.zeros(999), np.zeros(100), np.zeros(100), 0.5, random)
-    with pytest.raises(ValueError, match="9 contaminant scores; 10"):
+    with pytest.raises(ValueError, match="expected at least 10 contaminant scores, got 9"):
         contamination_p_values(np.zeros(1000), np.zeros(100), np.zeros(9), 0.1, random)
     with pytest.raises(ValueError, match=r"0\.\.1"):
         contamination_p_values(np.zeros(1000), np.zeros(100), np.zeros(9), 1.5, random)

@@ -1,4 +1,4 @@
-"""Delays by share and group: sooner the more traffic has changed, never where it has not."""
+"""Delays by share and group: shorter with more changed traffic, and no alarm without a change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLAN = replace(QUICK, streams=3, most_rows=4000, delay_shares=(0.1, 0.3, 0.9))
 
 @pytest.fixture
 def clean(image_bundle: Bundle) -> Group:
-    """Many rows of the same distribution as the reference."""
+    """Many rows from the reference's distribution."""
     random = np.random.default_rng(0)
     reference = image_bundle.reference
     assert reference.features is not None
@@ -54,7 +54,7 @@ def test_more_changed_traffic_is_seen_sooner_and_no_change_never(
 def test_no_row_comes_twice_in_a_window_of_features(
     image_bundle: Bundle, clean: Group, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With replacement, the repeated rows of a small group would be a difference to the kernel, and a false alarm."""
+    """With replacement, repeated rows of a small group would look different to the kernel and cause a false alarm."""
 
     def rows_that_differ(_: object, draw: Draw, *, window_rows: int, seed: int, **__: object) -> int:
         return len(np.unique(draw(np.random.default_rng(seed), window_rows), axis=0))

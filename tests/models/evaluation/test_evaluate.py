@@ -1,4 +1,4 @@
-"""`evaluate` on a small real bundle: its numbers against those computed by hand, resuming, and what it refuses."""
+"""`evaluate` on a small real bundle: its numbers compared with those computed by hand, resuming, and its errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.toy import instances, toy_bundle
 
 @pytest.fixture
 def options(original: Path, evaluated: Path, work: Path, tmp_path: Path) -> Options:
-    """For a copy of the bundle as built, after one like it was evaluated."""
+    """Options for a copy of the bundle as built, after an identical one was evaluated."""
     assert evaluated.is_dir()
     return options_for(original, tmp_path, work)
 
@@ -42,7 +42,7 @@ def quality(evaluated: Path) -> dict[str, Any]:
 
 @dataclasses.dataclass
 class ByHand:
-    """One severity, all kinds, from the graph and the corruptions alone."""
+    """One severity, all kinds, computed from the graph and the corruptions alone."""
 
     score: npt.NDArray[np.float32]
     probabilities: npt.NDArray[np.float64]
@@ -206,7 +206,7 @@ def test_a_bundle_that_changed_meanwhile_is_left_as_it_is(options: Options, monk
         return {}
 
     monkeypatch.setattr(evaluation, "headlines", headlines)
-    with pytest.raises(UserError, match="has changed meanwhile: do it again"):
+    with pytest.raises(UserError, match="has changed in the meantime: run the command again"):
         evaluate(options)
     assert not (options.bundle / PAGE_FILE).exists()
     assert [path.name for path in options.bundle.parent.iterdir()] == ["1"]
@@ -242,7 +242,7 @@ def test_the_users_own_corrupted_pictures_are_judged_beside_those_that_are_made(
 
 
 def spoilt(options: Options, folder: Path, **arrays: Any) -> Options:
-    """With other test data than the good ones."""
+    """Options with changed test data."""
     with np.load(options.data) as good:
         kept = {name: value for name, value in (dict(good) | arrays).items() if value is not None}
     np.savez(folder / "spoilt.npz", **kept)
@@ -250,27 +250,27 @@ def spoilt(options: Options, folder: Path, **arrays: Any) -> Options:
 
 
 def test_wrong_data_are_refused_with_a_remedy(options: Options, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no labels: numpy.savez"):
+    with pytest.raises(UserError, match="no labels: make it with numpy.savez"):
         evaluate(spoilt(options, tmp_path, y=None))
-    with pytest.raises(UserError, match="classes 0 to 2: give the labels in the order"):
+    with pytest.raises(UserError, match="classes 0 to 2: number the labels in the order"):
         evaluate(spoilt(options, tmp_path, y=np.full(600, 3)))
     with pytest.raises(UserError, match=r"float64 .* 8-bit pictures, uint8 \(n, 16, 16, 3\)"):
         evaluate(spoilt(options, tmp_path, x=np.zeros((600, *SHAPE))))
     with pytest.raises(UserError, match=r"uint8 \(600, 8, 8, 3\); .* \(n, 16, 16, 3\)"):
         evaluate(spoilt(options, tmp_path, x=instances(600, (8, 8, 3))))
-    with pytest.raises(UserError, match="at least 200 are needed"):
+    with pytest.raises(UserError, match="expected at least 200"):
         evaluate(spoilt(options, tmp_path, x=instances(100, SHAPE), y=np.zeros(100, int)))
     with pytest.raises(UserError, match="there is no CIFAR-10 at .*name the folder"):
         evaluate(dataclasses.replace(options, data=tmp_path / "nowhere"))
 
 
 def test_cifar10_is_refused_for_a_bundle_of_another_size(options: Options, cifar10_path: Path) -> None:
-    with pytest.raises(UserError, match=r"32 x 32; the bundle toy takes 16 x 16: name an \.npz"):
+    with pytest.raises(UserError, match=r"32 x 32; the bundle toy accepts 16 x 16: name an \.npz"):
         evaluate(dataclasses.replace(options, data=cifar10_path))
 
 
 def test_pictures_are_refused_for_a_bundle_of_other_rows(options: Options, vector_bundle_path: Path) -> None:
-    with pytest.raises(UserError, match=r"x is uint8 \(600, 16, 16, 3\); the bundle .* takes float32 \(n, 5\)"):
+    with pytest.raises(UserError, match=r"x is uint8 \(600, 16, 16, 3\); the bundle .* accepts float32 \(n, 5\)"):
         evaluate(dataclasses.replace(options, bundle=vector_bundle_path))
 
 

@@ -1,4 +1,4 @@
-"""Labels to classes."""
+"""Labels converted to class indices."""
 
 from __future__ import annotations
 

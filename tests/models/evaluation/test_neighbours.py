@@ -1,4 +1,4 @@
-"""Distances to the nearest rows, against scikit-learn's."""
+"""Distances to the nearest rows, compared with scikit-learn's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How rows are split by time."""
+"""Splitting rows by time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shares against counting."""
+"""Shares compared with counting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harmgauge_models.graphs.differentiable import Watched
 
 
 class Column(nn.Module):
-    """A column of the instance: a class where `one_hot`, else a score."""
+    """A column of the instance: a class if `one_hot`, else a score."""
 
     def __init__(self, index: int, *, one_hot: bool) -> None:
         super().__init__()

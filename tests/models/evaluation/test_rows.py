@@ -1,4 +1,4 @@
-"""`evaluate` on bundles of other rows than pictures: numbers by hand, the user's own corruptions, periods, refusals."""
+"""`evaluate` on bundles for rows other than pictures: numbers by hand, the user's own corruptions, periods, errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(bundle: Path) -> Path:
-    """Rows in order of time, of which the classifier has ever fewer right; labels by name."""
+    """Rows in order of time, of which the classifier gets fewer and fewer right; labels by name."""
     x = instances(ROWS, SHAPE, "float32", seed=9)
     y = graph_outputs(bundle, x)[1].argmax(1)
     wrong = np.random.default_rng(0).random(ROWS) < np.linspace(0.05, 0.5, ROWS)
@@ -84,7 +84,7 @@ def test_the_users_own_rows_are_judged_row_by_row_at_their_severity(options: Opt
         found = quality["severity"][level]
         assert found["accuracy_by_kind"] == {kind: pytest.approx(right.mean())}
         assert found["by_kind"][kind]["rows"] == [(before & ~right).sum(), (before & right).sum()]
-        if level != "none":  # twice the row has the same answer
+        if level != "none":  # the same answer for the row twice
             harmed = ~right[before]
             assert found["by_kind"][kind]["roc_auc"]["score"] == area(harmed, score[before])
             assert found["by_kind"][kind]["roc_auc"]["entropy"] == area(harmed, entropy(probabilities[before], axis=1))
@@ -147,10 +147,10 @@ def test_weeks_begin_on_monday_and_all_sources_go_together(
     below = quality["below_entropy"]
     assert below, "this second network is random: it cannot but be worse than entropy somewhere"
     assert all(entry["high"] < 0 for entry in below)
-    assert said.count("warning: the score is below the classifier's entropy") == len(
+    assert said.count("warning: the score ranks worse than the classifier's entropy") == len(
         {("over time" if "period" in entry else entry["kind"], entry["between"]) for entry in below}
     )
-    assert f"At these {len(below)} figures" in page
+    assert f"In these {len(below)} figures" in page
     assert load(options.bundle).manifest.quality["evaluation"]["below_entropy"] == len(below)
 
 
@@ -179,7 +179,7 @@ def test_every_kind_that_suits_is_made_and_the_distance_is_measured(data: Path, 
 
 
 def with_missing(bundle: Path) -> None:
-    """The bundle says that its classifier takes NaN, which this one answers with NaN."""
+    """The bundle's manifest accepts NaN, but its classifier returns NaN for it."""
     manifest = json.loads((bundle / "bundle.json").read_text())
     manifest["inputs"][0]["missing"] = True
     (bundle / "bundle.json").write_text(json.dumps(manifest))
@@ -191,7 +191,7 @@ def test_a_copy_that_the_classifier_gives_no_numbers_for_is_left_out_by_name(opt
     quality = evaluate(dataclasses.replace(options, bundle=bundle, kinds=("missing", "stuck")))
     assert sorted(quality["left_out"]) == ["missing-3", "missing-5"]
     assert list(quality["pooled"]["by_kind"]) == ["stuck"]
-    assert "The classifier gives no numbers for missing-" in (bundle / PAGE_FILE).read_text()
+    assert "Left out because the classifier returns no finite scores: missing-" in (bundle / PAGE_FILE).read_text()
 
 
 def test_rows_of_the_users_own_that_the_classifier_gives_no_numbers_for_are_an_error(
@@ -236,13 +236,13 @@ def test_unsuitable_data_are_refused_in_one_line(options: Options, tmp_path: Pat
     for arrays, text in (
         ({"y": None}, "no labels: it has no y"),
         ({"x": None}, "no rows: it has no x"),
-        ({"x": np.zeros((ROWS, 7))}, r"float64 \(500, 7\); the bundle toy takes float32 \(n, 6\)"),
-        ({"x": gaps}, "1 missing values .* the first in row 7; .* takes none: fill them"),
-        ({"x": np.where(np.isnan(gaps), np.inf, gaps)}, "no float32, the first in row 7: inf"),
-        ({"x": np.where(np.isnan(gaps), 1e300, gaps.astype(float))}, r"no float32, the first in row 7: 1e\+300"),
+        ({"x": np.zeros((ROWS, 7))}, r"float64 \(500, 7\); the bundle toy accepts float32 \(n, 6\)"),
+        ({"x": gaps}, "1 missing values .* the first in row 7; .* accepts none: fill them"),
+        ({"x": np.where(np.isnan(gaps), np.inf, gaps)}, "not float32, the first in row 7: inf"),
+        ({"x": np.where(np.isnan(gaps), 1e300, gaps.astype(float))}, r"not float32, the first in row 7: 1e\+300"),
         (
             {"y": np.full(ROWS, "medium")},
-            "the class 'medium', which the bundle .* has low, middle, high",
+            "the class 'medium', which the bundle .* its classes are low, middle, high",
         ),
         ({"y": np.full(ROWS, 3)}, "classes 0 to 2"),
         ({"y": np.full(ROWS, 0.5)}, "whole numbers or names"),
@@ -261,17 +261,20 @@ def test_unsuitable_requests_are_refused_before_anything_is_measured(options: Op
     wide = tmp_path / "wide.npz"
     np.savez(wide, noise=np.zeros((ROWS, 9)))
     for changes, text in (
-        ({"attacks": ("fgsm",)}, "attacks are for 8-bit colour pictures; the bundle toy takes float32"),
+        ({"attacks": ("fgsm",)}, "attacks are for 8-bit colour pictures; the bundle toy accepts float32"),
         ({"attack_rows": 5}, "leave --attacks and --attack-rows out"),
-        ({"kinds": ("fog",)}, "--kinds fog: for this bundle there are gaussian_noise"),
+        ({"kinds": ("fog",)}, "--kinds fog: expected some of gaussian_noise"),
         ({"kinds": ()}, "nothing to judge the bundle on"),
         ({"periods": "week"}, "expected --time too"),
         ({"time": "hour"}, "no such array; it has day, third"),
         ({"time": "third", "periods": "month"}, "expected dates in third, got int64"),
         ({"time": "day", "periods": "fortnight"}, "expected a count of 2 to 400, or one of hour, day, week"),
-        ({"corrupted": (tmp_path / "none.npz",)}, "there is no --corrupted file"),
+        ({"corrupted": (tmp_path / "none.npz",)}, "none.npz does not exist"),
         ({"corrupted": (short,)}, r"noise is float32 \(20, 6\); expected 500 rows"),
-        ({"corrupted": (wide,)}, r"short|wide.npz: noise is float64 \(500, 9\); the bundle toy takes float32 \(n, 6\)"),
+        (
+            {"corrupted": (wide,)},
+            r"short|wide.npz: noise is float64 \(500, 9\); the bundle toy accepts float32 \(n, 6\)",
+        ),
     ):
         with pytest.raises(UserError, match=text):
             evaluate(dataclasses.replace(options, **changes))

@@ -1,4 +1,4 @@
-"""What is kept, and under what."""
+"""Intermediate results and their names."""
 
 from __future__ import annotations
 

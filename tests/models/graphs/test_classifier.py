@@ -1,4 +1,4 @@
-"""Files as other people's exporters write them, opened: one input, (n, classes) float32, any number of rows."""
+"""Files written by common exporters, opened: one input, (n, classes) float32, any number of rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TENSOR = helper.make_tensor_value_info
 def saved(
     path: Path, nodes: list[onnx.NodeProto], outputs: list[onnx.ValueInfoProto], **stored: np.ndarray[Any, Any]
 ) -> Path:
-    """A graph of `x` (n, 4)."""
+    """A graph with the input `x` (n, 4)."""
     constants = [numpy_helper.from_array(value, name) for name, value in ({"w": WEIGHTS} | stored).items()]
     graph = helper.make_graph(nodes, "g", [TENSOR("x", TensorProto.FLOAT, ["n", 4])], outputs, constants)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 2)]
@@ -38,7 +38,7 @@ def saved(
 def linear(
     path: Path, *more: onnx.NodeProto, shape: list[Any], element: int = TensorProto.FLOAT, **stored: Any
 ) -> Path:
-    """x times the weights, `z`, then more nodes that give `y`."""
+    """x times the weights, `z`, then more nodes that compute `y`."""
     nodes = [helper.make_node("MatMul", ["x", "w"], ["z" if more else "y"]), *more]
     return saved(path, nodes, [TENSOR("y", element, shape)], **stored)
 
@@ -58,7 +58,7 @@ def given(classifier: Classifier, x: np.ndarray[Any, Any] = X) -> np.ndarray[Any
     ],
 )
 def test_boosting_by_its_own_exporters(name: str, labels: tuple[str, ...], named: str | None) -> None:
-    """No operators of ONNX declared (XGBoost, CatBoost), dictionaries of probabilities (CatBoost, LightGBM)."""
+    """No ONNX opset declared (XGBoost, CatBoost), dictionaries of probabilities (CatBoost, LightGBM)."""
     path = EXPORTS / f"{name}.onnx"
     opened = open_classifier(path, X, "classifier", named)
     assert (opened.network.gives, opened.classes, opened.labels) == ("probabilities", len(labels), labels)
@@ -98,7 +98,7 @@ def test_one_column_becomes_two(tmp_path: Path, shape: list[Any], sigmoid: bool)
     assert (opened.network.gives, opened.classes) == ("probabilities" if sigmoid else "logits", 2)
     expected = np.stack([1 - p, p] if sigmoid else [np.zeros_like(z), z], 1)
     np.testing.assert_allclose(given(opened), expected, atol=1e-5)
-    assert "one column" in opened.notes[0]
+    assert "one output column" in opened.notes[0]
     told = open_classifier(path, X, "classifier", gives="logits")
     np.testing.assert_allclose(given(told)[:, 1], p if sigmoid else z, atol=1e-5)
     try_fusing(opened, X)
@@ -164,12 +164,12 @@ def test_of_probabilities_and_their_logits_the_logits_are_taken(tmp_path: Path) 
 
 REFUSED: dict[str, tuple[list[onnx.NodeProto], int, list[Any]]] = {
     "multi-label": ([helper.make_node("Sigmoid", ["z"], ["y"])], TensorProto.FLOAT, ["n", 3]),
-    "a label alone, which cannot do.*--classifier-output z": (
+    "outputs only a label: export the class scores, .*--classifier-output z": (
         [helper.make_node("ArgMax", ["z"], ["y"], axis=1, keepdims=0)],
         TensorProto.INT64,
         ["n"],
     ),
-    "a label alone, which cannot do": (
+    "outputs only a label": (
         [
             helper.make_node("ArgMax", ["z"], ["index"], axis=1, keepdims=0),
             helper.make_node("Cast", ["index"], ["y"], to=TensorProto.FLOAT),
@@ -207,9 +207,9 @@ def test_sigmoids_can_be_told_to_exclude_each_other(tmp_path: Path) -> None:
     np.testing.assert_allclose(told.sum(1), 1, atol=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore")  # the exporter's own
+@pytest.mark.filterwarnings("ignore")  # from the exporter
 def test_scores_of_pairs_of_classes_are_refused(tmp_path: Path) -> None:
-    """Of three classes there are three pairs: nothing in the shape tells."""
+    """Three classes have three pairs, so the shape cannot show it."""
     from skl2onnx import to_onnx
     from sklearn.datasets import load_iris
     from sklearn.svm import SVC
@@ -228,10 +228,10 @@ def test_a_missing_value_that_the_classifier_does_not_take_is_named(tmp_path: Pa
     path = linear(tmp_path / "c.onnx", shape=["n", 3])
     x = X.copy()
     x[7, 2] = np.nan
-    with pytest.raises(UserError, match="does not take missing values.*row 7, whose column 2 is NaN"):
+    with pytest.raises(UserError, match="does not accept missing values.*row 7, whose column 2 is NaN"):
         open_classifier(path, x, "classifier")
     x[7, 2] = np.inf
-    with pytest.raises(UserError, match="NaN or infinity on the data, the first for row 7"):
+    with pytest.raises(UserError, match="NaN or infinity for the data, the first for row 7"):
         open_classifier(path, x, "classifier")
 
 
@@ -249,7 +249,7 @@ def test_a_graph_for_one_row_runs_rows_one_by_one(tmp_path: Path) -> None:
 
 
 def test_rows_that_would_change_each_other_run_one_by_one(tmp_path: Path) -> None:
-    """Freed, the graph would take any number of rows, and give others than it gives for each alone."""
+    """With a dynamic axis, the graph would accept any number of rows but score them differently than each row alone."""
     nodes = [
         helper.make_node("ReduceMean", ["z"], ["mean"], axes=[0], keepdims=1),
         helper.make_node("Add", ["z", "mean"], ["y"]),
@@ -262,7 +262,7 @@ def test_rows_that_would_change_each_other_run_one_by_one(tmp_path: Path) -> Non
 
 
 def test_a_graph_for_several_rows_at_a_time_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """In one line, without what ONNX Runtime would write to the terminal."""
+    """In one line, without ONNX Runtime's own messages on the terminal."""
     reshape = helper.make_node("Reshape", ["z", "rows"], ["y"])
     path = linear(tmp_path / "c.onnx", reshape, shape=[8, 3], rows=np.array([8, 3], np.int64))
     model = onnx.load(path)
@@ -280,5 +280,5 @@ def test_what_the_service_would_refuse_is_refused_before_the_training(tmp_path: 
     stored = {"pads": np.array([0, 0, 0, 2**29]), "from": np.array([0]), "to": np.array([3]), "axis": np.array([1])}
     path = saved(tmp_path / "c.onnx", nodes, [TENSOR("y", TensorProto.FLOAT, ["n", 3])], **stored)
     opened = Classifier(path, path, Network(onnx.load(path), "x", "y", "logits"), "float32", (4,), 3)
-    with pytest.raises(UserError, match="the service would refuse the classifier .*c.onnx"):
+    with pytest.raises(UserError, match="the service would reject the classifier .*c.onnx"):
         try_fusing(opened, X)

@@ -1,4 +1,4 @@
-"""P(wrong) in the graph against the same in numpy, for whatever the two networks say."""
+"""P(wrong) in the graph compared with the same in numpy, for any outputs of the two networks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CLASSES = 3
 
 
 def part(first: int, gives: Gives, opset: int) -> Network:
-    """A network that says some columns of its input, as they are or as their softmax."""
+    """A network that outputs some columns of its input, unchanged or as their softmax."""
     tensors = [
         numpy_helper.from_array(np.array([value], np.int64), name)
         for name, value in (("begin", first), ("end", first + CLASSES), ("axis", 1))
@@ -54,7 +54,7 @@ def fused(gives: Gives = "logits", loss: Loss = "xent", opset: int = 18, tempera
 
 
 def expected(x: Array, named: npt.NDArray[np.intp], slope: float, intercept: float) -> npt.NDArray[np.float64]:
-    """By the definition, in float64: q of the `named` classes, clipped, its logit, the sigmoid."""
+    """By definition, in float64: q of the `named` classes, clipped, its logit, the sigmoid."""
     second = x[:, CLASSES:].astype(np.float64)
     powers = np.exp(second - second.max(1, keepdims=True))
     of_named = np.arange(CLASSES) == named[:, None]

@@ -59,7 +59,7 @@ def test_a_scikit_learn_classifier_goes_the_same_way(tmp_path: Path) -> None:
         )
     )
     manifest = load(folder).manifest
-    assert "gives probabilities of 2 classes" in "".join(said)
+    assert "outputs probabilities for 2 classes" in "".join(said)
     assert manifest.made["second_network"]["rows"]["layout"] == "table"
     assert manifest.quality["agreement"] > 0.9
     with running_service(folder) as service:
@@ -73,7 +73,7 @@ def test_a_scikit_learn_classifier_goes_the_same_way(tmp_path: Path) -> None:
         assert service.score_ks()["state"] == "drifting"
 
 
-@pytest.mark.filterwarnings("ignore")  # the exporter's own
+@pytest.mark.filterwarnings("ignore")  # from the exporter
 def test_a_pytorch_classifier_exported_as_readme_says(tmp_path: Path) -> None:
     """Images as planes of 0..1; the exporter puts the weights into a second file beside the graph."""
     import torch

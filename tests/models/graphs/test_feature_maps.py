@@ -1,4 +1,4 @@
-"""Feature maps found inside any ONNX classifier, and what they hold."""
+"""Feature maps found in any ONNX classifier, and their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fused graph against both networks run apart and the formulas in float64."""
+"""The fused graph compared with both networks run separately and the formulas in float64."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOLERANCE = 2e-5
 def divergence(
     first: npt.NDArray[Any], second: npt.NDArray[Any], gives: tuple[Gives, Gives], loss: Loss, temperature: float
 ) -> npt.NDArray[np.float32]:
-    """The divergence part of the graph alone, on given outputs."""
+    """Only the divergence part of the graph, on given outputs."""
     model = onnx.parser.parse_model(divergence_text(*gives, loss, temperature, 18))
     outputs = open_session(model.SerializeToString()).run(["score"], {"first": first, "second": second})
     score: npt.NDArray[np.float32] = outputs[0]
@@ -123,7 +123,7 @@ def test_equal_networks_give_no_divergence(tmp_path: Path) -> None:
 
 
 def test_names_that_clash_do_not_meet(tmp_path: Path) -> None:
-    """Both networks call everything alike, and one calls its output `score`."""
+    """Both networks use the same names, and one names its output `score`."""
     node = helper.make_node("Cast", ["input"], ["score"], to=TensorProto.FLOAT)
     graph = helper.make_graph(
         [node],
@@ -139,7 +139,7 @@ def test_names_that_clash_do_not_meet(tmp_path: Path) -> None:
 
 
 def test_functions_of_a_classifiers_own_are_put_in_their_places(tmp_path: Path) -> None:
-    """As exporters leave them there; the service refuses them."""
+    """Exporters leave functions in the file; the service rejects them."""
     path = linear_network(tmp_path / "network.onnx", (4, 4, 3), 3, 1)
     plain = onnx.load(path)
     model = onnx.load(path)

@@ -1,4 +1,6 @@
-"""The classifier behind an autoencoder, in one graph, against the parts run apart and the formulas in float64."""
+"""The classifier behind an autoencoder in one graph, compared with its parts run separately and the formulas in
+float64.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ def parts(tmp_path: Path, dtype: str = "uint8", *, softmaxed: bool = False) -> t
 
 
 def logits_of(network: Network, x: Array) -> Array:
-    """The linear classifier's, computed here."""
+    """The logits of the linear classifier, computed here."""
     weights = numpy_helper.to_array(network.model.graph.initializer[0]).astype(np.float64)
     return np.asarray(x.reshape(len(x), -1).astype(np.float64) @ weights)
 

@@ -1,4 +1,4 @@
-"""`--hidden-layer`: what it says, and the heads that are drawn for it."""
+"""`--hidden-layer`: its syntax, and the random heads for it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_names_dimensions_and_weights(text: str, wanted: Wanted) -> None:
 
 @pytest.mark.parametrize("text", ["relu", "relu:", "relu:x", "relu:1", ":20", "relu:20:0", "relu:20:-1", "relu:2.5"])
 def test_nonsense_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match="NAME:DIM or NAME:DIM:WEIGHT is due"):
+    with pytest.raises(UserError, match="expected NAME:DIM or NAME:DIM:WEIGHT"):
         parse(text)
 
 
@@ -50,7 +50,7 @@ def test_a_heads_logits_have_a_spread_of_about_one(classifier: Classifier) -> No
 
 
 def test_a_tensor_that_is_not_there_is_refused_with_those_that_are(classifier: Classifier) -> None:
-    with pytest.raises(UserError, match=r"--hidden-layer flatt: .* there are flat"):
+    with pytest.raises(UserError, match=r"--hidden-layer flatt: .* it has flat"):
         project(classifier, [Wanted("flatt", 4)], X, seed=0)
 
 

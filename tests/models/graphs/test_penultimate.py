@@ -1,4 +1,4 @@
-"""Features of classifiers from several frameworks: found, named, left out, and refused with a remedy."""
+"""Features of classifiers from several frameworks: found, named, left out, and rejected with a remedy."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def built(folder: Path, classifier: Path, x: Array, **changes: Any) -> tuple[Bun
     return load(build(dataclasses.replace(options, **changes))), said
 
 
-@pytest.mark.filterwarnings("ignore")  # the exporter's own
+@pytest.mark.filterwarnings("ignore")  # from the exporter
 def test_those_of_the_resnet_are_what_its_head_takes(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = ResNet32().eval()
+    network = ResNet32(blocks_per_stage=1).eval()
     x = instances(150, (32, 32, 3))
     taken: list[torch.Tensor] = []
     network.head.register_forward_pre_hook(lambda _, given: taken.append(given[0]))
@@ -102,14 +102,14 @@ def test_a_forest_has_none_unless_named(tmp_path: Path) -> None:
     bundle, said = built(tmp_path, classifier, x)
     assert bundle.manifest.features is None
     assert bundle.reference.features is None
-    assert "no last linear layer; --features NAME" in "".join(said)
+    assert "no last linear layer; name a tensor for feature_mmd with --features NAME" in "".join(said)
     named, _ = built(tmp_path, classifier, x, features=exported.graph.input[0].name)
     assert named.manifest.features is not None
     np.testing.assert_array_equal(OnnxRuntime(named, "cpu").run(x[:9]).features, x[:9])
 
 
 def attention(path: Path) -> Path:
-    """x (n, 6) to 3 classes by way of a product of two tensors of the input, which is no layer."""
+    """x (n, 6) to 3 classes by the product of two tensors that depend on the input, which is not a layer."""
     random = np.random.default_rng(0)
     weights = {"first": random.normal(size=(6, 9)), "last": random.normal(size=(3, 3))}
     nodes = [
@@ -153,7 +153,7 @@ def test_what_cannot_be_is_refused_with_a_remedy(tmp_path: Path, monkeypatch: py
     with pytest.raises(UserError, match="--features nothing: the classifier has no such tensor"):
         built(tmp_path, classifier, x, features="nothing")
     monkeypatch.setattr(penultimate, "MAX_WIDTH", 47)
-    with pytest.raises(UserError, match="48 numbers a row, more than 47: name the tensor"):
+    with pytest.raises(UserError, match="48 numbers per row, more than 47: name the tensor"):
         built(tmp_path, classifier, x)
     left_out, _ = built(tmp_path, classifier, x, features="none")
     assert left_out.manifest.features is None

@@ -1,4 +1,4 @@
-"""Numbers within 0..1: which of them are probabilities, which a sigmoid for each label, and which are logits."""
+"""Numbers within 0..1: which are probabilities, which are a sigmoid for each label, and which are logits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX networks as PyTorch modules: the same outputs, gradients, and a refusal that names the operator."""
+"""ONNX networks as PyTorch modules: the same outputs, gradients, and an error that names the operator."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def test_an_operator_that_is_not_known_is_named(tmp_path: Path) -> None:
     model.graph.node[-1].output[0] = "before"
     model.graph.node.append(helper.make_node("Frobnicate", ["before"], ["y"], domain="of.its.own"))
     model.opset_import.append(helper.make_opsetid("of.its.own", 1))
-    with pytest.raises(UserError, match=r"the classifier cannot be turned .*op_type=Frobnicate.*--autoencoder-onnx"):
+    with pytest.raises(UserError, match=r"the classifier cannot be converted .*op_type=Frobnicate.*--autoencoder-onnx"):
         to_torch(model, instances(4, (5,), "float32"), "the classifier")
 
 
 def test_a_conversion_that_gives_other_outputs_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As the converter's mistakes do; here its network is the one of other weights."""
+    """As in a defect of the converter: here it converts a network with other weights."""
     from harmgauge_models.graphs import to_torch as module
 
     convert = module._converter()
@@ -60,5 +60,5 @@ def test_a_conversion_that_gives_other_outputs_is_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "_converter", lambda: lambda _: convert(other))
     model = onnx.load(linear_network(tmp_path / "linear.onnx", (5,), 3, 1, dtype="float32"))
     assert model.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT
-    with pytest.raises(UserError, match="gives another 'y' than ONNX Runtime"):
+    with pytest.raises(UserError, match="returns a different 'y' from ONNX Runtime"):
         to_torch(model, instances(4, (5,), "float32"), "the classifier")

@@ -1,4 +1,4 @@
-"""The difference of two areas and its interval, against brute force, a bootstrap, and intervals that must cover."""
+"""The difference of two areas and its interval, compared with brute force and a bootstrap; the interval's coverage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The area under the curve, against scikit-learn."""
+"""The area under the curve, compared with scikit-learn."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def test_a_thinned_curve_keeps_the_area() -> None:
     false_rate, true_rate = roc_curve(high, low)
     assert len(false_rate) <= 101
     assert np.trapezoid(true_rate, false_rate) == pytest.approx(roc_auc(high, low), abs=1e-3)
-    with pytest.raises(ValueError, match="0 against 4"):
+    with pytest.raises(ValueError, match="got 0 and 4"):
         roc_curve(high[:0], low[:4])

@@ -1,4 +1,4 @@
-"""Autoencoders: which, for which input, and that they give back what they take."""
+"""Autoencoders: the default for each input, and that the output has the form of the input."""
 
 from __future__ import annotations
 

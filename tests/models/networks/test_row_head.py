@@ -1,4 +1,4 @@
-"""The head for rows: what it sees, and that its ONNX graph computes the same."""
+"""The head for rows: its inputs, and that its ONNX graph computes the same."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ READS: list[dict[str, bool]] = [
     {"row_values": False},
     {"features": False, "missing": True, "row_values": False},
 ]
-"""An export takes seconds: not every combination."""
+"""An export takes seconds, so these are not all combinations."""
 
 
 def scale(width: int) -> Scale:
@@ -62,7 +62,7 @@ def tensors(network: RowHead, *, gives: Gives = "logits") -> dict[str, Tensor]:
     if network.has_features:
         found["features"] = 3 * torch.randn(ROWS, FEATURES)
     said = 4 * torch.randn(ROWS, CLASSES)
-    said[0, 0] = 200  # as sure as it can be
+    said[0, 0] = 200  # with the highest confidence
     found["said"] = said if gives == "logits" else said.softmax(1)
     return found
 
@@ -95,7 +95,7 @@ def test_it_reads_rows_of_any_dtype_and_shape(dtype: torch.dtype, tmp_path: Path
 
 
 def test_it_starts_from_what_the_classifier_says() -> None:
-    """Before the training: a factor above 0 for all classes of a row, and nothing else."""
+    """Before training: a positive factor for all classes of a row, and nothing else."""
     torch.manual_seed(0)
     network = RowHead(scale(WIDTH), None, CLASSES, "logits", missing=False, hidden=(16, 8))
     found = tensors(network)
@@ -118,7 +118,7 @@ def test_logits_and_probabilities_say_the_same() -> None:
 
 @pytest.mark.parametrize("row_values", [True, False])
 def test_a_row_far_off_is_told_apart_by_how_far(row_values: bool) -> None:
-    """Where a classifier says the same of all, and as sure as can be."""
+    """The classifier returns the same answer for all of them, with the highest confidence."""
     network = head(features=False, row_values=row_values)
     rows = torch.tensor([0.0, 1.9, 5.0, 50.0, 5e3, 5e6, 5e12])[:, None] * torch.ones(WIDTH)
     said = torch.tensor([[90.0, 0, 0]]).expand(len(rows), -1)
@@ -128,7 +128,7 @@ def test_a_row_far_off_is_told_apart_by_how_far(row_values: bool) -> None:
 
 
 def test_the_values_of_a_row_are_seen_only_if_they_are_wanted() -> None:
-    """Without them two rows that are unusual to the same degree are alike."""
+    """Without its values, two rows that are equally unusual look the same."""
     swapped = [1, 0, 2, 3, 4]
     flat = Scale(torch.zeros(WIDTH), torch.ones(WIDTH), -torch.ones(WIDTH), torch.ones(WIDTH))
     rows = torch.tensor([[0.5, 3.0, -0.2, 0.0, 7.0]])

@@ -1,4 +1,4 @@
-"""A head on the classifier's features: learns, is part of one graph with it, and resumes."""
+"""A head on the classifier's features: it learns, is part of one graph with the classifier, and resumes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_run_resumes_and_refuses_other_settings(tmp_path: Path) -> None:
     np.testing.assert_array_equal(predict(again.runnable, X, "head"), predict(first.runnable, X, "head"))
     from harmgauge_models.errors import UserError
 
-    with pytest.raises(UserError, match="other settings"):
+    with pytest.raises(UserError, match="different settings"):
         made(tmp_path, Recipe(epochs=3, batch_rows=32))
 
 

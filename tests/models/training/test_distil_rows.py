@@ -1,4 +1,4 @@
-"""The head for rows: learns from the disturbances that it is to, goes on where it was cut off, keeps its best epoch."""
+"""The head for rows: learns from the right disturbances, resumes after an interruption, keeps its best epoch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RECIPE = Recipe(epochs=4, steps=8, batch_rows=32, hidden=(16, 8))
 
 
 class TwoKinds:
-    """Noise, or every value at `far`; which is which is the same whatever `far` is."""
+    """Adds noise, or sets every value to `far`; the choice does not depend on `far`."""
 
     families: tuple[str, ...] = ("noise", "far")
 
@@ -69,7 +69,7 @@ def distillation(
         outputs = predict(classifier.runnable, x, "labels", classifier.network.output)
         labels = distribution(outputs, classifier.network.gives, 1.0)
     if work is not None and not (work / "copies.json").exists():
-        # Few, however fast this machine is.
+        # few, however fast the machine is
         work.mkdir(parents=True, exist_ok=True)
         (work / "copies.json").write_text('{"copies": 3}')
     return made(
@@ -105,7 +105,7 @@ def test_it_learns_and_is_one_graph_with_the_classifier(tmp_path: Path) -> None:
     score, p = open_session(fused.SerializeToString()).run(None, {"input": X})
     outputs = predict(classifier.runnable, X, "classifier", classifier.network.output)
     np.testing.assert_allclose(p, distribution(outputs, classifier.network.gives, 1.0), atol=1e-5)
-    sure = np.sort(p, 1)[:, -1] > 0.7  # where a temperature of 0.1 leaves nothing of the other classes
+    sure = np.sort(p, 1)[:, -1] > 0.7  # at a temperature of 0.1, nothing of the other classes remains
     np.testing.assert_allclose(score[sure], -log_q[np.arange(len(X)), p.argmax(1)][sure], atol=1e-2)
 
 
@@ -153,7 +153,7 @@ def test_how_many_copies_there_are_is_noted_for_a_run_that_goes_on(tmp_path: Pat
 
 
 def test_families_that_are_left_out_are_not_learned_from(tmp_path: Path) -> None:
-    """Whatever they make of a row, the network is the same."""
+    """Whatever they do to a row, the network is the same."""
     made = [distillation(tmp_path, TwoKinds(far), work=tmp_path / str(far)) for far in (50, -7)]
     without = [each.fit(without=("far",))[0] for each in made]
     assert same(*without)
@@ -173,7 +173,7 @@ class _Watched(RowDistillation):
 
 
 def test_the_epoch_that_is_best_on_held_out_rows_is_kept(tmp_path: Path) -> None:
-    """Labels that mean nothing are learned by heart: the longer, the worse for other rows."""
+    """Random labels are memorised: the longer, the worse on other rows."""
     labels = np.eye(3)[np.random.default_rng(0).integers(3, size=len(X))]
     recipe = Recipe(epochs=8, steps=40, batch_rows=64, hidden=(64, 32), held_out=0.3, learning_rate=1e-2)
     made = distillation(tmp_path, TwoKinds(), recipe, work=tmp_path / "work", made=_Watched, labels=labels)
@@ -188,16 +188,16 @@ def test_other_settings_are_refused_and_what_an_old_run_left_is_not_taken_up(tmp
     work = tmp_path / "work"
     distillation(tmp_path, work=work).fit()
     other = replace(RECIPE, hidden=(8, 8))
-    with pytest.raises(UserError, match="other settings"):
+    with pytest.raises(UserError, match="different settings"):
         distillation(tmp_path, recipe=other, work=work).fit()
-    (work / "rows.checkpoint").unlink()  # as the error says
+    (work / "rows.checkpoint").unlink()  # the remedy in the error
     again, _ = distillation(tmp_path, recipe=other, work=work).fit()
     fresh, _ = distillation(tmp_path, recipe=other, work=tmp_path / "fresh").fit()
     assert same(again, fresh)
 
 
 def test_a_classifier_that_says_nothing_of_some_disturbed_rows(tmp_path: Path) -> None:
-    """The root of a negative number is none."""
+    """The square root of a negative number is NaN."""
     path = linear_network(tmp_path / "classifier.onnx", (WIDTH,), 3, 1, dtype="float32")
     model = onnx.load(path)
     flatten = next(node for node in model.graph.node if node.op_type == "Flatten")

@@ -1,4 +1,4 @@
-"""Distillation: which student, and that it learns."""
+"""Distillation: the default student, and that it learns."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_student_learns_the_teacher_and_resumes(tmp_path: Path) -> None:
     assert agreement > 0.95
     again, _, _ = distil(x, soft_labels, recipe, student=None, work=tmp_path, settings={})
     np.testing.assert_array_equal(predict(again, x, "student"), predict(graph, x, "student"))
-    with pytest.raises(UserError, match="other settings"):
+    with pytest.raises(UserError, match="different settings"):
         distil(x, soft_labels, recipe, student=None, work=tmp_path, settings={"train": "of other data"})
 
 

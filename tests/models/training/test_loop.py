@@ -52,7 +52,7 @@ def test_a_run_that_was_cut_off_ends_like_one_that_was_not(tmp_path: Path) -> No
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     fit(learner(), task(1), tmp_path / "checkpoint")
-    with pytest.raises(UserError, match="other settings"):
+    with pytest.raises(UserError, match="different settings"):
         fit(learner(), task(4, seed=7), tmp_path / "checkpoint")
 
 

@@ -1,4 +1,4 @@
-"""The loss of an adversarial autoencoder against its formula in float64."""
+"""The loss of an adversarial autoencoder compared with its formula in float64."""
 
 from __future__ import annotations
 

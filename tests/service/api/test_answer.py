@@ -1,4 +1,4 @@
-"""Large answers in pieces: the same bytes, none of them too long, and none sent before the client takes the last."""
+"""Large responses in pieces: the same bytes, no piece too long, and none sent before the client has taken the last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files from memory: sent whole, packed, or not at all."""
+"""Files from memory: sent whole, compressed, or not at all."""
 
 from __future__ import annotations
 

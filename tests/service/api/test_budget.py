@@ -1,4 +1,4 @@
-"""The budget of bytes: its sums, its shares, and who goes for whom."""
+"""The budget of bytes: its sums, its shares, and which request is given up for which."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ steps = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.integers(0, 
 
 @given(steps)
 def test_all_never_hold_more_than_the_total_and_the_last_refused(steps: list[tuple[int, int, int, str]]) -> None:
-    """Whatever is asked: a refused request gives its bytes back, as one that was given up did."""
+    """Whatever is requested: a rejected request returns its bytes, and so does one that is given up."""
     budget = Budget(TOTAL, LARGEST)
     claims: dict[int, Claim] = {}
     for number, holder, size_bytes, kind in steps:
@@ -62,7 +62,7 @@ def test_the_largest_that_waits_for_its_client_goes_for_a_smaller_one() -> None:
     hogs["a"].waits_for_client(None)  # it is being worked on
     budget.resize(Claim("new"), 100)
     assert gone == ["b"]
-    with pytest.raises(Overloaded, match="All unanswered requests"):
+    with pytest.raises(Overloaded, match="Unanswered requests already hold all"):
         budget.resize(Claim("larger"), TOTAL - SHARE)
     assert gone == ["b"]
 

@@ -1,4 +1,4 @@
-"""Crowds that look: one making for all of them, none for those that left, and probes that wait for nobody."""
+"""Crowds of readers: one computation for all of them, none for those that left, and probes that wait for nobody."""
 
 from __future__ import annotations
 

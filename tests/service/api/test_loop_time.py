@@ -1,4 +1,4 @@
-"""No request takes the event loop's thread for more than 5 ms at a time, whatever is in it."""
+"""No request blocks the event loop's thread for more than 5 ms at a time, whatever it contains."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INFER = "/v2/models/toy/infer"
 
 @pytest.fixture(scope="module")
 def loop_and_service(tmp_path_factory: pytest.TempPathFactory) -> tuple[asyncio.AbstractEventLoop, Service]:
-    """With a full window of a million scores."""
+    """A service with a full window of a million scores, and its event loop."""
     loop = asyncio.new_event_loop()
     bundle = toy_bundle(tmp_path_factory.mktemp("toy"), shape=SHAPE)
 
@@ -83,7 +83,7 @@ LOOKS = [
 
 
 def longest(loop: asyncio.AbstractEventLoop, service: Service, *request: object) -> tuple[float, int]:
-    """The longest callback in the best of three tries, for the machine does other things as well; and the status."""
+    """The longest callback in the best of three tries, because the machine has other work as well; and the status."""
     tries, statuses = [], set()
     for _ in range(3):
         with callbacks() as taken:

@@ -1,4 +1,4 @@
-"""Queries: what they set, and what is said of one that sets nothing known."""
+"""Query parameters: their effect, and the error for an unknown one."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def test_flags() -> None:
         (b"trace", "Unknown query parameter 'trace'; known: probabilities, correct."),
         (b"correct=true&trace=true", "Unknown query parameter 'trace'"),
         (b"=true", "Unknown query parameter ''; known"),
-        (b"Correct=true", "Unknown query parameter 'Correct': names are in lower case, 'correct'."),
+        (b"Correct=true", "Unknown query parameter 'Correct'; names are lower case: 'correct'."),
         (b"x" * 9000, f"Unknown query parameter '{'x' * 60}'...; known: probabilities, correct."),
-        (b"correct=true&correct=true", "The query parameter 'correct' is given 2 times; give it once."),
-        (b"correct=&correct=true", "The query parameter 'correct' is given 2 times; give it once."),
+        (b"correct=true&correct=true", "The query parameter 'correct' is set 2 times; set it once."),
+        (b"correct=&correct=true", "The query parameter 'correct' is set 2 times; set it once."),
         (b"correct=", "The query parameter 'correct' has no value; expected true or false."),
         (b"correct", "The query parameter 'correct' has no value; expected true or false."),
         (b"correct=True", "The query parameter 'correct': expected true or false in lower case, got 'True'."),

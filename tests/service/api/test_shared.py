@@ -1,4 +1,4 @@
-"""One making for all who ask meanwhile, and never one that began before it was asked for."""
+"""One computation for all who ask during it, and never one that began before the request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Counted:
-    """Gives how often it was asked, after a moment; counts how many are at work at a time."""
+    """Returns the number of calls, after a moment; counts how many run at a time."""
 
     def __init__(self) -> None:
         self.begun = 0

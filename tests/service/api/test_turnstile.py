@@ -1,4 +1,4 @@
-"""A crowd of looks takes its turns one by one, in order, and leaves the loop to others in between."""
+"""Crowds of reads take turns, in order, and leave the loop to others in between."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_nobody_rests_where_there_is_no_traffic() -> None:
             pass
 
     taken = []
-    for _ in range(3):  # a busy machine may stand still meanwhile, but not each time
+    for _ in range(3):  # a busy machine may stall meanwhile, but not each time
         begin = time.perf_counter()
         await asyncio.gather(*(busy() for _ in range(20)))
         taken.append(time.perf_counter() - begin)
@@ -104,7 +104,7 @@ async def test_who_left_is_passed_over() -> None:
 
 
 async def test_a_crowd_waits_for_itself() -> None:
-    """Whoever comes alone passes next, however many wait already."""
+    """A lone caller passes next, however many of another holder wait already."""
     turnstile = Turnstile(BUSY)
     passed: list[str] = []
 

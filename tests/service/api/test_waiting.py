@@ -1,4 +1,4 @@
-"""Reading on threads ends where nobody waits for the answer."""
+"""Reading on threads ends if nobody waits for the response."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_what_the_thread_gives_or_raises(threads: StepThreads) -> None:
 
 
 async def test_work_that_looks_ends_at_the_deadline(threads: StepThreads) -> None:
-    with pytest.raises(DeadlinePassed, match="not read by the request's deadline"):
+    with pytest.raises(DeadlinePassed, match="could not be read by the request's deadline"):
         await read(threads, for_ever, 0.05)
     assert await read(threads, lambda _: 7) == 7, "the thread is free again"
 
@@ -62,7 +62,7 @@ async def test_work_that_looks_ends_when_the_client_has_left(threads: StepThread
 
 @pytest.mark.parametrize("how", ["deadline", "client"])
 async def test_what_waits_for_a_thread_does_not_begin(threads: StepThreads, how: str) -> None:
-    """It is answered at once, and what came behind it has its turn."""
+    """It is answered at once, and later work gets its turn."""
     release, begun = threading.Event(), list[object]()
     busy = asyncio.create_task(read(threads, lambda _: release.wait(60)))
     await asyncio.sleep(0)

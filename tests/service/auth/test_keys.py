@@ -1,4 +1,4 @@
-"""Keys: their lines, and the file that is read again."""
+"""Keys: the syntax of their lines, and the file that is reloaded."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def test_a_key_that_was_made_is_known_by_its_name_and_no_other_is(names: list[st
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "x" * 65, "ä", "a\n"])
 def test_what_is_no_name_is_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match="is no name for a key"):
+    with pytest.raises(SettingsError, match="is not a valid key name"):
         new_key(name)
 
 
 @pytest.mark.parametrize("line", ["secret-password", "a:b", "a:" + "0" * 63, "a:" + "g" * 64, ":" + "0" * 64])
 def test_what_is_no_line_is_refused_and_not_repeated(line: str) -> None:
-    with pytest.raises(SettingsError, match="THERE: key 2 is not written as NAME:SHA256") as refused:
+    with pytest.raises(SettingsError, match="THERE: key 2: expected NAME:SHA256") as refused:
         read_lines(["a:" + "0" * 64, line], "THERE")
     assert line not in str(refused.value)
 
@@ -89,7 +89,7 @@ class TestKeyFile:
             assert look() is before
             complaints = [record for record in caplog.records if record.levelno == logging.ERROR]
             assert len(complaints) == 1, broken
-            assert "the keys before stay in force" in complaints[0].getMessage()
+            assert "the previous keys stay in force" in complaints[0].getMessage()
         path.write_text(f"{old_line}\n")
         assert name_of(old.encode(), look()) == "old"
 

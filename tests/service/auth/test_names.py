@@ -1,4 +1,4 @@
-"""Names of clients and sources: what may stand in one, and whose it is."""
+"""Names of clients and sources: their syntax, and the key that they belong to."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def test_a_name_belongs_to_its_key(value: str) -> None:
     assert read_name(CLIENT, value, SHOP) == ("shop", value)
     assert read_name(CLIENT, value, Principal(Role.API, "till")) == ("till", value)
     assert read_name(CLIENT, value, Principal(Role.NOBODY)) == ("", value)
-    assert read_name(CLIENT, value, STRANGER) is None, "whoever is not trusted has no names"
+    assert read_name(CLIENT, value, STRANGER) is None, "an untrusted key has no names"
 
 
 @given(st.text(max_size=200).filter(lambda text: not text.isascii() or not text.isprintable() or " " in text))
 def test_whatever_is_not_visible_ascii_is_refused_whoever_sends_it(value: str) -> None:
     for principal in (SHOP, STRANGER):
-        with pytest.raises(BadRequest, match=f"{SOURCE} must be at most 128 visible ASCII characters"):
+        with pytest.raises(BadRequest, match=f"{SOURCE}: expected at most 128 visible ASCII characters"):
             read_name(SOURCE, value, principal)
 
 

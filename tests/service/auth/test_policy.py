@@ -1,4 +1,4 @@
-"""The gate: what each kind of key opens, under every policy."""
+"""The authorizer: the permissions of each kind of key, under every policy."""
 
 from __future__ import annotations
 

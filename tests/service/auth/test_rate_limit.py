@@ -1,4 +1,4 @@
-"""The token bucket, against its promise."""
+"""The token bucket, compared with its specification."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def takes(bucket: TokenBucket, rows: int) -> bool:
 )
 def test_no_stretch_of_time_gets_more_than_was_promised(rate: float, steps: list[tuple[float, int]]) -> None:
     clock = Clock()
-    bucket = TokenBucket(rate, "rows scored", clock)
+    bucket = TokenBucket(rate, "scored rows", clock)
     let_through: list[tuple[float, int]] = []
     for pause, rows in steps:
         clock.now += pause
@@ -51,7 +51,7 @@ def test_no_stretch_of_time_gets_more_than_was_promised(rate: float, steps: list
 @given(rate=st.floats(0.01, 1e5), rows=st.lists(st.integers(1, 1000), min_size=1, max_size=20))
 def test_who_waits_as_long_as_it_is_told_is_let_through(rate: float, rows: list[int]) -> None:
     clock = Clock()
-    bucket = TokenBucket(rate, "rows scored", clock)
+    bucket = TokenBucket(rate, "scored rows", clock)
     for count in rows:
         try:
             bucket.take(count)
@@ -62,7 +62,7 @@ def test_who_waits_as_long_as_it_is_told_is_let_through(rate: float, rows: list[
 
 def test_a_steady_client_at_the_rate_is_never_refused() -> None:
     clock = Clock()
-    bucket = TokenBucket(10, "rows scored", clock)
+    bucket = TokenBucket(10, "scored rows", clock)
     for _ in range(1000):
         bucket.take(1)
         clock.now += 0.1
@@ -70,7 +70,7 @@ def test_a_steady_client_at_the_rate_is_never_refused() -> None:
 
 def test_a_refusal_costs_nothing_and_says_when() -> None:
     clock = Clock()
-    bucket = TokenBucket(2, "rows scored", clock)
+    bucket = TokenBucket(2, "scored rows", clock)
     bucket.take(2)
     for rows, seconds in ((1, 1), (2, 1), (50, 1)):
         with pytest.raises(RateLimited) as refused:
@@ -80,7 +80,7 @@ def test_a_refusal_costs_nothing_and_says_when() -> None:
         bucket.check()
     clock.now += 1
     bucket.check()
-    bucket.take(50)  # full, so it goes through, on credit
+    bucket.take(50)  # full, so it passes, on credit
     with pytest.raises(RateLimited) as refused:
         bucket.check()
     assert refused.value.retry_after_seconds == math.ceil(49 / 2)
@@ -88,7 +88,7 @@ def test_a_refusal_costs_nothing_and_says_when() -> None:
 
 def test_a_clock_that_goes_back_gives_and_takes_nothing() -> None:
     clock = Clock()
-    bucket = TokenBucket(1, "rows scored", clock)
+    bucket = TokenBucket(1, "scored rows", clock)
     bucket.take(1)
     clock.now -= 100
     assert not takes(bucket, 1)
@@ -100,13 +100,13 @@ def test_a_request_is_refused_by_its_head_once_anything_it_needs_is_used_up() ->
     limit = RateLimit(Rates(rows=1e-3, requests=3, body_bytes=1e-3))
     limit.begin(scores=True)
     limit.take_bytes(1000)
-    with pytest.raises(RateLimited, match=r"0\.001 bytes of bodies a second"):
+    with pytest.raises(RateLimited, match=r"0\.001 body bytes per second"):
         limit.begin(scores=True)
     limit.begin(scores=False)
-    with pytest.raises(RateLimited, match="3 requests a second"):
+    with pytest.raises(RateLimited, match="3 requests per second"):
         limit.begin(scores=False)
     rows_only = RateLimit(Rates(rows=1))
     rows_only.take_bytes(10**9)
     rows_only.take_rows(1)
-    with pytest.raises(RateLimited, match="1 rows scored a second"):
+    with pytest.raises(RateLimited, match="1 scored rows per second"):
         rows_only.begin(scores=True)

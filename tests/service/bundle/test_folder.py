@@ -1,4 +1,4 @@
-"""Files of a folder that somebody else made."""
+"""Files in an untrusted folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_file_is_read_up_to_its_limit_and_one_byte(tmp_path: Path) -> None:
 
 
 def test_links_are_followed_inside_and_refused_outside(tmp_path: Path) -> None:
-    """As Kubernetes has a ConfigMap: `..data` leads to a folder beside it, and each name through `..data`."""
+    """As in a mounted Kubernetes ConfigMap: `..data` links to a folder beside it, and each file through `..data`."""
     folder = tmp_path / "bundle"
     (folder / "..2026").mkdir(parents=True)
     (folder / "..2026" / "bundle.json").write_bytes(b"inside")
@@ -35,7 +35,7 @@ def test_links_are_followed_inside_and_refused_outside(tmp_path: Path) -> None:
     assert read_file(link, "bundle.json", 100) == b"inside"
     (tmp_path / "secret").write_bytes(b"outside")
     (folder / "samples.npz").symlink_to("../secret")
-    with pytest.raises(BundleError, match="secret, outside the folder: copy the bundle with what its links lead to"):
+    with pytest.raises(BundleError, match="secret, outside the folder: copy the bundle together with the targets"):
         read_file(folder, "samples.npz", 100)
     (folder / "report").symlink_to(tmp_path)
     with pytest.raises(BundleError, match="outside the folder"):
@@ -58,7 +58,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
 def test_what_takes_a_files_place_before_it_is_opened_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the look at a path and its opening, somebody exchanges it for a pipe, or a link that leads out."""
+    """Between the check of a path and its opening, it is replaced by a pipe, or by a link that leads outside."""
     secret = tmp_path / "secret"
     secret.write_bytes(b"outside")
     (tmp_path / "elsewhere").mkdir()
@@ -113,5 +113,5 @@ def test_a_large_file_is_hashed_in_little_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "/x", "a/../x", "a//b", "a\\b", "a\0", "a\n", "-x", ".x", "ä"])
 def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BundleError, match="not the name of a file"):
+    with pytest.raises(BundleError, match="not a valid name for a file"):
         read_file(tmp_path, name, 100)

@@ -1,4 +1,4 @@
-"""The whole of schema 2: what may stand in it, what contradicts itself, and what this version does not serve yet."""
+"""All of schema 2: the allowed values, contradictions, and parts that this version does not support yet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.bundles import Manifest, edit
 
 @pytest.fixture
 def folder(image_bundle_path: Path, tmp_path: Path) -> Path:
-    """A copy to change."""
+    """A copy of the bundle, for tests to change."""
     return Path(shutil.copytree(image_bundle_path, tmp_path / "copy"))
 
 
@@ -46,14 +46,14 @@ def test_every_kind_of_input_can_be_written_down_and_comes_back(document: dict[s
         ({"shape": [None, None], "maximum": 3}, "2 free axes"),
         ({"shape": [None]}, "maximum and a free axis"),
         ({"shape": [3], "maximum": 5}, "maximum and a free axis"),
-        ({"shape": [3], "pad_value": 0}, "pad_value fills up a free axis"),
-        ({"shape": [3], "range": [1, 0]}, "range is .least, greatest."),
-        ({"shape": [3], "range": [0, 9], "vocabulary_size": 10}, "range and vocabulary_size say the same"),
-        ({"shape": [3], "dtype": "float32", "vocabulary_size": 10}, "vocabulary_size is for whole numbers"),
-        ({"shape": [3], "categories": ["a"]}, "categories are for texts"),
-        ({"shape": [3], "dtype": "string", "categories": ["a", "a"]}, "each once"),
-        ({"shape": [3], "missing": True}, "missing needs a floating-point number or a text"),
-        ({"shape": [3], "columns": [{"name": "a", "kind": "number"}]}, "1 columns do not name"),
+        ({"shape": [3], "pad_value": 0}, "pad_value pads a free axis"),
+        ({"shape": [3], "range": [1, 0]}, "range must be .minimum, maximum."),
+        ({"shape": [3], "range": [0, 9], "vocabulary_size": 10}, "range and vocabulary_size exclude each other"),
+        ({"shape": [3], "dtype": "float32", "vocabulary_size": 10}, "vocabulary_size is for inputs of whole numbers"),
+        ({"shape": [3], "categories": ["a"]}, "categories are for string inputs"),
+        ({"shape": [3], "dtype": "string", "categories": ["a", "a"]}, "must be distinct"),
+        ({"shape": [3], "missing": True}, "missing requires a floating-point dtype or strings"),
+        ({"shape": [3], "columns": [{"name": "a", "kind": "number"}]}, "1 columns do not match the size"),
         ({"shape": [2], "columns": [{"name": "a", "kind": "number"}] * 2}, "two columns have the name 'a'"),
         ({"shape": [1], "columns": [{"name": "a", "kind": "colour"}]}, "kind"),
         ({"shape": [1], "name": ""}, "name"),
@@ -67,9 +67,9 @@ def test_an_input_that_contradicts_itself_is_refused(document: dict[str, Any], m
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"layout": "HWC", "std": [0.2, 0, 0.2]}, "std is above 0"),
-        ({"layout": "HWC", "crop": 0}, "crop has sides of 1"),
-        ({"layout": "HWC", "crop": [224, 10**6]}, "crop has sides of 1"),
+        ({"layout": "HWC", "std": [0.2, 0, 0.2]}, "std must be above 0"),
+        ({"layout": "HWC", "crop": 0}, "crop must have sides of 1"),
+        ({"layout": "HWC", "crop": [224, 10**6]}, "crop must have sides of 1"),
         ({"layout": "HWC", "mean": []}, "mean"),
         ({"layout": "WHC"}, "layout"),
     ],
@@ -93,7 +93,7 @@ CHANCE = {
 
 def test_the_bound_of_an_error_probability_is_above_it() -> None:
     assert ErrorProbability.model_validate(CHANCE).base == 0.05
-    with pytest.raises(ValidationError, match="base_upper is at least base"):
+    with pytest.raises(ValidationError, match="base_upper must be at least base"):
         ErrorProbability.model_validate({**CHANCE, "base_upper": 0.04})
 
 
@@ -137,7 +137,7 @@ def test_what_later_versions_serve_is_refused_politely(
     folder: Path, change: Callable[[Manifest], object], what: str
 ) -> None:
     edit(folder, change)
-    with pytest.raises(BundleError, match=f"{what} are not served by this version: serve the bundle with a newer one"):
+    with pytest.raises(BundleError, match=f"this version does not support {what}: use a newer harmgauge"):
         load(folder)
 
 
@@ -147,12 +147,12 @@ def test_missing_values_are_served_and_written_again(folder: Path) -> None:
     manifest = load(folder).manifest
     assert manifest.input.missing
     assert described(manifest.input) == manifest.inputs[0]
-    with pytest.raises(ValidationError, match="missing needs a floating-point number, and dtype is int64"):
+    with pytest.raises(ValidationError, match="missing requires a floating-point dtype, but dtype is int64"):
         InputSpec(dtype="int64", shape=(2,), missing=True)
 
 
 def test_what_is_only_told_is_served(folder: Path) -> None:
-    """A detector and a score that nobody has heard of, token ids, columns."""
+    """An unknown detector and score, token ids, columns."""
     edit(
         folder,
         lambda m: m.update(detector="mine", score={"of": ["anything", {"deep": True}]}, error_probability="no labels"),

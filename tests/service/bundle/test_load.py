@@ -1,4 +1,4 @@
-"""A bundle is served as its manifest says, or not at all."""
+"""A bundle is served as its manifest states, or not at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.bundles import Manifest, edit, replace_file
 
 @pytest.fixture
 def folder(image_bundle_path: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """A copy of the bundle, for tests to break."""
     return Path(shutil.copytree(image_bundle_path, tmp_path / "copy"))
 
 
@@ -59,7 +59,7 @@ def test_each_precision_has_its_own_error_probability(error_probability_bundle_p
     edit(folder, lambda manifest: manifest["int8"].pop("error_probability"))
     small = load(folder, "int8")
     assert small.error_probability is None
-    assert small.no_error_probability == "the bundle has none for its 8-bit graph: harmgauge calibrate adds it"
+    assert small.no_error_probability == "the bundle has none for its 8-bit graph: harmgauge calibrate adds one"
     assert load(folder).no_error_probability is None
 
 
@@ -87,7 +87,7 @@ def test_one_changed_bit_is_noticed(folder: Path, name: str) -> None:
 
 def test_a_cut_off_or_missing_file_is_noticed(folder: Path) -> None:
     (folder / DETECTOR_FILE).write_bytes(b"short")
-    with pytest.raises(BundleError, match="has 5 bytes, its manifest says"):
+    with pytest.raises(BundleError, match="has 5 bytes, but the manifest says"):
         load(folder)
     (folder / DETECTOR_FILE).unlink()
     with pytest.raises(BundleError, match="detector.onnx cannot be read"):
@@ -99,7 +99,7 @@ def test_a_cut_off_or_missing_file_is_noticed(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(schema_version=3), "schema_version is 3; this harmgauge reads 1 and 2"),
+        (lambda m: m.update(schema_version=3), "schema_version is 3; this harmgauge supports 1 and 2"),
         (lambda m: m.update(schema_version="two"), "schema_version: Input should be 2"),
         (lambda m: m.pop("schema_version"), "schema_version: Field required"),
         (lambda m: m.update(surprise=1), "surprise: Extra inputs"),
@@ -116,15 +116,15 @@ def test_a_cut_off_or_missing_file_is_noticed(folder: Path) -> None:
         (lambda m: m.update(class_names=["one"]), "class_names"),
         (
             lambda m: m.update(class_names=["a", "b", "a"]),
-            "the classes 0 and 2 both have the name 'a'",
+            "the classes 0 and 2 are both called 'a'",
         ),
-        (lambda m: m.update(inputs=m["inputs"] * 2), "two inputs have the name 'input'"),
-        (lambda m: m["inputs"][0].update(range=[255, 0]), r"range is \[least, greatest\] of numbers"),
-        (lambda m: m["inputs"][0].update(range=[0, 256]), "256 is not a value of uint8"),
-        (lambda m: m["inputs"][0].update(range=[-1, 255]), "-1 is not a value of uint8"),
-        (lambda m: m["inputs"][0].update(range=[0.5, 255]), "0.5 is not a value of uint8"),
-        (lambda m: m["inputs"][0].update(dtype="float16", range=[0, 1e5]), "100000 is not a value of float16"),
-        (lambda m: m["inputs"][0].update(range=None, vocabulary_size=257), "256 is not a value of uint8"),
+        (lambda m: m.update(inputs=m["inputs"] * 2), "two inputs are called 'input'"),
+        (lambda m: m["inputs"][0].update(range=[255, 0]), r"range must be \[minimum, maximum\]"),
+        (lambda m: m["inputs"][0].update(range=[0, 256]), "256 is not a valid uint8"),
+        (lambda m: m["inputs"][0].update(range=[-1, 255]), "-1 is not a valid uint8"),
+        (lambda m: m["inputs"][0].update(range=[0.5, 255]), "0.5 is not a valid uint8"),
+        (lambda m: m["inputs"][0].update(dtype="float16", range=[0, 1e5]), "100000 is not a valid float16"),
+        (lambda m: m["inputs"][0].update(range=None, vocabulary_size=257), "256 is not a valid uint8"),
         (lambda m: m["threshold"].update(value=float("nan")), "threshold.value: Input should be a finite number"),
         (lambda m: m["threshold"].update(value=1e39), "threshold.value: Input should be less than 340"),
         (lambda m: m["threshold"].update(rows=5), "threshold.rows"),
@@ -132,19 +132,19 @@ def test_a_cut_off_or_missing_file_is_noticed(folder: Path) -> None:
         (lambda m: m["inputs"][0].update(surprise=1), "inputs.0.surprise: Extra inputs"),
         (lambda m: m["inputs"][0].update(shape=[4, 0, 3]), "inputs.0.shape"),
         (lambda m: m["inputs"][0].update(shape=[1] * 9), "inputs.0.shape: Tuple should have at most 8 items"),
-        (lambda m: m["inputs"][0].update(shape=[4, 4]), "is not an HWC picture of 1 or 3 channels"),
+        (lambda m: m["inputs"][0].update(shape=[4, 4]), "is not an HWC image with 1 or 3 channels"),
         (lambda m: m["drift"].update(window_rows=0), "drift.window_rows"),
         (lambda m: m["files"].pop(REFERENCE_FILE), "does not list reference.npz"),
         (
             lambda m: m["files"].update({"../x": m["files"][DETECTOR_FILE]}),
-            "lists '../x', which is not the name of a file in it",
+            "lists '../x', which is not a valid name for a file in it",
         ),
         (
             lambda m: m["files"].update({"/etc/passwd": m["files"][DETECTOR_FILE]}),
-            "'/etc/passwd', which is not the name",
+            "'/etc/passwd', which is not a valid name",
         ),
-        (lambda m: m["files"].update({"a/../../x": m["files"][DETECTOR_FILE]}), "is not the name of a file"),
-        (lambda m: m["files"].update({"report\\..\\x": m["files"][DETECTOR_FILE]}), "is not the name of a file"),
+        (lambda m: m["files"].update({"a/../../x": m["files"][DETECTOR_FILE]}), "is not a valid name for a file"),
+        (lambda m: m["files"].update({"report\\..\\x": m["files"][DETECTOR_FILE]}), "is not a valid name for a file"),
         (
             lambda m: m["files"].update({"a\0b": m["files"][DETECTOR_FILE]}),
             r"'a\\x00b', which is not",
@@ -167,7 +167,7 @@ def test_a_manifest_that_does_not_hold_is_refused(
 
 
 def test_a_key_given_twice_is_refused(folder: Path) -> None:
-    """Readers differ in which of the two they take, so one could be shown to people and the other served."""
+    """Parsers differ in which of the two they use, so people could see one while the other is served."""
     text = (folder / MANIFEST_FILE).read_text()
     (folder / MANIFEST_FILE).write_text(text.replace('"name"', '"version": "9", "name"', 1))
     with pytest.raises(BundleError, match="it has the key 'version' twice in one object: keep one"):
@@ -177,12 +177,12 @@ def test_a_key_given_twice_is_refused(folder: Path) -> None:
 def test_files_that_nobody_needs_are_refused_unread(folder: Path) -> None:
     entry = {"sha256": "0" * 64, "bytes": 2**29}
     edit(folder, lambda manifest: manifest["files"].update(extra=entry))
-    with pytest.raises(BundleError, match="neither graphs nor references have .* at most 536870912: leave out"):
+    with pytest.raises(BundleError, match="other than graphs and references have .* at most 536870912: remove"):
         load(folder)
 
 
 def test_large_files_that_are_not_served_are_hashed_in_little_memory(folder: Path) -> None:
-    """A folder of a few KB took 3.2 GiB."""
+    """A folder of a few KB used to take 3.2 GiB."""
     size_bytes = 64 * 2**20
     with (folder / "extra").open("wb") as stream:
         stream.truncate(size_bytes)
@@ -204,7 +204,7 @@ def test_large_files_that_are_not_served_are_hashed_in_little_memory(folder: Pat
         (npz(scores=np.linspace(1, 0, 200)), "finite and sorted"),
         (npz(other=np.zeros(200)), "no readable array 'scores'"),
         (b"", "no readable array 'scores'"),
-        (npy(np.linspace(0, 1, 200)), "File is not a zip file; numpy.savez writes"),
+        (npy(np.linspace(0, 1, 200)), "File is not a zip file; expected a file written by numpy.savez"),
         (b"no zip at all", "no readable array 'scores'"),
         (pickle.dumps({"scores": [1.0] * 200}), "no readable array 'scores'"),
         (npz(scores=np.array([{"a": 1}] * 200, dtype=object)), "no readable array 'scores'"),
@@ -218,8 +218,8 @@ def test_a_reference_that_is_none_is_refused_and_never_unpickled(folder: Path, d
 
 def test_a_graph_that_is_not_as_promised_is_refused(folder: Path) -> None:
     edit(folder, lambda manifest: manifest.update(class_names=["a", "b"]))
-    with pytest.raises(BundleError, match=r"probabilities \(1, 3\); \(1, 2\) is due"):
+    with pytest.raises(BundleError, match=r"probabilities \(1, 3\); expected \(1, 2\)"):
         OnnxRuntime(load(folder), "cpu")
     replace_file(folder, DETECTOR_FILE, b"no graph")
-    with pytest.raises(BundleError, match=r"detector.onnx is not served: it is no ONNX graph that can be read"):
+    with pytest.raises(BundleError, match=r"detector.onnx cannot be served: it is not a readable ONNX graph"):
         load(folder)

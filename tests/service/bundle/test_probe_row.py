@@ -1,4 +1,4 @@
-"""The row that a bundle may bring to have its graph tried on."""
+"""The optional row of a bundle with which its graph is tried."""
 
 from __future__ import annotations
 

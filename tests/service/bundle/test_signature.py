@@ -1,4 +1,4 @@
-"""Signatures, made and verified by OpenSSL's command as well."""
+"""Signatures made and verified, also by OpenSSL's command."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_signed_bundle_loads_and_says_so(folder: Path, key: tuple[Path, str], 
     assert load(folder, public_keys=[key[1]]).signature == "verified"
     other = new_key(tmp_path / "other.pem")
     assert load(folder, public_keys=[other, key[1]]).signature == "verified", "one of several is enough"
-    with pytest.raises(BundleError, match=r"bundle.json.sig does not fit .* do not serve this one"):
+    with pytest.raises(BundleError, match=r"bundle.json.sig does not match .* do not serve this copy"):
         load(folder, public_keys=[other])
     sign_bundle(folder, tmp_path / "other.pem")
     assert load(folder, public_keys=[other]).signature == "verified", "signed again, by somebody else"
@@ -46,7 +46,7 @@ def test_a_signed_bundle_loads_and_says_so(folder: Path, key: tuple[Path, str], 
 
 def test_one_without_a_signature_is_refused_where_a_key_is_set(folder: Path, key: tuple[Path, str]) -> None:
     with pytest.raises(
-        BundleError, match=r"is not signed, and HARMGAUGE_BUNDLE_PUBLIC_KEY asks for it: .*harmgauge sign"
+        BundleError, match=r"is not signed, but HARMGAUGE_BUNDLE_PUBLIC_KEY requires a signature: .*harmgauge sign"
     ):
         load(folder, public_keys=[key[1]])
 
@@ -58,28 +58,28 @@ def test_whatever_changes_under_the_signature_is_noticed(folder: Path, key: tupl
     (folder / "samples.npz").write_bytes(samples)
     with pytest.raises(BundleError, match="sha256 differs"):
         load(folder, public_keys=[key[1]])
-    replace_file(folder, "samples.npz", bytes(samples))  # and the manifest made to agree: what a hash cannot see
+    replace_file(folder, "samples.npz", bytes(samples))  # and the manifest changed to match, which a hash cannot detect
     assert load(folder).signature == "unchecked"
-    with pytest.raises(BundleError, match="does not fit"):
+    with pytest.raises(BundleError, match="does not match"):
         load(folder, public_keys=[key[1]])
 
 
 def test_a_manifest_is_not_looked_at_before_its_signature(folder: Path, key: tuple[Path, str]) -> None:
     sign_bundle(folder, key[0])
     (folder / MANIFEST_FILE).write_bytes(b"no JSON")
-    with pytest.raises(BundleError, match="does not fit"):
+    with pytest.raises(BundleError, match="does not match"):
         load(folder, public_keys=[key[1]])
 
 
 @pytest.mark.parametrize("signature", [b"", bytes(64), bytes(65), bytes(10**6), b"\xff" * 64])
 def test_what_is_no_signature_is_refused(folder: Path, key: tuple[Path, str], signature: bytes) -> None:
     (folder / SIGNATURE_FILE).write_bytes(signature)
-    with pytest.raises(BundleError, match="does not fit"):
+    with pytest.raises(BundleError, match="does not match"):
         load(folder, public_keys=[key[1]])
     sign_bundle(folder, key[0])
     good = (folder / SIGNATURE_FILE).read_bytes()
     (folder / SIGNATURE_FILE).write_bytes(good + b"\n")
-    with pytest.raises(BundleError, match="does not fit"):
+    with pytest.raises(BundleError, match="does not match"):
         load(folder, public_keys=[key[1]])
 
 
@@ -104,7 +104,7 @@ def test_the_private_key_is_for_its_owner_and_never_written_over(tmp_path: Path)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(base64.b64decode(public_key)) == 32
     before = file.read_bytes()
-    with pytest.raises(SettingsError, match=r"key.pem cannot be made \(File exists\): name a new file"):
+    with pytest.raises(SettingsError, match=r"key.pem cannot be created \(File exists\): name a new file"):
         new_key(file)
     assert file.read_bytes() == before
 
@@ -123,15 +123,15 @@ def openssl(*arguments: str | Path) -> bytes:
 def test_other_keys_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", file)
-    with pytest.raises(SettingsError, match="is no Ed25519 key"):
+    with pytest.raises(SettingsError, match="is not an Ed25519 key"):
         sign(b"", file)
     openssl("genpkey", "-algorithm", "ed25519", "-aes256", "-pass", "pass:secret", "-out", file)
-    with pytest.raises(SettingsError, match="a PEM file without a password is due"):
+    with pytest.raises(SettingsError, match="expected a PEM file without a password"):
         sign(b"", file)
 
 
 def test_openssl_verifies_ours_and_we_verify_openssls(folder: Path, key: tuple[Path, str], tmp_path: Path) -> None:
-    """The commands of docs/security.md."""
+    """With the commands of docs/security.md."""
     sign_bundle(folder, key[0])
     public = tmp_path / "public.pem"
     openssl("pkey", "-in", key[0], "-pubout", "-out", public)

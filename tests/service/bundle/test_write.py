@@ -1,4 +1,4 @@
-"""A bundle in the place of another: at every moment one of the two, and whole."""
+"""Replacing a bundle by another: at every moment there is a complete one."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_through_a_link_the_folder_itself_is_rewritten(bundle: Bundle) -> None:
 
 def test_what_the_service_would_refuse_never_takes_the_place(bundle: Bundle) -> None:
     contents = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files}
-    with pytest.raises(BundleError, match="no ONNX graph"):
+    with pytest.raises(BundleError, match="not a readable ONNX graph"):
         rewrite_bundle(bundle, bundle.manifest, contents | {"detector.onnx": b"no graph"}, verify)
     assert load(bundle.path).sha256 == bundle.sha256
     assert [path.name for path in bundle.path.parent.iterdir()] == ["copy"]
@@ -75,7 +75,7 @@ def test_a_bundle_that_changed_meanwhile_is_left_as_it_is(bundle: Bundle) -> Non
     manifest = bundle.path / "bundle.json"
     manifest.write_text(manifest.read_text() + "\n")
     changed = load(bundle.path).sha256
-    with pytest.raises(BundleError, match="has changed meanwhile"):
+    with pytest.raises(BundleError, match="has changed in the meantime"):
         rewrite(bundle, "new")
     assert load(bundle.path).sha256 == changed
 

@@ -1,4 +1,4 @@
-"""From the event loop to files, through the real thread: what is kept, what is dropped, and what comes back."""
+"""From the event loop to files, through the real thread: rows kept, rows dropped, and rows read back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.captured_rows import SOURCE, SPEC, Counted, rows_of, scored
 from tests.support.process import wait_until
 
 ONE_ROW_BYTES = SPEC.row_bytes + ROW_BYTES + REQUEST_BYTES
-"""What a request of one row is counted with."""
+"""The accounted size of a request of one row."""
 
 
 def capture_to(folder: Path, counted: Counted, **options: float) -> Capture:

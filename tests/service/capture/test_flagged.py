@@ -1,4 +1,4 @@
-"""What is taken of a request, and what it is counted with."""
+"""The captured rows of a request, and their accounted size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.captured_rows import kept_of, rows_of
 
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[Rows, npt.NDArray[np.intp]]:
-    """Rows of a request, their own or parts of a larger body, and which of them are kept."""
+    """A request's rows, with their own memory or part of a larger body, and the positions of the rows kept."""
     rows = rows_of(count := draw(st.integers(1, 200)))
     positions = np.array(sorted(draw(st.sets(st.integers(0, count - 1), min_size=1))))
     around = draw(st.integers(0, 1500)) * 4

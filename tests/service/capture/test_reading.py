@@ -1,4 +1,4 @@
-"""Which rows are found, and what is left out."""
+"""Reading captured files: which rows are found, and which are skipped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.captured_rows import SPEC, rows_of
 
 
 def found(folder: Path, wanted: Wanted, skipped: list[str] | None = None) -> list[tuple[str, int]]:
-    """Request and row of each that is wanted."""
+    """Request and row of each row found."""
     tables = Captured(str(folder)).tables(
         wanted,
         ["request_id", "row"],
@@ -93,5 +93,5 @@ def test_moments_are_dates_in_utc_or_how_long_ago() -> None:
     assert moment("1.5h", NOON) == NOON - timedelta(minutes=90)
     assert moment("7d", NOON) == NOON - timedelta(days=7)
     for bad in ("yesterday", "d", "7w", ""):
-        with pytest.raises(ValueError, match="no time|could not convert"):
+        with pytest.raises(ValueError, match="is not a time|could not convert"):
             moment(bad, NOON)

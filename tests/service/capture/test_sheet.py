@@ -1,4 +1,4 @@
-"""The contact sheet: what it shows, and that names chosen by clients stay names."""
+"""The contact sheet: its content, and that names chosen by clients stay plain text."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_of_many_numbers_the_first_are_shown() -> None:
     spec = InputSpec(dtype="int64", shape=(20, 50))
     found = Elements(sheet("Flagged", [row_of(np.zeros((20, 50), np.int64), spec)], ""))
     assert len(found.named("rect")) == MAX_BARS
-    assert any("1000 in all" in text for text in found.text)
+    assert any("1000 in total" in text for text in found.text)
 
 
 @settings(deadline=None)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, for their owner alone, and no more of them than there may be."""
+"""Files are complete or absent, readable only by their owner, and limited in number."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_only_the_owner_reads_what_is_written(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "a.parquet").mkdir()  # a file cannot take a folder's place
+    (tmp_path / "a.parquet").mkdir()  # a file cannot replace a folder
     with pytest.raises(OSError, match="directory"):
         Folder(tmp_path, 10**6, None).write("a.parquet", DATA)
     assert [file.name for file in tmp_path.iterdir()] == ["a.parquet"]
@@ -100,7 +100,7 @@ def test_an_address_that_nothing_knows_is_refused_and_one_that_does_not_answer_i
     with pytest.raises(SettingsError, match="HARMGAUGE_CAPTURE_DIR=nonsense://a: .*s3://"):
         Remote("nonsense://a")
     with pytest.raises(SettingsError, match="s3://"):
-        Remote("sftp://host/folder")  # known, its package is not there
+        Remote("sftp://host/folder")  # known, its package is not installed
     with pytest.raises(SettingsError, match="s3://bucket/folder"):
         Remote("s3://")
     Remote("s3://a-bucket/folder")

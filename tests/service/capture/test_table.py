@@ -1,4 +1,4 @@
-"""Rows to Parquet and back, of every dtype that a bundle may have."""
+"""Rows to Parquet and back, for every dtype that a bundle may have."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ texts = st.text(st.characters(codec="utf-8"), max_size=20)
 
 @st.composite
 def captured(draw: st.DrawFn) -> tuple[InputSpec, list[Flagged]]:
-    """Some requests with any inputs, ids and scores."""
+    """Requests with arbitrary inputs, ids and scores."""
     spec = InputSpec(dtype=draw(st.sampled_from(get_args(Dtype))), shape=draw(st_numpy.array_shapes(max_dims=3)))
     kept = []
     for _ in range(draw(st.integers(1, 4))):

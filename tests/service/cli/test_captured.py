@@ -1,4 +1,4 @@
-"""`harmgauge captured` as a command, over files that the service's own code wrote."""
+"""`harmgauge captured` as a command, on files written by the service's own code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_it_lists_the_newest_last_and_counts_by_class_and_day(tmp_path: Path) ->
     done = run_here("captured", str(tmp_path), "--rows", "2")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == f"{tmp_path}: 33 flagged inputs as asked for, in 2 files"
+    assert lines[0] == f"{tmp_path}: 33 flagged inputs match, in 2 files"
     assert [line.split() for line in lines[2:5]] == [
         ["class", "2026-11-20", "2026-11-21", "all"],
         ["cat", "2", "15", "17"],
@@ -24,12 +24,12 @@ def test_it_lists_the_newest_last_and_counts_by_class_and_day(tmp_path: Path) ->
     ]
     newest = [line.split() for line in lines if line.endswith("today")]
     assert [(words[2], words[3], words[4]) for words in newest] == [("28.0000", "cat", "28"), ("29.0000", "dog", "29")]
-    assert lines[-1] == f"next: harmgauge captured {tmp_path} --html sheet.html draws them"
+    assert lines[-1] == f"next: draw them with harmgauge captured {tmp_path} --html sheet.html"
 
 
 def test_it_takes_the_folder_of_the_settings_and_filters(tmp_path: Path) -> None:
     write(tmp_path, NOON, 10, "one")
-    write(tmp_path, NOON, 10, "two")  # in its place: the same time and number
+    write(tmp_path, NOON, 10, "two")  # replaces it: the same time and number
     options = ["--class", "dog", "--min-score", "3", "--until", "2026-11-22", "--request", "two"]
     done = run_here("captured", *options, capture_dir=tmp_path)
     assert f"{tmp_path}: 4 flagged inputs" in done.stdout
@@ -84,4 +84,4 @@ def test_what_cannot_be_is_refused_with_the_remedy(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
     done = run_here("captured", str(tmp_path))
     assert done.returncode == 1
-    assert "no file of captured inputs" in done.stderr
+    assert "no captured inputs" in done.stderr

@@ -1,4 +1,4 @@
-"""What the commands see to before anything else is loaded."""
+"""The setup that commands do before anything else is loaded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.process import environment, wait_until
 
 
 def test_sigterm_during_the_start_ends_it_as_it_would_end_later(tmp_path: Path) -> None:
-    # A container's first process hears of no signal that it does not handle: -15 here would be "never" there.
+    # The first process of a container gets only signals that it handles: -15 here would be "never" there.
     keys = tmp_path / "keys"
     os.mkfifo(keys)
     writers: list[int] = []
@@ -31,8 +31,8 @@ def test_sigterm_during_the_start_ends_it_as_it_would_end_later(tmp_path: Path) 
         wait_until(waits_for_the_keys, timeout_seconds=60)
 
         def has_ended() -> bool:
-            # Python looks for signals before a read, not during the instants from there to the system call; a pipe that
-            # never gives anything holds it there, which no file does.
+            # Python handles signals before a read, but not between that and the system call; a pipe that
+            # nobody writes to blocks it there, unlike a file.
             process.send_signal(signal.SIGTERM)
             return process.poll() is not None
 

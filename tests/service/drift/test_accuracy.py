@@ -1,4 +1,4 @@
-"""The estimate of accuracy and its interval: to the letter, and how often the truth lies inside."""
+"""The estimate of accuracy and its interval: exact values, and how often the interval contains the truth."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_an_interval_ends_where_accuracy_does(p: float) -> None:
 @pytest.mark.parametrize("rows", [200, 1000])
 @pytest.mark.parametrize("mean", [0.07, 0.15, 0.4])
 def test_the_truth_lies_in_it_nine_times_in_ten(rows: int, mean: float) -> None:
-    """Rows that are wrong as often as P says, and a P that misses nothing: little more than luck."""
+    """Rows are wrong exactly as often as P says, and P misses nothing: the interval covers little more than chance."""
     random = np.random.default_rng(0)
     covered = []
     for _ in range(400):
@@ -52,7 +52,7 @@ def test_the_truth_lies_in_it_nine_times_in_ten(rows: int, mean: float) -> None:
 
 
 def test_a_share_of_the_drop_that_is_missed_is_allowed_for() -> None:
-    """P that reports but 1 - kappa of every drop: the truth lies inside, however many rows there are."""
+    """P reports only 1 - kappa of every drop: the interval contains the truth, however many rows there are."""
     random = np.random.default_rng(0)
     for true in (0.9, 0.8, 0.6, 0.3):
         reported = 0.93 - (1 - 0.055) * (0.93 - true)

@@ -1,4 +1,4 @@
-"""The window of P and predicted classes: what is in it, when it is estimated, what of it is saved."""
+"""The window of P and predicted classes: its content, when accuracy is estimated, and its saved state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Clock:
-    """Seconds that a test moves on."""
+    """A clock in seconds that tests advance."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -171,7 +171,7 @@ def test_a_reset_while_it_is_estimated_is_not_undone() -> None:
 
 
 def test_it_goes_on_where_it_was_saved(tmp_path: Path) -> None:
-    """Beside the detectors, and in a file that is older than it is not missed."""
+    """It is saved with the detectors; an older file without it is accepted."""
     reference = np.sort(np.random.default_rng(0).normal(size=200))
 
     def monitor(*, with_accuracy: bool = True) -> Monitor:

@@ -1,4 +1,4 @@
-"""The window that scores also leave by age, and what `score_ks` makes of it."""
+"""The window from which scores also expire by age, and its effect on `score_ks`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFERENCE = np.sort(np.random.default_rng(0).exponential(size=2000))
 
 
 class Clock:
-    """Seconds that a test moves on; `day_offset_seconds` is how wrong the time of the day is."""
+    """A clock in seconds that tests advance; `day_offset_seconds` is the error of the time of day."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -136,9 +136,9 @@ def test_a_state_of_other_settings_is_taken() -> None:
 
 def test_times_that_do_not_fit_are_refused() -> None:
     clock = Clock()
-    with pytest.raises(ValueError, match="^times (is|holds)"):
+    with pytest.raises(ValueError, match="^times (is|contains)"):
         detector(clock).restore({"scores": np.ones(120), "times": np.ones(3)})
-    with pytest.raises(ValueError, match="^times (is|holds)"):
+    with pytest.raises(ValueError, match="^times (is|contains)"):
         detector(clock).restore({"scores": np.ones(2), "times": np.array([0.0, np.nan])})
 
 

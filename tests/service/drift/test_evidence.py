@@ -1,4 +1,4 @@
-"""The sequential alarm: the recursion to the letter, its false alarms, its delays, and what correlated traffic does."""
+"""The sequential alarm: the exact recursion, its false alarms, its delays, and the effect of correlated traffic."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_ranks_without_ties_are_searchsorted_and_with_ties_uniform_among_equals(
 @pytest.mark.parametrize("decimals", [None, 2, 1])
 @pytest.mark.parametrize("reference_rows", [200, 2000])
 def test_false_alarms_are_no_more_frequent_than_asked(reference_rows: int, decimals: int | None) -> None:
-    """Mean run to a false alarm, over references as well as streams; rounded scores are nearly all ties."""
+    """The mean run to a false alarm, over references as well as streams; rounded scores are nearly all ties."""
 
     def draw(random: np.random.Generator, rows: int) -> Float64:
         scores = random.normal(size=rows)
@@ -95,7 +95,7 @@ def state_of(detector: ScoreEvidence) -> DriftState:
 
 
 def bursts(random: np.random.Generator, count: int, rows: int = 20) -> Float64:
-    """Requests of rows that are all but the same."""
+    """Requests whose rows are almost equal."""
     return np.repeat(random.normal(size=count), rows) + random.normal(0, 1e-3, count * rows)
 
 
@@ -131,7 +131,7 @@ def test_a_client_counts_once_among_recent_requests() -> None:
     )
     counted.observe(again[1])
     counted.observe(again[0])
-    assert state_of(counted).rows == 400 + MEMORY_REQUESTS + 1, "after so many others it counts again"
+    assert state_of(counted).rows == 400 + MEMORY_REQUESTS + 1, "after this many others it counts again"
 
 
 def test_the_alarm_stays_until_it_is_acknowledged_and_tells_the_direction() -> None:
@@ -171,7 +171,7 @@ def test_evidence_stays_a_number_for_ever() -> None:
 
 
 @pytest.mark.parametrize(
-    ("between", "tolerance", "message"), [(99, 0, "too few"), (1000, 1, "no share"), (1000, -0.1, "no share")]
+    ("between", "tolerance", "message"), [(99, 0, "too few"), (1000, 1, "not a share"), (1000, -0.1, "not a share")]
 )
 def test_nonsense_is_refused(between: int, tolerance: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""`feature_mmd` on seeded streams: when it tests, when it alarms, how seldom it does so for nothing."""
+"""`feature_mmd` on seeded streams: when it tests, when it alarms, and how rare false alarms are."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def blocks(rows: Features) -> Blocks:
 
 
 async def looked(detector: FeatureMmd, rows: Features) -> DriftState:
-    """The state after these rows came, somebody looked, and the test that this began ended."""
+    """The state after these rows arrived, the state was read, and the test that this started has ended."""
     detector.observe(blocks(rows))
     await detector.state()
     await detector.settled()
@@ -40,7 +40,7 @@ async def looked(detector: FeatureMmd, rows: Features) -> DriftState:
 
 
 def made(reference: Features, window_rows: int, between: int, seed: int | None = 0) -> FeatureMmd:
-    """A detector whose clock moves on by an hour at each look: it never rests."""
+    """A detector whose clock advances by an hour at each read, so that it never rests."""
     hours = itertools.count()
     return FeatureMmd(reference, window_rows, between, clock=lambda: 3600.0 * next(hours), seed=seed)
 
@@ -78,7 +78,7 @@ async def test_no_row_is_tested_twice() -> None:
 
 
 async def test_seldom_alarms_come_from_seldom_tests() -> None:
-    """A p-value of 1 / 20,000 at the least: for a false alarm in 2 million rows, a test every 500 rows."""
+    """The least p-value is 1 / 20,000: one false alarm in 2 million rows allows a test every 500 rows."""
     detector = made(features(200, 0), 20, 2_000_000)
     first = await looked(detector, features(20, 1))
     assert first.p_value_threshold == 1 / (MOST_PERMUTATIONS + 1)
@@ -89,7 +89,7 @@ async def test_seldom_alarms_come_from_seldom_tests() -> None:
 
 
 async def test_false_alarms_are_as_rare_as_was_asked() -> None:
-    """20 references, 2000 clean rows each, asked for one in 200: a fifth of 200, give or take luck."""
+    """20 references with 2000 clean rows each, one false alarm in 200 rows requested: a fifth of 200, within chance."""
     alarms = 0
     for seed in range(20):
         detector = made(features(100, seed), 20, 200, seed)
@@ -168,7 +168,7 @@ async def test_features_that_are_not_finite_stay_out() -> None:
 
 @pytest.mark.parametrize("shift", [0, 3])
 async def test_goes_on_after_a_restart(shift: float) -> None:
-    """With the state that it had, and without testing a row twice."""
+    """With its saved state, and without testing a row twice."""
     before = made(features(200, 0), 50, 100_000)
     await looked(before, features(70, 1))
     version = before.version
@@ -199,7 +199,7 @@ async def test_goes_on_after_a_restart(shift: float) -> None:
 )
 def test_a_state_that_does_not_fit_is_refused(wrong: dict[str, npt.NDArray[Any]]) -> None:
     detector = made(features(200, 0), 50, 100_000)
-    with pytest.raises(ValueError, match=r"^(features|last|total_rows) (is|holds)"):
+    with pytest.raises(ValueError, match=r"^(features|last|total_rows) (is|contains)"):
         detector.restore(detector.dump() | wrong)
 
 
@@ -219,7 +219,7 @@ def test_features_that_are_dropped_are_said_once(caplog: pytest.LogCaptureFixtur
     detector = made(features(200, 0), 50, 100_000)
     for _ in range(3):
         detector.observe(blocks(np.full((2, WIDTH), np.nan, np.float32)))
-    assert caplog.text.count("leaves out features that are not finite") == 1
+    assert caplog.text.count("ignores features that are not finite") == 1
 
 
 @pytest.mark.parametrize(("window_rows", "between"), [(50, 100), (1, 100_000)])

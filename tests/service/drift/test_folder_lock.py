@@ -1,4 +1,4 @@
-"""One process to a state folder, whatever lies in it."""
+"""One process per state folder, whatever is in it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path: Path) -
     message = str(refused.value)
     assert str(tmp_path) in message
     assert "another process" in message
-    assert "folder of its own" in message
+    assert "its own folder" in message
     assert "\n" not in message
     assert use(tmp_path) == "free"
     hold(tmp_path, 0.1).release()
@@ -81,7 +81,7 @@ def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
-    """In a process of its own: root may write everywhere, and gives its rights up for this."""
+    """In a separate process: root may write everywhere, and drops its rights for this."""
     tmp_path.chmod(0o555)
     code = (
         "import os, pathlib\n"
@@ -132,7 +132,7 @@ def test_a_file_system_without_locks_is_used_with_a_warning(
     with caplog.at_level(logging.WARNING):
         lock = hold(tmp_path)
     assert not lock.holds
-    assert caplog.text.count("has no file locks") == 1
+    assert caplog.text.count("does not support file locks") == 1
     assert list(tmp_path.glob("*.unfinished"))
     assert use(tmp_path) == "free"
     lock.release()

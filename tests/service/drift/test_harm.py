@@ -1,4 +1,4 @@
-"""The detector `harm`: latched, counted once a client, saved, and set as its owner wants it or refused."""
+"""The detector `harm`: latched, counted once per client, saved, and configured by settings that are checked."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_client_with_a_name_counts_once_in_a_while() -> None:
     assert state(anonymous).state == "drifting"
     found.observe(blocks(BASE, MEMORY_REQUESTS, 1))
     found.observe(blocks(0.4, 2, 2, name))
-    assert state(found).rows == MEMORY_REQUESTS + 2, "after so many others it counts again"
+    assert state(found).rows == MEMORY_REQUESTS + 2, "after this many others it counts again"
 
 
 def test_rows_without_p_are_no_rows() -> None:
@@ -117,8 +117,8 @@ def test_rows_without_p_are_no_rows() -> None:
 @pytest.mark.parametrize(
     ("bound", "between", "message"),
     [
-        (1.0, 1000, "below 0, expected more"),
-        (1e-7, 1000, "expected more than 0 and at most 0.999999"),
+        (1.0, 1000, "below 0; expected above 0"),
+        (1e-7, 1000, "expected above 0 and at most 0.999999"),
         (0.1, 10, "few"),
     ],
 )
@@ -144,7 +144,7 @@ def test_the_drop_and_the_floor_give_the_bound(caplog: pytest.LogCaptureFixture)
     assert harm_bound.bound_of(CALIBRATED, settings(accuracy_floor=0.8)) == pytest.approx(0.2)
     assert not caplog.records
     assert harm_bound.bound_of(CALIBRATED, settings(accuracy_drop=0.003)) == 0.075
-    assert "is raised from 0.003 to 0.005: the bundle was calibrated on 5000 rows only" in caplog.text
+    assert "is raised from 0.003 to 0.005: the bundle was calibrated on only 5000 rows" in caplog.text
     few = CALIBRATED.model_copy(update={"base_upper": 0.11, "rows": 100})
     assert harm_bound.bound_of(few, settings()) == 0.11
 
@@ -152,7 +152,7 @@ def test_the_drop_and_the_floor_give_the_bound(caplog: pytest.LogCaptureFixture)
 @pytest.mark.parametrize("floor", [0.95, 0.926])
 def test_a_floor_above_clean_traffic_is_refused(floor: float) -> None:
     with pytest.raises(
-        SettingsError, match=rf"FLOOR={floor} would give the alarm on clean .* 0.93, .* above 0.925: set"
+        SettingsError, match=rf"FLOOR={floor} would raise the alarm on clean .* 0.93, .* above 0.925: set"
     ):
         harm_bound.bound_of(CALIBRATED, settings(accuracy_floor=floor))
 
@@ -176,19 +176,19 @@ def test_the_bundle_makes_the_detector(image_bundle: Bundle, caplog: pytest.LogC
     caplog.set_level(logging.INFO)
     detectors = build_drift_detectors(calibrated(image_bundle, CALIBRATED), settings(accuracy_floor=0.85))
     (found,) = [one for one in detectors if isinstance(one, Harm)]
-    assert "harm watches for an estimate of accuracy that has fallen by more than 0.08, below 0.85" in caplog.text
+    assert "harm raises the alarm if the estimate of accuracy falls below 0.85, by more than 0.08" in caplog.text
     assert state(found).rows_between_false_alarms == image_bundle.manifest.drift.rows_between_false_alarms
 
 
 def test_a_classifier_that_is_never_right_has_no_accuracy_to_lose(
     image_bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It can be served all the same, unless its owner asks for the alarm."""
+    """It can still be served, unless a setting requests the alarm."""
     hopeless = calibrated(image_bundle, CALIBRATED.model_copy(update={"base": 0.99, "base_upper": 0.995}))
     assert harm.from_bundle(hopeless, settings()) is None
     assert "hardly ever right" in caplog.text
     with pytest.raises(
-        SettingsError, match="HARMGAUGE_ACCURACY_DROP or .*: the alarm would be given at .* below -0.04"
+        SettingsError, match="HARMGAUGE_ACCURACY_DROP or .*: the alarm would be raised at .* below -0.04"
     ):
         harm.from_bundle(hopeless, settings(accuracy_drop=0.05))
 
@@ -213,7 +213,7 @@ def test_it_goes_on_where_it_was_saved() -> None:
 
 
 def test_evidence_against_another_bound_is_none(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    """The owner changed the drop: this alarm begins anew, and the other detectors go on."""
+    """The drop was changed: this alarm begins anew, and the other detectors continue."""
     caplog.set_level(logging.INFO)
     reference = np.sort(np.random.default_rng(0).normal(size=200))
 
@@ -228,7 +228,7 @@ def test_evidence_against_another_bound_is_none(caplog: pytest.LogCaptureFixture
     assert asyncio.run(same.states())["harm"].state == "drifting"
     states = asyncio.run(after.states())
     assert (states["harm"].state, states["harm"].rows, states["score_ks"].rows) == ("ok", 0, 100)
-    assert "harm begins anew: its evidence was about an accuracy below 0.91, and now it watches for one below 0.88" in (
+    assert "harm starts again: its saved evidence was for an accuracy below 0.91, but the limit is now 0.88" in (
         caplog.text
     )
 
@@ -259,7 +259,7 @@ def test_a_state_that_is_older_than_harm_restores_the_rest(tmp_path: Path) -> No
 def test_numbers_that_it_never_saved_are_refused(key: str, value: np.ndarray[Any, Any]) -> None:
     before, after = detector(), detector()
     before.observe(blocks(0.4, 300, 0))
-    with pytest.raises(ValueError, match=f"{key}|can have led to"):
+    with pytest.raises(ValueError, match=f"{key}|have led to"):
         after.restore(saved(before) | {key: value})
     assert (state(after).rows, state(after).statistic) == (0, 0)
     assert evidence.can_have_led_to(saved(before)["wealth"], 300)

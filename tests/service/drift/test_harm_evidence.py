@@ -1,4 +1,4 @@
-"""The bets on the mean of P(wrong): the recursion to the letter, a fair game, seldom false, soon right."""
+"""The bets on the mean of P(wrong): the exact recursion, a fair game, rare false alarms, short delays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.harm_streams import BASE, BOUND, Float64, Run, chances, run, 
 
 
 def sequential(wealth: Float64, mean: float, rows: int, bound: float) -> Float64:
-    """One request: what the vectorised function has to agree with."""
+    """One request: the reference for the vectorised function."""
     return np.minimum((wealth + rows) * (1 + evidence.STAKES * (mean / bound - 1)), evidence.MOST)
 
 
@@ -36,7 +36,7 @@ def bets(before: Float64, mean: Float64, rows: list[int], bound: float) -> tuple
 def test_many_requests_at_once_are_the_recursion_request_by_request(
     seed: int, rows: list[int], bound: float, level: float, before: float
 ) -> None:
-    """Means of P around `level` times the bound, so that the evidence stays below what is cut."""
+    """Means of P around `level` times the bound, so that the evidence stays below the cap."""
     random = np.random.default_rng(seed)
     mean = np.minimum(1, random.uniform(0, 2 * level * bound, len(rows)))
     wealth, expected = np.full(6, before), []
@@ -51,7 +51,7 @@ def test_many_requests_at_once_are_the_recursion_request_by_request(
 
 @pytest.mark.parametrize("bound", [evidence.LEAST_BOUND, 1e-3, 0.09, 0.999])
 def test_no_traffic_makes_the_evidence_anything_but_a_number(bound: float) -> None:
-    """Thousands of rows all wrong, all right, and wrong again, in requests of up to a million rows."""
+    """Thousands of rows all wrong, all right, and all wrong again, in requests of up to a million rows."""
     rows = [1, 1_000_000] * 1500
     wealth = np.zeros(6)
     for level in (1.0, 0.0, 1.0):
@@ -67,7 +67,9 @@ def test_no_traffic_makes_the_evidence_anything_but_a_number(bound: float) -> No
 
 @pytest.mark.parametrize("rows", [[1] * 10, [1, 7, 2, 20, 1, 3, 11, 1]])
 def test_the_game_is_fair_at_the_bound(rows: list[int]) -> None:
-    """Over all 2^k streams whose P is 0 or twice the bound, each as likely: the mean evidence is the rows so far."""
+    """Over all 2^k streams whose P is 0 or twice the bound with equal probability, the mean evidence is the rows so
+    far.
+    """
     streams = [bets(np.zeros(6), np.array(stream), rows, 0.09)[1] for stream in product([0.0, 0.18], repeat=len(rows))]
     np.testing.assert_allclose(np.mean(streams, axis=0), np.cumsum(rows), rtol=1e-12)
 
@@ -81,7 +83,7 @@ def test_the_mean_of_a_request_is_that_of_its_own_rows() -> None:
 
 
 def test_the_logs_add_up_to_a_single_gamblers_wealth() -> None:
-    """What a fleet adds over its replicas: one gambler bets on all requests, in any order."""
+    """The sum over the replicas of a fleet is the wealth of one gambler who bets on all requests, in any order."""
     random = np.random.default_rng(0)
     factor = evidence.factors(chances(random, 300, 0.12), BOUND)
     gain, loss = evidence.logs(factor)
@@ -101,14 +103,14 @@ def test_false_alarms_at_the_very_bound_are_as_seldom_as_promised(largest: int) 
 
 
 def shifting(seed: int, rows: int) -> Float64:
-    """Traffic whose P is never the same for long, and whose mean never is above the bound."""
+    """Traffic whose P changes all the time, with a mean that is never above the bound."""
     random = np.random.default_rng(seed)
     means = random.choice([0.0005, 0.02, BASE, 0.999 * BOUND], rows // 50)
     return np.concatenate([chances(random, 50, mean) for mean in means])
 
 
 def test_harmless_drift_is_no_alarm() -> None:
-    """Whatever changes, as long as the mean of P stays at the bound or below."""
+    """Whatever changes, as long as the mean of P does not exceed the bound."""
     runs = [run(shifting(seed, 20_000), np.ones(20_000, np.intp), 1e5) for seed in range(20)]
     assert all(found.rows is None for found in runs)
     clean = [stream(seed, BASE, 20_000) for seed in range(40)]
@@ -117,7 +119,7 @@ def test_harmless_drift_is_no_alarm() -> None:
 
 @pytest.mark.parametrize("largest", [1, 20])
 def test_an_owner_who_acknowledges_at_the_worst_moments_gets_no_more_false_alarms(largest: int) -> None:
-    """The evidence is put to nothing whenever it has fallen to a tenth of its peak: the promise holds all the same."""
+    """The evidence is reset whenever it has fallen to a tenth of its peak: the guarantee still holds."""
 
     def resetting(seed: int) -> int:
         random = np.random.default_rng(seed)
@@ -148,7 +150,7 @@ def test_harm_is_noticed_soon(largest: int, drop: float, most: float) -> None:
 
 
 def test_large_requests_are_one_observation() -> None:
-    """A hundred copies of one row are no more evidence than the row, but for the rows that join in."""
+    """A hundred copies of one row are no more evidence than the row, except for the rows that join."""
     p = chances(np.random.default_rng(0), 40, 0.2)
     once: Run = run(p, np.ones(40, np.intp), 1e15)
     copies = run(np.repeat(p, 100), np.full(40, 100), 1e15)

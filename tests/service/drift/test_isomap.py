@@ -1,4 +1,4 @@
-"""Placing rows in the plane, against scikit-learn."""
+"""Projecting rows to the plane, compared with scikit-learn."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_reference_rows_lie_where_they_are() -> None:
 
 
 def test_clusters_far_apart_are_joined() -> None:
-    """Ten neighbours leave them apart, and no path from the one to the other has a length."""
+    """With ten neighbours they are not connected, and there is no path between them."""
     random = np.random.default_rng(SEED)
     reference = np.concatenate([random.normal(at, 0.1, (30, 4)) for at in (0, 100)]).astype(np.float32)
     coordinates, neighbours = fit(reference)
@@ -52,7 +52,7 @@ def test_same_rows_again_and_again() -> None:
     reference = np.repeat(roll(20), 10, axis=0)
     coordinates, neighbours = fit(reference)
     assert np.isfinite(Embedding(reference, coordinates, neighbours).transform(reference)).all()
-    with pytest.raises(ValueError, match="the same"):
+    with pytest.raises(ValueError, match="identical"):
         fit(np.ones((100, 3), np.float32))
 
 

@@ -1,4 +1,4 @@
-"""The KS test against scipy and closed forms, and the alarm's thresholds against their meaning."""
+"""The KS test compared with scipy and closed forms, and the meaning of the alarm's thresholds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_is_scipys_with_any_ties(window: list[int], reference: list[int]) -> Non
         warnings.simplefilter("always")
         result, expected = ks.two_sample(a, b), ks_2samp(a, b)
     assert result.statistic == pytest.approx(expected.statistic, abs=1e-15)
-    # For equal sizes scipy takes an exact 1 that rounding made larger for a failure, and gives an approximation.
+    # For equal sizes, scipy mistakes an exact 1 that rounding made larger for a failure, and returns an approximation.
     assert result.p_value == pytest.approx(1 if unsuccessful else expected.pvalue, rel=1e-9)
     points = np.union1d(a, b)
     distance = max(abs((a <= point).mean() - (b <= point).mean()) for point in points)
@@ -44,7 +44,7 @@ def test_is_scipys_with_any_ties(window: list[int], reference: list[int]) -> Non
     ],
 )
 def test_large_samples_and_small_p_values_are_scipys_too(n: int, m: int, statistics: tuple[float, ...]) -> None:
-    """A window that lies `statistic` below an even reference."""
+    """A window that is `statistic` below a uniform reference."""
     reference = (np.arange(m) + 0.5) / m
     for statistic in statistics:
         window = np.maximum((np.arange(n) + 0.5) / n - statistic, 0)
@@ -61,7 +61,7 @@ def test_beyond_ten_thousand_rows_it_is_smirnovs_limit_as_scipy_has_it() -> None
 
 
 def test_closed_forms() -> None:
-    """Disjoint samples: 2 of the C(n + m, n) orders are as extreme. Peers gave 0.688 for ties alone; it is 0."""
+    """Disjoint samples: 2 of the C(n + m, n) orders are as extreme. Peers give 0.688 for ties alone; it is 0."""
     apart = ks.two_sample(np.zeros(4), np.arange(1.0, 7))
     assert apart.statistic == 1
     assert apart.p_value == pytest.approx(2 / math.comb(10, 4))
@@ -80,7 +80,9 @@ def test_the_statistic_threshold_is_the_smallest_that_alarms(
     ratio = reference_rows // window_rows
 
     def with_statistic(steps: int) -> ks.KsResult:
-        """Statistic steps / reference_rows: scores k apart from a window that follows the reference evenly."""
+        """The result for the statistic steps / reference_rows: k scores are below a window that follows the reference
+        evenly.
+        """
         k = -(-steps // ratio)
         behind = k * ratio - steps
         later = np.arange(k + 1, window_rows + 1) * ratio + 0.5
@@ -110,7 +112,7 @@ def test_the_logarithm_goes_on_where_the_p_value_is_too_small() -> None:
 
 def test_the_p_value_threshold() -> None:
     assert ks.p_value_threshold(1000, 1_000_000) == pytest.approx(8e-5)
-    with pytest.raises(ValueError, match="ask for at least 160"):
+    with pytest.raises(ValueError, match="set at least 160"):
         ks.p_value_threshold(1000, 100)
     assert ks.p_value_threshold(1000, 161) < 0.5
 
@@ -126,7 +128,7 @@ def test_the_tail_of_large_samples_is_scipys_to_eleven_digits(rows: int) -> None
     ("window_rows", "reference_rows"), [(1_000_000, 10_000_000), (999_983, 1_000_003), (50_000, 100)]
 )
 def test_thresholds_of_the_largest_windows_take_no_time(window_rows: int, reference_rows: int) -> None:
-    """They took 20 s."""
+    """It used to take 20 s."""
     begin = time.thread_time()
     p_value = ks.p_value_threshold(window_rows, 10**15)
     found = ks.statistic_threshold(window_rows, reference_rows, p_value)

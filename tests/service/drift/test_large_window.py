@@ -1,4 +1,4 @@
-"""A window of a million rows costs the event loop no more than a small one, at a look and while it is saved."""
+"""A window of a million rows costs the event loop no more than a small one, both when read and when saved."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ONE_ROW = Blocks(
 
 
 def full(age_seconds: float | None) -> Monitor:
-    """A window that is full, and lies across the end of what it wrote first."""
+    """A full window that wraps around the end of its buffer."""
     features = np.random.default_rng(0).normal(size=(200, 500)).astype(np.float32)
     monitor = Monitor(
         [
@@ -60,7 +60,7 @@ def monitor(request: pytest.FixtureRequest) -> Monitor:
 
 
 def longest(act: Callable[[], Awaitable[object]]) -> float:
-    """The longest callback in the best of three tries, for the machine does other things as well."""
+    """The longest callback in the best of three tries, because the machine has other work as well."""
 
     async def whole() -> None:
         await asyncio.create_task(act())  # type: ignore[arg-type]  # a coroutine

@@ -1,4 +1,4 @@
-"""Kernel MMD against the formulas written out as loops, and in the places where the peers' results are not sound."""
+"""Kernel MMD compared with the formulas written as loops, and in cases in which the peers' results are wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sample(rows: int, width: int = 5, seed: int = 0, shift: float = 0.0) -> Arra
 
 
 def by_loops(reference: Array, recent: Array, scale: float) -> float:
-    """Gretton et al. (2012), equation 3, a pair at a time."""
+    """Gretton et al. (2012), equation 3, one pair at a time."""
 
     def kernel(a: Array, b: Array) -> float:
         return float(np.exp(-((a - b) ** 2).sum() / (2 * scale**2)))
@@ -45,7 +45,7 @@ def test_statistic_is_the_mean_over_pairs() -> None:
 
 
 def test_statistic_is_torchdrifts_but_for_its_constant() -> None:
-    """TorchDrift leaves the kernel's diagonal of ones in the sums: 1 / (n - 1) + 1 / (m - 1) more, for every split."""
+    """TorchDrift keeps the kernel's diagonal of ones in the sums: 1 / (n - 1) + 1 / (m - 1) more, for every split."""
     reference, recent = sample(12), sample(7, seed=1, shift=0.5)
     together = np.concatenate([reference, recent])
     scale = float(np.median(pdist(together)))
@@ -57,7 +57,7 @@ def test_statistic_is_torchdrifts_but_for_its_constant() -> None:
 
 
 def test_p_value_counts_all_splits() -> None:
-    """Against every one of the 70 ways to split eight rows, the observed one among them."""
+    """Compared with all 70 ways to split eight rows, the observed one among them."""
     together = sample(8, width=2, seed=3)
     scale = float(np.median(pdist(together)))
     statistics = []
@@ -81,7 +81,7 @@ def test_distances_and_length_scale_are_scipys() -> None:
 
 @pytest.mark.parametrize("offset", [0, 1e3, 1e5])
 def test_offset_changes_nothing(offset: float) -> None:
-    """In float32, and not centred, distances at an offset of 1e5 are rounding: the peers' p is then anything."""
+    """Without centring, float32 distances at an offset of 1e5 are rounding errors, and the peers' p is arbitrary."""
     reference = (sample(200) + offset).astype(np.float32)
     same, other = (sample(50, seed=1) + offset).astype(np.float32), (sample(50, seed=1, shift=0.7) + offset)
     assert p_value(reference, same) > 0.1
@@ -100,7 +100,7 @@ def test_an_outlier_in_the_reference_changes_little(row: int) -> None:
 
 
 def test_constant_samples() -> None:
-    """A reference of one point gives a kernel no width; the same point again is no drift, another one is."""
+    """A reference of one point gives the kernel no width; the same point again is no drift, another one is."""
     constant = np.full((100, 4), 0.1)
     assert p_value(constant, constant[:30]) == 1
     assert p_value(constant, constant[:30] + 1e-3) == 1 / 200
@@ -109,7 +109,7 @@ def test_constant_samples() -> None:
 
 
 def test_ties_count_as_equal() -> None:
-    """Two values only: most permutations give the very statistic that was observed."""
+    """With only two values, most permutations give exactly the observed statistic."""
     reference, recent = np.repeat([[0.0], [1.0]], 50, axis=0), np.repeat([[0.0], [1.0]], 10, axis=0)
     assert p_value(reference, recent) > 0.5
     assert p_value(reference, np.ones((20, 1))) <= 2 / 200
@@ -117,7 +117,7 @@ def test_ties_count_as_equal() -> None:
 
 @pytest.mark.parametrize(("reference", "recent"), [((1, 3), (5, 3)), ((5, 3), (1, 3)), ((5, 3), (5, 2))])
 def test_too_few_rows_or_other_widths_are_refused(reference: tuple[int, int], recent: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="two rows each, of one width"):
+    with pytest.raises(ValueError, match="at least 2 rows each, of the same width"):
         p_value(np.zeros(reference), np.ones(recent))
 
 
@@ -133,7 +133,7 @@ def test_p_value_is_a_probability_above_0(n: int, m: int, width: int, seed: int)
 
 
 def test_p_value_is_as_rare_as_it_says() -> None:
-    """Under no drift p <= 0.1 comes in a tenth of 400 tests, early ends included."""
+    """Without drift, p <= 0.1 occurs in a tenth of 400 tests, including those that end early."""
     small = sum(p_value(sample(40, seed=seed), sample(20, seed=seed + 1000), seed) <= 0.1 for seed in range(400))
     assert binomtest(small, 400, 0.1, alternative="two-sided").pvalue > 0.001
 

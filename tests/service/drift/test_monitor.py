@@ -1,4 +1,4 @@
-"""The monitor on seeded streams: when it warms, when it alarms, how seldom it does so for nothing."""
+"""The monitor on seeded streams: when it is warming, when it alarms, and how rare false alarms are."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_warming_then_ok_then_drifting_then_ok_again() -> None:
 
 
 async def test_the_reference_never_absorbs_the_drift_it_should_report() -> None:
-    """A peer's reference updates itself from what it sees; ours is the bundle's, for ever."""
+    """A peer's reference adapts to the traffic; ours is always the bundle's."""
     random = np.random.default_rng(0)
     reference = np.sort(clean(random, 1000))
     before = reference.copy()
@@ -119,7 +119,7 @@ def test_settings_that_give_no_alarm_are_refused(window_rows: int, between: int,
 
 
 async def first_alarm(monitor_rows: tuple[int, int], between: int, seed: int, *, share: float, limit: int) -> int:
-    """Scores until the first alarm, tested every 10, on a stream of which `share` is harmful; at most `limit`."""
+    """Scores until the first alarm, tested every 10, on a stream with a `share` of harmful scores; at most `limit`."""
     window_rows, reference_rows = monitor_rows
     random = np.random.default_rng(seed)
     monitor = ScoreKs(np.sort(clean(random, reference_rows)), window_rows, between)
@@ -135,7 +135,7 @@ async def first_alarm(monitor_rows: tuple[int, int], between: int, seed: int, *,
 
 
 async def test_false_alarms_come_no_oftener_than_asked() -> None:
-    """Asked for 2,000 scores between false alarms: the mean over 24 seeded streams is at least that."""
+    """With 2,000 scores between false alarms requested, the mean over 24 seeded streams is at least that."""
     runs = [await first_alarm((100, 1000), 2_000, seed, share=0, limit=6_000) for seed in range(24)]
     assert np.mean(runs) >= 2_000, runs
 

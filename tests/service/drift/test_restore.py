@@ -1,4 +1,4 @@
-"""No state on disk, whatever somebody wrote into it, breaks a detector: it is refused whole, or the detector works."""
+"""No state on disk, whatever its content, breaks a detector: it is rejected as a whole, or the detector works."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def arrays(of: Monitor) -> Saved:
 
 @cache
 def whole() -> Saved:
-    """A state that holds something of everything, the alarms included."""
+    """A state with all parts, the alarms included."""
     made = monitor(3600)
     made.observe(blocks(150, 1, shift=2))
     asyncio.run(looked(made))
@@ -114,7 +114,9 @@ ANYTHING = hnp.arrays(NUMPY_TYPES, hnp.array_shapes(min_dims=0, max_dims=3, min_
 
 
 def exchanged(array: npt.NDArray[Any], dtype: npt.DTypeLike, place: int | None, number: float) -> npt.NDArray[Any]:
-    """With another type, and another number in one place or in all; the number alone if the type cannot have it."""
+    """The array with another type, and another number in one place or in all; only the number if the type cannot hold
+    it.
+    """
     with warnings.catch_warnings(action="ignore"):
         try:
             found = array.astype(dtype)
@@ -127,7 +129,7 @@ def exchanged(array: npt.NDArray[Any], dtype: npt.DTypeLike, place: int | None, 
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> Saved:
-    """Some arrays of the state exchanged, left out, reshaped, or with other numbers in some places."""
+    """A state with some arrays replaced, removed, reshaped, or with other numbers in some places."""
     state = dict(whole())
     for name in draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=3)):
         how = draw(
@@ -178,7 +180,7 @@ def test_a_spoilt_state_is_refused_whole_or_works(state: Saved, age_seconds: flo
 
 
 def check(found: Looked) -> None:
-    """They are what JSON, Prometheus and the page can say."""
+    """The states and the accuracy can be shown as JSON, by Prometheus and on the page."""
     shares = [found.accuracy.estimate, found.accuracy.lower, found.accuracy.upper]
     shares += [own.accuracy for own in found.accuracy.classes]
     assert all(share is None or 0 <= share <= 1 for share in shares)
@@ -192,11 +194,11 @@ def check(found: Looked) -> None:
         )
         assert 1970 <= state.since.year < 2107
         assert isinstance(state.details.get("untested_rows", 0), int)
-        assert int(state.details.get("untested_rows", 0)) >= 0  # type: ignore[arg-type]  # said just before
+        assert int(state.details.get("untested_rows", 0)) >= 0  # type: ignore[arg-type]  # checked just before
 
 
 def test_what_one_detector_refuses_changes_no_other(tmp_path: Path) -> None:
-    """The last one in the file refuses, when the others had taken theirs."""
+    """The last one in the file rejects its part after the others accepted theirs."""
     np.savez(tmp_path / "drift-key.npz", allow_pickle=False, **whole() | {"feature_mmd/since": np.array(1e18)})
     after = monitor()
     Store(tmp_path, "key", after).restore()
@@ -236,7 +238,7 @@ def test_numbers_that_no_detector_gave_are_refused(name: str, value: object) -> 
     if wrong.ndim:
         wrong.flat[0] = value
     after = monitor()
-    with pytest.raises(ValueError, match=rf"^{name.replace('/', ': ')} (is|holds)|can have led to"):
+    with pytest.raises(ValueError, match=rf"^{name.replace('/', ': ')} (is|contains)|have led to"):
         after.restore(whole() | {name: wrong})
     assert described(asyncio.run(looked(after))) == plain()
 

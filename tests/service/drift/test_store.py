@@ -1,4 +1,4 @@
-"""Windows and evidence on disk: what comes back is what was, and nothing on disk stops a start."""
+"""Windows and evidence on disk: they are restored exactly, and nothing on disk prevents a start."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_file_cut_anywhere_is_set_aside(tmp_path: Path, caplog: pytest.LogCapt
 
 
 def test_no_flipped_bit_stops_a_start(tmp_path: Path) -> None:
-    """One that says that an array is encrypted raised what nothing caught."""
+    """One that marks an array as encrypted used to raise an uncaught error."""
     whole = save(fed(300), tmp_path).read_bytes()
     random = np.random.default_rng(0)
     heads = [at for at in range(len(whole)) if whole[at : at + 2] == b"PK"]

@@ -1,4 +1,4 @@
-"""The ring against a deque."""
+"""The ring buffer compared with a deque."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_holds_the_newest_scores_oldest_first(capacity: int, blocks: list[list[f
 def test_what_is_not_finite_never_enters(bad: float) -> None:
     window = Window(5)
     window.extend(np.array([1.0, 2.0]))
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="non-finite"):
         window.extend(np.array([3.0, bad]))
     assert window.snapshot().tolist() == [1.0, 2.0]
 

@@ -1,4 +1,4 @@
-"""Batching: every request gets its own answer, whatever its neighbours do."""
+"""Batching: every request gets its own result, whatever the others in its batch do."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ async def batching(
 
 
 async def settled() -> None:
-    """The event loop has done all that it could, its workers perhaps not."""
+    """Let the event loop do everything that it can; its workers may not be done."""
     await asyncio.sleep(0.05)
 
 
 async def begun(runtime: FakeRuntime, runs: int) -> None:
-    """So many runs did, and took the rows that they take."""
+    """Wait until this many runs have begun."""
     await until(lambda: runtime.begun == runs)
 
 
@@ -220,7 +220,7 @@ async def test_a_deadline_that_passes_in_the_queue_costs_no_inference() -> None:
 
 async def test_a_request_that_could_never_fit_is_told_to_split() -> None:
     async with batching() as (batcher, _, _):
-        with pytest.raises(TooLarge, match="Split the request"):
+        with pytest.raises(TooLarge, match="split it"):
             await run(batcher, rows_of(*range(101)))
 
 
@@ -231,21 +231,23 @@ async def test_a_runtime_that_loses_rows_is_an_error_not_a_mix_up() -> None:
             await run(batcher, rows_of(1, 2))
         assert "score (0,)" in str(failure.value.__cause__)
         runtime.answer_short = False
-        runtime.shapes["probabilities"] = (3,)  # and it gives two
+        runtime.shapes["probabilities"] = (3,)  # but it returns two
         with pytest.raises(InferenceFailed) as failure:
             await run(batcher, rows_of(1, 2))
         assert "probabilities (1, 2)" in str(failure.value.__cause__)
 
 
 async def test_a_request_cancelled_in_the_moment_in_which_a_batch_ends_holds_nobody_up() -> None:
-    """Its future is done at once, its task leaves the queue in the loop's next round only: in between it is there."""
+    """Its future is done at once, but its task leaves the queue only in the next iteration of the loop: in between it
+    is still there.
+    """
     runtime = FakeRuntime()
     batcher = Batcher(runtime, 1, 1, 100, Notes())
     runtime.gate.clear()
     tasks = [asyncio.create_task(run(batcher, rows_of(first))) for first in range(1, 7)]
     await asyncio.sleep(0)
     runtime.gate.set()
-    time.sleep(0.1)  # the batch's end is now the next that the loop hears of
+    time.sleep(0.1)  # the end of the batch is now the next event of the loop
     for task in tasks[2:5]:
         task.cancel()
     async with asyncio.timeout(5):

@@ -1,4 +1,4 @@
-"""Which prediction is the corrected one."""
+"""Selects the corrected prediction."""
 
 from __future__ import annotations
 

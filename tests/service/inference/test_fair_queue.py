@@ -1,4 +1,4 @@
-"""Turns by holder: what waits is taken once, in order, and a crowd waits for itself."""
+"""Turns by holder: each item is taken once, in order, and a crowd delays only itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new bundle is tried in a process of its own: whatever its graph does, the process that asked gets a reason."""
+"""A new bundle is tried in a separate process: whatever its graph does, the calling process gets a reason."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def loader(**given: str) -> BundleLoader:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("group 0", "not served: ConvTranspose .*group"),
+        ("group 0", "cannot be served: ConvTranspose .*group"),
         ("least integer by -1", r"running its graph on 1 rows crashed \(SIGFPE\): export the graph again"),
-        ("much at one row", r"one row takes \d+ MiB of memory; 64 MiB may be"),
-        ("more than there is at one row", r"the graph cannot run 1 rows \(.*lower HARMGAUGE_MAX_BATCH_ROWS"),
-        ("more than there is at 32 rows", r"the graph cannot run 32 rows \(.*lower HARMGAUGE_MAX_BATCH_ROWS"),
+        ("much at one row", r"one row takes \d+ MiB of memory; expected at most 64 MiB"),
+        ("more than there is at one row", r"the graph fails on 1 rows \(.*lower HARMGAUGE_MAX_BATCH_ROWS"),
+        ("more than there is at 32 rows", r"the graph fails on 32 rows \(.*lower HARMGAUGE_MAX_BATCH_ROWS"),
     ],
 )
 def test_a_graph_that_harms_is_refused_with_its_reason(base: Path, tmp_path: Path, name: str, message: str) -> None:
@@ -55,7 +55,7 @@ def test_a_graph_that_harms_is_refused_with_its_reason(base: Path, tmp_path: Pat
 
 
 def test_a_row_that_the_bundle_brings_hides_nothing(base: Path, tmp_path: Path) -> None:
-    """The graph is harmless on that row alone: rows of zeros are tried as well."""
+    """The graph is harmless only on that row: rows of zeros are tried as well."""
     folder = hostile_bundle(base, tmp_path / "hostile", "much at a row of zeros")
     reference = load_bundle(base).reference
     replace_file(folder, REFERENCE_FILE, replace(reference, probe=np.ones(3, np.float32)).npz())
@@ -68,7 +68,7 @@ def test_a_graph_that_makes_nothing_of_zeros_is_served_with_a_row_of_its_own(bas
     shutil.copytree(base, tmp_path / "bundle")
     made = graph(helper.make_node("Gather", ["input", "zero"], ["first_0"], axis=1), *nothing_of_zeros())
     replace_file(tmp_path / "bundle", DETECTOR_FILE, made.SerializeToString())
-    with pytest.raises(BundleError, match="the score of the row that the graph is tried on is (nan|-?inf)"):
+    with pytest.raises(BundleError, match="the score of the trial row is (nan|-?inf)"):
         loader().load(tmp_path / "bundle")
     reference = replace(load_bundle(base).reference, probe=np.ones(3, np.float32))
     replace_file(tmp_path / "bundle", REFERENCE_FILE, reference.npz())
@@ -90,7 +90,7 @@ def test_a_graph_that_computes_for_ever_is_ended(base: Path, tmp_path: Path, mon
 def test_many_rows_of_a_slow_network_are_refused_with_another_remedy(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One row is quick, and a batch takes as long as it has rows."""
+    """One row is quick, but the time of a batch grows with its rows."""
     folder = hostile_bundle(base, tmp_path / "hostile", "slow at many rows")
     monkeypatch.setattr(isolated_probe, "CPU_SECONDS", 2)
     with pytest.raises(
@@ -101,7 +101,7 @@ def test_many_rows_of_a_slow_network_are_refused_with_another_remedy(
 
 def test_a_process_that_only_waits_is_ended(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated_probe, "WALL_SECONDS", 0.01)
-    with pytest.raises(BundleError, match=r"it took more than 0.01 s"):
+    with pytest.raises(BundleError, match=r"process took more than 0.01 s"):
         loader().load(base)
 
 
@@ -110,7 +110,7 @@ def test_a_container_that_is_nearly_full_refuses_before_it_overflows(
 ) -> None:
     monkeypatch.setattr(isolated_probe, "free_in_cgroup_bytes", lambda: 0)
     monkeypatch.setattr(isolated_probe, "_OWN_BYTES", 16 * 2**20)
-    with pytest.raises(BundleError, match=r"starting a process to try it .*MemoryError|memory|status"):
+    with pytest.raises(BundleError, match=r"starting the trial process .*MemoryError|memory|status"):
         loader().load(base)
 
 
@@ -125,7 +125,7 @@ def test_a_good_bundle_is_tried_once(base: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_the_shipped_bundle_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A build of another default bundle has another `bundle.json`: write its sha256 into `settings.py`."""
+    """If this fails, the default bundle was rebuilt: write the sha256 of its `bundle.json` into `settings.py`."""
     assert hashlib.sha256((shipped_bundle() / MANIFEST_FILE).read_bytes()).hexdigest() == DEFAULT_BUNDLE_SHA256
     monkeypatch.setattr(sys, "executable", "/nowhere")
     assert BundleLoader(Settings()).load(shipped_bundle()).sha256 == DEFAULT_BUNDLE_SHA256
@@ -154,12 +154,12 @@ def test_what_changes_between_trial_and_load_is_refused(
         return found
 
     monkeypatch.setattr(BundleLoader, "_probe", probe_and_change)
-    with pytest.raises(BundleError, match="has changed while it was loaded: load it again"):
+    with pytest.raises(BundleError, match="changed while it was being loaded: load it again"):
         loader().load(folder)
 
 
 def test_the_process_knows_no_keys(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It runs code that somebody else made; the environment may hold secrets."""
+    """It runs untrusted code, and the environment may hold secrets."""
     seen = tmp_path / "seen"
     spy = tmp_path / "python"
     spy.write_text(f'#!/bin/sh\nenv > {seen}\nexec {sys.executable} "$@"\n')
@@ -172,7 +172,7 @@ def test_the_process_knows_no_keys(base: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def test_no_process_is_left(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a service that is killed while it tries a bundle."""
+    """Even if the service is killed while it tries a bundle."""
     folder = hostile_bundle(base, tmp_path / "hostile", "endless loop")
     code = f"from harmgauge.inference.isolated_probe import *; BundleLoader(Settings()).load(Path({str(folder)!r}))"
     asking = subprocess.Popen([sys.executable, "-c", code])
@@ -192,7 +192,7 @@ def test_no_process_is_left(base: Path, tmp_path: Path, monkeypatch: pytest.Monk
     while not processes() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert processes()
-    time.sleep(1)  # it has told the system by then to end it with the process that asked
+    time.sleep(1)  # by then it has asked the system to kill it together with the calling process
     asking.kill()
     asking.wait()
     while processes() and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Batches padded to a few sizes: what a GPU runs, here on a CPU."""
+"""Batches padded to a few sizes: for a GPU, but tested on a CPU."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_padding_changes_no_score(fixed: FixedSizes, image_bundle: Bundle) -> No
         np.testing.assert_allclose(outputs.score, expected.score, atol=1e-5)
         np.testing.assert_allclose(outputs.probabilities, expected.probabilities, atol=1e-5)
         assert outputs.probabilities.shape == (count, 3)
-        np.testing.assert_array_equal(outputs.features, rows.reshape(count, 48))  # a linear network's are its input
+        np.testing.assert_array_equal(outputs.features, rows.reshape(count, 48))  # of a linear network: its input
         kept.append((outputs, expected))
     for outputs, expected in kept:
         np.testing.assert_allclose(outputs.score, expected.score, atol=1e-5, err_msg="a later run wrote into it")

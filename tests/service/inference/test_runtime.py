@@ -33,14 +33,14 @@ def test_threads_side_by_side_give_the_same_as_one(image_bundle: Bundle) -> None
 
 
 def test_read_only_rows_are_taken(image_bundle: Bundle) -> None:
-    """A body is never copied on its way into the graph."""
+    """A body is never copied on its way to the graph."""
     rows = np.frombuffer(instances(2, (4, 4, 3)).tobytes(), np.uint8).reshape(2, 4, 4, 3)
     assert OnnxRuntime(image_bundle, "cpu").run(rows).score.shape == (2,)
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="there is a CUDA provider")
 def test_cuda_is_refused_where_there_is_none(image_bundle: Bundle) -> None:
-    with pytest.raises(SettingsError, match="HARMGAUGE_PROVIDERS=cuda needs onnxruntime-gpu"):
+    with pytest.raises(SettingsError, match="HARMGAUGE_PROVIDERS=cuda requires onnxruntime-gpu"):
         OnnxRuntime(image_bundle, "cuda")
 
 
@@ -48,12 +48,12 @@ def test_a_graph_of_other_names_is_refused(tmp_path: Path) -> None:
     folder = toy_bundle(tmp_path)
     other = linear_network(tmp_path / "other.onnx", (4, 4, 3), 3, 1)
     replace_file(folder, "detector.onnx", other.read_bytes())
-    with pytest.raises(BundleError, match="expected just 'input', as bundle.json says"):
+    with pytest.raises(BundleError, match="expected only 'input', as bundle.json says"):
         OnnxRuntime(load(folder), "cpu")
     model = onnx.load(other)
     model.graph.input[0].name = model.graph.node[0].input[0] = "input"
     replace_file(folder, "detector.onnx", model.SerializeToString())
-    with pytest.raises(BundleError, match="does not give features, probabilities, score"):
+    with pytest.raises(BundleError, match="lacks features, probabilities, score"):
         OnnxRuntime(load(folder), "cpu")
 
 
@@ -76,19 +76,19 @@ def test_a_graph_whose_score_is_not_float32_is_refused(tmp_path: Path, kind: str
     model.opset_import.append(onnx.helper.make_opsetid("", 21))
     model.ir_version = 10
     replace_file(folder, "detector.onnx", model.SerializeToString())
-    with pytest.raises(BundleError, match=r"the graph gives score as .*; expected tensor\(float\)"):
+    with pytest.raises(BundleError, match=r"the graph's output score is a .*; expected tensor\(float\)"):
         OnnxRuntime(load(folder), "cpu")
 
 
 def test_an_input_of_another_type_is_refused(tmp_path: Path) -> None:
     folder = toy_bundle(tmp_path, shape=(5,), dtype="float32")
     edit(folder, lambda manifest: manifest["inputs"][0].update(dtype="float64"))
-    with pytest.raises(BundleError, match=r"takes 'input' as tensor\(float\); expected tensor\(double\)"):
+    with pytest.raises(BundleError, match=r"the graph's input 'input' is a tensor\(float\); expected tensor\(double\)"):
         OnnxRuntime(load(folder), "cpu")
 
 
 def test_a_probe_that_gives_nan_is_refused(tmp_path: Path) -> None:
-    """The probe's rows are the input's minimum; here they are what the graph cannot bear."""
+    """The probe's rows are the input's minimum, for which this graph gives NaN."""
     folder = toy_bundle(tmp_path, shape=(5,), dtype="float32")
     model = onnx.load(folder / "detector.onnx")
     model.graph.node[0].output[0] = "before"
@@ -96,12 +96,14 @@ def test_a_probe_that_gives_nan_is_refused(tmp_path: Path) -> None:
     model.graph.node.insert(1, log)
     replace_file(folder, "detector.onnx", model.SerializeToString())
     edit(folder, lambda manifest: manifest["inputs"][0].update(range=[-1.0, 1.0]))
-    with pytest.raises(BundleError, match="the row that the graph is tried on is nan"):
+    with pytest.raises(BundleError, match="the score of the trial row is nan"):
         OnnxRuntime(load(folder), "cpu")
 
 
 def with_output(folder: Path, *nodes: onnx.NodeProto, constant: float = 0.0, of: int = onnx.TensorProto.FLOAT) -> None:
-    """Make `error_probability` of the bundle in `folder` what `nodes` make of the number `constant` and of `before`."""
+    """Replace `error_probability` of the bundle in `folder` by the output of `nodes`, which may read `constant` and
+    `before`.
+    """
     model = onnx.load(folder / "detector.onnx")
     for node in model.graph.node:
         node.output[:] = ["before" if name == "error_probability" else name for name in node.output]
@@ -114,7 +116,7 @@ def with_output(folder: Path, *nodes: onnx.NodeProto, constant: float = 0.0, of:
 
 @pytest.fixture
 def promising(error_probability_bundle_path: Path, tmp_path: Path) -> Path:
-    """A copy to spoil, of a bundle that promises an error probability."""
+    """A copy of a bundle with an error probability, for tests to break."""
     return Path(shutil.copytree(error_probability_bundle_path, tmp_path / "copy"))
 
 
@@ -132,7 +134,7 @@ def test_the_graph_gives_the_error_probability_of_its_precision(error_probabilit
 
 def test_a_graph_that_lacks_the_error_probability_is_refused(promising: Path, image_bundle_path: Path) -> None:
     replace_file(promising, "detector.onnx", (image_bundle_path / "detector.onnx").read_bytes())
-    with pytest.raises(BundleError, match="does not give error_probability, as bundle.json promises: build the bundle"):
+    with pytest.raises(BundleError, match="lacks error_probability, which bundle.json declares: build the bundle"):
         OnnxRuntime(load(promising), "cpu")
 
 
@@ -148,21 +150,21 @@ def test_an_error_probability_that_is_none_is_refused(promising: Path, constant:
         onnx.helper.make_node("Expand", ["constant", "rows"], ["error_probability"]),
     ]
     with_output(promising, *nodes, constant=constant)
-    with pytest.raises(BundleError, match=f"tried on is {shown}[0-9]*; expected a number in 0 .. 1"):
+    with pytest.raises(BundleError, match=f"trial row is {shown}[0-9]*; expected a number in 0 .. 1"):
         OnnxRuntime(load(promising), "cpu")
 
 
 def test_an_error_probability_of_another_shape_is_refused(promising: Path) -> None:
     axis = onnx.helper.make_node("Constant", [], ["axis"], value_ints=[1])
     with_output(promising, axis, onnx.helper.make_node("Unsqueeze", ["before", "axis"], ["error_probability"]))
-    with pytest.raises(BundleError, match=r"1 rows gave error_probability \(1, 1\); \(1,\) is due"):
+    with pytest.raises(BundleError, match=r"1 rows gave error_probability \(1, 1\); expected \(1,\)"):
         OnnxRuntime(load(promising), "cpu")
 
 
 def test_an_error_probability_of_another_type_is_refused(promising: Path) -> None:
     double = onnx.TensorProto.DOUBLE
     with_output(promising, onnx.helper.make_node("Cast", ["before"], ["error_probability"], to=double), of=double)
-    with pytest.raises(BundleError, match=r"gives error_probability as tensor\(double\); expected tensor\(float\)"):
+    with pytest.raises(BundleError, match=r"output error_probability is a tensor\(double\); expected tensor\(float\)"):
         OnnxRuntime(load(promising), "cpu")
 
 
@@ -185,7 +187,7 @@ def test_cores_are_those_of_the_quota(tmp_path: Path) -> None:
 
 
 def test_a_row_with_an_error_probability_that_is_none_gets_no_score(promising: Path) -> None:
-    """Twice P is no probability for some rows: those fail, for detectors that bet on P would go wrong for good."""
+    """Twice P is not a probability for some rows: those fail, or detectors that bet on P would be wrong for good."""
     rows = instances(2000, (4, 4, 3), seed=4)
     plain = OnnxRuntime(load(promising), "cpu").run(rows).error_probability
     assert plain is not None

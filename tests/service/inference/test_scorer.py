@@ -1,4 +1,4 @@
-"""From outputs to flags, and what never reaches the windows."""
+"""From outputs to flags, and results that never reach the windows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def test_a_flag_is_a_score_strictly_above_the_threshold_in_float32() -> No
 
 
 async def test_a_score_that_is_not_finite_fails_its_request_and_is_seen_by_nobody() -> None:
-    """A NaN is not above any threshold: it would pass as harmless."""
+    """NaN is not above any threshold, so it would pass as harmless."""
     async with scoring() as (detector, _, seen):
         with pytest.raises(NonFiniteScore, match="instance 1 is not finite"):
             await detector.score(rows_of(1, -2, 3))

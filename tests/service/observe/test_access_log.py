@@ -1,4 +1,4 @@
-"""What the log tells of a request, by what became of it."""
+"""The log entry of a request, by its outcome."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def answered(status: int | str, **more: Any) -> RequestSummary:
 
 
 class Counted:
-    """Counts requests by status, and refusals by reason."""
+    """Counts requests by status, and rejections by reason."""
 
     def __init__(self) -> None:
         self.statuses: list[int | str] = []

@@ -1,4 +1,4 @@
-"""Accuracy and harm's bets as Prometheus gets them: nothing that is not known, and sums that add up."""
+"""Accuracy and harm's bets as Prometheus gets them: no unknown values, and sums that can be added."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def metrics_of(bundle: Bundle, process: Metrics | None = None) -> BundleMetrics:
 
 
 def samples(text: bytes) -> dict[tuple[str, ...], float]:
-    """By name and the values of the labels, but for the model's."""
+    """The samples by name and label values, except the model's."""
     return {
         (sample.name, *(value for name, value in sorted(sample.labels.items()) if name != "model")): sample.value
         for family in text_string_to_metric_families(text.decode())
@@ -77,7 +77,9 @@ def test_gauges_are_there_as_soon_as_they_mean_something(image_bundle: Bundle) -
 
 
 def test_the_sums_are_of_rows_with_p_and_go_on_over_a_swap(image_bundle: Bundle) -> None:
-    """While a bundle without P serves they stand still: its rows are in no denominator, and count as right nowhere."""
+    """While a bundle without P is served, they do not change: its rows are in no denominator and count as right
+    nowhere.
+    """
     process = Metrics(image_bundle.manifest, Readiness())
     first = metrics_of(with_p(image_bundle), process)
     sums = [("harmgauge_expected_errors_total",), ("harmgauge_expected_errors_variance_total",)]

@@ -1,4 +1,4 @@
-"""Scores on their way to counters and windows: none lost, none twice, in order."""
+"""Scores on their way to counters and windows: none lost, none counted twice, in order."""
 
 from __future__ import annotations
 

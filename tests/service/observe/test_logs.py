@@ -1,4 +1,4 @@
-"""Log lines: one object or one line an event, whatever is in it, and never a flood."""
+"""Log lines: one object or one line per event, whatever it contains, and never a flood."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def record(message: str, *arguments: object, level: int = logging.INFO, name: st
 
 
 def raised(payload: str) -> Any:
-    """An exception that quotes what came, raised from another that does."""
+    """An exception that quotes the payload, raised from another that does."""
     try:
         try:
             float(payload)
@@ -76,7 +76,7 @@ def test_an_exception_is_told_with_its_words_unless_a_request_raised_it(formatte
     for each in of_requests:
         line = formatter.format(each)
         assert "MARKER" not in line
-        for told in ("RuntimeError", "raised from", "ValueError", "in raised", "test_logs.py"):
+        for told in ("RuntimeError", "caused by", "ValueError", "in raised", "test_logs.py"):
             assert told in line
 
 
@@ -99,6 +99,6 @@ def test_a_flood_is_cut_off_each_minute_and_says_what_it_left_out(monkeypatch: p
     assert flood.filter(second)
     assert first.left_out_lines == 1000 - LINES_PER_MINUTE
     assert json.loads(JsonFormatter().format(first))["left_out_lines"] == 1000 - LINES_PER_MINUTE
-    assert TextFormatter().format(first).endswith(f"({1000 - LINES_PER_MINUTE} lines like it were left out)")
+    assert TextFormatter().format(first).endswith(f"({1000 - LINES_PER_MINUTE} similar lines were suppressed)")
     assert "left_out" not in JsonFormatter().format(second)
     assert let_through(1000) == LINES_PER_MINUTE - 1

@@ -1,4 +1,4 @@
-"""What Prometheus gets, read back by prometheus-client's own parser."""
+"""The exposition for Prometheus, read by prometheus-client's own parser."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def of_bundle(bundle: Bundle, readiness: Readiness | None = None) -> BundleMetri
 
 
 def samples(text: bytes) -> dict[str, float]:
-    """By name and labels, without those that all have."""
+    """The samples by name and labels, without the labels that all have."""
     everywhere = ("model", "bundle")
     return {
         sample.name
@@ -55,7 +55,7 @@ def samples(text: bytes) -> dict[str, float]:
 
 
 def test_drift_gauges_are_absent_until_the_window_is_full(image_bundle: Bundle) -> None:
-    """A gauge that starts at 0 is a false alarm at every deploy."""
+    """A gauge that starts at 0 would be a false alarm at every deployment."""
     metrics = of_bundle(image_bundle)
     warming = samples(metrics.exposition({"score_ks": drift_state(None, 40)}))
     assert "harmgauge_drift_p_value,detector=score_ks" not in warming
@@ -136,7 +136,7 @@ def test_it_is_ready_while_it_takes_work(image_bundle: Bundle) -> None:
 
 
 def test_the_reference_is_there_in_the_same_buckets(image_bundle: Bundle) -> None:
-    """What Prometheus needs to compute the statistic of a fleet."""
+    """Prometheus needs it to compute the statistic of a fleet."""
     metrics = of_bundle(image_bundle)
     found = samples(metrics.exposition({}))
     bounds, reference = (
@@ -150,7 +150,7 @@ def test_the_reference_is_there_in_the_same_buckets(image_bundle: Bundle) -> Non
 
 
 def test_bundles_and_precisions_never_share_a_histogram(image_bundle: Bundle) -> None:
-    """Each has its own reference and its own bounds: Prometheus must not add their buckets up."""
+    """Each has its own reference and its own bounds, so Prometheus must not add their buckets."""
     rebuilt = replace(image_bundle, sha256="f" * 64)
     eight_bits = replace(image_bundle, precision="int8")
     keys = set()
@@ -184,7 +184,7 @@ def test_a_bucket_counts_the_scores_up_to_its_bound(reference: list[float], scor
 
 
 def test_the_buckets_are_the_references_quantiles() -> None:
-    """Each of the 64 buckets holds as many scores of the reference as any other, to within one."""
+    """Each of the 64 buckets holds the same number of reference scores, within one."""
     reference = np.sort(np.random.default_rng(0).exponential(size=5000))
     registry = CollectorRegistry()
     histogram = ScoreHistogram("toy", "0-float32", reference)

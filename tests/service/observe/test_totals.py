@@ -1,4 +1,4 @@
-"""Quantiles from buckets: what Prometheus' histogram_quantile gives."""
+"""Quantiles from buckets, equal to Prometheus' histogram_quantile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spans that are sent with pauses: the same spans, and the lock is free in between."""
+"""Spans exported with pauses: the same spans, and the lock is free in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The histogram that reference and window share."""
+"""The histogram with the same buckets for reference and window."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_shares_are_numpys_and_lose_nothing_beyond_the_edges() -> None:
     scores = np.random.default_rng(1).gamma(0.5, 2, 500)
     edges = bucket_edges(scores, threshold=1.0)
     expected = np.histogram(scores, edges)[0] / 500
-    expected[-1] += 1 - expected.sum()  # the largest score, where rounding put the last edge just below it
+    expected[-1] += 1 - expected.sum()  # the largest score, if rounding put the last edge just below it
     np.testing.assert_allclose(shares(scores, edges), expected, atol=1e-12)
     beyond = shares(np.array([-5.0, 1e9, 1e9, 1e9]), edges)
     assert (beyond[0], beyond[-1], beyond.sum()) == (0.25, 0.75, 1.0)

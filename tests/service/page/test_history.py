@@ -1,4 +1,4 @@
-"""The ring of samples: the newest ones, in order, and none of what was not known."""
+"""The ring buffer of samples: the newest ones, in order, without unknown values."""
 
 from __future__ import annotations
 

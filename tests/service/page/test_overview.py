@@ -1,4 +1,4 @@
-"""What the page polls says of detectors and accuracy what `GET /drift` says."""
+"""The page's state agrees with `GET /drift` about detectors and accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of a real monitor and real metrics, with a clock in hand."""
+"""Samples of a real monitor and real metrics, with a controlled clock."""
 
 from __future__ import annotations
 
@@ -147,4 +147,4 @@ async def test_it_goes_on_after_a_failure(image_bundle: Bundle, caplog: pytest.L
     while recorder.history.total < 2:
         await asyncio.sleep(0.001)
     task.cancel()
-    assert "no sample could be taken" in caplog.text
+    assert "cannot take a sample for the page" in caplog.text

@@ -1,4 +1,4 @@
-"""Counts of two bundles' flags on the same rows, and their metrics, against plain counting."""
+"""Counts of two bundles' flags on the same rows, and their metrics, compared with plain counting."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_failures_are_counted_by_reason_and_logged_once_in_a_row(caplog: pytest.
 
 
 def test_metrics_have_names_of_their_own(image_bundle: Bundle) -> None:
-    """Under the names of what is served they would enter its sums and alerts."""
+    """Under the served bundle's names they would enter its sums and alerts."""
     comparison = Comparison()
     comparison.scored(scored([True, False, False], [0, 1, 2]), scored([True, True, False], [0, 1, 1]))
     comparison.shed(5)

@@ -1,4 +1,4 @@
-"""A load that hangs is left behind, and the next one goes on."""
+"""A load that hangs is abandoned, and the next one proceeds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_one_that_hangs_is_named_until_it_ends_and_its_result_undone() -> 
         release.wait()
         return "made"
 
-    with pytest.raises(BundleError, match=r"reading it has taken 0.05 s and cannot be ended; /livez fails"):
+    with pytest.raises(BundleError, match=r"reading it has taken 0.05 s and cannot be stopped; /livez fails"):
         await loading.run("reading it", hang, undone.append)
     assert loading.hanging == "reading it"
     assert await loading.run("reading another", lambda: 5) == 5

@@ -1,4 +1,4 @@
-"""What was answered is scored again, when nobody waits, and never otherwise."""
+"""Answered rows are scored again when nothing else waits, and never otherwise."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Seen:
-    """Everything that a mirror tells."""
+    """Records all events of a mirror."""
 
     def __init__(self) -> None:
         self.pairs: list[tuple[Scored, Scored]] = []
@@ -46,7 +46,7 @@ class Seen:
 
 
 class Doubling(FakeRuntime):
-    """Scores twice as high as the other; notes the priority of the thread that it runs on."""
+    """Returns twice the score of the served runtime; records the priority of its thread."""
 
     nice = 0
 
@@ -58,7 +58,7 @@ class Doubling(FakeRuntime):
 
 
 class Pair:
-    """A served detector and the mirror beside it; a row is flagged above 3."""
+    """A served detector and the mirror beside it; rows with a score above 3 are flagged."""
 
     def __init__(self, max_rows: int = 10) -> None:
         self.seen, self.runtime, self.shadow_runtime = Seen(), FakeRuntime(), Doubling()
@@ -77,7 +77,7 @@ class Pair:
 
 
 def answered(rows: int) -> Scored:
-    """What so many rows were given."""
+    """The result for this many rows."""
     return Scored(np.zeros(rows, "f4"), np.zeros(rows, "?"), np.zeros(rows, "i8"), np.zeros((rows, 2), "f4"))
 
 

@@ -1,4 +1,4 @@
-"""A shadow in this process: loaded, compared, promoted, dropped, and what stays of it."""
+"""A shadow in this process: loaded, compared, promoted, dropped, and what remains of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHAPE = (5,)
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three versions of one model of vectors. Beyond numbers of 1e30, version 2 overflows, the others do not."""
+    """Three versions of one model of vectors. For numbers beyond 1e30, version 2 overflows, the others do not."""
     folder = tmp_path_factory.mktemp("shadows")
     made = []
     for number, scale in enumerate((1e-2, 1e9, 1e-2), 1):
@@ -36,7 +36,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             linear_network(folder / f"{number}{seed}.onnx", SHAPE, 3, 10 * number + seed, dtype="float32", scale=scale)
             for seed in (1, 2)
         ]
-        # Of version 2 most rows have the largest score there is: a higher percentile would be refused.
+        # In version 2 most rows have the largest score: a higher percentile would be rejected.
         pair = (networks[0], networks[1])
         made.append(toy_bundle(folder, shape=SHAPE, dtype="float32", networks=pair, percentile=20))
     assert [bundle.name for bundle in made] == ["1", "2", "3"]
@@ -62,7 +62,7 @@ def test_it_sees_what_is_answered_and_goes_on_where_it_is_when_promoted(bundles:
         assert alike(np.array(state.scores)[:, None], expected[:, None])
         await score(service, rows)
         state = (await service.switch.current.components.monitor.states())["score_ks"]
-        assert state.total_rows == 120, "the same window goes on"
+        assert state.total_rows == 120, "the window is kept"
         text = service.switch.current.components.metrics.exposition({}).decode()
         count = next(line for line in text.splitlines() if line.startswith("harmgauge_score_count"))
         assert count.endswith(" 60.0"), "of the scores that were answers"
@@ -112,7 +112,7 @@ def test_a_shadow_that_hangs_is_not_promoted_until_it_does_no_more(
         await score(service, instances(3, SHAPE, "float32"))
         assert shadow.failure is None, "it may only be slow"
         await until(lambda: shadow.failure is not None)
-        with pytest.raises(ShadowFails, match=r"at the same rows for [1-9]\d* s"):
+        with pytest.raises(ShadowFails, match=r"scoring the same rows for [1-9]\d* s"):
             service.switch.promote()
         gate.set()
         await seen(service, 3)
@@ -157,7 +157,7 @@ def test_a_swap_leaves_the_shadow_which_is_compared_with_the_new_bundle(bundles:
         third = await score(service, rows[:3])
         await seen(service, 3)
         assert np.allclose(shadow.comparison.recent()[:, 0], third)
-        assert (await shadow.states())["score_ks"].total_rows == 7, "its window goes on"
+        assert (await shadow.states())["score_ks"].total_rows == 7, "its window is kept"
 
     run(test, bundles[0])
 
@@ -179,7 +179,7 @@ def test_what_cannot_take_over_cannot_be_a_shadow(bundles: list[Path], tmp_path:
 
     async def test(service: Service) -> None:
         threads = inference_threads()
-        refused = (bundles[0], "serves already"), (other, "input shape is"), (tmp_path / "no", "is not a bundle")
+        refused = (bundles[0], "which is in service"), (other, "input shape is"), (tmp_path / "no", "is not a bundle")
         for folder, why in refused:
             with pytest.raises(BundleRefused, match=why):
                 await service.switch.load_shadow(folder)

@@ -1,4 +1,4 @@
-"""A shadow with P(wrong) beside a bundle without it, and the other way round."""
+"""A shadow with P(wrong) beside a bundle without it, and vice versa."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bundles that take over from each other in this process: what stays of those that went."""
+"""Bundles that replace each other in this process, and what remains of the replaced ones."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def test_a_bundle_that_is_refused_leaves_no_threads(versions: list[Path]) 
 
 
 async def test_one_that_offers_less_cannot_take_over(tmp_path: Path) -> None:
-    """Who asks for a correction would be refused all of a sudden."""
+    """Clients that request a correction would suddenly be rejected."""
     with_correction = toy_autoencoder_bundle(tmp_path / "autoencoder")
     without = toy_bundle(tmp_path / "plain")
     edit(without, lambda manifest: manifest.update(version="2"))
@@ -124,7 +124,7 @@ async def test_one_that_offers_less_cannot_take_over(tmp_path: Path) -> None:
 async def test_the_error_probability_comes_and_goes_and_the_log_has_it(
     error_probability_bundle_path: Path, image_bundle_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Bundles from before it existed lack it, and may be what somebody has to go back to."""
+    """Older bundles lack it, and a rollback to one of them must be possible."""
     without, having = tmp_path / "without", tmp_path / "having"
     shutil.copytree(image_bundle_path, without)
     shutil.copytree(error_probability_bundle_path, having)
@@ -144,6 +144,7 @@ async def test_the_error_probability_comes_and_goes_and_the_log_has_it(
     assert "error_probability" not in service.switch.current.components.output_names
     (warning,) = warnings()
     assert re.search(
-        r"toy/2 .* has no error probability \(nobody knows\), which toy/1 .* had: the estimate .* end", warning
+        r"toy/2 .* has no error probability \(nobody knows\), but toy/1 .* had one: the accuracy estimate .* stop",
+        warning,
     )
     await service.switch.close()

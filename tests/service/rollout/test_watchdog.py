@@ -1,4 +1,4 @@
-"""The watchdog looks at the bundle in service while it serves, and at nothing else."""
+"""The watchdog checks the served bundle while it is served, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 async def test_workers_that_end_as_they_are_told_are_not_missed(
     image_bundle_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever takes long to close behind them: every such stop logged an ERROR."""
+    """Even if something takes long to close after them: every such stop used to log an ERROR."""
     monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.01)
     service = build(load({"HARMGAUGE_BUNDLE": str(image_bundle_path)}))
     service.start()
@@ -71,7 +71,7 @@ async def test_a_load_that_hangs_fails_livez_until_it_ends(image_bundle_path: Pa
     watch = Watchdog(lambda: service.switch.current, service.readiness, 60, lambda: hanging[0])
     service.readiness.ready()
     await watch.look()
-    with pytest.raises(NotAlive, match="reading /slow does not end"):
+    with pytest.raises(NotAlive, match="reading /slow does not finish"):
         service.readiness.check_alive()
     service.readiness.check()
     hanging[0] = None

@@ -1,4 +1,4 @@
-"""Connections that are between the system's hands and the service's, as it stops listening."""
+"""Connections that the system has accepted but the service has not, when it stops listening."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_what_waits_is_accepted_and_nothing_new_begins(listening: socket.s
     await backlog.take_in([listening])
     assert len(accepted) == 50
     late = connecting(listening)
-    assert not is_open(late, 0.3), "it hears nothing, and tries again"
+    assert not is_open(late, 0.3), "it gets no reply, and tries again"
     loop.remove_reader(listening)
     listening.close()
     for client, connection in zip(clients, accepted, strict=True):
@@ -65,7 +65,7 @@ async def test_what_waits_is_accepted_and_nothing_new_begins(listening: socket.s
 
 
 async def test_a_busy_loop_is_waited_for(listening: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It accepts one connection in each of its rounds, and no more."""
+    """It accepts only one connection in each of its iterations."""
     monkeypatch.setattr(backlog, "HANDSHAKE_SECONDS", 0)
     clients = [connecting(listening) for _ in range(20)]
     assert all(is_open(client, 5) for client in clients)

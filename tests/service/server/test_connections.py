@@ -1,4 +1,4 @@
-"""Who goes where there is no room: by count, and by bytes."""
+"""Connections that are closed to make room: by count, and by bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harmgauge.server.connections import MAX_BUFFERS_BYTES, SMALL_BUFFER_BYTES, 
 
 @dataclass(eq=False)
 class Fake:
-    """Its client is `waited_for`, or not."""
+    """A connection that waits for its client, or does not."""
 
     waits_for_client: bool = True
     is_open: bool = True

@@ -1,4 +1,4 @@
-"""What a connection leaves behind when its client has gone."""
+"""The remains of a connection whose client has disconnected."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 
 
 def loops() -> list[Callable[[], asyncio.AbstractEventLoop]]:
-    uvloop = pytest.importorskip("uvloop")  # there is none for Windows
+    uvloop = pytest.importorskip("uvloop")  # does not exist on Windows
     return [asyncio.SelectorEventLoop, uvloop.new_event_loop]
 
 
 @pytest.mark.parametrize("loop", loops(), ids=["asyncio", "uvloop"])
 def test_a_thousand_connections_that_were_reset_leave_nothing(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    """Not even for the cycle collector, which hardly ever comes by itself."""
+    """Not even for the cycle collector, which hardly ever runs by itself."""
     alive: weakref.WeakSet[GuardedHttpProtocol] = weakref.WeakSet()
 
     class Counted(GuardedHttpProtocol):

@@ -1,4 +1,4 @@
-"""The limit on open files, which is that of a process of its own here."""
+"""The limit on open files, set for a separate process here."""
 
 from __future__ import annotations
 
@@ -36,4 +36,4 @@ def test_the_limit_is_raised_as_far_as_it_may_be_and_the_rest_is_shared(
     *warnings, answer = done.stdout.splitlines()
     assert answer == f"{room} {raised}"
     assert len(warnings) == (room < wanted)
-    assert all(f"keeps {room} connections" in line for line in warnings)
+    assert all(f"keeps at most {room} connections" in line for line in warnings)

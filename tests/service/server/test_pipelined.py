@@ -1,4 +1,4 @@
-"""What waits behind a request on its connection, as the event loop's transport sees it."""
+"""Requests that wait behind another on their connection, as the event loop's transport sees them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GET = b"GET / HTTP/1.1\r\n\r\n"
 
 
 class Transport(asyncio.Transport):
-    """Remembers what it was told."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Transport(asyncio.Transport):
 
 
 class Application:
-    """Answers when it is let; notes how large the bodies were."""
+    """Answers when allowed; records the sizes of the bodies."""
 
     def __init__(self) -> None:
         self.go_on, self.bodies = asyncio.Event(), list[int]()
@@ -83,7 +83,7 @@ async def test_a_body_sent_ahead_stays_with_the_client_until_its_request_has_beg
     assert transport.is_reading(), "a few bytes ahead may come"
     protocol.data_received(bytes(HIGH_WATER_LIMIT + 1))
     await rounds()
-    protocol.flow.resume_reading()  # as whoever looks whether the client is still there does
+    protocol.flow.resume_reading()  # like a check whether the client is still connected
     assert not transport.is_reading()
     app.go_on.set()
     await rounds()

@@ -1,4 +1,4 @@
-"""Uvicorn's internals, which the service builds on: a version that lacks one is refused before anything is served."""
+"""The uvicorn internals that the service builds on: a version without one is rejected before anything is served."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def test_the_installed_version_fits() -> None:
 
 def test_a_version_without_what_is_overridden_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(HttpToolsProtocol, "on_body")
-    with pytest.raises(SettingsError, match=r"uvicorn [\d.]+ does not fit: HttpToolsProtocol has no on_body"):
+    with pytest.raises(SettingsError, match=r"uvicorn [\d.]+ is not supported: HttpToolsProtocol has no on_body"):
         check_uvicorn()
 
 
 def test_nothing_is_overridden_that_the_check_does_not_know() -> None:
-    """A method that we define and uvicorn has as well is one that it could rename."""
+    """A method that both we and uvicorn define may be renamed by uvicorn."""
     ours = {
         name for base in GuardedHttpProtocol.__mro__ for name in vars(base) if base.__module__.startswith("harmgauge")
     }

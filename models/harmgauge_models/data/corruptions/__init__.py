@@ -1,7 +1,7 @@
-"""Corruptions of images, after the benchmark CIFAR-10-C (Hendrycks and Dietterich 2019), with its parameters.
+"""Image corruptions modelled on the benchmark CIFAR-10-C (Hendrycks and Dietterich 2019), with its parameters.
 
-Reimplemented from the published parameters: offline, seeded, for images of any size (the parameters are in pixels,
-chosen for 32 x 32). Only frost differs from the published kind, by its pictures of ice.
+They are reimplemented from the published parameters: offline, seeded, for images of any size (the parameters are in
+pixels, chosen for 32 x 32). Only frost differs from the published kind, in its pictures of ice.
 """
 
 from harmgauge_models.data.corruptions.catalogue import CORRUPTIONS, Corruption, corrupt, corrupt_in_turn

@@ -1,4 +1,4 @@
-"""All kinds at all severities for one set of images, made once and kept in a folder."""
+"""All kinds at all severities for one set of images, created once and kept in a folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK_ROWS = 1000
 """Rows that share a seed: the pixels do not depend on the number of processes."""
 
 FORMAT = 1
-"""Incremented when a kind changes its pixels, so that older folders are made again."""
+"""Incremented when a kind changes its pixels, so that older folders are rebuilt."""
 
 
 def make(

@@ -1,4 +1,4 @@
-"""Blur by the lens, frosted glass or movement."""
+"""Blur caused by the lens, frosted glass or movement."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harmgauge_models.data.corruptions.pixels import Images, at, to_uint8, unit,
 
 
 def gaussian_blur(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """The blur that other kinds are built from."""
+    """Gaussian blur, from which other kinds are built."""
     radius_pixels = at(severity, 0.4, 0.6, 0.7, 0.8, 1.0)
     return to_uint8(gaussian_filter(unit(images), (0, radius_pixels, radius_pixels, 0)))
 
 
 def defocus_blur(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """A lens out of focus: each point becomes a disk, whose edge is smoothed."""
+    """A lens out of focus: each point becomes a disk with a smooth edge."""
     radius_pixels, edge_pixels = at(severity, (0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1))
     steps = np.arange(-3, 4)
     disk = (steps[:, None] ** 2 + steps**2 <= radius_pixels**2).astype(np.float32)
@@ -27,7 +27,7 @@ def defocus_blur(images: Images, severity: int, random: np.random.Generator) -> 
 
 
 def glass_blur(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """Frosted glass: blurred, each pixel replaced by a near one (above or left of it, by chance), blurred again."""
+    """Frosted glass: blur, replace each pixel by a random nearby one (above or to the left), and blur again."""
     radius_pixels, reach, times = at(severity, (0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2))
     blurred = gaussian_filter(unit(images), (0, radius_pixels, radius_pixels, 0))
     moved = np.floor(blurred * 255) / 255
@@ -42,13 +42,13 @@ def glass_blur(images: Images, severity: int, random: np.random.Generator) -> Im
 
 
 def motion_blur(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """The camera moves, by up to 45 degrees from level."""
+    """Camera motion at an angle of up to 45 degrees from level."""
     reach_pixels, spread_pixels = at(severity, (6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5))
     return to_uint8(trail(unit(images), reach_pixels, spread_pixels, random.uniform(-45, 45, len(images))))
 
 
 def zoom_blur(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """The camera moves towards the object: the mean over zoom factors of 1 up to this, in steps of 0.01."""
+    """The camera moves towards the object: the mean over zoom factors from 1 up to this, in steps of 0.01."""
     steps = at(severity, 6, 11, 16, 21, 26)
     pixels = unit(images)
     total = pixels.copy()
@@ -58,7 +58,7 @@ def zoom_blur(images: Images, severity: int, random: np.random.Generator) -> Ima
 
 
 def trail(pixels: Array, reach_pixels: int, spread_pixels: float, angles_degrees: npt.NDArray[np.float64]) -> Array:
-    """Each of `pixels` (n, h, w, c) smeared in its own direction, to one side, with half a Gaussian's weights."""
+    """Smear each of `pixels` (n, h, w, c) in its own direction, to one side, with the weights of half a Gaussian."""
     steps = np.arange(2 * reach_pixels + 1)
     weights = np.exp(-(steps**2) / (2 * spread_pixels**2))
     angles = np.deg2rad(angles_degrees)

@@ -13,7 +13,7 @@ from harmgauge_models.data.corruptions.spatter import spatter
 Corruption = Callable[[Images, int, np.random.Generator], Images]
 """Maps images (n, height, width, 3) uint8 of any size, a severity of 1 to 5 and a random generator to corrupted copies.
 
-The same generator state gives the same pixels. Raises ValueError for another severity.
+The same generator state gives the same pixels. Raises ValueError for any other severity.
 """
 
 CORRUPTIONS: dict[str, Corruption] = {
@@ -39,8 +39,17 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 
 
-def corrupt(name: str, images: Images, severity: int, seed: int) -> Images:
-    """`images` (n, height, width, 3) uint8 corrupted by one kind, seeded by `seed`, kind and severity."""
+def corrupt(name: str, images: Images, severity: int, seed: int = 0) -> Images:
+    """Corrupt `images` (n, height, width, 3) uint8 with one kind, seeded by `seed`, kind and severity.
+
+    Raises ValueError for an unknown kind, other images, and a severity that is not a whole number from 1 to 5.
+    """
+    if name not in CORRUPTIONS:
+        raise ValueError(f"unknown corruption {name!r}: expected one of {', '.join(CORRUPTIONS)}")
+    if images.dtype != np.uint8 or images.shape[3:] != (3,):
+        raise ValueError(
+            f"expected images of uint8 with shape (n, height, width, 3), got {images.dtype} {images.shape}"
+        )
     random = np.random.default_rng((seed, list(CORRUPTIONS).index(name), severity))
     return CORRUPTIONS[name](images, severity, random)
 
@@ -48,7 +57,7 @@ def corrupt(name: str, images: Images, severity: int, seed: int) -> Images:
 def corrupt_in_turn(
     images: Images, severity: int, seed: int, kinds: Collection[str] = tuple(CORRUPTIONS)
 ) -> tuple[Images, list[str]]:
-    """Each image corrupted by the next of `kinds` in turn, and the name of each image's kind."""
+    """Corrupt each image with the next of `kinds` in turn; returns the images and the name of each one's kind."""
     random = np.random.default_rng(seed)
     chosen = [list(kinds)[index % len(kinds)] for index in range(len(images))]
     corrupted = images.copy()

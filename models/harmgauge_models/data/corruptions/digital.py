@@ -12,7 +12,7 @@ from harmgauge_models.data.corruptions.pixels import Images, at, sample, to_uint
 
 
 def brightness(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """Add this much to the value of HSV; hue and saturation stay."""
+    """Add this much to the value in HSV; hue and saturation are unchanged."""
     added = at(severity, 0.05, 0.1, 0.15, 0.2, 0.3)
     pixels = unit(images)
     value = pixels.max(3, keepdims=True)
@@ -29,7 +29,7 @@ def contrast(images: Images, severity: int, random: np.random.Generator) -> Imag
 
 
 def saturate(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """Scale and shift the saturation of HSV; a pure grey turns towards red because its hue is 0."""
+    """Scale and shift the saturation in HSV; a pure grey turns reddish because its hue is 0."""
     factor, added = at(severity, (0.3, 0.0), (0.1, 0.0), (1.5, 0.0), (2.0, 0.1), (2.5, 0.2))
     pixels = unit(images)
     value = pixels.max(3, keepdims=True)
@@ -64,7 +64,7 @@ def jpeg_compression(images: Images, severity: int, random: np.random.Generator)
 
 
 def elastic_transform(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """An affine warp of three randomly moved points, then an elastic one; all in shares of the shorter side."""
+    """Apply an affine warp of three randomly moved points, then an elastic one; all in shares of the shorter side."""
     strength, smoothness, moved = at(
         severity, (0.0, 0.0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03)
     )

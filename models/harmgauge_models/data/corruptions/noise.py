@@ -14,7 +14,7 @@ def gaussian_noise(images: Images, severity: int, random: np.random.Generator) -
 
 
 def shot_noise(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """Shot noise: a Poisson number of photons, this many for a white pixel."""
+    """Shot noise: a Poisson-distributed number of photons, with this mean for a white pixel."""
     photons = at(severity, 500, 250, 100, 75, 50)
     return to_uint8(random.poisson(unit(images) * photons) / photons)
 
@@ -27,7 +27,7 @@ def impulse_noise(images: Images, severity: int, random: np.random.Generator) ->
 
 
 def speckle_noise(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """Noise in proportion to the light."""
+    """Noise in proportion to the brightness."""
     spread = at(severity, 0.06, 0.10, 0.12, 0.16, 0.20)
     pixels = unit(images)
     return to_uint8(pixels + pixels * random.normal(0, spread, images.shape))

@@ -1,4 +1,4 @@
-"""Helpers that the corruptions share: pixels in 0..1 and back, a level for each severity, resampling."""
+"""Helpers for the corruptions: conversion of pixels to 0..1 and back, a level for each severity, resampling."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from harmgauge.bundle.rows import Array
 
 Images = npt.NDArray[np.uint8]
-"""(n, height, width, 3) uint8, red, green, blue."""
+"""Images as (n, height, width, 3) uint8 in the order red, green, blue."""
 
 Level = TypeVar("Level")
 
@@ -20,23 +20,25 @@ SEVERITIES = (1, 2, 3, 4, 5)
 def at(severity: int, *levels: Level) -> Level:
     """The parameter for this severity, from the five in order. Raises ValueError for any other severity."""
     if severity not in SEVERITIES:
-        raise ValueError(f"severity {severity}: it is a whole number from 1 to 5")
+        raise ValueError(f"severity {severity}: expected a whole number from 1 to 5")
     return levels[severity - 1]
 
 
 def unit(images: Images) -> npt.NDArray[np.float32]:
-    """Pixels in 0..1."""
+    """Convert pixels to 0..1."""
     return images.astype(np.float32) / np.float32(255)
 
 
 def to_uint8(images: Array) -> Images:
-    """From 0..1, clipped and rounded down, as in the benchmark."""
+    """Convert from 0..1, clipping and rounding down, as in the benchmark."""
     clipped: Images = np.clip(images * 255, 0, 255).astype(np.uint8)
     return clipped
 
 
 def sample(images: Array, rows: Array, columns: Array) -> Array:
-    """`images` (n, h, w, c) at real-valued `rows` and `columns` (n, h', w'), bilinear, mirrored at the borders."""
+    """Sample `images` (n, h, w, c) at real-valued `rows` and `columns` (n, h', w'): bilinear, mirrored at the
+    borders.
+    """
     count, height, width, channels = images.shape
     row, column = np.floor(rows).astype(np.int32), np.floor(columns).astype(np.int32)
     down, right = (rows - row)[..., None], (columns - column)[..., None]
@@ -51,14 +53,14 @@ def sample(images: Array, rows: Array, columns: Array) -> Array:
 
 
 def zoom(images: Array, factor: float) -> Array:
-    """The middle of `images` (n, h, w, c), `factor` times as large, bilinear, in the same shape."""
+    """Magnify the middle of `images` (n, h, w, c) by `factor`: bilinear, keeping the shape."""
     by_row, by_column = (_zoom_weights(size, factor) for size in images.shape[1:3])
     rows = np.einsum("ij,njwc->niwc", by_row, images, optimize=True)
     return np.einsum("ij,nhjc->nhic", by_column, rows, optimize=True)  # type: ignore[no-any-return]
 
 
 def _zoom_weights(size: int, factor: float) -> Array:
-    """The matrix (size, size) from the pixels of one axis to those of its enlarged middle."""
+    """The matrix (size, size) that maps the pixels of one axis to those of its magnified middle."""
     kept = int(np.ceil(size / factor))
     enlarged = max(size, round(kept * factor))
     first = (enlarged - size) // 2
@@ -68,7 +70,7 @@ def _zoom_weights(size: int, factor: float) -> Array:
 
 
 def _mirror(index: Array, size: int) -> Array:
-    """Indices beyond 0..size-1 folded back, the border's own pixel not repeated."""
+    """Fold back indices beyond 0..size-1, without repeating the border pixel."""
     period = max(1, 2 * (size - 1))
     folded = np.abs(index) % period
     return np.minimum(folded, period - folded)  # type: ignore[no-any-return]

@@ -18,7 +18,7 @@ APART = 1e6
 
 
 def spatter(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """Drops are the bright tail of smooth noise: water, with light on its edges (severity 1 to 3), or mud (4, 5)."""
+    """Drops from the bright tail of smooth noise: water, with light on its edges (severity 1 to 3), or mud (4, 5)."""
     mean, spread, radius_pixels, least, strength, mud = at(
         severity,
         (0.62, 0.1, 0.7, 0.7, 0.5, False),
@@ -41,7 +41,7 @@ def spatter(images: Images, severity: int, random: np.random.Generator) -> Image
 
 
 def _relief(drops: npt.NDArray[np.uint8]) -> Array:
-    """The brightness of each pixel of the drops (n, h, w) in light from one side, 0..255."""
+    """The brightness, 0..255, of each pixel of the drops (n, h, w) in light from one side."""
     edges = canny(drops, 50, 150)
     distance = distance_transform_edt(~edges, sampling=(APART, 1, 1)) if edges.any() else np.full(drops.shape, 20.0)
     smooth = uniform_filter(np.minimum(distance, 20), (0, 3, 3), mode="mirror").astype(np.uint8)
@@ -51,8 +51,9 @@ def _relief(drops: npt.NDArray[np.uint8]) -> Array:
 
 
 def canny(pictures: npt.NDArray[np.uint8], low: float, high: float) -> npt.NDArray[np.bool_]:
-    """Edges of grey `pictures` (n, h, w) after Canny 1986: the crests of the gradient (the sum of the absolute Sobel
-    derivatives) that are steeper than `low` and join one steeper than `high`."""
+    """Edges of greyscale `pictures` (n, h, w) after Canny 1986: the crests of the gradient (the sum of the absolute
+    Sobel derivatives) that are steeper than `low` and connect to one steeper than `high`.
+    """
     real = pictures.astype(float)
     down, right = (convolve(real, kernel[None], mode="nearest") for kernel in (SOBEL, SOBEL.T))
     steep = np.abs(down) + np.abs(right)
@@ -74,7 +75,7 @@ def canny(pictures: npt.NDArray[np.uint8], low: float, high: float) -> npt.NDArr
 
 
 def _equalised(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Histogram equalisation: the darkest value becomes 0, the brightest 255. A flat image stays as it is."""
+    """Histogram equalisation: the darkest value becomes 0, the brightest 255. A flat image is unchanged."""
     counts = np.bincount(image.ravel(), minlength=256)
     below = counts.cumsum() - counts[image.min()]
     if not below[-1]:

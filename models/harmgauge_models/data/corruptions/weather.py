@@ -17,7 +17,7 @@ ICE = np.array([0.88, 0.95, 1.0], np.float32)
 
 
 def snow(images: Images, severity: int, random: np.random.Generator) -> Images:
-    """Flakes: the bright tail of noise, enlarged and smeared as it falls; the scene behind pales."""
+    """Flakes from the bright tail of noise, enlarged and smeared as they fall; the scene behind becomes paler."""
     mean, spread, size, least, reach_pixels, spread_pixels, kept = at(
         severity,
         (0.1, 0.2, 1, 0.6, 8, 3, 0.95),
@@ -37,9 +37,9 @@ def snow(images: Images, severity: int, random: np.random.Generator) -> Images:
 def frost(images: Images, severity: int, random: np.random.Generator) -> Images:
     """Ice on the pane.
 
-    The benchmark lays photographs of frost over the image, which we may not ship. These are textures of ice made of
-    seeded noise instead, with the benchmark's weights, coarse enough to harm about as much. Only this kind is not the
-    published one.
+    The benchmark overlays photographs of frost, which this package may not ship. Here the ice is a texture of seeded
+    noise, with the benchmark's weights, and coarse enough to do about as much harm. This is the only kind that differs
+    from the published one.
     """
     kept, ice = at(severity, (1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45))
     return to_uint8(kept * unit(images) + ice * _ice(images.shape, random))
@@ -56,7 +56,8 @@ def fog(images: Images, severity: int, random: np.random.Generator) -> Images:
 
 
 def plasma(count: int, size: int, decay: float, random: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Diamond-square fractals in 0..1, (count, side, side), side the next power of two, periodic at the borders.
+    """Diamond-square fractals in 0..1, (count, side, side), whose side is the next power of two, periodic at the
+    borders.
 
     The noise is uniform within 100 squared and falls by `decay` squared with each halving of the step.
     """

@@ -1,4 +1,4 @@
-"""Random disturbances of pictures, for training: general kinds in chains, at every strength.
+"""Random disturbances of images for training: general kinds in chains, at every strength.
 
 After the idea of PRIME (Modas et al. 2022) and AugMix (Hendrycks et al. 2020): a few wide families (noise, filters,
 colour, veils, occlusion, movement) prepare better for future corruptions than any list of them does.
@@ -40,11 +40,11 @@ RESEMBLED = (
     "pixelate",
     "jpeg_compression",
 )
-"""Kinds of CIFAR-10-C that resemble one of the disturbances; a detector's quality on the others is what counts."""
+"""Kinds of CIFAR-10-C that resemble one of the disturbances; a detector's quality is judged on the others."""
 
 
 def disturb(pixels: Pixels, random: np.random.Generator) -> Pixels:
-    """Disturb each picture by a chain of its own; values stay within 0..1."""
+    """Disturb each image with its own random chain; values stay within 0..1."""
     made = pixels.copy()
     shares = np.array(list(DISTURBANCES.values())) / sum(DISTURBANCES.values())
     links = 1 + random.choice(MOST_LINKS, len(pixels), p=LINKS_SHARES)

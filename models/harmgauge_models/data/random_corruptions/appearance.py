@@ -1,4 +1,4 @@
-"""Random corruptions of what pixels show: noise, filters, light, colour, veils, resolution, codecs."""
+"""Random corruptions of the pixels' values: noise, filters, light, colour, veils, resolution, codecs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def echo(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> A
 
 
 def levels(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Less or more contrast, light and gamma."""
+    """Change contrast, brightness and gamma, up or down."""
     mean = pixels.mean((1, 2), keepdims=True)
     factor = np.where(some(pixels, 0.7, random), 1 - 0.96 * strengths, 1 + strengths)
     shift = 0.35 * strengths * uniform(pixels, -1, 1, random)
@@ -62,7 +62,7 @@ def levels(pixels: Pixels, strengths: Strengths, random: np.random.Generator) ->
 
 
 def colour(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Channels partly mixed, tinted, inverted or exchanged."""
+    """Mix, tint, invert or exchange the channels, in part or fully."""
     channels = pixels.shape[3]
     mixing = random.dirichlet([1.0] * channels, (len(pixels), channels))
     exchanged = np.argsort(random.random((len(pixels), channels)), axis=1)[..., None] == np.arange(channels)
@@ -74,7 +74,7 @@ def colour(pixels: Pixels, strengths: Strengths, random: np.random.Generator) ->
 
 
 def invert(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Light becomes dark: all of it, or only pixels above a level (solarised)."""
+    """Invert all values, or only those above a level (solarisation)."""
     level = np.where(some(pixels, 0.5, random), 1 - strengths, -1)
     share = np.where(level < 0, np.minimum(1, 0.2 + 1.2 * strengths), 1)
     inverted = pixels * (1 - share) + (1 - pixels) * share
@@ -82,13 +82,13 @@ def invert(pixels: Pixels, strengths: Strengths, random: np.random.Generator) ->
 
 
 def posterise(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Few steps from black to white."""
+    """Reduce the number of steps from black to white."""
     step = 0.02 + 0.4 * strengths
     return (np.floor(pixels / step + uniform(pixels, 0, 1, random)) + 0.5) * step  # type: ignore[no-any-return]
 
 
 def veil(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """A single colour in front of the picture, in clouds or spots with soft or hard edges."""
+    """Put a single colour in front of the image, in clouds or spots with soft or hard edges."""
     clouds = smooth_noise(pixels, random)
     hardness = np.exp(uniform(pixels, -0.7, 3, random))
     cover = 1 / (1 + np.exp(-np.clip(hardness * (clouds - uniform(pixels, -0.5, 2, random)), -30, 30)))
@@ -99,14 +99,14 @@ def veil(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> A
 
 
 def unevenness(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Smooth noise of any coarseness, added or as uneven light."""
+    """Smooth noise of any scale, added or as uneven light."""
     clouds = smooth_noise(pixels, random)
     reach = 0.3 * strengths * clouds
     return np.where(some(pixels, 0.3, random), pixels * np.exp(2 * reach), pixels + reach)
 
 
 def coarsen(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """A lower resolution: each place takes the pixel, or the mean, of its cell of a coarser grid."""
+    """Lower the resolution: each pixel becomes one pixel, or the mean, of its cell in a coarser grid."""
     height, width = pixels.shape[1:3]
     cell = 1 + 1.4 * strengths[:, 0, 0] * random.random((len(pixels), 1), np.float32) ** 0.5
     rows, columns = (
@@ -149,7 +149,7 @@ def recode(pixels: Pixels, strengths: Strengths, random: np.random.Generator) ->
 
 
 def pattern(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Squares, or stripes from edge to edge, of one side each, lighter or darker by the same amount in each channel."""
+    """Add squares or stripes, each lighter or darker by one amount in each channel."""
     height, width = pixels.shape[1:3]
     side = np.exp(uniform(pixels, 0, np.log(max(2, min(height, width) / 3)), random))[..., 0]
     stripes = random.integers(4, size=(len(pixels), 1, 1))
@@ -162,7 +162,7 @@ def pattern(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -
 
 
 def streaks(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Bright specks drawn out in one direction, as of snow and rain, on a paler picture."""
+    """Add bright streaks in one direction, as in snow and rain, to a paler image."""
     down, right = frequencies(pixels)
     specks = random.random((*pixels.shape[:3], 1), np.float32) < 0.01 + 0.12 * strengths * random.random(
         strengths.shape, np.float32

@@ -1,4 +1,4 @@
-"""Random corruptions of where pixels are: moved, turned, mirrored, cut into tiles, covered."""
+"""Random corruptions of the pixels' places: moved, rotated, mirrored, cut into tiles, covered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def occlude(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -
 
 
 def move(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Rotated a little, scaled, sheared, shifted."""
+    """Rotate a little, scale, shear and shift."""
     height, width = pixels.shape[1:3]
     reach = strengths[..., 0]
 
@@ -34,7 +34,7 @@ def move(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> A
 
 
 def turn(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Rotated by any angle; many by quarters of a full turn."""
+    """Rotate by any angle, often by quarters of a full turn."""
     quarter = np.pi / 2
     angle = strengths[..., 0] * np.pi * np.where(some(pixels, 0.5, random)[..., 0], -1, 1)
     angle = np.where(
@@ -44,7 +44,7 @@ def turn(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> A
 
 
 def resize(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Much larger, so that only a part is left, or smaller within a border."""
+    """Enlarge, so that only a part remains, or shrink within a border."""
     away = np.where(some(pixels, 0.5, random), -0.9, 1.1)[..., 0] * strengths[..., 0]
     stretched = 0.3 * strengths[..., 0] * uniform(pixels, -1, 1, random)[..., 0]
     height, width = pixels.shape[1:3]
@@ -54,14 +54,14 @@ def resize(pixels: Pixels, strengths: Strengths, random: np.random.Generator) ->
 
 
 def mirror(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Upside down, left to right, or both; the stronger, the more often."""
+    """Mirror vertically, horizontally, or both; more often at higher strength."""
     way = random.integers(1, 4, size=strengths.shape) * (random.random(strengths.shape) < 0.2 + 0.8 * strengths)
     made = np.where(way & 1, pixels[:, ::-1], pixels)
     return np.where(way & 2, made[:, :, ::-1], made)
 
 
 def tiles(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Cut into 2 x 2 to 8 x 8 tiles, of which some change places."""
+    """Cut into 2 x 2 to 8 x 8 tiles and let some of them change places."""
     height, width = pixels.shape[1:3]
     made = pixels.copy()
     across = random.choice([2, 3, 4, 8], len(pixels))
@@ -84,7 +84,7 @@ def tiles(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> 
 
 
 def shuffle(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
-    """Some pixels take the place of neighbours."""
+    """Let some pixels take the place of their neighbours."""
     height, width = pixels.shape[1:3]
     moved = random.random(pixels.shape[:3]) < 0.2 + 0.8 * strengths[..., 0]
     reach = 0.5 + 0.9 * strengths[..., 0]

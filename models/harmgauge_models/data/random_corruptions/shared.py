@@ -1,4 +1,4 @@
-"""What all random corruptions share: their types, random numbers for each picture, filters and clouds."""
+"""Common parts of all random corruptions: types, random numbers for each image, filters, smooth noise."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from scipy import fft
 from harmgauge.bundle.rows import Array
 
 Pixels = npt.NDArray[np.float32]
-"""(n, height, width, channels), 0 is black and 1 is white."""
+"""Images (n, height, width, channels) in which 0 is black and 1 is white."""
 
 Strengths = npt.NDArray[np.float32]
-"""(n, 1, 1, 1); 0 changes almost nothing, 1 much."""
+"""Strengths (n, 1, 1, 1): at 0 almost nothing changes, at 1 much."""
 
 Disturbance = Callable[[Pixels, Strengths, np.random.Generator], Array]
 
@@ -28,24 +28,26 @@ def some(pixels: Pixels, share: float, random: np.random.Generator) -> npt.NDArr
 
 
 def frequencies(pixels: Array) -> tuple[Array, Array]:
-    """Angular frequencies in radians a pixel, by row (h, 1) and by column (w // 2 + 1,)."""
+    """Angular frequencies in radians per pixel, by row (h, 1) and by column (w // 2 + 1,)."""
     height, width = pixels.shape[1:3]
     by_row, by_column = 2 * np.pi * fft.fftfreq(height)[:, None], 2 * np.pi * fft.rfftfreq(width)
     return by_row.astype(np.float32), by_column.astype(np.float32)
 
 
 def filtered(pixels: Array, spectra: Array) -> Array:
-    """Multiply each picture by its spectrum (n, h, w // 2 + 1).
+    """Multiply the spectrum of each image by the given one (n, h, w
 
-    The spectra have the picture's own size, so the filter wraps around at the borders; for a few pixels that is one
-    more disturbance.
+    2 + 1).
+
+    The spectra have the size of the image, so the filter wraps around at the borders; for a few pixels that is one more
+    disturbance.
     """
     transformed = fft.rfft2(pixels, axes=(1, 2)) * spectra[..., None].astype(np.complex64)
     return fft.irfft2(transformed, s=pixels.shape[1:3], axes=(1, 2))
 
 
 def smooth_noise(pixels: Pixels, random: np.random.Generator) -> Array:
-    """Smooth noise (n, h, w, 1) of mean 0 and spread 1, of random coarseness."""
+    """Smooth noise (n, h, w, 1) with mean 0, spread 1 and a random scale."""
     grains = random.standard_normal((*pixels.shape[:3], 1), np.float32)
     down, right = frequencies(grains)
     radius = np.exp(uniform(pixels, np.log(0.5), np.log(6), random))[..., 0]

@@ -1,6 +1,8 @@
-"""Corruptions of rows other than pictures, for judging: by layout and kind of column, five severities, seeded.
+"""Corruptions that judge bundles for rows other than images: chosen by layout and column kind, in five severities,
+seeded.
 
-They differ from the disturbances that a second network is trained on (`data/row_disturbances`), though some are alike.
+They differ from the disturbances that a second network is trained on (`data/row_disturbances`), though some are
+similar.
 """
 
 from harmgauge_models.data.row_corruptions.catalogue import Corruptions

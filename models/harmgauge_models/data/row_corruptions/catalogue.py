@@ -1,4 +1,4 @@
-"""The corruptions that suit given rows, and a function to apply each."""
+"""The corruptions that suit given rows, and a way to apply each of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harmgauge_models.data.row_corruptions.clean_rows import CleanRows, Float64
 Corruption = Callable[[CleanRows, int, np.random.Generator], Float64]
 """Maps clean rows, a severity of 1 to 5 and a random generator to corrupted rows (n, d).
 
-The same generator state gives the same rows. Raises ValueError for another severity.
+The same generator state gives the same rows. Raises ValueError for any other severity.
 """
 
 TABLE: dict[str, Corruption] = {
@@ -99,11 +99,11 @@ PICTURES: dict[str, Corruption] = {
     "missing": faults.missing,
     "other_row": faults.other_row,
 }
-"""For pictures other than 8-bit colour pictures, which have a benchmark of their own."""
+"""For images other than 8-bit colour images, which have their own benchmark."""
 
 MIN_EMBEDDING = 64
 MOST_UNLIKE = 1000.0
-"""An embedding's columns are of one kind, and their spreads differ by less than this factor."""
+"""The columns of an embedding are of one kind: their spreads differ by less than this factor."""
 
 FORMAT = 1
 """Incremented when a kind changes its values."""
@@ -113,8 +113,10 @@ _TRIED_ROWS = 300
 
 @dataclass(frozen=True)
 class Corruptions:
-    """The corruptions that suit the rows `x` (n, *shape) as judged by `columns`; `missing` if NaN may stand for a
-    missing value, `least` and `greatest` if the classifier takes no values beyond.
+    """The corruptions that suit the rows `x` (n, *shape), as judged by `columns`.
+
+    `missing` is true if NaN may be used for a missing value; `least` and `greatest` are set if the classifier accepts
+    no values beyond them.
     """
 
     x: Array = field(repr=False)
@@ -135,7 +137,7 @@ class Corruptions:
         return {name: kind for name, kind in suited.items() if not _same(few._apply(name, kind, 5, 0), few.x)}
 
     def make(self, name: str, severity: int, seed: int) -> Array:
-        """Corrupted copies of all rows, (n, *shape) in their dtype. Raises KeyError for a kind not among `kinds`."""
+        """Corrupted copies of all rows, (n, *shape) in their dtype. Raises KeyError for an unsuitable kind."""
         return self._apply(name, self.kinds[name], severity, seed)
 
     def _apply(self, name: str, kind: Corruption, severity: int, seed: int) -> Array:
@@ -143,7 +145,7 @@ class Corruptions:
         return self._fitted(kind(self._rows, severity, random)).reshape(self.x.shape)
 
     def _fitted(self, values: Float64) -> Array:
-        """In the dtype and range of the input; a value outside it becomes the nearest one inside."""
+        """Clip values to the range of the input, and convert them to its dtype."""
         dtype = self.x.dtype
         if not self.missing or dtype.kind != "f":
             values = np.nan_to_num(values, nan=0.0)
@@ -152,7 +154,7 @@ class Corruptions:
         greatest = float(bounds.max) if self.greatest is None else self.greatest
         if dtype.kind in "iu":
             values = np.rint(values)
-            if bounds.bits == 64:  # the greatest of them is not a float64
+            if bounds.bits == 64:  # the largest of them is not a float64
                 greatest = min(greatest, math.nextafter(float(bounds.max), 0))
         return values.clip(least, greatest).astype(dtype)
 

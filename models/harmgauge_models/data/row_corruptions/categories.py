@@ -8,7 +8,7 @@ from harmgauge_models.data.row_corruptions.clean_rows import CleanRows, Float64,
 
 
 def codes_permuted(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Another encoder: in some columns every code means another category."""
+    """A different encoder: in some columns every code means a different category."""
     mapped = rows.flat.copy()
     for column in np.flatnonzero(rows.categories):
         values, codes = np.unique(rows.flat[:, column], return_inverse=True)

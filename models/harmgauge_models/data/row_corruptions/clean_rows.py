@@ -1,4 +1,4 @@
-"""The clean rows that every corruption takes, with statistics of their columns."""
+"""The clean rows that every corruption starts from, with statistics of their columns."""
 
 from __future__ import annotations
 
@@ -19,15 +19,20 @@ Mask = npt.NDArray[np.bool_]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 SHARES = (0.02, 0.1, 0.2, 0.4, 0.7)
-"""Shares of the columns that a fault hits, by severity; at least one column."""
+"""Share of the columns affected by a fault, by severity; at least one column."""
 
 MOST_NUMBERS_TO_LACK = 0.25
-"""If fewer of the columns are real numbers, whole ones count as measured too: they may be counts, or codes."""
+"""If fewer of the columns than this are real numbers, whole-number columns count as measured too: they may be counts,
+or codes.
+"""
 
 
 @dataclass(frozen=True)
 class CleanRows:
-    """`flat` (n, d) float64, NaN for a missing value, d = prod(columns.shape). With `missing`, a row may hold NaN."""
+    """`flat` (n, d) float64, with NaN for a missing value; d = prod(columns.shape).
+
+    With `missing`, a row may contain NaN.
+    """
 
     flat: Float64
     columns: Columns
@@ -35,20 +40,22 @@ class CleanRows:
 
     @classmethod
     def of(cls, x: Array, columns: Columns, *, missing: bool = False) -> CleanRows:
-        """Rows `x` (n, *shape) of any real dtype."""
+        """Convert rows `x` (n, *shape) of any real dtype."""
         return cls(x.reshape(len(x), -1).astype(np.float64), columns, missing)
 
     @cached_property
     def quantiles(self) -> Float64:
-        """0, 16, 50, 84 and 100 % of each column, (5, d); 0 for a column without values."""
+        """The 0, 16, 50, 84 and 100 % quantiles of each column, (5, d); 0 for a column without values."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a column of NaN only has none
+            warnings.simplefilter("ignore", RuntimeWarning)  # columns with only NaN have none
             return np.nan_to_num(np.nanquantile(self.flat, (0, 0.16, 0.5, 0.84, 1), axis=0))
 
     @cached_property
     def spread(self) -> Float64:
-        """The spread of each column, (d,), above 0: half the distance from the 16 % to the 84 % quantile, which is one
-        standard deviation for normal values; if that is 0, the standard deviation; for a constant column, a tenth.
+        """The spread of each column, (d,), above 0.
+
+        It is half the distance between the 16 % and 84 % quantiles, which is one standard deviation for normal values;
+        if that is 0, the standard deviation; for a constant column, a tenth.
         """
         low, _, high = self.quantiles[1:4]
         filled = np.where(np.isnan(self.flat), self.quantiles[2], self.flat)
@@ -72,13 +79,13 @@ class CleanRows:
 
     @cached_property
     def steps(self) -> Float64:
-        """A series as (n, steps, channels)."""
+        """The rows of a series as (n, steps, channels)."""
         axis = self.columns.time_axis or 1
         whole = np.moveaxis(self.flat.reshape(len(self.flat), *self.columns.shape), axis, 1)
         return np.ascontiguousarray(whole.reshape(*whole.shape[:2], -1))
 
     def from_steps(self, steps: Float64) -> Float64:
-        """A series back to (n, d)."""
+        """Convert a series back to (n, d)."""
         axis, shape = self.columns.time_axis or 1, self.columns.shape
         others = shape[: axis - 1] + shape[axis:]
         whole = np.moveaxis(steps.reshape(*steps.shape[:2], *others), 1, axis)
@@ -93,7 +100,9 @@ def by_severity(values: Sequence[float], severity: int) -> float:
 
 
 def some_columns(rows: CleanRows, among: Mask, severity: int, random: np.random.Generator) -> Mask:
-    """A mask (n, d) of the values that a fault hits: random columns `among` (d,) in each row, more by severity."""
+    """A mask (n, d) of the values affected by a fault: random columns `among` (d,) in each row, more at higher
+    severity.
+    """
     width = int(among.sum())
     count = math.ceil(by_severity(SHARES, severity) * width)
     hit = np.zeros(rows.flat.shape, bool)
@@ -104,5 +113,5 @@ def some_columns(rows: CleanRows, among: Mask, severity: int, random: np.random.
 
 
 def other_rows(rows: int, random: np.random.Generator) -> npt.NDArray[np.intp]:
-    """For each of n = `rows` rows the index of another one, (n,); its own if there is only one row."""
+    """For each of n = `rows` rows the index of another row, (n,); its own if there is only one row."""
     return (np.arange(rows) + random.integers(1, max(2, rows), rows)) % max(1, rows)

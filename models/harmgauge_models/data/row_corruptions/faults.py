@@ -1,4 +1,4 @@
-"""Faults of a table's pipeline, to columns of any kind."""
+"""Faults in a table's pipeline, for columns of any kind."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def stuck(rows: CleanRows, severity: int, random: np.random.Generator) -> Float6
 
 
 def swapped(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Some columns hold each other's values, rotated."""
+    """Some columns exchange their values in rotation."""
     hit = some_columns(rows, _all(rows), severity, random)
     width = rows.flat.shape[1]
     if width < 2:
         return rows.flat
-    few = hit.sum(1) < 2  # a single column has none to swap with
+    few = hit.sum(1) < 2  # a single column has no other to swap with
     hit[few] = False
     pairs = np.argpartition(random.random((len(hit), width)), 1, axis=1)[:, :2]
     np.put_along_axis(hit, np.where(few[:, None], pairs, np.argmax(hit, 1)[:, None]), values=True, axis=1)
@@ -50,7 +50,7 @@ def other_row(rows: CleanRows, severity: int, random: np.random.Generator) -> Fl
 
 
 def out_of_range(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """A few columns above or below everything ever measured, further by severity."""
+    """A few columns lie above or below everything ever measured, further at higher severity."""
     beyond = by_severity((0.2, 0.5, 1.0, 3.0, 10.0), severity)
     low, high = rows.quantiles[0], rows.quantiles[4]
     span = np.maximum(high - low, rows.spread)
@@ -59,7 +59,7 @@ def out_of_range(rows: CleanRows, severity: int, random: np.random.Generator) ->
 
 
 def missing(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Some values are missing: NaN if the classifier takes it, else 0."""
+    """Some values are missing: NaN if the classifier accepts it, otherwise 0."""
     return np.where(some_columns(rows, _all(rows), severity, random), np.nan if rows.missing else 0.0, rows.flat)
 
 
@@ -70,7 +70,7 @@ def sentinel(rows: CleanRows, severity: int, random: np.random.Generator) -> Flo
 
 
 def shifted_columns(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """From some column on, all values are shifted one column right, as by a comma in a text; the last is lost."""
+    """From some column on, all values move one column to the right, as after a stray comma; the last value is lost."""
     width = rows.flat.shape[1]
     shifted = max(2, round(by_severity(SHARES, severity) * width))
     starts = random.integers(0, max(1, width - shifted + 1), (len(rows.flat), 1))

@@ -30,37 +30,37 @@ def offset(rows: CleanRows, severity: int, random: np.random.Generator) -> Float
 
 
 def units(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Some columns in other units: multiplied or divided by a factor."""
+    """Some columns are in other units: multiplied or divided by a factor."""
     factor = by_severity(FACTORS, severity) ** random.choice([-1, 1], (len(rows.flat), 1))
     return np.where(some_columns(rows, rows.measured, 2, random), rows.flat * factor, rows.flat)
 
 
 def log_scale(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Some columns log-transformed by mistake: log(1 + |x|) with the sign of x."""
+    """Some columns are log-transformed by mistake: log(1 + |x|) with the sign of x."""
     hit = some_columns(rows, rows.measured, severity, random)
     return np.where(hit, np.sign(rows.flat) * np.log1p(np.abs(rows.flat)), rows.flat)
 
 
 def negated(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Some columns with the wrong sign."""
+    """Some columns have the wrong sign."""
     return np.where(some_columns(rows, rows.measured, severity, random), -rows.flat, rows.flat)
 
 
 def rounded(rows: CleanRows, severity: int, _: np.random.Generator) -> Float64:
-    """Every number on a coarse grid."""
+    """Every number is rounded to a coarse grid."""
     step = by_severity((0.5, 1.0, 1.5, 2.0, 3.0), severity) * rows.spread
     return np.where(rows.measured, step * np.rint(rows.flat / step), rows.flat)
 
 
 def saturated(rows: CleanRows, severity: int, _: np.random.Generator) -> Float64:
-    """Every number clipped to a narrow range about the median."""
+    """Every number is clipped to a narrow range around the median."""
     reach = by_severity((1.5, 1.0, 0.7, 0.4, 0.15), severity) * rows.spread
     middle = rows.quantiles[2]
     return np.where(rows.measured, rows.flat.clip(middle - reach, middle + reach), rows.flat)
 
 
 def averaged(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Every number mixed with that of another row, as by a join that blurs."""
+    """Every number is mixed with that of another row, as by a join that blurs."""
     share = by_severity((0.1, 0.2, 0.35, 0.5, 0.7), severity)
     strangers = rows.flat[other_rows(len(rows.flat), random)]
     return np.where(rows.measured, (1 - share) * rows.flat + share * strangers, rows.flat)

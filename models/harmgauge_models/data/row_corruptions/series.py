@@ -30,7 +30,7 @@ def spikes(rows: CleanRows, severity: int, random: np.random.Generator) -> Float
 
 
 def stuck(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """For a while the value does not change."""
+    """The value does not change for a while."""
     steps = rows.steps
     starts, inside = _stretch(rows, severity, random)
     held = np.take_along_axis(steps, starts[:, :, None], 1)
@@ -38,25 +38,25 @@ def stuck(rows: CleanRows, severity: int, random: np.random.Generator) -> Float6
 
 
 def dropout(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """For a while nothing is measured: NaN if the classifier takes it, else 0."""
+    """Nothing is measured for a while: NaN if the classifier accepts it, otherwise 0."""
     inside = _stretch(rows, severity, random)[1]
     return rows.from_steps(np.where(inside[:, :, None], np.nan if rows.missing else 0.0, rows.steps))
 
 
 def gain(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """All steps multiplied or divided by a factor."""
+    """All steps are multiplied or divided by a factor."""
     factor = by_severity((1.1, 1.3, 1.6, 2.5, 5.0), severity)
     return rows.from_steps(rows.steps * factor ** _signs(rows, random))
 
 
 def offset(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """All steps shifted by the same amount, up or down."""
+    """All steps are shifted by the same amount, up or down."""
     step = by_severity((0.1, 0.25, 0.5, 1.0, 2.0), severity) * _spread(rows)
     return rows.from_steps(rows.steps + step * _signs(rows, random))
 
 
 def time_shift(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """The window begins too early or too late: the end's value is repeated."""
+    """The window begins too early or too late: the value at its end is repeated."""
     length = rows.steps.shape[1]
     shift = max(1, round(by_severity((0.02, 0.05, 0.1, 0.2, 0.4), severity) * length))
     source = (np.arange(length) + shift * random.choice([-1, 1], (len(rows.steps), 1))).clip(0, length - 1)
@@ -64,7 +64,7 @@ def time_shift(rows: CleanRows, severity: int, random: np.random.Generator) -> F
 
 
 def time_warp(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Faster first and slower then, or the other way round; both ends stay in place."""
+    """Time runs faster first and slower later, or the other way round; both ends stay in place."""
     power = by_severity((1.1, 1.25, 1.5, 2.0, 3.0), severity) ** random.choice([-1.0, 1.0], (len(rows.steps), 1))
     length = rows.steps.shape[1]
     at = np.linspace(0, 1, length)[None] ** power * (length - 1)
@@ -76,7 +76,7 @@ def time_warp(rows: CleanRows, severity: int, random: np.random.Generator) -> Fl
 
 
 def smoothed(rows: CleanRows, severity: int, _: np.random.Generator) -> Float64:
-    """A moving mean over some of the steps."""
+    """A moving mean over several steps."""
     length = rows.steps.shape[1]
     width = max(2, round(by_severity((0.03, 0.06, 0.12, 0.25, 0.5), severity) * length))
     padded = np.pad(rows.steps, ((0, 0), (width // 2, width - 1 - width // 2), (0, 0)), mode="edge")
@@ -85,7 +85,7 @@ def smoothed(rows: CleanRows, severity: int, _: np.random.Generator) -> Float64:
 
 
 def coarse_steps(rows: CleanRows, severity: int, _: np.random.Generator) -> Float64:
-    """Sampled less often: each value is held for some steps."""
+    """The series is sampled less often: each value is held for several steps."""
     length = rows.steps.shape[1]
     every = min(length, int(by_severity((2, 3, 5, 8, 16), severity)))
     return rows.from_steps(rows.steps[:, np.arange(length) // every * every])
@@ -114,7 +114,7 @@ def _signs(rows: CleanRows, random: np.random.Generator) -> Float64:
 def _stretch(
     rows: CleanRows, severity: int, random: np.random.Generator
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
-    """A stretch of each row: its first step, (n, 1), and a mask of its steps, (n, steps)."""
+    """A random stretch of each row: its first step, (n, 1), and a mask of its steps, (n, steps)."""
     length = rows.steps.shape[1]
     lasts = min(length, max(2, round(by_severity(STRETCHES, severity) * length)))
     starts = random.integers(0, length - lasts + 1, (len(rows.steps), 1)).astype(np.intp)

@@ -1,4 +1,4 @@
-"""Faults of texts and bytes, as rows of ids that are padded at one end."""
+"""Faults in texts and bytes, given as rows of ids that are padded at one end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harmgauge_models.data.row_corruptions.clean_rows import CleanRows, Float64,
 Indices = npt.NDArray[np.intp]
 
 RATES = (0.03, 0.07, 0.15, 0.3, 0.5)
-"""Shares of the tokens that a fault hits, by severity."""
+"""Share of the tokens affected by a fault, by severity."""
 
 
 def typos(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
@@ -20,7 +20,7 @@ def typos(rows: CleanRows, severity: int, random: np.random.Generator) -> Float6
 
 
 def one_token(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Tokens become the same one, like words missing from a tokenizer's vocabulary."""
+    """Tokens become one and the same token, like words missing from a tokenizer's vocabulary."""
     return np.where(_hit(rows, severity, random), random.choice(np.unique(rows.flat)), rows.flat)
 
 
@@ -41,13 +41,13 @@ def tokens_repeated(rows: CleanRows, severity: int, random: np.random.Generator)
 
 
 def truncated(rows: CleanRows, severity: int, _: np.random.Generator) -> Float64:
-    """The end is cut off and padded."""
+    """The end is cut off and replaced with padding."""
     kept = (1 - by_severity((0.1, 0.25, 0.5, 0.7, 0.9), severity)) * _lengths(rows)
     return np.where(np.arange(rows.flat.shape[1]) < np.ceil(kept), rows.flat, _padding(rows))
 
 
 def shuffled(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Tokens swap places with nearby ones, within windows of 2 and more."""
+    """Tokens swap places with nearby ones, within windows of 2 or more."""
     place = np.arange(rows.flat.shape[1])
     window = int(by_severity((2, 4, 8, 16, 64), severity))
     keys = np.where(place < _lengths(rows), place // window + random.random(rows.flat.shape), place + len(place))
@@ -65,7 +65,7 @@ def spliced(rows: CleanRows, severity: int, random: np.random.Generator) -> Floa
 
 
 def padding_shifted(rows: CleanRows, severity: int, _: np.random.Generator) -> Float64:
-    """Padded at the front: the row begins later, and its end may be lost."""
+    """Padding is inserted at the front: the row begins later, and its end may be lost."""
     steps = max(1, round(by_severity((0.02, 0.05, 0.1, 0.25, 0.5), severity) * rows.flat.shape[1]))
     shifted = np.full_like(rows.flat, _padding(rows))
     shifted[:, steps:] = rows.flat[:, :-steps]
@@ -73,20 +73,20 @@ def padding_shifted(rows: CleanRows, severity: int, _: np.random.Generator) -> F
 
 
 def ids_shifted(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Another vocabulary: some ids become the next one, alike in all rows."""
+    """A different vocabulary: some ids become the next one, consistently in all rows."""
     ids, inverse = np.unique(rows.flat, return_inverse=True)
     moved = np.where(random.random(len(ids)) < by_severity(RATES, severity), np.roll(ids, -1), ids)
     return moved[inverse].reshape(rows.flat.shape)
 
 
 def _padding(rows: CleanRows) -> float:
-    """The most common last value of the rows."""
+    """The most common last value of the rows, which is their padding."""
     values, counts = np.unique(rows.flat[:, -1], return_counts=True)
     return float(values[counts.argmax()])
 
 
 def _lengths(rows: CleanRows) -> Indices:
-    """The lengths without the padding at the end, (n, 1)."""
+    """The lengths of the rows without the padding at the end, (n, 1)."""
     filled = rows.flat != _padding(rows)
     return np.where(filled.any(1), rows.flat.shape[1] - np.argmax(filled[:, ::-1], 1), 0)[:, None].astype(np.intp)
 

@@ -10,7 +10,7 @@ PARTS = (0.05, 0.15, 0.3, 0.5, 0.8)
 
 
 def scaled(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Another normalisation: the whole row multiplied or divided by a factor."""
+    """A different normalisation: the whole row is multiplied or divided by a factor."""
     return rows.flat * by_severity((1.2, 1.5, 2.0, 4.0, 10.0), severity) ** random.choice([-1, 1], (len(rows.flat), 1))
 
 
@@ -20,7 +20,7 @@ def dimensions_dropped(rows: CleanRows, severity: int, random: np.random.Generat
 
 
 def entries_dropped(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Entries of each row are lost, different ones in each."""
+    """Entries are lost, different ones in each row."""
     return rows.flat * (random.random(rows.flat.shape) >= by_severity(PARTS, severity))
 
 
@@ -31,13 +31,13 @@ def entries_added(rows: CleanRows, severity: int, random: np.random.Generator) -
 
 
 def entries_reweighted(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Each entry times a factor of its own (log-normal); zeros stay."""
+    """Each entry is multiplied by its own log-normal factor; zeros stay 0."""
     factors: Float64 = np.exp(by_severity((0.2, 0.5, 0.8, 1.2, 2.0), severity) * random.normal(size=rows.flat.shape))
     return rows.flat * factors
 
 
 def vocabulary_shifted(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Another vocabulary: some columns hold each other's entries, the same ones in all rows."""
+    """A different vocabulary: some columns exchange their entries, the same ones in all rows."""
     width = rows.flat.shape[1]
     hit = np.flatnonzero(random.random(width) < by_severity(PARTS, severity))
     source = np.arange(width)
@@ -52,7 +52,7 @@ def signs_flipped(rows: CleanRows, severity: int, random: np.random.Generator) -
 
 
 def blended(rows: CleanRows, severity: int, random: np.random.Generator) -> Float64:
-    """Two inputs in one: part of another row is added, with the length unchanged."""
+    """Two inputs in one: part of another row is added, and the length is kept."""
     share = by_severity((0.1, 0.2, 0.35, 0.5, 0.7), severity)
     mixed = (1 - share) * rows.flat + share * rows.flat[other_rows(len(rows.flat), random)]
     before, after = (np.linalg.norm(np.nan_to_num(some), axis=1, keepdims=True) for some in (rows.flat, mixed))

@@ -1,4 +1,6 @@
-"""Random disturbances of rows, for training and judging: wide families at every strength, each row its own."""
+"""Random disturbances of rows, for training and judging: wide families at every strength, drawn separately for each
+row.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ CHUNK_ROWS = 1024
 """Rows that are changed at once: a disturbance takes several times their memory."""
 
 ONE_SHARE, ALL_SHARE = 0.4, 0.2
-"""Shares of rows of a table that change in one column, and in all."""
+"""Shares of a table's rows in which one column changes, and in which all columns change."""
 
 
 def families(layout: Layout) -> dict[str, Disturbance]:
@@ -39,7 +41,7 @@ def families(layout: Layout) -> dict[str, Disturbance]:
 
 
 class RowDisturber:
-    """Disturbs rows of the kind that `pool` was made of; a `Disturber`."""
+    """A `Disturber` for rows of the kind from which `pool` was made."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -50,10 +52,10 @@ class RowDisturber:
     def __call__(
         self, x: Array, random: np.random.Generator, names: Collection[str] | None = None
     ) -> tuple[Array, Tags]:
-        """Disturb each row of `x` (n, *shape) by one or two disturbances of its own from `names` (all if None).
+        """Disturb each row of `x` (n, *shape) with one or two random disturbances from `names` (all if None).
 
-        Rows change in one column, in a stretch, in any number of places, or everywhere. The tags (n, 2) are the
-        indices of the two in `families`, -1 for none.
+        Rows change in one column, in a stretch, in any number of places, or everywhere. The tags (n, 2) are the indices
+        of the two in `families`, -1 for none.
         """
         rows = _flat(x)
         chosen = [index for index, name in enumerate(self.families) if names is None or name in names]
@@ -70,7 +72,7 @@ class RowDisturber:
         return _in_dtype(rows, self._pool, x), tags
 
     def alone(self, x: Array, random: np.random.Generator, kind: str, strength: float) -> Array:
-        """Rows like `x` (n, *shape), changed by one kind in the same places, more of them at a higher `strength`.
+        """Disturb rows like `x` (n, *shape) with one kind in the same places, more of them at a higher `strength`.
 
         This resembles a fault in a pipeline; how far a value moves differs by row.
         """
@@ -82,7 +84,7 @@ class RowDisturber:
         return _in_dtype(rows, self._pool, x)
 
     def _changed(self, name: str, rows: Values, mask: Mask, random: np.random.Generator) -> Values:
-        # Overflow of values near float64's limits; the results are kept within bounds.
+        # Values near float64's limits may overflow; the results are kept within bounds.
         with np.errstate(over="ignore", invalid="ignore"):
             return np.where(mask, self._changes[name](rows, mask, self._pool, random), rows)
 
@@ -92,7 +94,7 @@ def _flat(x: Array) -> Values:
 
 
 def _places(name: str, strength: float, pool: Pool, random: np.random.Generator) -> Mask:
-    """A mask (d,) of the values that change in all rows: some columns of a table, else a stretch."""
+    """A mask (d,) of the values that change in all rows: some columns of a table, otherwise a stretch."""
     layout, width = pool.columns.layout, len(pool.spread)
     if (layout == "sparse" and name in SPARSE) or (layout == "series" and name in SERIES):
         return np.ones(width, bool)
@@ -127,7 +129,7 @@ def _mask(name: str, rows: int, pool: Pool, random: np.random.Generator) -> Mask
 
 
 def _stretches(rows: int, width: int, share: Values, random: np.random.Generator) -> Mask:
-    """A stretch of each row, or the whole row for a third of them."""
+    """A mask of a random stretch of each row, or of the whole row for a third of them."""
     share = np.where(random.random((rows, 1)) < 1 / 3, 1.0, share)
     begin = np.floor(random.random((rows, 1)) * width * (1 - share))
     at = np.arange(width)
@@ -135,7 +137,7 @@ def _stretches(rows: int, width: int, share: Values, random: np.random.Generator
 
 
 def _in_dtype(rows: Values, pool: Pool, x: Array) -> Array:
-    """Within bounds and in the dtype of `x`; an unchanged value keeps all its digits."""
+    """Keep the values within bounds and convert them to the dtype of `x`; an unchanged value keeps all its digits."""
     flat = x.reshape(len(x), -1)
     before = flat.astype(np.float64)
     bounded = np.clip(np.rint(rows) if pool.whole else rows, *pool.bounds)

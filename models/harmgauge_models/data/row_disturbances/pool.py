@@ -13,15 +13,17 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.data.columns import Columns
 
 Values = npt.NDArray[np.float64]
-"""Rows, flattened: (n, d); NaN for a missing value."""
+"""Flattened rows, (n, d), with NaN for a missing value."""
 
 Mask = npt.NDArray[np.bool_]
-"""The values that are to change, (n, d)."""
+"""A mask of the values to change, (n, d)."""
 
 MOST_POOL_ROWS = 5000
 MOST_OF_ANOTHER = 0.5
-"""Largest share of a row's values. With more it would be that other row: normal, but with the wrong label.
-A network trained on such rows doubts the normal ones (letter, clean rows: P(wrong) .136, .081 were wrong).
+"""Largest share of a row's values that come from another row. Beyond it the result would be that other row: normal, but
+with the wrong label.
+
+A network trained on such rows doubts normal ones (letter, clean rows: P(wrong) was .136, .081 were wrong).
 """
 
 QUANTILES = (0.0, 0.02, 0.25, 0.5, 0.75, 0.98, 1.0)
@@ -29,9 +31,11 @@ QUANTILES = (0.0, 0.02, 0.25, 0.5, 0.75, 0.98, 1.0)
 
 @dataclass(frozen=True)
 class Pool:
-    """Some normal rows (m, d), and each column's `quantiles` (QUANTILES, d), `spread` (a standard deviation, 1 for a
-    constant column), and most common value `common`, (d,). `missing` if NaN may stand for a value; `whole` if values
-    are whole numbers. `bounds` are the least and the greatest value that a column may have, (d,) each.
+    """Some normal rows (m, d), and for each column `quantiles` (QUANTILES, d), `spread` (a standard deviation, 1 for a
+    constant column), and the most common value, `common` (d,).
+
+    `missing` is true if NaN may replace a value, `whole` if values are whole numbers. `bounds` are the minimum and
+    maximum that each column may have, (d,) each.
     """
 
     columns: Columns
@@ -65,13 +69,13 @@ Disturbance = Callable[[Values, Mask, Pool, np.random.Generator], Values]
 
 
 def make_pool(x: Array, columns: Columns, *, missing: bool) -> Pool:
-    """The pool of normal rows `x` (n, *shape), in the input's dtype."""
+    """Make the pool from normal rows `x` (n, *shape), in the input's dtype."""
     picked = np.sort(np.random.default_rng(0).permutation(len(x))[:MOST_POOL_ROWS])
     rows = x[picked].reshape(len(picked), -1).astype(np.float64)
     known = np.where(np.isfinite(rows), rows, np.nan)
     known[:, np.isnan(known).all(0)] = 0  # a column that never has a value
     size = np.maximum(np.nanmax(np.abs(known), axis=0), 1e-300)
-    # Scaled, so that values can be squared and added without overflow.
+    # Scaled, so that values can be squared and summed without overflow.
     spread = np.nanstd(known / size, axis=0) * size
     whole = x.dtype.kind in "iu"
     return Pool(
@@ -87,13 +91,13 @@ def make_pool(x: Array, columns: Columns, *, missing: bool) -> Pool:
 
 
 def value_range(values: Array) -> tuple[float, float]:
-    """The least and the greatest known value; 0 and 0 if there are none."""
+    """The minimum and maximum known value; 0 and 0 if there are none."""
     known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
 
 
 def _bounds(x: Array, columns: Columns) -> tuple[Values, Values]:
-    """Ids beyond the vocabulary would fail in the graph; other numbers may take almost the whole range of the dtype."""
+    """Ids beyond the vocabulary would fail in the graph; other numbers may use almost the whole range of the dtype."""
     least, most = value_range(x)
     if x.dtype.kind == "f":
         limit = float(np.finfo(x.dtype).max) / 16

@@ -10,11 +10,11 @@ import numpy.typing as npt
 from harmgauge_models.data.row_disturbances.pool import Disturbance, Mask, Pool, Values
 
 Planes = npt.NDArray[np.float64]
-"""(n, channels, steps); the steps of each row are one after another."""
+"""Series as (n, channels, steps), in which the steps of each channel are contiguous."""
 
 
 def planes(flat: npt.NDArray[np.float64], pool: Pool) -> Planes:
-    """Rows (n, d) as (n, channels, steps)."""
+    """Convert rows (n, d) to (n, channels, steps)."""
     shape, axis = pool.columns.shape, pool.columns.time_axis
     assert axis is not None
     moved = np.moveaxis(flat.reshape(-1, *shape), axis, -1)
@@ -22,7 +22,7 @@ def planes(flat: npt.NDArray[np.float64], pool: Pool) -> Planes:
 
 
 def flat_rows(found: Planes, pool: Pool) -> Values:
-    """The inverse."""
+    """Convert series back to rows (n, d)."""
     shape, axis = pool.columns.shape, pool.columns.time_axis
     assert axis is not None
     others = [size for index, size in enumerate(shape) if index != axis - 1]
@@ -31,7 +31,7 @@ def flat_rows(found: Planes, pool: Pool) -> Values:
 
 
 def along_time(change: Callable[[Planes, Planes, np.random.Generator], Planes]) -> Disturbance:
-    """A disturbance of flat rows from `change(planes, spread (1, channels, steps), random)`."""
+    """Turn `change(planes, spread (1, channels, steps), random)` into a disturbance of flat rows."""
 
     def disturb(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
         return flat_rows(change(planes(rows, pool), planes(pool.spread[None], pool), random), pool)
@@ -41,7 +41,7 @@ def along_time(change: Callable[[Planes, Planes, np.random.Generator], Planes]) 
 
 
 def _gather(x: Planes, source: npt.NDArray[np.float64]) -> Planes:
-    """Values at real-numbered steps `source` (n, 1, steps), by linear interpolation, the ends repeated."""
+    """Values at real-valued steps `source` (n, 1, steps), by linear interpolation; the ends are repeated."""
     steps = x.shape[2]
     at = np.clip(source, 0, steps - 1)
     low = np.floor(at).astype(np.int64)
@@ -63,7 +63,7 @@ def ramp(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
 
 
 def wave(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """Hum: an added sine of one or more periods."""
+    """Add hum: a sine wave of one or more periods."""
     steps = x.shape[2]
     periods = np.exp(_uniform(x, 0, np.log(max(steps / 2, 2)), random))
     phase = _uniform(x, 0, 2 * np.pi, random)
@@ -80,7 +80,7 @@ def spikes(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
 
 
 def stuck(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """The value stuck from one step to another."""
+    """Hold the value of one step for the steps that follow, up to a random one."""
     steps = np.arange(x.shape[2])
     begin = np.floor(_uniform(x, 0, x.shape[2] - 1, random))
     end = begin + np.ceil(_uniform(x, 1, x.shape[2], random))
@@ -88,7 +88,7 @@ def stuck(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
 
 
 def dropped(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """A stretch, or scattered steps, at 0 or at the row's own mean."""
+    """Set a stretch, or scattered steps, to 0 or to the row's own mean."""
     steps = np.arange(x.shape[2])
     begin = _uniform(x, -0.2 * x.shape[2], x.shape[2], random)
     stretch = (steps >= begin) & (steps < begin + _uniform(x, 1, x.shape[2], random))
@@ -101,19 +101,19 @@ def dropped(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
 
 
 def turned(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """Backwards."""
+    """Reverse the steps."""
     return x[:, :, ::-1]
 
 
 def moved(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """Early or late by up to half of the row: wrapped around, or with the end value repeated."""
+    """Shift early or late by up to half of the row, either wrapping around or repeating the end value."""
     steps = x.shape[2]
     source = np.arange(steps) + np.rint(_uniform(x, -steps / 2, steps / 2, random))
     return _gather(x, np.where(_uniform(x, 0, 1, random) < 0.5, source % steps, source))
 
 
 def warped(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """Sampled faster or slower, evenly or not."""
+    """Sample faster or slower, evenly or not."""
     steps = x.shape[2]
     at = np.linspace(0, 1, steps)
     power = np.exp(_uniform(x, -1, 1, random))
@@ -122,7 +122,7 @@ def warped(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
 
 
 def smoothed(x: Planes, spread: Planes, random: np.random.Generator) -> Planes:
-    """The mean of the known values in a window of 2 steps to half of the row."""
+    """Average the known values in a window of 2 steps to half of the row."""
     steps = x.shape[2]
     width = np.exp(_uniform(x, np.log(2), np.log(max(steps / 2, 3)), random))
     known = np.isfinite(x)

@@ -13,32 +13,32 @@ def _share(rows: Values, random: np.random.Generator) -> Values:
 
 
 def _as_long(changed: Values, rows: Values, random: np.random.Generator) -> Values:
-    """70 % of the rows scaled to their previous length, because weights are often normalised."""
+    """Scale 70 % of the rows to their previous length, because weights are often normalised."""
     before, after = (np.linalg.norm(np.nan_to_num(some), axis=1, keepdims=True) for some in (rows, changed))
     scale = np.where((after > 0) & (random.random((len(rows), 1)) < 0.7), before / np.maximum(after, 1e-12), 1.0)
     return changed * scale
 
 
 def dropped(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Words dropped."""
+    """Drop words."""
     return _as_long(rows * (random.random(rows.shape) > _share(rows, random)), rows, random)
 
 
 def added(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Words of another row added."""
+    """Add words of another row."""
     others = pool.others(len(rows), random)
     return _as_long(np.maximum(rows, others * (random.random(rows.shape) < _share(rows, random))), rows, random)
 
 
 def replaced(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Some words replaced by as many of another row."""
+    """Replace some words with the same number of words of another row."""
     share = MOST_OF_ANOTHER * _share(rows, random)
     kept, new = random.random(rows.shape) > share, random.random(rows.shape) < share
     return _as_long(rows * kept + pool.others(len(rows), random) * new, rows, random)
 
 
 def misread(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Weights moved to other columns: another vocabulary, or a spelling that means another word."""
+    """Move weights to other columns: a different vocabulary, or a spelling that means another word."""
     width = rows.shape[1]
     places = random.integers(1, max(width, 2), (len(rows), 1))
     moved = np.take_along_axis(rows, (np.arange(width) + places) % width, axis=1)
@@ -47,7 +47,7 @@ def misread(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -
 
 
 def reweighted(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Other weights for the same words, or all alike, or none normalised."""
+    """Give the same words other weights, equal weights, or weights without normalisation."""
     strength = random.uniform(0.1, 1.5, (len(rows), 1))
     noisy = rows * np.exp(strength * random.standard_normal(rows.shape))
     binary = (rows != 0) * np.exp(random.normal(0, 1, (len(rows), 1)))
@@ -57,7 +57,7 @@ def reweighted(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator
 
 
 def emptied(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Hardly any known words: at most a few are left."""
+    """Leave only a few known words, or none."""
     ranks = np.argsort(np.argsort(-np.abs(rows) * random.random(rows.shape), axis=1), axis=1)
     return _as_long(rows * (ranks < random.integers(0, 4, (len(rows), 1))), rows, random)
 

@@ -14,12 +14,12 @@ PLACEHOLDERS = (0.0, -1.0, 1.0, 99.0, 999.0, 9999.0, -999.0)
 
 
 def _strength(rows: Values, low: float, high: float, random: np.random.Generator) -> Values:
-    """A factor for each row, log-uniform, (n, 1)."""
+    """A log-uniform factor for each row, (n, 1)."""
     return np.asarray(np.exp(random.uniform(np.log(low), np.log(high), (len(rows), 1))))
 
 
 def noise(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Gaussian noise of 0.05 to 5 spreads, heavy-tailed in a quarter of the rows."""
+    """Add Gaussian noise of 0.05 to 5 spreads, heavy-tailed in a quarter of the rows."""
     grains = random.standard_normal(rows.shape)
     heavy = random.random((len(rows), 1)) < 0.25
     grains = np.where(heavy, grains / np.maximum(np.abs(random.standard_normal(rows.shape)), 0.05), grains)
@@ -27,7 +27,7 @@ def noise(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> 
 
 
 def offset(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Moved by 0.2 to 20 spreads, all columns the same way in half of the rows."""
+    """Shift by 0.2 to 20 spreads; in half of the rows all columns move the same way."""
     signs = random.choice((-1.0, 1.0), rows.shape)
     signs = np.where(random.random((len(rows), 1)) < 0.5, signs[:, :1], signs)
     found: Values = rows + _strength(rows, 0.2, 20, random) * pool.spread * signs
@@ -35,7 +35,7 @@ def offset(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) ->
 
 
 def factor(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Other units: one of UNITS or its inverse, or a factor from 1/1000 to 1000."""
+    """Change the units: multiply by one of UNITS or its inverse, or by a factor from 1/1000 to 1000."""
     unit = random.choice(UNITS, (len(rows), 1)) ** random.choice((-1.0, 1.0), (len(rows), 1))
     any_factor = np.where(
         random.random((len(rows), 1)) < 0.5, _strength(rows, 1e-3, 1e3, random), _strength(rows, 0.3, 3, random)
@@ -44,7 +44,9 @@ def factor(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) ->
 
 
 def other_row(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """The value of another row, each column of the same other row in half of the rows that are not all replaced."""
+    """Take the values of other rows; half of the rows that are not completely replaced take all of them from the same
+    row.
+    """
     others = pool.others(len(rows), random)
     mixed = pool.rows[random.integers(len(pool.rows), size=rows.shape), np.arange(rows.shape[1])]
     few = mask.mean(1, keepdims=True) <= MOST_OF_ANOTHER
@@ -52,7 +54,7 @@ def other_row(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator)
 
 
 def constant(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """A quantile of the column, its most common value, or a placeholder."""
+    """Replace with a quantile of the column, its most common value, or a placeholder."""
     chosen = random.integers(len(QUANTILES) + 1 + len(PLACEHOLDERS), size=len(rows))
     width = rows.shape[1]
     placeholders = np.repeat(np.array(PLACEHOLDERS)[:, None], width, axis=1)
@@ -61,7 +63,7 @@ def constant(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) 
 
 
 def other_column(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Columns in another order: each changed column takes the value of another one."""
+    """Reorder columns: each changed column takes the value of another one."""
     step = random.integers(1, max(rows.shape[1], 2), (len(rows), 1))
     near = random.random((len(rows), 1)) < 0.5
     step = np.where(near, random.choice((1, -1), (len(rows), 1)), step)
@@ -69,31 +71,31 @@ def other_column(rows: Values, mask: Mask, pool: Pool, random: np.random.Generat
 
 
 def clipped(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """A sensor that saturates: values within a part of the column's range."""
+    """Saturate the sensor: clip values to a part of the column's range."""
     ends = np.sort(random.random((2, len(rows), 1)), axis=0)
     low, high = (pool.least + end * (pool.most - pool.least) for end in ends)
     return np.clip(rows, low, high)
 
 
 def shrunk(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Drawn towards the median, or pushed away from it."""
+    """Pull values towards the median, or push them away from it."""
     return pool.median + (rows - pool.median) * random.uniform(0, 2.5, (len(rows), 1))
 
 
 def rounded(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Rounded to a multiple of 0.2 to 4 spreads: digits are lost."""
+    """Round to a multiple of 0.2 to 4 spreads, which loses digits."""
     step = _strength(rows, 0.2, 4, random) * pool.spread
     return np.rint(rows / step) * step
 
 
 def negated(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """The sign flipped, or the value mirrored at the middle of the range."""
+    """Flip the sign, or mirror the value at the middle of the range."""
     mirrored = pool.least + pool.most - rows
     return np.where(random.random((len(rows), 1)) < 0.5, -rows, mirrored)
 
 
 def missing(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """A missing value; if the input does not allow one, the column's most common value."""
+    """Remove the value; if the input allows no missing values, use the column's most common value."""
     return np.full_like(rows, np.nan) if pool.missing else np.broadcast_to(pool.common, rows.shape)
 
 

@@ -1,4 +1,4 @@
-"""Disturbances of rows of ids of words or bytes."""
+"""Disturbances of rows of word or byte ids."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from harmgauge_models.data.row_disturbances.pool import MOST_OF_ANOTHER, Disturb
 
 
 def other_row(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Ids from the same places of another row; in rows with more than half replaced, of several other rows."""
+    """Take ids from the same places of another row, or of several other rows if more than half of the row is
+    replaced.
+    """
     others = pool.others(len(rows), random)
     second = pool.others(len(rows), random)
     third = np.where(np.arange(rows.shape[1]) % 2, others, second)
@@ -16,24 +18,24 @@ def other_row(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator)
 
 
 def from_pool(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Ids of other rows and other places, by their frequency."""
+    """Take ids from other rows and other places, in proportion to their frequency."""
     return pool.rows[random.integers(len(pool.rows), size=rows.shape), random.integers(rows.shape[1], size=rows.shape)]
 
 
 def any_id(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Ids of the whole range, rare and common ones equally often."""
+    """Take ids from the whole range, rare and common ones equally often."""
     low, high = pool.bounds
     return np.floor(low + random.random(rows.shape) * (high - low + 1))
 
 
 def commonest(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Padding: with the place's most common id, which is the padding of short rows, or with the row's first id."""
+    """Pad with the place's most common id, which is the padding of short rows, or with the row's first id."""
     filling = np.where(random.random((len(rows), 1)) < 0.5, pool.common, rows[:, :1])
     return np.broadcast_to(filling, rows.shape)
 
 
 def neighbour(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """An id beside the right one, or with one bit flipped: a change of case, of character set, of vocabulary."""
+    """Take a nearby id, or flip one bit: a change of case, of character set, or of vocabulary."""
     bits = 2.0 ** random.integers(0, 8, (len(rows), 1))
     beside = rows + random.choice((-2, -1, 1, 2), rows.shape)
     flipped = np.bitwise_xor(rows.astype(np.int64), bits.astype(np.int64)).astype(np.float64)
@@ -41,7 +43,7 @@ def neighbour(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator)
 
 
 def shifted(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """The whole row shifted by some places, wrapped around or padded."""
+    """Shift the whole row by some places, wrapping around or padding."""
     width = rows.shape[1]
     places = random.integers(1, max(2, width // 2), (len(rows), 1)) * random.choice((-1, 1), (len(rows), 1))
     source = np.arange(width) + places
@@ -51,7 +53,7 @@ def shifted(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -
 
 
 def shuffled(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """Shuffled within a reach of 2 places to the whole row."""
+    """Shuffle within a reach of 2 places up to the whole row."""
     width = rows.shape[1]
     reach = np.exp(random.uniform(np.log(2), np.log(max(width, 3)), (len(rows), 1)))
     order = np.argsort(np.arange(width) + reach * random.random(rows.shape), axis=1)
@@ -59,7 +61,7 @@ def shuffled(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) 
 
 
 def repeated(rows: Values, mask: Mask, pool: Pool, random: np.random.Generator) -> Values:
-    """A part of the row repeated."""
+    """Repeat a part of the row."""
     width = rows.shape[1]
     period = random.integers(1, max(2, width // 2), (len(rows), 1))
     begin = random.integers(0, width, (len(rows), 1))

@@ -1,1 +1,1 @@
-"""Is the estimate of accuracy right, and the alarm on harm? Judged on rows whose labels are there."""
+"""Judges the accuracy estimate and the alarm on harm on labelled rows."""

@@ -1,4 +1,4 @@
-"""Alarms by what there was to alarm about: by the true drop of accuracy, and by whether it lies below a floor."""
+"""Tables of alarms by the true drop in accuracy, and by whether the accuracy is below a floor."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ import numpy.typing as npt
 from harmgauge_models.evaluation.work import Arrays
 
 DROPS = (-1.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.4, 1.0)
-"""Bounds of the classes of true drops."""
+"""Bounds of the intervals of true drops."""
 
 HARMLESS_DROP = 0.02
-"""Sets that lose no more are harmless: the alarm is to keep silent on them."""
+"""Sets that lose no more accuracy than this are harmless: they should raise no alarm."""
 
 FLOORS_BELOW_CLEAN = (0.025, 0.075, 0.125, 0.225, 0.325)
-"""Floors that are tried: so much below the accuracy on clean rows."""
+"""Distances of the tested floors below the accuracy on clean rows."""
 
 FLOOR_MARGIN = 0.03
-"""A set so little below the floor counts as missed by nobody."""
+"""A set whose accuracy is less than this below the floor does not count as missed."""
 
-TRAFFIC = {"single": "one row a request", "requests": "1 to 20 rows a request"}
+TRAFFIC = {"single": "one row per request", "requests": "1 to 20 rows per request"}
 DETECTORS = {"harm": "harm", "evidence": "score_evidence"}
 
 
 @dataclass(frozen=True)
 class SetAlarms:
-    """A set with its true `accuracy`, and by `Alarms.rows_until` the rows until each alarm; the first of its bounds is
-    that of the drop, each further one that of a floor.
+    """A set with its true `accuracy` and the rows until each alarm, from `Alarms.rows_until`.
+
+    The first bound of harm is that of a drop, each further one is that of a floor.
     """
 
     name: str
@@ -38,13 +39,13 @@ class SetAlarms:
     until: Arrays
 
     def rows(self, detector: str, traffic: str) -> npt.NDArray[np.int64]:
-        """Of the alarm on a drop, (streams,)."""
+        """Rows until the alarm on a drop, (streams,)."""
         found = self.until[f"{detector}_{traffic}"]
         return found[0] if detector == "harm" else found
 
 
 def by_drop(sets: list[SetAlarms], clean_accuracy: float, stream_rows: int) -> list[dict[str, Any]]:
-    """For each class of true drops that has sets, and for the harmless ones together: `above`, `up_to`, how many
+    """For each interval of true drops that contains sets, and for all harmless sets: `above`, `up_to`, the number of
     `sets`, and the alarms by traffic and detector.
     """
     drops = np.array([clean_accuracy - one.accuracy for one in sets])
@@ -58,7 +59,7 @@ def by_drop(sets: list[SetAlarms], clean_accuracy: float, stream_rows: int) -> l
 
 
 def by_set(sets: list[SetAlarms], clean_accuracy: float, stream_rows: int) -> list[dict[str, Any]]:
-    """Each set's true `drop` and its alarms by detector, one row a request."""
+    """The true `drop` of each set and its alarms by detector, with one row per request."""
     return [
         {"name": one.name, "drop": round(clean_accuracy - one.accuracy, 5)}
         | {name: summary(one.rows(detector, "single"), stream_rows) for detector, name in DETECTORS.items()}
@@ -77,8 +78,9 @@ def _alarms(sets: list[SetAlarms], stream_rows: int) -> dict[str, Any]:
 
 
 def summary(until: npt.NDArray[np.int64], stream_rows: int) -> dict[str, Any]:
-    """Share of the streams with an alarm and, of those, the mean and the median rows to it; None without any. `until`
-    (streams,) is above `stream_rows` for those without an alarm.
+    """Share of the streams with an alarm, and the mean and median rows until it; None if there is none.
+
+    `until` (streams,) is above `stream_rows` for streams without an alarm.
     """
     alarms = until[until <= stream_rows]
     return {
@@ -90,8 +92,10 @@ def summary(until: npt.NDArray[np.int64], stream_rows: int) -> dict[str, Any]:
 
 
 def by_floor(sets: list[SetAlarms], floors: list[float], stream_rows: int) -> list[dict[str, Any]]:
-    """For each floor, one row a request: of the sets above it those with a false alarm, and of those more than
-    FLOOR_MARGIN below it those that are missed. A set has an alarm if most of its streams have one.
+    """For each floor, with one row per request: the number of sets above it and how many of those raise a false alarm,
+    and the number of sets more than FLOOR_MARGIN below it and how many of those are missed.
+
+    A set raises an alarm if most of its streams do.
     """
     tables = []
     for number, floor in enumerate(floors, 1):

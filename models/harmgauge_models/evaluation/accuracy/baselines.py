@@ -1,4 +1,4 @@
-"""What the literature estimates accuracy by, without labels of the rows in question.
+"""Methods from the literature that estimate accuracy on rows without labels.
 
 Mean confidence; CBPE, the mean of a calibrated confidence (NannyML's confidence-based performance estimation); ATC
 (Garg et al., Leveraging unlabeled data to predict out-of-distribution performance, ICLR 2022); COT (Lu et al.,
@@ -29,13 +29,15 @@ METHODS = {
 """Ways to estimate accuracy, by their names in `quality.json`."""
 
 MOST_TRANSPORTED_ROWS = 500
-"""Of each fold of a set, drawn at random, for COT: its cost grows with their square and more."""
+"""Number of random rows from each fold of a set that COT uses: its cost grows at least with the square of their
+number.
+"""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Fitted on labelled clean rows: their `accuracy`, a calibration of confidence, the entropy above which ATC takes
-    an answer for wrong, and the share of each class (classes,).
+    """Baselines fitted on labelled clean rows: their `accuracy`, a calibration of confidence, the entropy above which
+    ATC counts an answer as wrong, and the share of each class (classes,).
     """
 
     accuracy: float
@@ -47,7 +49,7 @@ class Baseline:
     def fit(
         cls, confidence: Float64, entropy: Float64, right: npt.NDArray[np.bool_], labels: Labels, classes: int
     ) -> Baseline:
-        """`confidence`, `entropy`, `right` and `labels` (n,), n >= 1."""
+        """Fit to `confidence`, `entropy`, `right` and `labels` (n,), n >= 1."""
         calibration = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
         calibration.fit(confidence, right.astype(np.float64))
         accuracy = float(right.mean())
@@ -55,7 +57,7 @@ class Baseline:
         return cls(accuracy, calibration, _quantile(entropy, accuracy), shares)
 
     def by_method(self, confidence: Float64, entropy: Float64) -> dict[str, Float64]:
-        """Of each row, (n,), by each of METHODS but COT and our own."""
+        """The estimate for each row, (n,), by each of METHODS except COT and harmgauge's own."""
         return {
             "clean_accuracy": np.full(len(confidence), self.accuracy),
             "mean_confidence": confidence,
@@ -66,13 +68,13 @@ class Baseline:
 
 @dataclass(frozen=True)
 class CrossFitted:
-    """Two of them: rows of a fold are judged by the one that the other fold fitted."""
+    """Two baselines: the rows of each fold are judged by the baseline that was fitted on the other."""
 
     by_fold: tuple[Baseline, Baseline]
 
     @classmethod
     def fit(cls, clean: Measured, labels: Labels, folds: Folds, classes: int) -> CrossFitted:
-        """On the clean rows (n,), which are in the `folds` 0 and 1."""
+        """Fit on the clean rows (n,), which are divided into the `folds` 0 and 1."""
         confidence, right = 1 - clean.scores["doubt"], clean.predictions == labels
         zero, one = (
             Baseline.fit(confidence[own], clean.scores["entropy"][own], right[own], labels[own], classes)
@@ -81,7 +83,7 @@ class CrossFitted:
         return cls((zero, one))
 
     def judged(self, measured: Measured, labels: Labels, folds: Folds) -> Judged:
-        """One copy of the rows. The bundle gives an error probability."""
+        """One copy of the rows, with all estimates. The bundle must have an error probability."""
         assert measured.error_probability is not None
         zero, one = (
             baseline.by_method(1 - measured.scores["doubt"], measured.scores["entropy"]) for baseline in self.by_fold
@@ -97,7 +99,7 @@ class CrossFitted:
         )
 
     def cot(self, rows: Judged, *, seed: int) -> float:
-        """The accuracy by COT. The rows come with the classifier's probabilities."""
+        """The accuracy estimated by COT. The rows must have the classifier's probabilities."""
         assert rows.probabilities is not None
         order = np.random.default_rng(seed).permutation(len(rows))
         total = 0.0
@@ -110,9 +112,10 @@ class CrossFitted:
 
 
 def transport_cost(probabilities: npt.NDArray[np.floating], class_shares: Float64) -> float:
-    """Least mean cost of bringing `probabilities` (n, classes) to labels of which `class_shares` (classes,) are each
-    class's: COT's estimate of the share of wrong answers. A row costs 1 - its probability of the label it gets, which
-    is the largest difference between the two.
+    """Minimum mean cost of moving `probabilities` (n, classes) to labels with the shares `class_shares` (classes,),
+    which is COT's estimate of the share of wrong answers.
+
+    A row costs 1 - its probability of the assigned label, which is the largest difference between the two.
     """
     n = len(probabilities)
     ends = np.rint(np.cumsum(class_shares) * n).astype(int)
@@ -123,6 +126,8 @@ def transport_cost(probabilities: npt.NDArray[np.floating], class_shares: Float6
 
 
 def _quantile(values: Float64, share: float) -> float:
-    """The value at or below which `share` of them lie; less than all of them if that is none."""
+    """The value at or below which `share` of the values lie; if `share` is too small for any value, -1, which is below
+    all of them.
+    """
     below = round(share * len(values))
     return float(np.sort(values)[below - 1]) if below else -1.0

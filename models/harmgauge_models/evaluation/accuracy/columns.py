@@ -1,4 +1,4 @@
-"""Numbers by which clean rows are split into parts that differ without any harm."""
+"""Columns by which clean rows are split into parts that differ harmlessly."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ MOST_COLUMNS = 8
 
 
 def columns_of(found: Cases, manifest: Manifest) -> dict[str, Float64]:
-    """Of the clean rows: up to MOST_COLUMNS columns of a table, spread over all of them, (n,) each; of any other rows
-    the mean of their numbers and their standard deviation.
+    """For the clean rows, (n,) each: up to MOST_COLUMNS columns, spread over the table; for rows that are not a table,
+    the mean and the standard deviation of their values.
     """
     x = found.copies[CLEAN].make()
     if x.ndim == 2 and found.layout == "table":

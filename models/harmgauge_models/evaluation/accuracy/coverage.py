@@ -1,4 +1,4 @@
-"""How often the 90 % interval of the estimate holds the accuracy of its window."""
+"""How often the 90 % interval of the estimate contains the accuracy of its window."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from harmgauge_models.evaluation.accuracy.sets import RowSet
 
 WINDOW_ROWS = (200, 1000)
 WINDOWS = 20
-"""Of each set, drawn without replacement; one if the window takes nearly all of the set's rows."""
+"""Windows per set, drawn without replacement; only one if a window takes nearly all rows of the set."""
 
 COVERED = ("clean", "single", "diluted", "two_kinds")
 
 
 def coverage(sets: Iterable[RowSet], accuracy_base: float, kappa: float, *, seed: int) -> dict[str, Any]:
-    """By rows of the window, by group and over `all`: the share of windows whose own accuracy lies in the interval, its
-    mean half-width, and the number of windows. `accuracy_base` and `kappa` are the bundle's.
+    """By window length, by group and for `all`: the share of windows whose own accuracy lies in the interval, its mean
+    half-width, and the number of windows.
 
-    A window longer than a set is left out.
+    `accuracy_base` and `kappa` are the bundle's. Windows longer than a set are omitted.
     """
     found: dict[int, dict[str, list[tuple[bool, float]]]] = {rows: {} for rows in WINDOW_ROWS}
     for number, one in enumerate(sets):

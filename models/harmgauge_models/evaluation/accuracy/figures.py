@@ -1,4 +1,4 @@
-"""The plots of the estimates of accuracy and of the alarm on harm, from the numbers of `quality.json` alone."""
+"""Plots of the accuracy estimates and of the alarm on harm, made from `quality.json` alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DETECTOR_COLORS = {"harm": "#d9482b", "score_evidence": "#2f86c9"}
 
 
 def estimates(quality: Quality) -> Figure:
-    """The estimate of each set by its accuracy; beside it the mean and the largest error of each method."""
+    """The estimate for each set against its accuracy; beside it the mean and the largest error of each method."""
     figure = Figure(figsize=(9.0, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     found = quality["accuracy_estimate"]
@@ -36,15 +36,15 @@ def estimates(quality: Quality) -> Figure:
     least = min(min(one["accuracy"], one["error_probability"]) for one in found["sets"])
     span = [max(0, least - 0.03), 1]
     left.plot(span, span, ":", color="gray", linewidth=1)
-    left.set(xlim=span, ylim=span, aspect="equal", xlabel="accuracy by the labels", ylabel="estimate without labels")
-    left.set_title("A dot for each set of rows")
+    left.set(xlim=span, ylim=span, aspect="equal", xlabel="accuracy from labels", ylabel="estimate without labels")
+    left.set_title("One dot per set of rows")
     left.legend(fontsize=7, loc="lower right")
     _errors(right, found["errors"])
     return figure
 
 
 def _errors(axes: Axes, errors: dict[str, Any]) -> None:
-    """Of one group: the corrupted rows, or whatever there is."""
+    """The errors of one group: the corrupted rows or, if there are none, the periods or the first group."""
     group = next((group for group in ("single", "period") if group in errors), next(iter(errors)))
     table = {method: errors[group][method] for method in METHODS if method in errors[group]}
     at = range(len(table))
@@ -53,12 +53,14 @@ def _errors(axes: Axes, errors: dict[str, Any]) -> None:
     axes.scatter([error["max"] for error in table.values()], at, 18, color=colors, marker="|", label="largest")
     axes.set_yticks(list(at), [METHODS[method] for method in table])
     axes.invert_yaxis()
-    axes.set(xlabel="error of the estimate: mean, and largest (stroke)", title=f"Errors: {GROUPS[group]}")
+    axes.set(xlabel="error of the estimate: mean (bar) and largest (tick)", title=f"Errors: {GROUPS[group]}")
     axes.grid(axis="x", alpha=0.25)
 
 
 def alarms_by_drop(quality: Quality) -> Figure:
-    """By the true drop of accuracy, a dot for each set: the share of streams with an alarm, and the rows to it."""
+    """The share of streams with an alarm, and the rows until it, against the true drop in accuracy; a dot for each
+    set.
+    """
     figure = Figure(figsize=(9.0, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     found = quality["accuracy_estimate"]["alarm"]

@@ -1,4 +1,4 @@
-"""Estimates of accuracy and the alarm on harm against the truth, over many sets of rows."""
+"""Compares accuracy estimates and the alarm on harm with the truth, over many sets of rows."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from harmgauge_models.evaluation.work import Arrays, Work, sha256_of
 LEAST_PERIOD_ROWS = 50
 
 FORMAT = 1
-"""Raised when what is kept changes its meaning."""
+"""Incremented when the meaning of stored results changes."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """What was measured: `copies` of the rows of `found`, and the rows by time if there are any."""
+    """The measured `copies` of the rows of `found`, and the rows by time if there are any."""
 
     bundle: Bundle
     graph: Graph
@@ -52,9 +52,10 @@ class Material:
 
 
 def accuracy_table(given: Material, plan: Plan, work: Work, *, seed: int) -> dict[str, Any]:
-    """`accuracy_estimate` of `quality.json`: what was `fitted` on how many rows, the `sets` with truth and estimates,
-    `errors` by group, `coverage` of the interval, the `alarm`, and `stress`; or only `missing`, the reason why the
-    bundle gives no error probability. Shows progress.
+    """The entry `accuracy_estimate` of `quality.json`: how the error probability was `fitted`, the `sets` with truth
+    and estimates, `errors` by group, `coverage` of the interval, the `alarm`, and `stress`.
+
+    If the bundle has no error probability, only `missing`, the reason why. Shows progress.
     """
     bundle, labels, chance = given.bundle, given.found.y, given.bundle.error_probability
     if chance is None:
@@ -84,7 +85,7 @@ def accuracy_table(given: Material, plan: Plan, work: Work, *, seed: int) -> dic
 
 
 def halves(rows: int, seed: int) -> Folds:
-    """The fold, 0 or 1, of each row (rows,), at random: each fold fits the baselines that judge the other."""
+    """A random fold, 0 or 1, for each row (rows,): the baselines fitted on one fold judge the other."""
     folds: Folds = np.random.default_rng((seed, rows)).permutation(rows) % 2
     return folds
 
@@ -99,7 +100,7 @@ def _sets(given: Material, copies: dict[Copy, Judged], classes: int, seed: int) 
 
 
 def _periods(given: Material, baselines: CrossFitted, folds: Folds) -> Iterator[RowSet]:
-    """Rows that fitted no baseline are in the first fold."""
+    """The sets by time. Rows on which no baseline was fitted are in the first fold."""
     if given.timed is None or given.found.timed is None:
         return
     timed, places = given.found.timed, given.found.places
@@ -113,7 +114,7 @@ def _periods(given: Material, baselines: CrossFitted, folds: Folds) -> Iterator[
 
 
 def _estimates(sets: list[RowSet], baselines: CrossFitted, work: Work, seed: int) -> list[dict[str, float]]:
-    """Of each set, by each of METHODS; the costly one of them is kept."""
+    """The estimates for each set by each of METHODS; those of the costly method (COT) are stored on disk."""
     found = [{method: one.rows.estimate(method) for method in one.rows.by_method} for one in sets]
     probabilities = [one.rows.probabilities for one in sets]
     if any(some is None for some in probabilities):
@@ -135,8 +136,8 @@ def _estimates(sets: list[RowSet], baselines: CrossFitted, work: Work, seed: int
 
 
 def _errors(sets: list[RowSet], estimates: list[dict[str, float]]) -> dict[str, Any]:
-    """By group: the number of sets, the mean and the largest error of each method, and the mean error that a perfect
-    error probability would have `by_chance`, since a set has so many rows only (no row is in it twice).
+    """By group: the number of sets, the mean and the largest error of each method, and `by_chance`, the mean error that
+    a perfect error probability has on sets of that many rows (if no row occurs twice in a set).
     """
     tables: dict[str, Any] = {}
     for group in GROUPS:
@@ -154,13 +155,13 @@ def _errors(sets: list[RowSet], estimates: list[dict[str, float]]) -> dict[str, 
 
 
 def _by_chance(rows: Judged) -> float:
-    """Mean of |z| for a normal z with the variance of the share of wrong rows."""
+    """The mean of |z| for a normal z with the variance of the share of wrong rows."""
     p = rows.error_probability
     return float(np.sqrt(2 / np.pi * (p * (1 - p)).sum()) / len(rows))
 
 
 def _alarms(bundle: Bundle, chance: ErrorProbability) -> Alarms:
-    """With the settings' defaults; floors below which clean traffic does not lie are left out."""
+    """The alarms with the settings' defaults; floors only if clean traffic stays above them."""
     settings = Settings()
     floors = [round(1 - chance.base - below, 3) for below in FLOORS_BELOW_CLEAN]
     floors = [floor for floor in floors if 0 < floor <= 1 - chance.base_upper]
@@ -175,7 +176,7 @@ def _alarms(bundle: Bundle, chance: ErrorProbability) -> Alarms:
 
 @dataclass(frozen=True)
 class _Streams:
-    """Alarms in streams of some rows: kept, since they take a while."""
+    """Alarms in streams of some rows, stored on disk because the simulation takes a while."""
 
     alarms: Alarms
     plan: Plan
@@ -183,7 +184,7 @@ class _Streams:
     seed: int
 
     def until(self, name: str, rows: Judged) -> Arrays:
-        """As `Alarms.rows_until`."""
+        """The result of `Alarms.rows_until`."""
         alarms, streams, stream_rows = self.alarms, self.plan.harm_streams, self.plan.harm_stream_rows
         decided_by = {
             "format": FORMAT,
@@ -200,7 +201,7 @@ class _Streams:
 
 
 def _alarm_table(sets: list[RowSet], streams: _Streams, chance: ErrorProbability) -> dict[str, Any]:
-    """Over the clean rows and each corrupted copy."""
+    """The alarms on the clean rows and on each corrupted copy."""
     alarms, plan = streams.alarms, streams.plan
     watched = [one for one in sets if one.group == "single" or (one.group, one.name) == making.CLEAN_ROWS]
     clean = next(one.rows for one in watched if one.group == "clean")
@@ -222,7 +223,7 @@ def _alarm_table(sets: list[RowSet], streams: _Streams, chance: ErrorProbability
 
 
 def _stress(given: Material, baselines: CrossFitted, folds: Folds, streams: _Streams) -> dict[str, dict[str, Any]]:
-    """By kind of stress; the accuracy is None where no answer is right."""
+    """The estimate and the alarms by kind of stress; the accuracy is None if no answer can be right."""
     rows = np.sort(np.random.default_rng(streams.seed).permutation(len(folds))[:MOST_ROWS])
     copies = stress_copies(given.bundle, given.found, rows, streams.seed)
     measured = measure(given.bundle, given.graph, copies, given.found.origin, streams.work, features_of=None)

@@ -1,4 +1,4 @@
-"""Rows with what each method makes of them, and whether the classifier is right."""
+"""Rows with the estimate of each method, and whether the classifier is right."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ Folds = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Judged:
-    """Of m rows, (m,) each: `right`, the bundle's `scores`, the true classes `labels`, the fold (0 or 1) that each is
-    in, and by method what its mean over any rows estimates the accuracy by, `by_method`. The classifier's
-    `probabilities` (m, classes) if they were kept.
+    """For m rows, (m,) each: whether the classifier is `right`, the bundle's `scores`, the true classes `labels`, and
+    the `folds` (0 or 1).
+
+    For each method, `by_method` has numbers whose mean over any rows is the method's estimate of the accuracy.
+    `probabilities` (m, classes) are the classifier's, if they were kept.
     """
 
     right: npt.NDArray[np.bool_]
@@ -42,11 +44,11 @@ class Judged:
         return 1 - self.by_method["error_probability"]
 
     def estimate(self, method: str = "error_probability") -> float:
-        """Of the accuracy."""
+        """The method's estimate of the accuracy."""
         return float(self.by_method[method].mean())
 
     def take(self, rows: npt.NDArray[Any]) -> Judged:
-        """Some of the rows, by index or mask."""
+        """The selected rows, by index or mask."""
         return Judged(
             self.right[rows],
             self.scores[rows],
@@ -58,7 +60,7 @@ class Judged:
 
 
 def together(parts: Sequence[Judged]) -> Judged:
-    """The rows of all `parts`, one after the other."""
+    """The concatenated rows of all `parts`."""
     probabilities = [part.probabilities for part in parts if part.probabilities is not None]
     return Judged(
         np.concatenate([part.right for part in parts]),

@@ -1,4 +1,4 @@
-"""The sets of rows on which estimates of accuracy are judged, each made of rows that were measured."""
+"""The sets of rows on which accuracy estimates are judged, made from measured rows."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from harmgauge_models.evaluation.accuracy.judged import Float64, Judged, togethe
 from harmgauge_models.evaluation.measure import CLEAN, Copy
 
 CORRUPTED_SHARES = (0.25, 0.5, 0.75)
-"""Of the diluted sets."""
+"""Shares of corrupted rows in the diluted sets."""
 
 PAIRS_PER_KIND = 4
-"""So many sets of two kinds for each kind there is."""
+"""Number of sets of two kinds, for each kind."""
 
 SHIFTS = {"clean": 8, "corrupted": 32}
-"""Sets with another mix of classes."""
+"""Number of sets with another mix of classes, by the rows that they are drawn from."""
 
 LEAST_PART_ROWS, MOST_PARTS = 400, 4
-"""Rows of a subset of the clean rows, at least, and how many subsets they are split into, at most."""
+"""Minimum rows in a subset of the clean rows, and maximum number of subsets by one column."""
 
 LABEL_SHIFT = "label_shift"
 CLEAN_ROWS = ("clean", "all")
 """Group and name of the set of all clean rows."""
 
 GROUPS = {
-    "clean": "clean rows, and subsets of them",
+    "clean": "clean rows and subsets of them",
     "single": "one corruption",
-    "diluted": "one corruption in a part of the rows",
+    "diluted": "one corruption in part of the rows",
     "two_kinds": "two corruptions",
     "label_shift": "another mix of classes, clean and corrupted",
     "period": "periods",
@@ -39,7 +39,7 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class RowSet:
-    """Some rows, of one of GROUPS; `name` says which."""
+    """A set of rows; `group` is one of GROUPS, `name` identifies the set in its group."""
 
     group: str
     name: str
@@ -47,7 +47,7 @@ class RowSet:
 
 
 def clean_sets(clean: Judged, columns: dict[str, Float64]) -> Iterator[RowSet]:
-    """The clean rows, and parts of them from low to high by each of `columns`, numbers (m,) of each row."""
+    """The clean rows, and parts of them in ascending order of each of `columns`, (m,) each."""
     yield RowSet(*CLEAN_ROWS, clean)
     parts = int(np.clip(len(clean) // LEAST_PART_ROWS, 0, MOST_PARTS))
     if parts < 2:
@@ -59,14 +59,14 @@ def clean_sets(clean: Judged, columns: dict[str, Float64]) -> Iterator[RowSet]:
 
 
 def single_sets(copies: dict[Copy, Judged]) -> Iterator[RowSet]:
-    """Each corrupted copy."""
+    """A set for each corrupted copy."""
     for copy, rows in copies.items():
         if copy != CLEAN:
             yield RowSet("single", _name(copy), rows)
 
 
 def diluted_sets(copies: dict[Copy, Judged], random: np.random.Generator) -> Iterator[RowSet]:
-    """For each kind, at a random severity, each of CORRUPTED_SHARES; no row is in a set twice."""
+    """For each kind, at random severities, a set for each of CORRUPTED_SHARES; no row occurs twice in a set."""
     clean = copies[CLEAN]
     for own in _by_kind(copies).values():
         for share in CORRUPTED_SHARES:
@@ -77,7 +77,7 @@ def diluted_sets(copies: dict[Copy, Judged], random: np.random.Generator) -> Ite
 
 
 def two_kinds_sets(copies: dict[Copy, Judged], random: np.random.Generator) -> Iterator[RowSet]:
-    """Half of the rows of one kind and the rest of another, at random severities."""
+    """Half of the rows with one kind of corruption and the rest with another, at random severities."""
     by_kind = _by_kind(copies)
     pairs = list(combinations(by_kind, 2))
     for index in random.permutation(len(pairs))[: PAIRS_PER_KIND * len(by_kind)].tolist():
@@ -89,7 +89,7 @@ def two_kinds_sets(copies: dict[Copy, Judged], random: np.random.Generator) -> I
 
 
 def label_shift_sets(copies: dict[Copy, Judged], classes: int, random: np.random.Generator) -> Iterator[RowSet]:
-    """Rows drawn with replacement so that the classes have other shares, all mixes alike (Dirichlet(1))."""
+    """Rows drawn with replacement so that the classes have different shares, uniformly distributed (Dirichlet(1))."""
     corrupted = [copy for copy in copies if copy != CLEAN]
     chosen = [CLEAN] * SHIFTS["clean"]
     if corrupted:

@@ -1,4 +1,4 @@
-"""The alarm on harm in streams of rows of one set, beside `score_evidence` in the same streams."""
+"""Simulates the alarms of `harm` and `score_evidence` in streams of rows of one set."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from harmgauge_models.evaluation.work import Arrays
 Rows = npt.NDArray[np.intp]
 
 _BLOCKS_AT_ONCE = 500
-"""Between two looks at whether there was an alarm."""
+"""Number of blocks between two checks for an alarm."""
 
 MOST_REQUEST_ROWS = 20
-"""Of the requests of several rows: each size from 1 to this comes as often."""
+"""Maximum rows per request; all sizes from 1 to this are equally frequent."""
 
 
 @dataclass(frozen=True)
 class Alarms:
-    """Set as the service sets them: `harm` by several bounds of the mean error probability, and `score_evidence`
-    against the `reference` scores with its `tolerance`; all with `rows_between_false_alarms`.
+    """The alarms as the service configures them: `harm` with several bounds of the mean error probability, and
+    `score_evidence` against the `reference` scores with its `tolerance`; all with `rows_between_false_alarms`.
     """
 
     bounds: tuple[float, ...]
@@ -32,10 +32,11 @@ class Alarms:
     rows_between_false_alarms: float
 
     def rows_until(self, one: Judged, *, streams: int, stream_rows: int, seed: int) -> Arrays:
-        """Rows until each alarm in streams of rows drawn from `one` with replacement; `stream_rows` + 1 without one.
+        """Rows until each alarm in streams of rows drawn from `one` with replacement; `stream_rows` + 1 without an
+        alarm.
 
-        "harm_single" and "harm_requests" (bounds, streams), "evidence_single" and "evidence_requests" (streams,): each
-        row a request of its own, and requests of 1 to MOST_REQUEST_ROWS rows.
+        "harm_single" and "evidence_single" are for requests of one row, "harm_requests" and "evidence_requests" for
+        requests of 1 to MOST_REQUEST_ROWS rows; (bounds, streams) for harm, (streams,) for evidence.
         """
         found: dict[str, list[list[int]]] = {"harm_single": [], "harm_requests": []}
         by_evidence: dict[str, list[int]] = {"evidence_single": [], "evidence_requests": []}
@@ -75,12 +76,12 @@ class Alarms:
         return int(rows.sum()) + 1
 
     def _first(self, values: Float64, rows: Rows) -> int:
-        """Rows up to the end of the first request at which there is an alarm; there is one."""
+        """Rows up to the end of the first request that raises an alarm; there must be one."""
         return int(rows[: np.argmax(values >= self.rows_between_false_alarms) + 1].sum())
 
 
 def request_sizes(rows: int, random: np.random.Generator) -> Rows:
-    """Sizes of requests, 1 to MOST_REQUEST_ROWS, that make `rows` rows together; the last one is cut."""
+    """Random sizes of requests, 1 to MOST_REQUEST_ROWS, that sum to `rows`; the last one is cut."""
     ends = np.cumsum(random.integers(1, MOST_REQUEST_ROWS + 1, size=rows))
     ends = np.append(ends[ends < rows], rows)
     sizes: Rows = np.diff(ends, prepend=0)

@@ -1,4 +1,4 @@
-"""Rows unlike every disturbance that a bundle was calibrated on, for which its estimate of accuracy is too high."""
+"""Rows unlike any disturbance that a bundle was calibrated on, for which its accuracy estimate is too high."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from harmgauge_models.evaluation.measure import CLEAN, Copied, Copy
 
 MOST_ROWS = 1000
 PATCHES = 4
-"""Shuffled patches a side."""
+"""Number of shuffled patches per side."""
 
 NOISE = "noise"
-"""Rows that are none: no answer to them is right."""
+"""Not real inputs: no answer to them is right."""
 
 FORMAT = 1
-"""Raised when a copy is made in another way."""
+"""Incremented when the way of making a copy changes."""
 
 
 def stress_copies(bundle: Bundle, found: Cases, rows: Array, seed: int) -> dict[Copy, Copied]:
-    """Of some of the clean rows, given by index (m,): each kind of stress."""
+    """Each kind of stress applied to some of the clean rows, selected by index (m,)."""
     decided_by = ["stress", FORMAT, seed, rows.tolist()]
     if found.pictures is not None:
         x, spec = found.pictures.x[rows], bundle.manifest.input
@@ -42,7 +42,7 @@ def stress_copies(bundle: Bundle, found: Cases, rows: Array, seed: int) -> dict[
 
 
 def _shuffled(x: Images, seed: int) -> Images:
-    """Each picture's patches in another order."""
+    """Shuffle the patches of each image."""
     random, (n, height, width, _) = np.random.default_rng(seed), x.shape
     tall, wide = height // PATCHES, width // PATCHES
     if not tall or not wide:
@@ -62,7 +62,7 @@ def _shuffled(x: Images, seed: int) -> Images:
 
 
 def _values(x: Array) -> tuple[Array, Array]:
-    """The least and the greatest of each column; 0 if there is none."""
+    """The minimum and maximum of each column; 0 if it has no values."""
     absent = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
     least = np.where(absent, np.inf, x).min(0)
     greatest = np.where(absent, -np.inf, x).max(0)
@@ -81,7 +81,7 @@ def _reordered(x: Array, seed: int) -> Array:
 
 
 def _noise(x: Array, seed: int) -> Array:
-    """Each number anywhere between the least and the greatest of its column."""
+    """Draw each value uniformly between the minimum and maximum of its column."""
     least, greatest = _values(x)
     drawn = np.random.default_rng(seed).random(x.shape) * (greatest - least) + least
     found: Array = (np.rint(drawn) if x.dtype.kind in "iu" else drawn).astype(x.dtype)

@@ -1,4 +1,4 @@
-"""The numbers of the estimates of accuracy and of the alarm on harm as HTML tables."""
+"""The accuracy estimates and the alarm on harm as HTML tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Quality = dict[str, Any]
 
 
 def errors(quality: Quality) -> str:
-    """Mean and largest error of each method, by group, beside the mean that chance alone would give."""
+    """Mean and largest error of each method, by group, beside the mean error expected by chance alone."""
     found = quality["accuracy_estimate"]["errors"]
     rows = [
         [
@@ -26,7 +26,7 @@ def errors(quality: Quality) -> str:
         for group, own in found.items()
     ]
     return table(
-        "Error of the estimated accuracy: mean, and largest", ["rows", "sets", "chance alone", *METHODS.values()], rows
+        "Error of the estimated accuracy: mean and largest", ["rows", "sets", "by chance", *METHODS.values()], rows
     )
 
 
@@ -42,7 +42,7 @@ def coverage(quality: Quality) -> str:
         for window, by_group in found.items()
         for group, own in by_group.items()
     ]
-    head = ["window", "windows", "with the accuracy in the interval", "mean half-width"]
+    head = ["window", "windows", "accuracy in the interval", "mean half-width"]
     return table("The 90 % interval", head, rows)
 
 
@@ -60,7 +60,7 @@ def sets(quality: Quality) -> str:
 
 
 def stress(quality: Quality) -> str:
-    """Rows unlike every disturbance, and attacks if there were any."""
+    """Rows unlike any disturbance, and attacks if there were any."""
     found = quality["accuracy_estimate"]["stress"]
     rows = [
         [
@@ -80,7 +80,7 @@ def stress(quality: Quality) -> str:
             figures = [number(served["accuracy"], 3), number(served["estimate"], 3), gap]
             rows.append([f"attack: {ATTACKS[name]}", *figures, ABSENT, ABSENT])
     head = ["rows", "accuracy", "estimate", "difference", "streams in which harm alarms", "mean rows to the alarm"]
-    return table("What the estimate does not see", head, rows)
+    return table("Limits of the estimate", head, rows)
 
 
 def alarms_by_drop(quality: Quality) -> str:
@@ -88,7 +88,7 @@ def alarms_by_drop(quality: Quality) -> str:
     columns = [(traffic, name) for traffic in TRAFFIC for name in DETECTORS.values()]
     rows = [[_span(own), f"{own['sets']}", *(_alarms(own[a][b]) for a, b in columns)] for own in found["by_drop"]]
     head = ["true drop of accuracy", "sets", *(f"{name}, {TRAFFIC[traffic]}" for traffic, name in columns)]
-    return table("Share of streams with an alarm, and mean rows to it", head, rows)
+    return table("Share of streams with an alarm, and mean rows to the alarm", head, rows)
 
 
 def alarms_by_floor(quality: Quality) -> str:
@@ -100,8 +100,8 @@ def alarms_by_floor(quality: Quality) -> str:
     rows.append(
         ["all", *(f"{_sum(found, a)} of {_sum(found, b)}" for a, b in (("false", "above"), ("missed", "below")))]
     )
-    head = ["floor", "sets above it with an alarm", "sets more than .03 below it without one"]
-    return table("The alarm that the accuracy lies below a floor, one row a request", head, rows)
+    head = ["floor", "sets above it with an alarm", "sets more than .03 below it without an alarm"]
+    return table("Alarms on a floor of accuracy, one row per request", head, rows)
 
 
 def alarms_by_set(quality: Quality) -> str:
@@ -109,7 +109,7 @@ def alarms_by_set(quality: Quality) -> str:
         [own["name"].replace("_", " "), f"{own['drop']:+.3f}", *(_alarms(own[name]) for name in DETECTORS.values())]
         for own in quality["accuracy_estimate"]["alarm"]["sets"]
     ]
-    return table("Alarms by set, one row a request", ["set", "true drop", *DETECTORS.values()], rows)
+    return table("Alarms by set, one row per request", ["set", "true drop", *DETECTORS.values()], rows)
 
 
 def _error(found: dict[str, float] | None) -> str:

@@ -1,5 +1,5 @@
-"""Converts exporters' files to the one form that the rest relies on.
+"""Converts exporters' files to the normal form that the other modules rely on.
 
-One input and one output (n, classes) in float32; any number of rows; nodes in the order in which they run; operators of
-ONNX itself declared. `graphs/classifier.py` puts the steps together.
+A graph in normal form has one input and one output (n, classes) in float32, accepts any number of rows, has its nodes
+in the order in which they run, and declares ONNX's own operators. `graphs/classifier.py` combines the steps.
 """

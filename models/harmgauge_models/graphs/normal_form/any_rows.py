@@ -1,4 +1,4 @@
-"""Makes a graph that was exported for a fixed number of rows take any number."""
+"""Makes a graph that was exported for a fixed number of rows accept any number."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Freed:
-    """`model` takes any number of rows by `input`; `scores` has its outputs for the rows it was tested on."""
+    """`model` accepts any number of rows through `input`; `scores` has its outputs for the rows it was tested on."""
 
     model: onnx.ModelProto
     input: str
@@ -32,7 +32,8 @@ class Freed:
 
 
 def freed(model: onnx.ModelProto, taken: str, outputs: Sequence[str], rows: Array, what: str) -> Freed:
-    """Let `model` take any number of rows, in its first axis if that gives the scores of single rows, else one by one.
+    """Make `model` accept any number of rows: along its first axis if that reproduces the scores of single rows,
+    otherwise one by one.
 
     Raises UserError if neither works.
     """
@@ -52,7 +53,7 @@ def freed(model: onnx.ModelProto, taken: str, outputs: Sequence[str], rows: Arra
         problem = UserError(f"its output {wrong!r} is {shape} for {len(rows)} rows; expected (n, classes)")
         return _alone(original, taken, outputs, rows, what=what, error=problem)
     if declared_rows == 1 and not _as_alone(original, taken, scores, rows, what):
-        apart = UserError("rows that run together change each other's scores")
+        apart = UserError("rows in one batch change each other's scores")
         return _alone(original, taken, outputs, rows, what=what, error=apart)
     return Freed(model, taken, {name: values for name, values in scores.items() if len(values) == len(rows)}, changed)
 
@@ -69,7 +70,7 @@ def serialised(model: onnx.ModelProto, what: str) -> bytes:
 def _alone(
     model: onnx.ModelProto, taken: str, outputs: Sequence[str], rows: Array, *, what: str, error: UserError
 ) -> Freed:
-    """The graph run one row at a time, if it takes one row; else raises UserError with the reason of `error`."""
+    """Run the graph one row at a time, if it accepts one row; otherwise raises UserError with the reason of `error`."""
     graph = serialised(model, what)
     try:
         first = [predict_all(graph, rows[index : index + 1], DATA, outputs) for index in range(COMPARED_ROWS)]
@@ -77,29 +78,29 @@ def _alone(
         dimension = next(value for value in model.graph.input if value.name == taken).type.tensor_type.shape.dim[0]
         if dimension.dim_value > 1:
             raise UserError(
-                f"{what} was exported for {dimension.dim_value} rows at a time, and cannot take another number "
+                f"{what} was exported for {dimension.dim_value} rows at a time and fails with any other number "
                 f"({error}): export it with a dynamic first axis"
             ) from error
         raise UserError(f"{what}: {error}") from error
     if len(outputs) > 1:
         raise UserError(
-            f"{what} takes one row at a time and has outputs {list(outputs)}: name that of the class scores"
+            f"{what} runs one row at a time and has outputs {list(outputs)}: name the one with the class scores"
         )
     name = outputs[0]
     made = one_by_one(model, taken, name, rows.shape[1:])
     scores = predict_all(serialised(made, what), rows, DATA, [SCORES])[SCORES]
     expected = np.stack([one[name].reshape(-1) for one in first])
     if scores.shape[1:] != expected.shape[1:] or not _close(scores[: len(expected)], expected):
-        raise UserError(f"{what} cannot take more than one row ({error}): export it with a dynamic first axis")
+        raise UserError(f"{what} cannot run on more than one row ({error}): export it with a dynamic first axis")
     note = (
-        f"{what} takes one row at a time, so each row runs by itself: batches save nothing, and nothing inside it "
-        "can be read (no head, no features); export it with a dynamic first axis for those"
+        f"{what} runs one row at a time: batches save nothing, and its internal tensors cannot be read (no head, no "
+        "features); export it with a dynamic first axis for those"
     )
     return Freed(made, ROWS, {SCORES: scores}, True, (note,))
 
 
 def _as_alone(model: onnx.ModelProto, taken: str, scores: Mapping[str, Array], rows: Array, what: str) -> bool:
-    """Whether the first rows' scores equal those of the graph, as exported, for each row alone."""
+    """Whether the scores of the first rows equal those of the graph, as exported, for each row alone."""
     graph = serialised(model, what)
     for index in range(min(COMPARED_ROWS, len(rows))):
         alone = predict_all(graph, rows[index : index + 1], DATA, list(scores))

@@ -15,8 +15,10 @@ _METADATA = ("class_names", "classes", "names", "labels", "class_params", "id2la
 
 
 def class_labels(model: onnx.ModelProto, classes: int) -> tuple[str, ...] | None:
-    """The names as texts, also for labels of whole numbers; None if the file has none or another number of them. Call
-    it before removing anything from the file.
+    """The names as strings, even if the labels are whole numbers; None if the file has none or a different number of
+    them.
+
+    Call this before removing anything from the file.
     """
     for labels in (*_of_nodes(model.graph), *_of_extractors(model.graph), *_of_metadata(model)):
         if len(labels) == classes and len(set(labels)) == classes:
@@ -39,7 +41,7 @@ def _of_nodes(graph: onnx.GraphProto) -> Iterator[tuple[str, ...]]:
 
 
 def _of_extractors(graph: onnx.GraphProto) -> Iterator[tuple[str, ...]]:
-    """The stored labels that skl2onnx indexes by ArgMax."""
+    """The stored labels that skl2onnx indexes with ArgMax."""
     stored = {tensor.name: tensor for tensor in graph.initializer}
     places = {name for node in graph.node if node.op_type == "ArgMax" for name in node.output}
     for node in graph.node:

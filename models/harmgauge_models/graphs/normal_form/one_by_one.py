@@ -1,6 +1,6 @@
-"""Makes a graph of one row take any number: a Scan runs it on each row in turn.
+"""Makes a graph for one row accept any number: a Scan runs it on each row in turn.
 
-This loses the gain of batching. Tensors inside the loop cannot be read from outside, so a head cannot use them, and
+This loses the speed of batching. Tensors inside the loop cannot be read from outside, so a head cannot use them, and
 `feature_mmd` has no features.
 """
 
@@ -21,7 +21,7 @@ SCORES = "harmgauge/scores"
 
 def one_by_one(model: onnx.ModelProto, taken: str, given: str, shape: Sequence[int]) -> onnx.ModelProto:
     """`taken` names the input (1, *shape) of `model`, `given` its output for one row, of any shape with one number per
-    class. The new model takes ROWS (n, *shape), of the same dtype, and gives SCORES (n, classes) float32.
+    class. The new model maps ROWS (n, *shape), of the same dtype, to SCORES (n, classes) float32.
 
     Raises UserError if it cannot be converted to opset 18; inside a loop, later conversion is impossible.
     """

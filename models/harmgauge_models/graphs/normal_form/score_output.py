@@ -15,16 +15,16 @@ WORDS = ("logit", "prob", "softmax")
 """Words in the name of the class scores' output that distinguish it from other outputs."""
 
 PASSING = {"Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "ArrayFeatureExtractor", "LabelEncoder"}
-"""Operators that may stand between a label and the output."""
+"""Operators that may occur between a label and the output."""
 
 CLASSIFIERS = {"LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"}
-"""Operators of ai.onnx.ml that give a label and the scores."""
+"""Operators of ai.onnx.ml that output a label and the scores."""
 
 
 def candidates(model: onnx.ModelProto, named: str | None, what: str, option: str) -> list[str]:
     """The tensors that may hold the class scores, usually one. `named` is the value of `option`.
 
-    Lists of dictionaries (ZipMap) are followed to their source. Raises UserError if there is none.
+    Lists of dictionaries (ZipMap) are traced to their source. Raises UserError if there is none.
     """
     maker = {name: node for node in model.graph.node for name in node.output}
     if named is not None:
@@ -44,27 +44,27 @@ def candidates(model: onnx.ModelProto, named: str | None, what: str, option: str
 
 
 def label_source(maker: Mapping[str, onnx.NodeProto], name: str) -> onnx.NodeProto | None:
-    """The node that decides on a label, if this tensor is a label and nothing more."""
+    """The node that decides on a label, if this tensor is only a label."""
     while (node := maker.get(name)) is not None:
         if node.op_type in ("ArgMax", "ArgMin") or (node.op_type in CLASSIFIERS and node.output[0] == name):
             return node
         if node.op_type not in PASSING:
             return None
-        # The label's own input: an extractor takes the classes' names first and the index second.
+        # Follow the label's own input: an extractor takes the class names first and the index second.
         name = node.input[1 if node.op_type == "ArrayFeatureExtractor" and len(node.input) > 1 else 0]
     return None
 
 
 def labels_alone(model: onnx.ModelProto, maker: Mapping[str, onnx.NodeProto], what: str, option: str) -> UserError:
-    """The error for a classifier that gives only a class, without class scores."""
+    """The error for a classifier that outputs only a class, without class scores."""
     inside = None
     for value in model.graph.output:
         node = label_source(maker, value.name)
         if node is not None:
             inside = node.input[0] if node.op_type.startswith("Arg") else [*node.output, ""][1]
             break
-    remedy = f"; the graph has them inside: {option} {inside}" if inside else ""
-    return UserError(f"{what} gives a label alone, which cannot do: export the class scores{remedy}")
+    remedy = f", which are inside the graph: {option} {inside}" if inside else ""
+    return UserError(f"{what} outputs only a label: export the class scores{remedy}")
 
 
 def _named(model: onnx.ModelProto, maker: Mapping[str, onnx.NodeProto], named: str, what: str, option: str) -> str:

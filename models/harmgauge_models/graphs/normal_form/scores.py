@@ -1,4 +1,4 @@
-"""Interprets a classifier's output by its values for normal rows, and converts it to (n, classes) float32."""
+"""Interprets a classifier's output from its values for normal rows, and converts it to (n, classes) float32."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ from harmgauge_models.graphs.fuse import Gives
 
 LEAST_SIGMOID = 0.01
 OUTSIDE = 1e-3
-"""Largest distance of a probability outside 0..1, by rounding."""
+"""Largest distance of a probability outside 0..1 that rounding can cause."""
 
 SUM_APART = 0.01
-"""Largest deviation of a sum of probabilities from 1: less in half precision, as much in 8 bits with ten classes."""
+"""Largest deviation of a sum of probabilities from 1: half precision stays below it, 8 bits with ten classes reach
+it.
+"""
 
 MOST_SUM_APART = 0.1
 EXACT = 1e-4
-"""Sums nearer to 1 are left as they are."""
+"""Sums closer to 1 than this are not rescaled."""
 
 LEVELS = 256
-"""Levels of an 8-bit number."""
+"""Number of levels of an 8-bit number."""
 
 PREFIX = "harmgauge/"
 
 
 @dataclass(frozen=True)
 class Form:
-    """The output's form: `columns` as exported; `rescaled` if probabilities must be divided by their sum."""
+    """The form of the output: `columns` as exported; `rescaled` if probabilities must be divided by their sum."""
 
     gives: Gives
     columns: int
@@ -49,15 +51,15 @@ def judge(scores: Array, given: Gives | None, what: str, role: str) -> Form:
     apart = [size for size in scores.shape[1:] if size != 1]
     if len(apart) > 1 or not scores.size:
         raise UserError(
-            f"{what} is {scores.shape} for {len(scores)} rows; expected (n, classes), scores of the whole "
-            "input: export these, not those of its parts"
+            f"{what} is {scores.shape} for {len(scores)} rows; expected (n, classes): export scores of the whole "
+            "input, not of its parts"
         )
     flat = scores.reshape(len(scores), -1).astype(np.float64)
     return _one_column(flat, given, what) if flat.shape[1] == 1 else _columns(flat, given, what, f"--{role}-gives")
 
 
 def append(model: onnx.ModelProto, name: str, scores: Array, form: Form) -> str:
-    """Let the graph give (n, classes) float32 in the form of `judge`, in place; returns the new output's name.
+    """Make the graph output (n, classes) float32 in the form found by `judge`, in place; returns the new output's name.
 
     Uses operators that are the same in every opset from 7 on.
     """
@@ -82,7 +84,7 @@ def append(model: onnx.ModelProto, name: str, scores: Array, form: Form) -> str:
 
 
 def _second_column(maker: _Maker, gives: Gives) -> None:
-    """Probabilities p to (1 - p, p); logits z to (0, z), whose softmax is the sigmoid."""
+    """Expand probabilities p to (1 - p, p), and logits z to (0, z), whose softmax is the sigmoid."""
     if gives == "probabilities":
         second = maker.add("Relu")
         ones = maker.constant("one", np.ones(1))
@@ -95,7 +97,7 @@ def _second_column(maker: _Maker, gives: Gives) -> None:
 
 
 class _Maker:
-    """Adds nodes at the end of a graph, each on the previous one's output (`now`)."""
+    """Appends nodes to a graph, each on the output of the previous one (`now`)."""
 
     def __init__(self, model: onnx.ModelProto, name: str) -> None:
         self._graph = model.graph
@@ -120,12 +122,13 @@ def _one_column(flat: npt.NDArray[np.float64], given: Gives | None, what: str) -
     bounded = flat.min() >= -OUTSIDE and flat.max() <= 1 + OUTSIDE
     if not bounded and np.array_equal(flat, np.rint(flat)):
         raise UserError(
-            f"{what} has one column of whole numbers from {flat.min():g} to {flat.max():g}, a label; a label alone "
-            "cannot do: export the class scores"
+            f"{what} has one column of whole numbers from {flat.min():g} to {flat.max():g}, which is only a label: "
+            "export the class scores"
         )
     if given == "probabilities" and not bounded:
         raise UserError(
-            f"{what} has one column from {flat.min():.3g} to {flat.max():.3g}; expected probabilities in 0..1: logits?"
+            f"{what} has one column from {flat.min():.3g} to {flat.max():.3g}; expected probabilities in 0..1: are "
+            "they logits?"
         )
     return Form(given or ("probabilities" if bounded else "logits"), 1)
 
@@ -137,21 +140,21 @@ def _columns(flat: npt.NDArray[np.float64], given: Gives | None, what: str, opti
         return Form("logits", flat.shape[1])
     if not bounded:
         raise UserError(
-            f"{what} has values from {flat.min():.3g} to {flat.max():.3g}; expected probabilities in 0..1, as {option} "
-            "says: leave it out, or say logits"
+            f"{what} has values from {flat.min():.3g} to {flat.max():.3g}; expected probabilities in 0..1, as set by "
+            f"{option}: leave it out, or set it to logits"
         )
     sums = np.maximum(flat, 0).sum(1)
     apart = float(np.abs(sums - 1).max())
     if given is None and apart > _sum_apart(flat):
         raise UserError(
-            f"{what} lies in 0..1, and its rows sum to {sums.min():.3g} .. {sums.max():.3g}: a multi-label "
-            "classifier, a sigmoid for each label, has no one distribution over classes, and a divergence needs one: "
-            f"export one classifier for each label; if the classes exclude each other, say {option} probabilities "
-            f"(each row is divided by its sum) or {option} logits"
+            f"{what} lies in 0..1, but its rows sum to {sums.min():.3g} .. {sums.max():.3g}: a multi-label classifier, "
+            "with a sigmoid for each label, has no single distribution over classes, which a divergence requires: "
+            f"export one classifier for each label; if the classes exclude each other, set {option} to probabilities "
+            "(each row is divided by its sum) or to logits"
         )
     if sums.min() <= 0:
         row = int(sums.argmin())
-        raise UserError(f"{what} has a row of zeros (row {row}), which is no distribution: export logits")
+        raise UserError(f"{what} has a row of zeros (row {row}), which is not a distribution: export logits")
     return Form("probabilities", flat.shape[1], rescaled=bool(apart > EXACT or flat.min() < 0))
 
 

@@ -11,7 +11,7 @@ from onnx import helper
 from harmgauge_models.errors import UserError
 
 OPSET = 18
-"""The opset for a file whose exporter declared none: it uses hardly any of these operators."""
+"""The opset for a file whose exporter declared none: such a file uses hardly any of these operators."""
 
 IR_VERSION = 8
 """The first IR version with today's subgraphs; from 4 on, stored tensors need not be inputs too."""
@@ -55,7 +55,7 @@ def drop_sequences(model: onnx.ModelProto) -> bool:
 
 
 def names_used(node: onnx.NodeProto) -> set[str]:
-    """The tensors that a node takes, including those that its subgraphs take from outside."""
+    """The tensors that a node uses, including those that its subgraphs use from outside."""
     used = {name for name in node.input if name}
     for graph in _graphs_in(node):
         inside = {name for inner in graph.node for name in names_used(inner)}
@@ -94,7 +94,9 @@ def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def _sort(graph: onnx.GraphProto) -> bool:
-    """Put each node after those whose tensors it takes, otherwise in the same order; returns whether it changed."""
+    """Put each node after those whose outputs it uses, otherwise in the same order; returns whether the order
+    changed.
+    """
     changed = False
     for node in graph.node:
         for inner in _graphs_in(node):
@@ -119,9 +121,7 @@ def _sort(graph: onnx.GraphProto) -> bool:
                 heapq.heappush(ready, other)
     if len(order) < len(before):
         stuck = next(graph.node[index] for index, count in enumerate(waiting) if count)
-        raise UserError(
-            f"the graph's nodes wait for each other in a circle, {stuck.op_type} among them: export it again"
-        )
+        raise UserError(f"the graph has a cycle, with {stuck.op_type} in it: export it again")
     nodes = [onnx.NodeProto.FromString(graph.node[index].SerializeToString()) for index in order]
     del graph.node[:]
     graph.node.extend(nodes)

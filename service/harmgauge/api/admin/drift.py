@@ -14,7 +14,7 @@ from harmgauge.rollout.served import components_of
 def router(authorizer: Authorizer) -> APIRouter:
     routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[only(authorizer, Permission.ADMIN)])
 
-    @routes.post("/drift/reset", summary="Acknowledge drift: all detectors begin anew", responses=refusals(401, 403))
+    @routes.post("/drift/reset", summary="Acknowledge drift: restart all detectors", responses=refusals(401, 403))
     async def reset(request: Request) -> dict[str, str]:
         components = components_of(request)
         components.monitor.reset()

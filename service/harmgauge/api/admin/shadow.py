@@ -38,11 +38,11 @@ QUANTILES = (0.5, 0.9, 0.99)
 class ShadowRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    folder: str = Field(min_length=1, pattern=r"^[^\x00]+$", description="Path of the bundle, for the service.")
+    folder: str = Field(min_length=1, pattern=r"^[^\x00]+$", description="Path of the bundle as the service sees it.")
 
 
 class Flags(BaseModel):
-    """Rows that both scored, by the bundle that flagged them."""
+    """Numbers of rows flagged by both bundles, by only one of them, or by neither."""
 
     both: int
     only_served: int
@@ -51,7 +51,7 @@ class Flags(BaseModel):
 
 
 class Recent(BaseModel):
-    """Statistics of the newest rows scored by both; null if there are too few, or if all scores are equal."""
+    """Statistics of the newest rows that both bundles scored; null if there are too few or all scores are equal."""
 
     rows: int
     rank_correlation: float | None = Field(description="Spearman's rank correlation of the two bundles' scores.")
@@ -60,23 +60,23 @@ class Recent(BaseModel):
 
 
 class ShadowAnswer(BundleIdentity):
-    """A shadow, and how it compares since `since`: when it began, or another bundle came into service."""
+    """A shadow and its comparison with the bundle in service since `since`: the shadow's start or the last swap."""
 
     since: datetime
     served: BundleIdentity
     threshold: float
     scored_rows: int
-    waiting_rows: int = Field(description="Rows to be scored when the service is idle.")
-    shed_rows: int = Field(description="Rows not scored, to leave the cores to answers.")
+    waiting_rows: int = Field(description="Rows waiting to be scored once the service is idle.")
+    shed_rows: int = Field(description="Rows skipped to keep the cores free for requests.")
     failed_rows: dict[str, int] = Field(description="Rows that could not be scored, by reason.")
     flags: Flags
-    other_class_rows: int = Field(description="Rows with another predicted class.")
+    other_class_rows: int = Field(description="Rows for which the two bundles predict different classes.")
     recent: Recent
-    detectors: Detectors = Field(description="Drift detectors over its own scores, as in `GET /drift`.")
+    detectors: Detectors = Field(description="Drift detectors over the shadow's own scores, as in `GET /drift`.")
     accuracy: AccuracyAnswer | None = Field(
-        description="Estimated for the shadow's own classifier, as in `GET /drift`."
+        description="Accuracy estimate for the shadow's own classifier, as in `GET /drift`."
     )
-    accuracy_missing: str | None = Field(description="Why there is no estimate; null if there is one.")
+    accuracy_missing: str | None = Field(description="Why there is no accuracy estimate; null if there is one.")
 
 
 class DroppedAnswer(BundleIdentity):
@@ -111,7 +111,7 @@ def router(authorizer: Authorizer, plane: DataPlane, switch: Switch) -> APIRoute
     async def drop() -> DroppedAnswer:
         return DroppedAnswer(status="dropped", **bundle_identity(await switch.drop_shadow()).model_dump())
 
-    @routes.post("/promote", summary="Serve the shadow from now on")
+    @routes.post("/promote", summary="Promote the shadow to serve")
     async def promote() -> BundleAnswer:
         return bundle_answer(switch.promote())
 

@@ -1,4 +1,4 @@
-"""`/admin/bundle`: another bundle takes over while the service runs."""
+"""`/admin/bundle`: replaces the bundle while the service runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BundleRequest(BaseModel):
         None,
         min_length=1,
         pattern=r"^[^\x00]+$",
-        description="Path of the bundle, for the service; by default HARMGAUGE_BUNDLE, read again.",
+        description="Path of the bundle as the service sees it; by default HARMGAUGE_BUNDLE is reloaded.",
     )
 
 
@@ -40,11 +40,11 @@ class BundleIdentity(BaseModel):
 
 
 class BundleAnswer(BundleIdentity):
-    """The bundle in service now, and the one before."""
+    """The bundle now in service and its predecessor."""
 
     status: Literal["swapped", "unchanged"]
     previous: BundleIdentity
-    seconds: float = Field(description="Duration of the call; requests were answered meanwhile.")
+    seconds: float = Field(description="Duration of the call; requests were answered throughout.")
 
 
 def bundle_identity(bundle: Bundle) -> BundleIdentity:
@@ -65,7 +65,7 @@ class Switch(Protocol):
 
 
 REFUSALS = refusals(401, 403, 404, 409, 422, 503)
-"""Error answers of the calls that change the bundle in service or its shadow."""
+"""Error responses of the calls that change the bundle in service or its shadow."""
 
 
 def router(authorizer: Authorizer, plane: DataPlane, switch: Switch) -> APIRouter:
@@ -74,7 +74,7 @@ def router(authorizer: Authorizer, plane: DataPlane, switch: Switch) -> APIRoute
 
     @routes.post(
         "/bundle",
-        summary="Serve another bundle from now on",
+        summary="Switch to another bundle",
         responses=REFUSALS,
         openapi_extra={"requestBody": body},
     )

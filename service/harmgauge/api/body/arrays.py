@@ -1,4 +1,4 @@
-"""Instances from binary bodies, and the check that every array goes through before it is scored."""
+"""Reads instances from binary bodies, and checks every array before it is scored."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable, Unreadable
 
-NOT_MISSING = "; this input takes no missing values: fill them in as for the classifier's training"
-"""The remedy, after the value in an error."""
+NOT_MISSING = "; this input accepts no missing values: impute them as in the classifier's training"
+"""The remedy that follows the value in an error."""
 
 _MOST_EXACT = 2**53 - 1
-"""Beyond this a floating-point number may be another one, rounded."""
+"""Above this, a floating-point number may be the rounded form of a different whole number."""
 
 
 def read_npy(body: bytes | bytearray, spec: InputSpec) -> Rows:
-    """One `.npy` array of any numeric dtype whose values the input can hold. Pickled objects are never loaded."""
-    stream = io.BytesIO(body[:MAX_HEAD_BYTES])  # it copies anything but `bytes`
+    """Read one `.npy` array of any numeric dtype whose values fit the input. Pickled objects are never loaded."""
+    stream = io.BytesIO(body[:MAX_HEAD_BYTES])  # copies anything but `bytes`
     try:
         shape, fortran_order, dtype = read_npy_header(stream)
     except ValueError as error:
-        raise Unreadable(f"The body is no .npy array: {error}.") from None
+        raise Unreadable(f"The body is not a valid .npy array: {error}.") from None
     if dtype.hasobject:
         raise Unprocessable("The .npy array holds pickled objects, which are never loaded; send numbers.")
     if dtype.kind not in "iuf":
-        raise Unprocessable(f"The .npy array holds {dtype}; send {spec.dtype}.")
+        raise Unprocessable(f"The .npy array has dtype {dtype}; send {spec.dtype}.")
     if shape[1:] != spec.shape or not shape or shape[0] < 1:
         raise _wrong_shape(shape, spec)
     data = memoryview(body)[stream.tell() :]
     due_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize  # exact: the header may claim any size
     if len(data) != due_bytes:
-        raise Unreadable(f"The .npy header promises {due_bytes} bytes of data; {len(data)} came.")
+        raise Unreadable(f"The .npy header declares {due_bytes} bytes of data; got {len(data)}.")
     return conform(np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C"), spec)
 
 
 def read_raw(body: bytes | bytearray, spec: InputSpec) -> Rows:
-    """The array's little-endian bytes in the bundle's dtype; their length gives the number of instances."""
+    """Read the array's little-endian bytes in the bundle's dtype; their length gives the number of instances."""
     if len(body) % spec.row_bytes:
         raise Unprocessable(
-            f"The body has {len(body)} bytes, not a whole number of instances of {spec.row_bytes} bytes "
-            f"({spec.dtype}, {by(spec.shape)})."
+            f"The body has {len(body)} bytes; expected a multiple of {spec.row_bytes}, the size of one instance "
+            f"({spec.dtype}, shape {spec.shape})."
         )
     return conform(np.frombuffer(body, spec.numpy_dtype.newbyteorder("<")).reshape(-1, *spec.shape), spec)
 
 
 def conform(array: Rows, spec: InputSpec) -> Rows:
-    """Numbers (n, *shape) of any dtype as C-contiguous rows in the bundle's dtype, without changing a value.
+    """Convert numbers (n, *shape) of any dtype to C-contiguous rows in the bundle's dtype without changing a value.
 
-    Raises Unprocessable, naming the first one, for fractions in an integer input, values out of range or too large for
-    a narrower float, and whole numbers beyond 2**53 that come as floats. A float input is rounded to its precision; NaN
-    is accepted if the input may have missing values. Copies only if needed.
+    Raises Unprocessable, naming the first such value, for fractions in an integer input, values out of range or too
+    large for a narrower float, and whole numbers beyond 2**53 sent as floats. Values of a float input are rounded to
+    its precision; NaN is accepted if the input allows missing values. Copies only if needed.
     """
     if array.shape[1:] != spec.shape or not len(array):
         raise _wrong_shape(array.shape, spec)
@@ -91,7 +91,7 @@ def _check_range(array: Rows, rows: Rows, spec: InputSpec) -> None:
     """Check the range of `rows`; errors quote `array`, the values as the client sent them."""
     if rows.dtype.kind in "iu" and (spec.minimum, spec.maximum) in ((None, None), _limits(rows.dtype)):
         return
-    if spec.minimum is not None:  # missing values are NaN, and not below it
+    if spec.minimum is not None:  # missing values are NaN, which compares as not below it
         _refuse(array, ~(rows < spec.minimum), _range(spec.minimum, spec.maximum))
     if spec.maximum is not None:
         _refuse(array, ~(rows > spec.maximum), _range(spec.minimum, spec.maximum))
@@ -113,9 +113,9 @@ def _range(minimum: float | None, maximum: float | None) -> str:
 
 
 def _wrong_shape(shape: tuple[int, ...], spec: InputSpec) -> Unprocessable:
-    return Unprocessable(f"The array has the shape ({by(shape)}); expected (n x {by(spec.shape)}), n >= 1.")
+    return Unprocessable(f"The array has shape {shape}; expected {of_many(spec.shape)}, n >= 1.")
 
 
-def by(shape: tuple[int, ...]) -> str:
-    """A shape as people write it: 32 x 32 x 3."""
-    return " x ".join(map(str, shape))
+def of_many(shape: tuple[int, ...]) -> str:
+    """The shape of n instances of `shape` in NumPy's notation: (n, 32, 32, 3)."""
+    return f"(n, {', '.join(map(str, shape))})"

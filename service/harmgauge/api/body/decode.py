@@ -1,4 +1,4 @@
-"""Turns the bytes of a request into one array of instances, or raises an error that explains what is wrong."""
+"""Converts the body of a request to one array of instances, or raises an error that explains what is wrong."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import InvalidParameters, UnknownMediaType, Unreadable
 
 THREAD_JSON_BYTES = 16 * 2**10
-"""JSON above this is read on a thread: the general reader takes 200 us for it, and twenty times the memory."""
+"""JSON above this size is read on a thread: the general reader takes 200 us for it, and twenty times its memory."""
 
 Body = bytes | bytearray
 
@@ -28,12 +28,13 @@ RAW = "application/octet-stream"
 IMAGES = {"image/png": "PNG", "image/jpeg": "JPEG"}
 
 THREAD_PICTURE_BYTES = 12 * 2**10
-"""Pictures above this, packed or not, are read on a thread. The worst of these takes 2 ms, a plain one 0.1."""
+"""Images above this size, compressed or not, are read on a thread. The worst of this size takes 2 ms, a plain one 0.1.
+"""
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """Optional parts of the answer besides scores, flags and predictions."""
+    """Optional parts of the response besides scores, flags and predictions."""
 
     probabilities: bool = False
     correct: bool = False
@@ -43,7 +44,7 @@ class Parameters:
 _NO_PARAMETERS = Parameters()
 
 PARAMETERS = [field.name for field in fields(Parameters)]
-"""Their names, in a body as in a query."""
+"""Their names, in a body or in a query."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class ScoreRequest:
 
 @lru_cache(maxsize=8)
 def media_types(spec: InputSpec) -> tuple[str, ...]:
-    """Media types that this bundle's input accepts."""
+    """Media types that the bundle's input accepts."""
     return (JSON, NPY, RAW, *(IMAGES if spec.image else ()))
 
 
@@ -69,12 +70,12 @@ def media_type(content_type: str, spec: InputSpec) -> str:
     """The media type named by a `Content-Type` header; raises UnknownMediaType if the bundle does not accept it."""
     named = named_type(content_type)
     if named not in media_types(spec):
-        raise UnknownMediaType(f"Content-Type {named!r} is not taken here; send one of {', '.join(media_types(spec))}.")
+        raise UnknownMediaType(f"Content-Type {named!r} is not supported; send one of {', '.join(media_types(spec))}.")
     return named
 
 
 def is_large(body_bytes: int, media_type: str, spec: InputSpec) -> bool:
-    """Whether reading such a body may take a millisecond. For pictures, the work also depends on the unpacked size."""
+    """Whether reading this body may take a millisecond. For images, this also depends on the uncompressed size."""
     if media_type == JSON:
         return body_bytes > THREAD_JSON_BYTES
     if media_type in IMAGES:
@@ -83,7 +84,7 @@ def is_large(body_bytes: int, media_type: str, spec: InputSpec) -> bool:
 
 
 def read(body: Body, media_type: str, query: dict[str, bool], spec: InputSpec, check: Check = patient) -> ScoreRequest:
-    """Read a body of one of `media_types`; `query` has the parameters that came beside it.
+    """Read a body of one of `media_types`; `query` has the parameters from its URL.
 
     `check` is called regularly, and its exceptions end the work. Raises Unreadable, TooLarge, Unprocessable or
     InvalidParameters.
@@ -97,7 +98,7 @@ def read(body: Body, media_type: str, query: dict[str, bool], spec: InputSpec, c
 def reading(
     body: Body, media_type: str, query: dict[str, bool], spec: InputSpec, check: Check = patient
 ) -> Steps[ScoreRequest]:
-    """As `read`, in steps."""
+    """Like `read`, in steps."""
     if media_type != JSON:
         yield from ()
         return read(body, media_type, query, spec, check)
@@ -122,7 +123,7 @@ def _empty() -> Unreadable:
 
 
 def _set(in_body: dict[str, Any]) -> dict[str, bool]:
-    """The parameters of a body; null is as good as absent. Raises InvalidParameters."""
+    """The parameters that a body sets; null counts as absent. Raises InvalidParameters."""
     for name, value in in_body.items():
         if name not in PARAMETERS:
             raise InvalidParameters(f"Unknown parameter {quoted(name)}; known: {', '.join(PARAMETERS)}.")

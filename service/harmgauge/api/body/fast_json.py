@@ -1,14 +1,14 @@
-"""Long lists of numbers in JSON, read several times faster than as nested lists, and piece by piece.
+"""Reads long lists of numbers in JSON several times faster than as nested lists, and piece by piece.
 
-simdjson gives all numbers of a document as one buffer, but not how they were nested. The nesting is checked on the text
-that remains without the numbers' own characters: it must be exactly the brackets and commas of n instances.
+simdjson returns all numbers of a document in one buffer, without their nesting. The nesting is checked on the skeleton
+of the text, which is the text without the numbers' own characters: it must consist of exactly the brackets and commas
+of n instances.
 
-null stands for a missing value if the input may have such. Its n remains with the brackets and commas, and marks which
-number it is. It is then read as " 0  ": the blanks keep it from merging with the number beside it, and since numbers
-contain no other letters, a text that is not a list of numbers and nulls cannot become one.
+If the input allows missing values, null is one. Its n stays in the skeleton and marks the number's position. simdjson
+then reads it as " 0  ": the blanks separate it from the adjacent number. Since numbers contain no other letters, text
+that is not a list of numbers and nulls cannot turn into one.
 
-Everything here holds the GIL while it works on a piece, so pieces are small; the first that does not fit ends the
-reading.
+All of this holds the GIL while it works on a piece, so pieces are small; reading stops at the first invalid one.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ except ImportError:  # no wheel for this Python: orjson takes three times as lon
     simdjson = None
 
 PIECE_BYTES = 64 * 2**10
-"""Bytes read in one step: 400 us. simdjson takes some 20 bytes for each that it reads at once."""
+"""Bytes read in one step: 400 us. simdjson takes about 20 bytes of memory for each byte read."""
 
 _KINDS: dict[str, tuple[str, type[np.generic]]] = {"u": ("u", np.uint64), "i": ("i", np.int64), "f": ("d", np.float64)}
-"""simdjson's name for a kind of numbers, and their type in numpy."""
+"""simdjson's code for each kind of number, and the matching NumPy type."""
 
 _OF_NUMBERS = b"0123456789+-.eE \t\r\n"
 _NULL, _ZERO = b"null", b" 0  "
@@ -45,9 +45,11 @@ _NESTING = bytes.maketrans(b"[]", b"  ")
 
 
 class _Piece(NamedTuple):
-    """`body[begin:end]` from one comma to another, in a list `opened` deep at its start and `closed` at its end.
+    """`body[begin:end]`, from one comma to another, in a list that is `opened` levels deep at the start and `closed` at
+    the end.
 
-    `missing` (k,) are the positions of its null numbers, in order; None if there are none."""
+    `missing` (k,) are the positions of its nulls, in order; None if there are none.
+    """
 
     begin: int
     end: int
@@ -60,11 +62,11 @@ class _Piece(NamedTuple):
 def read_numbers(
     body: bytes | bytearray, begin: int, end: int, shape: tuple[int, ...], kind: str, *, nulls: bool = False
 ) -> Steps[Rows | None]:
-    """The list `body[begin:end]` of instances as numbers (n, *shape) in 64 bits; only their nesting is checked.
+    """Read the list `body[begin:end]` of instances as 64-bit numbers (n, *shape); only their nesting is checked.
 
-    A `shape` without axes is that of a flat list. `kind` is the numpy kind of the target dtype: whole numbers stay
-    exact, and become floats only if some have a point or an exponent. With `nulls`, for floats, null is NaN. Returns
-    None, without a reason, if it is not such a list.
+    A `shape` without axes means a flat list. `kind` is the NumPy kind of the target dtype: whole numbers stay exact,
+    and become floats only if some have a point or an exponent. With `nulls`, for floats, null becomes NaN. Returns
+    None, without a reason, for anything else.
     """
     pieces: list[_Piece] = []
     for piece in _pieces(body, begin + 1, end - 1, shape, nulls=nulls):
@@ -96,10 +98,10 @@ def _pieces(
 ) -> Iterator[_Piece | None]:
     """Pieces of the list, cut at commas; ends with None at the first nesting error.
 
-    Between two numbers there is exactly one comma, however deep they are.
+    Two adjacent numbers have exactly one comma between them, however deep they are nested.
     """
     instance, pattern = _skeletons(shape)
-    at, depth = 0, 1  # in the skeleton of one instance and the comma after it; in the body
+    at, depth = 0, 1  # in the skeleton of one instance and its comma; in the body
     while True:
         cut = end if end - begin <= PIECE_BYTES else body.rfind(b",", begin, begin + PIECE_BYTES)
         if cut < begin:  # longer than any number
@@ -129,7 +131,7 @@ def _pieces(
 
 @lru_cache(maxsize=8)
 def _skeletons(shape: tuple[int, ...]) -> tuple[int, bytes]:
-    """Length of an instance without the characters of numbers; and such instances, for a piece that begins in one."""
+    """Length of an instance's skeleton, and a run of such skeletons to compare with a piece that begins within one."""
     instance = b""
     for length in reversed(shape):
         instance = b"[" + (instance + b",") * (length - 1) + instance + b"]"
@@ -138,23 +140,21 @@ def _skeletons(shape: tuple[int, ...]) -> tuple[int, bytes]:
 
 
 def _kind(body: bytes | bytearray, piece: _Piece, kind: str) -> str:
-    """The kind that fits this piece as well; for whole numbers, with or without a sign so far."""
+    """The kind to read this piece as, given the `kind` of the pieces before it."""
     if any(body.find(sign, piece.begin, piece.end) >= 0 for sign in (b".", b"e", b"E")):
         return "f"
     return "i" if body.find(b"-", piece.begin, piece.end) >= 0 else kind
 
 
 def _marks(marked: bytes | bytearray) -> npt.NDArray[np.uint32]:
-    """Positions of the null numbers, from the skeleton of a piece: as many commas are before each as numbers."""
+    """Positions of the nulls among the numbers of a piece, from its skeleton: the number of commas before each."""
     marks = np.frombuffer(marked.translate(None, b"[]"), np.uint8)
     at = np.flatnonzero(marks == ord("n"))
     return (at - np.arange(len(at))).astype(np.uint32)
 
 
 def _numbers(text: bytes, of_type: str, dtype: type[np.generic], piece: _Piece) -> Rows | None:
-    """All numbers of nested lists, flattened; None if their count differs from the piece's, or if one does not fit the
-    type.
-    """
+    """All numbers of nested lists, flattened; None if their count is not the piece's, or one does not fit the type."""
     if piece.missing is not None:
         text = text.replace(_NULL, _ZERO)
     found = _parsed(text, of_type, dtype)
@@ -172,5 +172,5 @@ def _parsed(text: bytes, of_type: str, dtype: type[np.generic]) -> Rows | None:
             return np.frombuffer(simdjson.Parser().parse(text).as_buffer(of_type=of_type), dtype)
         orjson.loads(text)  # all numbers must be inside the list
         return np.array(orjson.loads(b"[%b]" % text.translate(_NESTING)), dtype)
-    except Exception:  # the slower reader reports the error better
+    except Exception:  # the slower reader gives a better error message
         return None

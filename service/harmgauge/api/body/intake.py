@@ -1,4 +1,6 @@
-"""A request's body over HTTP: in time, no larger than allowed, and only while work is taken."""
+"""Receives a request's body over HTTP: within the deadline, no larger than allowed, and only while the service accepts
+work.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,9 @@ _DISCARD_SECONDS = 2.0
 
 
 class HttpCall(Call):
-    """A call over HTTP; `headers` has them by name, in lower case.
+    """A call over HTTP; `headers` are its headers by lower-case name.
 
-    Raises InvalidParameters for a senseless deadline, and the errors of any call.
+    Raises InvalidParameters for an invalid deadline, and the errors of any call.
     """
 
     def __init__(self, plane: DataPlane, request: Request, route: str, *, to_score: bool = True) -> None:
@@ -59,19 +61,19 @@ class HttpCall(Call):
         )
 
     async def body(self) -> Body:
-        """The whole body.
+        """Receive the whole body.
 
-        Raises UnknownMediaType if it is compressed, TooLarge as soon as it must exceed the limit, RateLimited for the
-        key, Overloaded if too many bytes are held already, DeadlinePassed if it is not complete in time, CallerLeft if
-        it never will be.
+        Raises UnknownMediaType if it is compressed, TooLarge as soon as it is certain to exceed the limit, RateLimited
+        for the key, Overloaded if too many bytes are already held, DeadlinePassed if it is not complete in time, and
+        CallerLeft if the client disconnects.
         """
         declared = self.headers.get(b"content-length")
-        # The server lets only digits through to here, but any number of them.
+        # The server ensures that these are digits, but not how many.
         if declared is not None and (len(declared) > 18 or int(declared) > self.plane.max_body_bytes):
             raise await self._too_large(more=True)
         if self.headers.get(b"content-encoding", "identity").strip().lower() not in ("identity", ""):
             raise UnknownMediaType(
-                "Compressed bodies are not taken; send it without Content-Encoding.",
+                "Compressed bodies are not supported; send the body without Content-Encoding.",
                 headers={"Accept-Encoding": "identity"},
             )
         if declared is not None and self.principal.rate_limit is not None:
@@ -86,19 +88,19 @@ class HttpCall(Call):
         except TimeoutError:
             if self._is_given_up:
                 raise Overloaded(
-                    "Others needed the memory before the body was whole; try again later.",
+                    "Other requests needed the memory before the body was complete; try again later.",
                     retry_after_seconds=1,
                     closes=True,
                 ) from None
             raise DeadlinePassed(
-                "The body was not whole by the request's deadline; send less at once, or over a faster way.",
+                "The body was incomplete at the request's deadline; send less at once, or over a faster connection.",
                 closes=True,
             ) from None
         finally:
             self.claim.waits_for_client(None)
 
     def deliver(self, answer: PiecewiseResponse) -> PiecewiseResponse:
-        """Hold the answer's bytes until the client has taken it, or others need the memory."""
+        """Hold the response's bytes until the client has taken it, or other requests need the memory."""
         self.shrink(answer.size_bytes)
         self._is_kept = True
         self.claim.waits_for_client(self._abort)
@@ -110,7 +112,7 @@ class HttpCall(Call):
         limit.reschedule(0.0)
 
     async def _in_pieces(self, message: Message | None) -> Body:
-        body = bytearray()  # a join at the end would hold everybody up
+        body = bytearray()  # joining parts at the end would delay every other request
         if message is not None:
             body += await self._take(message)
         while message is None or message.get("more_body"):
@@ -132,15 +134,15 @@ class HttpCall(Call):
     async def _too_large(self, *, more: bool) -> TooLarge:
         if more:
             await _discard(self._receive)
-        # Not all of the body may have been read, so the connection cannot be used again.
+        # Part of the body may still be unread, so the connection cannot be reused.
         return TooLarge(f"The body is larger than {self.plane.max_body_bytes} bytes; split the request.", closes=True)
 
 
 def at_once(receive: Receive) -> Message | None:
-    """The message that the server has ready; None if `receive` would wait.
+    """Return the message that the server has ready, or None if `receive` would wait.
 
-    Runs one step of its coroutine, and closes it if that was not enough. This checks whether the client is still there
-    in a microsecond or two; a task that waits for it takes ten.
+    Runs one step of the coroutine, and closes it if that was not enough. Checking this way whether the client is still
+    connected takes a microsecond or two; a task that waits for the client takes ten.
     """
     step = cast("Coroutine[Any, Any, Message]", receive())
     try:
@@ -152,23 +154,23 @@ def at_once(receive: Receive) -> Message | None:
 
 
 def has_left(receive: Receive) -> bool:
-    """Whether the client is gone; loses a piece of a body that is still to come."""
-    # Not a method of HttpCall: that would be a cycle, and keep each body until the garbage collector runs.
+    """Whether the client has disconnected; discards any piece of the body that is still to come."""
+    # Not a method of HttpCall: the resulting reference cycle would keep each body until the garbage collector runs.
     message = at_once(receive)
     return message is not None and message["type"] == "http.disconnect"
 
 
 def read_deadline(text: str) -> float:
-    """Seconds from now; raises InvalidParameters."""
+    """Parse a deadline in seconds from now; raises InvalidParameters."""
     with suppress(ValueError):
         seconds = float(text)
         if 0 < seconds < math.inf:
             return seconds
-    raise InvalidParameters(f"{DEADLINE_HEADER} must be a number of seconds above 0, not {text[:40]!r}.")
+    raise InvalidParameters(f"{DEADLINE_HEADER}: expected a number of seconds above 0, got {text[:40]!r}.")
 
 
 async def _discard(receive: Receive) -> None:
-    """Read on for a while: closing with unread data resets the connection before the client has seen its answer."""
+    """Keep reading for a while: closing with unread data resets the connection before the client sees its response."""
     left_bytes = _DISCARD_BYTES
     with suppress(TimeoutError):
         async with asyncio.timeout(_DISCARD_SECONDS):

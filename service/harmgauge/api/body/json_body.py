@@ -1,4 +1,6 @@
-"""Instances from JSON: plain bodies the fast way; for all others a walk proves them before numpy reads them."""
+"""Reads instances from JSON: plain bodies the fast way; any other body is validated element by element before NumPy
+reads it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from harmgauge.api.body.arrays import NOT_MISSING, by, conform
+from harmgauge.api.body.arrays import NOT_MISSING, conform, of_many
 from harmgauge.api.body.fast_json import read_numbers
 from harmgauge.api.body.json_frame import MARK, cut_out
 from harmgauge.api.body.steps import Steps
@@ -17,23 +19,25 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import InvalidParameters, Unprocessable, Unreadable
 
 LEAST_BYTES = 256
-"""Shorter bodies are read by the general reader, which is as fast then."""
+"""Shorter bodies go to the general reader, which is as fast for them."""
 
 MAX_LOOSE_BYTES = 64 * 2**10
-"""Nested lists take twenty times the body's memory, and hold up every thread while they are made: 1 ms for these."""
+"""Nested lists take twenty times the body's memory, and block every thread while they are built: 1 ms at this size."""
 
 
 class Plain(NamedTuple):
-    """`numbers` (n, *shape) in 64 bits, unchecked but for their nesting, NaN for null; `parameters` unchecked."""
+    """A plain body: 64-bit `numbers` (n, *shape), with NaN for null, of which only the nesting is checked; unchecked
+    `parameters`.
+    """
 
     numbers: Rows
     parameters: dict[str, Any]
 
 
 def read_json(body: bytes | bytearray, spec: InputSpec) -> Steps[tuple[Rows, dict[str, Any]]]:
-    """`{"instances": [...], "parameters": {...}}`; returns the parameters unchecked.
+    """Read `{"instances": [...], "parameters": {...}}`; returns the parameters unchecked.
 
-    null stands for a missing value. Raises Unreadable if it is not JSON (NaN and Infinity are not), Unprocessable or
+    null is a missing value. Raises Unreadable if it is not JSON (NaN and Infinity are not), Unprocessable or
     InvalidParameters.
     """
     plain = (yield from read_plain(body, spec)) if len(body) >= LEAST_BYTES else None
@@ -41,15 +45,15 @@ def read_json(body: bytes | bytearray, spec: InputSpec) -> Steps[tuple[Rows, dic
         return conform(plain.numbers, spec), plain.parameters
     if len(body) > MAX_LOOSE_BYTES:
         raise Unprocessable(
-            f"'instances' is no list of numbers nested as (n x {by(spec.shape)}), or not the only thing beside "
-            f"'parameters'; above {MAX_LOOSE_BYTES} bytes no closer look is taken: send less at once to be told, or "
-            "send a .npy array."
+            f"'instances' is not a list of numbers of shape {of_many(spec.shape)}, or the body has fields other than "
+            f"'instances' and 'parameters'; a body above {MAX_LOOSE_BYTES} bytes is not examined further: send less at "
+            "once for details, or send a .npy array."
         )
     return read_loose(body, spec)
 
 
 def read_plain(body: bytes | bytearray, spec: InputSpec) -> Steps[Plain | None]:
-    """The numbers and parameters; None if the body does not have this form.
+    """Read the numbers and parameters of a plain body; None if the body does not have this form.
 
     None does not imply an error: the slower reader decides.
     """
@@ -68,7 +72,7 @@ def read_plain(body: bytes | bytearray, spec: InputSpec) -> Steps[Plain | None]:
 
 
 def read_loose(body: bytes | bytearray, spec: InputSpec) -> tuple[Rows, dict[str, Any]]:
-    """The same of any body, the plain ones included: slower, and with better error messages."""
+    """Read any body, including plain ones: slower, and with better error messages."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -77,7 +81,7 @@ def read_loose(body: bytes | bytearray, spec: InputSpec) -> tuple[Rows, dict[str
         raise Unprocessable('The body must be an object like {"instances": [...]}.')
     unknown = sorted(document.keys() - {"instances", "parameters"})
     if unknown:
-        raise Unprocessable(f"The body has {quoted(unknown[0])}; it may have just 'instances' and 'parameters'.")
+        raise Unprocessable(f"Unknown field {quoted(unknown[0])}; known: 'instances' and 'parameters'.")
     parameters = document.get("parameters")
     if not isinstance(parameters, dict | None):
         raise InvalidParameters(f"'parameters': expected an object, got {said(parameters)}.")
@@ -85,7 +89,7 @@ def read_loose(body: bytes | bytearray, spec: InputSpec) -> tuple[Rows, dict[str
 
 
 def _to_array(instances: object, spec: InputSpec) -> Rows:
-    # The walk comes before numpy: of one long text among n numbers numpy would make n texts of that length.
+    # Validate before calling NumPy, which would turn one long string among n numbers into n strings of that length.
     problem = _first_problem(instances, (None, *spec.shape), "instances", spec)
     if problem is not None:
         raise Unprocessable(problem)
@@ -93,16 +97,18 @@ def _to_array(instances: object, spec: InputSpec) -> Rows:
 
 
 def array_of(numbers: object, spec: InputSpec) -> Rows:
-    """Nested lists of numbers, with the dtype that the fast reader would give. Raises ValueError if they are ragged."""
+    """Convert nested lists of numbers to an array with the dtype that the fast reader would choose. Raises ValueError
+    if they are ragged.
+    """
     if spec.numpy_dtype.kind == "f":
-        return np.array(numbers, np.float64)  # None becomes NaN
+        return np.array(numbers, np.float64)  # NumPy turns None into NaN
     array = np.array(numbers)
-    # Well-formed, but with whole numbers beyond 64 bits.
+    # Well-formed, but contains whole numbers beyond 64 bits.
     return np.array(numbers, np.float64) if array.dtype.kind == "O" else array
 
 
 def number_problem(value: object, spec: InputSpec) -> str | None:
-    """Why `value` is not a number, or null for a missing one: true and false are not."""
+    """Why `value` is neither a number nor an allowed null; true and false are not numbers. None if it is valid."""
     if type(value) in (int, float) or (value is None and spec.missing):
         return None
     if value is None:
@@ -111,18 +117,18 @@ def number_problem(value: object, spec: InputSpec) -> str | None:
 
 
 def _first_problem(value: object, shape: tuple[int | None, ...], path: str, spec: InputSpec) -> str | None:
-    """Why `value` is not nested lists of numbers of this shape (None: any length but 0)."""
+    """Why `value` is not nested lists of numbers of this shape, in which None means any length but 0."""
     if not shape:
         problem = number_problem(value, spec)
         return None if problem is None else f"{path}: {problem}."
     length = shape[0]
-    expected = "a list of instances" if length is None else f"a list of {length}"
+    expected = "a list of instances" if length is None else f"a list of length {length}"
     if not isinstance(value, list):
         return f"{path}: expected {expected}, got {said(value)}."
     if length is None and not value:
-        return f"{path} is empty; expected at least one instance."
+        return f"{path}: expected at least one instance, got an empty list."
     if length is not None and len(value) != length:
-        return f"{path} has {len(value)} elements; expected {expected}."
+        return f"{path}: expected {length} elements, got {len(value)}."
     for index, element in enumerate(value):
         problem = _first_problem(element, shape[1:], f"{path}[{index}]", spec)
         if problem is not None:

@@ -1,7 +1,8 @@
-"""Position of the one long list of numbers in a JSON body, and the JSON around it.
+"""Finds the one long list of numbers in a JSON body, and parses the JSON around it.
 
-The list is found as text and cut out; the rest is short, and read as JSON with a mark in the list's place. The list is
-accepted only if the mark is then found where it belongs: none of a client's names or texts can be mistaken for it.
+The list is found as text and cut out; the rest is short, and is parsed as JSON with a mark in the list's place. The
+list is accepted only if the mark then appears in the expected place, so none of a client's names or strings can be
+mistaken for it.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import Any, NamedTuple
 import orjson
 
 MAX_FRAME_BYTES = 16 * 2**10
-"""Longest that all but the list may be."""
+"""Maximum length of the JSON around the list."""
 
 MARK = secrets.token_hex(16)
-"""Replaces the list. Cannot be guessed."""
+"""Replaces the list. Clients cannot guess it."""
 
 
 class Framed(NamedTuple):
@@ -29,9 +30,9 @@ class Framed(NamedTuple):
 
 
 def cut_out(body: bytes | bytearray, size: int, name: bytes) -> Framed | None:
-    """The list under `name` in the first `size` bytes of a body; None if it is not that simple.
+    """Find and cut out the list under `name` in the first `size` bytes of a body; None if the body is not that simple.
 
-    The list itself is not checked.
+    The contents of the list are not checked.
     """
     found = _beginning(name).search(body, 0, min(size, MAX_FRAME_BYTES))
     if found is None:
@@ -50,7 +51,9 @@ def cut_out(body: bytes | bytearray, size: int, name: bytes) -> Framed | None:
 
 
 def _first(body: bytes | bytearray, begin: int, end: int) -> int:
-    """Position of the first quote or closing brace: one of them follows a list of numbers that is an object's value."""
+    """Position of the first quote or closing brace: one of the two follows any list of numbers that is an object's
+    value.
+    """
     brace = body.find(b"}", begin, end)
     quote = body.find(b'"', begin, end if brace < 0 else brace)
     return max(brace, begin) if quote < 0 else quote

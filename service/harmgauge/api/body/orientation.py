@@ -1,4 +1,4 @@
-"""Orientation of a picture as the camera noted it (EXIF): people see it turned, and so it is scored."""
+"""Orientation of an image as recorded by the camera (EXIF): it is scored the way up that people see it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ UPRIGHT = 1
 _TAG = 0x0112
 _SHORT = 3
 _MOST_ENTRIES = 5461
-"""As a JPEG's segment has room for."""
+"""The most that fit into a JPEG segment."""
 
 
 def read_orientation(exif: bytes) -> int:
-    """1 to 8, from a TIFF header on; `UPRIGHT` if there is none or the block is broken, as in browsers."""
+    """Read the orientation, 1 to 8, from an EXIF block that begins with a TIFF header; `UPRIGHT` if there is none or
+    the block is broken, as in browsers.
+    """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:
         return UPRIGHT
@@ -32,12 +34,12 @@ def read_orientation(exif: bytes) -> int:
 
 
 def turns_on_its_side(orientation: int) -> bool:
-    """Whether width and height change places."""
+    """Whether width and height are swapped."""
     return orientation > 4
 
 
 def turned(pixels: Rows, orientation: int) -> Rows:
-    """Pixels (height, width, ...) as they are to be seen; a view."""
+    """Pixels (height, width, ...) rotated for display; a view."""
     if turns_on_its_side(orientation):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):

@@ -1,4 +1,4 @@
-"""The contents of a PNG file, found without unpacking it."""
+"""Inspects a PNG file without decompressing it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from harmgauge.api.body.orientation import read_orientation
 from harmgauge.errors import Unprocessable, Unreadable
 
 MIN_CHUNKS = 4096
-"""Allowed in any file, however small: one for each row of a picture that is written as it comes."""
+"""Allowed in any file, however small: enough for one chunk per row from an encoder that streams the image."""
 
 CHUNK_BYTES = 1024
-"""Larger files may have one chunk for each this many bytes. Most encoders write some kilobytes into each."""
+"""Larger files may have one chunk per this many bytes. Most encoders write several kilobytes into each."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_BYTES = len(_SIGNATURE) + 12 + 13
@@ -30,7 +30,9 @@ _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
 
 
 class Png(NamedTuple):
-    """`essential` is the file without chunks that make no pixels; `size` the stored width and height."""
+    """A parsed PNG file: `essential` is the file without the chunks that do not affect pixels; `size` is its stored
+    width and height.
+    """
 
     essential: bytes
     size: tuple[int, int]
@@ -40,7 +42,7 @@ class Png(NamedTuple):
     transparency: bytes | None
 
     def is_opaque(self, picture: Image.Image) -> bool:
-        """Whether the picture decoded from `essential`, in Pillow's mode, is opaque."""
+        """Whether the image decoded from `essential`, in Pillow's mode, is opaque."""
         if self.colour in (_GREY_ALPHA, _RGBA):
             return picture.getchannel("A").getextrema() == (255, 255)
         if self.transparency is None:
@@ -49,7 +51,7 @@ class Png(NamedTuple):
             alpha = np.full(256, 255, np.uint8)
             alpha[: len(self.transparency)] = np.frombuffer(self.transparency, np.uint8)
             return bool((alpha[np.asarray(picture)] == 255).all())
-        # One value is transparent: a number for each channel, in as many bits as the file has.
+        # One colour is transparent: a number for each channel, at the file's bit depth.
         values = [sample * 255 // (2**self.bits - 1) for (sample,) in struct.iter_unpack(">H", self.transparency)]
         channels = np.atleast_3d(np.asarray(picture.convert("L" if self.colour == _GREY else "RGB"))).transpose(2, 0, 1)
         matches = [channel == value for channel, value in zip(channels, values, strict=True)]
@@ -57,16 +59,18 @@ class Png(NamedTuple):
 
 
 def read_png(body: bytes) -> Png:
-    """Raises Unreadable if it is not a PNG, Unprocessable if it has 16 bits a channel or is packed absurdly."""
+    """Parse a PNG file. Raises Unreadable if it is not one, Unprocessable if it has 16 bits per channel or an absurd
+    compressed size.
+    """
     if not body.startswith(_SIGNATURE):
-        raise Unreadable("The body is no PNG picture.")
+        raise Unreadable("The body is not a PNG image.")
     if len(body) < _HEADER_BYTES or body[12:16] != b"IHDR":
-        raise Unreadable("The PNG picture cannot be decoded: it does not begin with its header.")
+        raise Unreadable("The PNG image cannot be decoded: it does not begin with a header.")
     length, _, width, height, bits, colour, *_ = _HEADER.unpack_from(body, len(_SIGNATURE))
     if length != 13 or colour not in _CHANNELS:
-        raise Unreadable("The PNG picture cannot be decoded: its header is broken.")
+        raise Unreadable("The PNG image cannot be decoded: its header is invalid.")
     if bits == 16:
-        raise Unprocessable("The picture has 16 bits a channel; 8 are due.")
+        raise Unprocessable("The image has 16 bits per channel; expected 8.")
     once: dict[bytes, bytes] = {}
     data: list[memoryview] = []
     position, chunks_left = _HEADER_BYTES, max(MIN_CHUNKS, len(body) // CHUNK_BYTES)
@@ -79,24 +83,24 @@ def read_png(body: bytes) -> Png:
             break
         elif kind in _ONCE:
             if kind in once:
-                raise Unreadable(f"The PNG picture cannot be decoded: it has two chunks {kind.decode()}.")
+                raise Unreadable(f"The PNG image cannot be decoded: it has two {kind.decode()} chunks.")
             if kind == b"eXIf" or not data:
                 once[kind] = body[position:end]
         position = end
         chunks_left -= 1
         if chunks_left < 0:
-            raise Unprocessable("The PNG picture has too many chunks for its size; save it with an ordinary program.")
+            raise Unprocessable("The PNG image has too many chunks for its size; save it with a common image editor.")
     _check_packed(sum(map(len, data)), width, height, bits * _CHANNELS[colour])
     transparency = once.get(b"tRNS", b"")[8:-4] or None
     if transparency is not None and len(transparency) != {_GREY: 2, _RGB: 6}.get(colour, len(transparency)):
-        raise Unreadable("The PNG picture cannot be decoded: its transparency is broken.")
+        raise Unreadable("The PNG image cannot be decoded: its transparency is invalid.")
     pieces = [body[:_HEADER_BYTES], once.get(b"PLTE", b""), *_chunk(b"IDAT", data), *_chunk(b"IEND", [])]
     exif = once.get(b"eXIf", b"")[8:-4].removeprefix(b"Exif\0\0")
     return Png(b"".join(pieces), (width, height), read_orientation(exif), bits, colour, transparency)
 
 
 def _chunk(kind: bytes, data: list[memoryview]) -> Iterator[bytes | memoryview]:
-    """In pieces, so that the data is copied once."""
+    """Serialise a chunk in pieces, so that its data is copied only once."""
     yield struct.pack(">I", sum(map(len, data)))
     checksum = zlib.crc32(kind)
     yield kind
@@ -107,11 +111,11 @@ def _chunk(kind: bytes, data: list[memoryview]) -> Iterator[bytes | memoryview]:
 
 
 def _check_packed(packed_bytes: int, width: int, height: int, bits_per_pixel: int) -> None:
-    """An encoder never expands the pixels; data that does would be mostly empty blocks."""
+    """Refuse compressed data larger than the pixels: no encoder produces it, and it would be mostly empty blocks."""
     plain_bytes = height * (2 + (width * bits_per_pixel + 7) // 8)
     most_bytes = plain_bytes * 9 // 8 + 1024
     if packed_bytes > most_bytes:
         raise Unprocessable(
-            f"The PNG picture has {packed_bytes} bytes of packed pixels, which have {plain_bytes} unpacked; save it "
-            "with an ordinary program."
+            f"The PNG image has {packed_bytes} bytes of compressed pixels for {plain_bytes} bytes uncompressed; save "
+            "it with a common image editor."
         )

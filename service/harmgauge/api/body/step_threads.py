@@ -1,8 +1,9 @@
-"""Threads for bodies that are slow to read and answers that are slow to make; they take turns.
+"""Threads that take turns at bodies that are slow to read and responses that are slow to build.
 
-A large JSON body takes 100 ms, another client's picture 1. In turns of two milliseconds the small one is done first,
-whichever came first; and work that nobody waits for any more ends with its step. Work that needs more than a turn
-continues on one thread, which rests as long as it works: the event loop can take the GIL at least half of the time.
+Reading a large JSON body takes 100 ms, another client's image 1 ms. With turns of two milliseconds the small one is
+done first, whichever arrived first, and work that is no longer needed ends after its current step. Work that needs more
+than a turn continues on one thread, which rests between its turns for as long as a turn: the event loop can take
+the GIL at least half of the time.
 """
 
 from __future__ import annotations
@@ -17,25 +18,27 @@ from harmgauge.api.body.steps import Steps
 from harmgauge.api.waiting import Waiting
 
 TURN_SECONDS = 0.002
-"""Switching from one piece of work to another takes some 20 us."""
+"""Switching between pieces of work takes about 20 us."""
 
 LOOK_SECONDS = 0.1
-"""How often the event loop checks whether the client is still there."""
+"""How often the event loop checks whether the client is still connected."""
 
 T = TypeVar("T")
 
 
 class StepThreads:
-    """Runs work in steps, the first turn of each on one of `threads` threads. Used on one event loop."""
+    """Runs work in steps; the first turn of each piece of work runs on one of `threads` threads. For use on one event
+    loop.
+    """
 
     def __init__(self, threads: int) -> None:
         self._short = ThreadPoolExecutor(threads, "read")
         self._long = ThreadPoolExecutor(1, "read-long")
 
     async def run(self, steps: Steps[T], waiting: Waiting, left: Callable[[], bool]) -> T:
-        """Returns the result of the steps, or raises their exception; `left` returns whether the client is gone.
+        """Run the steps and return their result, or raise their exception; `left` returns whether the client is gone.
 
-        Raises DeadlinePassed and CallerLeft as `waiting` does, which is called before each step.
+        Calls `waiting` before each step, and raises its DeadlinePassed and CallerLeft.
         """
         work = _Work(steps, waiting, self._long)
         self._short.submit(work.take_turn)
@@ -47,13 +50,13 @@ class StepThreads:
                     waiting()
             return work.result.result()
         finally:
-            if work.result.cancel():  # nobody waits any more, possibly because the drain ended
+            if work.result.cancel():  # no client waits any more, or the drain has ended
                 waiting.has_left = True
-            del work  # an error's traceback holds this frame: with the error's own future that would be a cycle
+            del work  # an error's traceback references this frame: with the error's future that would be a cycle
 
 
 class _Work(Generic[T]):
-    """`result` belongs to the event loop; once it is done, for any reason, no further step runs."""
+    """Work in steps; `result` belongs to the event loop. Once it is done, for any reason, no further step runs."""
 
     def __init__(self, steps: Steps[T], waiting: Waiting, long: ThreadPoolExecutor) -> None:
         self._loop = asyncio.get_running_loop()

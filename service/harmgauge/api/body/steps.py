@@ -1,4 +1,4 @@
-"""Long work cut into steps of a millisecond or less, so that others get their turn in between."""
+"""Long work divided into steps of a millisecond or less, so that other work can run in between."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Steps: TypeAlias = Generator[None, None, T]
-"""Does one step each time it is resumed, and returns the result of all of them."""
+"""A generator that performs one step each time it is resumed, and returns the result."""
 
 
 def finish(steps: Steps[T]) -> T:
-    """Do all the steps here and now."""
+    """Run all steps without a pause."""
     while True:
         try:
             next(steps)
@@ -23,13 +23,13 @@ def finish(steps: Steps[T]) -> T:
 
 
 def one_step(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Steps[T]:
-    """Work that cannot be divided."""
+    """Wrap work that cannot be divided."""
     yield from ()
     return function(*arguments, **named)
 
 
 def collect(parts: Iterator[T]) -> Steps[list[T]]:
-    """Make one part in each step."""
+    """Collect the parts, one in each step."""
     found: list[T] = []
     for part in parts:
         found.append(part)

@@ -1,4 +1,4 @@
-"""A gRPC call from its head to its end: its sender, its message on request, and its answer."""
+"""A gRPC call from start to end: its sender, its message (read on request), and its response."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CODES = {
 P = ParamSpec("P")
 
 LEAVING_SECONDS = 0.2
-"""If a client left, its call is cancelled within this time after the end of its message."""
+"""When a client leaves, its call is cancelled within this time after the end of its message."""
 
 
 class Refusal(NamedTuple):
@@ -55,7 +55,7 @@ def refusal(error: Exception) -> Refusal:
 
 
 class GrpcCall:
-    """One call; `deadline` is the event loop's clock's, the earlier of the client's and the service's own."""
+    """One call; `deadline` is the earlier of the client's and the service's, by the event loop's clock."""
 
     def __init__(self, reads: Reads, plane: DataPlane, context: Any) -> None:
         metadata = context.invocation_metadata() or ()
@@ -70,12 +70,12 @@ class GrpcCall:
         self._ending: asyncio.Task[None] | None = None
 
     def named(self, name: str) -> str | None:
-        """The value of a metadata entry, by its name in lower case."""
+        """The value of a metadata entry, by its lower-case name."""
         return next((value for key, value in self._metadata if key == name and isinstance(value, str)), None)
 
     async def message(self, principal: Principal) -> bytes:
-        """Its message, received once it is the call's turn. Raises Overloaded, DeadlinePassed, and Unreadable if there
-        is none.
+        """Receive the call's message once it is its turn. Raises Overloaded, DeadlinePassed, and Unreadable if there is
+        none.
         """
         holder = principal.name, self.connection
         message = await self._reads.read(self.context.read, self._end, holder, self.deadline)
@@ -85,7 +85,7 @@ class GrpcCall:
         return message
 
     def when_done(self, function: Callable[P, object], *arguments: P.args, **named: P.kwargs) -> None:
-        """Call it once its client has taken the answer, or is gone."""
+        """Register a function that runs once the client has taken the response or is gone."""
         self.context.add_done_callback(lambda _: function(*arguments, **named))
 
     def _end(self, error: RequestError) -> None:
@@ -96,9 +96,9 @@ class GrpcCall:
             await self.refuse(refused)
 
     async def refuse(self, refused: Refusal) -> None:
-        """Send the refusal to the client, unless that has been done. Raises AbortError, for gRPC to see.
+        """Send the refusal to the client, unless that has been done. Raises AbortError, for gRPC to handle.
 
-        A status alone: if a handler only sets it, gRPC adds an empty message, which the client need not take.
+        Sends only a status: if a handler merely sets it, gRPC adds an empty message, which the client need not take.
         """
         if self._ending is not None and asyncio.current_task() is not self._ending:
             await self._ending
@@ -110,7 +110,7 @@ class GrpcCall:
 
 
 Work = Callable[[GrpcCall, ServedBundle, Principal, Any], Awaitable[bytes]]
-"""Answers a call: (the call, the bundle in service, its sender, progress to fill if it is wanted)."""
+"""Handles a call: (the call, the bundle in service, its sender, progress to fill in if requested)."""
 
 
 class Answerer:
@@ -136,7 +136,7 @@ class Answerer:
         return {name: self._handler(f"/{service}/{name}", work) for name, work in works.items()}
 
     def _handler(self, route: str, work: Work) -> grpc.RpcMethodHandler:
-        """One of streams, so that a call's message is read when `work` asks for it, or never."""
+        """A handler for streams, so that a call's message is read only when `work` asks for it."""
 
         async def run(_: Any, context: Any) -> bytes:
             return await self._answer(route, GrpcCall(self._reads, self._plane, context), work)
@@ -150,7 +150,7 @@ class Answerer:
         if self._access_log.follows_all:
             entry = self._access_log.begin(call.headers, traced=permission is not Permission.HEALTH)
         call.context.set_trailing_metadata([("x-request-id", call.request_id)])
-        status = grpc.StatusCode.CANCELLED  # remains if the client left
+        status = grpc.StatusCode.CANCELLED  # the status unless something else is set: the client left
         failed: Exception | None = None
         refused: Refusal | None = None
         answer = b""
@@ -182,7 +182,8 @@ class Answerer:
                         error=failed,
                     ),
                 )
-                # Its traceback holds this frame: the two would keep the message until the collector comes round.
+                # Its traceback references this frame: the cycle would keep the message until the garbage collector
+                # runs.
                 failed = None
         if refused is not None:
             await call.refuse(refused)
@@ -193,7 +194,7 @@ class Answerer:
         call.when_done(self._open_calls.end, call.connection)
 
     def _admit(self, permission: Permission, call: GrpcCall) -> Principal:
-        """Check a call by its head alone. Raises Unauthorized, Forbidden and RateLimited."""
+        """Check a call using only its head. Raises Unauthorized, Forbidden or RateLimited."""
         principal = self._authorizer.check(permission, call.headers)
         principal.begin(permission, scores=permission is Permission.SCORES)
         return principal

@@ -1,7 +1,7 @@
 """grpc.health.v1, as used by Kubernetes, Envoy and grpc_health_probe. Its messages are small enough to encode by hand.
 
-It needs no key, so it may not hold much: only a few messages are read at once, each for at most a second. A call whose
-message has not arrived by then is answered for the whole server, as if it had named no service.
+It needs no key, so its memory is tightly bounded: only a few messages are read at once, each for at most a second. A
+call whose message has not arrived by then gets the status of the whole server, as if it had named no service.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST_READS = 4
 MESSAGE_SECONDS = 1.0
 
 MOST_WATCHES = 256
-"""Limit on concurrent watches. One more, and the connection with the most of them loses its oldest."""
+"""Limit on concurrent watches. Beyond it, the connection with the most watches loses its oldest."""
 
 LOOK_SECONDS = 1.0
 """How often a watch checks whether the status has changed."""
@@ -32,13 +32,13 @@ _REQUEST = "grpc.health.v1.HealthCheckRequest"
 _KNOWN = ("", SERVICE)
 
 _SERVING, _NOT_SERVING, _SERVICE_UNKNOWN = (bytes((1 << 3, status)) for status in (1, 2, 3))
-"""HealthCheckResponse, whole."""
+"""Complete HealthCheckResponse messages."""
 
 _NAME, _VALUE, _STATUSES = 1 << 3 | LENGTH, 2 << 3 | LENGTH, 1 << 3 | LENGTH
 
 
 class Health:
-    """Answers for the server and for its one service, as `/readyz` does."""
+    """Reports the health of the server and of its one service, like `/readyz`."""
 
     def __init__(self, readiness: Readiness, open_calls: OpenCalls) -> None:
         self._readiness = readiness
@@ -47,24 +47,24 @@ class Health:
         self._watches: dict[asyncio.Event, str] = {}
 
     def close(self) -> None:
-        """End every watch, which would otherwise last as long as the drain may."""
+        """End every watch; otherwise they would last as long as the drain may."""
         for ends in self._watches:
             ends.set()
 
     async def check(self, call: GrpcCall, *_: object) -> bytes:
-        """Raises UnknownService and Unreadable."""
+        """The current status. Raises UnknownService or Unreadable."""
         service = await self._service(call.context)
         if service not in _KNOWN:
-            raise UnknownService(f"There is no service {service!r}.")
+            raise UnknownService(f"Unknown service {service!r}.")
         return self._status(service)
 
     async def list_all(self, *_: object) -> bytes:
-        """The status of each service; there is nothing to be read."""
+        """The status of each service; the request has nothing to read."""
         entries = (block(_NAME, name.encode()) + block(_VALUE, self._status(name)) for name in _KNOWN)
         return b"".join(block(_STATUSES, entry) for entry in entries)
 
     async def watch(self, _: object, context: Any) -> None:
-        """Write the status whenever it is another, until the server drains or others need the place."""
+        """Send the status whenever it changes, until the server drains or other watches need the slot."""
         connection = context.peer()
         try:
             self._open_calls.begin(connection)
@@ -96,7 +96,7 @@ class Health:
             except TimeoutError:
                 pass
         context.set_code(grpc.StatusCode.UNAVAILABLE)
-        context.set_details("The watch is over; ask again, or another replica.")
+        context.set_details("The watch has ended; call again, or try another replica.")
 
     def _status(self, service: str) -> bytes:
         if service not in _KNOWN:
@@ -111,7 +111,7 @@ class Health:
         reading = asyncio.ensure_future(context.read())
         reading.add_done_callback(self._read)
         await asyncio.wait({reading}, timeout=MESSAGE_SECONDS)
-        if not reading.done():  # it ends once the answer is sent
+        if not reading.done():  # the read ends once the response is sent
             return ""
         sent = reading.result()
         if sent is grpc.aio.EOF:
@@ -128,4 +128,4 @@ class Health:
     def _read(self, reading: asyncio.Future[Any]) -> None:
         self._reads -= 1
         if not reading.cancelled():
-            reading.exception()  # that the call was over; asked for here, or it would be logged
+            reading.exception()  # that the call was over; retrieved here, or it would be logged

@@ -15,8 +15,8 @@ from harmgauge.rollout.served import ServedBundle
 
 
 def infer(plane: DataPlane) -> Work:
-    """Makes the handler of infer calls. The bytes of call and answer are held until the client has taken the answer or
-    left.
+    """Make the handler of ModelInfer calls. It holds the bytes of call and response until the client has taken the
+    response or left.
     """
 
     async def work(call: GrpcCall, serving: ServedBundle, principal: Principal, progress: Progress | None) -> bytes:
@@ -46,7 +46,7 @@ def infer(plane: DataPlane) -> Work:
             scoring.name(asked.parameters)
             scoring.limit(asked.timeout_seconds)
         answer_bytes = messages.answer_bytes(asked, offered)
-        scoring.hold(answer_bytes)  # refused before it takes inference time
+        scoring.hold(answer_bytes)  # refused before it costs inference time
         scored = await scoring.score(serving.components.scorer, asked.instances)
         if answer_bytes > THREAD_BODY_BYTES:
             answer = await scoring.answer_in_steps(one_step(messages.answer, manifest, asked, scored))

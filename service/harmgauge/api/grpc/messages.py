@@ -1,4 +1,4 @@
-"""Inference requests and answers as the protocol's messages: the bulk beside protobuf, the rest by it."""
+"""Inference requests and responses in the protocol's messages: protobuf handles everything but the numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OUTPUT = type(_RESPONSE().outputs.add())
 _OUTPUTS, _RAW_OUTPUT = 5 << 3 | LENGTH, 6 << 3 | LENGTH
 
 _MOST_SIZES = 64
-"""Longest shape."""
+"""Maximum number of dimensions of a shape."""
 
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -41,17 +41,17 @@ _CONTENTS = {
     "FP32": "fp32_contents",
     "FP64": "fp64_contents",
 }
-"""The field for the numbers of each datatype; halves have none."""
+"""The field for the numbers of each datatype; there is none for 16-bit floats."""
 
 _NUMBER_BYTES = {"BOOL": 1, "FP32": 4, "INT64": 8}
-"""Bytes per number of each output datatype."""
+"""Bytes per number in each output datatype."""
 
 
 @dataclass(frozen=True)
 class InferRequest:
-    """Its id, checked instances, the outputs wanted, whether they are wanted as bytes, and its own parameters.
+    """A request's id, validated instances, requested outputs, whether to return them as bytes, and its own parameters.
 
-    Only `timeout_seconds` is checked, and that none of the parameters belongs to a tensor.
+    Of the parameters, only `timeout_seconds` is checked, and that none of them belongs to a tensor.
     """
 
     id: str
@@ -63,7 +63,7 @@ class InferRequest:
 
 
 def read(data: bytes, manifest: Manifest, offered: list[tensors.OutputSpec]) -> InferRequest:
-    """Read a ModelInferRequest for the served model. Raises Unreadable, UnknownModel and Unprocessable."""
+    """Read a ModelInferRequest for the served model. Raises Unreadable, UnknownModel or Unprocessable."""
     parts = split(data)
     message = envelope(parts)
     check_served(manifest, message.model_name, message.model_version)
@@ -71,7 +71,7 @@ def read(data: bytes, manifest: Manifest, offered: list[tensors.OutputSpec]) -> 
 
 
 def envelope(parts: Parts) -> Any:
-    """Parse everything but the bulk with protobuf. Raises Unreadable."""
+    """Parse everything but the numbers with protobuf. Raises Unreadable."""
     try:
         return _REQUEST.FromString(parts.envelope)
     except DecodeError:
@@ -79,14 +79,14 @@ def envelope(parts: Parts) -> Any:
 
 
 def parse(message: Any, parts: Parts, spec: InputSpec, offered: list[tensors.OutputSpec]) -> InferRequest:
-    """Read a message whose envelope is parsed. Raises Unreadable and Unprocessable."""
+    """Read a message whose envelope has been parsed. Raises Unreadable or Unprocessable."""
     if len(message.inputs) != 1:
-        raise Unprocessable(f"'inputs' must be one tensor, {spec.name!r}; {len(message.inputs)} came.")
+        raise Unprocessable(f"'inputs': expected one tensor, {spec.name!r}, got {len(message.inputs)}.")
     tensor = message.inputs[0]
     tensors.check_input(tensor.name, tensor.datatype, spec)
     parameters.check_input(_given(tensor.parameters))
     if len(tensor.shape) > _MOST_SIZES:
-        raise Unprocessable(f"The input's shape has {len(tensor.shape)} sizes.")
+        raise Unprocessable(f"The input's shape has {len(tensor.shape)} dimensions; expected {1 + len(spec.shape)}.")
     shape = tensors.check_shape(list(tensor.shape), spec)
     outputs = tensors.check_outputs([output.name for output in message.outputs], offered)
     for output in message.outputs:
@@ -97,14 +97,14 @@ def parse(message: Any, parts: Parts, spec: InputSpec, offered: list[tensors.Out
     if not parts.raw:
         rows = _from_contents(parts.contents or [], tensor.datatype, shape, spec)
     elif len(parts.raw) != 1 or tensor.HasField("contents"):
-        raise Unprocessable("The input must come once, in 'contents' or in 'raw_input_contents'.")
+        raise Unprocessable("Send the input exactly once, in 'contents' or in 'raw_input_contents'.")
     else:
         rows = tensors.from_bytes(parts.raw[0], shape, spec)
     return InferRequest(message.id, rows, outputs, bool(parts.raw), given, timeout_seconds)
 
 
 def _given(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters by name; one without a value is as good as absent."""
+    """Parameters by name; one without a value counts as absent."""
     choices = [(name, value, value.WhichOneof("parameter_choice")) for name, value in sent.items()]
     return {name: getattr(value, choice) for name, value, choice in choices if choice is not None}
 
@@ -112,10 +112,10 @@ def _given(sent: Mapping[str, Any]) -> dict[str, Any]:
 def _from_contents(chunks: Sequence[Chunk], datatype: str, shape: tuple[int, ...], spec: InputSpec) -> Rows:
     field = _CONTENTS.get(datatype)
     if field is None:
-        raise Unprocessable(f"{datatype} has no place in 'contents': send the input in 'raw_input_contents'.")
+        raise Unprocessable(f"'contents' has no field for {datatype}: send the input in 'raw_input_contents'.")
     given = numbers.given(chunks)
     if given != [field]:
-        raise Unprocessable(f"The input of {datatype} must be in {field!r}; it is in {given or 'none'}.")
+        raise Unprocessable(f"The {datatype} input must be in {field!r}; it is in {given or 'no field'}.")
     data = numbers.packed(chunks, field)
     count = numbers.count(data, field)
     tensors.check_size(count, shape)
@@ -123,7 +123,7 @@ def _from_contents(chunks: Sequence[Chunk], datatype: str, shape: tuple[int, ...
 
 
 def answer_bytes(asked: InferRequest, offered: list[tensors.OutputSpec]) -> int:
-    """Bytes that the numbers of its answer take, or a few more."""
+    """Upper bound, exact to a few bytes, on the bytes that the numbers of the response take."""
     one_row = (
         _NUMBER_BYTES[output.datatype] * (output.shape[1] if len(output.shape) > 1 else 1)
         for output in offered
@@ -133,7 +133,7 @@ def answer_bytes(asked: InferRequest, offered: list[tensors.OutputSpec]) -> int:
 
 
 def answer(manifest: Manifest, asked: InferRequest, scored: Scored) -> bytes:
-    """A ModelInferResponse, whose numbers protobuf never sees."""
+    """A ModelInferResponse; its numbers bypass protobuf."""
     arrays = tensors.output_arrays(asked.outputs, scored)
     head = _answer_head(manifest.name, manifest.version)
     if asked.id:
@@ -150,7 +150,7 @@ def answer(manifest: Manifest, asked: InferRequest, scored: Scored) -> bytes:
 
 
 class _Output(NamedTuple):
-    """An InferOutputTensor without numbers, alone and as part of a response; `field` holds its numbers."""
+    """An InferOutputTensor without numbers, alone and as part of a response; `field` is the field for its numbers."""
 
     described: bytes
     whole: bytes
@@ -165,7 +165,7 @@ def _answer_head(name: str, version: str) -> bytes:
 
 @lru_cache(maxsize=256)
 def _described(names: tuple[str, ...], kinds: tuple[tuple[np.dtype[Any], tuple[int, ...]], ...]) -> list[_Output]:
-    """Outputs by their names, dtypes and shapes: the same for all requests with equally many rows."""
+    """Outputs by names, dtypes and shapes: identical for all requests with the same number of rows."""
     found = []
     for name, (dtype, shape) in zip(names, kinds, strict=True):
         datatype = tensors.DATATYPES[dtype.name]

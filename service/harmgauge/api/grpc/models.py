@@ -1,4 +1,4 @@
-"""Metadata calls about the server and its models; they score nothing."""
+"""Metadata calls about the server and its models; none of them scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harmgauge.rollout.served import ServedBundle
 
 
 def calls(readiness: Readiness) -> dict[str, Work]:
-    """Calls by name. Those with an empty request message are answered without it: they hold nothing of it."""
+    """Calls by name. Those whose request message is empty are answered without reading it."""
     messages = methods()
 
     async def named(call: GrpcCall, principal: Principal, kind: Any) -> Any:

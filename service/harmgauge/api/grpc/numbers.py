@@ -1,4 +1,4 @@
-"""The numbers of a tensor's 'contents' as arrays, and arrays as such numbers: packed, by numpy, a piece at a time."""
+"""Converts the packed numbers of a tensor's 'contents' to arrays and back, with NumPy, piece by piece."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harmgauge.api.grpc.wire import FIXED32, FIXED64, LENGTH, VARINT, Chunk, mal
 Bytes = npt.NDArray[np.uint8]
 
 PIECE_BYTES = 256 * 2**10
-"""Read at once: some 2 ms, with 8 bytes and more for each byte."""
+"""Bytes read at once: about 2 ms, with 8 bytes of memory or more for each."""
 
 LONGEST_VARINT_BYTES = 10
 
@@ -40,14 +40,14 @@ _BYTES_TAG = 8 << 3 | LENGTH
 
 
 def given(chunks: Sequence[Chunk]) -> list[str]:
-    """The names of the fields that are not empty, in the order of their numbers."""
+    """The names of the fields that are not empty, in the order of their field numbers."""
     tags = {tag for tag, data in chunks if len(data) or tag == _BYTES_TAG}
     names = [name for name, kind in KINDS.items() if {kind.number << 3 | kind.wire, kind.number << 3 | LENGTH} & tags]
     return [*names, "bytes_contents"] if _BYTES_TAG in tags else names
 
 
 def packed(chunks: Sequence[Chunk], name: str) -> Bytes:
-    """All the bytes of a field, which is not empty. Raises Unreadable if they do not end with a whole number."""
+    """All the bytes of a non-empty field. Raises Unreadable if they end within a number."""
     kind = KINDS[name]
     mine = [np.frombuffer(data, np.uint8) for tag, data in chunks if tag >> 3 == kind.number and len(data)]
     for data in mine:
@@ -66,7 +66,7 @@ def count(data: Bytes, name: str) -> int:
 
 
 def unpack(data: Bytes, name: str, numbers: int) -> npt.NDArray[Any]:
-    """A field's bytes, `numbers` of them, as an array; floats are not copied. Raises Unreadable."""
+    """Convert a field's bytes, which hold `numbers` values, to an array; floats are not copied. Raises Unreadable."""
     kind = KINDS[name]
     if kind.wire != VARINT:
         return data.view(np.dtype(kind.dtype).newbyteorder("<"))
@@ -74,14 +74,14 @@ def unpack(data: Bytes, name: str, numbers: int) -> npt.NDArray[Any]:
     at = 0
     for piece in _pieces(data):
         values = _varints(piece)
-        # As protobuf: the lower bits of numbers that are too long, and any bit at all is true.
+        # Like protobuf: a number that is too long keeps its lower bits, and a bool with any bit set is true.
         array[at : at + len(values)] = values != 0 if kind.dtype is np.bool_ else values.astype(kind.dtype)
         at += len(values)
     return array
 
 
 def _pieces(data: Bytes) -> Iterator[Bytes]:
-    """Pieces that end with a whole number."""
+    """Split the bytes into pieces that end after a complete number."""
     at = 0
     while at < len(data):
         end = min(at + PIECE_BYTES, len(data))
@@ -111,7 +111,7 @@ def _varints(piece: Bytes) -> npt.NDArray[np.uint64]:
 
 
 def pack(array: npt.NDArray[Any]) -> bytes:
-    """The numbers of a C-contiguous little-endian array as a packed field has them."""
+    """Encode a C-contiguous little-endian array as the bytes of a packed field."""
     if array.dtype.kind in "fb":
         return array.tobytes()
     values = array.reshape(-1).astype(np.int64).view(np.uint64)

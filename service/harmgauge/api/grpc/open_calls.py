@@ -1,6 +1,6 @@
-"""Counts open calls, including those whose answer the client has not taken.
+"""Counts open calls, including those whose response the client has not taken.
 
-C-core keeps a call until its answer is taken, or its connection ends; nothing else removes it. About 30 KB each.
+C-core keeps a call until its response is taken or its connection ends; nothing else removes it. Each takes about 30 KB.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from harmgauge.errors import Overloaded
 
 MOST_CALLS = 1024
-"""Limit over all connections. Past that, each may still have its share, at least `FEWEST_CALLS`."""
+"""Limit over all connections. Beyond it, each connection may still have its share, at least `FEWEST_CALLS`."""
 
 FEWEST_CALLS = 16
 
@@ -25,7 +25,7 @@ class OpenCalls:
         mine = self._counts.get(connection, 0)
         if self._calls >= MOST_CALLS and mine >= max(FEWEST_CALLS, MOST_CALLS // len(self._counts)):
             raise Overloaded(
-                f"There are {self._calls} open calls, {mine} of them on this connection; take their answers first.",
+                f"{self._calls} calls are open, {mine} of them on this connection; read their answers first.",
                 retry_after_seconds=1,
             )
         self._calls += 1

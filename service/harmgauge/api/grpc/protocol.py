@@ -1,6 +1,6 @@
-"""The protocol's messages, from its description.
+"""The protocol's messages, built from its description.
 
-In a separate descriptor pool: clients in the same process may bring their own description of the same package.
+They are in a separate descriptor pool: clients in the same process may load their own description of the same package.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ HEALTH_SERVICE = "grpc.health.v1.Health"
 
 
 def methods() -> dict[str, tuple[Any, Any]]:
-    """The classes of request and response, by the name of the call."""
+    """Request and response classes, by the name of the call."""
     description = Path(__file__).with_name("open_inference.binpb").read_bytes()
     pool = descriptor_pool.DescriptorPool()
     for file in descriptor_pb2.FileDescriptorSet.FromString(description).file:

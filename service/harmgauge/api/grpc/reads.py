@@ -1,9 +1,9 @@
 """Decides which calls may send their message now.
 
 A client can send a whole message only while a read is pending for it; without one it can send 64 KB, HTTP/2's limit on
-data sent ahead. So the number of pending reads bounds the memory of incomplete messages. A message that has come
-already is read in microseconds, so that honest clients hardly ever wait here; only a message that never comes, or comes
-slowly, keeps a read for long.
+data sent ahead. So the number of pending reads bounds the memory of incomplete messages. A message that has already
+arrived is read in microseconds, so honest clients hardly ever wait here; only a message that arrives slowly or never
+occupies a read for long.
 """
 
 from __future__ import annotations
@@ -17,34 +17,33 @@ import grpc
 from harmgauge.errors import DeadlinePassed, Overloaded, RequestError
 
 UNFINISHED_BYTES = 256 * 2**20
-"""Limit on all messages being read; as much again may be held by ended calls whose clients have not been notified yet.
-"""
+"""Limit on all messages being read. Ended calls may hold as much again until their clients have been notified."""
 
 FEWEST_READS, MOST_READS = 8, 256
-"""Concurrent reads, whatever the largest message may have."""
+"""Bounds on concurrent reads, whatever the maximum message size."""
 
 MOST_WAITING = 512
-"""Calls that wait for their turn, each with at most 64 KB of its message."""
+"""Calls waiting for their turn, each with at most 64 KB of its message."""
 
 PATIENCE_SECONDS = 1.0
-"""Longest time of a read that others wait for; less if more connections wait than there are reads, so that each of them
+"""Longest time of a read while others wait; less if more connections wait than there are reads, so that each of them
 has its turn within about this time.
 """
 
 SLOW_SECONDS = 10.0
-"""A connection whose read was ended stays out of the reserve for this time."""
+"""A connection whose read was ended is kept out of the reserve for this time."""
 
 MOST_SLOW = 4096
-"""Connections that are remembered as slow."""
+"""Number of connections remembered as slow."""
 
 
 def reads_for(max_body_bytes: int) -> int:
-    """Number of messages with at most this many bytes that may be read at once."""
+    """Number of messages of up to this size that may be read at once."""
     return max(FEWEST_READS, min(MOST_READS, UNFINISHED_BYTES // max_body_bytes))
 
 
 class _Read:
-    """`began` is None until its turn; `end` answers its call with an error, which also ends `receive`."""
+    """A read; `began` is None until its turn. `end` answers the call with an error, which also ends `receive`."""
 
     __slots__ = ("began", "end", "error", "holder", "turn")
 
@@ -57,11 +56,11 @@ class _Read:
 
 
 class Reads:
-    """At most `most` at a time, shared among holders: a holder is a key on a connection.
+    """Runs at most `most` reads at a time, shared among holders: a holder is a key on a connection.
 
-    A quarter is a reserve: for holders that read nothing else, and whose last reads were not too slow. Among those that
-    wait, the holder with the fewest reads comes first. If no read ends, the oldest one of the holder with the most is
-    ended once it exceeds its time.
+    A quarter is a reserve for holders that have no other reads, and whose last reads were not too slow. Among those
+    that wait, the holder with the fewest reads comes first. If no read finishes, the oldest read of the holder with the
+    most is ended once it exceeds its time.
     """
 
     def __init__(self, most: int) -> None:
@@ -82,9 +81,9 @@ class Reads:
         holder: Hashable,
         deadline: float,
     ) -> bytes:
-        """The result of `receive`, until the event loop's clock reaches `deadline`.
+        """Wait for a turn and return the result of `receive`, until the event loop's clock reaches `deadline`.
 
-        Raises DeadlinePassed and Overloaded. If `receive` was running, `end` was called with that error before.
+        Raises DeadlinePassed or Overloaded. If `receive` was running, `end` has been called with that error first.
         """
         read = _Read(holder, end)
         timer = asyncio.get_running_loop().call_at(deadline, self._late, read)
@@ -129,7 +128,7 @@ class Reads:
         await read.turn
 
     def _serve(self) -> None:
-        """Give every free read to the next in line, and see that one becomes free if there is none."""
+        """Give every free read to the next in line; if there is none, make sure that one becomes free."""
         if self._look_again is not None:
             self._look_again.cancel()
             self._look_again = None
@@ -146,7 +145,7 @@ class Reads:
                 break
 
     def _make_room(self, holder: Hashable) -> bool:
-        """End a read for one that waits; false if none has exceeded its time yet."""
+        """End a read in favour of one that waits; false if none has exceeded its time yet."""
         if not self._counts or self._ended >= self.most:  # ending more of them would free nothing
             return False
         most = max(self._counts, key=self._counts.__getitem__)
@@ -162,9 +161,9 @@ class Reads:
         return True
 
     def _late(self, read: _Read) -> None:
-        if read.error is not None:  # refused just now, and its task has not run since
+        if read.error is not None:  # ended just now, and its task has not run since
             return
-        error = DeadlinePassed("The message was not whole by the call's deadline; send less at once, or faster.")
+        error = DeadlinePassed("The message was incomplete at the call's deadline; send less at once, or faster.")
         if read.began is None:
             self._refuse(read, error)
         elif read in self._reading:
@@ -173,7 +172,7 @@ class Reads:
 
     def _end(self, read: _Read, error: RequestError) -> None:
         self._stop_counting(read)
-        self._ended += 1  # its bytes are there until its client heard of it
+        self._ended += 1  # its bytes are held until its client has been notified
         self._slow[read.holder] = asyncio.get_running_loop().time() + SLOW_SECONDS
         if len(self._slow) > MOST_SLOW:
             del self._slow[next(iter(self._slow))]
@@ -199,28 +198,28 @@ class Reads:
             del self._counts[read.holder]
 
     def _over(self, read: _Read) -> None:
-        """It is read, or never will be."""
+        """The read has finished, or never will."""
         if read in self._reading:
             self._stop_counting(read)
         elif read.began is not None:
             self._ended -= 1
-        elif read.error is None:  # its client left while it waited
+        elif read.error is None:  # the client left while waiting
             self._leave(read)
         if self._waiting:
             self._serve()
 
 
 def _wake(read: _Read) -> None:
-    if read.turn is not None and not read.turn.done():  # its client may have left just now
+    if read.turn is not None and not read.turn.done():  # the client may have left just now
         read.turn.set_result(None)
 
 
 def _too_slow() -> Overloaded:
     return Overloaded(
-        "The message came too slowly while other calls waited; send less at once, or try again later.",
+        "The message arrived too slowly while other calls waited; send less at once, or try again later.",
         retry_after_seconds=1,
     )
 
 
 def _too_many() -> Overloaded:
-    return Overloaded("Too many calls wait to send their message; try again later.", retry_after_seconds=1)
+    return Overloaded("Too many calls are waiting to send their message; try again later.", retry_after_seconds=1)

@@ -24,9 +24,10 @@ from harmgauge.rollout.served import ServedBundle
 
 
 class GrpcServer:
-    """Make and start it on a running event loop; `current` returns the bundle for a call that begins now.
+    """The gRPC server. Create and start it on a running event loop; `current` returns the bundle for a call that begins
+    now.
 
-    `handshake_seconds` is how long a connection may take until its first call can come.
+    `handshake_seconds` is the time that a new connection has until its first call can arrive.
     """
 
     def __init__(
@@ -67,14 +68,14 @@ class GrpcServer:
         )
 
     async def start(self, host: str) -> int:
-        """Listen; returns the port, chosen by the system if 0 was given. Raises SettingsError on failure."""
+        """Listen; returns the port, chosen by the system if it was 0. Raises SettingsError on failure."""
         address = f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
         try:
             bound: int = self._bind(address)
         except RuntimeError as error:
             raise SettingsError(f"cannot listen on {address} for gRPC: choose another HARMGAUGE_GRPC_PORT") from error
         logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
-        keep_at_hand(self._max_message_bytes)  # gRPC puts a message together on the event loop, in two copies
+        keep_at_hand(self._max_message_bytes)  # gRPC assembles a message on the event loop, in two copies
         await self._server.start()
         return bound
 
@@ -87,11 +88,11 @@ class GrpcServer:
         return bound
 
     async def stop(self, seconds: float) -> None:
-        """Refuse new calls; those in flight may finish within this time."""
+        """Refuse new calls; calls in flight may finish within this time."""
         self._health.close()
         await self._server.stop(seconds)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a gRPC log record is more than the error it raises whenever a client leaves before taking its answer."""
+    """False for the log record that gRPC emits whenever a client leaves before taking its response."""
     return record.exc_info is None or not isinstance(record.exc_info[1], grpc.aio.InternalError)

@@ -1,7 +1,7 @@
 """The wire format of protobuf, read field by field before protobuf itself sees a message.
 
-Protobuf makes an object of every field: 16 MB of empty ones become 800 MB, and take seconds. Here each field takes one
-step, the steps are counted, and a ModelInferRequest is split into its bulk, which is not copied, and the rest:
+Protobuf creates an object for every field: 16 MB of empty ones become 800 MB, and take seconds. Here each field takes
+one step, the steps are counted, and a ModelInferRequest is split into its numbers, which are not copied, and the rest:
 
 message = envelope (at most 64 KB, for protobuf to parse) + raw_input_contents + the numbers in 'contents'
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from harmgauge.errors import Unreadable
 
 MOST_FIELDS = 1000
-"""Limit for one message in total: a client sends a dozen. They take about 0.5 ms."""
+"""Limit on fields per message, in total: a client sends a dozen. This many take about 0.5 ms."""
 
 MOST_ENVELOPE_BYTES = 64 * 2**10
 """Limit on everything but the inputs' numbers: names, parameters and unknown fields."""
@@ -28,12 +28,12 @@ Field = tuple[int, int, int, int]
 """Tag, start, start of the value, end."""
 
 Chunk = tuple[int, memoryview]
-"""A field of 'contents': its tag, and the bytes of one number or of a list of them."""
+"""A field of 'contents': its tag, and the bytes of one number or of a list of numbers."""
 
 
 class Parts(NamedTuple):
-    """A ModelInferRequest. `contents` are those of all its inputs together; None if there are none. They stay in the
-    envelope if there is `raw`, because the two must not come together.
+    """The parts of a ModelInferRequest. `contents` are those of all its inputs together; None if there are none. With
+    `raw`, they stay in the envelope, because a message must not have both.
     """
 
     envelope: bytes
@@ -45,18 +45,18 @@ _REQUEST = "inference.ModelInferRequest"
 
 
 def malformed(name: str = _REQUEST) -> Unreadable:
-    return Unreadable(f"What was sent is no {name}.")
+    return Unreadable(f"The message is not a valid {name}.")
 
 
 def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS, name: str = _REQUEST) -> list[Field]:
-    """The fields of a message that is `data[begin:end]`, without parsing their values. Raises Unreadable, which names
-    the message.
-    """
+    """The fields of the message `data[begin:end]`, with unparsed values. Raises Unreadable, naming the message."""
     found: list[Field] = []
     at = begin
     while at < end:
         if len(found) == most:
-            raise Unreadable(f"The message has more than {MOST_FIELDS} fields; send numbers packed, other things once.")
+            raise Unreadable(
+                f"The message has more than {MOST_FIELDS} fields; pack numbers, and send other fields once."
+            )
         start = at
         tag = data[at]
         at += 1
@@ -79,7 +79,7 @@ def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS, name: str
         elif kind == FIXED64:
             at += 8
         elif kind in (3, 4):
-            raise Unreadable("The message has groups, which the protocol does not.")
+            raise Unreadable("The message has groups, which the protocol does not use.")
         else:
             raise malformed(name)
         if at > end:
@@ -96,7 +96,7 @@ def _tag(data: bytes, at: int, end: int, name: str) -> tuple[int, int]:
 
 
 def _varint(data: bytes, at: int, end: int, most_bytes: int, name: str) -> tuple[int, int]:
-    """A number of variable length, and its end."""
+    """Read a variable-length number; returns it and its end."""
     number = bits = 0
     end = min(end, at + most_bytes)
     while at < end:
@@ -138,7 +138,7 @@ def split(data: bytes) -> Parts:
 
 
 def _copied(data: bytes, found: list[Field], cut: int = 0) -> bytes:
-    """Fields but those of the tag `cut`. Raises Unreadable before it copies more than an envelope may have."""
+    """Copy all fields except those with the tag `cut`. Raises Unreadable before copying more than an envelope holds."""
     kept = [(start, end) for tag, start, _, end in found if tag != cut]
     _check_envelope(sum([end - start for start, end in kept]))
     return b"".join([data[start:end] for start, end in kept])
@@ -147,19 +147,19 @@ def _copied(data: bytes, found: list[Field], cut: int = 0) -> bytes:
 def _check_envelope(size_bytes: int) -> None:
     if size_bytes > MOST_ENVELOPE_BYTES:
         raise Unreadable(
-            f"The message has {size_bytes} bytes beside the input's numbers; at most {MOST_ENVELOPE_BYTES} are taken."
+            f"The message has {size_bytes} bytes besides the input's numbers; expected at most {MOST_ENVELOPE_BYTES}."
         )
 
 
 def small(data: bytes, name: str) -> list[Field]:
-    """The fields of a message without bulk, called `name`. Raises Unreadable unless it is small enough to be parsed."""
+    """The fields of a message without bulk data, called `name`. Raises Unreadable if it is too large to parse."""
     if len(data) > MOST_ENVELOPE_BYTES:
-        raise Unreadable(f"The message has {len(data)} bytes; {name} takes at most {MOST_ENVELOPE_BYTES}.")
+        raise Unreadable(f"The message has {len(data)} bytes; expected at most {MOST_ENVELOPE_BYTES} for {name}.")
     return fields(data, 0, len(data), name=name)
 
 
 def block(tag: int, *payload: bytes) -> bytes:
-    """A field of wire type LENGTH; the tag is of one byte."""
+    """Encode a field of wire type LENGTH whose tag fits into one byte."""
     size = sum(map(len, payload))
     if size < 128:
         return b"".join((bytes((tag, size)), *payload))

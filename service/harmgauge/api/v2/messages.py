@@ -1,4 +1,4 @@
-"""Inference requests and answers as bytes: JSON, with tensors inside it or (binary extension) after it."""
+"""Inference requests and responses as bytes: JSON, with tensors inside it or (binary extension) after it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from harmgauge.errors import InvalidParameters, Unprocessable, Unreadable
 from harmgauge.inference.scorer import Scored
 
 LEAST_BYTES = 1024
-"""Shorter JSON is read by the general reader, which is as fast then."""
+"""Shorter JSON goes to the general reader, which is as fast for it."""
 
 _NESTED = re.compile(rb"\[[ \t\r\n]*+\[")
 
@@ -32,9 +32,9 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 
 @dataclass(frozen=True)
 class InferRequest:
-    """Checked instances, the outputs wanted: (name, as bytes) each, and the request's own parameters.
+    """Validated instances, the requested outputs, each as (name, as bytes), and the request's own parameters.
 
-    Only `timeout_seconds` is checked, and that none of the parameters belongs to a tensor.
+    Of the parameters, only `timeout_seconds` is checked, and that none of them belongs to a tensor.
     """
 
     id: str | None
@@ -58,9 +58,9 @@ def reading(
     """
     size = len(body)
     if header_length is not None:
-        # As text first: Python refuses to read thousands of digits.
+        # Checked as text first: Python refuses to parse thousands of digits.
         if not re.fullmatch("[0-9]{1,18}", header_length) or int(header_length) > len(body):
-            raise Unreadable(f"{HEADER_LENGTH} must be the JSON part's size in bytes, at most {len(body)}.")
+            raise Unreadable(f"{HEADER_LENGTH}: expected the size of the JSON part in bytes, at most {len(body)}.")
         size = int(header_length)
     framed = cut_out(body, size, b"data") if size >= LEAST_BYTES else None
     if framed is not None and _holds_mark(framed.document):
@@ -73,14 +73,14 @@ def reading(
             return head.request(tensors.from_array(numbers, head.shape, spec))
     if size > MAX_LOOSE_BYTES:
         raise Unprocessable(
-            f"The JSON part is more than a tensor whose 'data' is a list of {spec.dtype}, flat or nested as its shape, "
-            f"with {MAX_FRAME_BYTES} bytes around it; above {MAX_LOOSE_BYTES} bytes no closer look is taken: send less "
-            "at once to be told, or send the input as a binary tensor."
+            f"The JSON part is not just a tensor whose 'data' is a list of {spec.dtype}, flat or nested as its shape, "
+            f"with at most {MAX_FRAME_BYTES} bytes around it; JSON above {MAX_LOOSE_BYTES} bytes is not examined "
+            "further: send less at once for details, or send the input as a binary tensor."
         )
     try:
         document = orjson.loads(memoryview(body)[:size])
     except orjson.JSONDecodeError as error:
-        raise Unreadable(f"The JSON part cannot be read: {json_error(error)}.") from None
+        raise Unreadable(f"The JSON part cannot be parsed: {json_error(error)}.") from None
     head = _head(document, spec, offered)
     if _check_place(head.tensor, binary_bytes=len(body) - size):
         return head.request(tensors.from_bytes(memoryview(body)[size:], head.shape, spec))
@@ -90,12 +90,12 @@ def reading(
 def parse(
     body: bytes | bytearray, header_length: str | None, spec: InputSpec, offered: list[tensors.OutputSpec]
 ) -> InferRequest:
-    """As `reading`, here and now."""
+    """Like `reading`, all at once."""
     return finish(reading(body, header_length, spec, offered))
 
 
 def answer(model: str, version: str, request: InferRequest, scored: Scored) -> tuple[bytes, dict[str, str]]:
-    """The body of an answer and its headers."""
+    """The body of a response and its headers."""
     document, chunks = _described(model, version, request, scored)
     head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return b"".join([head, *chunks]), _headers(len(head), chunks)
@@ -104,14 +104,14 @@ def answer(model: str, version: str, request: InferRequest, scored: Scored) -> t
 def answering(
     model: str, version: str, request: InferRequest, scored: Scored
 ) -> Steps[tuple[list[Piece], dict[str, str]]]:
-    """The same of a large answer, in steps and in pieces."""
+    """The same for a large response, in steps and in pieces."""
     document, chunks = _described(model, version, request, scored)
     head = yield from collect(json_pieces(document))
     return [*head, *chunks], _headers(sum(map(len, head)), chunks)
 
 
 def _described(model: str, version: str, request: InferRequest, scored: Scored) -> tuple[dict[str, Any], list[Piece]]:
-    """The JSON part, and the bytes after it."""
+    """The JSON part, and the bytes that follow it."""
     described: list[dict[str, Any]] = []
     chunks: list[Piece] = []
     arrays = tensors.output_arrays([name for name, _ in request.outputs], scored)
@@ -140,7 +140,7 @@ def _headers(head_bytes: int, chunks: list[Piece]) -> dict[str, str]:
 
 
 def most_answer_bytes(rows: int, request: InferRequest, classes: int) -> int:
-    """Upper bound on the bytes of an answer to this many instances."""
+    """Upper bound on the bytes of a response to this many instances."""
     most = FRAME_BYTES + 6 * len(request.id or "")  # a character may become \\u0000
     for name, binary in request.outputs:
         dtype, width = tensors.number_type(name, classes)
@@ -149,7 +149,7 @@ def most_answer_bytes(rows: int, request: InferRequest, classes: int) -> int:
 
 
 class _Head(NamedTuple):
-    """A request but for its numbers: `tensor` is its one input, of an allowed `shape`."""
+    """A request without its numbers: `tensor` is its one input, of an allowed `shape`."""
 
     id: str | None
     tensor: dict[str, Any]
@@ -174,7 +174,7 @@ def _head(document: object, spec: InputSpec, offered: list[tensors.OutputSpec]) 
     shape = tensors.check_shape(tensor.get("shape"), spec)
     identity = document.get("id")
     if identity is not None and not isinstance(identity, str):
-        raise Unprocessable(f"'id': expected a text, got {said(identity)}.")
+        raise Unprocessable(f"'id': expected a string, got {said(identity)}.")
     given = parameters.given(document)
     parameters.check_request(given)
     wanted = _wanted(document.get("outputs"), given, offered)
@@ -182,7 +182,7 @@ def _head(document: object, spec: InputSpec, offered: list[tensors.OutputSpec]) 
 
 
 def _holds_mark(document: object) -> bool:
-    """Whether the part that was cut out is the data of the one input."""
+    """Whether the part that was cut out is the data of the single input."""
     inputs = document.get("inputs") if isinstance(document, dict) else None
     return (
         isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict) and inputs[0].get("data") == MARK
@@ -190,18 +190,18 @@ def _holds_mark(document: object) -> bool:
 
 
 def _check_place(tensor: dict[str, Any], *, binary_bytes: int) -> bool:
-    """Whether the input's numbers are the bytes after the JSON part, of this size; raises Unprocessable."""
+    """Whether the input's numbers are the bytes after the JSON part, whose size must match; raises Unprocessable."""
     size = parameters.given(tensor).get("binary_data_size")
     if (size is None) == (tensor.get("data") is None):
         raise Unprocessable("The input needs either 'data' or the parameter 'binary_data_size'.")
     if size is None:
         if binary_bytes:
-            raise Unprocessable(f"{binary_bytes} bytes follow the JSON part, and no tensor lays claim to them.")
+            raise Unprocessable(f"{binary_bytes} bytes follow the JSON part, but no tensor claims them.")
         return False
     if type(size) is not int:
         raise InvalidParameters(f"binary_data_size: expected a whole number, got {said(size)}.")
     if size != binary_bytes:
-        raise Unprocessable(f"binary_data_size is {size}; {binary_bytes} bytes follow the JSON part.")
+        raise Unprocessable(f"binary_data_size is {size}, but {binary_bytes} bytes follow the JSON part.")
     return True
 
 
@@ -210,7 +210,7 @@ def _wanted(wanted: object, given: dict[str, Any], offered: list[tensors.OutputS
     if wanted is None or wanted == []:
         return [(output.name, all_binary) for output in offered]
     if isinstance(wanted, list) and len(wanted) > len(offered):
-        raise Unprocessable(f"'outputs' asks for {len(wanted)} outputs; there are {len(offered)}.")
+        raise Unprocessable(f"'outputs' requests {len(wanted)} outputs; only {len(offered)} are offered.")
     if not isinstance(wanted, list) or not all(isinstance(output, dict) for output in wanted):
         raise Unprocessable("'outputs' must be a list of objects with a 'name'.")
     names = tensors.check_outputs([output.get("name") for output in wanted], offered)

@@ -1,8 +1,8 @@
 """Parameters of the protocol's requests, inputs and outputs: read, ignored or refused.
 
-A tensor's parameters define the encoding of its numbers, so an unknown one is refused: ignoring it could answer another
-question. The protocol allows any parameter on the request itself. Most of them do not affect the answer (`priority`,
-`sequence_id`: every row is scored by itself, `headers`, a client's own), and are ignored.
+A tensor's parameters define the encoding of its numbers, so an unknown one is refused: if it were ignored, its numbers
+might be misread. The protocol allows any parameter on the request itself. Most of those do not affect the response
+(`priority`, `sequence_id` because every row is scored by itself, `headers`, a client's own), and are ignored.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from harmgauge.api.said import quoted, said
 from harmgauge.errors import InvalidParameters
 
 CONTENT_TYPE = "content_type"
-"""MLServer's codecs put it everywhere: the client's type for a tensor."""
+"""MLServer's codecs add it everywhere: the client's type for a tensor."""
 
 _NUMBERS = "np"
-"""The content type of a tensor of numbers, which every output is."""
+"""The content type of a tensor of numbers, which all outputs are."""
 
 _OF_INPUTS = ("binary_data_size", CONTENT_TYPE)
 _OF_OUTPUTS = ("binary_data", CONTENT_TYPE)
 
-_NO_SHARED_MEMORY = "leave it out: tensors come and go in the message itself"
+_NO_SHARED_MEMORY = "leave it out: tensors are sent in the message itself"
 
 _REMEDIES = {
-    "classification": "leave it out: 'predictions' has the likeliest class of each instance",
+    "classification": "leave it out: 'predictions' has the most likely class of each instance",
     "shared_memory_region": _NO_SHARED_MEMORY,
     "shared_memory_byte_size": _NO_SHARED_MEMORY,
     "shared_memory_offset": _NO_SHARED_MEMORY,
@@ -53,7 +53,7 @@ def given(holder: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flag(parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
-    """Raises InvalidParameters."""
+    """The value of a flag. Raises InvalidParameters."""
     value = parameters.get(name, default)
     if not isinstance(value, bool):
         raise InvalidParameters(f"The parameter {name!r}: expected true or false, got {said(value)}.")
@@ -61,12 +61,12 @@ def flag(parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
 
 
 def check_input(parameters: Mapping[str, Any]) -> None:
-    """Raises InvalidParameters if the parameters ask for another encoding of the input."""
+    """Raises InvalidParameters if the parameters ask for a different encoding of the input."""
     _check_known(parameters, _OF_INPUTS, "the input")
 
 
 def check_output(parameters: Mapping[str, Any], name: str) -> None:
-    """Raises InvalidParameters if the parameters of output `name` ask for another encoding."""
+    """Raises InvalidParameters if the parameters of output `name` ask for a different encoding."""
     _check_known(parameters, _OF_OUTPUTS, f"the output {name!r}")
     content_type = parameters.get(CONTENT_TYPE, _NUMBERS)
     if content_type != _NUMBERS:
@@ -86,7 +86,7 @@ def check_request(parameters: Mapping[str, Any]) -> None:
 
 
 def timeout_seconds(parameters: Mapping[str, Any]) -> float | None:
-    """Triton's `timeout`, in microseconds from the request's arrival; None if there is none, or 0.
+    """Triton's `timeout`, in microseconds from the request's arrival; None if there is none or it is 0.
 
     Raises InvalidParameters.
     """

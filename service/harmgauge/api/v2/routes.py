@@ -30,11 +30,11 @@ _TAG = "Open Inference Protocol V2"
 _HEADER_LENGTH = messages.HEADER_LENGTH.lower().encode()
 
 INFER_ROUTE = f"{ROOT}/models/{{name}}/infer"
-"""The route's name in metrics."""
+"""The name of the route in metrics."""
 
 
 def infer_handler(plane: DataPlane) -> Handler:
-    """Makes the handler of infer requests for the served model."""
+    """Make the handler of inference requests for the served model."""
 
     async def infer(request: Request) -> Response:
         components = components_of(request)
@@ -52,7 +52,7 @@ def infer_handler(plane: DataPlane) -> Handler:
                 call.name(asked.parameters)
                 call.limit(asked.timeout_seconds)
             most_bytes = messages.most_answer_bytes(len(asked.instances), asked, len(manifest.class_names))
-            if most_bytes > PIECE_BYTES:  # before anything is scored: then it would be lost
+            if most_bytes > PIECE_BYTES:  # checked before scoring: a later refusal would discard the scores
                 call.hold(most_bytes)
             scored = await call.score(components.scorer, asked.instances)
             parts = manifest.name, manifest.version, asked, scored
@@ -68,13 +68,13 @@ def infer_handler(plane: DataPlane) -> Handler:
 def _check_origin(headers: dict[bytes, str]) -> None:
     """Raises UnknownMediaType for a possible cross-site request from a browser that sent no preflight.
 
-    Any client may leave the media type out, as Triton's does. A browser also sends its page's origin, and every media
-    type accepted here needs a preflight.
+    Any client may omit the media type, as Triton's does. A browser also sends its page's origin, and every media type
+    accepted here requires a preflight.
     """
     if b"origin" in headers:
         named = named_type(headers.get(b"content-type", ""))
         if named not in (JSON, RAW):
-            raise UnknownMediaType(f"From a browser, Content-Type {named!r} is not taken; send application/json.")
+            raise UnknownMediaType(f"Content-Type {named!r} is not accepted from a browser; send application/json.")
 
 
 def health_router(authorizer: Authorizer, readiness: Readiness) -> APIRouter:
@@ -127,17 +127,17 @@ def router(authorizer: Authorizer, readiness: Readiness, infer: Handler) -> APIR
 
 
 def infer_paths(manifest: Manifest) -> list[str]:
-    """Paths of the served model's infer requests: exact, so that they can bypass the framework (`middleware.py`)."""
+    """Paths of the served model's inference requests: exact, so that they bypass the framework (`middleware.py`)."""
     model = f"{ROOT}/models/{manifest.name}"
     return [f"{model}/infer", f"{model}/versions/{manifest.version}/infer"]
 
 
 def check_served(manifest: Manifest, name: str, version: str | None) -> None:
-    """Raises UnknownModel for any other model or version; None and "" ask for the served one."""
+    """Raises UnknownModel for any other model or version; None and "" mean the served one."""
     if name != manifest.name:
-        raise UnknownModel(f"There is no model {name!r}; {manifest.name!r} is served.")
+        raise UnknownModel(f"Unknown model {name!r}; this service serves {manifest.name!r}.")
     if version not in (None, "", manifest.version):
-        raise UnknownModel(f"There is no version {version!r}; {manifest.version!r} is served.")
+        raise UnknownModel(f"Unknown version {version!r}; this service serves {manifest.version!r}.")
 
 
 def metadata(manifest: Manifest, offered: list[tensors.OutputSpec]) -> dict[str, Any]:

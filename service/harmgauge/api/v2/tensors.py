@@ -1,4 +1,4 @@
-"""Tensors of the protocol: names of datatypes, bytes and nested numbers to arrays and back."""
+"""Tensors of the protocol: datatype names, and conversion of bytes and nested numbers to arrays and back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DATATYPES = {
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """An available output; -1 stands for the number of instances."""
+    """An available output; -1 represents the number of instances."""
 
     name: str
     datatype: str
@@ -44,10 +44,10 @@ class OutputSpec:
 
 
 def outputs(classes: int, *, corrects: bool, error_probability: bool = False) -> list[OutputSpec]:
-    """The outputs of a bundle, in their order when none is requested by name.
+    """The outputs of a bundle, in their default order.
 
-    `corrects`: the bundle offers a correction; `error_probability`: it offers that, which comes last, so that clients
-    that count outputs find the others at their places.
+    `corrects`: the bundle offers a correction; `error_probability`: it offers an error probability, which comes last,
+    so that clients that index outputs find the others in the same places.
     """
     offered = [
         OutputSpec("score", "FP32", (-1,)),
@@ -66,7 +66,7 @@ def outputs(classes: int, *, corrects: bool, error_probability: bool = False) ->
 
 @lru_cache(maxsize=64)
 def number_type(name: str, classes: int) -> tuple[np.dtype[Any], int]:
-    """The dtype of an output's numbers, and how many there are for each instance."""
+    """The dtype of an output's numbers, and the count per instance."""
     every = outputs(classes, corrects=True, error_probability=True)
     output = next(output for output in every if output.name == name)
     dtype = next(dtype for dtype, datatype in DATATYPES.items() if datatype == output.datatype)
@@ -74,12 +74,12 @@ def number_type(name: str, classes: int) -> tuple[np.dtype[Any], int]:
 
 
 def without_scores(offered: list[OutputSpec]) -> list[OutputSpec]:
-    """Flags and classes only: outputs that do not reveal how sure they are."""
+    """Only flags and classes: the outputs that do not reveal how sure they are."""
     return [output for output in offered if output.datatype != "FP32"]
 
 
 def output_arrays(names: Sequence[str], scored: Scored) -> list[npt.NDArray[Any]]:
-    """The outputs of these names, little-endian and C-contiguous in their datatypes."""
+    """The outputs with these names, little-endian and C-contiguous in their datatypes."""
     arrays: dict[str, npt.NDArray[Any]] = {
         "score": scored.scores,
         "is_adversarial": scored.is_adversarial,
@@ -94,48 +94,48 @@ def output_arrays(names: Sequence[str], scored: Scored) -> list[npt.NDArray[Any]
 
 
 def check_input(name: object, datatype: object, spec: InputSpec) -> None:
-    """Raises Unprocessable if an input tensor is not the expected one, or has another datatype."""
+    """Raises Unprocessable if an input tensor has an unexpected name or datatype."""
     if name != spec.name:
-        raise Unprocessable(f"There is no input {quoted(name)}; there is {spec.name!r}.")
+        raise Unprocessable(f"Unknown input {quoted(name)}; expected {spec.name!r}.")
     expected = DATATYPES[spec.dtype]
     if datatype != expected:
         raise Unprocessable(f"The input's datatype is {quoted(datatype)}; expected {expected}.")
 
 
 def check_outputs(names: list[Any], offered: list[OutputSpec]) -> list[str]:
-    """The outputs wanted, in order: all of them if none is named. Raises Unprocessable."""
+    """The requested outputs, in order: all of them if none is named. Raises Unprocessable."""
     known = [output.name for output in offered]
     for name in names:
         if name not in known:
-            raise Unprocessable(f"There is no output {quoted(name)}; there are {', '.join(known)}.")
+            raise Unprocessable(f"Unknown output {quoted(name)}; known: {', '.join(known)}.")
     if len(set(names)) < len(names):
-        raise Unprocessable("'outputs' asks for one output twice.")
+        raise Unprocessable("'outputs' names an output twice.")
     return names or known
 
 
 def check_shape(shape: object, spec: InputSpec) -> tuple[int, ...]:
-    """The shape of an input tensor, if it is one that the bundle takes."""
+    """The shape of an input tensor, if the bundle accepts it."""
     expected = f"[n, {', '.join(map(str, spec.shape))}], n >= 1"
     if not isinstance(shape, list) or not all(isinstance(size, int) and not isinstance(size, bool) for size in shape):
         raise Unprocessable(f"The input's shape must be a list of whole numbers: {expected}.")
     if tuple(shape[1:]) != spec.shape or shape[0] < 1:
-        raise Unprocessable(f"The input has the shape {sizes(shape)}; expected {expected}.")
+        raise Unprocessable(f"The input has shape {sizes(shape)}; expected {expected}.")
     return tuple(shape)
 
 
 def from_bytes(data: memoryview, shape: tuple[int, ...], spec: InputSpec) -> Rows:
-    """A tensor's little-endian bytes as rows, not copied."""
+    """Interpret a tensor's little-endian bytes as rows, without copying them."""
     needed_bytes = shape[0] * spec.row_bytes
     if len(data) != needed_bytes:
-        raise Unprocessable(f"The input's shape {sizes(shape)} needs {needed_bytes} bytes; {len(data)} came.")
+        raise Unprocessable(f"The input's shape {sizes(shape)} needs {needed_bytes} bytes; got {len(data)}.")
     return conform(np.frombuffer(data, spec.numpy_dtype.newbyteorder("<")).reshape(shape), spec)
 
 
 def from_numbers(data: object, shape: tuple[int, ...], spec: InputSpec) -> Rows:
-    """A tensor's numbers, flat or nested as its shape, as rows."""
+    """Convert a tensor's numbers, flat or nested as its shape, to rows."""
     if not isinstance(data, list):
         raise Unprocessable(f"The input's data: expected a list of numbers or a binary tensor, got {said(data)}.")
-    problem = _first_problem(data, len(shape), "data", spec)  # before numpy, which would blow texts up to one length
+    problem = _first_problem(data, len(shape), "data", spec)  # before NumPy, which would pad all strings to one length
     if problem is not None:
         raise Unprocessable(f"The input's {problem}.")
     try:
@@ -148,7 +148,7 @@ def from_numbers(data: object, shape: tuple[int, ...], spec: InputSpec) -> Rows:
 
 
 def from_array(array: Rows, shape: tuple[int, ...], spec: InputSpec) -> Rows:
-    """Numbers of any dtype, flat or of the shape that their tensor claims, as rows."""
+    """Convert numbers of any dtype, flat or of the shape that their tensor declares, to rows."""
     if array.ndim != 1 and array.shape != shape:
         raise Unprocessable(f"The input's data is nested as {sizes(array.shape)}; its shape is {sizes(shape)}.")
     check_size(array.size, shape)
@@ -156,14 +156,14 @@ def from_array(array: Rows, shape: tuple[int, ...], spec: InputSpec) -> Rows:
 
 
 def check_size(size: int, shape: tuple[int, ...]) -> None:
-    """Raises Unprocessable if the shape needs another number of values."""
-    needed = math.prod(shape)  # exact: a shape may claim any size
+    """Raises Unprocessable if the number of values does not match the shape."""
+    needed = math.prod(shape)  # exact: the shape may be arbitrarily large
     if size != needed:
         raise Unprocessable(f"The input's data has {size} numbers; its shape {sizes(shape)} needs {needed}.")
 
 
 def _first_problem(data: list[Any], depth: int, path: str, spec: InputSpec) -> str | None:
-    """Why lists, nested at most this deep, do not hold numbers alone."""
+    """Why lists, nested at most this deep, contain anything but numbers."""
     for index, value in enumerate(data):
         if type(value) in (int, float):
             continue

@@ -1,1 +1,1 @@
-"""Checks whether a serialised graph may be handed to ONNX Runtime, by its bytes alone."""
+"""Checks whether a serialised graph may be passed to ONNX Runtime, from its bytes alone."""

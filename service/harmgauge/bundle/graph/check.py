@@ -1,7 +1,7 @@
-"""The walk through a serialised ONNX model, without the onnx package.
+"""Walks a serialised ONNX model without the onnx package.
 
 Refuses anything that would make ONNX Runtime read other files, run foreign code, or take memory that the file's size
-does not justify. How long it computes, and on which values, is not judged.
+does not justify. It does not judge the graph's run time or the values that it computes with.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from harmgauge.bundle.graph.value import MAX_AXES, SMALL_ELEMENTS, Attribute, No
 from harmgauge.bundle.graph.wire import Malformed, Reader, Schema, signed
 
 MAX_WORK = 5_000_000
-"""Up to 7 seconds; the shipped graphs need 50,000. A forest of trees has a text for each node."""
+"""Up to 7 seconds; the shipped graphs need 50,000. A forest of trees has a string for each node."""
 
 MAX_PARTS = 10_000
-"""Inputs, outputs and attributes of one node."""
+"""Limit on the inputs, outputs and attributes of one node."""
 
 MAX_DEPTH = 8
-"""Graphs in graphs (If, Loop, Scan), and types in types."""
+"""Limit on the nesting of graphs in graphs (If, Loop, Scan), and of types in types."""
 
 _DOMAINS = {b"", b"ai.onnx", b"ai.onnx.ml"}
 _MICROSOFT = b"com.microsoft"
@@ -38,13 +38,14 @@ MICROSOFT_OPERATORS = frozenset(
     b"QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear QuickGelu RotaryEmbedding "
     b"SkipLayerNormalization SkipSimplifiedLayerNormalization".split()
 )
-"""Operators that ONNX Runtime's own tools write when they quantise or fuse; others of its domain read files
-(EPContext).
+"""Operators that ONNX Runtime's own tools write when they quantise or fuse.
+
+Others in its domain read files (EPContext).
 """
 
 
 class Visitor(Protocol):
-    """Called for a graph's parts: inputs, stored tensors, then nodes in their order, each after the graphs in it."""
+    """Receives a graph's parts: inputs, stored tensors, then nodes in order, each after its subgraphs."""
 
     def enter(self) -> None: ...
 
@@ -60,13 +61,13 @@ class Visitor(Protocol):
 
 
 def check_graph(data: bytes, visitor: Visitor | None = None) -> None:
-    """Raises GraphRefused. Linear in the bytes; memory does not grow with the sizes that they claim."""
+    """Raises GraphRefused. Takes time linear in the bytes; memory does not grow with the sizes that they declare."""
     if data[4:8] == b"ORTM":
-        raise GraphRefused("it is in ONNX Runtime's own format: build the bundle from the .onnx file it was made from")
+        raise GraphRefused("it is in ONNX Runtime's own format: build the bundle from the original .onnx file")
     try:
         _Check(visitor or Sizes(len(data))).model(memoryview(data))
     except Malformed as error:
-        raise GraphRefused(f"it is no ONNX graph that can be read ({error}): export it again") from error
+        raise GraphRefused(f"it is not a readable ONNX graph ({error}): export it again") from error
 
 
 class _Check:
@@ -87,11 +88,11 @@ class _Check:
                     self._entry(content)
                 case "functions":
                     raise GraphRefused(
-                        "it has functions of its own, which could grow without bound as they are put in their places: "
-                        "onnx.inliner.inline_local_functions does that beforehand"
+                        "it has local functions, which could grow without bound when they are inlined: inline them "
+                        "beforehand with onnx.inliner.inline_local_functions"
                     )
                 case "training_info":
-                    raise GraphRefused("it carries training_info: export it for inference")
+                    raise GraphRefused("it contains training_info: export it for inference")
                 case "configuration":
                     raise _several_devices()
         if not found:
@@ -99,7 +100,7 @@ class _Check:
 
     def _graph(self, data: memoryview, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise GraphRefused(f"it has graphs in graphs, more than {MAX_DEPTH} deep: export it without")
+            raise GraphRefused(f"it has subgraphs nested more than {MAX_DEPTH} deep: export it without them")
         self._visitor.enter()
         nodes, tensors = list[memoryview](), list[memoryview]()
         for field, _, content in self._reader.fields(data, onnx.GRAPH, "a graph"):
@@ -144,17 +145,19 @@ class _Check:
                 case "device_configurations":
                     raise _several_devices()
             if len(inputs) + len(outputs) + len(attributes) > MAX_PARTS:
-                raise GraphRefused(f"it has a node of more than {MAX_PARTS} inputs, outputs and attributes")
+                raise GraphRefused(
+                    f"it has a node with more than {MAX_PARTS} inputs, outputs and attributes: export it again"
+                )
         if domain not in _DOMAINS and not (domain == _MICROSOFT and operator in MICROSOFT_OPERATORS):
             raise GraphRefused(
-                f"it has a custom operator, {shown(operator)} of the domain {shown(domain)}: export it with those of "
-                "ONNX alone"
+                f"it has a custom operator, {shown(operator)} of the domain {shown(domain)}: export it with standard "
+                "ONNX operators only"
             )
         named: dict[bytes, Attribute] = {}
         for content in attributes:
             name, attribute = self._attribute(content, depth)
             if name in named:
-                raise GraphRefused(f"{shown(operator)} has its attribute {shown(name)} twice: export it again")
+                raise GraphRefused(f"{shown(operator)} has the attribute {shown(name)} twice: export it again")
             named[name] = attribute
         return Node(operator, domain, inputs, outputs, named)
 
@@ -166,7 +169,7 @@ class _Check:
                     name = bytes(content)
                 case "type":
                     if number not in onnx.ATTRIBUTE_TYPES:
-                        raise Malformed(f"an attribute is of the type {number}")
+                        raise Malformed(f"an attribute has the unknown type {number}")
                 case "doc_string" | "ref_attr_name":
                     pass
                 case _ if found.kind not in ("", field):
@@ -227,9 +230,9 @@ class _Check:
         return name
 
     def _type(self, data: memoryview, depth: int) -> list[list[int]]:
-        """The shapes of the tensors in it."""
+        """The shapes of the tensors in the type."""
         if depth > MAX_DEPTH:
-            raise GraphRefused(f"it has types in types, more than {MAX_DEPTH} deep: export it without")
+            raise GraphRefused(f"it has types nested more than {MAX_DEPTH} deep: export it without them")
         inner: dict[str, tuple[Schema, str]] = {
             "sequence_type": (onnx.SEQUENCE_TYPE, "elem_type"),
             "optional_type": (onnx.SEQUENCE_TYPE, "elem_type"),
@@ -241,7 +244,7 @@ class _Check:
                 continue
             kinds.add(field)
             if field == "opaque_type" or len(kinds) > 1:
-                raise Malformed("a type is of two kinds, or of none of ONNX")
+                raise Malformed("a type has more than one kind, or one that ONNX does not define")
             if field in ("tensor_type", "sparse_tensor_type"):
                 shapes.append(self._tensor_type(content))
             else:
@@ -258,25 +261,25 @@ class _Check:
                 for _, _, dim in self._reader.fields(shape, onnx.SHAPE, "a shape"):
                     values = {part: number for part, number, _ in self._reader.fields(dim, onnx.DIMENSION, "an axis")}
                     if "dim_value" in values and "dim_param" in values:
-                        raise Malformed("an axis has a size and a name")
+                        raise Malformed("an axis has both a size and a name")
                     if "dim_value" in values:
                         dims.append(signed(values["dim_value"]))
                     if len(dims) > MAX_AXES:
-                        raise GraphRefused(f"a shape of more than {MAX_AXES} axes is declared: export it again")
+                        raise GraphRefused(f"it declares a shape with more than {MAX_AXES} axes: export it again")
         return dims
 
 
 def _total(values: npt.NDArray[np.int64]) -> int:
-    """Their sum, which may be beyond 64 bits."""
+    """The sum of the values, which may exceed 64 bits."""
     return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 
 def _several_devices() -> GraphRefused:
-    return GraphRefused("it is laid out for several devices: export it for one")
+    return GraphRefused("it is partitioned for several devices: export it for one")
 
 
 def _sparse() -> GraphRefused:
     return GraphRefused(
-        "it stores a tensor as sparse, a few bytes that stand for any number: store it dense, and the file compressed "
+        "it stores a sparse tensor, of which a few bytes can expand to any size: store it dense, and compress the file "
         "if it must be small"
     )

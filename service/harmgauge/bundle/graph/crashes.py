@@ -1,4 +1,4 @@
-"""Graphs that end ONNX Runtime by a signal, as far as this is easy to see."""
+"""Detects graphs that crash ONNX Runtime with a signal, if this is easy to see."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _POSITIVE = (b"group", b"strides", b"dilations", b"kernel_shape")
 
 
 def check_crashes(call: Call) -> None:
-    """Raises GraphRefused."""
+    """Raises GraphRefused if the node would crash ONNX Runtime."""
     operator = call.node.operator
     if operator in _WINDOWED:
         for name in _POSITIVE:
             sizes = call.sizes(name)
             if any(size <= 0 for size in sizes):
-                raise call.refused(f"has the {name.decode()} {sizes}, which must be positive")
+                raise call.refused(f"has {name.decode()} {sizes}, which must be positive")
     elif operator in (b"Div", b"Mod"):
         _check_division(call)
 
@@ -30,9 +30,9 @@ def _check_division(call: Call) -> None:
     if by is None or by.numbers is None or by.numbers.dtype.kind not in "iu":
         return
     if not by.numbers.all():
-        raise call.refused("divides whole numbers by 0, which is a constant")
+        raise call.refused("divides whole numbers by a constant 0")
     divided = call.value(0)
     if divided is None or divided.numbers is None or divided.numbers.dtype.kind != "i":
         return
     if (divided.numbers == np.iinfo(divided.numbers.dtype).min).any() and (by.numbers == -1).any():
-        raise call.refused("divides the least whole number by -1, which has no result")
+        raise call.refused("divides the smallest whole number of its type by -1, which overflows")

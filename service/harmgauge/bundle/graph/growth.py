@@ -1,7 +1,7 @@
-"""Operators whose output size is given by an input or an attribute: a few bytes can ask for terabytes.
+"""Operators whose output size is determined by an input or an attribute: a few bytes can request terabytes.
 
-Each rule gives the output shape. An unknown input counts as one number, so that rules also hold for tensors that come
-with a request; None stands for an unknown size.
+Each rule returns the output shape. An unknown input counts as one number, so the rules also hold for tensors that
+arrive with a request; None means an unknown size.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _center_crop_pad(call: Call) -> Shape | None:
 
 
 def _conv(call: Call) -> Shape | None:
-    """Convolutions and pools: pads make them grow, and as many channels as the weights have."""
+    """Convolutions and pools: padding makes them grow, and the weights determine the number of channels."""
     weights = call.shape(3 if call.node.operator == b"QLinearConv" else 1)
     pooled = call.node.operator.endswith(b"Pool")
     pads = _grown(call.sizes(b"pads"))
@@ -183,7 +183,9 @@ def _roi(call: Call) -> Shape | None:
 
 
 def _by_attribute(name: bytes, which: str) -> Rule:
-    """Operators of ai.onnx.ml whose columns an attribute counts, numbers or names them by the largest."""
+    """Operators of ai.onnx.ml whose number of columns follows from an attribute: its size, its total, or its largest
+    value.
+    """
 
     def rule(call: Call) -> Shape | None:
         attribute = call.node.attributes.get(name)
@@ -245,7 +247,7 @@ def _at(numbers: Sequence[int], index: int, default: int) -> int:
 
 
 def _grown(pads: Sequence[int]) -> list[int]:
-    """The growth of each axis: `pads` are all beginnings, then all ends."""
+    """The growth of each axis; `pads` lists all beginnings, then all ends."""
     half = len(pads) // 2
     return [max(begin, 0) + max(end, 0) for begin, end in zip(pads[:half], pads[half:], strict=False)]
 
@@ -253,7 +255,7 @@ def _grown(pads: Sequence[int]) -> list[int]:
 def _changed(
     shape: Shape, axes: Sequence[int], numbers: Sequence[Number], change: Callable[[int, Number], Number]
 ) -> Shape:
-    """The shape with some axes changed, each by its number; an axis that is unknown has one number."""
+    """The shape with the change applied to some axes, each with its number; an unknown axis has length 1."""
     known = list(shape) or [1] * len(numbers)
     for axis, number in zip(axes, numbers, strict=False):
         if not -len(known) <= axis < len(known):

@@ -1,4 +1,4 @@
-"""ONNX's messages according to onnx.proto of ONNX 1.23 (IR version 14 and before): the format of a graph."""
+"""The format of ONNX graphs: the messages in onnx.proto of ONNX 1.23 (IR version 14 and earlier)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _texts(**names: int) -> dict[int, Field]:
 
 
 def _one(**names: int) -> dict[int, Field]:
-    """Bytes and messages that come once."""
+    """Bytes and messages that occur at most once."""
     return {number: Field(name, "bytes") for name, number in names.items()}
 
 
@@ -102,6 +102,6 @@ ELEMENT_BITS = {
     **dict.fromkeys((21, 22, 23), 4),  # uint4, int4, float4
     **dict.fromkeys((25, 26), 2),  # uint2, int2
 }
-"""By `data_type`; texts have no entry."""
+"""By `data_type`; strings have no entry."""
 
 FLOAT, INT64, TEXT, FLOAT16, DOUBLE, UINT32, UINT64, BFLOAT16, UINT4, INT4 = 1, 7, 8, 10, 11, 12, 13, 16, 21, 22

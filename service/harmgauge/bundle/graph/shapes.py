@@ -1,7 +1,7 @@
-"""Output shapes of operators whose inputs are all constants: ONNX Runtime computes them while it loads a graph.
+"""Output shapes of operators with constant inputs: ONNX Runtime computes these while it loads a graph.
 
-Small constants can make large ones without an explicit size: (2^14, 1) + (1, 2^14) has 2^28 numbers. Operators that are
-not listed here have their first input's shape. Rough rules give one axis with the total of numbers.
+Small constants can produce large ones without an explicit size: (2^14, 1) + (1, 2^14) has 2^28 numbers. Operators that
+are not listed here have their first input's shape. Rough rules return one axis with the total of numbers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from harmgauge.bundle.graph.growth import GROWING, Rule
 from harmgauge.bundle.graph.value import Call, Shape, broadcast, elements_of, whole
 
 SEQUENCE_TENSOR_NUMBERS = 100
-"""Overhead of one tensor of a sequence, counted in numbers."""
+"""Overhead of each tensor in a sequence, counted in numbers."""
 
 _BROADCASTING = (
     b"Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min "
@@ -19,7 +19,7 @@ _BROADCASTING = (
 
 
 def shape_of(call: Call) -> Shape | None:
-    """The shape of each output, None if it is unknown. Raises GraphRefused."""
+    """The shape of each output, or None if it is unknown. Raises GraphRefused."""
     operator = call.node.operator
     if operator in _BROADCASTING:
         return broadcast(*(value.shape for value in call.values if value))
@@ -47,7 +47,7 @@ def _matmul(first: int = 0, second: int = 1) -> Rule:
 
 
 def _einsum(call: Call) -> Shape | None:
-    """The largest intermediate result: operands are taken in one by one."""
+    """The largest intermediate result when the operands are contracted one after another."""
     equation = call.node.attributes.get(b"equation")
     terms, _, result = equation.text.replace(b" ", b"").partition(b"->") if equation else (b"", b"", b"")
     operands = terms.split(b",")
@@ -134,7 +134,10 @@ def _flatten(call: Call) -> Shape:
 
 
 def _axes(call: Call, axes_of: int) -> list[int] | None:
-    """The axes of `Squeeze` and such among `axes_of`, from the input or the attribute; None if there are none."""
+    """The axes of `Squeeze` and similar operators, from the input or the attribute; None if there are none.
+
+    Negative ones count from the end of `axes_of` axes.
+    """
     axes = call.told_sizes(1) if call.given(1) else call.sizes(b"axes")
     return [axis + axes_of if axis < 0 else axis for axis in axes] if axes else None
 
@@ -165,7 +168,7 @@ def _reduced(call: Call) -> Shape:
 
 
 def _slice(call: Call) -> Shape:
-    """An upper bound: no longer than before, nor than from start to end if both count from the same side."""
+    """An upper bound: at most the previous length, and at most end - start if both count from the same side."""
     shape = list(call.shape(0))
     told = len(call.node.inputs) > 1
     starts, ends = (call.told_sizes(1), call.told_sizes(2)) if told else (call.sizes(b"starts"), call.sizes(b"ends"))
@@ -185,7 +188,7 @@ def _recurrent(call: Call) -> Shape:
 
 
 def _attention(call: Call) -> Shape:
-    """The shape of the largest tensor for long sequences: the weights of each position for each other."""
+    """The shape of the largest tensor for long sequences: the weights of each position for every other position."""
     queries, keys = call.shape(0), call.shape(1)
     length = keys[-2] if len(keys) == len(queries) > 1 else (queries[-2] if len(queries) > 1 else 1)
     heads = call.size(b"num_heads", 0) or call.size(b"q_num_heads", 1)
@@ -239,7 +242,7 @@ _RULES: dict[bytes, Rule] = {
 
 
 def item_bytes_of(call: Call, cast_to: int) -> int:
-    """The width of one number of the output; of a text, its largest size."""
+    """The width of one number of the output; for strings, the largest size."""
     node = call.node
     widths = [value.item_bytes if value else 1 for value in call.values] or [8]
     match node.operator:

@@ -1,7 +1,7 @@
-"""Memory that a graph asks for beyond its own bytes: by explicit sizes, and by constants that grow out of constants.
+"""Memory that a graph requires beyond its own bytes: explicit sizes, and constants computed from constants.
 
-ONNX Runtime computes everything that depends on constants alone while it loads a graph. Request tensors are not
-followed, nor is the number of iterations of a Loop: a process with limits of its own finds out.
+ONNX Runtime computes everything that depends only on constants while it loads a graph. Request tensors are not
+followed, and neither is the number of iterations of a Loop: a process with its own limits detects those.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from harmgauge.bundle.graph.value import MAX_AXES, Call, Node, Shape, Value, ele
 from harmgauge.bundle.graph.values import numbers_of
 
 MAX_ELEMENTS = 2**28
-"""Limit for one tensor without its rows' axis: 1 GiB in float32."""
+"""Limit for one tensor without its row axis: 1 GiB in float32."""
 
 GROWN_BYTES = 256 * 2**20
 GROWN_PER_BYTE = 8
-"""Constants made of constants may take `GROWN_BYTES`, and this much for each byte of the file: int8 weights that are
-dequantised and transposed take 8.
+"""Constants computed from constants may take `GROWN_BYTES` plus this much for each byte of the file: dequantising and
+transposing int8 weights takes 8.
 """
 
 TEXT_BYTES = 64
@@ -32,7 +32,7 @@ _WITH_GRAPHS = frozenset(b"If Loop Scan SequenceMap".split())
 
 
 class Sizes:
-    """Follows a graph's nodes in their order; graphs in graphs see the names around them."""
+    """Follows a graph's nodes in order; subgraphs see the names around them."""
 
     def __init__(self, file_bytes: int) -> None:
         self._allowed_bytes = GROWN_BYTES + GROWN_PER_BYTE * file_bytes
@@ -40,30 +40,33 @@ class Sizes:
         self._scopes: list[_Scope] = []
 
     def enter(self) -> None:
-        """A graph begins."""
+        """Begin a graph."""
         self._scopes.append(_Scope())
 
     def leave(self) -> None:
-        """It ends."""
+        """End the current graph."""
         self._scopes.pop()
 
     def input(self, name: bytes) -> None:
-        """One of the graph's inputs. Raises GraphRefused."""
+        """Visit one of the graph's inputs. Raises GraphRefused."""
         self._scopes[-1].add(name, None)
 
     def declared(self, name: bytes, dims: Sequence[int]) -> None:
-        """A declared shape of an input, an output or an intermediate value; open sizes are -1. Raises GraphRefused."""
+        """Check the declared shape of an input, an output or an intermediate value; open sizes are -1.
+
+        Raises GraphRefused.
+        """
         if any(dim < -1 for dim in dims):
-            raise GraphRefused(f"a shape {list(dims)} is declared, which no tensor can have: export it again")
+            raise GraphRefused(f"it declares the shape {list(dims)}, which no tensor can have: export it again")
         if elements_of(dims) > MAX_ELEMENTS:
-            raise _too_many(f"a shape {list(dims)} is declared")
+            raise _too_many(f"it declares the shape {list(dims)}")
 
     def tensor(self, tensor: Tensor) -> None:
-        """A stored tensor. Raises GraphRefused."""
+        """Visit a stored tensor. Raises GraphRefused."""
         self._scopes[-1].initializer(tensor.name, tensor.value)
 
     def node(self, node: Node) -> None:
-        """The next node, after the graphs in it. Raises GraphRefused."""
+        """Visit the next node, after its subgraphs. Raises GraphRefused."""
         call = Call(node, [self._value(name) for name in node.inputs])
         check_crashes(call)
         known = all(call.value(index) for index in range(len(node.inputs)) if call.given(index))
@@ -99,14 +102,14 @@ class Sizes:
         if self._grown_bytes > self._allowed_bytes:
             operator = call.node.operator.decode(errors="replace")
             raise GraphRefused(
-                f"what it computes of constants alone takes more than {self._allowed_bytes >> 20} MiB, up to "
-                f"{operator} with the shape {list(shape)}: let the exporter fold them"
+                f"values that it computes from constants alone need more than {self._allowed_bytes >> 20} MiB, as of "
+                f"{operator} with the shape {list(shape)}: let the exporter fold constants"
             )
         return [value]
 
 
 class _Scope:
-    """The names of one graph."""
+    """The names in one graph."""
 
     def __init__(self) -> None:
         self.values: dict[bytes, Value | None] = {}
@@ -115,16 +118,18 @@ class _Scope:
 
     def add(self, name: bytes, value: Value | None) -> None:
         if name in self.values:
-            raise GraphRefused(f"it gives the name {shown(name)} twice in one graph: export it again")
+            raise GraphRefused(f"it uses the name {shown(name)} twice in one graph: export it again")
         if name in self.missed:
-            raise GraphRefused(f"a node uses {shown(name)} before another makes it: sort the nodes, or export it again")
+            raise GraphRefused(
+                f"a node uses {shown(name)} before another produces it: sort the nodes, or export it again"
+            )
         self.values[name] = value
 
     def initializer(self, name: bytes, value: Value) -> None:
         if name in self._stored:
             raise GraphRefused(f"it gives the name {shown(name)} to two stored tensors: export it again")
         self._stored.add(name)
-        # An input of that name is a default, as in graphs of IR version 3; there it is a constant.
+        # For an input with this name it is the default value; in graphs of IR version 3 it is a constant.
         self.values[name] = value
 
 
@@ -134,9 +139,9 @@ def _checked(call: Call) -> Shape | None:
         return None
     operator = call.node.operator.decode(errors="replace")
     if len(shape) > MAX_AXES:
-        raise GraphRefused(f"{operator} makes a tensor of more than {MAX_AXES} axes: export it again")
+        raise GraphRefused(f"{operator} makes a tensor with more than {MAX_AXES} axes: export it again")
     if elements_of(shape) > MAX_ELEMENTS:
-        verb = "is told" if call.node.operator in GROWING else "makes"
+        verb = "is given" if call.node.operator in GROWING else "makes"
         raise _too_many(f"{operator} {verb} the shape {list(shape)}")
     return shape
 

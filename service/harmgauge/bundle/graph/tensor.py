@@ -1,4 +1,4 @@
-"""One stored tensor: at most as many elements as its bytes hold, and none of them in another file."""
+"""One stored tensor: with at most as many elements as its bytes hold, none of them in another file."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from harmgauge.bundle.graph.values import CASTS
 from harmgauge.bundle.graph.wire import Malformed, Reader
 
 _MAX_DIM_PRODUCT = 2**48
-"""Beyond what any file can hold, and far below where products overflow in 64 bits."""
+"""More than any file can hold, and far below the point at which products overflow 64 bits."""
 
 TEXT_BYTES = 32
-"""Overhead of a text beside its bytes."""
+"""Overhead of a string besides its bytes."""
 
 _FIELDS = {
     onnx.FLOAT: "float_data",
@@ -34,7 +34,7 @@ _FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Name and contents of a tensor. `data_type` is ONNX's."""
+    """Name and contents of a tensor. `data_type` is ONNX's code."""
 
     name: bytes
     data_type: int
@@ -43,7 +43,7 @@ class Tensor:
 
 
 def read_tensor(reader: Reader, data: memoryview) -> Tensor:
-    """Check a TensorProto; raises GraphRefused and Malformed."""
+    """Check a TensorProto; raises GraphRefused or Malformed."""
     name, data_type, raw = b"", 0, None
     dims, stored = list[int](), _Stored(reader)
     for field, number, content in reader.fields(data, onnx.TENSOR, "a tensor"):
@@ -79,7 +79,7 @@ def read_tensor(reader: Reader, data: memoryview) -> Tensor:
 
 
 class _Stored:
-    """Contents of the typed fields (`float_data` and so on): their size in bytes, and the numbers if they are few."""
+    """Contents of the typed fields (`float_data` and so on): their size in bytes, and the numbers if there are few."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -89,12 +89,12 @@ class _Stored:
         self.floats = {"float_data": bytearray(), "double_data": bytearray()}
 
     def add(self, field: str, number: int, content: memoryview) -> None:
-        # An empty text is an element too, and a number that is not packed comes without bytes.
+        # An empty string is an element too, and a number that is not packed comes without bytes.
         self.size_bytes += len(content) + (field == "string_data" or number >= 0)
         if field == "string_data":
             self.longest_text = max(self.longest_text, len(content))
         elif field in self.integers:
-            # One more than allowed: enough to see that they are too many.
+            # One more than allowed is enough to detect that there are too many.
             wanted = SMALL_ELEMENTS + 1 - len(self.integers[field])
             self.integers[field] += islice(self._reader.integers(number, content), wanted) if wanted > 0 else ()
         else:
@@ -111,22 +111,24 @@ def _elements(dims: list[int], name: bytes) -> int:
 def _check_size(name: bytes, data_type: int, elements: int, stored_bytes: int, raw: memoryview | None) -> None:
     bits = onnx.ELEMENT_BITS.get(data_type)
     if bits is None and data_type != onnx.TEXT:
-        raise GraphRefused(f"tensor {shown(name)} has the data type {data_type}, which is unknown here")
+        raise GraphRefused(f"tensor {shown(name)} has the unknown data type {data_type}")
     if raw is not None and bits is not None:
         expected_bytes = -(-elements * bits // 8)
         fits, stored_bytes = len(raw) == expected_bytes, len(raw)
     else:
-        # In a typed field an element takes a byte at least; of those narrower than one several may share it.
+        # In a typed field an element takes at least one byte; several narrower ones may share a byte.
         fits = elements <= stored_bytes * max(1, 8 // (bits or 8))
     if not fits:
         raise GraphRefused(
-            f"tensor {shown(name)} says that it has {elements} elements, which its {stored_bytes} bytes are not: "
-            "export it again"
+            f"tensor {shown(name)} claims {elements} elements, which do not match its {stored_bytes} bytes: export it "
+            "again"
         )
 
 
 def _numbers(data_type: int, raw: memoryview | None, stored: _Stored) -> npt.NDArray[Any] | None:
-    """None if its type is never used for shapes (float8, complex), or if its contents do not match its header."""
+    """The numbers; None if their type is never used for shapes (float8, complex) or the contents do not match the
+    header.
+    """
     kind = CASTS.get(data_type)
     halves = data_type in (onnx.INT4, onnx.UINT4)
     if kind is None and not halves:
@@ -150,6 +152,6 @@ def _numbers(data_type: int, raw: memoryview | None, stored: _Stored) -> npt.NDA
 
 def _external(name: bytes) -> GraphRefused:
     return GraphRefused(
-        f"tensor {shown(name)} lies in another file, where no sha256 covers it: "
-        "onnx.save_model(onnx.load(FILE), OUT, save_as_external_data=False) puts all into one"
+        f"tensor {shown(name)} is stored in another file, which no sha256 covers: put everything into one file with "
+        "onnx.save_model(onnx.load(FILE), OUT, save_as_external_data=False)"
     )

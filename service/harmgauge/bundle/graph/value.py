@@ -1,4 +1,6 @@
-"""Facts about a constant before anything is computed: its shape, its width, and its numbers if they are few."""
+"""Facts about a constant that are known without computing it: its shape, its width, and its numbers if there are
+few.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,12 @@ import numpy.typing as npt
 from harmgauge.bundle.graph.refused import GraphRefused
 
 SMALL_ELEMENTS = 64
-"""Shapes never have more elements."""
+"""Shapes never have more elements than this."""
 
 MAX_AXES = 16
 
 BEYOND = 2**63
-"""Stands for a size that is not a number."""
+"""Represents a size that is not a number."""
 
 Shape = tuple[int, ...]
 Number = int | float
@@ -26,7 +28,9 @@ Number = int | float
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Value:
-    """A constant tensor. `numbers` has that shape; None if they are many, texts, or not computed."""
+    """A constant tensor. `numbers` has the same shape; None if there are too many, they are strings, or they are not
+    computed.
+    """
 
     shape: Shape
     item_bytes: int
@@ -34,13 +38,13 @@ class Value:
 
     @property
     def elements(self) -> int:
-        """Without axes of length 0, which some operators take for others."""
+        """Number of elements, ignoring axes of length 0, which some operators interpret as other lengths."""
         return elements_of(self.shape)
 
 
 @dataclass(slots=True)
 class Attribute:
-    """An attribute of a node. `kind` is its field of AttributeProto, "" for an empty list.
+    """An attribute of a node. `kind` is its field in AttributeProto, "" for an empty list.
 
     Numbers are the first `SMALL_ELEMENTS` of `count`, or a few more; `largest` and `total` cover all integers.
     """
@@ -67,7 +71,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operator of the graph."""
+    """An operator of the graph."""
 
     operator: bytes
     domain: bytes
@@ -77,7 +81,7 @@ class Node:
 
 
 class Call:
-    """A node with the known facts about its inputs: None if one is absent or comes with a request."""
+    """A node with the known facts about its inputs: None for those that are absent or arrive with a request."""
 
     def __init__(self, node: Node, values: Sequence[Value | None]) -> None:
         self.node = node
@@ -91,17 +95,17 @@ class Call:
         return index < len(self.node.inputs) and bool(self.node.inputs[index])
 
     def shape(self, index: int) -> Shape:
-        """Empty if it is unknown."""
+        """The input's shape; empty if it is unknown."""
         value = self.value(index)
         return value.shape if value else ()
 
     def told(self, index: int) -> list[Number] | None:
-        """The numbers of an input that defines a shape, None if they are unknown. Raises GraphRefused."""
+        """The numbers of an input that defines a shape; None if they are unknown. Raises GraphRefused."""
         value = self.value(index)
         if value is None:
             return None
         if value.elements > SMALL_ELEMENTS:
-            raise self.refused(f"is told the shape by {value.elements} numbers")
+            raise self.refused(f"is given the shape by {value.elements} numbers; expected at most {SMALL_ELEMENTS}")
         return None if value.numbers is None else value.numbers.reshape(-1).tolist()
 
     def told_sizes(self, index: int) -> list[int] | None:
@@ -114,12 +118,14 @@ class Call:
         return numbers[0] if numbers else None
 
     def attribute(self, name: bytes) -> list[Number]:
-        """Its numbers; empty if there is no such attribute. Raises GraphRefused."""
+        """The attribute's numbers; empty if there is no such attribute. Raises GraphRefused."""
         found = self.node.attributes.get(name)
         if found is None:
             return []
         if found.count > SMALL_ELEMENTS:
-            raise self.refused(f"is told the {name.decode()} by {found.count} numbers")
+            raise self.refused(
+                f"is given the {name.decode()} by {found.count} numbers; expected at most {SMALL_ELEMENTS}"
+            )
         return found.numbers
 
     def sizes(self, name: bytes) -> list[int]:
@@ -136,17 +142,17 @@ class Call:
 
 
 def elements_of(shape: Sequence[int]) -> int:
-    """Without axes of length 0."""
+    """Number of elements, ignoring axes of length 0."""
     return math.prod(max(abs(size), 1) for size in shape)
 
 
 def whole(number: Number) -> int:
-    """Rounded up; `BEYOND` for a value that is not finite."""
+    """The number rounded up; `BEYOND` if it is not finite."""
     return math.ceil(number) if math.isfinite(number) else BEYOND
 
 
 def broadcast(*shapes: Shape) -> Shape:
-    """As in numpy; if axes do not fit, the longest."""
+    """The broadcast shape, as in NumPy; if axes do not match, the longer length."""
     distinct = set(shapes)
     axes = max((len(shape) for shape in distinct), default=0)
     padded = [(1,) * (axes - len(shape)) + shape for shape in distinct]

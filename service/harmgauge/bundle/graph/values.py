@@ -1,4 +1,4 @@
-"""Arithmetic of small constants, as exporters write it on the way to a shape."""
+"""Arithmetic on small constants, in the forms that exporters use to compute shapes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ CASTS: dict[int, str] = {
     1: "f4", 2: "u1", 3: "i1", 4: "u2", 5: "i2", 6: "i4", 7: "i8", 9: "?", 10: "f2", 11: "f8", 12: "u4", 13: "u8",
     16: "f4",
 }  # fmt: skip
-"""numpy's types by ONNX's; bfloat16 is held in float32."""
+"""NumPy's types by ONNX's codes; bfloat16 is held in float32."""
 
 
 def numbers_of(call: Call, shape: Shape) -> Array | None:
-    """The output, None if it has many numbers or the operator is not followed."""
+    """The output; None if it has many numbers or the operator is not supported here."""
     if elements_of(shape) > SMALL_ELEMENTS:
         return None
     if call.node.operator in (b"Shape", b"Size"):
@@ -115,7 +115,7 @@ def _sliced(call: Call, numbers: Array) -> Array:
     parts = [slice(None)] * numbers.ndim
     for index, (start, end) in enumerate(zip(starts or (), ends or (), strict=True)):
         step = steps[index] if steps else 1
-        # Going backwards, an end before the first means no end.
+        # When counting backwards, an end before the first element means no end.
         stop = None if step < 0 and end < -numbers.shape[axes[index] if axes else index] else end
         parts[axes[index] if axes else index] = slice(start, stop, step)
     return numbers[tuple(parts)]

@@ -1,8 +1,8 @@
 """Protobuf's wire format, read field by field against a schema: linear in the bytes, nothing kept, nothing guessed.
 
-Unknown fields, repeated ones that may come once, and wrong wire types are refused, not skipped: protobuf's own parsers
-merge or ignore them, and would see another message than we do. Anything they refuse is refused here too: texts are
-UTF-8, packed numbers are whole. Source: the encoding as protobuf documents it.
+Unknown fields, repetitions of singular fields, and wrong wire types are refused, not skipped: protobuf's own parsers
+merge or ignore them, and would then see a different message. Anything that they refuse is refused here too: text must
+be UTF-8, packed numbers must be complete. Source: protobuf's documentation of the encoding.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _NUMBER_BYTES = 10
 _ENDLESS = re.compile(rb"[\x80-\xff]{10}")
 
 _RUN_NUMBERS = 65_536
-"""Numbers taken at once of those that come one by one: a forest has millions of them."""
+"""Maximum batch of numbers that are stored one by one: a forest has millions of them."""
 
 _BYTES_PER_WORK = 32
-"""Many packed numbers take as much work as a field for each this many bytes."""
+"""Bytes of packed numbers that count as the work of one field."""
 
 Kind = Literal["int", "bytes", "text", "float", "double"]
 _WIRE_TYPES: dict[Kind, int] = {
@@ -37,7 +37,7 @@ _WIRE_TYPES: dict[Kind, int] = {
 
 
 class Field(NamedTuple):
-    """`bytes` stands for messages as well. Repeated numbers may come one by one or packed."""
+    """A field of a message. The kind `bytes` also covers messages. Repeated numbers may be packed or not."""
 
     name: str
     kind: Kind
@@ -48,17 +48,17 @@ Schema = Mapping[int, Field]
 
 
 class Malformed(ValueError):
-    """Never written by a valid writer of such messages; the text names the place."""
+    """A message that no valid writer produces; the text names the place."""
 
 
 class Reader:
-    """Reads any number of messages, until `max_work` is done: 1 for a field or a packed number, 10 for a message."""
+    """Reads any number of messages until `max_work` is used up: 1 for a field or a packed number, 10 for a message."""
 
     def __init__(self, max_work: int) -> None:
         self._left = max_work
 
     def fields(self, message: memoryview, schema: Schema, what: str) -> Iterator[tuple[str, int, memoryview]]:
-        """Name, number and bytes of each field. The number is -1 for a field with bytes, else from 0 to 2^64 - 1.
+        """Name, number and bytes of each field. The number is -1 for a field with bytes, otherwise from 0 to 2^64 - 1.
 
         Raises Malformed, which calls the message `what`.
         """
@@ -70,13 +70,13 @@ class Reader:
             tag, at = _varint(message, at, _TAG_BYTES)
             wire_type, field = tag & 7, schema.get(tag >> 3)
             if field is None or tag >= 2**32:
-                raise Malformed(f"{what} has a field {tag >> 3} that is unknown here")
+                raise Malformed(f"{what} has the unknown field {tag >> 3}")
             if not field.repeated:
                 if tag in seen:
-                    raise Malformed(f"{what} has its field {field.name} twice")
+                    raise Malformed(f"{what} has the field {field.name} twice")
                 seen.add(tag)
             if wire_type != _WIRE_TYPES[field.kind] and not (field.repeated and wire_type == _LENGTH):
-                raise Malformed(f"{what} has its field {field.name} in wire type {wire_type}")
+                raise Malformed(f"{what} has the field {field.name} in wire type {wire_type}")
             if field.repeated and wire_type != _LENGTH:
                 run = self._run(message, begin, at)
                 if run is not None:
@@ -91,7 +91,7 @@ class Reader:
             if size is None:
                 size, at = _varint(message, at)
             if size > end - at:
-                raise Malformed(f"{what} ends in the middle of its field {field.name}")
+                raise Malformed(f"{what} ends in the middle of the field {field.name}")
             content = message[at : at + size]
             if wire_type == _LENGTH and field.kind != "bytes":
                 _check_content(content, field, what)
@@ -109,7 +109,7 @@ class Reader:
             yield signed(number)
 
     def many(self, number: int, packed: memoryview) -> npt.NDArray[np.int64]:
-        """The same as an array, in no more memory than their bytes. Raises Malformed."""
+        """The same as an array, in no more memory than the bytes themselves. Raises Malformed."""
         if number >= 0:
             return np.array([signed(number)], np.int64)
         self._work(len(packed) // _BYTES_PER_WORK)
@@ -120,13 +120,13 @@ class Reader:
         begins = np.concatenate([[0], ends[:-1] + 1])
         sizes = ends - begins + 1
         if sizes.max() > _NUMBER_BYTES:
-            raise Malformed("a number without an end")
+            raise Malformed("a number does not end")
         places = np.arange(int(ends[-1]) + 1) - np.repeat(begins, sizes)
         parts = (data[: ends[-1] + 1] & 0x7F).astype(np.uint64) << (7 * places).astype(np.uint64)
         return np.bitwise_or.reduceat(parts, begins).view(np.int64)
 
     def _run(self, message: memoryview, begin: int, at: int) -> tuple[memoryview, int] | None:
-        """Numbers that come one by one under the same tag `message[begin:at]`, packed, and their end.
+        """Packs numbers that are stored one by one under the same tag `message[begin:at]`; returns them and their end.
 
         None if there is only one.
         """
@@ -144,19 +144,19 @@ class Reader:
         return memoryview(packed), found.end()
 
     def skim(self, message: memoryview, schema: Schema, what: str) -> None:
-        """Only whether it is well formed; raises Malformed."""
+        """Check only that the message is well formed; raises Malformed."""
         for _ in self.fields(message, schema, what):
             pass
 
     def _work(self, amount: int) -> None:
         self._left -= amount
         if self._left < 0:
-            raise Malformed("it has more parts than any network")
+            raise Malformed("it has more parts than any real network")
 
 
 @lru_cache(maxsize=64)
 def _run_of(tag: bytes) -> re.Pattern[bytes]:
-    """Two numbers or more under this tag; possessive, for nothing is to be remembered of the way."""
+    """Matches two or more numbers under this tag; possessive, so that no backtracking state is kept."""
     size = _SIZES.get(tag[0] & 7)
     number = rb"[\x80-\xff]{0,9}+[\x00-\x7f]" if size is None else rb"[\x00-\xff]{%d}+" % size
     return re.compile(rb"(?:%s%s){2,%d}+" % (re.escape(tag), number, _RUN_NUMBERS))
@@ -173,21 +173,21 @@ def _check_content(content: memoryview, field: Field, what: str) -> None:
             try:
                 str(content, "utf-8")
             except UnicodeDecodeError:
-                raise Malformed(f"{what} has a text in its field {field.name} that is not UTF-8") from None
+                raise Malformed(f"{what} has a string in the field {field.name} that is not UTF-8") from None
         case "int":
             if len(content) and (content[-1] >= 0x80 or _ENDLESS.search(content)):
-                raise Malformed("a number without an end")
+                raise Malformed("a number does not end")
         case "float" | "double":
             if len(content) % _SIZES[_WIRE_TYPES[field.kind]]:
-                raise Malformed(f"{what} ends in the middle of a number of its field {field.name}")
+                raise Malformed(f"{what} ends in the middle of a number in the field {field.name}")
 
 
 def _varint(data: memoryview, at: int, most_bytes: int = _NUMBER_BYTES) -> tuple[int, int]:
-    """The number that begins at `at`, and the position after it."""
+    """Read the number that begins at `at`; returns it and the position after it."""
     value = shift = 0
     while True:
         if at >= len(data) or shift >= 7 * most_bytes:
-            raise Malformed("a number without an end")
+            raise Malformed("a number does not end")
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
@@ -197,5 +197,5 @@ def _varint(data: memoryview, at: int, most_bytes: int = _NUMBER_BYTES) -> tuple
 
 
 def signed(value: int) -> int:
-    """An unsigned number of 64 bits, as an int64."""
+    """Reinterpret an unsigned 64-bit number as an int64."""
     return value - 2**64 if value >= 2**63 else value

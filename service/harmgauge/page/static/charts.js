@@ -1,4 +1,4 @@
-// The charts over time: what each shows, how far its axis goes, and where its thresholds lie.
+// The charts over time: the series of each, the range of its axis, and its thresholds.
 
 import { fromLog10, milliseconds, number, percent, power } from "./format.js";
 import { TimeChart } from "./timechart.js";
@@ -7,7 +7,7 @@ const LABELS = { harm: "Harm", score_ks: "Scores (KS)", feature_mmd: "Features (
 const COLOURS = ["first", "second", "third"];
 const OWN_COLOURS = { harm: "third" };
 
-// Whatever detectors there are: those whose alarm goes by the p-value, and those whose alarm goes by the statistic.
+// Any detector has its alarm on the p-value or on the statistic.
 const byPValue = ({ p_value_threshold: limit }) => limit !== null;
 const byStatistic = (found) => !byPValue(found);
 function seriesOf(detectors, chosen) {
@@ -18,7 +18,7 @@ function seriesOf(detectors, chosen) {
   }));
 }
 
-// To the next multiples of five points around the values and thresholds.
+// The next multiples of five points around the values and thresholds.
 function aroundAccuracy(values, thresholds) {
   const all = [...values, ...thresholds.map(({ value }) => value)];
   const toFives = (round, value) => round(value * 20) / 20;
@@ -31,7 +31,7 @@ function tenths(least, most) {
   return Array.from({ length: Math.floor(most / step + 1e-9) - first + 1 }, (_, index) => (first + index) * step);
 }
 
-// Every so many whole steps, so that at most about five ticks are there.
+// Ticks at whole steps, about five at most.
 function steps(least, most) {
   const step = Math.max(1, Math.ceil((most - least) / 5));
   const found = [];
@@ -57,7 +57,7 @@ function accuracyChart() {
   });
 }
 
-// By name, for the service's first state: some bundles have neither all detectors nor an estimate of accuracy.
+// Charts by name, from the first state: a bundle may lack some detectors or the estimate of accuracy.
 export function makeCharts({ detectors, accuracy }) {
   const tests = seriesOf(detectors, byPValue);
   const statistics = seriesOf(detectors, byStatistic);
@@ -93,7 +93,7 @@ export function makeCharts({ detectors, accuracy }) {
         { column: "failed_per_second", label: "Failed requests/s", colour: "bad", show: number },
       ],
       range: fromZero(1), ticks: even, axis: number,
-      summary: ([rows, failed]) => `Throughput over time, now ${rows} inputs and ${failed} failed requests a second.`,
+      summary: ([rows, failed]) => `Throughput over time, now ${rows} inputs and ${failed} failed requests per second.`,
     }),
     latency: new TimeChart("latency", {
       series: [
@@ -101,14 +101,14 @@ export function makeCharts({ detectors, accuracy }) {
         { column: "p99_seconds", label: "99 %", colour: "second", show: milliseconds },
       ],
       range: fromZero(0.004), ticks: even, axis: milliseconds,
-      summary: ([median, p99]) => `Latency over time, now ${median} in the median and ${p99} for 99 %.`,
+      summary: ([median, p99]) => `Latency over time, now ${median} at the median and ${p99} at the 99th percentile.`,
     }),
   };
 }
 
 const alarm = (value, tone) => ({ value: Math.log10(value), label: `alarm ${number(value)}`, tone });
 
-// What is normal, and what the alarm is about.
+// The normal accuracy, and the limit of the alarm.
 function accuracyLines({ base }, harm) {
   const clean = { value: base, label: `clean data ${percent(base)}`, tone: "muted", isAbove: true };
   return harm === undefined ? [clean] : [
@@ -117,7 +117,7 @@ function accuracyLines({ base }, harm) {
   ];
 }
 
-// The last so many `seconds` of the timeline, with the thresholds that hold now.
+// The last `seconds` of the timeline, with the current thresholds.
 export function showCharts(charts, { state, about, timeline, seconds }) {
   const { accuracy, detectors, time } = state;
   const tests = seriesOf(detectors, byPValue);

@@ -1,4 +1,4 @@
-// The estimate of accuracy by predicted class, the worst first.
+// The estimate of accuracy by predicted class, worst first.
 
 import { byId, element } from "./dom.js";
 import { count } from "./format.js";
@@ -14,14 +14,14 @@ export class Classes {
     blank.setAttribute("aria-hidden", "true");
     this.table = element("div", { className: "table", tabIndex: 0, role: "region" },
       element("table", {},
-        element("caption", { className: "unseen" }, "Estimate of accuracy by predicted class, the worst first"),
+        element("caption", { className: "unseen" }, "Estimate of accuracy by predicted class, worst first"),
         element("thead", {}, element("tr", {}, head("Class"), blank, head("Accuracy"), head("Inputs"))), this.body));
     this.table.setAttribute("aria-label", "Estimate of accuracy by predicted class");
-    this.empty = element("p", { className: "empty" }, "Each class appears here with its first inputs.");
+    this.empty = element("p", { className: "empty" }, "Each class appears here once it is predicted.");
     this.root.append(this.table, this.empty);
   }
 
-  // `classes`: [{ class, accuracy, rows }], null or none for a bundle with too many.
+  // `classes`: [{ class, accuracy, rows }]; null or empty if the bundle has too many.
   show(classes) {
     const found = sorted((classes ?? []).filter(({ rows }) => rows > 0));
     this.empty.hidden = found.length > 0;
@@ -33,7 +33,7 @@ export class Classes {
   }
 }
 
-// A class with few inputs is at the mercy of each of them: it comes last.
+// The accuracy of a class with few inputs depends on each of them, so such a class comes last.
 function sorted(classes) {
   const isFew = ({ rows }) => Number(rows < FEW_ROWS);
   return [...classes].sort((a, b) => isFew(a) - isFew(b) || a.accuracy - b.accuracy);

@@ -1,16 +1,16 @@
-// The detectors at a glance: a card each.
+// The detectors at a glance, one card each.
 
 import { byId, element, say } from "./dom.js";
 import { count, duration, fromLog10, moment, number, percent, shortClock } from "./format.js";
 import { hasDirection } from "./verdict.js";
 
-const TITLES = { harm: "Harm", score_ks: "Recent scores", score_evidence: "Evidence", feature_mmd: "Inner features" };
+const TITLES = { harm: "Harm", score_ks: "Recent scores", score_evidence: "Evidence", feature_mmd: "Features" };
 const STATISTICS = { harm: "Evidence", score_ks: "KS statistic", score_evidence: "Evidence", feature_mmd: "MMD²" };
 const MEANINGS = {
   harm: "Watches the estimate of accuracy. This is the alarm to act on.",
-  score_ks: "Compares the scores in the window with the reference’s.",
-  score_evidence: "Gathers evidence of any change, score by score.",
-  feature_mmd: "Compares what the classifier sees inside with the reference.",
+  score_ks: "Compares the scores in the window with those of the reference.",
+  score_evidence: "Accumulates evidence of any change, score by score.",
+  feature_mmd: "Compares the classifier’s features with those of the reference.",
 };
 const WORDS = { ok: "OK", drifting: "Drifting", warming: "Warming up" };
 const wordOf = (name, state) => (name === "harm" && state === "drifting" ? "Alarm" : WORDS[state]);
@@ -27,8 +27,8 @@ function figures(name, found) {
   if (found.p_value_threshold !== null)
     rows.unshift(["p-value", `${p(found)} · ${unbroken(`alarm ${number(found.p_value_threshold)}`)}`]);
   if (typeof found.accuracy_limit === "number")
-    rows.push(["Limit of accuracy", percent(found.accuracy_limit)]);
-  if (found.direction) rows.push(["Scores went", hasDirection(found) ? found.direction : "nowhere yet"]);
+    rows.push(["Accuracy limit", percent(found.accuracy_limit)]);
+  if (found.direction) rows.push(["Direction", hasDirection(found) ? found.direction : "none yet"]);
   return rows;
 }
 

@@ -1,4 +1,4 @@
-// A few words to build the document with.
+// Helpers that build and update the document.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -13,12 +13,12 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
-// Only where it differs: a screen reader speaks whatever is written into a live region.
+// Sets the text only if it differs: a screen reader announces every write to a live region.
 export function say(target, text) {
   if (target.textContent !== text) target.textContent = text;
 }
 
-// The colour that a custom property stands for in the theme of now, as a canvas takes it.
+// The value of a custom property in the current theme, as a colour for a canvas.
 const probe = element("span", { hidden: true });
 export function colour(name) {
   if (!probe.isConnected) document.body.append(probe);

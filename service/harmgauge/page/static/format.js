@@ -1,4 +1,4 @@
-// Numbers and times as people read them.
+// Formats numbers and times for people.
 
 const SUPERSCRIPT = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
 
@@ -7,7 +7,7 @@ export const NONE = "–";
 export const power = (exponent) =>
   exponent === 0 ? "1" : exponent === 1 ? "10" : "10" + [...String(exponent)].map((sign) => SUPERSCRIPT[sign]).join("");
 
-// Three digits that count; from 10,000 and below 0.001 as a power of ten.
+// Three significant digits; from 10,000 on and below 0.001 as a power of ten.
 export function number(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return NONE;
   if (value === 0) return "0";
@@ -16,7 +16,7 @@ export function number(value) {
   return String(Number(value.toPrecision(3)));
 }
 
-// A number given by its logarithm, which goes on where a float ends.
+// A number given by its logarithm, which may be beyond the range of a float.
 export function fromLog10(log10) {
   if (log10 === null || log10 === undefined || !Number.isFinite(log10)) return NONE;
   return log10 > -3 && log10 < 4 ? number(10 ** log10) : scientific(log10, false);
@@ -35,11 +35,11 @@ export const count = (value) => value.toLocaleString("en");
 export const percent = (share) =>
   share === null || share === undefined || !Number.isFinite(share) ? NONE : `${Number((share * 100).toPrecision(3))} %`;
 
-// A share that is only roughly known: whole per cent, with one digit more close to 100 %.
+// A share that is only roughly known: whole per cent, one more digit close to 100 %.
 export const roughly = (share) => (share * 100).toFixed(share < 1 && share >= 0.985 ? 1 : 0);
 export const about = (share) => `${roughly(share)}\u00a0%`;
 
-// The difference of two shares, in points of a per cent.
+// The difference of two shares, in percentage points.
 export function points(share) {
   const size = Number((share * 100).toPrecision(2));
   return `${size} ${size === 1 ? "point" : "points"}`;
@@ -55,7 +55,7 @@ const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", h
 export const clock = (seconds) => CLOCK.format(seconds * 1000);
 export const shortClock = (seconds) => SHORT_CLOCK.format(seconds * 1000);
 
-// A moment, with its day where that is not today's.
+// A moment, with its date if that is not today.
 export function moment(iso, nowSeconds, today = clock) {
   const at = new Date(iso);
   const isToday = at.toDateString() === new Date(nowSeconds * 1000).toDateString();

@@ -1,4 +1,4 @@
-// The head of the page: the verdict in words, what the estimate of accuracy does not see, or why there is none.
+// The head of the page: the verdict in words, and the limits of the estimate of accuracy or the reason for its absence.
 
 import { byId, element, say } from "./dom.js";
 import { verdict } from "./verdict.js";
@@ -13,7 +13,7 @@ export class Headline {
     const title = byId("verdict");
     title.dataset.state = tone;
     title.dataset.accuracy = standing !== null;
-    // The figure changes all the time: only the standing below it is read aloud when it changes.
+    // The figure changes all the time, so a screen reader announces only changes of the standing below it.
     title.setAttribute("aria-live", standing ? "off" : "polite");
     if (title.textContent !== heading + figure)
       title.replaceChildren(heading, ...(figure ? [element("b", {}, figure)] : []));
@@ -39,11 +39,11 @@ export class Headline {
     say(byId("standing-text"), standing.text);
   }
 
-  // The gauge is never shown without what it does not see.
+  // The estimate is never shown without its limits.
   limits({ accuracy, accuracy_missing: missing }) {
-    const examples = this.info.input.image ? " (turned or inverted pictures, say)" : "";
+    const examples = this.info.input.image ? " (such as rotated or inverted pictures)" : "";
     const text = accuracy
-      ? `The estimate is too high for inputs far from every disturbance it was fitted on${examples}, and under attacks that the bundle does not see.`
+      ? `The estimate is too high for inputs far from every disturbance it was fitted on${examples}, and under attacks that the bundle does not detect.`
       : missing ? `No estimate of accuracy: ${missing}` : "";
     byId("limits").hidden = text === "";
     say(byId("limits"), text);

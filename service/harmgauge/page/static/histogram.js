@@ -1,4 +1,4 @@
-// The window's scores over the reference's, in buckets that both have in common.
+// The scores of the window over those of the reference, in the same buckets.
 
 /* global uPlot */
 import { colour, FONT } from "./dom.js";
@@ -7,7 +7,7 @@ import { Panel } from "./panel.js";
 
 const HEIGHT = 226;
 
-// The service cuts the buckets equally wide on this scale: scores are crowded at 0, and have a long tail.
+// The service's buckets are equally wide on this scale: scores are crowded at 0 and have a long tail.
 const onScale = (score) => Math.max(0, score) ** 0.25;
 
 export class Histogram {
@@ -21,7 +21,7 @@ export class Histogram {
     addEventListener("themechange", () => this.about && this.draw());
   }
 
-  // What never changes: { bucket_edges, reference_shares, reference_rows, threshold }.
+  // The constant parts: { bucket_edges, reference_shares, reference_rows, threshold }.
   compare(about) {
     this.about = about;
     const { bucket_edges: edges } = about;
@@ -75,9 +75,9 @@ export class Histogram {
       this.plot.setData(this.data());
     }
     const summary = shares
-      ? `Histogram of ${count(rows)} scores in the window over ${count(referenceRows)} of the reference; ` +
-        `${percent(flagged)} of the window lie above the threshold ${number(threshold)}. Median about ` +
-        `${number(median(shares, edges))}, of the reference ${number(median(reference, edges))}.`
+      ? `Histogram of ${count(rows)} scores in the window and ${count(referenceRows)} reference scores; ` +
+        `${percent(flagged)} of the window exceed the threshold ${number(threshold)}. Median about ` +
+        `${number(median(shares, edges))} in the window, ${number(median(reference, edges))} in the reference.`
       : `Histogram of ${count(referenceRows)} reference scores; none in the window yet.`;
     this.panel.describe([`${count(rows)} scores`, `${count(referenceRows)} scores`], summary, () => [
       ["Score above", "Window", "Reference"],
@@ -103,7 +103,7 @@ export class Histogram {
   }
 }
 
-// Round scores, as many as fit, from the largest down; and 0.
+// As many round scores as fit, from the largest down, and 0.
 function ticks(place, most) {
   const found = [];
   for (let exponent = Math.ceil(Math.log10(most)); exponent >= -9; exponent -= 1)
@@ -114,7 +114,7 @@ function ticks(place, most) {
   return place(0) >= 0 ? [0, ...found] : found;
 }
 
-// Where half of the shares lie below, with straight lines inside a bucket.
+// The score below which half of the shares lie, interpolated linearly inside a bucket.
 function median(shares, edges) {
   let below = 0;
   for (let bucket = 0; bucket < shares.length; bucket += 1) {
@@ -125,7 +125,7 @@ function median(shares, edges) {
   return edges.at(-1);
 }
 
-// Which share of the reference lies below a score.
+// The share of the reference below a score.
 export function shareBelow(score, { bucket_edges: edges, reference_shares: shares }) {
   let below = 0;
   for (let bucket = 0; bucket < shares.length; bucket += 1) {

@@ -1,4 +1,4 @@
-// The page: asks the service how it is, and hands the answer to each panel.
+// The page: polls the state of the service and passes it to each panel.
 
 import { makeCharts, showCharts } from "./charts.js";
 import { Classes } from "./classes.js";
@@ -14,7 +14,7 @@ import { Timeline } from "./timeline.js";
 import { Try } from "./try.js";
 
 const EMBEDDING_SECONDS = 10;
-const MOST_CLASSES = 100; // of more, the service gives no accuracy each
+const MOST_CLASSES = 100; // with more, the service reports no accuracy by class
 
 const detectors = new Detectors();
 const timeline = new Timeline();
@@ -29,18 +29,18 @@ let scatter = null;
 let points = null;
 let pointsAt = -Infinity;
 
-// At first, and whenever another process answers than before: after a restart, or from behind a load balancer.
+// At first, and whenever another process answers: after a restart, or behind a load balancer.
 async function begin() {
   const [newAbout, newInfo, history] = await Promise.all(["page/about", "page/info", "page/history"].map(getJson));
   if (info !== null && !isSame(newAbout, newInfo)) {
     location.reload();
-    await new Promise(() => {}); // nothing more is drawn by this page
+    await new Promise(() => {}); // this page draws nothing more
   }
   [about, info] = [newAbout, newInfo];
   timeline.replace(history);
 }
 
-// A restart with other settings or another bundle changes what the charts were made for.
+// After a restart with other settings or another bundle, the charts no longer fit.
 function isSame(newAbout, newInfo) {
   const [before, now] = [[about, info], [newAbout, newInfo]].map(([ofPage, ofService]) =>
     JSON.stringify([{ ...ofPage, started: null }, ofService]));
@@ -73,7 +73,7 @@ function introduce() {
   new Try(info, about);
 }
 
-// What the bundle says of its own score: why there is no second network, and whether the score is worth serving.
+// The bundle's judgement of its own score: why there is no second network, and whether the score is worth serving.
 function judgement({ detector, detector_reason: reason, judgement: found }) {
   const why = reason === null ? "" : `Detector ${detector}: ${reason}`;
   const word = found?.worth_serving === false ? "Not worth serving: " : "";
@@ -81,7 +81,7 @@ function judgement({ detector, detector_reason: reason, judgement: found }) {
   return [why, sentence && word + sentence].filter(Boolean).join(" ");
 }
 
-// A service that has just started has little to show: a chart that is mostly empty tells nothing.
+// A service that has just started has little to show, and a chart that is mostly empty is useless.
 function startRange(agedSeconds) {
   if (agedSeconds < 300) document.querySelector("[name=range][value='300']").checked = true;
 }
@@ -97,7 +97,7 @@ async function look() {
     try {
       points = (await getJson("page/embedding")).recent_points;
     } catch (error) {
-      console.info(`no picture of the features this time: ${error.message}`); // all else is there
+      console.info(`no picture of the features this time: ${error.message}`); // everything else is there
     }
   }
 }
@@ -124,15 +124,15 @@ function onFound() {
 }
 
 function onLocked() {
-  // Before the first answer nothing else has a value.
+  // Before the first state, nothing else has a value.
   document.body.classList.add(state === null ? "locked" : "stale");
   if (state === null) {
-    say(byId("verdict"), "A key is needed");
-    say(byId("because"), "Whoever runs this service has it.");
+    say(byId("verdict"), "Key required");
+    say(byId("because"), "Ask the operator of this service for a key.");
   }
-  say(byId("connection"), "Key needed");
+  say(byId("connection"), "Key required");
   byId("connection").dataset.state = "lost";
-  byId("lost").hidden = true; // the form says it
+  byId("lost").hidden = true; // the form shows it
 }
 
 function onLost(error) {
@@ -143,8 +143,8 @@ function onLost(error) {
   document.body.classList.add("stale");
   byId("connection").dataset.state = "lost";
   byId("lost").hidden = false;
-  const seen = state === null ? "" : ` What you see is of ${clock(state.time)}.`;
-  say(byId("lost"), `Connection lost.${seen} Trying again every few seconds.`);
+  const seen = state === null ? "" : ` The data shown is from ${clock(state.time)}.`;
+  say(byId("lost"), `Connection lost.${seen} Retrying every few seconds.`);
   say(byId("connection"), "Connection lost");
 }
 

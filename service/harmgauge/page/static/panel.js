@@ -1,4 +1,4 @@
-// What all panels have: a place to draw, a legend with the values, a summary in words, and the numbers as a table.
+// The parts of every panel: a plot, a legend with values, a summary in words, and the numbers as a table.
 
 import { byId, element, say } from "./dom.js";
 
@@ -25,7 +25,7 @@ export class Panel {
     return this.root.querySelector("h2, h3").textContent;
   }
 
-  // The text of each value in the legend, a sentence for who cannot see the drawing, and what makes the table.
+  // The texts of the values in the legend, a sentence for screen readers, and a function that makes the rows of the table.
   describe(texts, summary, rows) {
     texts.forEach((text, index) => say(this.values[index], text));
     if (this.plot.getAttribute("aria-label") !== summary) this.plot.setAttribute("aria-label", summary);
@@ -33,7 +33,7 @@ export class Panel {
     this.fillTable();
   }
 
-  // Only while it is open: sixty rows a second time are work for nobody.
+  // Only while the table is open: nobody sees it otherwise.
   fillTable() {
     if (!this.details.open) return;
     const [heads, rows] = this.rows();

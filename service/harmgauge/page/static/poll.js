@@ -1,4 +1,4 @@
-// Asks for the state again and again: every two seconds, seldom while nobody looks, and ever more slowly while it fails.
+// Polls the state: every two seconds, less often while the tab is hidden, and ever more slowly while it fails.
 
 import { authorization, demandKey, KeyNeeded, listenForKey } from "./key.js";
 
@@ -15,8 +15,8 @@ export async function getJson(path) {
   return answer.json();
 }
 
-// `look` fetches; `onFound` is told each time that it worked, `onLost` the error with which it did not. Where a key is
-// needed it waits for one.
+// `look` fetches the state; `onFound` is called after each success, `onLost` with the error after each failure. If a key is
+// required, polling waits for one.
 export function poll(look, onFound, onLost) {
   let failures = 0;
   let timer = 0;
@@ -34,7 +34,7 @@ export function poll(look, onFound, onLost) {
     } catch (error) {
       lost = error;
       failures += 1;
-      // Not all pages at the same moment: the service may have just come back.
+      // Spread the pages out: the service may have just come back.
       seconds = Math.min(MOST_SECONDS, Math.max(seconds, 2 ** failures)) * (0.8 + 0.4 * Math.random());
     }
     running = false;

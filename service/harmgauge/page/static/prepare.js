@@ -1,28 +1,28 @@
-// A file that somebody chose, as a body for /score: untouched where it fits, else cut and scaled to the input's size.
+// Turns a chosen file into a body for /score: unchanged if it fits, else cropped and scaled to the input's size.
 
 const TAKEN = ["image/png", "image/jpeg"];
 
-// { width, height } in pixels of an image bundle's input.
+// The { width, height } in pixels of an image bundle's input.
 export function imageSize({ shape, image }) {
   const [height, width] = image.layout === "HWC" ? shape : shape.slice(1);
   return { width, height };
 }
 
-// { body, type, canvas, note }; throws an Error whose message is for the person.
+// Returns { body, type, canvas, note }; throws an Error with a message for the user.
 export async function prepareImage(file, input) {
   const { width, height } = imageSize(input);
   let bitmap;
   try {
     bitmap = await createImageBitmap(file);
   } catch {
-    throw new Error(`${file.name || "That"} is no image that this browser can read.`);
+    throw new Error(`${file.name || "The file"} is not an image that this browser can read.`);
   }
   const canvas = document.createElement("canvas");
   Object.assign(canvas, { width, height });
-  // A JPEG has no alpha: none may come of scaling it. What one can see through the service refuses, here as elsewhere.
+  // A JPEG has no alpha, so scaling must not add any. The service rejects transparent images, here as elsewhere.
   const ctx = canvas.getContext("2d", { alpha: file.type !== "image/jpeg" });
   const fits = bitmap.width === width && bitmap.height === height;
-  // The largest part of the input's proportions, from the middle.
+  // The largest centred part with the proportions of the input.
   const scale = Math.min(bitmap.width / width, bitmap.height / height);
   const [cutWidth, cutHeight] = [width * scale, height * scale];
   ctx.imageSmoothingQuality = "high";
@@ -35,13 +35,13 @@ export async function prepareImage(file, input) {
   return { body, type: "image/png", canvas, note };
 }
 
-// Text as the body's document: instances, one instance alone, or the whole document.
+// The text as a request document: the text is instances, a single instance, or the whole document.
 export function prepareJson(text, input, parameters) {
   let given;
   try {
     given = JSON.parse(text);
   } catch (error) {
-    throw new Error(`That is no JSON: ${error.message}.`);
+    throw new Error(`Not valid JSON: ${error.message}.`);
   }
   if (given !== null && typeof given === "object" && !Array.isArray(given)) return given;
   let depth = 0;
@@ -49,7 +49,7 @@ export function prepareJson(text, input, parameters) {
   return { instances: depth === input.shape.length ? [given] : given, parameters };
 }
 
-// An instance of the right shape to begin with; empty where it would fill the screen.
+// An example instance of the right shape; empty if it would fill the screen.
 export function exampleJson({ shape, minimum }) {
   if (shape.reduce((product, length) => product * length, 1) > 64) return "";
   const fill = ([length, ...rest]) => Array.from({ length }, () => (rest.length ? fill(rest) : (minimum ?? 0)));

@@ -1,4 +1,4 @@
-// Recent features over the reference's, in the plane of their Isomap. Its axes mean nothing, so none are drawn.
+// Recent features over those of the reference, in the plane of their Isomap. Its axes have no meaning, so none are drawn.
 
 import { colour } from "./dom.js";
 import { count, number } from "./format.js";
@@ -30,8 +30,8 @@ export class Scatter {
     const [before, now] = [spread(this.reference), spread(recent)];
     const shift = recent.length ? Math.hypot(now.x - before.x, now.y - before.y) / before.radius : null;
     const summary = recent.length
-      ? `${count(recent.length)} recent inputs among ${count(this.reference.length)} of the reference; their centre lies ` +
-        `${number(shift)} of the reference's radius from its centre.`
+      ? `${count(recent.length)} recent inputs and ${count(this.reference.length)} of the reference; the distance between ` +
+        `their centres is ${number(shift)} times the radius of the reference.`
       : `${count(this.reference.length)} reference inputs; no recent ones yet.`;
     this.panel.describe([count(recent.length), count(this.reference.length)], summary, () => [
       ["Points", "Number", "Centre", "Radius"],
@@ -63,7 +63,7 @@ export class Scatter {
   }
 }
 
-// One scale for both axes: distances are what the picture is about.
+// One scale for both axes, because only distances have a meaning.
 function fit(points, width, height) {
   const xs = points.map(([x]) => x);
   const ys = points.map(([, y]) => y);
@@ -75,7 +75,7 @@ function fit(points, width, height) {
   ];
 }
 
-// The centre, and the root of the mean squared distance from it.
+// The centre and the root of the mean squared distance from it.
 function spread(points) {
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / (values.length || 1);
   const [x, y] = [mean(points.map((point) => point[0])), mean(points.map((point) => point[1]))];

@@ -1,11 +1,11 @@
-// Light or dark: as the system has it, until somebody chooses. Runs before anything is drawn, so that nothing flashes.
+// Light or dark: as the system is set, until the user chooses. Runs before the first paint, so that nothing flashes.
 (() => {
   const root = document.documentElement;
   const system = matchMedia("(prefers-color-scheme: dark)");
   let chosen = null;
   try {
     chosen = localStorage.getItem("harmgauge-theme");
-  } catch { /* storage is closed to us: the choice lasts as long as the page */ }
+  } catch { /* no access to storage: the choice lasts as long as the page */ }
 
   const isDark = () => (chosen ? chosen === "dark" : system.matches);
   const apply = () => {

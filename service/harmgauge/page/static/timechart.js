@@ -1,4 +1,4 @@
-// A chart over time: lines, and where there is one a threshold with the side of the alarm tinted.
+// A chart over time: lines and, if there is one, a threshold with the side of the alarm tinted.
 
 /* global uPlot */
 import { colour, FONT } from "./dom.js";
@@ -9,8 +9,9 @@ const HEIGHT = 180;
 const MINUTES = [1, 2, 5, 10, 15, 30].map((minutes) => 60 * minutes);
 const SHARED_CURSOR = "time";
 
-// `series`: [{ column, label, head?, colour, dash?, isEdge?, show }], where the area between two edges is filled; `range(values, thresholds)` gives [least, most];
-// `axis(value, isLeast, isMost)` writes a tick; `alarm` is "below" or "above" a threshold, or left out.
+// `series`: [{ column, label, head?, colour, dash?, isEdge?, show }]; the area between two edges is filled.
+// `range(values, thresholds)` returns [least, most]; `axis(value, isLeast, isMost)` formats a tick; `alarm` is "below" or
+// "above" a threshold, or left out.
 export class TimeChart {
   constructor(id, { series, range, ticks, axis, alarm, summary }) {
     Object.assign(this, { series, range, ticks, axis, alarm, summary });
@@ -49,13 +50,13 @@ export class TimeChart {
     }, this.clipped(), this.panel.plot);
   }
 
-  // The upper edge comes last, and uPlot wants it first.
+  // The upper edge is last, but uPlot expects it first.
   bands() {
     const edges = this.series.flatMap(({ isEdge }, index) => (isEdge ? [index + 1] : []));
     return edges.length ? [{ series: edges.reverse(), fill: colour("first-fill") }] : [];
   }
 
-  // Values beyond the axis are drawn at its end.
+  // Values beyond the range are drawn at its end.
   clipped() {
     const [least, most] = this.limits;
     const clip = (value) => (value === null ? null : Math.min(most, Math.max(least, value)));
@@ -114,8 +115,8 @@ export class TimeChart {
     ctx.restore();
   }
 
-  // Over the lines, which a label may touch, and side by side at the old end: thresholds may lie close together, and the
-  // new end is where people look.
+  // Labels are drawn over the lines, which they may touch, and side by side at the old end: thresholds may be close
+  // together, and people read the new end.
   drawLabels({ ctx, bbox, valToPos }) {
     ctx.save();
     const scale = devicePixelRatio;
@@ -132,7 +133,7 @@ export class TimeChart {
     ctx.restore();
   }
 
-  // Of several thresholds, the one where all agree on an alarm.
+  // The threshold beyond which all detectors are in alarm.
   outermost() {
     const values = this.thresholds.map(({ value }) => value);
     return this.alarm === "below" ? Math.min(...values) : Math.max(...values);

@@ -1,4 +1,4 @@
-// The samples that the service took, column by column; a page opened just now has the past as well.
+// The samples of the service, column by column; a newly opened page has the past as well.
 
 export class Timeline {
   constructor() {
@@ -13,7 +13,7 @@ export class Timeline {
     return this.columns.time.at(-1) ?? 0;
   }
 
-  // Adds what is new in the newest samples; false where some between are missing.
+  // Adds the new ones of the newest samples; returns false if some in between are missing.
   extend(recent, keepSeconds) {
     if (!recent.time.length) return true;
     if (recent.time[0] > this.last && this.columns.time.length) return false;
@@ -25,7 +25,7 @@ export class Timeline {
     return true;
   }
 
-  // The columns of these names, from a moment on.
+  // The named columns, from `time` on.
   since(time, names) {
     const found = this.columns.time.findIndex((at) => at >= time);
     const from = found < 0 ? this.columns.time.length : Math.max(0, found - 1);

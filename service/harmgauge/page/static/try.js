@@ -1,4 +1,4 @@
-// Score what somebody brings: an image dropped, chosen or pasted; JSON where the bundle takes no images.
+// Scores an input of the user: an image dropped, chosen or pasted; JSON if the bundle accepts no images.
 
 import { byId, element } from "./dom.js";
 import { number, percent } from "./format.js";
@@ -12,7 +12,7 @@ async function post(body, type, query) {
   const headers = { "Content-Type": type, ...authorization() };
   const answer = await fetch(`score${query}`, { method: "POST", body, headers });
   await demandKey(answer);
-  const document = await answer.json().catch(() => ({})); // a proxy's own errors are no JSON
+  const document = await answer.json().catch(() => ({})); // a proxy's own errors are not JSON
   if (!answer.ok) throw new Error(document.detail ?? `The service answered ${answer.status}.`);
   return document;
 }
@@ -43,7 +43,7 @@ export class Try {
     return [file, this.zone];
   }
 
-  // The whole page takes a drop: nobody should lose it for missing the box, and see the file instead of the page.
+  // The whole page accepts a drop: outside the box, the browser would open the file instead of the page.
   listen() {
     const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
     const over = (event, on) => {
@@ -123,11 +123,11 @@ export class Try {
     const prediction = answer.predictions[row];
     const sure = answer.probabilities?.[row][prediction];
     const lines = [
-      ["Prediction", this.name(prediction), sure === undefined ? "" : `${percent(sure)} sure`],
+      ["Prediction", this.name(prediction), sure === undefined ? "" : `with probability ${percent(sure)}`],
       ...(answer.error_probability ? [["Chance of error", percent(answer.error_probability[row]), "that this prediction is wrong"]] : []),
       ...(answer.corrected ? [["Corrected", this.name(answer.corrected[row]),
-        flagged ? "behind the autoencoder" : "not flagged, so left as it is"]] : []),
-      ["Against normal", `higher than ${percent(shareBelow(score, this.about))}`, "of the reference"],
+        flagged ? "after the autoencoder" : "not flagged, so unchanged"]] : []),
+      ["Compared with normal", `higher than ${percent(shareBelow(score, this.about))}`, "of the reference"],
     ];
     return element("div", { className: "outcome" },
       element("p", { className: "flag", "data-flagged": flagged }, flagged ? "▲ Flagged" : "✓ Not flagged"),
@@ -155,7 +155,7 @@ export class Try {
   }
 }
 
-// The score beside the threshold, which stands at the middle.
+// The score beside the threshold, which is in the middle.
 function meter(score, threshold) {
   const bar = element("div", { className: "meter" }, element("i"), element("u"));
   bar.setAttribute("aria-hidden", "true");

@@ -1,8 +1,8 @@
-// What the page says first, in words: the estimate of accuracy and whether it has fallen; without one, whether there is drift.
+// The verdict in words: the estimate of accuracy and whether it has fallen or, without an estimate, whether there is drift.
 
 import { about, count, moment, percent, points, roughly } from "./format.js";
 
-// Little evidence points anywhere by chance.
+// Little evidence has a direction by chance.
 export const hasDirection = (found) => found.state === "drifting" || found.statistic > 1e3;
 
 const inAlarm = ([, { state }]) => state === "drifting";
@@ -24,7 +24,7 @@ function ofAccuracy(detectors, accuracy, now, info) {
     const needed = Math.min(100, windowRows ?? 100);
     const because = rows
       ? `An estimate without labels needs ${count(needed)} inputs; ${count(rows)} so far. Accuracy was ${was}.`
-      : `Score inputs: after ${count(needed)} an estimate of accuracy appears here, without labels. Accuracy was ${was}.`;
+      : `After ${count(needed)} inputs, an estimate of accuracy appears here, made without labels. Accuracy was ${was}.`;
     return { heading, because, state: standing.state, standing };
   }
   return {
@@ -36,29 +36,29 @@ function ofAccuracy(detectors, accuracy, now, info) {
   };
 }
 
-// Whether the estimate has fallen; and if it has not, whether the inputs have changed.
+// Whether the estimate has fallen and, if it has not, whether the inputs have changed.
 function standingOf({ harm, ...others }, { estimate, lower }, now) {
   // There is no `harm` if the classifier is hardly ever right on clean data.
   const limit = harm?.accuracy_limit ?? 0;
   const fallen = `by more than ${points(harm?.accuracy_drop ?? 1)}`;
   const isBelow = lower !== null && estimate < limit;
   if (harm?.state === "drifting") {
-    const since = moment(harm.since, now); // and no age: this is read aloud whenever it changes
+    const since = moment(harm.since, now); // without its age: a screen reader announces every change
     const text = lower !== null && !isBelow
-      ? `The estimate of accuracy fell ${fallen}: alarm at ${since}. It is above ${percent(limit)} again: acknowledge the alarm by POST /admin/drift/reset.`
+      ? `The estimate of accuracy fell ${fallen}: alarm at ${since}. It is above ${percent(limit)} again: acknowledge the alarm with POST /admin/drift/reset.`
       : `The estimate of accuracy has fallen ${fallen}: alarm at ${since}.`;
     return { state: "drifting", glyph: "▲", word: "Harm", text };
   }
   const changed = Object.entries(others).filter(inAlarm).map(([, { since }]) => since).sort();
-  const inputs = changed.length ? `Inputs have changed, first at ${moment(changed[0], now)}; the` : "The";
+  const inputs = changed.length ? `Inputs have changed, first at ${moment(changed[0], now)}` : "";
   if (isBelow) {
-    const text = `${inputs} estimate of accuracy is below ${percent(limit)}; the evidence is not enough for an alarm yet.`;
+    const text = `${inputs && `${inputs}. `}The estimate of accuracy is below ${percent(limit)}, but the evidence is not enough for an alarm yet.`;
     return { state: "warming", glyph: "▼", word: "Lower", text };
   }
   if (!harm)
     return { state: "warming", glyph: "–", word: "Not watched", text: "The classifier is hardly ever right on clean data." };
   if (changed.length)
-    return { state: "warming", glyph: "◆", word: "Changed", text: `${inputs} estimate of accuracy has not fallen ${fallen}.` };
+    return { state: "warming", glyph: "◆", word: "Changed", text: `${inputs}, but the estimate of accuracy has not fallen ${fallen}.` };
   if (lower === null)
     return { state: "warming", glyph: "…", word: "Waiting", text: "No alarm so far." };
   return { state: "ok", glyph: "✓", word: "Fine", text: `The estimate of accuracy has not fallen ${fallen}.` };
@@ -83,8 +83,8 @@ function ofDrift(detectors, now) {
   } else if (warming.length) {
     heading = rows ? "Warming up" : "No traffic yet";
     because = rows
-      ? `No alarm so far; ${warming.length === 1 ? "one detector waits" : `${warming.length} detectors wait`} for a full window.`
-      : "Score inputs, and the detectors begin to compare them with the reference.";
+      ? `No alarm so far; ${warming.length === 1 ? "one detector is waiting" : `${warming.length} detectors are waiting`} for a full window.`
+      : "Once inputs are scored, the detectors compare them with the reference.";
   }
   return { heading, because, state, standing: null };
 }

@@ -1,4 +1,4 @@
-"""The whole benchmark: the same whoever makes it, and made once."""
+"""The whole benchmark: independent of the number of processes, and made once."""
 
 from __future__ import annotations
 

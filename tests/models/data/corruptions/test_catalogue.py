@@ -1,4 +1,4 @@
-"""Every kind: pure, seeded, for images of any size, and worse with severity."""
+"""Every kind of corruption: pure, seeded, for images of any size, and stronger with severity."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from tests.support.photographs import photographs
 from tests.support.toy import instances
 
 NOT_MONOTONE = {"saturate", "elastic_transform", "frost", "snow", "spatter"}
-"""Kinds whose published parameters change in nature on the way: colour lost, then gained; water, then mud; less ice
-under a darker pane."""
+"""Kinds whose published parameters change in nature with severity: less colour, then more; water, then mud; less ice
+under a darker pane.
+"""
 
 
 def distance(corrupted: npt.NDArray[Any], images: npt.NDArray[Any]) -> float:
@@ -83,6 +84,15 @@ def test_images_of_any_size(name: str, height: int, width: int, severity: int) -
 def test_flat_images_break_nothing(name: str, value: int) -> None:
     with np.errstate(all="raise", under="ignore"):
         corrupt(name, np.full((2, 16, 16, 3), value, np.uint8), 5, 0)
+
+
+def test_unknown_kinds_and_other_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown corruption 'smoke': expected one of gaussian_noise, "):
+        corrupt("smoke", photographs(1), 1)
+    others: list[npt.NDArray[Any]] = [photographs(1).astype(np.float32), photographs(1)[0], photographs(1)[..., :1]]
+    for images in others:
+        with pytest.raises(ValueError, match="expected images of uint8 with shape"):
+            corrupt("fog", images, 1)
 
 
 def test_in_turn_is_seeded_and_names_the_kinds() -> None:

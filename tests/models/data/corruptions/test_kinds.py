@@ -1,4 +1,4 @@
-"""What single kinds do, against closed forms, Pillow, colorsys and scipy."""
+"""Single kinds compared with closed forms, Pillow, colorsys and scipy."""
 
 from __future__ import annotations
 

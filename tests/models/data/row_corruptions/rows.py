@@ -11,7 +11,7 @@ ROWS = 400
 
 
 def table(dtype: str = "float32") -> Array:
-    """Three numbers of unlike size, a code of seven categories, a flag, a constant."""
+    """Three numbers of different magnitude, a code of seven categories, a flag, a constant."""
     random = np.random.default_rng(0)
     columns = [
         random.normal(0, 1, ROWS),
@@ -32,7 +32,7 @@ def series() -> Array:
 
 
 def tokens() -> Array:
-    """Ids 5 to 199, rows of 10 to 30 of them, filled up with 1."""
+    """Ids from 5 to 199, 10 to 30 of them per row, padded with 1."""
     random = np.random.default_rng(2)
     ids = (5 + 195 * random.random((ROWS, 32)) ** 3 * random.permutation(195)[:32] / 195).astype(np.int64)
     ids[np.arange(32) >= random.integers(10, 31, (ROWS, 1))] = 1

@@ -1,4 +1,4 @@
-"""What holds for every corruption of every layout, and what some of them do to which columns."""
+"""Properties of every corruption of every layout, and the columns that some of them change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harmgauge_models.data.row_corruptions.catalogue import SERIES, TOKENS
 from tests.models.data.row_corruptions.rows import LAYOUTS, ROWS, sparse, table, tokens
 
 NOT_BY_SIZE = {"time_warp", "units", "log_scale", "codes_permuted", "codes_unseen", "sentinel", "ids_shifted"}
-"""Stronger in other ways than by more values that differ, or further."""
+"""Kinds that are stronger in other ways than by changing more values, or by more."""
 
 
 def corruptions(x: Array, layout: str, **limits: Any) -> Corruptions:

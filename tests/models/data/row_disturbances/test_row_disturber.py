@@ -1,4 +1,4 @@
-"""Every family of disturbances, on rows of every layout: what they change and what they never do."""
+"""Every family of disturbances on rows of every layout: what it changes and what it never changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROW_LAYOUTS = {name: x for name, (x, layout) in LAYOUTS.items() if layout != "pi
 EVERY: list[Layout] = ["table", "series", "tokens", "sparse"]
 PAIRS = [(name, family) for name in ROW_LAYOUTS for family in families(LAYOUTS[name][1])]
 MAY_DO_NOTHING = {"emptied", "missing", "rounded", "clipped", "other_column", "misread"}
-"""To whole numbers, flags, zeros and the like, at times."""
+"""Families that may not change whole numbers, flags, zeros and similar values."""
 
 
 def disturber(x: Array, *, layout: Layout | None = None, missing: bool = False) -> RowDisturber:
@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_rows(name: str) -> None:
 
 
 def test_a_row_without_a_tag_of_a_family_never_went_through_it() -> None:
-    """Ten rows of which each is tagged with a placeholder's family alone: only there is the placeholder found."""
+    """Placeholders are found only in rows tagged with a placeholder's family."""
     x = table("float64")
     disturb = disturber(x)
     made, tags = disturb(np.repeat(x, 20, axis=0), seeded())
@@ -144,7 +144,7 @@ def test_a_missing_step_does_not_wipe_out_a_series(family: str) -> None:
 @pytest.mark.parametrize("width", [1, 2, 3])
 @pytest.mark.parametrize("constant", [False, True])
 def test_narrow_and_constant_rows(layout: Layout, width: int, constant: bool) -> None:
-    """Whatever somebody says that they are."""
+    """With any stated layout."""
     x = seeded().integers(0, 90, (300, width))
     x = np.full_like(x, 7) if constant else x
     for rows in (x, x.astype(np.float32)):
@@ -174,7 +174,7 @@ def test_values_at_the_end_of_a_dtype_do_not_wrap_around(dtype: str, layout: Lay
 
 
 def test_a_value_that_does_not_change_keeps_all_its_digits() -> None:
-    """Ids of 64 bits have no equal among real numbers."""
+    """64-bit ids are not all representable as real numbers."""
     x = seeded().integers(2**60, 2**62, (ROWS, 4))
     x[:, 0] = np.arange(ROWS) % 5
     made, _ = disturber(x, layout="table")(x, seeded(), ["offset"])
@@ -197,7 +197,7 @@ def test_any_rows_stay_what_the_input_takes(
     dtype = np.dtype("int64") if whole and dtype.kind == "f" else dtype
     real: dict[str, Any] = {"allow_nan": False, "allow_infinity": False} if dtype.kind == "f" else {}
     if dtype.itemsize == 8 and dtype.kind in "iu":
-        # Whole numbers that float64 holds, in which rows are disturbed: ids beyond do not exist.
+        # Whole numbers that float64 can represent, because rows are disturbed in float64; larger ids do not occur.
         real = {"min_value": 0 if dtype.kind == "u" else -(2**53), "max_value": 2**53}
     shape = data.draw(stn.array_shapes(min_dims=2, max_dims=3, min_side=2, max_side=12))
     x = data.draw(stn.arrays(dtype, shape, elements=stn.from_dtype(dtype, **real)))

@@ -10,7 +10,7 @@ CLASSES = 4
 
 
 def judged(rows: int, mean: float = 0.2, *, shift: float = 0.0, seed: int = 0, probabilities: bool = False) -> Judged:
-    """`rows` rows that are wrong with probabilities of this `mean`; the error probability is that, plus `shift`."""
+    """`rows` rows that are wrong with probabilities of this `mean`; their error probability is that plus `shift`."""
     random = np.random.default_rng(seed)
     true = random.beta(4 * mean, 4 * (1 - mean), rows)
     right = random.random(rows) >= true

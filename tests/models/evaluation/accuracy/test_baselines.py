@@ -1,4 +1,4 @@
-"""The literature's estimates against closed forms and cases small enough to count."""
+"""The literature's estimates compared with closed forms and cases small enough to count."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_estimates_of_rows_small_enough_to_count() -> None:
     assert found["clean_accuracy"] == 0.75
     assert found["mean_confidence"] == pytest.approx((0.9 + 3 * 0.6) / 4)
     assert found["cbpe"] == pytest.approx((1 + 3 * 0.5) / 4), "of .9 all were right, of .6 half"
-    assert found["atc"] == 0.5, "three of four clean rows have at most an entropy of .3, and so many were right"
+    assert found["atc"] == 0.5, "three of four clean rows have an entropy of at most .3, and three were right"
 
 
 def test_on_the_rows_that_fitted_them_the_estimates_are_the_accuracy() -> None:
@@ -42,7 +42,9 @@ def test_a_classifier_that_is_never_right_has_no_row_below_the_threshold_of_atc(
 
 
 def test_rows_are_judged_by_what_the_other_half_fitted() -> None:
-    """The first half is always right, the second one never: each is judged by the other's accuracy."""
+    """The classifier is right on all of the first half and none of the second: each half is judged by the other's
+    accuracy.
+    """
     folds, rows = np.repeat([0, 1], 50), 100
     labels, random = np.zeros(rows, np.int64), np.random.default_rng(0)
     scores = {"score": random.random(rows), "doubt": random.random(rows), "entropy": random.random(rows)}
@@ -66,7 +68,7 @@ def test_transport_costs_what_the_best_of_all_assignments_does() -> None:
 
 
 def test_transport_of_certain_answers_costs_the_difference_of_the_class_shares() -> None:
-    """Total variation: 1 - the probability of a label is the distance of two corners of the simplex, 1 or 0."""
+    """Total variation: 1 - the probability of a label is the distance between two corners of the simplex, 1 or 0."""
     answers = np.repeat(np.eye(3), [60, 30, 10], axis=0)
     assert transport_cost(answers, np.array([0.6, 0.3, 0.1])) == 0
     assert transport_cost(answers, np.array([0.4, 0.4, 0.2])) == pytest.approx(0.2)

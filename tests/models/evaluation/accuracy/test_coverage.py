@@ -1,4 +1,4 @@
-"""The interval's coverage: that of a calibrated error probability, and of one that is not."""
+"""The coverage of the interval with a calibrated error probability, and with a biased one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sets on which estimates are judged: of the right rows, in the right shares, the same for a seed."""
+"""The sets on which estimates are judged: the right rows in the right shares, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS = 1000
 
 @pytest.fixture(scope="module")
 def copies() -> dict[Copy, Judged]:
-    """Rows that say where they come from: the score is the row, the fold the copy."""
+    """Rows that show their origin: the score is the row, the fold is the copy."""
     names: list[Copy] = [CLEAN, ("fog", 1), ("fog", 5), ("snow", 3), ("mine", 0)]
     found = {}
     for number, copy in enumerate(names):

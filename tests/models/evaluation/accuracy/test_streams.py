@@ -1,4 +1,4 @@
-"""Alarms in streams: seeded, those of the detectors themselves, silent where nothing is lost."""
+"""Alarms in streams: seeded, equal to those of the detectors themselves, silent if nothing is lost."""
 
 from __future__ import annotations
 

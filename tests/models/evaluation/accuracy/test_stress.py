@@ -1,4 +1,4 @@
-"""Rows unlike every disturbance: what each kind of stress makes of them."""
+"""Rows unlike every disturbance: the effect of each kind of stress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every body reader: what it takes, what it refuses and how clearly, and that nothing else can happen."""
+"""Every body reader: the bodies that it accepts, its clear errors for others, and that no other error occurs."""
 
 from __future__ import annotations
 
@@ -98,35 +98,41 @@ BAD: list[tuple[bytes, str, InputSpec, type[RequestError], str]] = [
     (b"[1, 2]", JSON, PIXELS, Unprocessable, 'must be an object like {"instances"'),
     (b"{}", JSON, PIXELS, Unprocessable, "must be an object"),
     (b"null", JSON, PIXELS, Unprocessable, "must be an object"),
-    (as_json([], extra=1), JSON, PIXELS, Unprocessable, "has 'extra'"),
-    (as_json([]), JSON, PIXELS, Unprocessable, "instances is empty"),
+    (as_json([], extra=1), JSON, PIXELS, Unprocessable, "Unknown field 'extra'"),
+    (as_json([]), JSON, PIXELS, Unprocessable, "got an empty list"),
     (as_json({"a": 1}), JSON, PIXELS, Unprocessable, "instances: expected a list of instances, got an object"),
     (as_json(5), JSON, PIXELS, Unprocessable, "instances: expected a list of instances, got 5"),
-    (as_json(IMAGES[0].tolist()), JSON, PIXELS, Unprocessable, "has 5 elements; expected a list of 4"),
+    (as_json(IMAGES[0].tolist()), JSON, PIXELS, Unprocessable, "expected 4 elements, got 5"),
     (with_value(None), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a number, got null"),
-    (with_value("7"), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a number, got the text '7'"),
+    (with_value("7"), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a number, got the string '7'"),
     (with_value(True), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a number, got true"),
     (with_value([1]), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a number, got a list"),
     (with_value(256), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a number from 0 to 255, got 256."),
     (with_value(-1), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a number from 0 to 255, got -1."),
     (with_value(0.5), JSON, PIXELS, Unprocessable, "instances[1][2][0][1]: expected a whole number, got 0.5."),
     (with_value(10**400), JSON, PIXELS, Unreadable, "the number 1" + "0" * 59 + "... at line 1 column"),
-    (b'{"instances": [[1e400, 1, 2]]}', JSON, FLOATS, Unreadable, "the number 1e400 at line 1 column 17 is beyond"),
+    (b'{"instances": [[1e400, 1, 2]]}', JSON, FLOATS, Unreadable, "1e400 at line 1 column 17 is out of range"),
     (with_value(0.99999999), JSON, PIXELS, Unprocessable, "expected a whole number, got 0.99999999."),
     (with_value(254.9999999), JSON, PIXELS, Unprocessable, "expected a whole number, got 254.9999999."),
     (with_value(1234567), JSON, PIXELS, Unprocessable, "got 1234567."),
     (with_value(2**64 - 1), JSON, PIXELS, Unprocessable, "got 18446744073709551615."),
     (with_value(2**64), JSON, PIXELS, Unprocessable, "got 1.8446744073709552e+19."),
-    (with_value("7" * 99), JSON, PIXELS, Unprocessable, f"got the text '{'7' * 60}'..."),
+    (with_value("7" * 99), JSON, PIXELS, Unprocessable, f"got the string '{'7' * 60}'..."),
     (as_json(np.full((1, 1, 4, 5), 1.0000001).tolist()), JSON, UNIT, Unprocessable, "from 0 to 1, got 1.0000001."),
     (npy(np.full((1, 1, 4, 5), 1.0000001)), NPY, UNIT, Unprocessable, "from 0 to 1, got 1.0000001."),
     (np.full(20, 1.0000001, "<f4").tobytes(), RAW, UNIT, Unprocessable, "from 0 to 1, got 1.0000001."),
     (np.full(20, -0.1, "<f4").tobytes(), RAW, UNIT, Unprocessable, "from 0 to 1, got -0.1."),
-    (as_json([[[[1, 2]]]]), JSON, PIXELS, Unprocessable, "instances[0] has 1 elements; expected a list of 4"),
-    (as_json([*IMAGES.tolist(), IMAGES[0, 1:].tolist()]), JSON, PIXELS, Unprocessable, "instances[3] has 3 elements"),
+    (as_json([[[[1, 2]]]]), JSON, PIXELS, Unprocessable, "instances[0]: expected 4 elements, got 1."),
+    (
+        as_json([*IMAGES.tolist(), IMAGES[0, 1:].tolist()]),
+        JSON,
+        PIXELS,
+        Unprocessable,
+        "[3]: expected 4 elements, got 3.",
+    ),
     (as_json([[1, 2, 1e39]]), JSON, FLOATS, Unprocessable, "instances[0][2]: expected a finite float32, got 1e+39."),
     (b"[" * 5000, JSON, PIXELS, Unreadable, "cannot be read as JSON"),
-    (NAN, NPY, FLOATS, Unprocessable, "instances[0][1]: expected a finite float32, got nan; this input takes"),
+    (NAN, NPY, FLOATS, Unprocessable, "instances[0][1]: expected a finite float32, got nan; this input accepts"),
     (
         npy(np.array([[1, 2, np.inf]])),
         NPY,
@@ -145,25 +151,25 @@ BAD: list[tuple[bytes, str, InputSpec, type[RequestError], str]] = [
     (npy(IMAGES + 0.5), NPY, PIXELS, Unprocessable, "a whole number"),
     (npy(np.full((1, 4, 5, 3), np.nan)), NPY, PIXELS, Unprocessable, "got nan"),
     (npy(IMAGES.astype(int) - 300), NPY, PIXELS, Unprocessable, "a number from 0 to 255"),
-    (npy(IMAGES)[:-1], NPY, PIXELS, Unreadable, "promises 180 bytes of data; 179 came"),
-    (npy(IMAGES) + b"x", NPY, PIXELS, Unreadable, "181 came"),
-    (npy(IMAGES)[:40], NPY, PIXELS, Unreadable, "no .npy array"),
+    (npy(IMAGES)[:-1], NPY, PIXELS, Unreadable, "declares 180 bytes of data; got 179"),
+    (npy(IMAGES) + b"x", NPY, PIXELS, Unreadable, "got 181"),
+    (npy(IMAGES)[:40], NPY, PIXELS, Unreadable, "not a valid .npy array"),
     (b"\x93NUMPY\x09\x00", NPY, PIXELS, Unreadable, "format version (9, 0)"),
-    (npy(IMAGES[:0]), NPY, PIXELS, Unprocessable, "(0 x 4 x 5 x 3)"),
-    (npy(IMAGES[:, 1:]), NPY, PIXELS, Unprocessable, "(3 x 3 x 5 x 3); expected (n x 4 x 5 x 3), n >= 1."),
-    (npy(np.array(5)), NPY, PIXELS, Unprocessable, "the shape ()"),
-    (npy(IMAGES > 5), NPY, PIXELS, Unprocessable, "holds bool"),
-    (npy(IMAGES.astype(complex)), NPY, PIXELS, Unprocessable, "holds complex128"),
+    (npy(IMAGES[:0]), NPY, PIXELS, Unprocessable, "shape (0, 4, 5, 3)"),
+    (npy(IMAGES[:, 1:]), NPY, PIXELS, Unprocessable, "(3, 3, 5, 3); expected (n, 4, 5, 3), n >= 1."),
+    (npy(np.array(5)), NPY, PIXELS, Unprocessable, "has shape ()"),
+    (npy(IMAGES > 5), NPY, PIXELS, Unprocessable, "dtype bool"),
+    (npy(IMAGES.astype(complex)), NPY, PIXELS, Unprocessable, "dtype complex128"),
     (npy(np.array([[{"a": 1}]], dtype=object), allow_pickle=True), NPY, PIXELS, Unprocessable, "pickled objects"),
-    (IMAGES.tobytes()[:-1], RAW, PIXELS, Unprocessable, "179 bytes, not a whole number of instances of 60"),
+    (IMAGES.tobytes()[:-1], RAW, PIXELS, Unprocessable, "179 bytes; expected a multiple of 60"),
     (picture(IMAGES[0])[:-30], "image/png", PIXELS, Unreadable, "cannot be decoded"),
-    (picture(IMAGES[0, 1:]), "image/png", PIXELS, Unprocessable, "has 5 x 3 pixels; 5 x 4 are due"),
-    (picture(IMAGES[0]), "image/jpeg", PIXELS, Unreadable, "no JPEG"),
+    (picture(IMAGES[0, 1:]), "image/png", PIXELS, Unprocessable, "has 5 x 3 pixels; expected 5 x 4"),
+    (picture(IMAGES[0]), "image/jpeg", PIXELS, Unreadable, "not a JPEG image"),
     (picture(SEEN_THROUGH), "image/png", PIXELS, Unprocessable, "draw it on a background and save it without"),
-    (picture(np.zeros((4, 5), np.uint16)), "image/png", PIXELS, Unprocessable, "16 bits a channel"),
-    (b"GIF89a", "image/png", PIXELS, Unreadable, "no PNG"),
-    (b"x", "text/plain", PIXELS, UnknownMediaType, "'text/plain' is not taken here; send one of application/json"),
-    (b"x", "", PIXELS, UnknownMediaType, "'' is not taken"),
+    (picture(np.zeros((4, 5), np.uint16)), "image/png", PIXELS, Unprocessable, "16 bits per channel"),
+    (b"GIF89a", "image/png", PIXELS, Unreadable, "not a PNG image"),
+    (b"x", "text/plain", PIXELS, UnknownMediaType, "'text/plain' is not supported; send one of application/json"),
+    (b"x", "", PIXELS, UnknownMediaType, "'' is not supported"),
     (b"x", "image/gif", PIXELS, UnknownMediaType, "image/png"),
     (picture(IMAGES[0]), "image/png", FLOATS, UnknownMediaType, "send one of application/json, application/x-npy"),
 ]
@@ -179,10 +185,10 @@ def test_what_is_refused(
 
 
 def test_one_long_text_among_numbers_costs_no_more_than_itself() -> None:
-    """Numpy would make every number a text of that length: 400 MB of this body."""
+    """Numpy would make every number a text of that length: 400 MB for this body."""
     body = b'{"instances":["' + b"a" * 10_000 + b'"' + b",1" * 10_000 + b"]}"
     tracemalloc.start()
-    with pytest.raises(Unprocessable, match="a list of 4"):
+    with pytest.raises(Unprocessable, match="a list of length 4"):
         read(body, JSON, {}, PIXELS)
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -199,11 +205,11 @@ def test_64_bit_whole_numbers_keep_every_bit() -> None:
 
 
 def test_an_npy_header_that_claims_the_world_costs_nothing() -> None:
-    """numpy.load would allocate what the header promises before it looks at the data."""
+    """numpy.load would allocate the size in the header before reading the data."""
     stream = io.BytesIO()
     shape = (10**15, *PIXELS.shape)
     np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    with pytest.raises(Unreadable, match="promises 60000000000000000 bytes of data; 3 came"):
+    with pytest.raises(Unreadable, match="declares 60000000000000000 bytes of data; got 3"):
         read(stream.getvalue() + b"abc", NPY, {}, PIXELS)
 
 
@@ -247,7 +253,7 @@ def test_null_is_as_good_as_absent(null: object, rows: int) -> None:
         ({"a" * 10**4: True}, f"Unknown parameter '{'a' * 60}'...; known: probabilities, correct, error_probability."),
         ({"probabilities": 1}, "The parameter 'probabilities': expected true or false, got 1."),
         ({"error_probability": 0.5}, "The parameter 'error_probability': expected true or false, got 0.5."),
-        ({"correct": "true"}, "The parameter 'correct': expected true or false, got the text 'true'."),
+        ({"correct": "true"}, "The parameter 'correct': expected true or false, got the string 'true'."),
         ([], "'parameters': expected an object, got a list."),
         (False, "'parameters': expected an object, got false."),
     ],

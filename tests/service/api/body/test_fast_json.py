@@ -1,4 +1,4 @@
-"""The fast reader: whatever it reads, the slow one reads alike; what it should not, it leaves alone."""
+"""The fast reader returns the same as the slow one for all that it reads, and leaves all other bodies to it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_plain_bodies_are_read(rows: int, indent: int | None) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"instances":[[[1,2,3],[4,5]],[[6,7],[8,9,10,11]]]}',  # as many numbers and brackets, nested otherwise
+        b'{"instances":[[[1,2,3],[4,5]],[[6,7],[8,9,10,11]]]}',  # as many numbers and brackets, nested differently
         b'{"instances":[[[1,2,3],[4,5,6]]],"parameters":5}',
         b'{"instances":[[[1,2,3],[4,5,6]]],"instances":5}',
         b'{"instances":[[[1,2,3],[4,5,6]]],"other":[]}',
@@ -127,7 +127,7 @@ def test_long_lists_are_read_in_pieces_cut_anywhere(
 def test_the_first_piece_that_does_not_fit_ends_the_reading(unit: bytes) -> None:
     body = b'{"instances":[' + (unit + b",") * (2**20 // len(unit)) + b"1]}"
     steps: list[None] = []
-    with pytest.raises(Unprocessable, match="no closer look"):
+    with pytest.raises(Unprocessable, match="not examined further"):
         steps.extend(json_body.read_json(body, PIXELS))
     assert steps == []
 
@@ -142,7 +142,7 @@ DAMAGE = [bytes([character]) for character in b'0123456789-+.eE[]{},:" nult']
 
 
 def with_gaps(values: Rows, spec: InputSpec) -> Any:
-    """Nested lists, with null in place of what is negative if the input may have missing values."""
+    """Nested lists, with null in place of negative numbers if the input may have missing values."""
     if not spec.missing:
         return values.tolist()
     gaps = values.astype(object)
@@ -215,7 +215,7 @@ def test_both_readers_agree_on_any_damage(piece_bytes: int, seed: int, changes: 
     body = bytearray(json.dumps(document).encode())
     for _ in range(changes):
         at = chance.randrange(len(body))
-        # As long as what was there, one longer, or a token more.
+        # As long as the original, one longer, or a token more.
         body[at : at + chance.choice((0, 1, 1))] = chance.choice((b"null", b"ul", *DAMAGE))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fast_json, "PIECE_BYTES", piece_bytes)

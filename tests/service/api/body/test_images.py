@@ -1,4 +1,4 @@
-"""Pictures: what is read of them, and what is not unpacked."""
+"""Pictures: which parts are read, and which are not unpacked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_small_picture_that_unpacks_to_a_huge_one_is_refused_by_its_header() -
 
 
 def test_what_a_png_carries_beside_its_pixels_is_not_unpacked() -> None:
-    """Sixty texts of a megabyte each, in 60 kB: they would hold up the loop for a tenth of a second."""
+    """Sixty texts of a megabyte each, in 60 kB: they would block the event loop for a tenth of a second."""
     good = picture(IMAGES[0])
     text = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**20)))
     after_header = 8 + 12 + 13
@@ -39,7 +39,7 @@ def test_what_a_png_carries_beside_its_pixels_is_not_unpacked() -> None:
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak_bytes < 2**19
-    with pytest.raises(TooLarge, match="one of this size needs at most"):
+    with pytest.raises(TooLarge, match="expected at most .* for its size in pixels"):
         read(good[:after_header] + text * 100 + good[after_header:], "image/png", {}, PIXELS)
 
 
@@ -47,7 +47,7 @@ def test_sixteen_bits_a_channel_are_not_cut_to_eight() -> None:
     rows = b"".join(b"\0" + bytes(6 * PIXELS.shape[1]) for _ in range(PIXELS.shape[0]))
     header = struct.pack(">IIBBBBB", PIXELS.shape[1], PIXELS.shape[0], 16, 2, 0, 0, 0)
     body = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    with pytest.raises(Unprocessable, match="16 bits a channel"):
+    with pytest.raises(Unprocessable, match="16 bits per channel"):
         read(body, "image/png", {}, PIXELS)
 
 
@@ -57,7 +57,7 @@ def spec(size: int) -> InputSpec:
 
 
 def seconds(body: bytes, media_type: str, size: int) -> float:
-    """Of CPU, for reading or refusing it: the best of three."""
+    """The CPU seconds for reading or rejecting it: the best of three."""
     times = []
     for _ in range(3):
         begin = time.thread_time()
@@ -68,7 +68,7 @@ def seconds(body: bytes, media_type: str, size: int) -> float:
 
 
 def dear(size: int) -> dict[str, tuple[bytes, str]]:
-    """The dearest pictures of this size, as large as they may be."""
+    """The most expensive pictures of this size, as large as allowed."""
     most_bytes = 2 * 4 * 3 * size * size + 2**16
     plain, data = encoded(noise(size), quality=50), filtered(noise(size))
     packed = zlib.compress(data)
@@ -94,7 +94,9 @@ def dear(size: int) -> dict[str, tuple[bytes, str]]:
 
 @pytest.mark.parametrize("size", [32, 128, 512])
 def test_no_file_costs_much_more_than_a_plain_one_of_its_bytes(size: int) -> None:
-    """Scans took 3 us a byte, comments 0.3; a plain JPEG takes 0.04, and the dearest that is left 0.15."""
+    """Scans used to take 3 us per byte, comments 0.3; a plain JPEG takes 0.04, and the most expensive accepted one
+    0.15.
+    """
     plain = encoded(noise(size), quality=90)
     plain_seconds = seconds(plain, "image/jpeg", size)
     for name, (body, media_type) in dear(size).items():
@@ -104,7 +106,7 @@ def test_no_file_costs_much_more_than_a_plain_one_of_its_bytes(size: int) -> Non
 
 
 def test_what_is_read_on_the_event_loop_is_cheap() -> None:
-    """The largest picture that is, and the largest of the smallest."""
+    """The largest picture that is read there, and the largest with the smallest side."""
     plain_seconds = seconds(encoded(noise(32)), "image/jpeg", 32)
     for size in (32, int((THREAD_PICTURE_BYTES / 3) ** 0.5)):
         for name, (body, media_type) in dear(size).items():

@@ -1,4 +1,4 @@
-"""JPEG pictures: what makes them dear is counted before any of it is decoded."""
+"""JPEG pictures: their expensive parts are counted before any of them is decoded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_what_is_kept_is_the_same_picture(options: dict[str, object]) -> None:
         assert found.size == (size - 3, size)
         np.testing.assert_array_equal(pixels(found.essential), pixels(jpeg))
         assert len(found.essential) <= len(jpeg)
-        # Nothing changes where it was kept already.
+        # Nothing changes the second time.
         assert read_jpeg(found.essential).essential == found.essential
 
 
@@ -87,7 +87,7 @@ def test_so_many_segments_and_no_more(segment: bytes, where: str) -> None:
 def test_markers_that_are_none_cost_no_more_than_their_bytes(junk: bytes) -> None:
     """In the scan, and before the first segment."""
     for jpeg in (PLAIN[:-2] + junk * (2**21 // len(junk)) + b"\xff\xd9", PLAIN[:2] + junk * 20_000 + PLAIN[2:]):
-        read_jpeg(jpeg)  # once, for whatever is made at first
+        read_jpeg(jpeg)  # once, for everything that is created on first use
         begin = time.thread_time()
         found = read_jpeg(jpeg)
         per_byte = (time.thread_time() - begin) / len(jpeg)
@@ -106,8 +106,8 @@ def test_a_marker_is_found_wherever_the_search_stops_for_breath() -> None:
 
 
 def test_filling_is_refused() -> None:
-    """libjpeg begins with it anew for each piece that it gets: 16 MB took 1.5 s."""
-    with pytest.raises(Unprocessable, match="filled up with FF bytes"):
+    """libjpeg starts over for each piece that it gets: 16 MB took 1.5 s."""
+    with pytest.raises(Unprocessable, match="padded with long runs of FF bytes"):
         read_jpeg(PLAIN[:-2] + b"\xff" * 100_000 + b"\xff\xd9")
     few = PLAIN[:-2] + b"\xff" * 20 + b"\xff\xd9"
     np.testing.assert_array_equal(pixels(read_jpeg(few).essential), pixels(PLAIN))
@@ -115,19 +115,19 @@ def test_filling_is_refused() -> None:
 
 def test_what_browsers_do_not_read_is_refused() -> None:
     for marker in (0xC3, 0xC9, 0xCA, 0xCF):
-        with pytest.raises(Unprocessable, match=f"coded as SOF{marker - 0xC0}, which browsers do not read"):
+        with pytest.raises(Unprocessable, match=f"encoded as SOF{marker - 0xC0}, which browsers cannot read"):
             read_jpeg(PLAIN.replace(b"\xff\xc0", bytes([0xFF, marker]), 1))
-    with pytest.raises(Unprocessable, match="12 bits a channel; 8 are due"):
+    with pytest.raises(Unprocessable, match="12 bits per channel; expected 8"):
         read_jpeg(PLAIN.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c", 1))
 
 
 def test_what_is_no_whole_picture() -> None:
     frame = next(part for marker, part in segments(PLAIN) if marker == 0xC0)
     for jpeg, message in (
-        (b"GIF89a", "no JPEG picture"),
+        (b"GIF89a", "not a JPEG image"),
         (b"\xff\xd8", "it has no frame"),
         (joined([]), "it has no frame"),
-        (b"\xff\xd8\xff\xc0\0\x11\x08\0", "its frame is cut"),
+        (b"\xff\xd8\xff\xc0\0\x11\x08\0", "its frame header is truncated"),
         (joined([frame, frame]), "it has two frames"),
     ):
         with pytest.raises(Unreadable, match=message):

@@ -50,7 +50,7 @@ def test_all_eight_ways(orientation: int, file_format: str) -> None:
     with pytest.raises(Unprocessable) as refusal:
         read(body, media_type, {}, spec(seen.width, seen.height))
     assert f"has {seen.width} x {seen.height} pixels" in refusal.value.detail
-    assert ("as its EXIF orientation turns it" in refusal.value.detail) == (orientation > 4)
+    assert ("after its EXIF orientation is applied" in refusal.value.detail) == (orientation > 4)
 
 
 def test_the_turned_pixels_are_a_view() -> None:

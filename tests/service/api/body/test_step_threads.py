@@ -1,4 +1,4 @@
-"""Long readings take turns; what nobody waits for is not begun, or ends with its step."""
+"""Long reads take turns; a read that nobody waits for does not begin, or ends after its current step."""
 
 from __future__ import annotations
 

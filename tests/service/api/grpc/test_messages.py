@@ -1,4 +1,4 @@
-"""Answers put together beside protobuf: what any client's protobuf reads."""
+"""Responses assembled without protobuf, read by protobuf."""
 
 from __future__ import annotations
 

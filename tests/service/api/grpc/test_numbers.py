@@ -1,4 +1,4 @@
-"""Numbers of 'contents' by numpy, against protobuf's own."""
+"""Numbers of `contents` read by numpy, compared with protobuf."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_numbers_are_those_of_protobuf(name: str) -> None:
         getattr(message.inputs.add().contents, name).extend(values.tolist())
         data = message.SerializeToString()
         assert unpacked(data, name) == values.tolist()
-        if name != "uint64_contents":  # no output has such
+        if name != "uint64_contents":  # no output has this type
             assert numbers.pack(values) in data
 
     check()
@@ -68,7 +68,7 @@ def test_numbers_across_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("data", [b"\x80", b"\1\xff", b"\xff" * 10 + b"\1", b"\xff" * 300_000 + b"\1"], ids=len)
 def test_what_are_no_numbers_is_refused(data: bytes) -> None:
     sent = block(5 << 3 | 2, block(5 << 3 | 2, block(4 << 3 | 2, data)))
-    with pytest.raises(Unreadable, match=r"no inference\.ModelInferRequest"):
+    with pytest.raises(Unreadable, match=r"not a valid inference\.ModelInferRequest"):
         unpacked(sent, "uint_contents")
-    with pytest.raises(Unreadable, match=r"no inference\.ModelInferRequest"):
+    with pytest.raises(Unreadable, match=r"not a valid inference\.ModelInferRequest"):
         unpacked(block(5 << 3 | 2, block(5 << 3 | 2, block(6 << 3 | 2, b"123"))), "fp32_contents")

@@ -1,4 +1,4 @@
-"""How many calls may be open at once, and on one connection."""
+"""The number of calls that may be open, in total and per connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_one_connection_may_have_all_but_not_what_others_need(monkeypatch: pytes
     monkeypatch.setattr(module, "MOST_CALLS", 60)
     calls = OpenCalls()
     open_some(calls, "greedy", 60)
-    with pytest.raises(Overloaded, match="60 open calls, 60 of them on this connection"):
+    with pytest.raises(Overloaded, match="60 calls are open, 60 of them on this connection"):
         calls.begin("greedy")
     open_some(calls, "modest", 30)
     with pytest.raises(Overloaded):

@@ -1,4 +1,4 @@
-"""What C-core does with the bounds that it is given, over real connections."""
+"""The effect of the configured bounds on C-core, over real connections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ECHO, WAIT, UNREAD = "/test/echo", "/test/wait", "/test/unread"
 
 @asynccontextmanager
 async def server(**changes: Any) -> AsyncIterator[int]:
-    """Serves on the port that it gives; `wait` answers after a second."""
+    """Serves on the yielded port; `wait` answers after a second."""
 
     async def echo(_: object, context: Any) -> bytes:
         sent: bytes = await context.read()
@@ -94,7 +94,7 @@ async def test_a_connection_without_a_call_is_closed(monkeypatch: pytest.MonkeyP
         with Http2(port) as client:
             begin = time.monotonic()
             while not client.closed:
-                client.write(frame(PING, bytes(8)))  # pings are no calls
+                client.write(frame(PING, bytes(8)))  # pings are not calls
                 client.listen(0.1)
                 assert time.monotonic() - begin < 20
             assert client.answered_pings
@@ -147,7 +147,7 @@ def test_connections_leave_most_files_to_others(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_what_is_sent_ahead_is_bounded() -> None:
-    """On each stream, until it is read; then it may come."""
+    """On each stream, until the data is read; then more may be sent."""
 
     def ahead(port: int) -> None:
         with Http2(port) as client:
@@ -162,7 +162,7 @@ async def test_what_is_sent_ahead_is_bounded() -> None:
 
 
 async def test_clients_may_ping(caplog: pytest.LogCaptureFixture) -> None:
-    """C-core's own policy ends the connection, and the call, at the third ping within five minutes."""
+    """By default, C-core ends the connection and the call at the third ping within five minutes."""
 
     def ask(port: int) -> None:
         often = [

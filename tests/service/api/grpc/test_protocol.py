@@ -1,4 +1,4 @@
-"""The protocol's messages and names, as the package carries them."""
+"""The protocol's messages and names in the package."""
 
 from __future__ import annotations
 

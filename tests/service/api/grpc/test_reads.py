@@ -1,4 +1,4 @@
-"""Who may send a message now: silent calls hold nobody up for long, and no more is read at once than fits."""
+"""The scheduling of reads: silent calls do not block others for long, and no more is read at once than fits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Client:
-    """A call whose message comes when `send` is called; gRPC fails its read once the call has been ended."""
+    """A call whose message arrives when `send` is called; gRPC fails its read once the call has been ended."""
 
     def __init__(self, reads: Reads, holder: Hashable, seconds: float = NEVER) -> None:
         self._come = asyncio.get_running_loop().create_future()
@@ -39,7 +39,7 @@ class Client:
 
     def _end(self, _: RequestError) -> None:
         self._come.set_exception(grpc.aio.AbortError())
-        self._come.exception()  # heard of: one that got its turn just now never waits for it
+        self._come.exception()  # marked as retrieved: a call that just got its turn never awaits it
 
     def send(self) -> None:
         self._come.set_result(b"hello")
@@ -101,7 +101,7 @@ async def test_silent_reads_end_when_others_wait_and_not_before() -> None:
 async def test_a_slow_holder_stays_out_of_the_reserve() -> None:
     reads = Reads(8)
     silent = await begun(reads, "silent", 30)
-    while sum(client.task.done() for client in silent) < 20:  # those that wait have their turn as others are ended
+    while sum(client.task.done() for client in silent) < 20:  # those that wait get their turn as others are ended
         await asyncio.sleep(0.01)
     for name in "abcdef":
         begin = asyncio.get_running_loop().time()
@@ -114,7 +114,7 @@ async def test_a_slow_holder_stays_out_of_the_reserve() -> None:
 
 
 async def test_the_more_wait_the_sooner_a_read_ends() -> None:
-    """All of 200 holders have their turn within some patience, though eight at a time may read."""
+    """All 200 holders get a turn within a few patience periods, though only eight at a time may read."""
     reads = Reads(8)
     begin = asyncio.get_running_loop().time()
     silent = [client for name in range(200) for client in await begun(reads, name, 1)]
@@ -130,7 +130,7 @@ async def test_whoever_reads_least_is_next() -> None:
     others = [client for name in "ab" for client in await begun(reads, name, 2)]
     assert [client.began for client in others] == [True, False, True, False]
     (newest,) = await begun(reads, "new", 1)
-    many[0].send()  # six of eight are read still: only one who has none may use the reserve
+    many[0].send()  # six of eight are still reading: only a holder without a read may use the reserve
     await settle()
     assert newest.began
     assert not many[6].began
@@ -155,8 +155,8 @@ async def test_no_more_than_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> Non
     greedy = await begun(reads, "greedy", 16)
     modest = [client for name in "abcd" for client in await begun(reads, name, 2)]
     refused = [client for client in greedy if client.task.done()]
-    assert refused == greedy[-6:], "the newest of whoever has the most"
-    with pytest.raises(Overloaded, match="Too many calls wait"):
+    assert refused == greedy[-6:], "the newest of the holder with the most"
+    with pytest.raises(Overloaded, match="Too many calls are waiting"):
         await refused[0].task
     assert not any(client.task.done() for client in modest)
     await gone([client for client in greedy + modest if not client.task.done()])
@@ -171,7 +171,7 @@ async def test_clients_that_leave_leave_room() -> None:
 
 
 async def test_what_was_ended_counts_until_its_client_has_heard_of_it() -> None:
-    """Its bytes are there until then, and it may be that a client never reads what it is told."""
+    """Its bytes remain allocated until then, and a client may never read the error."""
 
     class Deaf(Client):
         def _end(self, _: RequestError) -> None:

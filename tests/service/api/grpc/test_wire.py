@@ -1,4 +1,4 @@
-"""Messages taken apart before protobuf sees them: as it would have read them, and at no more than they may cost."""
+"""Messages split before protobuf parses them: with the same result, and at bounded cost."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_any_bytes_are_read_as_protobuf_reads_them_or_refused(data: bytes) -> No
         return
     try:
         expected = REQUEST.FromString(data)
-    except DecodeError:  # of numbers, which are looked at when they are wanted
+    except DecodeError:  # an error in numbers, which are read only when needed
         return
     del expected.raw_input_contents[:]
     for tensor in [*expected.inputs, *message.inputs]:
@@ -68,7 +68,7 @@ PIECES = st.lists(st.integers(0, 2**32 - 1), max_size=30)
 
 @given(st.lists(st.tuples(st.booleans(), PIECES), max_size=4))
 def test_numbers_in_any_number_of_pieces(pieces: list[tuple[bool, list[int]]]) -> None:
-    """Packed and one by one, as an encoder may write them; protobuf takes them together."""
+    """Packed and one by one, as an encoder may write them; protobuf joins them."""
     kind = numbers.KINDS["uint_contents"]
     contents = b""
     for is_packed, values in pieces:
@@ -98,7 +98,7 @@ def test_bulk_is_not_copied() -> None:
     ids=bytes.hex,
 )
 def test_what_is_no_message_is_refused(data: bytes) -> None:
-    with pytest.raises(Unreadable, match=r"^What was sent is no a\.Message\.$"):
+    with pytest.raises(Unreadable, match=r"^The message is not a valid a\.Message\.$"):
         small(data, "a.Message")
     with pytest.raises(DecodeError):
         REQUEST.FromString(data)

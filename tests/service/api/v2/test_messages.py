@@ -1,4 +1,4 @@
-"""V2 requests in JSON: a long tensor is read as the instances of `/score` are, and nothing is taken for it."""
+"""V2 requests in JSON: a long tensor is read exactly as the instances of `/score` are."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_shape_of_another_size_is_refused_before_the_numbers_are_read() -> Non
 
 def test_more_outputs_than_there_are_are_refused() -> None:
     body = document(PIXELS, instances(1, (2, 3)), flat=True) | {"outputs": [{"name": "score"}] * 5}
-    with pytest.raises(Unprocessable, match="5 outputs; there are 4"):
+    with pytest.raises(Unprocessable, match="5 outputs; only 4 are offered"):
         messages.parse(json.dumps(body).encode(), None, PIXELS, OFFERED)
 
 

@@ -1,4 +1,4 @@
-"""What a graph may not be, each made with ONNX's own tools; and that what is served passes."""
+"""Forbidden graphs, each made with ONNX's own tools, and that served graphs pass."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_network_of_a_users_passes(tmp_path: Path, dtype: str) -> None:
 def test_tensors_of_every_type_pass_as_onnx_writes_them(data_type: int, typed: bool) -> None:
     values = np.arange(7) % 2
     if data_type == TensorProto.STRING:
-        tensor = helper.make_tensor("w", data_type, [7], [b""] * 7)  # type: ignore[list-item]  # it takes them
+        tensor = helper.make_tensor("w", data_type, [7], [b""] * 7)  # type: ignore[list-item]  # it accepts them
     else:
         kind = helper.tensor_dtype_to_np_dtype(data_type)
         tensor = numpy_helper.from_array(values.astype(kind), "w")
@@ -69,21 +69,21 @@ def test_tensors_of_every_type_pass_as_onnx_writes_them(data_type: int, typed: b
 def test_a_tensor_in_another_file_is_refused(location: str) -> None:
     made = model()
     external(made, location)
-    with pytest.raises(GraphRefused, match=r"'w' lies in another file.*save_as_external_data=False"):
+    with pytest.raises(GraphRefused, match=r"'w' is stored in another file.*save_as_external_data=False"):
         check_graph(made.SerializeToString())
     del made.graph.initializer[0].external_data[:]
-    with pytest.raises(GraphRefused, match="'w' lies in another file"):
+    with pytest.raises(GraphRefused, match="'w' is stored in another file"):
         check_graph(made.SerializeToString())
     made.graph.initializer[0].ClearField("data_location")
     made.graph.initializer[0].external_data.add(key="location", value=location)
-    with pytest.raises(GraphRefused, match="lies in another file"):
+    with pytest.raises(GraphRefused, match="is stored in another file"):
         check_graph(inside(made).SerializeToString())
 
 
 def test_a_constants_tensor_in_another_file_is_refused() -> None:
     made = model(helper.make_node("Constant", [], ["y"], value=numpy_helper.from_array(np.zeros(4, np.float32), "c")))
     made.graph.node[0].attribute[0].t.data_location = TensorProto.EXTERNAL
-    with pytest.raises(GraphRefused, match="'c' lies in another file"):
+    with pytest.raises(GraphRefused, match="'c' is stored in another file"):
         check_graph(made.SerializeToString())
 
 
@@ -138,25 +138,25 @@ def add_types(made: onnx.ModelProto) -> None:
     [
         (
             add(data_type=FLOAT, dims=[2**30], raw_data=b"abcd"),
-            "says that it has 1073741824 elements, which its 4 bytes",
+            "claims 1073741824 elements, which do not match its 4 bytes",
         ),
-        (add(data_type=FLOAT, dims=[2], raw_data=b"abcd" * 3), "2 elements, which its 12 bytes are not"),
-        (add(data_type=FLOAT, dims=[2**30], float_data=[1.0]), "1073741824 elements, which its 4 bytes"),
-        (add(data_type=INT64, dims=[100], int64_data=[1]), "100 elements, which its 1 bytes"),
+        (add(data_type=FLOAT, dims=[2], raw_data=b"abcd" * 3), "2 elements, which do not match its 12 bytes"),
+        (add(data_type=FLOAT, dims=[2**30], float_data=[1.0]), "elements, which do not match its 4 bytes"),
+        (add(data_type=INT64, dims=[100], int64_data=[1]), "100 elements, which do not match its 1 bytes"),
         (add(data_type=TensorProto.STRING, dims=[2**30], string_data=[b"a"]), "1073741824 elements"),
         (add(data_type=FLOAT, dims=[-1, 4]), r"the shape \[-1, 4\], which no tensor can have"),
         (add(data_type=FLOAT, dims=[2**62, 2**62]), "which no tensor can have"),
         (add(data_type=FLOAT, dims=[2**62, 0, 2**62]), "which no tensor can have"),
         (add(data_type=FLOAT, dims=[1] * 1000), "more than 16 axes"),
-        (add(data_type=99, dims=[1], raw_data=b"a"), "the data type 99, which is unknown"),
-        (declare(2**20, 2**20), "is declared, more than"),
+        (add(data_type=99, dims=[1], raw_data=b"a"), "the unknown data type 99"),
+        (declare(2**20, 2**20), r"declares the shape \[1048576, 1048576\], more than"),
         (declare(-5), "which no tensor can have"),
         (declare(*[1] * 17), "more than 16 axes"),
-        (add_types, "types in types"),
-        (add_function, "functions of its own.*inline_local_functions"),
+        (add_types, "types nested more than 8 deep"),
+        (add_function, "local functions.*inline_local_functions"),
         (lambda made: made.training_info.add(), "training_info"),
         (lambda made: made.ClearField("graph"), "the model has no graph"),
-        (lambda made: made.graph.sparse_initializer.add(dims=[2**40]), "stores a tensor as sparse"),
+        (lambda made: made.graph.sparse_initializer.add(dims=[2**40]), "stores a sparse tensor"),
         (lambda made: made.graph.node[0].input.extend(["x"] * 20_000), "more than 10000 inputs"),
     ],
 )
@@ -169,12 +169,12 @@ def test_what_cannot_be_or_is_too_much_is_refused(change: Change, message: str) 
 
 def test_graphs_may_be_nested_eight_deep_and_no_deeper() -> None:
     check_graph(nested(check.MAX_DEPTH - 1).SerializeToString())
-    with pytest.raises(GraphRefused, match="graphs in graphs"):
+    with pytest.raises(GraphRefused, match="subgraphs nested more than 8 deep"):
         check_graph(nested(check.MAX_DEPTH).SerializeToString())
     deep = b""
-    for _ in range(2000):  # deeper than Python calls itself
+    for _ in range(2000):  # deeper than Python's recursion limit
         deep = field(1, field(5, field(6, deep)))
-    with pytest.raises(GraphRefused, match="graphs in graphs"):
+    with pytest.raises(GraphRefused, match="subgraphs nested more than 8 deep"):
         check_graph(field(7, deep))
 
 
@@ -191,11 +191,11 @@ def field(number: int, content: bytes) -> bytes:
 
 
 def test_parts_that_protobuf_would_merge_are_refused() -> None:
-    """Two halves of a tensor, each harmless: protobuf puts their dims together."""
+    """Two halves of a tensor, each harmless: protobuf joins their dims."""
     half = TensorProto(data_type=FLOAT, dims=[2**20], float_data=[0.0] * 2**20).SerializeToString()
     attribute = field(1, b"value") + field(5, half) + field(5, half)
     node = field(4, b"Constant") + field(2, b"y") + field(5, attribute)
-    with pytest.raises(GraphRefused, match="has its field t twice"):
+    with pytest.raises(GraphRefused, match="has the field t twice"):
         check_graph(field(7, field(1, node)))
 
 
@@ -225,7 +225,7 @@ def test_any_bytes_are_judged(data: bytes) -> None:
 @settings(max_examples=400, deadline=None)
 @given(st.integers(0, 2), st.randoms(use_true_random=False), st.integers(1, 4))
 def test_of_what_passes_protobuf_sees_nothing_forbidden(which: int, chance: random.Random, changes: int) -> None:
-    """Graphs with a few bytes changed, taken out or put in: the two parsers must not see different models."""
+    """Graphs with a few bytes changed, removed or inserted: the two parsers must not see different models."""
     data = bytearray(seeds()[which])
     for _ in range(changes):
         at = chance.randrange(len(data))
@@ -236,7 +236,7 @@ def test_of_what_passes_protobuf_sees_nothing_forbidden(which: int, chance: rand
         return
     try:
         seen = onnx.load_from_string(bytes(data))
-    except DecodeError:  # texts that are no UTF-8
+    except DecodeError:  # texts that are not UTF-8
         return
     assert not seen.functions
     assert not forbidden(seen.graph)

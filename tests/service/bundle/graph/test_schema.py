@@ -1,4 +1,4 @@
-"""The schema is ONNX's own: one field left out, and a graph would be refused or half of it not be looked at."""
+"""The schema is ONNX's own: with a field missing, a graph would be rejected or only half of it checked."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_every_field_of_onnx_is_there(ours: Schema, message: type[proto.ModelPro
 
 def test_every_data_type_that_onnx_stores_has_its_width() -> None:
     known = {proto.TensorProto.DataType.Name(number): bits for number, bits in schema.ELEMENT_BITS.items()}
-    # FLOAT6 is newer than any ONNX Runtime; UNDEFINED is none.
+    # FLOAT6 is newer than any ONNX Runtime; UNDEFINED is not a type.
     assert set(proto.TensorProto.DataType.keys()) - set(known) == {"UNDEFINED", "STRING", "FLOAT6E2M3", "FLOAT6E3M2"}
     for name, bits in known.items():
         digits = re.search(r"\d+", name)

@@ -1,4 +1,4 @@
-"""The shapes that the check works out for constants are those that ONNX Runtime gives."""
+"""The shapes that the check computes for constants are those of ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harmgauge.bundle.graph.value import Value, elements_of
 
 
 class Followed(Sizes):
-    """Keeps what was known of each name."""
+    """Records the known value of each name."""
 
     def __init__(self, file_bytes: int) -> None:
         super().__init__(file_bytes)
@@ -39,7 +39,7 @@ def one(number: float, dtype: str = "int64") -> np.ndarray[Any, Any]:
 
 
 NONE = None
-"""An input that is left out."""
+"""An omitted input."""
 
 CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("Add", [floats(7, 1), floats(1, 5)], {}),
@@ -109,7 +109,7 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
 ]
 
 MORE_THAN_NEEDED = {"Col2Im", "DFT", "GlobalAveragePool", "LSTM", "NonMaxSuppression", "NonZero", "STFT", "TopK"}
-"""Rules that give the most that may come out, or what lies in between."""
+"""Operators whose rule gives an upper bound of the outputs, or includes intermediate tensors."""
 
 
 @pytest.mark.parametrize(("operator", "inputs", "attributes"), CASES, ids=[case[0] for case in CASES])

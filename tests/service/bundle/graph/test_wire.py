@@ -1,4 +1,4 @@
-"""The wire format, against the parser of protobuf itself."""
+"""The wire format, compared with protobuf's own parser."""
 
 from __future__ import annotations
 
@@ -62,18 +62,18 @@ def test_any_bytes_are_read_or_malformed(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"\x22", "a number without an end"),
-        (b"\x22\x05abc", "ends in the middle of its field op_type"),
-        (b"\x22\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "ends in the middle of its field op_type"),
-        (b"\xff" * 11, "a number without an end"),
-        (b"\x22\x01a\x22\x01b", "has its field op_type twice"),
-        (b"\xf8\x07\x01", "has a field 127 that is unknown"),
-        (b"\x02\x00", "has a field 0 that is unknown"),
-        (b"\x20\x01", "has its field op_type in wire type 0"),
-        (b"\x23\x24", "has its field op_type in wire type 3"),
-        (b"\xa2\x80\x80\x80\x80\x01\x01a", "a number without an end"),  # protobuf reads 32 bits of it: op_type
-        (b"\x22\x01\xff", "a text in its field op_type that is not UTF-8"),
-        (b"\x0a\x00" * 2000, "more parts than any network"),
+        (b"\x22", "a number does not end"),
+        (b"\x22\x05abc", "ends in the middle of the field op_type"),
+        (b"\x22\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "ends in the middle of the field op_type"),
+        (b"\xff" * 11, "a number does not end"),
+        (b"\x22\x01a\x22\x01b", "has the field op_type twice"),
+        (b"\xf8\x07\x01", "has the unknown field 127"),
+        (b"\x02\x00", "has the unknown field 0"),
+        (b"\x20\x01", "has the field op_type in wire type 0"),
+        (b"\x23\x24", "has the field op_type in wire type 3"),
+        (b"\xa2\x80\x80\x80\x80\x01\x01a", "a number does not end"),  # protobuf reads 32 bits of it: op_type
+        (b"\x22\x01\xff", "a string in the field op_type that is not UTF-8"),
+        (b"\x0a\x00" * 2000, "more parts than any real network"),
     ],
 )
 def test_what_no_writer_writes_is_malformed(data: bytes, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Numbers that come one by one are read by the thousand, and mean what they mean one at a time."""
+"""Numbers encoded one by one are read by the thousand, with the same result as one at a time."""
 
 from __future__ import annotations
 
