@@ -94,8 +94,8 @@ def _attacked(
 
     n = len(x)
     in_box = each(random.random(n) < 0.7)
-    box = each(np.exp(random.uniform(*np.log(MAX_SIZES), n)))
-    ball = each(np.exp(random.uniform(*np.log(EUCLIDEAN_SIZES), n)) * np.sqrt(x[0].numel()))
+    box = each(_log_uniform(MAX_SIZES, n, random))
+    ball = each(_log_uniform(EUCLIDEAN_SIZES, n, random) * np.sqrt(x[0].numel()))
     by_margin = each(random.random(n) < 0.5).flatten()
     stops = each(random.random(n) < 0.3)
     starts = each((random.random(n) < 0.5) & (steps > 1))
@@ -118,6 +118,12 @@ def _attacked(
         length = change.flatten(1).norm(dim=1).reshape(axes).clamp(min=1e-20)
         change = torch.where(in_box, change.clamp(-box, box), change * (ball / length).clamp(max=1))
     return (x + change).clamp(0, 1).detach()
+
+
+def _log_uniform(bounds: tuple[float, float], count: int, random: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Numbers (count,) between the bounds, uniform in their logarithm."""
+    low, high = bounds
+    return low * (high / low) ** random.random(count)
 
 
 def _margin(logits: Tensor, named: Tensor) -> Tensor:

@@ -120,7 +120,7 @@ def distil_head(
             )
         except UserError as error:
             attacked = None
-            say(f"the second network is trained without attacked pictures: {error}")
+            say(f"the second network is trained without attacked images: {error}")
         return _distilled(classifier, taps, _Lesson(x, soft_labels, pictures, attacked, recipe), folder, settings)
 
 

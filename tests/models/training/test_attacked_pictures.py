@@ -22,8 +22,8 @@ from tests.support.photographs import photographs
 X = photographs(192, 13, 13)
 
 
-def opened(tmp_path: Path, x: Array = X, **options: bool) -> Classifier:
-    return open_classifier(convolutional_network(tmp_path / "network.onnx", **options), x, "classifier")
+def opened(tmp_path: Path, *, softmax: bool = False) -> Classifier:
+    return open_classifier(convolutional_network(tmp_path / "network.onnx", softmax=softmax), X, "classifier")
 
 
 def attacked(classifier: Classifier, seed: int = 0, x: Array = X) -> AttackedPictures:
@@ -74,5 +74,5 @@ def test_an_operator_without_gradients_is_named(tmp_path: Path) -> None:
     model.CopyFrom(classifier.network.model)
     model.graph.node.append(helper.make_node("Frobnicate", [classifier.network.output], ["z"], domain="of.its.own"))
     model.opset_import.append(helper.make_opsetid("of.its.own", 1))
-    with pytest.raises(UserError, match="cannot be turned into a PyTorch module.*Frobnicate"):
+    with pytest.raises(UserError, match="cannot be converted to a PyTorch module.*Frobnicate"):
         attacked(replace(classifier, network=replace(classifier.network, model=model)))
