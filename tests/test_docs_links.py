@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import functools
 import re
-import subprocess
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.markdown import CODE, FENCE, tracked
 
-TRACKED = subprocess.run(
-    ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    check=True,
-).stdout.split()
-PAGES = sorted(name for name in TRACKED if (ROOT / name).is_file())
+PAGES = tracked("*.md")
 INDEX = ROOT / "docs" / "README.md"
 LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
@@ -27,8 +20,7 @@ ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 def without_code(text: str) -> str:
     """The text without fenced blocks and code spans, whose contents may look like links."""
-    text = re.sub(r"^(`{3,}|~{3,}).*?^\1`*\s*$", "", text, flags=re.MULTILINE | re.DOTALL)
-    return re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", text)
+    return CODE.sub("", FENCE.sub("", text))
 
 
 def links(text: str) -> list[str]:
@@ -39,8 +31,7 @@ def anchors(text: str) -> set[str]:
     """The anchors of the headings as on GitHub: lower case, no punctuation, - for a blank, -1 for a duplicate."""
     found: dict[str, int] = {}
     names = set(re.findall(r"<a (?:id|name)=\"([^\"]+)\"", text))
-    fences = re.sub(r"^(`{3,}|~{3,}).*?^\1`*\s*$", "", text, flags=re.MULTILINE | re.DOTALL)
-    for heading in re.findall(r"^#{1,6}\s+(.*?)\s*#*\s*$", fences, re.MULTILINE):
+    for heading in re.findall(r"^#{1,6}\s+(.*?)\s*#*\s*$", FENCE.sub("", text), re.MULTILINE):
         shown = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", heading)
         slug = re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
         twins = found.get(slug, 0)

@@ -17,7 +17,7 @@ PREFIX = "HARMGAUGE_"
 DEFAULT_BUNDLE = "cifar10-resnet32/3"
 """The bundle in the package. The Makefile and pyproject.toml name it too; a test compares them."""
 
-DEFAULT_BUNDLE_SHA256 = "b264de6ae7011b0be284c08a4cd4cbf2245cad7835e15c0b6528d402aa0a9a95"
+DEFAULT_BUNDLE_SHA256 = "4b7a93cc25aac0349a5359681c2c46a96b6121f208ab8786b106cad0f794b885"
 """SHA-256 of its `bundle.json`, checked by a test."""
 
 _KUBERNETES_NAME = re.compile(r"HARMGAUGE(_\w+)?_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -21,6 +22,22 @@ K8S = ROOT / "k8s"
 OVERLAYS = ("cpu", "gpu")
 COMPONENTS = ("bundle-claim", "bundle-image", "grpc", "keys", "tracing")
 VERSIONS = ("1.32", "1.35", "1.37")
+
+
+@functools.cache
+def overlaid(overlay: str) -> list[dict[str, Any]]:
+    """The resources of an overlay, for tests that only read them."""
+    return rendered(K8S / "overlays" / overlay)
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The resources of every overlay, alone and with every component; those that are alike come once."""
+    folder, found = tmp_path_factory.mktemp("overlaid"), list[dict[str, Any]]()
+    for overlay in OVERLAYS:
+        components = [with_components(folder, overlay, component) for component in COMPONENTS]
+        found += [resource for resources in (overlaid(overlay), *components) for resource in resources]
+    return [resource for at, resource in enumerate(found) if resource not in found[:at]]
 
 
 def with_components(folder: Path, overlay: str, *components: str) -> list[dict[str, Any]]:
@@ -67,31 +84,41 @@ def validate(resources: list[dict[str, Any]], version: str, folder: Path) -> Non
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_schemas_of_kubernetes_take_every_field(version: str, tmp_path: Path) -> None:
-    resources: list[dict[str, Any]] = []
+def test_the_schemas_of_kubernetes_take_every_field(
+    version: str, everything: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    validate(everything, version, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The results of checkov, which takes seconds to start, for all overlays; each is in a folder of its name."""
+    options = ["--framework", "kubernetes", "--skip-download", "--output", "json"]
     for overlay in OVERLAYS:
-        resources += rendered(K8S / "overlays" / overlay)
-        for component in COMPONENTS:
-            resources += with_components(tmp_path, overlay, component)
-    validate(resources, version, tmp_path)
+        folder = tmp_path_factory.mktemp("checked") / overlay
+        folder.mkdir()
+        resources = with_components(folder, overlay, "bundle-claim", "grpc", "keys", "tracing")
+        (folder / "resources.yaml").write_text(yaml.safe_dump_all(resources))
+        options += ["--file", str(folder / "resources.yaml")]
+    results: dict[str, Any] = json.loads(run(linter("checkov"), *options).stdout)["results"]
+    return results
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_checkov_finds_nothing_that_is_not_argued_in_place(overlay: str, tmp_path: Path) -> None:
-    file = tmp_path / "resources.yaml"
-    file.write_text(yaml.safe_dump_all(with_components(tmp_path, overlay, "bundle-claim", "grpc", "keys", "tracing")))
-    options = ["--framework", "kubernetes", "--skip-download", "--output", "json", "--file", str(file)]
-    report = json.loads(run(linter("checkov"), *options).stdout)
-    assert report["summary"]["passed"] > 80
-    assert [check["check_id"] for check in report["results"]["failed_checks"]] == []
-    skipped = report["results"]["skipped_checks"]
+def test_checkov_finds_nothing_that_is_not_argued_in_place(overlay: str, found: dict[str, Any]) -> None:
+    passed, failed, skipped = (
+        [check for check in found[kind] if Path(check["file_abs_path"]).parent.name == overlay]
+        for kind in ("passed_checks", "failed_checks", "skipped_checks")
+    )
+    assert len(passed) > 80
+    assert [check["check_id"] for check in failed] == []
     assert {check["check_id"] for check in skipped} == {"CKV_K8S_15", "CKV_K8S_35", "CKV_K8S_43"}
     assert all(len(check["check_result"]["suppress_comment"]) > 40 for check in skipped)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_pod_that_goes_has_time_to_drain(overlay: str) -> None:
-    resources = rendered(K8S / "overlays" / overlay)
+    resources = overlaid(overlay)
     spec = pod_spec(resources)
     pre_stop = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     drain = float(variables(resources)["HARMGAUGE_DRAIN_SECONDS"])
@@ -100,7 +127,7 @@ def test_a_pod_that_goes_has_time_to_drain(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_selector_takes_the_pods(overlay: str) -> None:
-    resources = rendered(K8S / "overlays" / overlay)
+    resources = overlaid(overlay)
     deployment = only(resources, "Deployment")
     labels = deployment["spec"]["template"]["metadata"]["labels"].items()
     assert deployment["spec"]["selector"]["matchLabels"].items() <= labels
@@ -146,7 +173,7 @@ def test_every_variable_is_a_setting_of_the_service(overlay: str, tmp_path: Path
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_keys_close_what_the_base_opens(overlay: str, tmp_path: Path) -> None:
-    assert variables(rendered(K8S / "overlays" / overlay))["HARMGAUGE_OPEN"] == "all"
+    assert variables(overlaid(overlay))["HARMGAUGE_OPEN"] == "all"
     resources = with_components(tmp_path, overlay, "keys")
     found = variables(resources)
     assert found["HARMGAUGE_OPEN"] == ""
@@ -157,7 +184,7 @@ def test_keys_close_what_the_base_opens(overlay: str, tmp_path: Path) -> None:
 
 
 def test_a_gpu_is_asked_for_and_the_cpu_is_no_way_out() -> None:
-    resources = rendered(K8S / "overlays" / "gpu")
+    resources = overlaid("gpu")
     (container,) = pod_spec(resources)["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert variables(resources)["HARMGAUGE_PROVIDERS"] == "cuda"
@@ -175,7 +202,7 @@ def test_kserves_example_serves_the_shipped_bundle_under_its_name(tmp_path: Path
     spec = {name: value for name, value in predictor.items() if name not in own}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "predictor"}, "spec": spec}
     validate([pod], VERSIONS[-1], tmp_path)
-    overlay = pod_spec(rendered(K8S / "overlays" / "cpu"))
+    overlay = pod_spec(overlaid("cpu"))
     for field in ("securityContext", "terminationGracePeriodSeconds", "volumes"):
         assert spec[field] == overlay[field]
     for field in ("image", "lifecycle", "resources", "securityContext", "volumeMounts"):

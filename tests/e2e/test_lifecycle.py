@@ -200,7 +200,7 @@ def test_alarm_thresholds_that_the_drift_settings_do_not_give_are_refused(
 ) -> None:
     for name, value in (("p_value_threshold", 1e-3), ("statistic_threshold", 0.9)):
         folder = Path(shutil.copytree(image_bundle_path, tmp_path / name))
-        edit(folder, lambda manifest, name=name, value=value: manifest["drift"].update({name: value}))  # type: ignore[misc]
+        edit(folder, lambda manifest, name=name, value=value: manifest["drift"].update({name: value}))  # type: ignore[misc]  # a lambda's default has no type
         done = run_here("check", bundle=folder)
         assert done.returncode == 1
         assert "window_rows and rows_between_false_alarms give" in done.stderr

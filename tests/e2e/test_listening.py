@@ -37,7 +37,7 @@ def test_a_machine_without_ipv6_answers_ipv4(monkeypatch: pytest.MonkeyPatch, mi
         def bind(self, address: object) -> None:
             if self.family == socket.AF_INET6:
                 raise OSError(missing, "no IPv6 here")
-            super().bind(address)  # type: ignore[arg-type]
+            super().bind(address)  # type: ignore[arg-type]  # any address
 
     monkeypatch.setattr(socket, "socket", WithoutIpv6)
     for host in ("::", "localhost"):

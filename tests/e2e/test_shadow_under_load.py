@@ -31,7 +31,7 @@ def test_promotions_under_load_lose_and_mix_nothing(
                     assert service.client.delete(PATH, headers=BEARER).status_code == 200
                     assert load_shadow(service, other).status_code == 200
                 answered_so_far = sum(sum(client.answered.values()) for client in clients)
-                wait_until(lambda: sum(sum(c.answered.values()) for c in clients) > answered_so_far + 40, 60)  # noqa: B023
+                wait_until(lambda: sum(sum(c.answered.values()) for c in clients) > answered_so_far + 40, 60)  # noqa: B023  # called at once
                 promoted = promote(service)
                 assert promoted.status_code == 200, promoted.text
                 assert promoted.json()["version"] == other.name

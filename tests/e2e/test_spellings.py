@@ -136,7 +136,7 @@ class Raw:
 
     def _connect(self) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
-        connection._validate_path = lambda path: None  # type: ignore[attr-defined]
+        connection._validate_path = lambda path: None  # type: ignore[attr-defined]  # private, and not checked
         return connection
 
     def ask(self, method: str, path: str, key: str | None) -> tuple[int, bytes]:

@@ -50,7 +50,7 @@ def two_versions(folder: Path) -> tuple[Path, Path]:
         replace_file(bundle, REFERENCE_FILE, reference.npz())
         replace_file(bundle, DETECTOR_FILE, _graph(offset))
         threshold = float(FLAGGED_FROM - 1 + offset)
-        edit(bundle, lambda manifest, threshold=threshold: manifest["threshold"].update(value=threshold))  # type: ignore[misc]
+        edit(bundle, lambda manifest, threshold=threshold: manifest["threshold"].update(value=threshold))  # type: ignore[misc]  # a lambda's default has no type
     return made[0], made[1]
 
 

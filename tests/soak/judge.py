@@ -89,7 +89,7 @@ def memory(
     share = (times - times[0]) / max(times[-1] - times[0], 1e-9)
     before = sizes[(share >= first) & (share <= first + MEMORY_SHARE)]
     after = sizes[(share >= end - MEMORY_SHARE) & (share <= end)]
-    return tuple(float(np.median(part if len(part) else sizes)) for part in (before, after))  # type: ignore[return-value]
+    return tuple(float(np.median(part if len(part) else sizes)) for part in (before, after))  # type: ignore[return-value]  # two of them
 
 
 def untrue_counters(ledger: Ledger, metrics: dict[str, list[tuple[dict[str, str], float]]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,16 @@ from tests.support.toy import instances
 PIXELS = InputSpec(
     dtype="uint8", shape=(4, 5, 3), minimum=0, maximum=255, image=ImageSpec(mode="RGB", layout="HWC", scale=1)
 )
+FLOATS = InputSpec(dtype="float32", shape=(3,))
 IMAGES = instances(3, PIXELS.shape)
 
 
 def read(body: bytes, content_type: str, query: dict[str, bool], spec: InputSpec) -> ScoreRequest:
     return decode.read(body, decode.media_type(content_type, spec), query, spec)
+
+
+def as_json(instances: object, **more: object) -> bytes:
+    return json.dumps({"instances": instances, **more}).encode()
 
 
 def npy(array: npt.NDArray[Any], **options: Any) -> bytes:

@@ -76,8 +76,8 @@ def _faulty_two_sample(*arguments: Any) -> ks.KsResult:
 
 
 if __name__ == "__main__":
-    OnnxRuntime.run = _faulty_run  # type: ignore[method-assign]
-    Batch.run = _fatal_run  # type: ignore[method-assign]
+    OnnxRuntime.run = _faulty_run  # type: ignore[method-assign]  # replaced on purpose
+    Batch.run = _fatal_run  # type: ignore[method-assign]  # replaced on purpose
     stopping.LINGER_SECONDS = float(os.environ.get(LINGER, stopping.LINGER_SECONDS))
-    ks.two_sample = _faulty_two_sample  # type: ignore[assignment]
+    ks.two_sample = _faulty_two_sample  # type: ignore[assignment]  # replaced on purpose
     sys.exit(main())

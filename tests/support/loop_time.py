@@ -27,11 +27,11 @@ def callbacks() -> Iterator[list[float]]:
         run(self)
         taken.append(time.thread_time() - begin)
 
-    Handle._run = timed  # type: ignore[method-assign]
+    Handle._run = timed  # type: ignore[method-assign]  # replaced on purpose
     try:
         yield taken
     finally:
-        Handle._run = run  # type: ignore[method-assign]
+        Handle._run = run  # type: ignore[method-assign]  # replaced on purpose
         taken.sort()
 
 
@@ -78,5 +78,5 @@ async def ask(
         "client": ("127.0.0.1", 9),
     }
     # In a separate task, so that the requesting callback does nothing else.
-    await asyncio.create_task(service.switch(scope, receive, send))  # type: ignore[arg-type]
+    await asyncio.create_task(service.switch(scope, receive, send))  # type: ignore[arg-type]  # plain dicts
     return status, pieces

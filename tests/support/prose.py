@@ -5,15 +5,12 @@ from __future__ import annotations
 import ast
 import functools
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.support.readme import DOCS
+from tests.conftest import ROOT
+from tests.support.markdown import CODE, FENCE, tracked
 
-ROOT = DOCS.parent
-FENCE = re.compile(r"^ *(`{3,}|~{3,}).*?^ *\1[`~]*\s*$", re.MULTILINE | re.DOTALL)
-CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 LINK = re.compile(r"!?\[((?:[^\[\]]|\[[^\]]*\])*)\]\([^)]*\)")
 MARKER = re.compile(r"^\s*(?:[-*+] |\d+\. |#{1,6} |> )\s*")
 SENTENCE_END = re.compile(r"(?<=[.!?:;])[*)\"”]*\s+")
@@ -111,16 +108,9 @@ def of_rules(file: str, text: str) -> Iterator[Sentence]:
 @functools.cache
 def prose() -> tuple[Sentence, ...]:
     """All sentences, in the order of the files."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md", "*.py", "*.rules.yaml"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
     found: list[Sentence] = []
-    for file in sorted(listed.stdout.split()):
-        if file.startswith(NOT_READ) or not (ROOT / file).is_file():
+    for file in tracked("*.md", "*.py", "*.rules.yaml"):
+        if file.startswith(NOT_READ):
             continue
         text = (ROOT / file).read_text()
         if file.endswith(".md") and file.startswith(("docs/", "README", "SECURITY", "CONTRIBUTING")):

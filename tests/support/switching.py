@@ -26,7 +26,7 @@ def run(test: Callable[[Service], object], bundle: Path, **settings: object) -> 
     async def whole() -> None:
         service = service_of(bundle, **settings)
         try:
-            await test(service)  # type: ignore[misc]
+            await test(service)  # type: ignore[misc]  # a coroutine
         finally:
             await service.switch.close()
             service.abandon()

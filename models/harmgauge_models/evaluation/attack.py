@@ -10,7 +10,7 @@ import numpy.typing as npt
 from harmgauge.bundle.load import Bundle
 from harmgauge.bundle.rows import Rows
 from harmgauge_models.errors import UserError
-from harmgauge_models.evaluation.attacks import ATTACKS, fast_gradient_sign, projected_gradient_descent
+from harmgauge_models.evaluation.attacks import ATTACKS, as_input, fast_gradient_sign, projected_gradient_descent
 from harmgauge_models.evaluation.attacks import attack as attack_network
 from harmgauge_models.graphs.differentiable import open_classifier
 
@@ -46,5 +46,4 @@ def attack(
     way = ATTACKS[name] if size is None else partial(_SIZED[name], size)
     bounds = (spec.minimum, spec.maximum)
     found = attack_network(way(), open_classifier(bundle.graph, x), x, y, bounds=bounds, seed=seed, what=name).x
-    whole = np.rint(found) if spec.numpy_dtype.kind in "iu" else found
-    return np.clip(whole, *bounds).astype(spec.numpy_dtype)
+    return as_input(found, spec.numpy_dtype, bounds)

@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from harmgauge.bundle.load import DETECTOR_FILE, Bundle
 from harmgauge.bundle.rows import Array
 from harmgauge_models.evaluation.attack_names import WHITE_BOX
-from harmgauge_models.evaluation.attacks import ATTACKS, attack
+from harmgauge_models.evaluation.attacks import ATTACKS, as_input, attack
 from harmgauge_models.evaluation.measure import Graph
 from harmgauge_models.evaluation.pictures import Pictures, instances
 from harmgauge_models.evaluation.robustness import judge, outputs
 from harmgauge_models.evaluation.whitebox import on_both
 from harmgauge_models.evaluation.work import Work, sha256_of
-from harmgauge_models.graphs.differentiable import Watched, open_watched
+from harmgauge_models.graphs.differentiable import Watched, open_classifier, open_watched
 
 FORMAT = 1
 """Incremented when the meaning of stored attacked images changes."""
@@ -25,8 +26,12 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class _Target:
-    """The target of attacks: clean instances `x` (n, *shape) with labels `y` (n,) and values within `bounds`."""
+    """The target of attacks: clean instances `x` (n, *shape) with labels `y` (n,) and values within `bounds`.
 
+    `classifier` is that of `watched` without the second network, which makes each of its steps cheaper.
+    """
+
+    classifier: nn.Module
     watched: Watched
     x: Array
     y: npt.NDArray[np.int64]
@@ -47,7 +52,13 @@ def attack_table(
     spec = bundle.manifest.input
     assert spec.image is not None
     x = instances(pictures.x, spec)
-    target = _Target(open_watched(bundle.graph, x), x, pictures.y, (0.0, 255 * spec.image.scale))
+    target = _Target(
+        classifier=open_classifier(bundle.graph, x),
+        watched=open_watched(bundle.graph, x),
+        x=x,
+        y=pictures.y,
+        bounds=(0.0, 255 * spec.image.scale),
+    )
     found: dict[str, Any] = {"rows": len(x), "by": {}}
     for name in names:
         decided_by = {
@@ -56,20 +67,21 @@ def attack_table(
             "pictures": [sha256_of(pictures.x), sha256_of(pictures.y)],
             "seed": seed,
         }
-        kept = work.kept(f"attacks/{name}", decided_by, lambda name=name: {"x": _attacked(target, name, seed)})  # type: ignore[misc]
+        kept = work.kept(f"attacks/{name}", decided_by, lambda name=name: {"x": _attacked(target, name, seed)})  # type: ignore[misc]  # a lambda's default has no type
         found["by"][name] = _judged(bundle, target, kept["x"])
+        served = as_input(kept["x"], spec.numpy_dtype, target.bounds)
+        estimated = _estimated(bundle, graph, served, work, name)
         if spec.numpy_dtype.kind in "iu":
-            whole = np.rint(kept["x"]).clip(*target.bounds).astype(spec.numpy_dtype)
-            found["by"][name]["rounded"] = _judged(bundle, target, whole) | _estimated(bundle, graph, whole, work, name)
+            found["by"][name]["rounded"] = _judged(bundle, target, served) | estimated
         else:
-            found["by"][name] |= _estimated(bundle, graph, kept["x"].astype(spec.numpy_dtype), work, name)
+            found["by"][name] |= estimated
     return found
 
 
 def _attacked(target: _Target, name: str, seed: int) -> npt.NDArray[np.float32]:
     """The attacked images, in the instances' own units."""
     way = on_both(target.watched.score, bounds=target.bounds) if name == WHITE_BOX else ATTACKS[name]()
-    return attack(way, target.watched.classifier, target.x, target.y, bounds=target.bounds, seed=seed, what=name).x
+    return attack(way, target.classifier, target.x, target.y, bounds=target.bounds, seed=seed, what=name).x
 
 
 def _estimated(bundle: Bundle, graph: Graph, attacked: Array, work: Work, name: str) -> dict[str, float]:
@@ -81,7 +93,7 @@ def _estimated(bundle: Bundle, graph: Graph, attacked: Array, work: Work, name: 
 
 
 def _judged(bundle: Bundle, target: _Target, attacked: Array) -> dict[str, Any]:
-    before, after = (outputs(target.watched.classifier, rows).argmax(1) for rows in (target.x, attacked))
+    before, after = (outputs(target.classifier, rows).argmax(1) for rows in (target.x, attacked))
     right = before == target.y
     fooled = right & (after != target.y)
     flagged = outputs(target.watched.score, attacked) > bundle.threshold

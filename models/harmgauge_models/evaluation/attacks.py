@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -158,6 +159,12 @@ def attack(
             fooled.append(scaled(attacked).argmax(1) != labels)
         parts.append(attacked * (high - low) + low)
     return Attacked(torch.cat(parts).numpy(), torch.cat(fooled).numpy())
+
+
+def as_input(attacked: Array, dtype: np.dtype[Any], bounds: tuple[float, float]) -> Array:
+    """Attacked instances in an input's dtype: rounded if it holds whole numbers, and within `bounds`."""
+    values = np.rint(attacked) if dtype.kind in "iu" else attacked
+    return np.clip(values, *bounds).astype(dtype)
 
 
 def _of_size(attack: BaseGradientDescent, size: float) -> Attack:

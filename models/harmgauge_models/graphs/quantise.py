@@ -28,7 +28,7 @@ LINEAR = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 QUANTISED = [*sorted(LINEAR), "Add", "AveragePool", "Concat", "GlobalAveragePool", "MaxPool", "Relu"]
 
 
-class _Rows(CalibrationDataReader):  # type: ignore[misc]
+class _Rows(CalibrationDataReader):  # type: ignore[misc]  # the base has no types
     """Passes rows to the quantiser in batches."""
 
     def __init__(self, x: Array) -> None:

@@ -56,7 +56,7 @@ class FeatureHead(nn.Module):
             stride = [max(1, round(fine / coarse)) for fine, coarse in zip(shape[1:], self.side, strict=True)]
             outputs = CHANNELS if index == len(shapes) - 2 else CHANNELS // 2
             self.reach.append(_Layer(scale, outputs, (stride[0], stride[1])))
-        reached = sum(layer.outputs for layer in self.reach)  # type: ignore[misc]
+        reached = sum(layer.outputs for layer in self.reach)  # type: ignore[misc]  # they are _Layer
         self.mix = _Layer(torch.cat([torch.ones(reached), scales[-1]]), CHANNELS, (1, 1), side=1)
         self.blocks = nn.Sequential(
             ResidualBlock(CHANNELS, CHANNELS, 1),

@@ -67,7 +67,7 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
         """Close the connection now, discarding unsent data."""
         self.transport.abort()
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's is wider
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(SMALL_BUFFER_BYTES)
         self._address = self.client[0] if self.client else ""

@@ -42,7 +42,7 @@ class PipelinedHttpProtocol(OfferIgnoringHttpProtocol):
 
     flow: _Flow
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's is wider
         super().connection_made(transport)
         self.flow = _Flow(self.transport, self.pipeline)
         # the request being answered, or the last answered one; `cycle` is the last received

@@ -81,7 +81,7 @@ class CorkedHttpProtocol(HttpToolsProtocol):
     of the event loop's work for a small request.
     """
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's is wider
         super().connection_made(cast("asyncio.Transport", CorkedTransport(transport, self.loop)))
 
 

@@ -158,7 +158,7 @@ class Server(uvicorn.Server):
             await asyncio.sleep(0.02)
         await _take_in_what_came()  # including everything that arrived while the machine was suspended
         left_seconds = max(0.0, self._settings.drain_seconds - (loop.time() - begin))
-        self.config.timeout_graceful_shutdown = left_seconds  # type: ignore[assignment]
+        self.config.timeout_graceful_shutdown = left_seconds  # type: ignore[assignment]  # whole seconds there; real ones work
         hanging_up = asyncio.create_task(self._hang_up())
         await super().shutdown(sockets)
         hanging_up.cancel()

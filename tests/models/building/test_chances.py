@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,22 @@ from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.error_probability import OUTPUT
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options
+from harmgauge_models.training.distil_rows import RowDistillation
 from tests.support.bundles import edit
 from tests.support.toy import instances, linear_network
 
 WIDTH, ROWS = 5, 400
+
+
+@dataclass(frozen=True)
+class Both:
+    """A bundle in both precisions: what `build` said, and the disturbances that each of its networks was trained
+    without.
+    """
+
+    folder: Path
+    said: list[str]
+    fits: list[object]
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +78,30 @@ def rows(options: Options) -> tuple[Array, Array]:
         return arrays["x"], arrays["y"]
 
 
-def test_a_head_brings_it_in_both_precisions(trained: Options) -> None:
+@pytest.fixture(scope="module")
+def both(trained: Options) -> Both:
+    """A bundle in both precisions."""
     said: list[str] = []
-    folder = build(replace(trained, int8=True, say=said.append))
+    fits: list[object] = []
+    fit = RowDistillation.fit
+
+    def counted(self: RowDistillation, **options: object) -> object:
+        fits.append(options.get("without"))
+        return fit(self, **options)  # type: ignore[arg-type]  # passed on as given
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RowDistillation, "fit", counted)
+        folder = build(replace(trained, int8=True, say=said.append))
+    return Both(folder, said, fits)
+
+
+def test_a_head_brings_it_in_both_precisions(trained: Options, both: Both) -> None:
+    said = both.said
     x, y = rows(trained)
     found = []
     precisions: list[Precision] = ["float32", "int8"]
     for precision in precisions:
-        bundle = load(folder, precision)
+        bundle = load(both.folder, precision)
         chance = bundle.error_probability
         assert chance is not None, bundle.no_error_probability
         assert (chance.rows, chance.copies, chance.target) == (ROWS, 6, "wrong")
@@ -89,20 +117,9 @@ def test_a_head_brings_it_in_both_precisions(trained: Options) -> None:
     assert any(line.startswith("int8: estimate of accuracy") for line in said)
 
 
-def test_the_networks_that_judge_are_trained_once(trained: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_networks_that_judge_are_trained_once(both: Both) -> None:
     """The score and P(wrong), in either precision, are judged by the same networks."""
-    from harmgauge_models.training.distil_rows import RowDistillation
-
-    fits: list[object] = []
-    fit = RowDistillation.fit
-
-    def counted(self: RowDistillation, **options: object) -> object:
-        fits.append(options.get("without"))
-        return fit(self, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(RowDistillation, "fit", counted)
-    build(replace(trained, int8=True))
-    assert len(fits) == 4, "the network itself, and one for each third of the disturbances"
+    assert len(both.fits) == 4, "the network itself, and one for each third of the disturbances"
 
 
 def test_without_labels_it_takes_the_stated_accuracy_or_says_both_remedies(trained: Options, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def options(folder: Path, classifier: Path, **more: object) -> Options:
         epochs=2,
         keep=True,
         say=lambda _: None,
-        **more,  # type: ignore[arg-type]
+        **more,  # type: ignore[arg-type]  # passed on as given
     )
 
 

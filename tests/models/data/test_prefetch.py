@@ -38,5 +38,5 @@ def test_what_the_maker_raises_is_raised_after_what_it_made() -> None:
 def test_leaving_early_ends_the_thread() -> None:
     iterator = prefetch(range(1_000_000), ahead=2)
     assert next(iterator) == 0
-    iterator.close()  # type: ignore[attr-defined]
+    iterator.close()  # type: ignore[attr-defined]  # a generator has it
     assert not threads()

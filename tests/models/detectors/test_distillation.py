@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,26 +25,46 @@ from tests.support.convolutional import convolutional_network
 from tests.support.toy import instances, linear_network
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_disturbed_rows() -> Iterator[None]:
+    """Few disturbed rows to judge a score by: no test is about the judgement."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harmgauge_models.building.judge.MOST_DISTURBED", 600)
+        yield
+
+
 @pytest.fixture
 def options(tmp_path: Path) -> Options:
+    return options_in(tmp_path)
+
+
+def options_in(folder: Path) -> Options:
     x = instances(300, (13, 13, 3))
     for name in ("train", "calibration"):
-        np.savez(tmp_path / f"{name}.npz", x=x)
+        np.savez(folder / f"{name}.npz", x=x)
     return Options(
-        classifier=convolutional_network(tmp_path / "classifier.onnx"),
-        calibration=tmp_path / "calibration.npz",
-        train=tmp_path / "train.npz",
+        classifier=convolutional_network(folder / "classifier.onnx"),
+        calibration=folder / "calibration.npz",
+        train=folder / "train.npz",
         name="toy",
-        out=tmp_path / "bundles",
+        out=folder / "bundles",
         epochs=1,
         keep=True,
         say=lambda _: None,
     )
 
 
-def test_a_classifier_of_pictures_gets_a_head_by_default(options: Options) -> None:
+@pytest.fixture(scope="module")
+def by_default(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A bundle in both precisions whose kind of second network was left to `build`, and what was said."""
     said: list[str] = []
-    bundle = load(build(replace(options, say=said.append)))
+    options = options_in(tmp_path_factory.mktemp("default"))
+    return build(replace(options, int8=True, say=said.append)), said
+
+
+def test_a_classifier_of_pictures_gets_a_head_by_default(by_default: tuple[Path, list[str]]) -> None:
+    folder, said = by_default
+    bundle = load(folder)
     assert bundle.manifest.made["second_network"]["head"] == ["picture", "fine", "coarse"]
     assert bundle.manifest.detector == "distillation"
     assert bundle.manifest.score == {"loss": "xent", "temperature": 0.1}
@@ -66,7 +87,7 @@ def test_a_head_reads_half_precision_and_8_bits_as_real_numbers(
     else:
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 
-        class Rows(CalibrationDataReader):  # type: ignore[misc]
+        class Rows(CalibrationDataReader):  # type: ignore[misc]  # the base has no types
             batches = iter(np.array_split(x[:64], 4))
 
             def get_next(self) -> dict[str, Any] | None:
@@ -108,8 +129,8 @@ def test_a_head_reads_the_input_itself_where_the_first_layer_does(options: Optio
     np.testing.assert_allclose(runtime.run(rows[:20]).probabilities, expected, atol=1e-5)
 
 
-def test_the_graph_in_8_bits_has_the_head_too(options: Options) -> None:
-    bundle = load(build(replace(options, int8=True)), "int8")
+def test_the_graph_in_8_bits_has_the_head_too(by_default: tuple[Path, list[str]]) -> None:
+    bundle = load(by_default[0], "int8")
     assert bundle.manifest.int8 is not None
     assert len(bundle.reference.scores) == 300
 

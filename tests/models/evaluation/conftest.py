@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 import pytest
 
+from harmgauge_models.evaluation import figures
 from harmgauge_models.evaluation.evaluate import Options, evaluate
 from tests.support.toy import instances, toy_bundle
 
@@ -59,3 +60,13 @@ def evaluated(original: Path, data: Path, work: Path, tmp_path_factory: pytest.T
     options = options_for(original, tmp_path_factory.mktemp("evaluated"), work)
     evaluate(options)
     return options.bundle
+
+
+@pytest.fixture
+def figures_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made but not drawn, which takes half of a short evaluation: for tests of everything else.
+
+    `evaluated` and the other tests draw them.
+    """
+    monkeypatch.setattr(figures, "svg", lambda _figure, title: f'<svg role="img" aria-label="{title}"></svg>')
+    monkeypatch.setattr(figures, "png", lambda _figure: b"not drawn")

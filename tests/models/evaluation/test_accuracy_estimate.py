@@ -123,6 +123,7 @@ def test_the_manifest_says_how_far_off_the_estimate_is(evaluated: Path, quality:
     assert headlines["single"] == {"sets": errors["sets"], **errors["error_probability"]}
 
 
+@pytest.mark.usefixtures("figures_not_drawn")
 def test_a_bundle_without_error_probability_says_why_and_lacks_nothing_else(
     data: Path, work: Path, tmp_path: Path
 ) -> None:

@@ -159,6 +159,7 @@ def test_delays_are_those_of_all_detectors_and_within_the_cut_off(quality: dict[
             assert all(0 < entry["mean_rows"] <= QUICK.most_rows for entry in groups[group].values())
 
 
+@pytest.mark.usefixtures("figures_not_drawn")
 def test_a_bundle_without_features_has_no_delays_of_feature_mmd(data: Path, work: Path, tmp_path: Path) -> None:
     bundle = toy_bundle(tmp_path, shape=SHAPE, features="none")
     quality = evaluate(Options(bundle, data, work, quick=True, attacks=(), say=lambda _: None))
@@ -166,6 +167,7 @@ def test_a_bundle_without_features_has_no_delays_of_feature_mmd(data: Path, work
     assert list(quality["delays"]["detectors"]) == ["score_evidence", "score_ks"]
 
 
+@pytest.mark.usefixtures("figures_not_drawn")
 def test_a_second_run_measures_nothing_again_and_a_lost_part_alone(
     options: Options, work: Path, quality: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +200,7 @@ def test_the_rewritten_bundle_is_the_old_one_with_a_report_and_serves(original: 
     np.testing.assert_allclose(scores, graph_outputs(original, instances(2, SHAPE))[0], rtol=1e-4)
 
 
+@pytest.mark.usefixtures("figures_not_drawn")
 def test_a_bundle_that_changed_meanwhile_is_left_as_it_is(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = options.bundle / "bundle.json"
 
@@ -212,6 +215,7 @@ def test_a_bundle_that_changed_meanwhile_is_left_as_it_is(options: Options, monk
     assert [path.name for path in options.bundle.parent.iterdir()] == ["1"]
 
 
+@pytest.mark.usefixtures("figures_not_drawn")
 def test_the_command_says_what_it_found_and_made(
     options: Options, capsys: pytest.CaptureFixture[str], quality: dict[str, Any]
 ) -> None:
@@ -223,6 +227,7 @@ def test_the_command_says_what_it_found_and_made(
     assert f"next: HARMGAUGE_BUNDLE={options.bundle} harmgauge serve" in said
 
 
+@pytest.mark.usefixtures("figures_not_drawn")
 def test_the_users_own_corrupted_pictures_are_judged_beside_those_that_are_made(
     options: Options, work: Path, tmp_path: Path
 ) -> None:

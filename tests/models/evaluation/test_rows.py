@@ -66,6 +66,7 @@ def area(positive: Any, scores: Any) -> Any:
     return pytest.approx(roc_auc_score(positive, scores), abs=1e-4)
 
 
+@pytest.mark.usefixtures("figures_not_drawn")
 def test_the_users_own_rows_are_judged_row_by_row_at_their_severity(options: Options, noise: Path) -> None:
     quality = evaluate(dataclasses.replace(options, kinds=(), corrupted=(noise,)))
     assert list(quality["severity"]) == ["1", "4", "none"]
@@ -185,6 +186,7 @@ def with_missing(bundle: Path) -> None:
     (bundle / "bundle.json").write_text(json.dumps(manifest))
 
 
+@pytest.mark.usefixtures("figures_not_drawn")
 def test_a_copy_that_the_classifier_gives_no_numbers_for_is_left_out_by_name(options: Options, tmp_path: Path) -> None:
     bundle = toy_bundle(tmp_path, shape=SHAPE, dtype="float32", features="none", class_names=NAMES)
     with_missing(bundle)

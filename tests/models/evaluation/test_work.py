@@ -29,7 +29,7 @@ def test_names_with_a_dot_are_told_apart(tmp_path: Path) -> None:
     work = Work(tmp_path)
     for origin in (1, 2):
         for share in (0.1, 0.5):
-            work.kept(f"x-{share}", origin, lambda share=share, origin=origin: {"x": np.array([share, origin])})  # type: ignore[misc]
+            work.kept(f"x-{share}", origin, lambda share=share, origin=origin: {"x": np.array([share, origin])})  # type: ignore[misc]  # a lambda's default has no type
     for origin in (1, 2):
         for share in (0.1, 0.5):
             assert work.kept(f"x-{share}", origin, dict)["x"].tolist() == [share, origin]

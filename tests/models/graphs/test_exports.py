@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,14 @@ from tests.support.process import running_service
 from tests.support.toy import instances, toy_bundle
 
 SHAPE = (4, 4, 3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_disturbed_rows() -> Iterator[None]:
+    """Few disturbed rows to judge a score by: no test is about the judgement."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harmgauge_models.building.judge.MOST_DISTURBED", 600)
+        yield
 
 
 def test_double_rows_are_taken_for_a_float_input(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_agrees_with_the_parts_run_apart(tmp_path: Path, dtype: str, softmaxed: 
     reconstruction = predict(autoencoder.SerializeToString(), x, "apart")
     assert (reconstruction != np.rint(reconstruction)).any(), "it keeps its fractions"
     y, corrected = (softmax(logits_of(classifier, rows)) for rows in (x, reconstruction))
-    fused = finish(fuse(classifier, behind(classifier, autoencoder, dtype), "kld", 0.5), [])  # type: ignore[arg-type]
+    fused = finish(fuse(classifier, behind(classifier, autoencoder, dtype), "kld", 0.5), [])  # type: ignore[arg-type]  # a text for the Literal
     onnx.checker.check_model(fused, full_check=True)
     found = open_session(fused.SerializeToString()).run(
         ["score", "probabilities", "corrected_probabilities"], {"input": x}

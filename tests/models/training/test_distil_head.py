@@ -27,9 +27,12 @@ X = np.repeat(np.repeat(instances(240, (7, 7, 3)), 2, 1), 2, 2)[:, :13, :13]
 RECIPE = Recipe(epochs=3, batch_rows=16)
 
 
+Made = tuple[Classifier, Classifier, list[float]]
+
+
 def made(
     tmp_path: Path, recipe: Recipe = RECIPE, *, softmax: bool = False, say: Callable[[str], None] = print
-) -> tuple[Classifier, Classifier, list[float]]:
+) -> Made:
     path = convolutional_network(tmp_path / "network.onnx", softmax=softmax)
     classifier = open_classifier(path, X, "classifier")
     outputs = predict(path, X, "network")
@@ -47,9 +50,21 @@ def made(
     return classifier, second, losses
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which `of_logits` was trained."""
+    return tmp_path_factory.mktemp("head")
+
+
+@pytest.fixture(scope="module")
+def of_logits(folder: Path) -> Made:
+    """A head on a classifier that gives logits."""
+    return made(folder)
+
+
 @pytest.mark.parametrize("softmax", [False, True])
-def test_it_learns_and_the_fused_graph_is_the_two_run_apart(tmp_path: Path, softmax: bool) -> None:
-    classifier, second, losses = made(tmp_path, softmax=softmax)
+def test_it_learns_and_the_fused_graph_is_the_two_run_apart(of_logits: Made, tmp_path: Path, softmax: bool) -> None:
+    classifier, second, losses = made(tmp_path, softmax=True) if softmax else of_logits
     assert classifier.network.gives == ("probabilities" if softmax else "logits")
     assert losses[-1] < losses[0]
     fused = fuse(classifier.network, second.network, "kld", 1.0)
@@ -64,8 +79,8 @@ def test_it_learns_and_the_fused_graph_is_the_two_run_apart(tmp_path: Path, soft
     np.testing.assert_allclose(score, (np.clip(first, 1e-7, 1) * ratio).sum(1), atol=1e-4)
 
 
-def test_the_classifier_is_computed_once(tmp_path: Path) -> None:
-    classifier, second, _ = made(tmp_path, Recipe(epochs=1, batch_rows=64))
+def test_the_classifier_is_computed_once(of_logits: Made) -> None:
+    classifier, second, _ = of_logits
     fused = fuse(classifier.network, second.network, "xent", 1.0)
 
     def convolutions(model: onnx.ModelProto) -> int:
@@ -74,13 +89,14 @@ def test_the_classifier_is_computed_once(tmp_path: Path) -> None:
     assert convolutions(fused) == convolutions(classifier.network.model) + convolutions(second.network.model)
 
 
-def test_a_run_resumes_and_refuses_other_settings(tmp_path: Path) -> None:
-    _, first, losses = made(tmp_path)
-    _, again, same = made(tmp_path)
+def test_a_run_resumes_and_refuses_other_settings(of_logits: Made, folder: Path) -> None:
+    _, first, losses = of_logits
+    before = predict(first.runnable, X, "head")
+    _, again, same = made(folder)
     assert same == losses
-    np.testing.assert_array_equal(predict(again.runnable, X, "head"), predict(first.runnable, X, "head"))
+    np.testing.assert_array_equal(predict(again.runnable, X, "head"), before)
     with pytest.raises(UserError, match="different settings"):
-        made(tmp_path, Recipe(epochs=3, batch_rows=32))
+        made(folder, Recipe(epochs=3, batch_rows=32))
 
 
 def test_attacked_images_are_kept_for_the_next_run(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_the_largest_that_waits_for_its_client_goes_for_a_smaller_one() -> None:
     hogs = {name: Claim(name) for name in "abcd"}
     for number, (name, claim) in enumerate(hogs.items()):
         budget.resize(claim, SHARE - number)
-        claim.waits_for_client(lambda name=name: gone.append(name))  # type: ignore[misc]
+        claim.waits_for_client(lambda name=name: gone.append(name))  # type: ignore[misc]  # a lambda's default has no type
     hogs["a"].waits_for_client(None)  # it is being worked on
     budget.resize(Claim("new"), 100)
     assert gone == ["b"]

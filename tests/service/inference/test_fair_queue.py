@@ -50,7 +50,7 @@ def test_rows_are_taken_once_and_in_order_of_their_holder(steps: list[tuple[str,
                 assert queue.first() is due
                 again = queue.take(first)
                 assert (again.entry, again.start, again.stop) == (piece.entry, piece.start, piece.stop)
-            taken[due.context.holder].append((int(due.since), piece.stop - piece.start))  # type: ignore[index]
+            taken[due.context.holder].append((int(due.since), piece.stop - piece.start))  # type: ignore[index]  # all have a context
         elif kind == "remove" and appended:
             entry = appended[first % len(appended)]
             waits = entry in list(queue)

@@ -15,7 +15,7 @@ from harmgauge.observe.request_summary import RequestSummary
 def answered(status: int | str, **more: Any) -> RequestSummary:
     protocol = "http" if isinstance(status, int) else "grpc"
     given = {"method": "POST", "route": "/score", "seconds": 0.25, "request_id": "1", "bundle": "toy/1"}
-    return RequestSummary(protocol=protocol, status=status, **given | more)  # type: ignore[arg-type]
+    return RequestSummary(protocol=protocol, status=status, **given | more)  # type: ignore[arg-type]  # passed on as given
 
 
 class Counted:

@@ -196,7 +196,7 @@ def test_one_that_offers_less_than_what_serves_by_now_is_not_promoted(tmp_path: 
     with_correction = toy_autoencoder_bundle(tmp_path / "autoencoder")
     plain = [toy_bundle(tmp_path / "plain"), toy_bundle(tmp_path / "plain", percentile=50.0)]
     for number, folder in enumerate(plain, 2):
-        edit(folder, lambda manifest, number=number: manifest.update(version=str(number)))  # type: ignore[misc]
+        edit(folder, lambda manifest, number=number: manifest.update(version=str(number)))  # type: ignore[misc]  # a lambda's default has no type
 
     async def test(service: Service) -> None:
         await service.switch.load_shadow(plain[1])

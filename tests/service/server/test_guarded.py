@@ -40,7 +40,7 @@ def test_a_thousand_connections_that_were_reset_leave_nothing(loop: Callable[[],
     alive: weakref.WeakSet[GuardedHttpProtocol] = weakref.WeakSet()
 
     class Counted(GuardedHttpProtocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's is wider
             alive.add(self)
             super().connection_made(transport)
 

@@ -79,7 +79,7 @@ def test_cot_is_that_of_each_half_with_the_class_shares_of_the_other() -> None:
     assert rows.probabilities is not None
     shares = np.array([[0.7, 0.1, 0.1, 0.1], [0.25] * CLASSES])
     baselines = CrossFitted(
-        tuple(replace(fitted([0.5], [True], [0.5]), class_shares=own) for own in shares)  # type: ignore[arg-type]
+        tuple(replace(fitted([0.5], [True], [0.5]), class_shares=own) for own in shares)  # type: ignore[arg-type]  # tuple() forgets the length
     )
     costs = [transport_cost(rows.probabilities[rows.folds == fold], shares[fold]) for fold in (0, 1)]
     assert baselines.cot(rows, seed=1) == pytest.approx(1 - (51 * costs[0] + 50 * costs[1]) / 101)

@@ -13,21 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harmgauge.api.body import json_body
-from harmgauge.api.body.decode import JSON, NPY, RAW, Parameters
+from harmgauge.api.body.decode import JSON, NPY, RAW
 from harmgauge.bundle.served_input import ImageSpec, InputSpec
-from harmgauge.errors import InvalidParameters, RequestError, UnknownMediaType, Unprocessable, Unreadable
-from tests.support.bodies import IMAGES, NAN, PIXELS, npy, picture, read
+from harmgauge.errors import RequestError, UnknownMediaType, Unprocessable, Unreadable
+from tests.support.bodies import FLOATS, IMAGES, NAN, PIXELS, as_json, npy, picture, read
 from tests.support.toy import instances
 
-FLOATS = InputSpec(dtype="float32", shape=(3,))
 UNIT = InputSpec(
     dtype="float32", shape=(1, 4, 5), minimum=0, maximum=1, image=ImageSpec(mode="L", layout="CHW", scale=1 / 255)
 )
-
-
-def as_json(instances: object, **more: object) -> bytes:
-    return json.dumps({"instances": instances, **more}).encode()
 
 
 def rows(body: bytes, media_type: str, spec: InputSpec = PIXELS) -> npt.NDArray[Any]:
@@ -227,41 +221,6 @@ def test_large_json_is_read_plainly_or_not_at_all() -> None:
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak_bytes < 4 * len(body), "as nested lists it would take twenty times as much"
-
-
-def test_parameters() -> None:
-    body = as_json(IMAGES.tolist(), parameters={"probabilities": True})
-    assert read(body, JSON, {}, PIXELS).parameters == Parameters(probabilities=True)
-    assert read(body, JSON, {"correct": True}, PIXELS).parameters == Parameters(probabilities=True, correct=True)
-    assert read(IMAGES.tobytes(), RAW, {"probabilities": True}, PIXELS).parameters == Parameters(probabilities=True)
-
-
-@pytest.mark.parametrize("rows", [1, 20], ids=["general reader", "fast reader"])
-@pytest.mark.parametrize("null", [None, {"probabilities": None, "correct": None}])
-def test_null_is_as_good_as_absent(null: object, rows: int) -> None:
-    body = as_json(instances(rows, (3,), "uint8").tolist(), parameters=null)
-    assert (len(body) >= json_body.LEAST_BYTES) == (rows == 20)
-    assert read(body, JSON, {}, FLOATS).parameters == Parameters()
-    assert read(body, JSON, {"correct": True}, FLOATS).parameters == Parameters(correct=True), "as the query says"
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"probability": True}, "Unknown parameter 'probability'; known: probabilities, correct, error_probability."),
-        ({"probability": None}, "Unknown parameter 'probability'"),
-        ({"a" * 10**4: True}, f"Unknown parameter '{'a' * 60}'...; known: probabilities, correct, error_probability."),
-        ({"probabilities": 1}, "The parameter 'probabilities': expected true or false, got 1."),
-        ({"error_probability": 0.5}, "The parameter 'error_probability': expected true or false, got 0.5."),
-        ({"correct": "true"}, "The parameter 'correct': expected true or false, got the string 'true'."),
-        ([], "'parameters': expected an object, got a list."),
-        (False, "'parameters': expected an object, got false."),
-    ],
-)
-def test_wrong_parameters(parameters: object, message: str) -> None:
-    with pytest.raises(InvalidParameters) as refusal:
-        read(as_json([[1, 2, 3]], parameters=parameters), JSON, {}, FLOATS)
-    assert message in refusal.value.detail
 
 
 ANYTHING = st.recursive(
