@@ -30,9 +30,7 @@ RECIPE = Recipe(epochs=3, batch_rows=16)
 Made = tuple[Classifier, Classifier, list[float]]
 
 
-def made(
-    tmp_path: Path, recipe: Recipe = RECIPE, *, softmax: bool = False, say: Callable[[str], None] = print
-) -> Made:
+def made(tmp_path: Path, recipe: Recipe = RECIPE, *, softmax: bool = False, say: Callable[[str], None] = print) -> Made:
     path = convolutional_network(tmp_path / "network.onnx", softmax=softmax)
     classifier = open_classifier(path, X, "classifier")
     outputs = predict(path, X, "network")
