@@ -35,6 +35,7 @@ from harmgauge_models.networks.feature_head import FeatureHead
 from harmgauge_models.training.attacked_pictures import AttackedPictures, attack_pictures
 from harmgauge_models.training.harm_loss import HarmLoss
 from harmgauge_models.training.loop import Batches, Learner, Task, fit
+from harmgauge_models.training.threads import torch_threads
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,9 @@ def _distilled(
 ) -> tuple[Classifier, list[float]]:
     recipe, x, first = lesson.recipe, lesson.x, classifier.network
     torch.manual_seed(recipe.seed)
-    tapped = WithFeatureMaps(first, tuple(tap.name for tap in taps), threads=torch.get_num_threads())
+    # The classifier prepares the next batches meanwhile: as many threads again would make both wait for cores
+    threads = max(1, torch.get_num_threads() // 2)
+    tapped = WithFeatureMaps(first, tuple(tap.name for tap in taps), threads=threads)
     *maps, _ = tapped(x[:SPREAD_ROWS])
     spreads = [torch.from_numpy(tensor.std((0, 2, 3))) for tensor in maps]
     real = x.dtype.kind == "f"
@@ -149,13 +152,14 @@ def _distilled(
         loss=HarmLoss(classifier.classes, recipe.named, recipe.changed, recipe.invariance),
         epochs=recipe.epochs,
         settings={**settings, **decided, **asdict(recipe)},
-        bfloat16=True,
+        bfloat16=False,  # the small maps of a head take longer in it
     )
     optimizer = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.15, cycle_momentum=False
     )
-    losses = fit(Learner(network, optimizer, schedule), task, work / "head.checkpoint")
+    with torch_threads(threads):
+        losses = fit(Learner(network, optimizer, schedule), task, work / "head.checkpoint")
     network.fold()
     names = [*(f"map_{index}" for index in range(len(taps))), "said"]
     examples = {name: torch.from_numpy(tensor) for name, tensor in zip(names, tapped(x[:2]), strict=True)}
