@@ -77,6 +77,7 @@ class Risks:
         self._sight = sight
         self.families: tuple[str, ...] = tuple(sight)
         self.kinds: tuple[str, ...] = self.families
+        self.clean_weight = 1.0
 
     def __call__(
         self, x: Array, random: np.random.Generator, names: Collection[str] | None = None

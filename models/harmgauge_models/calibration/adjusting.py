@@ -100,10 +100,10 @@ def adjusted(graph: bytes, disturber: ByKind, known: Known, *, seed: int, what: 
     logits = found[LOGIT][:, 0].astype(np.float64)
     wrong = known.truth(picked, probabilities[: len(x)]).wrong(np.nan_to_num(probabilities).argmax(1), rows)
     is_clean = np.arange(len(rows)) < len(x)
-    seen = _Seen(logits, hidden, wrong, np.where(is_clean, copies, 1.0))
+    seen = _Seen(logits, hidden, wrong, np.where(is_clean, copies * disturber.clean_weight, 1.0))
     good = np.isfinite(logits) & np.isfinite(probabilities).all(1) & np.isfinite(hidden).all(1)
     clean, others = good & is_clean, good & ~is_clean
-    line = fit_balanced(logits[clean], wrong[clean], [(logits[others], wrong[others])])
+    line = fit_balanced(logits[clean], wrong[clean], [(logits[others], wrong[others])], disturber.clean_weight)
     if abs(float(line(logits[clean]).mean() - wrong[clean].mean())) <= MOST_OFF:
         return graph
     halves = [seen.of(good & (rows % 2 == half)) for half in (0, 1)]

@@ -18,7 +18,7 @@ from harmgauge_models.data.pictures import Pictures
 from harmgauge_models.graphs.classifier import Classifier
 from harmgauge_models.graphs.to_torch import to_torch
 
-ROWS = 20_000
+ROWS = 12_000
 SECONDS = 900.0
 """Approximate time for all attacks; slow classifiers get fewer attacked pictures."""
 

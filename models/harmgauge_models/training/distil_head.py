@@ -44,15 +44,15 @@ class Recipe:
     clean.
     """
 
-    epochs: int = 32
+    epochs: int = 62
     batch_rows: int = 256
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     clean_share: float = 0.25
     attacked_share: float = 0.1
-    named: float = 0.5
-    changed: float = 0.25
-    invariance: float = 0.05
+    named: float = 0.25
+    changed: float = 0.5
+    invariance: float = 0.07
     seed: int = 0
 
 
