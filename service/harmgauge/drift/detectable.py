@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.drift import evidence
-from harmgauge.drift.evidence import LEVELS, STAKES, UPPER_WEIGHT
+from harmgauge.drift.evidence import LEVEL_WEIGHTS, LEVELS, STAKES, UPPER_WEIGHT
 
 Float64 = npt.NDArray[np.float64]
 
@@ -36,8 +36,8 @@ MOST_TIMES = 2.5
 
 GOOD_REFERENCE_ROWS = 5000
 
-_TIMES = 160
-_HALVINGS = 12
+_TIMES = 80
+_HALVINGS = 10
 _LEAST_SHARE = 1e-5
 _MOST_SHARE = 0.999
 """With every row harmful there would be no noise."""
@@ -98,7 +98,8 @@ class Detectable:
         rows = self.rows_at_common_share
         if rows is None:
             return sentence
-        return f"{sentence}; a share of {COMMON_SHARE:g} after about {_rounded(rows)} to {_rounded(MOST_TIMES * rows)} rows"
+        most = _rounded(MOST_TIMES * rows)
+        return f"{sentence}; a share of {COMMON_SHARE:g} after about {_rounded(rows)} to {most} rows"
 
     @property
     def warning(self) -> str | None:
@@ -115,7 +116,9 @@ class Detectable:
             )
         strict = Detectable(self.reference_rows, 0, self.rows_between_false_alarms)
         if self._is_improved_by(strict):
-            remedies.append(f"lower HARMGAUGE_TOLERANCE from {self.tolerance:g} (at 0: from {strict.smallest_share:.2g} on)")
+            remedies.append(
+                f"lower HARMGAUGE_TOLERANCE from {self.tolerance:g} (at 0: from {strict.smallest_share:.2g} on)"
+            )
         if not remedies:
             remedies.append("lower HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS")
         return f"a share of {COMMON_SHARE:g} may never raise the alarm of score_evidence: {', or '.join(remedies)}"
@@ -144,9 +147,10 @@ def _log_evidence(null: evidence.Null, share: float, most_rows: int) -> tuple[Fl
     walk = np.concatenate([start, np.cumsum((drift[..., 1:] + drift[..., :-1]) / 2 * steps, axis=-1)], axis=-1)
     joined = np.logaddexp(-walk[..., 1:], -walk[..., :-1]) + np.log(steps / 2)
     wealth = walk[..., 1:] + np.logaddexp.accumulate(joined, axis=-1) + _log_noise(drift, noise)[..., 1:]
+    weight = UPPER_WEIGHT * LEVEL_WEIGHTS / (2 * len(STAKES))
+    wealth = wealth + np.log(weight)[:, None, None]
     total = np.logaddexp.reduce(wealth.reshape(-1, len(steps)), axis=0)
-    weight = UPPER_WEIGHT / (2 * LEVELS * len(STAKES))
-    return times[1:], np.maximum.accumulate(total + np.log(weight))
+    return times[1:], np.maximum.accumulate(total)
 
 
 def _log_noise(drift: Float64, noise: Float64) -> Float64:

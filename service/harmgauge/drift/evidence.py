@@ -34,15 +34,17 @@ LEVELS = 8
 STAKES: Scores = np.array([0.01, 0.025, 0.06, 0.12, 0.25, 0.5])
 """Shares of its wealth that a gambler stakes on each score."""
 
-UPPER_WEIGHT = 0.75
-"""Weight of the upper half-lines in the evidence: harm raises scores, so the alarm is quicker there. Lower scores then
-need ln 2 more evidence than with equal weights.
+UPPER_WEIGHT = 0.8
+"""Weight of the upper half-lines in the evidence: harm raises scores. Lower scores then need ln(0.5 / 0.2) = 0.9 more
+log evidence than with equal weights.
 """
 
-_WEIGHTS: Scores = np.broadcast_to(
-    np.repeat([UPPER_WEIGHT, 1 - UPPER_WEIGHT], LEVELS)[:, None] / (2 * LEVELS * len(STAKES)),
-    (2, 2 * LEVELS, len(STAKES)),
-).reshape(-1)
+LEVEL_WEIGHTS: Scores = np.array([1, 1, 1, 2, 2, 2, 2, 2]) / 13
+"""Weight of each level's half-line on one side: a small share of harmful traffic is seen best in the tails."""
+
+_WEIGHTS: Scores = np.tile(
+    np.repeat(np.concatenate([UPPER_WEIGHT * LEVEL_WEIGHTS, (1 - UPPER_WEIGHT) * LEVEL_WEIGHTS]), len(STAKES)), 2
+) / (2 * len(STAKES))
 """Of all gamblers, in the order of `Evidence.wealth`; their sum is 1."""
 
 MAX_BLOCKS = 32
@@ -63,9 +65,7 @@ class Ranks:
     breaks all. `gaps` returns whole numbers 0..n: the number of reference scores below each score.
     """
 
-    def __init__(
-        self, reference: Scores, random: np.random.Generator, ties: np.random.Generator | None = None
-    ) -> None:
+    def __init__(self, reference: Scores, random: np.random.Generator, ties: np.random.Generator | None = None) -> None:
         self._random = random
         self._values, groups = np.unique(reference, return_inverse=True)
         # A tied score's place among equal scores is a random fraction; a score between two values has a whole place.

@@ -17,8 +17,13 @@ from tests.support.scores import clean, harmful
 Float64 = npt.NDArray[np.float64]
 Harm = Callable[[np.random.Generator, int], Float64]
 
-_ROWS_AT_ONCE = 16
-"""With 200 streams the arrays of a step then stay within a few megabytes."""
+_ROWS_AT_ONCE = 8
+"""With 200 streams, the arrays of a step then have 2 MB."""
+
+_NEVER = 1e300
+"""A count of the urn against which no bet ever wins."""
+
+_ONE_EACH = np.ones(_ROWS_AT_ONCE)
 
 
 @dataclass(frozen=True)
@@ -44,32 +49,39 @@ class Streams:
         """Rows until the alarm, (count,), infinite for a stream without one; counted from the first that may be
         harmful.
 
-        Without the fixed bets or without the urn, the other kind stands alone against the same number of rows between
-        false alarms.
+        Without the fixed bets or without the urn, the other kind has all of the initial wealth.
         """
         random = np.random.default_rng(self.seed)
         null = evidence.Null.of(self.reference_rows, self.tolerance)
         if not with_fixed:
             null = replace(null, bounds=np.full_like(null.bounds, np.inf))
-        weight = 1.0 if with_fixed and with_urn else 0.5
+        limit = self.between if with_fixed and with_urn else self.between / 2
         bounds = self._boundaries(random)
         state, alive = evidence.start(self.reference_rows, (self.count,)), np.arange(self.count)
         found = np.full(self.count, np.inf)
-        one = np.ones(_ROWS_AT_ONCE)
         for begin in range(0, self.clean_rows + self.most_rows, _ROWS_AT_ONCE):
             inside = self._inside(random, begin, bounds[:, alive])
             if not with_urn:
-                state = replace(state, counts=np.full_like(state.counts, np.inf))
-            state, values = evidence.bet(state, inside, one, null)
-            over = values >= weight * self.between
+                state = replace(state, counts=np.full_like(state.counts, _NEVER))
+            state, values = evidence.bet(state, inside, _ONE_EACH, null)
+            over = values >= limit
             alarmed = over.any(axis=0)
-            if alarmed.any():
-                found[alive[alarmed]] = begin + 1 + over.argmax(axis=0)[alarmed] - self.clean_rows
-                state = evidence.Evidence(state.wealth[~alarmed], state.counts[~alarmed], state.rows)
-                alive = alive[~alarmed]
+            found[alive[alarmed]] = begin + 1 + over.argmax(axis=0)[alarmed] - self.clean_rows
+            state = evidence.Evidence(state.wealth[~alarmed], state.counts[~alarmed], state.rows)
+            alive = alive[~alarmed]
             if not len(alive):
                 break
         found[found > self.most_rows] = np.inf
+        return found
+
+    def highest(self) -> Float64:
+        """The highest evidence of each stream in `most_rows`, (count,)."""
+        random = np.random.default_rng(self.seed)
+        null, bounds = evidence.Null.of(self.reference_rows, self.tolerance), self._boundaries(random)
+        state, found = evidence.start(self.reference_rows, (self.count,)), np.zeros(self.count)
+        for begin in range(0, self.most_rows, _ROWS_AT_ONCE):
+            state, values = evidence.bet(state, self._inside(random, begin, bounds), _ONE_EACH, null)
+            found = np.maximum(found, values.max(axis=0))
         return found
 
     def _boundaries(self, random: np.random.Generator) -> Float64:

@@ -32,7 +32,8 @@ def test_many_blocks_at_once_are_the_recursion_block_by_block(seed: int, rows: l
     sizes = [max(1, round(201 / 2**level)) for level in range(1, 9)]
     urn, total, begin, expected = np.array([*sizes, *sizes], float), 201.0, 0, []
     bounds = beta.ppf(1 - 0.01 / 16, urn, 201 - urn)
-    weights = np.repeat([0.75, 0.25], 8) / 8
+    by_level = np.array([1, 1, 1, 2, 2, 2, 2, 2]) / 13
+    weights = np.concatenate([0.8 * by_level, 0.2 * by_level])
     for count in rows:
         block = gaps[begin : begin + count]
         begin += count
