@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -82,7 +83,7 @@ class ScoreEvidence:
         self._version += 1
         self._alarm = Latched(self._now())
 
-    @property
+    @cached_property
     def detectable(self) -> Detectable:
         """What this alarm can detect."""
         return Detectable(self._reference_rows, self._null.tolerance, self._rows_between_false_alarms)

@@ -72,7 +72,7 @@ def section() -> str:
     rows = [bar.row() for bar in tqdm(bars(), desc="small references")]
     return (
         f"Share of {STREAMS} streams (with {GOOD_REFERENCE_ROWS:,} reference rows or more: {QUICK_TIMES * STREAMS}) "
-        "with an alarm within 20,000 rows, and the median of their rows to it; 1,000,000 rows between false alarms. The "
-        "evidence is the mean of both kinds of bets; alone, each kind has all of the initial wealth:\n\n"
+        "with an alarm within 20,000 rows, and the median of their rows to it; 1,000,000 rows between false alarms. "
+        "The evidence is the mean of both kinds of bets; alone, each kind has all of the initial wealth:\n\n"
         + table(["reference, harmful, tolerance", "urn alone", "fixed alone", "evidence", "asked", "met"], rows)
     )
