@@ -182,7 +182,7 @@ def _embedding_view(bundle: Bundle, monitor: Monitor) -> EmbeddingView | None:
 
 
 def _detectable(bundle: Bundle, detectors: Sequence[DriftDetector]) -> state.DetectableAnswer | None:
-    """What `score_evidence` can detect, if it is among the detectors; little is worth a warning in the log."""
+    """The limits of `score_evidence`, if it is among the detectors; poor ones are logged as a warning."""
     found = next((each.detectable for each in detectors if isinstance(each, ScoreEvidence)), None)
     if found is None:
         return None

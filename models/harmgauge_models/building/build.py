@@ -89,13 +89,13 @@ def build(options: Options) -> Path:
         report=drawn,
     )
     write(draft, folder)
+    options.say(f"threshold {threshold:.4g}: {quality['calibration_flagged']:.1%} of the calibration rows exceed it")
+    options.say(sentence(chance))
+    options.say(quality["judgement"]["sentence"])
     detectable = Detectable(len(scores), Settings().tolerance, options.rows_between_false_alarms)
     options.say(detectable.sentence)
     if detectable.warning is not None:
         options.say(f"warning: {detectable.warning}")
-    options.say(f"threshold {threshold:.4g}: {quality['calibration_flagged']:.1%} of the calibration rows exceed it")
-    options.say(sentence(chance))
-    options.say(quality["judgement"]["sentence"])
     return folder
 
 

@@ -127,7 +127,7 @@ class ErrorProbabilityAnswer(BaseModel):
 
 
 class DetectableAnswer(BaseModel):
-    """What `score_evidence` can detect with this reference, tolerance and rate of false alarms."""
+    """The limits of `score_evidence` with this reference, tolerance and rate of false alarms."""
 
     smallest_share: float | None = Field(
         description="Smallest share of harmful rows that raises the alarm within `horizon_rows`; null if there is none."

@@ -48,7 +48,7 @@ _MOST_LOG_NOISE = 3.0
 
 @dataclass(frozen=True)
 class Detectable:
-    """What a reference of `reference_rows` can detect with this tolerance and rate of false alarms."""
+    """The limits of a reference of `reference_rows` with this tolerance and rate of false alarms."""
 
     reference_rows: int
     tolerance: float
@@ -88,7 +88,7 @@ class Detectable:
 
     @property
     def sentence(self) -> str:
-        """What can be detected, for people."""
+        """The smallest share and the rows, for people."""
         if self.smallest_share is None:
             return f"score_evidence detects no harmful traffic within {self.horizon_rows:,} rows, whatever its share"
         sentence = (
@@ -103,7 +103,7 @@ class Detectable:
 
     @property
     def warning(self) -> str | None:
-        """What would help if the smallest share is above COMMON_SHARE; None otherwise."""
+        """The remedies if the smallest share is above COMMON_SHARE; None otherwise."""
         if self.smallest_share is not None and self.smallest_share <= COMMON_SHARE:
             return None
         remedies = []

@@ -45,7 +45,7 @@ LEVEL_WEIGHTS: Scores = np.array([1, 1, 1, 2, 2, 2, 2, 2]) / 13
 _WEIGHTS: Scores = np.tile(
     np.repeat(np.concatenate([UPPER_WEIGHT * LEVEL_WEIGHTS, (1 - UPPER_WEIGHT) * LEVEL_WEIGHTS]), len(STAKES)), 2
 ) / (2 * len(STAKES))
-"""Of all gamblers, in the order of `Evidence.wealth`; their sum is 1."""
+"""Weights of all gamblers, in the order of `Evidence.wealth`; their sum is 1."""
 
 MAX_BLOCKS = 32
 """Gains lie between 1/2 and about 130: the product of this many stays well within float64."""

@@ -85,7 +85,7 @@ class ScoreEvidence:
 
     @cached_property
     def detectable(self) -> Detectable:
-        """What this alarm can detect."""
+        """The shares of harmful traffic that this alarm can detect."""
         return Detectable(self._reference_rows, self._null.tolerance, self._rows_between_false_alarms)
 
     @property

@@ -1,4 +1,4 @@
-"""What the detectors cost, on one core."""
+"""Costs of the detectors, on one core."""
 
 from __future__ import annotations
 

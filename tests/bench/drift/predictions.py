@@ -23,7 +23,7 @@ SETTINGS = (
 """Reference rows, tolerance, rows between false alarms."""
 
 FACTORS = (0.7, 0.8, 0.9, 1.0, 1.1, 1.25)
-"""Of the predicted share, simulated; the share that half of all streams detect lies between them."""
+"""Multiples of the predicted share to simulate; the share that half of all streams detect lies between them."""
 
 SHARE_STREAMS = max(1, STREAMS // 3)
 

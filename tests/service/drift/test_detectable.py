@@ -1,4 +1,4 @@
-"""What the alarm can detect is predicted: it agrees with simulation, and the warning names what helps."""
+"""Predictions of what the alarm can detect: they agree with simulation, and the warning names what helps."""
 
 from __future__ import annotations
 

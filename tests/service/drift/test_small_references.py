@@ -1,4 +1,4 @@
-"""What fixed bets add to the urn: small references and slow drift, and the guarantee of both together."""
+"""Fixed bets beside the urn: small references and slow drift are seen, and the guarantee holds for both together."""
 
 from __future__ import annotations
 
