@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ NAMES = st.one_of(st.none(), st.tuples(st.sampled_from(["", "a", "ab"]), st.samp
 REFERENCE = np.sort(np.random.default_rng(0).normal(size=200))
 
 
-def requests(clients: list[Name | None]) -> Blocks:
+def requests(clients: Sequence[Name | None]) -> Blocks:
     scores = np.zeros(len(clients))
     chances = np.full(len(clients), 0.1, np.float32)
     return Blocks(scores, np.ones(len(clients), np.intp), tuple(clients), error_probability=chances)
