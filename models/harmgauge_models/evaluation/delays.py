@@ -36,7 +36,7 @@ SCORES_ALONE = ("score_evidence", "score_ks")
 FEATURE_WINDOW_ROWS = 500
 """The service's default."""
 
-FORMAT = 1
+FORMAT = 2
 """Incremented when the meaning of stored delays changes."""
 
 

@@ -20,9 +20,6 @@ Harm = Callable[[np.random.Generator, int], Float64]
 _ROWS_AT_ONCE = 8
 """With 200 streams, the arrays of a step then have 2 MB."""
 
-_NEVER = 1e300
-"""A count of the urn against which no bet ever wins."""
-
 _ONE_EACH = np.ones(_ROWS_AT_ONCE)
 
 
@@ -45,24 +42,22 @@ class Streams:
 
     harm: Harm = harmful
 
-    def rows_to_alarm(self, *, with_fixed: bool = True, with_urn: bool = True) -> Float64:
+    def rows_to_alarm(self, *, with_fixed: bool = True) -> Float64:
         """Rows until the alarm, (count,), infinite for a stream without one; counted from the first that may be
         harmful.
 
-        Without the fixed bets or without the urn, the other kind has all of the initial wealth.
+        Without the fixed bets, those on the urn have all of the initial wealth.
         """
         random = np.random.default_rng(self.seed)
         null = evidence.Null.of(self.reference_rows, self.tolerance)
         if not with_fixed:
             null = replace(null, bounds=np.full_like(null.bounds, np.inf))
-        limit = self.between if with_fixed and with_urn else self.between / 2
+        limit = self.between if with_fixed else self.between / 2
         bounds = self._boundaries(random)
         state, alive = evidence.start(self.reference_rows, (self.count,)), np.arange(self.count)
         found = np.full(self.count, np.inf)
         for begin in range(0, self.clean_rows + self.most_rows, _ROWS_AT_ONCE):
             inside = self._inside(random, begin, bounds[:, alive])
-            if not with_urn:
-                state = replace(state, counts=np.full_like(state.counts, _NEVER))
             state, values = evidence.bet(state, inside, _ONE_EACH, null)
             over = values >= limit
             alarmed = over.any(axis=0)
