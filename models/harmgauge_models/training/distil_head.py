@@ -178,12 +178,12 @@ def _attacked(
     """Attacked pictures, from the file `kept` if it was made under the same settings. Raises UserError."""
     made_by = json.dumps({**settings, "rows": len(x), "seed": seed}, sort_keys=True)
     if kept.exists():
-        with np.load(kept) as found:
+        with np.load(kept, allow_pickle=False) as found:
             if str(found["made_by"]) == made_by:
                 return AttackedPictures(found["x"], found["rows"])
     attacked = attack_pictures(classifier, x, pictures, seed=seed)
     kept.parent.mkdir(parents=True, exist_ok=True)
     part = kept.with_suffix(".part.npz")
-    np.savez(part, x=attacked.x, rows=attacked.rows, made_by=made_by)
+    np.savez(part, allow_pickle=False, x=attacked.x, rows=attacked.rows, made_by=made_by)
     part.replace(kept)
     return attacked
