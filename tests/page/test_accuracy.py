@@ -109,8 +109,8 @@ def test_disturbed_traffic_is_harm_and_stays_in_the_history(fresh: tuple[Running
     score_some(service, samples().corrupted, 600)
     tab.wait_for("#standing-state", "Harm")
     assert "has fallen by more than 2 points: alarm at" in tab.page.locator("#standing").inner_text()
-    changed = tab.page.locator("#changes[aria-live]").inner_text()  # of the newest change: `score_ks` may follow
-    assert changed.startswith(("harm: Alarm", "score_ks: Drifting", "score_evidence: Drifting"))
+    changed = tab.page.locator("#changes[aria-live]").inner_text()  # the newest: other detectors follow
+    assert changed.startswith("harm: Alarm") or ": Drifting" in changed
     wait_for_a_sample(service)
     found = accuracy(service)
     assert found["upper"] < found["base"] - 0.1
