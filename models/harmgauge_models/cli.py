@@ -18,7 +18,7 @@ from harmgauge_models.options import Options, Second
 _EXTRAS = {
     "build": {"matplotlib", "onnx", "sklearn", "tqdm"},
     "train": {"onnx2pytorch", "onnxscript", "torch"},
-    "attack": {"eagerpy", "foolbox"},
+    "attack": {"art", "eagerpy", "foolbox"},
 }
 """The Python modules that each extra of the package installs."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,7 @@ from harmgauge.drift.from_bundle import build_drift_detectors
 from harmgauge.drift.harm import Harm
 from harmgauge.drift.isomap import Embedding
 from harmgauge.drift.monitor import Monitor
+from harmgauge.drift.score_evidence import ScoreEvidence
 from harmgauge.drift.state import Blocks, DriftDetector
 from harmgauge.drift.store import Store
 from harmgauge.inference.batcher import Batcher
@@ -50,6 +53,8 @@ from harmgauge.settings import Settings
 
 if TYPE_CHECKING:
     from harmgauge.capture.capture import Capture
+
+log = logging.getLogger(__name__)
 
 MOST_CATEGORIES_SHOWN = 1000
 """`/info` has only the length of a longer list."""
@@ -126,7 +131,7 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
         store.restore()
     corrects = "corrected_probabilities" in runtime.shapes
     embedding_view = _embedding_view(bundle, monitor)
-    info = _info(bundle, settings, runtime, workers)
+    info = _info(bundle, settings, runtime, workers, _detectable(bundle, prepared.detectors))
     looks = Looks(bundle, monitor, metrics, embedding_view, info)
     background: list[Background] = []
     documents = {}
@@ -201,7 +206,23 @@ def _embedding_view(bundle: Bundle, monitor: Monitor) -> EmbeddingView | None:
     return EmbeddingView(monitor, detector, Embedding(found.features, found.embedding, found.neighbours))
 
 
-def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int) -> state.InfoAnswer:
+def _detectable(bundle: Bundle, detectors: Sequence[DriftDetector]) -> state.DetectableAnswer | None:
+    """The limits of `score_evidence`, if it is among the detectors; poor ones are logged as a warning."""
+    found = next((each.detectable for each in detectors if isinstance(each, ScoreEvidence)), None)
+    if found is None:
+        return None
+    if found.warning is not None:
+        log.warning("%s: %s", bundle.path, found.warning)
+    return state.DetectableAnswer.of(found)
+
+
+def _info(
+    bundle: Bundle,
+    settings: Settings,
+    runtime: OnnxRuntime,
+    workers: int,
+    detectable: state.DetectableAnswer | None,
+) -> state.InfoAnswer:
     manifest = bundle.manifest
     reason, sentence, worth_serving = judgement_of(manifest)
     is_judged = sentence is not None or worth_serving is not None
@@ -221,6 +242,7 @@ def _info(bundle: Bundle, settings: Settings, runtime: OnnxRuntime, workers: int
         class_names=list(manifest.class_names),
         threshold=float(bundle.threshold),
         error_probability=state.ErrorProbabilityAnswer.of(bundle),
+        detectable=detectable,
         error_probability_reason=bundle.no_error_probability,
         precision=bundle.precision,
         providers=list(runtime.providers),

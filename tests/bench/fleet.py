@@ -92,13 +92,13 @@ def evidence_rows_to_alarm(
     """Rows of the whole fleet until the sum of the replicas' evidence reaches `asked`; the replicas take turns."""
     random = np.random.default_rng(seed)
     ranks = evidence.Ranks(np.sort(clean(random, reference_rows)), random)
-    states = [evidence.start(reference_rows)] * replicas
+    states, null = [evidence.start(reference_rows)] * replicas, evidence.Null.of(reference_rows, tolerance)
     turns = evidence.MAX_BLOCKS
     one = np.ones(turns)
     for rows in range(0, most_rows, replicas * turns):
         gaps = ranks.gaps(draw(random, replicas * turns))
         inside = evidence.hits(gaps, np.ones(len(gaps), np.intp), reference_rows).reshape(replicas, turns, -1)
-        found = [evidence.bet(state, own, one, tolerance) for state, own in zip(states, inside, strict=True)]
+        found = [evidence.bet(state, own, one, null) for state, own in zip(states, inside, strict=True)]
         states = [state for state, _ in found]
         alarms = np.flatnonzero(np.sum([values for _, values in found], 0) >= asked)
         if len(alarms):

@@ -199,7 +199,7 @@ def test_keys_that_get_flags_only_see_nothing_of_it(bundle: Bundle) -> None:
                 client.infer("toy", [tensor], outputs=wanted, headers=own)
 
         flags, everything = (ask(service, "GET", "/info", key).json() for key in (API[0], METRICS[0]))
-        assert everything.keys() - flags.keys() == {"threshold", NAME, "error_probability_reason"}
+        assert everything.keys() - flags.keys() == {"threshold", NAME, "error_probability_reason", "detectable"}
 
 
 def test_a_bundle_without_it_gives_the_reason(image_bundle_path: Path, tmp_path: Path) -> None:

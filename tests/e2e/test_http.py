@@ -134,6 +134,9 @@ def test_the_other_routes(service: RunningService, image_bundle_path: Path) -> N
     assert client.get("/livez").json() == {"status": "alive"}
     assert client.get("/readyz").json() == {"status": "ready"}
     info = client.get("/info").json()
+    assert info["detectable"]["warning"] is None
+    assert 0 < info["detectable"]["smallest_share"] < 0.1
+    assert info["detectable"]["sentence"].startswith("score_evidence detects harmful traffic from a share of about 0.0")
     assert (info["model"], info["version"], info["sha256"]) == ("toy", "1", bundle.sha256)
     assert info["providers"] == ["CPUExecutionProvider"]
     assert info["max_body_bytes"] == MAX_BODY_BYTES

@@ -224,6 +224,7 @@ def test_check_prints_settings_and_runs_the_bundle(image_bundle_path: Path) -> N
         "ran on CPUExecutionProvider: 4 sample instances",
         "score_ks: the newest 200 rows against 600 reference rows; alarm at p <= 1.6e-05, i.e. a statistic of",
         "score_evidence: all rows so far against 600 reference rows; alarm at a statistic of 1e+06 or more",
+        "score_evidence detects harmful traffic from a share of about 0.029 on, within 20,000 rows; a share of 0.1",
         "feature_mmd: the newest 500 rows against",
     ):
         assert expected in done.stdout

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harmgauge.auth.keys import new_key
 from harmgauge.bundle.load import load
 from harmgauge.bundle.write import reserve, write_bundle
 from harmgauge.errors import BundleError
@@ -85,6 +86,36 @@ def test_new_version_with_its_provenance(bundle_path: Path) -> None:
         assert service.score_ks()["state"] == "drifting", "and bright ones are not"
 
 
+def test_more_rows_are_added_and_survive_acknowledgement(bundle_path: Path) -> None:
+    """Confirmed rows belong to the bundle, so neither a reset nor a restart forgets them."""
+    old = load(bundle_path)
+    with running_service(bundle_path) as service, traffic(service) as answered:
+        done = run_here("reference", "--more", "150", bundle=bundle_path, port=service.port)
+        assert done.returncode == 0, done.stderr
+    assert "warning: the new scores do not come from the distribution of the old reference" in done.stdout, (
+        "dark images"
+    )
+    assert "score_evidence detects harmful traffic from a share of about 0.0" in done.stdout
+    new = load(bundle_path.parent / "2")
+    added = np.setdiff1d(new.reference.scores, old.reference.scores)
+    assert len(new.reference.scores) == len(old.reference.scores) + 150
+    assert len(added) == 150
+    assert set(added) <= set(answered)
+    assert new.threshold == old.threshold
+    assert old.reference.features is not None
+    assert new.reference.features is not None
+    np.testing.assert_array_equal(new.reference.features[: len(old.reference.features)], old.reference.features)
+    assert len(old.reference.features) < len(new.reference.features) <= 1000
+    made = new.manifest.made["reference"]
+    assert (made["rows"], made["added_to_rows"], made["added_to"]) == (150, 600, None)
+
+    key, line = new_key("admin")
+    with running_service(new.path, admin_keys=line) as service:
+        reset = service.client.post("/admin/drift/reset", headers={"Authorization": f"Bearer {key}"})
+        assert reset.status_code == 200
+        assert service.client.get("/drift").json()["detectors"]["score_evidence"]["reference_rows"] == 750
+
+
 def test_new_threshold_and_eight_bits(bundle_path: Path, tmp_path: Path) -> None:
     with running_service(bundle_path, precision="int8") as service, traffic(service):
         done = run(
@@ -108,6 +139,7 @@ def test_refusals_come_before_the_recording(bundle_path: Path, image_bundle_path
         for options, settings, message in (
             (("--rows", "50"), {}, "a reference needs at least 100 scores"),
             (("--rows", "0"), {}, "a reference needs at least 100 scores"),
+            (("--more", "0"), {}, "--more 0: expected at least 1 score to add"),
             (("--version", "1"), {}, "1 already exists; leave out --version"),
             (("--version", "../../elsewhere"), {}, "expected at most 64 letters, digits, '.', '_' and '-'"),
             (("--out", str(bundle_path / "bundle.json")), {}, "is not a writable folder"),

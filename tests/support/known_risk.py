@@ -42,7 +42,7 @@ def _slice(first: int) -> Network:
         tensors,
     )
     return Network(
-        helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), "x", "y", "logits"
+        helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), ("x",), "y", "logits"
     )
 
 
@@ -77,6 +77,7 @@ class Risks:
         self._sight = sight
         self.families: tuple[str, ...] = tuple(sight)
         self.kinds: tuple[str, ...] = self.families
+        self.clean_weight = 1.0
 
     def __call__(
         self, x: Array, random: np.random.Generator, names: Collection[str] | None = None

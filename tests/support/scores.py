@@ -15,11 +15,15 @@ def clean(random: np.random.Generator, rows: int) -> Float64:
     return np.exp(random.normal(-6, 2, rows))
 
 
+def harmful(random: np.random.Generator, rows: int) -> Float64:
+    return np.exp(random.normal(-0.5, 1, rows))
+
+
 def contaminated(share: float) -> Draw:
     def draw(random: np.random.Generator, rows: int) -> Float64:
         scores = clean(random, rows)
         bad = random.random(rows) < share
-        scores[bad] = np.exp(random.normal(-0.5, 1, int(bad.sum())))
+        scores[bad] = harmful(random, int(bad.sum()))
         return scores
 
     return draw

@@ -17,6 +17,8 @@ from harmgauge.bundle.inputs import Preparation, Tokens
 from harmgauge.bundle.manifest import ThresholdSpec
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import preparation
+from harmgauge.drift.detectable import Detectable
+from harmgauge.settings import Settings
 from harmgauge_models import detectors
 from harmgauge_models.building import chances, int8, report
 from harmgauge_models.building.drift_settings import drift_settings
@@ -94,6 +96,10 @@ def build(options: Options) -> Path:
     options.say(f"threshold {threshold:.4g}: {quality['calibration_flagged']:.1%} of the calibration rows exceed it")
     options.say(sentence(chance))
     options.say(quality["judgement"]["sentence"])
+    detectable = Detectable(len(scores), Settings().tolerance, options.rows_between_false_alarms)
+    options.say(detectable.sentence)
+    if detectable.warning is not None:
+        options.say(f"warning: {detectable.warning}")
     return folder
 
 

@@ -1,6 +1,7 @@
 """Adjusts the logit of q if one line cannot fit both clean and disturbed rows.
 
-Some second networks are less sure of clean rows than the classifier, for example with many classes and a forest.
+Some second networks are less sure of clean rows than the classifier, for example with many classes and a forest. And a
+head for images scores harmless change like clean images, on purpose, although changed images are wrong more often.
 P(wrong) is then too high on clean rows and, in return, too low on disturbed ones. The last hidden layer separates the
 two: a linear function of it is added to the logit, in the graph.
 """
@@ -17,7 +18,7 @@ from harmgauge_models.calibration.kappa import fit_balanced
 from harmgauge_models.calibration.known import MIN_ROWS, Known
 from harmgauge_models.calibration.logistic import SPREAD, Float64, regress
 from harmgauge_models.calibration.observed import Observer
-from harmgauge_models.data.disturber import ByKind, PictureDisturber
+from harmgauge_models.data.disturber import ByKind
 from harmgauge_models.graphs.adjustment import (
     MOST,
     MOST_WIDTH,
@@ -36,8 +37,8 @@ MOST_ROWS, DISTURBED_ROWS = 5000, 12_000
 SECONDS = 60.0
 """Approximate CPU time limit for running the graph, on one core."""
 
-RIDGE = 1e-3
-"""Weight of the squared weights of the layer in the mean loss of a row."""
+RIDGES = (1e-3, 1e-2, 1e-1)
+"""Weights of the squared weights of the layer in the mean loss of a row; the one that fits other rows best is used."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,7 @@ def adjusted(graph: bytes, disturber: ByKind, known: Known, *, seed: int, what: 
     """
     graph = without_adjustment(graph)
     tensor = last_hidden(graph)
-    if tensor is None or not known.is_enough or isinstance(disturber, PictureDisturber):
-        # A head on feature maps models clean images well: nothing beyond the line improved it.
+    if tensor is None or not known.is_enough:
         return graph
     affordable = int(SECONDS / Observer(graph).seconds_per_row(known.x))
     random = np.random.default_rng((seed, 21))
@@ -100,28 +100,28 @@ def adjusted(graph: bytes, disturber: ByKind, known: Known, *, seed: int, what: 
     logits = found[LOGIT][:, 0].astype(np.float64)
     wrong = known.truth(picked, probabilities[: len(x)]).wrong(np.nan_to_num(probabilities).argmax(1), rows)
     is_clean = np.arange(len(rows)) < len(x)
-    seen = _Seen(logits, hidden, wrong, np.where(is_clean, copies, 1.0))
+    seen = _Seen(logits, hidden, wrong, np.where(is_clean, copies * disturber.clean_weight, 1.0))
     good = np.isfinite(logits) & np.isfinite(probabilities).all(1) & np.isfinite(hidden).all(1)
     clean, others = good & is_clean, good & ~is_clean
-    line = fit_balanced(logits[clean], wrong[clean], [(logits[others], wrong[others])])
+    line = fit_balanced(logits[clean], wrong[clean], [(logits[others], wrong[others])], disturber.clean_weight)
     if abs(float(line(logits[clean]).mean() - wrong[clean].mean())) <= MOST_OFF:
         return graph
     halves = [seen.of(good & (rows % 2 == half)) for half in (0, 1)]
-    before, after = (_fitted(halves[0], with_hidden=chosen).loss(halves[1]) for chosen in (False, True))
-    fit = _fitted(seen.of(good), with_hidden=True)
-    if after >= before or fit.slope >= 0:
+    losses = {ridge: _fitted(halves[0], ridge).loss(halves[1]) for ridge in (None, *RIDGES)}
+    ridge = min(losses, key=lambda ridge: losses[ridge])
+    fit = _fitted(seen.of(good), ridge)
+    if ridge is None or fit.slope >= 0:
         return graph
     return give_adjustment(graph, tensor, fit.weights, fit.offset)
 
 
-def _fitted(seen: _Seen, *, with_hidden: bool) -> _Fit:
+def _fitted(seen: _Seen, ridge: float | None) -> _Fit:
+    """Without a `ridge`, the layer is left out."""
     middle, spread = seen.hidden.mean(0), seen.hidden.std(0) + 1e-6
-    columns = (seen.hidden - middle) / spread if with_hidden else seen.hidden[:, :0]
-    count = columns.shape[1]
-    x = np.vstack([seen.logits, np.ones_like(seen.logits), columns.T])
-    spreads = np.r_[SPREAD, SPREAD, np.full(count, 1 / math.sqrt(RIDGE * len(seen.logits)))]
+    x, spreads = np.vstack([seen.logits, np.ones_like(seen.logits)]), np.full(2, SPREAD)
+    if ridge is not None:
+        x = np.vstack([x, ((seen.hidden - middle) / spread).T])
+        spreads = np.r_[spreads, np.full(len(middle), 1 / math.sqrt(ridge * len(seen.logits)))]
     slope, intercept, *others = regress(x, seen.wrong, seen.weights, spreads)
-    weights = np.zeros(len(middle))
-    if count:
-        weights = np.array(others) / spread / slope
+    weights = np.array(others) / spread / slope if others else np.zeros(len(middle))
     return _Fit(float(slope), float(intercept), weights, -float(weights @ middle))

@@ -80,7 +80,7 @@ def calibrate(
     disturbed = _disturbed(bench, copies, random)
     if (reason := _too_few([wrong, *(part for _, part in disturbed)])) is not None:
         return reason
-    line = fit_balanced(logits, wrong, disturbed)
+    line = fit_balanced(logits, wrong, disturbed, disturber.clean_weight)
     if not line.slope < 0:
         return (
             "the second network does not separate wrong answers from right ones: its probability of the classifier's "

@@ -72,10 +72,12 @@ def missed(by: Sequence[Judged]) -> Missed | None:
     return Missed(float(np.sqrt(max(bias2, 0.0) / drop2)), fallen / drop2)
 
 
-def fit_balanced(logits: Float64, wrong: Float64, disturbed: Sequence[tuple[Float64, Float64]]) -> Line:
-    """Fit with clean rows weighted as much as all `disturbed` (logits, wrong) rows together."""
+def fit_balanced(
+    logits: Float64, wrong: Float64, disturbed: Sequence[tuple[Float64, Float64]], clean_weight: float = 1.0
+) -> Line:
+    """Fit with clean rows weighted `clean_weight` times as much as all `disturbed` (logits, wrong) rows together."""
     others = sum(len(part) for part, _ in disturbed)
-    weights = np.concatenate([np.full(len(logits), 1 / len(logits)), np.full(others, 1 / max(others, 1))])
+    weights = np.concatenate([np.full(len(logits), clean_weight / len(logits)), np.full(others, 1 / max(others, 1))])
     return fit(
         np.concatenate([logits, *(part for part, _ in disturbed)]),
         np.concatenate([wrong, *(part for _, part in disturbed)]),

@@ -34,9 +34,13 @@ class Disturber(Protocol):
 
 
 class ByKind(Disturber, Protocol):
-    """A disturber that can also apply each of the `kinds` alone."""
+    """A disturber that can also apply each of the `kinds` alone.
+
+    `clean_weight` is the weight of clean rows in a fit of P(wrong), in relation to that of all disturbed ones.
+    """
 
     kinds: tuple[str, ...]
+    clean_weight: float
 
     def alone(self, x: Array, random: np.random.Generator, kind: str, strength: float) -> Array:
         """Disturb all rows of `x` (n, *shape) with one of the `kinds`, at one `strength` above 0 and up to 1."""
@@ -48,6 +52,10 @@ class PictureDisturber:
 
     families: tuple[str, ...] = ("random corruptions",)
     kinds: tuple[str, ...] = tuple(_BY_NAME)
+    clean_weight: float = 2.0
+    """A head for images scores harmless change like clean images, so that P is too high on clean ones. At 1, it is .017
+    too high there for a ResNet-32 on CIFAR-10, and at 2, .012; the error on corrupted images is smaller, too.
+    """
 
     def __init__(self, pictures: Pictures) -> None:
         self._pictures = pictures

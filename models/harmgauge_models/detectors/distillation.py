@@ -134,6 +134,7 @@ def _head(
         recipe=recipe,
         work=options.work,
         settings=settings,
+        say=options.say,
     )
     made = {"head": [found.name for found in maps], "resembled_kinds": list(RESEMBLED), **asdict(recipe)}
     # At this temperature the cross-entropy is close to -ln P(the predicted class).

@@ -36,12 +36,13 @@ def rows_to_evidence_alarm(
     """Scores, one per request, until the evidence reaches the threshold; `most_rows` if it does not."""
     random = np.random.default_rng(seed)
     ranks, state = evidence.Ranks(reference, random), evidence.start(len(reference))
+    null = evidence.Null.of(len(reference), tolerance)
     one = np.ones(evidence.MAX_BLOCKS, np.intp)
     for start in range(0, most_rows, _DRAWN_AT_ONCE):
         gaps = ranks.gaps(draw(random, _DRAWN_AT_ONCE))
         for at in range(0, _DRAWN_AT_ONCE, evidence.MAX_BLOCKS):
             inside = evidence.hits(gaps[at : at + evidence.MAX_BLOCKS], one, len(reference))
-            state, values = evidence.bet(state, inside, one.astype(float), tolerance)
+            state, values = evidence.bet(state, inside, one.astype(float), null)
             if values.max() >= threshold:
                 return min(most_rows, start + at + int(np.argmax(values >= threshold)) + 1)
     return most_rows

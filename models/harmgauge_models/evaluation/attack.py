@@ -10,11 +10,18 @@ import numpy.typing as npt
 from harmgauge.bundle.load import Bundle
 from harmgauge.bundle.rows import Rows
 from harmgauge_models.errors import UserError
-from harmgauge_models.evaluation.attacks import ATTACKS, as_input, fast_gradient_sign, projected_gradient_descent
+from harmgauge_models.evaluation.attacks import (
+    ATTACKS,
+    as_input,
+    auto_pgd,
+    fast_gradient_sign,
+    projected_gradient_descent,
+    square,
+)
 from harmgauge_models.evaluation.attacks import attack as attack_network
 from harmgauge_models.graphs.differentiable import open_classifier
 
-_SIZED = {"fgsm": fast_gradient_sign, "pgd": projected_gradient_descent}
+_SIZED = {"fgsm": fast_gradient_sign, "pgd": projected_gradient_descent, "apgd": auto_pgd, "square": square}
 
 
 def attack(
@@ -22,9 +29,10 @@ def attack(
 ) -> Rows:
     """Copies of the instances `x` (n, *shape), changed until the bundle's classifier is wrong; in the bundle's dtype.
 
-    `name` is "fgsm" (Goodfellow et al. 2015), "pgd" (Madry et al. 2018), "cw" (Carlini and Wagner 2017) or "slide"
-    (Tramer and Boneh 2019). `y` (n,) holds the true classes' indices. "fgsm" and "pgd" change every value by at most
-    `size`, a share of the input's range, by default 8/255; the other two search for a small change.
+    `name` is "fgsm" (Goodfellow et al. 2015), "pgd" (Madry et al. 2018), "apgd" (Croce and Hein 2020), "square"
+    (Andriushchenko et al. 2020), "cw" (Carlini and Wagner 2017) or "slide" (Tramer and Boneh 2019). `y` (n,) holds the
+    true classes' indices. The first four change every value by at most `size`, a share of the input's range, by default
+    8/255 ("pgd-2": 2/255); the other two search for a small change.
 
     The attacks do not know the detector. Not every row is fooled; rows that the classifier gets wrong already stay
     unchanged. For whole numbers, such as 8-bit pictures, the result is rounded, which undoes some of the smallest
@@ -34,7 +42,7 @@ def attack(
     if name not in ATTACKS:
         raise ValueError(f"unknown attack {name!r}: expected one of {', '.join(ATTACKS)}")
     if size is not None and name not in _SIZED:
-        raise ValueError(f"{name} searches for the size itself: leave size out")
+        raise ValueError(f"{name} has its own size: leave size out")
     spec = bundle.manifest.input
     if x.dtype != spec.numpy_dtype or x.shape[1:] != spec.shape or y.shape != x.shape[:1] or not len(x):
         raise ValueError(

@@ -124,8 +124,11 @@ def _plan(options: Options, bundle: Bundle) -> Plan:
                 f"{_accepted(bundle.manifest)}: leave --attacks and --attack-rows out"
             )
         return replace(plan, attacks=())
-    if plan.attacks and importlib.util.find_spec("foolbox") is None:
-        raise UserError("attacks require Foolbox: pip install 'harmgauge[attack]', or skip them with --attacks none")
+    if plan.attacks and not all(map(importlib.util.find_spec, ("foolbox", "art"))):
+        raise UserError(
+            "attacks require Foolbox and the Adversarial Robustness Toolbox: pip install 'harmgauge[attack]', or skip "
+            "them with --attacks none"
+        )
     return plan
 
 

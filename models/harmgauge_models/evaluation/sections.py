@@ -147,10 +147,11 @@ def _attacks(quality: Quality) -> str:
     rounded = any("rounded" in entry for entry in quality["attacks"]["by"].values())
     return section(
         "Attacks",
-        f"Made with Foolbox on {quality['attacks']['rows']} pictures: FGSM and PGD within 8/255 of each pixel, "
-        "Carlini-Wagner with the least l2 distance, SLIDE with the least l1 distance of a few. The white-box attack "
-        "has full access to the bundle: within 8/255, it fools the classifier and at the same time keeps the score "
-        "low. Fooled: right when clean, wrong when attacked."
+        f"Made on {quality['attacks']['rows']} pictures: FGSM, PGD and APGD follow gradients and Square tries squares, "
+        "within the stated distance of each value; Carlini-Wagner with the least l2 distance; SLIDE with the least l1 "
+        "distance of a few. Heads are trained on relatives of FGSM, PGD and Carlini-Wagner, but not on APGD, Square "
+        "and SLIDE. The white-box attack has full access to the bundle: within 8/255, it fools the classifier and at "
+        "the same time keeps the score low. Fooled: right when clean, wrong when attacked."
         + (" Attacks produce real numbers; the rounded rows are what the service would receive." if rounded else ""),
         "attacks",
         quality,

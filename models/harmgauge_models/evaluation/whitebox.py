@@ -7,10 +7,9 @@ from eagerpy.tensor.tensor import Tensor as AnyTensor
 from foolbox.attacks.projected_gradient_descent import LinfProjectedGradientDescentAttack
 from foolbox.criteria import Misclassification
 from foolbox.models.base import Model
-from foolbox.models.pytorch import PyTorchModel
 from torch import Tensor, nn
 
-from harmgauge_models.evaluation.attacks import Attack, Scaled
+from harmgauge_models.evaluation.attacks import Attack, Scaled, model_of
 
 MARGIN = 2.0
 """Margin in nats by which the wrong class should lead: a larger one would raise the score."""
@@ -32,8 +31,8 @@ def on_both(
 
     attack = OnBoth(steps=steps, rel_stepsize=2.5 / steps)
 
-    def run(model: PyTorchModel, x: Tensor, y: Tensor) -> Tensor:
-        found: Tensor = attack.run(model, x, Misclassification(y), epsilon=size)
+    def run(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        found: Tensor = attack.run(model_of(network), x, Misclassification(y), epsilon=size)
         return found
 
     return run

@@ -12,6 +12,7 @@ from harmgauge_models.graphs.divergence import Gives
 from harmgauge_models.networks.classifiers import ResidualBlock
 
 CHANNELS = 64
+HIDDEN = 96
 MOST_SPREADS, MOST_LOGIT = 12.0, 60.0
 
 
@@ -19,9 +20,11 @@ class FeatureHead(nn.Module):
     """Maps feature maps, fine to coarse, and the classifier's own output to logits (n, classes): a prediction of the
     classifier's output for the undisturbed image.
 
-    One convolution brings every map to the coarsest resolution; the results are mixed, and pass through two residual
-    blocks. The logits are the classifier's own times a factor that depends on the features (the temperature of Guo et
-    al. 2017, but for each input), plus a correction.
+    One convolution brings every map to the coarsest resolution; the results are mixed, and pass through three residual
+    blocks and a hidden layer. The logits are the classifier's own times a factor that depends on that layer (the
+    temperature of Guo et al. 2017, but for each input), plus a correction. During training, the hidden layer also
+    predicts whether the classifier's output has changed, as an additional last column (a logit): this keeps the change
+    linearly readable from the layer.
 
     `shapes` are the maps' shapes, (channels, height, width), and `spreads` (channels,) the spreads of their channels. A
     `bounded` head clips its inputs to MOST_SPREADS times these spreads, and logits to MOST_LOGIT, so that images on
@@ -56,12 +59,15 @@ class FeatureHead(nn.Module):
         reached = sum(layer.outputs for layer in self.reach)  # type: ignore[misc]  # they are _Layer
         self.mix = _Layer(torch.cat([torch.ones(reached), scales[-1]]), CHANNELS, (1, 1), side=1)
         self.blocks = nn.Sequential(
-            ResidualBlock(CHANNELS, CHANNELS, 1), ResidualBlock(CHANNELS, CHANNELS, 1, groups=2)
+            ResidualBlock(CHANNELS, CHANNELS, 1),
+            ResidualBlock(CHANNELS, CHANNELS, 1, groups=2),
+            ResidualBlock(CHANNELS, CHANNELS, 1, groups=2),
         )
         self.register_buffer("scale", scales[-1])
-        described = CHANNELS + last + 2 * classes
-        self.factor = nn.Linear(described, 1)
-        self.correction = nn.Linear(described, classes)
+        self.hidden = nn.Linear(CHANNELS + last + 2 * classes, HIDDEN)
+        self.factor = nn.Linear(HIDDEN, 1)
+        self.correction = nn.Linear(HIDDEN, classes)
+        self.changed = nn.Linear(HIDDEN, 1)
 
     def fold(self) -> None:
         """Prepare the head for export; it cannot be trained afterwards."""
@@ -83,7 +89,9 @@ class FeatureHead(nn.Module):
         x = self.blocks(self.mix(torch.cat([*reached, maps[-1]], dim=1))).mean((2, 3))
         last = maps[-1].mean((2, 3)) * self.get_buffer("scale")
         described = torch.cat([x, last, logits / 10, logits.softmax(1)], dim=1).float()
-        return self.correction(described) + functional.softplus(self.factor(described)) * logits  # type: ignore[no-any-return]
+        hidden = functional.relu(self.hidden(described))
+        found = self.correction(hidden) + functional.softplus(self.factor(hidden)) * logits
+        return torch.cat([found, self.changed(hidden)], dim=1) if self.training else found
 
 
 class _Layer(nn.Module):

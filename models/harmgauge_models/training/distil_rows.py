@@ -8,8 +8,7 @@ classifier on them.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from harmgauge_models.graphs.fuse import Network, with_reader
 from harmgauge_models.networks.row_head import RowHead, Scale
 from harmgauge_models.training.disturbed_rows import DisturbedRows, Reader, enough, make
 from harmgauge_models.training.loop import Batches, Learner, Task, fit
+from harmgauge_models.training.threads import torch_threads
 
 Log = npt.NDArray[np.float32]
 """ln of probabilities, (n, classes)."""
@@ -142,7 +142,8 @@ class RowDistillation:
             best = _Best(network, lambda: self._judge(network, rows, kept, recipe), checkpoint.with_suffix(".best"))
             if not checkpoint.exists():
                 best.forget()
-            with _one_thread():
+            # Small products finish before a second thread wakes: two threads take ten times as long on busy cores
+            with torch_threads(1):
                 losses = fit(Learner(network, optimizer, schedule), task, checkpoint)
             best.look()
             best.restore()
@@ -208,19 +209,6 @@ class RowDistillation:
                 labels = self._labels[which % rows.rows].to(target)
                 loss += share * float(functional.cross_entropy(logits, labels))
         return loss
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Use one thread: small products finish before a second thread wakes, and two threads take ten times as long on
-    busy cores.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Best:

@@ -23,6 +23,7 @@ from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission
 from harmgauge.bundle.load import Bundle
 from harmgauge.bundle.signature import SignatureState
 from harmgauge.drift.accuracy import Accuracy
+from harmgauge.drift.detectable import Detectable
 from harmgauge.drift.state import DriftState, State
 from harmgauge.observe.bundle_metrics import CONTENT_TYPE
 from harmgauge.readiness import Readiness
@@ -125,6 +126,31 @@ class ErrorProbabilityAnswer(BaseModel):
         return None if found is None else cls(**found.model_dump(include=set(cls.model_fields)))
 
 
+class DetectableAnswer(BaseModel):
+    """The limits of `score_evidence` with this reference, tolerance and rate of false alarms."""
+
+    smallest_share: float | None = Field(
+        description="Smallest share of harmful rows that raises the alarm within `horizon_rows`; null if there is none."
+    )
+    horizon_rows: int
+    rows_at_10_percent: int | None = Field(
+        description="Expected rows to the alarm if 10 % are harmful and score above all normal rows, otherwise up to "
+        "2.5 times as many; null if it takes more than `horizon_rows`."
+    )
+    sentence: str = Field(description="The same in words.")
+    warning: str | None = Field(description="If `smallest_share` is above 0.1: what would help; otherwise null.")
+
+    @classmethod
+    def of(cls, found: Detectable) -> Self:
+        return cls(
+            smallest_share=found.smallest_share,
+            horizon_rows=found.horizon_rows,
+            rows_at_10_percent=found.rows_at_common_share,
+            sentence=found.sentence,
+            warning=found.warning,
+        )
+
+
 class InfoAnswer(BaseModel):
     model: str
     version: str
@@ -148,8 +174,9 @@ class InfoAnswer(BaseModel):
     class_names: list[str]
     threshold: float | None = Field(None, description="Absent for keys that get flags only.")
     error_probability: ErrorProbabilityAnswer | None = Field(
-        None, description="null if the bundle has none. Like the next field, absent for keys that get flags only."
+        None, description="null if the bundle has none. Like the next two fields, absent for keys that get flags only."
     )
+    detectable: DetectableAnswer | None = Field(None, description="What `score_evidence` can detect.")
     error_probability_reason: str | None = Field(
         None, description="Why there is no error probability; null if there is one."
     )
@@ -165,11 +192,13 @@ class InfoAnswer(BaseModel):
     def as_json(self, *, sees_scores: bool) -> bytes:
         """The JSON for a key. Fields without a value are omitted, except those that may be null."""
         if not sees_scores:
-            hidden = {"threshold", "error_probability", "error_probability_reason"}
+            hidden = {"threshold", "error_probability", "error_probability_reason", "detectable"}
             return self.model_dump_json(exclude_none=True, exclude=hidden).encode()
         document = self.model_dump(mode="json", exclude_none=True)
         for name in ("error_probability", "error_probability_reason"):
             document.setdefault(name, None)
+        if self.detectable is not None:
+            document["detectable"] = self.detectable.model_dump()
         return orjson.dumps(document)
 
 

@@ -23,6 +23,7 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.bundle.signature import SignatureState
 from harmgauge.drift.folder_lock import use
 from harmgauge.drift.monitor import Monitor
+from harmgauge.drift.score_evidence import ScoreEvidence
 from harmgauge.drift.state import DriftState
 from harmgauge.errors import SettingsError
 from harmgauge.inference.isolated_probe import BundleLoader
@@ -77,6 +78,11 @@ def check(settings: Settings) -> int:
     say("\ndrift\n")
     for name, state in asyncio.run(Monitor(prepared.detectors).states()).items():
         say(f"  {name}: {_described(state)}\n")
+    for detector in prepared.detectors:
+        if isinstance(detector, ScoreEvidence):
+            say(f"  {detector.detectable.sentence}\n")
+            if (warning := detector.detectable.warning) is not None:
+                say(f"  warning: {warning}\n")
     say(f"  {state_folder}\n")
     _check_capture(settings, valid.sink, say)
     if settings.shadow is not None:

@@ -61,7 +61,16 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
 
 def _reference_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--rows", type=int, help="number of scores to record (default: as many as the old reference has)")
+    count = parser.add_mutually_exclusive_group()
+    count.add_argument(
+        "--rows", type=int, help="number of scores to record (default: as many as the old reference has)"
+    )
+    count.add_argument(
+        "--more",
+        type=int,
+        metavar="ROWS",
+        help="record this many scores and add them to the old reference; confirm first that this traffic is normal",
+    )
     add("--out", type=Path, help="folder for bundles (default: that of the bundle in service)")
     add("--version", help="version of the new bundle (default: the next free number)")
     add(
@@ -74,7 +83,12 @@ def _reference(arguments: argparse.Namespace, _: list[str]) -> int:
     from harmgauge.cli.record_reference import replace_reference
 
     folder = replace_reference(
-        settings, arguments.rows, arguments.out, arguments.version, new_threshold=arguments.new_threshold
+        settings,
+        arguments.rows if arguments.more is None else arguments.more,
+        arguments.out,
+        arguments.version,
+        adds=arguments.more is not None,
+        new_threshold=arguments.new_threshold,
     )
     print(f"made the bundle {folder}")
     if settings.bundle_public_key:

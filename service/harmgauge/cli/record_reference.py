@@ -1,4 +1,5 @@
-"""`harmgauge reference`: creates a new version of the bundle with the service's current scores as its reference.
+"""`harmgauge reference`: creates a new version of the bundle with the service's current scores as its reference, or
+(`--more`) with the old reference and the current scores together.
 
 This is always explicit: a reference that followed the traffic would absorb the drift that it should reveal.
 """
@@ -25,6 +26,7 @@ from harmgauge.bundle.reference import MAX_FEATURES_ROWS, MIN_REFERENCE_ROWS, Re
 from harmgauge.bundle.write import reserve, write_bundle
 from harmgauge.cli.client import Client
 from harmgauge.drift import isomap, ks
+from harmgauge.drift.detectable import Detectable
 from harmgauge.errors import BundleError, SettingsError
 from harmgauge.inference.runtime import verify
 from harmgauge.settings import Settings
@@ -37,20 +39,38 @@ LOST_POLLS = 60
 Say = Callable[[str], None]
 
 
+UNLIKE = 0.001
+"""Scores whose p-value against the old reference is below this do not come from its distribution."""
+
+
 def replace_reference(
-    settings: Settings, rows: int | None, out: Path | None, version: str | None, *, new_threshold: bool
+    settings: Settings,
+    rows: int | None,
+    out: Path | None,
+    version: str | None,
+    *,
+    adds: bool = False,
+    new_threshold: bool = False,
 ) -> Path:
     """Record `rows` scores (by default as many as the reference has) and write the bundle's next version with them.
 
-    `out` is the folder for bundles, by default the one that contains the bundle; with `new_threshold` the threshold is
-    the old percentile of the new scores. Returns the new bundle's folder. Raises BundleError or SettingsError.
+    `out` is the folder for bundles, by default the one that contains the bundle. With `adds`, the old reference is kept
+    and the new scores are added to it. With `new_threshold`, the threshold is the old percentile of the new reference.
+    Returns the new bundle's folder. Raises BundleError or SettingsError.
     """
     with Client.of(settings) as service:
-        return _replace(service, settings, rows, out, version, new_threshold=new_threshold)
+        return _replace(service, settings, rows, out, version, adds=adds, new_threshold=new_threshold)
 
 
 def _replace(
-    service: Client, settings: Settings, rows: int | None, out: Path | None, version: str | None, *, new_threshold: bool
+    service: Client,
+    settings: Settings,
+    rows: int | None,
+    out: Path | None,
+    version: str | None,
+    *,
+    adds: bool,
+    new_threshold: bool,
 ) -> Path:
     bundle = load(settings.bundle, settings.precision, settings.bundle_public_key)
     info = service.get("/info")
@@ -59,8 +79,11 @@ def _replace(
             f"{service.address} serves {info['model']}/{info['version']} in {info['precision']}, which is not "
             f"{settings.bundle} in {bundle.precision}: set HARMGAUGE_BUNDLE and HARMGAUGE_PRECISION to what it serves"
         )
-    wanted = len(bundle.reference.scores) if rows is None else rows
-    if wanted < MIN_REFERENCE_ROWS:
+    old = bundle.reference
+    wanted = len(old.scores) if rows is None else rows
+    if adds and wanted < 1:
+        raise SettingsError(f"--more {wanted}: expected at least 1 score to add")
+    if not adds and wanted < MIN_REFERENCE_ROWS:
         raise SettingsError(
             f"--rows {wanted}: a reference needs at least {MIN_REFERENCE_ROWS} scores; 5000 make a good one"
         )
@@ -75,11 +98,20 @@ def _replace(
         "service": f"{bundle.manifest.name}/{bundle.manifest.version} in {bundle.precision}",
         "bundle_sha256": bundle.sha256,
     }
-    _compare(scores, bundle, _say)
-    reference = _with_features(replace(bundle.reference, scores=np.sort(scores)), features, _say)
+    if adds:
+        recorded |= {"added_to_rows": len(old.scores), "added_to": bundle.manifest.made.get("reference")}
+    _compare(scores, bundle, _say, adds=adds)
+    scores = np.concatenate([old.scores, scores]) if adds else scores
+    reference = replace(old, scores=np.sort(scores))
+    reference = _with_more_features(reference, features, _say) if adds else _with_features(reference, features, _say)
     manifest = _manifest(bundle, reference, recorded, new_threshold=new_threshold)
     contents[bundle.manifest.reference_file if bundle.precision == "float32" else REFERENCE_INT8_FILE] = reference.npz()
     write_bundle(manifest, contents, folder, verify)
+    between = settings.rows_between_false_alarms or manifest.drift.rows_between_false_alarms
+    detectable = Detectable(len(reference.scores), settings.tolerance, between)
+    _say(detectable.sentence)
+    if detectable.warning is not None:
+        _say(f"warning: {detectable.warning}")
     return folder
 
 
@@ -133,7 +165,7 @@ class _Seen:
         return window[max(0, len(window) - new) :]
 
 
-def _compare(scores: npt.NDArray[np.float64], bundle: Bundle, say: Say) -> None:
+def _compare(scores: npt.NDArray[np.float64], bundle: Bundle, say: Say, *, adds: bool) -> None:
     """Print how the new normal differs from the old one."""
     result = ks.two_sample(scores, bundle.reference.scores)
     flagged = float((scores.astype(np.float32) > bundle.threshold).mean())
@@ -144,6 +176,11 @@ def _compare(scores: npt.NDArray[np.float64], bundle: Bundle, say: Say) -> None:
     )
     if flagged > 2 * usual:
         say(f"warning: about {usual:.1%} of normal data would be; should this traffic be the new normal?")
+    if adds and result.p_value < UNLIKE:
+        say(
+            "warning: the new scores do not come from the distribution of the old reference, so both together describe "
+            "neither the old normal nor the new one. Record a new reference instead, with --rows"
+        )
 
 
 def _with_features(reference: Reference, features: npt.NDArray[np.float32] | None, say: Say) -> Reference:
@@ -157,6 +194,17 @@ def _with_features(reference: Reference, features: npt.NDArray[np.float32] | Non
         say(f"no embedding of the new features ({error}); it requires scikit-learn")
         return replace(reference, features=features, embedding=None, neighbours=None)
     return replace(reference, features=features, embedding=embedding, neighbours=neighbours)
+
+
+def _with_more_features(reference: Reference, features: npt.NDArray[np.float32] | None, say: Say) -> Reference:
+    """Fill up the features to MAX_FEATURES_ROWS, the newest last."""
+    if reference.features is None or features is None:
+        return reference
+    room = MAX_FEATURES_ROWS - len(reference.features)
+    if not room:
+        return reference
+    filled = _with_features(reference, np.concatenate([reference.features, features[-room:]]), say)
+    return reference if filled.embedding is None and reference.embedding is not None else filled
 
 
 def _manifest(bundle: Bundle, reference: Reference, recorded: dict[str, Any], *, new_threshold: bool) -> Manifest:
@@ -173,13 +221,18 @@ def _manifest(bundle: Bundle, reference: Reference, recorded: dict[str, Any], *,
             value=float(np.float32(np.percentile(reference.scores, percentile))),
             percentile=percentile,
             rows=len(reference.scores),
-            source=f"{recorded['rows']} scores in service from {recorded['from']} to {recorded['to']}",
+            source=f"{_added_to(recorded)}{recorded['rows']} scores in service from {recorded['from']} to "
+            f"{recorded['to']}",
         )
         if manifest.int8 is not None and bundle.precision == "int8":
             changes["int8"] = manifest.int8.model_copy(update={"threshold": threshold})
         else:
             changes["threshold"] = threshold
     return manifest.model_copy(update=changes)
+
+
+def _added_to(recorded: dict[str, Any]) -> str:
+    return f"{recorded['added_to_rows']} earlier reference scores and " if "added_to_rows" in recorded else ""
 
 
 def _progress(done: int, wanted: int, seconds: float) -> None:

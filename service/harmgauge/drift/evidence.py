@@ -3,17 +3,27 @@
 A Shiryaev-Roberts e-detector over the conformal null (Shin, Ramdas and Rinaldo, E-detectors, 2022; Vovk, Testing
 randomness online, arXiv 1906.09256). For every half-line of the reference's ranks and every stake, a gambler bets that
 the next score falls into it more often than the ranks imply, and with every score one more such gambler joins; their
-mean wealth is the evidence. Without a change its expected growth is one per score, for any continuous distribution and
-any finite reference, so an alarm at `evidence >= r` comes, on average, no earlier than after r scores.
+mean wealth is the evidence. There are two kinds of gamblers.
+
+*Urn*: bets against the share of the half-line among the reference and all scores so far. Without a change these bets
+are fair, for any continuous distribution and any finite reference. But scores that change slowly enter the urn that
+they are compared with, and a small urn is soon full of them.
+
+*Fixed*: bets against an upper bound on the traffic's share of the half-line, from the reference alone. All bounds hold
+together with probability 1 - ERROR, over the luck of the reference; while they hold, these bets do not gain.
+
+So P(alarm at `evidence >= r` within n scores) <= n / r + ERROR without a change. The proof is in `docs/drift.md`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from harmgauge.drift.share_bounds import upper_bound
 
 Scores = npt.NDArray[np.float64]
 Direction = Literal["higher", "lower"]
@@ -24,8 +34,24 @@ LEVELS = 8
 STAKES: Scores = np.array([0.01, 0.025, 0.06, 0.12, 0.25, 0.5])
 """Shares of its wealth that a gambler stakes on each score."""
 
+UPPER_WEIGHT = 0.8
+"""Weight of the upper half-lines in the evidence: harm raises scores. Lower scores then need ln(0.5 / 0.2) = 0.9 more
+log evidence than with equal weights.
+"""
+
+LEVEL_WEIGHTS: Scores = np.array([1, 1, 1, 2, 2, 2, 2, 2]) / 13
+"""Weight of each level's half-line on one side: a small share of harmful traffic is seen best in the tails."""
+
+_WEIGHTS: Scores = np.tile(
+    np.repeat(np.concatenate([UPPER_WEIGHT * LEVEL_WEIGHTS, (1 - UPPER_WEIGHT) * LEVEL_WEIGHTS]), len(STAKES)), 2
+) / (2 * len(STAKES))
+"""Weights of all gamblers, in the order of `Evidence.wealth`; their sum is 1."""
+
 MAX_BLOCKS = 32
 """Gains lie between 1/2 and about 130: the product of this many stays well within float64."""
+
+ERROR = 0.01
+"""Probability, over the luck of the reference, that any of the fixed bounds does not hold."""
 
 MOST = 1e300
 """Keeps the evidence finite, however long it goes unread."""
@@ -35,15 +61,15 @@ class Ranks:
     """Ranks of scores among the reference's, with ties broken at random: once for each reference score, anew for other
     scores.
 
-    `reference` (n,) is float64, sorted and finite. `gaps` returns whole numbers 0..n: the number of reference scores
-    below each score.
+    `reference` (n,) is float64, sorted and finite. `ties` breaks those among reference scores; by default, `random`
+    breaks all. `gaps` returns whole numbers 0..n: the number of reference scores below each score.
     """
 
-    def __init__(self, reference: Scores, random: np.random.Generator) -> None:
+    def __init__(self, reference: Scores, random: np.random.Generator, ties: np.random.Generator | None = None) -> None:
         self._random = random
         self._values, groups = np.unique(reference, return_inverse=True)
         # A tied score's place among equal scores is a random fraction; a score between two values has a whole place.
-        self._places = np.sort(groups + random.uniform(1e-12, 1, len(reference)))
+        self._places = np.sort(groups + (ties or random).uniform(1e-12, 1, len(reference)))
 
     def gaps(self, scores: Scores) -> npt.NDArray[np.intp]:
         index = np.searchsorted(self._values, scores)
@@ -54,9 +80,30 @@ class Ranks:
 
 
 @dataclass(frozen=True)
+class Null:
+    """The hypothesis that the bets are against: `tolerance` is the share of the traffic that may be arbitrary without
+    counting as evidence, and `bounds` (2 * LEVELS,) the largest share of the traffic in each half-line that the fixed
+    bets allow, tolerance included.
+    """
+
+    reference_rows: int
+    tolerance: float
+    bounds: Scores
+
+    @classmethod
+    def of(cls, reference_rows: int, tolerance: float) -> Self:
+        """The bounds for a reference of this size."""
+        sizes = half_lines(reference_rows)
+        shares = np.array([upper_bound(int(size), reference_rows, ERROR / (2 * LEVELS)) for size in sizes])
+        return cls(reference_rows, tolerance, _with_tolerance(np.concatenate([shares, shares]), tolerance))
+
+
+@dataclass(frozen=True)
 class Evidence:
-    """The gamblers' wealth R (2 * LEVELS, stakes) and the urn: of the `rows` rank gaps so far, `counts` (2 * LEVELS,)
-    lie in each half-line, the upper ones first.
+    """The gamblers' wealth R (2, 2 * LEVELS, stakes), urn before fixed, and the urn: of the `rows` rank gaps so far,
+    `counts` (2 * LEVELS,) lie in each half-line, the upper ones first.
+
+    Independent streams of equal length may be stacked: `wealth` and `counts` then have the same leading axes.
     """
 
     wealth: Scores
@@ -65,12 +112,12 @@ class Evidence:
 
     @property
     def value(self) -> float:
-        return float(self.wealth.mean())
+        return float(_mean(self.wealth))
 
     @property
     def direction(self) -> Direction:
         """The direction in which scores moved, if they did: the side whose gamblers have more wealth."""
-        upper, lower = self.wealth[:LEVELS].sum(), self.wealth[LEVELS:].sum()
+        upper, lower = self.wealth[:, :LEVELS].sum(), self.wealth[:, LEVELS:].sum()
         return "higher" if upper >= lower else "lower"
 
 
@@ -81,11 +128,14 @@ def half_lines(reference_rows: int) -> npt.NDArray[np.intp]:
     return sizes
 
 
-def start(reference_rows: int) -> Evidence:
-    """No evidence, and an urn with only the reference."""
+def start(reference_rows: int, streams: tuple[int, ...] = ()) -> Evidence:
+    """No evidence, and an urn with only the reference; of one stream, or of as many as the product of `streams`."""
     sizes = half_lines(reference_rows)
+    counts = np.concatenate([sizes, sizes]).astype(float)
     return Evidence(
-        np.zeros((2 * LEVELS, len(STAKES))), np.concatenate([sizes, sizes]).astype(float), reference_rows + 1
+        np.zeros((*streams, 2, 2 * LEVELS, len(STAKES))),
+        np.broadcast_to(counts, (*streams, 2 * LEVELS)),
+        reference_rows + 1,
     )
 
 
@@ -110,24 +160,40 @@ def hits(gaps: npt.NDArray[np.intp], rows: npt.NDArray[np.intp], reference_rows:
     return np.add.reduceat(inside, np.cumsum(rows) - rows, axis=0, dtype=np.float64)
 
 
-def bet(before: Evidence, inside: Scores, rows: Scores, tolerance: float) -> tuple[Evidence, Scores]:
+def bet(before: Evidence, inside: Scores, rows: Scores, null: Null) -> tuple[Evidence, Scores]:
     """Update the evidence with some blocks; returns it, and its value after each block, (blocks,).
 
     Block i has `rows[i]` scores, of which `inside[i]` (2 * LEVELS,) lie in each half-line. The bet is on the block's
-    mean, so it is valid for any dependence within the block. `tolerance` is the share of the traffic that may be
-    arbitrary without counting as evidence. Accepts at most MAX_BLOCKS at a time, because it multiplies their gains
-    before it sums.
+    mean, so it is valid for any dependence within the block. Accepts at most MAX_BLOCKS at a time, because it
+    multiplies their gains before it sums. For stacked streams, `inside` is (blocks, ..., 2 * LEVELS) and the values
+    are (blocks, ...).
 
-    In words: share N / M of the urn; allowed = share + tolerance * (1 - share); R becomes (R + rows) * (1 - stake +
-    stake * mean(inside) / allowed), then the block is added to N and M.
+    In words: share N / M of the urn; allowed = share + tolerance * (1 - share), or the fixed bound; R becomes
+    (R + rows) * (1 - stake + stake * mean(inside) / allowed), then the block is added to N and M.
     """
+    column = rows.reshape(-1, *[1] * before.counts.ndim)
     counts = before.counts + np.cumsum(inside, axis=0)
-    total = before.rows + np.cumsum(rows)
-    share = (counts - inside) / (total - rows)[:, None]
-    allowed = share + tolerance * (1 - share)
-    gain = 1 - STAKES + STAKES * (inside / rows[:, None] / allowed)[:, :, None]
+    total = before.rows + np.cumsum(column, axis=0)
+    urn = _with_tolerance((counts - inside) / (total - column), null.tolerance)
+    mean = inside / column
+    gain = np.stack([mean / urn, mean / null.bounds], axis=-2)[..., None] * STAKES
+    gain += 1 - STAKES
     product = np.cumprod(gain, axis=0)
-    joined = np.cumsum(rows[:, None, None] * gain / product, axis=0)
+    joined = np.empty_like(product)  # those who join at a block have not yet won or lost what came before it
+    joined[0], joined[1:] = column[0, ..., None, None], column[1:, ..., None, None] / product[:-1]
+    wealth = np.cumsum(joined, axis=0, out=joined)
+    wealth += before.wealth
     with np.errstate(over="ignore"):
-        wealth = np.minimum(product * (before.wealth + joined), MOST)
-    return Evidence(wealth[-1], counts[-1], float(total[-1])), wealth.mean(axis=(1, 2))
+        wealth *= product
+    np.minimum(wealth, MOST, out=wealth)
+    return Evidence(wealth[-1].copy(), counts[-1], float(total.flat[-1])), _mean(wealth)
+
+
+def _mean(wealth: Scores) -> Scores:
+    """The weighted mean over gamblers, the last three axes."""
+    found: Scores = wealth.reshape(*wealth.shape[:-3], -1) @ _WEIGHTS
+    return found
+
+
+def _with_tolerance(share: Scores, tolerance: float) -> Scores:
+    return share + tolerance * (1 - share)

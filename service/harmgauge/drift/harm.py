@@ -141,6 +141,7 @@ class Harm:
             "wealth": self._wealth,
             "bound": np.array(self._bound),
             "rows": np.array(self._rows),
+            "clients": self._clients.dump(),
             **self._alarm.dump(),
         }
 
@@ -152,6 +153,7 @@ class Harm:
         if not evidence.can_have_led_to(wealth, rows):
             raise ValueError("no rows can have led to this evidence")
         alarm = Latched.read(dumped, float(wealth.mean()), evidence.MOST)
+        self._clients = RecentClients.read(dumped, "clients")
         if bound != self._bound:
             log.info(
                 "%s starts again: its saved evidence was for an accuracy below %.7g, but the limit is now %.7g",

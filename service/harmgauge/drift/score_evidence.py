@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from harmgauge.bundle.load import Bundle
 from harmgauge.drift import dumped as read
 from harmgauge.drift import evidence
 from harmgauge.drift.design_effect import DesignEffect
+from harmgauge.drift.detectable import Detectable
 from harmgauge.drift.dumped import Dumped
 from harmgauge.drift.latched import Latched
 from harmgauge.drift.recent_clients import RecentClients
@@ -24,6 +26,11 @@ from harmgauge.errors import SettingsError
 from harmgauge.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_TIES_SEED = 0
+"""Ties among reference scores are broken in the same way after every start: the fixed bounds hold, or do not, once for
+each reference.
+"""
 
 
 def from_bundle(bundle: Bundle, settings: Settings) -> ScoreEvidence:
@@ -61,9 +68,9 @@ class ScoreEvidence:
             raise ValueError(f"{rows_between_false_alarms} rows between false alarms are too few: set at least 100")
         self._reference_rows = len(reference)
         self._rows_between_false_alarms = rows_between_false_alarms
-        self._tolerance = tolerance
+        self._null = evidence.Null.of(len(reference), tolerance)
         self._now = now
-        self._ranks = evidence.Ranks(reference, np.random.default_rng(seed))
+        self._ranks = evidence.Ranks(reference, np.random.default_rng(seed), np.random.default_rng(_TIES_SEED))
         self._clients = RecentClients()
         self._version = 0
         self.reset()
@@ -76,30 +83,44 @@ class ScoreEvidence:
         self._version += 1
         self._alarm = Latched(self._now())
 
+    @cached_property
+    def detectable(self) -> Detectable:
+        """The shares of harmful traffic that this alarm can detect."""
+        return Detectable(self._reference_rows, self._null.tolerance, self._rows_between_false_alarms)
+
     @property
     def version(self) -> int:
         return self._version
 
     def dump(self) -> dict[str, npt.NDArray[Any]]:
+        urn, fixed = self._evidence.wealth
         return {
-            "wealth": self._evidence.wealth,
+            "wealth": urn,
+            "fixed_wealth": fixed,
             "counts": self._evidence.counts,
             "urn_rows": np.array(self._evidence.rows),
             "rows": np.array(self._rows),
+            "clients": self._clients.dump(),
             **self._alarm.dump(),
         }
 
     def restore(self, dumped: Dumped) -> None:
+        """A state of an earlier version has no fixed bets, which then start now, and no clients."""
         fresh = evidence.start(self._reference_rows)
+        urn = read.within(dumped, "wealth", fresh.wealth[0].shape, 0, evidence.MOST)
+        fixed = fresh.wealth[1]
+        if "fixed_wealth" in dumped:
+            fixed = read.within(dumped, "fixed_wealth", fixed.shape, 0, evidence.MOST)
         rows = read.whole(dumped, "rows", 0, read.MOST_ROWS - self._reference_rows - 1)
         found = evidence.Evidence(
-            wealth=read.within(dumped, "wealth", fresh.wealth.shape, 0, evidence.MOST),
+            wealth=np.stack([urn, fixed]),
             counts=read.within(dumped, "counts", fresh.counts.shape, fresh.counts, fresh.counts + rows),
             rows=read.number(dumped, "urn_rows", fresh.rows + rows, fresh.rows + rows),
         )
         if not evidence.can_have_led_to(found, self._reference_rows):
             raise ValueError("this reference cannot have led to this evidence")
         alarm = Latched.read(dumped, found.value, evidence.MOST)
+        self._clients = RecentClients.read(dumped, "clients")
         self._evidence, self._rows, self._alarm = found, rows, alarm
         self._version += 1
 
@@ -116,7 +137,7 @@ class ScoreEvidence:
         for start in range(0, len(blocks.rows), evidence.MAX_BLOCKS):
             part = slice(start, start + evidence.MAX_BLOCKS)
             self._evidence, values = evidence.bet(
-                self._evidence, inside[part], blocks.rows[part].astype(np.float64), self._tolerance
+                self._evidence, inside[part], blocks.rows[part].astype(np.float64), self._null
             )
             highest = max(highest, float(values.max()))
         self._alarm = before.after(highest, self._rows_between_false_alarms, self._now)
@@ -149,7 +170,7 @@ class ScoreEvidence:
                 "highest": self._alarm.highest,
                 "direction": direction,
                 "design_effect": design_effect,
-                "tolerance": self._tolerance,
+                "tolerance": self._null.tolerance,
             },
             gauges=gauges,
         )

@@ -67,6 +67,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Options:
 def _few_copies() -> object:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harmgauge_models.calibration.calibrate.DISTURBED_ROWS", 6 * ROWS)
+        patch.setattr("harmgauge_models.calibration.adjusting.DISTURBED_ROWS", 2 * ROWS)
         # A head that was trained for a second detects next to nothing, and is rejected for good reason
         patch.setattr("harmgauge_models.calibration.calibrate.LEAST_SEEN", -100)
         patch.setattr("harmgauge_models.calibration.calibrate.USELESS", 100)

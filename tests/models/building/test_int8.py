@@ -16,7 +16,6 @@ from harmgauge.bundle.samples import read_samples
 from harmgauge.errors import BundleError, SettingsError
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.quantise import quantise
 from harmgauge_models.graphs.run import predict
 from tests.conftest import SHIPPED_BUNDLE
 from tests.support.process import running_service
@@ -42,7 +41,7 @@ def test_the_shipped_graph_in_8_bits_scores_alike() -> None:
     samples = read_samples(bundle)
     x = np.concatenate([samples.clean, samples.corrupted])
     assert samples.y is not None
-    quantised = quantise(bundle.graph, samples.clean)
+    quantised = load(SHIPPED_BUNDLE, "int8").graph
     score, score_int8 = both(bundle.graph, quantised, x, "score")
     assert spearmanr(score, score_int8).statistic >= 0.98
     wide, narrow = both(bundle.graph, quantised, samples.clean, "probabilities")

@@ -75,6 +75,7 @@ class Disturber:
 
     families: tuple[str, ...] = ("a", "b")
     kinds: tuple[str, ...] = families
+    clean_weight: float = 1.0
 
     def __call__(
         self, x: Array, random: np.random.Generator, names: Collection[str] | None = None

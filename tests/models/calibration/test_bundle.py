@@ -56,6 +56,7 @@ def _few_copies() -> Any:
     """Few copies, which suffice to see that it works."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harmgauge_models.calibration.calibrate.DISTURBED_ROWS", 2 * ROWS)
+        patch.setattr("harmgauge_models.calibration.adjusting.DISTURBED_ROWS", ROWS)
         patch.setattr("harmgauge_models.calibration.singles.SET_ROWS", 30)
         patch.setattr("harmgauge_models.calibration.singles.STRENGTHS", (1.0,))
         yield
@@ -241,8 +242,9 @@ def test_the_command_needs_no_torch_and_says_what_it_made(tmp_path: Path, labell
     script = f"""
 import sys
 sys.modules["torch"] = None
-from harmgauge_models.calibration import calibrate, singles
-calibrate.DISTURBED_ROWS, singles.SET_ROWS, singles.STRENGTHS = 300, 30, (1.0,)
+from harmgauge_models.calibration import adjusting, calibrate, singles
+adjusting.DISTURBED_ROWS = calibrate.DISTURBED_ROWS = 300
+singles.SET_ROWS, singles.STRENGTHS = 30, (1.0,)
 from harmgauge.cli.main import main
 sys.exit(main(["calibrate", {str(old)!r}, "--calibration", {str(labelled)!r}, "--out", {str(tmp_path)!r}]))
 """

@@ -57,7 +57,7 @@ def test_the_others_search_for_the_size(
 ) -> None:
     attacked = attack(name, bundle, x, y)
     assert (Scorer(bundle).score(attacked).predictions == y).mean() < 0.8
-    with pytest.raises(ValueError, match=f"{name} searches for the size itself"):
+    with pytest.raises(ValueError, match=f"{name} has its own size"):
         attack(name, bundle, x, y, size=0.1)
 
 

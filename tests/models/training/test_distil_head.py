@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from harmgauge_models.data.pictures import input_spec, pictures
+from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier, distribution, open_classifier
 from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.feature_maps import find_feature_maps
@@ -28,7 +30,7 @@ RECIPE = Recipe(epochs=3, batch_rows=16)
 Made = tuple[Classifier, Classifier, list[float]]
 
 
-def made(tmp_path: Path, recipe: Recipe = RECIPE, *, softmax: bool = False) -> Made:
+def made(tmp_path: Path, recipe: Recipe = RECIPE, *, softmax: bool = False, say: Callable[[str], None] = print) -> Made:
     path = convolutional_network(tmp_path / "network.onnx", softmax=softmax)
     classifier = open_classifier(path, X, "classifier")
     outputs = predict(path, X, "network")
@@ -41,6 +43,7 @@ def made(tmp_path: Path, recipe: Recipe = RECIPE, *, softmax: bool = False) -> M
         recipe=recipe,
         work=tmp_path,
         settings={},
+        say=say,
     )
     return classifier, second, losses
 
@@ -90,10 +93,31 @@ def test_a_run_resumes_and_refuses_other_settings(of_logits: Made, folder: Path)
     _, again, same = made(folder)
     assert same == losses
     np.testing.assert_array_equal(predict(again.runnable, X, "head"), before)
-    from harmgauge_models.errors import UserError
-
     with pytest.raises(UserError, match="different settings"):
         made(folder, Recipe(epochs=3, batch_rows=32))
+
+
+def test_attacked_images_are_kept_for_the_next_run(tmp_path: Path) -> None:
+    made(tmp_path, Recipe(epochs=1, batch_rows=64))
+    kept = tmp_path / "attacked.npz"
+    before = kept.stat().st_mtime_ns
+    made(tmp_path, Recipe(epochs=1, batch_rows=64))
+    assert kept.stat().st_mtime_ns == before
+    (tmp_path / "head.checkpoint").unlink()
+    made(tmp_path, Recipe(epochs=1, batch_rows=64, seed=1))
+    assert kept.stat().st_mtime_ns > before, "another seed, other attacks"
+
+
+def test_without_gradients_it_is_trained_without_attacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise UserError("no gradients")
+
+    monkeypatch.setattr("harmgauge_models.training.distil_head.attack_pictures", refused)
+    said: list[str] = []
+    _, _, losses = made(tmp_path, say=said.append)
+    assert losses[-1] < losses[0]
+    assert said == ["the second network is trained without attacked images: no gradients"]
+    assert not (tmp_path / "attacked.npz").exists()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import beta
 
 from harmgauge.drift import evidence
 from harmgauge.drift.recent_clients import MEMORY_REQUESTS
@@ -27,24 +28,32 @@ def test_many_blocks_at_once_are_the_recursion_block_by_block(seed: int, rows: l
     random = np.random.default_rng(seed)
     reference = np.sort(random.normal(size=200))
     gaps = evidence.Ranks(reference, random).gaps(random.normal(0.5, 1, sum(rows)))
-    wealth = np.zeros((16, 6))
+    wealth = np.zeros((2, 16, 6))
     sizes = [max(1, round(201 / 2**level)) for level in range(1, 9)]
     urn, total, begin, expected = np.array([*sizes, *sizes], float), 201.0, 0, []
+    bounds = beta.ppf(1 - 0.01 / 16, urn, 201 - urn)
+    by_level = np.array([1, 1, 1, 2, 2, 2, 2, 2]) / 13
+    weights = np.concatenate([0.8 * by_level, 0.2 * by_level])
     for count in rows:
         block = gaps[begin : begin + count]
         begin += count
         inside = np.array([sum(block >= 201 - size) for size in sizes] + [sum(block < size) for size in sizes], float)
-        allowed = urn / total + tolerance * (1 - urn / total)
-        for stake_index, stake in enumerate(evidence.STAKES):
-            column = wealth[:, stake_index]
-            wealth[:, stake_index] = (column + count) * (1 - stake + stake * inside / count / allowed)
+        for kind, share in enumerate((urn / total, bounds)):
+            allowed = share + tolerance * (1 - share)
+            for stake_index, stake in enumerate(evidence.STAKES):
+                column = wealth[kind, :, stake_index]
+                wealth[kind, :, stake_index] = (column + count) * (1 - stake + stake * inside / count / allowed)
         urn += inside
         total += count
-        expected.append(wealth.mean())
+        expected.append(wealth.mean(axis=(0, 2)) @ weights)
     found, values = evidence.bet(
-        evidence.start(200), evidence.hits(gaps, np.array(rows), 200), np.array(rows, float), tolerance
+        evidence.start(200),
+        evidence.hits(gaps, np.array(rows), 200),
+        np.array(rows, float),
+        evidence.Null.of(200, tolerance),
     )
     np.testing.assert_allclose(values, expected, rtol=1e-9)
+    np.testing.assert_allclose(found.value, expected[-1], rtol=1e-9)
     np.testing.assert_allclose(found.wealth, wealth, rtol=1e-9)
     np.testing.assert_array_equal(found.counts, urn)
     assert found.rows == total

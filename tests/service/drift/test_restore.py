@@ -210,6 +210,7 @@ WRONG: dict[str, list[object]] = {
     "score_ks/times": [-1.0, 1e12, np.nan],
     "score_evidence/rows": [-5, 10**18, 1.0, np.nan],
     "score_evidence/wealth": [1.7e308, -1.0],
+    "score_evidence/fixed_wealth": [1.7e308, -1.0, np.nan],
     "score_evidence/counts": [1e9, 0.5],
     "score_evidence/urn_rows": [1e308, 1.0],
     "score_evidence/highest": [-1.0, 0.0, np.inf, 1e301],
@@ -241,6 +242,25 @@ def test_numbers_that_no_detector_gave_are_refused(name: str, value: object) -> 
     with pytest.raises(ValueError, match=rf"^{name.replace('/', ': ')} (is|contains)|have led to"):
         after.restore(whole() | {name: wrong})
     assert described(asyncio.run(looked(after))) == plain()
+
+
+def test_a_state_of_an_earlier_version_keeps_its_evidence() -> None:
+    """It has neither fixed bets nor clients."""
+    new = {"score_evidence/fixed_wealth", "score_evidence/clients", "harm/clients"}
+    after = monitor()
+    after.restore({name: array for name, array in whole().items() if name not in new})
+    found = arrays(after)
+    for name, array in whole().items():
+        if name not in new and "score_ks" not in name and "feature_mmd" not in name:
+            np.testing.assert_array_equal(found[name], array, err_msg=name)
+    assert not found["score_evidence/fixed_wealth"].any()
+    assert found["score_evidence/clients"].shape == (0, 16)
+
+
+@pytest.mark.parametrize("shape", [(1001, 16), (3, 15), (16,)])
+def test_clients_that_no_detector_remembered_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="^harm: clients is "):
+        monitor().restore(whole() | {"harm/clients": np.zeros(shape, np.uint8)})
 
 
 @pytest.mark.parametrize("place", range(4))

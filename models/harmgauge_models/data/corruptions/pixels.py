@@ -39,13 +39,16 @@ def sample(images: Array, rows: Array, columns: Array) -> Array:
     """Sample `images` (n, h, w, c) at real-valued `rows` and `columns` (n, h', w'): bilinear, mirrored at the
     borders.
     """
-    row, column = np.floor(rows).astype(int), np.floor(columns).astype(int)
+    count, height, width, channels = images.shape
+    row, column = np.floor(rows).astype(np.int32), np.floor(columns).astype(np.int32)
     down, right = (rows - row)[..., None], (columns - column)[..., None]
-    up_rows, low_rows = (_mirror(row + step, images.shape[1]) for step in (0, 1))
-    left_columns, right_columns = (_mirror(column + step, images.shape[2]) for step in (0, 1))
-    each = np.arange(len(images))[:, None, None]
-    upper = images[each, up_rows, left_columns] * (1 - right) + images[each, up_rows, right_columns] * right
-    lower = images[each, low_rows, left_columns] * (1 - right) + images[each, low_rows, right_columns] * right
+    # One flat index is twice as fast as an index for each axis
+    pixels = np.ascontiguousarray(images).reshape(-1, channels)
+    first = (np.arange(count) * height * width)[:, None, None]
+    up, low = (first + width * _mirror(row + step, height) for step in (0, 1))
+    left, next_right = (_mirror(column + step, width) for step in (0, 1))
+    upper = pixels.take(up + left, axis=0) * (1 - right) + pixels.take(up + next_right, axis=0) * right
+    lower = pixels.take(low + left, axis=0) * (1 - right) + pixels.take(low + next_right, axis=0) * right
     return upper * (1 - down) + lower * down  # type: ignore[no-any-return]
 
 

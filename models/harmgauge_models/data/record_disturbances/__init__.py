@@ -22,6 +22,7 @@ class RecordDisturber:
         self._part = {name: part for part in parts for name in part.families}
         self.families = tuple(self._part)
         self.kinds = self.families
+        self.clean_weight = 1.0
 
     def __call__(
         self, x: Array, random: np.random.Generator, names: Collection[str] | None = None

@@ -48,6 +48,7 @@ class RowDisturber:
         self._changes = families(pool.columns.layout)
         self.families = tuple(self._changes)
         self.kinds = self.families
+        self.clean_weight = 1.0
 
     def __call__(
         self, x: Array, random: np.random.Generator, names: Collection[str] | None = None

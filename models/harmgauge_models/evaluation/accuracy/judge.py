@@ -36,7 +36,7 @@ from harmgauge_models.evaluation.work import Arrays, Work, sha256_of
 
 LEAST_PERIOD_ROWS = 50
 
-FORMAT = 1
+FORMAT = 2
 """Incremented when the meaning of stored results changes."""
 
 

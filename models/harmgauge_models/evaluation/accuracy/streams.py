@@ -68,9 +68,10 @@ class Alarms:
         n = len(self.reference)
         gaps = evidence.Ranks(self.reference, random).gaps(drawn.scores)
         inside, state = evidence.hits(gaps, rows, n), evidence.start(n)
+        null = evidence.Null.of(n, self.tolerance)
         for start in range(0, len(rows), evidence.MAX_BLOCKS):
             part = slice(start, start + evidence.MAX_BLOCKS)
-            state, values = evidence.bet(state, inside[part], rows[part].astype(float), self.tolerance)
+            state, values = evidence.bet(state, inside[part], rows[part].astype(float), null)
             if values.max() >= self.rows_between_false_alarms:
                 return int(rows[:start].sum()) + self._first(values, rows[part])
         return int(rows.sum()) + 1

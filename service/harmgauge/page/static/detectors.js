@@ -32,7 +32,7 @@ function figures(name, found) {
   return rows;
 }
 
-function card(name) {
+function card(name, note) {
   const parts = {
     root: element("article", { className: "card", id: `detector-${name}` }),
     state: element("p", { className: "state" }),
@@ -43,7 +43,7 @@ function card(name) {
   parts.progress.setAttribute("aria-label", `${name}: rows in the window`);
   parts.root.append(
     element("header", {}, element("h2", {}, TITLES[name] ?? name), element("code", {}, name)),
-    ...(MEANINGS[name] ? [element("p", { className: "meaning" }, MEANINGS[name])] : []),
+    ...[MEANINGS[name], note].filter(Boolean).map((text) => element("p", { className: "meaning" }, text)),
     element("div", { className: "line" }, parts.state, parts.since), parts.list, parts.progress);
   return parts;
 }
@@ -53,12 +53,18 @@ export class Detectors {
     this.root = byId("detectors");
     this.cards = {};
     this.states = {};
+    this.notes = {};
+  }
+
+  // Adds a sentence to a detector's card; before the first `show`.
+  explain(name, note) {
+    this.notes[name] = note;
   }
 
   show(detectors, nowSeconds) {
     this.root.dataset.harm = "harm" in detectors;
     for (const [name, found] of Object.entries(detectors)) {
-      if (!this.cards[name]) this.root.append((this.cards[name] = card(name)).root);
+      if (!this.cards[name]) this.root.append((this.cards[name] = card(name, this.notes[name])).root);
       this.fill(name, this.cards[name], found, nowSeconds);
     }
     const changed = Object.entries(detectors).filter(([name, { state }]) => (this.states[name] ?? state) !== state);

@@ -4,7 +4,7 @@ import { makeCharts, showCharts } from "./charts.js";
 import { Classes } from "./classes.js";
 import { Detectors } from "./detectors.js";
 import { byId, element, say } from "./dom.js";
-import { clock, count } from "./format.js";
+import { clock, count, percent } from "./format.js";
 import { Headline } from "./headline.js";
 import { Histogram } from "./histogram.js";
 import { KeyNeeded } from "./key.js";
@@ -63,6 +63,7 @@ function introduce() {
     scatter.compare(about.reference_points);
   }
   histogram.compare(about);
+  detectors.explain("score_evidence", detectable(info));
   startRange(state.time - about.started);
   headline = new Headline(info);
   byId("gauge").hidden = state.accuracy === null;
@@ -79,6 +80,16 @@ function judgement({ detector, detector_reason: reason, judgement: found }) {
   const word = found?.worth_serving === false ? "Not worth serving: " : "";
   const sentence = found?.sentence ?? (word && "see the bundle’s report.");
   return [why, sentence && word + sentence].filter(Boolean).join(" ");
+}
+
+// What the alarm can see with this reference, and what would help if that is little.
+function detectable({ detectable: found }) {
+  if (!found) return "";
+  const share = found.smallest_share === null ? "Detects no share of harmful inputs"
+    : `Detects harmful traffic from a share of about ${percent(found.smallest_share)} on`;
+  const rows = found.rows_at_10_percent === null ? "" : `; 10\u00a0% after about ${count(found.rows_at_10_percent)} inputs or more`;
+  const warning = found.warning ? ` Warning: ${found.warning}.` : "";
+  return `${share}, within ${count(found.horizon_rows)} inputs${rows}.${warning}`;
 }
 
 // A service that has just started has little to show, and a chart that is mostly empty is useless.

@@ -1,15 +1,9 @@
-"""`python -m tests.bench.harm`: the cost of accuracy and `harm`, how rare false alarms are, and how soon harm is
-detected.
-"""
+"""The cost of accuracy and `harm`, how rare the false alarms of `harm` are, and how soon it detects harm."""
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +15,9 @@ from harmgauge.drift.harm import Harm
 from harmgauge.drift.score_evidence import ScoreEvidence
 from harmgauge.drift.state import Blocks
 from harmgauge.observe.accuracy_metrics import ErrorCounters
+from tests.bench.drift.plan import STREAMS, table
 from tests.support.harm_streams import BASE, BOUND, Run, chances, stream
 
-RUNS = int(os.environ.get("RUNS", "300"))
-OUT = Path(os.environ.get("OUT", "docs/measurements/benchmarks"))
 ROUNDS = 15
 REQUESTS = 256
 """Requests passed at a time, as in the service."""
@@ -88,40 +81,30 @@ def _runs(means: Sequence[float], rows: int, largest: int, bar: tqdm[Any]) -> li
     return found
 
 
-def main() -> int:
-    """Measure and write the results."""
+def section() -> str:
     cost = costs()
     null, delays = [], []
-    with tqdm(total=len(LARGEST) * RUNS * (2 + len(DROPS)), desc="streams") as bar:
+    with tqdm(total=len(LARGEST) * STREAMS * (2 + len(DROPS)), desc="harm") as bar:
         for largest, name in LARGEST.items():
             alarms = [
-                np.mean([run.rows is not None for run in _runs([mean] * RUNS, NULL_ROWS, largest, bar)])
+                np.mean([run.rows is not None for run in _runs([mean] * STREAMS, NULL_ROWS, largest, bar)])
                 for mean in (BASE, BOUND)
             ]
-            null.append(f"| {name} | {alarms[0]:.3f} | {alarms[1]:.3f} |")
+            null.append([name, *(f"{share:.3f}" for share in alarms)])
             cells = []
             for drop in DROPS:
-                runs = _runs([BASE + drop] * RUNS, MOST_ROWS, largest, bar)
+                runs = _runs([BASE + drop] * STREAMS, MOST_ROWS, largest, bar)
                 rows = [MOST_ROWS if run.rows is None else run.rows for run in runs]
                 cells.append(f"{np.mean(rows):.0f} ({np.quantile(rows, 0.95):.0f})")
-            delays.append(f"| {name} | " + " | ".join(cells) + " |")
-    date = f"{datetime.now(UTC):%Y-%m-%d}"
-    path = OUT / f"{date}-harm.md"
-    head = "| | " + " | ".join(f"{drop:g}" for drop in DROPS) + " |\n| --- |" + " ---: |" * len(DROPS)
-    path.write_text(
-        f"# Accuracy and harm, {date}\n\n`python -m tests.bench.harm`. P of independent rows, Beta with the spread of "
-        f"the shipped bundle's clean P; base {BASE:g}, tolerated mean of P {BOUND:g}, {BETWEEN:,} rows between false "
-        f"alarms, {RUNS} seeded streams a cell.\n\n"
-        "Microseconds of a request of one row, 256 handed over at a time, on one busy core:\n\n"
+            delays.append([name, *cells])
+    return (
+        "`harm`: P of independent rows, Beta with the spread of the shipped bundle's clean P; base "
+        f"{BASE:g}, tolerated mean of P {BOUND:g}, {BETWEEN:,} rows between false alarms, {STREAMS} seeded streams a "
+        "cell.\n\nMicroseconds of a request of one row, 256 passed at a time, on one core:\n\n"
         + "\n".join(f"- {name}: {microseconds:.2f}" for name, microseconds in cost.items())
         + f"\n\nShare of streams of {NULL_ROWS:,} rows with an alarm; at most {NULL_ROWS / BETWEEN:g} may have one:\n\n"
-        "| | clean | at the very bound |\n| --- | ---: | ---: |\n" + "\n".join(null)
-        + f"\n\nRows until the alarm by the drop of accuracy: mean (95th percentile), cut off at {MOST_ROWS:,}:\n\n"
-        + head + "\n" + "\n".join(delays) + "\n"
-    )  # fmt: skip
-    sys.stdout.write(path.read_text())
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        + table(["", "clean", "at the very bound"], null)
+        + "\n\nRows until the alarm by the drop of accuracy: mean (95th percentile), cut off at "
+        + f"{MOST_ROWS:,}:\n\n"
+        + table(["", *(f"{drop:g}" for drop in DROPS)], delays)
+    )
