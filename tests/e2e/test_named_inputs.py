@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import tokenizers
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 
@@ -174,7 +175,6 @@ def test_strings_are_scored_in_every_form(tmp_path: Path) -> None:
 
 
 def test_texts_are_tokenized_by_the_bundles_own_tokenizer(tmp_path: Path) -> None:
-    tokenizers = pytest.importorskip("tokenizers")
     words = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "free", "money", "hello", "now", "you"])}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()

@@ -58,12 +58,19 @@ def _double(text: str) -> float:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    for _, value in pairs:
-        if isinstance(value, str):
-            value.encode()  # raises ValueError for half of a surrogate pair
-    for name, _ in pairs:
-        name.encode()
+    for name, value in pairs:
+        _encode(name)
+        _encode(value)
     return dict(pairs)
+
+
+def _encode(value: Any) -> None:
+    """Raises ValueError for half of a surrogate pair in a string, or in the strings of a list."""
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, list):
+        for each in value:
+            _encode(each)
 
 
 def _expected(body: bytes, spec: Any) -> tuple[Any, Parameters] | None:

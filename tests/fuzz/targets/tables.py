@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from zipfile import ZipFile
 
@@ -20,6 +21,7 @@ from harmgauge.bundle.named_rows import NamedRows
 from harmgauge.errors import RequestError
 from tests.fuzz.expected_named import NAMED, record_rows, row_of, same_rows
 from tests.fuzz.mutate import below_head, bytewise
+from tests.fuzz.mutate_parquet import parquetwise
 from tests.fuzz.target import Target, attempt
 from tests.fuzz.targets.records import seed_records
 
@@ -88,9 +90,15 @@ def _load_parquet(body: bytes, inputs: NamedInputs) -> Any:
         return None
     for kind in table.schema.types:
         inner = kind.value_type if pa.types.is_list(kind) or pa.types.is_dictionary(kind) else kind
-        if not (pa.types.is_integer(inner) or pa.types.is_floating(inner) or pa.types.is_string(inner)):
+        is_number = pa.types.is_integer(inner) or pa.types.is_floating(inner) or pa.types.is_decimal(inner)
+        if not (is_number or pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_null(inner)):
             return None
-    return _rows({name: table.column(name).to_pylist() for name in table.column_names}, inputs)
+    columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    return _rows({name: [_number(value) for value in column] for name, column in columns.items()}, inputs)
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def _rows(columns: dict[str, list[Any]], inputs: NamedInputs) -> Any:
@@ -145,13 +153,26 @@ def _parquet_seeds() -> list[bytes]:
         options: list[dict[str, Any]] = [
             {}, {"compression": "none"}, {"compression": "zstd", "use_dictionary": False},
             {"data_page_version": "2.0", "write_page_checksum": True}, {"row_group_size": 1, "compression": "gzip"},
+            {"compression": "none", "use_dictionary": False, "column_encoding": _encodings(table)},
         ]  # fmt: skip
-        for option in options:
-            stream = io.BytesIO()
-            pq.write_table(table, stream, **option)
-            made.append(name.encode() + b"\n" + stream.getvalue())
+        made += [name.encode() + b"\n" + _written(table, **option) for option in options]
     return made
 
 
+def _encodings(table: pa.Table) -> dict[str, str]:
+    """An encoding other than the defaults for each column, by its path in the file."""
+    physical = {"INT64": "DELTA_BINARY_PACKED", "BYTE_ARRAY": "DELTA_LENGTH_BYTE_ARRAY", "DOUBLE": "BYTE_STREAM_SPLIT"}
+    schema = pq.ParquetFile(io.BytesIO(_written(table))).schema
+    return {column.path: physical.get(column.physical_type, "PLAIN") for column in schema}
+
+
+def _written(table: pa.Table, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(table, stream, **options)
+    return stream.getvalue()
+
+
 NPZ_TARGET = Target("npz", check_with(NPZ, _load_npz), _npz_seeds(), below_head(bytewise(_TOKENS)))
-PARQUET_TARGET = Target("parquet", check_with(PARQUET, _load_parquet), _parquet_seeds(), below_head(bytewise(_TOKENS)))
+PARQUET_TARGET = Target(
+    "parquet", check_with(PARQUET, _load_parquet), _parquet_seeds(), below_head(parquetwise(_TOKENS))
+)

@@ -49,7 +49,7 @@ def open_parquet(body: bytes | bytearray, plan: Plan, max_rows: int, *, texts: b
         strings = [field.name for field in schema if _is_string(field.type)]
         if strings:  # as dictionaries: equal strings are decoded, and kept, once
             file = _opened(body, strings)
-        names = list(schema.names)
+        names, types = list(schema.names), list(schema.types)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Unreadable(f"The body is not a readable Parquet file: {_short(error)}.") from None
     if measured.rows > max_rows:
@@ -71,6 +71,11 @@ def open_parquet(body: bytes | bytearray, plan: Plan, max_rows: int, *, texts: b
             )
     if len(set(names)) < len(names):
         raise Unprocessable("The Parquet file has two columns with the same name.")
+    for name, kind in zip(names, types, strict=True):
+        if not _is_known(kind.value_type if _is_list(kind) else kind):  # one null of another type may take megabytes
+            raise Unprocessable(
+                f"The column {quoted(name)} has the type {str(kind)[:60]}; expected numbers, strings or lists of them."
+            )
     return ParquetBody(file, names, measured.rows, measured.memory_bytes, is_text)
 
 
@@ -123,17 +128,20 @@ def _table(opened: ParquetBody) -> pa.Table:
 
 
 def _array(name: str, column: pa.ChunkedArray, found: Input, *, is_column: bool) -> Array | Ragged:
+    if pa.types.is_null(column.type):  # pandas writes it for a column without any value
+        column = column.cast(pa.string() if found.is_text else pa.float64())
     if _holds_strings(column.type):
         return _strings(column)
     combined = column.combine_chunks()
     if pa.types.is_dictionary(combined.type):
         combined = combined.dictionary_decode()
     kind = combined.type
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+    if not _is_list(kind):
         return _numbers(name, combined, found)
     if combined.null_count:
         raise Unprocessable(f"The column {quoted(name)} has nulls; expected a list in each row.")
-    values = _numbers(name, combined.flatten(), found)
+    flat = combined.flatten()
+    values = _strings(pa.chunked_array([flat])) if _holds_strings(flat.type) else _numbers(name, flat, found)
     lengths = np.asarray(pc.list_value_length(combined)).astype(np.int64)
     if free_axis(found) is not None:
         return Ragged(values, lengths)
@@ -155,18 +163,24 @@ def _strings(column: pa.ChunkedArray) -> Array:
 
 def _numbers(name: str, values: pa.Array, found: Input) -> Array:
     """Numbers, with NaN for null."""
-    kind = values.type
-    if pa.types.is_decimal(kind):
+    if pa.types.is_decimal(values.type):
         values = values.cast(pa.float64())
-    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        due = "strings" if found.is_text else "numbers"
-        raise Unprocessable(f"The column {quoted(name)} has the type {str(kind)[:60]}; expected {due}.")
     if values.null_count and not found.missing:
         at = int(np.argmax(np.asarray(values.is_null())))
         raise Unprocessable(
             f"The column {quoted(name)} has a null, at value {at}; this input accepts no missing values."
         )
     return np.asarray(values.to_numpy(zero_copy_only=False))
+
+
+def _is_known(kind: pa.DataType) -> bool:
+    """Whether columns may have this type, or lists of it."""
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    return bool(is_number or _holds_strings(kind) or pa.types.is_null(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _holds_strings(kind: pa.DataType) -> bool:

@@ -25,7 +25,10 @@ is the number of values.
 """
 
 _BYTE_ARRAYS = (6, 7)
-"""Types of strings."""
+"""Types of strings, of free and of fixed length."""
+
+_MAX_FIXED_BYTES = 32
+"""Limit for values of fixed length: those of the longest decimal. Each takes them in memory, and a null does too."""
 
 _DELTA_BYTE_ARRAY = 7
 """Strings that share their beginnings: a page of 1 KB may hold gigabytes of them."""
@@ -53,11 +56,19 @@ def measure(body: bytes | bytearray) -> Measured:
     begin = len(body) - 8 - footer_bytes
     footer, _ = read_struct(view, begin, len(body) - 8)
     rows = _whole(footer.get(3), "number of rows")
+    groups = _structs(footer.get(4))
+    if rows != sum(_whole(group.get(3), "number of rows") for group in groups):
+        raise Malformed("its number of rows is not the sum of those of its groups")
+    if any(
+        isinstance(each.get(2), int) and _whole(each[2], "length") > _MAX_FIXED_BYTES
+        for each in _structs(footer.get(2))
+    ):
+        raise Malformed(f"a column has values of more than {_MAX_FIXED_BYTES} bytes of fixed length")
     if not rows:  # its columns have no pages
         return Measured(0, 0, 0)
     values = size_bytes = 0
     pages_left = MAX_PAGES
-    for column in _columns(footer):
+    for column in _columns(groups):
         own_values = 0
         of_value = _STRING_BYTES if column.get(1) in _BYTE_ARRAYS else 8
         first, last = _span(column)
@@ -72,9 +83,9 @@ def measure(body: bytes | bytearray) -> Measured:
     return Measured(rows, values, size_bytes)
 
 
-def _columns(footer: Struct) -> Iterator[Struct]:
-    """The description of each column in each group of rows."""
-    for group in _structs(footer.get(4)):
+def _columns(groups: list[Struct]) -> Iterator[Struct]:
+    """The description of each column in each of the groups of rows."""
+    for group in groups:
         for chunk in _structs(group.get(1)):
             column = chunk.get(3)
             if not isinstance(column, dict) or chunk.get(1) is not None:  # a path to another file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,29 @@ def test_parquet_takes_nulls_and_categories_and_whole_numbers_of_pandas() -> Non
     assert rows.fixed["sex"][:, 0].tolist() == [WORDS[0], "", WORDS[1], WORDS[0], WORDS[2]]
 
 
+def test_parquet_takes_decimals_and_columns_without_any_value() -> None:
+    table = frame()
+    table["age"] = [Decimal("1.5")] * 5
+    table["sex"] = None
+    rows = read(parquet(table), PARQUET)
+    assert rows.fixed["age"][:, 0].tolist() == [1.5] * 5
+    assert rows.fixed["sex"][:, 0].tolist() == [""] * 5
+    table["age"] = None
+    assert np.isnan(read(parquet(table), PARQUET).fixed["age"]).all()
+
+
+WORD_LISTS = NamedInputs(inputs=(Input(name="words", dtype="string", shape=(None,), maximum=6, missing=True),))
+WORD_PAIRS = NamedInputs(inputs=(Input(name="words", dtype="string", shape=(2,)),))
+
+
+def test_strings_may_be_in_lists() -> None:
+    rows = read(parquet(pa.table({"words": [["a", None, "b"], ["c"]]})), PARQUET, WORD_LISTS)
+    assert rows.free["words"].tolist() == ["a", "", "b", "c"]
+    assert rows.lengths.tolist() == [3, 1]
+    pairs = [["a", "b"], ["c", "d"]]
+    assert read(parquet(pa.table({"words": pairs})), PARQUET, WORD_PAIRS).fixed["words"].tolist() == pairs
+
+
 def test_lists_of_unequal_lengths_are_rows_of_a_free_axis() -> None:
     records = token_rows(50, 3)
     rows = read(parquet(pa.Table.from_pylist(records), row_group_size=7), PARQUET, TOKENS)
@@ -149,6 +173,12 @@ def with_column(name: str, values: Any) -> pd.DataFrame:
          "instances[0].race: expected a string, got"),
         (parquet(with_column("age", pd.Timestamp("2026-01-01"))), PARQUET, Unprocessable,
          "'age' has the type timestamp"),
+        (parquet(with_column("age", [[[1.0]]] * 5)), PARQUET, Unprocessable, "'age' has the type list<"),
+        (parquet(with_column("age", [{"a": 1}] * 5)), PARQUET, Unprocessable, "'age' has the type struct<"),
+        (parquet(pa.table({"age": pa.array([None] * 4000, pa.binary(2**20))})), PARQUET, Unreadable,
+         "values of more than 32 bytes of fixed length"),
+        (parquet(pa.table({"age": pa.array([None] * 4000, pa.binary(16))})), PARQUET, Unprocessable,
+         "'age' has the type fixed_size_binary[16]; expected numbers, strings"),
         (parquet(frame(0)), PARQUET, Unprocessable, "has no rows"),
         (parquet(frame(4097)), PARQUET, TooLarge, "has 4097 instances; expected at most 4096"),
         (parquet(pd.DataFrame({"age": [[1.0] * 9]})), PARQUET, TooLarge,
