@@ -67,7 +67,7 @@ def test_kserves_clients_score_over_rest_and_grpc(
 
 
 def test_kserves_clients_send_columns_of_strings_and_numbers(kserve_python: Path, tmp_path: Path) -> None:
-    path, rows = toy_table(tmp_path), table_rows(40, 5)
+    path, rows = toy_table(tmp_path), table_rows(200, 5)  # 1,600 strings
     bundle = load(path)
     inputs = bundle.manifest.served
     assert isinstance(inputs, NamedInputs)

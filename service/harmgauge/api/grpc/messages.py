@@ -154,7 +154,7 @@ def reading_named(
         if parts.raw:
             arrays[name] = named.from_bytes(parts.raw[at], spec)
         elif spec.input.is_text:
-            arrays[name] = named.from_strings(numbers.strings(parts.of_inputs[at]), spec)
+            arrays[name] = named.from_strings(numbers.strings(parts.of_inputs[at], spec.size), spec)
         else:
             what = f"The {tensor.datatype} input {quoted(name)}"
             arrays[name] = _from_contents(parts.of_inputs[at], tensor.datatype, spec.shape, what)

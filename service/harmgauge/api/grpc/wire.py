@@ -13,7 +13,7 @@ from typing import NamedTuple
 from harmgauge.errors import Unreadable
 
 MOST_FIELDS = 1000
-"""Limit on fields per message, in total: a client sends a dozen. This many take about 0.5 ms."""
+"""Limit on fields per message besides strings: a client sends a dozen. This many take about 0.5 ms."""
 
 MOST_ENVELOPE_BYTES = 64 * 2**10
 """Limit on everything but the inputs' numbers: names, parameters and unknown fields."""
@@ -23,12 +23,19 @@ VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 
 INPUTS, RAW_INPUT = 5 << 3 | LENGTH, 7 << 3 | LENGTH
 CONTENTS = 5 << 3 | LENGTH
+STRING = 8 << 3 | LENGTH
+"""One string in 'contents': strings cannot be packed."""
+
+UNREAD_STRINGS = 0
+"""Stands for a tag in a Chunk of all fields of a 'contents' that begins with a string. They are read, and counted, when
+the shape of their input is known.
+"""
 
 Field = tuple[int, int, int, int]
 """Tag, start, start of the value, end."""
 
 Chunk = tuple[int, memoryview]
-"""A field of 'contents': its tag, and the bytes of one number or of a list of numbers."""
+"""A field of 'contents': its tag, and the bytes of one number or of a list of numbers. See also UNREAD_STRINGS."""
 
 
 class Parts(NamedTuple):
@@ -71,10 +78,10 @@ def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS, name: str
             size = data[at]
             value = at + 1
             if size > 127:
-                size, value = _varint(data, at, end, 5, name)
+                size, value = varint(data, at, end, 5, name)
             at = value + size
         elif kind == VARINT:
-            _, at = _varint(data, at, end, 10, name)
+            _, at = varint(data, at, end, 10, name)
         elif kind == FIXED32:
             at += 4
         elif kind == FIXED64:
@@ -90,13 +97,13 @@ def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS, name: str
 
 
 def _tag(data: bytes, at: int, end: int, name: str) -> tuple[int, int]:
-    tag, at = _varint(data, at, end, 5, name)
+    tag, at = varint(data, at, end, 5, name)
     if not 7 < tag < 2**32:
         raise malformed(name)
     return tag, at
 
 
-def _varint(data: bytes, at: int, end: int, most_bytes: int, name: str) -> tuple[int, int]:
+def varint(data: bytes | memoryview, at: int, end: int, most_bytes: int, name: str = _REQUEST) -> tuple[int, int]:
     """Read a variable-length number; returns it and its end."""
     number = bits = 0
     end = min(end, at + most_bytes)
@@ -133,6 +140,9 @@ def split(data: bytes) -> Parts:
             continue
         contents = contents or []
         for _, _, first, last in bulk:
+            if first < last and data[first] == STRING:
+                of_inputs[-1].append((UNREAD_STRINGS, view[first:last]))
+                continue
             numbers = fields(data, first, last, left)
             left -= len(numbers)
             of_inputs[-1] += [(number, view[begin:over]) for number, _, begin, over in numbers]
