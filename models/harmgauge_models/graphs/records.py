@@ -99,7 +99,7 @@ def mask_field(x: Array) -> str | None:
 
 
 def feeds(x: Array, inputs: Sequence[Any]) -> dict[str, Array]:
-    """The feeds of rows `x` for a session with these `inputs`: for records, the padding of the longest row is cut off."""
+    """Feeds of rows `x` for a session with these `inputs`. Of records, the padding of the longest row is cut off."""
     if not are_records(x):
         return {inputs[0].name: x}
     lengths = row_lengths(x)
