@@ -59,10 +59,8 @@ def measure(body: bytes | bytearray) -> Measured:
     groups = _structs(footer.get(4))
     if rows != sum(_whole(group.get(3), "number of rows") for group in groups):
         raise Malformed("its number of rows is not the sum of those of its groups")
-    if any(
-        isinstance(each.get(2), int) and _whole(each[2], "length") > _MAX_FIXED_BYTES
-        for each in _structs(footer.get(2))
-    ):
+    lengths = [_whole(each[2], "length") for each in _structs(footer.get(2)) if each.get(2) is not None]
+    if max(lengths, default=0) > _MAX_FIXED_BYTES:
         raise Malformed(f"a column has values of more than {_MAX_FIXED_BYTES} bytes of fixed length")
     if not rows:  # its columns have no pages
         return Measured(0, 0, 0)
@@ -78,7 +76,9 @@ def measure(body: bytes | bytearray) -> Measured:
                 raise Malformed(f"it has more than {MAX_PAGES} pages")
             own_values += page[0]
             size_bytes += page[1]
-        values = max(values, own_values, _whole(column.get(5), "number of values"))
+        if own_values != _whole(column.get(5), "number of values"):  # for more, Arrow would read on
+            raise Malformed("a column does not have as many values as it declares")
+        values = max(values, own_values)
         size_bytes += own_values * of_value
     return Measured(rows, values, size_bytes)
 
@@ -118,7 +118,11 @@ def _pages(data: memoryview, at: int, end: int, most: int) -> Iterator[tuple[int
                 raise Malformed("a page has no description")
             if section.get(encoding) == _DELTA_BYTE_ARRAY:
                 raise Malformed("the encoding DELTA_BYTE_ARRAY is not supported; write it with the default encodings")
-            values = _whole(section.get(1), "number of values") if kind != _DICTIONARY_PAGE else 0
+            values = _whole(section.get(1), "number of values")
+            if kind == _DICTIONARY_PAGE:
+                if values > unpacked:  # each takes a byte at least
+                    raise Malformed("a dictionary has more values than its page has bytes")
+                values = 0
         yield values, unpacked
         at += packed
 

@@ -207,6 +207,18 @@ def test_a_file_is_measured_by_its_pages_and_not_by_its_own_words() -> None:
         assert 0.9 * declared < measured.memory_bytes - decoded <= declared
 
 
+def test_sizes_that_arrow_would_believe_are_refused() -> None:
+    body = parquet(pa.table({"message": ["a", "b"] * 100}), compression="none")
+    assert measure(body).rows == 200
+    for before, after, message in (
+        (b"\x4c\x15\x04", b"\x4c\x15\x7e", "a dictionary has more values than its page has bytes"),
+        (b"\x15\x00\x16\x90\x03", b"\x15\x00\x16\x92\x03", "a column does not have as many values as it declares"),
+    ):
+        assert body.count(before) == 1
+        with pytest.raises(Unreadable, match=message):
+            read(body.replace(before, after), PARQUET, STRINGS)
+
+
 def test_a_text_repeated_by_a_dictionary_is_kept_once() -> None:
     body = parquet(pa.table({"message": ["x" * 100_000] * 4000}))
     assert len(body) < 200_000
