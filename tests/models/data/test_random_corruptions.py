@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harmgauge_models.data.random_corruptions import DISTURBANCES, Disturbance, Pixels, disturb
+from harmgauge_models.data.random_corruptions import DISTURBANCES, disturb
+from harmgauge_models.data.random_corruptions.shared import Disturbance, Pixels
 from tests.support.photographs import photographs
 
 
