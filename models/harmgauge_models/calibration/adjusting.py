@@ -28,6 +28,7 @@ from harmgauge_models.graphs.adjustment import (
     Term,
     adjust_score,
     give_adjustment,
+    has_adjusted_score,
     last_hidden,
     with_output,
     without_adjustment,
@@ -80,12 +81,13 @@ class _Fit:
 
 def adjusted(graph: bytes, disturber: ByKind, known: Known, *, seed: int, what: str) -> bytes:
     """Add an adjustment to P(wrong) of the fused `graph` if P needs one and it improves P on rows that it was not
-    fitted to.
+    fitted to. P needs the rest if its score already has a share.
 
     Raises UserError if the graph has no second network, or cannot run on disturbed rows.
     """
     graph = without_adjustment(graph)
-    term = _term(graph, disturber, known, seed=seed, what=what)
+    allowed = 0.0 if has_adjusted_score(graph) else MOST_OFF
+    term = _term(graph, disturber, known, allowed, seed=seed, what=what)
     return graph if term is None else give_adjustment(graph, term)
 
 
@@ -96,12 +98,12 @@ def score_adjusted(
 
     Raises the same errors as `adjusted`.
     """
-    term = _term(graph, disturber, known, seed=seed, what=what)
+    term = _term(graph, disturber, known, MOST_OFF, seed=seed, what=what)
     return None if term is None else adjust_score(graph, term, share)
 
 
-def _term(graph: bytes, disturber: ByKind, known: Known, *, seed: int, what: str) -> Term | None:
-    """A linear function of the hidden layer; None if P needs no adjustment."""
+def _term(graph: bytes, disturber: ByKind, known: Known, most_off: float, *, seed: int, what: str) -> Term | None:
+    """A linear function of the hidden layer; None if the mean of P on clean rows is off by at most `most_off`."""
     tensor = last_hidden(graph)
     if tensor is None or not known.is_enough:
         return None
@@ -127,7 +129,7 @@ def _term(graph: bytes, disturber: ByKind, known: Known, *, seed: int, what: str
     good = np.isfinite(logits) & np.isfinite(probabilities).all(1) & np.isfinite(hidden).all(1)
     clean, others = good & is_clean, good & ~is_clean
     line = fit_balanced(logits[clean], wrong[clean], [(logits[others], wrong[others])], disturber.clean_weight)
-    if abs(float(line(logits[clean]).mean() - wrong[clean].mean())) <= MOST_OFF:
+    if abs(float(line(logits[clean]).mean() - wrong[clean].mean())) <= most_off:
         return None
     halves = [seen.of(good & (rows % 2 == half)) for half in (0, 1)]
     losses = {ridge: _fitted(halves[0], ridge).loss(halves[1]) for ridge in (None, *RIDGES)}

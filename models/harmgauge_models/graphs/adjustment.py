@@ -94,6 +94,11 @@ def adjust_score(graph: bytes, term: Term, share: float) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def has_adjusted_score(graph: bytes) -> bool:
+    """Whether `adjust_score` has changed the graph."""
+    return any(node.output[0].startswith(_OF_SCORE) for node in onnx.load_from_string(graph).graph.node)
+
+
 def without_adjustment(graph: bytes) -> bytes:
     """Undo `give_adjustment`."""
     model = onnx.load_from_string(graph)
