@@ -16,7 +16,6 @@ from harmgauge.bundle.samples import read_samples
 from harmgauge.errors import BundleError, SettingsError
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.quantise import quantise
 from harmgauge_models.graphs.run import predict
 from tests.conftest import SHIPPED_BUNDLE
 from tests.support.process import running_service
