@@ -187,7 +187,7 @@ def test_a_large_json_body_does_not_stop_the_loop(image_bundle_path: Path) -> No
             seconds.append(time.monotonic() - begin)
         assert [answer.status_code for answer in answers] == [200, 422, 422] * 2
         assert len(answers[0].json()["scores"]) == 60_000
-        # A body that blocks the loop would do so both times; the machine itself may stall once. Reading a good body takes
-        # far more than a twentieth of the whole, even on a machine so busy that an answer takes longer than 1.5 s.
+        # A body that blocks the loop would do so both times; the machine itself may stall once. Reading a good body
+        # takes far more than a twentieth of the whole, even on a machine too busy to answer anything within 1.5 s.
         limit = max(1.5, (time.monotonic() - started) / 20)
         assert sorted(seconds)[-2] < limit, "nothing else was answered while a body was read"
