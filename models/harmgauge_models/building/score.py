@@ -15,6 +15,8 @@ from harmgauge_models.building import judge
 from harmgauge_models.building.judge import Judgement
 from harmgauge_models.building.opening import Opened
 from harmgauge_models.building.threshold import check_distinct
+from harmgauge_models.calibration.adjusting import score_adjusted
+from harmgauge_models.calibration.known import Known
 from harmgauge_models.data.disturber import ByKind
 from harmgauge_models.data.npz_rows import Rows
 from harmgauge_models.detectors import SecondNetwork
@@ -50,8 +52,9 @@ def make_score(options: Options, opened: Opened, tensor: str | None, scratch: Pa
     x = calibration.x
     task = detectors.Task(options, classifier, spec, x, scratch, opened.train, opened.tokenizer)
     second = detectors.find(options).make(task)
-    found = _fused(task, second, calibration, tensor)
+    found = _adjusted(_fused(task, second, calibration, tensor), options, calibration)
     options.say("judging the score on disturbed calibration rows")
+    second = found.second
     judged = judge.judge(found.graph, second, task.disturber, x, calibration.y, seed=options.seed)
     if judged.entropy_is_better and second.detector == REPLACED and not options.keep:
         options.say(
@@ -89,6 +92,21 @@ def _fused(
     if tensor is not None:
         penultimate.give(fused, classifier.network, tensor)
     return Score(second, fused.SerializeToString(), parameters, quality, task.disturber)
+
+
+def _adjusted(score: Score, options: Options, calibration: Rows) -> Score:
+    """The score with its share of P(wrong)'s adjustment, if it has one."""
+    second = score.second
+    if not second.score_share:
+        return score
+    known = Known(calibration.x, calibration.y, options.accuracy)
+    graph = score_adjusted(
+        score.graph, second.score_share, score.disturber, known, seed=options.seed, what="score: hidden layer"
+    )
+    if graph is None:
+        return score
+    made = {**second.made, "score_share_of_adjustment": second.score_share}
+    return replace(score, second=replace(second, made=made), graph=graph)
 
 
 def _reason(judged: Judgement) -> str:

@@ -4,6 +4,9 @@ Some second networks are less sure of clean rows than the classifier, for exampl
 head for images scores harmless change like clean images, on purpose, although changed images are wrong more often.
 P(wrong) is then too high on clean rows and, in return, too low on disturbed ones. The last hidden layer separates the
 two: a linear function of it is added to the logit, in the graph.
+
+A share of it may be added to the score too (`score_adjusted`): a score that ignores change that does no harm ranks the
+classifier's usual errors less well, and a share of the term gives some of that back.
 """
 
 from __future__ import annotations
@@ -22,7 +25,10 @@ from harmgauge_models.data.disturber import ByKind
 from harmgauge_models.graphs.adjustment import (
     MOST,
     MOST_WIDTH,
+    Term,
+    adjust_score,
     give_adjustment,
+    has_adjusted_score,
     last_hidden,
     with_output,
     without_adjustment,
@@ -74,19 +80,38 @@ class _Fit:
 
 
 def adjusted(graph: bytes, disturber: ByKind, known: Known, *, seed: int, what: str) -> bytes:
-    """Add an adjustment to the fused `graph` if P needs one and it improves P on rows that it was not fitted to.
+    """Add an adjustment to P(wrong) of the fused `graph` if P needs one and it improves P on rows that it was not
+    fitted to. P needs the rest if its score already has a share.
 
     Raises UserError if the graph has no second network, or cannot run on disturbed rows.
     """
     graph = without_adjustment(graph)
+    allowed = 0.0 if has_adjusted_score(graph) else MOST_OFF
+    term = _term(graph, disturber, known, allowed, seed=seed, what=what)
+    return graph if term is None else give_adjustment(graph, term)
+
+
+def score_adjusted(
+    graph: bytes, share: float, disturber: ByKind, known: Known, *, seed: int, what: str
+) -> bytes | None:
+    """Add `share` of the adjustment that P(wrong) needs to the score of the fused `graph`; None if P needs none.
+
+    Raises the same errors as `adjusted`.
+    """
+    term = _term(graph, disturber, known, MOST_OFF, seed=seed, what=what)
+    return None if term is None else adjust_score(graph, term, share)
+
+
+def _term(graph: bytes, disturber: ByKind, known: Known, most_off: float, *, seed: int, what: str) -> Term | None:
+    """A linear function of the hidden layer; None if the mean of P on clean rows is off by at most `most_off`."""
     tensor = last_hidden(graph)
     if tensor is None or not known.is_enough:
-        return graph
+        return None
     affordable = int(SECONDS / Observer(graph).seconds_per_row(known.x))
     random = np.random.default_rng((seed, 21))
     picked = np.sort(random.permutation(len(known.x))[: min(MOST_ROWS, affordable // 2)])
     if len(picked) < MIN_ROWS:
-        return graph
+        return None
     copies = max(1, min(math.ceil(DISTURBED_ROWS / len(picked)), affordable // len(picked) - 1))
     x = known.x[picked]
     rows = np.tile(np.arange(len(x)), 1 + copies)
@@ -96,7 +121,7 @@ def adjusted(graph: bytes, disturber: ByKind, known: Known, *, seed: int, what: 
     )
     probabilities, hidden = found["probabilities"].astype(np.float64), found[tensor].astype(np.float64)
     if hidden.ndim != 2 or hidden.shape[1] > MOST_WIDTH:
-        return graph
+        return None
     logits = found[LOGIT][:, 0].astype(np.float64)
     wrong = known.truth(picked, probabilities[: len(x)]).wrong(np.nan_to_num(probabilities).argmax(1), rows)
     is_clean = np.arange(len(rows)) < len(x)
@@ -104,15 +129,15 @@ def adjusted(graph: bytes, disturber: ByKind, known: Known, *, seed: int, what: 
     good = np.isfinite(logits) & np.isfinite(probabilities).all(1) & np.isfinite(hidden).all(1)
     clean, others = good & is_clean, good & ~is_clean
     line = fit_balanced(logits[clean], wrong[clean], [(logits[others], wrong[others])], disturber.clean_weight)
-    if abs(float(line(logits[clean]).mean() - wrong[clean].mean())) <= MOST_OFF:
-        return graph
+    if abs(float(line(logits[clean]).mean() - wrong[clean].mean())) <= most_off:
+        return None
     halves = [seen.of(good & (rows % 2 == half)) for half in (0, 1)]
     losses = {ridge: _fitted(halves[0], ridge).loss(halves[1]) for ridge in (None, *RIDGES)}
     ridge = min(losses, key=lambda ridge: losses[ridge])
     fit = _fitted(seen.of(good), ridge)
     if ridge is None or fit.slope >= 0:
-        return graph
-    return give_adjustment(graph, tensor, fit.weights, fit.offset)
+        return None
+    return Term(tensor, fit.weights, fit.offset)
 
 
 def _fitted(seen: _Seen, ridge: float | None) -> _Fit:

@@ -43,7 +43,8 @@ class SecondNetwork:
     `detector` is its name in the bundle. `loss` and `temperature` define the score unless the options do; `score` holds
     additional parameters for the manifest. `finish` completes the fused graph, for example with additional outputs.
     `left_out`, if present, returns similar networks that have seen fewer disturbances, and trains them when first
-    called. Without a `network`, `alone` returns a graph with only the classifier.
+    called. Without a `network`, `alone` returns a graph with only the classifier. The score receives the share
+    `score_share` of P(wrong)'s adjustment (`calibration/adjusting.py`).
     """
 
     network: Classifier | None
@@ -56,6 +57,7 @@ class SecondNetwork:
     finish: Callable[[onnx.ModelProto], onnx.ModelProto] = lambda fused: fused
     left_out: Callable[[], Sequence[Fold]] | None = None
     alone: Callable[[], onnx.ModelProto] | None = None
+    score_share: float = 0.0
 
 
 @dataclass(frozen=True)

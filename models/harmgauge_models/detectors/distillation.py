@@ -22,6 +22,13 @@ from harmgauge_models.graphs.feature_maps import FeatureMap, find_feature_maps, 
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options, Second
 
+SCORE_SHARE = 0.25
+"""Share of P(wrong)'s adjustment that a head's score receives.
+
+On the shipped classifier's calibration images, a larger share ranks harmful images better but reacts more to harmless
+change: for windows with 90 % harmless images of the strongest change, p is .19 without it, .09 at 0.25, .03 at 0.5.
+"""
+
 _OF_AUTOENCODER = (
     "autoencoder",
     "autoencoder_onnx",
@@ -138,7 +145,7 @@ def _head(
     )
     made = {"head": [found.name for found in maps], "resembled_kinds": list(RESEMBLED), **asdict(recipe)}
     # At this temperature the cross-entropy is close to -ln P(the predicted class).
-    return SecondNetwork(network, made, losses, "distillation", loss="xent", temperature=0.1)
+    return SecondNetwork(network, made, losses, "distillation", loss="xent", temperature=0.1, score_share=SCORE_SHARE)
 
 
 def _student(

@@ -36,8 +36,8 @@ SCORES_ALONE = ("score_evidence", "score_ks")
 FEATURE_WINDOW_ROWS = 500
 """The service's default."""
 
-FORMATS = {"score_evidence": 2, "score_ks": 1, "feature_mmd": 1, "harm": 1}
-"""By detector: incremented when the meaning of its stored delays changes."""
+FORMATS = {"score_evidence": 2}
+"""By detector, 1 for all others: incremented when the meaning of its stored delays changes."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def delays(
     for detector, (name, share, group) in tqdm(list(product(alarms, mixtures)), desc="delays"):
         normal, strange = _rows(clean, detector), _rows(group, detector)
         decided_by = {
-            "format": FORMATS[detector],
+            "format": FORMATS.get(detector, 1),
             "reference": bundle.manifest.files[bundle.manifest.reference_file].sha256,
             "settings": _settings(bundle, detector, plan.most_rows),
             "rows": [sha256_of(normal), sha256_of(strange)],

@@ -1,18 +1,22 @@
-"""A term that the fused graph adds to the logit of q before computing P(wrong): a linear function of the second
-network's last hidden layer.
+"""Terms that a fused graph adds to the logit of q, the second network's probability of the classifier's answer: linear
+functions of the second network's last hidden layer. One is added before the score is computed, another before P(wrong).
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from harmgauge_models.graphs.divergence import find_divergence
+from harmgauge_models.graphs.normal_form.tidy import tidy
+
 ADJUSTMENT = "adjustment/logit"
-"""The tensor (n, 1) of the term, in graphs that have it."""
+"""The tensor (n, 1) of the term of P(wrong), in graphs that have it."""
 
 MOST = 4.0
 """Bound in both directions: rows far from all others cannot change P further."""
@@ -20,6 +24,7 @@ MOST = 4.0
 MOST_WIDTH = 512
 
 _PREFIX = "adjustment/"
+_OF_SCORE = "score_adjustment/"
 _OF_SECOND = "second/"
 """Prefix that `fuse` adds to all names of the second network."""
 
@@ -36,22 +41,62 @@ def last_hidden(graph: bytes) -> str | None:
     return shared[-1] if shared else None
 
 
-def give_adjustment(graph: bytes, tensor: str, weights: npt.NDArray[np.float64], offset: float) -> bytes:
-    """Add the clipped adjustment `tensor` (n, width) x `weights` (width,) + `offset` to the graph."""
+@dataclass(frozen=True)
+class Term:
+    """`tensor` (n, width) x `weights` (width,) + `offset`, clipped to [-MOST, MOST]."""
+
+    tensor: str
+    weights: npt.NDArray[np.float64]
+    offset: float
+
+    def add(self, graph: onnx.GraphProto, prefix: str, share: float = 1.0) -> str:
+        """Add `share` of the term to the graph; returns the name of the result, (n, 1)."""
+        low, high, shift = (
+            numpy_helper.from_array(np.array(share * value, np.float32), f"{prefix}{name}")
+            for name, value in (("low", -MOST), ("high", MOST), ("offset", self.offset))
+        )
+        column = numpy_helper.from_array((share * self.weights).astype(np.float32)[:, None], f"{prefix}weights")
+        graph.initializer.extend([low, high, shift, column])
+        nodes = [
+            ("MatMul", [self.tensor, column.name], f"{prefix}product"),
+            ("Add", [f"{prefix}product", shift.name], f"{prefix}sum"),
+            ("Clip", [f"{prefix}sum", low.name, high.name], f"{prefix}logit"),
+        ]
+        graph.node.extend(helper.make_node(kind, given, [made], name=made) for kind, given, made in nodes)
+        return f"{prefix}logit"
+
+
+def give_adjustment(graph: bytes, term: Term) -> bytes:
+    """Add the term to the logit of P(wrong); an earlier one is replaced."""
     model = onnx.load_from_string(without_adjustment(graph))
-    low, high, shift = (
-        numpy_helper.from_array(np.array(value, np.float32), f"{_PREFIX}{name}")
-        for name, value in (("low", -MOST), ("high", MOST), ("offset", offset))
-    )
-    column = numpy_helper.from_array(weights.astype(np.float32)[:, None], f"{_PREFIX}weights")
-    model.graph.initializer.extend([low, high, shift, column])
-    nodes = [
-        ("MatMul", [tensor, column.name], f"{_PREFIX}product"),
-        ("Add", [f"{_PREFIX}product", shift.name], f"{_PREFIX}sum"),
-        ("Clip", [f"{_PREFIX}sum", low.name, high.name], ADJUSTMENT),
-    ]
-    model.graph.node.extend(helper.make_node(kind, given, [made], name=made) for kind, given, made in nodes)
+    term.add(model.graph, _PREFIX)
     return bytes(model.SerializeToString())
+
+
+def adjust_score(graph: bytes, term: Term, share: float) -> bytes:
+    """Add `share` of the term to the logit of q in the score, and so in P(wrong) too.
+
+    It is added to the logarithm of the second network's probabilities in proportion to y, which at the low temperature
+    of a head is 1 for the classifier's answer and 0 for the other classes. Raises UserError if there is no divergence.
+    """
+    model = onnx.load_from_string(graph)
+    found = find_divergence(model.graph)
+    added = term.add(model.graph, _OF_SCORE, share)
+    made = [f"{_OF_SCORE}{name}" for name in ("of_named", "log_shifted", "log_normalised")]
+    nodes = [
+        helper.make_node("Mul", [found.first, added], made[:1], name=made[0]),
+        helper.make_node("Add", [found.log_second, made[0]], made[1:2], name=made[1]),
+        helper.make_node("LogSoftmax", made[1:2], made[2:], name=made[2], axis=-1),
+    ]
+    found.clip.input[0] = made[2]
+    model.graph.node.extend(nodes)
+    tidy(model)
+    return bytes(model.SerializeToString())
+
+
+def has_adjusted_score(graph: bytes) -> bool:
+    """Whether `adjust_score` has changed the graph."""
+    return any(node.output[0].startswith(_OF_SCORE) for node in onnx.load_from_string(graph).graph.node)
 
 
 def without_adjustment(graph: bytes) -> bytes:

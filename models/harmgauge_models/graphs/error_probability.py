@@ -1,8 +1,7 @@
 """Adds P(wrong) as an output to a fused graph, old or new, in float32 or in 8 bits.
 
 P(wrong) = sigmoid(slope x logit(q) + intercept), where q is the second network's probability of the class that the
-classifier predicts. If the graph has an adjustment (`adjustment.py`), it is added to the logit. The tensor of q is
-found by the structure of the divergence, whatever its name.
+classifier predicts. If the graph has an adjustment (`adjustment.py`), it is added to the logit.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.adjustment import ADJUSTMENT
-from harmgauge_models.graphs.divergence import MIN_OPSET
+from harmgauge_models.graphs.divergence import MIN_OPSET, find_divergence
 from harmgauge_models.graphs.fuse import opset_of
 
 OUTPUT = "error_probability"
@@ -33,8 +32,6 @@ _OUT = -1e30
 
 _AXES_ARE_AN_INPUT = 18
 """The first opset in which ReduceLogSumExp takes its axes as an input."""
-
-_TRANSPARENT = {"Cast", "Identity"}
 
 
 def give(graph: bytes, slope: float, intercept: float) -> bytes:
@@ -89,7 +86,7 @@ def _with_logit(graph: bytes) -> onnx.ModelProto:
     _take_away(model.graph)
     if (opset := opset_of(model)) < MIN_OPSET:
         raise UserError(f"the graph has opset {opset}, expected {MIN_OPSET} or later: build the bundle again")
-    logs, name = _log_second(model.graph), f"{OUTPUT}/"
+    logs, name = find_divergence(model.graph).log_second, f"{OUTPUT}/"
     model.graph.initializer.extend(
         [
             _number(f"{name}out", _OUT),
@@ -118,42 +115,6 @@ def _with_logit(graph: bytes) -> onnx.ModelProto:
     added = ["Add", f"{name}clipped", ADJUSTMENT] if adjusted else ["Identity", f"{name}clipped"]
     model.graph.node.append(_node(*added, output=LOGIT))
     return model
-
-
-def _log_second(graph: onnx.GraphProto) -> str:
-    """The name of the second network's log-probabilities, (n, classes), which need not be normalised.
-
-    The score is -sum y ln y2 or sum y (ln y - ln y2): one factor of its terms, y, is the output of an Exp; the other
-    contains the clipped ln y2. Raises UserError if it is neither.
-    """
-    maker = {output: node for node in graph.node for output in node.output}
-
-    def made_by(tensor: str) -> onnx.NodeProto | None:
-        node = maker.get(tensor)
-        while node is not None and node.op_type in _TRANSPARENT:
-            node = maker.get(node.input[0])
-        return node
-
-    found = made_by("score")
-    if found is not None and found.op_type == "Neg":
-        found = made_by(found.input[0])
-    terms = made_by(found.input[0]) if found is not None and found.op_type == "ReduceSum" else None
-    if terms is not None and terms.op_type == "Mul":
-        factors = [made_by(name) for name in terms.input]
-        of_first = [node for node in factors if node is not None and node.op_type == "Exp"]
-        others = [node for node in factors if node is not None and node.op_type != "Exp"]
-        log = others[0] if len(others) == len(of_first) == 1 else None
-        if log is not None and log.op_type == "Sub":
-            log = made_by(log.input[1])
-        # In an entropy, the other factor is the logarithm of y itself
-        if log is not None and log.op_type == "Clip" and log.output[0] != of_first[0].input[0]:
-            before = made_by(log.input[0])
-            if before is not None and before.op_type in ("LogSoftmax", "Log"):
-                return str(log.input[0])
-    raise UserError(
-        "the graph has no divergence from a second network, from which P(wrong) could be computed; expected "
-        "-sum y ln y2 or sum y (ln y - ln y2), as harmgauge build writes it: build the bundle again"
-    )
 
 
 def _take_away(graph: onnx.GraphProto) -> None:

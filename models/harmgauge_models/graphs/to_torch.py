@@ -51,6 +51,7 @@ def to_torch(model: onnx.ModelProto, x: Array, what: str) -> Converted:
     """
     convert = _converter()
     rows = x[:COMPARED_ROWS]
+    before = model.SerializeToString()  # the converter changes its model
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -63,9 +64,9 @@ def to_torch(model: onnx.ModelProto, x: Array, what: str) -> Converted:
             f"{what} cannot be converted to a PyTorch module, which gradients require: {_reason(error)}. Its "
             f"operators are {', '.join(sorted({node.op_type for node in model.graph.node}))}; {REMEDY}"
         ) from error
-    session = open_session(model.SerializeToString())
-    due = session.run(None, {session.get_inputs()[0].name: rows})
-    for name, one, other in zip([value.name for value in model.graph.output], found, due, strict=True):
+    session = open_session(before)
+    expected = session.run(None, {session.get_inputs()[0].name: rows})
+    for name, one, other in zip([value.name for value in session.get_outputs()], found, expected, strict=True):
         if not np.allclose(one.numpy(), other, rtol=1e-3, atol=1e-3 * max(1.0, float(np.abs(other).max()))):
             raise UserError(
                 f"{what}, converted to a PyTorch module, returns a different {name!r} from ONNX Runtime (by up to "

@@ -114,7 +114,7 @@ def test_a_head_brings_it_in_both_precisions(trained: Options, both: Both) -> No
         assert (named == y).mean() > 0.8, "a linear classifier does not mind the scale"
         found.append(chance)
     assert found[0] != found[1]
-    assert said[-2].startswith(f"estimate of accuracy: {1 - found[0].base:.1%} on clean rows")
+    assert said[-3].startswith(f"estimate of accuracy: {1 - found[0].base:.1%} on clean rows")
     assert any(line.startswith("int8: estimate of accuracy") for line in said)
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from harmgauge.bundle.load import load
 from harmgauge.bundle.manifest import Precision
+from harmgauge.drift.detectable import Detectable
 from harmgauge.inference.runtime import OnnxRuntime
+from harmgauge.settings import Settings
 from harmgauge_models.building.build import build
 from harmgauge_models.graphs.classifier import distribution
 from harmgauge_models.graphs.run import predict
@@ -53,7 +55,8 @@ def test_entropy_is_the_score_where_it_is_better(options: Options) -> None:
     assert manifest.made["second_network"] == {"none": manifest.score["reason"]}
     assert any("--keep keeps the second network" in line for line in said)
     quality = manifest.quality
-    assert quality["judgement"]["sentence"] == said[-1]
+    detectable = Detectable(len(X), Settings().tolerance, options.rows_between_false_alarms)
+    assert said[-2:] == [quality["judgement"]["sentence"], detectable.sentence]
     assert quality["judgement"]["seen"]["score_minus_entropy"][0] < 0
     assert (quality["classifier_accuracy"], "agreement" in quality) == (1, False)
     assert quality["calibration_flagged"] == pytest.approx(0.05, abs=0.004)

@@ -11,12 +11,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from harmgauge.bundle.graph.check import check_graph
 from harmgauge.bundle.rows import Array
-from harmgauge_models.calibration.adjusting import MOST_OFF, adjusted
+from harmgauge_models.calibration.adjusting import MOST_OFF, adjusted, score_adjusted
 from harmgauge_models.calibration.calibrate import calibrate, calibrated
 from harmgauge_models.calibration.known import Known
 from harmgauge_models.data.disturber import Tags
 from harmgauge_models.graphs.adjustment import ADJUSTMENT, MOST, last_hidden, with_output, without_adjustment
-from harmgauge_models.graphs.error_probability import OUTPUT
+from harmgauge_models.graphs.error_probability import LOGIT, OUTPUT, give_logit
 from harmgauge_models.graphs.fuse import Network, fuse
 from harmgauge_models.graphs.run import predict
 from tests.support import known_risk
@@ -128,6 +128,35 @@ def test_rows_far_from_all_others_move_it_no_further() -> None:
 def test_a_second_network_that_knows_clean_rows_is_left_alone() -> None:
     x, y = clean(doubt=1)
     assert adjusted(graph(), Disturber(), Known(x, y), seed=0, what="toy") == without_adjustment(graph())
+
+
+def test_a_share_of_it_moves_the_score() -> None:
+    x, y = clean(doubt=3)
+    known, share = Known(x, y), 0.25
+    made = score_adjusted(graph(), share, Disturber(), known, seed=0, what="toy")
+    assert made is not None
+    check_graph(made)
+    whole = adjusted(graph(), Disturber(), known, seed=0, what="toy")
+    term = predict(with_output(whole, ADJUSTMENT), x, "rows", ADJUSTMENT)[:, 0]
+    assert np.ptp(term) > 0.5
+
+    before, after = (predict(give_logit(each), x, "rows", LOGIT)[:, 0] for each in (graph(), made))
+    np.testing.assert_allclose(after, before + share * term, atol=2e-3)
+    sure = x[:, :CLASSES].max(1) - np.sort(x[:, :CLASSES], 1)[:, -2] > 1  # y is 1 for the classifier's answer
+    assert sure.sum() > 100
+    score = predict(made, x, "rows", "score")
+    np.testing.assert_allclose(score[sure], np.logaddexp(0, -after[sure]), rtol=1e-3, atol=1e-5)
+
+
+def test_p_of_an_adjusted_score_is_adjusted_by_the_rest() -> None:
+    x, y = clean(doubt=3)
+    made = score_adjusted(graph(), 0.25, Disturber(), Known(x, y), seed=0, what="toy")
+    assert made is not None
+    _, found = calibrated(made, Disturber(), Known(x, y), seed=0, what="toy")
+    assert not isinstance(found, str)
+    wrong = float((x[:, :CLASSES].argmax(1) != y).mean())
+    assert found.base == pytest.approx(wrong, abs=0.01)
+    assert score_adjusted(graph(), 0.25, Disturber(), Known(*clean(doubt=1)), seed=0, what="toy") is None
 
 
 def test_doing_it_again_changes_nothing() -> None:
