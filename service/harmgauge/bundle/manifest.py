@@ -123,7 +123,7 @@ class Manifest(Part):
         """Whether rows have inputs by name, rather than being one array of numbers."""
         return not isinstance(self.served, InputSpec)
 
-    @property
+    @cached_property
     def input(self) -> InputSpec:
         """The input of a bundle with one array of numbers. Raises ValueError for any other."""
         if not isinstance(self.served, InputSpec):

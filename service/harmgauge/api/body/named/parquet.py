@@ -128,8 +128,8 @@ def _table(opened: ParquetBody) -> pa.Table:
 
 
 def _array(name: str, column: pa.ChunkedArray, found: Input, *, is_column: bool) -> Array | Ragged:
-    if pa.types.is_null(column.type):  # pandas writes it for a column without any value
-        column = column.cast(pa.string() if found.is_text else pa.float64())
+    if column.null_count == len(column) and not _is_list(column.type):  # pandas gives it any type
+        column = pa.chunked_array([pa.nulls(len(column), pa.string() if found.is_text else pa.float64())])
     if _holds_strings(column.type):
         return _strings(column)
     combined = column.combine_chunks()

@@ -93,6 +93,8 @@ def test_parquet_takes_decimals_and_columns_without_any_value() -> None:
     rows = read(parquet(table), PARQUET)
     assert rows.fixed["age"][:, 0].tolist() == [1.5] * 5
     assert rows.fixed["sex"][:, 0].tolist() == [""] * 5
+    table["sex"] = np.nan
+    assert read(parquet(table), PARQUET).fixed["sex"][:, 0].tolist() == [""] * 5
     table["age"] = None
     assert np.isnan(read(parquet(table), PARQUET).fixed["age"]).all()
 
