@@ -108,8 +108,7 @@ class Scorer:
 
 
 def _check_array(rows: AnyRows, spec: InputSpec) -> None:
-    is_array = not isinstance(rows, NamedRows) and len(rows) > 0
-    if not is_array or rows.dtype != spec.numpy_dtype or rows.shape[1:] != spec.shape:
+    if isinstance(rows, NamedRows) or not len(rows) or rows.dtype != spec.numpy_dtype or rows.shape[1:] != spec.shape:
         given = "rows by name" if isinstance(rows, NamedRows) else f"{rows.dtype} {rows.shape}"
         raise ValueError(
             f"expected rows of {spec.dtype} with shape (n, {', '.join(map(str, spec.shape))}), n >= 1, got {given}"
