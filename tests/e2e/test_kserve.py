@@ -34,11 +34,11 @@ def kserve_python() -> Path:
 
 
 def responses(python: Path, service: RunningService, model: str, rows: dict[str, np.ndarray], folder: Path) -> Any:
-    """What KServe's clients receive for these rows, by the way it was sent."""
+    """The outputs that KServe's clients receive for these rows, by the way they are sent."""
     np.savez(folder / "rows.npz", allow_pickle=False, **rows)
     client = ROOT / "tests" / "support" / "kserve_client.py"
     addresses = [f"http://127.0.0.1:{service.port}", f"127.0.0.1:{grpc_port(service)}"]
-    command = [python, client, *addresses, model, folder / "rows.npz"]
+    command = [str(python), str(client), *addresses, model, str(folder / "rows.npz")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -89,13 +89,13 @@ class Scorer:
         For a bundle with several inputs, strings or a free axis, `bundle.manifest.served.rows` makes such rows from
         arrays by name. Raises ValueError or NonFiniteScore.
         """
-        if not len(rows):
-            raise ValueError("expected at least one row")
         if isinstance(self._served, NamedInputs):
             if not isinstance(rows, NamedRows):
                 raise ValueError(
                     "expected rows by input name, as bundle.manifest.served.rows makes them; got one array"
                 )
+            if not len(rows):
+                raise ValueError("expected at least one row")
             self._served.check(rows)
         else:
             _check_array(rows, self._served)
@@ -108,7 +108,7 @@ class Scorer:
 
 
 def _check_array(rows: AnyRows, spec: InputSpec) -> None:
-    if isinstance(rows, NamedRows) or rows.dtype != spec.numpy_dtype or rows.shape[1:] != spec.shape:
+    if isinstance(rows, NamedRows) or not len(rows) or rows.dtype != spec.numpy_dtype or rows.shape[1:] != spec.shape:
         given = "rows by name" if isinstance(rows, NamedRows) else f"{rows.dtype} {rows.shape}"
         raise ValueError(
             f"expected rows of {spec.dtype} with shape (n, {', '.join(map(str, spec.shape))}), n >= 1, got {given}"
