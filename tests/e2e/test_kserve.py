@@ -38,7 +38,7 @@ def responses(python: Path, service: RunningService, model: str, rows: dict[str,
     np.savez(folder / "rows.npz", allow_pickle=False, **rows)
     client = ROOT / "tests" / "support" / "kserve_client.py"
     addresses = [f"http://127.0.0.1:{service.port}", f"127.0.0.1:{grpc_port(service)}"]
-    command: list[str | Path] = [python, client, *addresses, model, folder / "rows.npz"]
+    command = [str(python), str(client), *addresses, model, str(folder / "rows.npz")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

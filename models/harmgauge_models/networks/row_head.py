@@ -89,8 +89,8 @@ class RowHead(nn.Module):
         return self.correction(x) + functional.softplus(self.factor(x) + 0.5) * log_p  # type: ignore[no-any-return]
 
     def summaries(self, row: Tensor) -> Tensor:
-        """Summaries (n, SUMMARY) of rows (n, d), for a head without `row_values`: a wide row is summarised only once
-        for a whole training, during which `reads_summaries` is set.
+        """Summaries (n, SUMMARY) of rows (n, d), for heads without `row_values`. A wide row is summarised only once for
+        a whole training, during which `reads_summaries` is set.
         """
         starts = range(0, len(row), SUMMARISED_ROWS)
         return torch.cat([torch.cat(self._described(row[at : at + SUMMARISED_ROWS], "row"), 1) for at in starts])
