@@ -23,7 +23,7 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.drift.share_bounds import upper_bound
+from harmgauge.drift.share_bounds import upper_bounds
 
 Scores = npt.NDArray[np.float64]
 Direction = Literal["higher", "lower"]
@@ -93,8 +93,7 @@ class Null:
     @classmethod
     def of(cls, reference_rows: int, tolerance: float) -> Self:
         """The bounds for a reference of this size."""
-        sizes = half_lines(reference_rows)
-        shares = np.array([upper_bound(int(size), reference_rows, ERROR / (2 * LEVELS)) for size in sizes])
+        shares = upper_bounds(half_lines(reference_rows), reference_rows, ERROR / (2 * LEVELS))
         return cls(reference_rows, tolerance, _with_tolerance(np.concatenate([shares, shares]), tolerance))
 
 
