@@ -34,7 +34,7 @@ def section() -> str:
     clean = [[f"{between:,}", *(str(_clean(between, largest)) for largest in (1, 20))] for between in (10**6, 10**8)]
     offsets = [names_of_offsets(seed, sources=OFFSET_SOURCES) for seed in tqdm(range(RUNS), desc="offsets")]
     return (
-        f"{SOURCES} sources, {BROKEN} of which become 30 % harmful; a million rows between false alarms, tolerance .01. "
+        f"{SOURCES} sources, {BROKEN} of which become 30 % harmful; 1e6 rows between false alarms, tolerance .01. "
         f"{RUNS} runs a cell; own rows, or own requests of 1 to 20 rows, until a broken source is named: median (95th "
         "percentile), and wrong names in all runs.\n\n"
         + table(["evidence", "single rows", "requests", "wrong names"], delays)

@@ -1,12 +1,12 @@
-"""What is normal for one source: upper bounds on its shares beyond the ranks of the reference, from its first rows.
+"""The normal state of one source: upper bounds on its shares beyond ranks of the reference, from its first rows.
 
-Sources differ for ever from the traffic as a whole, without any change, so none is compared with it. The first rows of
-a source, worth `ROWS` independent ones, are counted in the half-lines of the reference instead. The Clopper-Pearson
-bounds on its shares of them hold together with probability 1 - ERROR for each source, if those rows were normal; then
-bets against the bounds do not gain while the source stays as it was.
+A source may differ from the traffic as a whole without any change, so it is compared with its own beginning instead. Its
+first rows, worth `ROWS` independent ones, are counted in the half-lines of the reference. If those rows were normal, the
+Clopper-Pearson bounds on its shares of the half-lines hold together with probability 1 - ERROR for each source. While
+they hold and the source does not change, bets against them do not gain.
 
-Rows of one request may resemble each other. They are then worth fewer independent rows: their number over the design
-effect (Kish, Survey Sampling, 1965), which is estimated from the same requests.
+Rows of one request may resemble each other. They are then worth fewer independent rows: their number divided by the
+design effect (Kish, Survey Sampling, 1965), which is estimated from the same requests.
 """
 
 from __future__ import annotations

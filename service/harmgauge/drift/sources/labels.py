@@ -1,4 +1,4 @@
-"""How sources are called in answers, metrics and logs."""
+"""The names of sources in responses, metrics and logs."""
 
 from __future__ import annotations
 

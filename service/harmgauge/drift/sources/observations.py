@@ -1,4 +1,4 @@
-"""What the bets are on: observations of a source, each of one or more rows that may depend on each other in any way."""
+"""Observations of sources, which the bets are on: each has one or more rows, which may be correlated in any way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Float64 = npt.NDArray[np.float64]
 @dataclass(frozen=True)
 class Observations:
     """k observations, in the order of the rows: `slots` (k,) of their sources; `rows` (k,) each has; `hits`
-    (k, HALF_LINES), how many of the rows lie in each half-line of the reference; `errors` (k,), their mean P(wrong),
+    (k, HALF_LINES), the number of these rows in each half-line of the reference; `errors` (k,), their mean P(wrong),
     or None if the bundle gives none.
     """
 

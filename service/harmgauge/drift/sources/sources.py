@@ -1,10 +1,10 @@
-"""Monitors every source separately: each has evidence that it harms, evidence that it has changed, and an estimate of
-its accuracy.
+"""Monitors every source separately: evidence of harm, evidence of change, and an estimate of accuracy for each.
 
-A source is named, until it is acknowledged, once its own evidence reaches the number of rows between false alarms, c.
-While nothing is wrong, the evidence of a source minus its rows so far is a supermartingale, so on average there is at
-most one wrong name in c rows of all traffic, however many sources there are: each evidence is paid for by its own rows.
-Named is what is harmful from the start (`harm_evidence.py`), or has changed against its own first rows (`baseline.py`).
+A source is named once its own evidence reaches c, the number of rows between false alarms, and stays so until it is
+acknowledged. While nothing is wrong, the evidence of a source minus its rows so far is a supermartingale. So there is on
+average at most one wrong name in c rows of all traffic, however many sources there are: the rows of each pay for its own
+evidence. Half of the evidence bets on harm, from the first row on (`harm_evidence.py`), and half on a change against the
+source's own first rows (`baseline.py`).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from harmgauge.settings import Settings
 log = logging.getLogger(__name__)
 
 MEMORY_ROWS = 1000
-"""The estimate of a source's accuracy is about its last rows, of about this number; older ones fade."""
+"""The estimate of a source's accuracy is a weighted mean: after this many newer rows, a row has 1 / e of its weight."""
 
 MOST_LOGGED = 10
-"""Names in the log at a time."""
+"""Maximum number of newly named sources that are logged one by one."""
 
 
 def from_bundle(bundle: Bundle, settings: Settings, harm: Harm | None) -> Sources | None:
@@ -56,7 +56,7 @@ def from_bundle(bundle: Bundle, settings: Settings, harm: Harm | None) -> Source
 
 
 class Sources:
-    """The requests of a source are one observation each, or with `interval_seconds` all rows within that time.
+    """Each request of a source is one observation, or with `interval_seconds` all of its rows within that time are.
 
     `reference` (n,) float64 is sorted; `tolerance` is the share of a source's rows that may be arbitrary; `bound` is
     the largest harmless mean of P(wrong), None without an alarm on harm. At most `most` sources are monitored.

@@ -1,4 +1,4 @@
-"""The names of the monitored sources, each with a slot in the columns; and who leaves when there is no slot left."""
+"""The names of the monitored sources, each with a slot in the columns, and the choice of the one that leaves."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Table:
         return self._keys.setdefault(name[0], len(self._keys))
 
     def _leaver(self, key: int, moment: float) -> int:
-        """The slot that a new source of `key` replaces; NOWHERE if nobody may leave."""
+        """The slot that a new source of `key` replaces; NOWHERE if no source may leave."""
         columns, held = self.columns, np.bincount(self._key_of, minlength=len(self._keys))
         keys = np.count_nonzero(held) + (not held[key])
         crowded = key if held[key] >= self._most / keys else int(held.argmax())
