@@ -26,6 +26,7 @@ KEYS = {
     "trusted_keys": "shop,site",
     "open": "metrics",
     "rows_between_false_alarms": 1000,
+    "feature_mmd": False,
 }
 
 

@@ -1,9 +1,9 @@
 """The normal state of one source: upper bounds on its shares beyond ranks of the reference, from its first rows.
 
-A source may differ from the traffic as a whole without any change, so it is compared with its own beginning instead. Its
-first rows, worth `ROWS` independent ones, are counted in the half-lines of the reference. If those rows were normal, the
-Clopper-Pearson bounds on its shares of the half-lines hold together with probability 1 - ERROR for each source. While
-they hold and the source does not change, bets against them do not gain.
+A source may differ from the traffic as a whole without any change, so it is compared with its own beginning instead.
+Its first rows, worth `ROWS` independent ones, are counted in the half-lines of the reference. If those rows were
+normal, the Clopper-Pearson bounds on its shares of the half-lines hold together with probability 1 - ERROR for each
+source. While they hold and the source does not change, bets against them do not gain.
 
 Rows of one request may resemble each other. They are then worth fewer independent rows: their number divided by the
 design effect (Kish, Survey Sampling, 1965), which is estimated from the same requests.

@@ -1,10 +1,10 @@
 """Monitors every source separately: evidence of harm, evidence of change, and an estimate of accuracy for each.
 
 A source is named once its own evidence reaches c, the number of rows between false alarms, and stays so until it is
-acknowledged. While nothing is wrong, the evidence of a source minus its rows so far is a supermartingale. So there is on
-average at most one wrong name in c rows of all traffic, however many sources there are: the rows of each pay for its own
-evidence. Half of the evidence bets on harm, from the first row on (`harm_evidence.py`), and half on a change against the
-source's own first rows (`baseline.py`).
+acknowledged. While nothing is wrong, the evidence of a source minus its rows so far is a supermartingale. So there is
+on average at most one wrong name in c rows of all traffic, however many sources there are: the rows of each pay for its
+own evidence. Half of the evidence bets on harm, from the first row on (`harm_evidence.py`), and half on a change
+against the source's own first rows (`baseline.py`).
 """
 
 from __future__ import annotations
