@@ -134,7 +134,8 @@ def test_a_broken_source_is_named_until_it_is_acknowledged(service: RunningServi
 def test_pages_and_filters(service: RunningService) -> None:
     for number in range(5):
         send(service, SHOP[0], f"till-{number}", ROW.tobytes(), times=number + 1)
-    names, start = [], 0
+    names: list[str] = []
+    start: int | None = 0
     while start is not None:
         page = listed(service, prefix="shop: till", sort="source", limit=2, start=start)
         names += [each["source"] for each in page["sources"]]
