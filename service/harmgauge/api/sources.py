@@ -25,6 +25,7 @@ from harmgauge.rollout.served import components_of
 
 DEFAULT_LIMIT = 100
 MOST_LIMIT = 1000
+MOST_START = 10**6
 
 _SORTS = ("evidence", "accuracy", "rows", "source")
 _STATES = ("warming", "ok", "drifting")
@@ -32,7 +33,7 @@ _READERS = {
     "state": one_of(*_STATES),
     "prefix": text,
     "sort": one_of(*_SORTS),
-    "start": whole(0, 10**6),
+    "start": whole(0, MOST_START),
     "limit": whole(1, MOST_LIMIT),
 }
 
@@ -88,7 +89,10 @@ def router(authorizer: Authorizer) -> APIRouter:
                 "`evidence`: drifting ones first, the most evidence on top; `accuracy`: the lowest on top; `rows`: the "
                 "most on top; `source`: by name.",
             ),
-            start=({"type": "integer", "minimum": 0, "default": 0}, "Sources to skip: `next` of the page before."),
+            start=(
+                {"type": "integer", "minimum": 0, "maximum": MOST_START, "default": 0},
+                "Sources to skip: `next` of the page before.",
+            ),
             limit=(
                 {"type": "integer", "minimum": 1, "maximum": MOST_LIMIT, "default": DEFAULT_LIMIT},
                 "Most sources on the page.",

@@ -65,12 +65,12 @@ def bounds(columns: Columns, slots: Whole, tolerance: float) -> Float64:
     """The largest normal shares of these sources in each half-line, (s, HALF_LINES), `tolerance` included."""
     # As if exactly ROWS independent rows had been seen: they are worth that many at least.
     hits = np.ceil(ROWS * columns.hits[slots] / columns.weight[slots, None] - 1e-3).astype(np.intp)
-    found = _table()[np.clip(hits, 0, ROWS)]
+    found = table()[np.clip(hits, 0, ROWS)]
     allowed: Float64 = found + tolerance * (1 - found)
     return allowed
 
 
 @lru_cache(maxsize=1)
-def _table() -> Float64:
-    """The bound for each number of hits among ROWS rows, (ROWS + 1,)."""
+def table() -> Float64:
+    """The bound for each number of hits among ROWS rows, (ROWS + 1,). The first call takes tens of milliseconds."""
     return np.append(upper_bounds(np.arange(1, ROWS + 1), ROWS, ERROR / HALF_LINES), 1.0)

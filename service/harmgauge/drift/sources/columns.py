@@ -32,6 +32,11 @@ CHANGE_WEIGHTS: Float64 = np.repeat(
 HARM_WEIGHTS: Float64 = np.full(len(HARM_STAKES), 1 / len(HARM_STAKES))
 """Weights of the gamblers on harm."""
 
+_EVIDENCE = (
+    "wealth", "harm_wealth", "change", "harm", "highest", "errors", "errors_weight", "is_named", "by_harm"
+)  # fmt: skip
+_BASELINE = ("hits", "squares", "products", "weight", "square", "bounds", "is_settled")
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -112,9 +117,3 @@ class Columns:
         """Let the baseline of these sources start again."""
         for name in _BASELINE:
             self.all()[name][slots] = 0
-
-
-_EVIDENCE = (
-    "wealth", "harm_wealth", "change", "harm", "highest", "errors", "errors_weight", "is_named", "by_harm"
-)  # fmt: skip
-_BASELINE = ("hits", "squares", "products", "weight", "square", "bounds", "is_settled")

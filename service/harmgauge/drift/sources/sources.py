@@ -85,6 +85,7 @@ class Sources:
         self._merger = Merger(interval_seconds, most, bound is not None) if interval_seconds else None
         self._now = now
         self._clock = clock
+        baseline.table()  # now rather than on the event loop
         self._version = 0
         self._dumped: tuple[int, dict[str, npt.NDArray[Any]]] = (-1, {})
 

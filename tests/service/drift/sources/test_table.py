@@ -51,6 +51,17 @@ def test_invented_names_push_out_nobody_of_another_key() -> None:
     assert all(found.find(name) is not None for name in late), "a third key gets its third"
 
 
+def test_20000_invented_names_of_one_key() -> None:
+    """The default size; the real sources are silent meanwhile."""
+    found = table(10_000)
+    real = of("shop", *range(1000))
+    found.slots(real, 0.0)
+    for batch in range(80):
+        found.slots(of("attacker", *range(250 * batch, 250 * batch + 250)), 1.0 + batch)
+    assert all(found.find(name) is not None for name in real)
+    assert len(found) == 10_000
+
+
 def test_the_one_that_was_silent_for_longest_leaves() -> None:
     found = table(3)
     for second, number in enumerate((1, 2, 3, 1, 4)):
