@@ -140,13 +140,16 @@ def delay(seed: int, *, with_harm: bool, settles: bool, largest: int = 1, source
     return Delay(rows, requests, int(view.is_named[BROKEN:].sum()))
 
 
-def clean_names(seed: int, rows: int, *, largest: int = 20, between: int = 10**6, sources: int = 1000) -> int:
-    """The number of names in clean traffic of at least this many rows."""
-    found = monitored(between, with_harm=True, most=sources, seed=seed)
+def clean_peaks(seed: int, rows: int, *, largest: int = 20, sources: int = 1000) -> npt.NDArray[np.float32]:
+    """The highest evidence of each source in clean traffic of at least this many rows, (sources,): those at or above c
+    would have been named, whatever c is.
+    """
+    found = monitored(with_harm=True, most=sources, seed=seed)
     traffic = Traffic(names(sources), seed=seed, largest=largest, with_p=True)
-    while found.view().rows.sum() < rows:
+    for _ in range(-(-2 * rows // (20 * sources * (largest + 1)))):
         found.observe(traffic.requests(each=20))
-    return found.view().drifting
+    peaks: npt.NDArray[np.float32] = found.dump()["highest"]
+    return peaks
 
 
 def names_of_offsets(seed: int, own_rows: int = 1000, *, spread: float = 0.2, sources: int = 500) -> int:
