@@ -28,7 +28,7 @@ def test_drifting_ones_are_exported_by_name() -> None:
     sources = (("", 'say "cheese"\\'.replace(" ", "-")), *names(MOST_SERIES + 20, "key"))
     traffic = Traffic(sources, with_p=True)
     traffic.harmful[:] = 1
-    found.observe(traffic.requests(10))
+    found.observe(traffic.requests(60))
     collector.view = found.view()
     now = exported(collector)
     assert now["sources_drifting"] == [({"model": "m"}, MOST_SERIES + 21)]
