@@ -36,6 +36,8 @@ from harmgauge.drift.harm import Harm
 from harmgauge.drift.isomap import Embedding
 from harmgauge.drift.monitor import Monitor
 from harmgauge.drift.score_evidence import ScoreEvidence
+from harmgauge.drift.sources import sources
+from harmgauge.drift.sources.sources import Sources
 from harmgauge.drift.state import Blocks, DriftDetector
 from harmgauge.drift.store import Store
 from harmgauge.inference.batcher import Batcher
@@ -83,8 +85,8 @@ class Process:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The parts of a bundle that can fail: its graph, loaded and warmed up, its drift detectors, its accuracy window,
-    and the tokenizer.
+    """The parts of a bundle that can fail: its graph, loaded and warmed up, its monitors (drift detectors, accuracy
+    window, sources), and the tokenizer.
     """
 
     bundle: Bundle
@@ -93,6 +95,7 @@ class Prepared:
     detectors: list[DriftDetector]
     accuracy: AccuracyWindow | None
     texts: TextReader | None
+    sources: Sources | None
 
 
 def prepare(bundle: Bundle, settings: Settings) -> Prepared:
@@ -100,7 +103,9 @@ def prepare(bundle: Bundle, settings: Settings) -> Prepared:
     runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
     workers = settings.workers or runtime.default_workers
     detectors, accuracy = build_drift_detectors(bundle, settings), accuracy_window.from_bundle(bundle, settings)
-    return Prepared(bundle, runtime, workers, detectors, accuracy, open_text_reader(bundle))
+    harm = next((each for each in detectors if isinstance(each, Harm)), None)
+    watched = sources.from_bundle(bundle, settings, harm)
+    return Prepared(bundle, runtime, workers, detectors, accuracy, open_text_reader(bundle), watched)
 
 
 def assemble(process: Process, bundle: Bundle) -> ServedBundle:
@@ -112,7 +117,7 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     prepared = prepare(bundle, settings)
     runtime, workers = prepared.runtime, prepared.workers
     feed, shadow_feed = Feed(), Feed()
-    monitor = Monitor(prepared.detectors, [feed.drain, shadow_feed.drain], prepared.accuracy)
+    monitor = Monitor(prepared.detectors, [feed.drain, shadow_feed.drain], prepared.accuracy, prepared.sources)
     batcher = Batcher(
         runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, process.metrics, loop=process.loop
     )

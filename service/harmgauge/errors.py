@@ -129,6 +129,10 @@ class NotOffered(RequestError):
     status, code, title = HTTPStatus.NOT_FOUND, "not_offered", "Not offered by this bundle"
 
 
+class UnknownSource(RequestError):
+    status, code, title = HTTPStatus.NOT_FOUND, "unknown_source", "Unknown source"
+
+
 class SwapInProgress(RequestError):
     status, code, title = HTTPStatus.CONFLICT, "swap_in_progress", "Another bundle is being loaded"
 

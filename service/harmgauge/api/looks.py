@@ -58,7 +58,7 @@ class Looks:
 
     async def _exposition(self) -> bytes:
         states, accuracy = await self._monitor.states(), await self._monitor.accuracy()
-        return await asyncio.to_thread(self._metrics.exposition, states, accuracy)
+        return await asyncio.to_thread(self._metrics.exposition, states, accuracy, self._monitor.sources())
 
     async def _drift(self) -> bytes:
         return (await self._answer(await self._monitor.states())).model_dump_json(by_alias=True).encode()

@@ -18,12 +18,13 @@ So P(alarm at `evidence >= r` within n scores) <= n / r + ERROR without a change
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.drift.share_bounds import upper_bound
+from harmgauge.drift.share_bounds import upper_bounds
 
 Scores = npt.NDArray[np.float64]
 Direction = Literal["higher", "lower"]
@@ -96,9 +97,14 @@ class Null:
     @classmethod
     def of(cls, reference_rows: int, tolerance: float) -> Self:
         """The bounds for a reference of this size."""
-        sizes = half_lines(reference_rows)
-        shares = np.array([upper_bound(int(size), reference_rows, ERROR / (2 * LEVELS)) for size in sizes])
+        shares = _largest_shares(reference_rows)
         return cls(reference_rows, tolerance, _with_tolerance(np.concatenate([shares, shares]), tolerance))
+
+
+@lru_cache(maxsize=16)  # every detector of a process and its tests needs them again
+def _largest_shares(reference_rows: int) -> Scores:
+    """Bounds on the traffic's share of each half-line on one side, (LEVELS,), without tolerance."""
+    return upper_bounds(half_lines(reference_rows), reference_rows, ERROR / (2 * LEVELS))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from harmgauge.drift.accuracy import Accuracy
 from harmgauge.drift.accuracy_window import AccuracyWindow
+from harmgauge.drift.sources.sources import Sources
+from harmgauge.drift.sources.view import View
 from harmgauge.drift.state import Blocks, DriftDetector, DriftState
 from harmgauge.drift.window import Held
 
@@ -19,6 +21,9 @@ log = logging.getLogger(__name__)
 ACCURACY = "accuracy"
 """Name of the accuracy window in saved states, beside the detectors' names."""
 
+SOURCES = "sources"
+"""Name of the sources there."""
+
 D = TypeVar("D", bound=DriftDetector)
 
 
@@ -26,8 +31,8 @@ class Monitor:
     """All drift detectors of one bundle.
 
     Each function in `pull` passes the scores that it has buffered to `observe`. They are called before every look, so a
-    state includes every answer given. `accuracy` is the window of a bundle with P(wrong): not a detector, but fed,
-    saved and reset together with them.
+    state includes every answer given. `accuracy` is the window of a bundle with P(wrong), and `sources` are those that
+    are monitored separately: no detectors, but fed, saved and reset together with them.
     """
 
     def __init__(
@@ -35,10 +40,12 @@ class Monitor:
         detectors: Sequence[DriftDetector],
         pull: Sequence[Callable[[], None]] = (),
         accuracy: AccuracyWindow | None = None,
+        sources: Sources | None = None,
     ) -> None:
         self._detectors = detectors
         self._pull = pull
         self._accuracy = accuracy
+        self._sources = sources
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,6 +67,8 @@ class Monitor:
             detector.observe(blocks)
         if self._accuracy is not None:
             self._accuracy.observe(blocks)
+        if self._sources is not None:
+            self._sources.observe(blocks)
 
     def catch_up(self) -> None:
         """Count all buffered scores."""
@@ -67,11 +76,24 @@ class Monitor:
             pull()
 
     def reset(self) -> None:
-        """Acknowledge every alarm: resets all detectors and empties the accuracy window."""
+        """Acknowledge every alarm, and every source: resets all detectors and empties the accuracy window."""
         self.catch_up()
         for part in self._parts().values():
             part.reset()
         log.info("the drift detectors were reset")
+
+    def acknowledge(self, source: str, *, forget_baseline: bool = False) -> bool:
+        """Acknowledge one source, as `Sources.acknowledge` does; returns whether it is monitored."""
+        self.catch_up()
+        if self._sources is None or not self._sources.acknowledge(source, forget_baseline=forget_baseline):
+            return False
+        log.info("the source %r was acknowledged%s", source, " and its baseline forgotten" if forget_baseline else "")
+        return True
+
+    def sources(self) -> View | None:
+        """All sources, brought up to date; None if they are turned off."""
+        self.catch_up()
+        return None if self._sources is None else self._sources.view()
 
     def dump(self) -> tuple[tuple[int, ...], dict[str, npt.NDArray[Any] | Held]]:
         """The versions and the state of all parts, by name and key; in constant time, however large the windows are."""
@@ -100,11 +122,13 @@ class Monitor:
                     each.reset()
                 raise ValueError(f"{name}: {error}") from error
 
-    def _parts(self) -> dict[str, DriftDetector | AccuracyWindow]:
+    def _parts(self) -> dict[str, DriftDetector | AccuracyWindow | Sources]:
         """All parts that are saved and reset, by name."""
-        parts: dict[str, DriftDetector | AccuracyWindow] = {detector.name: detector for detector in self._detectors}
+        parts: dict[str, DriftDetector | AccuracyWindow | Sources] = {each.name: each for each in self._detectors}
         if self._accuracy is not None:
             parts[ACCURACY] = self._accuracy
+        if self._sources is not None:
+            parts[SOURCES] = self._sources
         return parts
 
     async def states(self) -> dict[str, DriftState]:

@@ -20,9 +20,9 @@ Scores = npt.NDArray[np.float64]
 @dataclass(frozen=True)
 class Blocks:
     """The scores of some requests, concatenated: `scores` (n,), oldest first, all finite; `rows` (k,), the number of
-    rows of each request; `clients` (k,), the name of each request's client, if it gave one; `features` (n, d) float32,
-    and `error_probability` (n,) float32, if the bundle gives them; `predictions` (n,), the classes' indices; `times`
-    (k,), when each request was answered, by `time.monotonic`.
+    rows of each request; `clients` (k,), the name of each request's client, if it gave one, and `sources` (k,), that of
+    its source; `features` (n, d) float32, and `error_probability` (n,) float32, if the bundle gives them; `predictions`
+    (n,), the classes' indices; `times` (k,), when each request was answered, by `time.monotonic`.
     """
 
     scores: npt.NDArray[np.floating]
@@ -32,6 +32,7 @@ class Blocks:
     times: npt.NDArray[np.float64] | None = None
     error_probability: npt.NDArray[np.float32] | None = None
     predictions: npt.NDArray[np.int64] | None = None
+    sources: tuple[Name | None, ...] | None = None
 
     @classmethod
     def of(cls, scores: npt.NDArray[np.floating], rows: int | None = None) -> Blocks:
@@ -53,6 +54,9 @@ class Blocks:
             times=None if self.times is None else self.times[kept],
             error_probability=None if self.error_probability is None else self.error_probability[rows],
             predictions=None if self.predictions is None else self.predictions[rows],
+            sources=None
+            if self.sources is None
+            else tuple(source for source, keep in zip(self.sources, kept, strict=True) if keep),
         )
 
 

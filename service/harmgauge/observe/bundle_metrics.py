@@ -16,10 +16,12 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from harmgauge.bundle.load import Bundle
 from harmgauge.drift.accuracy import Accuracy
+from harmgauge.drift.sources.view import View
 from harmgauge.drift.state import Blocks, DriftState
 from harmgauge.observe.accuracy_metrics import AccuracyCollector
 from harmgauge.observe.collectors import DriftCollector, ScoreHistogram
 from harmgauge.observe.metrics import Metrics
+from harmgauge.observe.source_metrics import SourceCollector
 from harmgauge.observe.totals import Totals
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -64,6 +66,8 @@ class BundleMetrics:
         ).labels(model, bundle.manifest.version, bundle.sha256, bundle.manifest.detector).set(1)
         self._accuracy = AccuracyCollector(model)
         registry.register(self._accuracy)
+        self._sources = SourceCollector(model)
+        registry.register(self._sources)
         if bundle.error_probability is not None:
             process.errors.begin()
         self._queue_rows = queue_rows
@@ -81,8 +85,11 @@ class BundleMetrics:
         """Totals since the process started; requests are those over one of `routes`."""
         return self.process.totals(routes, self._queue_rows())
 
-    def exposition(self, drift: dict[str, DriftState], accuracy: Accuracy | None = None) -> bytes:
-        """The text for a scrape, with the given drift states and accuracy."""
+    def exposition(
+        self, drift: dict[str, DriftState], accuracy: Accuracy | None = None, sources: View | None = None
+    ) -> bytes:
+        """The text for a scrape, with the given drift states, accuracy and sources."""
         self._drift.states = drift
         self._accuracy.found = accuracy
+        self._sources.view = sources
         return generate_latest(self.process.registry) + generate_latest(self._registry)

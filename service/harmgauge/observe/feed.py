@@ -31,7 +31,7 @@ _Predictions = npt.NDArray[np.int64]
 _Features = npt.NDArray[np.float32]
 _Chances = npt.NDArray[np.float32]
 
-_Kept = tuple[_Scores, _Flags, _Predictions, _Features | None, _Chances | None, Name | None, float]
+_Kept = tuple[_Scores, _Flags, _Predictions, _Features | None, _Chances | None, Name | None, Name | None, float]
 
 Watcher = Callable[[Blocks, _Flags, _Predictions], None]
 """Receives the requests' scores, in the order in which they were answered, the flags (n,) and the predictions (n,)."""
@@ -56,6 +56,7 @@ class Feed:
                 scored.features,
                 scored.error_probability,
                 context.client,
+                context.source,
                 time.monotonic(),
             )
         )
@@ -70,7 +71,7 @@ class Feed:
         if not self._kept:
             return
         kept = self._kept
-        scores, flags, predictions, features, chances, clients, times = zip(*kept, strict=True)
+        scores, flags, predictions, features, chances, clients, sources, times = zip(*kept, strict=True)
         try:
             all_flags, all_predictions = np.concatenate(flags), np.concatenate(predictions)
             blocks = Blocks(
@@ -81,6 +82,7 @@ class Feed:
                 times=np.array(times),
                 error_probability=None if chances[0] is None else np.concatenate(chances),
                 predictions=all_predictions,
+                sources=sources,
             )
         except MemoryError:  # counted later, once memory is available
             log.exception("the scores of %d requests cannot be counted yet", len(kept))

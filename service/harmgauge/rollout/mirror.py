@@ -86,7 +86,8 @@ class Mirror:
         self.waiting_rows += len(rows)
         self._bytes += size_bytes
         # A task starts in the loop's next round, when the answer has been sent.
-        task = self._loop.create_task(self._score(rows, served, RequestContext(client=caller.client)))
+        context = RequestContext(client=caller.client, source=caller.source)
+        task = self._loop.create_task(self._score(rows, served, context))
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._forget(done, len(rows), size_bytes))
 
