@@ -101,7 +101,7 @@ class Null:
         return cls(reference_rows, tolerance, _with_tolerance(np.concatenate([shares, shares]), tolerance))
 
 
-@lru_cache(maxsize=16)  # every detector of a process and its tests needs them again
+@lru_cache(maxsize=16)  # a shadow or a swap with the same reference needs them again
 def _largest_shares(reference_rows: int) -> Scores:
     """Bounds on the traffic's share of each half-line on one side, (LEVELS,), without tolerance."""
     return upper_bounds(half_lines(reference_rows), reference_rows, ERROR / (2 * LEVELS))
