@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from harmgauge.auth.keys import new_key
-from tests.support.keys import SHAPE, V2, ask
-from tests.support.process import RAW, RunningService, grpc_port, running_service
+from tests.support.keys import SHAPE, ask
+from tests.support.naming import ROW, WAYS, Send
+from tests.support.process import RAW, RunningService, running_service
 from tests.support.toy import instances, toy_bundle
 
 SHOP, SITE, STRANGER, ADMIN = (new_key(name) for name in ("shop", "site", "stranger", "admin"))
 HEADER = "X-Harmgauge-Source"
-ROW = instances(1, SHAPE)
-BODY = {"inputs": [{**V2["inputs"][0], "shape": [1, *SHAPE], "data": ROW.reshape(-1).tolist()}]}
 KEYS = {
     "api_keys": ",".join(key[1] for key in (SHOP, SITE, STRANGER)),
     "admin_keys": ADMIN[1],
@@ -59,47 +57,15 @@ def listed(service: RunningService, **query: Any) -> dict[str, Any]:
     return found
 
 
-def by_score(service: RunningService, key: str, name: str) -> Any:
-    return ask(service, "POST", "/score", key, content=ROW.tobytes(), headers={**RAW, HEADER: name}).status_code
-
-
-def by_v2_header(service: RunningService, key: str, name: str) -> Any:
-    return ask(service, "POST", "/v2/models/toy/infer", key, json=BODY, headers={HEADER: name}).status_code
-
-
-def by_v2_parameter(service: RunningService, key: str, name: str) -> Any:
-    body = {**BODY, "parameters": {HEADER.lower(): name}}
-    return ask(service, "POST", "/v2/models/toy/infer", key, json=body).status_code
-
-
-def by_grpc_metadata(service: RunningService, key: str, name: str) -> Any:
-    request = service_pb2.ModelInferRequest(
-        model_name="toy",
-        inputs=[{"name": "input", "datatype": "UINT8", "shape": [1, *SHAPE]}],
-        raw_input_contents=[ROW.tobytes()],
-    )
-    with grpc.insecure_channel(f"127.0.0.1:{grpc_port(service)}") as channel:
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        metadata = [("authorization", f"Bearer {key}"), (HEADER.lower(), name)]
-        try:
-            stub.ModelInfer(request, metadata=metadata, timeout=20, wait_for_ready=True)
-        except grpc.RpcError as error:
-            return error.code()
-    return 200
-
-
-WAYS: list[Callable[[RunningService, str, str], Any]] = [by_score, by_v2_header, by_v2_parameter, by_grpc_metadata]
-
-
 @pytest.mark.parametrize("way", WAYS)
-def test_a_source_is_its_key_and_its_name(service: RunningService, way: Callable[..., Any]) -> None:
+def test_a_source_is_its_key_and_its_name(service: RunningService, way: Send) -> None:
     name = f"camera-{way.__name__}"
     for key in (SHOP, SITE, STRANGER):
-        assert way(service, key[0], name) == 200
-    assert way(service, SHOP[0], name) == 200
+        assert way(service, key[0], HEADER, name) == 200
+    assert way(service, SHOP[0], HEADER, name) == 200
     found = {each["source"]: each["rows"] for each in listed(service)["sources"] if each["source"].endswith(name)}
     assert found == {f"shop: {name}": 2, f"site: {name}": 1}, "the stranger is not believed"
-    assert way(service, SHOP[0], "two words") in (400, grpc.StatusCode.INVALID_ARGUMENT)
+    assert way(service, SHOP[0], HEADER, "two words") in (400, grpc.StatusCode.INVALID_ARGUMENT)
 
 
 def test_a_broken_source_is_named_until_it_is_acknowledged(service: RunningService) -> None:

@@ -43,12 +43,13 @@ log evidence than with equal weights.
 LEVEL_WEIGHTS: Scores = np.array([1, 1, 1, 2, 2, 2, 2, 2]) / 13
 """Weight of each level's half-line on one side: a small share of harmful traffic is seen best in the tails."""
 
+HALF_LINE_WEIGHTS: Scores = np.concatenate([UPPER_WEIGHT * LEVEL_WEIGHTS, (1 - UPPER_WEIGHT) * LEVEL_WEIGHTS])
+"""Weights of all half-lines, (2 * LEVELS,), the upper ones first; their sum is 1."""
+
 _STAKED: Scores = np.tile(STAKES, 4 * LEVELS)
 """The stakes of all gamblers, in the order of `Evidence.wealth`."""
 
-_WEIGHTS: Scores = np.tile(
-    np.repeat(np.concatenate([UPPER_WEIGHT * LEVEL_WEIGHTS, (1 - UPPER_WEIGHT) * LEVEL_WEIGHTS]), len(STAKES)), 2
-) / (2 * len(STAKES))
+_WEIGHTS: Scores = np.tile(np.repeat(HALF_LINE_WEIGHTS, len(STAKES)), 2) / (2 * len(STAKES))
 """Weights of all gamblers, in the order of `Evidence.wealth`; their sum is 1."""
 
 MAX_BLOCKS = 32

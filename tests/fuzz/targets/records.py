@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 from harmgauge.api.body.named import records
 from harmgauge.api.body.named.plan import plan_of
+from harmgauge.api.body.named.tokens import TextReader
 from harmgauge.api.body.steps import finish
 from harmgauge.bundle.named_inputs import NamedInputs
 from harmgauge.errors import RequestError
@@ -30,7 +31,8 @@ _TOKENS = [
 ]  # fmt: skip
 
 
-def _expected(body: bytes, inputs: NamedInputs) -> list[dict[str, Any]] | None:
+def instances(body: bytes) -> list[Any] | None:
+    """The instances of a good document; None for any other."""
     try:
         document = loads(body)
     except ValueError:
@@ -40,6 +42,13 @@ def _expected(body: bytes, inputs: NamedInputs) -> list[dict[str, Any]] | None:
     items, parameters = document.get("instances"), document.get("parameters")
     if not isinstance(items, list) or not isinstance(parameters, dict | None) or not 0 < len(items) <= MAX_ROWS:
         return None
+    return items
+
+
+def _expected(body: bytes, inputs: NamedInputs) -> list[dict[str, Any]] | None:
+    items = instances(body)
+    if items is None:
+        return None
     only = inputs.inputs[0]
     if len(inputs.inputs) == 1 and only.dtype == "string" and isinstance(items[0], str):
         rows = [row_of({only.name: [item]}, inputs) if isinstance(item, str) else None for item in items]
@@ -47,13 +56,11 @@ def _expected(body: bytes, inputs: NamedInputs) -> list[dict[str, Any]] | None:
     return record_rows(items, inputs)
 
 
-def check(case: bytes) -> str:
-    head, _, body = case.partition(b"\n")
-    inputs = NAMED.get(head.decode("latin-1"), NAMED["table"])
-    whole = attempt(lambda: finish(records.read_records(body, plan_of(inputs), None, MAX_ROWS)))
+def compared(body: bytes, inputs: NamedInputs, texts: TextReader | None, expected: list[dict[str, Any]] | None) -> str:
+    """Read the body whole and in pieces; returns what became of it. Raises AssertionError if it is not as expected."""
+    whole = attempt(lambda: finish(records.read_records(body, plan_of(inputs), texts, MAX_ROWS)))
     with patch.object(records, "PIECE_BYTES", 64):
-        pieces = attempt(lambda: finish(records.read_records(body, plan_of(inputs), None, MAX_ROWS)))
-    expected = _expected(body, inputs)
+        pieces = attempt(lambda: finish(records.read_records(body, plan_of(inputs), texts, MAX_ROWS)))
     if isinstance(whole, RequestError):
         assert expected is None, f"refused ({whole.detail}), but it is good"
         assert isinstance(pieces, RequestError), "read in pieces, it is taken"
@@ -66,6 +73,12 @@ def check(case: bytes) -> str:
     assert same_rows(pieces[0], expected, inputs), "the rows differ in pieces"
     assert pieces[1] == whole[1], "the parameters differ in pieces"
     return "taken"
+
+
+def check(case: bytes) -> str:
+    head, _, body = case.partition(b"\n")
+    inputs = NAMED.get(head.decode("latin-1"), NAMED["table"])
+    return compared(body, inputs, None, _expected(body, inputs))
 
 
 def seed_records() -> dict[str, list[Any]]:

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from unittest.mock import patch
 
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from harmgauge.api.body.named import records
-from harmgauge.api.body.named.plan import plan_of
 from harmgauge.api.body.named.tokens import TextReader
-from harmgauge.api.body.steps import finish
-from harmgauge.errors import RequestError
-from tests.fuzz.expected_named import LONGEST_STRING, row_of, same_rows
+from tests.fuzz.expected_named import LONGEST_STRING, row_of
 from tests.fuzz.mutate import NUMBERS, below_head, bytewise
-from tests.fuzz.target import Target, attempt
-from tests.fuzz.targets.json import loads
+from tests.fuzz.target import Target
+from tests.fuzz.targets import records
 from tests.support.toy_named import token_inputs
 
-MAX_ROWS = 20
 CUT_TOKENS = 4
 
 _INPUTS = token_inputs()
@@ -52,14 +46,8 @@ def _row(item: Any, cut: int | None) -> dict[str, Any] | None:
 
 
 def _expected(body: bytes, cut: int | None) -> list[dict[str, Any]] | None:
-    try:
-        document = loads(body)
-    except ValueError:
-        return None
-    if not isinstance(document, dict) or not document.keys() <= {"instances", "parameters"}:
-        return None
-    items, parameters = document.get("instances"), document.get("parameters")
-    if not isinstance(items, list) or not isinstance(parameters, dict | None) or not 0 < len(items) <= MAX_ROWS:
+    items = records.instances(body)
+    if items is None:
         return None
     rows = [_row(item, cut) for item in items]
     return None if None in rows else rows  # type: ignore[return-value]  # None is not among them
@@ -68,21 +56,7 @@ def _expected(body: bytes, cut: int | None) -> list[dict[str, Any]] | None:
 def check(case: bytes) -> str:
     head, _, body = case.partition(b"\n")
     reader, cut = _READERS.get(head.decode("latin-1"), _READERS["whole"])
-    whole = attempt(lambda: finish(records.read_records(body, plan_of(_INPUTS), reader, MAX_ROWS)))
-    with patch.object(records, "PIECE_BYTES", 64):
-        pieces = attempt(lambda: finish(records.read_records(body, plan_of(_INPUTS), reader, MAX_ROWS)))
-    expected = _expected(body, cut)
-    if isinstance(whole, RequestError):
-        assert expected is None, f"refused ({whole.detail}), but it is good"
-        assert isinstance(pieces, RequestError), "read in pieces, it is taken"
-        return whole.code
-    assert expected is not None, f"taken, but it is not good: {whole}"
-    assert same_rows(whole[0], expected, _INPUTS), "the rows differ"
-    if isinstance(pieces, RequestError):
-        assert b'"instances"' in body[body.index(b'"instances"') + 11 :], f"refused in pieces only: {pieces.detail}"
-        return "taken whole only"
-    assert same_rows(pieces[0], expected, _INPUTS), "the rows differ in pieces"
-    return "taken"
+    return records.compared(body, _INPUTS, reader, _expected(body, cut))
 
 
 def _seeds() -> list[bytes]:

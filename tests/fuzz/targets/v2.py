@@ -35,7 +35,8 @@ _TOKENS = [
 _bytewise = bytewise(_TOKENS)
 
 
-def _expected(body: bytes, header_length: str | None, spec: InputSpec) -> Any:
+def inputs_of(body: bytes, header_length: str | None) -> tuple[Any, bytes] | None:
+    """The `inputs` of a document that is good apart from them, and the binary data behind it; None for any other."""
     size = len(body)
     if header_length is not None:
         if not (header_length.isascii() and header_length.isdigit()) or len(header_length) > 18:
@@ -49,10 +50,17 @@ def _expected(body: bytes, header_length: str | None, spec: InputSpec) -> Any:
         return None
     if not good_outputs(document) or not good_parameters(document):
         return None
-    inputs = document.get("inputs")
+    return document.get("inputs"), body[size:]
+
+
+def _expected(body: bytes, header_length: str | None, spec: InputSpec) -> Any:
+    found = inputs_of(body, header_length)
+    if found is None:
+        return None
+    inputs, binary = found
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         return None
-    return _rows(inputs[0], body[size:], spec)
+    return _rows(inputs[0], binary, spec)
 
 
 def _rows(tensor: dict[str, Any], binary: bytes, spec: InputSpec) -> Any:

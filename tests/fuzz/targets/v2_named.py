@@ -22,7 +22,6 @@ from tests.fuzz.expected_named import NAMED, record_rows, row_of, same_rows
 from tests.fuzz.mutate import NUMBERS, bytewise
 from tests.fuzz.target import Target, attempt
 from tests.fuzz.targets import v2
-from tests.fuzz.targets.json import loads
 from tests.fuzz.targets.records import seed_records
 
 MAX_ROWS = 20
@@ -74,20 +73,10 @@ def _nested(flat: list[Any], shape: list[int]) -> Any:
 
 
 def _expected(body: bytes, header_length: str | None, inputs: NamedInputs) -> Any:
-    size = len(body)
-    if header_length is not None:
-        if not (header_length.isascii() and header_length.isdigit()) or len(header_length) > 18:
-            return None
-        size = int(header_length)
-    try:
-        document = loads(body[:size])
-    except ValueError:
+    found = v2.inputs_of(body, header_length)
+    if found is None:
         return None
-    if size > len(body) or not isinstance(document, dict) or not isinstance(document.get("id"), str | None):
-        return None
-    if not v2.good_outputs(document) or not v2.good_parameters(document):
-        return None
-    arrays = _arrays(document.get("inputs"), body[size:], inputs)
+    arrays = _arrays(*found, inputs)
     if arrays is None or arrays.keys() != set(inputs.names) or len({len(array) for array in arrays.values()}) != 1:
         return None
     count = len(next(iter(arrays.values())))

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.drift.evidence import LEVEL_WEIGHTS, LEVELS, UPPER_WEIGHT
+from harmgauge.drift.evidence import HALF_LINE_WEIGHTS, LEVELS
 from harmgauge.drift.harm_evidence import STAKES as HARM_STAKES
 
 Float32 = npt.NDArray[np.float32]
@@ -24,9 +24,7 @@ after few requests, and against bounds from few rows, bets on a small share of h
 
 GAMBLERS = HALF_LINES * len(CHANGE_STAKES)
 
-CHANGE_WEIGHTS: Float64 = np.repeat(
-    np.concatenate([UPPER_WEIGHT * LEVEL_WEIGHTS, (1 - UPPER_WEIGHT) * LEVEL_WEIGHTS]), len(CHANGE_STAKES)
-) / len(CHANGE_STAKES)
+CHANGE_WEIGHTS: Float64 = np.repeat(HALF_LINE_WEIGHTS, len(CHANGE_STAKES)) / len(CHANGE_STAKES)
 """Weights of the gamblers on change, (GAMBLERS,), by half-line and then by stake; their sum is 1."""
 
 HARM_WEIGHTS: Float64 = np.full(len(HARM_STAKES), 1 / len(HARM_STAKES))
