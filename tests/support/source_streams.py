@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.drift.sources.sources import Sources
+from harmgauge.drift.sources.view import SourceState
 from harmgauge.drift.state import Blocks
 from harmgauge.inference.caller import Name
 from tests.support.harm_streams import BASE, BOUND, chances
@@ -162,3 +163,9 @@ def names_of_offsets(seed: int, own_rows: int = 1000, *, spread: float = 0.2, so
     for _ in range(own_rows // 100 + 5):  # the baseline's rows, and then these
         found.observe(traffic.requests(each=100))
     return found.view().drifting
+
+
+def states(of: Sources) -> dict[str, SourceState]:
+    """The states of all sources by name, drifting ones first."""
+    view = of.view()
+    return {state.source: state for state in view.states(view.select())}
