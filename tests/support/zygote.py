@@ -18,6 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from harmgauge.inference.isolated_probe import TRUSTED
+
 LOADED = (
     "harmgauge.cli.main",
     "harmgauge.cli.commands",
@@ -86,6 +88,7 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
     os.environ.update(request["environment"])
     sys.path[0] = request["folder"]
     sys.argv[1:] = request["words"]
+    TRUSTED.update(request["tried"])
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
