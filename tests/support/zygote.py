@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from harmgauge.drift.sources import baseline
 from harmgauge.inference.isolated_probe import TRUSTED
 
 LOADED = (
@@ -26,7 +27,10 @@ LOADED = (
     "harmgauge.server.process",
     "harmgauge.server.guarded",
     "harmgauge.server.protocol",
+    "fastapi.staticfiles",
+    "fastapi_offline",
     "onnxruntime",
+    "pydantic.v1",
     "uvloop",
 )
 """The modules that every service loads. None of them starts a thread, because a fork has only one."""
@@ -39,6 +43,7 @@ def main() -> None:
     asked = socket.socket(fileno=int(sys.argv[1]))
     for name in LOADED:
         import_module(name)
+    baseline.table()
     threads = len(list(Path("/proc/self/task").iterdir()))
     assert threads == 1, f"expected 1 thread before a fork, got {threads}: what is loaded must not start any"
     while True:
