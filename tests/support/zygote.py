@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harmgauge.drift.sources import baseline
-from harmgauge.inference.isolated_probe import TRUSTED
+from harmgauge.inference.isolated_probe import TRIED
 
 LOADED = (
     "harmgauge.cli.main",
@@ -93,7 +93,7 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
     os.environ.update(request["environment"])
     sys.path[0] = request["folder"]
     sys.argv[1:] = request["words"]
-    TRUSTED.update(request["tried"])
+    TRIED.update(request["tried"])
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
