@@ -25,6 +25,8 @@ from harmgauge.bundle.load import Bundle
 from harmgauge.capture.flagged import Source
 from harmgauge.drift import accuracy_window
 from harmgauge.drift.accuracy_window import AccuracyWindow
+from harmgauge.drift.columns import columns
+from harmgauge.drift.columns.columns import Columns
 from harmgauge.drift.embedding_view import EmbeddingView
 from harmgauge.drift.feature_mmd import FeatureMmd
 from harmgauge.drift.from_bundle import build_drift_detectors
@@ -76,8 +78,8 @@ class Process:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The parts of a bundle that can fail: its graph, loaded and warmed up, its drift detectors and its accuracy
-    window.
+    """The parts of a bundle that can fail: its graph, loaded and warmed up, and its monitors: drift detectors, accuracy
+    window and columns.
     """
 
     bundle: Bundle
@@ -85,6 +87,7 @@ class Prepared:
     workers: int
     detectors: list[DriftDetector]
     accuracy: AccuracyWindow | None
+    columns: Columns | None
 
 
 def prepare(bundle: Bundle, settings: Settings) -> Prepared:
@@ -92,7 +95,7 @@ def prepare(bundle: Bundle, settings: Settings) -> Prepared:
     runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
     workers = settings.workers or runtime.default_workers
     detectors, accuracy = build_drift_detectors(bundle, settings), accuracy_window.from_bundle(bundle, settings)
-    return Prepared(bundle, runtime, workers, detectors, accuracy)
+    return Prepared(bundle, runtime, workers, detectors, accuracy, columns.from_bundle(bundle, settings))
 
 
 def assemble(process: Process, bundle: Bundle) -> ServedBundle:
@@ -103,8 +106,9 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     settings, manifest = process.settings, bundle.manifest
     prepared = prepare(bundle, settings)
     runtime, workers = prepared.runtime, prepared.workers
-    feed, shadow_feed = Feed(), Feed()
-    monitor = Monitor(prepared.detectors, [feed.drain, shadow_feed.drain], prepared.accuracy)
+    values = None if prepared.columns is None else prepared.columns.values
+    feed, shadow_feed = Feed(values=values), Feed(values=values)
+    monitor = Monitor(prepared.detectors, [feed.drain, shadow_feed.drain], prepared.accuracy, prepared.columns)
     batcher = Batcher(
         runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, process.metrics, loop=process.loop
     )

@@ -41,6 +41,7 @@ AT_ONCE = {
     "HarmgaugeFleetDriftEvidence",
     "HarmgaugeHarm",
     "HarmgaugeFeatureDrift",
+    "HarmgaugeColumnDrift",
     "HarmgaugeNonFiniteScores",
 }
 LATER = {"HarmgaugeFlaggedShare", "HarmgaugeOverload"}

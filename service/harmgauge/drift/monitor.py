@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from harmgauge.drift.accuracy import Accuracy
 from harmgauge.drift.accuracy_window import AccuracyWindow
+from harmgauge.drift.columns.columns import Columns
+from harmgauge.drift.columns.view import View
 from harmgauge.drift.state import Blocks, DriftDetector, DriftState
 from harmgauge.drift.window import Held
 
@@ -19,6 +21,9 @@ log = logging.getLogger(__name__)
 ACCURACY = "accuracy"
 """Name of the accuracy window in saved states, beside the detectors' names."""
 
+COLUMNS = "columns"
+"""Name of the columns there."""
+
 D = TypeVar("D", bound=DriftDetector)
 
 
@@ -26,8 +31,8 @@ class Monitor:
     """All drift detectors of one bundle.
 
     Each function in `pull` passes the scores that it has buffered to `observe`. They are called before every look, so a
-    state includes every answer given. `accuracy` is the window of a bundle with P(wrong): not a detector, but fed,
-    saved and reset together with them.
+    state includes every answer given. `accuracy` is the window of a bundle with P(wrong), and `columns` monitors those
+    of a bundle with sketches of them: no detectors, but fed, saved and reset together with them.
     """
 
     def __init__(
@@ -35,10 +40,12 @@ class Monitor:
         detectors: Sequence[DriftDetector],
         pull: Sequence[Callable[[], None]] = (),
         accuracy: AccuracyWindow | None = None,
+        columns: Columns | None = None,
     ) -> None:
         self._detectors = detectors
         self._pull = pull
         self._accuracy = accuracy
+        self._columns = columns
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,6 +67,8 @@ class Monitor:
             detector.observe(blocks)
         if self._accuracy is not None:
             self._accuracy.observe(blocks)
+        if self._columns is not None:
+            self._columns.observe(blocks)
 
     def catch_up(self) -> None:
         """Count all buffered scores."""
@@ -72,6 +81,11 @@ class Monitor:
         for part in self._parts().values():
             part.reset()
         log.info("the drift detectors were reset")
+
+    def columns(self) -> View | None:
+        """All columns, brought up to date; None if the bundle has no sketches of them."""
+        self.catch_up()
+        return None if self._columns is None else self._columns.view()
 
     def dump(self) -> tuple[tuple[int, ...], dict[str, npt.NDArray[Any] | Held]]:
         """The versions and the state of all parts, by name and key; in constant time, however large the windows are."""
@@ -100,11 +114,13 @@ class Monitor:
                     each.reset()
                 raise ValueError(f"{name}: {error}") from error
 
-    def _parts(self) -> dict[str, DriftDetector | AccuracyWindow]:
+    def _parts(self) -> dict[str, DriftDetector | AccuracyWindow | Columns]:
         """All parts that are saved and reset, by name."""
-        parts: dict[str, DriftDetector | AccuracyWindow] = {detector.name: detector for detector in self._detectors}
+        parts: dict[str, DriftDetector | AccuracyWindow | Columns] = {each.name: each for each in self._detectors}
         if self._accuracy is not None:
             parts[ACCURACY] = self._accuracy
+        if self._columns is not None:
+            parts[COLUMNS] = self._columns
         return parts
 
     async def states(self) -> dict[str, DriftState]:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from harmgauge.bundle.column_values import rows_read
 from harmgauge.drift.window import Held
 from harmgauge.inference.caller import Name
 
@@ -22,7 +23,8 @@ class Blocks:
     """The scores of some requests, concatenated: `scores` (n,), oldest first, all finite; `rows` (k,), the number of
     rows of each request; `clients` (k,), the name of each request's client, if it gave one; `features` (n, d) float32,
     and `error_probability` (n,) float32, if the bundle gives them; `predictions` (n,), the classes' indices; `times`
-    (k,), when each request was answered, by `time.monotonic`.
+    (k,), when each request was answered, by `time.monotonic`; `values` (m, c + 1), those of the columns that the bundle
+    monitors, as `ColumnValues` reads them from each request.
     """
 
     scores: npt.NDArray[np.floating]
@@ -32,6 +34,7 @@ class Blocks:
     times: npt.NDArray[np.float64] | None = None
     error_probability: npt.NDArray[np.float32] | None = None
     predictions: npt.NDArray[np.int64] | None = None
+    values: npt.NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, scores: npt.NDArray[np.floating], rows: int | None = None) -> Blocks:
@@ -53,6 +56,7 @@ class Blocks:
             times=None if self.times is None else self.times[kept],
             error_probability=None if self.error_probability is None else self.error_probability[rows],
             predictions=None if self.predictions is None else self.predictions[rows],
+            values=None if self.values is None else self.values[np.repeat(kept, rows_read(self.rows))],
         )
 
 

@@ -25,29 +25,38 @@ MAX_ROWS = 4096
 MAX_FEATURES_BYTES = 4 * 2**20
 """Limit on the bytes of buffered features."""
 
+MAX_VALUE_ROWS = 1024
+"""Limit on buffered rows of columns, which take microseconds each."""
+
 _Scores = npt.NDArray[np.float32]
 _Flags = npt.NDArray[np.bool_]
 _Predictions = npt.NDArray[np.int64]
 _Features = npt.NDArray[np.float32]
 _Chances = npt.NDArray[np.float32]
+_Values = npt.NDArray[np.float64]
 
-_Kept = tuple[_Scores, _Flags, _Predictions, _Features | None, _Chances | None, Name | None, float]
+_Kept = tuple[_Scores, _Flags, _Predictions, _Features | None, _Chances | None, Name | None, float, _Values | None]
 
 Watcher = Callable[[Blocks, _Flags, _Predictions], None]
 """Receives the requests' scores, in the order in which they were answered, the flags (n,) and the predictions (n,)."""
 
 
 class Feed:
-    """`put` is a listener of a scorer; its scores are passed to `watchers`, in that order."""
+    """`put` is a listener of a scorer; its scores are passed to `watchers`, in that order, with the columns that
+    `values` reads from its rows, if that is set.
+    """
 
-    def __init__(self, *watchers: Watcher) -> None:
+    def __init__(self, *watchers: Watcher, values: Callable[[Rows, _Predictions], _Values] | None = None) -> None:
         self.watchers = list(watchers)
+        self._values = values
         self._kept: list[_Kept] = []
         self._rows = 0
         self._features_bytes = 0
+        self._value_rows = 0
 
-    def put(self, _: Rows, scored: Scored, context: RequestContext) -> None:
+    def put(self, rows: Rows, scored: Scored, context: RequestContext) -> None:
         """Buffer the scores of one request."""
+        values = None if self._values is None else self._values(rows, scored.predictions)
         self._kept.append(
             (
                 scored.scores,
@@ -57,12 +66,20 @@ class Feed:
                 scored.error_probability,
                 context.client,
                 time.monotonic(),
+                values,
             )
         )
         self._rows += len(scored.scores)
         if scored.features is not None:
             self._features_bytes += scored.features.nbytes
-        if len(self._kept) >= MAX_REQUESTS or self._rows >= MAX_ROWS or self._features_bytes >= MAX_FEATURES_BYTES:
+        if values is not None:
+            self._value_rows += len(values)
+        if (
+            len(self._kept) >= MAX_REQUESTS
+            or self._rows >= MAX_ROWS
+            or self._features_bytes >= MAX_FEATURES_BYTES
+            or self._value_rows >= MAX_VALUE_ROWS
+        ):
             self.drain()
 
     def drain(self) -> None:
@@ -70,7 +87,7 @@ class Feed:
         if not self._kept:
             return
         kept = self._kept
-        scores, flags, predictions, features, chances, clients, times = zip(*kept, strict=True)
+        scores, flags, predictions, features, chances, clients, times, values = zip(*kept, strict=True)
         try:
             all_flags, all_predictions = np.concatenate(flags), np.concatenate(predictions)
             blocks = Blocks(
@@ -81,11 +98,12 @@ class Feed:
                 times=np.array(times),
                 error_probability=None if chances[0] is None else np.concatenate(chances),
                 predictions=all_predictions,
+                values=None if values[0] is None else np.concatenate(values),
             )
         except MemoryError:  # counted later, once memory is available
             log.exception("the scores of %d requests cannot be counted yet", len(kept))
             return
-        self._kept, self._rows, self._features_bytes = [], 0, 0
+        self._kept, self._rows, self._features_bytes, self._value_rows = [], 0, 0, 0
         for watch in self.watchers:
             try:
                 watch(blocks, all_flags, all_predictions)

@@ -32,7 +32,8 @@ def paper_hits(x: Float64, value: Float64, jitter: Float64, levels: int, random:
     u = random.random((len(x), 1))
     x = x[:, None]
     above = (x > value) | ((x == value) & (u > jitter))
-    return np.where(np.arange(2 * levels) < levels, above, ~above).astype(float)
+    found: Float64 = np.where(np.arange(2 * levels) < levels, above, ~above).astype(float)
+    return found
 
 
 @pytest.mark.parametrize("levels", [3, 8])
