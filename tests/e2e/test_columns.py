@@ -50,6 +50,7 @@ def test_a_shifted_column_is_named_until_it_is_acknowledged(bundle: Path, tmp_pa
         assert metric(service, "harmgauge_values_out_of_range_total", "2") >= 5
         assert metric(service, "harmgauge_values_missing_total", "0") == 0
         service.terminate()
+        assert service.wait() == 0
     with running_service(bundle, **settings) as service:
         again = service.client.get("/drift/columns").json()["columns"][0]
         assert (again["column"], again["since"], again["rows"]) == ("1", top["since"], 400)

@@ -43,7 +43,7 @@ class Variables:
     def flags(self, values: Float64) -> Float64:
         """The flags, (n, m): 1, 0, or NaN if the value is missing and the flag is not for that."""
         picked = values[:, self._sketches.flags]
-        has = (picked == self._sketches.codes).astype(np.float64)
+        has: Float64 = (picked == self._sketches.codes).astype(np.float64)
         for other, siblings in zip(self._others.tolist(), self._siblings, strict=True):
             has[:, other] = 1 - has[:, siblings].sum(axis=1)
         gaps = np.isnan(picked)
