@@ -9,6 +9,7 @@ import pytest
 
 from harmgauge.bundle.rows import Array
 from tests.support.bundles import edit
+from tests.support.keys import ADMIN
 from tests.support.process import RunningService, running_service
 from tests.support.toy import instances, toy_table_bundle
 
@@ -31,7 +32,11 @@ def metric(service: RunningService, name: str, column: str) -> float:
 
 
 def test_a_shifted_column_is_named_until_it_is_acknowledged(bundle: Path, tmp_path: Path) -> None:
-    settings: dict[str, object] = {"state_dir": tmp_path / "state", "rows_between_false_alarms": 1000}
+    settings: dict[str, object] = {
+        "state_dir": tmp_path / "state",
+        "rows_between_false_alarms": 1000,
+        "admin_keys": ADMIN[1],
+    }
     with running_service(bundle, **settings) as service:
         rows = instances(400, (3,), "float32", seed=5)
         rows[:, 1] += 2
@@ -54,7 +59,7 @@ def test_a_shifted_column_is_named_until_it_is_acknowledged(bundle: Path, tmp_pa
     with running_service(bundle, **settings) as service:
         again = service.client.get("/drift/columns").json()["columns"][0]
         assert (again["column"], again["since"], again["rows"]) == ("1", top["since"], 400)
-        service.client.post("/admin/drift/reset").raise_for_status()
+        service.client.post("/admin/drift/reset", headers={"Authorization": f"Bearer {ADMIN[0]}"}).raise_for_status()
         assert service.client.get("/drift/columns").json()["drifting"] == 0
         assert metric(service, "harmgauge_column_drifting", "1") == 0
 

@@ -24,7 +24,7 @@ MOST_VALUES = 32
 """Flags of one column: further values, and classes, share one."""
 
 LEAST_KNOWN_ROWS = 100
-"""Of a column with fewer known values, only whether they are missing is monitored."""
+"""A column with fewer known values is only monitored for missing ones."""
 
 Float64 = npt.NDArray[np.float64]
 

@@ -40,8 +40,8 @@ _MOST_ROWS = 2**53
 
 @dataclass(frozen=True)
 class Sketches:
-    """Of c columns: `positions` (c,) in a flattened row, ascending; elsewhere a column is an index into these, and c is
-    the predicted class.
+    """Sketches of c columns, at `positions` (c,) in a flattened row, ascending; elsewhere a column is an index into
+    these, and c is the predicted class.
 
     `numbers` (k,) are the columns of numbers, `number_bounds` their half-lines, and `ranges` (k, 2) their least and
     greatest known value. `flags` (m,) are the columns of the flags, `codes` (m,) the values that these indicate (of

@@ -18,7 +18,7 @@ _SLACK = 1 + 1e-9
 
 @dataclass(frozen=True)
 class Marks:
-    """Of each column (c + 1,): whether it is named, the start of its state in seconds since 1970, the peak of its
+    """Marks of columns (c + 1,): whether each is named, the start of its state in seconds since 1970, the peak of its
     evidence, and, if it is named, the variable that changed most and whether its values became higher.
     """
 
