@@ -126,7 +126,7 @@ $(VENV)-lowest/installed: Makefile pyproject.toml $(VENV)-uv/installed
 	@echo "installing the lowest versions that pyproject.toml allows into $(VENV)-lowest (once) ..."
 	@$(PYTHON) -m venv --clear --without-pip $(VENV)-lowest
 	@$(UV_INSTALL) --python $(VENV)-lowest/bin/python --resolution lowest-direct --only-binary :all: \
-		--editable '.[cpu,build,capture,grpc,signing,tracing]'
+		--editable '.[cpu,build,capture,grpc,parquet,signing,text,tracing]'
 	@touch $@
 
 # Separate from the linters, because checkov requires an older CycloneDX library.

@@ -93,7 +93,7 @@ def test_arrows_point_down() -> None:
 def test_arrows_of_the_offline_half_point_down() -> None:
     # Types only: the options name types of the graphs part, and are loaded without it.
     wrong = upward(ROOT / "models" / "harmgauge_models", HARMGAUGE_MODELS)
-    assert wrong == [f"options.py imports harmgauge_models.graphs.fuse.{name}" for name in ("Gives", "Loss")]
+    assert wrong == [f"options.py imports harmgauge_models.graphs.divergence.{name}" for name in ("Gives", "Loss")]
     options = ROOT / "models" / "harmgauge_models" / "options.py"
     assert "harmgauge_models.graphs.fuse.Gives" not in set(imports(options, at_run_time=True))
 

@@ -36,7 +36,7 @@ def test_every_metric_is_in_the_reference_and_the_other_way_round(tmp_path: Path
     exported = {match.removeprefix("harmgauge_") for match in re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)}
     cells = [line.split("|")[1] for line in page("reference/metrics.md").splitlines() if line.startswith("| `")]
     documented = {name for cell in cells for name in re.findall(r"`(\w+)", cell)}
-    assert documented == exported
+    assert documented == exported | {"values_unseen_total"}, "which only bundles with categories have"
 
 
 def test_the_cpu_build_of_pytorch_that_it_names_is_the_pinned_one() -> None:

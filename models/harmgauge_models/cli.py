@@ -103,7 +103,8 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--calibration",
         type=Path,
         required=True,
-        help=".npz with x and preferably y: at least 100 normal rows on which no network was trained",
+        help=".npz with x, or an array for each input, and preferably y; or a table (.parquet, .csv) with the inputs "
+        "as columns: at least 100 normal rows on which no network was trained",
     )
     add("--name", required=True, help="name of the bundle")
     add(
@@ -113,7 +114,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "behind an autoencoder), or entropy (no second network: the score is the entropy of its output); "
         "default: %(default)s",
     )
-    add("--train", type=Path, help=".npz with x: rows to train the second network on")
+    add("--train", type=Path, help="rows to train the second network on, like --calibration")
     add("--distilled", type=Path, help="second network of your own (ONNX) instead of distilling one")
     add(
         "--second",
@@ -133,6 +134,12 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--accuracy",
         type=float,
         help="the classifier's accuracy on the calibration rows, such as 0.93, if they have no y",
+    )
+    add("--label", metavar="COLUMN", help="column or array of the data that holds the labels; by default y")
+    add(
+        "--tokenizer",
+        type=Path,
+        help="tokenizer.json of a classifier of token ids: the data and requests are then texts",
     )
     add("--samples", type=Path, help=".npz with clean and corrupted: instances for the demo to send")
     add(
@@ -199,8 +206,10 @@ def _calibrate_options(parser: argparse.ArgumentParser) -> None:
         "--calibration",
         type=Path,
         required=True,
-        help=".npz with x and preferably y: at least 200 normal rows on which no network was trained; 5000 are good",
+        help="rows like those of `build`, preferably with labels: at least 200 normal ones on which no network was "
+        "trained; 5000 are good",
     )
+    add("--label", metavar="COLUMN", help="column or array of the data that holds the labels; by default y")
     add("--accuracy", type=float, help="the classifier's accuracy on such rows, such as 0.93, if they have no y")
     add("--out", type=Path, help="folder for bundles; by default the one that holds this bundle")
     add("--version", help="version of the new bundle; by default the next free number")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from harmgauge_models.errors import UserError
 
 if TYPE_CHECKING:  # `harmgauge build --help` must not load them
-    from harmgauge_models.graphs.fuse import Gives, Loss
+    from harmgauge_models.graphs.divergence import Gives, Loss
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names that are valid in the manifest."""
@@ -28,6 +28,8 @@ class Options:
     `epochs` and `seed` are for the second network's training; if `epochs` is None, the recipe decides.
 
     If `loss` or `temperature` is None, the value that works best for the kind of second network is used.
+
+    `label` names the labels in the data, by default y. `tokenizer` is a `tokenizer.json`.
 
     `accuracy` is the classifier's accuracy, if known, on calibration rows without labels.
 
@@ -52,6 +54,8 @@ class Options:
     shift_pixels: int = 0
     flip: bool = False
     keep: bool = False
+    label: str | None = None
+    tokenizer: Path | None = None
     samples: Path | None = None
     accuracy: float | None = None
     class_names: tuple[str, ...] = ()

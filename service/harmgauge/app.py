@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from harmgauge.api import columns, docs, features, problems, score, state
+from harmgauge.api import columns, docs, features, problems, score, sources, state
 from harmgauge.api.admin import drift, shadow, swap
 from harmgauge.api.data_plane import DataPlane
 from harmgauge.api.middleware import RequestMiddleware
@@ -146,6 +146,7 @@ def _build(settings: Settings, valid: Validated, state_lock: FolderLock) -> Serv
         max_body_bytes=settings.max_body_bytes,
         max_bodies_bytes=valid.max_bodies_bytes,
         deadline_seconds=settings.deadline_seconds,
+        max_rows=settings.max_queue_rows,
     )
     turnstiles = Turnstiles()
     post_score, infer = score.handler(plane), v2.infer_handler(plane)
@@ -178,11 +179,12 @@ def _build(settings: Settings, valid: Validated, state_lock: FolderLock) -> Serv
     switch = Switch(settings, loader.load, make, make(bundle))
     problems.install(app, authorizer)
     app.add_middleware(RequestMiddleware, authorizer=authorizer, access_log=access_log, turnstiles=turnstiles)
-    app.include_router(score.router(authorizer, bundle.manifest.input, post_score))
+    app.include_router(score.router(authorizer, bundle.manifest.served, post_score))
     app.include_router(v2.health_router(authorizer, readiness))
     app.include_router(v2.router(authorizer, readiness, infer))
     app.include_router(state.drift_router(authorizer, switch.shadow_exposition))
     app.include_router(features.router(authorizer))
+    app.include_router(sources.router(authorizer))
     app.include_router(columns.router(authorizer))
     app.include_router(state.health_router(authorizer, readiness))
     app.include_router(drift.router(authorizer))

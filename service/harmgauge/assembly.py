@@ -7,11 +7,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
 from harmgauge.api import score, state
+from harmgauge.api.body.named.reader import NamedReader
+from harmgauge.api.body.named.tokens import TextReader, open_text_reader
 from harmgauge.api.grpc import INFER_ROUTE as GRPC_INFER_ROUTE
 from harmgauge.api.looks import Looks
 from harmgauge.api.middleware import Handler, HotRoute, HotRoutes
@@ -20,8 +22,10 @@ from harmgauge.api.v2 import routes as v2
 from harmgauge.api.v2.tensors import outputs, without_scores
 from harmgauge.api.views import Views
 from harmgauge.auth.policy import Authorizer
+from harmgauge.bundle.inputs import Input
 from harmgauge.bundle.judgement import judgement_of
 from harmgauge.bundle.load import Bundle
+from harmgauge.bundle.named_inputs import NamedInputs
 from harmgauge.capture.flagged import Source
 from harmgauge.drift import accuracy_window
 from harmgauge.drift.accuracy_window import AccuracyWindow
@@ -34,6 +38,8 @@ from harmgauge.drift.harm import Harm
 from harmgauge.drift.isomap import Embedding
 from harmgauge.drift.monitor import Monitor
 from harmgauge.drift.score_evidence import ScoreEvidence
+from harmgauge.drift.sources import sources
+from harmgauge.drift.sources.sources import Sources
 from harmgauge.drift.state import Blocks, DriftDetector
 from harmgauge.drift.store import Store
 from harmgauge.inference.batcher import Batcher
@@ -53,6 +59,9 @@ if TYPE_CHECKING:
     from harmgauge.capture.capture import Capture
 
 log = logging.getLogger(__name__)
+
+MOST_CATEGORIES_SHOWN = 1000
+"""`/info` has only the length of a longer list."""
 
 TRAFFIC = frozenset({score.PATH, v2.INFER_ROUTE, GRPC_INFER_ROUTE})
 """The routes that return scores."""
@@ -78,8 +87,8 @@ class Process:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The parts of a bundle that can fail: its graph, loaded and warmed up, and its monitors: drift detectors, accuracy
-    window and columns.
+    """The parts of a bundle that can fail: its graph, loaded and warmed up, its monitors (drift detectors, accuracy
+    window, sources, columns), and the tokenizer.
     """
 
     bundle: Bundle
@@ -87,6 +96,8 @@ class Prepared:
     workers: int
     detectors: list[DriftDetector]
     accuracy: AccuracyWindow | None
+    texts: TextReader | None
+    sources: Sources | None
     columns: Columns | None
 
 
@@ -95,7 +106,17 @@ def prepare(bundle: Bundle, settings: Settings) -> Prepared:
     runtime = OnnxRuntime(bundle, settings.providers, settings.max_batch_rows, features=settings.feature_mmd)
     workers = settings.workers or runtime.default_workers
     detectors, accuracy = build_drift_detectors(bundle, settings), accuracy_window.from_bundle(bundle, settings)
-    return Prepared(bundle, runtime, workers, detectors, accuracy, columns.from_bundle(bundle, settings))
+    harm = next((each for each in detectors if isinstance(each, Harm)), None)
+    return Prepared(
+        bundle,
+        runtime,
+        workers,
+        detectors,
+        accuracy,
+        open_text_reader(bundle),
+        sources.from_bundle(bundle, settings, harm),
+        columns.from_bundle(bundle, settings),
+    )
 
 
 def assemble(process: Process, bundle: Bundle) -> ServedBundle:
@@ -108,7 +129,13 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     runtime, workers = prepared.runtime, prepared.workers
     values = None if prepared.columns is None else prepared.columns.values
     feed, shadow_feed = Feed(values=values), Feed(values=values)
-    monitor = Monitor(prepared.detectors, [feed.drain, shadow_feed.drain], prepared.accuracy, prepared.columns)
+    monitor = Monitor(
+        prepared.detectors,
+        [feed.drain, shadow_feed.drain],
+        prepared.accuracy,
+        sources=prepared.sources,
+        columns=prepared.columns,
+    )
     batcher = Batcher(
         runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, process.metrics, loop=process.loop
     )
@@ -117,6 +144,8 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     shadow_feed.watchers.append(lambda blocks, *_: monitor.observe(blocks))
     scorer = RequestScorer(batcher, bundle.threshold)
     scorer.listeners.append(feed.put)
+    if manifest.is_named:
+        scorer.listeners.append(lambda rows, *_: process.metrics.values.answered(rows))
     if process.capture is not None:
         scorer.listeners.append(partial(process.capture.put, Source.of(bundle)))
     store = None
@@ -153,11 +182,26 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
         shadow_feed=shadow_feed,
         embedding_view=embedding_view,
         store=store,
-        views=Views(looks, offered, without_scores(offered)),
+        views=Views(looks, offered, without_scores(offered), _reader(prepared, process.metrics)),
         page=documents,
     )
     app = HotRoutes(process.routes, hot, process.authorizer, process.access_log, process.turnstiles)
     return ServedBundle(components, app, background)
+
+
+def _reader(prepared: Prepared, metrics: Metrics) -> NamedReader | None:
+    served = prepared.bundle.manifest.served
+    if isinstance(served, NamedInputs):
+        return NamedReader(served, prepared.texts, refused=metrics.values.refused)
+    return None if served.by_column is None else NamedReader(served.by_column, as_array=True)
+
+
+def _described(found: Input) -> dict[str, Any]:
+    """An input as in bundle.json; of long lists of categories only the number."""
+    document = found.model_dump(mode="json", exclude_none=True)
+    if found.categories is not None and len(found.categories) > MOST_CATEGORIES_SHOWN:
+        document["categories"] = {"count": len(found.categories)}
+    return document
 
 
 def _answered(monitor: Monitor, metrics: BundleMetrics) -> Watcher:
@@ -215,7 +259,9 @@ def _info(
         detector_reason=reason,
         score=manifest.score,
         judgement=state.JudgementAnswer(sentence=sentence, worth_serving=worth_serving) if is_judged else None,
-        input=manifest.input.model_dump(exclude_none=True),
+        input=None if manifest.is_named else manifest.input.model_dump(exclude_none=True, exclude={"columns"}),
+        inputs=[_described(found) for found in manifest.inputs],
+        tokenizer=isinstance(manifest.served, NamedInputs) and manifest.served.tokenizer is not None,
         class_names=list(manifest.class_names),
         threshold=float(bundle.threshold),
         error_probability=state.ErrorProbabilityAnswer.of(bundle),

@@ -93,6 +93,14 @@ class Unprocessable(RequestError):
     status, code, title = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_instances", "Invalid instances"
 
 
+class UnknownCategory(Unprocessable):
+    """A string is not one of the categories of `column`, which the bundle refuses."""
+
+    def __init__(self, detail: str, column: str) -> None:
+        super().__init__(detail)
+        self.column = column
+
+
 class InvalidParameters(RequestError):
     status, code, title = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_parameters", "Invalid parameters"
 
@@ -119,6 +127,10 @@ class UnknownService(RequestError):
 
 class NotOffered(RequestError):
     status, code, title = HTTPStatus.NOT_FOUND, "not_offered", "Not offered by this bundle"
+
+
+class UnknownSource(RequestError):
+    status, code, title = HTTPStatus.NOT_FOUND, "unknown_source", "Unknown source"
 
 
 class SwapInProgress(RequestError):

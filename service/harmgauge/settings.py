@@ -137,6 +137,12 @@ class Settings(BaseModel):
     accuracy_floor: float | None = Field(default=None, gt=0, lt=1)
     """`harm` raises the alarm if the accuracy estimate falls below this; set either this or the drop, not both."""
 
+    max_sources: int = Field(default=10_000, ge=0, le=100_000)
+    """Most sources (`X-Harmgauge-Source`) to monitor separately, at about 1 KB each; 0 ignores the header."""
+
+    source_interval_seconds: float = Field(default=0.0, ge=0, le=86_400)
+    """A source's rows within this time count as one observation; by default each request counts as one."""
+
     drift_interval_seconds: float = Field(default=5.0, gt=0, le=3600)
     """How often the drift state is updated if nothing requests it; with the page, at least every 5 s."""
 
@@ -151,6 +157,9 @@ class Settings(BaseModel):
 
     capture_ratio: float = Field(default=1.0, gt=0, le=1)
     """Share of the flagged inputs that is kept, chosen at random."""
+
+    capture_excluded_columns: Names = ()
+    """Columns or inputs, by name, that are left out of captured inputs; for bundles with named columns or inputs."""
 
     capture_file_bytes: int = Field(default=8 * 2**20, ge=1, le=2**29)
     """A file is written as soon as this many bytes of inputs are waiting for it."""

@@ -77,7 +77,7 @@ def test_every_dependency_of_both_images_is_pinned() -> None:
 def test_it_scores_as_the_runtime_does_and_drains_when_it_is_told_to_stop(containers: Containers) -> None:
     rows = images(3000)
     expected = OnnxRuntime(load(SHIPPED_BUNDLE), "cpu").run(rows[:32]).score
-    with running(containers, deadline_seconds=60, drain_seconds=18) as (name, client):
+    with running(containers, deadline_seconds=60, drain_seconds=60) as (name, client):
         answer = client.post("/score", content=rows[:32].tobytes(), headers=RAW)
         assert answer.status_code == 200, answer.text
         np.testing.assert_allclose(answer.json()["scores"], expected, rtol=1e-4, atol=1e-5)
@@ -89,7 +89,7 @@ def test_it_scores_as_the_runtime_does_and_drains_when_it_is_told_to_stop(contai
         )
         in_flight.start()
         wait_until(lambda: _queue_rows(client.get("/metrics").text) > 0)
-        containers.podman("stop", "--time=20", name)
+        containers.podman("stop", "--time=65", name)
         in_flight.join()
         assert answers[0].status_code == 200
         assert len(answers[0].json()["scores"]) == 3000

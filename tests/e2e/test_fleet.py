@@ -31,7 +31,7 @@ WINDOW_SECONDS = 20
 """Replaces the 10 minutes of the rules: long enough for a phase, short enough to forget it during a test."""
 
 SCRAPES = 8
-"""Of each replica, before the first row."""
+"""Scrapes of each replica before the first row."""
 
 D = "fleet_bundle:harmgauge_score:ks_statistic10m"
 LOG10_P_VALUE = "fleet_bundle:harmgauge_score:ks_log10_p_value10m"

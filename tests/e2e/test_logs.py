@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from harmgauge.api.body.decode import NPY
+from harmgauge.api.body.media import NPY
 from harmgauge.auth.keys import new_key
 from harmgauge.observe.logs import LINES_PER_MINUTE
 from tests.support.process import RAW, RunningService, grpc_port, run, running_service, wait_until

@@ -41,6 +41,7 @@ AT_ONCE = {
     "HarmgaugeFleetDriftEvidence",
     "HarmgaugeHarm",
     "HarmgaugeFeatureDrift",
+    "HarmgaugeSourceDrift",
     "HarmgaugeColumnDrift",
     "HarmgaugeNonFiniteScores",
 }
@@ -71,7 +72,8 @@ def traffic(service: RunningService, clean_until: float, stop: threading.Event) 
     while not stop.is_set():
         rows = clean[step * 4 % 400 :][:4]
         drifted = time.time() > clean_until
-        assert send(service, rows * np.float32(4) if drifted else rows) == 200
+        source = {"X-Harmgauge-Source": "camera"}
+        assert send(service, rows * np.float32(4) if drifted else rows, **source) == 200
         if step % 10 == 0:
             assert send(service, clean[:1, :3]) == 422
             assert send(service, overflowing) == 500

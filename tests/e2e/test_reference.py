@@ -6,9 +6,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,20 +21,29 @@ from harmgauge.errors import BundleError
 from harmgauge.inference.runtime import verify
 from tests.support.process import RunningService, environment, run, run_here, running_service
 from tests.support.toy import instances, toy_bundle, two_layers
+from tests.support.toy_named import token_rows, toy_tokens
 
 SHAPE = (4, 4, 3)
 
 
+def dark(seed: int) -> list[Any]:
+    """Ten dark images."""
+    found: list[Any] = (instances(10, SHAPE, seed=seed) // 3).tolist()
+    return found
+
+
 @contextmanager
-def traffic(service: RunningService) -> Iterator[list[float]]:
-    """Send dark images, ten at a time, until the end; yields the returned scores."""
+def traffic(service: RunningService, made: Callable[[int], list[Any]] = dark) -> Iterator[list[float]]:
+    """Send instances, by seed, until the end; yields the returned scores."""
     answered: list[float] = []
     ended = threading.Event()
 
     def send() -> None:
         seed = 0
         while not ended.is_set():
-            answered.extend(service.score(instances(10, SHAPE, seed=seed) // 3)["scores"])
+            answer = service.client.post("/score", json={"instances": made(seed)})
+            assert answer.status_code == 200, answer.text
+            answered.extend(answer.json()["scores"])
             seed += 1
             ended.wait(0.05)
 
@@ -84,6 +94,23 @@ def test_new_version_with_its_provenance(bundle_path: Path) -> None:
         for seed in range(10):
             service.score(instances(20, SHAPE, seed=seed))
         assert service.score_ks()["state"] == "drifting", "and bright ones are not"
+
+
+def test_a_bundle_with_inputs_by_name_keeps_its_probe_and_its_samples(tmp_path: Path) -> None:
+    path = toy_tokens(tmp_path)
+    with running_service(path) as service, traffic(service, lambda seed: token_rows(10, seed + 50)) as answered:
+        done = run_here("reference", "--rows", "200", bundle=path, port=service.port)
+        assert done.returncode == 0, done.stderr
+    old, new = load(path), load(path.parent / "2")
+    assert set(new.reference.scores) <= set(answered)
+    assert isinstance(old.reference.probe, dict)
+    assert isinstance(new.reference.probe, dict)
+    for name, array in old.reference.probe.items():
+        np.testing.assert_array_equal(new.reference.probe[name], array)
+    assert new.read("samples.npz") == old.read("samples.npz")
+    with running_service(new.path) as service:
+        rows = token_rows(3)
+        assert len(service.client.post("/score", json={"instances": rows}).json()["scores"]) == 3
 
 
 def test_more_rows_are_added_and_survive_acknowledgement(bundle_path: Path) -> None:

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
+
+
+class Numbers(Protocol):
+    """The numbers that an input accepts."""
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]: ...
+    @property
+    def minimum(self) -> float | None: ...
+    @property
+    def maximum(self) -> float | None: ...
+    @property
+    def missing(self) -> bool: ...
+
 
 _WRONG = object()
 """Marks a value that is not a number."""
@@ -33,7 +47,7 @@ def rows_of_flat(numbers: list[Any], count: int, spec: InputSpec) -> Rows | None
     mixed = spec.numpy_dtype.kind in "iu" and any(isinstance(number, float) for number in numbers)
     if mixed and any(abs(number or 0) >= 2**53 for number in numbers):  # floats among them may have rounded them
         return None
-    taken = [_number(number, spec) for number in numbers]
+    taken = [one_number(number, spec) for number in numbers]
     if None in taken:
         return None
     return np.array(taken, spec.numpy_dtype).reshape(count, *spec.shape)
@@ -49,7 +63,8 @@ def _flat(value: object, shape: tuple[int, ...]) -> Iterator[Any]:
             yield from _flat(element, shape[1:])
 
 
-def _number(value: int | float | None, spec: InputSpec) -> Any:
+def one_number(value: int | float | None, spec: Numbers) -> Any:
+    """The number in the input's dtype; None if the input does not accept it."""
     dtype = spec.numpy_dtype
     if value is None or math.isnan(value):
         return math.nan if spec.missing else None

@@ -6,7 +6,10 @@ from importlib import import_module
 
 from tests.fuzz.target import Target
 
-READERS = ("json", "npy", "raw", "png", "jpeg", "v2", "grpc", "graph", "requests", "keys")
+READERS = (
+    "json", "records", "texts", "npy", "npz", "parquet", "raw", "png", "jpeg", "v2", "v2_named", "grpc", "grpc_named",
+    "graph", "requests", "keys",
+)  # fmt: skip
 
 
 def reader(name: str) -> Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import struct
@@ -9,15 +10,22 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile
 
+import numpy as np
 import pytest
 
-from harmgauge.api.body import decode
+from harmgauge.api.body import decode, media
+from harmgauge.api.body.named.reader import NamedReader
+from harmgauge.api.body.steps import finish
 from harmgauge.api.v2 import messages as v2
+from harmgauge.bundle.rows import Rows
 from harmgauge.errors import RequestError
+from tests.fuzz.expected_named import NAMED
 from tests.fuzz.target import SPECS
 from tests.fuzz.targets.npy import frame
 from tests.fuzz.targets.v2 import OFFERED
+from tests.support.toy_named import table_rows
 
 BODY_BYTES = 16 * 2**20
 """A service's default limit."""
@@ -43,6 +51,32 @@ _GAPS_HEAD = b'{"inputs":[{"name":"input","datatype":"FP32","shape":[1,3],"data"
 def _npy() -> bytes:
     header = b"{'descr': '<f8', 'fortran_order': True, 'shape': (%d, 1)}\n" % (BODY_BYTES // 8 - 16)
     return frame(1, header, bytes(8 * (BODY_BYTES // 8 - 16)))
+
+
+_RECORD = json.dumps({name: array[0, 0].item() for name, array in table_rows(1).items()}).encode()
+
+
+def _npz(array: Rows) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, message=array)
+    return stream.getvalue()
+
+
+def _npz_names() -> bytes:
+    stream = io.BytesIO()
+    with ZipFile(stream, "w") as archive:
+        for at in range(90_000):
+            archive.writestr(f"{at}.npy", b"")
+    return stream.getvalue()
+
+
+def _parquet(strings: list[str]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    stream = io.BytesIO()
+    pq.write_table(pa.table({"message": strings}), stream, compression="none")
+    return stream.getvalue()
 
 
 def _grpc(*, wrong: bool) -> bytes:
@@ -90,6 +124,20 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     "json: one text": ("json", "bytes", lambda: _json(b'"' + b"x" * (_FOUR - 100) + b'"', _FOUR)),
     "json: blanks": ("json", "bytes", lambda: b'{"instances":' + b" " * (BODY_BYTES - 30) + b"[[1]]}"),
     "json: one long name": ("json", "bytes", lambda: b'{"' + b"x" * (_FOUR - 20) + b'":[[1]]}'),
+    "records: columns": ("records", "table", lambda: _json(_RECORD)),
+    "records: strings of two characters": ("records", "strings", lambda: _json(b'"ab"')),
+    "records: tokens, one a row": ("records", "tokens", lambda: _json(b'{"input_ids":[1],"attention_mask":[1]}')),
+    "records: one row of tokens": (
+        "records",
+        "tokens",
+        lambda: _filled(b'{"instances":[{"attention_mask":[1],"input_ids":[', b"1,", b"1]}]}"),
+    ),
+    "records: objects without keys": ("records", "table", lambda: _json(b"{}")),
+    "records: braces in a string": ("records", "strings", lambda: _filled(b'{"instances":["', b"},", b'"]}')),
+    "npz: one-character strings": ("npz", "strings", lambda: _npz(np.full((BODY_BYTES // 4 - 256, 1), "\u4e00"))),
+    "npz: a list of names": ("npz", "table", _npz_names),
+    "parquet: a dictionary of one long string": ("parquet", "strings", lambda: _parquet(["x" * 100_000] * 4096)),
+    "parquet: 16 MB of strings": ("parquet", "strings", lambda: _parquet([f"{at:04000}" for at in range(4000)])),
     "npy: doubles for bytes": ("npy", "bytes", _npy),
     "raw: bytes": ("raw", "bytes", lambda: bytes(BODY_BYTES)),
     "raw: float32": ("raw", "floats", lambda: bytes(BODY_BYTES // 12 * 12)),
@@ -117,11 +165,22 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
 }
 
 
-SMALL = {"grpc": b""}
+SMALL = {"grpc": b"", "parquet": b"PAR1" * 4}
 """Read before measuring, to load everything that is loaded once."""
 
 
+def _read_named(kind: str, name: str, body: bytes) -> None:
+    media_type = {"records": media.JSON, "npz": media.NPZ, "parquet": media.PARQUET}[kind]
+    finish(finish(NamedReader(NAMED[name]).opening(body, media_type, 4096, BODY_BYTES)).steps())
+
+
 def _read(kind: str, spec_name: str, body: bytes) -> str:
+    if spec_name in NAMED:
+        try:
+            _read_named(kind, spec_name, body)
+        except RequestError as error:
+            return error.code
+        return "taken"
     spec = SPECS[spec_name]
     try:
         if kind == "v2":
@@ -132,7 +191,7 @@ def _read(kind: str, spec_name: str, body: bytes) -> str:
             parts = wire.split(body)
             messages.parse(messages.envelope(parts), parts, spec, OFFERED)
         else:
-            media_type = {"json": decode.JSON, "npy": decode.NPY, "raw": decode.RAW, "png": "image/png"}[kind]
+            media_type = {"json": media.JSON, "npy": media.NPY, "raw": media.RAW, "png": "image/png"}[kind]
             decode.read(body, media_type, {}, spec)
     except RequestError as error:
         return error.code

@@ -9,8 +9,8 @@ from starlette.types import Message, Scope
 from harmgauge.app import Service
 
 
-async def score_raw(service: Service, body: bytes) -> int:
-    """Send raw rows to `/score`; returns the status."""
+async def score_raw(service: Service, body: bytes, source: str | None = None) -> int:
+    """Send raw rows to `/score`, from this source; returns the status."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     statuses: list[int] = []
 
@@ -24,6 +24,8 @@ async def score_raw(service: Service, body: bytes) -> int:
             statuses.append(message["status"])
 
     headers = [(b"content-type", b"application/octet-stream"), (b"content-length", b"%d" % len(body))]
+    if source is not None:
+        headers.append((b"x-harmgauge-source", source.encode()))
     scope: Scope = {
         "type": "http",
         "method": "POST",

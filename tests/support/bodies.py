@@ -12,6 +12,7 @@ from PIL import Image
 
 from harmgauge.api.body import decode
 from harmgauge.api.body.decode import ScoreRequest
+from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import ImageSpec, InputSpec
 from tests.support.toy import instances
 
@@ -22,7 +23,7 @@ FLOATS = InputSpec(dtype="float32", shape=(3,))
 IMAGES = instances(3, PIXELS.shape)
 
 
-def read(body: bytes, content_type: str, query: dict[str, bool], spec: InputSpec) -> ScoreRequest:
+def read(body: bytes, content_type: str, query: dict[str, bool], spec: InputSpec) -> ScoreRequest[Rows]:
     return decode.read(body, decode.media_type(content_type, spec), query, spec)
 
 

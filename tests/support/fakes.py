@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 
+from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.bundle.rows import Rows
 from harmgauge.inference.batcher import Batcher
 from harmgauge.inference.caller import PATIENT, RequestContext
@@ -28,7 +29,8 @@ class FakeRuntime:
         self.batches: list[int] = []
         self.answer_short = False
 
-    def run(self, rows: Rows) -> Outputs:
+    def run(self, rows: AnyRows) -> Outputs:
+        assert isinstance(rows, np.ndarray)
         self.begun += 1
         assert self.gate.wait(10)
         self.batches.append(len(rows))

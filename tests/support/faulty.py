@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.cli.main import main
 from harmgauge.drift import ks
 from harmgauge.inference.batch import Batch
@@ -46,7 +46,8 @@ def _is_there(variable: str) -> bool:
     return variable in os.environ and Path(os.environ[variable]).exists()
 
 
-def _faulty_run(self: OnnxRuntime, rows: Rows) -> Outputs:
+def _faulty_run(self: OnnxRuntime, rows: AnyRows) -> Outputs:
+    assert isinstance(rows, np.ndarray)
     asked = set(rows[:, 1].tolist())
     if RAISE in asked or _is_there(BROKEN):
         raise RuntimeError("a secret of the inside")
@@ -63,7 +64,7 @@ def _faulty_run(self: OnnxRuntime, rows: Rows) -> Outputs:
 
 
 def _fatal_run(self: Batch, runtime: Runtime) -> None:
-    if any((piece.entry.rows[:, 1] == KILL_THE_WORKER).any() for piece in self.pieces):
+    if any((np.asarray(piece.entry.rows)[:, 1] == KILL_THE_WORKER).any() for piece in self.pieces):
         threading.excepthook = lambda _: None
         raise SystemExit
     _run_batch(self, runtime)

@@ -69,6 +69,19 @@ FIRES = {
         "On 1 replicas the classifier's features no longer match the reference (kernel MMD). The scores may be "
         "unchanged: this may be another kind of input rather than a harmful one.",
     ),
+    "HarmgaugeSourceDrift": Fires(
+        (
+            replica("a"),
+            replica("b"),
+            gauge("harmgauge_source_drifting", from_minute(10, 0, 1), instance="a", model="m", source="site: door-1"),
+        ),
+        10,
+        "warning",
+        "The source site: door-1 of m is drifting",
+        "On a replica, its own evidence of harm or of change has reached HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS. It stays "
+        "until the source is acknowledged.",
+        (("job", "harmgauge"), ("model", "m"), ("source", "site: door-1")),
+    ),
     "HarmgaugeColumnDrift": Fires(
         (replica("a"), replica("b"), *(of_column(instance, "age") for instance in "ab"), of_column("a", "pay", 0)),
         10,

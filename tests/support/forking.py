@@ -14,12 +14,14 @@ import sys
 import threading
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Protocol
 
 PYTHON = os.environ.get("SERVICE_PYTHON", sys.executable)
 """The interpreter for the service: `make test-lowest` sets it to one from an environment with older packages."""
 
+_ROOT = Path(__file__).parents[2]
 _PR_SET_CHILD_SUBREAPER = 36
 _OWN = ("HARMGAUGE_", "FAULTS_", "PYTEST_")
 """Variables that differ between tests, and that are read when the service starts or later, if at all."""
@@ -89,8 +91,9 @@ class _Zygote:
         # Its grandchildren are orphaned at once, and become children of this process.
         assert ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
         with other:
+            # The first test to start a service may be in another folder, where there is no module `tests`.
             self._process = subprocess.Popen(
-                [PYTHON, "-m", "tests.support.zygote", str(other.fileno())], pass_fds=[other.fileno()]
+                [PYTHON, "-m", "tests.support.zygote", str(other.fileno())], pass_fds=[other.fileno()], cwd=_ROOT
             )
         self._lock = threading.Lock()
 

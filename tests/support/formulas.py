@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge_models.graphs.fuse import Loss
+from harmgauge_models.graphs.divergence import Loss
 
 Float64 = npt.NDArray[np.float64]
 

@@ -42,7 +42,7 @@ def _slice(first: int) -> Network:
         tensors,
     )
     return Network(
-        helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), "x", "y", "logits"
+        helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), ("x",), "y", "logits"
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from harmgauge.bundle.load import load
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.rows import Array, Rows
 from harmgauge.bundle.samples import Samples, read_samples
 from tests.conftest import SHIPPED_BUNDLE
 from tests.support.process import RunningService
@@ -22,7 +22,7 @@ PLAIN = SHIPPED_BUNDLE.with_name("2")
 
 
 @cache
-def samples() -> Samples:
+def samples() -> Samples[Array]:
     return read_samples(load(SHIPPED_BUNDLE))
 
 

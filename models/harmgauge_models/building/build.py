@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harmgauge.bundle.inputs import Preparation, Tokens
 from harmgauge.bundle.manifest import ThresholdSpec
 from harmgauge.bundle.rows import Array
+from harmgauge.bundle.served_input import preparation
 from harmgauge.drift.detectable import Detectable
 from harmgauge.settings import Settings
 from harmgauge_models import detectors
@@ -25,7 +27,7 @@ from harmgauge_models.building.probe import choose_probe
 from harmgauge_models.building.score import Score, make_score
 from harmgauge_models.building.sketches import sketches_of
 from harmgauge_models.building.threshold import threshold_of
-from harmgauge_models.building.write import Draft, Int8, reserve, write
+from harmgauge_models.building.write import TOKENIZER_FILE, Draft, Int8, reserve, write
 from harmgauge_models.calibration.known import check_accuracy
 from harmgauge_models.calibration.sentences import sentence
 from harmgauge_models.data import npz_rows, samples
@@ -47,7 +49,7 @@ def build(options: Options) -> Path:
     classifier, calibration, spec = opened.classifier, opened.calibration, opened.spec
     class_names, x = opened.class_names, opened.calibration.x
     tensor = penultimate.choose(classifier.network, options.features, options.say)
-    given_samples = samples.read(options.samples, spec) if options.samples else None
+    given_samples = samples.read(options.samples, opened.inputs, spec, opened.tokenizer) if options.samples else None
 
     with tempfile.TemporaryDirectory() as scratch:
         score = make_score(options, opened, tensor, Path(scratch))
@@ -58,17 +60,19 @@ def build(options: Options) -> Path:
     quality: dict[str, Any] = {"calibration_flagged": float((scores > threshold).mean())}
     quality |= score.quality
     drawn = report.draw(second.losses, scores, threshold, quality)
-    if given_samples and spec.image:
+    if given_samples and spec is not None and spec.image:
         drawn |= samples.draw(given_samples, spec, graph, threshold, class_names)
 
     reference = penultimate.reference(graph, scores, x, tensor=tensor, seed=options.seed, say=options.say)
-    reference = replace(reference, probe=choose_probe(graph, x, spec))
+    reference = replace(reference, probe=choose_probe(graph, x, spec, opened.inputs))
     source = f"{len(x)} rows of {options.calibration.name}, on which no network was trained here"
     draft = Draft(
         name=options.name,
         detector=second.detector,
         score=score.parameters,
-        input=spec,
+        inputs=opened.inputs,
+        preparation=_preparation(opened),
+        tokenizer=None if opened.tokenizer is None else opened.tokenizer.contents,
         class_names=class_names,
         threshold=ThresholdSpec(value=threshold, percentile=options.percentile, rows=len(scores), source=source),
         int8=_int8(options, score, opened, scores, source=source, tensor=tensor),
@@ -99,6 +103,12 @@ def build(options: Options) -> Path:
     if detectable.warning is not None:
         options.say(f"warning: {detectable.warning}")
     return folder
+
+
+def _preparation(opened: Opened) -> Preparation | None:
+    if opened.tokenizer is not None:
+        return Preparation(text=Tokens(tokenizer=TOKENIZER_FILE))
+    return None if opened.spec is None else preparation(opened.spec)
 
 
 def _int8(

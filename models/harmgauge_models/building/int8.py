@@ -19,6 +19,7 @@ from harmgauge_models.building.write import Int8
 from harmgauge_models.calibration.sentences import sentence
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs import penultimate
+from harmgauge_models.graphs.inputs import missing_at
 from harmgauge_models.graphs.run import accuracy, predict
 from harmgauge_models.options import Options
 
@@ -65,14 +66,14 @@ def build(
         measured=measured,
     )
     reference = penultimate.reference(quantised, own, x, tensor=tensor, seed=options.seed, say=options.say)
-    return Int8(with_chance, described, replace(reference, probe=choose_probe(quantised, x, opened.spec)))
+    return Int8(
+        with_chance, described, replace(reference, probe=choose_probe(quantised, x, opened.spec, opened.inputs))
+    )
 
 
 def _complete(x: Array) -> Array:
     """The rows without missing values, for calibrating the ranges. Raises UserError if there are none."""
-    if x.dtype.kind != "f":
-        return x
-    complete = x[~np.isnan(x.reshape(len(x), -1)).any(1)]
+    complete = x[~missing_at(x)]
     if not len(complete):
         raise UserError(
             "--int8: every calibration row has a missing value, so no ranges can be measured; leave the option out"

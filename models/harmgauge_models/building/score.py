@@ -50,7 +50,7 @@ def make_score(options: Options, opened: Opened, tensor: str | None, scratch: Pa
     """
     classifier, calibration, spec = opened.classifier, opened.calibration, opened.spec
     x = calibration.x
-    task = detectors.Task(options, classifier, spec, x, scratch, opened.train)
+    task = detectors.Task(options, classifier, spec, x, scratch, opened.train, opened.tokenizer)
     second = detectors.find(options).make(task)
     found = _adjusted(_fused(task, second, calibration, tensor), options, calibration)
     options.say("judging the score on disturbed calibration rows")
@@ -123,10 +123,17 @@ def _check_pair(first: Classifier, second: Classifier) -> None:
             f"the classifier has {first.classes} classes, the second network {second.classes}: a divergence requires "
             "the same classes in the same order"
         )
-    if first.dtype != second.dtype:
+    accepted = [", ".join(taken.dtype for taken in network.inputs) for network in (first, second)]
+    if accepted[0] != accepted[1]:
         raise UserError(
-            f"the classifier accepts {first.dtype}, the second network {second.dtype}: export both for the same raw "
+            f"the classifier accepts {accepted[0]}, the second network {accepted[1]}: export both for the same raw "
             "input"
+        )
+    names = [{taken.name for taken in network.inputs} for network in (first, second)]
+    if len(names[0]) > 1 and names[0] != names[1]:
+        raise UserError(
+            f"the classifier has the inputs {', '.join(sorted(names[0]))}, the second network "
+            f"{', '.join(sorted(names[1]))}: export both with inputs of the same names"
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle import write as bundle_writing
+from harmgauge.bundle.inputs import Input, Preparation
 from harmgauge.bundle.load import (
     COLUMNS_FILE,
     DETECTOR_FILE,
@@ -22,12 +23,13 @@ from harmgauge.bundle.load import (
 from harmgauge.bundle.manifest import Chance, DriftSpec, FeaturesSpec, Int8Spec, Manifest, ThresholdSpec
 from harmgauge.bundle.part import first_double
 from harmgauge.bundle.reference import Reference
-from harmgauge.bundle.served_input import InputSpec, described, preparation
 from harmgauge.bundle.sketches import Sketches
 from harmgauge.errors import BundleError
 from harmgauge.inference.runtime import verify
 from harmgauge_models.data.samples import Samples
 from harmgauge_models.errors import UserError
+
+TOKENIZER_FILE = "tokenizer.json"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ class Draft:
     name: str
     detector: str
     score: dict[str, Any]
-    input: InputSpec
+    inputs: tuple[Input, ...]
+    preparation: Preparation | None
+    tokenizer: bytes | None
     class_names: tuple[str, ...]
     threshold: ThresholdSpec
     error_probability: Chance
@@ -93,6 +97,8 @@ def write(draft: Draft, folder: Path) -> None:
         contents |= {DETECTOR_INT8_FILE: draft.int8.graph, REFERENCE_INT8_FILE: draft.int8.reference.npz()}
     if draft.samples is not None:
         contents[SAMPLES_FILE] = _npz(**draft.samples.arrays)
+    if draft.tokenizer is not None:
+        contents[TOKENIZER_FILE] = draft.tokenizer
     contents |= {f"report/{name}": data for name, data in draft.report.items()}
     manifest = Manifest(
         schema_version=2,
@@ -100,8 +106,8 @@ def write(draft: Draft, folder: Path) -> None:
         version=folder.name,
         detector=draft.detector,
         score=draft.score,
-        inputs=(described(draft.input),),
-        preparation=preparation(draft.input),
+        inputs=draft.inputs,
+        preparation=draft.preparation,
         class_names=draft.class_names,
         threshold=draft.threshold,
         int8=draft.int8.spec if draft.int8 else None,

@@ -24,10 +24,14 @@ from harmgauge_models.calibration.reasons import why_none
 from harmgauge_models.calibration.sentences import sentence
 from harmgauge_models.data import labels, npz_rows
 from harmgauge_models.data.columns import Layout, find_columns
+from harmgauge_models.data.disturber import ByKind
 from harmgauge_models.data.disturbers import disturber_for
 from harmgauge_models.data.npz_rows import Rows
+from harmgauge_models.data.record_disturbers import record_disturber
+from harmgauge_models.data.served_rows import fit_served, tokenizer_of
+from harmgauge_models.data.tokenizer import Tokenizer
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.classifier import fit_rows
+from harmgauge_models.graphs.inputs import fit_array
 
 ROWS_KAPPA = 0.3
 """Kappa of heads for rows on disturbances that they have not seen: it was .17 to .47 on four tables."""
@@ -42,6 +46,7 @@ class Wanted:
     accuracy: float | None = None
     out: Path | None = None
     version: str | None = None
+    label: str | None = None
     seed: int = 0
     command: str = ""
     say: Callable[[str], None] = field(default=print, repr=False)
@@ -58,15 +63,16 @@ def calibrate_bundle(wanted: Wanted) -> Path:
         folder = reserve(wanted.out or _bundles(wanted.bundle, manifest.name), manifest.name, wanted.version)
     except BundleError as error:
         raise UserError(str(error)) from error
-    rows = _rows(wanted.calibration, manifest)
+    tokenizer = tokenizer_of(bundle)
+    rows = _rows(wanted, bundle, tokenizer)
     check_accuracy(wanted.accuracy, rows.y)
     contents = {name: bundle.read(name) for name in manifest.files}
-    contents[DETECTOR_FILE], chance = _fitted(bundle, rows, wanted)
+    contents[DETECTOR_FILE], chance = _fitted(bundle, rows, wanted, tokenizer)
     if isinstance(chance, str):
         raise UserError(f"accuracy cannot be estimated: {chance}")
     changes: dict[str, Any] = {"error_probability": chance}
     if manifest.int8 is not None:
-        contents[DETECTOR_INT8_FILE], chance = _fitted(load(wanted.bundle, "int8"), rows, wanted)
+        contents[DETECTOR_INT8_FILE], chance = _fitted(load(wanted.bundle, "int8"), rows, wanted, tokenizer)
         changes["int8"] = manifest.int8.model_copy(update={"error_probability": chance})
     record: dict[str, Any] = {
         "command": wanted.command,
@@ -101,15 +107,19 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _rows(path: Path, manifest: Manifest) -> Rows:
+def _rows(wanted: Wanted, bundle: Bundle, tokenizer: Tokenizer | None) -> Rows:
     """Calibration rows in the bundle's input form, with labels among its classes. Raises UserError."""
-    rows = npz_rows.read(path, "calibration", MIN_ROWS)
+    path, manifest = wanted.calibration, bundle.manifest
+    names = [taken.name for taken in manifest.inputs]
+    rows = npz_rows.read(path, "calibration", MIN_ROWS, wanted.label, names)
     sha256 = npz_rows.sha256_of(path)
     if sha256 in _trained_with(manifest.made):
         raise UserError(f"a network of this bundle was trained on {path} and errs less on its rows: use other rows")
-    spec = manifest.input
-    x = fit_rows(rows.x, spec.dtype, spec.shape, str(path))
-    _check_values(path, x, spec)
+    x = fit_served(rows.x, bundle, tokenizer, path)
+    if not manifest.is_named:
+        spec = manifest.input
+        x = fit_array(x, spec.dtype, spec.shape, str(path))
+        _check_values(path, x, spec)
     return labels.numbered(replace(rows, x=x), manifest.class_names, len(manifest.class_names))
 
 
@@ -140,12 +150,19 @@ def _check_values(path: Path, x: Array, spec: InputSpec) -> None:
         )
 
 
-def _fitted(bundle: Bundle, rows: Rows, wanted: Wanted) -> tuple[bytes, Chance]:
-    """The graph with P(wrong), and its fit, or why there is none."""
-    spec, x = bundle.manifest.input, rows.x
-    stated = _mapping(_second_network(bundle.manifest).get("rows")).get("layout")
+def _disturber(bundle: Bundle, x: Array, tokenizer: Tokenizer | None) -> ByKind:
+    manifest = bundle.manifest
+    if manifest.is_named:
+        return record_disturber(bundle.graph, "probabilities", x, manifest.inputs, tokenizer)
+    stated = _mapping(_second_network(manifest).get("rows")).get("layout")
     layout = next((layout for layout in get_args(Layout) if layout == stated), None)
-    disturber = disturber_for(bundle.graph, "probabilities", spec, x, find_columns(x, layout))
+    return disturber_for(bundle.graph, "probabilities", manifest.input, x, find_columns(x, layout))
+
+
+def _fitted(bundle: Bundle, rows: Rows, wanted: Wanted, tokenizer: Tokenizer | None) -> tuple[bytes, Chance]:
+    """The graph with P(wrong), and its fit, or why there is none."""
+    x = rows.x
+    disturber = _disturber(bundle, x, tokenizer)
     known = Known(x, rows.y, wanted.accuracy)
     what = "the graph" if bundle.precision == "float32" else "the graph in 8 bits"
     graph, found = calibrated(bundle.graph, disturber, known, seed=wanted.seed, what=what)

@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from harmgauge.bundle.rows import Array
 from harmgauge_models.calibration.logistic import Float64
-from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.error_probability import LOGIT, give_logit
-from harmgauge_models.graphs.run import one_line, open_session
+from harmgauge_models.graphs.run import open_session, run_batches
 
 BATCH_ROWS = 256
 TIMED_ROWS = 32
@@ -33,7 +32,6 @@ class Observer:
     def __init__(self, graph: bytes) -> None:
         """Raises UserError if the graph has no second network."""
         self._session = open_session(give_logit(graph))
-        self._input = self._session.get_inputs()[0].name
 
     def __call__(self, x: Array) -> Observed:
         """Run rows `x` (n, *shape). Raises UserError."""
@@ -42,15 +40,9 @@ class Observer:
 
     def probabilities(self, x: Array) -> tuple[Float64, Float64]:
         """The classifier's probabilities (n, classes) and the logits of q (n,). Raises UserError."""
-        parts = []
-        for begin in range(0, len(x), BATCH_ROWS):
-            try:
-                parts.append(self._session.run(["probabilities", LOGIT], {self._input: x[begin : begin + BATCH_ROWS]}))
-            except Exception as error:  # ONNX Runtime's errors share no base class below Exception
-                raise UserError(
-                    f"the graph cannot run on calibration rows ({x.dtype} {x.shape[1:]}): {one_line(error)}"
-                ) from error
-        probabilities, logits = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
+        names = ["probabilities", LOGIT]
+        found = run_batches(self._session, names, x, "the graph cannot run on calibration rows", BATCH_ROWS)
+        probabilities, logits = (values.astype(np.float64) for values in found)
         # The service rejects a row without finite outputs, so it has no logit.
         bad = ~np.isfinite(probabilities).all(1) | np.isnan(logits[:, 0])
         return np.nan_to_num(probabilities), np.where(bad, np.nan, logits[:, 0])

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from harmgauge.bundle.inputs import Input
 from harmgauge.bundle.npz import read_npz
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import InputSpec
+from harmgauge_models.data.served_rows import texts_in
+from harmgauge_models.data.tokenizer import Tokenizer
 from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.inputs import fit_records
+from harmgauge_models.graphs.records import TEXT, make_records, row_lengths
 from harmgauge_models.graphs.run import predict
 
 SHOWN = 9
@@ -20,17 +27,25 @@ SHOWN = 9
 
 @dataclass(frozen=True)
 class Samples:
-    """`arrays` holds at least `clean` and `corrupted`, both (n, *shape) in the bundle's dtype."""
+    """`arrays` holds at least `clean` and `corrupted`, both (n, *shape) in the bundle's dtype, or `clean.NAME` and
+    `corrupted.NAME` for each input.
+    """
 
     arrays: dict[str, Array]
 
 
-def read(path: Path, spec: InputSpec) -> Samples:
-    """Read an `.npz` file of samples; raises UserError if it does not fit the input."""
+def read(path: Path, inputs: Sequence[Input], spec: InputSpec | None, tokenizer: Tokenizer | None) -> Samples:
+    """Read an `.npz` file of samples: `clean` and `corrupted`, or without a `spec` `clean.NAME` and `corrupted.NAME`
+    for each of `inputs`. With a tokenizer, and for one input of strings, `clean` and `corrupted` are texts.
+
+    Raises UserError if it does not fit the inputs.
+    """
     try:
         arrays = read_npz(path)
     except (OSError, ValueError) as error:
         raise UserError(f"--samples {path} is not a readable .npz file ({error})") from error
+    if spec is None:
+        return _named(path, arrays, inputs, tokenizer)
     missing = {"clean", "corrupted"} - set(arrays)
     if missing:
         raise UserError(
@@ -47,6 +62,35 @@ def read(path: Path, spec: InputSpec) -> Samples:
             f"--samples {path}: clean and corrupted must hold the same instances, before and after corruption"
         )
     return Samples(arrays)
+
+
+def _named(path: Path, arrays: dict[str, Array], inputs: Sequence[Input], tokenizer: Tokenizer | None) -> Samples:
+    found: dict[str, Array] = {}
+    for part in ("clean", "corrupted"):
+        own = {name.removeprefix(f"{part}."): array for name, array in arrays.items() if name.startswith(f"{part}.")}
+        if part in arrays and (tokenizer is not None or len(inputs) == 1):
+            own = {TEXT if tokenizer is not None else inputs[0].name: arrays[part]}
+        if not own:
+            raise UserError(
+                f"--samples {path} has neither {part}.{inputs[0].name} nor {part}; expected an array for each input, "
+                f"called {part}.NAME"
+            )
+        rows = make_records(own)
+        if tokenizer is not None:
+            rows = tokenizer.records(texts_in(rows, f"--samples {path}"))
+        rows = fit_records(rows, inputs, f"--samples {path}")
+        lengths = row_lengths(rows)
+        for taken in inputs:
+            values = rows[taken.name]
+            longest = values.shape[1] if lengths is None else int(lengths.max())
+            kept = values[:, :longest] if None in taken.shape else values
+            found[f"{part}.{taken.name}"] = kept.astype(np.str_) if taken.is_text else kept
+    names = [taken.name for taken in inputs]
+    if not len(found[f"clean.{names[0]}"]) or len({len(values) for values in found.values()}) > 1:
+        raise UserError(
+            f"--samples {path}: clean and corrupted must hold the same instances, before and after corruption"
+        )
+    return Samples({**found, **{name: arrays[name] for name in ("y", "kinds") if name in arrays}})
 
 
 def draw(

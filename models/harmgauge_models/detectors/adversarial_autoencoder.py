@@ -46,7 +46,12 @@ def check(options: Options) -> None:
 def make(task: Task) -> SecondNetwork:
     """Train the autoencoder that the options request, or load the given one. Raises UserError."""
     options, classifier, x, scratch = task.options, task.classifier, task.x, task.scratch
-    if task.spec.missing:
+    if classifier.network.named:
+        raise UserError(
+            "an autoencoder rebuilds one array of numbers, and this classifier has inputs by name: use --detector "
+            "distillation"
+        )
+    if task.missing:
         raise UserError(
             "an autoencoder cannot rebuild missing values (NaN): use --detector distillation, or fill them in"
         )

@@ -13,13 +13,15 @@ import numpy.typing as npt
 import onnx
 
 from harmgauge.bundle.served_input import InputSpec
-from harmgauge_models.data.columns import Columns, find_columns
+from harmgauge_models.data.columns import Columns, Layout, find_columns
 from harmgauge_models.data.disturber import ByKind
 from harmgauge_models.data.disturbers import disturber_for
 from harmgauge_models.data.npz_rows import Rows
+from harmgauge_models.data.record_disturbers import RecordLayout, record_disturber, record_layout
+from harmgauge_models.data.tokenizer import Tokenizer
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier
-from harmgauge_models.graphs.fuse import Loss
+from harmgauge_models.graphs.divergence import Loss
 from harmgauge_models.options import Options
 
 
@@ -60,19 +62,25 @@ class SecondNetwork:
 
 @dataclass(frozen=True)
 class Task:
-    """The inputs for making a second network: the options, the classifier and its input, and calibration rows `x` (n,
-    *shape), used only for checks.
+    """The inputs for making a second network: the options, the classifier, and calibration rows `x` in its form, used
+    only for checks.
 
-    `scratch` is a folder that is deleted afterwards. `train` holds the rows of `--train`, in the classifier's input
-    dtype.
+    `spec` is the service's input; None for a classifier of named inputs. `scratch` is a folder that is deleted
+    afterwards. `train` holds the rows of `--train`, in the classifier's form.
     """
 
     options: Options
     classifier: Classifier
-    spec: InputSpec
+    spec: InputSpec | None
     x: npt.NDArray[Any]
     scratch: Path
     train: Rows | None = None
+    tokenizer: Tokenizer | None = None
+
+    @property
+    def missing(self) -> bool:
+        """Whether the classifier accepts missing values."""
+        return any(taken.missing for taken in self.classifier.inputs) if self.spec is None else self.spec.missing
 
     @cached_property
     def _normal(self) -> npt.NDArray[Any]:
@@ -83,11 +91,20 @@ class Task:
         """The layout and columns of the training rows or, if there are none, of the calibration rows."""
         return find_columns(self._normal)
 
+    @property
+    def layout(self) -> Layout | RecordLayout:
+        """The structure of the rows."""
+        if self.spec is None:
+            return record_layout(self._normal, self.classifier.inputs)
+        return self.columns.layout
+
     @cached_property
     def disturber(self) -> ByKind:
         """The disturber of such rows, for training and judging."""
-        classifier = self.classifier
-        return disturber_for(classifier.runnable, classifier.network.output, self.spec, self._normal, self.columns)
+        model, output = self.classifier.runnable, self.classifier.network.output
+        if self.spec is None:
+            return record_disturber(model, output, self._normal, self.classifier.inputs, self.tokenizer)
+        return disturber_for(model, output, self.spec, self._normal, self.columns)
 
 
 Make = Callable[[Task], SecondNetwork]

@@ -57,6 +57,11 @@ def check(options: Options) -> None:
 def make(task: Task) -> SecondNetwork:
     """Train the network that the options request, or load the given one. Raises UserError."""
     options, classifier, x = task.options, task.classifier, task.x
+    if classifier.network.named and (options.student is not None or options.second == "student"):
+        raise UserError(
+            "a student reads one array of numbers, and this classifier has inputs by name: leave out --student and "
+            "--second, for a head that reads inside the classifier"
+        )
     if options.distilled is not None:
         return _given(options, options.distilled, x)
     try:
@@ -81,6 +86,7 @@ def make(task: Task) -> SecondNetwork:
         "train": npz_rows.sha256_of(train.path),
     }
     if maps:
+        assert task.spec is not None
         found = _head(options, classifier, maps, task.spec, x=train_x, soft_labels=soft_labels, settings=settings)
     elif wanted != "student":
         found = distil_rows(task, train_x, soft_labels, settings)

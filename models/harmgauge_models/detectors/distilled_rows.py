@@ -15,7 +15,10 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.detectors.base import Fold, SecondNetwork, Task
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.penultimate import MAX_WIDTH, penultimate
+from harmgauge_models.graphs.records import run
 from harmgauge_models.graphs.run import open_session
+from harmgauge_models.graphs.whole_row import whole_row
+from harmgauge_models.graphs.word_counts import WORDS
 
 FOLDS = 3
 FOLD_EPOCHS_SHARE = 0.5
@@ -37,17 +40,17 @@ def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], sett
     from harmgauge_models.training.disturbed_rows import Reader  # noqa: PLC0415
 
     options, classifier = task.options, task.classifier
-    columns, disturber = task.columns, task.disturber
+    disturber = task.disturber
     features = _features(task, x)
-    row = columns.layout != "tokens" or features is None
-    width = math.prod(classifier.shape)
-    row_values = row and width <= (WIDE_SPARSE if columns.layout == "sparse" else WIDE_ROW)
+    row, width = _row(task, x, features)
+    row_values = row is not None and width <= (WIDE_SPARSE if task.layout in ("sparse", "text") else WIDE_ROW)
     read = [
         *(["the row" if row_values else "how unusual the row is"] if row else []),
-        *([f"the classifier's features ({features})"] if features else []),
+        *(["the number of words"] if features == WORDS else []),
+        *([f"the classifier's features ({features})"] if features not in (None, WORDS) else []),
         "the classifier's answer",
     ]
-    options.say(f"the rows are treated as {_described(columns.layout)}; the second network reads {', '.join(read)}")
+    options.say(f"the rows are treated as {_described(task.layout)}; the second network reads {', '.join(read)}")
     recipe = Recipe(seed=options.seed)
     # A few rows are quickly memorised
     steps = min(recipe.steps, max(MIN_STEPS, round(STEPS_BY_ROOT * math.sqrt(len(x)))))
@@ -58,10 +61,10 @@ def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], sett
         disturber,
         x,
         soft_labels,
-        missing=task.spec.missing,
+        missing=task.missing and not classifier.network.named,
         recipe=recipe,
         work=options.work,
-        settings={**settings, "layout": columns.layout, "reads": read},
+        settings={**settings, "layout": task.layout, "reads": read},
     )
     network, losses = made.fit()
 
@@ -77,7 +80,7 @@ def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], sett
     return SecondNetwork(
         made.export(network),
         {
-            "rows": {"layout": columns.layout, "reads": read, "copies": made.copies},
+            "rows": {"layout": task.layout, "reads": read, "copies": made.copies},
             "resembled_kinds": list(disturber.families),
             **asdict(recipe),
         },
@@ -103,23 +106,46 @@ def _described(layout: str) -> str:
         "tokens": "ids of words or bytes",
         "sparse": "sparse vectors",
         "table": "rows of a table",
+        "text": "text",
     }[layout]
 
 
+def _row(task: Task, x: Array, features: str | None) -> tuple[str | None, int]:
+    """The tensor of the row that the second network reads, and its width; None if it reads none."""
+    classifier = task.classifier
+    if classifier.network.named:
+        found = whole_row(classifier, x)
+        return (None, 0) if found is None or found[0] == features else found
+    if task.layout == "tokens" and features is not None:
+        return None, 0
+    return classifier.network.input, math.prod(classifier.shape)
+
+
 def _features(task: Task, x: Array) -> str | None:
-    """The tensor before the classifier's last layer, if it is one vector per row and not the row itself."""
+    """The tensor before the classifier's last layer, if it is one vector per row and not the row itself; without one,
+    the numbers of words of text inputs.
+    """
     classifier, options = task.classifier, task.options
     tensor = options.features if options.features not in (None, "none") else penultimate(classifier.network)
-    if tensor is None or tensor == classifier.network.input:
+    if tensor is None and any(WORDS in node.output for node in classifier.network.model.graph.node):
+        return WORDS
+    if tensor is None or tensor in classifier.network.inputs:
         return None
     from harmgauge_models.graphs.hidden_layers import with_outputs  # noqa: PLC0415 - loads PyTorch's converter
 
     session = open_session(with_outputs(classifier, [tensor]).SerializeToString())
     try:
-        (found,) = session.run([tensor], {classifier.network.input: x[:2]})
+        (found,) = run(session, [tensor], x[:2])
+        alone = run(session, [tensor], x[:1])[0]
     except Exception as error:
         raise UserError(f"cannot compute the classifier's tensor {tensor}: {error}") from error
-    if found.size == x[:2].size and np.array_equal(found.ravel(), x[:2].ravel().astype(found.dtype), equal_nan=True):
+    if alone.shape[1:] != found.shape[1:]:  # one vector for each token
+        return None
+    if (
+        not classifier.network.named
+        and found.size == x[:2].size
+        and np.array_equal(found.ravel(), x[:2].ravel().astype(found.dtype), equal_nan=True)
+    ):
         return None
     fits = found.ndim >= 2 and len(found) == len(x[:2]) and found.dtype.kind == "f"
     return tensor if fits and math.prod(found.shape[1:]) <= MAX_WIDTH else None

@@ -15,8 +15,12 @@ from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge_models.data.columns import find_columns
 from harmgauge_models.data.corruptions import CORRUPTIONS, Images, benchmark
+from harmgauge_models.data.record_corruptions import ArrayKinds, Kinds, RecordKinds
+from harmgauge_models.data.record_disturbers import record_layout
 from harmgauge_models.data.row_corruptions import Corruptions
 from harmgauge_models.data.row_corruptions.catalogue import FORMAT as ROW_FORMAT
+from harmgauge_models.data.served_rows import fit_served, tokenizer_of
+from harmgauge_models.data.tokenizer import Tokenizer
 from harmgauge_models.errors import UserError
 from harmgauge_models.evaluation import given, pictures, rows
 from harmgauge_models.evaluation.labels import Labels
@@ -115,32 +119,51 @@ def of_pictures(options: Options, bundle: Bundle, plan: Plan, work: Work) -> Cas
 def of_rows(options: Options, bundle: Bundle, plan: Plan) -> Cases:
     """Cases of any other rows. Raises UserError."""
     manifest, random = bundle.manifest, np.random.default_rng(options.seed)
-    test = rows.read(options.data, manifest)
-    columns = find_columns(test.x)
+    tokenizer = tokenizer_of(bundle)
+    test = rows.read(options.data, bundle, options.label, tokenizer)
     everything = np.arange(len(test.x))
-    if manifest.features is None:
+    apart, near = everything[:0], None
+    if manifest.features is None and not manifest.is_named:
         apart = _set_apart(everything, test.other.get(options.time or ""), random)
         near = neighbours(bundle, test.x[apart])
-    else:
-        apart = everything[:0]
+    elif manifest.features is not None:
         near = neighbours(bundle, None)
     judged = np.setdiff1d(everything, apart)
     picked = np.sort(random.permutation(judged)[: plan.most_corrupted_rows])
     clean = test.x[picked]
-    least, greatest = _range(bundle, clean)
-    made = Corruptions(clean, columns, manifest.inputs[0].missing, least, greatest)
-    kinds = _chosen(options.kinds, made.kinds, tuple(made.kinds)[:: plan.every_row_kind])
-    own = given.read(options.corrupted, len(test.x), {*kinds, CLEAN[0]}, partial(rows.as_instances, manifest=manifest))
+    made, layout = _kinds(bundle, test.x, clean, tokenizer)
+    kinds = _chosen(options.kinds, made.names, made.names[:: plan.every_row_kind])
+    own = given.read(options.corrupted, len(test.x), {*kinds, CLEAN[0]}, partial(_as_served, bundle, tokenizer))
     _refuse_nothing(options, kinds, own)
     timed = _timed(options, test, judged, plan, lambda some: test.x[some])
     copies = {CLEAN: Copied(lambda: clean)}
     for severity in plan.severities:
         for kind in kinds:
             make = partial(made.make, kind, severity, options.seed)
-            copies[kind, severity] = Copied(make, [ROW_FORMAT, columns.layout, options.seed], may_fail=True)
+            copies[kind, severity] = Copied(make, [ROW_FORMAT, layout, options.seed], may_fail=True)
     for copy, some in own.items():
-        copies[copy] = Copied(partial(np.take, some, picked, axis=0), sha256_of(some))
-    return Cases("rows", columns.layout, test.y[picked], picked, sha256_of(clean), copies, near, timed)
+        copies[copy] = Copied(partial(_taken, some, picked), sha256_of(some))
+    return Cases("rows", layout, test.y[picked], picked, sha256_of(clean), copies, near, timed)
+
+
+def _taken(x: Array, rows: Indices) -> Array:
+    return x[rows]
+
+
+def _kinds(bundle: Bundle, x: Array, clean: Array, tokenizer: Tokenizer | None) -> tuple[Kinds, str]:
+    """The corruptions of the `clean` rows, and the layout of all rows `x`."""
+    manifest = bundle.manifest
+    if manifest.is_named:
+        return RecordKinds(clean, manifest.inputs, tokenizer), record_layout(x, manifest.inputs)
+    columns = find_columns(x)
+    least, greatest = _range(bundle, clean)
+    return ArrayKinds(Corruptions(clean, columns, manifest.inputs[0].missing, least, greatest)), columns.layout
+
+
+def _as_served(bundle: Bundle, tokenizer: Tokenizer | None, x: Array, what: str) -> Array:
+    """Rows of the user's own in the bundle's form."""
+    found = fit_served(x, bundle, tokenizer, what)
+    return found if bundle.manifest.is_named else rows.as_instances(found, what, bundle.manifest)
 
 
 def _picture_copy(images: Images, severity: int, spec: InputSpec) -> Array:

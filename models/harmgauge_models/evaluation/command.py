@@ -23,8 +23,10 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         required=True,
-        help=".npz with rows or 8-bit pictures x and labels y; or a folder of CIFAR-10's .bin files",
+        help=".npz with rows or 8-bit pictures x, or an array for each input, and labels y; a table (.parquet, .csv); "
+        "or a folder of CIFAR-10's .bin files",
     )
+    add("--label", metavar="COLUMN", help="column or array of --data that holds the labels; by default y")
     add(
         "--work",
         type=Path,

@@ -11,6 +11,7 @@ from typing import Any
 
 from harmgauge.bundle import write
 from harmgauge.bundle.load import DETECTOR_FILE, Bundle, load
+from harmgauge.bundle.manifest import Manifest
 from harmgauge.errors import BundleError
 from harmgauge.inference.runtime import verify
 from harmgauge_models.errors import UserError
@@ -120,7 +121,7 @@ def _plan(options: Options, bundle: Bundle) -> Plan:
         if options.attacks or options.attack_rows is not None:
             raise UserError(
                 f"attacks are for 8-bit colour pictures; the bundle {bundle.manifest.name} accepts "
-                f"{bundle.manifest.input.dtype} {bundle.manifest.input.shape}: leave --attacks and --attack-rows out"
+                f"{_accepted(bundle.manifest)}: leave --attacks and --attack-rows out"
             )
         return replace(plan, attacks=())
     if plan.attacks and not all(map(importlib.util.find_spec, ("foolbox", "art"))):
@@ -129,6 +130,12 @@ def _plan(options: Options, bundle: Bundle) -> Plan:
             "them with --attacks none"
         )
     return plan
+
+
+def _accepted(manifest: Manifest) -> str:
+    if manifest.is_named:
+        return f"the inputs {', '.join(taken.name for taken in manifest.inputs[:5])}"
+    return f"{manifest.input.dtype} {manifest.input.shape}"
 
 
 def _delay_severity(severities: tuple[int, ...]) -> int | None:

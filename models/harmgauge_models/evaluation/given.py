@@ -7,9 +7,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from harmgauge.bundle.rows import Array
+from harmgauge_models.data.frames import SUFFIXES, read_frame
 from harmgauge_models.errors import UserError
 from harmgauge_models.evaluation.measure import Copy
 from harmgauge_models.evaluation.reading import read_arrays
+from harmgauge_models.graphs.records import make_records
 
 NO_SEVERITY = 0
 
@@ -19,8 +21,8 @@ def read(
 ) -> dict[Copy, Array]:
     """By kind and severity, the corrupted copies (n, *shape) of `rows` clean rows, validated and converted by `check`.
 
-    An array is named KIND or KIND-SEVERITY; for the array `x` the kind is the file's name. A kind that is in `taken` or
-    occurs twice gets its file's name as a prefix. Raises UserError.
+    An array is named KIND or KIND-SEVERITY, and so is a table's file; for the array `x` the kind is the file's name. A
+    kind that is in `taken` or occurs twice gets its file's name as a prefix. Raises UserError.
     """
     found: dict[Copy, Array] = {}
     for path in paths:
@@ -28,7 +30,8 @@ def read(
             raise UserError(
                 f"--corrupted {path} does not exist: make it with numpy.savez, with one array for each kind"
             )
-        arrays = read_arrays(path)
+        is_table = path.suffix in SUFFIXES
+        arrays = {path.stem: make_records(read_frame(path))} if is_table else read_arrays(path)
         labels = arrays.get("y")
         if labels is not None and labels.ndim <= 2 and labels.size == rows:
             del arrays["y"]  # the labels in --data apply

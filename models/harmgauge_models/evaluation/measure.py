@@ -17,6 +17,7 @@ from harmgauge.inference.providers import usable_cores
 from harmgauge_models.errors import UserError
 from harmgauge_models.evaluation.neighbours import Neighbours
 from harmgauge_models.evaluation.work import Arrays, Work
+from harmgauge_models.graphs.records import by_length, feeds
 from harmgauge_models.graphs.run import open_session
 
 Float64 = npt.NDArray[np.float64]
@@ -93,13 +94,20 @@ class Graph:
         by_features = self._neighbours is not None and self._neighbours.on == "features"
         needed = [name for name in self.optional if features or by_features or name != "features"]
         wanted = ["score", "probabilities", *needed]
-        batches = [rows[start : start + BATCH_ROWS] for start in range(0, len(rows), BATCH_ROWS)]
+        order = by_length(rows)
+        batches = [
+            rows[start : start + BATCH_ROWS] if order is None else rows[order[start : start + BATCH_ROWS]]
+            for start in range(0, len(rows), BATCH_ROWS)
+        ]
+        taken = self._session.get_inputs()
         with ThreadPoolExecutor(usable_cores()) as threads:
             try:
-                parts = list(threads.map(lambda batch: self._session.run(wanted, {"input": batch}, _QUIET), batches))
+                parts = list(threads.map(lambda batch: self._session.run(wanted, feeds(batch, taken), _QUIET), batches))
             except Exception as error:  # ONNX Runtime's errors share no base class below Exception
                 raise UserError(f"the bundle's graph fails on some of these rows: {error}") from error
         outputs = {name: np.concatenate(column) for name, column in zip(wanted, zip(*parts, strict=True), strict=True)}
+        if order is not None:
+            outputs = {name: values[np.argsort(order)] for name, values in outputs.items()}
         if not np.isfinite(outputs["score"]).all():
             bad = int(np.flatnonzero(~np.isfinite(outputs["score"]))[0])
             raise UserError(f"the score of row {bad} is {outputs['score'][bad]}: the bundle cannot be judged")

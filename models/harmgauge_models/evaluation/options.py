@@ -11,6 +11,8 @@ from pathlib import Path
 class Options:
     """`data` is in a form that `pictures.read` or `rows.read` accepts; None means the value from the plan.
 
+    `label` names the labels in `data`, by default y.
+
     `kinds` are the corruptions to make, and `corrupted` are files with further ones; `time` names the array in `data`
     with the time of each row, and `periods` defines how to split it.
     """
@@ -25,5 +27,6 @@ class Options:
     periods: str | None = None
     attacks: tuple[str, ...] | None = None
     attack_rows: int | None = None
+    label: str | None = None
     seed: int = 0
     say: Callable[[str], None] = field(default=print, repr=False)

@@ -30,7 +30,7 @@ class Pictures:
 
 def are_served(manifest: Manifest) -> bool:
     """Whether the bundle accepts 8-bit colour images, for which the benchmark of corruptions is made."""
-    return manifest.input.image is not None and manifest.input.image.mode == "RGB"
+    return not manifest.is_named and manifest.input.image is not None and manifest.input.image.mode == "RGB"
 
 
 def read(path: Path, manifest: Manifest) -> Pictures:

@@ -7,24 +7,71 @@ from pathlib import Path
 
 import numpy as np
 
+from harmgauge.bundle.load import Bundle
 from harmgauge.bundle.manifest import Manifest
 from harmgauge.bundle.rows import Array
+from harmgauge_models.data.frames import SUFFIXES, read_frame
+from harmgauge_models.data.npz_rows import LABEL
+from harmgauge_models.data.served_rows import fit_served
+from harmgauge_models.data.tokenizer import Tokenizer
 from harmgauge_models.errors import UserError
 from harmgauge_models.evaluation.labels import Labels, classes
 from harmgauge_models.evaluation.reading import MIN_ROWS, read_arrays
+from harmgauge_models.graphs.records import TEXT, make_records
 
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Instances `x` (n, *shape) in the bundle's dtype, their classes `y` (n,), and the `other` arrays of the file."""
+    """Instances `x` in the bundle's form, (n, *shape) in its dtype or records; their classes `y` (n,), and the `other`
+    arrays of the file.
+    """
 
     x: Array
     y: Labels
     other: dict[str, Array]
 
 
-def read(path: Path, manifest: Manifest) -> LabelledRows:
-    """Read an `.npz` file with x and y. Raises UserError if it does not fit the bundle."""
+def read(path: Path, bundle: Bundle, label: str | None, tokenizer: Tokenizer | None) -> LabelledRows:
+    """Read rows and labels from an `.npz` file or a table. Raises UserError if they do not fit the bundle."""
+    manifest = bundle.manifest
+    if label is None and path.suffix not in SUFFIXES and not manifest.is_named:
+        return _read_npz(path, manifest)
+    arrays = read_frame(path) if path.suffix in SUFFIXES and path.is_file() else _named_arrays(path)
+    name = label or LABEL
+    if name not in arrays:
+        there = ", ".join(list(arrays)[:8])
+        raise UserError(f"{path} holds no labels {name!r}; it has {there}: name the column or array with --label")
+    y = arrays.pop(name)
+    x = (
+        arrays.pop("x")
+        if "x" in arrays and not (manifest.is_named and len(manifest.inputs) > 1)
+        else make_records(arrays)
+    )
+    if len(x) < MIN_ROWS:
+        raise UserError(f"{path} holds {len(x)} rows; expected at least {MIN_ROWS}")
+    fitted = fit_served(x, bundle, tokenizer, path)
+    if not manifest.is_named:
+        fitted = as_instances(fitted, f"{path}: x", manifest)
+    used = {taken.name for taken in manifest.inputs} | {TEXT}
+    other = {key: values for key, values in arrays.items() if key not in used}
+    return LabelledRows(fitted, classes(_labels(y), manifest.class_names, len(x), path), other)
+
+
+def _named_arrays(path: Path) -> dict[str, Array]:
+    if not path.is_file():
+        raise UserError(
+            f"expected a file with rows and labels, got {path}: make an .npz file with an array for each input and the "
+            "labels y, or a table (.parquet, .csv) with a column for each"
+        )
+    return read_arrays(path)
+
+
+def _labels(y: Array) -> Array:
+    """Labels of a table, which may be objects, as NumPy's strings."""
+    return y.astype(np.str_) if y.dtype.kind == "O" else y
+
+
+def _read_npz(path: Path, manifest: Manifest) -> LabelledRows:
     shape = ", ".join(map(str, ("n", *manifest.input.shape)))
     remedy = f"make one with numpy.savez({path.with_suffix('.npz').name!r}, x=rows, y=labels)"
     if not path.is_file():

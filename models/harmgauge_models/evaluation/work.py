@@ -56,5 +56,12 @@ def digest(decided_by: object) -> str:
 
 
 def sha256_of(array: npt.NDArray[Any]) -> str:
-    """SHA-256 of the numbers alone, whatever their memory layout."""
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    """SHA-256 of the values alone, whatever their memory layout; for records, of each field in turn."""
+    found = hashlib.sha256()
+    for name in array.dtype.names or ("",):
+        values = array[name] if name else array
+        if values.dtype.kind in "OU":
+            found.update(json.dumps(values.tolist()).encode())
+        else:
+            found.update(np.ascontiguousarray(values).tobytes())
+    return found.hexdigest()

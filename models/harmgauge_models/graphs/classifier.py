@@ -1,33 +1,46 @@
-"""A classifier as an ONNX file: its input, its output, and whether harmgauge can use it."""
+"""A classifier as an ONNX file: its inputs, its output, and whether harmgauge can use it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper
 
+from harmgauge.bundle.inputs import Column, Input
 from harmgauge.bundle.part import Dtype
 from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.fuse import Gives, Network, read
+from harmgauge_models.graphs.divergence import Gives
+from harmgauge_models.graphs.fork import check_names
+from harmgauge_models.graphs.fuse import Network, read
+from harmgauge_models.graphs.inputs import (
+    arrays_of,
+    declared,
+    dtype_of,
+    fit_array,
+    fit_records,
+    name_free_axes,
+    stacked,
+)
+from harmgauge_models.graphs.lengths import with_lengths
 from harmgauge_models.graphs.normal_form.any_rows import freed, serialised
 from harmgauge_models.graphs.normal_form.class_labels import class_labels, label_counts
 from harmgauge_models.graphs.normal_form.score_output import candidates
 from harmgauge_models.graphs.normal_form.scores import Form, append, judge
 from harmgauge_models.graphs.normal_form.tidy import drop_sequences, tidy
+from harmgauge_models.graphs.records import TEXT, are_records, fields, make_records
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """An ONNX network in normal form: one input, a first output (n, classes) float32, any number of rows. `shape` is
-    the shape of one instance, without the row axis.
+    """An ONNX network in normal form: a first output (n, classes) float32, and any number of rows. `inputs` describes
+    its inputs, whose names its graph keeps in the bundle if the network is `named`.
 
     `runnable` is the file itself if it is already in normal form. `labels` are the classes' names, if the file has
     them; `notes` describe the changes in sentences.
@@ -36,39 +49,79 @@ class Classifier:
     path: Path
     runnable: Path | bytes
     network: Network
-    dtype: Dtype
-    shape: tuple[int, ...]
+    inputs: tuple[Input, ...]
     classes: int
     labels: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def dtype(self) -> Dtype:
+        """The dtype of the only input of a network that is not `named`."""
+        (taken,) = self.inputs
+        assert taken.dtype != "string"
+        return taken.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a row, if rows are one array; () if they are records."""
+        return () if self.network.named else tuple(size for size in self.inputs[0].shape if size is not None)
+
+    def fit(self, x: Array, what: str) -> Array:
+        """Convert rows from the file `what` to the form that the network accepts. Raises UserError."""
+        return fit_rows(x, self.inputs, what, named=self.network.named)
+
+
+def fit_rows(x: Array, inputs: Sequence[Input], what: str, *, named: bool) -> Array:
+    """Convert rows to records in the form of `inputs` if they are `named`, otherwise to one array; a table's columns
+    are matched by name. Raises UserError.
+    """
+    if named:
+        return fit_records(_as_records(x, inputs), inputs, what)
+    (taken,) = inputs
+    if are_records(x):
+        there = fields(x)
+        if taken.columns is None and taken.name in there:
+            x = x[taken.name]
+        else:
+            x, _ = stacked(x, None if taken.columns is None else [column.name for column in taken.columns], what)
+    assert taken.dtype != "string"
+    return fit_array(x, taken.dtype, tuple(size for size in taken.shape if size is not None), what)
 
 
 def open_classifier(
     path: Path, x: Array, role: str, output: str | None = None, gives: Gives | None = None
 ) -> Classifier:
-    """Read the network `role` from `path` and inspect its outputs for `x`, which are rows in its input form.
+    """Read the network `role` from `path` and inspect its outputs for the rows `x`: one array, or records with a field
+    for each input or for each column of the only input.
 
-    NaN in `x` is a missing value. Raises UserError if the network has more than one input or does not accept `x`, or if
-    its output is not a distribution over two or more classes.
+    NaN in `x` is a missing value. Raises UserError if the network does not accept `x`, or if its output is not a
+    distribution over two or more classes.
     """
     what = f"the {role} {path}"
     model = read(path)
     changed = tidy(model)
-    taken = _only_input(model, what)
-    dtype = _dtype(taken, path)
-    changed |= _name_free_axes(taken, x)
-    shape = _shape(taken, x, path)
-    rows = fit_rows(x, dtype, shape, what)
+    inputs, named = _inputs(list(model.graph.input), x, what)
+    if named:
+        check_names([taken.name for taken in inputs], what)
+    for value, taken in zip(model.graph.input, inputs, strict=True):
+        changed |= name_free_axes(value, 1 + len(taken.shape))
+    rows = fit_rows(x, inputs, what, named=named)
     found = candidates(model, output, what, f"--{role}-output")
     labelled = onnx.ModelProto()
     labelled.CopyFrom(model)
     changed |= drop_sequences(model) | _expose(model, found)
-    opened = freed(model, taken.name, found, rows, what)
+    opened = freed(model, [value.name for value in model.graph.input], found, rows, what)
     notes = list(opened.notes)
+    if named and (others := [taken.name for taken in inputs if taken.name not in fields(_as_records(x, inputs))]):
+        notes.append(f"{what} has exported some columns under other names, which requests use too: {', '.join(others)}")
     name, form = _judged(opened.scores, gives, what, role)
     scores = opened.scores[name]
     check_finite(scores, rows, what)
     _check_label_count(labelled, form, name, what)
+    if named:
+        before = opened.model.SerializeToString()
+        inputs = with_lengths(opened.model, inputs, rows, name)
+        changed |= before != opened.model.SerializeToString()
     normal = append(opened.model, name, scores, form)
     if form.columns == 1:
         meaning = "the probability" if form.gives == "probabilities" else "the logit"
@@ -76,28 +129,42 @@ def open_classifier(
     if form.rescaled:
         notes.append(f"the output rows of {what} do not quite sum to 1; each is divided by its sum")
     same = not (changed or opened.changed) and normal == name
-    network = Network(opened.model, opened.input, normal, form.gives)
+    network = Network(opened.model, opened.inputs, normal, form.gives, named=named)
     runnable = path if same else serialised(opened.model, what)
-    return Classifier(
-        path, runnable, network, dtype, shape, form.classes, class_labels(labelled, form.classes), tuple(notes)
-    )
+    return Classifier(path, runnable, network, inputs, form.classes, class_labels(labelled, form.classes), tuple(notes))
 
 
-def fit_rows(x: Array, dtype: Dtype, shape: tuple[int, ...], what: str) -> Array:
-    """Convert `x` to the network's input dtype, if that changes only its precision."""
-    if x.shape[1:] != shape:
-        raise UserError(f"{what} expects rows of shape {shape}; the file has rows of shape {x.shape[1:]}")
-    if not np.can_cast(x.dtype, dtype, "same_kind"):
-        raise UserError(f"{what} expects {dtype}; the file holds {x.dtype}: save x as {dtype}")
-    with np.errstate(over="ignore"):
-        rows = np.ascontiguousarray(x, dtype)
-    if x.dtype.kind == "f" and (far := np.isfinite(x) & ~np.isfinite(rows)).any():
-        raise UserError(f"{what} expects {dtype}, but the file holds {x[far][0]:g}, beyond its range")
-    if np.dtype(dtype).kind in "iu" and not np.array_equal(rows, x):
+def _inputs(values: Sequence[onnx.ValueInfoProto], x: Array, what: str) -> tuple[tuple[Input, ...], bool]:
+    """The inputs that these rows are for, and whether the bundle keeps their names: all but those of one array."""
+    if not values:
+        raise UserError(f"{what} has no input: export it with the row as its input")
+    only = dtype_of(values[0], what) if len(values) == 1 else None
+    if only not in (None, "string") and not (are_records(x) and TEXT in fields(x)):
+        columns = None
+        if are_records(x):
+            if values[0].name in fields(x):
+                x = x[values[0].name]
+            else:
+                x, names = stacked(x, None, what)
+                columns = tuple(Column(name=name, kind="number") for name in names)
+        shape = _shape(values[0], x, what, columns)
+        return (Input(name=values[0].name, dtype=only, shape=shape, columns=columns),), False
+    if not are_records(x):
+        if only == "string" and x.dtype.kind in "OUS":
+            return declared(values, make_records({values[0].name: x}), what), True
+        listed = ", ".join(repr(value.name) for value in values[:5])
+        kinds = "strings" if only == "string" else "one array for each input"
         raise UserError(
-            f"{what} expects {dtype}, but the file holds values from {x.min()} to {x.max()}, beyond its range"
+            f"{what} has the input{'s' if len(values) > 1 else ''} {listed}{', ...' if len(values) > 5 else ''}, but "
+            f"the data have only x, which is {x.dtype} {x.shape}: save {kinds}, named like the inputs, with "
+            "numpy.savez, or give a table (.parquet, .csv) whose columns have these names"
         )
-    return rows
+    return declared(values, x, what), True
+
+
+def _as_records(x: Array, inputs: Sequence[Input]) -> Array:
+    """Plain strings are the only input's."""
+    return x if are_records(x) or len(inputs) > 1 else make_records({inputs[0].name: x})
 
 
 def distribution(outputs: Array, gives: Gives, temperature: float) -> npt.NDArray[np.float64]:
@@ -109,29 +176,23 @@ def distribution(outputs: Array, gives: Gives, temperature: float) -> npt.NDArra
     return cast("npt.NDArray[np.float64]", powers / powers.sum(1, keepdims=True))
 
 
-def _dtype(value: onnx.ValueInfoProto, path: Path) -> Dtype:
-    element = value.type.tensor_type.elem_type
-    if element in (TensorProto.UNDEFINED, TensorProto.STRING):
-        raise UserError(f"the input {value.name!r} of {path} is not a numeric tensor; export it as one")
-    name = str(helper.tensor_dtype_to_np_dtype(element))
-    if name not in get_args(Dtype):
-        raise UserError(f"the input {value.name!r} of {path} is {name}; expected one of {', '.join(get_args(Dtype))}")
-    return cast("Dtype", name)
-
-
-def _shape(value: onnx.ValueInfoProto, x: Array, path: Path) -> tuple[int, ...]:
+def _shape(value: onnx.ValueInfoProto, x: Array, what: str, columns: tuple[Column, ...] | None) -> tuple[int, ...]:
     dimensions = value.type.tensor_type.shape.dim
-    if len(dimensions) != x.ndim:
+    if value.type.tensor_type.HasField("shape") and len(dimensions) != x.ndim:
         raise UserError(
-            f"the input {value.name!r} of {path} has {len(dimensions)} axes, but x has {x.ndim}; "
+            f"the input {value.name!r} of {what} has {len(dimensions)} axes, but x has {x.ndim}; "
             "the first axis of both must be the rows"
         )
-    declared = [dimension.dim_value or None for dimension in dimensions][1:]
-    if any(size not in (None, given) for size, given in zip(declared, x.shape[1:], strict=True)):
-        raise UserError(
-            f"the input {value.name!r} of {path} expects rows of {declared}, but x has rows of {x.shape[1:]}"
-        )
-    return x.shape[1:]
+    sizes = [dimension.dim_value if dimension.dim_value > 0 else None for dimension in dimensions][1:]
+    if any(size not in (None, given) for size, given in zip(sizes, x.shape[1:], strict=False)):
+        if columns is not None:
+            names = ", ".join(repr(column.name) for column in columns[:8])
+            raise UserError(
+                f"the input {value.name!r} of {what} expects rows of {sizes}, but the data have {len(columns)} columns "
+                f"({names}{', ...' if len(columns) > 8 else ''}): leave out those that it was not trained on"
+            )
+        raise UserError(f"the input {value.name!r} of {what} expects rows of {sizes}, but x has rows of {x.shape[1:]}")
+    return tuple(x.shape[1:])
 
 
 def check_finite(scores: Array, rows: Array, what: str, *, numbers: Array | None = None, of: str = "") -> None:
@@ -144,44 +205,21 @@ def check_finite(scores: Array, rows: Array, what: str, *, numbers: Array | None
     bad = np.flatnonzero(~np.isfinite(scores.reshape(len(scores), -1)).all(1))
     if not len(bad):
         return
-    flat = rows.reshape(len(rows), -1)
-    missing = np.flatnonzero(np.isnan(flat[bad]).any(1)) if rows.dtype.kind == "f" else np.zeros(0, np.int64)
-    if len(missing):
-        row = int(bad[missing[0]])
-        column = int(np.flatnonzero(np.isnan(flat[row]))[0])
-        raise UserError(
-            f"{what} does not accept missing values: it returns NaN for row {places[row]}{named}, whose column "
-            f"{column} is NaN: fill them in as for its training (best inside the exported graph), or leave these rows "
-            "out"
-        )
+    for field, values in arrays_of(rows).items():
+        flat = values.reshape(len(values), -1)
+        missing = np.flatnonzero(np.isnan(flat[bad]).any(1)) if values.dtype.kind == "f" else np.zeros(0, np.int64)
+        if len(missing):
+            row = int(bad[missing[0]])
+            column = repr(field) if field else int(np.flatnonzero(np.isnan(flat[row]))[0])
+            raise UserError(
+                f"{what} does not accept missing values: it returns NaN for row {places[row]}{named}, whose column "
+                f"{column} is NaN: fill them in as for its training (best inside the exported graph), or leave these "
+                "rows out"
+            )
     raise UserError(
         f"{what} returns NaN or infinity for the data, the first for row {places[bad[0]]}{named}: check the data "
         "and the export"
     )
-
-
-def _only_input(model: onnx.ModelProto, what: str) -> onnx.ValueInfoProto:
-    inputs: list[onnx.ValueInfoProto] = list(model.graph.input)
-    if len(inputs) != 1:
-        raise UserError(f"{what} has the inputs {[value.name for value in inputs]}; export it with one input")
-    return inputs[0]
-
-
-def _name_free_axes(value: onnx.ValueInfoProto, x: Array) -> bool:
-    """Name an axis that the exporter declared as -1, or all axes if it declared no shape; returns whether it did
-    either.
-    """
-    tensor = value.type.tensor_type
-    if value.type.HasField("tensor_type") and not tensor.HasField("shape"):
-        for index in range(x.ndim):
-            tensor.shape.dim.add().dim_param = f"axis_{index}" if index else "n"
-        return True
-    changed = False
-    for index, dimension in enumerate(tensor.shape.dim):
-        if dimension.HasField("dim_value") and dimension.dim_value <= 0:
-            dimension.dim_param = f"axis_{index}"
-            changed = True
-    return changed
 
 
 def _expose(model: onnx.ModelProto, names: list[str]) -> bool:

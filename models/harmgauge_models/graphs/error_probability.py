@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.adjustment import ADJUSTMENT
-from harmgauge_models.graphs.divergence import find_divergence
-from harmgauge_models.graphs.fuse import MIN_OPSET, opset_of
+from harmgauge_models.graphs.divergence import MIN_OPSET, find_divergence
+from harmgauge_models.graphs.fuse import opset_of
 
 OUTPUT = "error_probability"
 LOGIT = f"{OUTPUT}/logit"

@@ -1,44 +1,45 @@
 """Joins two networks and the divergence between them in one ONNX graph, from raw instances to a score.
 
-Everything works on ONNX graphs, so classifiers from any framework are treated alike. The divergence is computed from
-log-probabilities: `y ** (1 / T)` underflows at small T and many classes, `log y / T` does not.
+Everything works on ONNX graphs, so classifiers from any framework are treated alike.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import onnx
 from onnx import TensorProto, compose, helper, inliner, parser, version_converter
 
 from harmgauge_models.errors import UserError
-
-Gives = Literal["logits", "probabilities"]
-
-Loss = Literal["kld", "xent"]
-"""The divergence: Kullback-Leibler, or cross-entropy."""
-
-MIN_OPSET = 13
-"""The first opset whose ReduceSum and Softmax have the meaning that the divergence needs."""
+from harmgauge_models.graphs.divergence import MIN_OPSET, Gives, Loss, divergence_text, entropy_text
+from harmgauge_models.graphs.fork import branch, fork_inputs, keep_clear_of
 
 
 @dataclass(frozen=True)
 class Network:
-    """An ONNX classifier: `input` names its only input, `output` its output (n, classes).
+    """An ONNX classifier: `inputs` names its inputs, `output` its output (n, classes).
+
+    If it is `named`, the fused graph has inputs of the same names; otherwise the only input of the fused graph is
+    called `input`.
 
     A second network may instead read tensors inside the classifier: `reads` pairs each of these with the input that
-    receives it, and `input` is the classifier's.
+    receives it, and `inputs` are the classifier's.
     """
 
     model: onnx.ModelProto
-    input: str
+    inputs: tuple[str, ...]
     output: str
     gives: Gives
     reads: tuple[tuple[str, str], ...] = ()
+    named: bool = False
+
+    @property
+    def input(self) -> str:
+        """The only input of a network that is not `named`."""
+        (found,) = self.inputs
+        return found
 
 
 def read(path: Path) -> onnx.ModelProto:
@@ -48,6 +49,16 @@ def read(path: Path) -> onnx.ModelProto:
         return inliner.inline_local_functions(model) if model.functions else model
     except Exception as error:  # protobuf's DecodeError and OSError share no base class
         raise UserError(f"{path} is not a readable ONNX file: {error}") from error
+
+
+def input_names(path: Path) -> tuple[str, ...]:
+    """The names of an ONNX file's inputs; raises UserError."""
+    try:
+        graph = onnx.load(str(path), load_external_data=False).graph
+    except Exception as error:  # protobuf's DecodeError and OSError share no base class
+        raise UserError(f"{path} is not a readable ONNX file: {error}") from error
+    stored = {tensor.name for tensor in graph.initializer}
+    return tuple(value.name for value in graph.input if value.name not in stored)
 
 
 def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -> onnx.ModelProto:
@@ -61,25 +72,28 @@ def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -
     for name, network in (("classifier", classifier), ("second", second)):
         model = onnx.ModelProto()
         model.CopyFrom(at_opset(network.model, opset))
-        free_rows(model, (network.input, network.output, *(name for _, name in network.reads)))
+        free_rows(model, (*network.inputs, network.output, *(name for _, name in network.reads)))
         parts.append(compose.add_prefix(model, f"{name}/"))
     _level(parts)
     divergence = parser.parse_model(divergence_text(classifier.gives, second.gives, loss, temperature, opset))
+    keep_clear_of(divergence, classifier.inputs if classifier.named else ())
+    served = served_names(classifier)
     to_second = [] if second.reads else ["to_second"]
-    fork = _fork(parts[0], f"classifier/{classifier.input}", opset, ["to_classifier", *to_second])
+    fork = fork_inputs(parts[0], "classifier/", served, opset, ["to_classifier", *to_second])
     models = [fork, *parts, divergence]
     ir_version = max(model.ir_version for model in models)
     for model in models:
         model.ir_version = ir_version
     try:
-        fused = compose.merge_models(fork, parts[0], [("to_classifier", f"classifier/{classifier.input}")])
+        fused = compose.merge_models(fork, parts[0], _branches("to_classifier", "classifier/", served))
         if second.reads:
-            # The classifier's input is now an output of the fork.
-            names = {classifier.input: "to_classifier"}
+            # The classifier's inputs are now outputs of the fork.
+            names = {name: branch("to_classifier", as_name) for name, as_name in served.items()}
             reads = [(names.get(inside, f"classifier/{inside}"), f"second/{name}") for inside, name in second.reads]
             fused = _join(fused, parts[1], reads)
         else:
-            fused = compose.merge_models(fused, parts[1], [("to_second", f"second/{second.input}")])
+            of_second = dict(zip(second.inputs, served_names(second, like=classifier).values(), strict=True))
+            fused = compose.merge_models(fused, parts[1], _branches("to_second", "second/", of_second))
         fused = compose.merge_models(
             fused,
             divergence,
@@ -94,19 +108,38 @@ def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -
     return fused
 
 
+def served_names(network: Network, like: Network | None = None) -> dict[str, str]:
+    """The fused graph's name for each input of `network`.
+
+    A second network `like` the classifier has inputs of the same names, or only one.
+    """
+    if not (like or network).named:
+        return {network.input: "input"}
+    if like is None or len(network.inputs) > 1:
+        return {name: name for name in network.inputs}
+    return {network.inputs[0]: like.inputs[0]}
+
+
+def _branches(to: str, prefix: str, served: dict[str, str]) -> list[tuple[str, str]]:
+    """The fork's outputs of the branch `to`, each with the input that receives it."""
+    return [(branch(to, as_name), f"{prefix}{name}") for name, as_name in served.items()]
+
+
 def with_entropy(classifier: Network) -> onnx.ModelProto:
     """Like `fuse`, without a second network: the score is the entropy of the classifier's distribution, in nats."""
     opset = max(MIN_OPSET, opset_of(classifier.model))
     model = onnx.ModelProto()
     model.CopyFrom(at_opset(classifier.model, opset))
-    free_rows(model, (classifier.input, classifier.output))
+    free_rows(model, (*classifier.inputs, classifier.output))
     first = compose.add_prefix(model, "classifier/")
-    fork = _fork(first, f"classifier/{classifier.input}", opset, ["to_classifier"])
+    served = served_names(classifier)
+    fork = fork_inputs(first, "classifier/", served, opset, ["to_classifier"])
     entropy = parser.parse_model(entropy_text(classifier.gives, opset))
+    keep_clear_of(entropy, classifier.inputs if classifier.named else ())
     ir_version = max(part.ir_version for part in (fork, first, entropy))
     for part in (fork, first, entropy):
         part.ir_version = ir_version
-    fused = compose.merge_models(fork, first, [("to_classifier", f"classifier/{classifier.input}")])
+    fused = compose.merge_models(fork, first, _branches("to_classifier", "classifier/", served))
     fused = compose.merge_models(
         fused, entropy, [(f"classifier/{classifier.output}", "first")], outputs=["score", "probabilities"]
     )
@@ -119,13 +152,16 @@ def with_entropy(classifier: Network) -> onnx.ModelProto:
 def with_reader(classifier: Network, reader: Network) -> onnx.ModelProto:
     """The classifier and a second network that reads inside it, as one network with only the second's output."""
     opset = max(MIN_OPSET, opset_of(classifier.model), opset_of(reader.model))
-    first = compose.add_prefix(at_opset(classifier.model, opset), "classifier/")
-    second = onnx.ModelProto()
-    second.CopyFrom(at_opset(reader.model, opset))
+    first = compose.add_prefix(at_opset(classifier.model, opset), "classifier/", rename_inputs=False)
+    second = compose.add_prefix(at_opset(reader.model, opset), "second/", rename_outputs=False)
     first.ir_version = second.ir_version = max(first.ir_version, second.ir_version)
     _level([first, second])
-    free_rows(first, [f"classifier/{classifier.input}", *(value.name for value in first.graph.output)])
-    joined = _join(first, second, [(f"classifier/{inside}", name) for inside, name in reader.reads])
+    free_rows(first, [*classifier.inputs, *(value.name for value in first.graph.output)])
+    reads = [
+        (inside if inside in classifier.inputs else f"classifier/{inside}", f"second/{name}")
+        for inside, name in reader.reads
+    ]
+    joined = _join(first, second, reads)
     outputs = [value for value in joined.graph.output if value.name == reader.output]
     del joined.graph.output[:]
     joined.graph.output.extend(outputs)
@@ -169,92 +205,6 @@ def name_opsets_once(model: onnx.ModelProto) -> None:
     domains = {entry.domain: entry.version for entry in model.opset_import}
     del model.opset_import[:]
     model.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in domains.items())
-
-
-def divergence_text(first: Gives, second: Gives, loss: Loss, temperature: float, opset: int) -> str:
-    """The divergence in ONNX's text form.
-
-    kld: sum y ln(y / y2), both clipped to [1e-7, 1]. xent: y2 / sum(y2) clipped to [1e-7, 1 - 1e-7], then
-    -sum y ln y2. y is the first network's distribution at the temperature: y ** (1 / T), renormalised.
-    """
-    return f"""
-        <ir_version: 8, opset_import: ["" : {opset}]>
-        divergence (float[n, classes] first, float[n, classes] second)
-            => (float[n] score, float[n, classes] probabilities)
-        {{
-            {_log_probabilities("first", first)}
-            {_log_probabilities("second", second)}
-            probabilities = {"Softmax <axis = -1>" if first == "logits" else "Identity"} (first_32)
-            temperature = Constant <value_float = {temperature!r}> ()
-            log_powers = Div (log_first, temperature)
-            log_y = LogSoftmax <axis = -1> (log_powers)
-            low = Constant <value_float = {math.log(1e-7)!r}> ()
-            classes_axis = Constant <value_ints = [-1]> ()
-            {_KLD if loss == "kld" else _XENT}
-        }}"""
-
-
-def entropy_text(first: Gives, opset: int) -> str:
-    """-sum y ln y in ONNX's text form, y clipped to [1e-7, 1]."""
-    return f"""
-        <ir_version: 8, opset_import: ["" : {opset}]>
-        entropy (float[n, classes] first) => (float[n] score, float[n, classes] probabilities)
-        {{
-            {_log_probabilities("first", first)}
-            probabilities = {"Softmax <axis = -1>" if first == "logits" else "Identity"} (first_32)
-            low = Constant <value_float = {math.log(1e-7)!r}> ()
-            zero = Constant <value_float = 0.0> ()
-            classes_axis = Constant <value_ints = [-1]> ()
-            ln_y = Clip (log_first, low, zero)
-            y = Exp (ln_y)
-            terms = Mul (y, ln_y)
-            negative = ReduceSum <keepdims = 0> (terms, classes_axis)
-            score = Neg (negative)
-        }}"""
-
-
-def _log_probabilities(name: str, gives: Gives) -> str:
-    cast = f"{name}_32 = Cast <to = 1> ({name})"
-    if gives == "logits":
-        return f"{cast}  log_{name} = LogSoftmax <axis = -1> ({name}_32)"
-    # The log of 0 is -infinity at any temperature; the log of a small constant would become a substantial share.
-    return f"""{cast}
-            {name}_none = Constant <value_float = 0.0> ()
-            {name}_positive = Max ({name}_32, {name}_none)
-            log_{name} = Log ({name}_positive)"""
-
-
-_KLD = """
-            zero = Constant <value_float = 0.0> ()
-            ln_y = Clip (log_y, low, zero)
-            ln_y2 = Clip (log_second, low, zero)
-            y = Exp (ln_y)
-            ln_ratio = Sub (ln_y, ln_y2)
-            terms = Mul (y, ln_ratio)
-            score = ReduceSum <keepdims = 0> (terms, classes_axis)"""
-
-_XENT = f"""
-            high = Constant <value_float = {math.log1p(-1e-7)!r}> ()
-            log_normalised = LogSoftmax <axis = -1> (log_second)
-            ln_y2 = Clip (log_normalised, low, high)
-            y = Exp (log_y)
-            terms = Mul (y, ln_y2)
-            total = ReduceSum <keepdims = 0> (terms, classes_axis)
-            score = Neg (total)"""
-
-
-def _fork(model: onnx.ModelProto, name: str, opset: int, branches: list[str]) -> onnx.ModelProto:
-    """Pass the raw input to each branch."""
-    source = next(value for value in model.graph.input if value.name == name)
-    values = []
-    for new_name in ("input", *branches):
-        value = onnx.ValueInfoProto()
-        value.CopyFrom(source)
-        value.name = new_name
-        values.append(value)
-    nodes = [helper.make_node("Identity", ["input"], [value.name]) for value in values[1:]]
-    graph = helper.make_graph(nodes, "fork", values[:1], values[1:])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
 def opset_of(model: onnx.ModelProto) -> int:

@@ -14,7 +14,8 @@ from onnx import TensorProto, compose, helper, numpy_helper, parser
 
 from harmgauge.bundle.part import Dtype
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.fuse import MIN_OPSET, Network, at_opset, divergence_text, free_rows, opset_of
+from harmgauge_models.graphs.divergence import MIN_OPSET, divergence_text
+from harmgauge_models.graphs.fuse import Network, at_opset, free_rows, opset_of
 from harmgauge_models.graphs.hidden_layers import HiddenLayer
 
 AUTOENCODER = "autoencoder/"
@@ -41,7 +42,7 @@ def behind(classifier: Network, autoencoder: onnx.ModelProto, dtype: Dtype) -> N
         model = compose.merge_models(front, back, [(reconstruction, classifier.input)], outputs=[classifier.output])
     except (ValueError, onnx.checker.ValidationError) as error:
         raise UserError(f"cannot put the autoencoder in front of the classifier: {error}") from error
-    return Network(model, front.graph.input[0].name, classifier.output, classifier.gives)
+    return Network(model, (front.graph.input[0].name,), classifier.output, classifier.gives)
 
 
 def finish(fused: onnx.ModelProto, hidden: Sequence[HiddenLayer]) -> onnx.ModelProto:

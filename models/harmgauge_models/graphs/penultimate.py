@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from harmgauge.bundle.reference import MAX_FEATURES_ROWS, Reference
 from harmgauge.bundle.rows import Array
 from harmgauge.drift import isomap
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.fuse import Network
+from harmgauge_models.graphs.fuse import Network, served_names
 from harmgauge_models.graphs.run import predict
 
 OUTPUT = "features"
@@ -47,6 +47,11 @@ def choose(network: Network, named: str | None, say: Callable[[str], None]) -> s
 
 def penultimate(network: Network) -> str | None:
     """The input of the last linear layer before the output; None if there is no such layer, or more than one."""
+    return input_of(network, _LINEAR)
+
+
+def input_of(network: Network, operators: Collection[str]) -> str | None:
+    """The input of the last of these operators before the output; None if there is none, or more than one input."""
     depends = _of_the_input(network)
     maker = {output: node for node in network.model.graph.node for output in node.output}
     taken: set[str] = set()
@@ -59,7 +64,7 @@ def penultimate(network: Network) -> str | None:
             continue
         seen.add(tensor)
         data = [name for name in node.input if name in depends]
-        if node.op_type in _LINEAR and len(data) == 1:
+        if node.op_type in operators and len(data) == 1:
             taken.update(data)
         else:
             ahead.extend(data)
@@ -68,7 +73,7 @@ def penultimate(network: Network) -> str | None:
 
 def _of_the_input(network: Network) -> set[str]:
     """The tensors that depend on the input, and so have a row axis, unlike weights."""
-    depends = {network.input}
+    depends = set(network.inputs)
     for node in network.model.graph.node:  # in the order in which they run
         if depends.intersection(node.input):
             depends.update(node.output)
@@ -77,7 +82,7 @@ def _of_the_input(network: Network) -> set[str]:
 
 def give(fused: onnx.ModelProto, network: Network, tensor: str) -> None:
     """Make the fused graph output a `tensor` of the classifier, flattened per row, as `features` (n, d) float32."""
-    name = "input" if tensor == network.input else f"classifier/{tensor}"
+    name = served_names(network).get(tensor, f"classifier/{tensor}")
     fused.graph.node.extend(
         [
             helper.make_node("Flatten", [name], [f"{OUTPUT}/flat"], axis=1),

@@ -10,8 +10,9 @@ import logging
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +22,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.fuse import name_opsets_once
+from harmgauge_models.graphs.records import feeds, run
 from harmgauge_models.graphs.run import open_session
 
 CALIBRATION_ROWS = 512
@@ -31,12 +33,13 @@ QUANTISED = [*sorted(LINEAR), "Add", "AveragePool", "Concat", "GlobalAveragePool
 class _Rows(CalibrationDataReader):  # type: ignore[misc]  # the base has no types
     """Passes rows to the quantiser in batches."""
 
-    def __init__(self, x: Array) -> None:
+    def __init__(self, x: Array, inputs: Sequence[Any]) -> None:
         self._batches: Iterator[Array] = iter(np.array_split(x, max(1, len(x) // 64)))
+        self._inputs = inputs
 
     def get_next(self) -> dict[str, Array] | None:
         batch = next(self._batches, None)
-        return None if batch is None else {"input": batch}
+        return None if batch is None else feeds(batch, self._inputs)
 
 
 def quantise(graph: bytes, x: Array) -> bytes:
@@ -63,7 +66,7 @@ def quantise(graph: bytes, x: Array) -> bytes:
             quantize_static(
                 str(prepared),
                 str(made),
-                _Rows(x[:CALIBRATION_ROWS]),
+                _Rows(x[:CALIBRATION_ROWS], open_session(graph).get_inputs()),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=QUANTISED,
                 per_channel=True,
@@ -108,10 +111,10 @@ def speedup(graph: bytes, quantised: bytes, x: Array, batch_rows: int = 32, roun
     for _ in range(rounds):
         seconds: list[float] = []
         for session in sessions:
-            session.run(["score"], {"input": batch})
+            run(session, ["score"], batch)
             begin = time.perf_counter()
             for _ in range(5):
-                session.run(["score"], {"input": batch})
+                run(session, ["score"], batch)
             seconds.append(time.perf_counter() - begin)
         ratios.append(seconds[0] / seconds[1])
     return statistics.median(ratios)

@@ -30,7 +30,7 @@ def try_fusing(classifier: Classifier, x: Array) -> None:
         raise UserError(f"the service would reject {what}: {error}") from error
     model = onnx.ModelProto()
     model.CopyFrom(at_opset(network.model, max(OPSET, opset_of(network.model))))
-    again = Network(model, network.input, network.output, network.gives)
+    again = Network(model, network.inputs, network.output, network.gives, named=network.named)
     fused = fuse(network, again, "kld", 1.0)
     try:
         predict(serialised(fused, what), x[:TRIED_ROWS], "the data", "probabilities")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harmgauge_models.graphs.fuse import Gives
+from harmgauge_models.graphs.divergence import Gives
 from harmgauge_models.networks.classifiers import ResidualBlock
 
 CHANNELS = 64

@@ -9,10 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harmgauge_models.graphs.fuse import Gives
+from harmgauge_models.graphs.divergence import Gives
 
 SUMMARY = 4
 """Number of values that describe how unusual a row is as a whole."""
+
+SUMMARISED_ROWS = 256
+"""Rows that are summarised at once."""
 
 MOST_FAR = 1e30
 """Largest distance in spreads: greater and infinite distances are clipped to it."""
@@ -53,6 +56,7 @@ class RowHead(nn.Module):
     ) -> None:
         super().__init__()
         self.row_values = row_values
+        self.reads_summaries = False
         self.has_row, self.has_features = row is not None, features is not None
         self.gives, self.missing = gives, missing
         width = 2 * classes + 2
@@ -84,7 +88,16 @@ class RowHead(nn.Module):
         x = functional.relu(self.hidden2(x))
         return self.correction(x) + functional.softplus(self.factor(x) + 0.5) * log_p  # type: ignore[no-any-return]
 
+    def summaries(self, row: Tensor) -> Tensor:
+        """Summaries (n, SUMMARY) of rows (n, d), for heads without `row_values`. A wide row is summarised only once for
+        a whole training, during which `reads_summaries` is set.
+        """
+        starts = range(0, len(row), SUMMARISED_ROWS)
+        return torch.cat([torch.cat(self._described(row[at : at + SUMMARISED_ROWS], "row"), 1) for at in starts])
+
     def _described(self, raw: Tensor, name: str) -> list[Tensor]:
+        if self.reads_summaries and name == "row":
+            return [raw]
         centre, spread, least, most = (
             self.get_buffer(f"{name}_{part}") for part in ("centre", "spread", "least", "most")
         )

@@ -167,9 +167,9 @@ def _distilled(
         model = onnx.load(str(to_onnx(network, examples, Path(scratch) / "head.onnx")))
     takes_raw(model, names[:-1], [tap.dtype for tap in taps], [tap.scale for tap in taps])
     reads = tuple(zip((*(tap.name for tap in taps), first.output), names, strict=True))
-    second = Network(model, first.input, "logits", "logits", reads)
+    second = Network(model, first.inputs, "logits", "logits", reads)
     runnable = with_reader(first, second).SerializeToString()
-    return Classifier(Path("head"), runnable, second, classifier.dtype, classifier.shape, classifier.classes), losses
+    return Classifier(Path("head"), runnable, second, classifier.inputs, classifier.classes), losses
 
 
 def _attacked(

@@ -97,23 +97,25 @@ class RowDistillation:
     def fit(self, *, without: Collection[str] = (), epochs: int | None = None) -> tuple[RowHead, list[float]]:
         """Train on all disturbances except those named; returns the mean loss (KL divergence in nats) of each epoch."""
         recipe = self._recipe if epochs is None else replace(self._recipe, epochs=epochs)
-        rows, classes = self._rows, self._labels.shape[1]
+        classes = self._labels.shape[1]
         torch.manual_seed(recipe.seed)
-        scales = [_scale(tensor) for tensor in rows.clean[:-1]]
+        scales = [_scale(tensor) for tensor in self._rows.clean[:-1]]
         network = RowHead(
-            scales[0] if self._reader.row else None,
-            scales[-1] if self._reader.features else None,
+            scales[0] if self._reader.row is not None else None,
+            scales[-1] if self._reader.features is not None else None,
             classes,
             self._classifier.network.gives,
             missing=self._missing,
             hidden=recipe.hidden,
             row_values=self._reader.row_values,
         )
+        rows = self._rows if self._reader.row is None or self._reader.row_values else _summarised(self._rows, network)
+        network.reads_summaries = rows is not self._rows
         kept = self._kept(without)
         name = "rows" + "".join(f"-{family}" for family in sorted(without))
         task = Task(
             name="distil into a head for rows" + (f" without {', '.join(without)}" if without else ""),
-            batches=lambda epoch: self._batches(epoch, kept, recipe, best),
+            batches=lambda epoch: self._batches(epoch, rows, kept, recipe, best),
             batches_per_epoch=recipe.steps,
             loss=functional.cross_entropy,
             epochs=recipe.epochs,
@@ -137,7 +139,7 @@ class RowDistillation:
         )
         with tempfile.TemporaryDirectory() as scratch:
             checkpoint = (Path(scratch) if self._work is None else self._work) / f"{name}.checkpoint"
-            best = _Best(network, lambda: self._judge(network, kept, recipe), checkpoint.with_suffix(".best"))
+            best = _Best(network, lambda: self._judge(network, rows, kept, recipe), checkpoint.with_suffix(".best"))
             if not checkpoint.exists():
                 best.forget()
             # Small products finish before a second thread wakes: two threads take ten times as long on busy cores
@@ -145,6 +147,7 @@ class RowDistillation:
                 losses = fit(Learner(network, optimizer, schedule), task, checkpoint)
             best.look()
             best.restore()
+        network.reads_summaries = False
         entropy = float(-(self._labels * torch.log(self._labels.clamp(min=1e-30))).sum(1).mean())
         return network.eval(), [loss - entropy for loss in losses]
 
@@ -158,20 +161,16 @@ class RowDistillation:
     def export(self, network: RowHead) -> Classifier:
         """The network as a second network that reads inside the classifier's graph."""
         first = self._classifier.network
-        inside = [
-            *([first.input] if self._reader.row else []),
-            *([self._reader.features] if self._reader.features else []),
-            first.output,
-        ]
+        inside = self._reader.inside
         names = [f"read_{index}" for index in range(len(inside))]
         raw = self._reader.raw(self._example)
         with tempfile.TemporaryDirectory() as scratch:
             examples = {name: torch.from_numpy(tensor) for name, tensor in zip(names, raw, strict=True)}
             model = onnx.load(str(to_onnx(network, examples, Path(scratch) / "rows.onnx")))
-        second = Network(model, first.input, "logits", "logits", tuple(zip(inside, names, strict=True)))
+        second = Network(model, first.inputs, "logits", "logits", tuple(zip(inside, names, strict=True)))
         classifier = self._classifier
         runnable = with_reader(first, second).SerializeToString()
-        return Classifier(Path("head"), runnable, second, classifier.dtype, classifier.shape, classifier.classes)
+        return Classifier(Path("head"), runnable, second, classifier.inputs, classifier.classes)
 
     def _kept(self, without: Collection[str]) -> Tensor:
         """A mask (copies, n) of the disturbed rows that have none of these disturbances."""
@@ -180,11 +179,10 @@ class RowDistillation:
         free = ~np.isin(self._rows.tags, left_out).any(1)
         return torch.from_numpy(free.reshape(self._rows.copies, -1))
 
-    def _batches(self, epoch: int, kept: Tensor, recipe: Recipe, best: _Best) -> Batches:
+    def _batches(self, epoch: int, rows: DisturbedRows, kept: Tensor, recipe: Recipe, best: _Best) -> Batches:
         if epoch:
             best.look()
         random = torch.Generator().manual_seed(recipe.seed * 10_000 + epoch)
-        rows = self._rows
         learnt = torch.nonzero(kept[:, self._learners])
         disturbed = learnt[:, 0] * rows.rows + self._learners[learnt[:, 1]]
         clean = round(recipe.batch_rows * recipe.clean_share)
@@ -193,9 +191,9 @@ class RowDistillation:
             plain = self._learners[torch.randint(len(self._learners), (clean,), generator=random)]
             yield _joined(rows, some, plain), torch.cat([self._labels[some % rows.rows], self._labels[plain]])
 
-    def _judge(self, network: RowHead, kept: Tensor, recipe: Recipe) -> float:
+    def _judge(self, network: RowHead, rows: DisturbedRows, kept: Tensor, recipe: Recipe) -> float:
         """The loss on held-out rows, weighted as in a batch."""
-        rows, judges = self._rows, self._judges
+        judges = self._judges
         if not len(judges):
             return 0.0
         target = next(network.parameters()).device
@@ -237,6 +235,13 @@ class _Best:
         """Load the weights into the network, on the CPU."""
         kept = torch.load(self._path, map_location="cpu", weights_only=True)
         self._network.load_state_dict(kept["network"])
+
+
+def _summarised(rows: DisturbedRows, network: RowHead) -> DisturbedRows:
+    """The same rows, with what the network reads of them instead of themselves."""
+    with torch.no_grad():
+        clean, disturbed = ([network.summaries(tensors[0]), *tensors[1:]] for tensors in (rows.clean, rows.disturbed))
+    return replace(rows, clean=clean, disturbed=disturbed)
 
 
 def _joined(rows: DisturbedRows, disturbed: Tensor, clean: Tensor) -> tuple[Tensor, ...]:

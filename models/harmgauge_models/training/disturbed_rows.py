@@ -21,10 +21,9 @@ from tqdm import tqdm
 
 from harmgauge.bundle.rows import Array
 from harmgauge_models.data.disturber import Disturber
-from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier
 from harmgauge_models.graphs.hidden_layers import with_outputs
-from harmgauge_models.graphs.run import open_session
+from harmgauge_models.graphs.run import open_session, run_batches
 
 MOST_ROWS = 200_000
 MOST_BYTES = 2**28
@@ -42,32 +41,30 @@ BATCH_VALUES = 2**18
 
 
 class Reader:
-    """Reads a second network's inputs: the row itself if `row` (without `row_values`, only how unusual it is), a tensor
-    `features` of the classifier if given, and the classifier's output.
+    """Reads a second network's inputs: the `row` (without `row_values`, only how unusual it is), `features`, and the
+    classifier's output.
 
-    Each is float32 and flat, (n, width).
+    Both are names of tensors of the classifier, None for none; the row may be its only input. Each is float32 and flat,
+    (n, width).
     """
 
-    def __init__(self, classifier: Classifier, features: str | None, *, row: bool, row_values: bool = True) -> None:
+    def __init__(
+        self, classifier: Classifier, features: str | None, *, row: str | None, row_values: bool = True
+    ) -> None:
         network = classifier.network
         self.row, self.row_values, self.features = row, row_values, features
-        model = classifier.runnable if features is None else with_outputs(classifier, [features]).SerializeToString()
+        self.inside = [*(name for name in (row, features) if name is not None), network.output]
+        self._outputs = [name for name in self.inside if name not in network.inputs]
+        added = self._outputs[:-1]
+        model = with_outputs(classifier, added).SerializeToString() if added else classifier.runnable
         self._session: ort.InferenceSession = open_session(model)
-        self._input = network.input
-        self._outputs = [*([] if features is None else [features]), network.output]
 
     def raw(self, x: Array) -> list[Array]:
         """The inputs in their own dtypes and shapes. Raises UserError if the classifier cannot run on the rows."""
-        parts: list[list[Array]] = []
         batch_rows = min(1024, max(8, BATCH_VALUES // max(math.prod(x.shape[1:]), 1)))
-        for begin in range(0, len(x), batch_rows):
-            some = x[begin : begin + batch_rows]
-            try:
-                outputs = self._session.run(self._outputs, {self._input: some})
-            except Exception as error:  # ONNX Runtime's errors share no base class below Exception
-                raise UserError(f"the classifier fails on disturbed rows: {error}") from error
-            parts.append([*([some] if self.row else []), *outputs])
-        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+        fails = "the classifier fails on disturbed rows"
+        outputs = run_batches(self._session, self._outputs, x, fails, batch_rows)
+        return outputs if len(outputs) == len(self.inside) else [x, *outputs]
 
     def read(self, x: Array) -> list[Tensor]:
         """The second network's inputs for rows `x` (n, *shape)."""

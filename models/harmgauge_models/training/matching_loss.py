@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harmgauge_models.graphs.fuse import Gives
+from harmgauge_models.graphs.divergence import Gives
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from harmgauge.api.budget import SMALL_BYTES, Budget, Claim
 from harmgauge.api.waiting import Waiting
 from harmgauge.auth.names import CLIENT, SOURCE, read_name
 from harmgauge.auth.policy import Principal
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.inference.caller import Origin, Progress, RequestContext
 from harmgauge.inference.scorer import RequestScorer, Scored
 from harmgauge.readiness import Readiness
@@ -40,10 +40,17 @@ class DataPlane:
     """The bounds that all calls share."""
 
     def __init__(
-        self, readiness: Readiness, *, max_body_bytes: int, max_bodies_bytes: int, deadline_seconds: float
+        self,
+        readiness: Readiness,
+        *,
+        max_body_bytes: int,
+        max_bodies_bytes: int,
+        deadline_seconds: float,
+        max_rows: int,
     ) -> None:
         self.readiness = readiness
         self.max_body_bytes = max_body_bytes
+        self.max_rows = max_rows
         self.deadline_seconds = deadline_seconds
         self.budget = Budget(max_bodies_bytes, max_body_bytes)
         self.threads = StepThreads(THREADS)
@@ -157,7 +164,7 @@ class Call:
         """
         return self.plane.threads.run(steps, Waiting(), self.context.left)
 
-    def score(self, scorer: RequestScorer, rows: Rows) -> Awaitable[Scored]:
+    def score(self, scorer: RequestScorer, rows: AnyRows) -> Awaitable[Scored]:
         """Score validated rows. Raises RateLimited for the key, and the scorer's errors."""
         if self.principal.rate_limit is not None:
             self.principal.rate_limit.take_rows(len(rows))

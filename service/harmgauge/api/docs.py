@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from harmgauge.api.assets import SECURITY_HEADERS, Asset, LazyAsset
-from harmgauge.api.body.decode import JSON
+from harmgauge.api.body.media import JSON
 from harmgauge.api.guard import only
 from harmgauge.auth.policy import Authorizer, Permission
 

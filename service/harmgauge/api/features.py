@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from harmgauge.api.body.decode import JSON, NPY
+from harmgauge.api.body.media import JSON, NPY
 from harmgauge.api.guard import only
 from harmgauge.api.places import PlacedResponse, Places
 from harmgauge.api.problems import refusals

@@ -60,7 +60,8 @@ class Looks:
 
     async def _exposition(self) -> bytes:
         states, accuracy = await self._monitor.states(), await self._monitor.accuracy()
-        return await asyncio.to_thread(self._metrics.exposition, states, accuracy, self._monitor.columns())
+        sources, columns = self._monitor.sources(), self._monitor.columns()
+        return await asyncio.to_thread(self._metrics.exposition, states, accuracy, sources, columns)
 
     async def _drift(self) -> bytes:
         return (await self._answer(await self._monitor.states())).model_dump_json(by_alias=True).encode()

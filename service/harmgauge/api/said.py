@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import orjson
 
-LONGEST = 60
-"""Maximum number of characters quoted from a value."""
+LONGEST = 40
+"""Maximum number of characters quoted from a value: it may be personal data, and errors end up in clients' logs."""
 
 _LITERAL = re.compile(r"[-+.0-9eE]+")
 

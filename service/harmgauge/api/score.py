@@ -13,17 +13,22 @@ from starlette.responses import Response
 
 from harmgauge.api.answer import FRAME_BYTES, PIECE_VALUES, PiecewiseResponse, json_pieces, most_json_bytes
 from harmgauge.api.body import decode
-from harmgauge.api.body.decode import Parameters
+from harmgauge.api.body.decode import Parameters, ScoreRequest
 from harmgauge.api.body.intake import HttpCall
+from harmgauge.api.body.media import JSON
 from harmgauge.api.body.steps import collect
 from harmgauge.api.data_plane import DataPlane
 from harmgauge.api.guard import only
 from harmgauge.api.middleware import Handler
 from harmgauge.api.problems import refusals
 from harmgauge.api.query import documented, read_flags
+from harmgauge.api.score_schema import request_body
+from harmgauge.api.views import views_of
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission, Principal
 from harmgauge.bundle.load import Bundle
-from harmgauge.bundle.served_input import InputSpec
+from harmgauge.bundle.named_rows import AnyRows
+from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.served_input import Served
 from harmgauge.errors import Forbidden, InvalidParameters
 from harmgauge.inference.correction import Correction, correct
 from harmgauge.rollout.served import COMPONENTS, Components
@@ -76,15 +81,18 @@ def handler(plane: DataPlane) -> Handler:
         principal: Principal = scope[PRINCIPAL]
         components: Components = scope[COMPONENTS]
         manifest = components.bundle.manifest
-        spec = manifest.input
+        served, reader = manifest.served, views_of(components).reader
         with HttpCall(plane, request, PATH) as call:
             body = await call.body()
-            media_type = decode.media_type(call.headers.get(b"content-type", ""), spec)
+            media_type = decode.media_type(call.headers.get(b"content-type", ""), served)
             query = read_flags(scope["query_string"], decode.PARAMETERS) if scope["query_string"] else {}
-            if decode.is_large(len(body), media_type, spec):
-                asked = await call.in_steps(decode.reading(body, media_type, query, spec, call.waiting))
+            asked: ScoreRequest[AnyRows] | ScoreRequest[Rows]
+            if reader is not None and reader.takes(body, media_type):
+                asked = await decode.read_named(call, body, media_type, query, reader)
+            elif decode.is_large(len(body), media_type, manifest.input):
+                asked = await call.in_steps(decode.reading(body, media_type, query, manifest.input, call.waiting))
             else:
-                asked = decode.read(body, media_type, query, spec)
+                asked = decode.read(body, media_type, query, manifest.input)
             if asked.parameters.correct and not components.corrects:
                 raise InvalidParameters(
                     f"The bundle {manifest.name}/{manifest.version} offers no correction: leave 'correct' out, or "
@@ -113,8 +121,8 @@ def handler(plane: DataPlane) -> Handler:
                 answer |= _correction(correct(scored), with_probabilities=asked.parameters.probabilities)
             if is_large and scored.probabilities.size > PIECE_VALUES:
                 pieces = await call.answer_in_steps(collect(json_pieces(answer)))
-                return call.deliver(PiecewiseResponse(pieces, media_type=decode.JSON))
-        return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type=decode.JSON)
+                return call.deliver(PiecewiseResponse(pieces, media_type=JSON))
+        return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type=JSON)
 
     return score
 
@@ -136,7 +144,7 @@ def _most_row_bytes(classes: int, parameters: Parameters) -> int:
     return most_json_bytes(1, columns)
 
 
-def router(authorizer: Authorizer, spec: InputSpec, score: Handler) -> APIRouter:
+def router(authorizer: Authorizer, served: Served, score: Handler) -> APIRouter:
     """The route for the OpenAPI page; actual traffic bypasses the framework (`middleware.py`)."""
     routes = APIRouter(tags=["score"], dependencies=[only(authorizer, Permission.SCORES)])
     routes.post(
@@ -146,7 +154,7 @@ def router(authorizer: Authorizer, spec: InputSpec, score: Handler) -> APIRouter
         summary="Score inputs",
         responses=refusals(400, 401, 403, 413, 415, 422, 429, 500, 503, 504),
         openapi_extra={
-            "requestBody": _request_body(spec),
+            "requestBody": request_body(served),
             **documented(
                 probabilities="Same as the JSON parameter, for bodies in other formats.",
                 correct="Same as the JSON parameter, for bodies in other formats.",
@@ -174,37 +182,3 @@ def _correction(correction: Correction, *, with_probabilities: bool) -> dict[str
     if with_probabilities:
         names += ["corrected_probabilities", "defense_probabilities"]  # without defense: `probabilities`
     return {name: getattr(correction, name) for name in names}
-
-
-def _request_body(spec: InputSpec) -> dict[str, Any]:
-    kind = "number" if spec.dtype.startswith("float") else "integer"
-    number: dict[str, Any] = {"type": [kind, "null"] if spec.missing else kind}
-    if spec.minimum is not None:
-        number["minimum"] = spec.minimum
-    if spec.maximum is not None:
-        number["maximum"] = spec.maximum
-    schema = number
-    for length in reversed(spec.shape):
-        schema = {"type": "array", "items": schema, "minItems": length, "maxItems": length}
-    parameters = {
-        "type": ["object", "null"],
-        "properties": {name: {"type": ["boolean", "null"]} for name in decode.PARAMETERS},
-    }
-    instances: dict[str, Any] = {"type": "array", "minItems": 1, "items": schema}
-    binary = {"type": "string", "format": "binary"}
-    if spec.missing:
-        instances["description"] = "null means a missing value."
-        binary["description"] = "NaN means a missing value."
-    document = {
-        "type": "object",
-        "required": ["instances"],
-        "additionalProperties": False,
-        "properties": {
-            "instances": instances,
-            "parameters": {**parameters, "additionalProperties": False},
-        },
-    }
-    return {
-        "required": True,
-        "content": {name: {"schema": document if name == decode.JSON else binary} for name in decode.media_types(spec)},
-    }

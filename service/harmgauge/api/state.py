@@ -166,7 +166,11 @@ class InfoAnswer(BaseModel):
     )
     score: dict[str, Any] = Field(description="Parameters of the score, from the bundle.")
     judgement: JudgementAnswer | None = Field(None, description="Whether the score is worth serving, if it was judged.")
-    input: dict[str, Any]
+    input: dict[str, Any] | None = Field(
+        None, description="The input of a bundle with one array of numbers; absent for inputs by name."
+    )
+    inputs: list[dict[str, Any]] = Field(description="The inputs by name, with their columns, as in bundle.json.")
+    tokenizer: bool = Field(False, description="Whether the bundle has a tokenizer, so that instances may be texts.")
     class_names: list[str]
     threshold: float | None = Field(None, description="Absent for keys that get flags only.")
     error_probability: ErrorProbabilityAnswer | None = Field(

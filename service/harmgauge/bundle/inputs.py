@@ -36,8 +36,10 @@ class Input(Part):
     """One input of the graph: `shape` is that of a row, with null for an axis of any length up to `maximum`.
 
     `range` has the minimum and the maximum, both inclusive, null for none. Token ids are in 0 .. `vocabulary_size` - 1;
-    strings may be restricted to `categories`. `pad_value` pads shorter rows. With `missing`, NaN (or null) is a missing
-    value. `columns` name the positions of the last axis.
+    `categories` are the strings that the classifier was trained on, and `unknown` decides about others: they pass (the
+    default), the row is flagged whatever its score, or the request is refused. `pad_value` pads shorter rows; without
+    it, only rows of equal length run together. With `missing`, NaN (or null) is a missing value; in strings, null
+    becomes "". `columns` name the positions of the last axis.
     """
 
     name: Text
@@ -48,6 +50,7 @@ class Input(Part):
     range: tuple[float | None, float | None] | None = None
     vocabulary_size: int | None = Field(default=None, ge=1, le=2**31)
     categories: tuple[Text, ...] | None = Field(default=None, min_length=1, max_length=MAX_CATEGORIES)
+    unknown: Literal["pass", "flag", "refuse"] | None = None
     missing: bool = False
     columns: tuple[Column, ...] | None = Field(default=None, min_length=1, max_length=MAX_COLUMNS)
 
@@ -82,6 +85,8 @@ class Input(Part):
             self._check_bounds([self.vocabulary_size - 1])
         if self.categories is not None and (not self.is_text or len(set(self.categories)) < len(self.categories)):
             raise ValueError("categories are for string inputs only, and must be distinct")
+        if self.unknown is not None and self.categories is None:
+            raise ValueError("unknown requires categories")
         if self.missing and not (self.is_text or self.dtype.startswith("float")):
             raise ValueError("missing requires a floating-point dtype or strings")
         return self

@@ -158,7 +158,7 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
         raise BundleError(f"{path / graph_file} cannot be served: {error}") from error
     reference = read_reference(path / reference_file, kept[reference_file])
     _check_features(path / reference_file, reference, manifest.features)
-    check_probe(path / reference_file, reference, manifest.input)
+    check_probe(path / reference_file, reference, manifest.served)
     sketches = None
     if manifest.columns is not None:
         file, classes = manifest.columns, len(manifest.class_names)
@@ -205,7 +205,7 @@ def read_manifest(file: Path, text: bytes) -> Manifest:
             manifest = Manifest.model_validate_json(text)
         if (reason := not_served(manifest)) is not None:
             raise BundleError(f"{file}: {reason}: use a newer harmgauge")
-        _ = manifest.input
+        _ = manifest.served
         _refuse_doubles(text)
     except ValidationError as error:
         first = error.errors()[0]

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from harmgauge.bundle.inputs import ErrorProbability, Input, Preparation
 from harmgauge.bundle.part import Name, Part, Text, first_double
 from harmgauge.bundle.reference import MIN_REFERENCE_ROWS
-from harmgauge.bundle.served_input import InputSpec, served_input
+from harmgauge.bundle.served_input import InputSpec, Served, served_inputs
 
 MAX_FILE_BYTES = 2**31
 """Limit for an ONNX file."""
@@ -114,6 +114,18 @@ class Manifest(Part):
         return next(iter(self.reference.values()))
 
     @cached_property
+    def served(self) -> Served:
+        """The inputs of a bundle that this version can serve. Raises ValueError if its parts are inconsistent."""
+        return served_inputs(self)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether rows have inputs by name, rather than being one array of numbers."""
+        return not isinstance(self.served, InputSpec)
+
+    @cached_property
     def input(self) -> InputSpec:
-        """The input of a bundle that this version can serve. Raises ValueError if its parts are inconsistent."""
-        return served_input(self)
+        """The input of a bundle with one array of numbers. Raises ValueError for any other."""
+        if not isinstance(self.served, InputSpec):
+            raise ValueError(f"the bundle's inputs are {', '.join(self.served.names)[:200]}, not one array of numbers")
+        return self.served

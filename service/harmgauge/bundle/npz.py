@@ -43,6 +43,15 @@ def read_npz(file: Path | IO[bytes], max_bytes: int | None = None) -> dict[str, 
         raise ValueError(str(error) or type(error).__name__) from error
 
 
+def unpacked_bytes(file: IO[bytes]) -> int:
+    """The bytes that all arrays of an `.npz` file declare to have, uncompressed. Raises ValueError."""
+    try:
+        with ZipFile(cast("IO[bytes]", _InPieces(file))) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    except (BadZipFile, OSError, NotImplementedError) as error:
+        raise ValueError(f"{error}; expected a file written by numpy.savez") from error
+
+
 class _InPieces:
     """A ZipFile's reads, none of them longer than a piece of an array or a directory of MAX_ARRAYS."""
 

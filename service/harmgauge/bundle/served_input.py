@@ -1,4 +1,6 @@
-"""The one input that this version serves, and a check for parts of the format that it does not support yet."""
+"""The input of a bundle with one array of numbers, and a check for parts of the format that this version does not
+support yet.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from harmgauge.bundle.inputs import Input, Pictures, Preparation
+from harmgauge.bundle.inputs import Column, Input, Pictures, Preparation
+from harmgauge.bundle.named_inputs import MAX_ROW_BYTES, NamedInputs, is_by_column
 from harmgauge.bundle.part import Dtype, Part, Text
 from harmgauge.bundle.rows import Rows
 
 if TYPE_CHECKING:
     from harmgauge.bundle.manifest import Manifest
-
-MAX_ROW_BYTES = 2**30
-"""Limit for a row."""
 
 MODES: dict[int, Literal["L", "RGB"]] = {1: "L", 3: "RGB"}
 """Image mode by number of channels."""
@@ -37,7 +37,7 @@ class ImageSpec(Part):
 class InputSpec(Part):
     """One instance: `shape` excludes the row axis; `minimum` and `maximum` are inclusive, None if unbounded.
 
-    With `missing`, NaN is a missing value.
+    With `missing`, NaN is a missing value. `columns` name the numbers of an input with one axis.
     """
 
     name: Text = "input"
@@ -47,6 +47,12 @@ class InputSpec(Part):
     maximum: float | None = None
     image: ImageSpec | None = None
     missing: bool = False
+    columns: tuple[Column, ...] | None = None
+
+    @cached_property
+    def by_column(self) -> NamedInputs | None:
+        """The same input in terms of records; None without columns."""
+        return None if self.columns is None else NamedInputs(inputs=(described(self),))
 
     @cached_property
     def numpy_dtype(self) -> np.dtype[Any]:
@@ -105,13 +111,8 @@ class InputSpec(Part):
 
 def not_served(manifest: Manifest) -> str | None:
     """The part of the bundle that this version does not support; None if it supports all of it."""
-    first, pictures = manifest.inputs[0], None if manifest.preparation is None else manifest.preparation.pictures
+    pictures = None if manifest.preparation is None else manifest.preparation.pictures
     checks = {
-        f"graphs with {len(manifest.inputs)} inputs": len(manifest.inputs) > 1,
-        "inputs of strings": first.is_text,
-        "inputs with a free axis": None in first.shape,
-        "inputs without axes": not first.shape,
-        "inputs of text": manifest.preparation is not None and pictures is None,
         "pictures that are resized or cropped": pictures is not None and (pictures.resize or pictures.crop),
         "pictures normalised outside the graph": pictures is not None and (pictures.mean or pictures.std),
         "references by context": len(manifest.reference) > 1,
@@ -119,8 +120,24 @@ def not_served(manifest: Manifest) -> str | None:
     return next((f"this version does not support {what}" for what, is_there in checks.items() if is_there), None)
 
 
-def served_input(manifest: Manifest) -> InputSpec:
-    """The input of a bundle that this version can serve. Raises ValueError if its parts are inconsistent."""
+Served = InputSpec | NamedInputs
+"""One array of numbers, or inputs by name."""
+
+
+def served_inputs(manifest: Manifest) -> Served:
+    """The inputs of a bundle that this version can serve. Raises ValueError if its parts are inconsistent."""
+    found, prepared = manifest.inputs[0], manifest.preparation
+    tokenizer = None if prepared is None or prepared.text is None else prepared.text.tokenizer
+    if len(manifest.inputs) > 1 or found.is_text or not found.shape or None in found.shape or tokenizer is not None:
+        if prepared is not None and prepared.pictures is not None:
+            raise ValueError("pictures are for bundles with one input of numbers")
+        if tokenizer is not None and tokenizer not in manifest.files:
+            raise ValueError(f"the tokenizer {tokenizer!r} is not among the files")
+        return NamedInputs(inputs=manifest.inputs, tokenizer=tokenizer)
+    return _array_input(manifest)
+
+
+def _array_input(manifest: Manifest) -> InputSpec:
     found = manifest.inputs[0]
     minimum, maximum = found.range or (None, None)
     if found.vocabulary_size is not None:
@@ -136,6 +153,7 @@ def served_input(manifest: Manifest) -> InputSpec:
         maximum=maximum,
         image=None if pictures is None else _image(pictures, shape),
         missing=found.missing,
+        columns=found.columns if is_by_column(found) else None,
     )
 
 
@@ -148,6 +166,7 @@ def described(spec: InputSpec) -> Input:
         shape=spec.shape,
         range=None if bounds == (None, None) else bounds,
         missing=spec.missing,
+        columns=spec.columns,
     )
 
 

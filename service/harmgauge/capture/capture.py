@@ -10,7 +10,7 @@ import logging
 
 import numpy as np
 
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.capture import flagged
 from harmgauge.capture.flagged import Source
 from harmgauge.capture.metrics import CaptureMetrics
@@ -43,8 +43,8 @@ class Capture:
         """Start writing."""
         self._writer.start()
 
-    def put(self, source: Source, rows: Rows, scored: Scored, caller: RequestContext) -> None:
-        """Capture the flagged rows among a request's rows (n, *shape), or a random selection of them."""
+    def put(self, source: Source, rows: AnyRows, scored: Scored, caller: RequestContext) -> None:
+        """Capture the flagged rows among a request's rows, or a random selection of them."""
         positions = np.flatnonzero(scored.is_adversarial)
         if self._ratio < 1 and len(positions):
             positions = positions[self._random.random(len(positions)) < self._ratio]

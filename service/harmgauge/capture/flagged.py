@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.load import Bundle
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_rows import AnyRows
+from harmgauge.bundle.named_rows import held_bytes as held_by
 from harmgauge.inference.caller import Origin
 from harmgauge.inference.scorer import Scored
-from harmgauge.memory import kept_alive_bytes
 
 REQUEST_BYTES = 1024
 ROW_BYTES = 512
@@ -46,7 +46,7 @@ class Flagged(NamedTuple):
     """The k captured rows of one request: `positions` (k,) within the request, `scores` (k,) float32, `predictions`
     (k,) int64, and `error_probability` (k,) float32 if the bundle provides it.
 
-    `rows` (n, *shape) are the captured rows, or all rows if `is_all`; `time` is Unix time in seconds.
+    `rows` are the captured rows, or all rows if `is_all`; `time` is Unix time in seconds.
     """
 
     source: Source
@@ -55,28 +55,28 @@ class Flagged(NamedTuple):
     positions: npt.NDArray[np.intp]
     scores: npt.NDArray[np.float32]
     predictions: npt.NDArray[np.int64]
-    rows: Rows
+    rows: AnyRows
     is_all: bool
     error_probability: npt.NDArray[np.float32] | None = None
 
     @property
-    def inputs(self) -> Rows:
-        """The captured rows (k, *shape)."""
+    def inputs(self) -> AnyRows:
+        """The captured rows, k of them."""
         return self.rows[self.positions] if self.is_all and len(self.positions) < len(self.rows) else self.rows
 
     @property
     def held_bytes(self) -> int:
         """The memory that this prevents from being freed."""
-        return kept_alive_bytes(self.rows) + len(self.positions) * ROW_BYTES + REQUEST_BYTES
+        return held_by(self.rows) + len(self.positions) * ROW_BYTES + REQUEST_BYTES
 
 
-def held_bytes(rows: Rows, kept: int) -> int:
+def held_bytes(rows: AnyRows, kept: int) -> int:
     """Bytes that `take` will hold for these rows, n >= 1, if it keeps `kept` of them."""
     return _taken(rows, kept)[1] + kept * ROW_BYTES + REQUEST_BYTES
 
 
-def take(source: Source, origin: Origin, rows: Rows, scored: Scored, positions: npt.NDArray[np.intp]) -> Flagged:
-    """Capture the rows at `positions` (k,), ascending, k >= 1, of `rows` (n, *shape), which must no longer change.
+def take(source: Source, origin: Origin, rows: AnyRows, scored: Scored, positions: npt.NDArray[np.intp]) -> Flagged:
+    """Capture the rows at `positions` (k,), ascending, k >= 1, of `rows`, which must no longer change.
 
     Copies them if that frees at least as much of the body that they belong to: larger copies would cost the event loop
     more than they save.
@@ -95,8 +95,8 @@ def take(source: Source, origin: Origin, rows: Rows, scored: Scored, positions: 
     )
 
 
-def _taken(rows: Rows, kept: int) -> tuple[bool, int]:
+def _taken(rows: AnyRows, kept: int) -> tuple[bool, int]:
     """Whether to hold all rows rather than copies of `kept` of them, and the bytes that this takes."""
-    all_bytes, copied_bytes = kept_alive_bytes(rows), rows.nbytes // len(rows) * kept
+    all_bytes, copied_bytes = held_by(rows), rows.nbytes // len(rows) * kept
     is_all = all_bytes < 2 * copied_bytes + _FRAME_BYTES
     return is_all, all_bytes if is_all else copied_bytes

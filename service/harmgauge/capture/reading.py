@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from harmgauge.bundle.served_input import InputSpec
+from harmgauge.capture.named_columns import PREFIX, as_json
 from harmgauge.capture.sinks import SUFFIX, name_time, open_address
 from harmgauge.capture.table import SCHEMA, input_spec
 from harmgauge.errors import SettingsError
@@ -94,11 +96,31 @@ class Captured:
             spec = input_spec(file.schema_arrow)
             if spec is None:
                 raise ValueError("it was not written by harmgauge")
-            table = pq.read_table(stream, columns=columns, filters=wanted.expression(), use_threads=False)
+            named = [] if isinstance(spec, InputSpec) else [n for n in file.schema_arrow.names if n.startswith(PREFIX)]
+            asked = [name for name in columns if name in file.schema_arrow.names]
+            if "input" in columns:
+                asked += named
+            table = pq.read_table(stream, columns=asked, filters=wanted.expression(), use_threads=False)
+        if not isinstance(spec, InputSpec):
+            table = _like_arrays(table, columns)
         table = table.select(columns).replace_schema_metadata(None)
         for name, value in ((SPEC, spec.model_dump_json(exclude_none=True)), (FILE, path)):
             table = table.append_column(name, pa.repeat(value, table.num_rows))
         return table
+
+
+def _like_arrays(table: pa.Table, columns: list[str]) -> pa.Table:
+    """A table with inputs by name in the schema of one with arrays: `input` is JSON, `shape` is empty."""
+    rows = table.num_rows
+    others = {
+        "dtype": lambda: pa.repeat("json", rows),
+        "shape": lambda: pa.array([[]] * rows, SCHEMA.field("shape").type),
+        "input": lambda: pa.array([as_json(row) for row in table.to_pylist()], pa.binary()),
+    }
+    for name in columns:
+        if name in others and name not in table.column_names:
+            table = table.append_column(SCHEMA.field(name), others[name]())
+    return table
 
 
 def _empty(columns: list[str]) -> pa.Table:

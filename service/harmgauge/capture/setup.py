@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from harmgauge.bundle.manifest import Manifest
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.capture.metrics import CaptureMetrics
 from harmgauge.errors import SettingsError
 from harmgauge.settings import Settings
@@ -14,6 +15,7 @@ from harmgauge.settings import Settings
 if TYPE_CHECKING:
     from harmgauge.capture.capture import Capture
     from harmgauge.capture.sinks import Sink
+    from harmgauge.capture.table import Kept
 
 
 def open_capture(
@@ -29,12 +31,32 @@ def open_capture(
     writer = Writer(
         sink,
         settings.capture_dir,
-        manifest.input,
+        _kept(manifest, settings.capture_excluded_columns),
         metrics,
         file_bytes=settings.capture_file_bytes,
         file_seconds=settings.capture_file_seconds,
     )
     return Capture(writer, metrics, settings.capture_ratio, settings.capture_queue_bytes)
+
+
+def _kept(manifest: Manifest, excluded: tuple[str, ...]) -> Kept:
+    """How inputs are kept. Raises SettingsError for a column to exclude that the bundle does not have."""
+    from harmgauge.capture.named_columns import NamedColumns  # noqa: PLC0415 - an extra
+
+    served = manifest.served
+    inputs = served.by_column if isinstance(served, InputSpec) else served
+    if inputs is None or (isinstance(served, InputSpec) and not excluded):
+        if excluded:
+            raise SettingsError("HARMGAUGE_CAPTURE_EXCLUDED_COLUMNS: the bundle's input has no column names: unset it")
+        assert isinstance(served, InputSpec)
+        return served
+    unknown = next((name for name in excluded if name not in inputs.fields), None)
+    if unknown is not None:
+        raise SettingsError(
+            f"HARMGAUGE_CAPTURE_EXCLUDED_COLUMNS: the bundle has no column {unknown!r}; it has "
+            f"{', '.join(list(inputs.fields)[:20])}"
+        )
+    return NamedColumns(inputs=inputs, excluded=excluded, from_array=isinstance(served, InputSpec))
 
 
 def open_sink(settings: Settings) -> Sink | None:

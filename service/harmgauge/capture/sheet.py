@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,11 +16,12 @@ from PIL import Image
 
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
-from harmgauge.capture.table import instance
+from harmgauge.capture.table import instance, read_spec
 
 THUMBNAIL_PIXELS = 192
 MAX_BARS = 64
 MAX_VALUES = 32
+MAX_CHARACTERS = 400
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -52,8 +54,7 @@ def sheet(title: str, rows: Iterable[dict[str, Any]], about: str) -> str:
 
 
 def _figure(row: dict[str, Any]) -> str:
-    spec = InputSpec.model_validate_json(row["input_spec"])
-    values = instance(row["input"], spec)
+    spec = read_spec(row["input_spec"])
     name = f"{row['class_name']}, score {row['score']:.4g}"
     when: datetime = row["time"]
     facts = {
@@ -64,9 +65,25 @@ def _figure(row: dict[str, Any]) -> str:
         "threshold": f"{row['threshold']:.4g}",
     }
     listed = "".join(f"<dt>{term}</dt><dd>{escape(fact)}</dd>" for term, fact in facts.items() if fact)
-    drawn = _picture(values, spec, name) if spec.image is not None else _bars(values, name)
+    if not isinstance(spec, InputSpec):
+        drawn = _listed(json.loads(row["input"]))
+    else:
+        values = instance(row["input"], spec)
+        drawn = _picture(values, spec, name) if spec.image is not None else _bars(values, name)
     caption = f"<b>{row['score']:.4g}</b> {escape(row['class_name'])}"
     return f"<figure>{drawn}<figcaption>{caption}<dl>{listed}</dl></figcaption></figure>"
+
+
+def _listed(values: dict[str, Any]) -> str:
+    """Inputs by name as a list of terms; long ones are cut."""
+    lines = []
+    for key, value in values.items():
+        text = (
+            "missing" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        )
+        shown = text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]} ... {len(text)} characters in total"
+        lines.append(f"<dt>{escape(key)}</dt><dd>{escape(shown)}</dd>")
+    return f"<dl>{''.join(lines)}</dl>"
 
 
 def _picture(values: Rows, spec: InputSpec, name: str) -> str:

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter
 
+from harmgauge.bundle.named_rows import AnyRows, join
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.capture.flagged import Flagged
+from harmgauge.capture.named_columns import NamedColumns
 
 SCHEMA_VERSION = "1"
 
@@ -37,6 +40,12 @@ SCHEMA = pa.schema(
     ]
 )
 
+Kept = InputSpec | NamedColumns
+"""How inputs are kept: as the bytes of one array, or as columns by name."""
+
+ABOUT = SCHEMA.names[: SCHEMA.names.index("dtype")]
+"""The columns about a row, which do not depend on its inputs."""
+
 _REPEATED = ["route", "key_name", "model", "version", "bundle", "sha256", "class_name", "dtype"]
 """Columns with few values: each value is stored once per file."""
 
@@ -57,15 +66,20 @@ _OF_REQUEST: dict[str, Callable[[Flagged], Any]] = {
 """Columns that are the same for all rows of a request."""
 
 
-def to_batch(kept: Sequence[Flagged], spec: InputSpec) -> pa.RecordBatch:
-    """Convert the rows of some requests, at least one; their bundles must have this input and the same classes."""
+def schema_of(spec: Kept) -> pa.Schema:
+    """The columns of a file."""
+    return SCHEMA if isinstance(spec, InputSpec) else pa.schema([*map(SCHEMA.field, ABOUT), *spec.fields()])
+
+
+def to_batch(kept: Sequence[Flagged], spec: Kept) -> pa.RecordBatch:
+    """Convert the rows of some requests, at least one; their bundles must have these inputs and the same classes."""
+    schema = schema_of(spec)
     counts = [len(each.positions) for each in kept]
     of_request = pa.array(np.repeat(np.arange(len(kept)), counts))
     columns = {
         name: pa.array([value(each) for each in kept], SCHEMA.field(name).type).take(of_request)
         for name, value in _OF_REQUEST.items()
     }
-    count = sum(counts)
     predictions = np.concatenate([each.predictions for each in kept]).astype(np.int32)
     columns |= {
         "row": pa.array(np.concatenate([each.positions for each in kept]).astype(np.int32)),
@@ -73,11 +87,20 @@ def to_batch(kept: Sequence[Flagged], spec: InputSpec) -> pa.RecordBatch:
         "error_probability": pa.concat_arrays([_error_probability(each) for each in kept]),
         "prediction": pa.array(predictions),
         "class_name": pa.array(kept[0].source.class_names, pa.string()).take(pa.array(predictions)),
-        "dtype": pa.repeat(spec.dtype, count),
-        "shape": pa.repeat(pa.scalar(list(spec.shape), pa.list_(pa.int32())), count),
-        "input": _as_bytes(np.concatenate([each.inputs for each in kept]), spec),
     }
-    return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+    columns |= _inputs(join([each.inputs for each in kept]), spec)
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _inputs(rows: AnyRows, spec: Kept) -> dict[str, pa.Array]:
+    if not isinstance(spec, InputSpec):
+        return spec.arrays(rows)
+    assert isinstance(rows, np.ndarray)
+    return {
+        "dtype": pa.repeat(spec.dtype, len(rows)),
+        "shape": pa.repeat(pa.scalar(list(spec.shape), pa.list_(pa.int32())), len(rows)),
+        "input": _as_bytes(rows, spec),
+    }
 
 
 def _error_probability(kept: Flagged) -> pa.Array:
@@ -93,7 +116,7 @@ def _as_bytes(rows: Rows, spec: InputSpec) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(), len(rows), [None, pa.py_buffer(ends), pa.py_buffer(data)])
 
 
-def to_parquet(batches: Sequence[pa.RecordBatch], spec: InputSpec) -> pa.Buffer:
+def to_parquet(batches: Sequence[pa.RecordBatch], spec: Kept) -> pa.Buffer:
     """A complete file, compressed with zstd; Arrow releases the GIL meanwhile."""
     known = {_VERSION: SCHEMA_VERSION.encode(), _INPUT: spec.model_dump_json(exclude_none=True).encode()}
     stream = pa.BufferOutputStream()
@@ -101,17 +124,23 @@ def to_parquet(batches: Sequence[pa.RecordBatch], spec: InputSpec) -> pa.Buffer:
         pa.Table.from_batches(batches).replace_schema_metadata(known),
         stream,
         compression="zstd",
-        use_dictionary=_REPEATED,
-        write_statistics=[name for name in SCHEMA.names if name not in ("input", "shape")],
+        use_dictionary=[name for name in _REPEATED if name in batches[0].schema.names],
+        write_statistics=[*ABOUT, *(["dtype"] if isinstance(spec, InputSpec) else [])],
         store_schema=True,
     )
     return stream.getvalue()
 
 
-def input_spec(schema: pa.Schema) -> InputSpec | None:
+def input_spec(schema: pa.Schema) -> Kept | None:
     """A file's description of its inputs; None if another program wrote the file."""
     text = (schema.metadata or {}).get(_INPUT)
-    return None if text is None else InputSpec.model_validate_json(text)
+    return None if text is None else read_spec(text)
+
+
+def read_spec(text: bytes | str) -> Kept:
+    """A description of inputs. Raises ValueError."""
+    kinds: TypeAdapter[Kept] = TypeAdapter(InputSpec | NamedColumns)
+    return kinds.validate_json(text)
 
 
 def instance(data: bytes, spec: InputSpec) -> Rows:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from harmgauge.bundle.served_input import InputSpec
 from harmgauge.capture.flagged import Flagged, Source
 from harmgauge.capture.metrics import CaptureMetrics
+from harmgauge.capture.named_columns import NamedColumns
 from harmgauge.capture.sinks import Sink, file_name
-from harmgauge.capture.table import to_batch, to_parquet
+from harmgauge.capture.table import Kept, to_batch, to_parquet
 from harmgauge.inference.caller import NOWHERE
 from harmgauge.observe.logs import RateLimitedWarning
 
@@ -55,7 +55,7 @@ class Writer:
         self,
         place: Sink,
         name: str,
-        spec: InputSpec,
+        spec: Kept,
         metrics: CaptureMetrics,
         *,
         file_bytes: int,
@@ -87,7 +87,8 @@ class Writer:
         """Start the thread. Makes an empty table first, because Arrow's modules for it must not be loaded between
         requests.
         """
-        blank, one = np.zeros((1, *self._spec.shape), self._spec.numpy_dtype), np.zeros(1, np.int64)
+        spec, one = self._spec, np.zeros(1, np.int64)
+        blank = spec.blank() if isinstance(spec, NamedColumns) else np.zeros((1, *spec.shape), spec.numpy_dtype)
         source = Source("", "", "", "", 0.0, ("",))
         nothing = Flagged(source, NOWHERE, 0.0, one, one.astype(np.float32), one, blank, is_all=True)
         to_parquet([to_batch([nothing], self._spec)], self._spec)

@@ -15,8 +15,11 @@ from harmgauge.assembly import prepare
 from harmgauge.bundle.judgement import judgement_of
 from harmgauge.bundle.load import SAMPLES_FILE, Bundle
 from harmgauge.bundle.manifest import Manifest
-from harmgauge.bundle.rows import Rows
-from harmgauge.bundle.samples import read_samples
+from harmgauge.bundle.named_inputs import of_many
+from harmgauge.bundle.named_rows import AnyRows
+from harmgauge.bundle.probe_row import probe_rows
+from harmgauge.bundle.samples import read_any_samples
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.bundle.signature import SignatureState
 from harmgauge.drift.folder_lock import use
 from harmgauge.drift.monitor import Monitor
@@ -56,7 +59,8 @@ def check(settings: Settings) -> int:
     manifest = bundle.manifest
     say(f"\nbundle {manifest.name}/{manifest.version}: all {len(manifest.files)} files match their sha256\n")
     say(f"  signature: {_SIGNATURES[bundle.signature]}\n")
-    say(f"  input {manifest.input.dtype} {manifest.input.shape}, {len(manifest.class_names)} classes\n")
+    for line in _inputs(manifest):
+        say(f"  {line}\n")
     _say_score(manifest, say)
     say(f"  threshold {bundle.threshold:g} (percentile {bundle.threshold_spec.percentile:g}), {bundle.precision}\n")
     say(f"  {_error_probability(bundle)}\n")
@@ -167,8 +171,24 @@ def _check_capture(settings: Settings, sink: Sink | None, say: Callable[[str], o
     say(f"\ncapture: {settings.capture_ratio:.0%} of the flagged inputs to {settings.capture_dir}\n")
 
 
-def _rows(bundle: Bundle) -> tuple[Rows, str]:
-    spec = bundle.manifest.input
+def _rows(bundle: Bundle) -> tuple[AnyRows, str]:
     if SAMPLES_FILE in bundle.manifest.files:
-        return read_samples(bundle).clean[:4], "sample instances"
-    return np.full((1, *spec.shape), spec.minimum or 0, spec.numpy_dtype), "synthetic instance"
+        return read_any_samples(bundle).clean[:4], "sample instances"
+    what = "synthetic instance" if bundle.reference.probe is None else "trial instance"
+    return probe_rows(bundle.manifest.served, bundle.reference, 1), what
+
+
+def _inputs(manifest: Manifest) -> list[str]:
+    """A line for each input, and for a tokenizer."""
+    served = manifest.served
+    if isinstance(served, InputSpec):
+        return [f"input {served.dtype} {served.shape}, {len(manifest.class_names)} classes"]
+    lines = [f"{len(manifest.class_names)} classes"]
+    for found in served.inputs:
+        line = f"input {found.name!r}: {found.dtype} {of_many(found.shape)}"
+        line += f", at most {found.maximum}" if found.maximum is not None else ""
+        line += (
+            f", {len(found.categories)} categories, unknown ones: {found.unknown or 'pass'}" if found.categories else ""
+        )
+        lines.append(line + (", may be missing" if found.missing else ""))
+    return lines if served.tokenizer is None else [*lines, f"texts: tokenized with {served.tokenizer}"]

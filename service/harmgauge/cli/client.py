@@ -6,7 +6,6 @@ import http.client
 import json
 import ssl
 from collections import deque
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from pathlib import Path
@@ -14,7 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_inputs import NamedInputs
+from harmgauge.bundle.named_rows import AnyRows, NamedRows
 from harmgauge.errors import SettingsError
 from harmgauge.settings import Settings
 
@@ -80,16 +80,21 @@ class Client:
         """Fetch a body and its response headers."""
         return self._call("GET", path)
 
-    def score(self, rows: Rows) -> dict[str, Any]:
-        """Score rows (n, *shape), in the bundle's dtype, in one request."""
-        body, _ = self._call("POST", "/score", rows.tobytes(), {"Content-Type": "application/octet-stream"})
+    def score(self, rows: AnyRows, inputs: NamedInputs | None = None) -> dict[str, Any]:
+        """Score rows in one request: (n, *shape) in the bundle's dtype, or rows by name of a bundle with `inputs`."""
+        if isinstance(rows, NamedRows):
+            assert inputs is not None, "rows by name need the bundle's inputs"
+            content, media_type = inputs.npz(rows), "application/x-npz"
+        else:
+            content, media_type = rows.tobytes(), "application/octet-stream"
+        body, _ = self._call("POST", "/score", content, {"Content-Type": media_type})
         document: dict[str, Any] = json.loads(body)
         return document
 
-    def score_each(self, rows: Sequence[Rows] | Rows) -> list[dict[str, Any]]:
-        """Score rows (n, *shape), each as a separate request, several at a time."""
+    def score_each(self, rows: AnyRows, inputs: NamedInputs | None = None) -> list[dict[str, Any]]:
+        """Score rows, each as a separate request, several at a time."""
         with ThreadPoolExecutor(CONNECTIONS) as pool:
-            return list(pool.map(lambda row: self.score(row[None]), rows))
+            return list(pool.map(lambda at: self.score(rows[at : at + 1], inputs), range(len(rows))))
 
     def _call(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None

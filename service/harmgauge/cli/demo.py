@@ -10,7 +10,9 @@ import tempfile
 import time
 
 from harmgauge.bundle.load import load
-from harmgauge.bundle.samples import Samples, read_samples
+from harmgauge.bundle.named_rows import AnyRows
+from harmgauge.bundle.samples import Samples, read_any_samples
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.cli.client import Client
 from harmgauge.cli.demo_drift import print_line, show_contamination
 from harmgauge.errors import BundleError, SettingsError
@@ -34,12 +36,13 @@ def _show(settings: Settings) -> str:
                 f"{service.address} serves {info['model']}/{info['version']}, which is not {settings.bundle}: "
                 "set HARMGAUGE_BUNDLE to the bundle that it serves"
             )
-        samples = read_samples(bundle)
+        samples = read_any_samples(bundle)
         print_line(
             f"{service.address} serves {info['model']}/{info['version']}; scores above {info['threshold']:.3f} are "
             "flagged\n"
         )
-        what = "image" if bundle.manifest.input.image else "row"
+        served = bundle.manifest.served
+        what = "image" if isinstance(served, InputSpec) and served.image else "row"
         _show_single_inputs(service, samples, info["class_names"], what)
         show_contamination(service, samples, what)
     return service.address
@@ -83,7 +86,7 @@ def _gets_ready(service: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-def _show_single_inputs(service: Client, samples: Samples, names: list[str], what: str) -> None:
+def _show_single_inputs(service: Client, samples: Samples[AnyRows], names: list[str], what: str) -> None:
     heads = ("score", "flag", "prediction")
     print_line(f"{'':>5}  {'':<12}{'clean':<28}corrupted")
     print_line(f"{what:>5}  {'label':<12}" + 2 * f"{heads[0]:<8}{heads[1]:<6}{heads[2]:<14}")
@@ -91,7 +94,7 @@ def _show_single_inputs(service: Client, samples: Samples, names: list[str], wha
         label = int(samples.y[index]) if samples.y is not None else -1
         cells = [f"{index:>5}  {names[label] if 0 <= label < len(names) else '-':<12}"]
         for rows in (samples.clean, samples.corrupted):
-            answer = service.score(rows[index : index + 1])
+            answer = service.score(rows[index : index + 1], samples.inputs)
             flag = "FLAG" if answer["is_adversarial"][0] else "ok"
             cells.append(f"{answer['scores'][0]:<8.4f}{flag:<6}{names[answer['predictions'][0]]:<14}")
         print_line("".join(cells))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_rows import AnyRows, join
 from harmgauge.bundle.samples import Samples
 from harmgauge.cli.client import Client
 
@@ -69,7 +69,7 @@ class _Progress:
         return float(np.mean(newest)) if newest else None
 
 
-def show_contamination(service: Client, samples: Samples, what: str) -> None:
+def show_contamination(service: Client, samples: Samples[AnyRows], what: str) -> None:
     """Send the samples, print how the detectors and the accuracy estimate change, and which alarm came first."""
     drift = _drift(service)
     detectors = drift["detectors"]
@@ -112,11 +112,11 @@ def _drift(service: Client) -> dict[str, Any]:
     return drift
 
 
-def _send(service: Client, samples: Samples, progress: _Progress, rows: int, share: float) -> None:
+def _send(service: Client, samples: Samples[AnyRows], progress: _Progress, rows: int, share: float) -> None:
     """Score the next `rows` samples; starts again from the first after the last."""
     picked = np.arange(progress.rows, progress.rows + rows) % len(samples.clean)
     is_corrupted = progress.random.random(rows) < share
-    answers = service.score_each(_mixed(samples, picked, is_corrupted))
+    answers = service.score_each(_mixed(samples, picked, is_corrupted), samples.inputs)
     for index, answer in zip(picked, answers, strict=True):
         progress.scores += answer["scores"]
         progress.flags += answer["is_adversarial"]
@@ -126,9 +126,9 @@ def _send(service: Client, samples: Samples, progress: _Progress, rows: int, sha
     progress.corrupted += int(is_corrupted.sum())
 
 
-def _mixed(samples: Samples, picked: npt.NDArray[np.int64], is_corrupted: npt.NDArray[np.bool_]) -> Rows:
-    column = is_corrupted.reshape(-1, *[1] * (samples.clean.ndim - 1))
-    return np.where(column, samples.corrupted[picked], samples.clean[picked])
+def _mixed(samples: Samples[AnyRows], picked: npt.NDArray[np.int64], is_corrupted: npt.NDArray[np.bool_]) -> AnyRows:
+    both = join([samples.clean, samples.corrupted])
+    return both[picked + len(samples.clean) * is_corrupted]
 
 
 def _look_until_all_tested(

@@ -18,12 +18,13 @@ So P(alarm at `evidence >= r` within n scores) <= n / r + ERROR without a change
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.drift.share_bounds import upper_bound
+from harmgauge.drift.share_bounds import upper_bounds
 
 Scores = npt.NDArray[np.float64]
 Direction = Literal["higher", "lower"]
@@ -42,13 +43,17 @@ log evidence than with equal weights.
 LEVEL_WEIGHTS: Scores = np.array([1, 1, 1, 2, 2, 2, 2, 2]) / 13
 """Weight of each level's half-line on one side: a small share of harmful traffic is seen best in the tails."""
 
-_WEIGHTS: Scores = np.tile(
-    np.repeat(np.concatenate([UPPER_WEIGHT * LEVEL_WEIGHTS, (1 - UPPER_WEIGHT) * LEVEL_WEIGHTS]), len(STAKES)), 2
-) / (2 * len(STAKES))
+HALF_LINE_WEIGHTS: Scores = np.concatenate([UPPER_WEIGHT * LEVEL_WEIGHTS, (1 - UPPER_WEIGHT) * LEVEL_WEIGHTS])
+"""Weights of all half-lines, (2 * LEVELS,), the upper ones first; their sum is 1."""
+
+_STAKED: Scores = np.tile(STAKES, 4 * LEVELS)
+"""The stakes of all gamblers, in the order of `Evidence.wealth`."""
+
+_WEIGHTS: Scores = np.tile(np.repeat(HALF_LINE_WEIGHTS, len(STAKES)), 2) / (2 * len(STAKES))
 """Weights of all gamblers, in the order of `Evidence.wealth`; their sum is 1."""
 
 MAX_BLOCKS = 32
-"""Gains lie between 1/2 and about 130: the product of this many stays well within float64."""
+"""Few enough that their wealth stays in the processor's cache."""
 
 ERROR = 0.01
 """Probability, over the luck of the reference, that any of the fixed bounds does not hold."""
@@ -93,9 +98,14 @@ class Null:
     @classmethod
     def of(cls, reference_rows: int, tolerance: float) -> Self:
         """The bounds for a reference of this size."""
-        sizes = half_lines(reference_rows)
-        shares = np.array([upper_bound(int(size), reference_rows, ERROR / (2 * LEVELS)) for size in sizes])
+        shares = _largest_shares(reference_rows)
         return cls(reference_rows, tolerance, _with_tolerance(np.concatenate([shares, shares]), tolerance))
+
+
+@lru_cache(maxsize=16)  # a shadow or a swap with the same reference needs them again
+def _largest_shares(reference_rows: int) -> Scores:
+    """Bounds on the traffic's share of each half-line on one side, (LEVELS,), without tolerance."""
+    return upper_bounds(half_lines(reference_rows), reference_rows, ERROR / (2 * LEVELS))
 
 
 @dataclass(frozen=True)
@@ -164,9 +174,9 @@ def bet(before: Evidence, inside: Scores, rows: Scores, null: Null) -> tuple[Evi
     """Update the evidence with some blocks; returns it, and its value after each block, (blocks,).
 
     Block i has `rows[i]` scores, of which `inside[i]` (2 * LEVELS,) lie in each half-line. The bet is on the block's
-    mean, so it is valid for any dependence within the block. Accepts at most MAX_BLOCKS at a time, because it
-    multiplies their gains before it sums. For stacked streams, `inside` is (blocks, ..., 2 * LEVELS) and the values
-    are (blocks, ...).
+    mean, so it is valid for any dependence within the block. Accepts at most MAX_BLOCKS at a time, because it bounds
+    the wealth only afterwards. For stacked streams, `inside` is (blocks, ..., 2 * LEVELS) and the values are
+    (blocks, ...).
 
     In words: share N / M of the urn; allowed = share + tolerance * (1 - share), or the fixed bound; R becomes
     (R + rows) * (1 - stake + stake * mean(inside) / allowed), then the block is added to N and M.
@@ -176,17 +186,16 @@ def bet(before: Evidence, inside: Scores, rows: Scores, null: Null) -> tuple[Evi
     total = before.rows + np.cumsum(column, axis=0)
     urn = _with_tolerance((counts - inside) / (total - column), null.tolerance)
     mean = inside / column
-    gain = np.stack([mean / urn, mean / null.bounds], axis=-2)[..., None] * STAKES
-    gain += 1 - STAKES
-    product = np.cumprod(gain, axis=0)
-    joined = np.empty_like(product)  # those who join at a block have not yet won or lost what came before it
-    joined[0], joined[1:] = column[0, ..., None, None], column[1:, ..., None, None] / product[:-1]
-    wealth = np.cumsum(joined, axis=0, out=joined)
-    wealth += before.wealth
+    # The gains of all gamblers in one axis, which numpy works through fastest, become the wealth after each block.
+    wealth = np.concatenate([mean / urn, mean / null.bounds], axis=-1).repeat(len(STAKES), axis=-1)
+    wealth *= _STAKED
+    wealth += 1 - _STAKED
+    last = before.wealth.reshape(*before.wealth.shape[:-3], -1)
     with np.errstate(over="ignore"):
-        wealth *= product
+        for gain, size in zip(wealth, rows.tolist(), strict=True):
+            last = np.multiply(gain, last + size, out=gain)
     np.minimum(wealth, MOST, out=wealth)
-    return Evidence(wealth[-1].copy(), counts[-1], float(total.flat[-1])), _mean(wealth)
+    return Evidence(last.reshape(before.wealth.shape).copy(), counts[-1], float(total.flat[-1])), wealth @ _WEIGHTS
 
 
 def _mean(wealth: Scores) -> Scores:

@@ -111,6 +111,11 @@ class Harm:
         self._alarm = Latched(self._now())
 
     @property
+    def bound(self) -> float:
+        """The largest harmless mean of P."""
+        return self._bound
+
+    @property
     def version(self) -> int:
         return self._version
 

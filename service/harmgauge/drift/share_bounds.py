@@ -20,39 +20,45 @@ _DEVIATIONS = 10
 """Terms this many standard deviations below the first one vanish beside it in float64."""
 
 
-def upper_bound(size: int, reference_rows: int, error: float) -> float:
-    """The share that the traffic beyond the `size`-th of `reference_rows` scores exceeds with probability `error`.
+def upper_bounds(sizes: npt.NDArray[np.integer], reference_rows: int, error: float) -> npt.NDArray[np.float64]:
+    """The shares that the traffic beyond the `sizes`-th of `reference_rows` scores exceeds with probability `error`
+    each, (k,).
 
-    That is `scipy.stats.beta.ppf(1 - error, size, reference_rows + 1 - size)`. `size` is from 1 to `reference_rows`,
-    and `error` at most 0.1.
+    That is `scipy.stats.beta.ppf(1 - error, sizes, reference_rows + 1 - sizes)`. `sizes` (k,) are from 1 to
+    `reference_rows`, and `error` is at most 0.1.
     """
-    low, high = size / (reference_rows + 1), 1.0  # the mean, which a share exceeds in more than a third of all cases
+    binomial = _Binomial(sizes.astype(np.float64) - 1, reference_rows)
+    # From the mean on, which a share exceeds in more than a third of all cases.
+    low, high = sizes / (reference_rows + 1), np.ones(len(sizes))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if _chance_of_fewer(size, reference_rows, middle) > error:
-            low = middle
-        else:
-            high = middle
+        is_likely = binomial.at_most(middle) > error
+        low, high = np.where(is_likely, middle, low), np.where(is_likely, high, middle)
     return high
 
 
-def _chance_of_fewer(size: int, trials: int, share: float) -> float:
-    """P(a binomial count < size), for `share` at or above size / (trials + 1): the chance that this share of the
-    traffic, or more, lies beyond the `size`-th of `trials` scores.
+class _Binomial:
+    """The chances of at most `most` (k,) hits in `trials`, for shares at or above (most + 1) / (trials + 1): the chance
+    that this share of the traffic, or more, lies beyond the (most + 1)-th of `trials` scores.
 
     The terms are summed from the largest count down, because below the mean they shrink.
     """
-    if share >= 1:
-        return 0.0
-    most = size - 1
-    log_first = (
-        math.lgamma(trials + 1)
-        - math.lgamma(most + 1)
-        - math.lgamma(trials - most + 1)
-        + most * math.log(share)
-        + (trials - most) * math.log1p(-share)
-    )
-    terms = min(most, int(_DEVIATIONS * math.sqrt(size)) + 4 * _DEVIATIONS)
-    counts: npt.NDArray[np.float64] = np.arange(most, most - terms, -1, dtype=np.float64)
-    ratios = counts / (trials - counts + 1) * ((1 - share) / share)
-    return float(math.exp(log_first) * (1 + np.cumprod(ratios).sum()))
+
+    def __init__(self, most: npt.NDArray[np.float64], trials: int) -> None:
+        self._most = most
+        self._trials = trials
+        self._log_coefficients = np.array(
+            [math.lgamma(trials + 1) - math.lgamma(own + 1) - math.lgamma(trials - own + 1) for own in most.tolist()]
+        )
+        largest = float(most.max())
+        terms = int(min(largest, _DEVIATIONS * math.sqrt(largest + 1) + 4 * _DEVIATIONS))
+        counts = np.maximum(most[:, None] - np.arange(terms), 0)  # a count of 0 ends the sum: its ratio is 0
+        self._ratios = counts / (trials - counts + 1)
+
+    def at_most(self, share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The chance for each share, (k,)."""
+        with np.errstate(divide="ignore", under="ignore"):
+            logs = self._log_coefficients + self._most * np.log(share) + (self._trials - self._most) * np.log1p(-share)
+            ratios = self._ratios * ((1 - share) / share)[:, None]
+            found: npt.NDArray[np.float64] = np.exp(logs) * (1 + np.cumprod(ratios, axis=1).sum(axis=1))
+        return found

@@ -21,10 +21,10 @@ Scores = npt.NDArray[np.float64]
 @dataclass(frozen=True)
 class Blocks:
     """The scores of some requests, concatenated: `scores` (n,), oldest first, all finite; `rows` (k,), the number of
-    rows of each request; `clients` (k,), the name of each request's client, if it gave one; `features` (n, d) float32,
-    and `error_probability` (n,) float32, if the bundle gives them; `predictions` (n,), the classes' indices; `times`
-    (k,), when each request was answered, by `time.monotonic`; `values` (m, c + 1), those of the columns that the bundle
-    monitors, as `ColumnValues` reads them from each request.
+    rows of each request; `clients` (k,), the name of each request's client, if it gave one, and `sources` (k,), that of
+    its source; `features` (n, d) float32, and `error_probability` (n,) float32, if the bundle gives them; `predictions`
+    (n,), the classes' indices; `times` (k,), when each request was answered, by `time.monotonic`; `values` (m, c + 1),
+    those of the columns that the bundle monitors, as `ColumnValues` reads them from each request.
     """
 
     scores: npt.NDArray[np.floating]
@@ -34,6 +34,7 @@ class Blocks:
     times: npt.NDArray[np.float64] | None = None
     error_probability: npt.NDArray[np.float32] | None = None
     predictions: npt.NDArray[np.int64] | None = None
+    sources: tuple[Name | None, ...] | None = None
     values: npt.NDArray[np.float64] | None = None
 
     @classmethod
@@ -56,6 +57,9 @@ class Blocks:
             times=None if self.times is None else self.times[kept],
             error_probability=None if self.error_probability is None else self.error_probability[rows],
             predictions=None if self.predictions is None else self.predictions[rows],
+            sources=None
+            if self.sources is None
+            else tuple(source for source, keep in zip(self.sources, kept, strict=True) if keep),
             values=None if self.values is None else self.values[np.repeat(kept, rows_read(self.rows))],
         )
 

@@ -7,9 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-import numpy as np
-
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_rows import AnyRows, join
 from harmgauge.inference.caller import RequestContext
 from harmgauge.inference.outputs import Outputs, Runtime, check_shapes, spoil_scores
 
@@ -18,10 +16,11 @@ from harmgauge.inference.outputs import Outputs, Runtime, check_shapes, spoil_sc
 class Entry:
     """One request's rows, and its answer while pieces of it arrive. `since` is its arrival time, by `perf_counter`.
 
-    `taken` rows are in batches, `finished` ones are in `outputs`. Once it `has_waited`, its client may have left.
+    `taken` rows are in batches, `finished` ones are in `outputs`. Once it `has_waited`, its client may have left. Each
+    row counts as `weight` rows in a batch.
     """
 
-    rows: Rows
+    rows: AnyRows
     context: RequestContext
     answered: asyncio.Future[Outputs]
     since: float
@@ -30,6 +29,7 @@ class Entry:
     finished: int = 0
     has_waited: bool = False
     timer: asyncio.TimerHandle | None = None
+    weight: int = 1
 
     @property
     def waiting_rows(self) -> int:
@@ -49,15 +49,17 @@ class Batch:
     """A batch that stays open until a worker starts it, so that rows that arrive in the meantime need not wait for the
     next.
 
-    `rows` counts all rows ever added; `pieces` are those still wanted when a worker started. `began` and `seconds` (by
-    `perf_counter`) and `result` are set once it has run.
+    `rows` counts all rows ever added, `load` by their weight; `pieces` are those still wanted when a worker started.
+    `began` and `seconds` (by `perf_counter`) and `result` are set once it has run.
     """
 
     def __init__(self, pieces: list[Piece], *, is_open: bool = True) -> None:
         self.pieces = pieces
-        self.rows = 0
+        self.rows = self.load = 0
         for piece in pieces:
-            self.rows += piece.stop - piece.start
+            rows = piece.stop - piece.start
+            self.rows += rows
+            self.load += rows * piece.entry.weight
         self.result: Outputs | BaseException | None = None
         self.began = 0.0
         self.seconds = 0.0
@@ -73,7 +75,9 @@ class Batch:
         with self._lock:
             if self._is_open:
                 self.pieces.append(piece)
-                self.rows += piece.stop - piece.start
+                rows = piece.stop - piece.start
+                self.rows += rows
+                self.load += rows * piece.entry.weight
             return self._is_open
 
     def run(self, runtime: Runtime) -> None:
@@ -87,7 +91,7 @@ class Batch:
             return
         try:
             parts = [piece.entry.rows[piece.start : piece.stop] for piece in self.pieces]
-            rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            rows = parts[0] if len(parts) == 1 else join(parts)
             outputs = runtime.run(rows)
             check_shapes(outputs, len(rows), runtime.shapes)
             spoil_scores(outputs)

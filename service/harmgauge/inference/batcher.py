@@ -17,11 +17,12 @@ from collections.abc import Hashable
 from queue import SimpleQueue
 from typing import Protocol
 
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_rows import AnyRows, NamedRows
 from harmgauge.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge, no_memory
 from harmgauge.inference.batch import Batch, Entry, Piece
 from harmgauge.inference.caller import PATIENT, RequestContext
 from harmgauge.inference.fair_queue import FairQueue
+from harmgauge.inference.length_groups import row_weight
 from harmgauge.inference.outputs import Outputs, Runtime, copy_rows, empty_outputs
 
 
@@ -73,8 +74,8 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, rows: Rows, context: RequestContext = PATIENT) -> Entry:
-        """Queue `rows` (n, *shape), n >= 1; their outputs, in order, become the result of the entry's `answered`.
+    def submit(self, rows: AnyRows, context: RequestContext = PATIENT) -> Entry:
+        """Queue `rows`, n >= 1; their outputs, in order, become the result of the entry's `answered`.
 
         Raises TooLarge or Overloaded without queueing. `answered` raises DeadlinePassed or CallerLeft if the client no
         longer waits, InferenceFailed if the graph failed on these rows. A caller that stops waiting must `withdraw` the
@@ -88,12 +89,15 @@ class Batcher:
         if self.rows + count > self._max_queue_rows:
             raise self._overloaded()
         entry = Entry(rows, context, self._loop.create_future(), time.perf_counter())
+        if isinstance(rows, NamedRows):
+            entry.weight = row_weight(rows, self._max_batch_rows)
         if context.progress is not None:
             context.progress.waits(count, entry.since)
         if context.deadline < math.inf:
             entry.timer = self._loop.call_at(context.deadline, self._expire, entry)
         self.rows += count
-        if self._queue.lines or self._again or self._handed_out == self._most_handed_out or count > self._room():
+        is_busy = self._queue.lines or self._again or self._handed_out == self._most_handed_out
+        if is_busy or count * entry.weight > self._room():
             self._queue.append(entry)
             self._dispatch()
         else:  # the queue was empty
@@ -146,8 +150,8 @@ class Batcher:
     def _emptiest(self) -> Batch | None:
         """The batch in line with the most room, if any."""
         self._in_line = [batch for batch in self._in_line if batch.is_open]
-        batch = min(self._in_line, key=lambda batch: batch.rows, default=None)
-        return batch if batch is not None and batch.rows < self._room() else None
+        batch = min(self._in_line, key=lambda batch: batch.load, default=None)
+        return batch if batch is not None and batch.load < self._room() else None
 
     def _room(self) -> int:
         """Rows for one batch: an equal share for each batch that runs or is in line.
@@ -158,15 +162,17 @@ class Batcher:
         return min(self._max_batch_rows, math.ceil(self.rows / (2 * len(self._threads))))
 
     def _take(self, room: int) -> list[Piece]:
-        """Take waiting rows out of the queue, at most `room`."""
-        pieces = []
-        while self._queue.lines and room:
+        """Take waiting rows out of the queue, at most `room`: one at least, however much it weighs."""
+        pieces: list[Piece] = []
+        while self._queue.lines and room > 0:
             entry = self._queue.first()
             if entry.has_waited and self._dropped(entry):
                 continue
-            piece = self._queue.take(room)
+            if pieces and entry.weight > room:
+                break
+            piece = self._queue.take(max(1, room // entry.weight))
             pieces.append(piece)
-            room -= piece.stop - piece.start
+            room -= (piece.stop - piece.start) * entry.weight
         return pieces
 
     def _work(self, index: int) -> None:

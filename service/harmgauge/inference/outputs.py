@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_rows import AnyRows
 
 RowShapes = dict[str, tuple[int, ...]]
 """Shape of each output for one row, by name."""
@@ -35,7 +35,7 @@ class Runtime(Protocol):
 
     shapes: RowShapes
 
-    def run(self, rows: Rows) -> Outputs: ...
+    def run(self, rows: AnyRows) -> Outputs: ...
 
 
 def empty_outputs(rows: int, shapes: RowShapes) -> Outputs:
@@ -72,3 +72,10 @@ def copy_rows(source: Outputs, begin: int, end: int, target: Outputs, start: int
     for name, array in vars(target).items():
         if array is not None:
             array[start:stop] = getattr(source, name)[begin:end]
+
+
+def place_rows(source: Outputs, target: Outputs, places: npt.NDArray[np.intp]) -> None:
+    """Copy the rows of the source to these places (k,) of the target."""
+    for name, array in vars(target).items():
+        if array is not None:
+            array[places] = getattr(source, name)

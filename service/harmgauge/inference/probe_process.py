@@ -21,7 +21,9 @@ from typing import Any
 import onnxruntime as ort
 
 from harmgauge.bundle.load import Bundle, load
+from harmgauge.bundle.named_inputs import NamedInputs
 from harmgauge.bundle.probe_row import blank_rows
+from harmgauge.bundle.tokenizer import open_tokenizer
 from harmgauge.errors import BundleError, SettingsError
 from harmgauge.inference.providers import CUDA
 from harmgauge.inference.runtime import MAX_BATCH_ROWS_CPU, OnnxRuntime
@@ -42,6 +44,9 @@ GROWTH_PER_GRAPH_BYTE = 6
 
 GROWTH_PER_ROW_BYTE = 256
 """Allowed growth for each byte of a row in float32: the first layers of image networks give 64 to 128 channels."""
+
+GROWTH_PER_PAIR_BYTES = 256
+"""Allowed growth for each pair of positions of the longest row: attention with 16 heads keeps four float32 of each."""
 
 _ROWS_ON_GPU = 8
 """Largest number of rows tried for a GPU: the probe runs on the CPU, where a GPU's batches would take too long."""
@@ -105,8 +110,11 @@ def _probe(request: dict[str, Any], answers: _Answers) -> str:
         # NaN or an error; a GPU's batches are padded with them.
         reached(1)
         with contextlib.suppress(Exception):
-            runtime.run(blank_rows(bundle.manifest.input, 1))
+            served = bundle.manifest.served
+            runtime.run(served.blank(1) if isinstance(served, NamedInputs) else blank_rows(served, 1))
     growth.check()
+    answers.write(stage="reading its tokenizer")
+    open_tokenizer(bundle)
     return bundle.sha256
 
 
@@ -118,7 +126,10 @@ class _Growth:
 
     def __init__(self, bundle: Bundle) -> None:
         self._path, self._graph_bytes = bundle.path, len(bundle.graph)
-        self._row_bytes = 4 * bundle.manifest.input.row_size
+        served = bundle.manifest.served
+        self._row_bytes = 4 * served.row_size
+        longest = served.maximum if isinstance(served, NamedInputs) else None
+        self._pairs_bytes = GROWTH_PER_PAIR_BYTES * (longest or 0) ** 2
         self._rows: int | None = None
         self._before_bytes = 0
 
@@ -131,7 +142,7 @@ class _Growth:
             return
         grown_bytes = _peak_bytes() - self._before_bytes
         allowed_bytes = MAX_GROWTH_BYTES + GROWTH_PER_GRAPH_BYTE * self._graph_bytes
-        allowed_bytes += self._rows * GROWTH_PER_ROW_BYTE * self._row_bytes
+        allowed_bytes += self._rows * (GROWTH_PER_ROW_BYTE * self._row_bytes + self._pairs_bytes)
         if grown_bytes > allowed_bytes:
             what = "one row" if self._rows else "loading it"
             raise BundleError(

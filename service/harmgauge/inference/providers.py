@@ -74,9 +74,17 @@ def check_in_use(providers: Providers, in_use: Sequence[str]) -> None:
 
 def _tensorrt_options(bundle: Bundle, batch_sizes: Sequence[int]) -> dict[str, str]:
     """One engine for all batch sizes; without a profile TensorRT would build another for each new size."""
-    name, shape = bundle.manifest.input.name, "x".join(map(str, bundle.manifest.input.shape))
+    smallest, largest = batch_sizes[0], batch_sizes[-1]
+
+    def profile(rows: int, *, is_longest: bool) -> str:
+        shapes = []
+        for found in bundle.manifest.inputs:
+            free = (found.maximum or 1) if is_longest else 1
+            shapes.append(f"{found.name}:{'x'.join(map(str, (rows, *(size or free for size in found.shape))))}")
+        return ",".join(shapes)
+
     return {
-        "trt_profile_min_shapes": f"{name}:{batch_sizes[0]}x{shape}",
-        "trt_profile_opt_shapes": f"{name}:{batch_sizes[-1]}x{shape}",
-        "trt_profile_max_shapes": f"{name}:{batch_sizes[-1]}x{shape}",
+        "trt_profile_min_shapes": profile(smallest, is_longest=False),
+        "trt_profile_opt_shapes": profile(largest, is_longest=True),
+        "trt_profile_max_shapes": profile(largest, is_longest=True),
     }

@@ -7,12 +7,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnxruntime as ort
 
+from harmgauge.bundle.inputs import Input
 from harmgauge.bundle.load import Bundle
-from harmgauge.bundle.probe_row import probe_rows
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_inputs import NamedInputs
+from harmgauge.bundle.named_rows import AnyRows, NamedRows
+from harmgauge.bundle.probe_row import longest_rows, probe_rows
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import BundleError, SettingsError
 from harmgauge.inference import providers as execution
-from harmgauge.inference.outputs import Outputs, RowShapes, check_shapes
+from harmgauge.inference.length_groups import length_groups, row_lengths
+from harmgauge.inference.outputs import Outputs, RowShapes, check_shapes, empty_outputs, place_rows
 from harmgauge.inference.padded_batches import FixedSizes, batch_sizes
 from harmgauge.inference.providers import CPU, Providers, usable_cores
 
@@ -73,30 +77,64 @@ class OnnxRuntime:
         on_cpu = self.providers[0] == CPU
         self.default_workers = usable_cores() if on_cpu else 1
         self.max_batch_rows = max_batch_rows or (MAX_BATCH_ROWS_CPU if on_cpu else MAX_BATCH_ROWS_GPU)
-        self._spec, self._reference = bundle.manifest.input, bundle.reference
+        self._served, self._reference = bundle.manifest.served, bundle.reference
+        served = self._served
+        self._name = served.names[0] if isinstance(served, NamedInputs) else served.name
         self.shapes = _row_shapes(self._session, bundle, features=features)
-        if on_cpu:
-            self._fixed = None
+        self._fixed: FixedSizes | None = None
+        self._is_ready = False
+        if on_cpu or not isinstance(served, InputSpec):
             self._probe(bundle, (1, self.max_batch_rows))
         else:
-            self._fixed = FixedSizes(self._session, bundle.manifest.input, self.shapes, sizes, "cuda")
+            self._fixed = FixedSizes(self._session, served, self.shapes, sizes, "cuda")
             self._probe(bundle, sizes)
+        self._is_ready = True
 
-    def run(self, rows: Rows) -> Outputs:
+    def run(self, rows: AnyRows) -> Outputs:
+        """The outputs for these rows; named ones run in groups of similar length."""
+        if isinstance(rows, NamedRows):
+            return self._run_named(rows)
         if self._fixed is not None:
             return self._fixed.run(rows)
-        values = self._session.run(list(self.shapes), {self._spec.name: rows})
+        values = self._session.run(list(self.shapes), {self._name: rows})
         return Outputs(**dict(zip(self.shapes, values, strict=True)))
 
-    def probe(self, rows: int) -> Rows:
+    def probe(self, rows: int) -> AnyRows:
         """Rows, in this number, on which the graph is known to run."""
-        return probe_rows(self._spec, self._reference, rows)
+        return probe_rows(self._served, self._reference, rows)
+
+    def _run_named(self, rows: NamedRows) -> Outputs:
+        assert isinstance(self._served, NamedInputs)
+        lengths = row_lengths(self._served, rows) if len(rows) > 1 else None
+        groups = [] if lengths is None else list(length_groups(lengths, can_pad=self._served.pads is not None))
+        if len(groups) < 2:
+            return self._run_together(rows)
+        outputs = empty_outputs(len(rows), self.shapes)
+        for group in groups:
+            found = self._run_together(rows[group])
+            check_shapes(found, len(group), self.shapes)
+            place_rows(found, outputs, group)
+        return outputs
+
+    def _run_together(self, rows: NamedRows) -> Outputs:
+        assert isinstance(self._served, NamedInputs)
+        feeds = self._served.feeds(rows)
+        try:
+            values = self._session.run(list(self.shapes), feeds)
+        except Exception as error:
+            if self._is_ready and any(array.dtype.kind == "O" for array in feeds.values()):
+                # Its message may quote a client's string, and is logged.
+                raise RuntimeError(f"ONNX Runtime raised {type(error).__name__} on rows of strings") from None
+            raise
+        return Outputs(**dict(zip(self.shapes, values, strict=True)))
 
     def _probe(self, bundle: Bundle, sizes: Sequence[int]) -> None:
         """Run each of these batch sizes: this shows that the graph works, and warms it up."""
         for count in sizes:
             self._reached(count)
             try:
+                if count == 1 and isinstance(self._served, NamedInputs) and self._served.maximum is not None:
+                    self._run_together(longest_rows(self._served, self._reference, self._served.maximum))
                 outputs = self.run(self.probe(count))
             except Exception as error:
                 raise BundleError(
@@ -124,19 +162,24 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def _type_of(found: Input) -> str:
+    return f"tensor({_TYPES.get(found.dtype, found.dtype)})"
+
+
 def _row_shapes(session: ort.InferenceSession, bundle: Bundle, *, features: bool) -> RowShapes:
     """The outputs requested from the graph; raises BundleError if it does not match the manifest."""
-    inputs, spec = session.get_inputs(), bundle.manifest.input
-    names = [node.name for node in inputs]
-    if names != [spec.name]:
+    types, due = {node.name: node.type for node in session.get_inputs()}, bundle.manifest.inputs
+    if types.keys() != {found.name for found in due}:
         raise BundleError(
-            f"{bundle.path}: the graph has the inputs {names}; expected only {spec.name!r}, as bundle.json says"
+            f"{bundle.path}: the graph has the inputs {list(types)}; expected only "
+            f"{', '.join(repr(found.name) for found in due)}, as bundle.json says"
         )
-    if inputs[0].type != (expected := f"tensor({_TYPES.get(spec.dtype, spec.dtype)})"):
-        raise BundleError(
-            f"{bundle.path}: the graph's input {spec.name!r} is a {inputs[0].type}; expected {expected}, because "
-            f"bundle.json says {spec.dtype}: build the bundle again"
-        )
+    for found in due:
+        if types[found.name] != (expected := _type_of(found)):
+            raise BundleError(
+                f"{bundle.path}: the graph's input {found.name!r} is a {types[found.name]}; expected {expected}, "
+                f"because bundle.json says {found.dtype}: build the bundle again"
+            )
     classes = len(bundle.manifest.class_names)
     shapes: RowShapes = {"score": (), "probabilities": (classes,)}
     if bundle.manifest.features is not None and features:

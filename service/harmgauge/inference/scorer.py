@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.load import Bundle
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_inputs import NamedInputs
+from harmgauge.bundle.named_rows import AnyRows, NamedRows
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import CallerLeft, NonFiniteScore
 from harmgauge.inference.batcher import Batcher
 from harmgauge.inference.caller import PATIENT, RequestContext
@@ -59,6 +61,13 @@ def scored(outputs: Outputs, threshold: np.float32) -> Scored:
     )
 
 
+def flagged(found: Scored, rows: AnyRows) -> Scored:
+    """The same with the flags of rows that are flagged whatever their score."""
+    if not isinstance(rows, NamedRows) or rows.flagged is None:
+        return found
+    return replace(found, is_adversarial=found.is_adversarial | rows.flagged)
+
+
 class Scorer:
     """Scores rows with a bundle in this process, without a service. Use it from one thread at a time.
 
@@ -70,41 +79,54 @@ class Scorer:
     """
 
     def __init__(self, bundle: Bundle, providers: Providers = "auto") -> None:
-        self._spec = bundle.manifest.input
+        self._served = bundle.manifest.served
         self._threshold = bundle.threshold
         self._runtime = OnnxRuntime(bundle, providers)
 
-    def score(self, rows: Rows) -> Scored:
+    def score(self, rows: AnyRows) -> Scored:
         """Score rows (n, *shape) in the bundle's dtype, n >= 1; NaN is a missing value, if the input allows those.
 
-        Raises ValueError or NonFiniteScore.
+        For a bundle with several inputs, strings or a free axis, `bundle.manifest.served.rows` makes such rows from
+        arrays by name. Raises ValueError or NonFiniteScore.
         """
-        spec = self._spec
-        if rows.dtype != spec.numpy_dtype or rows.shape[1:] != spec.shape or not len(rows):
-            raise ValueError(
-                f"expected rows of {spec.dtype} with shape (n, {', '.join(map(str, spec.shape))}), n >= 1, got "
-                f"{rows.dtype} {rows.shape}"
-            )
-        if rows.dtype.kind == "f":
-            if np.isinf(rows).any():
-                raise ValueError("expected finite values, got infinity")
-            if not spec.missing and np.isnan(rows).any():
+        if isinstance(self._served, NamedInputs):
+            if not isinstance(rows, NamedRows):
                 raise ValueError(
-                    "expected finite values, got NaN; this input accepts no missing values: impute them as in the "
-                    "classifier's training"
+                    "expected rows by input name, as bundle.manifest.served.rows makes them; got one array"
                 )
-        for bound, beyond in ((spec.minimum, np.less), (spec.maximum, np.greater)):
-            if bound is not None and (outside := beyond(rows, bound)).any():
-                raise ValueError(f"expected values in {spec.minimum} .. {spec.maximum}, got {rows[outside][0]}")
+            if not len(rows):
+                raise ValueError("expected at least one row")
+            self._served.check(rows)
+        else:
+            _check_array(rows, self._served)
         size, outputs = self._runtime.max_batch_rows, empty_outputs(len(rows), self._runtime.shapes)
         for begin in range(0, len(rows), size):
             piece = rows[begin : begin + size]
             copy_rows(self._runtime.run(piece), 0, len(piece), outputs, begin)
         spoil_scores(outputs)
-        return scored(outputs, self._threshold)
+        return flagged(scored(outputs, self._threshold), rows)
 
 
-Listener = Callable[[Rows, Scored, RequestContext], None]
+def _check_array(rows: AnyRows, spec: InputSpec) -> None:
+    if isinstance(rows, NamedRows) or not len(rows) or rows.dtype != spec.numpy_dtype or rows.shape[1:] != spec.shape:
+        given = "rows by name" if isinstance(rows, NamedRows) else f"{rows.dtype} {rows.shape}"
+        raise ValueError(
+            f"expected rows of {spec.dtype} with shape (n, {', '.join(map(str, spec.shape))}), n >= 1, got {given}"
+        )
+    if rows.dtype.kind == "f":
+        if np.isinf(rows).any():
+            raise ValueError("expected finite values, got infinity")
+        if not spec.missing and np.isnan(rows).any():
+            raise ValueError(
+                "expected finite values, got NaN; this input accepts no missing values: impute them as in the "
+                "classifier's training"
+            )
+    for bound, beyond in ((spec.minimum, np.less), (spec.maximum, np.greater)):
+        if bound is not None and (outside := beyond(rows, bound)).any():
+            raise ValueError(f"expected values in {spec.minimum} .. {spec.maximum}, got {rows[outside][0]}")
+
+
+Listener = Callable[[AnyRows, Scored, RequestContext], None]
 """Called on the event loop with a request's rows, their scores, and the request. Must be fast, and must not raise."""
 
 
@@ -119,14 +141,14 @@ class RequestScorer:
         self._threshold = threshold
         self.listeners: list[Listener] = []
 
-    async def score(self, rows: Rows, context: RequestContext = PATIENT) -> Scored:
-        """Score validated rows (n, *shape) in the bundle's dtype, n >= 1.
+    async def score(self, rows: AnyRows, context: RequestContext = PATIENT) -> Scored:
+        """Score validated rows, n >= 1.
 
         Raises NonFiniteScore, CallerLeft, and the batcher's errors.
         """
         entry = self._batcher.submit(rows, context)
         try:
-            found = scored(await entry.answered, self._threshold)
+            found = flagged(scored(await entry.answered, self._threshold), rows)
         except asyncio.CancelledError:
             self._batcher.withdraw(entry)
             raise

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.drift.state import Blocks
 from harmgauge.inference.caller import Name, RequestContext
 from harmgauge.inference.scorer import Scored
@@ -35,7 +35,17 @@ _Features = npt.NDArray[np.float32]
 _Chances = npt.NDArray[np.float32]
 _Values = npt.NDArray[np.float64]
 
-_Kept = tuple[_Scores, _Flags, _Predictions, _Features | None, _Chances | None, Name | None, float, _Values | None]
+_Kept = tuple[
+    _Scores,
+    _Flags,
+    _Predictions,
+    _Features | None,
+    _Chances | None,
+    Name | None,
+    Name | None,
+    float,
+    _Values | None,
+]
 
 Watcher = Callable[[Blocks, _Flags, _Predictions], None]
 """Receives the requests' scores, in the order in which they were answered, the flags (n,) and the predictions (n,)."""
@@ -46,7 +56,7 @@ class Feed:
     `values` reads from its rows, if that is set.
     """
 
-    def __init__(self, *watchers: Watcher, values: Callable[[Rows, _Predictions], _Values] | None = None) -> None:
+    def __init__(self, *watchers: Watcher, values: Callable[[AnyRows, _Predictions], _Values] | None = None) -> None:
         self.watchers = list(watchers)
         self._values = values
         self._kept: list[_Kept] = []
@@ -54,7 +64,7 @@ class Feed:
         self._features_bytes = 0
         self._value_rows = 0
 
-    def put(self, rows: Rows, scored: Scored, context: RequestContext) -> None:
+    def put(self, rows: AnyRows, scored: Scored, context: RequestContext) -> None:
         """Buffer the scores of one request."""
         values = None if self._values is None else self._values(rows, scored.predictions)
         self._kept.append(
@@ -65,6 +75,7 @@ class Feed:
                 scored.features,
                 scored.error_probability,
                 context.client,
+                context.source,
                 time.monotonic(),
                 values,
             )
@@ -87,7 +98,7 @@ class Feed:
         if not self._kept:
             return
         kept = self._kept
-        scores, flags, predictions, features, chances, clients, times, values = zip(*kept, strict=True)
+        scores, flags, predictions, features, chances, clients, sources, times, values = zip(*kept, strict=True)
         try:
             all_flags, all_predictions = np.concatenate(flags), np.concatenate(predictions)
             blocks = Blocks(
@@ -98,6 +109,7 @@ class Feed:
                 times=np.array(times),
                 error_probability=None if chances[0] is None else np.concatenate(chances),
                 predictions=all_predictions,
+                sources=sources,
                 values=None if values[0] is None else np.concatenate(values),
             )
         except MemoryError:  # counted later, once memory is available

@@ -18,6 +18,7 @@ from harmgauge.bundle.manifest import Manifest
 from harmgauge.errors import RequestError
 from harmgauge.observe.accuracy_metrics import ErrorCounters
 from harmgauge.observe.totals import Totals
+from harmgauge.observe.value_metrics import ValueCounters
 from harmgauge.readiness import Readiness
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -89,6 +90,7 @@ class Metrics:
         ).labels(model)
         self.errors = ErrorCounters(model, registry)
         """Sums of the bundles' P(wrong)."""
+        self.values = ValueCounters(manifest, registry)
 
         self._batch_rows = Histogram(
             "harmgauge_batch_rows", "Rows per run of the graph.", ["model"], buckets=ROWS, registry=registry

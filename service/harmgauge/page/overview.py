@@ -6,15 +6,20 @@ import asyncio
 import time
 from typing import Any
 
+from harmgauge.api.sources import source_answers
 from harmgauge.api.state import drift_answer
 from harmgauge.bundle.load import Bundle
 from harmgauge.drift.embedding_view import EmbeddingView
 from harmgauge.drift.monitor import Monitor
+from harmgauge.drift.sources.view import View
 from harmgauge.page.histogram import bucket_edges, shares
 from harmgauge.page.recorder import HISTORY_SECONDS, Recorder, flagged_share
 
 RECENT_SAMPLES = 12
 """Included in every state, so that a polling client needs the whole history only at the start or after a pause."""
+
+MOST_SOURCES = 20
+"""Sources in the table: those that drift, and then those with the most evidence."""
 
 
 class Overview:
@@ -55,7 +60,7 @@ class Overview:
         }
 
     async def state(self) -> dict[str, Any]:
-        """Detectors and accuracy as in `GET /drift`, the scores in the window, and the newest samples."""
+        """Detectors and accuracy as in `GET /drift`, the sources, the scores in the window, and the newest samples."""
         states = await self._monitor.states()
         drift = drift_answer(self._bundle, states, await self._monitor.accuracy())
         scores = next((state.scores for state in states.values() if state.scores is not None), None)
@@ -67,11 +72,17 @@ class Overview:
             "started": self._started,
             "time": time.time(),
             **drift.model_dump(mode="json", by_alias=True, include={"detectors", "accuracy", "accuracy_missing"}),
+            "sources": await self._sources(),
             "window_rows": 0 if scores is None else len(scores),
             "window_shares": window,
             "flagged_share": flagged,
             "recent": self._recorder.history.newest(RECENT_SAMPLES),
         }
+
+    async def _sources(self) -> dict[str, Any] | None:
+        """None without a source."""
+        view = self._monitor.sources()
+        return await asyncio.to_thread(_table, view) if view else None
 
     async def history(self) -> dict[str, Any]:
         """All recorded samples, column by column."""
@@ -80,3 +91,12 @@ class Overview:
     async def embedding(self) -> dict[str, Any]:
         """Positions of the recent features; None if the bundle has no embedding."""
         return {"recent_points": None if self._embedding_view is None else await self._embedding_view.recent()}
+
+
+def _table(view: View) -> dict[str, Any]:
+    return {
+        "monitored": len(view),
+        "drifting": view.drifting,
+        "threshold": view.threshold,
+        "rows": [answer.model_dump(mode="json") for answer in source_answers(view, view.select()[:MOST_SOURCES])],
+    }

@@ -4,8 +4,11 @@ meaning.
 
 from __future__ import annotations
 
+from typing import Any
+
 from harmgauge.bundle.load import Bundle
 from harmgauge.bundle.manifest import Manifest
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import BundleError
 from harmgauge.rollout.served import ServedBundle
 
@@ -17,10 +20,11 @@ def check_successor(old: Manifest, new: Manifest) -> None:
     """Raises BundleError if requests that were valid for the old bundle would not be for the new one, or if its answers
     would have a different meaning.
     """
-    of_input = old.input.model_dump(), new.input.model_dump()
+    of_input = _parts(old), _parts(new)
     for what, before, after in (
         ("name", old.name, new.name),  # part of V2's paths and gRPC's requests, and a label of every metric
-        *((f"input {part}", of_input[0][part], of_input[1][part]) for part in of_input[0]),
+        *((part, value, of_input[1].get(part)) for part, value in of_input[0].items()),
+        *((part, None, value) for part, value in of_input[1].items() if part not in of_input[0]),
         ("number of classes", len(old.class_names), len(new.class_names)),
         *(
             (f"class {number}", *names)
@@ -32,6 +36,17 @@ def check_successor(old: Manifest, new: Manifest) -> None:
                 f"the bundle's {what} is {after!r}, but that of the bundle in service is {before!r}: only a bundle "
                 "with the same name, input and classes can take over; serve this one from another process"
             )
+
+
+def _parts(manifest: Manifest) -> dict[str, Any]:
+    """The parts of the inputs that make a request valid, by name. A tokenizer may change: texts stay texts."""
+    served = manifest.served
+    if isinstance(served, InputSpec):
+        return {f"input {part}": value for part, value in served.model_dump().items()}
+    parts = {"tokenizer": served.tokenizer is not None, "names of inputs": served.names}
+    for found in served.inputs:
+        parts |= {f"input {found.name!r}: {part}": value for part, value in found.model_dump().items()}
+    return parts
 
 
 def check_other(served: Bundle, shadow: Bundle) -> None:

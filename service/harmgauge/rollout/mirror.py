@@ -16,12 +16,11 @@ from typing import Protocol
 
 import numpy as np
 
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_rows import AnyRows, held_bytes
 from harmgauge.inference.batcher import Batcher
 from harmgauge.inference.caller import RequestContext
 from harmgauge.inference.outputs import Outputs, Runtime
 from harmgauge.inference.scorer import Listener, RequestScorer, Scored
-from harmgauge.memory import kept_alive_bytes
 
 MAX_WAITING_BYTES = 64 * 2**20
 """Limit on all rows that wait here, including the bodies that they belong to."""
@@ -74,9 +73,9 @@ class Mirror:
         self.fails = False
         """Whether scoring failed for the newest request that was tried."""
 
-    def put(self, rows: Rows, served: Scored, caller: RequestContext) -> None:
-        """Score rows (n, *shape) later, or shed them."""
-        size_bytes = kept_alive_bytes(rows)
+    def put(self, rows: AnyRows, served: Scored, caller: RequestContext) -> None:
+        """Score rows later, or shed them."""
+        size_bytes = held_bytes(rows)
         if (
             len(self._tasks) >= MAX_WAITING_REQUESTS
             or self.waiting_rows + len(rows) > self._max_rows
@@ -87,7 +86,8 @@ class Mirror:
         self.waiting_rows += len(rows)
         self._bytes += size_bytes
         # A task starts in the loop's next round, when the answer has been sent.
-        task = self._loop.create_task(self._score(rows, served, RequestContext(client=caller.client)))
+        context = RequestContext(client=caller.client, source=caller.source)
+        task = self._loop.create_task(self._score(rows, served, context))
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._forget(done, len(rows), size_bytes))
 
@@ -103,7 +103,7 @@ class Mirror:
             task.cancel()
         self._batcher.close()
 
-    async def _score(self, rows: Rows, served: Scored, caller: RequestContext) -> None:
+    async def _score(self, rows: AnyRows, served: Scored, caller: RequestContext) -> None:
         try:
             self._observer.scored(served, await self._scorer.score(rows, caller))
         except Exception as error:  # any failure must stay here
@@ -134,7 +134,7 @@ class _AtRest:
         began = self._began
         return 0.0 if began is None else time.monotonic() - began
 
-    def run(self, rows: Rows) -> Outputs:
+    def run(self, rows: AnyRows) -> Outputs:
         """Called on the only thread of the mirror's batcher."""
         if not self._stands_back:
             self._stands_back = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench.drift import columns, costs, delays, false_alarms, harm, predictions, small
+from tests.bench.drift import columns, costs, delays, false_alarms, harm, predictions, small, sources
 from tests.bench.drift.plan import DATE, OUT
 
 PARTS = {
@@ -19,6 +19,7 @@ PARTS = {
     "small": ("Small references and slow drift", small.section),
     "predictions": ("What can be detected", predictions.section),
     "harm": ("Harm", harm.section),
+    "sources": ("Sources", sources.section),
     "columns": ("Columns", columns.section),
 }
 

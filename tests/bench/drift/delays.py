@@ -4,6 +4,7 @@ alarms.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -58,44 +59,37 @@ def _evidence(reference_rows: int) -> list[float]:
 
 
 def _ks(window_rows: int) -> list[float]:
-    found = []
-    for share in tqdm(SHARES, desc=f"score_ks, {window_rows}"):
-        runs = []
-        for seed in range(KS_STREAMS):
-            reference = np.sort(clean(np.random.default_rng(50_000 + seed), KS_REFERENCE_ROWS))
-            runs.append(
-                rows_to_ks_alarm(
-                    reference,
-                    clean,
-                    contaminated(share),
-                    window_rows=window_rows,
-                    rows_between_false_alarms=BETWEEN,
-                    most_rows=MOST_ROWS,
-                    seed=seed,
-                )
-            )
-        found.append(float(np.mean(runs)))
-    return found
+    def rows(share: float, seed: int) -> float:
+        return rows_to_ks_alarm(
+            np.sort(clean(np.random.default_rng(50_000 + seed), KS_REFERENCE_ROWS)),
+            clean,
+            contaminated(share),
+            window_rows=window_rows,
+            rows_between_false_alarms=BETWEEN,
+            most_rows=MOST_ROWS,
+            seed=seed,
+        )
+
+    return _means(f"score_ks, {window_rows}", KS_STREAMS, rows)
 
 
 def _mmd() -> list[float]:
-    found = []
-    for share in tqdm(SHARES, desc="feature_mmd"):
-        runs = []
-        for seed in range(MMD_STREAMS):
-            reference = _features(0)(np.random.default_rng(50_000 + seed), MMD_REFERENCE_ROWS)
-            runs.append(
-                rows_to_mmd_alarm(
-                    reference,
-                    _features(share),
-                    window_rows=MMD_WINDOW_ROWS,
-                    rows_between_false_alarms=BETWEEN,
-                    most_rows=MOST_ROWS,
-                    seed=seed,
-                )
-            )
-        found.append(float(np.mean(runs)))
-    return found
+    def rows(share: float, seed: int) -> float:
+        return rows_to_mmd_alarm(
+            _features(0)(np.random.default_rng(50_000 + seed), MMD_REFERENCE_ROWS),
+            _features(share),
+            window_rows=MMD_WINDOW_ROWS,
+            rows_between_false_alarms=BETWEEN,
+            most_rows=MOST_ROWS,
+            seed=seed,
+        )
+
+    return _means("feature_mmd", MMD_STREAMS, rows)
+
+
+def _means(what: str, streams: int, rows: Callable[[float, int], float]) -> list[float]:
+    """For each share, the mean of `rows` to the alarm, which is called with the share and the number of a stream."""
+    return [float(np.mean([rows(share, seed) for seed in range(streams)])) for share in tqdm(SHARES, desc=what)]
 
 
 def _features(share: float) -> Draw:

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from harmgauge.api.grpc import messages, wire
 from harmgauge.api.grpc.protocol import methods
 from harmgauge.api.v2 import tensors
+from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError, Unreadable
 from tests.fuzz.expected import rows_of_flat
@@ -110,7 +111,7 @@ def check(case: bytes) -> str:
     return check_rows(rows, _expected(message, spec), spec)
 
 
-def _read(body: bytes, spec: InputSpec) -> messages.InferRequest:
+def _read(body: bytes, spec: InputSpec) -> messages.InferRequest[Rows]:
     parts = wire.split(body)
     return messages.parse(messages.envelope(parts), parts, spec, OFFERED)
 

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from harmgauge.api.body import decode, json_body
+from harmgauge.api.body import decode, json_body, media
 from harmgauge.api.body.decode import Parameters, ScoreRequest
 from harmgauge.api.body.json_body import read_plain
 from harmgauge.api.body.steps import finish
@@ -58,12 +58,19 @@ def _double(text: str) -> float:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    for _, value in pairs:
-        if isinstance(value, str):
-            value.encode()  # raises ValueError for half of a surrogate pair
-    for name, _ in pairs:
-        name.encode()
+    for name, value in pairs:
+        _encode(name)
+        _encode(value)
     return dict(pairs)
+
+
+def _encode(value: Any) -> None:
+    """Raises ValueError for half of a surrogate pair in a string, or in the strings of a list."""
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, list):
+        for each in value:
+            _encode(each)
 
 
 def _expected(body: bytes, spec: Any) -> tuple[Any, Parameters] | None:
@@ -87,7 +94,7 @@ def _expected(body: bytes, spec: Any) -> tuple[Any, Parameters] | None:
 def check(case: bytes) -> str:
     spec, _, body = split(case)
     expected = _expected(body, spec)
-    found = attempt(lambda: decode.read(body, decode.JSON, {}, spec))
+    found = attempt(lambda: decode.read(body, media.JSON, {}, spec))
     slow = attempt(lambda: json_body.read_loose(body, spec))
     if isinstance(found, RequestError):
         if not isinstance(slow, RequestError):
@@ -97,6 +104,7 @@ def check(case: bytes) -> str:
     assert expected is not None, "taken, but it is not good"
     assert isinstance(found, ScoreRequest)
     assert found.parameters == expected[1]
+    assert isinstance(found.instances, np.ndarray)
     assert not isinstance(slow, RequestError), f"the general reader refuses it: {slow.detail}"
     assert np.array_equal(slow[0], found.instances, equal_nan=spec.missing), "the two readers differ"
     plain = finish(read_plain(body, spec)) is not None

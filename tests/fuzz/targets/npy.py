@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from harmgauge.api.body import decode
+from harmgauge.api.body import decode, media
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of_flat
@@ -128,7 +128,7 @@ def _expected(body: bytes, spec: InputSpec) -> Any:
 
 def check(case: bytes) -> str:
     spec, _, body = split(case)
-    found = attempt(lambda: decode.read(body, decode.NPY, {}, spec))
+    found = attempt(lambda: decode.read(body, media.NPY, {}, spec))
     rows = found if isinstance(found, RequestError) else found.instances
     return check_rows(rows, _expected(body, spec), spec)
 

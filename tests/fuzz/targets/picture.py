@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from harmgauge.api.body import decode
+from harmgauge.api.body import decode, media
 from harmgauge.api.body.jpeg import _SAVE, _segments
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError
@@ -30,7 +30,7 @@ def checker(media_type: str, default: InputSpec) -> Callable[[bytes], str]:
         spec, _, body = split(case)
         spec = spec if spec.image else default
         found = attempt(lambda: decode.read(body, media_type, {}, spec))
-        expected = _expected(body, decode.IMAGES[media_type], spec)
+        expected = _expected(body, media.IMAGES[media_type], spec)
         if isinstance(found, RequestError):
             allowed = expected is None or _dangling(body) or "EXIF" in found.detail or _SAVE in found.detail
             allowed = allowed or ("truncated" in found.detail and _cut_short(body))

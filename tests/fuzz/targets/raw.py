@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from harmgauge.api.body import decode
+from harmgauge.api.body import decode, media
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError
 from tests.fuzz.expected import rows_of_flat
@@ -31,7 +31,7 @@ def expected(body: bytes, spec: InputSpec) -> Any:
 
 def check(case: bytes) -> str:
     spec, _, body = split(case)
-    found = attempt(lambda: decode.read(body, decode.RAW, {}, spec))
+    found = attempt(lambda: decode.read(body, media.RAW, {}, spec))
     rows = found if isinstance(found, RequestError) else found.instances
     return check_rows(rows, expected(body, spec), spec)
 

@@ -72,8 +72,8 @@ def score_requests(**more: str) -> list[bytes]:
 def look_requests(**more: str) -> list[bytes]:
     """Requests for all other routes."""
     paths = [
-        "/", "/docs", "/openapi.json", "/livez", "/readyz", "/info", "/drift", "/drift?scores=true",
-        "/drift/features", "/drift/columns", "/metrics", "/drift/embedding", "/page/state", "/page/history",
+        "/", "/docs", "/openapi.json", "/livez", "/readyz", "/info", "/drift", "/drift?scores=true", "/drift/sources",
+        "/drift/columns", "/drift/features", "/metrics", "/drift/embedding", "/page/state", "/page/history",
         "/page/main.js", "/page/about", "/v2", "/v2/models/toy", "/nothing/", "/v2/models/toy/versions/1/ready",
         "/v2/health/ready", "/score/", "/drift/", "/info/",
     ]  # fmt: skip

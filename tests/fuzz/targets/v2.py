@@ -35,7 +35,8 @@ _TOKENS = [
 _bytewise = bytewise(_TOKENS)
 
 
-def _expected(body: bytes, header_length: str | None, spec: InputSpec) -> Any:
+def inputs_of(body: bytes, header_length: str | None) -> tuple[Any, bytes] | None:
+    """The `inputs` of a document that is good apart from them, and the binary data behind it; None for any other."""
     size = len(body)
     if header_length is not None:
         if not (header_length.isascii() and header_length.isdigit()) or len(header_length) > 18:
@@ -47,16 +48,23 @@ def _expected(body: bytes, header_length: str | None, spec: InputSpec) -> Any:
         return None
     if size > len(body) or not isinstance(document, dict) or not isinstance(document.get("id"), str | None):
         return None
-    if not _good_outputs(document) or not _good_parameters(document):
+    if not good_outputs(document) or not good_parameters(document):
         return None
-    inputs = document.get("inputs")
+    return document.get("inputs"), body[size:]
+
+
+def _expected(body: bytes, header_length: str | None, spec: InputSpec) -> Any:
+    found = inputs_of(body, header_length)
+    if found is None:
+        return None
+    inputs, binary = found
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         return None
-    return _rows(inputs[0], body[size:], spec)
+    return _rows(inputs[0], binary, spec)
 
 
 def _rows(tensor: dict[str, Any], binary: bytes, spec: InputSpec) -> Any:
-    shape, parameters = tensor.get("shape"), _parameters(tensor)
+    shape, parameters = tensor.get("shape"), parameters_of(tensor)
     if tensor.get("name") != "input" or tensor.get("datatype") != tensors.DATATYPES[spec.dtype]:
         return None
     if not isinstance(shape, list) or not all(type(size) is int for size in shape) or parameters is None:
@@ -78,7 +86,7 @@ def _rows(tensor: dict[str, Any], binary: bytes, spec: InputSpec) -> Any:
     return rows_of_flat(data, shape[0], spec) if is_flat else None
 
 
-def _parameters(holder: dict[str, Any]) -> dict[str, Any] | None:
+def parameters_of(holder: dict[str, Any]) -> dict[str, Any] | None:
     """The parameters that are not null; None if they are not an object."""
     found = holder.get("parameters")
     if not isinstance(found, dict | None):
@@ -86,9 +94,9 @@ def _parameters(holder: dict[str, Any]) -> dict[str, Any] | None:
     return {name: value for name, value in (found or {}).items() if value is not None}
 
 
-def _good_parameters(document: dict[str, Any]) -> bool:
+def good_parameters(document: dict[str, Any]) -> bool:
     """Whether the parameters of the request itself are valid."""
-    parameters = _parameters(document)
+    parameters = parameters_of(document)
     if parameters is None or not isinstance(parameters.get("binary_data_output", False), bool):
         return False
     if parameters.keys() & {"binary_data", "classification", *SHARED_MEMORY}:
@@ -103,7 +111,7 @@ def good_timeout(value: object) -> bool:
     return type(value) is int and value >= 0
 
 
-def _good_outputs(document: dict[str, Any]) -> bool:
+def good_outputs(document: dict[str, Any]) -> bool:
     wanted = [] if document.get("outputs") is None else document["outputs"]
     if not isinstance(wanted, list) or not all(isinstance(output, dict) for output in wanted):
         return False
@@ -111,7 +119,7 @@ def _good_outputs(document: dict[str, Any]) -> bool:
     known = [output.name for output in OFFERED]
     if not all(name in known for name in names) or any(names.count(name) > 1 for name in names):
         return False
-    return all(_good_output(_parameters(output)) for output in wanted)
+    return all(_good_output(parameters_of(output)) for output in wanted)
 
 
 def _good_output(parameters: dict[str, Any] | None) -> bool:

@@ -59,7 +59,7 @@ def _linear(weights: Array, *, hidden: bool = False) -> Network:
     ]
     made = helper.make_graph(nodes, "linear", shapes[:1], shapes[1:], tensors)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    return Network(model, "x", "y", "logits")
+    return Network(model, ("x",), "y", "logits")
 
 
 def clean(doubt: float, seed: int = 0) -> tuple[Array, Array]:

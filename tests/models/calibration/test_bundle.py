@@ -153,7 +153,7 @@ def test_without_labels_it_takes_the_accuracy(
 def test_rows_may_have_names_of_classes(tmp_path: Path, given: tuple[Array, Array]) -> None:
     names = np.array(load(OLD).manifest.class_names)
     np.savez(tmp_path / "rows.npz", x=given[0], y=names[given[1]])
-    rows = module._rows(tmp_path / "rows.npz", load(OLD).manifest)
+    rows = module._rows(module.Wanted(OLD, tmp_path / "rows.npz"), load(OLD), None)
     np.testing.assert_array_equal(rows.y, given[1])
 
 

@@ -11,6 +11,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from harmgauge.bundle.inputs import Input
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier, open_classifier
 from harmgauge_models.graphs.fuse import Network
@@ -279,6 +280,7 @@ def test_what_the_service_would_refuse_is_refused_before_the_training(tmp_path: 
     nodes.append(helper.make_node("Slice", ["wide", "from", "to", "axis"], ["y"]))
     stored = {"pads": np.array([0, 0, 0, 2**29]), "from": np.array([0]), "to": np.array([3]), "axis": np.array([1])}
     path = saved(tmp_path / "c.onnx", nodes, [TENSOR("y", TensorProto.FLOAT, ["n", 3])], **stored)
-    opened = Classifier(path, path, Network(onnx.load(path), "x", "y", "logits"), "float32", (4,), 3)
+    taken = Input(name="x", dtype="float32", shape=(4,))
+    opened = Classifier(path, path, Network(onnx.load(path), ("x",), "y", "logits"), (taken,), 3)
     with pytest.raises(UserError, match="the service would reject the classifier .*c.onnx"):
         try_fusing(opened, X)

@@ -18,8 +18,9 @@ from harmgauge.bundle.load import load
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.samples import read_samples
 from harmgauge_models.errors import UserError
+from harmgauge_models.graphs.divergence import Gives, Loss
 from harmgauge_models.graphs.error_probability import LOGIT, MOST_LOGIT, OUTPUT, give, give_logit, logit_q
-from harmgauge_models.graphs.fuse import Gives, Loss, Network, fuse, with_entropy
+from harmgauge_models.graphs.fuse import Network, fuse, with_entropy
 from harmgauge_models.graphs.run import open_session, predict, predict_all
 from tests.conftest import ROOT, SHIPPED_BUNDLE
 
@@ -45,7 +46,7 @@ def part(first: int, gives: Gives, opset: int) -> Network:
         tensors,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    return Network(model, "x", "y", gives)
+    return Network(model, ("x",), "y", gives)
 
 
 def fused(gives: Gives = "logits", loss: Loss = "xent", opset: int = 18, temperature: float = 0.1) -> bytes:

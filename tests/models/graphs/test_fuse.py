@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from harmgauge_models.graphs.fuse import Gives, Loss, Network, divergence_text, fuse, read
+from harmgauge_models.graphs.divergence import Gives, Loss, divergence_text
+from harmgauge_models.graphs.fuse import Network, fuse, read
 from harmgauge_models.graphs.run import open_session, predict
 from tests.support.formulas import formula, softmax
 from tests.support.toy import instances, linear_network
@@ -45,7 +46,7 @@ def test_agrees_with_the_networks_run_apart(
         networks.append((path, softmaxed))
     gives: list[Gives] = ["probabilities" if softmaxed else "logits" for _, softmaxed in networks]
     classifier, other = (
-        Network(onnx.load(path), "x", "y", give) for (path, _), give in zip(networks, gives, strict=True)
+        Network(onnx.load(path), ("x",), "y", give) for (path, _), give in zip(networks, gives, strict=True)
     )
     fused = fuse(classifier, other, loss, temperature)
     session = open_session(fused.SerializeToString())
@@ -109,14 +110,14 @@ def test_networks_of_different_opsets_and_fixed_batch_sizes_are_joined(tmp_path:
     old.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     old.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 1
     new = onnx.load(linear_network(tmp_path / "new.onnx", (4, 4, 3), 3, 2, opset=21))
-    fused = fuse(Network(old, "x", "y", "logits"), Network(new, "x", "y", "logits"), "kld", 1.0)
+    fused = fuse(Network(old, ("x",), "y", "logits"), Network(new, ("x",), "y", "logits"), "kld", 1.0)
     score = open_session(fused.SerializeToString()).run(["score"], {"input": instances(5, (4, 4, 3))})[0]
     assert score.shape == (5,)
 
 
 def test_equal_networks_give_no_divergence(tmp_path: Path) -> None:
     model = onnx.load(linear_network(tmp_path / "same.onnx", (4, 4, 3), 3, 1))
-    network = Network(model, "x", "y", "logits")
+    network = Network(model, ("x",), "y", "logits")
     fused = fuse(network, network, "kld", 1.0)
     score = open_session(fused.SerializeToString()).run(["score"], {"input": instances(50, (4, 4, 3))})[0]
     np.testing.assert_allclose(score, 0, atol=1e-6)
@@ -132,7 +133,7 @@ def test_names_that_clash_do_not_meet(tmp_path: Path) -> None:
         [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["n", 4])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    network = Network(model, "input", "score", "logits")
+    network = Network(model, ("input",), "score", "logits")
     session = open_session(fuse(network, network, "xent", 1.0).SerializeToString())
     assert [value.name for value in session.get_inputs()] == ["input"]
     assert [value.name for value in session.get_outputs()] == ["score", "probabilities"]

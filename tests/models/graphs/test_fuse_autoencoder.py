@@ -105,4 +105,4 @@ def test_a_classifier_of_whole_numbers_that_begins_with_no_cast_is_refused(tmp_p
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     with pytest.raises(UserError, match="does not begin with a Cast to real numbers"):
-        behind(Network(model, "x", "y", "logits"), autoencoder, "uint8")
+        behind(Network(model, ("x",), "y", "logits"), autoencoder, "uint8")

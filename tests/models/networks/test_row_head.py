@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from harmgauge_models.graphs.divergence import Gives
 from harmgauge_models.graphs.export import to_onnx
-from harmgauge_models.graphs.fuse import Gives
 from harmgauge_models.graphs.run import open_session
 from harmgauge_models.networks.row_head import RowHead, Scale
 

@@ -26,7 +26,7 @@ from harmgauge_models.graphs.fuse import fuse
 from harmgauge_models.graphs.run import open_session, predict
 from harmgauge_models.networks.row_head import RowHead
 from harmgauge_models.training.distil_rows import Recipe, RowDistillation
-from harmgauge_models.training.disturbed_rows import MIN_COPIES, Reader
+from harmgauge_models.training.disturbed_rows import MIN_COPIES, DisturbedRows, Reader
 from tests.support.toy import instances, linear_network
 
 WIDTH = 6
@@ -74,7 +74,7 @@ def distillation(
         (work / "copies.json").write_text('{"copies": 3}')
     return made(
         classifier,
-        Reader(classifier, None, row=True),
+        Reader(classifier, None, row=classifier.network.input),
         disturber or RowDisturber(make_pool(x, find_columns(x), missing=False)),
         x,
         labels,
@@ -112,11 +112,11 @@ def test_it_learns_and_is_one_graph_with_the_classifier(tmp_path: Path) -> None:
 class _CutOff(RowDistillation):
     looks = 0
 
-    def _judge(self, network: RowHead, kept: Tensor, recipe: Recipe) -> float:
+    def _judge(self, network: RowHead, rows: DisturbedRows, kept: Tensor, recipe: Recipe) -> float:
         self.looks += 1
         if self.looks == 3:
             raise KeyboardInterrupt
-        return super()._judge(network, kept, recipe)
+        return super()._judge(network, rows, kept, recipe)
 
 
 @pytest.mark.parametrize("without", [(), ("noise", "offset")])
@@ -139,7 +139,7 @@ def test_how_many_copies_there_are_is_noted_for_a_run_that_goes_on(tmp_path: Pat
     classifier = open_classifier(tmp_path / "classifier.onnx", X, "classifier")
     made = RowDistillation(
         classifier,
-        Reader(classifier, None, row=True),
+        Reader(classifier, None, row=classifier.network.input),
         TwoKinds(),
         np.tile(X, (20, 1)),
         np.full((20 * len(X), 3), 1 / 3),
@@ -166,9 +166,9 @@ class _Watched(RowDistillation):
         self.judged: list[float] = []
         self.again = lambda network: 0.0
 
-    def _judge(self, network: RowHead, kept: Tensor, recipe: Recipe) -> float:
-        self.again = lambda other: RowDistillation._judge(self, other, kept, recipe)
-        self.judged.append(super()._judge(network, kept, recipe))
+    def _judge(self, network: RowHead, rows: DisturbedRows, kept: Tensor, recipe: Recipe) -> float:
+        self.again = lambda other: RowDistillation._judge(self, other, rows, kept, recipe)
+        self.judged.append(super()._judge(network, rows, kept, recipe))
         return self.judged[-1]
 
 

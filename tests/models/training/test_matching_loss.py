@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from harmgauge.bundle.rows import Array
-from harmgauge_models.graphs.fuse import Gives
+from harmgauge_models.graphs.divergence import Gives
 from harmgauge_models.training.matching_loss import Matching
 from tests.support.formulas import softmax
 

@@ -25,7 +25,7 @@ def test_flags() -> None:
         (b"correct=true&trace=true", "Unknown query parameter 'trace'"),
         (b"=true", "Unknown query parameter ''; known"),
         (b"Correct=true", "Unknown query parameter 'Correct'; names are lower case: 'correct'."),
-        (b"x" * 9000, f"Unknown query parameter '{'x' * 60}'...; known: probabilities, correct."),
+        (b"x" * 9000, f"Unknown query parameter '{'x' * 40}'...; known: probabilities, correct."),
         (b"correct=true&correct=true", "The query parameter 'correct' is set 2 times; set it once."),
         (b"correct=&correct=true", "The query parameter 'correct' is set 2 times; set it once."),
         (b"correct=", "The query parameter 'correct' has no value; expected true or false."),

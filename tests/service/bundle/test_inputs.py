@@ -116,17 +116,9 @@ def test_an_error_probability_has_counts_that_json_and_metrics_can_carry(name: s
         ErrorProbability.model_validate({**CHANCE, name: 10**30})
 
 
-TEXT = {"name": "input", "dtype": "string", "shape": [1]}
-
-
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (lambda m: m["inputs"].append(TEXT | {"name": "text"}), "graphs with 2 inputs"),
-        (lambda m: m.update(inputs=[TEXT], preparation=None), "inputs of strings"),
-        (lambda m: m["inputs"][0].update(shape=[None, 4, 3], maximum=9), "inputs with a free axis"),
-        (lambda m: m["inputs"][0].update(shape=[]), "inputs without axes"),
-        (lambda m: m.update(preparation={"text": {"tokenizer": "samples.npz"}}), "inputs of text"),
         (lambda m: m["preparation"]["pictures"].update(resize=256), "pictures that are resized or cropped"),
         (lambda m: m["preparation"]["pictures"].update(mean=[0.5]), "pictures normalised outside the graph"),
         (lambda m: m["reference"].update({"monday": "reference.npz"}), "references by context"),

@@ -78,7 +78,7 @@ def test_rows_come_back_as_they_were(given: tuple[InputSpec, list[Flagged]]) -> 
             assert [row[name] for name in ("model", "version", "bundle", "sha256", "threshold")] == list(SOURCE[:5])
             assert (row["dtype"], tuple(row["shape"])) == (spec.dtype, spec.shape)
             values = instance(row["input"], spec)
-            assert values.tobytes() == each.inputs[number].tobytes()
+            assert values.tobytes() == np.asarray(each.inputs)[number].tobytes()
     assert next(rows, None) is None
 
 

@@ -9,14 +9,19 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 
 from harmgauge.drift import evidence
-from harmgauge.drift.share_bounds import upper_bound
+from harmgauge.drift.share_bounds import upper_bounds
 
 
 @given(rows=st.integers(1, 10**7), part=st.floats(0, 1), error=st.sampled_from([0.1, 0.01, 0.01 / 16, 1e-6]))
 def test_it_is_scipys_quantile(rows: int, part: float, error: float) -> None:
     size = 1 + int(part * (rows - 1))
     expected = beta.ppf(1 - error, size, rows + 1 - size)
-    assert upper_bound(size, rows, error) == pytest.approx(expected, rel=1e-7)
+    assert upper_bounds(np.array([size]), rows, error)[0] == pytest.approx(expected, rel=1e-7)
+
+
+def test_many_at_once_are_the_same() -> None:
+    sizes = np.arange(1, 501)
+    np.testing.assert_allclose(upper_bounds(sizes, 500, 1e-4 / 16), beta.ppf(1 - 1e-4 / 16, sizes, 501 - sizes), 1e-7)
 
 
 @pytest.mark.parametrize("rows", [100, 500, 5000])

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from harmgauge.bundle.rows import Rows
+from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.errors import InferenceFailed, NonFiniteScore
 from harmgauge.inference.batcher import Batcher
 from harmgauge.inference.caller import PATIENT, Name, RequestContext
@@ -50,7 +50,7 @@ class Doubling(FakeRuntime):
 
     nice = 0
 
-    def run(self, rows: Rows) -> Outputs:
+    def run(self, rows: AnyRows) -> Outputs:
         if sys.platform == "linux":
             self.nice = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         found = super().run(rows)

@@ -10,7 +10,9 @@ import numpy as np
 from harmgauge.bundle.load import Bundle
 from harmgauge.bundle.rows import Array
 from harmgauge_models.data.corruptions import Images
+from harmgauge_models.data.served_rows import tokenizer_of
 from harmgauge_models.evaluation import pictures
+from harmgauge_models.evaluation.accuracy.stress_records import record_changes
 from harmgauge_models.evaluation.cases import Cases
 from harmgauge_models.evaluation.measure import CLEAN, Copied, Copy
 
@@ -37,7 +39,10 @@ def stress_copies(bundle: Bundle, found: Cases, rows: Array, seed: int) -> dict[
         }
     else:
         clean = found.copies[CLEAN].make
-        makers = {name: partial(lambda change: change(clean()[rows], seed), change) for name, change in _ROWS.items()}
+        changes = _ROWS
+        if bundle.manifest.is_named:
+            changes = record_changes(bundle.manifest.inputs, tokenizer_of(bundle), clean()[:1], NOISE)
+        makers = {name: partial(lambda change: change(clean()[rows], seed), change) for name, change in changes.items()}
     return {(name, 0): Copied(make, decided_by, may_fail=True) for name, make in makers.items()}
 
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from harmgauge.bundle.rows import Array
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.fuse import Gives
+from harmgauge_models.graphs.divergence import Gives
 
 LEAST_SIGMOID = 0.01
 OUTSIDE = 1e-3

@@ -16,16 +16,19 @@ OPSET = 18
 IR_VERSION = 8
 """The first IR version with today's subgraphs; from 4 on, stored tensors need not be inputs too."""
 
+LOCALE = "C.UTF-8"
+
 _OWN_DOMAINS = ("", "ai.onnx")
 
 
 def tidy(model: onnx.ModelProto) -> bool:
-    """Declare ONNX's own operators, remove stored tensors from the inputs, sort the nodes; returns whether it changed.
+    """Declare ONNX's own operators, remove stored tensors from the inputs, sort the nodes, and change the case of
+    strings in a locale that every Linux image has; returns whether anything changed.
 
     XGBoost's and CatBoost's exporters declare `ai.onnx.ml` alone; ONNX Runtime's float16 converter appends nodes at the
     end. Works in place. Raises UserError if nodes depend on each other in a cycle.
     """
-    changed = _declare(model)
+    changed = _declare(model) | _set_locale(model.graph)
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in stored]
     if len(inputs) < len(model.graph.input):
@@ -82,6 +85,22 @@ def _declare(model: onnx.ModelProto) -> bool:
     for part in [*model.opset_import, *_all_nodes(model.graph)]:
         if part.domain == "ai.onnx":
             part.domain = ""
+            changed = True
+    return changed
+
+
+def _set_locale(graph: onnx.GraphProto) -> bool:
+    """StringNormalizer needs the locale en_US by default, which slim images lack; C.UTF-8 changes case alike."""
+    changed = False
+    for node in _all_nodes(graph):
+        if node.op_type == "StringNormalizer":
+            given = next((entry for entry in node.attribute if entry.name == "locale"), None)
+            if given is None:
+                node.attribute.append(helper.make_attribute("locale", LOCALE))
+            elif given.s.startswith(b"en_US") or not given.s:
+                given.s = LOCALE.encode()
+            else:
+                continue
             changed = True
     return changed
 

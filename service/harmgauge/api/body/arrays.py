@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,6 +17,30 @@ from harmgauge.errors import Unprocessable, Unreadable
 
 NOT_MISSING = "; this input accepts no missing values: impute them as in the classifier's training"
 """The remedy that follows the value in an error."""
+
+Place = Callable[[tuple[int, ...]], str]
+"""The name of a value in an error, from its index."""
+
+
+class Numbers(Protocol):
+    """The numbers that an input accepts."""
+
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]: ...
+    @property
+    def minimum(self) -> float | None: ...
+    @property
+    def maximum(self) -> float | None: ...
+    @property
+    def missing(self) -> bool: ...
+
+
+def in_instances(index: tuple[int, ...]) -> str:
+    """The place of a number in one array of instances."""
+    return "instances" + "".join(f"[{axis}]" for axis in index)
+
 
 _MOST_EXACT = 2**53 - 1
 """Above this, a floating-point number may be the rounded form of a different whole number."""
@@ -60,24 +85,29 @@ def conform(array: Rows, spec: InputSpec) -> Rows:
     """
     if array.shape[1:] != spec.shape or not len(array):
         raise _wrong_shape(array.shape, spec)
+    return conform_values(array, spec)
+
+
+def conform_values(array: Rows, spec: Numbers, place: Place = in_instances) -> Rows:
+    """The same for an array of any shape; errors name the value by its `place`."""
     target = spec.numpy_dtype
     if target.kind in "iu" and array.dtype != target:
         least, most = _limits(target)
         if array.dtype.kind == "f":
             with np.errstate(over="ignore", invalid="ignore"):
-                _refuse(array, np.isfinite(array) & (np.floor(array) == array), "a whole number")
+                _refuse(array, np.isfinite(array) & (np.floor(array) == array), "a whole number", place)
             least, most = max(least, -_MOST_EXACT), min(most, _MOST_EXACT)
-        _refuse(array, (array >= least) & (array <= most), _range(least, most))
+        _refuse(array, (array >= least) & (array <= most), _range(least, most), place)
     if target.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
             rows = np.ascontiguousarray(array, target)
         if spec.missing:
-            _refuse(array, ~np.isinf(rows), f"a finite {spec.dtype}, or NaN for a missing value")
+            _refuse(array, ~np.isinf(rows), f"a finite {spec.dtype}, or NaN for a missing value", place)
         else:
-            _refuse(array, np.isfinite(rows), f"a finite {spec.dtype}")
+            _refuse(array, np.isfinite(rows), f"a finite {spec.dtype}", place)
     else:
         rows = np.ascontiguousarray(array, target)
-    _check_range(array, rows, spec)
+    _check_range(array, rows, spec, place)
     return rows
 
 
@@ -87,23 +117,22 @@ def _limits(whole: np.dtype[Any]) -> tuple[int, int]:
     return int(limits.min), int(limits.max)
 
 
-def _check_range(array: Rows, rows: Rows, spec: InputSpec) -> None:
+def _check_range(array: Rows, rows: Rows, spec: Numbers, place: Place) -> None:
     """Check the range of `rows`; errors quote `array`, the values as the client sent them."""
     if rows.dtype.kind in "iu" and (spec.minimum, spec.maximum) in ((None, None), _limits(rows.dtype)):
         return
     if spec.minimum is not None:  # missing values are NaN, which compares as not below it
-        _refuse(array, ~(rows < spec.minimum), _range(spec.minimum, spec.maximum))
+        _refuse(array, ~(rows < spec.minimum), _range(spec.minimum, spec.maximum), place)
     if spec.maximum is not None:
-        _refuse(array, ~(rows > spec.maximum), _range(spec.minimum, spec.maximum))
+        _refuse(array, ~(rows > spec.maximum), _range(spec.minimum, spec.maximum), place)
 
 
-def _refuse(array: Rows, good: np.ndarray[Any, np.dtype[np.bool_]], expected: str) -> None:
+def _refuse(array: Rows, good: np.ndarray[Any, np.dtype[np.bool_]], expected: str, place: Place) -> None:
     if not good.all():
-        index = np.unravel_index(int(np.argmin(good)), array.shape)
-        where = "".join(f"[{int(axis)}]" for axis in index)
+        index = tuple(int(axis) for axis in np.unravel_index(int(np.argmin(good)), array.shape))
         value = array[index]
         remedy = NOT_MISSING if np.isnan(value) else ""
-        raise Unprocessable(f"instances{where}: expected {expected}, got {number(value)}{remedy}.")
+        raise Unprocessable(f"{place(index)}: expected {expected}, got {number(value)}{remedy}.")
 
 
 def _range(minimum: float | None, maximum: float | None) -> str:

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, Generic
 
 from harmgauge.api.body.arrays import read_npy, read_raw
 from harmgauge.api.body.images import read_image
 from harmgauge.api.body.json_body import read_json
+from harmgauge.api.body.media import IMAGES, JSON, NPY, NPZ, PARQUET, RAW
+from harmgauge.api.body.named.reader import NamedReader
 from harmgauge.api.body.steps import Steps, finish
-from harmgauge.api.data_plane import THREAD_BODY_BYTES
+from harmgauge.api.data_plane import THREAD_BODY_BYTES, Call
 from harmgauge.api.said import quoted, said
 from harmgauge.api.waiting import Check, patient
+from harmgauge.bundle.named_rows import AnyRows, RowsT_co
 from harmgauge.bundle.rows import Rows
-from harmgauge.bundle.served_input import InputSpec
+from harmgauge.bundle.served_input import InputSpec, Served
 from harmgauge.errors import InvalidParameters, UnknownMediaType, Unreadable
 
 THREAD_JSON_BYTES = 16 * 2**10
 """JSON above this size is read on a thread: the general reader takes 200 us for it, and twenty times its memory."""
 
 Body = bytes | bytearray
-
-JSON = "application/json"
-NPY = "application/x-npy"
-RAW = "application/octet-stream"
-IMAGES = {"image/png": "PNG", "image/jpeg": "JPEG"}
 
 THREAD_PICTURE_BYTES = 12 * 2**10
 """Images above this size, compressed or not, are read on a thread. The worst of this size takes 2 ms, a plain one 0.1.
@@ -48,17 +46,19 @@ PARAMETERS = [field.name for field in fields(Parameters)]
 
 
 @dataclass(frozen=True)
-class ScoreRequest:
-    """`instances` (n, *shape) in the bundle's dtype, n >= 1, every value finite and in range."""
+class ScoreRequest(Generic[RowsT_co]):
+    """`instances`, n >= 1, every value one that the input accepts."""
 
-    instances: Rows
+    instances: RowsT_co
     parameters: Parameters
 
 
 @lru_cache(maxsize=8)
-def media_types(spec: InputSpec) -> tuple[str, ...]:
-    """Media types that the bundle's input accepts."""
-    return (JSON, NPY, RAW, *(IMAGES if spec.image else ()))
+def media_types(served: Served) -> tuple[str, ...]:
+    """Media types that the bundle's inputs accept."""
+    if not isinstance(served, InputSpec):
+        return (JSON, NPZ, PARQUET)
+    return (JSON, NPY, RAW, *((NPZ, PARQUET) if served.columns else ()), *(IMAGES if served.image else ()))
 
 
 def named_type(content_type: str) -> str:
@@ -66,11 +66,13 @@ def named_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def media_type(content_type: str, spec: InputSpec) -> str:
+def media_type(content_type: str, served: Served) -> str:
     """The media type named by a `Content-Type` header; raises UnknownMediaType if the bundle does not accept it."""
     named = named_type(content_type)
-    if named not in media_types(spec):
-        raise UnknownMediaType(f"Content-Type {named!r} is not supported; send one of {', '.join(media_types(spec))}.")
+    if named not in media_types(served):
+        raise UnknownMediaType(
+            f"Content-Type {named!r} is not supported; send one of {', '.join(media_types(served))}."
+        )
     return named
 
 
@@ -83,7 +85,9 @@ def is_large(body_bytes: int, media_type: str, spec: InputSpec) -> bool:
     return body_bytes > THREAD_BODY_BYTES
 
 
-def read(body: Body, media_type: str, query: dict[str, bool], spec: InputSpec, check: Check = patient) -> ScoreRequest:
+def read(
+    body: Body, media_type: str, query: dict[str, bool], spec: InputSpec, check: Check = patient
+) -> ScoreRequest[Rows]:
     """Read a body of one of `media_types`; `query` has the parameters from its URL.
 
     `check` is called regularly, and its exceptions end the work. Raises Unreadable, TooLarge, Unprocessable or
@@ -97,7 +101,7 @@ def read(body: Body, media_type: str, query: dict[str, bool], spec: InputSpec, c
 
 def reading(
     body: Body, media_type: str, query: dict[str, bool], spec: InputSpec, check: Check = patient
-) -> Steps[ScoreRequest]:
+) -> Steps[ScoreRequest[Rows]]:
     """Like `read`, in steps."""
     if media_type != JSON:
         yield from ()
@@ -105,6 +109,25 @@ def reading(
     if not body:
         raise _empty()
     instances, in_body = yield from read_json(body, spec)
+    return ScoreRequest(instances, _parameters(query | _set(in_body)))
+
+
+async def read_named(
+    call: Call, body: Body, media_type: str, query: dict[str, bool], reader: NamedReader
+) -> ScoreRequest[AnyRows]:
+    """Read a body for a bundle with inputs by name or by column, and hold the memory that it takes.
+
+    Raises what `read` raises, UnknownMediaType, and Overloaded.
+    """
+    plane = call.plane
+    opening = reader.opening(body, media_type, plane.max_rows, plane.max_body_bytes)
+    if reader.is_large(len(body), media_type):
+        opened = await call.in_steps(opening)
+        if opened.extra_bytes > 0:
+            call.hold(opened.extra_bytes)
+        instances, in_body = await call.in_steps(opened.steps())
+    else:
+        instances, in_body = finish(finish(opening).steps())
     return ScoreRequest(instances, _parameters(query | _set(in_body)))
 
 

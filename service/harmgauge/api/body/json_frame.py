@@ -62,3 +62,48 @@ def _first(body: bytes | bytearray, begin: int, end: int) -> int:
 @lru_cache(maxsize=8)
 def _beginning(name: bytes) -> re.Pattern[bytes]:
     return re.compile(rb'"%b"[ \t\r\n]*+:[ \t\r\n]*+\[' % re.escape(name))
+
+
+class FramedLists(NamedTuple):
+    """Lists of numbers at `spans`, (begin, end) each; `document` is the body with `mark(i)` in the place of list i."""
+
+    spans: list[tuple[int, int]]
+    document: Any
+
+
+MIN_LIST_BYTES = 512
+"""Shorter lists are not worth cutting out."""
+
+
+def mark(index: int) -> str:
+    """Replaces list `index`."""
+    return f"{MARK}-{index}"
+
+
+def cut_out_all(body: bytes | bytearray, size: int, name: bytes, most: int, max_frame_bytes: int) -> FramedLists | None:
+    """Find and cut out all long lists of numbers under `name`, at most `most`; None if the rest of the first `size`
+    bytes is longer than `max_frame_bytes`, or not JSON.
+    """
+    pattern = _beginning(name)
+    spans: list[tuple[int, int]] = []
+    kept: list[bytes | bytearray] = []
+    at = copied = frame_bytes = 0
+    for _ in range(most + 1):
+        found = pattern.search(body, at, size)
+        if found is None:
+            break
+        begin = found.end() - 1
+        end = body.rfind(b"]", begin, _first(body, begin, size)) + 1
+        at = max(end, found.end())
+        if end - begin >= MIN_LIST_BYTES:
+            kept += [body[copied:begin], b'"%b"' % mark(len(spans)).encode()]
+            frame_bytes += begin - copied
+            spans.append((begin, end))
+            copied = end
+    if frame_bytes + size - copied > max_frame_bytes:
+        return None
+    kept.append(body[copied:size])
+    try:
+        return FramedLists(spans, orjson.loads(b"".join(kept)))
+    except orjson.JSONDecodeError:
+        return None

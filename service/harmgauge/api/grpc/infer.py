@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harmgauge.api.body.steps import one_step
+from harmgauge.api.body.named.reader import LOOP_TEXT_BYTES
+from harmgauge.api.body.steps import finish, one_step
 from harmgauge.api.data_plane import THREAD_BODY_BYTES, DataPlane
 from harmgauge.api.data_plane import Call as ScoreCall
 from harmgauge.api.grpc import INFER_ROUTE, messages
@@ -21,7 +22,8 @@ def infer(plane: DataPlane) -> Work:
 
     async def work(call: GrpcCall, serving: ServedBundle, principal: Principal, progress: Progress | None) -> bytes:
         manifest = serving.bundle.manifest
-        offered = views_of(serving.components).outputs_for(principal)
+        views = views_of(serving.components)
+        offered = views.outputs_for(principal)
         scoring = ScoreCall(
             plane,
             principal,
@@ -38,10 +40,9 @@ def infer(plane: DataPlane) -> Work:
         scoring.hold(len(sent))
         if principal.rate_limit is not None:
             principal.rate_limit.take_bytes(len(sent))
-        if len(sent) > THREAD_BODY_BYTES:
-            asked = await scoring.on_thread(messages.read, sent, manifest, offered)
-        else:
-            asked = messages.read(sent, manifest, offered)
+        steps = messages.reading(sent, manifest, offered, views.reader, plane.max_rows)
+        threshold_bytes = LOOP_TEXT_BYTES if views.reader is not None and views.reader.texts else THREAD_BODY_BYTES
+        asked = await scoring.in_steps(steps) if len(sent) > threshold_bytes else finish(steps)
         if asked.parameters:
             scoring.name(asked.parameters)
             scoring.limit(asked.timeout_seconds)

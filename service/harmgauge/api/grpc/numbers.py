@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.api.grpc.wire import FIXED32, FIXED64, LENGTH, VARINT, Chunk, malformed
+from harmgauge.api.grpc.wire import FIXED32, FIXED64, LENGTH, STRING, UNREAD_STRINGS, VARINT, Chunk, malformed, varint
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -36,14 +36,29 @@ KINDS = {
     "fp64_contents": Kind(7, np.float64, FIXED64),
 }
 
-_BYTES_TAG = 8 << 3 | LENGTH
-
 
 def given(chunks: Sequence[Chunk]) -> list[str]:
     """The names of the fields that are not empty, in the order of their field numbers."""
-    tags = {tag for tag, data in chunks if len(data) or tag == _BYTES_TAG}
+    tags = {STRING if tag == UNREAD_STRINGS else tag for tag, data in chunks if len(data) or tag == STRING}
     names = [name for name, kind in KINDS.items() if {kind.number << 3 | kind.wire, kind.number << 3 | LENGTH} & tags]
-    return [*names, "bytes_contents"] if _BYTES_TAG in tags else names
+    return [*names, "bytes_contents"] if STRING in tags else names
+
+
+def strings(chunks: Sequence[Chunk], most: int) -> list[memoryview]:
+    """The byte strings of a field of them; reads at most one more than `most`. Raises Unreadable."""
+    found: list[memoryview] = []
+    for tag, data in chunks:
+        if tag == STRING:
+            found.append(data)
+        elif tag == UNREAD_STRINGS:
+            at = 0
+            while at < len(data) and len(found) <= most:
+                size, begin = varint(data, at + 1, len(data), 5)
+                at, previous = begin + size, at
+                if data[previous] != STRING or at > len(data):
+                    raise malformed()
+                found.append(data[begin:at])
+    return found
 
 
 def packed(chunks: Sequence[Chunk], name: str) -> Bytes:

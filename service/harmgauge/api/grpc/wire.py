@@ -13,7 +13,7 @@ from typing import NamedTuple
 from harmgauge.errors import Unreadable
 
 MOST_FIELDS = 1000
-"""Limit on fields per message, in total: a client sends a dozen. This many take about 0.5 ms."""
+"""Limit on fields per message besides strings: a client sends a dozen. This many take about 0.5 ms."""
 
 MOST_ENVELOPE_BYTES = 64 * 2**10
 """Limit on everything but the inputs' numbers: names, parameters and unknown fields."""
@@ -23,22 +23,30 @@ VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 
 INPUTS, RAW_INPUT = 5 << 3 | LENGTH, 7 << 3 | LENGTH
 CONTENTS = 5 << 3 | LENGTH
+STRING = 8 << 3 | LENGTH
+"""One string in 'contents': strings cannot be packed."""
+
+UNREAD_STRINGS = 0
+"""Stands for a tag in a Chunk of all fields of a 'contents' that begins with a string. They are read, and counted, when
+the shape of their input is known.
+"""
 
 Field = tuple[int, int, int, int]
 """Tag, start, start of the value, end."""
 
 Chunk = tuple[int, memoryview]
-"""A field of 'contents': its tag, and the bytes of one number or of a list of numbers."""
+"""A field of 'contents': its tag, and the bytes of one number or of a list of numbers. See also UNREAD_STRINGS."""
 
 
 class Parts(NamedTuple):
-    """The parts of a ModelInferRequest. `contents` are those of all its inputs together; None if there are none. With
-    `raw`, they stay in the envelope, because a message must not have both.
+    """The parts of a ModelInferRequest. `contents` are those of all its inputs together, None if there are none, and
+    `of_inputs` those of each. With `raw`, they stay in the envelope, because a message must not have both.
     """
 
     envelope: bytes
     raw: list[memoryview]
     contents: list[Chunk] | None
+    of_inputs: list[list[Chunk]]
 
 
 _REQUEST = "inference.ModelInferRequest"
@@ -70,10 +78,10 @@ def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS, name: str
             size = data[at]
             value = at + 1
             if size > 127:
-                size, value = _varint(data, at, end, 5, name)
+                size, value = varint(data, at, end, 5, name)
             at = value + size
         elif kind == VARINT:
-            _, at = _varint(data, at, end, 10, name)
+            _, at = varint(data, at, end, 10, name)
         elif kind == FIXED32:
             at += 4
         elif kind == FIXED64:
@@ -89,13 +97,13 @@ def fields(data: bytes, begin: int, end: int, most: int = MOST_FIELDS, name: str
 
 
 def _tag(data: bytes, at: int, end: int, name: str) -> tuple[int, int]:
-    tag, at = _varint(data, at, end, 5, name)
+    tag, at = varint(data, at, end, 5, name)
     if not 7 < tag < 2**32:
         raise malformed(name)
     return tag, at
 
 
-def _varint(data: bytes, at: int, end: int, most_bytes: int, name: str) -> tuple[int, int]:
+def varint(data: bytes | memoryview, at: int, end: int, most_bytes: int, name: str = _REQUEST) -> tuple[int, int]:
     """Read a variable-length number; returns it and its end."""
     number = bits = 0
     end = min(end, at + most_bytes)
@@ -115,26 +123,33 @@ def split(data: bytes) -> Parts:
     top = fields(data, 0, len(data))
     raw = [view[value:end] for tag, _, value, end in top if tag == RAW_INPUT]
     if raw:
-        return Parts(_copied(data, top, RAW_INPUT), raw, None)
+        return Parts(_copied(data, top, RAW_INPUT), raw, None, [])
     kept: list[bytes] = []
     contents: list[Chunk] | None = None
+    of_inputs: list[list[Chunk]] = []
     left = MOST_FIELDS - len(top)
     for field in top:
         tag, _, value, end = field
         tensor = fields(data, value, end, left) if tag == INPUTS else []
         left -= len(tensor)
         bulk = [inner for inner in tensor if inner[0] == CONTENTS]
+        if tag == INPUTS:
+            of_inputs.append([])
         if not bulk:
             kept.append(_copied(data, [field]))
             continue
         contents = contents or []
         for _, _, first, last in bulk:
+            if first < last and data[first] == STRING:
+                of_inputs[-1].append((UNREAD_STRINGS, view[first:last]))
+                continue
             numbers = fields(data, first, last, left)
             left -= len(numbers)
-            contents += [(number, view[begin:over]) for number, _, begin, over in numbers]
+            of_inputs[-1] += [(number, view[begin:over]) for number, _, begin, over in numbers]
+        contents += of_inputs[-1]
         kept.append(block(INPUTS, _copied(data, tensor, CONTENTS)))
     _check_envelope(sum(map(len, kept)))
-    return Parts(b"".join(kept), raw, contents)
+    return Parts(b"".join(kept), raw, contents, of_inputs)
 
 
 def _copied(data: bytes, found: list[Field], cut: int = 0) -> bytes:

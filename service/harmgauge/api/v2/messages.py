@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import orjson
 
@@ -17,6 +17,7 @@ from harmgauge.api.body.steps import Steps, collect, finish
 from harmgauge.api.data_plane import THREAD_BODY_BYTES
 from harmgauge.api.said import json_error, said
 from harmgauge.api.v2 import parameters, tensors
+from harmgauge.bundle.named_rows import AnyRows, RowsT_co
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import InvalidParameters, Unprocessable, Unreadable
@@ -31,14 +32,14 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
 @dataclass(frozen=True)
-class InferRequest:
+class InferRequest(Generic[RowsT_co]):
     """Validated instances, the requested outputs, each as (name, as bytes), and the request's own parameters.
 
     Of the parameters, only `timeout_seconds` is checked, and that none of them belongs to a tensor.
     """
 
     id: str | None
-    instances: Rows
+    instances: RowsT_co
     outputs: list[tuple[str, bool]]
     parameters: dict[str, Any]
     timeout_seconds: float | None
@@ -51,17 +52,12 @@ def is_large(body_bytes: int, header_length: str | None) -> bool:
 
 def reading(
     body: bytes | bytearray, header_length: str | None, spec: InputSpec, offered: list[tensors.OutputSpec]
-) -> Steps[InferRequest]:
+) -> Steps[InferRequest[Rows]]:
     """Read a request in steps; `header_length` is the value of the header of that name, if it was sent.
 
     Raises Unreadable or Unprocessable.
     """
-    size = len(body)
-    if header_length is not None:
-        # Checked as text first: Python refuses to parse thousands of digits.
-        if not re.fullmatch("[0-9]{1,18}", header_length) or int(header_length) > len(body):
-            raise Unreadable(f"{HEADER_LENGTH}: expected the size of the JSON part in bytes, at most {len(body)}.")
-        size = int(header_length)
+    size = json_size(body, header_length)
     framed = cut_out(body, size, b"data") if size >= LEAST_BYTES else None
     if framed is not None and _holds_mark(framed.document):
         head = _head(framed.document, spec, offered)
@@ -87,14 +83,24 @@ def reading(
     return head.request(tensors.from_numbers(head.tensor["data"], head.shape, spec))
 
 
+def json_size(body: bytes | bytearray, header_length: str | None) -> int:
+    """The size of the JSON part, from the header if it was sent. Raises Unreadable."""
+    if header_length is None:
+        return len(body)
+    # Checked as text first: Python refuses to parse thousands of digits.
+    if not re.fullmatch("[0-9]{1,18}", header_length) or int(header_length) > len(body):
+        raise Unreadable(f"{HEADER_LENGTH}: expected the size of the JSON part in bytes, at most {len(body)}.")
+    return int(header_length)
+
+
 def parse(
     body: bytes | bytearray, header_length: str | None, spec: InputSpec, offered: list[tensors.OutputSpec]
-) -> InferRequest:
+) -> InferRequest[Rows]:
     """Like `reading`, all at once."""
     return finish(reading(body, header_length, spec, offered))
 
 
-def answer(model: str, version: str, request: InferRequest, scored: Scored) -> tuple[bytes, dict[str, str]]:
+def answer(model: str, version: str, request: InferRequest[AnyRows], scored: Scored) -> tuple[bytes, dict[str, str]]:
     """The body of a response and its headers."""
     document, chunks = _described(model, version, request, scored)
     head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -102,7 +108,7 @@ def answer(model: str, version: str, request: InferRequest, scored: Scored) -> t
 
 
 def answering(
-    model: str, version: str, request: InferRequest, scored: Scored
+    model: str, version: str, request: InferRequest[AnyRows], scored: Scored
 ) -> Steps[tuple[list[Piece], dict[str, str]]]:
     """The same for a large response, in steps and in pieces."""
     document, chunks = _described(model, version, request, scored)
@@ -110,7 +116,9 @@ def answering(
     return [*head, *chunks], _headers(sum(map(len, head)), chunks)
 
 
-def _described(model: str, version: str, request: InferRequest, scored: Scored) -> tuple[dict[str, Any], list[Piece]]:
+def _described(
+    model: str, version: str, request: InferRequest[AnyRows], scored: Scored
+) -> tuple[dict[str, Any], list[Piece]]:
     """The JSON part, and the bytes that follow it."""
     described: list[dict[str, Any]] = []
     chunks: list[Piece] = []
@@ -139,7 +147,7 @@ def _headers(head_bytes: int, chunks: list[Piece]) -> dict[str, str]:
     return {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(head_bytes)}
 
 
-def most_answer_bytes(rows: int, request: InferRequest, classes: int) -> int:
+def most_answer_bytes(rows: int, request: InferRequest[AnyRows], classes: int) -> int:
     """Upper bound on the bytes of a response to this many instances."""
     most = FRAME_BYTES + 6 * len(request.id or "")  # a character may become \\u0000
     for name, binary in request.outputs:
@@ -158,7 +166,7 @@ class _Head(NamedTuple):
     parameters: dict[str, Any]
     timeout_seconds: float | None
 
-    def request(self, instances: Rows) -> InferRequest:
+    def request(self, instances: Rows) -> InferRequest[Rows]:
         return InferRequest(self.id, instances, self.outputs, self.parameters, self.timeout_seconds)
 
 
@@ -172,13 +180,28 @@ def _head(document: object, spec: InputSpec, offered: list[tensors.OutputSpec]) 
     tensors.check_input(tensor.get("name"), tensor.get("datatype"), spec)
     parameters.check_input(parameters.given(tensor))
     shape = tensors.check_shape(tensor.get("shape"), spec)
+    around = read_around(document, offered)
+    return _Head(around.id, tensor, shape, around.outputs, around.parameters, around.timeout_seconds)
+
+
+class Around(NamedTuple):
+    """A request without its inputs."""
+
+    id: str | None
+    outputs: list[tuple[str, bool]]
+    parameters: dict[str, Any]
+    timeout_seconds: float | None
+
+
+def read_around(document: dict[str, Any], offered: list[tensors.OutputSpec]) -> Around:
+    """Read everything but the inputs. Raises Unprocessable or InvalidParameters."""
     identity = document.get("id")
     if identity is not None and not isinstance(identity, str):
         raise Unprocessable(f"'id': expected a string, got {said(identity)}.")
     given = parameters.given(document)
     parameters.check_request(given)
     wanted = _wanted(document.get("outputs"), given, offered)
-    return _Head(identity, tensor, shape, wanted, given, parameters.timeout_seconds(given))
+    return Around(identity, wanted, given, parameters.timeout_seconds(given))
 
 
 def _holds_mark(document: object) -> bool:

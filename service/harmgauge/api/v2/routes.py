@@ -10,15 +10,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from harmgauge.api.answer import PIECE_BYTES, PiecewiseResponse
-from harmgauge.api.body.decode import JSON, RAW, named_type
+from harmgauge.api.body.decode import named_type
 from harmgauge.api.body.intake import HttpCall
+from harmgauge.api.body.media import JSON, RAW
+from harmgauge.api.body.steps import finish
 from harmgauge.api.data_plane import DataPlane
 from harmgauge.api.guard import only
 from harmgauge.api.middleware import Handler
-from harmgauge.api.v2 import messages, tensors
+from harmgauge.api.v2 import messages, named_messages, tensors
 from harmgauge.api.views import views_of
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission, Principal
 from harmgauge.bundle.manifest import Manifest
+from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.errors import UnknownMediaType, UnknownModel
 from harmgauge.readiness import Readiness
 from harmgauge.rollout.served import components_of
@@ -39,12 +42,17 @@ def infer_handler(plane: DataPlane) -> Handler:
     async def infer(request: Request) -> Response:
         components = components_of(request)
         principal: Principal = request.scope[PRINCIPAL]
-        manifest, offered = components.bundle.manifest, views_of(components).outputs_for(principal)
+        manifest, views = components.bundle.manifest, views_of(components)
+        offered, reader = views.outputs_for(principal), views.reader if components.bundle.manifest.is_named else None
         with HttpCall(plane, request, INFER_ROUTE) as call:
             _check_origin(call.headers)
             body = await call.body()
             header_length = call.headers.get(_HEADER_LENGTH)
-            if messages.is_large(len(body), header_length):
+            asked: messages.InferRequest[AnyRows]
+            if reader is not None:
+                steps = named_messages.reading(body, header_length, reader, offered, plane.max_rows)
+                asked = await call.in_steps(steps) if reader.is_large(len(body), JSON) else finish(steps)
+            elif messages.is_large(len(body), header_length):
                 asked = await call.in_steps(messages.reading(body, header_length, manifest.input, offered))
             else:
                 asked = messages.parse(body, header_length, manifest.input, offered)
@@ -142,13 +150,18 @@ def check_served(manifest: Manifest, name: str, version: str | None) -> None:
 
 def metadata(manifest: Manifest, offered: list[tensors.OutputSpec]) -> dict[str, Any]:
     """Metadata of the model, the same over HTTP and gRPC."""
-    spec = manifest.input
-    datatype = tensors.DATATYPES[spec.dtype]
     return {
         "name": manifest.name,
         "versions": [manifest.version],
         "platform": "onnxruntime_onnx",
-        "inputs": [{"name": spec.name, "datatype": datatype, "shape": [-1, *spec.shape]}],
+        "inputs": [
+            {
+                "name": found.name,
+                "datatype": tensors.BYTES if found.is_text else tensors.DATATYPES[found.dtype],
+                "shape": [-1, *(size or -1 for size in found.shape)],
+            }
+            for found in manifest.inputs
+        ],
         "outputs": [
             {"name": output.name, "datatype": output.datatype, "shape": list(output.shape)} for output in offered
         ],

@@ -33,6 +33,14 @@ DATATYPES = {
     "float64": "FP64",
 }
 
+BYTES = "BYTES"
+"""The datatype of strings."""
+
+
+def kind_of(dtype: str) -> str:
+    """NumPy's kind of a dtype: u, i or f."""
+    return np.dtype(dtype).kind
+
 
 @dataclass(frozen=True)
 class OutputSpec:

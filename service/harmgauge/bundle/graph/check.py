@@ -36,9 +36,9 @@ MICROSOFT_OPERATORS = frozenset(
     b"FusedMatMul Gelu MatMulIntegerToFloat MatMulNBits MultiHeadAttention QAttention QGemm QLinearAdd "
     b"QLinearAveragePool QLinearConcat QLinearConv QLinearGlobalAveragePool QLinearLeakyRelu QLinearMul "
     b"QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear QuickGelu RotaryEmbedding "
-    b"SkipLayerNormalization SkipSimplifiedLayerNormalization".split()
+    b"SkipLayerNormalization SkipSimplifiedLayerNormalization Tokenizer".split()
 )
-"""Operators that ONNX Runtime's own tools write when they quantise or fuse.
+"""Operators that ONNX Runtime's own tools write when they quantise or fuse, and skl2onnx for texts.
 
 Others in its domain read files (EPContext).
 """

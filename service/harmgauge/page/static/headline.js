@@ -41,7 +41,7 @@ export class Headline {
 
   // The estimate is never shown without its limits.
   limits({ accuracy, accuracy_missing: missing }) {
-    const examples = this.info.input.image ? " (such as rotated or inverted pictures)" : "";
+    const examples = this.info.input?.image ? " (such as rotated or inverted pictures)" : "";
     const text = accuracy
       ? `The estimate is too high for inputs far from every disturbance it was fitted on${examples}, and under attacks that the bundle does not detect.`
       : missing ? `No estimate of accuracy: ${missing}` : "";

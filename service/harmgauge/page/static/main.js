@@ -10,6 +10,7 @@ import { Histogram } from "./histogram.js";
 import { KeyNeeded } from "./key.js";
 import { getJson, poll } from "./poll.js";
 import { Scatter } from "./scatter.js";
+import { Sources } from "./sources.js";
 import { Timeline } from "./timeline.js";
 import { Try } from "./try.js";
 
@@ -19,6 +20,7 @@ const MOST_CLASSES = 100; // with more, the service reports no accuracy by class
 const detectors = new Detectors();
 const timeline = new Timeline();
 const histogram = new Histogram("scores");
+const sources = new Sources();
 let about = null;
 let info = null;
 let state = null;
@@ -119,6 +121,7 @@ function show() {
   headline.show(state);
   classes?.show(state.accuracy.classes);
   detectors.show(state.detectors, state.time);
+  sources.show(state.sources, state.time);
   histogram.show(state);
   showCharts(charts, { state, about, timeline, seconds: Number(document.querySelector("[name=range]:checked").value) });
   const shown = points;

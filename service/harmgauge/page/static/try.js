@@ -1,6 +1,7 @@
-// Scores an input of the user: an image dropped, chosen or pasted; JSON if the bundle accepts no images.
+// Scores an input of the user: an image dropped, chosen or pasted; a form if inputs or columns have names; else JSON.
 
 import { byId, element } from "./dom.js";
+import { instanceForm } from "./form.js";
 import { number, percent } from "./format.js";
 import { shareBelow } from "./histogram.js";
 import { authorization, demandKey } from "./key.js";
@@ -25,7 +26,14 @@ export class Try {
       ...(about.corrects ? { correct: true } : {}),
       ...(info.error_probability ? { error_probability: true } : {}),
     };
-    byId("try-input").replaceChildren(...(info.input.image ? this.imageInput() : this.jsonInput()));
+    byId("try-input").replaceChildren(...this.input());
+  }
+
+  input() {
+    const { input, inputs } = this.info;
+    if (input?.image) return this.imageInput();
+    const hasNames = !input || inputs[0].columns?.length === inputs[0].shape[0];
+    return hasNames ? [instanceForm(this.info, (instance) => this.instance(instance))] : this.jsonInput();
   }
 
   imageInput() {
@@ -84,6 +92,13 @@ export class Try {
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", "The image that was scored");
       this.present(element("figure", {}, canvas), this.outcome(answer, 0, note));
+    });
+  }
+
+  instance(read) {
+    return this.run(async () => {
+      const document = { instances: [read()], parameters: this.asked };
+      this.present(this.outcome(await post(JSON.stringify(document), "application/json", ""), 0, ""));
     });
   }
 

@@ -29,7 +29,6 @@ HOSTILE = {
     "sizes": block(INPUTS, block(TENSOR_SHAPE, b"\1" * MEGABYTES)),
     "sizes, one by one": block(INPUTS, b"\x18\1" * MEGABYTES),
     "an input's parameters": block(INPUTS, bytes((TENSOR_PARAMETERS, 0)) * MEGABYTES),
-    "bytes as contents": block(INPUTS, block(TENSOR_CONTENTS, b"\x42\0" * MEGABYTES)),
     "numbers one by one": block(INPUTS, block(TENSOR_CONTENTS, b"\x20\1" * MEGABYTES)),
     "many inputs with a few": block(INPUTS, block(TENSOR_CONTENTS, b"\x20\1" * 10)) * 1000,
     "a name": block(NAME, bytes(MEGABYTES)),
@@ -83,6 +82,28 @@ def test_numbers_in_any_number_of_pieces(pieces: list[tuple[bool, list[int]]]) -
     if expected:
         found = numbers.packed(chunks, "uint_contents")
         assert numbers.unpack(found, "uint_contents", numbers.count(found, "uint_contents")).tolist() == expected
+
+
+def test_strings_are_read_up_to_the_size_of_their_tensor() -> None:
+    given = [b"", b"ab", bytes(300)] * 2000
+    tensor = {"contents": {"bytes_contents": given}}
+    (chunks,) = split(REQUEST(inputs=[tensor]).SerializeToString()).of_inputs
+    assert numbers.given(chunks) == ["bytes_contents"]
+    assert numbers.strings(chunks, len(given)) == given
+    assert numbers.strings(chunks, 10) == given[:11]
+
+
+def test_strings_behind_another_field_are_read_too() -> None:
+    contents = b"\x08\1" + b"\x42\2ab"  # a number in bool_contents comes first
+    (chunks,) = split(block(INPUTS, block(TENSOR_CONTENTS, contents))).of_inputs
+    assert numbers.strings(chunks, 9) == [b"ab"]
+
+
+@pytest.mark.parametrize("contents", [b"\x42\3ab", b"\x42", b"\x42\1a\x08\1", b"\x42" + b"\xff" * 6])
+def test_strings_that_are_cut_off_or_mixed_with_numbers_are_refused(contents: bytes) -> None:
+    (chunks,) = split(block(INPUTS, block(TENSOR_CONTENTS, contents))).of_inputs
+    with pytest.raises(Unreadable, match="not a valid inference.ModelInferRequest"):
+        numbers.strings(chunks, 9)
 
 
 def test_bulk_is_not_copied() -> None:
