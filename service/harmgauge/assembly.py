@@ -47,6 +47,7 @@ from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge.inference.scorer import RequestScorer
 from harmgauge.observe.access_log import AccessLog
 from harmgauge.observe.bundle_metrics import BundleMetrics
+from harmgauge.observe.column_buffer import ColumnBuffer
 from harmgauge.observe.feed import Feed, Watcher
 from harmgauge.observe.metrics import Metrics
 from harmgauge.page import routes as page
@@ -127,8 +128,9 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     settings, manifest = process.settings, bundle.manifest
     prepared = prepare(bundle, settings)
     runtime, workers = prepared.runtime, prepared.workers
-    values = None if prepared.columns is None else prepared.columns.values
-    feed, shadow_feed = Feed(values=values), Feed(values=values)
+    feed, shadow_feed = (
+        Feed(columns=None if prepared.columns is None else ColumnBuffer(prepared.columns.values)) for _ in range(2)
+    )
     monitor = Monitor(
         prepared.detectors,
         [feed.drain, shadow_feed.drain],

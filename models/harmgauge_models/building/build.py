@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from harmgauge.bundle.inputs import Preparation, Tokens
 from harmgauge.bundle.manifest import ThresholdSpec
+from harmgauge.bundle.row_columns import RowColumns
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import preparation
 from harmgauge.drift.detectable import Detectable
@@ -90,7 +91,9 @@ def build(options: Options) -> Path:
         quality=quality,
         graph=graph,
         reference=reference,
-        sketches=sketches_of(x, predictions, missing=spec.missing, seed=options.seed, say=options.say),
+        sketches=sketches_of(
+            opened.served_rows(x), predictions, RowColumns(opened.served), seed=options.seed, say=options.say
+        ),
         samples=given_samples,
         report=drawn,
     )

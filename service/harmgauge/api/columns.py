@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from harmgauge.api.body.decode import JSON
+from harmgauge.api.body.media import JSON
 from harmgauge.api.guard import only
 from harmgauge.api.problems import refusals
 from harmgauge.api.views import views_of
@@ -24,8 +24,11 @@ from harmgauge.rollout.served import components_of
 class ColumnAnswer(BaseModel):
     """One column."""
 
-    column: str = Field(description="Its name, or its position in a flattened row; `predicted class` for predictions.")
-    kind: Kind = Field(description="A `category` is a column that had at most two values, or only missing ones.")
+    column: str = Field(description="Its name, or its position in a row; `predicted class` for predictions.")
+    kind: Kind = Field(
+        description="A `category` is declared as such, or had at most two values; the number of a `text` is its "
+        "length in characters."
+    )
     state: State = Field(
         description="`drifting` from the moment when its evidence reached the threshold until it is acknowledged."
     )

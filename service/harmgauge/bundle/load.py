@@ -28,6 +28,7 @@ from harmgauge.bundle.manifest import FeaturesSpec, FileSpec, Manifest, Precisio
 from harmgauge.bundle.part import first_double
 from harmgauge.bundle.probe_row import check_probe
 from harmgauge.bundle.reference import Reference, read_reference
+from harmgauge.bundle.row_columns import RowColumns
 from harmgauge.bundle.schema1 import ManifestOfSchema1
 from harmgauge.bundle.served_input import not_served
 from harmgauge.bundle.signature import SIGNATURE_BYTES, SIGNATURE_FILE, SignatureState
@@ -162,7 +163,7 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
     sketches = None
     if manifest.columns is not None:
         file, classes = manifest.columns, len(manifest.class_names)
-        sketches = read_sketches(path / file, kept[file], manifest.input.row_size, classes)
+        sketches = read_sketches(path / file, kept[file], RowColumns(manifest.served), classes)
     return Bundle(
         path=path,
         manifest=manifest,

@@ -1,7 +1,7 @@
 """`columns.npz`: what a bundle keeps of its reference rows, column by column, so that traffic can be compared with it.
 
-A column of numbers is kept as a few order statistics. A category, or a missing value, is a *flag*: the number 1 for
-rows that have it, and 0 for others, kept in the same way.
+A column of numbers is kept as a few order statistics, and so are the lengths of texts. A category, or a missing value,
+is a *flag*: the number 1 for rows that have it, and 0 for others, kept in the same way.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from harmgauge.bundle.npz import read_npz
 from harmgauge.bundle.order_statistics import Boundaries, Float64
+from harmgauge.bundle.row_columns import RowColumns
 from harmgauge.errors import BundleError
 
 NUMBER_LEVELS = 3
@@ -27,6 +28,9 @@ MAX_COLUMNS = 200
 
 MAX_FLAGS = 256
 """A flag costs as much time as three columns of numbers."""
+
+MAX_WORD_CHARACTERS = 200
+"""Limit for a string that has a flag; texts have none."""
 
 MISSING = np.nan
 """The code of the flag for missing values."""
@@ -40,13 +44,14 @@ _MOST_ROWS = 2**53
 
 @dataclass(frozen=True)
 class Sketches:
-    """Sketches of c columns, at `positions` (c,) in a flattened row, ascending; elsewhere a column is an index into
-    these, and c is the predicted class.
+    """Sketches of c columns, at `positions` (c,) of a row (`RowColumns`), ascending; elsewhere a column is an index
+    into these, and c is the predicted class.
 
-    `numbers` (k,) are the columns of numbers, `number_bounds` their half-lines, and `ranges` (k, 2) their least and
-    greatest known value. `flags` (m,) are the columns of the flags, `codes` (m,) the values that these indicate (of
-    predictions: the class), MISSING or OTHER, `flag_bounds` their half-lines, and `flag_counts` (m,) the number of
-    reference rows that have each.
+    `numbers` (k,) are the columns of numbers, or of texts, which count as their lengths; `number_bounds` are their
+    half-lines, and `ranges` (k, 2) their least and greatest known value. `flags` (m,) are the columns of the flags,
+    `codes` (m,) the values that these indicate (of predictions: the class; of strings: the index in `words` (w,)),
+    MISSING or OTHER, `flag_bounds` their half-lines, and `flag_counts` (m,) the number of reference rows that have
+    each.
     """
 
     positions: npt.NDArray[np.int64]
@@ -57,6 +62,7 @@ class Sketches:
     codes: Float64
     flag_counts: npt.NDArray[np.int64]
     flag_bounds: Boundaries
+    words: npt.NDArray[np.str_]
 
     @property
     def predictions(self) -> int:
@@ -67,6 +73,13 @@ class Sketches:
     def has_predictions(self) -> bool:
         return bool((self.flags == self.predictions).any())
 
+    def codes_of_words(self, column: int) -> dict[str, float] | None:
+        """The codes of a column of strings, by string; None if it is a text."""
+        if (self.numbers == column).any():
+            return None
+        codes = self.codes[(self.flags == column) & np.isfinite(self.codes)].tolist()
+        return {str(self.words[int(code)]): code for code in codes}
+
     def npz(self) -> bytes:
         """The file's contents, in the format of `read_sketches`."""
         arrays: dict[str, npt.NDArray[Any]] = {
@@ -76,6 +89,7 @@ class Sketches:
             "flags": self.flags,
             "codes": self.codes,
             "flag_counts": self.flag_counts,
+            "words": self.words,
         }
         for name, bounds in (("number", self.number_bounds), ("flag", self.flag_bounds)):
             arrays |= {
@@ -88,8 +102,8 @@ class Sketches:
         return stream.getvalue()
 
 
-def read_sketches(file: Path, data: bytes, row_size: int, classes: int) -> Sketches:
-    """Parse and validate the contents `data` of `file`, for rows of `row_size` numbers and this number of classes.
+def read_sketches(file: Path, data: bytes, columns: RowColumns, classes: int) -> Sketches:
+    """Parse and validate the contents `data` of `file`, for rows with these columns and this number of classes.
 
     Raises BundleError.
     """
@@ -104,8 +118,10 @@ def read_sketches(file: Path, data: bytes, row_size: int, classes: int) -> Sketc
             codes=_array(arrays, "codes", np.float64, 1),
             flag_counts=_array(arrays, "flag_counts", np.int64, 1),
             flag_bounds=_bounds(arrays, "flag", FLAG_LEVELS),
+            words=_words(arrays),
         )
-        _check(found, row_size, classes)
+        _check(found, columns.size, classes)
+        _check_words(found, columns)
     except ValueError as error:
         raise BundleError(f"{file} contains no valid sketches of columns ({error}): build the bundle again") from error
     return found
@@ -116,6 +132,13 @@ def _array(arrays: dict[str, npt.NDArray[Any]], name: str, dtype: npt.DTypeLike,
     if array is None or array.dtype != dtype or array.ndim != axes:
         raise ValueError(f"{name!r} must be {np.dtype(dtype)} with {axes} axes")
     return array
+
+
+def _words(arrays: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.str_]:
+    words = arrays.get("words", np.empty(0, np.str_))
+    if words.dtype.kind != "U" or words.ndim != 1 or words.dtype.itemsize > 4 * MAX_WORD_CHARACTERS:
+        raise ValueError(f"'words' must be strings of at most {MAX_WORD_CHARACTERS} characters")
+    return words
 
 
 def _bounds(arrays: dict[str, npt.NDArray[Any]], name: str, levels: int) -> Boundaries:
@@ -160,6 +183,18 @@ def _check(found: Sketches, row_size: int, classes: int) -> None:
     own = found.codes[found.flags == columns]
     if not (np.isin(own, np.arange(classes)) | (own == OTHER)).all():
         raise ValueError(f"flags of predictions must be of the {classes} classes")
+
+
+def _check_words(found: Sketches, columns: RowColumns) -> None:
+    """Raises ValueError unless the codes of strings are of different words."""
+    for column, position in enumerate(found.positions.tolist()):
+        if columns.at(position).holds != "strings":
+            continue
+        codes = found.codes[(found.flags == column) & np.isfinite(found.codes)]
+        if not (np.isin(codes, np.arange(len(found.words)))).all():
+            raise ValueError(f"a column of strings has codes that are not of the {len(found.words)} words")
+        if len(set(found.words[codes.astype(np.intp)].tolist())) < len(codes):
+            raise ValueError("a column has two flags with the same string")
 
 
 def _are_within(numbers: npt.NDArray[np.int64], end: int) -> bool:

@@ -104,6 +104,7 @@ class Monitor:
         """All sources, brought up to date; None if they are turned off."""
         self.catch_up()
         return None if self._sources is None else self._sources.view()
+
     def columns(self) -> ColumnsView | None:
         """All columns, brought up to date; None if the bundle has no sketches of them."""
         self.catch_up()

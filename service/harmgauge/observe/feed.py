@@ -17,6 +17,7 @@ from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.drift.state import Blocks
 from harmgauge.inference.caller import Name, RequestContext
 from harmgauge.inference.scorer import Scored
+from harmgauge.observe.column_buffer import ColumnBuffer
 
 log = logging.getLogger(__name__)
 
@@ -25,48 +26,34 @@ MAX_ROWS = 4096
 MAX_FEATURES_BYTES = 4 * 2**20
 """Limit on the bytes of buffered features."""
 
-MAX_VALUE_ROWS = 1024
-"""Limit on buffered rows of columns, which take microseconds each."""
-
 _Scores = npt.NDArray[np.float32]
 _Flags = npt.NDArray[np.bool_]
 _Predictions = npt.NDArray[np.int64]
 _Features = npt.NDArray[np.float32]
 _Chances = npt.NDArray[np.float32]
-_Values = npt.NDArray[np.float64]
 
-_Kept = tuple[
-    _Scores,
-    _Flags,
-    _Predictions,
-    _Features | None,
-    _Chances | None,
-    Name | None,
-    Name | None,
-    float,
-    _Values | None,
-]
+_Kept = tuple[_Scores, _Flags, _Predictions, _Features | None, _Chances | None, Name | None, Name | None, float]
 
 Watcher = Callable[[Blocks, _Flags, _Predictions], None]
 """Receives the requests' scores, in the order in which they were answered, the flags (n,) and the predictions (n,)."""
 
 
 class Feed:
-    """`put` is a listener of a scorer; its scores are passed to `watchers`, in that order, with the columns that
-    `values` reads from its rows, if that is set.
+    """`put` is a listener of a scorer; its scores are passed to `watchers`, in that order, with the columns of its
+    rows, if there is a buffer for them.
     """
 
-    def __init__(self, *watchers: Watcher, values: Callable[[AnyRows, _Predictions], _Values] | None = None) -> None:
+    def __init__(self, *watchers: Watcher, columns: ColumnBuffer | None = None) -> None:
         self.watchers = list(watchers)
-        self._values = values
+        self._columns = columns
         self._kept: list[_Kept] = []
         self._rows = 0
         self._features_bytes = 0
-        self._value_rows = 0
 
     def put(self, rows: AnyRows, scored: Scored, context: RequestContext) -> None:
         """Buffer the scores of one request."""
-        values = None if self._values is None else self._values(rows, scored.predictions)
+        if self._columns is not None:
+            self._columns.put(rows, scored.predictions)
         self._kept.append(
             (
                 scored.scores,
@@ -77,19 +64,16 @@ class Feed:
                 context.client,
                 context.source,
                 time.monotonic(),
-                values,
             )
         )
         self._rows += len(scored.scores)
         if scored.features is not None:
             self._features_bytes += scored.features.nbytes
-        if values is not None:
-            self._value_rows += len(values)
         if (
             len(self._kept) >= MAX_REQUESTS
             or self._rows >= MAX_ROWS
             or self._features_bytes >= MAX_FEATURES_BYTES
-            or self._value_rows >= MAX_VALUE_ROWS
+            or (self._columns is not None and self._columns.is_full)
         ):
             self.drain()
 
@@ -98,7 +82,7 @@ class Feed:
         if not self._kept:
             return
         kept = self._kept
-        scores, flags, predictions, features, chances, clients, sources, times, values = zip(*kept, strict=True)
+        scores, flags, predictions, features, chances, clients, sources, times = zip(*kept, strict=True)
         try:
             all_flags, all_predictions = np.concatenate(flags), np.concatenate(predictions)
             blocks = Blocks(
@@ -110,12 +94,14 @@ class Feed:
                 error_probability=None if chances[0] is None else np.concatenate(chances),
                 predictions=all_predictions,
                 sources=sources,
-                values=None if values[0] is None else np.concatenate(values),
+                values=None if self._columns is None else self._columns.read(),
             )
         except MemoryError:  # counted later, once memory is available
             log.exception("the scores of %d requests cannot be counted yet", len(kept))
             return
-        self._kept, self._rows, self._features_bytes, self._value_rows = [], 0, 0, 0
+        self._kept, self._rows, self._features_bytes = [], 0, 0
+        if self._columns is not None:
+            self._columns.clear()
         for watch in self.watchers:
             try:
                 watch(blocks, all_flags, all_predictions)

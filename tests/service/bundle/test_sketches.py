@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 
 from harmgauge.bundle.order_statistics import Boundaries
+from harmgauge.bundle.row_columns import RowColumns
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.bundle.sketches import MAX_FLAGS, OTHER, Sketches, read_sketches
 from harmgauge.errors import BundleError
 from harmgauge_models.building.sketches import sketches_of
+from tests.support.column_streams import row_columns
 
 FILE = Path("columns.npz")
+
+ROW = row_columns(4, missing=True)
 
 
 def some_sketches() -> Sketches:
@@ -23,12 +28,12 @@ def some_sketches() -> Sketches:
     x[:, 1] = x[:, 1] > 0
     x[random.random(300) < 0.1, 2] = np.nan
     x[:, 3] = np.nan
-    return sketches_of(x, random.integers(0, 3, 300), missing=True)
+    return sketches_of(x, random.integers(0, 3, 300), ROW)
 
 
 def test_sketches_are_read_as_written() -> None:
     made = some_sketches()
-    found = read_sketches(FILE, made.npz(), row_size=4, classes=3)
+    found = read_sketches(FILE, made.npz(), ROW, classes=3)
     for name, value in vars(made).items():
         for own, other in (
             [(value, getattr(found, name))]
@@ -57,11 +62,12 @@ def test_kinds_of_columns() -> None:
 
 def test_pictures_have_a_sketch_of_their_predicted_classes_only() -> None:
     random = np.random.default_rng(0)
-    made = sketches_of(random.integers(0, 256, (200, 8, 8, 3), np.uint8), random.integers(0, 50, 200), missing=False)
+    row = RowColumns(InputSpec(dtype="uint8", shape=(8, 8, 3)))
+    made = sketches_of(random.integers(0, 256, (200, 8, 8, 3), np.uint8), random.integers(0, 50, 200), row)
     assert not len(made.positions)
     assert len(made.flags) == 32
     assert made.flag_counts.sum() == 200
-    assert read_sketches(FILE, made.npz(), row_size=192, classes=50).has_predictions
+    assert read_sketches(FILE, made.npz(), row, classes=50).has_predictions
 
 
 def test_wide_tables_are_cut_and_flags_are_bounded() -> None:
@@ -69,11 +75,12 @@ def test_wide_tables_are_cut_and_flags_are_bounded() -> None:
     said: list[str] = []
     x = random.normal(size=(200, 300))
     x[:, ::2] = x[:, ::2] > 0
-    made = sketches_of(x, random.integers(0, 2, 200), missing=True, say=said.append)
+    row = row_columns(300, missing=True)
+    made = sketches_of(x, random.integers(0, 2, 200), row, say=said.append)
     assert len(made.positions) == 200
     assert len(made.flags) <= MAX_FLAGS
     assert said == ["of 300 columns, the first 200 are monitored one by one"]
-    read_sketches(FILE, made.npz(), row_size=300, classes=2)
+    read_sketches(FILE, made.npz(), row, classes=2)
 
 
 @pytest.mark.parametrize(
@@ -97,10 +104,10 @@ def test_wide_tables_are_cut_and_flags_are_bounded() -> None:
 )
 def test_sketches_that_do_not_fit_are_refused(spoil: Callable[[Sketches], Sketches]) -> None:
     with pytest.raises(BundleError, match="columns.npz contains no valid sketches"):
-        read_sketches(FILE, spoil(some_sketches()).npz(), row_size=4, classes=3)
+        read_sketches(FILE, spoil(some_sketches()).npz(), ROW, classes=3)
 
 
 @pytest.mark.parametrize("data", [b"", b"PK", some_sketches().npz()[:-30]])
 def test_a_damaged_file_is_refused(data: bytes) -> None:
     with pytest.raises(BundleError, match="columns.npz contains no valid sketches"):
-        read_sketches(FILE, data, row_size=4, classes=3)
+        read_sketches(FILE, data, ROW, classes=3)

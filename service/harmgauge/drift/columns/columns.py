@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from harmgauge.bundle.column_values import ColumnValues, rows_read
 from harmgauge.bundle.load import Bundle
+from harmgauge.bundle.row_columns import RowColumns
 from harmgauge.bundle.sketches import Sketches
 from harmgauge.drift.columns import saved
 from harmgauge.drift.columns.bets import Bets
@@ -39,7 +40,7 @@ def from_bundle(bundle: Bundle, settings: Settings) -> Columns | None:
         return None
     return Columns(
         bundle.sketches,
-        ColumnValues(bundle.manifest, bundle.sketches.positions),
+        ColumnValues(RowColumns(bundle.manifest.served), bundle.sketches),
         bundle.manifest.class_names,
         rows_between_false_alarms=(
             settings.rows_between_false_alarms or bundle.manifest.drift.rows_between_false_alarms
@@ -153,6 +154,7 @@ class Columns:
         return View(
             sketches=self._sketches,
             names=self.names,
+            kinds=self.values.kinds,
             class_names=self._class_names,
             threshold=self._threshold,
             rows=self._rows,

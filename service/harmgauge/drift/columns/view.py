@@ -9,13 +9,17 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from harmgauge.bundle import column_values
 from harmgauge.bundle.sketches import OTHER, Sketches
 from harmgauge.drift.columns.saved import Marks
 from harmgauge.drift.state import State
 
 Float64 = npt.NDArray[np.float64]
 
-Kind = Literal["number", "category", "prediction"]
+Kind = Literal["number", "text", "category", "prediction"]
+SHOWN_CHARACTERS = 40
+"""Length of a category in a sentence."""
+
 Change = Literal["higher", "lower", "more", "less"]
 
 
@@ -26,7 +30,8 @@ class ColumnState:
     Then `direction` is the change of its values, or of the share of one `value` (null for a missing one, absent for
     numbers), and `sentence` describes it with the newest rows. `middle` is the median and `missing` the share of
     missing values; both are of the newest rows and None if there is nothing to compute them from. Those of the
-    reference have the prefix `reference_`; they are None for a column without numbers, or without missing values.
+    reference have the prefix `reference_`; they are None for a column without numbers, or without missing values. The
+    numbers of a text are its characters.
     """
 
     column: str
@@ -54,6 +59,7 @@ class View:
 
     sketches: Sketches
     names: tuple[str, ...]
+    kinds: tuple[column_values.Kind, ...]
     class_names: tuple[str, ...]
     threshold: int
     rows: int
@@ -92,7 +98,7 @@ class View:
         direction, what = self._change(column) if is_named else (None, "")
         return ColumnState(
             column=self.names[column],
-            kind="prediction" if column == sketches.predictions else "category" if number is None else "number",
+            kind=_shown(self.kinds[column]),
             state="drifting" if is_named else "ok",
             since=since,
             rows=self.rows,
@@ -114,9 +120,12 @@ class View:
         if cause < len(sketches.numbers):
             known = recent[~np.isnan(recent)]
             before = float(sketches.number_bounds.values[0, cause])
-            middle = f" (middle {before:.4g} -> {float(np.median(known)):.4g})" if len(known) else ""
+            is_text = self.kinds[column] == "text"
+            unit = " characters" if is_text else ""
+            middle = f" (middle {before:.4g} -> {float(np.median(known)):.4g}{unit})" if len(known) else ""
             direction: Change = "higher" if is_higher else "lower"
-            return direction, f"{name} {direction}{middle}"
+            word = ("longer" if is_higher else "shorter") if is_text else direction
+            return direction, f"{name} {word}{middle}"
         flag = cause - len(sketches.numbers)
         code = float(sketches.codes[flag])
         direction = "more" if is_higher else "less"
@@ -128,7 +137,12 @@ class View:
         return direction, f"{name}: {self._value(column, code)} {direction} often ({shares})"
 
     def _value(self, column: int, code: float) -> str:
-        return f"`{self.class_names[int(code)]}`" if column == self.sketches.predictions else f"{code:.6g}"
+        kind = self.kinds[column]
+        if kind not in ("prediction", "word"):
+            return f"{code:.6g}"
+        names = self.class_names if kind == "prediction" else self.sketches.words
+        name = str(names[int(code)])
+        return f"`{name}`" if len(name) <= SHOWN_CHARACTERS else f"`{name[:SHOWN_CHARACTERS]}...`"
 
     def _flag(self, column: int, code: float) -> int | None:
         """The flag of a column with this code."""
@@ -155,6 +169,10 @@ class View:
 def _place(numbers: npt.NDArray[np.int64], column: int) -> int | None:
     found = np.flatnonzero(numbers == column)
     return int(found[0]) if len(found) else None
+
+
+def _shown(kind: column_values.Kind) -> Kind:
+    return "category" if kind == "word" else kind
 
 
 def _percent(share: float | None) -> str:
