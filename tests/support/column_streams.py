@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from harmgauge.observe.column_buffer import ColumnBuffer
 from harmgauge_models.building.sketches import sketches_of
 
 Float64 = npt.NDArray[np.float64]
+
+FILE = Path("columns.npz")
 
 
 def columns_of(

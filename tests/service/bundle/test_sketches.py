@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +14,7 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.bundle.sketches import MAX_FLAGS, OTHER, Sketches, read_sketches
 from harmgauge.errors import BundleError
 from harmgauge_models.building.sketches import sketches_of
-from tests.support.column_streams import row_columns
-
-FILE = Path("columns.npz")
+from tests.support.column_streams import FILE, row_columns
 
 ROW = row_columns(4, missing=True)
 

@@ -119,9 +119,9 @@ class Columns:
         self._name()
 
     def _count(self, values: Float64) -> None:
-        self._missing += np.isnan(values[:, :-1]).sum(axis=0)
-        numbers, ranges = values[:, self._sketches.numbers], self._sketches.ranges
-        self._out_of_range += ((numbers < ranges[:, 0]) | (numbers > ranges[:, 1])).sum(axis=0)
+        self._missing += _counts(np.isnan(values[:, :-1]))
+        numbers, ranges = self._variables.numbers(values), self._sketches.ranges
+        self._out_of_range += _counts((numbers < ranges[:, 0]) | (numbers > ranges[:, 1]))
 
     def _name(self) -> None:
         """Name the columns whose evidence suffices now."""
@@ -187,3 +187,11 @@ class Columns:
         self._clients = RecentClients.read(dumped, "clients")
         self._numbers, self._flags, self._marks, self._recent, self._rows = numbers, flags, marks, recent, rows
         self._version += 1
+
+
+def _counts(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """How many rows (n, c) have each flag, (c,)."""
+    if not flags.any():
+        return np.zeros(flags.shape[1], np.int64)
+    # A product takes a tenth of the time of a sum over bools.
+    return (np.ones(len(flags), np.float32) @ flags.astype(np.float32)).astype(np.int64)

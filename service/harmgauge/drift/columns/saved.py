@@ -13,7 +13,7 @@ from harmgauge.drift import dumped as read
 from harmgauge.drift.columns.bets import MOST, Bets
 from harmgauge.drift.dumped import Dumped
 
-_SLACK = 1 + 1e-9
+_SLACK = 1 + 1e-6
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Marks:
 def dump_bets(name: str, bets: Bets) -> dict[str, npt.NDArray[Any]]:
     """Copies of the bets' arrays, under keys that begin with `name`."""
     return {
-        f"{name}_wealth": bets.wealth.copy(),
+        f"{name}_wealth": bets.wealth.astype(np.float64),
         f"{name}_counts": bets.counts.copy(),
         f"{name}_urn_rows": bets.rows.copy(),
     }
@@ -81,10 +81,10 @@ def read_bets(dumped: Dumped, name: str, boundaries: Boundaries, rows: int) -> B
     urn = read.within(dumped, f"{name}_urn_rows", fresh.rows.shape, fresh.rows, fresh.rows + rows)
     added = urn - fresh.rows
     counts = read.within(dumped, f"{name}_counts", fresh.counts.shape, fresh.counts, fresh.counts + added)
-    wealth = read.within(dumped, f"{name}_wealth", fresh.wealth.shape, 0, MOST)
+    wealth = read.within(dumped, f"{name}_wealth", fresh.wealth.shape, 0, MOST * _SLACK)
     if wealth[..., added == 0].any():
         raise ValueError(f"{name}_wealth contains wealth without a row")
-    return Bets(boundaries, wealth.copy(), counts.copy(), urn.copy())
+    return Bets(boundaries, wealth.astype(np.float32), counts.copy(), urn.copy())
 
 
 def _array(dumped: Dumped, key: str, dtype: npt.DTypeLike, columns: int) -> npt.NDArray[Any]:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harmgauge.bundle.order_statistics import Boundaries
-from harmgauge.drift.columns.bets import MOST, STAKES, Bets
+from harmgauge.bundle.order_statistics import JITTER_BITS, Boundaries
+from harmgauge.bundle.order_statistics import rounded as as_compared
+from harmgauge.drift.columns.bets import MOST, STAKES, Bets, _jitters
 
 Float64 = npt.NDArray[np.float64]
 
@@ -29,7 +30,9 @@ def paper_boundaries(
 
 def paper_hits(x: Float64, value: Float64, jitter: Float64, levels: int, random: np.random.Generator) -> Float64:
     """Whether each row lies in each half-line, (rows, 2 * levels)."""
-    u = random.random((len(x), 1))
+    u = _jitters((len(x), 1), random) / 2**JITTER_BITS
+    u = np.where(x[:, None] < 0, -u, u)  # any uniform number will do, but this is the one that the bets draw
+    jitter = np.where(value < 0, jitter - 1, jitter)
     x = x[:, None]
     above = (x > value) | ((x == value) & (u > jitter))
     found: Float64 = np.where(np.arange(2 * levels) < levels, above, ~above).astype(float)
@@ -48,7 +51,7 @@ def test_bets_are_those_of_the_reference_functions(
     levels: int, seed: int, blocks: list[int], tolerance: float, rounded: bool
 ) -> None:
     random = np.random.default_rng(seed)
-    reference = random.normal(size=300)
+    reference = as_compared(random.normal(size=300))
     reference = np.rint(reference) if rounded else reference
     value, jitter, counts, total = paper_boundaries(reference, levels, np.random.default_rng(seed + 1))
     bets = Bets.start(Boundaries.of([reference], levels, np.random.default_rng(seed + 1)))
@@ -57,7 +60,7 @@ def test_bets_are_those_of_the_reference_functions(
     wealth = np.zeros((2 * levels, len(STAKES)))
     for number, rows in enumerate(blocks):
         x = random.normal(0.3, 1, rows)
-        x = np.rint(x) if rounded else x
+        x = np.rint(x) + 0.0 if rounded else as_compared(x)
         # The same jitters, although the bets draw them in pieces: continuous values have no ties, rounded ones always.
         inside = paper_hits(x, value, jitter, levels, np.random.default_rng(number))
         mean = inside.mean(axis=0)
@@ -66,9 +69,9 @@ def test_bets_are_those_of_the_reference_functions(
         wealth = (wealth + rows) * (1 - STAKES + STAKES * (mean / allowed)[:, None])
         counts, total = counts + mean * rows, total + rows
         bets.bet(x[:, None], np.array([rows]), tolerance, np.random.default_rng(number))
-        np.testing.assert_allclose(bets.wealth[:, :, 0].T, wealth, rtol=1e-9)
+        np.testing.assert_allclose(bets.wealth[:, :, 0].T, wealth, rtol=1e-5)
         np.testing.assert_allclose(bets.counts[:, 0], counts)
-        np.testing.assert_allclose(bets.evidence, [wealth.mean()], rtol=1e-9)
+        np.testing.assert_allclose(bets.evidence, [wealth.mean()], rtol=1e-5)
 
 
 @pytest.mark.parametrize(("share", "levels"), [(0.1, 8), (0.5, 8), (0.02, 3)])
@@ -107,7 +110,7 @@ def test_missing_values_neither_win_nor_lose_nor_count() -> None:
         with_gaps[:, 2] = np.nan  # the third column is never seen
         whole.bet(block, np.array([4]), 0.01, np.random.default_rng(0))
         gaps.bet(with_gaps, np.array([7]), 0.01, np.random.default_rng(0))
-    np.testing.assert_allclose(gaps.wealth[..., :2], whole.wealth[..., :2])
+    np.testing.assert_allclose(gaps.wealth[..., :2], whole.wealth[..., :2], rtol=1e-5)
     np.testing.assert_array_equal(gaps.rows[:2], whole.rows[:2])
     assert not gaps.wealth[..., 2].any()
     np.testing.assert_array_equal(gaps.counts[:, 2], boundaries.sizes[:, 2])
@@ -131,7 +134,7 @@ def test_many_blocks_at_once_are_the_same_as_one_after_another(seed: int, rows: 
     for count in rows:
         one_by_one.bet(x[begin : begin + count], np.array([count]), 0.01, random)
         begin += count
-    np.testing.assert_allclose(at_once.wealth, one_by_one.wealth, rtol=1e-9)
+    np.testing.assert_allclose(at_once.wealth, one_by_one.wealth, rtol=1e-4)
     np.testing.assert_array_equal(at_once.counts, one_by_one.counts)
     np.testing.assert_array_equal(at_once.rows, one_by_one.rows)
 
@@ -142,11 +145,11 @@ def test_wealth_stays_finite() -> None:
     x = np.column_stack([np.full(3_000, 99.0), random.normal(size=3_000)])
     bets.bet(x, np.ones(3_000, np.intp), 0.0, random)
     assert np.isfinite(bets.wealth).all()
-    assert bets.evidence[0] > 1e60
+    assert bets.evidence[0] > 1e25
     assert bets.evidence[1] < 1e6
     bets.wealth[:] = np.inf
     bets.bet(x[:1], np.array([1]), 0.0, random)
-    assert bets.wealth.max() == MOST
+    assert bets.wealth.max() == np.float32(MOST)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 100, 501])

@@ -63,7 +63,7 @@ def monitored(random: np.random.Generator) -> Columns:
     ("change", "name", "direction", "sentence"),
     [
         ("lower", "age", "lower", r"`age` lower \(middle 38 -> 2\d"),
-        ("flag", "member", "less", r"`member`: 0 less often \([67]\d\S* % -> [12]\S* %\)"),
+        ("flag", "member", "more", r"`member`: 1 more often \([23]\d\S* % -> [789]\S* %\)"),
         ("new", "member", "more", r"`member`: new or rare values more often \(0 % -> 25\S* %\)"),
         ("missing", "rate", "more", r"`rate` missing more often \([3-6]\S* % -> [2-4]\S* %\)"),
         ("class", "predicted class", "more", r"`predicted class`: `class2` more often \((9|1\d)\S* % -> [34]\S* %\)"),
