@@ -30,7 +30,7 @@ Float64 = npt.NDArray[np.float64]
 @dataclass(frozen=True)
 class MonitoredColumn:
     """The `values` (n,) of the column at `position` of a row, NaN for a missing one: numbers, lengths of texts or, of
-    strings that name categories, indices of `words`. `compares` says how they are compared with the reference.
+    strings that name categories, indices of `words`. `compares` is the way of comparing them with the reference.
     """
 
     position: int

@@ -45,7 +45,7 @@ class ColumnValues:
         self.names: tuple[str, ...] = (*own, f"{PREDICTIONS} (of the model)" if PREDICTIONS in own else PREDICTIONS)
         """The columns' names, (c + 1,), all different."""
         self.kinds: tuple[Kind, ...] = (*_kinds(columns, sketches), "prediction")
-        """What each column's values stand for, (c + 1,)."""
+        """The meaning of each column's values, (c + 1,)."""
         self.reads_rows = bool(positions)
         """Whether any column is one of the rows, rather than the predicted class."""
 

@@ -31,7 +31,7 @@ class InputColumns:
     is_only: bool
 
     def column(self, position: int) -> Column | None:
-        """What the bundle says about a position; None if nothing."""
+        """The declaration of a position in the bundle; None without one."""
         if not is_by_column(self.input):
             return None
         assert self.input.columns is not None
