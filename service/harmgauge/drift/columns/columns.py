@@ -95,12 +95,14 @@ class Columns:
     def reset(self) -> None:
         """Acknowledge all columns: their evidence is zero again, and the urns have only the reference."""
         columns = len(self.names)
-        self._numbers = Bets.start(self._sketches.number_bounds)
-        self._flags = Bets.start(self._sketches.flag_bounds)
+        self._bets = self._fresh()
         self._recent = Recent(columns)
         self._rows = 0
         self._marks = saved.Marks.start(columns, self._now().timestamp())
         self._version += 1
+
+    def _fresh(self) -> Bets:
+        return Bets.start(self._sketches.number_bounds, self._sketches.flag_bounds)
 
     def observe(self, blocks: Blocks) -> None:
         """Bet on the rows of these requests."""
@@ -111,8 +113,7 @@ class Columns:
         values, rows = blocks.values, rows_read(blocks.rows)
         if not len(rows) or values is None:
             return
-        self._numbers.bet(self._variables.numbers(values), rows, self._tolerance, self._random)
-        self._flags.bet(self._variables.flags(values), rows, self._tolerance, self._random)
+        self._bets.bet(self._variables.values(values), rows, self._tolerance, self._random)
         self._recent.extend(values)
         self._rows += len(values)
         self._version += 1
@@ -120,17 +121,21 @@ class Columns:
 
     def _count(self, values: Float64) -> None:
         self._missing += _counts(np.isnan(values[:, :-1]))
-        numbers, ranges = self._variables.numbers(values), self._sketches.ranges
-        self._out_of_range += _counts((numbers < ranges[:, 0]) | (numbers > ranges[:, 1]))
+        numbers, (least, most) = self._variables.numbers(values), self._sketches.ranges.T
+        # Clean traffic has few columns with such values.
+        at = np.flatnonzero((np.fmin.reduce(numbers) < least) | (np.fmax.reduce(numbers) > most))
+        if len(at):
+            some = numbers[:, at]
+            self._out_of_range[at] += _counts((some < least[at]) | (some > most[at]))
 
     def _name(self) -> None:
         """Name the columns whose evidence suffices now."""
-        numbers, flags = self._numbers.evidence, self._flags.evidence
-        evidence, marks = self._variables.evidence(numbers, flags), self._marks
+        variables = self._bets.evidence
+        evidence, marks = self._variables.evidence(variables), self._marks
         np.maximum(marks.highest, evidence, out=marks.highest)
         new = np.flatnonzero((evidence >= self._threshold) & ~marks.is_named)
         for column in new.tolist():
-            variable = self._variables.strongest(column, numbers, flags)
+            variable = self._variables.strongest(column, variables)
             marks.is_named[column] = True
             marks.since[column] = self._now().timestamp()
             marks.cause[column] = variable
@@ -143,14 +148,12 @@ class Columns:
 
     def _is_higher(self, variable: int) -> bool:
         """Whether this variable's values became higher: whether the gamblers on its upper side have more wealth."""
-        numbers = len(self._sketches.numbers)
-        bets, at = (self._numbers, variable) if variable < numbers else (self._flags, variable - numbers)
-        levels = bets.boundaries.levels
-        return bool(bets.wealth[:, :levels, at].sum() >= bets.wealth[:, levels:, at].sum())
+        upper, lower = self._bets.half_lines.means(self._bets.wealth)
+        return bool(upper[variable] >= lower[variable])
 
     def view(self) -> View:
         """The state of all columns at this moment."""
-        evidence = self._variables.evidence(self._numbers.evidence, self._flags.evidence)
+        evidence = self._variables.evidence(self._bets.evidence)
         return View(
             sketches=self._sketches,
             names=self.names,
@@ -169,8 +172,7 @@ class Columns:
     def dump(self) -> dict[str, npt.NDArray[Any]]:
         """Copies of the whole state."""
         return {
-            **saved.dump_bets("numbers", self._numbers),
-            **saved.dump_bets("flags", self._flags),
+            **saved.dump_bets(self._bets),
             **self._marks.dump(),
             "recent": self._recent.rows(),
             "rows": np.array(self._rows),
@@ -180,12 +182,11 @@ class Columns:
     def restore(self, dumped: Dumped) -> None:
         """Resume from a dump. Raises ValueError, and changes nothing, if it is not valid."""
         rows = saved.read_rows(dumped)
-        numbers = saved.read_bets(dumped, "numbers", self._sketches.number_bounds, rows)
-        flags = saved.read_bets(dumped, "flags", self._sketches.flag_bounds, rows)
+        bets = saved.read_bets(dumped, self._fresh(), rows)
         marks = saved.Marks.read(dumped, len(self.names), len(self._sketches.numbers) + len(self._sketches.flags))
         recent = Recent.read(dumped, len(self.names))
         self._clients = RecentClients.read(dumped, "clients")
-        self._numbers, self._flags, self._marks, self._recent, self._rows = numbers, flags, marks, recent, rows
+        self._bets, self._marks, self._recent, self._rows = bets, marks, recent, rows
         self._version += 1
 
 

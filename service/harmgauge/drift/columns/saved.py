@@ -8,7 +8,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.bundle.order_statistics import Boundaries
 from harmgauge.drift import dumped as read
 from harmgauge.drift.columns.bets import MOST, Bets
 from harmgauge.drift.dumped import Dumped
@@ -61,13 +60,9 @@ class Marks:
         )
 
 
-def dump_bets(name: str, bets: Bets) -> dict[str, npt.NDArray[Any]]:
-    """Copies of the bets' arrays, under keys that begin with `name`."""
-    return {
-        f"{name}_wealth": bets.wealth.astype(np.float64),
-        f"{name}_counts": bets.counts.copy(),
-        f"{name}_urn_rows": bets.rows.copy(),
-    }
+def dump_bets(bets: Bets) -> dict[str, npt.NDArray[Any]]:
+    """Copies of the bets' arrays."""
+    return {"wealth": bets.wealth.astype(np.float64), "counts": bets.counts.copy(), "urn_rows": bets.rows.copy()}
 
 
 def read_rows(dumped: Dumped) -> int:
@@ -75,16 +70,17 @@ def read_rows(dumped: Dumped) -> int:
     return read.whole(dumped, "rows", 0, read.MOST_ROWS // 2)
 
 
-def read_bets(dumped: Dumped, name: str, boundaries: Boundaries, rows: int) -> Bets:
-    """Read what `dump_bets` saved after at most `rows` rows. Raises ValueError."""
-    fresh = Bets.start(boundaries)
-    urn = read.within(dumped, f"{name}_urn_rows", fresh.rows.shape, fresh.rows, fresh.rows + rows)
-    added = urn - fresh.rows
-    counts = read.within(dumped, f"{name}_counts", fresh.counts.shape, fresh.counts, fresh.counts + added)
-    wealth = read.within(dumped, f"{name}_wealth", fresh.wealth.shape, 0, MOST * _SLACK)
-    if wealth[..., added == 0].any():
-        raise ValueError(f"{name}_wealth contains wealth without a row")
-    return Bets(boundaries, wealth.astype(np.float32), counts.copy(), urn.copy())
+def read_bets(dumped: Dumped, fresh: Bets, rows: int) -> Bets:
+    """Read what `dump_bets` saved after at most `rows` rows, for bets that began like `fresh`. Raises ValueError."""
+    urn = read.within(dumped, "urn_rows", fresh.rows.shape, fresh.rows, fresh.rows + rows)
+    added = np.zeros_like(fresh.counts)
+    for view, variables in fresh.half_lines.views(added):
+        view[:] = (urn - fresh.rows)[variables]
+    counts = read.within(dumped, "counts", fresh.counts.shape, fresh.counts, fresh.counts + added)
+    wealth = read.within(dumped, "wealth", fresh.wealth.shape, 0, MOST * _SLACK)
+    if wealth[:, added == 0].any():
+        raise ValueError("wealth contains wealth without a row")
+    return Bets(fresh.half_lines, wealth.astype(np.float32), counts.copy(), urn.copy())
 
 
 def _array(dumped: Dumped, key: str, dtype: npt.DTypeLike, columns: int) -> npt.NDArray[Any]:

@@ -36,6 +36,14 @@ class Variables:
         self._weights[np.arange(len(own)), sketches.numbers] = own
         self._weights[len(own) + np.arange(len(shares)), sketches.flags] = shares
 
+    def values(self, values: Float64) -> Float64:
+        """The values of all variables, (n, k + m): numbers and flags. NaN is one that is missing."""
+        numbers = self._sketches.numbers
+        found = np.empty((len(values), len(numbers) + len(self._sketches.flags)))
+        found[:, : len(numbers)] = self.numbers(values)
+        found[:, len(numbers) :] = self._flags(values)
+        return found
+
     def numbers(self, values: Float64) -> Float64:
         """The values of the columns of numbers, (n, k); NaN is missing."""
         numbers = self._sketches.numbers
@@ -43,7 +51,7 @@ class Variables:
         found: Float64 = values[:, : len(numbers)] if self._are_first else values[:, numbers]
         return found
 
-    def flags(self, values: Float64) -> Float64:
+    def _flags(self, values: Float64) -> Float64:
         """The flags, (n, m): 1, 0, or NaN if the value is missing and the flag is not for that."""
         picked = values[:, self._sketches.flags]
         has: Float64 = (picked == self._sketches.codes).astype(np.float64)
@@ -56,11 +64,11 @@ class Variables:
             has[gaps] = np.nan
         return has
 
-    def evidence(self, numbers: Float64, flags: Float64) -> Float64:
-        """The evidence of columns, (c + 1,), each the weighted mean over its variables: numbers (k,) and flags (m,)."""
-        found: Float64 = np.concatenate([numbers, flags]) @ self._weights
+    def evidence(self, variables: Float64) -> Float64:
+        """The evidence of columns, (c + 1,), each the weighted mean over its variables (k + m,)."""
+        found: Float64 = variables @ self._weights
         return found
 
-    def strongest(self, column: int, numbers: Float64, flags: Float64) -> int:
-        """The variable with the largest part in a column's evidence, numbers before flags."""
-        return int((np.concatenate([numbers, flags]) * self._weights[:, column]).argmax())
+    def strongest(self, column: int, variables: Float64) -> int:
+        """The variable with the largest part in a column's evidence."""
+        return int((variables * self._weights[:, column]).argmax())

@@ -54,9 +54,10 @@ def test_bets_are_those_of_the_reference_functions(
     reference = as_compared(random.normal(size=300))
     reference = np.rint(reference) if rounded else reference
     value, jitter, counts, total = paper_boundaries(reference, levels, np.random.default_rng(seed + 1))
-    bets = Bets.start(Boundaries.of([reference], levels, np.random.default_rng(seed + 1)))
-    np.testing.assert_array_equal(bets.boundaries.values[:, 0], value)
-    np.testing.assert_array_equal(bets.boundaries.jitters[:, 0], jitter)
+    boundaries = Boundaries.of([reference], levels, np.random.default_rng(seed + 1))
+    bets = Bets.start(boundaries)
+    np.testing.assert_array_equal(boundaries.values[:, 0], value)
+    np.testing.assert_array_equal(boundaries.jitters[:, 0], jitter)
     wealth = np.zeros((2 * levels, len(STAKES)))
     for number, rows in enumerate(blocks):
         x = random.normal(0.3, 1, rows)
@@ -69,8 +70,8 @@ def test_bets_are_those_of_the_reference_functions(
         wealth = (wealth + rows) * (1 - STAKES + STAKES * (mean / allowed)[:, None])
         counts, total = counts + mean * rows, total + rows
         bets.bet(x[:, None], np.array([rows]), tolerance, np.random.default_rng(number))
-        np.testing.assert_allclose(bets.wealth[:, :, 0].T, wealth, rtol=1e-5)
-        np.testing.assert_allclose(bets.counts[:, 0], counts)
+        np.testing.assert_allclose(bets.wealth.T, wealth, rtol=1e-5)
+        np.testing.assert_allclose(bets.counts, counts)
         np.testing.assert_allclose(bets.evidence, [wealth.mean()], rtol=1e-5)
 
 
@@ -81,16 +82,14 @@ def test_bets_on_a_category_are_fair_over_the_luck_of_the_reference(share: float
     worlds, rows = 3000, 12
     references = [(random.random(100) < share).astype(float) for _ in range(worlds)]
     bets = Bets.start(Boundaries.of(references, levels, random))
-    joined = np.zeros(bets.counts.shape)
-    product = np.ones_like(bets.wealth)
+    product = np.ones((len(STAKES), 2 * levels, worlds))
     for _ in range(rows):
         x = (random.random((1, worlds)) < share).astype(float)
-        allowed = bets.counts / bets.rows
+        allowed = bets.counts.reshape(2 * levels, worlds) / bets.rows
         before = bets.counts.copy()
         bets.bet(x, np.array([1]), 0.0, random)
-        ratio = (bets.counts - before) / allowed
+        ratio = (bets.counts - before).reshape(2 * levels, worlds) / allowed
         product *= 1 - STAKES[:, None, None] + STAKES[:, None, None] * ratio
-        joined += 1
     wealth = product.mean(axis=(0, 1))
     error = wealth.std() / np.sqrt(worlds)
     assert abs(wealth.mean() - 1) < 4 * error
@@ -110,10 +109,11 @@ def test_missing_values_neither_win_nor_lose_nor_count() -> None:
         with_gaps[:, 2] = np.nan  # the third column is never seen
         whole.bet(block, np.array([4]), 0.01, np.random.default_rng(0))
         gaps.bet(with_gaps, np.array([7]), 0.01, np.random.default_rng(0))
-    np.testing.assert_allclose(gaps.wealth[..., :2], whole.wealth[..., :2], rtol=1e-5)
+    is_seen = np.arange(gaps.half_lines.size) % 3 < 2
+    np.testing.assert_allclose(gaps.wealth[:, is_seen], whole.wealth[:, is_seen], rtol=1e-5)
     np.testing.assert_array_equal(gaps.rows[:2], whole.rows[:2])
-    assert not gaps.wealth[..., 2].any()
-    np.testing.assert_array_equal(gaps.counts[:, 2], boundaries.sizes[:, 2])
+    assert not gaps.wealth[:, ~is_seen].any()
+    np.testing.assert_array_equal(gaps.counts[~is_seen], boundaries.sizes[:, 2])
 
 
 @settings(max_examples=20)
@@ -178,3 +178,24 @@ def test_impossible_order_statistics_are_rejected(spoil: str) -> None:
             rows = rows[:1]
     with pytest.raises(ValueError, match="order statistics"):
         Boundaries(values, jitters, rows).check()
+
+
+def test_variables_with_different_levels_are_independent() -> None:
+    """Those of two groups bet like each group alone."""
+    random = np.random.default_rng(2)
+    numbers = Boundaries.of(list(random.normal(size=(3, 300))), 3, random)
+    flags = Boundaries.of(list((random.random((2, 300)) < 0.3).astype(float)), 8, random)
+    both, alone, other = Bets.start(numbers, flags), Bets.start(numbers), Bets.start(flags)
+    x = random.normal(0.2, 1, (50, 5))  # no ties, so the jitters make no difference
+    x[random.random(x.shape) < 0.2] = np.nan
+    for bets, own in ((both, x), (alone, x[:, :3]), (other, x[:, 3:])):
+        bets.bet(own, np.full(25, 2), 0.01, random)
+    np.testing.assert_allclose(both.evidence, np.concatenate([alone.evidence, other.evidence]), rtol=1e-5)
+    np.testing.assert_array_equal(both.rows, np.concatenate([alone.rows, other.rows]))
+    for found, parts in zip(
+        both.half_lines.means(both.wealth),
+        zip(*(each.half_lines.means(each.wealth) for each in (alone, other)), strict=True),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, np.concatenate(parts), rtol=1e-5)
+    assert len(both.wealth.T) == 3 * 6 + 2 * 16
