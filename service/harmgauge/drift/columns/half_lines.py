@@ -28,13 +28,13 @@ class HalfLines:
     """
 
     def __init__(self, *groups: Boundaries) -> None:
-        self._groups = groups
+        self._groups = groups = tuple(group for group in groups if len(group.rows))
         self._upper, self._lower = self._parts(0), self._parts(self.size // 2)
-        self.keys: Float64 = self._joined([group.keys for group in groups])
+        self.keys = self._joined([group.keys for group in groups])
         """The key of each boundary, (2 h,)."""
-        self.sizes: Float64 = self._joined([group.sizes for group in groups])
+        self.sizes = self._joined([group.sizes for group in groups])
         """How many of the rows + 1 rank gaps of its variable each cell contains, (2 h,)."""
-        self.rows: Float64 = np.concatenate([group.rows.astype(np.float64) for group in groups])
+        self.rows: Float64 = np.concatenate([group.rows for group in groups] or [np.empty(0)]).astype(np.float64)
         """The number of known reference values of each variable, (T,)."""
 
     @cached_property
@@ -73,4 +73,4 @@ class HalfLines:
         """Arrays (2 * levels, T of the group) of all groups as one of cells."""
         upper = [array[: len(array) // 2].reshape(-1) for array in arrays]
         lower = [array[len(array) // 2 :].reshape(-1) for array in arrays]
-        return np.concatenate([*upper, *lower])
+        return np.concatenate([*upper, *lower] or [np.empty(0)])

@@ -185,7 +185,8 @@ def test_variables_with_different_levels_are_independent() -> None:
     random = np.random.default_rng(2)
     numbers = Boundaries.of(list(random.normal(size=(3, 300))), 3, random)
     flags = Boundaries.of(list((random.random((2, 300)) < 0.3).astype(float)), 8, random)
-    both, alone, other = Bets.start(numbers, flags), Bets.start(numbers), Bets.start(flags)
+    none = Boundaries.of([], 3, random)
+    both, alone, other = Bets.start(numbers, flags), Bets.start(numbers, none), Bets.start(none, flags)
     x = random.normal(0.2, 1, (50, 5))  # no ties, so the jitters make no difference
     x[random.random(x.shape) < 0.2] = np.nan
     for bets, own in ((both, x), (alone, x[:, :3]), (other, x[:, 3:])):
@@ -199,3 +200,9 @@ def test_variables_with_different_levels_are_independent() -> None:
     ):
         np.testing.assert_allclose(found, np.concatenate(parts), rtol=1e-5)
     assert len(both.wealth.T) == 3 * 6 + 2 * 16
+
+
+def test_without_a_variable_there_is_nothing_to_bet_on() -> None:
+    bets = Bets.start(Boundaries.of([], 3, np.random.default_rng(0)))
+    bets.bet(np.empty((4, 0)), np.full(2, 2), 0.01, np.random.default_rng(0))
+    assert bets.evidence.shape == (0,)
