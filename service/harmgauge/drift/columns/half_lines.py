@@ -34,7 +34,7 @@ class HalfLines:
         """The key of each boundary, (2 h,)."""
         self.sizes = self._joined([group.sizes for group in groups])
         """How many of the rows + 1 rank gaps of its variable each cell contains, (2 h,)."""
-        self.rows: Float64 = np.concatenate([group.rows for group in groups] or [np.empty(0)]).astype(np.float64)
+        self.rows: Float64 = np.concatenate([np.empty(0), *(group.rows.astype(np.float64) for group in groups)])
         """The number of known reference values of each variable, (T,)."""
 
     @cached_property
@@ -73,4 +73,4 @@ class HalfLines:
         """Arrays (2 * levels, T of the group) of all groups as one of cells."""
         upper = [array[: len(array) // 2].reshape(-1) for array in arrays]
         lower = [array[len(array) // 2 :].reshape(-1) for array in arrays]
-        return np.concatenate([*upper, *lower] or [np.empty(0)])
+        return np.concatenate([np.empty(0), *upper, *lower])
