@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from harmgauge.api import docs, features, problems, score, sources, state
+from harmgauge.api import columns, docs, features, problems, score, sources, state
 from harmgauge.api.admin import drift, shadow, swap
 from harmgauge.api.data_plane import DataPlane
 from harmgauge.api.middleware import RequestMiddleware
@@ -185,6 +185,7 @@ def _build(settings: Settings, valid: Validated, state_lock: FolderLock) -> Serv
     app.include_router(state.drift_router(authorizer, switch.shadow_exposition))
     app.include_router(features.router(authorizer))
     app.include_router(sources.router(authorizer))
+    app.include_router(columns.router(authorizer))
     app.include_router(state.health_router(authorizer, readiness))
     app.include_router(drift.router(authorizer))
     app.include_router(swap.router(authorizer, plane, switch))

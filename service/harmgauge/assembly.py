@@ -29,6 +29,8 @@ from harmgauge.bundle.named_inputs import NamedInputs
 from harmgauge.capture.flagged import Source
 from harmgauge.drift import accuracy_window
 from harmgauge.drift.accuracy_window import AccuracyWindow
+from harmgauge.drift.columns import columns
+from harmgauge.drift.columns.columns import Columns
 from harmgauge.drift.embedding_view import EmbeddingView
 from harmgauge.drift.feature_mmd import FeatureMmd
 from harmgauge.drift.from_bundle import build_drift_detectors
@@ -45,6 +47,7 @@ from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge.inference.scorer import RequestScorer
 from harmgauge.observe.access_log import AccessLog
 from harmgauge.observe.bundle_metrics import BundleMetrics
+from harmgauge.observe.column_buffer import ColumnBuffer
 from harmgauge.observe.feed import Feed, Watcher
 from harmgauge.observe.metrics import Metrics
 from harmgauge.page import routes as page
@@ -86,7 +89,7 @@ class Process:
 @dataclass(frozen=True)
 class Prepared:
     """The parts of a bundle that can fail: its graph, loaded and warmed up, its monitors (drift detectors, accuracy
-    window, sources), and the tokenizer.
+    window, sources, columns), and the tokenizer.
     """
 
     bundle: Bundle
@@ -96,6 +99,7 @@ class Prepared:
     accuracy: AccuracyWindow | None
     texts: TextReader | None
     sources: Sources | None
+    columns: Columns | None
 
 
 def prepare(bundle: Bundle, settings: Settings) -> Prepared:
@@ -104,8 +108,16 @@ def prepare(bundle: Bundle, settings: Settings) -> Prepared:
     workers = settings.workers or runtime.default_workers
     detectors, accuracy = build_drift_detectors(bundle, settings), accuracy_window.from_bundle(bundle, settings)
     harm = next((each for each in detectors if isinstance(each, Harm)), None)
-    watched = sources.from_bundle(bundle, settings, harm)
-    return Prepared(bundle, runtime, workers, detectors, accuracy, open_text_reader(bundle), watched)
+    return Prepared(
+        bundle,
+        runtime,
+        workers,
+        detectors,
+        accuracy,
+        open_text_reader(bundle),
+        sources.from_bundle(bundle, settings, harm),
+        columns.from_bundle(bundle, settings),
+    )
 
 
 def assemble(process: Process, bundle: Bundle) -> ServedBundle:
@@ -116,8 +128,16 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     settings, manifest = process.settings, bundle.manifest
     prepared = prepare(bundle, settings)
     runtime, workers = prepared.runtime, prepared.workers
-    feed, shadow_feed = Feed(), Feed()
-    monitor = Monitor(prepared.detectors, [feed.drain, shadow_feed.drain], prepared.accuracy, prepared.sources)
+    feed, shadow_feed = (
+        Feed(columns=None if prepared.columns is None else ColumnBuffer(prepared.columns.values)) for _ in range(2)
+    )
+    monitor = Monitor(
+        prepared.detectors,
+        [feed.drain, shadow_feed.drain],
+        prepared.accuracy,
+        sources=prepared.sources,
+        columns=prepared.columns,
+    )
     batcher = Batcher(
         runtime, workers, runtime.max_batch_rows, settings.max_queue_rows, process.metrics, loop=process.loop
     )

@@ -51,7 +51,15 @@ def test_v2_offers_flags_and_classes(service: RunningService) -> None:
 
 
 def test_what_moves_with_every_score_is_for_other_keys(service: RunningService) -> None:
-    for path in ("/drift", "/drift?scores=true", "/drift/features", "/drift/embedding", "/metrics", "/page/state"):
+    for path in (
+        "/drift",
+        "/drift?scores=true",
+        "/drift/features",
+        "/drift/embedding",
+        "/drift/columns",
+        "/metrics",
+        "/page/state",
+    ):
         assert ask(service, "GET", path, API[0]).status_code == 403, path
         assert ask(service, "GET", path, METRICS[0]).status_code in {200, 404}, path
     assert "threshold" not in ask(service, "GET", "/info", API[0]).json()

@@ -83,7 +83,16 @@ def test_health_and_what_holds_no_data_need_no_key(service: RunningService, path
 
 @pytest.mark.parametrize(
     "path",
-    ["/nowhere", "/drift/features", "/drift/embedding", "/drift/", "/metrics/", "/page/%73tate", "/SCORE"],
+    [
+        "/nowhere",
+        "/drift/features",
+        "/drift/embedding",
+        "/drift/columns",
+        "/drift/",
+        "/metrics/",
+        "/page/%73tate",
+        "/SCORE",
+    ],
 )
 def test_no_spelling_of_a_path_leads_around_it(service: RunningService, path: str) -> None:
     assert ask(service, "GET", path, None).status_code == 401

@@ -42,6 +42,7 @@ AT_ONCE = {
     "HarmgaugeHarm",
     "HarmgaugeFeatureDrift",
     "HarmgaugeSourceDrift",
+    "HarmgaugeColumnDrift",
     "HarmgaugeNonFiniteScores",
 }
 LATER = {"HarmgaugeFlaggedShare", "HarmgaugeOverload"}

@@ -48,6 +48,10 @@ def detected(instance: str, detector: str) -> Series:
     return gauge("harmgauge_drift_detected", values, instance=instance, model="m", detector=detector)
 
 
+def of_column(instance: str, column: str, after: float = 1) -> Series:
+    return gauge("harmgauge_column_drifting", from_minute(10, 0, after), instance=instance, model="m", column=column)
+
+
 FIRES = {
     "HarmgaugeFlaggedShare": Fires(
         (replica("a", flagged=7),),
@@ -77,6 +81,15 @@ FIRES = {
         "On a replica, its own evidence of harm or of change has reached HARMGAUGE_ROWS_BETWEEN_FALSE_ALARMS. It stays "
         "until the source is acknowledged.",
         (("job", "harmgauge"), ("model", "m"), ("source", "site: door-1")),
+    ),
+    "HarmgaugeColumnDrift": Fires(
+        (replica("a"), replica("b"), *(of_column(instance, "age") for instance in "ab"), of_column("a", "pay", 0)),
+        10,
+        "warning",
+        "The column age of m's inputs has changed",
+        "On 2 replicas the values of this column are no longer those of the reference, and GET /drift/columns "
+        "describes the change. It stays until it is acknowledged.",
+        (("job", "harmgauge"), ("model", "m"), ("column", "age")),
     ),
     "HarmgaugeNonFiniteScores": Fires(
         (replica("a"), rejected("non_finite_score", 3, ONCE)),

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from harmgauge.bundle.inputs import Preparation, Tokens
 from harmgauge.bundle.manifest import ThresholdSpec
+from harmgauge.bundle.row_columns import RowColumns
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import preparation
 from harmgauge.drift.detectable import Detectable
@@ -25,6 +26,7 @@ from harmgauge_models.building.drift_settings import drift_settings
 from harmgauge_models.building.opening import Opened, open_all
 from harmgauge_models.building.probe import choose_probe
 from harmgauge_models.building.score import Score, make_score
+from harmgauge_models.building.sketches import sketches_of
 from harmgauge_models.building.threshold import threshold_of
 from harmgauge_models.building.write import TOKENIZER_FILE, Draft, Int8, reserve, write
 from harmgauge_models.calibration.known import check_accuracy
@@ -32,7 +34,7 @@ from harmgauge_models.calibration.sentences import sentence
 from harmgauge_models.data import npz_rows, samples
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs import penultimate
-from harmgauge_models.graphs.run import predict
+from harmgauge_models.graphs.run import predict_all
 from harmgauge_models.options import Options, check
 
 
@@ -54,7 +56,7 @@ def build(options: Options) -> Path:
         score = make_score(options, opened, tensor, Path(scratch))
     second = score.second
     graph, chance = chances.fitted(options, score, opened, score.graph, "the graph")
-    scores = _scores(graph, x)
+    scores, predictions = _scored(graph, x)
     threshold = threshold_of(scores, options.percentile)
     quality: dict[str, Any] = {"calibration_flagged": float((scores > threshold).mean())}
     quality |= score.quality
@@ -89,6 +91,9 @@ def build(options: Options) -> Path:
         quality=quality,
         graph=graph,
         reference=reference,
+        sketches=sketches_of(
+            opened.served_rows(x), predictions, RowColumns(opened.served), seed=options.seed, say=options.say
+        ),
         samples=given_samples,
         report=drawn,
     )
@@ -131,12 +136,14 @@ def _int8(
         return None
 
 
-def _scores(graph: bytes, x: Array) -> npt.NDArray[np.float64]:
-    scores = predict(graph, x, "calibration scores", "score").astype(np.float64)
+def _scored(graph: bytes, x: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The scores (n,) of rows, and their predicted classes (n,)."""
+    found = predict_all(graph, x, "calibration scores", ["score", "probabilities"])
+    scores = found["score"].astype(np.float64)
     bad = int(np.count_nonzero(~np.isfinite(scores)))
     if bad:
         raise UserError(f"{bad} of {len(scores)} calibration scores are not finite: check these rows and both networks")
-    return scores
+    return scores, found["probabilities"].argmax(1)
 
 
 def _classifier_origin(path: Path) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harmgauge.bundle.inputs import Input
+from harmgauge.bundle.named_inputs import NamedInputs
+from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.bundle.reference import MIN_REFERENCE_ROWS
 from harmgauge.bundle.rows import Array
-from harmgauge.bundle.served_input import InputSpec, described
+from harmgauge.bundle.served_input import InputSpec, Served, described
 from harmgauge_models.building.texts import check_padding, fitted_tokenizer, with_tokens
 from harmgauge_models.building.write import class_names_for
 from harmgauge_models.data import labels, npz_rows
@@ -50,6 +52,18 @@ class Opened:
     def inputs(self) -> tuple[Input, ...]:
         """The graph's inputs for the manifest."""
         return self.classifier.inputs if self.spec is None else (described(self.spec),)
+
+    @property
+    def served(self) -> Served:
+        """The service's inputs."""
+        return NamedInputs(inputs=self.inputs) if self.spec is None else self.spec
+
+    def served_rows(self, x: Array) -> AnyRows:
+        """Rows in the classifier's input form as the service receives them."""
+        served = self.served
+        if isinstance(served, NamedInputs):
+            return served.rows({name: x[name] for name in served.names})
+        return x
 
 
 def open_all(options: Options) -> Opened:

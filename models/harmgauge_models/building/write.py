@@ -12,10 +12,18 @@ import numpy.typing as npt
 
 from harmgauge.bundle import write as bundle_writing
 from harmgauge.bundle.inputs import Input, Preparation
-from harmgauge.bundle.load import DETECTOR_FILE, DETECTOR_INT8_FILE, REFERENCE_FILE, REFERENCE_INT8_FILE, SAMPLES_FILE
+from harmgauge.bundle.load import (
+    COLUMNS_FILE,
+    DETECTOR_FILE,
+    DETECTOR_INT8_FILE,
+    REFERENCE_FILE,
+    REFERENCE_INT8_FILE,
+    SAMPLES_FILE,
+)
 from harmgauge.bundle.manifest import Chance, DriftSpec, FeaturesSpec, Int8Spec, Manifest, ThresholdSpec
 from harmgauge.bundle.part import first_double
 from harmgauge.bundle.reference import Reference
+from harmgauge.bundle.sketches import Sketches
 from harmgauge.errors import BundleError
 from harmgauge.inference.runtime import verify
 from harmgauge_models.data.samples import Samples
@@ -52,6 +60,7 @@ class Draft:
     quality: dict[str, Any]
     graph: bytes
     reference: Reference
+    sketches: Sketches
     int8: Int8 | None
     samples: Samples | None
     report: dict[str, bytes]
@@ -79,7 +88,11 @@ def write(draft: Draft, folder: Path) -> None:
 
     Raises UserError.
     """
-    contents = {DETECTOR_FILE: draft.graph, REFERENCE_FILE: draft.reference.npz()}
+    contents = {
+        DETECTOR_FILE: draft.graph,
+        REFERENCE_FILE: draft.reference.npz(),
+        COLUMNS_FILE: draft.sketches.npz(),
+    }
     if draft.int8 is not None:
         contents |= {DETECTOR_INT8_FILE: draft.int8.graph, REFERENCE_INT8_FILE: draft.int8.reference.npz()}
     if draft.samples is not None:
@@ -102,6 +115,7 @@ def write(draft: Draft, folder: Path) -> None:
         error_probability=draft.error_probability,
         drift=draft.drift,
         reference={"all": REFERENCE_FILE},
+        columns=COLUMNS_FILE,
         made=draft.made,
         quality=draft.quality,
         files={},

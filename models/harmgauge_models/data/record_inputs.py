@@ -55,14 +55,17 @@ def is_mask(taken: Input) -> bool:
 def _categories(values: Sequence[Array]) -> tuple[str, ...] | None:
     """The distinct strings, sorted, without the empty one; None if there are too many or too long ones."""
     every = np.concatenate([some.reshape(-1) for some in values])
-    found = set(every.tolist()) - {""}
-    if (
-        not found
-        or len(found) > min(MOST_CATEGORIES, len(every) / LEAST_ROWS_EACH)
-        or max(map(len, found)) > MOST_CHARACTERS
-    ):
-        return None
-    return tuple(sorted(found))
+    return tuple(sorted(set(every.tolist()) - {""})) if are_categories(every) else None
+
+
+def are_categories(strings: Array) -> bool:
+    """Whether strings (n,) name categories; otherwise they are texts."""
+    found = set(strings.tolist()) - {""}
+    return (
+        bool(found)
+        and len(found) <= min(MOST_CATEGORIES, len(strings) / LEAST_ROWS_EACH)
+        and max(map(len, found)) <= MOST_CHARACTERS
+    )
 
 
 def one_row(x: Array, inputs: Sequence[Input]) -> Array:

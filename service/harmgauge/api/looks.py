@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 
 from harmgauge.api.answer import Piece, binary_pieces, json_pieces
+from harmgauge.api.columns import columns_body
 from harmgauge.api.places import Pieces
 from harmgauge.api.shared import Shared
 from harmgauge.api.state import DriftAnswer, InfoAnswer, drift_answer
@@ -27,9 +28,9 @@ TOTAL_ROWS = "X-Harmgauge-Total-Rows"
 
 
 class Looks:
-    """The responses of `/drift`, `/drift?scores=true`, `/drift/features` and `/drift/embedding` (None if the bundle has
-    none of these), and the bundle's part of `/metrics`; also those of `/info`, which for keys that get only flags omit
-    the threshold and the figures of the error probability.
+    """The responses of `/drift`, `/drift?scores=true`, `/drift/columns`, `/drift/features` and `/drift/embedding` (None
+    if the bundle has none of these), and the bundle's part of `/metrics`; also those of `/info`, which for keys that
+    get only flags omit the threshold and the figures of the error probability.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Looks:
         self.metrics = Shared(self._exposition)
         self.drift = Shared(self._drift)
         self.scores = Shared(self._scores)
+        self.columns = None if monitor.columns() is None else Shared(self._columns)
         self.features: Shared[Pieces] | None = None
         self.embedding: Shared[bytes] | None = None
         detector = monitor.find(FeatureMmd)
@@ -58,13 +60,19 @@ class Looks:
 
     async def _exposition(self) -> bytes:
         states, accuracy = await self._monitor.states(), await self._monitor.accuracy()
-        return await asyncio.to_thread(self._metrics.exposition, states, accuracy, self._monitor.sources())
+        sources, columns = self._monitor.sources(), self._monitor.columns()
+        return await asyncio.to_thread(self._metrics.exposition, states, accuracy, sources, columns)
 
     async def _drift(self) -> bytes:
         return (await self._answer(await self._monitor.states())).model_dump_json(by_alias=True).encode()
 
     async def _answer(self, states: Mapping[str, DriftState]) -> DriftAnswer:
         return drift_answer(self._bundle, states, await self._monitor.accuracy())
+
+    async def _columns(self) -> bytes:
+        view = self._monitor.columns()
+        assert view is not None
+        return await asyncio.to_thread(columns_body, self._bundle.manifest, view)
 
     async def _scores(self) -> Pieces:
         states = await self._monitor.states()

@@ -28,10 +28,12 @@ from harmgauge.bundle.manifest import FeaturesSpec, FileSpec, Manifest, Precisio
 from harmgauge.bundle.part import first_double
 from harmgauge.bundle.probe_row import check_probe
 from harmgauge.bundle.reference import Reference, read_reference
+from harmgauge.bundle.row_columns import RowColumns
 from harmgauge.bundle.schema1 import ManifestOfSchema1
 from harmgauge.bundle.served_input import not_served
 from harmgauge.bundle.signature import SIGNATURE_BYTES, SIGNATURE_FILE, SignatureState
 from harmgauge.bundle.signature import check as check_signature
+from harmgauge.bundle.sketches import Sketches, read_sketches
 from harmgauge.errors import BundleError
 
 MANIFEST_FILE = "bundle.json"
@@ -40,6 +42,7 @@ REFERENCE_FILE = "reference.npz"
 DETECTOR_INT8_FILE = "detector-int8.onnx"
 REFERENCE_INT8_FILE = "reference-int8.npz"
 SAMPLES_FILE = "samples.npz"
+COLUMNS_FILE = "columns.npz"
 
 MAX_MANIFEST_BYTES = 2**20
 
@@ -53,8 +56,8 @@ them.
 class Bundle:
     """A bundle whose files match its manifest.
 
-    `graph` is the serialised ONNX model in `precision`, `reference` the matching reference; `sha256` is that of the
-    manifest, and so identifies the whole bundle.
+    `graph` is the serialised ONNX model in `precision`, `reference` the matching reference, `sketches` are those of its
+    columns, if it has any; `sha256` is that of the manifest, and so identifies the whole bundle.
     """
 
     path: Path
@@ -64,6 +67,7 @@ class Bundle:
     reference: Reference
     precision: Precision = "float32"
     signature: SignatureState = "none"
+    sketches: Sketches | None = None
 
     def read(self, name: str) -> bytes:
         """Read one of the bundle's files, verified now. Raises BundleError."""
@@ -130,7 +134,8 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
     files = {"float32": (DETECTOR_FILE, manifest.reference_file)}
     if manifest.int8 is not None:
         files["int8"] = (DETECTOR_INT8_FILE, REFERENCE_INT8_FILE)
-    for needed in chain(*files.values()):
+    more = () if manifest.columns is None else (manifest.columns,)
+    for needed in (*chain(*files.values()), *more):
         if needed not in manifest.files:
             raise BundleError(f"{path / MANIFEST_FILE} does not list {needed} among its files")
     other_bytes = sum(spec.bytes for name, spec in manifest.files.items() if name not in chain(*files.values()))
@@ -143,7 +148,7 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
     for name, spec in manifest.files.items():
         if (size_bytes := file_size_bytes(path, name)) != spec.bytes:
             raise _wrong_size(path / name, size_bytes, spec)
-        if name in files[precision]:
+        if name in files[precision] or name in more:
             kept[name] = _verified(path, name, spec)
         elif file_sha256(path, name, spec.bytes) != spec.sha256:
             raise _differs(path / name)
@@ -155,6 +160,10 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
     reference = read_reference(path / reference_file, kept[reference_file])
     _check_features(path / reference_file, reference, manifest.features)
     check_probe(path / reference_file, reference, manifest.served)
+    sketches = None
+    if manifest.columns is not None:
+        file, classes = manifest.columns, len(manifest.class_names)
+        sketches = read_sketches(path / file, kept[file], RowColumns(manifest.served), classes)
     return Bundle(
         path=path,
         manifest=manifest,
@@ -163,6 +172,7 @@ def load(path: Path | str, precision: Precision = "float32", public_keys: Sequen
         reference=reference,
         precision=precision,
         signature=state,
+        sketches=sketches,
     )
 
 

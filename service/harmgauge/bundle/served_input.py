@@ -116,7 +116,6 @@ def not_served(manifest: Manifest) -> str | None:
         "pictures that are resized or cropped": pictures is not None and (pictures.resize or pictures.crop),
         "pictures normalised outside the graph": pictures is not None and (pictures.mean or pictures.std),
         "references by context": len(manifest.reference) > 1,
-        "sketches of columns": manifest.columns is not None,
     }
     return next((f"this version does not support {what}" for what, is_there in checks.items() if is_there), None)
 

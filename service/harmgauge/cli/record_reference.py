@@ -107,6 +107,8 @@ def _replace(
     manifest = _manifest(bundle, reference, recorded, new_threshold=new_threshold)
     contents[bundle.manifest.reference_file if bundle.precision == "float32" else REFERENCE_INT8_FILE] = reference.npz()
     write_bundle(manifest, contents, folder, verify)
+    if bundle.sketches is not None:
+        _say("the columns are still compared with those of the old reference: build the bundle again to renew them")
     between = settings.rows_between_false_alarms or manifest.drift.rows_between_false_alarms
     detectable = Detectable(len(reference.scores), settings.tolerance, between)
     _say(detectable.sentence)

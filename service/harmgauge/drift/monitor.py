@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from harmgauge.drift.accuracy import Accuracy
 from harmgauge.drift.accuracy_window import AccuracyWindow
+from harmgauge.drift.columns.columns import Columns
+from harmgauge.drift.columns.view import View as ColumnsView
 from harmgauge.drift.sources.sources import Sources
-from harmgauge.drift.sources.view import View
+from harmgauge.drift.sources.view import View as SourcesView
 from harmgauge.drift.state import Blocks, DriftDetector, DriftState
 from harmgauge.drift.window import Held
 
@@ -24,6 +26,9 @@ ACCURACY = "accuracy"
 SOURCES = "sources"
 """Name of the sources there."""
 
+COLUMNS = "columns"
+"""Name of the columns there."""
+
 D = TypeVar("D", bound=DriftDetector)
 
 
@@ -31,8 +36,9 @@ class Monitor:
     """All drift detectors of one bundle.
 
     Each function in `pull` passes the scores that it has buffered to `observe`. They are called before every look, so a
-    state includes every answer given. `accuracy` is the window of a bundle with P(wrong), and `sources` are those that
-    are monitored separately: no detectors, but fed, saved and reset together with them.
+    state includes every answer given. `accuracy` is the window of a bundle with P(wrong), `sources` are those that are
+    monitored separately, and `columns` monitors those of a bundle with sketches of them: no detectors, but fed, saved
+    and reset together with them.
     """
 
     def __init__(
@@ -41,11 +47,19 @@ class Monitor:
         pull: Sequence[Callable[[], None]] = (),
         accuracy: AccuracyWindow | None = None,
         sources: Sources | None = None,
+        columns: Columns | None = None,
     ) -> None:
         self._detectors = detectors
         self._pull = pull
         self._accuracy = accuracy
         self._sources = sources
+        self._columns = columns
+        # All parts that are fed, saved and reset, by name.
+        self._parts: dict[str, DriftDetector | AccuracyWindow | Sources | Columns] = {
+            each.name: each for each in detectors
+        }
+        more = {ACCURACY: accuracy, SOURCES: sources, COLUMNS: columns}
+        self._parts |= {name: part for name, part in more.items() if part is not None}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,12 +77,8 @@ class Monitor:
         return next((detector for detector in self._detectors if isinstance(detector, kind)), None)
 
     def observe(self, blocks: Blocks) -> None:
-        for detector in self._detectors:
-            detector.observe(blocks)
-        if self._accuracy is not None:
-            self._accuracy.observe(blocks)
-        if self._sources is not None:
-            self._sources.observe(blocks)
+        for part in self._parts.values():
+            part.observe(blocks)
 
     def catch_up(self) -> None:
         """Count all buffered scores."""
@@ -78,7 +88,7 @@ class Monitor:
     def reset(self) -> None:
         """Acknowledge every alarm, and every source: resets all detectors and empties the accuracy window."""
         self.catch_up()
-        for part in self._parts().values():
+        for part in self._parts.values():
             part.reset()
         log.info("the drift detectors were reset")
 
@@ -90,17 +100,21 @@ class Monitor:
         log.info("the source %r was acknowledged%s", source, " and its baseline forgotten" if forget_baseline else "")
         return True
 
-    def sources(self) -> View | None:
+    def sources(self) -> SourcesView | None:
         """All sources, brought up to date; None if they are turned off."""
         self.catch_up()
         return None if self._sources is None else self._sources.view()
 
+    def columns(self) -> ColumnsView | None:
+        """All columns, brought up to date; None if the bundle has no sketches of them."""
+        self.catch_up()
+        return None if self._columns is None else self._columns.view()
+
     def dump(self) -> tuple[tuple[int, ...], dict[str, npt.NDArray[Any] | Held]]:
         """The versions and the state of all parts, by name and key; in constant time, however large the windows are."""
         self.catch_up()
-        parts = self._parts()
-        versions = tuple(part.version for part in parts.values())
-        arrays = {f"{name}/{key}": array for name, part in parts.items() for key, array in part.dump().items()}
+        versions = tuple(part.version for part in self._parts.values())
+        arrays = {f"{name}/{key}": array for name, part in self._parts.items() for key, array in part.dump().items()}
         return versions, arrays
 
     def restore(self, dumped: dict[str, npt.NDArray[Any]]) -> None:
@@ -109,8 +123,7 @@ class Monitor:
         If anything is invalid, all parts start afresh. Raises ValueError then, with the name of the part that rejected
         it.
         """
-        parts = self._parts()
-        for name, part in parts.items():
+        for name, part in self._parts.items():
             prefix = f"{name}/"
             own = {key.removeprefix(prefix): array for key, array in dumped.items() if key.startswith(prefix)}
             if not own:
@@ -118,18 +131,9 @@ class Monitor:
             try:
                 part.restore(own)
             except Exception as error:
-                for each in parts.values():
+                for each in self._parts.values():
                     each.reset()
                 raise ValueError(f"{name}: {error}") from error
-
-    def _parts(self) -> dict[str, DriftDetector | AccuracyWindow | Sources]:
-        """All parts that are saved and reset, by name."""
-        parts: dict[str, DriftDetector | AccuracyWindow | Sources] = {each.name: each for each in self._detectors}
-        if self._accuracy is not None:
-            parts[ACCURACY] = self._accuracy
-        if self._sources is not None:
-            parts[SOURCES] = self._sources
-        return parts
 
     async def states(self) -> dict[str, DriftState]:
         """The states by detector name, all brought up to date."""

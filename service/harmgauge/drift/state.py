@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from harmgauge.bundle.column_values import rows_read
 from harmgauge.drift.window import Held
 from harmgauge.inference.caller import Name
 
@@ -22,7 +23,8 @@ class Blocks:
     """The scores of some requests, concatenated: `scores` (n,), oldest first, all finite; `rows` (k,), the number of
     rows of each request; `clients` (k,), the name of each request's client, if it gave one, and `sources` (k,), that of
     its source; `features` (n, d) float32, and `error_probability` (n,) float32, if the bundle gives them; `predictions`
-    (n,), the classes' indices; `times` (k,), when each request was answered, by `time.monotonic`.
+    (n,), the classes' indices; `times` (k,), when each request was answered, by `time.monotonic`; `values` (m, c + 1),
+    those of the columns that the bundle monitors, as `ColumnValues` reads them from each request.
     """
 
     scores: npt.NDArray[np.floating]
@@ -33,6 +35,7 @@ class Blocks:
     error_probability: npt.NDArray[np.float32] | None = None
     predictions: npt.NDArray[np.int64] | None = None
     sources: tuple[Name | None, ...] | None = None
+    values: npt.NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, scores: npt.NDArray[np.floating], rows: int | None = None) -> Blocks:
@@ -57,6 +60,7 @@ class Blocks:
             sources=None
             if self.sources is None
             else tuple(source for source, keep in zip(self.sources, kept, strict=True) if keep),
+            values=None if self.values is None else self.values[np.repeat(kept, rows_read(self.rows))],
         )
 
 

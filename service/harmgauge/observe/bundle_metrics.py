@@ -16,10 +16,12 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from harmgauge.bundle.load import Bundle
 from harmgauge.drift.accuracy import Accuracy
-from harmgauge.drift.sources.view import View
+from harmgauge.drift.columns.view import View as ColumnsView
+from harmgauge.drift.sources.view import View as SourcesView
 from harmgauge.drift.state import Blocks, DriftState
 from harmgauge.observe.accuracy_metrics import AccuracyCollector
 from harmgauge.observe.collectors import DriftCollector, ScoreHistogram
+from harmgauge.observe.column_metrics import ColumnCollector
 from harmgauge.observe.metrics import Metrics
 from harmgauge.observe.source_metrics import SourceCollector
 from harmgauge.observe.totals import Totals
@@ -31,7 +33,7 @@ class BundleMetrics:
     """The metrics that one bundle adds to those of the `process`.
 
     `gauges` are the drift detectors' own metrics, by name, with their help texts; `queue_rows` returns the number of
-    waiting rows.
+    waiting rows
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class BundleMetrics:
         registry.register(self._sources)
         if bundle.error_probability is not None:
             process.errors.begin()
+        self._columns = ColumnCollector(model)
+        registry.register(self._columns)
         self._queue_rows = queue_rows
         Gauge("harmgauge_queue_rows", "Rows accepted but not yet scored.", ["model"], registry=registry).labels(
             model
@@ -86,10 +90,15 @@ class BundleMetrics:
         return self.process.totals(routes, self._queue_rows())
 
     def exposition(
-        self, drift: dict[str, DriftState], accuracy: Accuracy | None = None, sources: View | None = None
+        self,
+        drift: dict[str, DriftState],
+        accuracy: Accuracy | None = None,
+        sources: SourcesView | None = None,
+        columns: ColumnsView | None = None,
     ) -> bytes:
-        """The text for a scrape, with the given drift states, accuracy and sources."""
+        """The text for a scrape, with the given drift states, accuracy, sources and columns."""
         self._drift.states = drift
         self._accuracy.found = accuracy
         self._sources.view = sources
+        self._columns.view = columns
         return generate_latest(self.process.registry) + generate_latest(self._registry)

@@ -17,6 +17,7 @@ from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.drift.state import Blocks
 from harmgauge.inference.caller import Name, RequestContext
 from harmgauge.inference.scorer import Scored
+from harmgauge.observe.column_buffer import ColumnBuffer
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +39,21 @@ Watcher = Callable[[Blocks, _Flags, _Predictions], None]
 
 
 class Feed:
-    """`put` is a listener of a scorer; its scores are passed to `watchers`, in that order."""
+    """`put` is a listener of a scorer; its scores are passed to `watchers`, in that order, with the columns of its
+    rows, if there is a buffer for them.
+    """
 
-    def __init__(self, *watchers: Watcher) -> None:
+    def __init__(self, *watchers: Watcher, columns: ColumnBuffer | None = None) -> None:
         self.watchers = list(watchers)
+        self._columns = columns
         self._kept: list[_Kept] = []
         self._rows = 0
         self._features_bytes = 0
 
-    def put(self, _: AnyRows, scored: Scored, context: RequestContext) -> None:
+    def put(self, rows: AnyRows, scored: Scored, context: RequestContext) -> None:
         """Buffer the scores of one request."""
+        if self._columns is not None:
+            self._columns.put(rows, scored.predictions)
         self._kept.append(
             (
                 scored.scores,
@@ -63,7 +69,12 @@ class Feed:
         self._rows += len(scored.scores)
         if scored.features is not None:
             self._features_bytes += scored.features.nbytes
-        if len(self._kept) >= MAX_REQUESTS or self._rows >= MAX_ROWS or self._features_bytes >= MAX_FEATURES_BYTES:
+        if (
+            len(self._kept) >= MAX_REQUESTS
+            or self._rows >= MAX_ROWS
+            or self._features_bytes >= MAX_FEATURES_BYTES
+            or (self._columns is not None and self._columns.is_full)
+        ):
             self.drain()
 
     def drain(self) -> None:
@@ -83,11 +94,14 @@ class Feed:
                 error_probability=None if chances[0] is None else np.concatenate(chances),
                 predictions=all_predictions,
                 sources=sources,
+                values=None if self._columns is None else self._columns.read(),
             )
         except MemoryError:  # counted later, once memory is available
             log.exception("the scores of %d requests cannot be counted yet", len(kept))
             return
         self._kept, self._rows, self._features_bytes = [], 0, 0
+        if self._columns is not None:
+            self._columns.clear()
         for watch in self.watchers:
             try:
                 watch(blocks, all_flags, all_predictions)

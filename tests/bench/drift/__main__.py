@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench.drift import costs, delays, false_alarms, harm, predictions, small, sources
+from tests.bench.drift import columns, costs, delays, false_alarms, harm, predictions, small, sources
 from tests.bench.drift.plan import DATE, OUT
 
 PARTS = {
@@ -20,6 +20,7 @@ PARTS = {
     "predictions": ("What can be detected", predictions.section),
     "harm": ("Harm", harm.section),
     "sources": ("Sources", sources.section),
+    "columns": ("Columns", columns.section),
 }
 
 

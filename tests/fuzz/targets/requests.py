@@ -73,9 +73,9 @@ def look_requests(**more: str) -> list[bytes]:
     """Requests for all other routes."""
     paths = [
         "/", "/docs", "/openapi.json", "/livez", "/readyz", "/info", "/drift", "/drift?scores=true", "/drift/sources",
-        "/drift/features", "/metrics", "/drift/embedding", "/page/state", "/page/history", "/page/main.js",
-        "/page/about", "/v2", "/v2/models/toy", "/nothing/", "/v2/models/toy/versions/1/ready", "/v2/health/ready",
-        "/score/", "/drift/", "/info/",
+        "/drift/columns", "/drift/features", "/metrics", "/drift/embedding", "/page/state", "/page/history",
+        "/page/main.js", "/page/about", "/v2", "/v2/models/toy", "/nothing/", "/v2/models/toy/versions/1/ready",
+        "/v2/health/ready", "/score/", "/drift/", "/info/",
     ]  # fmt: skip
     looks = [_request(f"GET {path}", **more) for path in paths]
     cached = {"If_None_Match": '"abc", W/"def"', "Accept_Encoding": "gzip"}

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harmgauge.bundle.column_values import ColumnValues
 from harmgauge.bundle.load import Bundle, load
 from harmgauge.bundle.named_inputs import NamedInputs
+from harmgauge.bundle.row_columns import RowColumns
 from harmgauge.bundle.rows import Array
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge_models.building.build import build
@@ -72,6 +74,14 @@ def test_the_manifest_describes_the_columns(bundle: Bundle) -> None:
     assert (age.name, age.dtype, age.shape, age.missing) == ("age", "float32", (1,), False)
     assert (city.name, city.dtype, city.categories) == ("city", "string", CITIES)
     assert bundle.manifest.made["second_network"]["rows"]["layout"] == "table"
+
+
+def test_the_columns_have_sketches(bundle: Bundle) -> None:
+    assert bundle.sketches is not None
+    values = ColumnValues(RowColumns(bundle.manifest.served), bundle.sketches)
+    assert values.names == (*MEASURED, "predicted class")
+    assert values.kinds == (*["number"] * (len(MEASURED) - 1), "word", "prediction")
+    assert bundle.sketches.words.tolist() == list(CITIES)
 
 
 def test_the_service_computes_the_scores_of_the_offline_half(bundle: Bundle) -> None:

@@ -76,7 +76,8 @@ BODIES: dict[str, tuple[str, Callable[[], bytes]]] = {
 }
 
 LOOKS = [
-    "/metrics", "/drift", "/drift?scores=true", "/drift/sources", "/drift/features", "/drift/embedding", "/info",
+    "/metrics", "/drift", "/drift?scores=true", "/drift/sources", "/drift/columns", "/drift/features",
+    "/drift/embedding", "/info",
     "/openapi.json", "/docs", "/docs/swagger-ui-bundle.js", "/page/state", "/page/history", "/page/about",
     "/page/main.js", "/", "/v2", "/v2/models/toy", "/nothing", "/score",
 ]  # fmt: skip

@@ -122,7 +122,6 @@ def test_an_error_probability_has_counts_that_json_and_metrics_can_carry(name: s
         (lambda m: m["preparation"]["pictures"].update(resize=256), "pictures that are resized or cropped"),
         (lambda m: m["preparation"]["pictures"].update(mean=[0.5]), "pictures normalised outside the graph"),
         (lambda m: m["reference"].update({"monday": "reference.npz"}), "references by context"),
-        (lambda m: m.update(columns="samples.npz"), "sketches of columns"),
     ],
 )
 def test_what_later_versions_serve_is_refused_politely(

@@ -1,0 +1,85 @@
+"""How soon a changed column is named, how seldom others are, and what columns cost."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from tests.bench.drift.plan import STREAMS, table
+from tests.support.column_streams import blocks, columns_of, rows_to_a_name
+
+COLUMNS = 100
+CHANGED = 7
+MOST_ROWS = 3000
+CLEAN_ROWS = 20_000
+REQUESTS = 256
+"""Requests passed at a time, as in the service."""
+
+ROUNDS = 20
+
+
+def section() -> str:
+    delays = [[f"{rows:,}", *_delays(rows)] for rows in (5000, 1000, 500)]
+    costs = [
+        f"- {COLUMNS} columns of {what}: {microseconds(what, 1):.1f} us a row in requests of one row, "
+        f"{microseconds(what, 32):.2f} us in requests of 32"
+        for what in ("numbers", "whole numbers", "numbers, of which some are missing")
+    ]
+    return (
+        f"{COLUMNS} columns of independent numbers, one of which is shifted by half a standard deviation from the "
+        f"first row on; 1e6 rows between false alarms, tolerance .01. {STREAMS} runs; rows until it is named.\n\n"
+        + table(["reference rows", "median", "95th percentile", "named first", "wrong names"], delays)
+        + f"\n\nNames in {STREAMS} clean runs of {CLEAN_ROWS:,} rows with a threshold of 1e5 rows: {_wrong_names()}; "
+        f"expected at most {STREAMS * CLEAN_ROWS / 1e5:.1f}.\n\nCosts, on one core:\n\n" + "\n".join(costs)
+    )
+
+
+def _delays(reference_rows: int) -> list[str]:
+    found, first, wrong = [], 0, 0
+    for seed in tqdm(range(STREAMS), desc=f"reference {reference_rows}"):
+        random = np.random.default_rng(seed)
+        columns = columns_of(random.normal(size=(reference_rows, COLUMNS)), seed=seed)
+        rows = random.normal(size=(MOST_ROWS, COLUMNS))
+        rows[:, CHANGED] += 0.5
+        delay, name = rows_to_a_name(columns, rows)
+        found.append(MOST_ROWS if delay is None else delay)
+        first += name == str(CHANGED)
+        wrong += sum(state.state == "drifting" and state.column != str(CHANGED) for state in columns.view().states())
+    median, late = np.percentile(found, [50, 95])
+    return [f"{median:.0f}", f"{late:.0f}", f"{first} of {STREAMS}", str(wrong)]
+
+
+def _wrong_names() -> int:
+    names = 0
+    for seed in tqdm(range(STREAMS), desc="clean"):
+        random = np.random.default_rng(1000 + seed)
+        columns = columns_of(random.normal(size=(1000, COLUMNS)), between=100_000, tolerance=0.0, seed=seed)
+        for _ in range(CLEAN_ROWS // 1000):
+            columns.observe(blocks(columns, random.normal(size=(1000, COLUMNS))))
+        names += columns.view().drifting
+    return names
+
+
+def microseconds(what: str, request_rows: int) -> float:
+    """Processor time of the monitor for each row, the least of ROUNDS."""
+    random = np.random.default_rng(0)
+
+    def values(rows: int) -> npt.NDArray[np.float64]:
+        found = random.normal(size=(rows, COLUMNS))
+        if what == "whole numbers":
+            return np.rint(5 * found)
+        if what != "numbers":
+            found[random.random(found.shape) < 0.05] = np.nan
+        return found
+
+    columns = columns_of(values(5000), missing=what.endswith("missing"))
+    own = blocks(columns, values(REQUESTS // request_rows * request_rows), each=request_rows)
+    found = []
+    for _ in range(ROUNDS):
+        begin = time.process_time()
+        columns.observe(own)
+        found.append(time.process_time() - begin)
+    return min(found) / len(own.scores) * 1e6

@@ -1,0 +1,208 @@
+"""Rank bets on columns: the recursion of the reference functions, exactness with ties, and blocks with gaps."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harmgauge.bundle.order_statistics import JITTER_BITS, Boundaries
+from harmgauge.bundle.order_statistics import rounded as as_compared
+from harmgauge.drift.columns.bets import MOST, STAKES, Bets, _jitters
+
+Float64 = npt.NDArray[np.float64]
+
+
+def paper_boundaries(
+    reference: Float64, levels: int, random: np.random.Generator
+) -> tuple[Float64, Float64, Float64, float]:
+    """A reference function, written for one column: value, jitter, and the urn's N and M at the start."""
+    n = len(reference)
+    u = random.random(n)
+    o = np.lexsort((u, reference))
+    v, u = reference[o], u[o]
+    s = np.maximum(1, np.rint((n + 1) * 0.5 ** np.arange(1, levels + 1))).astype(int)
+    i = np.r_[n - s, s - 1]
+    return v[i], u[i], np.r_[s, s].astype(float), n + 1.0
+
+
+def paper_hits(x: Float64, value: Float64, jitter: Float64, levels: int, random: np.random.Generator) -> Float64:
+    """Whether each row lies in each half-line, (rows, 2 * levels)."""
+    u = _jitters((len(x), 1), random) / 2**JITTER_BITS
+    u = np.where(x[:, None] < 0, -u, u)  # any uniform number will do, but this is the one that the bets draw
+    jitter = np.where(value < 0, jitter - 1, jitter)
+    x = x[:, None]
+    above = (x > value) | ((x == value) & (u > jitter))
+    found: Float64 = np.where(np.arange(2 * levels) < levels, above, ~above).astype(float)
+    return found
+
+
+@pytest.mark.parametrize("levels", [3, 8])
+@settings(max_examples=20)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    blocks=st.lists(st.integers(1, 600), min_size=1, max_size=5),
+    tolerance=st.sampled_from([0.0, 0.01, 0.3]),
+    rounded=st.booleans(),
+)
+def test_bets_are_those_of_the_reference_functions(
+    levels: int, seed: int, blocks: list[int], tolerance: float, rounded: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    reference = as_compared(random.normal(size=300))
+    reference = np.rint(reference) if rounded else reference
+    value, jitter, counts, total = paper_boundaries(reference, levels, np.random.default_rng(seed + 1))
+    boundaries = Boundaries.of([reference], levels, np.random.default_rng(seed + 1))
+    bets = Bets.start(boundaries)
+    np.testing.assert_array_equal(boundaries.values[:, 0], value)
+    np.testing.assert_array_equal(boundaries.jitters[:, 0], jitter)
+    wealth = np.zeros((2 * levels, len(STAKES)))
+    for number, rows in enumerate(blocks):
+        x = random.normal(0.3, 1, rows)
+        x = np.rint(x) + 0.0 if rounded else as_compared(x)
+        # The same jitters, although the bets draw them in pieces: continuous values have no ties, rounded ones always.
+        inside = paper_hits(x, value, jitter, levels, np.random.default_rng(number))
+        mean = inside.mean(axis=0)
+        allowed = counts / total
+        allowed = allowed + tolerance * (1 - allowed)
+        wealth = (wealth + rows) * (1 - STAKES + STAKES * (mean / allowed)[:, None])
+        counts, total = counts + mean * rows, total + rows
+        bets.bet(x[:, None], np.array([rows]), tolerance, np.random.default_rng(number))
+        np.testing.assert_allclose(bets.wealth.T, wealth, rtol=1e-5)
+        np.testing.assert_allclose(bets.counts, counts)
+        np.testing.assert_allclose(bets.evidence, [wealth.mean()], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("share", "levels"), [(0.1, 8), (0.5, 8), (0.02, 3)])
+def test_bets_on_a_category_are_fair_over_the_luck_of_the_reference(share: float, levels: int) -> None:
+    """One gambler's wealth that starts at 1 has a mean of 1 after any number of rows; against count / n it had 1.16."""
+    random = np.random.default_rng(7)
+    worlds, rows = 3000, 12
+    references = [(random.random(100) < share).astype(float) for _ in range(worlds)]
+    bets = Bets.start(Boundaries.of(references, levels, random))
+    product = np.ones((len(STAKES), 2 * levels, worlds))
+    for _ in range(rows):
+        x = (random.random((1, worlds)) < share).astype(float)
+        allowed = bets.counts.reshape(2 * levels, worlds) / bets.rows
+        before = bets.counts.copy()
+        bets.bet(x, np.array([1]), 0.0, random)
+        ratio = (bets.counts - before).reshape(2 * levels, worlds) / allowed
+        product *= 1 - STAKES[:, None, None] + STAKES[:, None, None] * ratio
+    wealth = product.mean(axis=(0, 1))
+    error = wealth.std() / np.sqrt(worlds)
+    assert abs(wealth.mean() - 1) < 4 * error
+    # The same of the evidence, which gains one gambler a row.
+    assert abs(bets.evidence.mean() - rows) < 4 * bets.evidence.std() / np.sqrt(worlds)
+
+
+def test_missing_values_neither_win_nor_lose_nor_count() -> None:
+    random = np.random.default_rng(1)
+    references = [random.normal(size=200) for _ in range(3)]
+    boundaries = Boundaries.of(references, 3, random)
+    whole, gaps = Bets.start(boundaries), Bets.start(boundaries)
+    x = random.normal(1, 1, (40, 3))
+    for start in range(0, 40, 4):
+        block = x[start : start + 4].copy()
+        with_gaps = np.vstack([block, np.full((3, 3), np.nan)])
+        with_gaps[:, 2] = np.nan  # the third column is never seen
+        whole.bet(block, np.array([4]), 0.01, np.random.default_rng(0))
+        gaps.bet(with_gaps, np.array([7]), 0.01, np.random.default_rng(0))
+    is_seen = np.arange(gaps.half_lines.size) % 3 < 2
+    np.testing.assert_allclose(gaps.wealth[:, is_seen], whole.wealth[:, is_seen], rtol=1e-5)
+    np.testing.assert_array_equal(gaps.rows[:2], whole.rows[:2])
+    assert not gaps.wealth[:, ~is_seen].any()
+    np.testing.assert_array_equal(gaps.counts[~is_seen], boundaries.sizes[:, 2])
+
+
+@settings(max_examples=20)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.lists(st.one_of(st.just(1), st.integers(1, 300)), min_size=1, max_size=40),
+    gaps=st.booleans(),
+)
+def test_many_blocks_at_once_are_the_same_as_one_after_another(seed: int, rows: list[int], gaps: bool) -> None:
+    random = np.random.default_rng(seed)
+    boundaries = Boundaries.of(list(random.normal(size=(60, 400))), 3, random)
+    x = random.normal(0.2, 1, (sum(rows), 60))
+    if gaps:
+        x[random.random(x.shape) < 0.3] = np.nan
+    at_once, one_by_one = Bets.start(boundaries), Bets.start(boundaries)
+    at_once.bet(x, np.array(rows), 0.01, random)
+    begin = 0
+    for count in rows:
+        one_by_one.bet(x[begin : begin + count], np.array([count]), 0.01, random)
+        begin += count
+    np.testing.assert_allclose(at_once.wealth, one_by_one.wealth, rtol=1e-4)
+    np.testing.assert_array_equal(at_once.counts, one_by_one.counts)
+    np.testing.assert_array_equal(at_once.rows, one_by_one.rows)
+
+
+def test_wealth_stays_finite() -> None:
+    random = np.random.default_rng(1)
+    bets = Bets.start(Boundaries.of([random.normal(size=5000), random.normal(size=5000)], 3, random))
+    x = np.column_stack([np.full(3_000, 99.0), random.normal(size=3_000)])
+    bets.bet(x, np.ones(3_000, np.intp), 0.0, random)
+    assert np.isfinite(bets.wealth).all()
+    assert bets.evidence[0] > 1e25
+    assert bets.evidence[1] < 1e6
+    bets.wealth[:] = np.inf
+    bets.bet(x[:1], np.array([1]), 0.0, random)
+    assert bets.wealth.max() == np.float32(MOST)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 100, 501])
+@pytest.mark.parametrize("levels", [3, 8])
+def test_order_statistics_of_any_reference_pass_their_check(rows: int, levels: int) -> None:
+    random = np.random.default_rng(rows)
+    Boundaries.of([random.normal(size=rows), np.zeros(rows), np.rint(random.normal(size=rows))], levels, random).check()
+    Boundaries.of([], levels, random).check()
+
+
+@pytest.mark.parametrize("spoil", ["order", "ties", "nan", "jitter", "shape"])
+def test_impossible_order_statistics_are_rejected(spoil: str) -> None:
+    random = np.random.default_rng(0)
+    good = Boundaries.of([random.normal(size=200), np.ones(200)], 3, random)
+    values, jitters, rows = good.values.copy(), good.jitters.copy(), good.rows
+    match spoil:
+        case "order":
+            values[[0, 2], 0] = values[[2, 0], 0]
+        case "ties":
+            jitters[[0, 2], 1] = jitters[[2, 0], 1]
+        case "nan":
+            values[0, 0] = np.nan
+        case "jitter":
+            jitters[0, 0] = 1.0
+        case _:
+            rows = rows[:1]
+    with pytest.raises(ValueError, match="order statistics"):
+        Boundaries(values, jitters, rows).check()
+
+
+def test_variables_with_different_levels_are_independent() -> None:
+    """Those of two groups bet like each group alone."""
+    random = np.random.default_rng(2)
+    numbers = Boundaries.of(list(random.normal(size=(3, 300))), 3, random)
+    flags = Boundaries.of(list((random.random((2, 300)) < 0.3).astype(float)), 8, random)
+    none = Boundaries.of([], 3, random)
+    both, alone, other = Bets.start(numbers, flags), Bets.start(numbers, none), Bets.start(none, flags)
+    x = random.normal(0.2, 1, (50, 5))  # no ties, so the jitters make no difference
+    x[random.random(x.shape) < 0.2] = np.nan
+    for bets, own in ((both, x), (alone, x[:, :3]), (other, x[:, 3:])):
+        bets.bet(own, np.full(25, 2), 0.01, random)
+    np.testing.assert_allclose(both.evidence, np.concatenate([alone.evidence, other.evidence]), rtol=1e-5)
+    np.testing.assert_array_equal(both.rows, np.concatenate([alone.rows, other.rows]))
+    for found, parts in zip(
+        both.half_lines.means(both.wealth),
+        zip(*(each.half_lines.means(each.wealth) for each in (alone, other)), strict=True),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, np.concatenate(parts), rtol=1e-5)
+    assert len(both.wealth.T) == 3 * 6 + 2 * 16
+
+
+def test_without_a_variable_there_is_nothing_to_bet_on() -> None:
+    bets = Bets.start(Boundaries.of([], 3, np.random.default_rng(0)))
+    bets.bet(np.empty((4, 0)), np.full(2, 2), 0.01, np.random.default_rng(0))
+    assert bets.evidence.shape == (0,)
