@@ -20,6 +20,7 @@ from harmgauge_models.building.build import build
 from harmgauge_models.options import Options
 from tests.support.bundles import edit, replace_file
 from tests.support.error_probability import add_error_probability
+from tests.support.few_rows import few_judged
 
 
 def linear_network(
@@ -143,7 +144,7 @@ class _NotDrawn(Figure):
 
 
 def _built(options: Options) -> Path:
-    with patch.object(report, "Figure", _NotDrawn):
+    with patch.object(report, "Figure", _NotDrawn), few_judged(600):
         return build(options)
 
 
