@@ -18,6 +18,7 @@ from harmgauge.bundle.write import reserve
 from harmgauge_models.building import report
 from harmgauge_models.building.build import build
 from harmgauge_models.options import Options
+from tests.support.few_rows import few_judged
 
 _made: dict[str, Path] = {}
 """The folder of each bundle that was built, by its options and its files' contents."""
@@ -29,7 +30,7 @@ def built(options: Options) -> Path:
     key = _key(options, folder.name)
     if key in _made:
         return Path(shutil.copytree(_made[key], folder))
-    with patch.object(report, "Figure", _NotDrawn):
+    with patch.object(report, "Figure", _NotDrawn), few_judged(600):
         folder = build(options)
     _made[key] = Path(shutil.copytree(folder, Path(tempfile.mkdtemp(dir=_kept().name)) / folder.name))
     return folder
