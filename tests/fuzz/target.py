@@ -11,8 +11,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from harmgauge.bundle.image_spec import ImageSpec
 from harmgauge.bundle.rows import Rows
-from harmgauge.bundle.served_input import ImageSpec, InputSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError
 from tests.support.toy import instances
 

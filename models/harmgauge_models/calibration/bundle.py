@@ -112,8 +112,7 @@ def _rows(wanted: Wanted, bundle: Bundle, tokenizer: Tokenizer | None) -> Rows:
     path, manifest = wanted.calibration, bundle.manifest
     names = [taken.name for taken in manifest.inputs]
     rows = npz_rows.read(path, "calibration", MIN_ROWS, wanted.label, names)
-    sha256 = npz_rows.sha256_of(path)
-    if sha256 in _trained_with(manifest.made):
+    if rows.sha256 in _trained_with(manifest.made):
         raise UserError(f"a network of this bundle was trained on {path} and errs less on its rows: use other rows")
     x = fit_served(rows.x, bundle, tokenizer, path)
     if not manifest.is_named:
