@@ -32,6 +32,13 @@ SPECS = {
     "unit": InputSpec(
         dtype="float32", shape=(1, 4, 5), minimum=0, maximum=1, image=ImageSpec(mode="L", layout="CHW", scale=1 / 255)
     ),
+    "any_size": InputSpec(
+        dtype="uint8",
+        shape=(4, 5, 3),
+        minimum=0,
+        maximum=255,
+        image=ImageSpec(mode="RGB", layout="HWC", resize=6, crop=(5, 4)),
+    ),
     "bytes": InputSpec(dtype="uint8", shape=(1,)),
     "floats": InputSpec(dtype="float32", shape=(3,)),
     "halves": InputSpec(dtype="float16", shape=(2, 2)),

@@ -10,6 +10,7 @@ import numpy as np
 
 from harmgauge.bundle.image_spec import MODES, ImageSpec
 from harmgauge.bundle.part import Dtype
+from harmgauge.bundle.resizing import Size
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge_models.data import image_folder, npz_rows
@@ -54,14 +55,11 @@ class Images:
         if not path.is_dir():
             return npz_rows.read(path, role, min_rows, self.options.label, names)
         shape = self._shape(path)
-        layout = image_layout(shape)
-        assert layout is not None
-        height, width, channels = shape if layout == "HWC" else (*shape[1:], shape[0])
-        spec = self._spec(layout, channels, (width, height))
-        found = image_folder.read(path, spec, (width, height))
+        found = image_folder.read(path, self._spec(shape), _size(shape))
         if len(found.pixels) < min_rows:
             raise UserError(f"{path} holds {len(found.pixels)} {role} images; expected at least {min_rows}")
-        x = found.pixels if layout == "HWC" else np.ascontiguousarray(found.pixels.transpose(0, 3, 1, 2))
+        is_hwc = image_layout(shape) == "HWC"
+        x = found.pixels if is_hwc else np.ascontiguousarray(found.pixels.transpose(0, 3, 1, 2))
         return Rows(path, x, None, found.names, found.sha256)
 
     def in_graph(self, x: Array) -> tuple[Normalisation, Literal["HWC", "CHW"]] | None:
@@ -76,6 +74,7 @@ class Images:
             )
         if x.dtype != np.uint8 or self.normalisation is None:
             return None
+        self._spec(x.shape[1:], self.normalisation)
         return self.normalisation, layout
 
     def spec(self, x: Array, dtype: Dtype) -> InputSpec:
@@ -83,11 +82,8 @@ class Images:
         found = input_spec(x, dtype)
         if not self.are_asked_for:
             return found
-        layout = image_layout(found.shape)
-        assert layout is not None
-        height, width, channels = found.shape if layout == "HWC" else (*found.shape[1:], found.shape[0])
         if dtype != "uint8" and self.normalisation is not None:
-            image = self._spec(layout, channels, (width, height), self.normalisation)
+            image = self._spec(found.shape, self.normalisation)
             least, most = float(image.black.min()), float(image.white.max())
             _check_normalised(x, least, most, image)
             margin = _ROUNDING * (most - least)
@@ -97,17 +93,13 @@ class Images:
                 "the rows are neither pixels nor numbers in 0..1 or 0..255: describe how pixels become such numbers "
                 "with --scale, --mean and --std"
             )
-        image = self._spec(layout, channels, (width, height), Normalisation(found.image.scale))
+        image = self._spec(found.shape, Normalisation(found.image.scale))
         return found.model_copy(update={"image": image})
 
-    def _spec(
-        self,
-        layout: Literal["HWC", "CHW"],
-        channels: int,
-        size: tuple[int, int],
-        how: Normalisation = _AS_THEY_ARE,
-    ) -> ImageSpec:
-        """Raises UserError if the crop is not the classifier's size."""
+    def _spec(self, shape: tuple[int, ...], how: Normalisation = _AS_THEY_ARE) -> ImageSpec:
+        """Raises UserError if the options contradict each other or the classifier's `shape`."""
+        layout, size = image_layout(shape), _size(shape)
+        assert layout is not None
         options = self.options
         crop = options.crop
         if crop is not None and crop != size:
@@ -120,7 +112,7 @@ class Images:
         short = crop[0] if crop is not None and crop[0] == crop[1] else crop
         try:
             return ImageSpec(
-                mode=MODES[channels],
+                mode=MODES[shape[2 if layout == "HWC" else 0]],
                 layout=layout,
                 scale=how.scale,
                 mean=how.mean,
@@ -148,6 +140,11 @@ class Images:
             )
         first, second, third = (size or 0 for size in only)
         return first, second, third
+
+
+def _size(shape: tuple[int, ...]) -> Size:
+    height, width = shape[:2] if image_layout(shape) == "HWC" else shape[1:]
+    return width, height
 
 
 def _check_normalised(x: Array, least: float, most: float, image: ImageSpec) -> None:

@@ -124,12 +124,24 @@ def _plan(options: Options, bundle: Bundle) -> Plan:
                 f"{_accepted(bundle.manifest)}: leave --attacks and --attack-rows out"
             )
         return replace(plan, attacks=())
+    if _normalises(bundle.manifest):
+        if options.attacks or options.attack_rows is not None:
+            raise UserError(
+                "attacks change pixels, but this bundle takes normalised numbers: build it from a folder of images or "
+                "from 8-bit rows, or leave --attacks and --attack-rows out"
+            )
+        return replace(plan, attacks=())
     if plan.attacks and not all(map(importlib.util.find_spec, ("foolbox", "art"))):
         raise UserError(
             "attacks require Foolbox and the Adversarial Robustness Toolbox: pip install 'harmgauge[attack]', or skip "
             "them with --attacks none"
         )
     return plan
+
+
+def _normalises(manifest: Manifest) -> bool:
+    """Whether pixels are normalised before the graph."""
+    return manifest.input.image is not None and manifest.input.image.normalises
 
 
 def _accepted(manifest: Manifest) -> str:

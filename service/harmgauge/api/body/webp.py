@@ -43,6 +43,7 @@ def read_webp(body: bytes) -> Webp:
     if len(body) < _HEAD_BYTES or body[:4] != b"RIFF" or body[8:12] != b"WEBP":
         raise Unreadable("The body is not a WebP image.")
     found: dict[bytes, bytes] = {}
+    padding: dict[bytes, bytes] = {}  # decoders of broken frames read it
     position = _HEAD_BYTES
     for _ in range(MAX_CHUNKS):
         if position + _CHUNK.size > len(body):
@@ -54,7 +55,7 @@ def read_webp(body: bytes) -> Webp:
         if kind in (b"VP8X", b"ALPH", b"VP8 ", b"VP8L", b"EXIF"):
             if kind in found:
                 raise _broken(f"it has two {kind.decode().strip()} chunks")
-            found[kind] = body[begin:end]
+            found[kind], padding[kind] = body[begin:end], body[end : end + length % 2]
         position = end + length % 2
     else:
         raise Unprocessable(f"The WebP image has more than {MAX_CHUNKS} chunks; save it with a common image editor.")
@@ -70,7 +71,7 @@ def read_webp(body: bytes) -> Webp:
             raise _broken(f"its canvas has {canvas[0]} x {canvas[1]} pixels, but its frame {size[0]} x {size[1]}")
         found[b"VP8X"] = bytes([extended[0] & _ALPHA]) + extended[1:10]
     kept = [(kind, found[kind]) for kind in (b"VP8X", b"ALPH", b"VP8 ", b"VP8L") if kind in found]
-    data = b"".join(part for kind, content in kept for part in _chunk(kind, content))
+    data = b"".join(part for kind, content in kept for part in _chunk(kind, content, padding[kind]))
     exif = found.get(b"EXIF")
     orientation = UPRIGHT if exif is None else read_orientation(exif.removeprefix(b"Exif\0\0"))
     return Webp(b"RIFF" + struct.pack("<I", 4 + len(data)) + b"WEBP" + data, size, orientation)
@@ -92,8 +93,8 @@ def _frame_size(found: dict[bytes, bytes]) -> tuple[int, int]:
     return 1 + (bits & _SIDE), 1 + (bits >> 14 & _SIDE)
 
 
-def _chunk(kind: bytes, content: bytes) -> tuple[bytes, bytes, bytes]:
-    return _CHUNK.pack(kind, len(content)), content, b"\0" * (len(content) % 2)
+def _chunk(kind: bytes, content: bytes, padding: bytes) -> tuple[bytes, bytes, bytes]:
+    return _CHUNK.pack(kind, len(content)), content, padding if len(content) % 2 else b""
 
 
 def _animated() -> Unprocessable:
