@@ -36,7 +36,7 @@ class Options:
 
     `keep` serves the second network even if the classifier's entropy alone is better.
 
-    `scale` to `crop` say how images become the classifier's rows (`building/images.py`). `crop` is (width, height).
+    `scale` to `crop` describe how images become the classifier's rows (`building/images.py`). `crop` is (width, height).
 
     `autoencoder` to `flip` are for the adversarial autoencoder only.
     """

@@ -34,7 +34,7 @@ def are_served(manifest: Manifest) -> bool:
 
 
 def read(path: Path, manifest: Manifest) -> Pictures:
-    """Read a folder with a subfolder of image files for each class, CIFAR-10's test images from a folder or its archive,
+    """Read a folder with a subfolder of images for each class, CIFAR-10's test images from a folder or its archive,
     or an `.npz` file with x (in the bundle's layout) and y.
 
     The bundle must accept colour images. Raises UserError if the data are unsuitable for it.
