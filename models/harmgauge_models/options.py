@@ -36,7 +36,8 @@ class Options:
 
     `keep` serves the second network even if the classifier's entropy alone is better.
 
-    `scale` to `crop` describe how images become the classifier's rows (`building/images.py`). `crop` is (width, height).
+    `scale` to `crop` describe how images become the classifier's rows (`building/images.py`); `crop` is (width,
+    height).
 
     `autoencoder` to `flip` are for the adversarial autoencoder only.
     """
