@@ -18,7 +18,7 @@ from tqdm import tqdm
 from harmgauge.bundle.load import load
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.samples import read_samples
-from tests.bench import bare, overload, report
+from tests.bench import bare, camera, overload, report
 from tests.bench.load import closed_loop, paced_loop, wrk_is_missing
 from tests.support.process import RunningService, fresh_service, wait_until
 
@@ -101,6 +101,7 @@ def main() -> int:
         settle(service)
         steady = paced_loop(url, [wanted[0].body], RAW, capacity / 2, SECONDS * ROUNDS)
         bar.update()
+    seen[camera.REQUEST, camera.CONNECTIONS] = camera.measure(SECONDS, ROUNDS)
     alone = statistics.median(yardstick.latency_seconds for yardstick in yardsticks)
     notes.append(f"Bare ONNX Runtime: {statistics.median(y.rows_per_second for y in yardsticks):.0f} single rows/s.")
     notes.append(
