@@ -19,8 +19,9 @@ from harmgauge_models.building.build import build
 from harmgauge_models.cli import COMMANDS
 from harmgauge_models.errors import UserError
 from harmgauge_models.options import Options
+from tests.support.built_once import NotDrawn
 from tests.support.photographs import as_torchvision, class_folders
-from tests.support.toy import _NotDrawn, linear_network
+from tests.support.toy import linear_network
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SHAPE = (3, 24, 32)
@@ -57,7 +58,7 @@ def options(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
 
 @pytest.fixture(scope="module", autouse=True)
 def _without_figures() -> Any:
-    with patch.object(report, "Figure", _NotDrawn):
+    with patch.object(report, "Figure", NotDrawn):
         yield
 
 
