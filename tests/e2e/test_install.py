@@ -18,7 +18,6 @@ from harmgauge.api.assets import read_assets
 from harmgauge.page.routes import FOLDER
 from harmgauge.settings import DEFAULT_BUNDLE
 from tests.conftest import ROOT
-from tests.support.few_rows import few_copies
 from tests.support.process import environment
 from tests.support.readme import README
 from tests.support.tools import linter
@@ -162,10 +161,10 @@ def test_a_classifier_of_ones_own_is_built_beside_packages_of_ones_own(
         where = run(sys.executable, "-c", "import harmgauge; print(harmgauge.__file__)", cwd=users_folder, **more)
         assert str(target) in where.stdout
     shutil.copytree(example, users_folder, dirs_exist_ok=True)
-    few_copies(users_folder / "work")
     (command,) = re.findall(r"^harmgauge (build --classifier .*)$", README, re.MULTILINE)
-    words = [*command.split(), "--epochs", "1", "--work", "work", "--out", "bundles"]
-    built = run(sys.executable, "-c", FEW_ROWS, *words, cwd=users_folder, **more)
+    words = [*command.split(), "--epochs", "2", "--out", "bundles"]
+    start: list[str] = ["-c", FEW_ROWS] if editable else ["-m", "harmgauge"]
+    built = run(sys.executable, *start, *words, cwd=users_folder, **more)
     assert built.returncode == 0, built.stderr
     checked = run(
         sys.executable, "-m", "harmgauge", "check", cwd=users_folder, HARMGAUGE_BUNDLE="bundles/mine/1", **more

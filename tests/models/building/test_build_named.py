@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from harmgauge_models.evaluation.evaluate import evaluate
 from harmgauge_models.graphs import records
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options
-from tests.support.few_rows import few_copies, few_fitted
+from tests.support.few_rows import few_copies
 from tests.support.named_classifiers import CITIES, MEASURED, measured_rows, mixed, save, token_rows, tokens
 
 
@@ -41,16 +40,10 @@ def as_csv(path: Path, x: Array, y: Array) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _few_fitted() -> Iterator[None]:
-    with few_fitted(1600, adjusting=800, keep_useless=True):
-        yield
-
-
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> Options:
     folder = tmp_path_factory.mktemp("mixed")
-    for name, rows, seed in (("train", 800, 1), ("calibration", 800, 2)):
+    for name, rows, seed in (("train", 1500, 1), ("calibration", 800, 2)):
         as_csv(folder / f"{name}.csv", *measured_rows(rows, seed))
     return Options(
         classifier=mixed(folder / "c.onnx", names=MEASURED),
@@ -59,8 +52,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> Options:
         label="wrong_way",
         name="mixed",
         out=folder / "bundles",
-        work=few_copies(folder / "work"),
-        epochs=6,
+        epochs=12,
         keep=True,
         int8=True,
         say=silent,
