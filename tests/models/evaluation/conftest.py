@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import onnxruntime as ort
 import pytest
 
 from harmgauge_models.evaluation.evaluate import Options, evaluate
+from harmgauge_models.evaluation.plan import QUICK
 from tests.support.once import once_per_run
 from tests.support.toy import instances, toy_bundle
 
@@ -39,6 +42,15 @@ def _evaluate(folder: Path) -> None:
     y[::10] = (y[::10] + 1) % 3
     np.savez(folder / "bundle" / "test.npz", x=x, y=y)
     evaluate(options_for(original, folder / "evaluated", folder / "work"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_windows() -> Iterator[None]:
+    """Other detectors on few windows: one in a hundred clean ones alarms, so a hundred is the least."""
+    with pytest.MonkeyPatch.context() as patch:
+        few = dataclasses.replace(QUICK, clean_windows=100, changed_windows=10)
+        patch.setattr("harmgauge_models.evaluation.evaluate.QUICK", few)
+        yield
 
 
 @pytest.fixture(scope="session")
