@@ -104,6 +104,8 @@ def _wrk(
     count = re.search(r"(\d+) requests in", text)
     assert rate is not None, text
     assert count is not None, text
+    if count[1] == "0":
+        raise RuntimeError(f"no request was answered within {seconds:g} s:\n{text}")
     return Load(int(count[1]), float(rate[1]), percentiles["50"], percentiles["99"], cpu)
 
 
