@@ -1,4 +1,4 @@
-"""What a request costs beside its inference: the CPU time of the service less that of bare ONNX Runtime."""
+"""The cost of a request beside its inference: the CPU time of the service less that of bare ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -71,8 +71,8 @@ def bars(points: Sequence[Point]) -> list[str]:
         if most := COST_BARS_SECONDS.get((point.request, point.connections)):
             cost = point.cost.beyond_inference_seconds
             notes.append(
-                f"{point.request}, CPU beyond inference at {point.connections} connections: {cost * 1e6:.0f} us, "
-                f"wanted {most * 1e6:.0f} at most."
+                f"{point.request}, connections: {point.connections}: {cost * 1e6:.0f} us of CPU beyond inference, wanted "
+                f"{most * 1e6:.0f} at most."
             )
     return notes
 
