@@ -69,10 +69,10 @@ def bars(points: Sequence[Point]) -> list[str]:
         if point.connections == 16 and point.request in BARS:
             notes.append(f"{point.request} at 16 connections: {point.ratio:.2f}, wanted {BARS[point.request]:.2f}.")
         if most := COST_BARS_SECONDS.get((point.request, point.connections)):
-            cost = point.cost.beyond_inference_seconds
+            count = f"{point.connections} connection{'s' if point.connections > 1 else ''}"
+            beyond = point.cost.beyond_inference_seconds * 1e6
             notes.append(
-                f"{point.request}, connections: {point.connections}: {cost * 1e6:.0f} us of CPU beyond inference, wanted "
-                f"{most * 1e6:.0f} at most."
+                f"{point.request} at {count}: {beyond:.0f} us of CPU beyond inference, wanted {most * 1e6:.0f} at most."
             )
     return notes
 
