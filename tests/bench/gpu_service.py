@@ -18,8 +18,10 @@ import numpy as np
 from harmgauge.auth.keys import new_key
 from harmgauge.bundle.rows import Rows
 from harmgauge.inference.providers import Providers
-from tests.bench.__main__ import BUNDLE, RAW, SECONDS, settle
 from tests.bench.load import closed_loop
+from tests.bench.options import BUNDLE, SECONDS
+from tests.bench.requests import RAW
+from tests.bench.service import settle
 from tests.support.process import RunningService, fresh_service
 
 OTHER_BUNDLE = Path(os.environ.get("OTHER_BUNDLE", "models/bundles/cifar10-resnet32/1"))
