@@ -18,7 +18,7 @@ from tqdm import tqdm
 from harmgauge.bundle.load import load
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.samples import read_samples
-from tests.bench import bare, overload, report
+from tests.bench import bare, named, overload, report
 from tests.bench.load import closed_loop, paced_loop, wrk_is_missing
 from tests.support.process import RunningService, fresh_service, wait_until
 
@@ -109,19 +109,16 @@ def main() -> int:
         f"a bare run takes {alone * 1e3:.2f} ms."
     )
     notes.append(str(overload.measure(BUNDLE, rows, RAW, 2 * SECONDS)))
-    lines = [_median(of) for of in seen.values()]
+    lines = [report.median(of) for of in seen.values()]
+    for line, note in named.measure(ROUNDS, SECONDS):
+        lines.append(line)
+        notes.append(note)
     for line in lines:
         if line.connections == 16 and line.request in report.BARS:
             notes.append(f"{line.request} at 16 connections: {line.ratio:.2f}, wanted {report.BARS[line.request]:.2f}.")
     path = report.write(OUT, lines, notes)
     sys.stdout.write(report.table(lines) + "\n" + "\n".join(notes) + f"\nwritten to {path}\n")
     return 0
-
-
-def _median(rounds: list[report.Line]) -> report.Line:
-    columns = zip(*(line.__dict__.values() for line in rounds), strict=True)
-    request, connections, *numbers = columns
-    return report.Line(request[0], connections[0], *(statistics.median(column) for column in numbers))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from harmgauge.bundle.samples import read_samples
 from tests.bench.__main__ import BUNDLE, RAW, settle
 from tests.bench.load import Load, mixed_loop, wrk_is_missing
 from tests.bench.memory import resident_mib
-from tests.bench.page import cpu_seconds
+from tests.support.cpu_time import cpu_seconds
 from tests.support.process import RunningService, fresh_service
 
 SECONDS = float(os.environ.get("SECONDS", "2"))

@@ -27,7 +27,7 @@ from tests.bench.__main__ import BUNDLE, RAW
 from tests.bench.capture import bodies
 from tests.bench.collector import collector
 from tests.bench.load import mixed_loop, paced_loop, wrk_is_missing
-from tests.bench.page import cpu_seconds
+from tests.support.cpu_time import cpu_seconds
 from tests.support.process import RunningService, fresh_service
 
 SECONDS = float(os.environ.get("SECONDS", "2"))

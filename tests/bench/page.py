@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
@@ -16,16 +14,11 @@ from harmgauge.bundle.samples import read_samples
 from harmgauge.page.routes import EMBEDDING_SECONDS, FOLDER, STATE_SECONDS
 from tests.bench.__main__ import BUNDLE
 from tests.bench.memory import resident_mib
+from tests.support.cpu_time import cpu_seconds
 from tests.support.process import RunningService, fresh_service
 
 POLLS = 2000
 IDLE_SECONDS = 60.0
-
-
-def cpu_seconds(process: int) -> float:
-    """User and system time of all threads so far."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def cost(service: RunningService, work: Callable[[], object], times: int) -> float:
