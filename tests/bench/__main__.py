@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from harmgauge.bundle.load import load
 from harmgauge.bundle.samples import read_samples
-from tests.bench import camera, half_load, overload, record, report, startup, system_calls
+from tests.bench import camera, half_load, named, overload, record, report, startup, system_calls
 from tests.bench.bare import Baseline
 from tests.bench.load import wrk_is_missing
 from tests.bench.options import BUNDLE, OUT, PRECISION, SECONDS
@@ -51,7 +51,10 @@ def main() -> int:
         half = half_load.measure(service, raw, baseline, rows[:1], capacity / 2, SECONDS * ROUNDS)
         bar.update()
         calls = system_calls.count(service, (case for case in wanted if case.request in report.ACCOUNTED))
-    others = [camera.measure(SECONDS, ROUNDS)]
+    others, notes_of_others = [camera.measure(SECONDS, ROUNDS)], []
+    for line, note in named.measure(ROUNDS, SECONDS):
+        others.append(line)
+        notes_of_others.append(note)
     results = record.Results(
         rounds=ROUNDS,
         seconds=SECONDS,
@@ -68,6 +71,7 @@ def main() -> int:
     notes = [
         f"Bare ONNX Runtime: {results.bare_rows_per_second:.0f} single rows/s.",
         *map(str, (half, results.overload, results.startup)),
+        *notes_of_others,
         *report.bars(lines),
     ]
     path = report.write(OUT, lines, costs, notes)

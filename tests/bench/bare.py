@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -37,26 +38,29 @@ class Baseline:
         More rows than the service runs at once are run in pieces, as the service does.
         """
         piece = rows[:MAX_BATCH_ROWS_CPU]
-        begin = time.perf_counter()
-        end = begin + seconds
+        return run_calls(lambda _: self.runtime.run(piece), len(piece), seconds, threads)
 
-        def work(_: int) -> tuple[list[float], CpuTime]:
-            before, calls = _thread_time(), []
-            while (now := time.perf_counter()) < end:
-                self.runtime.run(piece)
-                calls.append(time.perf_counter() - now)
-            return calls, _thread_time() - before
 
-        count = threads or usable_cores()
-        with ThreadPoolExecutor(count) as pool:
-            done = list(pool.map(work, range(count)))
-        took_seconds = time.perf_counter() - begin
-        latencies = sorted(latency for calls, _ in done for latency in calls)
-        run_rows = len(latencies) * len(piece)
-        spent = sum((cpu for _, cpu in done), CpuTime())
-        return Bare(
-            run_rows / took_seconds, spent * (1 / run_rows), percentile(latencies, 50), percentile(latencies, 99)
-        )
+def run_calls(run: Callable[[int], object], rows: int, seconds: float, threads: int | None = None) -> Bare:
+    """Call `run`, for this many rows each, with the number of the thread's call; on one thread per core by default."""
+    begin = time.perf_counter()
+    end = begin + seconds
+
+    def work(_: int) -> tuple[list[float], CpuTime]:
+        before, calls = _thread_time(), list[float]()
+        while (now := time.perf_counter()) < end:
+            run(len(calls))
+            calls.append(time.perf_counter() - now)
+        return calls, _thread_time() - before
+
+    count = threads or usable_cores()
+    with ThreadPoolExecutor(count) as pool:
+        done = list(pool.map(work, range(count)))
+    took_seconds = time.perf_counter() - begin
+    latencies = sorted(latency for calls, _ in done for latency in calls)
+    run_rows = len(latencies) * rows
+    spent = sum((cpu for _, cpu in done), CpuTime())
+    return Bare(run_rows / took_seconds, spent * (1 / run_rows), percentile(latencies, 50), percentile(latencies, 99))
 
 
 def _thread_time() -> CpuTime:
