@@ -47,8 +47,8 @@ def section() -> str:
         f"{COLUMNS} columns of independent numbers, one of which is shifted by half a standard deviation from the "
         f"first row on; 1e6 rows between false alarms. {STREAMS} runs; rows until it is named.\n\n"
         + table(["reference rows", "median", "95th percentile", "named first", "wrong names"], delays)
-        + "\n\nThe share of a category among values, the threshold that of 100 columns, reference 5,000 rows, tolerance "
-        ".01:\n\n"
+        + "\n\nThe share of a category among values, the threshold that of 100 columns, reference 5,000 rows, "
+        "tolerance .01:\n\n"
         + table(["share", "median", "95th percentile", "named"], shares)
         + f"\n\nNames in {STREAMS} clean runs of {CLEAN_ROWS:,} rows with a threshold of 1e5 rows: {_wrong_names()}; "
         f"expected at most {STREAMS * CLEAN_ROWS / 1e5:.1f}.\n\nCosts on one core, with reading the columns:\n\n"
