@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.hostile_graphs import HOSTILE, base_bundle, hostile_bundle
 from tests.support.memory import MEBIBYTE, peak_bytes, resident_bytes
-from tests.support.process import RunningService, fresh_service, run
+from tests.support.process import RunningService, run, running_module
 from tests.support.shadows import load_shadow
 from tests.support.swapping import KEY_LINE, swap
 
@@ -26,7 +26,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(base: Path) -> Iterator[RunningService]:
-    with fresh_service(base, admin_keys=KEY_LINE) as running:
+    with running_module("tests.support.strict_trial", base, {"admin_keys": KEY_LINE}) as running:
         yield running
 
 

@@ -181,7 +181,7 @@ def test_what_cannot_be_served_is_said_in_one_line(
         assert done.returncode == 1
         assert message in done.stderr
         assert "Traceback" not in done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
 def test_a_port_that_is_taken_is_said_with_the_remedy(image_bundle_path: Path, image_service: RunningService) -> None:

@@ -34,7 +34,7 @@ REFERENCE = np.sort(np.random.default_rng(0).normal(size=200))
 def saved(own_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the state after the numbers 0 to 49."""
     folder = tmp_path_factory.mktemp("saved")
-    with running_service(own_bundle, state_dir=folder, feature_mmd=False) as service:
+    with running_service(own_bundle, state_dir=folder, feature_mmd=False, max_sources=0) as service:
         for number in range(50):
             assert service.score(row(number))["scores"] == [number]
         service.terminate()
@@ -59,15 +59,16 @@ def test_a_state_that_is_cut_at_any_byte_or_has_any_byte_changed_begins_anew(
     fresh = monitor().dump()[1]
     whole = {name: array for name, array in read_npz(state_file(saved)).items() if not name.startswith("feature")}
     restored = 0
+    again = monitor()
     for content in spoilt:
         caplog.clear()
         file.write_bytes(content)
-        again = monitor()
         Store(tmp_path, "key", again).restore()
         if file.exists():  # a byte without a meaning was changed
             restored += 1
             _, arrays = again.dump()
             np.testing.assert_array_equal(arrays["score_ks/scores"], whole["score_ks/scores"])
+            again = monitor()
         else:
             assert "contains no usable drift state" in caplog.text
             _, arrays = again.dump()

@@ -26,7 +26,8 @@ REQUESTS = 2000
 @pytest.mark.timeout(900)  # it has a minute's work, and shares the cores with other processes
 def test_half_a_minute_of_it_loses_and_swaps_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "soak.jsonl"
-    code = main(["--minutes", "0.4", "--requests", str(REQUESTS), "--journal", str(log), "--out", str(tmp_path / "r")])
+    words = ["--minutes", "0.4", "--requests", str(REQUESTS), "--rate", "200", "--restarted-rate", "50"]
+    code = main([*words, "--journal", str(log), "--out", str(tmp_path / "r")])
     printed = capsys.readouterr()
     assert code == 0, printed.out
     events = read(log)

@@ -25,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from harmgauge.bundle.npz import read_npz
 from harmgauge.cli.main import main
-from tests.support.forking import PYTHON, Process, finished, start
+from tests.support.forking import PYTHON, Process, finished, served, start
 
 RAW = {"Content-Type": "application/octet-stream"}
 
@@ -167,6 +167,7 @@ def running_module(
         )
         assert address is not None, "".join(log)
         port = int(address[2])
+        served(Path(str(settings.get("bundle", bundle))))
         headers = {"Authorization": f"Bearer {settings['client_key']}"} if "client_key" in settings else {}
         trusted = settings.get("tls_certificate")
         verify = ssl.create_default_context(cafile=str(trusted)) if trusted else True

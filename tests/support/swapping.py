@@ -23,6 +23,8 @@ SHAPE = (4, 4, 3)
 KEY, KEY_LINE = new_key("operator")
 BEARER = {"Authorization": f"Bearer {KEY}"}
 POOL = instances(200, SHAPE, seed=5)
+PAUSE_SECONDS = 0.01
+"""Between an answer and the client's next request: enough are in flight at any moment, and the swaps get a core."""
 
 
 def swap(service: RunningService, folder: Path | None = None) -> httpx.Response:
@@ -48,7 +50,7 @@ def asking(service: RunningService, expected: dict[str, Any], count: int = 6) ->
 
 @dataclass
 class Client(threading.Thread):
-    """Sends one request after another with inputs from the pool, in various forms; records every wrong response."""
+    """Sends requests with inputs from the pool, in various forms, one after another; records every wrong response."""
 
     port: int
     grpc_port: int
@@ -74,7 +76,7 @@ class Client(threading.Thread):
                 partial(self._infer, client),
                 partial(self._infer_grpc, grpc_client),
             )[self.seed % 3]
-            while not self.stop.is_set():
+            while not self.stop.wait(PAUSE_SECONDS):
                 chosen = random.choice(len(POOL), size=random.integers(1, 6), replace=False)
                 try:
                     self._check(chosen, *ask(chosen))

@@ -5,19 +5,15 @@ from __future__ import annotations
 import io
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import onnx
-from matplotlib.figure import Figure
 from onnx import TensorProto, helper, numpy_helper
-from PIL import Image
 
 from harmgauge.bundle.load import SAMPLES_FILE
 from harmgauge.bundle.rows import Array
-from harmgauge_models.building import report
-from harmgauge_models.building.build import build
 from harmgauge_models.options import Options
+from tests.support.built_once import built
 from tests.support.bundles import edit, replace_file
 from tests.support.error_probability import add_error_probability
 
@@ -135,18 +131,6 @@ def instances(rows: int, shape: tuple[int, ...], dtype: str = "uint8", seed: int
     return random.normal(size=(rows, *shape)).astype(dtype)
 
 
-class _NotDrawn(Figure):
-    """A figure that is made but not drawn, which would take half of a toy's build."""
-
-    def savefig(self, fname: Any, **_: Any) -> None:
-        Image.new("L", (1, 1)).save(fname, "PNG")
-
-
-def _built(options: Options) -> Path:
-    with patch.object(report, "Figure", _NotDrawn):
-        return build(options)
-
-
 def toy_autoencoder_bundle(
     folder: Path,
     *,
@@ -161,7 +145,7 @@ def toy_autoencoder_bundle(
     scale = 0.02 if dtype == "uint8" else 1.0
     calibration = instances(600, shape, dtype, seed=1)
     np.savez(folder / "calibration.npz", x=calibration)
-    bundle = _built(
+    bundle = built(
         Options(
             classifier=classifier or linear_network(folder / "classifier.onnx", shape, 3, 1, dtype=dtype, scale=scale),
             detector="adversarial-autoencoder",
@@ -210,7 +194,7 @@ def toy_bundle(
         linear_network(folder / "classifier.onnx", shape, classes, 1, dtype=dtype, scale=scale),
         linear_network(folder / "second.onnx", shape, classes, 2, dtype=dtype, scale=scale),
     )
-    bundle = _built(
+    bundle = built(
         Options(
             classifier=classifier,
             distilled=distilled,

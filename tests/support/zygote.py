@@ -18,13 +18,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from harmgauge.drift.sources import baseline
+from harmgauge.inference.isolated_probe import TRIED
+
 LOADED = (
     "harmgauge.cli.main",
     "harmgauge.cli.commands",
     "harmgauge.server.process",
     "harmgauge.server.guarded",
     "harmgauge.server.protocol",
+    "fastapi.staticfiles",
+    "fastapi_offline",
     "onnxruntime",
+    "pydantic.v1",
     "uvloop",
 )
 """The modules that every service loads. None of them starts a thread, because a fork has only one."""
@@ -37,6 +43,7 @@ def main() -> None:
     asked = socket.socket(fileno=int(sys.argv[1]))
     for name in LOADED:
         import_module(name)
+    baseline.table()
     threads = len(list(Path("/proc/self/task").iterdir()))
     assert threads == 1, f"expected 1 thread before a fork, got {threads}: what is loaded must not start any"
     while True:
@@ -86,6 +93,7 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
     os.environ.update(request["environment"])
     sys.path[0] = request["folder"]
     sys.argv[1:] = request["words"]
+    TRIED.update(request["tried"])
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 

@@ -43,6 +43,14 @@ CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "Tensorrt
 
 _NEEDED = {"cuda": CUDA, "tensorrt": TENSORRT}
 
+_CUDA_OPTIONS = {
+    # With TF32, ONNX Runtime's default, scores of 1,000 images differed by up to 0.04 from the CPU's, on which bundles
+    # are calibrated; in float32 by 0.00001.
+    "use_tf32": "0",
+    # Planning a batch size took 80 ms instead of 330, and runs took as long, except for 9 % more with 256 rows.
+    "cudnn_conv_algo_search": "HEURISTIC",
+}
+
 
 def wanted(providers: Providers, bundle: Bundle, batch_sizes: Sequence[int]) -> list[Any]:
     """The providers of a session, best first. Raises SettingsError if the installed runtime lacks one."""
@@ -56,7 +64,7 @@ def wanted(providers: Providers, bundle: Bundle, batch_sizes: Sequence[int]) -> 
         return [CPU]
     if hasattr(ort, "preload_dlls"):
         ort.preload_dlls()  # CUDA and cuDNN may be installed as Python packages, outside the linker's search path
-    chosen: list[Any] = [CUDA, CPU]
+    chosen: list[Any] = [(CUDA, _CUDA_OPTIONS), CPU]
     if providers == "tensorrt":
         chosen.insert(0, (TENSORRT, _tensorrt_options(bundle, batch_sizes)))
     return chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -13,12 +14,12 @@ from harmgauge.bundle.named_inputs import NamedInputs
 from harmgauge.bundle.named_rows import AnyRows, NamedRows
 from harmgauge.bundle.probe_row import longest_rows, probe_rows
 from harmgauge.bundle.served_input import InputSpec
-from harmgauge.errors import BundleError, SettingsError
+from harmgauge.errors import BundleError
 from harmgauge.inference import providers as execution
 from harmgauge.inference.length_groups import length_groups, row_lengths
 from harmgauge.inference.outputs import Outputs, RowShapes, check_shapes, empty_outputs, place_rows
 from harmgauge.inference.padded_batches import FixedSizes, batch_sizes
-from harmgauge.inference.providers import CPU, Providers, usable_cores
+from harmgauge.inference.providers import CPU, CUDA, Providers, usable_cores
 
 MAX_BATCH_ROWS_CPU = 32
 """Larger batches did not increase the throughput of a core."""
@@ -42,9 +43,10 @@ class OnnxRuntime:
 
     On CPUs a run uses one thread, the caller's. Measured with the shipped bundle on two cores: parallel runs scored
     1,716 images a second one by one and 1,781 in batches of 32; one run on both cores 1,106 and 1,589; one core 897. On
-    a GPU batches are padded to a few sizes. With `features`, runs return them if the bundle has them. `reached` is
-    called with the next step, as a number of rows: 0 for loading the graph, then each probe. Raises BundleError if the
-    graph does not match the manifest, SettingsError if the requested provider is not available.
+    a GPU batches are padded to a few sizes, with a session for each. With `features`, runs return them if the bundle
+    has them. `reached` is called with the next step, as a number of rows: 0 for loading the graph, then each probe.
+    Raises BundleError if the graph does not match the manifest, SettingsError if the requested provider is not
+    available.
     """
 
     def __init__(
@@ -65,13 +67,8 @@ class OnnxRuntime:
         options.add_session_config_entry("session.load_model_format", "ONNX")
         sizes = batch_sizes(max_batch_rows or MAX_BATCH_ROWS_GPU)
         reached(0)
-        try:
-            wanted = execution.wanted(providers, bundle, sizes)
-            self._session = ort.InferenceSession(bundle.graph, options, providers=wanted)
-        except SettingsError:
-            raise
-        except Exception as error:  # ONNX Runtime's errors share no base class below Exception
-            raise BundleError(f"{bundle.path}: ONNX Runtime rejects the graph: {_one_line(error)}") from error
+        wanted = execution.wanted(providers, bundle, sizes)
+        self._session = _session(bundle, options, wanted)
         self.providers: Sequence[str] = self._session.get_providers()
         execution.check_in_use(providers, self.providers)
         on_cpu = self.providers[0] == CPU
@@ -86,7 +83,10 @@ class OnnxRuntime:
         if on_cpu or not isinstance(served, InputSpec):
             self._probe(bundle, (1, self.max_batch_rows))
         else:
-            self._fixed = FixedSizes(self._session, served, self.shapes, sizes, "cuda")
+            sessions = dict.fromkeys(sizes, self._session)
+            if self.providers[0] == CUDA:  # TensorRT plans all sizes in one session
+                sessions |= {size: _session(bundle, options, wanted) for size in sizes[1:]}
+            self._fixed = FixedSizes(sessions, served, self.shapes, "cuda")
             self._probe(bundle, sizes)
         self._is_ready = True
 
@@ -156,6 +156,14 @@ class OnnxRuntime:
                     f"{bundle.path}: the error probability of the trial row is {chances[0]}; expected a number in "
                     "0 .. 1: build the bundle again"
                 )
+
+
+def _session(bundle: Bundle, options: ort.SessionOptions, wanted: list[Any]) -> ort.InferenceSession:
+    """Raises BundleError."""
+    try:
+        return ort.InferenceSession(bundle.graph, options, providers=wanted)
+    except Exception as error:  # ONNX Runtime's errors share no base class below Exception
+        raise BundleError(f"{bundle.path}: ONNX Runtime rejects the graph: {_one_line(error)}") from error
 
 
 def _one_line(error: Exception) -> str:

@@ -24,7 +24,7 @@ REQUESTS = 256
 ROUNDS = 200
 
 SHARES = ((0.0, 0.05), (0.01, 0.05), (0.1, 0.2), (0.5, 0.65))
-"""Of a category, in the reference and in the traffic."""
+"""A category's share in the reference, and in the traffic."""
 
 
 def section() -> str:

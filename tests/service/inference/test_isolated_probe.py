@@ -28,6 +28,12 @@ from tests.support.bundles import edit, replace_file
 from tests.support.hostile_graphs import base_bundle, graph, hostile_bundle
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a service that starts."""
+    monkeypatch.setattr(isolated_probe, "TRIED", {DEFAULT_BUNDLE_SHA256})
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base_bundle(tmp_path_factory.mktemp("base"))
