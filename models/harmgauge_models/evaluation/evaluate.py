@@ -18,6 +18,8 @@ from harmgauge_models.errors import UserError
 from harmgauge_models.evaluation import cases, compared, examples, figures, page, pictures, window_tests
 from harmgauge_models.evaluation.accuracy.judge import Material, accuracy_table
 from harmgauge_models.evaluation.cases import Cases
+from harmgauge_models.evaluation.cause_trials import Trials
+from harmgauge_models.evaluation.causes import causes_table
 from harmgauge_models.evaluation.contamination import contamination_table
 from harmgauge_models.evaluation.delays import Group, delays
 from harmgauge_models.evaluation.measure import CLEAN, Graph, Measured, measure, severities
@@ -69,6 +71,8 @@ def evaluate(options: Options) -> dict[str, Any]:
         quality["contamination"] = _contamination(bundle, measured[CLEAN], pools, plan, work, seed=options.seed)
         quality["delays"] = _delays(bundle, measured[CLEAN], pools[severity], plan, work, seed=options.seed)
         quality["delays"]["severity"] = severity or level_name(severity)
+        trials = Trials(bundle, plan, work, options.seed)
+        quality["causes"] = causes_table(trials, found.copies[CLEAN].make(), measured, severity)
         shown = examples.choose(found, measured, pools[severity], severity=severity, seed=options.seed)
     timed = None
     if found.timed is not None:

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 Float64 = npt.NDArray[np.float64]
 
 
-def from_bundle(bundle: Bundle, settings: Settings) -> Columns | None:
+def from_bundle(bundle: Bundle, settings: Settings, *, seed: int | None = None) -> Columns | None:
     """The monitor of a bundle's columns; None if the bundle has no sketches of them."""
     if bundle.sketches is None:
         return None
@@ -46,6 +46,7 @@ def from_bundle(bundle: Bundle, settings: Settings) -> Columns | None:
             settings.rows_between_false_alarms or bundle.manifest.drift.rows_between_false_alarms
         ),
         tolerance=settings.tolerance,
+        seed=seed,
     )
 
 
