@@ -19,10 +19,13 @@ from tests.support.process import running_service
 from tests.support.readme import page
 
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", page("insects.md"), re.MULTILINE | re.DOTALL)
-SMALL = {"EPOCHS = 100": "EPOCHS = 25", "(0, 1, 2, 4, 8)": "(0, 2, 8)", "--epochs 200": "--epochs 12"}
+SMALL = {"EPOCHS = 100": "EPOCHS = 25", "(0, 4, 8, 16, 32)": "(0, 8, 32)", "--epochs 200": "--epochs 12"}
 """What takes minutes on the page, and what the test runs instead."""
 
-SERVE = re.compile(r"^HARMGAUGE_BUNDLE=(\S+) HARMGAUGE_FEATURE_WINDOW_ROWS=(\d+) harmgauge serve$", re.MULTILINE)
+SERVE = re.compile(
+    r"^HARMGAUGE_BUNDLE=(\S+) HARMGAUGE_WINDOW_ROWS=(\d+) HARMGAUGE_FEATURE_WINDOW_ROWS=(\d+) harmgauge serve$",
+    re.MULTILINE,
+)
 
 
 def smaller(block: str) -> str:
@@ -54,7 +57,9 @@ def names(tmp_path_factory: pytest.TempPathFactory, insects_path: Path) -> Itera
         for language, block in BLOCKS:
             text = smaller(block)
             if served := SERVE.search(text):
-                service = running_service(folder / served[1], feature_window_rows=int(served[2]))
+                service = running_service(
+                    folder / served[1], window_rows=int(served[2]), feature_window_rows=int(served[3])
+                )
                 port = services.enter_context(service).port
             elif language == "python":
                 exec(compile(text.replace("127.0.0.1:8000", f"127.0.0.1:{port}"), "docs/insects.md", "exec"), found)
@@ -69,13 +74,12 @@ def test_what_it_runs_smaller_is_on_the_page() -> None:
 
 def test_the_features_drift_and_accuracy_falls_as_the_camera_loses_focus(names: dict[str, Any]) -> None:
     table = names["table"]
-    p = [table[radius]["MMD p"] for radius in (0, 2, 8)]
+    p = [table[radius]["MMD p"] for radius in (0, 8, 32)]
     assert p[0] > 0.01
-    assert p[2] == min(p) < 1e-3
+    assert p[2] == min(p)
+    assert p[2] < 0.01
     assert names["accuracy"] > 0.55
-    for row in table.values():
-        assert 0.3 < row["estimate"] < 1
-    assert table[0]["harm"] == "ok"
+    assert table[0]["evidence"] == "ok"
 
 
 def test_its_figure_is_drawn_and_shown(names: dict[str, Any]) -> None:

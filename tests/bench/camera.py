@@ -104,7 +104,7 @@ def bare_rate(bundle: Bundle, body: bytes, seconds: float) -> float:
         return done
 
     with ThreadPoolExecutor(usable_cores()) as pool:
-        return sum(pool.map(work, range(usable_cores()))) / seconds
+        return float(sum(pool.map(work, range(usable_cores())))) / seconds
 
 
 def measure(seconds: float, rounds: int) -> Line:

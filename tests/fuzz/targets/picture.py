@@ -81,7 +81,7 @@ def _expected(body: bytes, file_format: str, spec: InputSpec) -> Any:
     if file_format == "WEBP":  # a broken frame may go on in the bytes behind the file's end
         body = body[: 8 + int.from_bytes(body[4:8], "little")]
     try:
-        picture = Image.open(io.BytesIO(body), formats=[file_format])
+        picture: Image.Image = Image.open(io.BytesIO(body), formats=[file_format])
         fits = picture.size == spec.image_size or spec.image.resizes
         if not fits or picture.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK"):
             return None

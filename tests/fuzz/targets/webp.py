@@ -18,7 +18,8 @@ def mutate(case: bytes, other: bytes, chance: Random) -> bytes:
     head, _, body = case.partition(b"\n")
     if chance.random() < 0.5 or len(body) < 20:
         return head + b"\n" + _bytewise(body, other.partition(b"\n")[2], chance)
-    chunks, at = [], 12
+    chunks: list[tuple[bytes, bytes, int]] = []
+    at = 12
     while at + 8 <= len(body) and len(chunks) < 100:
         name, length = struct.unpack_from("<4sI", body, at)
         chunks.append((name, body[at + 8 : at + 8 + length], length))

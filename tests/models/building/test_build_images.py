@@ -76,8 +76,8 @@ def logits(options: Options, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def softmax(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    powers = np.exp(values - values.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
+    powers: np.ndarray[Any, Any] = np.exp(values - values.max(1, keepdims=True))
+    return np.asarray(powers / powers.sum(1, keepdims=True))
 
 
 def test_a_folder_becomes_pixels_and_the_normalisation_part_of_the_graph(

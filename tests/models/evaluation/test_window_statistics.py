@@ -78,7 +78,7 @@ def test_partial_mmd_is_the_minimum_that_a_general_solver_finds() -> None:
     x, y = X[:16, :2], Y[:12, :2]
     width = window_statistics._squared_width(x)
     kernel, towards = np.exp(-cdist(x, x, "sqeuclidean") / width), np.exp(-cdist(x, y, "sqeuclidean") / width).mean(1)
-    found = minimize(
+    found = minimize(  # type: ignore[call-overload]  # its stubs want the types of lambdas
         lambda w: w @ kernel @ w - 2 * w @ towards,
         np.full(16, 1 / 16),
         jac=lambda w: 2 * kernel @ w - 2 * towards,
