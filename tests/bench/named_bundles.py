@@ -35,7 +35,7 @@ WIDTH, HEADS, HIDDEN, LAYERS, LONGEST, VOCABULARY = 128, 4, 256, 2, 128, 4000
 """The DistilBERT of docs/text.md."""
 
 CATEGORIES = tuple(f"category {at}" for at in range(13))
-"""Of each column of strings; their number is the mean of the data set Adult."""
+"""The values of each column of strings; their number is the mean of the data set Adult."""
 
 CLASSES = 2
 

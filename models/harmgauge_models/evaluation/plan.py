@@ -24,9 +24,8 @@ class Plan:
     `kinds` are for images; other rows get each suitable kind, or every second or third. `batches` are for the
     contamination table; `delay_shares`, `streams` and `most_rows` (the cut-off) for the delays; `cause_streams` and
     `most_cause_rows` for those until the cause is named. The thresholds of other detectors come from `clean_windows`,
-    their power from `changed_windows`. For the alarm on harm,
-    `harm_streams` streams of `harm_stream_rows` rows are drawn from each set; `attacks` are run on the first
-    `attacked_pictures` images.
+    their power from `changed_windows`. For the alarm on harm, `harm_streams` streams of `harm_stream_rows` rows are
+    drawn from each set; `attacks` are run on the first `attacked_pictures` images.
     """
 
     kinds: tuple[str, ...] = tuple(CORRUPTIONS)
