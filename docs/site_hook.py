@@ -1,4 +1,4 @@
-"""What the site needs beyond docs/: the files beside docs/ that its pages link to, GitHub's anchors, colours of code.
+"""The parts of the site beyond docs/: the files beside docs/ that its pages link to, GitHub's anchors, colours of code.
 
 A link out of docs/, such as `../CONTRIBUTING.md`, is right in the repository. On the site these files are below
 `repository/`, and links to and from them are rewritten.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
+import sys
 
 # Before PyTorch and numpy are loaded, and for the processes that tests start: with two workers on two cores, whose
 # threads wait for each other, a training took 2.6 times as long.
@@ -67,6 +69,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _one_thread_for_products() -> Iterator[None]:
     """Numpy uses one thread, as in `harmgauge serve`: on busy cores its threads wait for each other."""
     with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _torchs_operators_once() -> Iterator[None]:
+    """PyTorch's exporter lists its operators once, not again for every export, which takes two thirds of its time.
+
+    Only if PyTorch is loaded anyway, as it is once all tests are collected: the list is the same for every network.
+    """
+    if "torch" not in sys.modules:
+        yield
+        return
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
         yield
 
 

@@ -14,6 +14,7 @@ import pytest
 from harmgauge.bundle.npz import read_npz
 from harmgauge.bundle.rows import Array
 from harmgauge.cli.main import main
+from tests.support.few_rows import few_fitted, few_judged
 from tests.support.process import running_service
 from tests.support.readme import README, page
 
@@ -32,15 +33,18 @@ def test_readmes_example_and_commands_are_the_tutorials() -> None:
     assert commands in page("own-classifier.md")
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=["scikit-learn", "pytorch"])
-def test_a_classifier_of_ones_own_comes_into_service(example: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("example", "epochs"), list(zip(EXAMPLES, ("4", "2"), strict=True)), ids=["scikit-learn", "pytorch"]
+)
+def test_a_classifier_of_ones_own_comes_into_service(example: str, epochs: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     words = ["build", "--classifier", "classifier.onnx", "--train", "train.npz", "--calibration", "calibration.npz"]
     words = [str(tmp_path / word) if "." in word else word for word in words]
-    assert main([*words, "--name", "mine", "--out", str(tmp_path / "bundles"), "--epochs", "4"]) == 0
+    with few_judged(2400), few_fitted(1200, adjusting=1200):  # the tutorial's own numbers take minutes
+        assert main([*words, "--name", "mine", "--out", str(tmp_path / "bundles"), "--epochs", epochs]) == 0
     calibration = read_npz(tmp_path / "calibration.npz")
     with running_service(tmp_path / "bundles" / "mine" / "1") as service:
         answer = service.score(calibration["x"])

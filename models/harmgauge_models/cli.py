@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from harmgauge.cli.command import Command
+from harmgauge_models.building.image_options import add_images
 from harmgauge_models.errors import UserError
 from harmgauge_models.evaluation.command import add_evaluate, evaluate
 from harmgauge_models.options import Options, Second
@@ -49,8 +50,7 @@ def _train(arguments: argparse.Namespace) -> None:
 def _build(arguments: argparse.Namespace) -> None:
     from harmgauge_models.building.build import build
 
-    given = vars(arguments)
-    given["command"] = given.pop("command_line")
+    given = vars(arguments) | {"command": arguments.command_line}
     given["class_names"] = tuple(name.strip() for name in (given["class_names"] or "").split(",") if name.strip())
     given["hidden_layers"] = tuple(given["hidden_layers"])
     options = Options(**{field.name: given[field.name] for field in fields(Options) if field.name in given})
@@ -80,10 +80,11 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     add("--download", action="store_true", help="fetch the archive to --data if it is not there yet")
     add("--url", help="fetch the archive from this address instead of its author's")
     add("--md5", help="MD5 checksum of the archive at --url")
+    out = Path("runs/cifar10-resnet32")
     add(
         "--out",
         type=Path,
-        default=Path("runs/cifar10-resnet32"),
+        default=out,
         help="folder for all output; an interrupted run resumes there (default: %(default)s)",
     )
     add("--epochs", type=int, default=80, help="training epochs (default: %(default)s)")
@@ -104,7 +105,8 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         help=".npz with x, or an array for each input, and preferably y; or a table (.parquet, .csv) with the inputs "
-        "as columns: at least 100 normal rows on which no network was trained",
+        "as columns; or a folder of images, with a subfolder for each class: at least 100 normal rows on which no "
+        "network was trained",
     )
     add("--name", required=True, help="name of the bundle")
     add(
@@ -141,6 +143,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="tokenizer.json of a classifier of token ids: the data and requests are then texts",
     )
+    add_images(add)
     add("--samples", type=Path, help=".npz with clean and corrupted: instances for the demo to send")
     add(
         "--class-names",

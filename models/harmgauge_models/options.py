@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from harmgauge_models.errors import UserError
 
 if TYPE_CHECKING:  # `harmgauge build --help` must not load them
+    from harmgauge.bundle.inputs import Filter
     from harmgauge_models.graphs.divergence import Gives, Loss
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -35,6 +36,9 @@ class Options:
 
     `keep` serves the second network even if the classifier's entropy alone is better.
 
+    `scale` to `crop` describe how images become the classifier's rows (`building/images.py`); `crop` is (width,
+    height).
+
     `autoencoder` to `flip` are for the adversarial autoencoder only.
     """
 
@@ -56,6 +60,12 @@ class Options:
     keep: bool = False
     label: str | None = None
     tokenizer: Path | None = None
+    scale: float | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    resize: int | None = None
+    resize_filter: Filter | None = None
+    crop: tuple[int, int] | None = None
     samples: Path | None = None
     accuracy: float | None = None
     class_names: tuple[str, ...] = ()
@@ -92,6 +102,12 @@ def check(options: Options) -> None:
         raise UserError(f"--loss {options.loss}: expected kld or xent")
     if not 0 < options.percentile <= 100:
         raise UserError(f"--percentile {options.percentile}: expected a number above 0 and at most 100")
+    if options.scale is not None and not 0 < options.scale < inf:
+        raise UserError(f"--scale {options.scale}: expected a number above 0, such as 1/255")
+    if options.std is not None and not all(0 < value < inf for value in options.std):
+        raise UserError("--std: expected numbers above 0, one for each channel or one for all")
+    if options.resize_filter is not None and options.resize is None:
+        raise UserError("--resize-filter is for --resize; add that, or leave it out")
     for option, value in (("--name", options.name), ("--version", options.version)):
         if value is not None and not re.fullmatch(_NAME, value):
             raise UserError(f"{option} {value}: expected at most 64 letters, digits, '.', '_' and '-'")

@@ -147,6 +147,7 @@ def _build(settings: Settings, valid: Validated, state_lock: FolderLock) -> Serv
         max_bodies_bytes=valid.max_bodies_bytes,
         deadline_seconds=settings.deadline_seconds,
         max_rows=settings.max_queue_rows,
+        max_image_pixels=settings.max_image_pixels,
     )
     turnstiles = Turnstiles()
     post_score, infer = score.handler(plane), v2.infer_handler(plane)

@@ -275,6 +275,7 @@ def _info(
         max_batch_rows=runtime.max_batch_rows,
         max_queue_rows=settings.max_queue_rows,
         max_body_bytes=settings.max_body_bytes,
+        max_image_pixels=settings.max_image_pixels,
         deadline_seconds=settings.deadline_seconds,
         capture=settings.capture_dir is not None,
     )

@@ -95,6 +95,9 @@ class Settings(BaseModel):
     max_bodies_bytes: int | None = Field(default=None, ge=1, le=2**40)
     """Most bytes of all unanswered bodies together; beyond it requests get 429. Default: 8 times the largest body."""
 
+    max_image_pixels: int = Field(default=25_000_000, ge=1, le=150_000_000)
+    """Most pixels of all images that are decoded at once, at 4 to 16 bytes each; a single larger one gets 413."""
+
     deadline_seconds: float = Field(default=10.0, gt=0, le=3600)
     """Time allowed from a request's head to its scores, or it gets 504. `X-Harmgauge-Deadline-Seconds` shortens it."""
 

@@ -2,44 +2,67 @@
 
 from __future__ import annotations
 
-import statistics
+import resource
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from harmgauge.bundle.load import Bundle
 from harmgauge.bundle.rows import Rows
 from harmgauge.inference.providers import usable_cores
-from harmgauge.inference.runtime import OnnxRuntime
+from harmgauge.inference.runtime import MAX_BATCH_ROWS_CPU, OnnxRuntime
+from tests.bench.percentiles import percentile
+from tests.bench.proc import CpuTime
 
 
 @dataclass(frozen=True)
 class Bare:
-    """`rows_per_second` is for all cores together; `latency_seconds` is the median of a run with no other load."""
+    """The results of a run. `rows_per_second` is that of all its threads together; latencies are those of one call."""
 
     rows_per_second: float
-    latency_seconds: float
+    cpu_per_row: CpuTime
+    p50_seconds: float
+    p99_seconds: float
 
 
-def measure(bundle: Bundle, rows: Rows, seconds: float) -> Bare:
-    """Run `rows` (n, *shape) repeatedly: on one thread first, then on one thread per core."""
-    runtime = OnnxRuntime(bundle, "cpu", max_batch_rows=len(rows))
-    runs: list[float] = []
-    end = time.perf_counter() + seconds / 4
-    while time.perf_counter() < end:
-        begin = time.perf_counter()
-        runtime.run(rows)
-        runs.append(time.perf_counter() - begin)
+class Baseline:
+    """A session like the service's, with nothing around it."""
 
-    end = time.perf_counter() + seconds
+    def __init__(self, bundle: Bundle) -> None:
+        self.runtime = OnnxRuntime(bundle, "cpu")
 
-    def work(_: int) -> int:
-        done = 0
-        while time.perf_counter() < end:
-            runtime.run(rows)
-            done += len(rows)
-        return done
+    def run(self, rows: Rows, seconds: float, threads: int | None = None) -> Bare:
+        """Run `rows` (n, *shape) repeatedly, on one thread per core by default.
 
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        total = sum(pool.map(work, range(usable_cores())))
-    return Bare(total / seconds, statistics.median(runs))
+        More rows than the service runs at once are run in pieces, as the service does.
+        """
+        piece = rows[:MAX_BATCH_ROWS_CPU]
+        return run_calls(lambda _: self.runtime.run(piece), len(piece), seconds, threads)
+
+
+def run_calls(run: Callable[[int], object], rows: int, seconds: float, threads: int | None = None) -> Bare:
+    """Call `run`, for this many rows each, with the number of the thread's call; on one thread per core by default."""
+    begin = time.perf_counter()
+    end = begin + seconds
+
+    def work(_: int) -> tuple[list[float], CpuTime]:
+        before, calls = _thread_time(), list[float]()
+        while (now := time.perf_counter()) < end:
+            run(len(calls))
+            calls.append(time.perf_counter() - now)
+        return calls, _thread_time() - before
+
+    count = threads or usable_cores()
+    with ThreadPoolExecutor(count) as pool:
+        done = list(pool.map(work, range(count)))
+    took_seconds = time.perf_counter() - begin
+    latencies = sorted(latency for calls, _ in done for latency in calls)
+    run_rows = len(latencies) * rows
+    spent = sum((cpu for _, cpu in done), CpuTime())
+    return Bare(run_rows / took_seconds, spent * (1 / run_rows), percentile(latencies, 50), percentile(latencies, 99))
+
+
+def _thread_time() -> CpuTime:
+    used = resource.getrusage(resource.RUSAGE_THREAD)
+    return CpuTime(used.ru_utime, used.ru_stime)

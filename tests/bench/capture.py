@@ -20,10 +20,11 @@ from tqdm import tqdm
 from harmgauge.bundle.load import load
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.samples import read_samples
-from tests.bench.__main__ import BUNDLE, RAW, settle
 from tests.bench.load import Load, mixed_loop, wrk_is_missing
-from tests.bench.memory import resident_mib
-from tests.bench.page import cpu_seconds
+from tests.bench.options import BUNDLE
+from tests.bench.proc import cpu_time, resident_mib
+from tests.bench.requests import RAW
+from tests.bench.service import settle
 from tests.support.process import RunningService, fresh_service
 
 SECONDS = float(os.environ.get("SECONDS", "2"))
@@ -55,9 +56,9 @@ class Seen:
 
 def measure(service: RunningService, sent: Sequence[bytes], connections: int) -> Seen:
     settle(service)
-    before = cpu_seconds(service.process.pid)
+    before = cpu_time(service.process.pid).seconds
     load_seen = mixed_loop(f"http://127.0.0.1:{service.port}/score", sent, RAW, connections, SECONDS)
-    spent = cpu_seconds(service.process.pid) - before
+    spent = cpu_time(service.process.pid).seconds - before
     return Seen(load_seen, spent / (load_seen.requests_per_second * SECONDS))
 
 

@@ -23,11 +23,12 @@ from tqdm import tqdm
 from harmgauge.auth.keys import new_key
 from harmgauge.bundle.load import load
 from harmgauge.bundle.samples import read_samples
-from tests.bench.__main__ import BUNDLE, RAW
 from tests.bench.capture import bodies
 from tests.bench.collector import collector
 from tests.bench.load import mixed_loop, paced_loop, wrk_is_missing
-from tests.bench.page import cpu_seconds
+from tests.bench.options import BUNDLE
+from tests.bench.proc import cpu_time
+from tests.bench.requests import RAW
 from tests.support.process import RunningService, fresh_service
 
 SECONDS = float(os.environ.get("SECONDS", "2"))
@@ -90,9 +91,9 @@ def running(variant: Variant, endpoint: str) -> Iterator[RunningService]:
 
 def look(service: RunningService, key: str | None, sent: list[bytes]) -> Seen:
     url = f"http://127.0.0.1:{service.port}/score"
-    before = cpu_seconds(service.process.pid)
+    before = cpu_time(service.process.pid).seconds
     full = mixed_loop(url, sent, RAW, CONNECTIONS, SECONDS, key)
-    cpu = cpu_seconds(service.process.pid) - before
+    cpu = cpu_time(service.process.pid).seconds - before
     paced = paced_loop(url, sent, RAW, PACE, SECONDS, key)
     rate = full.requests_per_second
     return Seen(rate, cpu / (rate * SECONDS), paced.p50_seconds, paced.p99_seconds)

@@ -25,9 +25,9 @@ from harmgauge.inference.padded_batches import batch_sizes
 from harmgauge.inference.providers import Providers
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge.inference.scorer import Scored, Scorer
-from tests.bench.__main__ import BUNDLE, SECONDS
 from tests.bench.gpu_service import measure_service, nvidia_smi
 from tests.bench.load import wrk_is_missing
+from tests.bench.options import BUNDLE, SECONDS
 
 PROVIDERS = cast(Providers, os.environ.get("PROVIDERS", "cuda"))
 ROWS = os.environ.get("ROWS")

@@ -18,8 +18,11 @@ import numpy as np
 from harmgauge.auth.keys import new_key
 from harmgauge.bundle.rows import Rows
 from harmgauge.inference.providers import Providers
-from tests.bench.__main__ import BUNDLE, RAW, SECONDS, settle
 from tests.bench.load import closed_loop
+from tests.bench.options import BUNDLE, SECONDS
+from tests.bench.proc import cpu_time, resident_mib
+from tests.bench.requests import RAW
+from tests.bench.service import settle
 from tests.support.process import RunningService, fresh_service
 
 OTHER_BUNDLE = Path(os.environ.get("OTHER_BUNDLE", "models/bundles/cifar10-resnet32/1"))
@@ -42,9 +45,9 @@ def measure_service(rows: Rows, providers: Providers, best_rows_per_second: floa
         for count, connections in CASES:
             settle(service)
             body = np.resize(rows, (count, *rows.shape[1:])).tobytes()
-            before, used = _batches(service), _cpu_seconds(service)
+            before, used = _batches(service), cpu_time(service.process.pid).seconds
             load_seen = closed_loop(_url(service), body, RAW, connections, SECONDS)
-            used, after = _cpu_seconds(service) - used, _batches(service)
+            used, after = cpu_time(service.process.pid).seconds - used, _batches(service)
             rate = load_seen.requests_per_second
             rows_per_second = rate * count
             say(f"| {count} | {connections} | {rate:.0f} | {rows_per_second:.0f} | ")
@@ -129,15 +132,8 @@ def _batches(service: RunningService) -> tuple[float, float]:
     return metrics["harmgauge_batch_rows_sum"][0][1], metrics["harmgauge_batch_rows_count"][0][1]
 
 
-def _cpu_seconds(service: RunningService) -> float:
-    user, system = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
 def _memory(service: RunningService) -> str:
-    status = Path(f"/proc/{service.process.pid}/status").read_text()
-    resident = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
-    return f"{int(resident) // 1024} MiB resident, GPU in use: {nvidia_smi('--query-gpu=memory.used')}"
+    return f"{resident_mib(service.process.pid):.0f} MiB resident, GPU in use: {nvidia_smi('--query-gpu=memory.used')}"
 
 
 def nvidia_smi(query: str) -> str:

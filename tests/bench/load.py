@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -13,16 +14,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.percentiles import percentile
+from tests.bench.proc import CpuTime
+
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
 @dataclass(frozen=True)
 class Load:
-    """The results of a run: completed requests per second and latency percentiles."""
+    """The results of a run: completed requests, latency percentiles, and the CPU time of wrk itself."""
 
+    requests: int
     requests_per_second: float
     p50_seconds: float
     p99_seconds: float
+    cpu: CpuTime
 
 
 def wrk_is_missing() -> bool:
@@ -86,15 +92,27 @@ def _wrk(
         )
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "30s"]
         command += ["-s", str(script), url]
+        before = _children_time()
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        cpu = _children_time() - before
     if "Non-2xx" in text or "Socket errors" in text:
         raise RuntimeError(f"requests failed:\n{text}")
     percentiles = {
         name: float(value) * UNITS[unit] for name, value, unit in re.findall(r"(50|99)%\s+([\d.]+)(\w+)", text)
     }
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
+    count = re.search(r"(\d+) requests in", text)
     assert rate is not None, text
-    return Load(float(rate[1]), percentiles["50"], percentiles["99"])
+    assert count is not None, text
+    if count[1] == "0":
+        raise RuntimeError(f"no request was answered within {seconds:g} s:\n{text}")
+    return Load(int(count[1]), float(rate[1]), percentiles["50"], percentiles["99"], cpu)
+
+
+def _children_time() -> CpuTime:
+    """The CPU time of all processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return CpuTime(used.ru_utime, used.ru_stime)
 
 
 @dataclass(frozen=True)
@@ -113,7 +131,7 @@ class Answers:
         return len(self.latencies_seconds) / self.seconds
 
     def percentile_seconds(self, percent: float) -> float:
-        return self.latencies_seconds[int(len(self.latencies_seconds) * percent / 100)]
+        return percentile(self.latencies_seconds, percent)
 
 
 def open_loop(port: int, body: bytes, media_type: str, requests_per_second: float, seconds: float) -> Answers:

@@ -3,43 +3,34 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from harmgauge.bundle.load import load
-from harmgauge.bundle.samples import read_samples
-from tests.bench.__main__ import BUNDLE, OUT, cases
 from tests.bench.load import closed_loop
+from tests.bench.options import BUNDLE, OUT
+from tests.bench.proc import resident_mib
+from tests.bench.requests import cases
 from tests.support.process import fresh_service
 
 MINUTES = float(os.environ.get("MINUTES", "10"))
 SLICE_SECONDS = 5.0
 
 
-def resident_mib(process: int) -> float:
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
-
-
 def main() -> int:
     """Send one kind of request after another, over 1 to 64 connections, and record the memory after each."""
-    mixed = [
-        (case, connections) for case in cases(read_samples(load(BUNDLE)).clean) for connections in case.connections
-    ]
+    mixed = [(case, connections) for case in cases(load(BUNDLE)) for connections in case.connections]
     minutes: list[float] = []
     resident: list[float] = []
     with fresh_service(BUNDLE) as service, tqdm(total=round(MINUTES * 60), desc="memory", unit="s") as bar:
-        url = f"http://127.0.0.1:{service.port}/score"
         begin = time.monotonic()
         while (now := time.monotonic()) < begin + MINUTES * 60:
             case, connections = mixed[len(minutes) % len(mixed)]
+            url = f"http://127.0.0.1:{service.port}{case.path}"
             closed_loop(url, case.body, case.media_type, connections, SLICE_SECONDS)
             service.client.get("/metrics")
             minutes.append((time.monotonic() - begin) / 60)

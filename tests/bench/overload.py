@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harmgauge.bundle.manifest import Precision
 from harmgauge.bundle.rows import Rows
 from tests.bench.load import closed_loop, open_loop
 from tests.support.process import fresh_service
@@ -44,10 +45,10 @@ class Overload:
         )
 
 
-def measure(bundle: Path, rows: Rows, media_type: str, seconds: float) -> Overload:
+def measure(bundle: Path, rows: Rows, media_type: str, seconds: float, *, precision: Precision = "float32") -> Overload:
     """Measure the peak with a closed loop of 16 connections, then run an open loop at three times that rate."""
     body = np.ascontiguousarray(rows[:REQUEST_ROWS]).tobytes()
-    with fresh_service(bundle, max_queue_rows=QUEUE_ROWS) as service:
+    with fresh_service(bundle, max_queue_rows=QUEUE_ROWS, precision=precision) as service:
         url = f"http://127.0.0.1:{service.port}/score"
         peak = closed_loop(url, body, media_type, 16, seconds).requests_per_second
         done = threading.Event()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
@@ -14,26 +12,20 @@ from harmgauge.api.assets import read_assets
 from harmgauge.bundle.load import load
 from harmgauge.bundle.samples import read_samples
 from harmgauge.page.routes import EMBEDDING_SECONDS, FOLDER, STATE_SECONDS
-from tests.bench.__main__ import BUNDLE
-from tests.bench.memory import resident_mib
+from tests.bench.options import BUNDLE
+from tests.bench.proc import cpu_time, resident_mib
 from tests.support.process import RunningService, fresh_service
 
 POLLS = 2000
 IDLE_SECONDS = 60.0
 
 
-def cpu_seconds(process: int) -> float:
-    """User and system time of all threads so far."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def cost(service: RunningService, work: Callable[[], object], times: int) -> float:
     """Milliseconds of the service's CPU time per call."""
-    before = cpu_seconds(service.process.pid)
+    before = cpu_time(service.process.pid).seconds
     for _ in range(times):
         work()
-    return (cpu_seconds(service.process.pid) - before) * 1000 / times
+    return (cpu_time(service.process.pid).seconds - before) * 1000 / times
 
 
 def main() -> int:

@@ -15,8 +15,10 @@ from tqdm import tqdm
 from harmgauge.auth.keys import new_key
 from harmgauge.bundle.load import load
 from harmgauge.bundle.samples import read_samples
-from tests.bench.__main__ import BUNDLE, RAW, settle
 from tests.bench.load import Load, closed_loop, paced_loop
+from tests.bench.options import BUNDLE
+from tests.bench.requests import RAW
+from tests.bench.service import settle
 from tests.support.process import RunningService, fresh_service
 
 SHADOW = Path(os.environ.get("SHADOW", "models/bundles/cifar10-resnet32/1"))

@@ -10,7 +10,7 @@ import pytest
 from harmgauge.bundle.rows import Array
 from tests.support.bundles import edit
 from tests.support.keys import ADMIN
-from tests.support.process import RunningService, running_service
+from tests.support.process import RunningService, run_here, running_service
 from tests.support.toy import instances, toy_table_bundle
 
 
@@ -62,6 +62,11 @@ def test_a_shifted_column_is_named_until_it_is_acknowledged(bundle: Path, tmp_pa
         service.client.post("/admin/drift/reset", headers={"Authorization": f"Bearer {ADMIN[0]}"}).raise_for_status()
         assert service.client.get("/drift/columns").json()["drifting"] == 0
         assert metric(service, "harmgauge_column_drifting", "1") == 0
+
+
+def test_check_counts_them(bundle: Path) -> None:
+    checked = run_here("check", bundle=bundle, rows_between_false_alarms=1000)
+    assert "columns: 4 with the predicted class; alarm at evidence of 4000\n" in checked.stdout
 
 
 def test_a_bundle_without_sketches_has_no_columns(bundle: Path, tmp_path: Path) -> None:

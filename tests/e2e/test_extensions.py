@@ -16,6 +16,8 @@ from harmgauge_models import Options, build
 from harmgauge_models.evaluation.evaluate import NUMBERS_FILE, PAGE_FILE, evaluate
 from harmgauge_models.evaluation.evaluate import Options as EvaluateOptions
 from tests.support import toy_drift, toy_second
+from tests.support.few_rows import few_judged
+from tests.support.not_drawn import figures_not_drawn
 from tests.support.process import RunningService, run_here, running_module, running_service
 from tests.support.toy import instances, linear_network
 
@@ -30,18 +32,19 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # An image with more of everything is no different to this second network, but the classifier is surer of it.
     np.savez(folder / "samples.npz", clean=x[:200] // 4, corrupted=x[:200])
     np.savez(folder / "calibration.npz", x=x // 4)
-    return build(
-        Options(
-            classifier=linear_network(folder / "classifier.onnx", SHAPE, 3, 1, scale=0.02),
-            calibration=folder / "calibration.npz",
-            samples=folder / "samples.npz",
-            detector=toy_second.NAME,
-            name="toy",
-            out=folder,
-            window_rows=100,
-            say=lambda _: None,
+    with few_judged():
+        return build(
+            Options(
+                classifier=linear_network(folder / "classifier.onnx", SHAPE, 3, 1, scale=0.02),
+                calibration=folder / "calibration.npz",
+                samples=folder / "samples.npz",
+                detector=toy_second.NAME,
+                name="toy",
+                out=folder,
+                window_rows=100,
+                say=lambda _: None,
+            )
         )
-    )
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +99,8 @@ def test_both_are_in_the_report(bundle: Path, tmp_path: Path, monkeypatch: pytes
     y = Scorer(load(bundle), "cpu").score(x).predictions
     y[::10] = (y[::10] + 1) % 3
     np.savez(tmp_path / "test.npz", x=x, y=y)
-    evaluate(EvaluateOptions(bundle, tmp_path / "test.npz", tmp_path / "work", quick=True, say=lambda _: None))
+    with figures_not_drawn():
+        evaluate(EvaluateOptions(bundle, tmp_path / "test.npz", tmp_path / "work", quick=True, say=lambda _: None))
     quality = json.loads((bundle / NUMBERS_FILE).read_text())
     assert quality["bundle"]["detector"] == "indifferent"
     delays = quality["delays"]["detectors"]["mean_score"]

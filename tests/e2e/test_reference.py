@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from harmgauge.bundle.load import load
 from harmgauge.bundle.write import reserve, write_bundle
 from harmgauge.errors import BundleError
 from harmgauge.inference.runtime import verify
-from tests.support.process import RunningService, environment, run, run_here, running_service
+from tests.support.process import RunningService, environment, run_here, running_service
 from tests.support.toy import instances, toy_bundle, two_layers
 from tests.support.toy_named import token_rows, toy_tokens
 
@@ -56,10 +57,17 @@ def traffic(service: RunningService, made: Callable[[int], list[Any]] = dark) ->
         sender.join()
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    networks = two_layers(folder / "first.onnx", 1), two_layers(folder / "other.onnx", 2)
+    return toy_bundle(folder, int8=True, networks=networks)
+
+
 @pytest.fixture
-def bundle_path(tmp_path: Path) -> Path:
-    networks = two_layers(tmp_path / "first.onnx", 1), two_layers(tmp_path / "other.onnx", 2)
-    return toy_bundle(tmp_path / "bundles", int8=True, networks=networks)
+def bundle_path(built: Path, tmp_path: Path) -> Path:
+    """A copy, beside which the next version is written."""
+    return Path(shutil.copytree(built, tmp_path / "bundles" / "toy" / "1"))
 
 
 def test_new_version_with_its_provenance(bundle_path: Path) -> None:
@@ -145,7 +153,7 @@ def test_more_rows_are_added_and_survive_acknowledgement(bundle_path: Path) -> N
 
 def test_new_threshold_and_eight_bits(bundle_path: Path, tmp_path: Path) -> None:
     with running_service(bundle_path, precision="int8") as service, traffic(service):
-        done = run(
+        done = run_here(
             *("reference", "--rows", "200", "--new-threshold", "--out", str(tmp_path / "other"), "--version", "new"),
             bundle=bundle_path,
             port=service.port,

@@ -7,8 +7,8 @@ from importlib import import_module
 from tests.fuzz.target import Target
 
 READERS = (
-    "json", "records", "texts", "npy", "npz", "parquet", "raw", "png", "jpeg", "v2", "v2_named", "grpc", "grpc_named",
-    "graph", "requests", "keys",
+    "json", "records", "texts", "npy", "npz", "parquet", "raw", "png", "jpeg", "webp", "v2", "v2_named", "grpc",
+    "grpc_named", "graph", "requests", "keys",
 )  # fmt: skip
 
 

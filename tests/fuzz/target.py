@@ -11,8 +11,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from harmgauge.bundle.image_spec import ImageSpec
 from harmgauge.bundle.rows import Rows
-from harmgauge.bundle.served_input import ImageSpec, InputSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError
 from tests.support.toy import instances
 
@@ -30,6 +31,13 @@ SPECS = {
     ),
     "unit": InputSpec(
         dtype="float32", shape=(1, 4, 5), minimum=0, maximum=1, image=ImageSpec(mode="L", layout="CHW", scale=1 / 255)
+    ),
+    "any_size": InputSpec(
+        dtype="uint8",
+        shape=(4, 5, 3),
+        minimum=0,
+        maximum=255,
+        image=ImageSpec(mode="RGB", layout="HWC", resize=6, crop=(5, 4)),
     ),
     "bytes": InputSpec(dtype="uint8", shape=(1,)),
     "floats": InputSpec(dtype="float32", shape=(3,)),

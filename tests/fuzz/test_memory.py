@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import multiprocessing
 import struct
@@ -10,73 +9,41 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from zipfile import ZipFile
 
-import numpy as np
 import pytest
 
 from harmgauge.api.body import decode, media
 from harmgauge.api.body.named.reader import NamedReader
+from harmgauge.api.body.named.tokens import TextReader
 from harmgauge.api.body.steps import finish
 from harmgauge.api.v2 import messages as v2
-from harmgauge.bundle.rows import Rows
+from harmgauge.api.v2 import named_messages
 from harmgauge.errors import RequestError
+from harmgauge.memory import give_back
 from tests.fuzz.expected_named import NAMED
+from tests.fuzz.large_named_bodies import BODY_BYTES, FOUR_MEGABYTES, NAMED_BODIES, filled, json_of
 from tests.fuzz.target import SPECS
 from tests.fuzz.targets.npy import frame
+from tests.fuzz.targets.texts import CUT_TOKENS, splitting_tokenizer
 from tests.fuzz.targets.v2 import OFFERED
-from tests.support.toy_named import table_rows
+from tests.support.toy_named import token_inputs
 
-BODY_BYTES = 16 * 2**20
-"""A service's default limit."""
+MAX_ROWS = 4096
 
 MOST_TIMES = 14
 """Reading a body takes at most this many times the limit, in addition to the body itself."""
 
-
-def _filled(begin: bytes, unit: bytes, end: bytes, size: int = BODY_BYTES) -> bytes:
-    return begin + unit * ((size - len(begin) - len(end)) // len(unit)) + end
-
-
-def _json(unit: bytes, size: int = BODY_BYTES) -> bytes:
-    return _filled(b'{"instances":[', unit + b",", unit + b"]}", size)
-
-
-_FOUR = 4 * 2**20
 _HEAD = b'{"inputs":[{"name":"input","datatype":"UINT8","shape":[1,1],"data":['
 
 _GAPS_HEAD = b'{"inputs":[{"name":"input","datatype":"FP32","shape":[1,3],"data":['
 
 
+_IMAGE = json.dumps([[[1] * 3] * 5] * 4, separators=(",", ":")).encode()
+
+
 def _npy() -> bytes:
     header = b"{'descr': '<f8', 'fortran_order': True, 'shape': (%d, 1)}\n" % (BODY_BYTES // 8 - 16)
     return frame(1, header, bytes(8 * (BODY_BYTES // 8 - 16)))
-
-
-_RECORD = json.dumps({name: array[0, 0].item() for name, array in table_rows(1).items()}).encode()
-
-
-def _npz(array: Rows) -> bytes:
-    stream = io.BytesIO()
-    np.savez(stream, message=array)
-    return stream.getvalue()
-
-
-def _npz_names() -> bytes:
-    stream = io.BytesIO()
-    with ZipFile(stream, "w") as archive:
-        for at in range(90_000):
-            archive.writestr(f"{at}.npy", b"")
-    return stream.getvalue()
-
-
-def _parquet(strings: list[str]) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    stream = io.BytesIO()
-    pq.write_table(pa.table({"message": strings}), stream, compression="none")
-    return stream.getvalue()
 
 
 def _grpc(*, wrong: bool) -> bytes:
@@ -93,7 +60,7 @@ def _grpc_empty(*tags: int) -> bytes:
     """A message, or an input's contents, of nothing but empty fields."""
     from harmgauge.api.grpc.wire import block
 
-    body = _filled(b"", bytes((tags[-1], 0)), b"", BODY_BYTES - 64)
+    body = filled(b"", bytes((tags[-1], 0)), b"", BODY_BYTES - 64)
     for tag in reversed(tags[:-1]):
         body = block(tag, body)
     return body
@@ -108,52 +75,43 @@ def _bomb() -> bytes:
 
 
 BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
-    "json: numbers, one an instance": ("json", "bytes", lambda: _json(b"[1]")),
-    "json: numbers with points": ("json", "floats", lambda: _json(b"[1.5,2.5,3.5]")),
-    "json: digits for a float input": ("json", "floats", lambda: _json(b"[1,2,3]")),
-    "json: images": ("json", "pixels", lambda: _json(json.dumps([[[1] * 3] * 5] * 4, separators=(",", ":")).encode())),
-    "json: nulls": ("json", "gaps", lambda: _json(b"[null,null,null]")),
-    "json: what begins like null": ("json", "gaps", lambda: _json(b"[n,n,n]")),
-    "json: empty lists": ("json", "bytes", lambda: _json(b"[]")),
-    "json: empty lists of images": ("json", "pixels", lambda: _json(b"[]")),
-    "json: empty lists, 4 MB": ("json", "bytes", lambda: _json(b"[]", _FOUR)),
-    "json: empty objects, 4 MB": ("json", "bytes", lambda: _json(b"{}", _FOUR)),
-    "json: objects, 4 MB": ("json", "bytes", lambda: _json(b'{"":0}', _FOUR)),
-    "json: numbers one too many, 4 MB": ("json", "bytes", lambda: _json(b"[1.0]", _FOUR - 8)),
-    "json: open brackets": ("json", "bytes", lambda: b"[" * BODY_BYTES),
-    "json: one text": ("json", "bytes", lambda: _json(b'"' + b"x" * (_FOUR - 100) + b'"', _FOUR)),
-    "json: blanks": ("json", "bytes", lambda: b'{"instances":' + b" " * (BODY_BYTES - 30) + b"[[1]]}"),
-    "json: one long name": ("json", "bytes", lambda: b'{"' + b"x" * (_FOUR - 20) + b'":[[1]]}'),
-    "records: columns": ("records", "table", lambda: _json(_RECORD)),
-    "records: strings of two characters": ("records", "strings", lambda: _json(b'"ab"')),
-    "records: tokens, one a row": ("records", "tokens", lambda: _json(b'{"input_ids":[1],"attention_mask":[1]}')),
-    "records: one row of tokens": (
-        "records",
-        "tokens",
-        lambda: _filled(b'{"instances":[{"attention_mask":[1],"input_ids":[', b"1,", b"1]}]}"),
+    **NAMED_BODIES,
+    "json: numbers, one an instance": ("json", "bytes", lambda: json_of(b"[1]")),
+    "json: numbers with points": ("json", "floats", lambda: json_of(b"[1.5,2.5,3.5]")),
+    "json: digits for a float input": ("json", "floats", lambda: json_of(b"[1,2,3]")),
+    "json: images": (
+        "json",
+        "pixels",
+        lambda: json_of(_IMAGE),
     ),
-    "records: objects without keys": ("records", "table", lambda: _json(b"{}")),
-    "records: braces in a string": ("records", "strings", lambda: _filled(b'{"instances":["', b"},", b'"]}')),
-    "npz: one-character strings": ("npz", "strings", lambda: _npz(np.full((BODY_BYTES // 4 - 256, 1), "\u4e00"))),
-    "npz: a list of names": ("npz", "table", _npz_names),
-    "parquet: a dictionary of one long string": ("parquet", "strings", lambda: _parquet(["x" * 100_000] * 4096)),
-    "parquet: 16 MB of strings": ("parquet", "strings", lambda: _parquet([f"{at:04000}" for at in range(4000)])),
+    "json: nulls": ("json", "gaps", lambda: json_of(b"[null,null,null]")),
+    "json: what begins like null": ("json", "gaps", lambda: json_of(b"[n,n,n]")),
+    "json: empty lists": ("json", "bytes", lambda: json_of(b"[]")),
+    "json: empty lists of images": ("json", "pixels", lambda: json_of(b"[]")),
+    "json: empty lists, 4 MB": ("json", "bytes", lambda: json_of(b"[]", FOUR_MEGABYTES)),
+    "json: empty objects, 4 MB": ("json", "bytes", lambda: json_of(b"{}", FOUR_MEGABYTES)),
+    "json: objects, 4 MB": ("json", "bytes", lambda: json_of(b'{"":0}', FOUR_MEGABYTES)),
+    "json: numbers one too many, 4 MB": ("json", "bytes", lambda: json_of(b"[1.0]", FOUR_MEGABYTES - 8)),
+    "json: open brackets": ("json", "bytes", lambda: b"[" * BODY_BYTES),
+    "json: one text": ("json", "bytes", lambda: json_of(b'"' + b"x" * (FOUR_MEGABYTES - 100) + b'"', FOUR_MEGABYTES)),
+    "json: blanks": ("json", "bytes", lambda: b'{"instances":' + b" " * (BODY_BYTES - 30) + b"[[1]]}"),
+    "json: one long name": ("json", "bytes", lambda: b'{"' + b"x" * (FOUR_MEGABYTES - 20) + b'":[[1]]}'),
     "npy: doubles for bytes": ("npy", "bytes", _npy),
     "raw: bytes": ("raw", "bytes", lambda: bytes(BODY_BYTES)),
     "raw: float32": ("raw", "floats", lambda: bytes(BODY_BYTES // 12 * 12)),
     "png: 60 MB of profile": ("png", "pixels", _bomb),
-    "v2: empty lists, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD, b"[],", b"[]]}]}", _FOUR)),
-    "v2: lists of a number, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD, b"[1],", b"[1]]}]}", _FOUR)),
-    "v2: numbers, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD, b"1,", b"1]}]}", _FOUR)),
-    "v2: numbers": ("v2", "bytes", lambda: _filled(_HEAD, b"1,", b"1]}]}")),
-    "v2: numbers with points": ("v2", "bytes", lambda: _filled(_HEAD, b"1.0,", b"1]}]}")),
+    "v2: empty lists, 4 MB": ("v2", "bytes", lambda: filled(_HEAD, b"[],", b"[]]}]}", FOUR_MEGABYTES)),
+    "v2: lists of a number, 4 MB": ("v2", "bytes", lambda: filled(_HEAD, b"[1],", b"[1]]}]}", FOUR_MEGABYTES)),
+    "v2: numbers, 4 MB": ("v2", "bytes", lambda: filled(_HEAD, b"1,", b"1]}]}", FOUR_MEGABYTES)),
+    "v2: numbers": ("v2", "bytes", lambda: filled(_HEAD, b"1,", b"1]}]}")),
+    "v2: numbers with points": ("v2", "bytes", lambda: filled(_HEAD, b"1.0,", b"1]}]}")),
     "v2: numbers with points, 4 MB": (
         "v2",
         "bytes",
-        lambda: _filled(_HEAD, b".5,".replace(b".", b"0."), b"1]}]}", _FOUR),
+        lambda: filled(_HEAD, b".5,".replace(b".", b"0."), b"1]}]}", FOUR_MEGABYTES),
     ),
-    "v2: nulls": ("v2", "gaps", lambda: _filled(_GAPS_HEAD, b"null,", b"1]}]}")),
-    "v2: sizes, 4 MB": ("v2", "bytes", lambda: _filled(_HEAD[:55], b"1,", b"1]}]}", _FOUR)),
+    "v2: nulls": ("v2", "gaps", lambda: filled(_GAPS_HEAD, b"null,", b"1]}]}")),
+    "v2: sizes, 4 MB": ("v2", "bytes", lambda: filled(_HEAD[:55], b"1,", b"1]}]}", FOUR_MEGABYTES)),
     "grpc: numbers": ("grpc", "bytes", lambda: _grpc(wrong=False)),
     "grpc: numbers that the shape has not": ("grpc", "bytes", lambda: _grpc(wrong=True)),
     "grpc: empty inputs": ("grpc", "bytes", lambda: _grpc_empty(0x2A)),
@@ -165,13 +123,24 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
 }
 
 
-SMALL = {"grpc": b"", "parquet": b"PAR1" * 4}
+SMALL = {"grpc": b"", "grpc_named": b"", "parquet": b"PAR1" * 4, "texts": b'{"instances":["a"]}'}
 """Read before measuring, to load everything that is loaded once."""
 
 
 def _read_named(kind: str, name: str, body: bytes) -> None:
-    media_type = {"records": media.JSON, "npz": media.NPZ, "parquet": media.PARQUET}[kind]
-    finish(finish(NamedReader(NAMED[name]).opening(body, media_type, 4096, BODY_BYTES)).steps())
+    if kind == "v2_named":
+        length = body.find(b"}]}") + 3 if b"binary_data_size" in body[:256] else None
+        header_length = None if length is None else str(length)
+        finish(named_messages.reading(body, header_length, NamedReader(NAMED[name]), OFFERED, MAX_ROWS))
+    elif kind == "grpc_named":
+        from harmgauge.api.grpc import messages, wire
+
+        parts = wire.split(body)
+        finish(messages.reading_named(messages.envelope(parts), parts, NamedReader(NAMED[name]), OFFERED, MAX_ROWS))
+    else:
+        media_type = {"npz": media.NPZ, "parquet": media.PARQUET}.get(kind, media.JSON)
+        texts = TextReader(token_inputs(), splitting_tokenizer(CUT_TOKENS)) if kind == "texts" else None
+        finish(finish(NamedReader(NAMED[name], texts).opening(body, media_type, MAX_ROWS, BODY_BYTES)).steps())
 
 
 def _read(kind: str, spec_name: str, body: bytes) -> str:
@@ -209,6 +178,7 @@ def measure(name: str) -> tuple[str, int]:
     body = make()
     assert len(body) <= BODY_BYTES
     _read(kind, spec_name, body if len(body) < 2**20 else SMALL.get(kind, b"x"))
+    give_back()  # else reading would reuse what making the body has freed
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _status("VmRSS")
     outcome = _read(kind, spec_name, body)

@@ -29,6 +29,7 @@ def test_the_broken_one_is_on_top(tmp_path: Path, browser: Browser) -> None:
         service.score(instances(3, SHAPE))
         tab.wait_for("#connection", "Live")
         assert not tab.page.locator("#sources").is_visible()
+        assert not tab.page.locator("#columns").is_visible()  # pictures have none but the predicted class
         for number in range(25):
             send(service, f"camera-<b>{number}</b>", clean, 2)
         send(service, "camera-<b>7</b>", harmful, 60)

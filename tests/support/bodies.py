@@ -12,8 +12,9 @@ from PIL import Image
 
 from harmgauge.api.body import decode
 from harmgauge.api.body.decode import ScoreRequest
+from harmgauge.bundle.image_spec import ImageSpec
 from harmgauge.bundle.rows import Rows
-from harmgauge.bundle.served_input import ImageSpec, InputSpec
+from harmgauge.bundle.served_input import InputSpec
 from tests.support.toy import instances
 
 PIXELS = InputSpec(

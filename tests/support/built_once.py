@@ -18,6 +18,7 @@ from harmgauge.bundle.write import reserve
 from harmgauge_models.building import report
 from harmgauge_models.building.build import build
 from harmgauge_models.options import Options
+from tests.support.few_rows import few_judged
 
 _made: dict[str, Path] = {}
 """The folder of each bundle that was built, by its options and its files' contents."""
@@ -29,13 +30,13 @@ def built(options: Options) -> Path:
     key = _key(options, folder.name)
     if key in _made:
         return Path(shutil.copytree(_made[key], folder))
-    with patch.object(report, "Figure", _NotDrawn):
+    with patch.object(report, "Figure", NotDrawn), few_judged(600):
         folder = build(options)
     _made[key] = Path(shutil.copytree(folder, Path(tempfile.mkdtemp(dir=_kept().name)) / folder.name))
     return folder
 
 
-class _NotDrawn(Figure):
+class NotDrawn(Figure):
     """A figure that is made but not drawn, which would take half of a toy's build."""
 
     def savefig(self, fname: Any, **_: Any) -> None:
@@ -49,7 +50,7 @@ def _kept() -> tempfile.TemporaryDirectory[str]:
 
 
 def _key(options: Options, version: str) -> str:
-    """What the bundle depends on: every option but where it lies, and the contents of the files."""
+    """A bundle depends on its version, every option but where it lies, and the contents of the files."""
     asked = {each.name: getattr(options, each.name) for each in fields(options)}
     for name in ("out", "say", "work", "version"):
         del asked[name]

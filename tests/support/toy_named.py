@@ -170,13 +170,15 @@ def string_graph(seed: int = 0) -> bytes:
 def toy_table(folder: Path, *, seed: int = 0, **strings: Any) -> Path:
     inputs = table_inputs(**strings)
     rows = {name: inputs.rows(table_rows(40, 5, scale)) for name, scale in (("clean", 1.0), ("corrupted", 5.0))}
-    return _written(folder / "table", inputs, table_graph(seed), inputs.rows(table_rows(600, 1)), rows)
+    return write_named(folder / "table", inputs, table_graph(seed), inputs.rows(table_rows(600, 1)), rows)
 
 
 def toy_tokens(folder: Path, *, pad_value: float | None = 0, seed: int = 0, **more: Any) -> Path:
     inputs = token_inputs(pad_value=pad_value)
     rows = {name: inputs.rows(padded(token_rows(40, at))) for at, name in enumerate(("clean", "corrupted"))}
-    return _written(folder / "tokens", inputs, token_graph(seed), inputs.rows(padded(token_rows(600, 1))), rows, **more)
+    return write_named(
+        folder / "tokens", inputs, token_graph(seed), inputs.rows(padded(token_rows(600, 1))), rows, **more
+    )
 
 
 def toy_strings(folder: Path) -> Path:
@@ -184,10 +186,10 @@ def toy_strings(folder: Path) -> Path:
     random = np.random.default_rng(1)
     rows = {name: inputs.rows({"message": random.choice(WORDS, (40, 1))}) for name in ("clean", "corrupted")}
     normal = inputs.rows({"message": random.choice(WORDS, (600, 1))})
-    return _written(folder / "strings", inputs, string_graph(), normal, rows)
+    return write_named(folder / "strings", inputs, string_graph(), normal, rows)
 
 
-def _written(
+def write_named(
     folder: Path,
     inputs: NamedInputs,
     graph: bytes,
@@ -197,6 +199,7 @@ def _written(
     preparation: dict[str, Any] | None = None,
     files: dict[str, bytes] | None = None,
 ) -> Path:
+    """Write a bundle of `graph`, version 1, with the reference scores of `normal` rows; returns its folder."""
     stream = io.BytesIO()
     arrays = [named_arrays(rows, name, inputs) for name, rows in samples.items()]
     np.savez(stream, allow_pickle=False, **(arrays[0] | arrays[1]))

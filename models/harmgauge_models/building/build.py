@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import platform
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,7 @@ def build(options: Options) -> Path:
             "command": options.command,
             "classifier": _classifier_origin(options.classifier),
             "classifier_gives": classifier.network.gives,
+            **({} if classifier.pixels is None else {"normalised_in_graph": asdict(classifier.pixels[0])}),
             "second_network": second.made,
             "calibration": npz_rows.provenance(calibration),
             "libraries": _libraries(),

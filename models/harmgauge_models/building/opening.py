@@ -13,11 +13,11 @@ from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.bundle.reference import MIN_REFERENCE_ROWS
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import InputSpec, Served, described
+from harmgauge_models.building.images import Images
 from harmgauge_models.building.texts import check_padding, fitted_tokenizer, with_tokens
 from harmgauge_models.building.write import class_names_for
-from harmgauge_models.data import labels, npz_rows
+from harmgauge_models.data import labels
 from harmgauge_models.data.npz_rows import Rows
-from harmgauge_models.data.pictures import input_spec
 from harmgauge_models.data.record_disturbers import is_free_text
 from harmgauge_models.data.record_inputs import with_values
 from harmgauge_models.data.tokenizer import Tokenizer
@@ -69,8 +69,9 @@ class Opened:
 def open_all(options: Options) -> Opened:
     """Read the rows and the classifier. Raises UserError."""
     names = input_names(options.classifier)
-    calibration = npz_rows.read(options.calibration, "calibration", MIN_REFERENCE_ROWS, options.label, names)
-    train = None if options.train is None else npz_rows.read(options.train, "training", 2, options.label, names)
+    images = Images.of(options)
+    calibration = images.read(options.calibration, "calibration", MIN_REFERENCE_ROWS, names)
+    train = None if options.train is None else images.read(options.train, "training", 2, names)
     if len(calibration.x) < FEW_REFERENCE_ROWS:
         options.say(f"warning: only {len(calibration.x)} calibration rows; 5000 make a good reference")
     tokenizer = None
@@ -81,7 +82,12 @@ def open_all(options: Options) -> Opened:
     elif train is not None:
         _check_columns(calibration, train)
     classifier = open_classifier(
-        options.classifier, calibration.x, "classifier", options.classifier_output, options.classifier_gives
+        options.classifier,
+        calibration.x,
+        "classifier",
+        options.classifier_output,
+        options.classifier_gives,
+        pixels=images.in_graph(calibration.x),
     )
     how = "as set" if options.classifier_gives else "detected on the calibration data; --classifier-gives overrides it"
     options.say(f"the classifier outputs {classifier.network.gives} for {classifier.classes} classes ({how})")
@@ -101,15 +107,15 @@ def open_all(options: Options) -> Opened:
         classifier = replace(classifier, inputs=with_values(classifier.inputs, [rows.x for rows in every], most))
         classifier = with_word_counts(classifier, [taken.name for taken in classifier.inputs if is_free_text(taken)])
     else:
-        spec = _spec(classifier, calibration, missing=any(rows.missing for rows in every))
+        spec = _spec(images, classifier, calibration, missing=any(rows.missing for rows in every))
     given = options.class_names and class_names_for(options.class_names, classifier.classes)
     known = labels.class_names(given, classifier.labels, every, classifier.classes)
     calibration = labels.numbered(calibration, known, classifier.classes)
     return Opened(classifier, calibration, train, spec, class_names_for(known or (), classifier.classes), tokenizer)
 
 
-def _spec(classifier: Classifier, calibration: Rows, *, missing: bool) -> InputSpec:
-    found = input_spec(calibration.x, classifier.dtype)
+def _spec(images: Images, classifier: Classifier, calibration: Rows, *, missing: bool) -> InputSpec:
+    found = images.spec(calibration.x, classifier.dtype)
     return found.model_copy(update={"missing": missing, "columns": classifier.inputs[0].columns})
 
 

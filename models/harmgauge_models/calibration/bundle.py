@@ -22,7 +22,7 @@ from harmgauge_models.calibration.calibrate import calibrated
 from harmgauge_models.calibration.known import MIN_ROWS, Known, check_accuracy
 from harmgauge_models.calibration.reasons import why_none
 from harmgauge_models.calibration.sentences import sentence
-from harmgauge_models.data import labels, npz_rows
+from harmgauge_models.data import image_folder, labels, npz_rows
 from harmgauge_models.data.columns import Layout, find_columns
 from harmgauge_models.data.disturber import ByKind
 from harmgauge_models.data.disturbers import disturber_for
@@ -111,9 +111,8 @@ def _rows(wanted: Wanted, bundle: Bundle, tokenizer: Tokenizer | None) -> Rows:
     """Calibration rows in the bundle's input form, with labels among its classes. Raises UserError."""
     path, manifest = wanted.calibration, bundle.manifest
     names = [taken.name for taken in manifest.inputs]
-    rows = npz_rows.read(path, "calibration", MIN_ROWS, wanted.label, names)
-    sha256 = npz_rows.sha256_of(path)
-    if sha256 in _trained_with(manifest.made):
+    rows = _read(path, manifest, wanted.label, names)
+    if rows.sha256 in _trained_with(manifest.made):
         raise UserError(f"a network of this bundle was trained on {path} and errs less on its rows: use other rows")
     x = fit_served(rows.x, bundle, tokenizer, path)
     if not manifest.is_named:
@@ -121,6 +120,18 @@ def _rows(wanted: Wanted, bundle: Bundle, tokenizer: Tokenizer | None) -> Rows:
         x = fit_array(x, spec.dtype, spec.shape, str(path))
         _check_values(path, x, spec)
     return labels.numbered(replace(rows, x=x), manifest.class_names, len(manifest.class_names))
+
+
+def _read(path: Path, manifest: Manifest, label: str | None, names: list[str]) -> Rows:
+    """Rows of a file, or of a folder of images for a bundle that takes them. Raises UserError."""
+    if not path.is_dir() or manifest.is_named or manifest.input.image is None:
+        return npz_rows.read(path, "calibration", MIN_ROWS, label, names)
+    spec = manifest.input
+    found = image_folder.read(path, manifest.input.image, spec.image_size)
+    if len(found.pixels) < MIN_ROWS:
+        raise UserError(f"{path} holds {len(found.pixels)} images; expected at least {MIN_ROWS}")
+    x = np.ascontiguousarray(spec.from_pixels(found.pixels), spec.numpy_dtype)
+    return Rows(path, x, None, found.names, found.sha256)
 
 
 def _trained_with(made: Mapping[str, Any]) -> Iterator[str]:

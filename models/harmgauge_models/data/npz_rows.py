@@ -26,13 +26,14 @@ LABEL = "y"
 class Rows:
     """Instances `x` in which NaN is a missing value: numbers or strings (n, *shape), or records with a field for each
     named array or column. Their labels are `y` (n,) whole numbers, or `names` (n,) strings until `labels.numbered`
-    converts them; both None if there are no labels.
+    converts them; both None if there are no labels. `sha256` is that of the file or folder.
     """
 
     path: Path
     x: npt.NDArray[Any]
     y: npt.NDArray[np.int64] | None
     names: npt.NDArray[np.str_] | None = None
+    sha256: str = ""
 
     @property
     def missing(self) -> bool:
@@ -69,7 +70,7 @@ def read(path: Path, role: str, min_rows: int, label: str | None = None, inputs:
             raise UserError(
                 f"{path}: {len(bad)} {role} rows hold infinity{of}, the first in row {bad[0]}: leave them out"
             )
-    return Rows(path, x, *_labels(path, y, len(x), label or LABEL))
+    return Rows(path, x, *_labels(path, y, len(x), label or LABEL), sha256_of(path))
 
 
 def _arrays(path: Path) -> dict[str, Array]:
@@ -147,7 +148,7 @@ def _from_text(y: npt.NDArray[np.str_]) -> tuple[npt.NDArray[np.int64] | None, n
 
 def provenance(rows: Rows) -> dict[str, Any]:
     """The record of the data in the bundle that was made from it."""
-    return {"file": rows.path.name, "rows": len(rows.x), "sha256": sha256_of(rows.path)}
+    return {"file": rows.path.name, "rows": len(rows.x), "sha256": rows.sha256}
 
 
 def sha256_of(path: Path) -> str:

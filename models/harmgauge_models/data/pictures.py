@@ -8,9 +8,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from harmgauge.bundle.image_spec import ImageSpec
 from harmgauge.bundle.part import Dtype
 from harmgauge.bundle.rows import Array
-from harmgauge.bundle.served_input import ImageSpec, InputSpec
+from harmgauge.bundle.served_input import InputSpec
 
 Layout = Literal["HWC", "CHW"]
 
@@ -46,12 +47,19 @@ def input_spec(x: npt.NDArray[Any], dtype: Dtype) -> InputSpec:
 
 @dataclass(frozen=True)
 class Pictures:
-    """The representation of images in an input: `low` is black, `high` is white; raises nothing."""
+    """The representation of images in an input: `low` is black, `high` is white, one number or (channels,)."""
 
     layout: Layout
-    low: float
-    high: float
+    low: float | npt.NDArray[np.float32]
+    high: float | npt.NDArray[np.float32]
     dtype: np.dtype[Any]
+
+    @property
+    def limits(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Black and white, broadcast against rows (n, *shape) of the input."""
+        axes = (-1, 1, 1) if self.layout == "CHW" else (-1,)
+        low, high = (np.asarray(value, np.float32).reshape(axes) for value in (self.low, self.high))
+        return low, high
 
     def to_pixels(self, x: Array) -> npt.NDArray[np.float32]:
         """Convert (n, *shape) in the input's dtype to (n, height, width, channels)."""
@@ -66,9 +74,11 @@ class Pictures:
 
 
 def pictures(x: Array, spec: InputSpec, layout: Layout) -> Pictures:
-    """The image representation, with the range of the input if it has one, otherwise that of the normal instances
+    """The image representation, with the range of the input if it is known, otherwise that of the normal instances
     `x`.
     """
+    if spec.image is not None and spec.image.normalises:
+        return Pictures(layout, spec.image.black.astype(np.float32), spec.image.white.astype(np.float32), x.dtype)
     low = float(x.min()) if spec.minimum is None else spec.minimum
     high = float(x.max()) if spec.maximum is None else spec.maximum
     return Pictures(layout, low, max(high, low + 1e-6), x.dtype)

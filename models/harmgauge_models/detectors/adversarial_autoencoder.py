@@ -95,7 +95,7 @@ def _train(
     settings = {
         "classifier": npz_rows.sha256_of(options.classifier),
         "output": [classifier.network.output, classifier.network.gives],
-        "train": npz_rows.sha256_of(rows.path),
+        "train": rows.sha256,
         "hidden_layers": list(options.hidden_layers),
     }
     made = train(

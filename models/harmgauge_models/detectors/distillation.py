@@ -63,7 +63,7 @@ def make(task: Task) -> SecondNetwork:
             "--second, for a head that reads inside the classifier"
         )
     if options.distilled is not None:
-        return _given(options, options.distilled, x)
+        return _given(options, options.distilled, x, classifier)
     try:
         import torch  # noqa: F401, PLC0415 - only this way needs PyTorch
     except ImportError as error:
@@ -83,7 +83,7 @@ def make(task: Task) -> SecondNetwork:
         "classifier": npz_rows.sha256_of(options.classifier),
         "output": [classifier.network.output, classifier.network.gives],
         "temperature": temperature,
-        "train": npz_rows.sha256_of(train.path),
+        "train": train.sha256,
     }
     if maps:
         assert task.spec is not None
@@ -95,8 +95,10 @@ def make(task: Task) -> SecondNetwork:
     return replace(found, made={**found.made, "train": npz_rows.provenance(train), "final_loss": found.losses[-1]})
 
 
-def _given(options: Options, path: Path, x: Array) -> SecondNetwork:
-    network = open_classifier(path, x, "distilled", options.distilled_output, options.distilled_gives)
+def _given(options: Options, path: Path, x: Array, classifier: Classifier) -> SecondNetwork:
+    network = open_classifier(
+        path, x, "distilled", options.distilled_output, options.distilled_gives, pixels=classifier.pixels
+    )
     made = {"given": {"file": path.name, "sha256": npz_rows.sha256_of(path)}, "gives": network.network.gives}
     return SecondNetwork(network, made, [], "distillation")
 

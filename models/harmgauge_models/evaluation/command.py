@@ -24,7 +24,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         help=".npz with rows or 8-bit pictures x, or an array for each input, and labels y; a table (.parquet, .csv); "
-        "or a folder of CIFAR-10's .bin files",
+        "a folder of images, with a subfolder for each class; or a folder of CIFAR-10's .bin files",
     )
     add("--label", metavar="COLUMN", help="column or array of --data that holds the labels; by default y")
     add(

@@ -54,10 +54,10 @@ Alarm = Callable[[Draw, Draw, int], int]
 
 
 def delays(
-    bundle: Bundle, clean: Group, changed: dict[str, Group], plan: Plan, work: Work, *, seed: int
+    bundle: Bundle, clean: Group, changed: dict[str, Group], plan: Plan, work: Work, *, seed: int, rate: int
 ) -> dict[str, Any]:
     """By detector, by group of `changed`, and by share: the mean rows until the alarm, and the number of streams with
-    an alarm.
+    an alarm, with `rate` rows between false alarms.
 
     Streams are drawn with replacement (each window of features without): `share` of the rows from the group, the rest
     from `clean`. The group "none" is clean traffic alone, so its alarms are false. Streams without an alarm count as
@@ -66,23 +66,24 @@ def delays(
     mixtures = [("none", 0.0, clean)]
     mixtures += [(name, share, group) for name, group in changed.items() for share in plan.delay_shares]
     mixtures = [mixture for mixture in mixtures if len(mixture[2].scores)]
-    alarms = _alarms(bundle, plan.most_rows)
+    alarms = _alarms(bundle, plan.most_rows, rate)
     found: dict[str, Any] = {detector: {} for detector in alarms}
     for detector, (name, share, group) in tqdm(list(product(alarms, mixtures)), desc="delays"):
         normal, strange = _rows(clean, detector), _rows(group, detector)
         decided_by = {
             "format": FORMATS.get(detector, 1),
             "reference": bundle.manifest.files[bundle.manifest.reference_file].sha256,
-            "settings": _settings(bundle, detector, plan.most_rows),
+            "settings": _settings(bundle, detector, plan.most_rows, rate),
             "rows": [sha256_of(normal), sha256_of(strange)],
             "share": share,
             "streams": [plan.streams, seed],
         }
         # A kernel test treats rows that occur twice in a window as a difference; in real traffic no two rows are the
         # same.
-        before, draw = (_mixture(normal, strange, part, distinct=detector == FEATURE_MMD) for part in (0, share))
+        before, draw = (mixture(normal, strange, part, distinct=detector == FEATURE_MMD) for part in (0, share))
         make = partial(_streams, alarms[detector], before, draw, range(seed, seed + plan.streams))
-        until = work.kept(f"delays/{detector}-{name}-{share:g}", decided_by, make)["rows"]
+        label = f"delays/{detector}-{name}-{share:g}" + ("" if rate == ROWS_BETWEEN_FALSE_ALARMS else f"-{rate}")
+        until = work.kept(label, decided_by, make)["rows"]
         found[detector].setdefault(name, {})[f"{share:g}"] = {
             "mean_rows": float(until.mean()),
             "alarms": int((until < plan.most_rows).sum()),
@@ -90,24 +91,24 @@ def delays(
     return found
 
 
-def _alarms(bundle: Bundle, most_rows: int) -> dict[str, Alarm]:
+def _alarms(bundle: Bundle, most_rows: int, rate: int) -> dict[str, Alarm]:
     """The bundle's detectors with the service's default settings: simulated by dedicated fast functions if they have
     one, otherwise by the detector itself.
     """
     scores, features = bundle.reference.scores, bundle.reference.features
 
     def score_evidence(_: Draw, draw: Draw, seed: int) -> int:
-        return rows_to_evidence_alarm(scores, draw, ROWS_BETWEEN_FALSE_ALARMS, seed=seed, most_rows=most_rows)
+        return rows_to_evidence_alarm(scores, draw, rate, seed=seed, most_rows=most_rows)
 
     def score_ks(before: Draw, draw: Draw, seed: int) -> int:
-        return rows_to_ks_alarm(scores, before, draw, **_settings(bundle, "score_ks", most_rows), seed=seed)
+        return rows_to_ks_alarm(scores, before, draw, **_settings(bundle, "score_ks", most_rows, rate), seed=seed)
 
     def mmd(_: Draw, draw: Draw, seed: int) -> int:
         assert features is not None
-        return rows_to_mmd_alarm(features, draw, **_settings(bundle, FEATURE_MMD, most_rows), seed=seed)
+        return rows_to_mmd_alarm(features, draw, **_settings(bundle, FEATURE_MMD, most_rows, rate), seed=seed)
 
     def harm(_: Draw, draw: Draw, seed: int) -> int:
-        return rows_to_harm_alarm(draw, _harm_bound(bundle), ROWS_BETWEEN_FALSE_ALARMS, seed=seed, most_rows=most_rows)
+        return rows_to_harm_alarm(draw, _harm_bound(bundle), rate, seed=seed, most_rows=most_rows)
 
     def other(detector: DriftDetector) -> Alarm:
         def alarm(before: Draw, draw: Draw, seed: int) -> int:
@@ -117,7 +118,7 @@ def _alarms(bundle: Bundle, most_rows: int) -> dict[str, Alarm]:
         return alarm
 
     own: dict[str, Alarm] = {"score_evidence": score_evidence, "score_ks": score_ks, FEATURE_MMD: mmd, HARM: harm}
-    settings = Settings(rows_between_false_alarms=ROWS_BETWEEN_FALSE_ALARMS)
+    settings = Settings(rows_between_false_alarms=rate)
     there = {detector.name: detector for detector in build_drift_detectors(bundle, settings)}
     return {name: alarm for name, alarm in own.items() if name in there} | {
         name: other(detector) for name, detector in there.items() if name not in own
@@ -129,12 +130,12 @@ def _harm_bound(bundle: Bundle) -> float:
     return bound_of(bundle.error_probability, Settings())
 
 
-def _settings(bundle: Bundle, detector: str, most_rows: int) -> dict[str, Any]:
+def _settings(bundle: Bundle, detector: str, most_rows: int, rate: int) -> dict[str, Any]:
     if detector == HARM:
-        return {"bound": _harm_bound(bundle), "rate": ROWS_BETWEEN_FALSE_ALARMS, "most_rows": most_rows}
+        return {"bound": _harm_bound(bundle), "rate": rate, "most_rows": most_rows}
     return {
         "window_rows": FEATURE_WINDOW_ROWS if detector == FEATURE_MMD else bundle.manifest.drift.window_rows,
-        "rows_between_false_alarms": ROWS_BETWEEN_FALSE_ALARMS,
+        "rows_between_false_alarms": rate,
         "most_rows": most_rows,
     }
 
@@ -152,7 +153,7 @@ def _rows(group: Group, detector: str) -> Rows:
     return group.features
 
 
-def _mixture(clean: Rows, strangers: Rows, share: float, *, distinct: bool) -> Draw:
+def mixture(clean: Rows, strangers: Rows, share: float, *, distinct: bool) -> Draw:
     """Draws from a mixture of both groups.
 
     With `distinct`, no row occurs twice in one draw if there are enough rows.

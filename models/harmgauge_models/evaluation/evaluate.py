@@ -15,9 +15,11 @@ from harmgauge.bundle.manifest import Manifest
 from harmgauge.errors import BundleError
 from harmgauge.inference.runtime import verify
 from harmgauge_models.errors import UserError
-from harmgauge_models.evaluation import cases, compared, examples, figures, page, pictures
+from harmgauge_models.evaluation import cases, compared, examples, figures, page, pictures, window_tests
 from harmgauge_models.evaluation.accuracy.judge import Material, accuracy_table
 from harmgauge_models.evaluation.cases import Cases
+from harmgauge_models.evaluation.cause_trials import Trials
+from harmgauge_models.evaluation.causes import causes_table
 from harmgauge_models.evaluation.contamination import contamination_table
 from harmgauge_models.evaluation.delays import Group, delays
 from harmgauge_models.evaluation.measure import CLEAN, Graph, Measured, measure, severities
@@ -69,6 +71,8 @@ def evaluate(options: Options) -> dict[str, Any]:
         quality["contamination"] = _contamination(bundle, measured[CLEAN], pools, plan, work, seed=options.seed)
         quality["delays"] = _delays(bundle, measured[CLEAN], pools[severity], plan, work, seed=options.seed)
         quality["delays"]["severity"] = severity or level_name(severity)
+        trials = Trials(bundle, plan, work, options.seed)
+        quality["causes"] = causes_table(trials, found.copies[CLEAN].make(), measured, severity)
         shown = examples.choose(found, measured, pools[severity], severity=severity, seed=options.seed)
     timed = None
     if found.timed is not None:
@@ -124,12 +128,24 @@ def _plan(options: Options, bundle: Bundle) -> Plan:
                 f"{_accepted(bundle.manifest)}: leave --attacks and --attack-rows out"
             )
         return replace(plan, attacks=())
+    if _normalises(bundle.manifest):
+        if options.attacks or options.attack_rows is not None:
+            raise UserError(
+                "attacks change pixels, but this bundle takes normalised numbers: build it from a folder of images or "
+                "from 8-bit rows, or leave --attacks and --attack-rows out"
+            )
+        return replace(plan, attacks=())
     if plan.attacks and not all(map(importlib.util.find_spec, ("foolbox", "art"))):
         raise UserError(
             "attacks require Foolbox and the Adversarial Robustness Toolbox: pip install 'harmgauge[attack]', or skip "
             "them with --attacks none"
         )
     return plan
+
+
+def _normalises(manifest: Manifest) -> bool:
+    """Whether pixels are normalised before the graph."""
+    return manifest.input.image is not None and manifest.input.image.normalises
 
 
 def _accepted(manifest: Manifest) -> str:
@@ -197,7 +213,27 @@ def _delays(bundle: Bundle, clean: Measured, pooled: Pool, plan: Plan, work: Wor
         "streams": plan.streams,
         "most_rows": plan.most_rows,
         "shares": list(plan.delay_shares),
-        "detectors": delays(bundle, normal, changed, plan, work, seed=seed),
+        "detectors": delays(bundle, normal, changed, plan, work, seed=seed, rate=ROWS_BETWEEN_FALSE_ALARMS),
+        **(
+            {}
+            if bundle.reference.features is None
+            else {"beside": _beside(bundle, normal, changed, plan, work, seed=seed)}
+        ),
+    }
+
+
+def _beside(
+    bundle: Bundle, clean: Group, changed: dict[str, Group], plan: Plan, work: Work, *, seed: int
+) -> dict[str, Any]:
+    """Other detectors beside the bundle's own, all at a false alarm rate that the former can be calibrated to."""
+    rate = window_tests.ROWS_BETWEEN_FALSE_ALARMS
+    return {
+        "rows_between_false_alarms": rate,
+        "window_rows": window_tests.WINDOW_ROWS,
+        "clean_windows": plan.clean_windows,
+        "changed_windows": plan.changed_windows,
+        "own": delays(bundle, clean, changed, plan, work, seed=seed, rate=rate),
+        "others": window_tests.window_tests(bundle, clean, changed, plan, work, seed=seed),
     }
 
 

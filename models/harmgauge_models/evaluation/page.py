@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from harmgauge_models.evaluation import figures, tables, tables_by_kind
+from harmgauge_models.evaluation.causes_section import causes_section
 from harmgauge_models.evaluation.examples import Example
 from harmgauge_models.evaluation.sections import SECTIONS
 
@@ -67,6 +68,7 @@ def page(quality: Quality, examples: list[Example], class_names: tuple[str, ...]
 right on both. {thing.capitalize()}s that it gets wrong when clean are in neither group.</p>
 {_below_entropy(quality)}
 {sections}
+{causes_section(quality)}
 {_examples(quality, examples, class_names)}
 </main>
 </body>

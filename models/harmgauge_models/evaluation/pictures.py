@@ -12,7 +12,7 @@ import numpy.typing as npt
 from harmgauge.bundle.manifest import Manifest
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import InputSpec
-from harmgauge_models.data import cifar10
+from harmgauge_models.data import cifar10, image_folder
 from harmgauge_models.data.corruptions import Images
 from harmgauge_models.errors import UserError
 from harmgauge_models.evaluation.labels import classes
@@ -34,11 +34,13 @@ def are_served(manifest: Manifest) -> bool:
 
 
 def read(path: Path, manifest: Manifest) -> Pictures:
-    """Read CIFAR-10's test images from a folder or its archive, or an `.npz` file with x (in the bundle's layout) and
-    y.
+    """Read a folder with a subfolder of images for each class, CIFAR-10's test images from a folder or its archive,
+    or an `.npz` file with x (in the bundle's layout) and y.
 
     The bundle must accept colour images. Raises UserError if the data are unsuitable for it.
     """
+    if path.is_dir() and not any(path.glob("*.bin")) and not any(path.glob("*/*.bin")):
+        return _image_folder(path, manifest)
     if path.suffix != ".npz":
         test = cifar10.load_test(path)
         height, width = test.x.shape[1:3]
@@ -59,6 +61,17 @@ def read(path: Path, manifest: Manifest) -> Pictures:
     if len(x) < MIN_ROWS:
         raise UserError(f"{path} holds {len(x)} pictures; expected at least {MIN_ROWS}")
     return Pictures(x, classes(arrays.pop("y"), manifest.class_names, len(x), path), arrays)
+
+
+def _image_folder(path: Path, manifest: Manifest) -> Pictures:
+    spec = manifest.input.image
+    assert spec is not None
+    found = image_folder.read(path, spec, manifest.input.image_size)
+    if found.names is None:
+        raise UserError(f"{path} has no subfolders: expected one for each class, with its images")
+    if len(found.pixels) < MIN_ROWS:
+        raise UserError(f"{path} holds {len(found.pixels)} pictures; expected at least {MIN_ROWS}")
+    return Pictures(found.pixels, classes(found.names, manifest.class_names, len(found.pixels), path))
 
 
 def as_pixels(given: Array, what: str, manifest: Manifest) -> Images:

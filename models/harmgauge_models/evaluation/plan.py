@@ -22,9 +22,10 @@ class Plan:
     """The amounts of an evaluation.
 
     `kinds` are for images; other rows get each suitable kind, or every second or third. `batches` are for the
-    contamination table; `delay_shares`, `streams` and `most_rows` (the cut-off) for the delays; for the alarm on harm,
-    `harm_streams` streams of `harm_stream_rows` rows are drawn from each set; `attacks` are run on the first
-    `attacked_pictures` images.
+    contamination table; `delay_shares`, `streams` and `most_rows` (the cut-off) for the delays; `cause_streams` and
+    `most_cause_rows` for those until the cause is named. The thresholds of other detectors come from `clean_windows`,
+    their power from `changed_windows`. For the alarm on harm, `harm_streams` streams of `harm_stream_rows` rows are
+    drawn from each set; `attacks` are run on the first `attacked_pictures` images.
     """
 
     kinds: tuple[str, ...] = tuple(CORRUPTIONS)
@@ -37,6 +38,10 @@ class Plan:
     delay_shares: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)
     streams: int = 20
     most_rows: int = 20_000
+    clean_windows: int = 4000
+    changed_windows: int = 500
+    cause_streams: int = 10
+    most_cause_rows: int = 2000
     harm_streams: int = 16
     harm_stream_rows: int = 5000
     attacks: tuple[str, ...] = tuple(ATTACKS)
@@ -55,6 +60,10 @@ QUICK = Plan(
     delay_shares=(0.1, 0.5),
     streams=2,
     most_rows=2000,
+    clean_windows=200,
+    changed_windows=25,
+    cause_streams=2,
+    most_cause_rows=500,
     harm_streams=4,
     harm_stream_rows=1000,
     attacks=("fgsm", WHITE_BOX),

@@ -140,7 +140,21 @@ def _delays(quality: Quality) -> str:
         "delays",
         quality,
         [tables.delays(quality)],
+        shown=_beside(quality),
     )
+
+
+def _beside(quality: Quality) -> str:
+    found = quality["delays"].get("beside")
+    if found is None:
+        return ""
+    text = (
+        f"Other detectors test every {found['window_rows']} rows against the reference's features. Their thresholds "
+        f"are exact for {found['clean_windows']:,} clean windows of this data; their delays follow from "
+        f"{found['changed_windows']:,} changed windows each. The bundle's own detectors guarantee the rate instead, "
+        "with the service's own windows, and pay for that with longer delays. Harmless changes need no alarm."
+    )
+    return f"<p>{escape(text)}</p>{tables.beside(quality)}"
 
 
 def _attacks(quality: Quality) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from harmgauge_models.evaluation.attack_names import ATTACKS
 from harmgauge_models.evaluation.measure import SCORES
 from harmgauge_models.evaluation.severity import GROUPS
+from harmgauge_models.evaluation.window_statistics import LABELS
 
 Quality = dict[str, Any]
 
@@ -126,6 +127,24 @@ def delays(quality: Quality) -> str:
     return table("Mean rows to the alarm (streams with an alarm, unless all)", head, rows)
 
 
+def beside(quality: Quality) -> str:
+    """The bundle's detectors and others at the same rate of false alarms; empty if the bundle has no features."""
+    found = quality["delays"].get("beside")
+    if found is None:
+        return ""
+    columns = [(group, f"{share:g}") for group in GROUPS for share in quality["delays"]["shares"]]
+    most = quality["delays"]["most_rows"]
+    rows = []
+    for names, part in (({}, found["own"]), (LABELS, found["others"])):
+        for detector, groups in part.items():
+            entries = [groups.get(group, {}).get(share) for group, share in columns]
+            rows.append([names.get(detector, detector), *(_rows_to_alarm(entry, most) for entry in entries)])
+    head = ["detector", *(f"{float(share):.0%} {group}" for group, share in columns)]
+    return table(
+        f"Mean rows to the alarm at {found['rows_between_false_alarms']:,} rows between false alarms", head, rows
+    )
+
+
 def attacks(quality: Quality) -> str:
     """Each attack in real numbers, and rounded if the bundle accepts only whole numbers."""
     found = quality["attacks"]["by"]
@@ -154,6 +173,12 @@ def _flags_and_spreads(part: dict[str, Any], quality: Quality) -> list[str]:
         return [ABSENT] * (1 + len(score_names(quality)))
     spreads = [f"{part[name]['mean']:.3g} ± {part[name]['std']:.3g}" for name in score_names(quality)]
     return [share(part["flagged"]), *spreads]
+
+
+def _rows_to_alarm(entry: dict[str, Any] | None, most_rows: int) -> str:
+    if entry is None:
+        return ABSENT
+    return f"> {most_rows:,}" if entry["mean_rows"] >= most_rows else f"{entry['mean_rows']:,.0f}"
 
 
 def _delay(entry: dict[str, Any] | None, streams: int) -> str:

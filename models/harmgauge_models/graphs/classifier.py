@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,11 @@ from harmgauge_models.graphs.normal_form.class_labels import class_labels, label
 from harmgauge_models.graphs.normal_form.score_output import candidates
 from harmgauge_models.graphs.normal_form.scores import Form, append, judge
 from harmgauge_models.graphs.normal_form.tidy import drop_sequences, tidy
+from harmgauge_models.graphs.pixels import Normalisation, take_pixels
 from harmgauge_models.graphs.records import TEXT, are_records, fields, make_records
+
+Pixels = tuple[Normalisation, Literal["HWC", "CHW"]]
+"""How a network's images are normalised, and their layout."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Classifier:
     its inputs, whose names its graph keeps in the bundle if the network is `named`.
 
     `runnable` is the file itself if it is already in normal form. `labels` are the classes' names, if the file has
-    them; `notes` describe the changes in sentences.
+    them; `notes` describe the changes in sentences. `pixels` is the normalisation that was put in front of it.
     """
 
     path: Path
@@ -53,6 +57,7 @@ class Classifier:
     classes: int
     labels: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    pixels: Pixels | None = None
 
     @property
     def dtype(self) -> Dtype:
@@ -89,17 +94,27 @@ def fit_rows(x: Array, inputs: Sequence[Input], what: str, *, named: bool) -> Ar
 
 
 def open_classifier(
-    path: Path, x: Array, role: str, output: str | None = None, gives: Gives | None = None
+    path: Path,
+    x: Array,
+    role: str,
+    output: str | None = None,
+    gives: Gives | None = None,
+    *,
+    pixels: Pixels | None = None,
 ) -> Classifier:
     """Read the network `role` from `path` and inspect its outputs for the rows `x`: one array, or records with a field
     for each input or for each column of the only input.
 
-    NaN in `x` is a missing value. Raises UserError if the network does not accept `x`, or if its output is not a
-    distribution over two or more classes.
+    NaN in `x` is a missing value. With `pixels`, the network takes normalised images, `x` holds pixels, and the
+    normalisation is put in front of the network. Raises UserError if the network does not accept `x`, or if its output
+    is not a distribution over two or more classes.
     """
     what = f"the {role} {path}"
     model = read(path)
     changed = tidy(model)
+    if pixels is not None:
+        take_pixels(model, *pixels, what)
+        changed = True
     inputs, named = _inputs(list(model.graph.input), x, what)
     if named:
         check_names([taken.name for taken in inputs], what)
@@ -131,7 +146,9 @@ def open_classifier(
     same = not (changed or opened.changed) and normal == name
     network = Network(opened.model, opened.inputs, normal, form.gives, named=named)
     runnable = path if same else serialised(opened.model, what)
-    return Classifier(path, runnable, network, inputs, form.classes, class_labels(labelled, form.classes), tuple(notes))
+    return Classifier(
+        path, runnable, network, inputs, form.classes, class_labels(labelled, form.classes), tuple(notes), pixels
+    )
 
 
 def _inputs(values: Sequence[onnx.ValueInfoProto], x: Array, what: str) -> tuple[tuple[Input, ...], bool]:

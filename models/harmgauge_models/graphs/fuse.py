@@ -53,12 +53,24 @@ def read(path: Path) -> onnx.ModelProto:
 
 def input_names(path: Path) -> tuple[str, ...]:
     """The names of an ONNX file's inputs; raises UserError."""
+    return tuple(value.name for value in _inputs(path))
+
+
+def input_shapes(path: Path) -> list[tuple[int | None, ...]]:
+    """The declared shapes of an ONNX file's inputs, rows included; None is an axis of any length. Raises UserError."""
+    return [
+        tuple(axis.dim_value if axis.dim_value > 0 else None for axis in value.type.tensor_type.shape.dim)
+        for value in _inputs(path)
+    ]
+
+
+def _inputs(path: Path) -> list[onnx.ValueInfoProto]:
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
     except Exception as error:  # protobuf's DecodeError and OSError share no base class
         raise UserError(f"{path} is not a readable ONNX file: {error}") from error
     stored = {tensor.name for tensor in graph.initializer}
-    return tuple(value.name for value in graph.input if value.name not in stored)
+    return [value for value in graph.input if value.name not in stored]
 
 
 def fuse(classifier: Network, second: Network, loss: Loss, temperature: float) -> onnx.ModelProto:

@@ -52,6 +52,7 @@ def attack_pictures(
     Raises UserError if the classifier has no gradients.
     """
     network = _scaled(classifier, x, pictures)
+    low, high = map(torch.from_numpy, pictures.limits)
     random = np.random.default_rng((seed, 22))
     generator = torch.Generator().manual_seed(seed)
     chosen = random.permutation(len(x))[:rows]
@@ -61,9 +62,9 @@ def attack_pictures(
         while done < len(chosen) and (not made or time.monotonic() - began < seconds):
             given = x[chosen[done : done + BATCH_ROWS]]
             wide = torch.from_numpy(given.astype(np.float32))
-            scaled = (wide - pictures.low) / (pictures.high - pictures.low)
+            scaled = (wide - low) / (high - low)
             attacked = _attacked(network, scaled, int(random.choice(STEPS)), random, generator)
-            values = (attacked * (pictures.high - pictures.low) + pictures.low).numpy()
+            values = (attacked * (high - low) + low).numpy()
             made.append((np.rint(values) if pictures.dtype.kind in "iu" else values).astype(pictures.dtype))
             done += len(given)
             bar.update(len(given))
@@ -75,8 +76,8 @@ class _Scaled(nn.Module):
 
     def __init__(self, network: nn.Module, pictures: Pictures, gives: str) -> None:
         super().__init__()
-        self.network, self.low, self.range = network, pictures.low, pictures.high - pictures.low
-        self.gives = gives
+        low, high = map(torch.from_numpy, pictures.limits)
+        self.network, self.low, self.range, self.gives = network, low, high - low, gives
 
     def forward(self, x: Tensor) -> Tensor:
         (output,) = self.network(x * self.range + self.low)

@@ -60,18 +60,23 @@ class Budget:
         self._claims[claim] = None
         if size_bytes > self.total_bytes:
             raise TooLarge(
-                f"This request needs {size_bytes} bytes of memory; all requests together may use {self.total_bytes}: "
-                "send fewer instances at once, or leave 'probabilities' out.",
+                f"This request needs {size_bytes} bytes of memory; all requests together may use {self.total_bytes} "
+                "(HARMGAUGE_MAX_BODIES_BYTES): send fewer instances at once, or leave 'probabilities' out.",
                 closes=True,
             )
         of_holder = self._by_holder[claim.holder]
         if size_bytes < of_holder > self.share_bytes:
-            raise _overloaded(f"Your unanswered requests hold {of_holder} bytes; the limit is {self.share_bytes}.")
+            raise _overloaded(
+                f"Your unanswered requests hold {of_holder} bytes; the limit is {self.share_bytes}, a share of "
+                "HARMGAUGE_MAX_BODIES_BYTES."
+            )
         while self.held_bytes > self.total_bytes:
             largest = max(self._claims, key=self._rank)
             give_up = largest.give_up
             if give_up is None or not (largest.is_late() or self._by_holder[largest.holder] > of_holder):
-                raise _overloaded(f"Unanswered requests already hold all {self.total_bytes} bytes.")
+                raise _overloaded(
+                    f"Unanswered requests already hold all {self.total_bytes} bytes of HARMGAUGE_MAX_BODIES_BYTES."
+                )
             self.release(largest)
             give_up()
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
+from harmgauge.api.body.picture_room import PictureRoom
 from harmgauge.api.body.step_threads import StepThreads
 from harmgauge.api.body.steps import Steps, one_step
 from harmgauge.api.budget import SMALL_BYTES, Budget, Claim
@@ -23,6 +25,7 @@ from harmgauge.auth.names import CLIENT, SOURCE, read_name
 from harmgauge.auth.policy import Principal
 from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.inference.caller import Origin, Progress, RequestContext
+from harmgauge.inference.providers import usable_cores
 from harmgauge.inference.scorer import RequestScorer, Scored
 from harmgauge.readiness import Readiness
 
@@ -47,6 +50,7 @@ class DataPlane:
         max_bodies_bytes: int,
         deadline_seconds: float,
         max_rows: int,
+        max_image_pixels: int,
     ) -> None:
         self.readiness = readiness
         self.max_body_bytes = max_body_bytes
@@ -54,6 +58,9 @@ class DataPlane:
         self.deadline_seconds = deadline_seconds
         self.budget = Budget(max_bodies_bytes, max_body_bytes)
         self.threads = StepThreads(THREADS)
+        self.room = PictureRoom(max_image_pixels)
+        # Decoding a camera's image takes 50 ms without a pause, for which other bodies should not wait.
+        self.image_threads = ThreadPoolExecutor(usable_cores(), "image")
 
     def deadline(self, seconds: float | None) -> float:
         """Deadline, by the event loop's clock, of a request that arrives now and waits for at most `seconds`."""
@@ -157,6 +164,11 @@ class Call:
     def in_steps(self, steps: Steps[T]) -> Awaitable[T]:
         """Run steps of at most a millisecond each on a thread. Raises DeadlinePassed or CallerLeft."""
         return self.plane.threads.run(steps, self.waiting, self.context.left)
+
+    def on_image_thread(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Awaitable[T]:
+        """Run `function`, which decodes an image. Raises DeadlinePassed or CallerLeft."""
+        plane, steps = self.plane, one_step(function, *arguments, **named)
+        return plane.threads.run(steps, self.waiting, self.context.left, plane.image_threads)
 
     def answer_in_steps(self, steps: Steps[T]) -> Awaitable[T]:
         """Run the steps that build a response. Its rows are already counted, so it is sent even after the deadline.

@@ -90,7 +90,7 @@ def handler(plane: DataPlane) -> Handler:
             if reader is not None and reader.takes(body, media_type):
                 asked = await decode.read_named(call, body, media_type, query, reader)
             elif decode.is_large(len(body), media_type, manifest.input):
-                asked = await call.in_steps(decode.reading(body, media_type, query, manifest.input, call.waiting))
+                asked = await decode.read_large(call, body, media_type, query, manifest.input)
             else:
                 asked = decode.read(body, media_type, query, manifest.input)
             if asked.parameters.correct and not components.corrects:

@@ -186,6 +186,7 @@ class InfoAnswer(BaseModel):
     max_batch_rows: int
     max_queue_rows: int
     max_body_bytes: int
+    max_image_pixels: int
     deadline_seconds: float
     capture: bool = Field(description="Whether flagged inputs are captured, with the ids of their requests.")
 

@@ -24,6 +24,9 @@ MOST_ROWS = 10**15
 Channels = Annotated[tuple[float, ...], Field(min_length=1, max_length=4)]
 """A number for each channel."""
 
+Filter = Literal["bilinear", "bicubic"]
+"""How images are resized: antialiased, as in Pillow and torchvision."""
+
 
 class Column(Part):
     """A column of a table."""
@@ -114,23 +117,33 @@ class Input(Part):
 
 
 class Pictures(Part):
-    """Converts an image (8 bits per channel) to a row: resize the shorter side to `resize` pixels, crop the middle
-    `crop` pixels ((width, height), or one number for both), multiply by `scale`, subtract `mean`, divide by `std`, and
-    order the axes as in `layout`.
+    """Converts an image (8 bits per channel) to a row: resize the shorter side to `resize` pixels with `filter` (by
+    default bilinear), crop the middle `crop` pixels ((width, height), or one number for both), multiply by `scale`,
+    subtract `mean`, divide by `std`, and order the axes as in `layout`.
     """
 
     layout: Literal["HWC", "CHW"]
     scale: float = Field(default=1.0, gt=0)
     resize: int | None = Field(default=None, ge=1, le=MAX_PIXELS)
+    filter: Filter | None = None
     crop: int | tuple[int, int] | None = None
     mean: Channels | None = None
     std: Channels | None = None
 
+    @property
+    def crop_size(self) -> tuple[int, int] | None:
+        """Width and height of the crop in pixels."""
+        return (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
+
     @model_validator(mode="after")
     def _crop_and_std(self) -> Self:
-        sides = () if self.crop is None else (self.crop,) if isinstance(self.crop, int) else self.crop
+        sides = self.crop_size or ()
         if not all(1 <= side <= MAX_PIXELS for side in sides):
             raise ValueError(f"crop must have sides of 1 to {MAX_PIXELS} pixels")
+        if self.resize is not None and sides and self.resize < min(sides):
+            raise ValueError(f"resize to {self.resize} pixels leaves no room for a crop of {sides[0]} x {sides[1]}")
+        if self.filter is not None and self.resize is None:
+            raise ValueError("filter requires resize")
         if self.std is not None and not all(value > 0 for value in self.std):
             raise ValueError("std must be above 0")
         return self

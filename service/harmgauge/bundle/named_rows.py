@@ -72,7 +72,7 @@ class NamedRows:
     def lengths(self) -> Positions:
         """The length of each row (n,); only for rows with a free axis."""
         assert self.offsets is not None
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     @property
     def nbytes(self) -> int:

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from harmgauge.bundle.image_spec import MODES, ImageSpec
 from harmgauge.bundle.inputs import Column, Input, Pictures, Preparation
 from harmgauge.bundle.named_inputs import MAX_ROW_BYTES, NamedInputs, is_by_column
 from harmgauge.bundle.part import Dtype, Part, Text
@@ -19,19 +20,6 @@ from harmgauge.bundle.rows import Rows
 
 if TYPE_CHECKING:
     from harmgauge.bundle.manifest import Manifest
-
-MODES: dict[int, Literal["L", "RGB"]] = {1: "L", 3: "RGB"}
-"""Image mode by number of channels."""
-
-
-class ImageSpec(Part):
-    """Converts a decoded image (8 bits per channel) to an instance: axes are reordered, values multiplied by
-    `scale`.
-    """
-
-    mode: Literal["L", "RGB"]
-    layout: Literal["HWC", "CHW"]
-    scale: float = Field(gt=0)
 
 
 class InputSpec(Part):
@@ -77,15 +65,12 @@ class InputSpec(Part):
     def to_pixels(self, rows: Rows) -> npt.NDArray[np.uint8]:
         """Instances (n, *shape) of an image bundle as 8-bit pixels (n, height, width, channels)."""
         assert self.image is not None
-        values = rows if self.image.scale == 1 else rows.astype(np.float64) / self.image.scale
-        pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-        return pixels.transpose(0, 2, 3, 1) if self.image.layout == "CHW" else pixels
+        return self.image.to_pixels(rows)
 
     def from_pixels(self, pixels: npt.NDArray[np.uint8]) -> Rows:
-        """The inverse, as floats if the scale is not 1: not yet in the bundle's dtype."""
+        """The inverse: not yet in the bundle's dtype, but as floats if values are scaled or normalised."""
         assert self.image is not None
-        ordered = pixels.transpose(0, 3, 1, 2) if self.image.layout == "CHW" else pixels
-        return ordered if self.image.scale == 1 else ordered.astype(np.float64) * self.image.scale
+        return self.image.of_pixels(pixels)
 
     @model_validator(mode="after")
     def _row_fits_a_body(self) -> Self:
@@ -95,11 +80,15 @@ class InputSpec(Part):
 
     @model_validator(mode="after")
     def _image_fits_shape(self) -> Self:
-        if self.image is not None:
-            channels = 1 if self.image.mode == "L" else 3
-            axis = -1 if self.image.layout == "HWC" else 0
-            if len(self.shape) != 3 or self.shape[axis] != channels:
-                raise ValueError(f"shape {self.shape} is not an {self.image.layout} image of mode {self.image.mode}")
+        if (image := self.image) is not None:
+            axis = -1 if image.layout == "HWC" else 0
+            if len(self.shape) != 3 or self.shape[axis] != image.channels:
+                raise ValueError(f"shape {self.shape} is not an {image.layout} image of mode {image.mode}")
+            width, height = self.image_size
+            if image.crop_size not in (None, (width, height)):
+                raise ValueError(f"crop {image.crop} does not give the input's {width} x {height} pixels")
+            if image.crop is None and image.resize not in (None, min(width, height)):
+                raise ValueError(f"resize {image.resize} without crop does not give {width} x {height} pixels")
         return self
 
     @model_validator(mode="after")
@@ -111,10 +100,7 @@ class InputSpec(Part):
 
 def not_served(manifest: Manifest) -> str | None:
     """The part of the bundle that this version does not support; None if it supports all of it."""
-    pictures = None if manifest.preparation is None else manifest.preparation.pictures
     checks = {
-        "pictures that are resized or cropped": pictures is not None and (pictures.resize or pictures.crop),
-        "pictures normalised outside the graph": pictures is not None and (pictures.mean or pictures.std),
         "references by context": len(manifest.reference) > 1,
     }
     return next((f"this version does not support {what}" for what, is_there in checks.items() if is_there), None)
@@ -174,11 +160,11 @@ def preparation(spec: InputSpec) -> Preparation | None:
     """The preparation that converts images to such an input, if any."""
     if spec.image is None:
         return None
-    return Preparation(pictures=Pictures(layout=spec.image.layout, scale=spec.image.scale))
+    return Preparation(pictures=Pictures(**spec.image.model_dump(exclude={"mode"})))
 
 
 def _image(pictures: Pictures, shape: tuple[int, ...]) -> ImageSpec:
     channels = (shape[-1] if pictures.layout == "HWC" else shape[0]) if len(shape) == 3 else 0
     if channels not in MODES:
         raise ValueError(f"shape {shape} is not an {pictures.layout} image with 1 or 3 channels")
-    return ImageSpec(mode=MODES[channels], layout=pictures.layout, scale=pictures.scale)
+    return ImageSpec(mode=MODES[channels], **pictures.model_dump())

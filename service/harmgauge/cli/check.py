@@ -83,6 +83,9 @@ def check(settings: Settings) -> int:
             say(f"  {detector.detectable.sentence}\n")
             if (warning := detector.detectable.warning) is not None:
                 say(f"  warning: {warning}\n")
+    if prepared.columns is not None:
+        found = prepared.columns.view()
+        say(f"  columns: {len(found.monitored)} with the predicted class; alarm at evidence of {found.threshold:g}\n")
     say(f"  {state_folder}\n")
     _check_capture(settings, valid.sink, say)
     if settings.shadow is not None:

@@ -91,6 +91,12 @@ class Client:
         document: dict[str, Any] = json.loads(body)
         return document
 
+    def score_image(self, image: bytes, media_type: str) -> dict[str, Any]:
+        """Score an image file: `media_type` is image/jpeg, image/png or image/webp."""
+        body, _ = self._call("POST", "/score", image, {"Content-Type": media_type})
+        document: dict[str, Any] = json.loads(body)
+        return document
+
     def score_each(self, rows: AnyRows, inputs: NamedInputs | None = None) -> list[dict[str, Any]]:
         """Score rows, each as a separate request, several at a time."""
         with ThreadPoolExecutor(CONNECTIONS) as pool:

@@ -44,6 +44,12 @@ class Piece:
     start: int
     stop: int
 
+    @property
+    def rows(self) -> AnyRows:
+        """The rows; all of an entry's without a copy of its views."""
+        whole = self.entry.rows
+        return whole if self.stop - self.start == len(whole) else whole[self.start : self.stop]
+
 
 class Batch:
     """A batch that stays open until a worker starts it, so that rows that arrive in the meantime need not wait for the
@@ -90,7 +96,7 @@ class Batch:
         if not self.pieces:
             return
         try:
-            parts = [piece.entry.rows[piece.start : piece.stop] for piece in self.pieces]
+            parts = [piece.rows for piece in self.pieces]
             rows = parts[0] if len(parts) == 1 else join(parts)
             outputs = runtime.run(rows)
             check_shapes(outputs, len(rows), runtime.shapes)

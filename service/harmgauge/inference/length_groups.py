@@ -30,7 +30,7 @@ def row_lengths(inputs: NamedInputs, rows: NamedRows) -> Positions | None:
         return rows.lengths
     longest = np.zeros(len(rows), np.int64)
     for found in inputs.inputs:
-        if found.is_text:
+        if found.is_text and found.categories is None:  # a category is looked up, however long
             strings = rows.fixed[found.name].reshape(len(rows), -1)
             np.maximum(longest, [max(map(len, row)) for row in strings.tolist()], out=longest)
     return longest // CHARACTERS_PER_CELL if longest.any() else None

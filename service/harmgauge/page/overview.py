@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
+from harmgauge.api.columns import column_answers
 from harmgauge.api.sources import source_answers
 from harmgauge.api.state import drift_answer
 from harmgauge.bundle.load import Bundle
+from harmgauge.drift.columns.view import View as ColumnsView
 from harmgauge.drift.embedding_view import EmbeddingView
 from harmgauge.drift.monitor import Monitor
-from harmgauge.drift.sources.view import View
+from harmgauge.drift.sources.view import View as SourcesView
 from harmgauge.page.histogram import bucket_edges, shares
 from harmgauge.page.recorder import HISTORY_SECONDS, Recorder, flagged_share
 
 RECENT_SAMPLES = 12
 """Included in every state, so that a polling client needs the whole history only at the start or after a pause."""
 
-MOST_SOURCES = 20
-"""Sources in the table: those that drift, and then those with the most evidence."""
+MOST_RANKED = 20
+"""Sources or columns in a table: those that drift, and then those with the most evidence."""
 
 
 class Overview:
@@ -60,7 +65,7 @@ class Overview:
         }
 
     async def state(self) -> dict[str, Any]:
-        """Detectors and accuracy as in `GET /drift`, the sources, the scores in the window, and the newest samples."""
+        """Detectors and accuracy as in `GET /drift`, sources, columns, scores in the window, and the newest samples."""
         states = await self._monitor.states()
         drift = drift_answer(self._bundle, states, await self._monitor.accuracy())
         scores = next((state.scores for state in states.values() if state.scores is not None), None)
@@ -73,6 +78,7 @@ class Overview:
             "time": time.time(),
             **drift.model_dump(mode="json", by_alias=True, include={"detectors", "accuracy", "accuracy_missing"}),
             "sources": await self._sources(),
+            "columns": await self._columns(),
             "window_rows": 0 if scores is None else len(scores),
             "window_shares": window,
             "flagged_share": flagged,
@@ -82,7 +88,14 @@ class Overview:
     async def _sources(self) -> dict[str, Any] | None:
         """None without a source."""
         view = self._monitor.sources()
-        return await asyncio.to_thread(_table, view) if view else None
+        return await asyncio.to_thread(_sources_table, view) if view else None
+
+    async def _columns(self) -> dict[str, Any] | None:
+        """None without sketches; also if only the predicted class is monitored, and has not changed."""
+        view = self._monitor.columns()
+        if view is None or not (view.drifting or len(view.monitored) > 1):
+            return None
+        return await asyncio.to_thread(_columns_table, view)
 
     async def history(self) -> dict[str, Any]:
         """All recorded samples, column by column."""
@@ -93,10 +106,18 @@ class Overview:
         return {"recent_points": None if self._embedding_view is None else await self._embedding_view.recent()}
 
 
-def _table(view: View) -> dict[str, Any]:
+def _sources_table(view: SourcesView) -> dict[str, Any]:
+    return _table(len(view), view, source_answers(view, view.select()[:MOST_RANKED]))
+
+
+def _columns_table(view: ColumnsView) -> dict[str, Any]:
+    return _table(len(view.monitored), view, column_answers(view, MOST_RANKED))
+
+
+def _table(monitored: int, view: SourcesView | ColumnsView, answers: Sequence[BaseModel]) -> dict[str, Any]:
     return {
-        "monitored": len(view),
+        "monitored": monitored,
         "drifting": view.drifting,
         "threshold": view.threshold,
-        "rows": [answer.model_dump(mode="json") for answer in source_answers(view, view.select()[:MOST_SOURCES])],
+        "rows": [answer.model_dump(mode="json") for answer in answers],
     }

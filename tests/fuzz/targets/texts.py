@@ -26,7 +26,8 @@ _TOKENS = [
 ]  # fmt: skip
 
 
-def _tokenizer(cut: int | None) -> Any:
+def splitting_tokenizer(cut: int | None) -> Any:
+    """A tokenizer that splits at spaces, and truncates to `cut` tokens."""
     made = Tokenizer(models.WordLevel(_WORDS, unk_token="[UNK]"))
     made.pre_tokenizer = pre_tokenizers.Split(" ", "removed")
     if cut is not None:
@@ -34,7 +35,9 @@ def _tokenizer(cut: int | None) -> Any:
     return made
 
 
-_READERS = {head: (TextReader(_INPUTS, _tokenizer(cut)), cut) for head, cut in (("whole", None), ("cut", CUT_TOKENS))}
+_READERS = {
+    head: (TextReader(_INPUTS, splitting_tokenizer(cut)), cut) for head, cut in (("whole", None), ("cut", CUT_TOKENS))
+}
 
 
 def _row(item: Any, cut: int | None) -> dict[str, Any] | None:

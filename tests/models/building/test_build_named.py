@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from harmgauge_models.evaluation.evaluate import evaluate
 from harmgauge_models.graphs import records
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options
+from tests.support.few_rows import few_copies
 from tests.support.named_classifiers import CITIES, MEASURED, measured_rows, mixed, save, token_rows, tokens
 
 
@@ -101,18 +103,24 @@ def test_the_graph_in_8_bits_takes_the_same_rows(bundle: Bundle) -> None:
     assert np.corrcoef(_run(bundle, x), _run(narrow, x))[0, 1] > 0.9
 
 
-def test_calibrate_fits_again_from_named_arrays(bundle: Bundle, tmp_path: Path) -> None:
-    x, y = measured_rows(400, seed=6)
-    rows = save(tmp_path / "rows.npz", x, y)
-    folder = calibrate_bundle(Wanted(bundle.path, rows, out=tmp_path, say=silent))
-    found = load(folder).error_probability
+@pytest.fixture(scope="module")
+def calibrated(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle, calibrated again on 400 other rows."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    rows = save(folder / "rows.npz", *measured_rows(400, seed=6))
+    return calibrate_bundle(Wanted(bundle.path, rows, out=folder, say=silent))
+
+
+def test_calibrate_fits_again_from_named_arrays(calibrated: Path) -> None:
+    found = load(calibrated).error_probability
     assert found is not None
     assert found.rows == 400
 
 
-def test_evaluate_judges_numbers_and_categories(bundle: Bundle, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("figures_not_drawn")
+def test_evaluate_judges_numbers_and_categories(calibrated: Path, tmp_path: Path) -> None:
     x, y = measured_rows(400, seed=7)
-    folder = calibrate_bundle(Wanted(bundle.path, save(tmp_path / "rows.npz", x, y), out=tmp_path, say=silent))
+    folder = Path(shutil.copytree(calibrated, tmp_path / "mixed" / "2"))
     kinds = ("numbers_units", "unseen_category")
     quality = evaluate(
         Evaluation(
@@ -145,6 +153,7 @@ def test_token_ids_of_any_length(tmp_path: Path) -> None:
             calibration=tmp_path / "calibration.npz",
             name="tokens",
             out=tmp_path,
+            work=few_copies(tmp_path / "work"),
             epochs=1,
             keep=True,
             say=silent,

@@ -21,6 +21,7 @@ from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options
 from harmgauge_models.training.distil_rows import RowDistillation
 from tests.support.bundles import edit
+from tests.support.few_rows import few_copies, few_fitted
 from tests.support.toy import instances, linear_network
 
 WIDTH, ROWS = 5, 400
@@ -47,16 +48,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Options:
     y = np.where(np.random.default_rng(0).random(ROWS) < 0.1, (y + 1) % 3, y)
     np.savez(folder / "calibration.npz", x=x, y=y)
     np.savez(folder / "train.npz", x=instances(800, (WIDTH,), "float32", seed=5))
-    (folder / "work").mkdir()
-    (folder / "work" / "copies.json").write_text('{"copies": 8}')  # few, however fast the machine is
     return Options(
         classifier=classifier,
         train=folder / "train.npz",
         calibration=folder / "calibration.npz",
         name="table",
         out=folder / "bundles",
-        work=folder / "work",
-        epochs=8,
+        work=few_copies(folder / "work"),
+        epochs=4,
         window_rows=100,
         keep=True,
         say=lambda _: None,
@@ -65,12 +64,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Options:
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_copies() -> object:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harmgauge_models.calibration.calibrate.DISTURBED_ROWS", 6 * ROWS)
-        patch.setattr("harmgauge_models.calibration.adjusting.DISTURBED_ROWS", 2 * ROWS)
-        # A head that was trained for a second detects next to nothing, and is rejected for good reason
-        patch.setattr("harmgauge_models.calibration.calibrate.LEAST_SEEN", -100)
-        patch.setattr("harmgauge_models.calibration.calibrate.USELESS", 100)
+    with few_fitted(6 * ROWS, adjusting=2 * ROWS, keep_useless=True):
         yield
 
 
@@ -148,9 +142,9 @@ def test_a_score_that_is_the_entropy_has_none(trained: Options) -> None:
     assert "the score is the classifier's own entropy" in str(bundle.no_error_probability)
 
 
-def test_a_bundle_from_before_gets_it_with_a_cautious_kappa(trained: Options, tmp_path: Path) -> None:
+def test_a_bundle_from_before_gets_it_with_a_cautious_kappa(trained: Options, both: Both, tmp_path: Path) -> None:
     """Only `build`, while it trains, has networks that have not seen the disturbances and can judge them."""
-    folder = build(replace(trained, out=tmp_path))
+    folder = Path(shutil.copytree(both.folder, tmp_path / "table" / "1"))
     without = tmp_path / "table" / "old"
     shutil.copytree(folder, without)
     edit(without, lambda manifest: manifest.update(version="old", error_probability="built before"))

@@ -18,6 +18,7 @@ from harmgauge_models.building.build import build
 from harmgauge_models.graphs.classifier import distribution
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options
+from tests.support.few_rows import few_copies
 from tests.support.toy import instances, linear_autoencoder, linear_network, two_layers
 
 SHAPE = (4, 4, 3)
@@ -88,9 +89,7 @@ def test_a_trained_head_is_judged_by_what_it_has_not_seen(options: Options, tmp_
     x = instances(300, (5,), "float32")
     np.savez(tmp_path / "calibration.npz", x=x, y=predict(classifier, x, "labels").argmax(1))
     np.savez(tmp_path / "train.npz", x=instances(400, (5,), "float32", seed=5))
-    work = tmp_path / "work"
-    work.mkdir()
-    (work / "copies.json").write_text('{"copies": 4}')  # few, however fast the machine is
+    work = few_copies(tmp_path / "work", 4)
     trained = replace(options, classifier=classifier, distilled=None, train=tmp_path / "train.npz", epochs=1, keep=True)
     manifest = load(build(replace(trained, work=work))).manifest
     judgement = manifest.quality["judgement"]

@@ -29,11 +29,12 @@ from harmgauge_models.graphs.error_probability import OUTPUT
 from harmgauge_models.graphs.run import predict, predict_all
 from tests.conftest import ROOT
 from tests.support.bundles import edit
+from tests.support.few_rows import few_fitted
 
 OLD = ROOT / "models" / "bundles" / "cifar10-resnet32" / "2"
 """A bundle of schema 1, with a head, in float32 and in 8 bits."""
 
-ROWS = 300
+ROWS = 200
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,8 @@ def given() -> tuple[Array, Array]:
     """Real pictures with labels: the bundle's own samples, on which no network was trained."""
     samples = read_samples(load(OLD))
     assert samples.y is not None
-    return samples.clean[:ROWS], samples.y[:ROWS]
+    some = slice(100, 100 + ROWS)
+    return samples.clean[some], samples.y[some]
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +56,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory, given: tuple[Array, Array
 @pytest.fixture(scope="module", autouse=True)
 def _few_copies() -> Any:
     """Few copies, which suffice to see that it works."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harmgauge_models.calibration.calibrate.DISTURBED_ROWS", 2 * ROWS)
-        patch.setattr("harmgauge_models.calibration.adjusting.DISTURBED_ROWS", ROWS)
-        patch.setattr("harmgauge_models.calibration.singles.SET_ROWS", 30)
-        patch.setattr("harmgauge_models.calibration.singles.STRENGTHS", (1.0,))
+    with few_fitted(2 * ROWS, adjusting=ROWS, single=20, strengths=(1.0,)):
         yield
 
 
@@ -243,15 +241,15 @@ def test_the_command_needs_no_torch_and_says_what_it_made(tmp_path: Path, labell
 import sys
 sys.modules["torch"] = None
 from harmgauge_models.calibration import adjusting, calibrate, singles
-adjusting.DISTURBED_ROWS = calibrate.DISTURBED_ROWS = 300
-singles.SET_ROWS, singles.STRENGTHS = 30, (1.0,)
+adjusting.DISTURBED_ROWS = calibrate.DISTURBED_ROWS = {ROWS}
+singles.SET_ROWS, singles.STRENGTHS = 20, (1.0,)
 from harmgauge.cli.main import main
 sys.exit(main(["calibrate", {str(old)!r}, "--calibration", {str(labelled)!r}, "--out", {str(tmp_path)!r}]))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "float32: estimate of accuracy: 9" in done.stdout
-    assert "fitted to the labels of 300 rows and 1 disturbed copy of each" in done.stdout
+    assert f"fitted to the labels of {ROWS} rows and 1 disturbed copy of each" in done.stdout
     assert f"next: HARMGAUGE_BUNDLE={tmp_path}/cifar10-resnet32/1 harmgauge serve" in done.stdout
     assert "it is not signed yet: harmgauge sign" in done.stdout
     assert "calibrate" in load(tmp_path / "cifar10-resnet32" / "1").manifest.made["error_probability"]["command"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,15 +21,8 @@ from harmgauge_models.graphs.feature_maps import find_feature_maps, why_none
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options, Second
 from tests.support.convolutional import convolutional_network
+from tests.support.few_rows import few_copies
 from tests.support.toy import instances, linear_network
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_disturbed_rows() -> Iterator[None]:
-    """Few disturbed rows to judge a score by: no test is about the judgement."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harmgauge_models.building.judge.MOST_DISTURBED", 600)
-        yield
 
 
 @pytest.fixture
@@ -148,9 +140,7 @@ def test_a_classifier_without_feature_maps_gets_a_head_for_rows(
     for name in ("train", "calibration"):
         np.savez(tmp_path / f"{name}.npz", x=instances(300, shape))
     linear = linear_network(tmp_path / "linear.onnx", shape, 4, 0)
-    work = tmp_path / "work"
-    work.mkdir()
-    (work / "copies.json").write_text('{"copies": 4}')  # few, however fast the machine is
+    work = few_copies(tmp_path / "work", 4)
     said: list[str] = []
     bundle = load(build(replace(options, classifier=linear, second=second, work=work, say=said.append)))
     made = bundle.manifest.made["second_network"]

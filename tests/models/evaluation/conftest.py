@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import numpy.typing as npt
 import onnxruntime as ort
 import pytest
 
-from harmgauge_models.evaluation import figures
 from harmgauge_models.evaluation.evaluate import Options, evaluate
+from harmgauge_models.evaluation.plan import QUICK
+from tests.support.once import once_per_run
 from tests.support.toy import instances, toy_bundle
 
 SHAPE = (16, 16, 3)
@@ -31,42 +34,49 @@ def options_for(original: Path, folder: Path, work: Path) -> Options:
     return Options(bundle, original.parents[1] / "test.npz", work, quick=True, say=lambda _: None)
 
 
+def _evaluate(folder: Path) -> None:
+    """Fill `folder`: the bundle as built with its data in `bundle`, the evaluated copy, and `work`."""
+    original = toy_bundle(folder / "bundle", shape=SHAPE, error_probability=True)
+    x = instances(600, SHAPE, seed=5)
+    y = graph_outputs(original, x)[1].argmax(1)
+    y[::10] = (y[::10] + 1) % 3
+    np.savez(folder / "bundle" / "test.npz", x=x, y=y)
+    evaluate(options_for(original, folder / "evaluated", folder / "work"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_windows() -> Iterator[None]:
+    """Other detectors on few windows: one in a hundred clean ones alarms, so a hundred is the least."""
+    with pytest.MonkeyPatch.context() as patch:
+        few = dataclasses.replace(QUICK, clean_windows=100, changed_windows=10)
+        patch.setattr("harmgauge_models.evaluation.evaluate.QUICK", few)
+        yield
+
+
 @pytest.fixture(scope="session")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The only full evaluation with all its figures, shared by all files that read it."""
+    return once_per_run(tmp_path_factory, "evaluation", _evaluate)
+
+
+@pytest.fixture(scope="session")
+def original(evaluation: Path) -> Path:
     """A bundle as built, with an error probability."""
-    return toy_bundle(tmp_path_factory.mktemp("bundle"), shape=SHAPE, error_probability=True)
+    return evaluation / "bundle" / "toy" / "1"
 
 
 @pytest.fixture(scope="session")
 def data(original: Path) -> Path:
     """Pictures of which the bundle's classifier gets nine in ten right."""
-    x = instances(600, SHAPE, seed=5)
-    y = graph_outputs(original, x)[1].argmax(1)
-    y[::10] = (y[::10] + 1) % 3
-    path = original.parents[1] / "test.npz"
-    np.savez(path, x=x, y=y)
-    return path
+    return original.parents[1] / "test.npz"
 
 
 @pytest.fixture(scope="session")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of intermediate results: the first run writes them, the others reuse them."""
-    return tmp_path_factory.mktemp("work")
+def work(evaluation: Path) -> Path:
+    """The folder of intermediate results: `evaluated` wrote them, the other runs reuse them."""
+    return evaluation / "work"
 
 
 @pytest.fixture(scope="session")
-def evaluated(original: Path, data: Path, work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    assert data.is_file()
-    options = options_for(original, tmp_path_factory.mktemp("evaluated"), work)
-    evaluate(options)
-    return options.bundle
-
-
-@pytest.fixture
-def figures_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are made but not drawn, which takes half of a short evaluation: for tests of everything else.
-
-    `evaluated` and the other tests draw them.
-    """
-    monkeypatch.setattr(figures, "svg", lambda _figure, title: f'<svg role="img" aria-label="{title}"></svg>')
-    monkeypatch.setattr(figures, "png", lambda _figure: b"not drawn")
+def evaluated(evaluation: Path) -> Path:
+    return evaluation / "evaluated" / "toy" / "1"

@@ -36,7 +36,7 @@ def test_more_changed_traffic_is_seen_sooner_and_no_change_never(
     changed = Group(clean.scores + clean.scores.max(), clean.features + 3 * clean.features.std())
     empty = Group(clean.scores[:0], clean.features[:0])
     groups = {"harmful": changed, "harmless": clean, "empty": empty}
-    found = delays(image_bundle, clean, groups, PLAN, Work(tmp_path), seed=0)
+    found = delays(image_bundle, clean, groups, PLAN, Work(tmp_path), seed=0, rate=100_000)
     assert list(found) == ["score_evidence", "score_ks", "feature_mmd"]
     for detector in ("score_evidence", "score_ks"):
         harmful = found[detector]["harmful"]
@@ -63,6 +63,8 @@ def test_no_row_comes_twice_in_a_window_of_features(
     assert clean.features is not None
     few = Group(clean.scores[:550], clean.features[:550])
     plan = replace(PLAN, delay_shares=(0.5,))
-    found = delays(image_bundle, few, {"harmful": Group(clean.scores, -clean.features)}, plan, Work(tmp_path), seed=0)
+    found = delays(
+        image_bundle, few, {"harmful": Group(clean.scores, -clean.features)}, plan, Work(tmp_path), seed=0, rate=100_000
+    )
     assert found["feature_mmd"]["none"]["0"]["mean_rows"] == 500
     assert found["feature_mmd"]["harmful"]["0.5"]["mean_rows"] == 500

@@ -165,6 +165,7 @@ def test_a_score_that_is_entropy_is_below_it_nowhere(bundle: Path, data: Path) -
     assert below_entropy(quality) == []
 
 
+@pytest.mark.usefixtures("figures_not_drawn")
 def test_every_kind_that_suits_is_made_and_the_distance_is_measured(data: Path, tmp_path: Path) -> None:
     apart = toy_bundle(tmp_path, shape=SHAPE, dtype="float32", features="none", class_names=NAMES)
     quality = evaluate(Options(apart, data, tmp_path / "work", quick=True, say=lambda _: None))
@@ -208,6 +209,7 @@ def test_rows_of_the_users_own_that_the_classifier_gives_no_numbers_for_are_an_e
         evaluate(dataclasses.replace(options, kinds=(), corrupted=(tmp_path / "gaps.npz",)))
 
 
+@pytest.mark.usefixtures("figures_not_drawn")
 @pytest.mark.parametrize(
     ("shape", "dtype", "layout"), [((8, 8, 1), "uint8", "pictures"), ((40, 2), "float32", "series")]
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,18 +12,11 @@ from harmgauge.bundle.load import load
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge_models.building.build import build
 from harmgauge_models.options import Options
+from tests.support.few_rows import few_copies
 from tests.support.process import running_service
 from tests.support.toy import instances, toy_bundle
 
 SHAPE = (4, 4, 3)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_disturbed_rows() -> Iterator[None]:
-    """Few disturbed rows to judge a score by: no test is about the judgement."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harmgauge_models.building.judge.MOST_DISTURBED", 600)
-        yield
 
 
 def test_double_rows_are_taken_for_a_float_input(tmp_path: Path) -> None:
@@ -62,6 +54,7 @@ def test_a_scikit_learn_classifier_goes_the_same_way(tmp_path: Path) -> None:
             class_names=("malignant", "benign"),
             out=tmp_path,
             window_rows=100,
+            work=few_copies(tmp_path / "work", 16),
             epochs=8,
             keep=True,
             say=said.append,

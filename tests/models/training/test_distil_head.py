@@ -11,6 +11,7 @@ import onnx
 import pytest
 import torch
 
+from harmgauge.bundle.rows import Array
 from harmgauge_models.data.pictures import input_spec, pictures
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier, distribution, open_classifier
@@ -30,16 +31,23 @@ RECIPE = Recipe(epochs=3, batch_rows=16)
 Made = tuple[Classifier, Classifier, list[float]]
 
 
-def made(tmp_path: Path, recipe: Recipe = RECIPE, *, softmax: bool = False, say: Callable[[str], None] = print) -> Made:
+def made(
+    tmp_path: Path,
+    recipe: Recipe = RECIPE,
+    *,
+    x: Array = X,
+    softmax: bool = False,
+    say: Callable[[str], None] = print,
+) -> Made:
     path = convolutional_network(tmp_path / "network.onnx", softmax=softmax)
-    classifier = open_classifier(path, X, "classifier")
-    outputs = predict(path, X, "network")
+    classifier = open_classifier(path, x, "classifier")
+    outputs = predict(path, x, "network")
     second, losses = distil_head(
         classifier,
-        find_feature_maps(classifier.network, X),
-        X,
+        find_feature_maps(classifier.network, x),
+        x,
         distribution(outputs, classifier.network.gives, 1),
-        pictures=pictures(X, input_spec(X, "uint8"), "HWC"),
+        pictures=pictures(x, input_spec(x, "uint8"), "HWC"),
         recipe=recipe,
         work=tmp_path,
         settings={},
@@ -98,13 +106,13 @@ def test_a_run_resumes_and_refuses_other_settings(of_logits: Made, folder: Path)
 
 
 def test_attacked_images_are_kept_for_the_next_run(tmp_path: Path) -> None:
-    made(tmp_path, Recipe(epochs=1, batch_rows=64))
+    made(tmp_path, Recipe(epochs=1, batch_rows=32), x=X[:64])
     kept = tmp_path / "attacked.npz"
     before = kept.stat().st_mtime_ns
-    made(tmp_path, Recipe(epochs=1, batch_rows=64))
+    made(tmp_path, Recipe(epochs=1, batch_rows=32), x=X[:64])
     assert kept.stat().st_mtime_ns == before
     (tmp_path / "head.checkpoint").unlink()
-    made(tmp_path, Recipe(epochs=1, batch_rows=64, seed=1))
+    made(tmp_path, Recipe(epochs=1, batch_rows=32, seed=1), x=X[:64])
     assert kept.stat().st_mtime_ns > before, "another seed, other attacks"
 
 

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from harmgauge.bundle.image_spec import ImageSpec
 from harmgauge.bundle.rows import Rows
-from harmgauge.bundle.served_input import ImageSpec, InputSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.capture.sheet import MAX_BARS, THUMBNAIL_PIXELS, picture, sheet
 
 RGB = InputSpec(dtype="uint8", shape=(2, 3, 3), image=ImageSpec(mode="RGB", layout="HWC", scale=1))

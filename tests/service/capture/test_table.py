@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
+from harmgauge.bundle.image_spec import ImageSpec
 from harmgauge.bundle.part import Dtype
-from harmgauge.bundle.served_input import ImageSpec, InputSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.capture.flagged import Flagged
 from harmgauge.capture.table import SCHEMA, input_spec, instance, to_batch, to_parquet
 from harmgauge.inference.caller import Origin

@@ -18,7 +18,17 @@ from harmgauge.errors import BundleError
 from harmgauge.inference.length_groups import MAX_CELLS, SHORT, length_groups, row_lengths, row_weight
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge.inference.scorer import Scorer
-from tests.support.toy_named import padded, string_inputs, token_rows, toy_strings, toy_table, toy_tokens
+from tests.support.toy_named import (
+    STRINGS,
+    padded,
+    string_inputs,
+    table_inputs,
+    table_rows,
+    token_rows,
+    toy_strings,
+    toy_table,
+    toy_tokens,
+)
 
 lengths_of_rows = st_numpy.arrays(np.int64, st.integers(1, 60), elements=st.integers(1, 2000))
 
@@ -50,6 +60,13 @@ def test_scores_do_not_depend_on_the_rows_beside_them(tokens: Path, tmp_path: Pa
         together = scorer.score(type(rows[0]).join(rows)).scores
         np.testing.assert_allclose(together, alone, rtol=1e-5)
         assert len(set(alone.tolist())) > 30
+
+
+def test_long_categories_run_together() -> None:
+    """The graph looks a category up, however long it is."""
+    inputs = table_inputs(categories=("Private", "x" * 400))
+    arrays = table_rows(2) | {name: np.array([["Private"], ["x" * 400]]) for name in STRINGS}
+    assert row_lengths(inputs, inputs.rows(arrays)) is None
 
 
 def test_long_strings_run_in_groups_too(tmp_path: Path) -> None:

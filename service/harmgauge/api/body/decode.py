@@ -11,10 +11,12 @@ from harmgauge.api.body.images import read_image
 from harmgauge.api.body.json_body import read_json
 from harmgauge.api.body.media import IMAGES, JSON, NPY, NPZ, PARQUET, RAW
 from harmgauge.api.body.named.reader import NamedReader
+from harmgauge.api.body.picture_room import PictureRoom
 from harmgauge.api.body.steps import Steps, finish
 from harmgauge.api.data_plane import THREAD_BODY_BYTES, Call
 from harmgauge.api.said import quoted, said
 from harmgauge.api.waiting import Check, patient
+from harmgauge.bundle.image_spec import MODES
 from harmgauge.bundle.named_rows import AnyRows, RowsT_co
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.served_input import InputSpec, Served
@@ -72,16 +74,34 @@ def media_type(content_type: str, served: Served) -> str:
     if named not in media_types(served):
         raise UnknownMediaType(
             f"Content-Type {named!r} is not supported; send one of {', '.join(media_types(served))}."
+            + (_no_preparation(served) if named in IMAGES else "")
         )
     return named
 
 
+def _no_preparation(served: Served) -> str:
+    """Why a bundle for arrays that could be images does not take image files; empty for any other bundle."""
+    if (
+        not isinstance(served, InputSpec)
+        or len(served.shape) != 3
+        or not {served.shape[0], served.shape[-1]} & {*MODES}
+    ):
+        return ""
+    return (
+        f" The bundle takes arrays of shape {served.shape} and does not describe how to make them from an image; "
+        "harmgauge build does, with --scale, --mean and --std."
+    )
+
+
 def is_large(body_bytes: int, media_type: str, spec: InputSpec) -> bool:
-    """Whether reading this body may take a millisecond. For images, this also depends on the uncompressed size."""
+    """Whether reading this body may take a millisecond. For images, this also depends on the uncompressed size, which
+    is any if the bundle resizes them.
+    """
     if media_type == JSON:
         return body_bytes > THREAD_JSON_BYTES
     if media_type in IMAGES:
-        return max(body_bytes, spec.row_size) > THREAD_PICTURE_BYTES
+        resizes = spec.image is not None and spec.image.resizes
+        return resizes or max(body_bytes, spec.row_size) > THREAD_PICTURE_BYTES
     return body_bytes > THREAD_BODY_BYTES
 
 
@@ -112,6 +132,17 @@ def reading(
     return ScoreRequest(instances, _parameters(query | _set(in_body)))
 
 
+async def read_large(
+    call: Call, body: Body, media_type: str, query: dict[str, bool], spec: InputSpec
+) -> ScoreRequest[Rows]:
+    """Read a large body on a thread. Raises what `read` raises, DeadlinePassed and CallerLeft."""
+    if media_type not in IMAGES:
+        return await call.in_steps(reading(body, media_type, query, spec, call.waiting))
+    parameters = _parameters(query)
+    room = call.plane.room
+    return ScoreRequest(await call.on_image_thread(_array, body, media_type, spec, call.waiting, room), parameters)
+
+
 async def read_named(
     call: Call, body: Body, media_type: str, query: dict[str, bool], reader: NamedReader
 ) -> ScoreRequest[AnyRows]:
@@ -131,14 +162,14 @@ async def read_named(
     return ScoreRequest(instances, _parameters(query | _set(in_body)))
 
 
-def _array(body: Body, media_type: str, spec: InputSpec, check: Check) -> Rows:
+def _array(body: Body, media_type: str, spec: InputSpec, check: Check, room: PictureRoom | None = None) -> Rows:
     if not body:
         raise _empty()
     if media_type == NPY:
         return read_npy(body, spec)
     if media_type == RAW:
         return read_raw(body, spec)
-    return read_image(bytes(body), IMAGES[media_type], spec, check)
+    return read_image(bytes(body), IMAGES[media_type], spec, check, room)
 
 
 def _empty() -> Unreadable:

@@ -135,7 +135,8 @@ class HttpCall(Call):
         if more:
             await _discard(self._receive)
         # Part of the body may still be unread, so the connection cannot be reused.
-        return TooLarge(f"The body is larger than {self.plane.max_body_bytes} bytes; split the request.", closes=True)
+        limit = f"{self.plane.max_body_bytes} bytes (HARMGAUGE_MAX_BODY_BYTES)"
+        return TooLarge(f"The body is larger than {limit}; split the request.", closes=True)
 
 
 def at_once(receive: Receive) -> Message | None:

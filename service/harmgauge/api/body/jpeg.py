@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from harmgauge.api.body.orientation import UPRIGHT, read_orientation
+from PIL import Image
+
+from harmgauge.bundle.orientation import UPRIGHT, read_orientation
 from harmgauge.errors import Unprocessable, Unreadable
 
 MAX_SCANS = 64
@@ -46,6 +48,10 @@ class Jpeg(NamedTuple):
     essential: bytes
     size: tuple[int, int]
     orientation: int
+
+    def is_opaque(self, _: Image.Image) -> bool:
+        """JPEG has no transparency."""
+        return True
 
 
 def read_jpeg(body: bytes) -> Jpeg:

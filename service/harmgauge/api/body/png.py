@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from harmgauge.api.body.orientation import read_orientation
+from harmgauge.bundle.orientation import read_orientation
 from harmgauge.errors import Unprocessable, Unreadable
 
 MIN_CHUNKS = 4096

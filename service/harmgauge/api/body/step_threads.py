@@ -35,13 +35,16 @@ class StepThreads:
         self._short = ThreadPoolExecutor(threads, "read")
         self._long = ThreadPoolExecutor(1, "read-long")
 
-    async def run(self, steps: Steps[T], waiting: Waiting, left: Callable[[], bool]) -> T:
+    async def run(
+        self, steps: Steps[T], waiting: Waiting, left: Callable[[], bool], threads: ThreadPoolExecutor | None = None
+    ) -> T:
         """Run the steps and return their result, or raise their exception; `left` returns whether the client is gone.
 
-        Calls `waiting` before each step, and raises its DeadlinePassed and CallerLeft.
+        The first turn runs on one of `threads`, if given. Calls `waiting` before each step, and raises its
+        DeadlinePassed and CallerLeft.
         """
         work = _Work(steps, waiting, self._long)
-        self._short.submit(work.take_turn)
+        (threads or self._short).submit(work.take_turn)
         try:
             while not work.result.done():
                 await asyncio.wait([work.result], timeout=LOOK_SECONDS)

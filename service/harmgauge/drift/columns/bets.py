@@ -107,12 +107,13 @@ class Bets:
         scale = ((1 - tolerance) * known / gaps).astype(np.float32)
         joining = known.astype(np.float32)
         is_seen = known > 0
+        all_seen = is_seen.all()
         for view, variables in self.half_lines.views(allowed):
             np.multiply(view, scale[:, None, variables], out=view)
             np.add(view, np.float32(tolerance) * _of(joining, variables), out=view)
-            if not is_seen.all():
+            if not all_seen:
                 np.copyto(view, 1, where=~_of(is_seen, variables))
-        if not is_seen.all():
+        if not all_seen:
             # Without a known value, the ratio is 1: nothing is won or lost.
             for view, variables in self.half_lines.views(hits):
                 np.copyto(view, 1, where=~_of(is_seen, variables))
@@ -163,12 +164,12 @@ class Bets:
 
 
 def _jitters(shape: tuple[int, ...], random: np.random.Generator) -> npt.NDArray[np.uint64]:
-    """Random bits for values (n, T): the sum of a number for the row and one for the variable, which wraps.
+    """Random bits for values (n, T): those of the row and those of the variable, combined.
 
     Those of a variable are independent of each other, and so are those of a row.
     """
     rows, variables = (random.integers(0, 2**JITTER_BITS, size, np.uint64) for size in shape)
-    found: npt.NDArray[np.uint64] = (rows[:, None] + variables) & np.uint64(2**JITTER_BITS - 1)
+    found: npt.NDArray[np.uint64] = rows[:, None] ^ variables
     return found
 
 

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 Float64 = npt.NDArray[np.float64]
 
 
-def from_bundle(bundle: Bundle, settings: Settings) -> Columns | None:
+def from_bundle(bundle: Bundle, settings: Settings, *, seed: int | None = None) -> Columns | None:
     """The monitor of a bundle's columns; None if the bundle has no sketches of them."""
     if bundle.sketches is None:
         return None
@@ -46,6 +46,7 @@ def from_bundle(bundle: Bundle, settings: Settings) -> Columns | None:
             settings.rows_between_false_alarms or bundle.manifest.drift.rows_between_false_alarms
         ),
         tolerance=settings.tolerance,
+        seed=seed,
     )
 
 
@@ -120,10 +121,14 @@ class Columns:
         self._name()
 
     def _count(self, values: Float64) -> None:
-        self._missing += _counts(np.isnan(values[:, :-1]))
+        gaps = np.isnan(values)
+        has_gaps = bool(gaps.any())
+        if has_gaps:
+            self._missing += _counts(gaps[:, :-1])
         numbers, (least, most) = self._variables.numbers(values), self._sketches.ranges.T
-        # Clean traffic has few columns with such values.
-        at = np.flatnonzero((np.fmin.reduce(numbers) < least) | (np.fmax.reduce(numbers) > most))
+        # Clean traffic has few columns with such values. `fmin` ignores NaN, but is slow.
+        lowest, highest = (np.fmin, np.fmax) if has_gaps else (np.minimum, np.maximum)
+        at = np.flatnonzero((lowest.reduce(numbers) < least) | (highest.reduce(numbers) > most))
         if len(at):
             some = numbers[:, at]
             self._out_of_range[at] += _counts((some < least[at]) | (some > most[at]))
@@ -192,7 +197,5 @@ class Columns:
 
 def _counts(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """How many rows (n, c) have each flag, (c,)."""
-    if not flags.any():
-        return np.zeros(flags.shape[1], np.int64)
     # A product takes a tenth of the time of a sum over bools.
     return (np.ones(len(flags), np.float32) @ flags.astype(np.float32)).astype(np.int64)

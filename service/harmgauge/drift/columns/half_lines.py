@@ -49,15 +49,20 @@ class HalfLines:
             yield cells[..., part.cells].reshape(*cells.shape[:-1], part.levels, width), part.variables
 
     def means(self, cells: npt.NDArray[np.floating]) -> tuple[Float64, Float64]:
-        """The means of an array (..., 2 h) over each variable's upper half-lines, and over its lower ones, (T,)."""
-        found = []
-        for parts in (self._upper, self._lower):
-            means = np.empty(len(self.rows))
-            for part in parts:
-                own = cells[..., part.cells].reshape(-1, part.levels, part.variables.stop - part.variables.start)
-                means[part.variables] = own.mean(axis=(0, 1), dtype=np.float64)
-            found.append(means)
-        return found[0], found[1]
+        """The means of an array (k, 2 h) over each variable's upper half-lines, and over its lower ones, (T,)."""
+        half, variables = self.size // 2, self._variables
+        upper, lower = np.split(cells.mean(axis=0), [half])
+        levels = np.bincount(variables, minlength=len(self.rows))
+        above, below = (np.bincount(variables, side, len(self.rows)) / levels for side in (upper, lower))
+        return above, below
+
+    @cached_property
+    def _variables(self) -> npt.NDArray[np.intp]:
+        """The variable of each upper cell, and of each lower one, (h,)."""
+        found = np.empty(self.size, np.intp)
+        for view, variables in self.views(found):
+            view[:] = np.arange(variables.start, variables.stop)
+        return found[: self.size // 2]
 
     def _parts(self, cell: int) -> list[_Part]:
         """Parts of which the first begins at this cell."""

@@ -81,10 +81,10 @@ class View:
         found: list[int] = np.flatnonzero(self.is_monitored).tolist()
         return found
 
-    def states(self) -> list[ColumnState]:
-        """All columns: named ones first, then by evidence."""
+    def states(self, most: int | None = None) -> list[ColumnState]:
+        """All columns, or the first `most`: named ones first, then by evidence."""
         order = np.lexsort((-self.evidence, ~self.marks.is_named))
-        return [self.state(at) for at in order.tolist() if self.is_monitored[at]]
+        return [self.state(at) for at in order[self.is_monitored[order]][:most].tolist()]
 
     def state(self, column: int) -> ColumnState:
         """One column."""

@@ -2,6 +2,7 @@
 
 import { makeCharts, showCharts } from "./charts.js";
 import { Classes } from "./classes.js";
+import { makeColumns } from "./columns.js";
 import { Detectors } from "./detectors.js";
 import { byId, element, say } from "./dom.js";
 import { clock, count, percent } from "./format.js";
@@ -10,7 +11,7 @@ import { Histogram } from "./histogram.js";
 import { KeyNeeded } from "./key.js";
 import { getJson, poll } from "./poll.js";
 import { Scatter } from "./scatter.js";
-import { Sources } from "./sources.js";
+import { makeSources } from "./sources.js";
 import { Timeline } from "./timeline.js";
 import { Try } from "./try.js";
 
@@ -20,7 +21,8 @@ const MOST_CLASSES = 100; // with more, the service reports no accuracy by class
 const detectors = new Detectors();
 const timeline = new Timeline();
 const histogram = new Histogram("scores");
-const sources = new Sources();
+const sources = makeSources();
+const columns = makeColumns();
 let about = null;
 let info = null;
 let state = null;
@@ -122,6 +124,7 @@ function show() {
   classes?.show(state.accuracy.classes);
   detectors.show(state.detectors, state.time);
   sources.show(state.sources, state.time);
+  columns.show(state.columns, state.time);
   histogram.show(state);
   showCharts(charts, { state, about, timeline, seconds: Number(document.querySelector("[name=range]:checked").value) });
   const shown = points;

@@ -1,6 +1,7 @@
-// Turns a chosen file into a body for /score: unchanged if it fits, else cropped and scaled to the input's size.
+// Turns a chosen file into a body for /score: unchanged if the service takes it, else cropped and scaled to the input's
+// size.
 
-const TAKEN = ["image/png", "image/jpeg"];
+const TAKEN = ["image/png", "image/jpeg", "image/webp"];
 
 // The { width, height } in pixels of an image bundle's input.
 export function imageSize({ shape, image }) {
@@ -27,7 +28,8 @@ export async function prepareImage(file, input) {
   const [cutWidth, cutHeight] = [width * scale, height * scale];
   ctx.imageSmoothingQuality = "high";
   ctx.drawImage(bitmap, (bitmap.width - cutWidth) / 2, (bitmap.height - cutHeight) / 2, cutWidth, cutHeight, 0, 0, width, height);
-  if (fits && TAKEN.includes(file.type)) return { body: file, type: file.type, canvas, note: "" };
+  const isTaken = fits || input.image.resize || input.image.crop;
+  if (isTaken && TAKEN.includes(file.type)) return { body: file, type: file.type, canvas, note: "" };
   const body = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   const note = fits
     ? "Sent as PNG."

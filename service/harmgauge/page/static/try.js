@@ -38,6 +38,8 @@ export class Try {
 
   imageInput() {
     const { width, height } = imageSize(this.info.input);
+    const { resize, crop } = this.info.input.image;
+    const sizes = resize || crop ? "any size" : `${width} × ${height} pixels; others are scaled`;
     const file = element("input", { type: "file", id: "file", accept: "image/*", className: "unseen" });
     file.addEventListener("change", () => {
       if (file.files.length) this.image(file.files[0]);
@@ -46,7 +48,7 @@ export class Try {
     this.zone = element("label", { className: "zone", id: "zone", htmlFor: "file" },
       element("strong", {}, "Drop an image here"),
       element("span", {}, "or ", element("em", {}, "choose a file"), ", or paste one"),
-      element("small", {}, `PNG or JPEG of ${width} × ${height} pixels; others are scaled`));
+      element("small", {}, `PNG, JPEG or WebP of ${sizes}`));
     this.listen();
     return [file, this.zone];
   }

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmgauge.api.body.media import JSON, NPY, RAW
-from harmgauge.bundle.served_input import ImageSpec, InputSpec
+from harmgauge.bundle.image_spec import ImageSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError, UnknownMediaType, Unprocessable, Unreadable
 from tests.support.bodies import FLOATS, IMAGES, NAN, PIXELS, as_json, npy, picture, read
 from tests.support.toy import instances

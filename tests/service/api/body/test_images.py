@@ -14,7 +14,8 @@ import pytest
 from harmgauge.api.body.decode import THREAD_PICTURE_BYTES, is_large
 from harmgauge.api.body.images import read_image
 from harmgauge.api.body.media import IMAGES as FORMATS
-from harmgauge.bundle.served_input import ImageSpec, InputSpec
+from harmgauge.bundle.image_spec import ImageSpec
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import DeadlinePassed, RequestError, TooLarge, Unprocessable
 from tests.support.bodies import IMAGES, PIXELS, picture, read
 from tests.support.jpegs import encoded, noise, with_scans

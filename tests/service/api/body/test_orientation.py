@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from harmgauge.api.body.orientation import read_orientation, turned
-from harmgauge.bundle.served_input import ImageSpec, InputSpec
+from harmgauge.bundle.image_spec import ImageSpec
+from harmgauge.bundle.orientation import read_orientation, turned
+from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import Unprocessable
 from tests.support.bodies import read
 

@@ -90,11 +90,13 @@ def test_bets_on_a_category_are_fair_over_the_luck_of_the_reference(share: float
         bets.bet(x, np.array([1]), 0.0, random)
         ratio = (bets.counts - before).reshape(2 * levels, worlds) / allowed
         product *= 1 - STAKES[:, None, None] + STAKES[:, None, None] * ratio
-    wealth = product.mean(axis=(0, 1))
+    # The largest stake wins so much so rarely that a mean over these worlds would not be normal.
+    wealth = product[:-1].mean(axis=(0, 1))
     error = wealth.std() / np.sqrt(worlds)
     assert abs(wealth.mean() - 1) < 4 * error
     # The same of the evidence, which gains one gambler a row.
-    assert abs(bets.evidence.mean() - rows) < 4 * bets.evidence.std() / np.sqrt(worlds)
+    evidence = bets.wealth[:-1].reshape(-1, worlds).mean(axis=0)
+    assert abs(evidence.mean() - rows) < 4 * evidence.std() / np.sqrt(worlds)
 
 
 def test_missing_values_neither_win_nor_lose_nor_count() -> None:

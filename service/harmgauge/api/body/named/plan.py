@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -33,13 +35,14 @@ class NumberSpec:
 
 class Plan:
     """`fields` by key. Those with one value in a row are in `number_groups`, which are checked together, and `strings`;
-    `lists` are the others.
+    `lists` are the others. `values_of` takes the values of all fields from a record that has them.
     """
 
     def __init__(self, inputs: NamedInputs) -> None:
         self.inputs = inputs
         self.fields = inputs.fields
         self.keys = frozenset(self.fields)
+        self.values_of = _getter(list(self.fields))
         self.needed = frozenset(key for key, field in self.fields.items() if not field.input.missing)
         self.specs = {found.name: NumberSpec.of(found) for found in inputs.inputs if not found.is_text}
         self.categories = {
@@ -61,6 +64,15 @@ class Plan:
     def only_list(self) -> Field | None:
         """The field of a bundle whose instances may be lists, rather than records."""
         return self.lists[0] if len(self.fields) == 1 and self.lists else None
+
+
+def _getter(keys: list[str]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    """The values of a dictionary by these keys, at least one, as a tuple."""
+    if len(keys) == 1:
+        (only,) = keys
+        return lambda record: (record[only],)
+    getter: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter(*keys)
+    return getter
 
 
 @lru_cache(maxsize=16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from harmgauge.api.body.named.plan import Plan, plan_of
 from harmgauge.api.body.steps import Steps
 from harmgauge.bundle.load import Bundle
 from harmgauge.bundle.named_inputs import TEXT, NamedInputs
-from harmgauge.bundle.named_rows import NamedRows
+from harmgauge.bundle.named_rows import NamedRows, offsets_of
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.tokenizer import open_tokenizer
 from harmgauge.errors import Unprocessable
@@ -20,7 +21,8 @@ from harmgauge.errors import Unprocessable
 STEP_CHARACTERS = 4096
 """Characters tokenized in one step: about a millisecond."""
 
-_PARTS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}  # nosec B105  # no password
+MASK = "attention_mask"
+_PARTS = {"input_ids": "ids", "token_type_ids": "type_ids"}  # nosec B105  # no password
 
 
 class TextReader:
@@ -29,6 +31,8 @@ class TextReader:
     def __init__(self, inputs: NamedInputs, tokenizer: Any) -> None:  # noqa: ANN401 - the library's own class
         self._tokenizer = tokenizer
         self._plan: Plan = plan_of(inputs)
+        # With a mask that is 0 in padding, no token of a text can be mistaken for padding.
+        self._has_mask = MASK in inputs.names and inputs.by_name[MASK].pad_value == 0
 
     def read(self, texts: Sequence[str], first: int = 0) -> Steps[NamedRows]:
         """Rows of texts, n >= 1, in steps; `first` is the number of the first in its request. Raises Unprocessable."""
@@ -43,19 +47,27 @@ class TextReader:
                 end += 1
             encoded = [self._encoded(text) for text in texts[at:end]]
             for row, found in enumerate(encoded, first + at):
-                lengths.append(len(found.ids))
-                if not 1 <= len(found.ids) <= most:
-                    remedy = ": shorten it, or build the bundle with a tokenizer that truncates" if found.ids else ""
-                    raise Unprocessable(
-                        f"{place(row, TEXT)} has {len(found.ids)} tokens; expected 1 to {most}{remedy}."
-                    )
-            for input_ in inputs.inputs:
-                own = [token for found in encoded for token in getattr(found, _PARTS[input_.name])]
-                tokens[input_.name].append(np.array(own, input_.dtype))
+                lengths.append(len(found))
+                if not 1 <= len(found) <= most:
+                    remedy = ": shorten it, or build the bundle with a tokenizer that truncates" if len(found) else ""
+                    raise Unprocessable(f"{place(row, TEXT)} has {len(found)} tokens; expected 1 to {most}{remedy}.")
+            for name, parts in tokens.items():
+                if name != MASK:
+                    own = [getattr(found, _PARTS[name]) for found in encoded]
+                    flat = own[0] if len(own) == 1 else list(chain.from_iterable(own))
+                    parts.append(np.array(flat, inputs.by_name[name].dtype))
             at = end
             yield
-        free = {name: np.concatenate(tokens.pop(name)) for name in inputs.names}
         own_lengths = np.array(lengths, np.int64)
+        free: dict[str, Array] = {}
+        for name, parts in tokens.items():
+            if name == MASK:  # texts are not padded
+                free[name] = np.ones(int(own_lengths.sum()), inputs.by_name[name].dtype)
+            else:
+                free[name] = parts[0] if len(parts) == 1 else np.concatenate(parts)
+                parts.clear()
+        if self._has_mask:
+            return NamedRows({}, free, offsets_of(own_lengths))
         return assemble({}, free, dict.fromkeys(free, own_lengths), self._plan, first)
 
     def _encoded(self, text: str) -> Any:  # noqa: ANN401 - the library's own class

@@ -26,32 +26,33 @@ _MOST_KEYS = 5
 
 def rows_of_records(records: Sequence[Any], plan: Plan, first: int = 0) -> NamedRows:
     """Convert records to rows; `first` is the number of the first one in its request. Raises Unprocessable."""
-    _check_keys(records, plan, first)
+    columns = _columns(records, plan, first)
     parts: dict[tuple[str, int | None], Array] = {}
     for spec, fields in plan.number_groups:
-        matrix = _numbers([_column(records, field) for field in fields], fields, spec, first)
-        parts |= {(field.input.name, field.position): row for field, row in zip(fields, matrix, strict=True)}
+        matrix = _numbers([columns[field.key] for field in fields], fields, spec, first)
+        for field, row in zip(fields, matrix, strict=True):
+            parts[field.input.name, field.position] = row
     for field in plan.strings:
-        parts[field.input.name, field.position] = _strings(_column(records, field), field, first)
+        parts[field.input.name, field.position] = _strings(columns[field.key], field, first)
     fixed: dict[str, Array] = {}
     for found in plan.inputs.inputs:
         whole = parts.get((found.name, None))
         if whole is not None:
-            fixed[found.name] = whole.reshape(-1, *[1] * len(found.shape))
+            fixed[found.name] = whole[:, None] if found.shape else whole
         elif (found.name, 0) in parts:
             assert found.columns is not None
             fixed[found.name] = np.stack([parts[found.name, at] for at in range(len(found.columns))], axis=1)
-    return _with_lists(fixed, {field.key: _column(records, field) for field in plan.lists}, plan, first)
+    return _with_lists(fixed, {field.key: columns[field.key] for field in plan.lists}, plan, first)
 
 
-def rows_of_lists(values: list[Any], plan: Plan, first: int = 0) -> NamedRows:
+def rows_of_lists(values: Sequence[Any], plan: Plan, first: int = 0) -> NamedRows:
     """The same for a bundle of one input whose instances are lists."""
     field = plan.only_list
     assert field is not None
     return _with_lists({}, {field.key: values}, plan, first)
 
 
-def _with_lists(fixed: dict[str, Array], values: dict[str, list[Any]], plan: Plan, first: int) -> NamedRows:
+def _with_lists(fixed: dict[str, Array], values: dict[str, Sequence[Any]], plan: Plan, first: int) -> NamedRows:
     free: dict[str, Array] = {}
     lengths: dict[str, Positions] = {}
     for key, column in values.items():
@@ -67,12 +68,15 @@ def _with_lists(fixed: dict[str, Array], values: dict[str, list[Any]], plan: Pla
     return assemble(fixed, free, lengths, plan, first)
 
 
-def _check_keys(records: Sequence[Any], plan: Plan, first: int) -> None:
+def _columns(records: Sequence[Any], plan: Plan, first: int) -> dict[str, Sequence[Any]]:
+    """The values (n,) of each key, None for missing ones. Raises Unprocessable."""
+    complete = True
     for at, record in enumerate(records):
         if type(record) is not dict:
             raise Unprocessable(f"instances[{first + at}]: expected an object{_like(plan)}, got {said(record)}.")
         if record.keys() == plan.keys:
             continue
+        complete = False
         unknown = sorted(record.keys() - plan.keys)
         if unknown:
             raise Unprocessable(
@@ -81,6 +85,9 @@ def _check_keys(records: Sequence[Any], plan: Plan, first: int) -> None:
         lacking = [key for key in plan.fields if key in plan.needed and key not in record]
         if lacking:
             raise Unprocessable(f"instances[{first + at}] lacks {quoted(lacking[0])}; expected {_known(plan)}.")
+    if complete:
+        return dict(zip(plan.fields, zip(*map(plan.values_of, records), strict=True), strict=True))
+    return {key: [record.get(key) for record in records] for key in plan.fields}
 
 
 def _known(plan: Plan) -> str:
@@ -93,21 +100,14 @@ def _like(plan: Plan) -> str:
     return f" like {{{quoted(next(iter(plan.fields)))}: ...}}"
 
 
-def _column(records: Sequence[Any], field: Field) -> list[Any]:
-    key = field.key
-    if field.input.missing:
-        return [record.get(key) for record in records]
-    return [record[key] for record in records]
-
-
-def _unwrapped(values: list[Any], field: Field) -> list[Any]:
+def _unwrapped(values: Sequence[Any], field: Field) -> Sequence[Any]:
     """The same with 7 for [7], if the input has one axis of length 1."""
     if field.position is not None or field.input.shape != (1,):
         return values
     return [value[0] if type(value) is list and len(value) == 1 else value for value in values]
 
 
-def _numbers(columns: list[list[Any]], fields: list[Field], spec: NumberSpec, first: int) -> Array:
+def _numbers(columns: list[Sequence[Any]], fields: list[Field], spec: NumberSpec, first: int) -> Array:
     """Numbers (columns, n) in the inputs' dtype."""
     for at, values in enumerate(columns):
         kinds = set(map(type, values))
@@ -135,7 +135,7 @@ def _number_problem(value: object, *, missing: bool) -> str | None:
     return f"expected a number{', or null for a missing value' if missing else ''}, got {said(value)}"
 
 
-def _strings(values: list[Any], field: Field, first: int) -> Array:
+def _strings(values: Sequence[Any], field: Field, first: int) -> Array:
     """Strings (n,) as objects; "" for null."""
     kinds = set(map(type, values))
     if kinds != {str}:
@@ -171,9 +171,9 @@ class _Flat(NamedTuple):
     lengths: list[int]
 
 
-def _flat(column: list[Any], field: Field, first: int) -> _Flat:
+def _flat(column: Sequence[Any], field: Field, first: int) -> _Flat:
     """The values of nested lists of the input's shape, unchecked. Raises Unprocessable for another nesting."""
-    level, lengths, per_row = column, list[int](), 1
+    level, lengths, per_row = list(column), list[int](), 1
     for due in field.input.shape:
         sizes = list(map(len, level)) if set(map(type, level)) <= {list} else None
         if sizes is not None and due is None:
@@ -187,7 +187,7 @@ def _flat(column: list[Any], field: Field, first: int) -> _Flat:
     return _Flat(level, lengths)
 
 
-def _nesting_problem(column: list[Any], field: Field, first: int) -> str:
+def _nesting_problem(column: Sequence[Any], field: Field, first: int) -> str:
     """Why the column is not nested lists of the input's shape."""
     for row, value in enumerate(column):
         problem = _problem_in(value, field.input.shape, place(first + row, field.key))
