@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ def main() -> int:
     if wrk_is_missing():
         sys.stderr.write("the benchmark needs wrk: apt install wrk\n")
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` ends the peers
     bench = Bench(seconds)
     ratios: Ratios = {}
     failures: list[str] = []
