@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,22 +30,27 @@ from tests.bench.requests import Case, cases
 from tests.support.process import fresh_service
 
 CONNECTIONS = 16
+LOADS = 2
+"""Loads per cell and start of a system."""
 
 
 def main() -> int:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.peers", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 2 s per cell instead of 5 rounds of 4 s")
-    rounds, seconds = (2, 2) if parser.parse_args().quick else (5, 4)
+    parser.add_argument(
+        "--quick", action="store_true", help="one start and loads of 2 s instead of 3 starts and loads of 4 s"
+    )
+    starts, seconds = (1, 2) if parser.parse_args().quick else (3, 4)
     if wrk_is_missing():
         sys.stderr.write("the benchmark needs wrk: apt install wrk\n")
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` ends the peers
     bench = Bench(seconds)
     ratios: Ratios = {}
     failures: list[str] = []
     left: list[Peer | None] = [None, *PEERS]
-    with tqdm(total=rounds * len(left), desc="peers") as bar:
-        for _ in range(rounds):
+    with tqdm(total=starts * len(left), desc="peers") as bar:
+        for _ in range(starts):
             for peer in random.sample(left, len(left)):
                 try:
                     for request, ratio in bench.measure(peer):
@@ -53,11 +59,11 @@ def main() -> int:
                     if peer is None:
                         raise
                     left.remove(peer)
-                    failures.append(f"{peer.name} failed, and has no further rounds: {error}\n")
+                    failures.append(f"{peer.name} failed, and has no further starts: {error}\n")
                 bar.update()
     below = [f"below a peer: {loss}\n" for loss in losses(ratios)]
     sys.stdout.write(f"{table(ratios, [OURS, *(peer.name for peer in PEERS)], CELLS)}\n")
-    sys.stdout.write(f"{CONNECTIONS} connections, medians of {rounds} rounds of {seconds} s\n")
+    sys.stdout.write(f"{CONNECTIONS} connections, medians of {starts * LOADS} loads of {seconds} s\n")
     sys.stdout.writelines(below + failures)
     return 1 if below or failures else 0
 
@@ -74,7 +80,7 @@ class Bench:
         self._scores = self._baseline.runtime.run(self._rows[:32]).score
 
     def measure(self, peer: Peer | None) -> Iterator[tuple[str, float]]:
-        """Start the peer, or harmgauge if None; yields each request that it accepts with the ratio.
+        """Start the peer, or harmgauge if None; yields each request that it accepts, LOADS times, with the ratio.
 
         Raises RuntimeError if it fails, or if its scores are not those of the graph.
         """
@@ -83,7 +89,7 @@ class Bench:
                 self._check(url, self._cases[request])
             warm_up, url = next(iter(urls.items()))
             self._load(url, self._cases[warm_up], 1)
-            for request, url in urls.items():
+            for request, url in [*urls.items()] * LOADS:
                 case = self._cases[request]
                 before = self._bare(case)
                 rate = self._load(url, case, self._seconds) * case.rows
