@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -53,7 +54,8 @@ def names(tmp_path_factory: pytest.TempPathFactory, insects_path: Path) -> Itera
     (folder / "runs" / "hymenoptera_data").symlink_to(insects_path)
     found: dict[str, Any] = {"folder": folder}
     port = 0
-    with ExitStack() as services, contextlib.chdir(folder):
+    with ExitStack() as services, contextlib.chdir(folder), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of PyTorch's exporter, about itself
         for language, block in BLOCKS:
             text = smaller(block)
             if served := SERVE.search(text):
