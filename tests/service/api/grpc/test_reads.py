@@ -118,7 +118,8 @@ async def test_the_more_wait_the_sooner_a_read_ends() -> None:
     reads = Reads(8)
     begin = asyncio.get_running_loop().time()
     silent = [client for name in range(200) for client in await begun(reads, name, 1)]
-    while not all(client.began for client in silent):
+    # On a busy machine, a call can be ended before its task runs: then it had its turn as well.
+    while not all(client.began or client.task.done() for client in silent):
         await asyncio.sleep(0.01)
     assert asyncio.get_running_loop().time() - begin < 2  # of 25 turns of 0.1 s
     await gone([client for client in silent if not client.task.done()])
