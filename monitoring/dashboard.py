@@ -10,7 +10,7 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard, DashboardCursorSync, Panel
 
-from monitoring import accuracy, drift, replicas, scores, traffic
+from monitoring import accuracy, causes, drift, replicas, scores, traffic
 from monitoring.events import events
 from monitoring.variables import variables
 
@@ -36,6 +36,7 @@ def build() -> Dashboard:
         "Now": traffic.now(),
         "Drift of each replica": drift.of_each_replica(),
         "Drift of the fleet": drift.of_the_fleet(),
+        "Sources and columns": causes.panels(),
         "Scores and classes": scores.panels(),
         "Traffic": traffic.panels(),
         "Replicas and bundles": replicas.panels(),

@@ -220,7 +220,7 @@ def test_check_prints_settings_and_runs_the_bundle(image_bundle_path: Path) -> N
     for expected in (
         "HARMGAUGE_WINDOW_ROWS = 200  (environment)",
         "HARMGAUGE_PORT = 8000  (default)",
-        "bundle toy/1: all 8 files match their sha256",
+        "bundle toy/1: all 9 files match their sha256",
         "ran on CPUExecutionProvider: 4 sample instances",
         "score_ks: the newest 200 rows against 600 reference rows; alarm at p <= 1.6e-05, i.e. a statistic of",
         "score_evidence: all rows so far against 600 reference rows; alarm at a statistic of 1e+06 or more",
