@@ -159,7 +159,7 @@ def test_the_other_routes(service: RunningService, image_bundle_path: Path) -> N
     assert client.get("/docs/redoc.standalone.js").status_code == client.get("/redoc").status_code == 404
     schema = client.get("/openapi.json").json()
     content = schema["paths"]["/score"]["post"]["requestBody"]["content"]
-    binary = {"application/x-npy", "application/octet-stream", "image/png", "image/jpeg"}
+    binary = {"application/x-npy", "application/octet-stream", "image/png", "image/jpeg", "image/webp"}
     assert set(content) == {"application/json"} | binary
     assert "Problem" in schema["components"]["schemas"]
 
