@@ -80,8 +80,10 @@ def blocks(columns: Columns, rows: Float64, predictions: npt.NDArray[np.int64] |
     starts = range(0, len(rows), each)
     buffer = ColumnBuffer(columns.values)
     for at in starts:
-        buffer.put(rows[at : at + each], own[at : at + each])
-    return Blocks(found.scores, found.rows, found.clients, predictions=own, values=buffer.read())
+        if buffer.reads_rows:
+            buffer.put(rows[at : at + each])
+    values = buffer.read([own[at : at + each] for at in starts])
+    return Blocks(found.scores, found.rows, found.clients, predictions=own, values=values)
 
 
 def rows_to_a_name(columns: Columns, rows: Float64, each: int = 1) -> tuple[int | None, str | None]:

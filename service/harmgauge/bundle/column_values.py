@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ UNLISTED = -1.0
 Kind = Literal["number", "text", "category", "word", "prediction"]
 """`text`: the number of its characters. `word`: a category that is a string."""
 
+RowsT = TypeVar("RowsT", bound=AnyRows)
 Float64 = npt.NDArray[np.float64]
 Predictions = npt.NDArray[np.int64]
 
@@ -64,12 +65,11 @@ class ColumnValues:
         return found
 
 
-def picked(rows: AnyRows, predictions: Predictions) -> tuple[AnyRows, Predictions]:
-    """At most MOST_ROWS rows of a request, evenly spaced, and their predicted classes."""
+def picked(rows: RowsT) -> RowsT:
+    """At most MOST_ROWS rows of a request, or their predicted classes, evenly spaced."""
     if len(rows) <= MOST_ROWS:
-        return rows, predictions
-    places = np.arange(MOST_ROWS) * len(rows) // MOST_ROWS
-    return rows[places], predictions[places]
+        return rows
+    return cast(RowsT, rows[np.arange(MOST_ROWS) * len(rows) // MOST_ROWS])
 
 
 def rows_read(rows: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -52,8 +52,7 @@ class Feed:
 
     def put(self, rows: AnyRows, scored: Scored, context: RequestContext) -> None:
         """Buffer the scores of one request."""
-        if self._columns is not None:
-            self._columns.put(rows, scored.predictions)
+        is_full = self._columns is not None and self._columns.reads_rows and self._columns.put(rows)
         self._kept.append(
             (
                 scored.scores,
@@ -70,10 +69,10 @@ class Feed:
         if scored.features is not None:
             self._features_bytes += scored.features.nbytes
         if (
-            len(self._kept) >= MAX_REQUESTS
+            is_full
+            or len(self._kept) >= MAX_REQUESTS
             or self._rows >= MAX_ROWS
             or self._features_bytes >= MAX_FEATURES_BYTES
-            or (self._columns is not None and self._columns.is_full)
         ):
             self.drain()
 
@@ -94,7 +93,7 @@ class Feed:
                 error_probability=None if chances[0] is None else np.concatenate(chances),
                 predictions=all_predictions,
                 sources=sources,
-                values=None if self._columns is None else self._columns.read(),
+                values=None if self._columns is None else self._columns.read(predictions),
             )
         except MemoryError:  # counted later, once memory is available
             log.exception("the scores of %d requests cannot be counted yet", len(kept))
