@@ -21,7 +21,7 @@ from tests.support.readme import page
 
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", page("insects.md"), re.MULTILINE | re.DOTALL)
 SMALL = {"EPOCHS = 100": "EPOCHS = 25", "(0, 4, 8, 16, 32)": "(0, 8, 32)", "--epochs 200": "--epochs 12"}
-"""What takes minutes on the page, and what the test runs instead."""
+"""The parts of the page that take minutes, and their replacements."""
 
 SERVE = re.compile(
     r"^HARMGAUGE_BUNDLE=(\S+) HARMGAUGE_WINDOW_ROWS=(\d+) HARMGAUGE_FEATURE_WINDOW_ROWS=(\d+) harmgauge serve$",
@@ -48,7 +48,7 @@ def insects_path() -> Path:
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory, insects_path: Path) -> Iterator[dict[str, Any]]:
-    """What the page's Python session holds at its end; `folder` is where it ran."""
+    """The variables of the page's Python session at its end; `folder` is where it ran."""
     folder = tmp_path_factory.mktemp("clone")
     (folder / "runs").mkdir()
     (folder / "runs" / "hymenoptera_data").symlink_to(insects_path)

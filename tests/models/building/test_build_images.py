@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pixels(folder: Path) -> np.ndarray[Any, Any]:
-    """What torchvision's Resize(36) and CenterCrop((24, 32)) make of the folder, in the order of its loader."""
+    """The folder after torchvision's Resize(36) and CenterCrop((24, 32)), in the order of its loader."""
     files = sorted(folder.rglob("*.*"))
     return np.stack([as_torchvision(file.read_bytes(), 36, (32, 24)) for file in files]).transpose(0, 3, 1, 2)
 
