@@ -136,7 +136,7 @@ def preparation_ratio(bundle: Bundle, body: bytes, rounds: int = 20) -> float:
         for _ in range(rounds)
     ]
     ours, pillows = (statistics.median(column) for column in zip(*seen, strict=True))
-    return ours / pillows
+    return float(ours / pillows)
 
 
 def main() -> int:
