@@ -21,7 +21,7 @@ from tests.support.readme import page
 
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", page("insects.md"), re.MULTILINE | re.DOTALL)
 SMALL = {"EPOCHS = 100": "EPOCHS = 25", "(0, 4, 8, 16, 32)": "(0, 8, 32)", "--epochs 200": "--epochs 12"}
-"""The steps that take minutes on the page, and those that the test runs instead."""
+"""The parts of the page that take minutes, and their replacements."""
 
 SERVE = re.compile(
     r"^HARMGAUGE_BUNDLE=(\S+) HARMGAUGE_WINDOW_ROWS=(\d+) HARMGAUGE_FEATURE_WINDOW_ROWS=(\d+) harmgauge serve$",
@@ -48,11 +48,11 @@ def insects_path() -> Path:
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory, insects_path: Path) -> Iterator[dict[str, Any]]:
-    """The variables of the page's Python session at its end; `folder` is where it ran."""
+    """The variables of the page's Python session at its end; `clone` is where it ran."""
     folder = tmp_path_factory.mktemp("clone")
     (folder / "runs").mkdir()
     (folder / "runs" / "hymenoptera_data").symlink_to(insects_path)
-    found: dict[str, Any] = {"folder": folder}
+    found: dict[str, Any] = {"clone": folder}
     port = 0
     with ExitStack() as services, contextlib.chdir(folder), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of PyTorch's exporter, about itself
@@ -86,5 +86,5 @@ def test_the_features_drift_and_accuracy_falls_as_the_camera_loses_focus(names: 
 
 def test_its_figure_is_drawn_and_shown(names: dict[str, Any]) -> None:
     (shown,) = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page("insects.md"))
-    with Image.open(names["folder"] / "runs/insects/isomap.png") as drawn, Image.open(ROOT / "docs" / shown) as kept:
+    with Image.open(names["clone"] / "runs/insects/isomap.png") as drawn, Image.open(ROOT / "docs" / shown) as kept:
         assert drawn.size == kept.size
