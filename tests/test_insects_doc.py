@@ -68,6 +68,7 @@ def names(tmp_path_factory: pytest.TempPathFactory, insects_path: Path) -> Itera
             elif text.startswith("harmgauge build "):
                 assert main(text.split()[1:]) == 0
         yield found
+        found["client"].close()
 
 
 def test_what_it_runs_smaller_is_on_the_page() -> None:

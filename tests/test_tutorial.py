@@ -54,6 +54,7 @@ def names(tmp_path_factory: pytest.TempPathFactory, cifar10_path: Path) -> Itera
             elif block.startswith("curl "):
                 subprocess.run([on_path("bash"), "-ec", block], cwd=folder, check=True, timeout=120)
         yield found
+        found["client"].close()
 
 
 def column(table: dict[str, dict[str, Any]], name: str) -> list[float]:
