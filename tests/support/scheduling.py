@@ -10,6 +10,7 @@ TOGETHER = ("tests/deploy/test_image.py", "tests/deploy/test_newcomer.py", "test
 
 FIRST = (
     *TOGETHER,
+    "tests/test_insects_doc.py",
     "tests/e2e/test_install.py",
     "tests/soak/test_soak.py",
     "tests/e2e/test_lifecycle.py",
