@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from harmgauge.bundle.load import Bundle, load
 from harmgauge.settings import shipped_bundle
+from tests.support.data_folders import data_folder
 from tests.support.process import RunningService, running_service
 
 ROOT = Path(__file__).parent.parent
@@ -133,9 +134,4 @@ def image_service(image_bundle_path: Path) -> Iterator[RunningService]:
 @pytest.fixture(scope="session")
 def cifar10_path() -> Path:
     """The CIFAR-10 data on this machine; without it the test is skipped, but never in CI."""
-    path = Path(os.environ.get("CIFAR10", ROOT.parent / "shared" / "data" / "cifar-10-batches-bin"))
-    if not path.is_dir():
-        if os.environ.get("CI"):
-            pytest.fail(f"CI must have CIFAR-10 at {path}")
-        pytest.skip(f"no CIFAR-10 at {path}; name its folder with CIFAR10=")
-    return path
+    return data_folder("CIFAR-10", "cifar-10-batches-bin", "CIFAR10")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from PIL import Image
 
 from harmgauge.cli.main import main
 from tests.conftest import ROOT
+from tests.support.data_folders import data_folder
 from tests.support.process import running_service
 from tests.support.readme import page
 
@@ -38,12 +38,7 @@ def smaller(block: str) -> str:
 @pytest.fixture(scope="module")
 def insects_path() -> Path:
     """The photographs on this machine; without them the test is skipped, but never in CI."""
-    path = Path(os.environ.get("ANTS_BEES", ROOT.parent / "shared" / "data" / "ants-bees"))
-    if not path.is_dir():
-        if os.environ.get("CI"):
-            pytest.fail(f"CI must have the photographs of ants and bees at {path}")
-        pytest.skip(f"no photographs at {path}; name their folder with ANTS_BEES=")
-    return path
+    return data_folder("photographs of ants and bees", "ants-bees", "ANTS_BEES")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-PROC = Path("/proc")
+from tests.support.memory import MEBIBYTE, PROC, resident_bytes
+
 _UTIME, _STIME, _STARTTIME = 11, 12, 19
 """Positions in `/proc/PID/stat`, counted from the field after the command's name."""
 
@@ -44,9 +45,7 @@ def cpu_time(process: int, proc: Path = PROC) -> CpuTime:
 
 
 def resident_mib(process: int, proc: Path = PROC) -> float:
-    found = re.search(r"VmRSS:\s+(\d+) kB", (proc / str(process) / "status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
+    return resident_bytes(process, proc) / MEBIBYTE
 
 
 def voluntary_switches(process: int, proc: Path = PROC) -> ThreadSwitches:

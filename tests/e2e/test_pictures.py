@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from harmgauge_models.building import report
 from harmgauge_models.building.build import build
 from harmgauge_models.options import Options
-from tests.support.built_once import NotDrawn
 from tests.support.memory import MEBIBYTE, peak_bytes, resident_bytes
+from tests.support.not_drawn import build_report_not_drawn
 from tests.support.photographs import as_torchvision, camera_photograph, class_folders, image_file
 from tests.support.process import RunningService, fresh_service
 from tests.support.toy import linear_network
@@ -27,7 +25,7 @@ MOST_PIXELS = 12_000_000
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     here = tmp_path_factory.mktemp("insects")
-    with patch.object(report, "Figure", NotDrawn):
+    with build_report_not_drawn():
         bundle = build(
             Options(
                 classifier=linear_network(here / "classifier.onnx", (3, 32, 32), 2, 1, dtype="float32"),

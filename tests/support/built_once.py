@@ -8,17 +8,12 @@ import tempfile
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
-
-from matplotlib.figure import Figure
-from PIL import Image
 
 from harmgauge.bundle.write import reserve
-from harmgauge_models.building import report
 from harmgauge_models.building.build import build
 from harmgauge_models.options import Options
 from tests.support.few_rows import few_judged
+from tests.support.not_drawn import build_report_not_drawn
 
 _made: dict[str, Path] = {}
 """The folder of each bundle that was built, by its options and its files' contents."""
@@ -30,17 +25,10 @@ def built(options: Options) -> Path:
     key = _key(options, folder.name)
     if key in _made:
         return Path(shutil.copytree(_made[key], folder))
-    with patch.object(report, "Figure", NotDrawn), few_judged(600):
+    with build_report_not_drawn(), few_judged(600):
         folder = build(options)
     _made[key] = Path(shutil.copytree(folder, Path(tempfile.mkdtemp(dir=_kept().name)) / folder.name))
     return folder
-
-
-class NotDrawn(Figure):
-    """A figure that is made but not drawn, which would take half of a toy's build."""
-
-    def savefig(self, fname: Any, **_: Any) -> None:
-        Image.new("L", (1, 1)).save(fname, "PNG")
 
 
 @cache

@@ -32,6 +32,7 @@ from harmgauge_models.building.write import TOKENIZER_FILE, Draft, Int8, reserve
 from harmgauge_models.calibration.known import check_accuracy
 from harmgauge_models.calibration.sentences import sentence
 from harmgauge_models.data import npz_rows, samples
+from harmgauge_models.data.served_rows import served_rows
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs import penultimate
 from harmgauge_models.graphs.run import predict_all
@@ -93,7 +94,7 @@ def build(options: Options) -> Path:
         graph=graph,
         reference=reference,
         sketches=sketches_of(
-            opened.served_rows(x), predictions, RowColumns(opened.served), seed=options.seed, say=options.say
+            served_rows(x, opened.served), predictions, RowColumns(opened.served), seed=options.seed, say=options.say
         ),
         samples=given_samples,
         report=drawn,

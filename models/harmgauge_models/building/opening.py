@@ -9,7 +9,6 @@ import numpy as np
 
 from harmgauge.bundle.inputs import Input
 from harmgauge.bundle.named_inputs import NamedInputs
-from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.bundle.reference import MIN_REFERENCE_ROWS
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import InputSpec, Served, described
@@ -57,13 +56,6 @@ class Opened:
     def served(self) -> Served:
         """The service's inputs."""
         return NamedInputs(inputs=self.inputs) if self.spec is None else self.spec
-
-    def served_rows(self, x: Array) -> AnyRows:
-        """Rows in the classifier's input form as the service receives them."""
-        served = self.served
-        if isinstance(served, NamedInputs):
-            return served.rows({name: x[name] for name in served.names})
-        return x
 
 
 def open_all(options: Options) -> Opened:

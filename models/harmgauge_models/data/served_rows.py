@@ -6,7 +6,9 @@ from pathlib import Path
 
 from harmgauge.bundle.load import Bundle
 from harmgauge.bundle.named_inputs import NamedInputs
+from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.bundle.rows import Array
+from harmgauge.bundle.served_input import Served
 from harmgauge_models.data.tokenizer import Tokenizer
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs import records
@@ -20,6 +22,13 @@ def tokenizer_of(bundle: Bundle) -> Tokenizer | None:
         return None
     document = bundle.read(served.tokenizer)
     return Tokenizer.read(document, bundle.path / served.tokenizer, served.names, served.maximum or 1)
+
+
+def served_rows(x: Array, served: Served) -> AnyRows:
+    """Rows in the form of a bundle's inputs as the service receives them."""
+    if isinstance(served, NamedInputs):
+        return served.rows({name: x[name] for name in served.names})
+    return x
 
 
 def named_rows(x: Array, bundle: Bundle, served: NamedInputs, tokenizer: Tokenizer | None, what: str) -> Array:

@@ -29,16 +29,7 @@ def causes_section(quality: Quality) -> str:
 def _sources(quality: Quality) -> str:
     found = quality["causes"]["sources"]
     severity, what = quality["delays"]["severity"], figures.unit(quality)
-    rows = [
-        [
-            kind.replace("_", " "),
-            f"{entry['median_rows']:.0f}",
-            f"{entry['named']}",
-            f"{entry['by_harm']}",
-            f"{entry['other_names']}",
-        ]
-        for kind, entry in found["by_kind"].items()
-    ]
+    rows = [_row(kind.replace("_", " "), entry, "by_harm") for kind, entry in found["by_kind"].items()]
     text = (
         f"Of {found['sources']} sources, one sends only corrupted {what} (severity {severity}) once its first "
         f"{found['baseline_rows']} rows were clean. How many of its own rows pass until it is named, and why?"
@@ -51,16 +42,7 @@ def _columns(quality: Quality) -> str:
     found = quality["causes"]["columns"]
     if found is None:
         return ""
-    rows = [
-        [
-            name,
-            f"{entry['median_rows']:.0f}",
-            f"{entry['named']}",
-            f"{entry['named_first']}",
-            f"{entry['other_names']}",
-        ]
-        for name, entry in found["by_column"].items()
-    ]
+    rows = [_row(name, entry, "named_first") for name, entry in found["by_column"].items()]
     text = (
         f"One column of numbers is shifted by {found['shift']:g} of its standard deviations. How many rows pass until "
         f"it is named? Without any change, the streams had {found['names_if_clean']} names: if there are many, these "
@@ -68,3 +50,8 @@ def _columns(quality: Quality) -> str:
     )
     head = ["column", "rows", "streams with its name", "of these first", "other names in all streams"]
     return f"<p>{escape(text)}</p>{tables.table('One shifted column', head, rows)}"
+
+
+def _row(cause: str, entry: dict[str, Any], fact: str) -> list[str]:
+    """The cells of a line; `fact` is the key of what is true of some of the streams."""
+    return [cause, f"{entry['median_rows']:.0f}", *(str(entry[key]) for key in ("named", fact, "other_names"))]

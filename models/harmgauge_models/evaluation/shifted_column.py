@@ -9,13 +9,12 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from harmgauge.bundle.load import Bundle
-from harmgauge.bundle.named_inputs import NamedInputs
-from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.bundle.rows import Array
 from harmgauge.drift.columns import columns
 from harmgauge.drift.columns.columns import Columns
 from harmgauge.drift.state import Blocks
 from harmgauge.settings import Settings
+from harmgauge_models.data.served_rows import served_rows
 from harmgauge_models.evaluation.cause_trials import Trials
 from harmgauge_models.evaluation.plan import ROWS_BETWEEN_FALSE_ALARMS
 from harmgauge_models.evaluation.work import sha256_of
@@ -40,7 +39,7 @@ def shifted_column_table(trials: Trials, x: Array, predictions: npt.NDArray[np.i
     if bundle.sketches is None or not len(bundle.sketches.numbers):
         return None
     monitor = _monitor(bundle, 0)
-    values = monitor.values([_as_served(bundle, x)], [predictions])
+    values = monitor.values([served_rows(x, bundle.manifest.served)], [predictions])
     decided_by = {"columns": bundle.manifest.files[bundle.manifest.columns or ""].sha256, "rows": sha256_of(values)}
     found = {}
     for column in tqdm([None, *bundle.sketches.numbers[:MOST_COLUMNS].tolist()], desc="one column"):
@@ -59,11 +58,6 @@ def _monitor(bundle: Bundle, seed: int) -> Columns:
     found = columns.from_bundle(bundle, Settings(rows_between_false_alarms=ROWS_BETWEEN_FALSE_ALARMS), seed=seed)
     assert found is not None
     return found
-
-
-def _as_served(bundle: Bundle, x: Array) -> AnyRows:
-    served = bundle.manifest.served
-    return served.rows({name: x[name] for name in served.names}) if isinstance(served, NamedInputs) else x
 
 
 def _until_named(

@@ -87,13 +87,14 @@ class Client:
             content, media_type = inputs.npz(rows), "application/x-npz"
         else:
             content, media_type = rows.tobytes(), "application/octet-stream"
-        body, _ = self._call("POST", "/score", content, {"Content-Type": media_type})
-        document: dict[str, Any] = json.loads(body)
-        return document
+        return self._score(content, media_type)
 
     def score_image(self, image: bytes, media_type: str) -> dict[str, Any]:
         """Score an image file: `media_type` is image/jpeg, image/png or image/webp."""
-        body, _ = self._call("POST", "/score", image, {"Content-Type": media_type})
+        return self._score(image, media_type)
+
+    def _score(self, content: bytes, media_type: str) -> dict[str, Any]:
+        body, _ = self._call("POST", "/score", content, {"Content-Type": media_type})
         document: dict[str, Any] = json.loads(body)
         return document
 

@@ -33,7 +33,7 @@ class BundleMetrics:
     """The metrics that one bundle adds to those of the `process`.
 
     `gauges` are the drift detectors' own metrics, by name, with their help texts; `queue_rows` returns the number of
-    waiting rows
+    waiting rows.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.bundle.column_values import MOST_ROWS, ColumnValues, picked
+from harmgauge.bundle.column_values import ColumnValues, picked
 from harmgauge.bundle.named_rows import AnyRows, held_bytes
 
 MAX_ROWS = 1024
@@ -29,8 +29,7 @@ class ColumnBuffer:
 
     def put(self, rows: AnyRows) -> bool:
         """Buffer the rows of a request, n >= 1. Returns whether the buffer is full."""
-        if len(rows) > MOST_ROWS:
-            rows = picked(rows)
+        rows = picked(rows)
         self._rows.append(rows)
         self._buffered_rows += len(rows)
         self._buffered_bytes += held_bytes(rows)

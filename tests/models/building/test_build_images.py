@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import onnxruntime
@@ -14,12 +13,11 @@ import pytest
 from harmgauge.bundle.inputs import Pictures
 from harmgauge.bundle.load import load
 from harmgauge.inference.runtime import OnnxRuntime
-from harmgauge_models.building import report
 from harmgauge_models.building.build import build
 from harmgauge_models.cli import COMMANDS
 from harmgauge_models.errors import UserError
 from harmgauge_models.options import Options
-from tests.support.built_once import NotDrawn
+from tests.support.not_drawn import build_report_not_drawn
 from tests.support.photographs import as_torchvision, class_folders
 from tests.support.toy import linear_network
 
@@ -58,7 +56,7 @@ def options(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
 
 @pytest.fixture(scope="module", autouse=True)
 def _without_figures() -> Any:
-    with patch.object(report, "Figure", NotDrawn):
+    with build_report_not_drawn():
         yield
 
 
