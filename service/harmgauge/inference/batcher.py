@@ -14,7 +14,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Hashable
-from queue import SimpleQueue
 from typing import Protocol
 
 from harmgauge.bundle.named_rows import AnyRows, NamedRows
@@ -22,6 +21,7 @@ from harmgauge.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overlo
 from harmgauge.inference.batch import Batch, Entry, Piece
 from harmgauge.inference.caller import PATIENT, RequestContext
 from harmgauge.inference.fair_queue import FairQueue
+from harmgauge.inference.jobs import Jobs
 from harmgauge.inference.length_groups import row_weight
 from harmgauge.inference.outputs import Outputs, Runtime, copy_rows, empty_outputs
 
@@ -62,7 +62,7 @@ class Batcher:
         self._next_look = 0.0
         self._handed_out = 0  # batches that are running, or next in line for a worker
         self._most_handed_out = 2 * workers
-        self._jobs: SimpleQueue[Batch | None] = SimpleQueue()
+        self._jobs = Jobs(workers)
         self._running: list[Batch | None] = [None] * workers
         self.failed = False
         """Whether the last run of the graph failed."""
@@ -176,7 +176,7 @@ class Batcher:
         return pieces
 
     def _work(self, index: int) -> None:
-        while (batch := self._jobs.get()) is not None:
+        while (batch := self._jobs.get(index)) is not None:
             self._running[index] = batch
             batch.run(self._runtime)
             self._running[index] = None
