@@ -36,6 +36,11 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "sign": (_SERVICE, "verify a bundle and sign it"),
     },
 }
+_MATRIX_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""Limit the threads of NumPy's matrix products. More than one would spin on the inference's cores whenever a drift test
+runs: a quarter of all CPU time was measured, for a test that may take 3 % of a core.
+"""
+
 COMMANDS = {name: found for group in GROUPS.values() for name, found in group.items()}
 
 
@@ -54,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f"did you mean {close[0]!r}?" if close else "`harmgauge --help` lists the commands"
         print(f"harmgauge: unknown command {name!r}; {hint}", file=sys.stderr)
         return 2
+    if name == "serve":
+        for variable in _MATRIX_THREADS:  # before NumPy is imported
+            os.environ.setdefault(variable, "1")
     module, summary = COMMANDS[name]
     command: Command = import_module(module).COMMANDS[name]
     parser = argparse.ArgumentParser(f"harmgauge {name}", description=f"{summary[0].upper()}{summary[1:]}.")
