@@ -62,10 +62,10 @@ class DataPlane:
         # Decoding a camera's image takes 50 ms without a pause, for which other bodies should not wait.
         self.image_threads = ThreadPoolExecutor(usable_cores(), "image")
 
-    def deadline(self, seconds: float | None) -> float:
-        """Deadline, by the event loop's clock, of a request that arrives now and waits for at most `seconds`."""
+    def deadline(self, came_at: float, seconds: float | None) -> float:
+        """Deadline of a request that came at `came_at` and waits for at most `seconds`."""
         most = self.deadline_seconds
-        return asyncio.get_running_loop().time() + (most if seconds is None else min(seconds, most))
+        return came_at + (most if seconds is None else min(seconds, most))
 
 
 class Call:
@@ -94,18 +94,19 @@ class Call:
             plane.readiness.check(to_score=to_score)
         self.plane = plane
         self.principal = principal
-        self._came_at = asyncio.get_running_loop().time()
+        self._came_at = asyncio.get_running_loop().time()  # a system call before Python 3.12
         self.held_bytes = 0
-        self.claim = Claim(principal.name or connection)
+        self.holder = principal.name or connection
         self._is_kept = False  # true: keep the bytes after the context ends, until `release`
         self.context = RequestContext(
-            plane.deadline(seconds),
+            plane.deadline(self._came_at, seconds),
             left,
             None if client is None else read_name(CLIENT, client, principal),
             None if source is None else read_name(SOURCE, source, principal),
             origin,
-            self.claim.holder,
+            self.holder,
             progress,
+            connection,
         )
 
     def __enter__(self) -> Self:
@@ -151,6 +152,11 @@ class Call:
         if seconds is not None and self._came_at + seconds < self.context.deadline:
             self.context = replace(self.context, deadline=self._came_at + seconds)
             Waiting(self.context.deadline)()
+
+    @cached_property
+    def claim(self) -> Claim:
+        """The bytes that count; a small request needs none."""
+        return Claim(self.holder)
 
     @cached_property
     def waiting(self) -> Waiting:

@@ -3,14 +3,14 @@
 There is no timer: an idle service answers at once, and a busy one fills its batches by itself. For each worker one
 batch runs and one is next in line, which accepts new rows until its turn. Holders take turns (`fair_queue.py`).
 
-The event loop owns the queue; worker threads only run the graph. Rows are counted, not requests.
+The event loop owns the queue; worker threads only run the graph. While a single client sends small requests one after
+the other, the loop runs them itself. Rows are counted, not requests.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import threading
 import time
 from collections import deque
 from collections.abc import Hashable
@@ -21,9 +21,15 @@ from harmgauge.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overlo
 from harmgauge.inference.batch import Batch, Entry, Piece
 from harmgauge.inference.caller import PATIENT, RequestContext
 from harmgauge.inference.fair_queue import FairQueue
-from harmgauge.inference.jobs import Jobs
 from harmgauge.inference.length_groups import row_weight
-from harmgauge.inference.outputs import Outputs, Runtime, copy_rows, empty_outputs
+from harmgauge.inference.outputs import Outputs, Runtime, copy_rows, empty_like
+from harmgauge.inference.workers import Workers
+
+AT_ONCE_SECONDS = 0.002
+"""The event loop runs rows itself if it is expected to take at most this long: other connections wait meanwhile."""
+
+ALONE_SECONDS = 0.1
+"""... and if no other connection has sent any for this long."""
 
 
 class Observer(Protocol):
@@ -62,17 +68,11 @@ class Batcher:
         self._next_look = 0.0
         self._handed_out = 0  # batches that are running, or next in line for a worker
         self._most_handed_out = 2 * workers
-        self._jobs = Jobs(workers)
-        self._running: list[Batch | None] = [None] * workers
+        self._lone_client: Hashable = None  # the connection of the last request, alone since then
+        self._lone_since = 0.0
         self.failed = False
         """Whether the last run of the graph failed."""
-        # Daemon threads: an inference that hangs must not keep the process from ending.
-        self._threads = [
-            threading.Thread(target=self._work, args=[index], name=f"inference-{index}", daemon=True)
-            for index in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._workers = Workers(runtime, workers, self._loop, self._finished)
 
     def submit(self, rows: AnyRows, context: RequestContext = PATIENT) -> Entry:
         """Queue `rows`, n >= 1; their outputs, in order, become the result of the entry's `answered`.
@@ -102,7 +102,13 @@ class Batcher:
             self._dispatch()
         else:  # the queue was empty
             entry.taken = count
-            self._begin(Batch([Piece(entry, 0, count)]))
+            batch = Batch([Piece(entry, 0, count)])
+            if not self._handed_out and self._runs_at_once(entry):
+                self._handed_out += 1
+                batch.run(self._runtime)
+                self._finished(batch)
+            else:
+                self._begin(batch)
         entry.has_waited = True
         return entry
 
@@ -113,20 +119,15 @@ class Batcher:
 
     def lost_workers(self, timeout_seconds: float) -> int:
         """Number of workers that have ended, or have run one batch for longer than that: neither will recover."""
-        due = time.perf_counter() - timeout_seconds
-        return sum(
-            not thread.is_alive() or (batch is not None and 0 < batch.began < due)
-            for thread, batch in zip(self._threads, self._running, strict=True)
-        )
+        return self._workers.lost(timeout_seconds)
 
     @property
     def workers(self) -> int:
-        return len(self._threads)
+        return len(self._workers)
 
     def close(self) -> None:
         """End the threads once their running batches are done; rows that are still waiting are not run."""
-        for _ in self._threads:
-            self._jobs.put(None)
+        self._workers.close()
 
     def _dispatch(self) -> None:
         # One batch for each worker and as many in line, so that a worker never waits for the event loop between
@@ -134,7 +135,7 @@ class Batcher:
         while (self._again or self._queue.lines) and self._handed_out < self._most_handed_out:
             if self._again:
                 self._handed_out += 1
-                self._jobs.put(self._again.popleft())
+                self._workers.put(self._again.popleft())
             elif pieces := self._take(self._room()):
                 self._begin(Batch(pieces))
         while self._queue.lines and (batch := self._emptiest()) is not None:
@@ -145,7 +146,21 @@ class Batcher:
     def _begin(self, batch: Batch) -> None:
         self._in_line.append(batch)
         self._handed_out += 1
-        self._jobs.put(batch)
+        self._workers.put(batch)
+
+    def _runs_at_once(self, entry: Entry) -> bool:
+        """Whether the event loop itself runs these rows: they take little time, and no other connection has sent any
+        for ALONE_SECONDS.
+
+        Waking a worker and being woken by it costs more than the rest of a small request.
+        """
+        connection = entry.context.connection
+        if connection is None:  # the service itself
+            return False
+        if connection != self._lone_client:
+            self._lone_client, self._lone_since = connection, entry.since
+        seconds = len(entry.rows) * entry.weight * self._most_handed_out / 2 / max(self._rows_per_second, 1e-9)
+        return seconds <= AT_ONCE_SECONDS and entry.since - self._lone_since >= ALONE_SECONDS
 
     def _emptiest(self) -> Batch | None:
         """The batch in line with the most room, if any."""
@@ -159,7 +174,7 @@ class Batcher:
         If the first batch took all of them, the clients would send in lockstep, and workers would idle while answers
         are sent.
         """
-        return min(self._max_batch_rows, math.ceil(self.rows / (2 * len(self._threads))))
+        return min(self._max_batch_rows, math.ceil(self.rows / self._most_handed_out))
 
     def _take(self, room: int) -> list[Piece]:
         """Take waiting rows out of the queue, at most `room`: one at least, however much it weighs."""
@@ -174,17 +189,6 @@ class Batcher:
             pieces.append(piece)
             room -= (piece.stop - piece.start) * entry.weight
         return pieces
-
-    def _work(self, index: int) -> None:
-        while (batch := self._jobs.get(index)) is not None:
-            self._running[index] = batch
-            batch.run(self._runtime)
-            self._running[index] = None
-            try:
-                self._loop.call_soon_threadsafe(self._finished, batch)
-            except RuntimeError:  # the loop was closed: no request waits any more
-                return
-            del batch  # do not keep its requests' rows while waiting for the next batch
 
     def _finished(self, batch: Batch) -> None:
         self._handed_out -= 1
@@ -205,7 +209,7 @@ class Batcher:
         self.failed = not isinstance(batch.result, Outputs)
         if isinstance(batch.result, Outputs):
             self._hand_out(batch.pieces, batch.result)
-            rate = rows / max(batch.seconds, 1e-6) * len(self._threads)
+            rate = rows / max(batch.seconds, 1e-6) * self._most_handed_out / 2
             self._rows_per_second += 0.1 * (rate - self._rows_per_second)
         elif len(batch.pieces) > 1:  # one of the requests is bad: the others must not suffer
             for piece in batch.pieces:
@@ -226,12 +230,12 @@ class Batcher:
         begin = 0
         for piece in pieces:
             entry, end = piece.entry, begin + piece.stop - piece.start
-            if len(pieces) == 1 and end == len(entry.rows):  # the whole batch, and the whole request
-                entry.outputs = outputs
+            if piece.start == 0 and piece.stop == len(entry.rows):  # the whole request
+                entry.outputs = outputs if len(pieces) == 1 else outputs.part(begin, end)
             elif not entry.answered.done():
                 try:
                     if entry.outputs is None:
-                        entry.outputs = empty_outputs(len(entry.rows), self._runtime.shapes)
+                        entry.outputs = empty_like(outputs, len(entry.rows))
                 except MemoryError:  # the other requests of this batch still get theirs
                     self._drop(entry, no_memory())
                 else:

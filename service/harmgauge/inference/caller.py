@@ -54,7 +54,7 @@ class Origin(NamedTuple):
 NOWHERE = Origin()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each request: creating a frozen one takes three times as long
 class RequestContext:
     """A request waits until `deadline`, in seconds of the event loop's clock, unless `left()` becomes true before that.
 
@@ -72,6 +72,8 @@ class RequestContext:
     """The key or connection that the request belongs to when capacity is shared."""
     progress: Progress | None = None
     """Filled in if the request's progress is requested."""
+    connection: Hashable = None
+    """Identifies the connection, if it is known."""
 
 
 PATIENT = RequestContext()

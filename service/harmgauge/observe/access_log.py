@@ -32,6 +32,8 @@ class AccessLog:
     """
 
     def __init__(self, counters: Counters, lines: Lines, tracing: Tracing | None) -> None:
+        self.succeeded = counters.answered
+        """Counts a request that was not followed from the start and has ended well: the usual case."""
         self._counters = counters
         self._lines = lines
         self._tracing = tracing

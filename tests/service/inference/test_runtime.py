@@ -13,7 +13,7 @@ import pytest
 
 from harmgauge.bundle.load import Bundle, load
 from harmgauge.errors import BundleError, NonFiniteScore, SettingsError
-from harmgauge.inference.outputs import spoil_scores
+from harmgauge.inference.outputs import complete
 from harmgauge.inference.providers import usable_cores
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge.inference.scorer import Scorer
@@ -193,7 +193,7 @@ def test_a_row_with_an_error_probability_that_is_none_gets_no_score(promising: P
     assert plain is not None
     with_output(promising, onnx.helper.make_node("Mul", ["before", "constant"], ["error_probability"]), constant=2.0)
     found = OnnxRuntime(load(promising), "cpu").run(rows)
-    spoil_scores(found)
+    complete(found)
     assert 0 < (2 * plain > 1).sum() < 2000
     np.testing.assert_array_equal(np.isnan(found.score), 2 * plain > 1)
 

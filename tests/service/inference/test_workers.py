@@ -7,7 +7,7 @@ import threading
 import time
 
 from harmgauge.inference.batch import Batch
-from harmgauge.inference.jobs import Jobs
+from harmgauge.inference.workers import Jobs
 from tests.support.process import wait_until
 
 
@@ -63,3 +63,23 @@ def test_no_batch_is_lost_or_handed_out_twice() -> None:
         thread.join(20)
         assert not thread.is_alive()
     assert len(got) == len(set(map(id, got))) == len(made)
+
+
+def test_a_batch_wakes_one_worker() -> None:
+    jobs, woken = Jobs(2), list[int]()
+    locks = jobs._wake
+
+    def work(number: int) -> None:
+        jobs.get(number)
+        woken.append(number)
+
+    for number in range(2):
+        threading.Thread(target=work, args=[number]).start()
+        wait_until(lambda number=number: len(jobs._idle) == number + 1)
+    jobs.put(batches(1)[0])
+    wait_until(lambda: woken == [1])
+    time.sleep(0.05)
+    assert woken == [1]
+    assert locks[0].locked(), "the other still waits"
+    jobs.put(None)
+    wait_until(lambda: woken == [1, 0])

@@ -64,7 +64,7 @@ class GrpcCall:
         self.request_id = request_id_of(self.headers)
         self.connection: str = context.peer()
         self.seconds: float | None = context.time_remaining()  # None if the client set no deadline
-        self.deadline = plane.deadline(self.seconds)
+        self.deadline = plane.deadline(asyncio.get_running_loop().time(), self.seconds)
         self._metadata = metadata
         self._reads = reads
         self._ending: asyncio.Task[None] | None = None
