@@ -188,7 +188,7 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
         page=documents,
     )
     app = HotRoutes(process.routes, hot, process.authorizer, process.access_log, process.turnstiles)
-    return ServedBundle(components, app, background)
+    return ServedBundle(components, app, background, hot.keys())
 
 
 def _reader(prepared: Prepared, metrics: Metrics) -> NamedReader | None:

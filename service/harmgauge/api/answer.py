@@ -37,6 +37,21 @@ def most_json_bytes(rows: int, columns: Sequence[tuple[str, int]]) -> int:
     return rows * sum(JSON_BYTES[dtype] * width + len("[],") * (width > 1) for dtype, width in columns)
 
 
+class WholeResponse(Response):
+    """A successful response in one piece, which the server can send in one call (`exchange.py`)."""
+
+    body: bytes
+
+    def __init__(self, body: bytes, headers: Mapping[str, str]) -> None:
+        # Starlette's own takes longer than the rest of a small response.
+        self.status_code = 200
+        self.background = None
+        self.body = body
+        self.raw_headers = [(b"content-length", b"%d" % len(body))]
+        for name, value in headers.items():
+            self.raw_headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+
+
 class PiecewiseResponse(Response):
     """A response in pieces of at most PIECE_BYTES; each is sent only once the client has taken the earlier ones."""
 

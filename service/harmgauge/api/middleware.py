@@ -19,14 +19,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from harmgauge.api import problems
-from harmgauge.api.body.intake import has_left
-from harmgauge.api.scope import NO_ROUTE, PROGRESS, ROUTE, route_of
+from harmgauge.api.answer import WholeResponse
+from harmgauge.api.body.intake import left_by
+from harmgauge.api.exchange import Exchange
+from harmgauge.api.scope import EXCHANGE, NO_ROUTE, PROGRESS, ROUTE, route_of
 from harmgauge.api.turnstile import Turnstiles
 from harmgauge.auth.policy import PRINCIPAL, Authorizer, Permission, Principal
 from harmgauge.errors import BadRequest, CallerLeft, NotReady, RequestError, no_memory, unforeseen
 from harmgauge.observe.access_log import AccessLog, Entry
 from harmgauge.observe.request_summary import RequestSummary
-from harmgauge.rollout.served import SERVED, ServedBundle
+from harmgauge.rollout.served import COMPONENTS, SERVED, Components, ServedBundle
 
 CLIENT_CLOSED_REQUEST = 499
 """Counted for a request that got no response because its client left."""
@@ -137,16 +139,20 @@ class RequestMiddleware:
                 if self._hot is not None:
                     try:
                         self._authorizer.check_http(scope, Permission.SCORES)
-                    except RequestError:
-                        await self._turnstiles.looks.enter(
-                            _address(scope)
-                        )  # as fast as operators' requests, and no faster
+                    except RequestError:  # as fast as operators' requests, and no faster
+                        await self._turnstiles.looks.enter(_address(scope))
                         raise
                     self._turnstiles.traffic.came_at = begin
                     response = await self._hot(Request(scope, receive))
                     response.raw_headers.append(id_header)
                     status, started = response.status_code, True
-                    await response(scope, receive, send)
+                    exchange: Exchange | None = scope.get(EXCHANGE)
+                    if (
+                        exchange is None
+                        or not isinstance(response, WholeResponse)
+                        or not exchange.answer(status, response.raw_headers, response.body)
+                    ):
+                        await response(scope, receive, send)
                 else:
                     await self._look(scope, receive, send_with_id)
             except CallerLeft:
@@ -157,37 +163,45 @@ class RequestMiddleware:
                     raise
                 await self._refuse(failed, scope, receive, send_with_id)
             finally:
-                route = scope[ROUTE] if ROUTE in scope else route_of(scope)
-                principal: Principal | None = scope.get(PRINCIPAL)
-                name = self._authorizer.name_of(scope["headers"]) if principal is None else principal.name
-                code = scope.get(problems.CODE)
-                if code is None and failed is not None:
-                    code = getattr(failed, "code", RequestError.code)
-                self._access_log.finish(
-                    entry,
-                    RequestSummary(
-                        protocol="http",
-                        method=scope["method"],
-                        route=route,
-                        status=status,
-                        seconds=time.perf_counter() - begin,
-                        request_id=request_id,
-                        bundle=served.components.title,
-                        scheme=scope["scheme"],
-                        path=scope["path"] if route != NO_ROUTE else None,
-                        code=code,
-                        key_name=name or None,
-                        error=failed,
-                    ),
-                )
+                seconds = time.perf_counter() - begin
+                if started and self._hot is not None and failed is None and entry is None:
+                    self._access_log.succeeded(scope[ROUTE], status, seconds)
+                else:
+                    self._finish(scope, entry, status, seconds, failed)
                 # Its traceback references this frame: the cycle would keep the body until the garbage collector runs.
                 failed = None
+
+    def _finish(self, scope: Scope, entry: Entry | None, status: int, seconds: float, failed: Exception | None) -> None:
+        route = scope[ROUTE] if ROUTE in scope else route_of(scope)
+        principal: Principal | None = scope.get(PRINCIPAL)
+        name = self._authorizer.name_of(scope["headers"]) if principal is None else principal.name
+        code = scope.get(problems.CODE)
+        if code is None and failed is not None:
+            code = getattr(failed, "code", RequestError.code)
+        components: Components = scope[COMPONENTS]
+        self._access_log.finish(
+            entry,
+            RequestSummary(
+                protocol="http",
+                method=scope["method"],
+                route=route,
+                status=status,
+                seconds=seconds,
+                request_id=scope["request_id"],
+                bundle=components.title,
+                scheme=scope["scheme"],
+                path=scope["path"] if route != NO_ROUTE else None,
+                code=code,
+                key_name=name or None,
+                error=failed,
+            ),
+        )
 
     async def _look(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass non-traffic requests to the framework a few at a time; drop those whose clients left."""
         turnstile = self._turnstiles.probes if scope["path"] in _PROBES else self._turnstiles.looks
         waited = await turnstile.enter(_address(scope))
-        if waited and scope["method"] in _BODILESS and has_left(receive):
+        if waited and scope["method"] in _BODILESS and left_by(scope, receive)():
             raise CallerLeft
         if _CONTROL.search(scope["path"]):
             raise BadRequest("The path contains a control character; /docs lists the routes.")

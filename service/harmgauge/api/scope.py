@@ -10,8 +10,8 @@ ROUTE = "harmgauge.route"
 PROGRESS = "harmgauge.progress"
 """The request's progress, if requested."""
 
-ABORT = "harmgauge.abort"
-"""The server's function that aborts the connection, discarding unsent data."""
+EXCHANGE = "harmgauge.exchange"
+"""The request at its server (`exchange.py`), if the server is harmgauge's own."""
 
 NO_ROUTE = "other"
 

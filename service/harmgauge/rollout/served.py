@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -68,13 +69,21 @@ class ServedBundle:
     """A bundle in service. Each request that it answers enters it (as a context), so that the end of the last one is
     noticed.
 
-    Created on any thread, used on one event loop. `app` has every route; `background` starts the other work.
+    Created on any thread, used on one event loop. `app` has every route, `hot_paths` are those of the traffic;
+    `background` starts the other work.
     """
 
-    def __init__(self, components: Components, app: ASGIApp, background: Sequence[Background] = ()) -> None:
+    def __init__(
+        self,
+        components: Components,
+        app: ASGIApp,
+        background: Sequence[Background] = (),
+        hot_paths: AbstractSet[str] = frozenset(),
+    ) -> None:
         self.components = components
         self.bundle = components.bundle
         self.app = app
+        self.hot_paths = hot_paths
         self._background = background
         self._requests = 0
         self._retiring = False

@@ -78,6 +78,10 @@ class Switch:
         scope[SERVED], scope[COMPONENTS] = served, served.components
         return served.app(scope, receive, send)
 
+    def is_hot(self, scope: Scope) -> bool:
+        """Whether a request with this scope carries traffic, for a route outside the framework."""
+        return scope["method"] == "POST" and scope["path"] in self.current.hot_paths
+
     @property
     def shadow(self) -> Shadow:
         """Raises NoShadow."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from harmgauge.api.scope import ABORT
 from harmgauge.server.connections import SMALL_BUFFER_BYTES, Connections
 from harmgauge.server.pipelined import PipelinedHttpProtocol
 
@@ -98,7 +97,6 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]  # ours, beside ASGI's
         self._trailers = -1
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 
-from harmgauge.server.protocol import OfferIgnoringHttpProtocol
+from harmgauge.server.prompt import PromptHttpProtocol
 
 MAX_WAITING_REQUESTS = 128
 """Limit per connection; clients that pipeline send a few dozen at most."""
@@ -32,7 +32,7 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class PipelinedHttpProtocol(OfferIgnoringHttpProtocol):
+class PipelinedHttpProtocol(PromptHttpProtocol):
     """Bounds data sent ahead, and starts a request only after the response to the one ahead of it was taken.
 
     Uvicorn keeps the requests in an unbounded list, and resumes reading with every response, and with every check that

@@ -18,9 +18,8 @@ import uvicorn
 from prometheus_client import disable_created_metrics
 
 from harmgauge.api.grpc import MOST_CONNECTIONS
-from harmgauge.app import build
+from harmgauge.app import Service, build
 from harmgauge.auth import from_settings
-from harmgauge.observe.metrics import Metrics
 from harmgauge.server.connections import Connections
 from harmgauge.server.listening import BACKLOG, listen
 from harmgauge.server.open_files import room_for_connections
@@ -78,7 +77,7 @@ def _ending_at_once() -> Iterator[None]:
 
 
 def _http_protocol(
-    settings: Settings, metrics: Metrics, connections: Connections
+    settings: Settings, service: Service, connections: Connections
 ) -> type[asyncio.Protocol] | Literal["auto"]:
     try:
         from harmgauge.server.guarded import GuardedHttpProtocol  # noqa: PLC0415 - httptools lacks Windows
@@ -88,9 +87,10 @@ def _http_protocol(
     check_uvicorn()
     made = partial(
         GuardedHttpProtocol,
+        is_prompt=service.switch.is_hot,
         timeout_seconds=settings.connection_timeout_seconds,
         everyone=connections,
-        refused=lambda status: metrics.answered("other", status, 0.0),
+        refused=lambda status: service.metrics.answered("other", status, 0.0),
     )
     return cast("type[asyncio.Protocol]", made)
 
@@ -135,7 +135,7 @@ async def _serve(settings: Settings) -> None:
     config = uvicorn.Config(
         service.switch,
         interface="asgi3",  # a callable that returns coroutines, but is not one
-        http=_http_protocol(settings, service.metrics, connections),
+        http=_http_protocol(settings, service, connections),
         backlog=BACKLOG,
         ws="none",
         lifespan="off",

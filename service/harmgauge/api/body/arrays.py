@@ -97,7 +97,8 @@ def conform_values(array: Rows, spec: Numbers, place: Place = in_instances) -> R
             with np.errstate(over="ignore", invalid="ignore"):
                 _refuse(array, np.isfinite(array) & (np.floor(array) == array), "a whole number", place)
             least, most = max(least, -_MOST_EXACT), min(most, _MOST_EXACT)
-        _refuse(array, (array >= least) & (array <= most), _range(least, most), place)
+        if array.size and not (array.min() >= least and array.max() <= most):
+            _refuse(array, (array >= least) & (array <= most), _range(least, most), place)
     if target.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
             rows = np.ascontiguousarray(array, target)

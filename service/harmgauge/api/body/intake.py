@@ -12,12 +12,13 @@ from functools import partial
 from typing import Any, cast
 
 from starlette.requests import Request
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Scope
 
 from harmgauge.api.answer import PiecewiseResponse
 from harmgauge.api.body.decode import Body
 from harmgauge.api.data_plane import Call, DataPlane
-from harmgauge.api.scope import ABORT, PROGRESS
+from harmgauge.api.exchange import Exchange
+from harmgauge.api.scope import EXCHANGE, PROGRESS
 from harmgauge.auth.names import CLIENT, SOURCE
 from harmgauge.auth.policy import PRINCIPAL, Principal
 from harmgauge.errors import CallerLeft, DeadlinePassed, InvalidParameters, Overloaded, TooLarge, UnknownMediaType
@@ -43,7 +44,7 @@ class HttpCall(Call):
         scope = request.scope
         self._receive = receive = request.receive
         self._is_given_up = False
-        self._abort: Callable[[], None] | None = scope.get(ABORT)
+        self._exchange: Exchange | None = scope.get(EXCHANGE)
         self.headers = headers = {name: str(value, "latin-1") for name, value in scope["headers"]}
         asked = headers.get(_DEADLINE)
         principal: Principal = scope[PRINCIPAL]
@@ -51,7 +52,7 @@ class HttpCall(Call):
             plane,
             principal,
             Origin(scope["request_id"], route, principal.name),
-            partial(has_left, receive),
+            left_by(scope, receive),
             scope.get(PROGRESS),
             connection=scope.get("client"),
             seconds=None if asked is None else read_deadline(asked),
@@ -70,7 +71,7 @@ class HttpCall(Call):
         declared = self.headers.get(b"content-length")
         # The server ensures that these are digits, but not how many.
         if declared is not None and (len(declared) > 18 or int(declared) > self.plane.max_body_bytes):
-            raise await self._too_large(more=True)
+            raise await self._too_large(more=self._exchange is None or self._exchange.is_receiving())
         if self.headers.get(b"content-encoding", "identity").strip().lower() not in ("identity", ""):
             raise UnknownMediaType(
                 "Compressed bodies are not supported; send the body without Content-Encoding.",
@@ -78,13 +79,15 @@ class HttpCall(Call):
             )
         if declared is not None and self.principal.rate_limit is not None:
             self.principal.rate_limit.take_bytes(int(declared))
-        message = at_once(self._receive)
-        if message is not None and not message.get("more_body"):
-            return await self._take(message)
+        if self._exchange is not None and (whole := self._exchange.whole_body()) is not None:
+            self._take_bytes(whole)
+            if self.held_bytes > self.plane.max_body_bytes:
+                raise await self._too_large(more=False)
+            return whole
         try:
             async with asyncio.timeout_at(self.context.deadline) as limit:
                 self.claim.waits_for_client(partial(self._give_up, limit))
-                return await self._in_pieces(message)
+                return await self._in_pieces()
         except TimeoutError:
             if self._is_given_up:
                 raise Overloaded(
@@ -103,7 +106,7 @@ class HttpCall(Call):
         """Hold the response's bytes until the client has taken it, or other requests need the memory."""
         self.shrink(answer.size_bytes)
         self._is_kept = True
-        self.claim.waits_for_client(self._abort)
+        self.claim.waits_for_client(None if self._exchange is None else self._exchange.abort)
         answer.ended = self.release
         return answer
 
@@ -111,25 +114,28 @@ class HttpCall(Call):
         self._is_given_up = True
         limit.reschedule(0.0)
 
-    async def _in_pieces(self, message: Message | None) -> Body:
+    async def _in_pieces(self) -> Body:
         body = bytearray()  # joining parts at the end would delay every other request
-        if message is not None:
-            body += await self._take(message)
-        while message is None or message.get("more_body"):
+        more = True
+        while more:
             message = await self._receive()
             body += await self._take(message)
+            more = bool(message.get("more_body"))
         return body
 
     async def _take(self, message: Message) -> bytes:
         if message["type"] == "http.disconnect":
             raise CallerLeft
         piece: bytes = message.get("body", b"")
-        self.hold(len(piece))
-        if self.principal.rate_limit is not None and b"content-length" not in self.headers:
-            self.principal.rate_limit.take_bytes(len(piece))
+        self._take_bytes(piece)
         if self.held_bytes > self.plane.max_body_bytes:
             raise await self._too_large(more=bool(message.get("more_body")))
         return piece
+
+    def _take_bytes(self, piece: Body) -> None:
+        self.hold(len(piece))
+        if self.principal.rate_limit is not None and b"content-length" not in self.headers:
+            self.principal.rate_limit.take_bytes(len(piece))
 
     async def _too_large(self, *, more: bool) -> TooLarge:
         if more:
@@ -139,7 +145,14 @@ class HttpCall(Call):
         return TooLarge(f"The body is larger than {limit}; split the request.", closes=True)
 
 
-def at_once(receive: Receive) -> Message | None:
+def left_by(scope: Scope, receive: Receive) -> Callable[[], bool]:
+    """A function that returns whether the client has disconnected."""
+    exchange: Exchange | None = scope.get(EXCHANGE)
+    # Not a method of HttpCall: the resulting reference cycle would keep each body until the garbage collector runs.
+    return partial(_has_left, receive) if exchange is None else exchange.has_left
+
+
+def _at_once(receive: Receive) -> Message | None:
     """Return the message that the server has ready, or None if `receive` would wait.
 
     Runs one step of the coroutine, and closes it if that was not enough. Checking this way whether the client is still
@@ -154,10 +167,9 @@ def at_once(receive: Receive) -> Message | None:
     return None
 
 
-def has_left(receive: Receive) -> bool:
+def _has_left(receive: Receive) -> bool:
     """Whether the client has disconnected; discards any piece of the body that is still to come."""
-    # Not a method of HttpCall: the resulting reference cycle would keep each body until the garbage collector runs.
-    message = at_once(receive)
+    message = _at_once(receive)
     return message is not None and message["type"] == "http.disconnect"
 
 

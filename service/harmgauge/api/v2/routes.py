@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from harmgauge.api.answer import PIECE_BYTES, PiecewiseResponse
+from harmgauge.api.answer import PIECE_BYTES, PiecewiseResponse, WholeResponse
 from harmgauge.api.body.decode import named_type
 from harmgauge.api.body.intake import HttpCall
 from harmgauge.api.body.media import JSON, RAW
@@ -68,7 +68,7 @@ def infer_handler(plane: DataPlane) -> Handler:
                 pieces, headers = await call.answer_in_steps(messages.answering(*parts))
                 return call.deliver(PiecewiseResponse(pieces, headers=headers))
         content, headers = messages.answer(*parts)
-        return Response(content, headers=headers)
+        return WholeResponse(content, headers)
 
     return infer
 
