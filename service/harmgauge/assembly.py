@@ -48,7 +48,8 @@ from harmgauge.inference.scorer import RequestScorer
 from harmgauge.observe.access_log import AccessLog
 from harmgauge.observe.bundle_metrics import BundleMetrics
 from harmgauge.observe.column_buffer import ColumnBuffer
-from harmgauge.observe.feed import Feed, Watcher
+from harmgauge.observe.feed import Feed, Sample, Watcher
+from harmgauge.observe.measuring import keep_measuring
 from harmgauge.observe.metrics import Metrics
 from harmgauge.page import routes as page
 from harmgauge.page.overview import Overview
@@ -128,8 +129,10 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     settings, manifest = process.settings, bundle.manifest
     prepared = prepare(bundle, settings)
     runtime, workers = prepared.runtime, prepared.workers
+    sample = _sample(prepared)
     feed, shadow_feed = (
-        Feed(columns=None if prepared.columns is None else ColumnBuffer(prepared.columns.values)) for _ in range(2)
+        Feed(columns=None if prepared.columns is None else ColumnBuffer(prepared.columns.values), sample=sample)
+        for _ in range(2)
     )
     monitor = Monitor(
         prepared.detectors,
@@ -159,6 +162,8 @@ def assemble(process: Process, bundle: Bundle) -> ServedBundle:
     info = _info(bundle, settings, runtime, workers, _detectable(bundle, prepared.detectors))
     looks = Looks(bundle, monitor, metrics, embedding_view, info)
     background: list[Background] = []
+    if prepared.columns is not None and sample is not None:
+        background.append(partial(keep_measuring, prepared.columns, sample))
     documents = {}
     if settings.page:
         recorder = Recorder(monitor, partial(metrics.totals, TRAFFIC), float(bundle.threshold))
@@ -196,6 +201,13 @@ def _reader(prepared: Prepared, metrics: Metrics) -> NamedReader | None:
     if isinstance(served, NamedInputs):
         return NamedReader(served, prepared.texts, refused=metrics.values.refused)
     return None if served.by_column is None else NamedReader(served.by_column, as_array=True)
+
+
+def _sample(prepared: Prepared) -> Sample | None:
+    """None unless the bundle has sketches of measures of pictures."""
+    if prepared.columns is None or not len(prepared.columns.values.measures):
+        return None
+    return Sample.of(prepared.bundle.manifest.input.row_size)
 
 
 def _described(found: Input) -> dict[str, Any]:

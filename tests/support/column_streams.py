@@ -11,6 +11,7 @@ import numpy.typing as npt
 from harmgauge.bundle.column_values import ColumnValues
 from harmgauge.bundle.inputs import Column
 from harmgauge.bundle.row_columns import RowColumns
+from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.bundle.sketches import Sketches
 from harmgauge.drift.columns.columns import Columns
@@ -73,8 +74,8 @@ def monitor(
     )
 
 
-def blocks(columns: Columns, rows: Float64, predictions: npt.NDArray[np.int64] | None = None, each: int = 1) -> Blocks:
-    """Rows (n, c) as requests of `each` rows."""
+def blocks(columns: Columns, rows: Array, predictions: npt.NDArray[np.int64] | None = None, each: int = 1) -> Blocks:
+    """Rows (n, ...) as requests of `each` rows."""
     found = Blocks.of(np.zeros(len(rows)), each)
     own = np.zeros(len(rows), np.int64) if predictions is None else predictions
     starts = range(0, len(rows), each)

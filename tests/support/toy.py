@@ -174,18 +174,20 @@ def toy_bundle(
     window_rows: int = 100,
     networks: tuple[Path, Path] | None = None,
     error_probability: bool = False,
+    calibration: Array | None = None,
     **options: Any,
 ) -> Path:
-    """A bundle of two linear networks (or of `networks`), built from random instances; returns its folder.
+    """A bundle of two linear networks (or of `networks`); returns its folder.
 
-    With `error_probability`, its graphs output P(wrong) with mean .1 over the calibration rows, which are
+    With `error_probability`, its graphs output P(wrong) with mean .1 over the calibration rows, which by default are
     `instances(rows, shape, dtype, seed=1)`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # A random second network ranks no better than the classifier's entropy, which would replace it.
     options.setdefault("keep", True)
     scale = 0.02 if dtype == "uint8" else 1.0
-    calibration = instances(rows, shape, dtype, seed=1)
+    if calibration is None:
+        calibration = instances(rows, shape, dtype, seed=1)
     np.savez(folder / "calibration.npz", x=calibration)
     if "samples" not in options:
         np.savez(folder / "samples.npz", clean=calibration[:40], corrupted=calibration[:40][:, ::-1])

@@ -24,6 +24,9 @@ LEAST_KNOWN_ROWS = 100
 MOST_UNDECLARED = 2
 """Numbers with at most this many values are categories, even if the bundle does not say so."""
 
+MEASURED_ROWS = 5000
+"""Each picture takes up to some milliseconds."""
+
 Float64 = npt.NDArray[np.float64]
 
 
@@ -50,11 +53,23 @@ def monitored_columns(rows: AnyRows, columns: RowColumns, say: Callable[[str], N
     positions = [at for part in columns.inputs for at in _positions(rows, part)]
     if len(positions) > MAX_COLUMNS:
         say(f"of {len(positions)} columns, the first {MAX_COLUMNS} are monitored one by one")
-    return [_column(rows, columns.at(position), position) for position in positions[:MAX_COLUMNS]]
+    found = [_column(rows, columns.at(position), position) for position in positions[:MAX_COLUMNS]]
+    return found + [column for part in columns.inputs for column in _measures(rows, part)]
+
+
+def _measures(rows: AnyRows, part: InputColumns) -> list[MonitoredColumn]:
+    """The measures of at most MEASURED_ROWS evenly spaced pictures."""
+    if part.holds != "measures" or len(rows) < LEAST_KNOWN_ROWS:
+        return []
+    step = -(-len(rows) // MEASURED_ROWS)
+    values = values_of(rows[::step], part)
+    return [MonitoredColumn(part.first + at, own, "numbers", may_miss=False) for at, own in enumerate(values.T)]
 
 
 def _positions(rows: AnyRows, part: InputColumns) -> list[int]:
     """The positions of an input whose meaning is always the same; not those of pictures, series or token ids."""
+    if part.holds == "measures":
+        return []
     every = range(part.first, part.first + part.size)
     columns = [part.column(at) for at in every]
     if part.holds == "numbers" and columns[0] is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from harmgauge.bundle.image_files.inspect import INSPECT, served_format
 from harmgauge.bundle.image_spec import ImageSpec
 from harmgauge.bundle.orientation import UPRIGHT, turns_on_its_side
 from harmgauge.bundle.resizing import Size, prepared, prepared_size
+from harmgauge.errors import RequestError
 from harmgauge_models.errors import UserError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-
-_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class ImageFolder:
 def read(folder: Path, spec: ImageSpec, size: Size) -> ImageFolder:
     """Read every image in `folder` and its subfolders, in the order of their names, at `size` after preparation.
 
-    Raises UserError for files that are not images, for images that do not have this size after preparation, and for
-    images both beside and inside subfolders.
+    Raises UserError for files that are not images or that the service would refuse, for images that do not have this
+    size after preparation, and for images both beside and inside subfolders.
     """
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     if not files:
@@ -57,19 +58,30 @@ def read(folder: Path, spec: ImageSpec, size: Size) -> ImageFolder:
 
 def _read(file: Path, spec: ImageSpec, size: Size) -> npt.NDArray[np.uint8]:
     try:
-        with Image.open(file) as picture:
-            orientation = picture.getexif().get(_ORIENTATION, UPRIGHT)
-            orientation = orientation if orientation in range(1, 9) else UPRIGHT
-            upright = picture.size[::-1] if turns_on_its_side(orientation) else picture.size
-            if prepared_size(upright, spec) != size:
-                wanted = f"at least {size[0]} x {size[1]}" if spec.resizes else f"{size[0]} x {size[1]}"
-                raise UserError(
-                    f"{file} has {upright[0]} x {upright[1]} pixels; expected {wanted}: set --resize (and --crop) as "
-                    "in the classifier's training"
-                )
-            picture.load()
-            return prepared(picture, orientation, spec)
+        picture, orientation = _opened(file.read_bytes())
+        upright = picture.size[::-1] if turns_on_its_side(orientation) else picture.size
+        if prepared_size(upright, spec) != size:
+            wanted = f"at least {size[0]} x {size[1]}" if spec.resizes else f"{size[0]} x {size[1]}"
+            raise UserError(
+                f"{file} has {upright[0]} x {upright[1]} pixels; expected {wanted}: set --resize (and --crop) as "
+                "in the classifier's training"
+            )
+        picture.load()
+        return prepared(picture, orientation, spec)
     except UserError:
         raise
+    except RequestError as error:
+        raise UserError(f"the service would refuse {file} ({error.detail}): convert it or leave it out") from error
     except Exception as error:  # Pillow's decoders raise all kinds of errors for broken files
         raise UserError(f"{file} is not a readable image ({error}): leave it out") from error
+
+
+def _opened(content: bytes) -> tuple[Image.Image, int]:
+    """The image, not decoded yet, and its orientation: read by the service's code if it accepts the format. Of the
+    others, Pillow itself turns TIFF upright, and the rest have no orientation.
+    """
+    file_format = served_format(content)
+    if file_format is None:
+        return Image.open(io.BytesIO(content)), UPRIGHT
+    found = INSPECT[file_format](content)
+    return Image.open(io.BytesIO(found.essential), formats=[file_format]), found.orientation

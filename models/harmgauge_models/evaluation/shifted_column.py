@@ -33,12 +33,14 @@ Float64 = npt.NDArray[np.float64]
 
 def shifted_column_table(trials: Trials, x: Array, predictions: npt.NDArray[np.int64]) -> dict[str, Any] | None:
     """For each of MOST_COLUMNS columns of the clean rows `x`, with their predicted classes (n,), the rows until it is
-    named; None without a column of numbers.
+    named; None without a column of numbers. Measures of pictures are no such columns.
     """
     bundle = trials.bundle
     if bundle.sketches is None or not len(bundle.sketches.numbers):
         return None
     monitor = _monitor(bundle, 0)
+    if not monitor.values.reads_rows:
+        return None
     values = monitor.values([served_rows(x, bundle.manifest.served)], [predictions])
     decided_by = {"columns": bundle.manifest.files[bundle.manifest.columns or ""].sha256, "rows": sha256_of(values)}
     found = {}

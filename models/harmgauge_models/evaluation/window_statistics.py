@@ -52,18 +52,19 @@ def ks(x: Float64) -> Statistic:
 
 
 def cramer_von_mises(x: Float64) -> Statistic:
-    """The largest Cramer-von Mises statistic T of all columns (Anderson 1962); of ties, the reference comes first."""
+    """The largest Cramer-von Mises statistic T of all columns (Anderson 1962): n m / (n + m)^2 times the sum of
+    (F - G)^2 over all values. The usual formula with ranks is the same, but not if there are ties.
+    """
     ordered = np.sort(x, axis=0)
-    m, of_x = len(x), np.arange(1, len(x) + 1)
+    of_reference = np.stack([np.searchsorted(own, own, "right") for own in ordered.T]) / len(x)
 
     def statistic(y: Float64) -> float:
-        n = len(y)
-        place, largest = np.arange(1, n + 1), 0.0
-        for reference, window in zip(ordered.T, np.sort(y, axis=0).T, strict=True):
-            of_window = np.searchsorted(reference, window, "right") + place
-            of_reference = np.searchsorted(window, reference, "left") + of_x
-            u = n * float(((of_window - place) ** 2).sum()) + m * float(((of_reference - of_x) ** 2).sum())
-            largest = max(largest, u / (n * m * (n + m)) - (4 * n * m - 1) / (6 * (n + m)))
+        m, n, largest = len(x), len(y), 0.0
+        for reference, at_reference, window in zip(ordered.T, of_reference, np.sort(y, axis=0).T, strict=True):
+            at_window = np.searchsorted(reference, window, "right") / m
+            apart = float(((at_window - np.searchsorted(window, window, "right") / n) ** 2).sum())
+            apart += float(((at_reference - np.searchsorted(window, reference, "right") / n) ** 2).sum())
+            largest = max(largest, n * m / (n + m) ** 2 * apart)
         return largest
 
     return statistic

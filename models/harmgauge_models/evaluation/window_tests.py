@@ -26,7 +26,7 @@ REFERENCE_ROWS = 500
 ROWS_BETWEEN_FALSE_ALARMS = 10_000
 """More would need more clean windows than there are."""
 
-FORMAT = 1
+FORMAT = 2
 """Incremented when the meaning of stored statistics changes."""
 
 

@@ -24,7 +24,9 @@ from harmgauge.rollout.served import components_of
 class ColumnAnswer(BaseModel):
     """One column."""
 
-    column: str = Field(description="Its name, or its position in a row; `predicted class` for predictions.")
+    column: str = Field(
+        description="Its name, its position in a row, or the measure of pictures; `predicted class` for predictions."
+    )
     kind: Kind = Field(
         description="A `category` is declared as such, or had at most two values; the number of a `text` is its "
         "length in characters."
@@ -33,7 +35,9 @@ class ColumnAnswer(BaseModel):
         description="`drifting` from the moment when its evidence reached the threshold until it is acknowledged."
     )
     since: datetime = Field(description="Start of the current `state`.")
-    rows: int = Field(description="Rows since the start or the last acknowledgement.")
+    rows: int = Field(
+        description="Rows since the start or the last acknowledgement; for measures of pictures, those in the sample."
+    )
     evidence: float = Field(description="Evidence that its values are no longer those of the reference.")
     highest: float = Field(description="Peak of the evidence since it started at zero.")
     direction: Change | None = Field(

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.named_rows import AnyRows, NamedRows, join
+from harmgauge.bundle.picture_measures import measures_of
 from harmgauge.bundle.row_columns import InputColumns, RowColumns
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.sketches import Sketches
@@ -36,7 +37,8 @@ _Read = Callable[[AnyRows], Float64]
 class ColumnValues:
     """Reads the columns that have sketches, and the predicted class, which is the last column.
 
-    Strings become the number that stands for them in the sketches, or their length in characters.
+    Strings become the number that stands for them in the sketches, or their length in characters. Measures of pictures
+    take too long to be read with the others: only `measured` reads them.
     """
 
     def __init__(self, columns: RowColumns, sketches: Sketches) -> None:
@@ -47,21 +49,36 @@ class ColumnValues:
         """The columns' names, (c + 1,), all different."""
         self.kinds: tuple[Kind, ...] = (*_kinds(columns, sketches), "prediction")
         """The meaning of each column's values, (c + 1,)."""
-        self.reads_rows = bool(positions)
-        """Whether any column is one of the rows, rather than the predicted class."""
+        self.reads_rows = bool(self._readers)
+        """Whether any column is one of the rows, rather than a measure or the predicted class."""
+        self._measures = next((part for part in columns.inputs if part.holds == "measures"), None)
+        self.measures: npt.NDArray[np.intp] = np.flatnonzero(
+            [columns.at(position).holds == "measures" for position in positions]
+        )
+        """The columns that are measures of pictures."""
+        first = 0 if self._measures is None else self._measures.first
+        self._offsets = sketches.positions[self.measures] - first
 
     def __call__(self, parts: Sequence[AnyRows], predictions: Sequence[Predictions]) -> Float64:
         """The values of the rows of some requests, one after another, and their predicted classes: (n, c + 1).
 
-        NaN is a missing value. Without `reads_rows`, `parts` may be empty.
+        NaN is a missing value, or a measure. Without `reads_rows`, `parts` may be empty.
         """
         classes = np.concatenate(predictions)
         found = np.empty((len(classes), len(self.names)))
+        found[:, self.measures] = np.nan
         if self.reads_rows:
             rows = join(parts)
             for places, read in self._readers:
                 found[:, places] = read(rows)
         found[:, -1] = classes
+        return found
+
+    def measured(self, rows: Array) -> Float64:
+        """The measures of pictures (n, *shape) that have sketches, (n, c + 1); NaN in all other columns."""
+        found = np.full((len(rows), len(self.names)), np.nan)
+        if self._measures is not None and len(self.measures):
+            found[:, self.measures] = values_of(rows, self._measures)[:, self._offsets]
         return found
 
 
@@ -78,7 +95,10 @@ def rows_read(rows: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
 
 
 def values_of(rows: AnyRows, part: InputColumns) -> Array:
-    """The numbers or strings of one input, or the length of its free axis, (n, `part.size`)."""
+    """The numbers or strings of one input, the length of its free axis, or its measures, (n, `part.size`)."""
+    if part.image is not None:
+        assert not isinstance(rows, NamedRows)
+        return measures_of(rows, part.image)
     if part.holds == "length":
         assert isinstance(rows, NamedRows)
         return rows.lengths[:, None]
@@ -110,6 +130,8 @@ def _readers(columns: RowColumns, sketches: Sketches) -> list[tuple[slice, _Read
     """A reader for each input, and the places of its columns."""
     found: list[tuple[slice, _Read]] = []
     for part in columns.inputs:
+        if part.holds == "measures":
+            continue
         begin, end = np.searchsorted(sketches.positions, (part.first, part.first + part.size)).tolist()
         if end > begin:
             offsets = sketches.positions[begin:end] - part.first

@@ -57,11 +57,19 @@ class ImageSpec(Pictures):
 
     def to_pixels(self, rows: Rows) -> npt.NDArray[np.uint8]:
         """The inverse, rounded, and clipped to 0..255."""
+        return np.clip(np.rint(self._levels_of(rows, np.float64)), 0, 255).astype(np.uint8)
+
+    def to_levels(self, rows: Rows) -> npt.NDArray[np.float32]:
+        """The inverse in float32, neither rounded nor clipped: 0 is black, 255 white."""
+        return self._levels_of(rows, np.float32).astype(np.float32, copy=False)
+
+    def _levels_of(self, rows: Rows, dtype: npt.DTypeLike) -> Rows:
+        """Images (n, height, width, channels); computed in `dtype` if there is anything to compute."""
         values = rows.transpose(0, 2, 3, 1) if self.layout == "CHW" else rows
-        if self.normalises or self.scale != 1:
-            mean, std = np.asarray(self.mean or 0.0), np.asarray(self.std or 1.0)
-            values = (values.astype(np.float64) * std + mean) / self.scale
-        return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+        if not self.normalises and self.scale == 1:
+            return values
+        mean, std = np.asarray(self.mean or 0.0, dtype), np.asarray(self.std or 1.0, dtype)
+        return np.asarray((values.astype(dtype) * std + mean) / np.asarray(self.scale, dtype))
 
     @cached_property
     def _levels(self) -> npt.NDArray[np.float64]:

@@ -72,6 +72,10 @@ class Boundaries:
             np.array([len(reference) for reference in references], np.int64),
         )
 
+    def only(self, places: npt.NDArray[np.intp]) -> Self:
+        """Those of the variables at `places`."""
+        return type(self)(self.values[:, places], self.jitters[:, places], self.rows[places])
+
     def check(self) -> None:
         """Raises ValueError if no reference can have these order statistics."""
         shape = self.values.shape

@@ -1,4 +1,7 @@
-"""The columns of a bundle's rows: what stands at each position of a row, and its name."""
+"""The columns of a bundle's rows: what stands at each position of a row, and its name.
+
+Behind the positions of a picture are those of its measures.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from harmgauge.bundle.image_spec import ImageSpec
 from harmgauge.bundle.inputs import Column, Input
 from harmgauge.bundle.named_inputs import is_by_column
+from harmgauge.bundle.picture_measures import LEAST_SIDE, names_of
 from harmgauge.bundle.served_input import InputSpec, Served, described
 
-Holds = Literal["numbers", "strings", "length"]
+Holds = Literal["numbers", "strings", "length", "measures"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class InputColumns:
     """The columns of one input: `size` positions of a row, from `first` on, which hold its numbers or strings.
 
     Inputs with a free axis have one column together, of the `length` of the axis. `is_only` is set if the bundle has no
-    other input.
+    other input. `image` is set for the measures of pictures.
     """
 
     input: Input
@@ -29,6 +34,7 @@ class InputColumns:
     size: int
     holds: Holds
     is_only: bool
+    image: ImageSpec | None = None
 
     def column(self, position: int) -> Column | None:
         """The declaration of a position in the bundle; None without one."""
@@ -39,6 +45,8 @@ class InputColumns:
 
     def name(self, position: int) -> str:
         """The column's name, or the input's and the position in it."""
+        if self.image is not None:
+            return names_of(self.image)[position - self.first]
         column = self.column(position)
         if self.holds == "length":
             return f"length of {self.input.name}"
@@ -51,7 +59,7 @@ class InputColumns:
 
 class RowColumns:
     """All columns: those of the inputs of fixed shape, flattened, in the manifest's order, and in the place of the
-    first input with a free axis the length of that axis.
+    first input with a free axis the length of that axis; last, the measures of pictures.
     """
 
     def __init__(self, served: Served) -> None:
@@ -67,6 +75,10 @@ class RowColumns:
             holds: Holds = "length" if is_free else "strings" if each.is_text else "numbers"
             found.append(InputColumns(each, size, own, holds, len(inputs) == 1))
             size += own
+        if isinstance(served, InputSpec) and served.image is not None and min(served.image_size) >= LEAST_SIDE:
+            measures = len(names_of(served.image))
+            found.append(InputColumns(inputs[0], size, measures, "measures", is_only=True, image=served.image))
+            size += measures
         self.inputs: tuple[InputColumns, ...] = tuple(found)
         self.size = size
         """The number of positions of a row."""

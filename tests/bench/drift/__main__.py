@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench.drift import columns, costs, delays, false_alarms, harm, predictions, small, sources
+from tests.bench.drift import columns, costs, delays, false_alarms, harm, pictures, predictions, small, sources
 from tests.bench.drift.plan import DATE, OUT
 
 PARTS = {
@@ -21,6 +21,7 @@ PARTS = {
     "harm": ("Harm", harm.section),
     "sources": ("Sources", sources.section),
     "columns": ("Columns", columns.section),
+    "pictures": ("Measures of pictures", pictures.section),
 }
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from harmgauge.api.body import decode, media
 from harmgauge.api.body.images import read_image
-from harmgauge.api.body.jpeg import _SAVE, _segments
 from harmgauge.api.body.picture_room import PictureRoom
+from harmgauge.bundle.image_files.jpeg import _SAVE, _segments
 from harmgauge.bundle.image_spec import ImageSpec
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.errors import RequestError

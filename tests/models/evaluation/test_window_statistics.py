@@ -38,6 +38,19 @@ def test_cramer_von_mises_is_scipys_largest() -> None:
     assert window_statistics.cramer_von_mises(X)(Y) == pytest.approx(expected)
 
 
+def test_constant_features_do_not_hide_a_change() -> None:
+    """As features of a network often are, behind its rectifiers."""
+    x, y = X.copy(), Y.copy()
+    x[:, 0] = y[:, 0] = 0
+    for name in ("ks", "cramer_von_mises"):
+        assert STATISTICS[name](x)(y) == pytest.approx(STATISTICS[name](x[:, 1:])(y[:, 1:]))
+        assert STATISTICS[name](x[:, :1])(y[:, :1]) == pytest.approx(0)
+    pooled = np.concatenate(TIED)[:, 0]
+    of_x, of_y = ((own[:, :1] <= pooled).mean(0) for own in TIED)
+    expected = 150 * 60 / 210**2 * ((of_x - of_y) ** 2).sum()
+    assert STATISTICS["cramer_von_mises"](TIED[0][:, :1])(TIED[1][:, :1]) == pytest.approx(expected)
+
+
 def test_energy_and_wasserstein_in_one_dimension_are_scipys() -> None:
     x, y = X[:, :1], Y[:, :1]
     unbiased = window_statistics.energy(x)(y)

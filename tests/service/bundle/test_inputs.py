@@ -134,7 +134,7 @@ def test_what_later_versions_serve_is_refused_politely(
 
 
 def test_missing_values_are_served_and_written_again(folder: Path) -> None:
-    edit(folder, lambda m: m.update(preparation=None))
+    edit(folder, lambda m: m.update(preparation=None, columns=None))
     edit(folder, lambda m: m["inputs"][0].update(dtype="float32", range=[0, None], missing=True))
     manifest = load(folder).manifest
     assert manifest.input.missing

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from harmgauge.api.body.arrays import conform
-from harmgauge.api.body.jpeg import read_jpeg
 from harmgauge.api.body.picture_room import PictureRoom
-from harmgauge.api.body.png import read_png
-from harmgauge.api.body.webp import read_webp
 from harmgauge.api.waiting import Check, patient
+from harmgauge.bundle.image_files.inspect import INSPECT, Inspected
 from harmgauge.bundle.image_spec import ImageSpec
 from harmgauge.bundle.orientation import turns_on_its_side
 from harmgauge.bundle.resizing import Size, prepared, prepared_size, resized_size
@@ -34,21 +30,6 @@ _OVERHEAD_BYTES = 64 * 2**10
 """Memory that decoding an image may take beyond twice the bytes of its pixels."""
 
 
-class Inspected(Protocol):
-    """A file whose size and cost are known, but which is not decoded yet."""
-
-    @property
-    def essential(self) -> bytes: ...
-    @property
-    def size(self) -> Size: ...
-    @property
-    def orientation(self) -> int: ...
-    def is_opaque(self, picture: Image.Image, /) -> bool: ...
-
-
-_INSPECT: dict[str, Callable[[bytes], Inspected]] = {"JPEG": read_jpeg, "PNG": read_png, "WEBP": read_webp}
-
-
 def read_image(
     body: bytes, file_format: str, spec: InputSpec, check: Check = patient, room: PictureRoom | None = None
 ) -> Rows:
@@ -62,7 +43,7 @@ def read_image(
     assert spec.image is not None
     if not spec.image.resizes:
         _check_bytes(len(body), spec.row_size)
-    found = _INSPECT[file_format](body)
+    found = INSPECT[file_format](body)
     pixels = found.size[0] * found.size[1]
     if spec.image.resizes:
         if room is not None and pixels > room.most_pixels:

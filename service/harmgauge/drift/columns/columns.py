@@ -1,4 +1,4 @@
-"""Monitors every column of a table, and the predicted class: which of them changed, and how.
+"""Monitors every column of a table, measures of pictures, and the predicted class: which of them changed, and how.
 
 A column is named, until it is acknowledged, once its own evidence reaches c, the number of columns times the number of
 rows between false alarms. Every row is bet on in each column. So while nothing changes, on average at most one column
@@ -8,7 +8,7 @@ is wrongly named in that number of rows, however the columns depend on each othe
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,13 +20,12 @@ from harmgauge.bundle.load import Bundle
 from harmgauge.bundle.row_columns import RowColumns
 from harmgauge.bundle.sketches import Sketches
 from harmgauge.drift.columns import saved
-from harmgauge.drift.columns.bets import Bets
-from harmgauge.drift.columns.recent import Recent
+from harmgauge.drift.columns.group import Group
 from harmgauge.drift.columns.variables import Variables
 from harmgauge.drift.columns.view import View
 from harmgauge.drift.dumped import Dumped
-from harmgauge.drift.recent_clients import RecentClients
 from harmgauge.drift.state import Blocks
+from harmgauge.inference.caller import Name
 from harmgauge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,7 +53,7 @@ class Columns:
     """The rows of a request are one block; a named client counts once among recent requests.
 
     `values` reads the columns of the sketches from a request's rows, at most 256 of them; `tolerance` is the share of
-    the traffic that may be arbitrary.
+    the traffic that may be arbitrary. Measures are only of a sample of the pictures, and arrive later.
     """
 
     def __init__(
@@ -76,8 +75,16 @@ class Columns:
         self._tolerance = tolerance
         self._now = now
         self._random = np.random.default_rng(seed)
-        self._clients = RecentClients()
+        is_measure = np.isin(sketches.numbers, values.measures)
+        numbers, measures = np.flatnonzero(~is_measure), np.flatnonzero(is_measure)
+        flags = len(sketches.numbers) + np.arange(len(sketches.flags))
+        own, bounds = np.concatenate([numbers, flags]), sketches.number_bounds
+        columns = len(self.names)
+        self._answered = Group(own, [bounds.only(numbers), sketches.flag_bounds], columns)
+        self._measured = Group(measures, [bounds.only(measures)], columns, "measured_") if len(measures) else None
         self._version = 0
+        self.resets = 0
+        """Changes with every reset."""
         # Since this was created, for counters, which must never decrease.
         self._missing = np.zeros(len(sketches.positions), np.int64)
         self._out_of_range = np.zeros(len(sketches.numbers), np.int64)
@@ -93,38 +100,51 @@ class Columns:
         """Changes with every row and every reset."""
         return self._version
 
+    @property
+    def _groups(self) -> list[Group]:
+        return [self._answered] if self._measured is None else [self._answered, self._measured]
+
     def reset(self) -> None:
         """Acknowledge all columns: their evidence is zero again, and the urns have only the reference."""
-        columns = len(self.names)
-        self._bets = self._fresh()
-        self._recent = Recent(columns)
-        self._rows = 0
-        self._marks = saved.Marks.start(columns, self._now().timestamp())
+        for group in self._groups:
+            group.reset()
+        self._marks = saved.Marks.start(len(self.names), self._now().timestamp())
         self._version += 1
-
-    def _fresh(self) -> Bets:
-        return Bets.start(self._sketches.number_bounds, self._sketches.flag_bounds)
+        self.resets += 1
 
     def observe(self, blocks: Blocks) -> None:
-        """Bet on the rows of these requests."""
+        """Bet on the rows of these requests, without measures."""
         if blocks.values is None:
             return
-        self._count(blocks.values)
-        blocks = self._clients.once_each(blocks)
-        values, rows = blocks.values, rows_read(blocks.rows)
-        if not len(rows) or values is None:
-            return
-        self._bets.bet(self._variables.values(values), rows, self._tolerance, self._random)
-        self._recent.extend(values)
-        self._rows += len(values)
-        self._version += 1
-        self._name()
+        if self.values.reads_rows:
+            self._count(blocks.values)
+        blocks = self._answered.clients.once_each(blocks)
+        if blocks.values is not None:
+            self._bet(self._answered, blocks.values, rows_read(blocks.rows))
+
+    def observe_measures(self, values: Float64, clients: Sequence[Name | None]) -> None:
+        """Bet on the measures of pictures (n, c + 1), each of another request, with the name of its client."""
+        assert self._measured is not None
+        self._count_outside(values, has_gaps=True)
+        blocks = Blocks(np.zeros(len(values)), np.ones(len(values), np.intp), tuple(clients), values=values)
+        blocks = self._measured.clients.once_each(blocks)
+        if blocks.values is not None:
+            self._bet(self._measured, blocks.values, blocks.rows)
+
+    def _bet(self, group: Group, values: Float64, rows: npt.NDArray[np.intp]) -> None:
+        if len(rows):
+            group.bet(values, self._variables.values(values), rows, self._tolerance, self._random)
+            self._version += 1
+            self._name()
 
     def _count(self, values: Float64) -> None:
         gaps = np.isnan(values)
         has_gaps = bool(gaps.any())
         if has_gaps:
             self._missing += _counts(gaps[:, :-1])
+        self._count_outside(values, has_gaps=has_gaps)
+
+    def _count_outside(self, values: Float64, *, has_gaps: bool) -> None:
         numbers, (least, most) = self._variables.numbers(values), self._sketches.ranges.T
         # Clean traffic has few columns with such values. `fmin` ignores NaN, but is slow.
         lowest, highest = (np.fmin, np.fmax) if has_gaps else (np.minimum, np.maximum)
@@ -133,9 +153,16 @@ class Columns:
             some = numbers[:, at]
             self._out_of_range[at] += _counts((some < least[at]) | (some > most[at]))
 
+    def _evidence(self) -> Float64:
+        """The evidence of all variables, (k + m,)."""
+        found = np.empty(len(self._sketches.numbers) + len(self._sketches.flags))
+        for group in self._groups:
+            found[group.variables] = group.evidence
+        return found
+
     def _name(self) -> None:
         """Name the columns whose evidence suffices now."""
-        variables = self._bets.evidence
+        variables = self._evidence()
         evidence, marks = self._variables.evidence(variables), self._marks
         np.maximum(marks.highest, evidence, out=marks.highest)
         new = np.flatnonzero((evidence >= self._threshold) & ~marks.is_named)
@@ -152,46 +179,59 @@ class Columns:
                 log.warning("a column is drifting %s; evidence %.3g", state.sentence, state.evidence)
 
     def _is_higher(self, variable: int) -> bool:
-        """Whether this variable's values became higher: whether the gamblers on its upper side have more wealth."""
-        upper, lower = self._bets.half_lines.means(self._bets.wealth)
-        return bool(upper[variable] >= lower[variable])
+        """Whether this variable's values became higher."""
+        return any(group.is_higher[group.variables == variable].any() for group in self._groups)
 
     def view(self) -> View:
         """The state of all columns at this moment."""
-        evidence = self._variables.evidence(self._bets.evidence)
+        evidence = self._variables.evidence(self._evidence())
         return View(
             sketches=self._sketches,
             names=self.names,
             kinds=self.values.kinds,
             class_names=self._class_names,
             threshold=self._threshold,
-            rows=self._rows,
+            rows=self._rows(),
             is_monitored=self._variables.is_monitored,
             evidence=evidence,
             marks=self._marks.copy(),
-            recent=self._recent.rows(),
+            recent=self._recent(),
             missing=self._missing.copy(),
             out_of_range=self._out_of_range.copy(),
         )
 
+    def _rows(self) -> npt.NDArray[np.int64]:
+        found = np.full(len(self.names), self._answered.rows)
+        if self._measured is not None:
+            found[self.values.measures] = self._measured.rows
+        return found
+
+    def _recent(self) -> Float64:
+        """The newest rows of all columns; NaN before the first one of a group."""
+        found = self._answered.recent()
+        if self._measured is None:
+            return found
+        measured, columns = self._measured.recent(), self.values.measures
+        if len(measured) > len(found):
+            missing = np.full((len(measured) - len(found), found.shape[1]), np.nan)
+            found = np.concatenate([missing, found])
+        if len(measured):
+            found[-len(measured) :, columns] = measured[:, columns]
+        return found
+
     def dump(self) -> dict[str, npt.NDArray[Any]]:
         """Copies of the whole state."""
-        return {
-            **saved.dump_bets(self._bets),
-            **self._marks.dump(),
-            "recent": self._recent.rows(),
-            "rows": np.array(self._rows),
-            "clients": self._clients.dump(),
-        }
+        arrays = self._marks.dump()
+        for group in self._groups:
+            arrays |= group.dump()
+        return arrays
 
     def restore(self, dumped: Dumped) -> None:
         """Resume from a dump. Raises ValueError, and changes nothing, if it is not valid."""
-        rows = saved.read_rows(dumped)
-        bets = saved.read_bets(dumped, self._fresh(), rows)
-        marks = saved.Marks.read(dumped, len(self.names), len(self._sketches.numbers) + len(self._sketches.flags))
-        recent = Recent.read(dumped, len(self.names))
-        self._clients = RecentClients.read(dumped, "clients")
-        self._bets, self._marks, self._recent, self._rows = bets, marks, recent, rows
+        answered = self._answered.read(dumped)
+        measured = None if self._measured is None else self._measured.read(dumped)
+        self._marks = saved.Marks.read(dumped, len(self.names), len(self._sketches.numbers) + len(self._sketches.flags))
+        self._answered, self._measured = answered, measured
         self._version += 1
 
 

@@ -51,7 +51,8 @@ class ColumnState:
 
 @dataclass(frozen=True)
 class View:
-    """Columns (c + 1,), the predicted class last; `recent` (n, c + 1) are the newest rows, NaN for a missing value.
+    """Columns (c + 1,), the predicted class last; `rows` (c + 1,) counts the rows of each since the last
+    acknowledgement; `recent` (n, c + 1) are the newest rows, NaN for a missing value.
 
     `missing` (c,) counts the missing values of each column since the bundle was loaded, `out_of_range` (k,) the values
     of each column of numbers below the least or above the greatest of the reference.
@@ -62,7 +63,7 @@ class View:
     kinds: tuple[column_values.Kind, ...]
     class_names: tuple[str, ...]
     threshold: int
-    rows: int
+    rows: npt.NDArray[np.int64]
     is_monitored: npt.NDArray[np.bool_]
     evidence: Float64
     marks: Marks
@@ -101,7 +102,7 @@ class View:
             kind=_shown(self.kinds[column]),
             state="drifting" if is_named else "ok",
             since=since,
-            rows=self.rows,
+            rows=int(self.rows[column]),
             evidence=float(self.evidence[column]),
             highest=float(marks.highest[column]),
             direction=direction,

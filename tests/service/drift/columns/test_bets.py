@@ -126,8 +126,9 @@ def test_missing_values_neither_win_nor_lose_nor_count() -> None:
 )
 def test_many_blocks_at_once_are_the_same_as_one_after_another(seed: int, rows: list[int], gaps: bool) -> None:
     random = np.random.default_rng(seed)
-    boundaries = Boundaries.of(list(random.normal(size=(60, 400))), 3, random)
-    x = random.normal(0.2, 1, (sum(rows), 60))
+    # No value equals a boundary: ties are broken at random.
+    boundaries = Boundaries.of(list(np.rint(random.normal(0, 1000, size=(60, 400)))), 3, random)
+    x = np.rint(random.normal(200, 1000, (sum(rows), 60))) + 0.5
     if gaps:
         x[random.random(x.shape) < 0.3] = np.nan
     at_once, one_by_one = Bets.start(boundaries), Bets.start(boundaries)

@@ -136,7 +136,7 @@ def test_of_a_large_request_256_rows_are_read() -> None:
         values=np.concatenate([each.values for each in (large, small, large) if each.values is not None]),
     )
     columns.observe(both)  # the client's second request does not count
-    assert columns.view().rows == 256 + 2
+    assert columns.view().rows[0] == 256 + 2
     assert columns.view().recent[-1, 0] == rows[1, 0]
 
 
@@ -149,7 +149,7 @@ def test_a_client_counts_once() -> None:
     same = Blocks(own.scores, own.rows, (("", "camera"),) * 600, predictions=own.predictions, values=own.values)
     columns.observe(same)
     assert not columns.view().drifting
-    assert columns.view().rows == 1
+    assert columns.view().rows[0] == 1
 
 
 def test_a_name_stays_until_it_is_acknowledged() -> None:

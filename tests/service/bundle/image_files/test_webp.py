@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harmgauge.api.body.webp import read_webp
+from harmgauge.bundle.image_files.webp import read_webp
 from harmgauge.errors import RequestError, Unprocessable, Unreadable
 from tests.support.bodies import IMAGES, PIXELS, read
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harmgauge.api.body.png import CHUNK_BYTES, MIN_CHUNKS, Png, read_png
+from harmgauge.bundle.image_files.png import CHUNK_BYTES, MIN_CHUNKS, Png, read_png
 from harmgauge.errors import Unprocessable, Unreadable
 from tests.support.jpegs import noise
 from tests.support.pngs import (

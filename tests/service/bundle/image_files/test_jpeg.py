@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from harmgauge.api.body.jpeg import MAX_SCANS, MAX_SEGMENTS, read_jpeg
+from harmgauge.bundle.image_files.jpeg import MAX_SCANS, MAX_SEGMENTS, read_jpeg
 from harmgauge.errors import Unprocessable, Unreadable
 from tests.support.jpegs import encoded, joined, noise, segments, with_scans
 
