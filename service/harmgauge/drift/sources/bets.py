@@ -36,7 +36,7 @@ _PARTS: Float64 = np.einsum(
     np.eye(HALF_LINES),
     np.full(len(CHANGE_STAKES), 1 / len(CHANGE_STAKES)),
 ).reshape(GAMBLERS, -1)
-"""Turns the wealth of the gamblers into their weighted means by bound and half-line, (GAMBLERS, BOUNDS * HALF_LINES)."""
+"""Turns wealth into its weighted means by bound and half-line, (GAMBLERS, BOUNDS * HALF_LINES)."""
 
 
 def staked(stakes: Float64, independent: Float64) -> Float64:

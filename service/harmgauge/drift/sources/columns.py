@@ -35,12 +35,13 @@ _BASELINE = ("hits", "squares", "products", "weight", "square", "bounds", "indep
 class Columns:
     """For n sources, by the number of their slot. The arrays are modified in place.
 
-    `wealth` (n, BOUNDS, HALF_LINES, stakes) and `harm_wealth` (n, stakes) of the gamblers; `change` and `harm` (n,), the evidence from
-    them, and `highest` (n,), the peak of the evidence of both. `hits`, `squares`, `products` (n, HALF_LINES), `weight`
-    and `square` (n,) are the sums of the baseline (`baseline.py`), and `bounds` (n, BOUNDS, HALF_LINES) and `independent` (n,),
-    the independent rows that a row is worth, what follows from them once it is complete, which is `is_settled` (n,). `rows` (n,) since the source appeared; `errors` and `errors_weight`
-    (n,) give the mean P(wrong) of its newest rows. `is_named` (n,), `by_harm` (n,), whether harm was the main evidence,
-    and `since` (n,), the start of this state; `seen` (n,), the newest row. Times are seconds since 1970.
+    `wealth` (n, BOUNDS, HALF_LINES, stakes) and `harm_wealth` (n, stakes) of the gamblers; `change` and `harm` (n,),
+    the evidence from them, and `highest` (n,), the peak of the evidence of both. `hits`, `squares`, `products`
+    (n, HALF_LINES), `weight` and `square` (n,) are the sums of the baseline (`baseline.py`). Once it is complete, which
+    is `is_settled` (n,), `bounds` (n, BOUNDS, HALF_LINES) and `independent` (n,), the independent rows that a row is
+    worth, follow from them. `rows` (n,) since the source appeared; `errors` and `errors_weight` (n,) give the mean
+    P(wrong) of its newest rows. `is_named` (n,), `by_harm` (n,), whether harm was the main evidence, and `since` (n,),
+    the start of this state; `seen` (n,), the newest row. Times are seconds since 1970.
     """
 
     wealth: Float32

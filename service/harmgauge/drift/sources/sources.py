@@ -178,8 +178,8 @@ class Sources:
         if is_after.any():
             found = found.only(is_after)
             runs, own = Runs.of(found.slots)
-            means = found.hits / found.rows[:, None]
-            factor = bets.change_factors(means, columns.bounds[found.slots], independent[is_after])
+            means, bounds = found.hits / found.rows[:, None], columns.bounds[found.slots].astype(np.float64)
+            factor = bets.change_factors(means, bounds, independent[is_after])
             before = columns.wealth[own].astype(np.float64)
             wealth, values[is_after] = bet(before.reshape(len(own), -1), factor, found.rows, runs, bets.change)
             columns.wealth[own] = wealth.reshape(before.shape)
@@ -277,6 +277,6 @@ class Sources:
         count, own = len(names), self._table.columns
         for key, array in columns.all().items():
             own.all()[key][:count] = array
-        own.change[:count] = bets.change(columns.wealth.reshape(count, -1))
-        own.harm[:count] = bets.harm(columns.harm_wealth)
+        own.change[:count] = bets.change(columns.wealth.reshape(count, -1).astype(np.float64))
+        own.harm[:count] = bets.harm(columns.harm_wealth.astype(np.float64))
         self._version += 1
