@@ -121,14 +121,14 @@ class Columns:
         self._name()
 
     def _count(self, values: Float64) -> None:
-        gaps = np.isnan(values)
-        has_gaps = bool(gaps.any())
-        if has_gaps:
-            self._missing += _counts(gaps[:, :-1])
         numbers, (least, most) = self._variables.numbers(values), self._sketches.ranges.T
-        # Clean traffic has few columns with such values. `fmin` ignores NaN, but is slow.
-        lowest, highest = (np.fmin, np.fmax) if has_gaps else (np.minimum, np.maximum)
-        at = np.flatnonzero((lowest.reduce(numbers) < least) | (highest.reduce(numbers) > most))
+        # NaN passes through a minimum.
+        lowest, highest = np.minimum.reduce(values), np.maximum.reduce(numbers)
+        if np.isnan(lowest).any():
+            self._missing += _counts(np.isnan(values[:, :-1]))
+            lowest, highest = np.fmin.reduce(values), np.fmax.reduce(numbers)
+        # Clean traffic has few columns with such values.
+        at = np.flatnonzero((lowest[self._sketches.numbers] < least) | (highest > most))
         if len(at):
             some = numbers[:, at]
             self._out_of_range[at] += _counts((some < least[at]) | (some > most[at]))

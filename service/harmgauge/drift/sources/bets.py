@@ -6,8 +6,7 @@ expectation, so more of the wealth is staked on it. How many independent rows th
 
 *Harm* is bet on as in `harm_evidence.py`. *Change* is bet on against two bounds for each share of a half-line, which
 follow from the baseline (`baseline.py`): a near one, which may be too low, and a far one. A change must win against
-both, but the one against the far bound is worth more, because the baseline itself speaks against shares above the near
-one.
+both, but a win against the far bound is worth more: the share is seldom above the near one, given the baseline.
 """
 
 from __future__ import annotations
