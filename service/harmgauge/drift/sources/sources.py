@@ -277,6 +277,6 @@ class Sources:
         count, own = len(names), self._table.columns
         for key, array in columns.all().items():
             own.all()[key][:count] = array
-        own.change[:count] = bets.change(columns.wealth.reshape(count, -1).astype(np.float64))
+        own.change[:count] = bets.change(columns.wealth.reshape(count, bets.GAMBLERS).astype(np.float64))
         own.harm[:count] = bets.harm(columns.harm_wealth.astype(np.float64))
         self._version += 1
