@@ -11,8 +11,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -20,11 +18,10 @@ from tqdm import tqdm
 from harmgauge.bundle.load import load
 from harmgauge.bundle.rows import Rows
 from harmgauge.bundle.samples import read_samples
-from tests.bench.load import Load, mixed_loop, wrk_is_missing
+from tests.bench.load import wrk_is_missing
 from tests.bench.options import BUNDLE
-from tests.bench.proc import cpu_time, resident_mib
-from tests.bench.requests import RAW
-from tests.bench.service import settle
+from tests.bench.pair import Seen, measure, quartiles
+from tests.bench.proc import resident_mib
 from tests.support.process import RunningService, fresh_service
 
 SECONDS = float(os.environ.get("SECONDS", "2"))
@@ -38,28 +35,6 @@ def bodies(service: RunningService, rows: Rows) -> dict[str, list[bytes]]:
     flagged = [row.tobytes() for row, flag in zip(rows, flags, strict=True) if flag]
     clean = [row.tobytes() for row, flag in zip(rows, flags, strict=True) if not flag]
     return {"0 %": clean[:20], "5 %": [*clean[:19], flagged[0]], "100 %": flagged[:20]}
-
-
-def median(ratios: Sequence[float]) -> str:
-    """The median with the quartiles, which show how much rounds differ."""
-    first, middle, third = statistics.quantiles(ratios, n=4)
-    return f"{middle:.3f} ({first:.3f} to {third:.3f})"
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A load, and the CPU time that each request cost the service, which other work on the machine hardly changes."""
-
-    load: Load
-    cpu_seconds: float
-
-
-def measure(service: RunningService, sent: Sequence[bytes], connections: int) -> Seen:
-    settle(service)
-    before = cpu_time(service.process.pid).seconds
-    load_seen = mixed_loop(f"http://127.0.0.1:{service.port}/score", sent, RAW, connections, SECONDS)
-    spent = cpu_time(service.process.pid).seconds - before
-    return Seen(load_seen, spent / (load_seen.requests_per_second * SECONDS))
 
 
 def main() -> int:
@@ -82,7 +57,7 @@ def main() -> int:
                 for share, sent in loads.items():
                     for connections in CONNECTIONS:
                         pair = {
-                            captures: measure(on if captures else off, sent, connections)
+                            captures: measure(on if captures else off, sent, connections, SECONDS)
                             for captures in ((False, True), (True, False))[number % 2]
                         }
                         seen.setdefault((share, connections), []).append((pair[False], pair[True]))
@@ -94,10 +69,12 @@ def main() -> int:
             cells = [
                 f"{statistics.median(before.load.requests_per_second for before, _ in pairs):.0f}",
                 f"{statistics.median(before.load.p99_seconds for before, _ in pairs) * 1e3:.2f}",
-                median([after.load.p99_seconds / before.load.p99_seconds for before, after in pairs]),
-                median([after.load.p50_seconds / before.load.p50_seconds for before, after in pairs]),
-                median([after.load.requests_per_second / before.load.requests_per_second for before, after in pairs]),
-                median([after.cpu_seconds / before.cpu_seconds for before, after in pairs]),
+                quartiles([after.load.p99_seconds / before.load.p99_seconds for before, after in pairs]),
+                quartiles([after.load.p50_seconds / before.load.p50_seconds for before, after in pairs]),
+                quartiles(
+                    [after.load.requests_per_second / before.load.requests_per_second for before, after in pairs]
+                ),
+                quartiles([after.cpu_seconds / before.cpu_seconds for before, after in pairs]),
             ]
             say(f"| {share} | {connections} | {' | '.join(cells)} |\n")
         say(f"after it: {resident_mib(off.process.pid):.0f} MiB off, {resident_mib(on.process.pid):.0f} on\n")

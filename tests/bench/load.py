@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harmgauge.auth.names import SOURCE
 from tests.bench.percentiles import percentile
 from tests.bench.proc import CpuTime
 
@@ -43,10 +44,17 @@ def closed_loop(
 
 
 def mixed_loop(
-    url: str, bodies: Sequence[bytes], media_type: str, connections: int, seconds: float, key: str | None = None
+    url: str,
+    bodies: Sequence[bytes],
+    media_type: str,
+    connections: int,
+    seconds: float,
+    key: str | None = None,
+    *,
+    sources: int = 0,
 ) -> Load:
-    """Like `closed_loop`, but each request has a random one of the bodies."""
-    return _wrk(url, bodies, media_type, connections, seconds, key)
+    """Like `closed_loop`, but each request has a random one of the bodies, and names a random one of `sources`."""
+    return _wrk(url, bodies, media_type, connections, seconds, key, sources=sources)
 
 
 def paced_loop(
@@ -75,6 +83,7 @@ def _wrk(
     key: str | None,
     *,
     mean_pause_seconds: float = 0,
+    sources: int = 0,
 ) -> Load:
     with tempfile.TemporaryDirectory() as folder:
         for number, body in enumerate(bodies, 1):
@@ -86,7 +95,10 @@ def _wrk(
             + (f'wrk.headers["Authorization"] = "Bearer {key}"\n' if key else "")
             + f"function init()\n  for number = 1, {len(bodies)} do\n"
             f'    local file = io.open("{folder}/body" .. number, "rb")\n'
-            '    requests[number] = wrk.format(nil, nil, nil, file:read("*all"))\n    file:close()\n  end\nend\n'
+            '    local body = file:read("*all")\n    file:close()\n'
+            f"    for source = 1, {max(1, sources)} do\n"
+            + (f'      wrk.headers["{SOURCE}"] = "camera-" .. source\n' if sources else "")
+            + "      requests[#requests + 1] = wrk.format(nil, nil, nil, body)\n    end\n  end\nend\n"
             "function request() return requests[math.random(#requests)] end\n"
             + (f"function delay() return math.floor({pause} + 0.5) end\n" if mean_pause_seconds else "")
         )

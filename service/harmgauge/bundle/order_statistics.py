@@ -96,10 +96,9 @@ def rounded(values: Float64) -> Float64:
     """Values as they are compared: in float32, those beyond its range at its ends, and NaN as it is."""
     with np.errstate(over="ignore"):
         found = values.astype(np.float32)
-    np.maximum(found, -_LARGEST, out=found)
-    np.minimum(found, _LARGEST, out=found)
-    found += np.float32(0)  # -0 equals 0
-    return found.astype(np.float64)
+    np.clip(found, -_LARGEST, _LARGEST, out=found)
+    exact: Float64 = np.add(found, np.float32(0), out=np.empty(values.shape))  # -0 equals 0
+    return exact
 
 
 def keys_of(values: Float64, bits: npt.NDArray[np.uint64]) -> Float64:

@@ -77,11 +77,9 @@ class Columns:
         self._random = np.random.default_rng(seed)
         is_measure = np.isin(sketches.numbers, values.measures)
         numbers, measures = np.flatnonzero(~is_measure), np.flatnonzero(is_measure)
-        flags = len(sketches.numbers) + np.arange(len(sketches.flags))
-        own, bounds = np.concatenate([numbers, flags]), sketches.number_bounds
-        columns = len(self.names)
-        self._answered = Group(own, [bounds.only(numbers), sketches.flag_bounds], columns)
-        self._measured = Group(measures, [bounds.only(measures)], columns, "measured_") if len(measures) else None
+        flags, columns = np.arange(len(sketches.flags)), len(self.names)
+        self._answered = Group(sketches, numbers, flags, columns)
+        self._measured = Group(sketches, measures, flags[:0], columns, "measured_") if len(measures) else None
         self._version = 0
         self.resets = 0
         """Changes with every reset."""
@@ -125,7 +123,7 @@ class Columns:
     def observe_measures(self, values: Float64, clients: Sequence[Name | None]) -> None:
         """Bet on the measures of pictures (n, c + 1), each of another request, with the name of its client."""
         assert self._measured is not None
-        self._count_outside(values, has_gaps=True)
+        self._count(values, counts_missing=False)
         blocks = Blocks(np.zeros(len(values)), np.ones(len(values), np.intp), tuple(clients), values=values)
         blocks = self._measured.clients.once_each(blocks)
         if blocks.values is not None:
@@ -137,18 +135,16 @@ class Columns:
             self._version += 1
             self._name()
 
-    def _count(self, values: Float64) -> None:
-        gaps = np.isnan(values)
-        has_gaps = bool(gaps.any())
-        if has_gaps:
-            self._missing += _counts(gaps[:, :-1])
-        self._count_outside(values, has_gaps=has_gaps)
-
-    def _count_outside(self, values: Float64, *, has_gaps: bool) -> None:
+    def _count(self, values: Float64, *, counts_missing: bool = True) -> None:
         numbers, (least, most) = self._variables.numbers(values), self._sketches.ranges.T
-        # Clean traffic has few columns with such values. `fmin` ignores NaN, but is slow.
-        lowest, highest = (np.fmin, np.fmax) if has_gaps else (np.minimum, np.maximum)
-        at = np.flatnonzero((lowest.reduce(numbers) < least) | (highest.reduce(numbers) > most))
+        # NaN passes through a minimum.
+        lowest, highest = np.minimum.reduce(values), np.maximum.reduce(numbers)
+        if np.isnan(lowest).any():
+            if counts_missing:
+                self._missing += _counts(np.isnan(values[:, :-1]))
+            lowest, highest = np.fmin.reduce(values), np.fmax.reduce(numbers)
+        # Clean traffic has few columns with such values.
+        at = np.flatnonzero((lowest[self._sketches.numbers] < least) | (highest > most))
         if len(at):
             some = numbers[:, at]
             self._out_of_range[at] += _counts((some < least[at]) | (some > most[at]))

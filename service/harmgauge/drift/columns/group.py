@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.bundle.order_statistics import Boundaries
+from harmgauge.bundle.sketches import Sketches
 from harmgauge.drift.columns import saved
 from harmgauge.drift.columns.bets import Bets
+from harmgauge.drift.columns.half_lines import Values
 from harmgauge.drift.columns.recent import Recent
 from harmgauge.drift.dumped import Dumped
 from harmgauge.drift.recent_clients import RecentClients
@@ -19,17 +19,25 @@ Float64 = npt.NDArray[np.float64]
 
 
 class Group:
-    """Some of all variables, at positions `variables` (t,), with the half-lines of `bounds`, in order.
+    """Some of all variables: the `numbers` (k,) and `flags` (m,) at these positions among those of `sketches`.
 
     Rows of values have one of each of `columns` columns, also of those outside the group. `saved_as` precedes its keys
     in a saved state. A named client counts once among recent requests.
     """
 
     def __init__(
-        self, variables: npt.NDArray[np.intp], bounds: Sequence[Boundaries], columns: int, saved_as: str = ""
+        self,
+        sketches: Sketches,
+        numbers: npt.NDArray[np.intp],
+        flags: npt.NDArray[np.intp],
+        columns: int,
+        saved_as: str = "",
     ) -> None:
-        self.variables = variables
-        self._bounds = bounds
+        self.variables = np.concatenate([numbers, len(sketches.numbers) + flags])
+        """Positions among all variables, of which the numbers are first, (k + m,)."""
+        self._sketches = sketches
+        self._numbers, self._flags = numbers, flags
+        self._has_all = len(self.variables) == len(sketches.numbers) + len(sketches.flags)
         self._columns = columns
         self._saved_as = saved_as
         self.clients = RecentClients()
@@ -37,7 +45,8 @@ class Group:
 
     def reset(self) -> None:
         """No evidence, and urns with only the reference."""
-        self._bets = Bets.start(*self._bounds)
+        bounds = self._sketches.number_bounds, self._sketches.flag_bounds
+        self._bets = Bets.start(bounds[0].only(self._numbers), bounds[1].only(self._flags))
         self._recent = Recent(self._columns)
         self.rows = 0
         """Rows since the last reset."""
@@ -45,14 +54,15 @@ class Group:
     def bet(
         self,
         values: Float64,
-        variables: Float64,
+        variables: Values,
         rows: npt.NDArray[np.intp],
         tolerance: float,
         random: np.random.Generator,
     ) -> None:
-        """Bet on requests of `rows` (k,) rows: the `values` of their columns (n, c) and of all variables (n, t)."""
-        own = variables if variables.shape[1] == len(self.variables) else variables[:, self.variables]
-        self._bets.bet(own, rows, tolerance, random)
+        """Bet on requests of `rows` (k,) rows: the `values` of their columns (n, c) and of all variables."""
+        if not self._has_all:
+            variables = variables[0][:, self._numbers], variables[1][:, self._flags]
+        self._bets.bet(variables, rows, tolerance, random)
         self._recent.extend(values)
         self.rows += len(values)
 
@@ -86,7 +96,7 @@ class Group:
         own = {
             key.removeprefix(self._saved_as): array for key, array in dumped.items() if key.startswith(self._saved_as)
         }
-        found = Group(self.variables, self._bounds, self._columns, self._saved_as)
+        found = Group(self._sketches, self._numbers, self._flags, self._columns, self._saved_as)
         found.rows = saved.read_rows(own)
         found._bets = saved.read_bets(own, found._bets, found.rows)
         found._recent = Recent.read(own, self._columns)

@@ -62,7 +62,7 @@ class Marks:
 
 def dump_bets(bets: Bets) -> dict[str, npt.NDArray[Any]]:
     """Copies of the bets' arrays."""
-    return {"wealth": bets.wealth.astype(np.float64), "counts": bets.counts.copy(), "urn_rows": bets.rows.copy()}
+    return {"wealth": bets.wealth.astype(np.float64), "sums": bets.counts.copy(), "urn_rows": bets.rows.copy()}
 
 
 def read_rows(dumped: Dumped) -> int:
@@ -73,10 +73,8 @@ def read_rows(dumped: Dumped) -> int:
 def read_bets(dumped: Dumped, fresh: Bets, rows: int) -> Bets:
     """Read what `dump_bets` saved after at most `rows` rows, for bets that began like `fresh`. Raises ValueError."""
     urn = read.within(dumped, "urn_rows", fresh.rows.shape, fresh.rows, fresh.rows + rows)
-    added = np.zeros_like(fresh.counts)
-    for view, variables in fresh.half_lines.views(added):
-        view[:] = (urn - fresh.rows)[variables]
-    counts = read.within(dumped, "counts", fresh.counts.shape, fresh.counts, fresh.counts + added)
+    added = (urn - fresh.rows)[fresh.half_lines.variables]
+    counts = read.within(dumped, "sums", fresh.counts.shape, fresh.counts, fresh.counts + added)
     wealth = read.within(dumped, "wealth", fresh.wealth.shape, 0, MOST * _SLACK)
     if wealth[:, added == 0].any():
         raise ValueError("wealth contains wealth without a row")

@@ -36,13 +36,9 @@ class Variables:
         self._weights[np.arange(len(own)), sketches.numbers] = own
         self._weights[len(own) + np.arange(len(shares)), sketches.flags] = shares
 
-    def values(self, values: Float64) -> Float64:
-        """The values of all variables, (n, k + m): numbers and flags. NaN is one that is missing."""
-        numbers = self._sketches.numbers
-        found = np.empty((len(values), len(numbers) + len(self._sketches.flags)))
-        found[:, : len(numbers)] = self.numbers(values)
-        found[:, len(numbers) :] = self._flags(values)
-        return found
+    def values(self, values: Float64) -> tuple[Float64, Float64]:
+        """The values of numbers, (n, k), and of flags, (n, m). NaN is one that is missing."""
+        return self.numbers(values), self._flags(values)
 
     def numbers(self, values: Float64) -> Float64:
         """The values of the columns of numbers, (n, k); NaN is missing."""

@@ -2,8 +2,15 @@
 
 A source may differ from the traffic as a whole without any change, so it is compared with its own beginning instead.
 Its first rows, worth `ROWS` independent ones, are counted in the half-lines of the reference. If those rows were
-normal, the Clopper-Pearson bounds on its shares of the half-lines hold together with probability 1 - ERROR for each
-source. While they hold and the source does not change, bets against them do not gain.
+normal, Clopper-Pearson bounds on its share of each half-line follow from the counts: a near one, which does not hold
+with a probability of up to NEAR_ERROR, and a far one. All far ones hold together with probability 1 - ERROR for each
+source.
+
+The evidence against a share is an e-value of the baseline times the wealth of bets on later requests. The e-value is
+`WORTH[0]` for a share up to the near bound, and `WORTH[1]` for one above it: its expectation is at most 1, because the
+share is above the near bound with a probability of at most NEAR_ERROR. So bets against the near bound count
+`WORTH[0]` times, those against the far one `WORTH[1]` times, and the lesser of both is evidence against every share up
+to the far bound.
 
 Rows of one request may resemble each other. They are then worth fewer independent rows: their number divided by the
 design effect (Kish, Survey Sampling, 1965), which is estimated from the same requests.
@@ -26,7 +33,14 @@ ROWS = 500
 """Independent rows that a baseline is worth."""
 
 ERROR = 1e-4
-"""Probability, for each source, that any of its bounds does not hold."""
+"""Probability, for each source, that any of its far bounds does not hold."""
+
+NEAR_ERROR = 0.005
+"""Probability that the near bound on a share does not hold."""
+
+_NEAR_PART = 0.8
+WORTH: Float64 = np.array([_NEAR_PART / (1 - NEAR_ERROR), (1 - _NEAR_PART) / NEAR_ERROR])
+"""The e-value of the baseline, for shares below the near bound, and above."""
 
 MOST_WEIGHT = 32
 """A larger request counts as this many rows: otherwise a single one would outweigh all others."""
@@ -61,16 +75,28 @@ def independent_rows(columns: Columns, slots: Whole) -> Float64:
     return weight / np.maximum(effect, 1)
 
 
+def settle(columns: Columns, slots: Whole, tolerance: float) -> None:
+    """Complete the baselines of `slots` (s,): set their bounds, with `tolerance`, and what a row is worth."""
+    columns.bounds[slots] = bounds(columns, slots, tolerance)
+    columns.independent[slots] = independent_rows(columns, slots) / columns.weight[slots]
+    columns.is_settled[slots] = True
+
+
 def bounds(columns: Columns, slots: Whole, tolerance: float) -> Float64:
-    """The largest normal shares of these sources in each half-line, (s, HALF_LINES), `tolerance` included."""
+    """Bounds on the normal shares of these sources in each half-line, (s, BOUNDS, HALF_LINES), the near ones first;
+    `tolerance` is included.
+    """
     # As if exactly ROWS independent rows had been seen: they are worth that many at least.
     hits = np.ceil(ROWS * columns.hits[slots] / columns.weight[slots, None] - 1e-3).astype(np.intp)
-    found = table()[np.clip(hits, 0, ROWS)]
+    found = np.moveaxis(table()[:, np.clip(hits, 0, ROWS)], 0, 1)
     allowed: Float64 = found + tolerance * (1 - found)
     return allowed
 
 
 @lru_cache(maxsize=1)
 def table() -> Float64:
-    """The bound for each number of hits among ROWS rows, (ROWS + 1,). The first call takes tens of milliseconds."""
-    return np.append(upper_bounds(np.arange(1, ROWS + 1), ROWS, ERROR / HALF_LINES), 1.0)
+    """The bounds for each number of hits among ROWS rows, (BOUNDS, ROWS + 1). The first call takes tens of
+    milliseconds.
+    """
+    hits = np.arange(1, ROWS + 1)
+    return np.stack([np.append(upper_bounds(hits, ROWS, error), 1.0) for error in (NEAR_ERROR, ERROR / HALF_LINES)])

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from harmgauge.drift.evidence import HALF_LINE_WEIGHTS, LEVELS
+from harmgauge.drift.evidence import LEVELS
 from harmgauge.drift.harm_evidence import STAKES as HARM_STAKES
 
 Float32 = npt.NDArray[np.float32]
@@ -17,35 +17,31 @@ Flags = npt.NDArray[np.bool_]
 
 HALF_LINES = 2 * LEVELS
 
-CHANGE_STAKES: Float64 = np.array([0.025, 0.06, 0.15, 0.35, 0.65, 0.9])
-"""Shares of its wealth that a gambler on change stakes. They are larger than in `evidence.py`: a source should be named
-after few requests, and against bounds from few rows, bets on a small share of harmful rows gain nothing.
+BOUNDS = 2
+"""Bounds on each share, a near one and a far one."""
+
+CHANGE_STAKES: Float64 = np.array([0.05, 0.15, 0.4])
+"""Shares of its wealth that a gambler on change stakes on a single row. They are larger than in `evidence.py`: a source
+should be named after few requests, and against bounds from few rows, bets on a small share of harmful rows gain little.
 """
-
-GAMBLERS = HALF_LINES * len(CHANGE_STAKES)
-
-CHANGE_WEIGHTS: Float64 = np.repeat(HALF_LINE_WEIGHTS, len(CHANGE_STAKES)) / len(CHANGE_STAKES)
-"""Weights of the gamblers on change, (GAMBLERS,), by half-line and then by stake; their sum is 1."""
-
-HARM_WEIGHTS: Float64 = np.full(len(HARM_STAKES), 1 / len(HARM_STAKES))
-"""Weights of the gamblers on harm."""
 
 _EVIDENCE = (
     "wealth", "harm_wealth", "change", "harm", "highest", "errors", "errors_weight", "is_named", "by_harm"
 )  # fmt: skip
-_BASELINE = ("hits", "squares", "products", "weight", "square", "bounds", "is_settled")
+_BASELINE = ("hits", "squares", "products", "weight", "square", "bounds", "independent", "is_settled")
 
 
 @dataclass(frozen=True)
 class Columns:
     """For n sources, by the number of their slot. The arrays are modified in place.
 
-    `wealth` (n, GAMBLERS) and `harm_wealth` (n, stakes) of the gamblers; `change` and `harm` (n,), the evidence from
-    them, and `highest` (n,), the peak of the evidence of both. `hits`, `squares`, `products` (n, HALF_LINES), `weight`
-    and `square` (n,) are the sums of the baseline (`baseline.py`), and `bounds` (n, HALF_LINES) what follows from them
-    once it is complete, which is `is_settled` (n,). `rows` (n,) since the source appeared; `errors` and `errors_weight`
-    (n,) give the mean P(wrong) of its newest rows. `is_named` (n,), `by_harm` (n,), whether harm was the main evidence,
-    and `since` (n,), the start of this state; `seen` (n,), the newest row. Times are seconds since 1970.
+    `wealth` (n, BOUNDS, HALF_LINES, stakes) and `harm_wealth` (n, stakes) of the gamblers; `change` and `harm` (n,),
+    the evidence from them, and `highest` (n,), the peak of the evidence of both. `hits`, `squares`, `products`
+    (n, HALF_LINES), `weight` and `square` (n,) are the sums of the baseline (`baseline.py`). Once it is complete, which
+    is `is_settled` (n,), `bounds` (n, BOUNDS, HALF_LINES) and `independent` (n,), the independent rows that a row is
+    worth, follow from them. `rows` (n,) since the source appeared; `errors` and `errors_weight` (n,) give the mean
+    P(wrong) of its newest rows. `is_named` (n,), `by_harm` (n,), whether harm was the main evidence, and `since` (n,),
+    the start of this state; `seen` (n,), the newest row. Times are seconds since 1970.
     """
 
     wealth: Float32
@@ -59,6 +55,7 @@ class Columns:
     weight: Float32
     square: Float32
     bounds: Float32
+    independent: Float32
     is_settled: Flags
     rows: npt.NDArray[np.int64]
     errors: Float32
@@ -76,7 +73,7 @@ class Columns:
             return np.zeros((count, *width), np.float32)
 
         return cls(
-            wealth=numbers(GAMBLERS),
+            wealth=numbers(BOUNDS, HALF_LINES, len(CHANGE_STAKES)),
             harm_wealth=numbers(len(HARM_STAKES)),
             change=numbers(),
             harm=numbers(),
@@ -86,7 +83,8 @@ class Columns:
             products=numbers(HALF_LINES),
             weight=numbers(),
             square=numbers(),
-            bounds=numbers(HALF_LINES),
+            bounds=numbers(BOUNDS, HALF_LINES),
+            independent=numbers(),
             is_settled=np.zeros(count, bool),
             rows=np.zeros(count, np.int64),
             errors=numbers(),

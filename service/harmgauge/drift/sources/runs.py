@@ -6,7 +6,7 @@ runs advance together, in waves: one block of each, then as many again, then twi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,7 +17,7 @@ Float64 = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.intp]
 
 LONGEST_WAVE = 32
-"""The product of this many factors stays within the range of float64: a factor is at least 0.1 and below 1e6."""
+"""The product of this many factors stays within the range of float64: a factor is at least 0.05 and below 1e6."""
 
 MOST = 1e30
 """Keeps wealth within the range of float32, in which it is stored."""
@@ -36,10 +36,6 @@ class Runs:
         starts = np.flatnonzero(np.diff(slots, prepend=-1))
         return cls(starts, np.diff(starts, append=len(slots))), slots[starts]
 
-    def without_first(self, skipped: Whole) -> Self:
-        """The runs without their first `skipped[i]` blocks."""
-        return type(self)(self.starts + skipped, self.counts - skipped)
-
     def waves(self) -> Iterator[tuple[Whole, Whole, npt.NDArray[np.bool_]]]:
         """Yields, until all blocks are done: the runs with blocks left, (r,); their next blocks, (r, length); and which
         of these exist, (r, length). A run that has ended is not in later waves.
@@ -53,9 +49,11 @@ class Runs:
             length = min(done, LONGEST_WAVE)
 
 
-def bet(before: Float64, factor: Float64, rows: Float64, runs: Runs, weights: Float64) -> tuple[Float64, Float64]:
+def bet(
+    before: Float64, factor: Float64, rows: Float64, runs: Runs, evidence: Callable[[Float64], Float64]
+) -> tuple[Float64, Float64]:
     """Update the wealth of each run's gamblers; returns it, (runs, gamblers), and the evidence after each block,
-    (blocks,): the mean of wealth by `weights` (gamblers,). Blocks that are in no run have no evidence, 0.
+    (blocks,), computed from wealth (..., gamblers) by `evidence`. Blocks that are in no run have no evidence, 0.
 
     `before` (runs, gamblers) is the wealth so far, `factor` (blocks, gamblers) that by which a block multiplies it, and
     `rows` (blocks,) the number of rows of each. Block by block, wealth becomes (wealth + rows) * factor, as in
@@ -69,5 +67,5 @@ def bet(before: Float64, factor: Float64, rows: Float64, runs: Runs, weights: Fl
         with np.errstate(over="ignore"):
             after = np.minimum(product * (wealth[run, None] + joined), MOST)
         wealth[run] = after[:, -1]
-        values[block[exists]] = (after @ weights)[exists]
+        values[block[exists]] = evidence(after)[exists]
     return wealth, values

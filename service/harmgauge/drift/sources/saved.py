@@ -16,7 +16,7 @@ from harmgauge.drift.sources.columns import Columns
 from harmgauge.drift.sources.runs import MOST
 from harmgauge.inference.caller import Name
 
-_DERIVED = frozenset({"change", "harm", "bounds"})
+_DERIVED = frozenset({"change", "harm", "bounds", "independent"})
 """Follow from the other columns."""
 
 _NAME = re.compile(r"([A-Za-z0-9._-]{0,64}) ([!-~]{1,128})")
@@ -74,8 +74,7 @@ def restored(saved: Saved, most: int, tolerance: float, bound: float | None) -> 
     columns = Columns.empty(len(kept))
     for name, array in saved.columns.items():
         columns.all()[name][:] = array[kept]
-    settled = np.flatnonzero(columns.is_settled)
-    columns.bounds[settled] = baseline.bounds(columns, settled, tolerance)
+    baseline.settle(columns, np.flatnonzero(columns.is_settled), tolerance)
     if saved.tolerance != tolerance:
         columns.wealth[:] = 0
     if saved.bound != bound:

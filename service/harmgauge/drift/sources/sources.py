@@ -22,8 +22,7 @@ from harmgauge.bundle.load import Bundle
 from harmgauge.drift import evidence, harm_evidence
 from harmgauge.drift.dumped import Dumped
 from harmgauge.drift.harm import Harm
-from harmgauge.drift.sources import baseline, saved
-from harmgauge.drift.sources.columns import CHANGE_STAKES, CHANGE_WEIGHTS, HARM_WEIGHTS
+from harmgauge.drift.sources import baseline, bets, saved
 from harmgauge.drift.sources.labels import label, named
 from harmgauge.drift.sources.observations import Merger, Observations
 from harmgauge.drift.sources.runs import Runs, bet
@@ -33,6 +32,8 @@ from harmgauge.drift.state import Blocks
 from harmgauge.settings import Settings
 
 log = logging.getLogger(__name__)
+
+Float64 = npt.NDArray[np.float64]
 
 MEMORY_ROWS = 1000
 """The estimate of a source's accuracy is a weighted mean: after this many newer rows, a row has 1 / e of its weight."""
@@ -64,7 +65,7 @@ class Sources:
 
     def __init__(
         self,
-        reference: npt.NDArray[np.float64],
+        reference: Float64,
         rows_between_false_alarms: int,
         tolerance: float,
         bound: float | None,
@@ -152,35 +153,36 @@ class Sources:
         columns = self._table.columns
         found = found.only(np.argsort(found.slots, kind="stable"))
         runs, own = Runs.of(found.slots)
-        change = self._change(found, runs, own)
-        value = change
+        places = np.arange(len(found.slots)) - np.repeat(runs.starts, runs.counts)
+        is_after = places >= np.repeat(self._settle(found, runs, own), runs.counts)
+        # What is known before a request: nothing of its rows' dependence until the baseline is complete.
+        independent = np.where(is_after, np.maximum(found.rows * columns.independent[found.slots], 1), 1)
+        value = change = self._change(found, is_after, independent)
         last = runs.starts + runs.counts - 1
         columns.change[own] = change[last]
         if found.errors is not None and self._bound is not None:
-            factor = harm_evidence.factors(found.errors, self._bound)
+            factor = bets.harm_factors(found.errors, self._bound, independent)
             wealth = columns.harm_wealth[own].astype(np.float64)
-            columns.harm_wealth[own], harm = bet(wealth, factor, found.rows, runs, HARM_WEIGHTS)
+            columns.harm_wealth[own], harm = bet(wealth, factor, found.rows, runs, bets.harm)
             columns.harm[own] = harm[last]
             value = (change + harm) / 2
         peaks = np.maximum.reduceat(value, runs.starts)
         columns.highest[own] = np.maximum(columns.highest[own], peaks)
         self._name(own[(peaks >= self._threshold) & ~columns.is_named[own]])
 
-    def _change(self, found: Observations, runs: Runs, own: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-        """The evidence of change after each observation, (k,); 0 while it belongs to the baseline."""
-        columns = self._table.columns
-        values, settling = np.zeros(len(found.slots)), self._settle(found, runs, own)
-        places = np.arange(len(values)) - np.repeat(runs.starts, runs.counts)
-        bets = np.flatnonzero(places >= np.repeat(settling, runs.counts))
-        if len(bets):
-            found = found.only(bets)
+    def _change(self, found: Observations, is_after: npt.NDArray[np.bool_], independent: Float64) -> Float64:
+        """The evidence of change after each observation, (k,), which are sorted by source; 0 unless it is after the
+        baseline.
+        """
+        columns, values = self._table.columns, np.zeros(len(found.slots))
+        if is_after.any():
+            found = found.only(is_after)
             runs, own = Runs.of(found.slots)
-            ratio = found.hits / found.rows[:, None] / columns.bounds[found.slots]
-            factor = 1 - CHANGE_STAKES + CHANGE_STAKES * ratio[..., None]
-            wealth = columns.wealth[own].astype(np.float64)
-            columns.wealth[own], values[bets] = bet(
-                wealth, factor.reshape(len(bets), -1), found.rows, runs, CHANGE_WEIGHTS
-            )
+            means, bounds = found.hits / found.rows[:, None], columns.bounds[found.slots].astype(np.float64)
+            factor = bets.change_factors(means, bounds, independent[is_after])
+            before = columns.wealth[own].astype(np.float64)
+            wealth, values[is_after] = bet(before.reshape(len(own), -1), factor, found.rows, runs, bets.change)
+            columns.wealth[own] = wealth.reshape(before.shape)
         return values
 
     def _settle(self, found: Observations, runs: Runs, own: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
@@ -192,8 +194,7 @@ class Sources:
             taken[left] += 1
             full = slots[columns.weight[slots] >= baseline.ROWS]
             full = full[baseline.independent_rows(columns, full) >= baseline.ROWS]
-            columns.bounds[full] = baseline.bounds(columns, full, self._tolerance)
-            columns.is_settled[full] = True
+            baseline.settle(columns, full, self._tolerance)
         return taken
 
     def _name(self, slots: npt.NDArray[np.intp]) -> None:
@@ -276,6 +277,6 @@ class Sources:
         count, own = len(names), self._table.columns
         for key, array in columns.all().items():
             own.all()[key][:count] = array
-        own.change[:count] = columns.wealth @ CHANGE_WEIGHTS
-        own.harm[:count] = columns.harm_wealth @ HARM_WEIGHTS
+        own.change[:count] = bets.change(columns.wealth.reshape(count, bets.GAMBLERS).astype(np.float64))
+        own.harm[:count] = bets.harm(columns.harm_wealth.astype(np.float64))
         self._version += 1

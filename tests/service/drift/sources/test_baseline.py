@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import beta
+from scipy.stats import beta, binom
 
 from harmgauge.drift.sources import baseline
 from harmgauge.drift.sources.columns import HALF_LINES, Columns
@@ -22,15 +22,20 @@ def fed(
     return columns
 
 
+def scipys(hits: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """The near and the far bounds for these numbers of hits among 500, (2, k)."""
+    found = np.stack([beta.ppf(1 - error, hits + 1, 500 - hits) for error in (0.005, 1e-4 / 16)])
+    found[:, hits == 500] = 1
+    return found
+
+
 def test_bounds_are_scipys() -> None:
     random = np.random.default_rng(0)
     shares = np.linspace(0, 1, HALF_LINES)
     hits = (random.random((500, HALF_LINES)) < shares).astype(float)
     columns = fed(hits, np.ones(500))
     assert baseline.independent_rows(columns, ONE)[0] == pytest.approx(500, rel=1e-3)
-    k = hits.sum(axis=0)
-    expected = beta.ppf(1 - 1e-4 / 16, k + 1, 500 - k)
-    expected[k == 500] = 1
+    expected = scipys(hits.sum(axis=0))
     np.testing.assert_allclose(baseline.bounds(columns, ONE, 0)[0], expected, rtol=1e-6)
     np.testing.assert_allclose(baseline.bounds(columns, ONE, 0.01)[0], 0.01 + 0.99 * expected, rtol=1e-6)
 
@@ -39,7 +44,19 @@ def test_a_longer_baseline_counts_as_no_more_rows() -> None:
     hits = np.zeros((700, HALF_LINES))
     hits[:70] = 1
     columns = fed(hits, np.ones(700))
-    np.testing.assert_allclose(baseline.bounds(columns, ONE, 0)[0], beta.ppf(1 - 1e-4 / 16, 51, 450), rtol=1e-6)
+    np.testing.assert_allclose(baseline.bounds(columns, ONE, 0)[0], scipys(np.full(HALF_LINES, 50.0)), rtol=1e-6)
+
+
+def test_what_the_baseline_is_worth_against_a_share_is_at_most_one_on_average() -> None:
+    """For every share, over the binomial number of hits; the far bound's own error is apart."""
+    near, far = baseline.table()
+    shares = np.concatenate([np.linspace(0.0005, 0.9995, 400), near[:-1] - 1e-9, near[:-1] + 1e-9])[:, None]
+    chances = binom.pmf(np.arange(501), 500, shares)
+    worth = np.where(shares <= near, baseline.WORTH[0], baseline.WORTH[1]) * (shares <= far)
+    means = (chances * worth).sum(axis=1)
+    assert means.max() <= 1 + 1e-6
+    assert means.max() > 0.99, "nothing is given away"
+    assert (chances * (shares > far)).sum(axis=1).max() <= 1e-4 / 16 * (1 + 1e-6)
 
 
 @pytest.mark.parametrize(("alike", "worth"), [(False, 20), (True, 1)])
@@ -73,5 +90,6 @@ def test_bounds_hold_together_except_with_the_stated_probability() -> None:
     below = np.array([(cells < share).sum(axis=1) for share in shares]).T
     columns = Columns.empty(400)
     columns.hits[:], columns.weight[:] = np.concatenate([above, below], axis=1), 500
-    bounds = baseline.bounds(columns, np.arange(400), 0)
-    assert (bounds >= np.tile(shares, 2)).all()
+    near, far = np.moveaxis(baseline.bounds(columns, np.arange(400), 0), 1, 0)
+    assert (far >= np.tile(shares, 2)).all()
+    assert (near < np.tile(shares, 2)).mean() <= 0.01

@@ -30,7 +30,7 @@ def test_it_is_the_recursion() -> None:
     weights = np.array([0.4, 0.3, 0.2, 0.1])
     before = random.uniform(0, 100, (6, 4))
     runs, _ = Runs.of(slots)
-    after, values = bet(before, factor, rows, runs, weights)
+    after, values = bet(before, factor, rows, runs, lambda wealth: wealth @ weights)
     wealth = before.copy()
     for number, slot in enumerate(slots):
         wealth[slot] = (wealth[slot] + rows[number]) * factor[number]
@@ -41,7 +41,7 @@ def test_it_is_the_recursion() -> None:
 def test_wealth_stays_finite() -> None:
     factor = np.full((500, 2), [1e5, 0.3])
     runs, _ = Runs.of(np.zeros(500, np.intp))
-    after, values = bet(np.zeros((1, 2)), factor, np.ones(500), runs, np.array([0.5, 0.5]))
+    after, values = bet(np.zeros((1, 2)), factor, np.ones(500), runs, lambda wealth: wealth.mean(axis=-1))
     assert after[0, 0] == MOST
     assert np.isfinite(values).all()
     assert 0 < after[0, 1] < 1

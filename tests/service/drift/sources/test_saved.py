@@ -39,6 +39,12 @@ def test_they_continue_where_they_were_saved() -> None:
     assert straight.dump()["wealth"] is straight.dump()["wealth"], "no new copy while nothing changes"
 
 
+def test_no_sources_are_saved_and_restored_too() -> None:
+    after = monitored(with_harm=True)
+    after.restore(saved(monitored(with_harm=True)))
+    assert not len(after.view())
+
+
 def test_a_smaller_table_keeps_the_named_and_the_newest() -> None:
     before, _ = after_some_traffic()
     after = monitored(with_harm=True, most=4)

@@ -44,16 +44,19 @@ def test_the_evidence_is_that_of_the_reference_functions() -> None:
     sizes = np.maximum(1, np.rint(1001 * 0.5 ** np.arange(1, 9)))
     gaps = np.searchsorted(reference, scores)
     inside = np.concatenate([gaps[:, None] > 1000 - sizes, gaps[:, None] < sizes], axis=1)
-    stakes = np.array([0.025, 0.06, 0.15, 0.35, 0.65, 0.9])
+    stakes = np.array([0.05, 0.15, 0.4])
     harm_stakes = np.array([0.02, 0.05, 0.1, 0.2, 0.4, 0.7])
-    wealth, harm, hits, requests = np.zeros((16, 6)), np.zeros(6), [], []
-    allowed = None
+    wealth, harm, hits, requests = np.zeros((2, 16, 3)), np.zeros(6), [], []
+    allowed, worth = None, 0.0
     for begin, size in zip(np.cumsum(rows) - rows, rows, strict=True):
         part = slice(begin, begin + size)
-        harm = (harm + size) * (1 + harm_stakes * (p[part].astype(float).mean() / BOUND - 1))
+        rows_worth = max(1.0, worth * size)
+        staked = np.minimum(1 - (1 - harm_stakes) ** rows_worth, 0.95)
+        harm = (harm + size) * (1 + staked * (p[part].astype(float).mean() / BOUND - 1))
         own = inside[part].sum(axis=0)
         if allowed is not None:
-            wealth = (wealth + size) * (1 - stakes + stakes * (own / size / allowed)[:, None])
+            staked = np.minimum(1 - (1 - stakes) ** rows_worth, 0.95)
+            wealth = (wealth + size) * (1 - staked + staked * (own / size / allowed)[..., None])
             continue
         hits.append(own)
         requests.append(size)
@@ -63,12 +66,14 @@ def test_the_evidence_is_that_of_the_reference_functions() -> None:
         effect = variance / (n * share * (1 - share)).sum()
         if n / max(1, effect) >= 500:
             k = np.ceil(500 * k / n - 1e-3)
-            allowed = beta.ppf(1 - 1e-4 / 16, k + 1, 500 - k)
+            allowed = beta.ppf([[1 - 0.005], [1 - 1e-4 / 16]], k + 1, 500 - k)
             allowed = allowed + 0.01 * (1 - allowed)
+            worth = 1 / max(1, effect)
     assert allowed is not None
     (state,) = states(found).values()
     levels = np.array([1, 1, 1, 2, 2, 2, 2, 2]) / 13
-    change = float(np.concatenate([0.8 * levels, 0.2 * levels]) @ wealth.mean(axis=1))
+    by_half_line = np.minimum(0.8 / 0.995 * wealth[0].mean(axis=-1), 0.2 / 0.005 * wealth[1].mean(axis=-1))
+    change = float(np.concatenate([0.8 * levels, 0.2 * levels]) @ by_half_line)
     assert state.change == pytest.approx(change, rel=1e-4)
     assert state.change > 10
     assert state.harm == pytest.approx(harm.mean(), rel=1e-4)
