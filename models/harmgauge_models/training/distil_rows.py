@@ -8,7 +8,7 @@ classifier on them.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,12 +151,12 @@ class RowDistillation:
         entropy = float(-(self._labels * torch.log(self._labels.clamp(min=1e-30))).sum(1).mean())
         return network.eval(), [loss - entropy for loss in losses]
 
-    def log_q(self, network: RowHead, x: Array) -> Log:
-        """The output of `network` for rows `x` (n, *shape), as logarithms."""
+    def log_q(self, networks: Sequence[RowHead], x: Array) -> list[Log]:
+        """The output of each of the `networks` for rows `x` (n, *shape), as logarithms."""
         tensors = self._reader.read(x)
         with torch.no_grad():
-            found = functional.log_softmax(network(*tensors), 1).numpy()
-        return np.asarray(found, np.float32)
+            found = [functional.log_softmax(network(*tensors), 1).numpy() for network in networks]
+        return [np.asarray(logs, np.float32) for logs in found]
 
     def export(self, network: RowHead) -> Classifier:
         """The network as a second network that reads inside the classifier's graph."""
