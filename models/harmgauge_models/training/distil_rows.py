@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -23,9 +22,9 @@ from torch.nn import functional
 from harmgauge.bundle.rows import Array
 from harmgauge_models.data.disturber import Disturber
 from harmgauge_models.graphs.classifier import Classifier
-from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.fuse import Network, with_reader
 from harmgauge_models.networks.row_head import RowHead, Scale
+from harmgauge_models.networks.writer import written
 from harmgauge_models.training.disturbed_rows import DisturbedRows, Reader, enough, make
 from harmgauge_models.training.loop import Batches, Learner, Task, fit
 from harmgauge_models.training.threads import torch_threads
@@ -164,9 +163,8 @@ class RowDistillation:
         inside = self._reader.inside
         names = [f"read_{index}" for index in range(len(inside))]
         raw = self._reader.raw(self._example)
-        with tempfile.TemporaryDirectory() as scratch:
-            examples = {name: torch.from_numpy(tensor) for name, tensor in zip(names, raw, strict=True)}
-            model = onnx.load(str(to_onnx(network, examples, Path(scratch) / "rows.onnx")))
+        examples = {name: torch.from_numpy(tensor) for name, tensor in zip(names, raw, strict=True)}
+        model = written(network, examples, self._classifier.classes)
         second = Network(model, first.inputs, "logits", "logits", tuple(zip(inside, names, strict=True)))
         classifier = self._classifier
         runnable = with_reader(first, second).SerializeToString()
