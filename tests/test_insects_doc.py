@@ -16,6 +16,7 @@ from PIL import Image
 from harmgauge.cli.main import main
 from tests.conftest import ROOT
 from tests.support.data_folders import data_folder
+from tests.support.few_rows import few_fitted, few_judged
 from tests.support.process import running_service
 from tests.support.readme import page
 
@@ -49,7 +50,13 @@ def names(tmp_path_factory: pytest.TempPathFactory, insects_path: Path) -> Itera
     (folder / "runs" / "hymenoptera_data").symlink_to(insects_path)
     found: dict[str, Any] = {"clone": folder}
     port = 0
-    with ExitStack() as services, contextlib.chdir(folder), warnings.catch_warnings():
+    with (
+        ExitStack() as services,
+        contextlib.chdir(folder),
+        warnings.catch_warnings(),
+        few_judged(),
+        few_fitted(1000, adjusting=600),
+    ):
         warnings.simplefilter("ignore", FutureWarning)  # of PyTorch's exporter, about itself
         for language, block in BLOCKS:
             text = smaller(block)

@@ -16,7 +16,7 @@ from harmgauge_models import Options, build
 from harmgauge_models.evaluation.evaluate import NUMBERS_FILE, PAGE_FILE, evaluate
 from harmgauge_models.evaluation.evaluate import Options as EvaluateOptions
 from tests.support import toy_drift, toy_second
-from tests.support.few_rows import few_judged
+from tests.support.few_rows import few_judged, few_windows
 from tests.support.not_drawn import figures_not_drawn
 from tests.support.process import RunningService, run_here, running_module, running_service
 from tests.support.toy import instances, linear_network
@@ -99,7 +99,7 @@ def test_both_are_in_the_report(bundle: Path, tmp_path: Path, monkeypatch: pytes
     y = Scorer(load(bundle), "cpu").score(x).predictions
     y[::10] = (y[::10] + 1) % 3
     np.savez(tmp_path / "test.npz", x=x, y=y)
-    with figures_not_drawn():
+    with figures_not_drawn(), few_windows():
         evaluate(EvaluateOptions(bundle, tmp_path / "test.npz", tmp_path / "work", quick=True, say=lambda _: None))
     quality = json.loads((bundle / NUMBERS_FILE).read_text())
     assert quality["bundle"]["detector"] == "indifferent"

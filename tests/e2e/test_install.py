@@ -163,8 +163,7 @@ def test_a_classifier_of_ones_own_is_built_beside_packages_of_ones_own(
     shutil.copytree(example, users_folder, dirs_exist_ok=True)
     (command,) = re.findall(r"^harmgauge (build --classifier .*)$", README, re.MULTILINE)
     words = [*command.split(), "--epochs", "2", "--out", "bundles"]
-    start: list[str] = ["-c", FEW_ROWS] if editable else ["-m", "harmgauge"]
-    built = run(sys.executable, *start, *words, cwd=users_folder, **more)
+    built = run(sys.executable, "-c", FEW_ROWS, *words, cwd=users_folder, **more)
     assert built.returncode == 0, built.stderr
     checked = run(
         sys.executable, "-m", "harmgauge", "check", cwd=users_folder, HARMGAUGE_BUNDLE="bundles/mine/1", **more

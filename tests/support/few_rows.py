@@ -1,12 +1,15 @@
-"""Builds and calibrations on few disturbed rows, for tests that are not about what those rows show."""
+"""Builds, calibrations and evaluations on few rows, for tests that are not about what those rows show."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from harmgauge_models.evaluation.plan import QUICK
 
 
 def few_copies(folder: Path, copies: int = 8) -> Path:
@@ -14,6 +17,17 @@ def few_copies(folder: Path, copies: int = 8) -> Path:
     folder.mkdir()
     (folder / "copies.json").write_text(f'{{"copies": {copies}}}')
     return folder
+
+
+@contextmanager
+def few_windows() -> Iterator[None]:
+    """`evaluate --quick` judges other detectors on few windows: of the clean ones, one in a hundred alarms, so a
+    hundred is the least.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        few = dataclasses.replace(QUICK, clean_windows=100, changed_windows=10)
+        patch.setattr("harmgauge_models.evaluation.evaluate.QUICK", few)
+        yield
 
 
 @contextmanager

@@ -23,7 +23,7 @@ SHAPE = (4, 4, 3)
 KEY, KEY_LINE = new_key("operator")
 BEARER = {"Authorization": f"Bearer {KEY}"}
 POOL = instances(200, SHAPE, seed=5)
-PAUSE_SECONDS = 0.01
+PAUSE_SECONDS = 0.03
 """Between an answer and the client's next request: enough are in flight at any moment, and the swaps get a core."""
 
 

@@ -21,5 +21,5 @@ def fitted(options: Options, score: Score, opened: Opened, graph: bytes, what: s
     if (reason := why_none(second.detector, second.made)) is not None:
         return graph, reason
     known = Known(rows.x, rows.y, options.accuracy)
-    unseen = () if second.left_out is None else second.left_out()
+    unseen = None if second.left_out is None else second.left_out()
     return calibrated(graph, score.disturber, known, unseen, seed=options.seed, what=what)

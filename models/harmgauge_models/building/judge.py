@@ -155,11 +155,12 @@ def _unseen(
 ) -> Compared | None:
     if second.left_out is None:
         return None
-    for fold in second.left_out():
+    folds = second.left_out()
+    for index, families in enumerate(folds.families):
         for _ in range(max(1, copies // 2)):
-            disturbed, _ = disturber(rows, random, fold.families)
+            disturbed, _ = disturber(rows, random, families)
             found = _outputs(graph, disturbed)
-            log_q = fold.log_q(disturbed)
+            log_q = folds.log_q(disturbed)[index]
             score = -log_q[np.arange(len(rows)), found.predictions].astype(np.float64)
             pool.add(Outputs(score, found.entropy, found.doubt, found.predictions))
     return pool.compared()

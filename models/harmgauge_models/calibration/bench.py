@@ -50,10 +50,9 @@ class Bench:
         for begin in range(0, len(rows), CHUNK_ROWS):
             part = slice(begin, begin + CHUNK_ROWS)
             parts.append(run(disturb(self.x[rows[part]], part)))
-            progress.update(len(parts[-1].logits))
-        logits, predictions = (
-            np.concatenate(column) for column in zip(*((part.logits, part.predictions) for part in parts), strict=True)
-        )
+            progress.update(len(parts[-1].predictions))
+        logits = np.concatenate([part.logits for part in parts], axis=-1)
+        predictions = np.concatenate([part.predictions for part in parts])
         return Observed(logits, predictions), self.truth.wrong(predictions, rows)
 
     def progress(self, rows: int, with_what: str) -> tqdm[Any]:

@@ -18,7 +18,7 @@ from harmgauge_models.calibration.logistic import Float64, Line
 from harmgauge_models.calibration.observed import Observer
 from harmgauge_models.calibration.singles import singles
 from harmgauge_models.data.disturber import ByKind
-from harmgauge_models.detectors.base import Fold
+from harmgauge_models.detectors.base import Folds
 from harmgauge_models.graphs.error_probability import give
 
 MOST_ROWS = 20_000
@@ -42,7 +42,7 @@ SURE = 2.33
 
 
 def calibrated(
-    graph: bytes, disturber: ByKind, known: Known, unseen: Sequence[Fold] = (), *, seed: int, what: str
+    graph: bytes, disturber: ByKind, known: Known, unseen: Folds | None = None, *, seed: int, what: str
 ) -> tuple[bytes, ErrorProbability | str]:
     """Add the output `error_probability` to the fused `graph`; returns it with the fit, or unchanged with the reason
     why it cannot be fitted.
@@ -57,11 +57,11 @@ def calibrated(
 
 
 def calibrate(
-    graph: bytes, disturber: ByKind, known: Known, unseen: Sequence[Fold] = (), *, seed: int, what: str
+    graph: bytes, disturber: ByKind, known: Known, unseen: Folds | None = None, *, seed: int, what: str
 ) -> ErrorProbability | str:
     """Fit P(wrong) for the fused `graph`; returns the reason as text if it cannot be fitted.
 
-    `unseen` networks judge it on disturbances that they have not seen. `what` names the graph in the progress bar.
+    The `unseen` networks judge it on disturbances that they have not seen. `what` names the graph in the progress bar.
     Raises UserError if the graph cannot run on disturbed rows, or has no second network.
     """
     if (reason := known.missing) is not None:

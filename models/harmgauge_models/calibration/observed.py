@@ -20,7 +20,10 @@ TIMED_ROWS = 32
 
 @dataclass(frozen=True)
 class Observed:
-    """For n rows: the `logits` of q (n,), NaN if the graph returns none, and the `predictions` (n,)."""
+    """For n rows: the `logits` of q (n,), NaN if the graph returns none, and the `predictions` (n,).
+
+    For several second networks, `logits` are those of each, (networks, n).
+    """
 
     logits: Float64
     predictions: npt.NDArray[np.intp]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -10,51 +10,52 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.calibration.bench import Bench
 from harmgauge_models.calibration.kappa import Judged, Set
 from harmgauge_models.calibration.observed import Observed, Observer, Run
-from harmgauge_models.detectors.base import Fold
+from harmgauge_models.detectors.base import Folds
 from harmgauge_models.graphs.error_probability import logit_q
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 SET_ROWS, MIN_SET_ROWS = 500, 100
 
 
-def singles(bench: Bench, unseen: Sequence[Fold], random: np.random.Generator) -> list[Judged]:
+def singles(bench: Bench, unseen: Folds | None, random: np.random.Generator) -> list[Judged]:
     """For each kind, the fit without it; with `unseen` networks, for each of them the kinds that it has not seen."""
     kinds = bench.disturber.kinds
-    runs: list[Run] = [_through(bench.observer, fold) for fold in unseen] or [bench.observer]
-    runs_a_row = (len(kinds) * len(STRENGTHS) + 1) * len(runs)
+    run = bench.observer if unseen is None else _through(bench.observer, unseen)
+    sets_a_row = len(kinds) * len(STRENGTHS) + 1
+    runs_a_row = sets_a_row if unseen is None else 2 * sets_a_row
     many = min(len(bench.x), SET_ROWS, max(MIN_SET_ROWS, bench.affordable // runs_a_row))
     rows = np.sort(random.permutation(len(bench.x))[:many])
-    sets: list[list[Set]] = [[] for _ in runs]
-    with bench.progress(many * runs_a_row, "single disturbances") as progress:
-        cleans = [bench.observe(run, rows, progress) for run in runs]
+    with bench.progress(many * sets_a_row, "single disturbances") as progress:
+        clean, clean_wrong = bench.observe(run, rows, progress)
+        networks = np.atleast_2d(clean.logits)
+        sets: list[list[Set]] = [[] for _ in networks]
         for kind in kinds:
             for strength in STRENGTHS:
                 disturbed = bench.disturber.alone(bench.x[rows], random, kind, strength)
-                for run, (before, wrong_before), made in zip(runs, cleans, sets, strict=True):
-                    found, wrong = bench.observe(run, rows, progress, _made(disturbed))
-                    kept = np.isfinite(found.logits) & np.isfinite(before.logits)
+                found, wrong = bench.observe(run, rows, progress, _made(disturbed))
+                for before, after, made in zip(networks, np.atleast_2d(found.logits), sets, strict=True):
+                    kept = np.isfinite(after) & np.isfinite(before)
                     if kept.any():
-                        parts = (found.logits, wrong, before.logits, wrong_before)
-                        made.append(Set(kind, *(part[kept] for part in parts)))
+                        made.append(Set(kind, *(part[kept] for part in (after, wrong, before, clean_wrong))))
     judged = []
-    for number, (before, wrong) in enumerate(cleans):
-        kept = np.isfinite(before.logits)
-        by = [unseen[number].families] if unseen else [(kind,) for kind in kinds]
-        judged += [Judged(sets[number], before.logits[kept], wrong[kept], unseen=left_out) for left_out in by]
+    for number, (before, made) in enumerate(zip(networks, sets, strict=True)):
+        kept = np.isfinite(before)
+        by = [(kind,) for kind in kinds] if unseen is None else [unseen.families[number]]
+        judged += [Judged(made, before[kept], clean_wrong[kept], unseen=left_out) for left_out in by]
     return judged
 
 
-def _through(observer: Observer, fold: Fold) -> Run:
-    """Combines the classifier's answers with the probabilities that another second network gives them."""
+def _through(observer: Observer, folds: Folds) -> Run:
+    """Combines the classifier's answers with the probabilities that other second networks give them."""
 
     def run(x: Array) -> Observed:
         found = observer(x)
-        logits = logit_q(fold.log_q(x), found.predictions)
+        logits = np.stack([logit_q(logs, found.predictions) for logs in folds.log_q(x)])
         return Observed(np.where(np.isnan(found.logits), np.nan, logits), found.predictions)
 
     return run
 
 
 def _made(rows: Array) -> Callable[[Array, slice], Array]:
-    """A disturbance that returns precomputed rows (m, *shape), which several networks share."""
+    """A disturbance that returns rows (m, *shape) made before."""
     return lambda _, part: rows[part]

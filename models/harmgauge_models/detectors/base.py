@@ -26,14 +26,15 @@ from harmgauge_models.options import Options
 
 
 @dataclass(frozen=True)
-class Fold:
-    """A second network like another, but trained without some `families` of disturbances, on which it is then judged.
+class Folds:
+    """Second networks like another, but each trained without some disturbances, on which it is then judged.
 
-    `log_q` returns the logarithms of its probabilities, (n, classes), for rows (n, *shape).
+    `families` are the disturbances that each of them lacks. `log_q` returns the logarithms of each one's probabilities,
+    (n, classes), for rows (n, *shape); it runs the classifier once for all of them.
     """
 
-    families: tuple[str, ...]
-    log_q: Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]
+    families: Sequence[tuple[str, ...]]
+    log_q: Callable[[npt.NDArray[Any]], Sequence[npt.NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class SecondNetwork:
     temperature: float = 1.0
     score: dict[str, Any] = field(default_factory=dict)
     finish: Callable[[onnx.ModelProto], onnx.ModelProto] = lambda fused: fused
-    left_out: Callable[[], Sequence[Fold]] | None = None
+    left_out: Callable[[], Folds] | None = None
     alone: Callable[[], onnx.ModelProto] | None = None
     score_share: float = 0.0
 

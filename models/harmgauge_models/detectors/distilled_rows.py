@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmgauge.bundle.rows import Array
-from harmgauge_models.detectors.base import Fold, SecondNetwork, Task
+from harmgauge_models.detectors.base import Folds, SecondNetwork, Task
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.penultimate import MAX_WIDTH, penultimate
 from harmgauge_models.graphs.records import run
@@ -69,13 +69,10 @@ def distil_rows(task: Task, x: Array, soft_labels: npt.NDArray[np.float64], sett
     network, losses = made.fit()
 
     @cache
-    def left_out() -> tuple[Fold, ...]:
+    def left_out() -> Folds:
         epochs = max(1, round(recipe.epochs * FOLD_EPOCHS_SHARE))
-        folds = []
-        for families in _folds(disturber.families):
-            fold, _ = made.fit(without=families, epochs=epochs)
-            folds.append(Fold(families, partial(made.log_q, fold)))
-        return tuple(folds)
+        without = _folds(disturber.families)
+        return Folds(without, partial(made.log_q, [made.fit(without=part, epochs=epochs)[0] for part in without]))
 
     return SecondNetwork(
         made.export(network),

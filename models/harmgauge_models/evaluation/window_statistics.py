@@ -1,22 +1,24 @@
 """Two-sample statistics of other drift detectors: how far a window of rows is from the reference.
 
-All take a reference `x` (m, d) and a window `y` (n, d), both float64 and standardised, and return a number that grows
-with the difference. They are implemented from the papers; thresholds come from clean windows, not from their
-asymptotic distributions.
+All are prepared with a reference `x` (m, d), and map a window of n rows to a number that grows with the difference.
+Both are float64 and standardised. The statistics are implemented from the papers; thresholds come from clean windows,
+not from their asymptotic distributions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist, pdist
+
+from harmgauge.drift.mmd import squared_distances
 
 Float64 = npt.NDArray[np.float64]
-Statistic = Callable[[Float64], float]
-"""Maps a window (n, d) to its statistic."""
 
 CENTRES = 100
 """Kernel functions of `lsdd`."""
@@ -33,48 +35,76 @@ COMPONENTS = 8
 _STEPS = 60
 
 
+@dataclass(frozen=True)
+class Window:
+    """A window `y` (n, d) beside the reference `x` (m, d); their distances are computed once for all statistics."""
+
+    x: Float64
+    y: Float64
+
+    @cached_property
+    def squares(self) -> Float64:
+        """The squared distance of each reference row to each row of the window, (m, n)."""
+        return squared_distances(self.y, self.x).T
+
+    @cached_property
+    def own_squares(self) -> Float64:
+        """The squared distances of all pairs in the window, (n (n - 1) / 2,)."""
+        return _of_pairs(self.y)
+
+
+Statistic = Callable[[Window], float]
+
+
 def ks(x: Float64) -> Statistic:
     """The largest Kolmogorov-Smirnov statistic of all columns. As n and m are the same for all, this is the test on the
     smallest p-value times d (Bonferroni), which is what alibi-detect and TorchDrift do for several features.
     """
-    ordered = np.sort(x, axis=0)
+    largest = _largest_gap(x)
+    return lambda window: largest(window.y)
 
-    def statistic(y: Float64) -> float:
-        largest = 0.0
+
+def _largest_gap(x: Float64) -> Callable[[Float64], float]:
+    ordered = np.sort(x.T, axis=1)
+
+    def largest(y: Float64) -> float:
+        window = np.sort(y.T, axis=1)
         steps = np.arange(1, len(y) + 1) / len(y)
-        for reference, window in zip(ordered.T, np.sort(y, axis=0).T, strict=True):
-            below = np.searchsorted(reference, window, "left") / len(reference)
-            up_to = np.searchsorted(reference, window, "right") / len(reference)
-            largest = max(largest, float((steps - up_to).max()), float((below - steps + 1 / len(y)).max()))
-        return largest
+        below, up_to = (_places(ordered, window, side) / len(x) for side in ("left", "right"))
+        return max(float((steps - up_to).max()), float((below - steps + 1 / len(y)).max()))
 
-    return statistic
+    return largest
 
 
 def cramer_von_mises(x: Float64) -> Statistic:
     """The largest Cramer-von Mises statistic T of all columns (Anderson 1962): n m / (n + m)^2 times the sum of
     (F - G)^2 over all values. The usual formula with ranks is the same, but not if there are ties.
     """
-    ordered = np.sort(x, axis=0)
-    of_reference = np.stack([np.searchsorted(own, own, "right") for own in ordered.T]) / len(x)
+    ordered = np.sort(x.T, axis=1)
+    m = len(x)
+    of_reference = _places(ordered, ordered, "right") / m
 
-    def statistic(y: Float64) -> float:
-        m, n, largest = len(x), len(y), 0.0
-        for reference, at_reference, window in zip(ordered.T, of_reference, np.sort(y, axis=0).T, strict=True):
-            at_window = np.searchsorted(reference, window, "right") / m
-            apart = float(((at_window - np.searchsorted(window, window, "right") / n) ** 2).sum())
-            apart += float(((at_reference - np.searchsorted(window, reference, "right") / n) ** 2).sum())
-            largest = max(largest, n * m / (n + m) ** 2 * apart)
-        return largest
+    def statistic(window: Window) -> float:
+        recent = np.sort(window.y.T, axis=1)
+        n = len(window.y)
+        at_window = _places(ordered, recent, "right") / m - _places(recent, recent, "right") / n
+        at_reference = of_reference - _places(recent, ordered, "right") / n
+        apart = (at_window**2).sum(1) + (at_reference**2).sum(1)
+        return float(apart.max()) * n * m / (n + m) ** 2
 
     return statistic
+
+
+def _places(ordered: Float64, window: Float64, side: Literal["left", "right"]) -> npt.NDArray[np.intp]:
+    """`searchsorted` of each line of `window` (d, n) in that of `ordered` (d, m), (d, n)."""
+    return np.array([line.searchsorted(of_window, side) for line, of_window in zip(ordered, window, strict=True)])
 
 
 def wasserstein(x: Float64) -> Statistic:
     """The Wasserstein distance of order 2 between the window and as many reference rows: an optimal assignment."""
 
-    def statistic(y: Float64) -> float:
-        cost = cdist(x[: len(y)], y, "sqeuclidean")
+    def statistic(window: Window) -> float:
+        cost = window.squares[: len(window.y)]
         rows, columns = linear_sum_assignment(cost)
         return float(np.sqrt(cost[rows, columns].mean()))
 
@@ -83,10 +113,10 @@ def wasserstein(x: Float64) -> Statistic:
 
 def energy(x: Float64) -> Statistic:
     """The energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| (Szekely and Rizzo 2004)."""
-    within = float(pdist(x).mean())
+    within = float(np.sqrt(_of_pairs(x)).mean())
 
-    def statistic(y: Float64) -> float:
-        return 2 * float(cdist(x, y).mean()) - within - float(pdist(y).mean())
+    def statistic(window: Window) -> float:
+        return 2 * float(np.sqrt(window.squares).mean()) - within - float(np.sqrt(window.own_squares).mean())
 
     return statistic
 
@@ -94,11 +124,11 @@ def energy(x: Float64) -> Statistic:
 def mmd(x: Float64) -> Statistic:
     """The squared maximum mean discrepancy (Gretton et al. 2012) with a Gaussian kernel, unbiased."""
     width = _squared_width(x)
-    within = float(np.exp(-pdist(x, "sqeuclidean") / width).mean())
+    within = float(np.exp(-_of_pairs(x) / width).mean())
 
-    def statistic(y: Float64) -> float:
-        of_window = float(np.exp(-pdist(y, "sqeuclidean") / width).mean())
-        return within + of_window - 2 * float(np.exp(-cdist(x, y, "sqeuclidean") / width).mean())
+    def statistic(window: Window) -> float:
+        of_window = float(np.exp(-window.own_squares / width).mean())
+        return within + of_window - 2 * float(np.exp(-window.squares / width).mean())
 
     return statistic
 
@@ -108,11 +138,11 @@ def partial_mmd(x: Float64) -> Statistic:
     rows have weights of at most 1 / (share x m) that sum to 1, found by Frank and Wolfe's algorithm.
     """
     width = _squared_width(x)
-    kernel = np.exp(-cdist(x, x, "sqeuclidean") / width)
+    kernel = np.exp(-squared_distances(x, x) / width)
     kept = max(1, round(PARTIAL_SHARE * len(x)))
 
-    def statistic(y: Float64) -> float:
-        towards = np.exp(-cdist(x, y, "sqeuclidean") / width).mean(1)
+    def statistic(window: Window) -> float:
+        towards = np.exp(-window.squares / width).mean(1)
         weights = np.full(len(x), 1 / len(x))
         smoothed = kernel @ weights
         for _ in range(_STEPS):
@@ -126,7 +156,7 @@ def partial_mmd(x: Float64) -> Statistic:
             if length <= 0:
                 break
             weights, smoothed = weights + length * step, smoothed + length * change
-        within = float(np.exp(-pdist(y, "sqeuclidean") / width).mean())
+        within = float(np.exp(-window.own_squares / width).mean())
         return float(weights @ smoothed) - 2 * float(weights @ towards) + within
 
     return statistic
@@ -139,12 +169,12 @@ def lsdd(x: Float64) -> Statistic:
     width = _squared_width(x)
     centres = x[:CENTRES]
     # The integral of two kernels' product, up to a factor that is the same for all of them.
-    overlap = np.exp(-cdist(centres, centres, "sqeuclidean") / (2 * width))
+    overlap = np.exp(-squared_distances(centres, centres) / (2 * width))
     solve = np.linalg.inv(overlap + REGULARISATION * np.eye(len(centres)))
-    of_reference = np.exp(-cdist(centres, x, "sqeuclidean") / width).mean(1)
+    of_reference = np.exp(-squared_distances(centres, x) / width).mean(1)
 
-    def statistic(y: Float64) -> float:
-        difference = of_reference - np.exp(-cdist(centres, y, "sqeuclidean") / width).mean(1)
+    def statistic(window: Window) -> float:
+        difference = of_reference - np.exp(-window.squares[: len(centres)] / width).mean(1)
         theta = solve @ difference
         return float(2 * theta @ difference - theta @ overlap @ theta)
 
@@ -156,8 +186,8 @@ def pca_ks(x: Float64) -> Statistic:
     mean = x.mean(0)
     _, _, axes = np.linalg.svd(x - mean, full_matrices=False)
     axes = axes[:COMPONENTS].T
-    of_components = ks((x - mean) @ axes)
-    return lambda y: of_components((y - mean) @ axes)
+    of_components = _largest_gap((x - mean) @ axes)
+    return lambda window: of_components((window.y - mean) @ axes)
 
 
 STATISTICS: dict[str, Callable[[Float64], Statistic]] = {
@@ -193,5 +223,11 @@ def standardised(reference: npt.NDArray[np.float32]) -> Callable[[npt.NDArray[np
 
 def _squared_width(x: Float64) -> float:
     """Twice the squared width of a Gaussian kernel: the median distance in the reference."""
-    median = float(np.median(pdist(x, "sqeuclidean")))
+    median = float(np.median(_of_pairs(x)))
     return 2 * median if median > 0 else 1.0
+
+
+def _of_pairs(x: Float64) -> Float64:
+    """The squared distances of all pairs of rows (n, d), (n (n - 1) / 2,)."""
+    pairs: Float64 = squared_distances(x, x)[np.triu_indices(len(x), 1)]
+    return pairs

@@ -18,7 +18,7 @@ from harmgauge.bundle.load import Bundle
 from harmgauge_models.evaluation.alarms import Draw, Rows
 from harmgauge_models.evaluation.delays import Group, mixture
 from harmgauge_models.evaluation.plan import Plan
-from harmgauge_models.evaluation.window_statistics import STATISTICS, Float64, standardised
+from harmgauge_models.evaluation.window_statistics import STATISTICS, Float64, Statistic, Window, standardised
 from harmgauge_models.evaluation.work import Arrays, Work, sha256_of
 
 WINDOW_ROWS = 100
@@ -47,27 +47,28 @@ def window_tests(
     reference = scale(bundle.reference.features[some])
     normal = scale(clean.features)
     groups = {name: scale(group.features) for name, group in changed.items() if group.features is not None}
-    found: dict[str, Any] = {}
-    for name in tqdm(STATISTICS, desc="other detectors"):
+    mixtures = [(name, share) for name, rows in groups.items() if len(rows) for share in plan.delay_shares]
+    statistics = {name: prepare(reference) for name, prepare in STATISTICS.items()}
 
-        def kept(label: str, draw: Draw, windows: int, rows: list[Rows], *, name: str = name) -> Float64:
-            decided_by = {"format": FORMAT, "rows": [sha256_of(part) for part in (reference, *rows)], "seed": seed}
-            decided_by |= {"label": label, "windows": [windows, WINDOW_ROWS]}
-            make = partial(_statistics, name, reference, draw, windows, seed)
-            return work.kept(f"window_tests/{name}-{label}", decided_by, make)["statistics"]
+    def kept(label: str, draw: Draw, windows: int, rows: list[Rows]) -> Arrays:
+        decided_by = {"format": FORMAT, "rows": [sha256_of(part) for part in (reference, *rows)], "seed": seed}
+        decided_by |= {"statistics": list(STATISTICS), "windows": [windows, WINDOW_ROWS]}
+        make = partial(_computed, statistics, reference, draw, windows, seed)
+        return work.kept(f"window_tests/{label}", decided_by, make)
 
-        draw = mixture(normal, normal, 0, distinct=True)
-        threshold = _threshold(kept("none", draw, plan.clean_windows, [normal]))
-        found[name] = {}
-        for group, strange in groups.items():
-            if not len(strange):
-                continue
-            found[name][group] = {}
-            for share in plan.delay_shares:
-                draw = mixture(normal, strange, share, distinct=True)
-                seen = kept(f"{group}-{share:g}", draw, plan.changed_windows, [normal, strange])
-                power = float((seen > threshold).mean())
-                found[name][group][f"{share:g}"] = {"mean_rows": mean_rows(power, plan.most_rows), "power": power}
+    found: dict[str, Any] = {name: {} for name in STATISTICS}
+    with tqdm(desc="other detectors", total=1 + len(mixtures)) as progress:
+        unchanged = kept("none", mixture(normal, normal, 0, distinct=True), plan.clean_windows, [normal])
+        thresholds = {name: _threshold(unchanged[name]) for name in STATISTICS}
+        progress.update()
+        for group, share in mixtures:
+            draw = mixture(normal, groups[group], share, distinct=True)
+            seen = kept(f"{group}-{share:g}", draw, plan.changed_windows, [normal, groups[group]])
+            progress.update()
+            for name, threshold in thresholds.items():
+                power = float((seen[name] > threshold).mean())
+                delay = {"mean_rows": mean_rows(power, plan.most_rows), "power": power}
+                found[name].setdefault(group, {})[f"{share:g}"] = delay
     return found
 
 
@@ -85,6 +86,12 @@ def _threshold(statistics: Float64) -> float:
     return float(np.quantile(statistics, 1 - WINDOW_ROWS / ROWS_BETWEEN_FALSE_ALARMS))
 
 
-def _statistics(name: str, reference: Float64, draw: Draw, windows: int, seed: int) -> Arrays:
-    statistic, random = STATISTICS[name](reference), np.random.default_rng((seed, 31))
-    return {"statistics": np.array([statistic(draw(random, WINDOW_ROWS)) for _ in range(windows)])}
+def _computed(statistics: dict[str, Statistic], reference: Float64, draw: Draw, windows: int, seed: int) -> Arrays:
+    """Each of the statistics for the same windows, (windows,)."""
+    random = np.random.default_rng((seed, 31))
+    found: dict[str, list[float]] = {name: [] for name in statistics}
+    for _ in range(windows):
+        window = Window(reference, draw(random, WINDOW_ROWS))
+        for name, statistic in statistics.items():
+            found[name].append(statistic(window))
+    return {name: np.array(values) for name, values in found.items()}

@@ -13,15 +13,12 @@ from torch import Tensor, nn
 OPSET = 18
 
 
-def to_onnx(network: nn.Module, example: Tensor | dict[str, Tensor], path: Path, output: str = "logits") -> Path:
+def to_onnx(network: nn.Module, example: Tensor, path: Path, output: str = "logits") -> Path:
     """Export with input `input` (n, *shape), `output` (n, ...) and any number of rows; returns `path`.
 
-    `example` has at least 2 raw instances (a single row would become a constant). For a network of `*tensors` it maps
-    their names to examples.
+    `example` has at least 2 raw instances (a single row would become a constant). Heads write their graphs themselves
+    (`networks/writer.py`), which is quicker.
     """
-    examples = example if isinstance(example, dict) else {"input": example}
-    rows = {0: torch.export.Dim("n")}
-    free = ((rows,) * len(examples),) if isinstance(example, dict) else (rows,)
     network.eval()
     # it warns about the opset conversion that is requested here
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -29,11 +26,11 @@ def to_onnx(network: nn.Module, example: Tensor | dict[str, Tensor], path: Path,
         warnings.simplefilter("ignore")  # the exporter's warnings about its dependencies
         program = torch.onnx.export(
             network,
-            tuple(examples.values()),
+            (example,),
             dynamo=True,
-            input_names=list(examples),
+            input_names=["input"],
             output_names=[output],
-            dynamic_shapes=free,
+            dynamic_shapes=({0: torch.export.Dim("n")},),
             opset_version=OPSET,
             verbose=False,
         )

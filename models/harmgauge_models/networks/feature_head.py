@@ -10,10 +10,12 @@ from torch.nn import functional
 
 from harmgauge_models.graphs.divergence import Gives
 from harmgauge_models.networks.classifiers import ResidualBlock
+from harmgauge_models.networks.writer import Writer
 
 CHANNELS = 64
 HIDDEN = 96
 MOST_SPREADS, MOST_LOGIT = 12.0, 60.0
+LEAST_P = 1e-7
 
 
 class FeatureHead(nn.Module):
@@ -45,6 +47,7 @@ class FeatureHead(nn.Module):
         super().__init__()
         self.gives = gives
         self.bounded = bounded
+        self.shapes = shapes
         for index, spread in enumerate(spreads):
             limit = MOST_SPREADS * torch.where(spread > 0, spread, torch.ones_like(spread)).float()
             if bounded:
@@ -82,7 +85,7 @@ class FeatureHead(nn.Module):
             limits = [self.get_buffer(f"limit_{index}") for index in range(len(maps))]
             maps = [torch.clamp(x, -limit, limit) for x, limit in zip(maps, limits, strict=True)]
             said = said.clamp(-MOST_LOGIT, MOST_LOGIT)
-        logits = said if self.gives == "logits" else torch.log(said.clamp(min=1e-7))
+        logits = said if self.gives == "logits" else torch.log(said.clamp(min=LEAST_P))
         reached = [layer(x) for layer, x in zip(self.reach, maps, strict=False)]
         # Odd sides, or fractional strides, may give a different size
         reached = [x if list(x.shape[2:]) == self.side else functional.interpolate(x, size=self.side) for x in reached]
@@ -92,6 +95,42 @@ class FeatureHead(nn.Module):
         hidden = functional.relu(self.hidden(described))
         found = self.correction(hidden) + functional.softplus(self.factor(hidden)) * logits
         return torch.cat([found, self.changed(hidden)], dim=1) if self.training else found
+
+    def write(self, graph: Writer, *tensors: str) -> str:
+        """Write the nodes of `forward`, for a folded head in inference mode."""
+        *maps, said = tensors
+        said = graph.real(said)
+        if self.bounded:
+            limits = [self.get_buffer(f"limit_{index}") for index in range(len(maps))]
+            maps = [graph("Min", graph("Max", x, -limit), limit) for x, limit in zip(maps, limits, strict=True)]
+            said = graph("Clip", said, -MOST_LOGIT, MOST_LOGIT)
+        logits = said if self.gives == "logits" else graph("Log", graph("Clip", said, LEAST_P))
+        reached = []
+        for layer, x, shape in zip(self.reach, maps, self.shapes, strict=False):
+            assert isinstance(layer, _Layer)
+            sides = layer(torch.zeros(1, *shape)).shape[2:]
+            reached.append(_write_resized(graph, layer.write(graph, x), sides, self.side))
+        x = self.mix.write(graph, graph("Concat", *reached, maps[-1], axis=1))
+        for block in self.blocks:
+            assert isinstance(block, ResidualBlock)
+            y = graph("Relu", graph.normalised_convolution(x, block.conv1, block.norm1))
+            y = graph.normalised_convolution(y, block.conv2, block.norm2)
+            x = graph("Relu", graph("Add", x, y))
+        last = graph("Mul", graph("ReduceMean", maps[-1], [2, 3], keepdims=0), self.get_buffer("scale"))
+        mean, sure = graph("ReduceMean", x, [2, 3], keepdims=0), graph("Softmax", logits, axis=1)
+        described = graph("Concat", mean, last, graph("Div", logits, 10.0), sure, axis=1)
+        hidden = graph("Relu", graph.linear(described, self.hidden))
+        factor = graph("Softplus", graph.linear(hidden, self.factor))
+        return graph("Add", graph.linear(hidden, self.correction), graph("Mul", factor, logits))
+
+
+def _write_resized(graph: Writer, x: str, sides: Sequence[int], wanted: Sequence[int]) -> str:
+    """Write the nodes of `interpolate`: they take the nearest pixel of each line and column."""
+    for axis, (side, size) in enumerate(zip(sides, wanted, strict=True), start=2):
+        if side != size:
+            nearest = functional.interpolate(torch.arange(float(side))[None, None], size=size)[0, 0]
+            x = graph("Gather", x, nearest.long(), axis=axis)
+    return x
 
 
 class _Layer(nn.Module):
@@ -119,3 +158,8 @@ class _Layer(nn.Module):
         weight = convolution.weight if self.folded else convolution.weight * self.get_buffer("scale")
         x = functional.conv2d(x, weight, None, convolution.stride, convolution.padding)
         return functional.relu(self.norm(x))
+
+    def write(self, graph: Writer, x: str) -> str:
+        """Write the nodes of `forward`, for a folded layer."""
+        assert self.folded
+        return graph("Relu", graph.normalised_convolution(x, self.convolution, self.norm))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harmgauge_models.graphs.divergence import Gives
+from harmgauge_models.networks.writer import Writer
 
 SUMMARY = 4
 """Number of values that describe how unusual a row is as a whole."""
@@ -20,6 +21,7 @@ SUMMARISED_ROWS = 256
 MOST_FAR = 1e30
 """Largest distance in spreads: greater and infinite distances are clipped to it."""
 
+LEAST_P = 1e-7
 LEAST_LOG_P = -16.0
 """Smaller log-probabilities of the classifier are clipped to this."""
 
@@ -75,7 +77,7 @@ class RowHead(nn.Module):
 
     def forward(self, *tensors: Tensor) -> Tensor:
         said = tensors[-1].float()
-        log_p = functional.log_softmax(said, 1) if self.gives == "logits" else torch.log(said.clamp(min=1e-7))
+        log_p = functional.log_softmax(said, 1) if self.gives == "logits" else torch.log(said.clamp(min=LEAST_P))
         log_p = log_p.clamp(min=LEAST_LOG_P)
         p = torch.exp(log_p)
         entropy = -(p * log_p).sum(1, keepdim=True)
@@ -87,6 +89,28 @@ class RowHead(nn.Module):
         x = functional.relu(self.hidden1(torch.cat(parts, 1)))
         x = functional.relu(self.hidden2(x))
         return self.correction(x) + functional.softplus(self.factor(x) + 0.5) * log_p  # type: ignore[no-any-return]
+
+    def write(self, graph: Writer, *tensors: str) -> str:
+        """Write the nodes of `forward`."""
+        said = graph.real(tensors[-1])
+        if self.gives == "logits":
+            log_p = graph("LogSoftmax", said, axis=1)
+        else:
+            log_p = graph("Log", graph("Clip", said, LEAST_P))
+        log_p = graph("Clip", log_p, LEAST_LOG_P)
+        p = graph("Exp", log_p)
+        entropy = graph("Neg", graph("ReduceSum", graph("Mul", p, log_p), [1], keepdims=1))
+        entropy = graph("Div", entropy, math.log(self.correction.out_features))
+        parts = [p, graph("Div", log_p, 4.0), entropy, graph("ReduceMax", log_p, [1], keepdims=1)]
+        if self.has_row:
+            parts += self._write_described(graph, tensors[0], "row")
+        if self.has_features:
+            parts += self._write_described(graph, tensors[-2], "features")
+        x = graph("Relu", graph.linear(graph("Concat", *parts, axis=1), self.hidden1))
+        x = graph("Relu", graph.linear(x, self.hidden2))
+        correction, factor = graph.linear(x, self.correction), graph.linear(x, self.factor)
+        factor = graph("Softplus", graph("Add", factor, 0.5))
+        return graph("Add", correction, graph("Mul", factor, log_p))
 
     def summaries(self, row: Tensor) -> Tensor:
         """Summaries (n, SUMMARY) of rows (n, d), for heads without `row_values`. A wide row is summarised only once for
@@ -113,6 +137,34 @@ class RowHead(nn.Module):
         summary = [usual.abs(), far.abs(), (far != 0).float(), (values != 0).float()]
         shown = [usual, far, *parts] if name != "row" or self.row_values else []
         return [*shown, *(part.mean(1, keepdim=True) for part in summary)]
+
+    def _write_described(self, graph: Writer, raw: str, name: str) -> list[str]:
+        centre, spread, least, most = (
+            self.get_buffer(f"{name}_{part}") for part in ("centre", "spread", "least", "most")
+        )
+        values = graph("Flatten", graph.real(raw), axis=1)
+        parts = []
+        if self.missing:
+            none = graph("IsNaN", values)
+            values = graph("Where", none, centre, values)
+            if name == "row":
+                parts = [graph.real(none)]
+        beyond = graph("Sub", graph("Relu", graph("Sub", values, most)), graph("Relu", graph("Sub", least, values)))
+        usual = _write_logarithmic(graph, graph("Div", graph("Sub", values, centre), spread))
+        far = _write_logarithmic(graph, graph("Div", beyond, spread))
+        summary = [
+            graph("Abs", usual),
+            graph("Abs", far),
+            *(graph.real(graph("Not", graph("Equal", x, 0.0))) for x in (far, values)),
+        ]
+        shown = [usual, far, *parts] if name != "row" or self.row_values else []
+        return [*shown, *(graph("ReduceMean", part, [1], keepdims=1) for part in summary)]
+
+
+def _write_logarithmic(graph: Writer, x: str) -> str:
+    """Write the nodes of `_logarithmic`."""
+    size = graph("Clip", graph("Abs", x), 0.0, MOST_FAR)
+    return graph("Mul", graph("Sign", x), graph("Log", graph("Add", size, 1.0)))
 
 
 def _logarithmic(x: Tensor) -> Tensor:

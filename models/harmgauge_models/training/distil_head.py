@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import torch
 
 from harmgauge.bundle.rows import Array
@@ -27,11 +26,11 @@ from harmgauge_models.data.random_corruptions import disturb
 from harmgauge_models.data.wrong_scale import wrongly_scaled
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier
-from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.feature_maps import FeatureMap, WithFeatureMaps
 from harmgauge_models.graphs.fuse import Network, with_reader
 from harmgauge_models.graphs.real_numbers import takes_raw
 from harmgauge_models.networks.feature_head import FeatureHead
+from harmgauge_models.networks.writer import written
 from harmgauge_models.training.attacked_pictures import AttackedPictures, attack_pictures
 from harmgauge_models.training.harm_loss import HarmLoss
 from harmgauge_models.training.loop import Batches, Learner, Task, fit
@@ -163,8 +162,7 @@ def _distilled(
     network.fold()
     names = [*(f"map_{index}" for index in range(len(taps))), "said"]
     examples = {name: torch.from_numpy(tensor) for name, tensor in zip(names, tapped(x[:2]), strict=True)}
-    with tempfile.TemporaryDirectory() as scratch:
-        model = onnx.load(str(to_onnx(network, examples, Path(scratch) / "head.onnx")))
+    model = written(network.eval(), examples, classifier.classes)
     takes_raw(model, names[:-1], [tap.dtype for tap in taps], [tap.scale for tap in taps])
     reads = tuple(zip((*(tap.name for tap in taps), first.output), names, strict=True))
     second = Network(model, first.inputs, "logits", "logits", reads)

@@ -8,14 +8,13 @@ classifier on them.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -23,9 +22,9 @@ from torch.nn import functional
 from harmgauge.bundle.rows import Array
 from harmgauge_models.data.disturber import Disturber
 from harmgauge_models.graphs.classifier import Classifier
-from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.fuse import Network, with_reader
 from harmgauge_models.networks.row_head import RowHead, Scale
+from harmgauge_models.networks.writer import written
 from harmgauge_models.training.disturbed_rows import DisturbedRows, Reader, enough, make
 from harmgauge_models.training.loop import Batches, Learner, Task, fit
 from harmgauge_models.training.threads import torch_threads
@@ -151,12 +150,12 @@ class RowDistillation:
         entropy = float(-(self._labels * torch.log(self._labels.clamp(min=1e-30))).sum(1).mean())
         return network.eval(), [loss - entropy for loss in losses]
 
-    def log_q(self, network: RowHead, x: Array) -> Log:
-        """The output of `network` for rows `x` (n, *shape), as logarithms."""
+    def log_q(self, networks: Sequence[RowHead], x: Array) -> list[Log]:
+        """The output of each of the `networks` for rows `x` (n, *shape), as logarithms."""
         tensors = self._reader.read(x)
         with torch.no_grad():
-            found = functional.log_softmax(network(*tensors), 1).numpy()
-        return np.asarray(found, np.float32)
+            found = [functional.log_softmax(network(*tensors), 1).numpy() for network in networks]
+        return [np.asarray(logs, np.float32) for logs in found]
 
     def export(self, network: RowHead) -> Classifier:
         """The network as a second network that reads inside the classifier's graph."""
@@ -164,9 +163,8 @@ class RowDistillation:
         inside = self._reader.inside
         names = [f"read_{index}" for index in range(len(inside))]
         raw = self._reader.raw(self._example)
-        with tempfile.TemporaryDirectory() as scratch:
-            examples = {name: torch.from_numpy(tensor) for name, tensor in zip(names, raw, strict=True)}
-            model = onnx.load(str(to_onnx(network, examples, Path(scratch) / "rows.onnx")))
+        examples = {name: torch.from_numpy(tensor) for name, tensor in zip(names, raw, strict=True)}
+        model = written(network, examples, self._classifier.classes)
         second = Network(model, first.inputs, "logits", "logits", tuple(zip(inside, names, strict=True)))
         classifier = self._classifier
         runnable = with_reader(first, second).SerializeToString()

@@ -15,7 +15,7 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.building import judge
 from harmgauge_models.building.judge import MIN_HARMED, Compared, Judgement
 from harmgauge_models.data.disturber import Disturber, Tags
-from harmgauge_models.detectors.base import Fold, SecondNetwork
+from harmgauge_models.detectors.base import Folds, SecondNetwork
 from harmgauge_models.measures.auc_difference import Difference
 
 ROWS = 600
@@ -85,8 +85,8 @@ class Nothing:
         return x.copy(), np.zeros((len(x), 2), np.int8)
 
 
-def second(*folds: Fold, made: dict[str, Any] | None = None) -> SecondNetwork:
-    return SecondNetwork(None, made or {}, [], "distillation", left_out=(lambda: folds) if folds else None)
+def second(folds: Folds | None = None, made: dict[str, Any] | None = None) -> SecondNetwork:
+    return SecondNetwork(None, made or {}, [], "distillation", left_out=None if folds is None else lambda: folds)
 
 
 def judged(
@@ -177,8 +177,12 @@ def test_disturbances_that_were_not_seen_decide() -> None:
         sure = np.where(x[:, 1:] > 0, -5.0, -0.01)
         return np.broadcast_to(sure, (len(x), 2)).astype(np.float32)
 
-    for log_q, score in ((coin, 0.5), (knows, 1.0)):
-        found = judged(OMNISCIENT, second(Fold(("flip",), log_q), Fold(("nothing",), log_q)))
+    families = [("flip",), ("nothing",)]
+    for folds, score in (
+        (Folds(families, lambda x: [coin(x), coin(x)]), 0.5),
+        (Folds(families, lambda x: [knows(x), knows(x)]), 1.0),
+    ):
+        found = judged(OMNISCIENT, second(folds))
         assert found.seen.score == 1
         assert found.unseen is not None
         assert found.unseen.score == pytest.approx(score)

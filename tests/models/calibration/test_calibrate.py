@@ -16,8 +16,8 @@ from harmgauge_models.calibration import calibrate as module
 from harmgauge_models.calibration.calibrate import calibrate
 from harmgauge_models.calibration.known import Known, check_accuracy
 from harmgauge_models.calibration.logistic import Line
-from harmgauge_models.calibration.observed import Observer
-from harmgauge_models.detectors.base import Fold
+from harmgauge_models.calibration.observed import Observed, Observer
+from harmgauge_models.detectors.base import Folds
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.error_probability import OUTPUT, give
 from harmgauge_models.graphs.run import predict
@@ -84,10 +84,31 @@ def test_networks_that_have_not_seen_a_disturbance_judge_it() -> None:
         return np.where(blind[0], usual, seen).astype(np.float32)
 
     blind = [False]
-    seeing = gauge(calibrate(GRAPH, HONEST, Known(X, Y), [Fold(("c",), log_q)], seed=0, what="toy"))
+    folds = Folds([("c",)], lambda x: [log_q(x)])
+    seeing = gauge(calibrate(GRAPH, HONEST, Known(X, Y), folds, seed=0, what="toy"))
     assert seeing.kappa < 0.1
     blind[0] = True
-    assert isinstance(calibrate(GRAPH, HONEST, Known(X, Y), [Fold(("c",), log_q)], seed=0, what="toy"), str)
+    assert isinstance(calibrate(GRAPH, HONEST, Known(X, Y), folds, seed=0, what="toy"), str)
+
+
+def test_several_networks_that_have_not_seen_a_disturbance_share_the_graphs_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each is judged as if it were alone: three equal ones give the kappa of one."""
+    rows = [0]
+    run = Observer.__call__
+
+    def counted(self: Observer, x: Array) -> Observed:
+        rows[0] += len(x)
+        return run(self, x)
+
+    monkeypatch.setattr(Observer, "__call__", counted)
+    seen = []
+    for count in (1, 3):
+        rows[0] = 0
+        folds = Folds([("c",)] * count, lambda x, count=count: [x[:, CLASSES : 2 * CLASSES]] * count)  # type: ignore[misc]  # a lambda's default has no type
+        seen.append((gauge(calibrate(GRAPH, HONEST, Known(X, Y), folds, seed=0, what="toy")).kappa, rows[0]))
+    assert seen[0] == pytest.approx(seen[1])
 
 
 def test_without_labels_the_stated_accuracy_takes_their_place() -> None:

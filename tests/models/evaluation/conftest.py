@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import onnxruntime as ort
 import pytest
 
 from harmgauge_models.evaluation.evaluate import Options, evaluate
-from harmgauge_models.evaluation.plan import QUICK
+from tests.support.few_rows import few_windows
 from tests.support.once import once_per_run
 from tests.support.toy import instances, toy_bundle
 
@@ -46,10 +45,7 @@ def _evaluate(folder: Path) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _few_windows() -> Iterator[None]:
-    """Other detectors on few windows: one in a hundred clean ones alarms, so a hundred is the least."""
-    with pytest.MonkeyPatch.context() as patch:
-        few = dataclasses.replace(QUICK, clean_windows=100, changed_windows=10)
-        patch.setattr("harmgauge_models.evaluation.evaluate.QUICK", few)
+    with few_windows():
         yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,9 @@ import torch
 from torch import Tensor
 
 from harmgauge_models.graphs.divergence import Gives
-from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.run import open_session
 from harmgauge_models.networks.row_head import RowHead, Scale
+from harmgauge_models.networks.writer import written
 
 ROWS, WIDTH, FEATURES, CLASSES = 6, 5, 7, 3
 GIVES: tuple[Gives, ...] = ("logits", "probabilities")
@@ -67,31 +66,31 @@ def tensors(network: RowHead, *, gives: Gives = "logits") -> dict[str, Tensor]:
     return found
 
 
-def given(network: RowHead, found: dict[str, Tensor], folder: Path) -> npt.NDArray[Any]:
-    session = open_session(to_onnx(network, found, folder / "head.onnx"))
+def given(network: RowHead, found: dict[str, Tensor]) -> npt.NDArray[Any]:
+    session = open_session(written(network, found, CLASSES).SerializeToString())
     logits: npt.NDArray[Any] = session.run(None, {name: tensor.numpy() for name, tensor in found.items()})[0]
     return logits
 
 
 @pytest.mark.parametrize(("reads", "gives"), list(zip(READS, itertools.cycle(GIVES), strict=False)))
-def test_the_graph_gives_what_the_network_gives(reads: dict[str, bool], gives: Gives, tmp_path: Path) -> None:
+def test_the_graph_gives_what_the_network_gives(reads: dict[str, bool], gives: Gives) -> None:
     network = head(**reads, gives=gives)
     found = tensors(network, gives=gives)
     with torch.no_grad():
         expected = network(*found.values()).numpy()
     assert expected.shape == (ROWS, CLASSES)
     assert np.isfinite(expected).all()
-    np.testing.assert_allclose(given(network, found, tmp_path), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(given(network, found), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float16])
-def test_it_reads_rows_of_any_dtype_and_shape(dtype: torch.dtype, tmp_path: Path) -> None:
+def test_it_reads_rows_of_any_dtype_and_shape(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     network = RowHead(scale(12), None, CLASSES, "logits", missing=False, hidden=(8, 8)).eval()
     found = {"row": (torch.arange(48).reshape(4, 3, 4) % 11).to(dtype), "said": torch.randn(4, CLASSES)}
     with torch.no_grad():
         expected = network(found["row"].float(), found["said"]).numpy()
-    np.testing.assert_allclose(given(network, found, tmp_path), expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(given(network, found), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_it_starts_from_what_the_classifier_says() -> None:
@@ -152,7 +151,7 @@ def test_a_missing_value_is_seen_and_is_no_number() -> None:
     assert (there - gone).abs().max() > 1e-4
 
 
-def test_the_largest_numbers_have_a_finite_score(tmp_path: Path) -> None:
+def test_the_largest_numbers_have_a_finite_score() -> None:
     network = head()
     found = tensors(network)
     found["row"][0], found["row"][1] = 3.4e38, -3.4e38
@@ -160,4 +159,4 @@ def test_the_largest_numbers_have_a_finite_score(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = network(*found.values()).numpy()
     assert np.isfinite(expected).all()
-    np.testing.assert_allclose(given(network, found, tmp_path), expected, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(given(network, found), expected, rtol=1e-4, atol=1e-3)

@@ -15,11 +15,11 @@ from harmgauge.bundle.rows import Array
 from harmgauge_models.data.pictures import input_spec, pictures
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier, distribution, open_classifier
-from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.feature_maps import find_feature_maps
 from harmgauge_models.graphs.fuse import fuse
 from harmgauge_models.graphs.run import open_session, predict
 from harmgauge_models.networks.feature_head import FeatureHead
+from harmgauge_models.networks.writer import written
 from harmgauge_models.training.distil_head import Recipe, distil_head
 from tests.support.convolutional import convolutional_network
 from tests.support.toy import instances
@@ -147,7 +147,7 @@ def test_maps_of_any_shape_and_scale_export_as_they_compute(shapes: list[tuple[i
         expected: Any = head(*tensors.values()).numpy()
         head.fold()
         np.testing.assert_allclose(head(*tensors.values()).numpy(), expected, rtol=1e-3, atol=1e-3)
-    session = open_session(to_onnx(head, tensors, tmp_path / "head.onnx"))
+    session = open_session(written(head, tensors, 5).SerializeToString())
     given = session.run(None, {name: tensor.numpy() for name, tensor in tensors.items()})[0]
     assert given.shape == (3, 5)
     np.testing.assert_allclose(given, expected, rtol=1e-3, atol=1e-3)

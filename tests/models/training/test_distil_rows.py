@@ -98,7 +98,7 @@ def test_it_learns_and_is_one_graph_with_the_classifier(tmp_path: Path) -> None:
     assert min(losses) > 0, "above the labels' own entropy"
     second = made.export(network)
     classifier = open_classifier(tmp_path / "classifier.onnx", X, "classifier")
-    log_q = made.log_q(network, X)
+    (log_q,) = made.log_q([network], X)
     alone = distribution(predict(second.runnable, X, "head"), "logits", 1.0)
     np.testing.assert_allclose(alone, np.exp(log_q), atol=1e-5)
     fused = fuse(classifier.network, second.network, "xent", 0.1)
@@ -208,4 +208,4 @@ def test_a_classifier_that_says_nothing_of_some_disturbed_rows(tmp_path: Path) -
     made = distillation(tmp_path, work=tmp_path / "work", x=np.abs(X))
     network, losses = made.fit()
     assert np.isfinite(losses).all()
-    assert np.isfinite(made.log_q(network, np.abs(X))).all()
+    assert np.isfinite(made.log_q([network], np.abs(X))).all()
