@@ -23,6 +23,7 @@ class FakeRuntime:
 
     def __init__(self) -> None:
         self.shapes: RowShapes = {"score": (), "probabilities": (2,), "features": (1,)}
+        self.is_steady = True
         self.gate = threading.Event()
         self.gate.set()
         self.begun = 0

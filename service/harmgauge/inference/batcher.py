@@ -25,11 +25,10 @@ from harmgauge.inference.length_groups import row_weight
 from harmgauge.inference.outputs import Outputs, Runtime, copy_rows, empty_like
 from harmgauge.inference.workers import Workers
 
-AT_ONCE_SECONDS = 0.002
-"""The event loop runs rows itself if it is expected to take at most this long: other connections wait meanwhile."""
-
-ALONE_SECONDS = 0.1
-"""... and if no other connection has sent any for this long."""
+AT_ONCE_SECONDS, ALONE_SECONDS = 0.002, 0.1
+"""The event loop runs rows itself if that is expected to take at most AT_ONCE_SECONDS, because other connections wait
+meanwhile, and if no other has sent any for ALONE_SECONDS.
+"""
 
 
 class Observer(Protocol):
@@ -149,13 +148,9 @@ class Batcher:
         self._workers.put(batch)
 
     def _runs_at_once(self, entry: Entry) -> bool:
-        """Whether the event loop itself runs these rows: they take little time, and no other connection has sent any
-        for ALONE_SECONDS.
-
-        Waking a worker and being woken by it costs more than the rest of a small request.
-        """
+        """Whether the event loop itself runs these rows: waking a worker costs more than a small request."""
         connection = entry.context.connection
-        if connection is None:  # the service itself
+        if connection is None or not self._runtime.is_steady:  # None: the service itself
             return False
         if connection != self._lone_client:
             self._lone_client, self._lone_since = connection, entry.since

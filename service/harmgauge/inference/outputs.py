@@ -56,6 +56,8 @@ class Runtime(Protocol):
     """Runs batches for the batcher; `run` is called from several threads at once."""
 
     shapes: RowShapes
+    is_steady: bool
+    """Whether the time of a run depends only on its number of rows."""
 
     def run(self, rows: AnyRows) -> Outputs: ...
 

@@ -33,6 +33,15 @@ _TYPES = {"float32": "float", "float64": "double"}
 """ONNX Runtime's names, if they differ from NumPy's."""
 
 
+_DECIDING = tuple(b"\x22" + bytes([len(name)]) + name for name in (b"Loop", b"Scan", b"If", b"SequenceMap"))
+"""Operators whose values decide how much runs, as `op_type` in an ONNX file."""
+
+
+def decides_by_values(graph: bytes) -> bool:
+    """Whether values may decide how long a run takes; true by chance for a few other graphs."""
+    return any(operator in graph for operator in _DECIDING)
+
+
 def verify(bundle: Bundle) -> None:
     """Run the bundle's graph on the CPU. Raises BundleError if it does not match the manifest."""
     OnnxRuntime(bundle, "cpu")
@@ -78,6 +87,7 @@ class OnnxRuntime:
         served = self._served
         self._name = served.names[0] if isinstance(served, NamedInputs) else served.name
         self.shapes = _row_shapes(self._session, bundle, features=features)
+        self.is_steady = on_cpu and isinstance(served, InputSpec) and not decides_by_values(bundle.graph)
         self._fixed: FixedSizes | None = None
         self._is_ready = False
         if on_cpu or not isinstance(served, InputSpec):

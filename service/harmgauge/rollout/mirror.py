@@ -123,6 +123,7 @@ class _AtRest:
 
     def __init__(self, runtime: Runtime, served: Batcher) -> None:
         self.shapes = runtime.shapes
+        self.is_steady = False  # a run may wait
         self.closed = threading.Event()
         self._runtime = runtime
         self._served = served

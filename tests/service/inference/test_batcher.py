@@ -293,6 +293,17 @@ async def test_the_event_loop_runs_nothing_that_takes_long() -> None:
         await settled()
 
 
+async def test_the_event_loop_runs_nothing_whose_time_depends_on_the_values() -> None:
+    async with batching() as (batcher, runtime, _):
+        runtime.is_steady = False
+        alone = RequestContext(connection="a")
+        for _ in range(10):
+            await run(batcher, rows_of(1), alone)
+        await asyncio.sleep(ALONE_SECONDS)
+        assert not batcher.submit(rows_of(2), alone).answered.done()
+        await settled()
+
+
 async def test_an_error_on_the_event_loop_is_the_answer() -> None:
     async with batching() as (batcher, _, _):
         alone = RequestContext(connection="a")

@@ -15,7 +15,7 @@ from harmgauge.bundle.load import Bundle, load
 from harmgauge.errors import BundleError, NonFiniteScore, SettingsError
 from harmgauge.inference.outputs import complete
 from harmgauge.inference.providers import usable_cores
-from harmgauge.inference.runtime import OnnxRuntime
+from harmgauge.inference.runtime import OnnxRuntime, decides_by_values
 from harmgauge.inference.scorer import Scorer
 from tests.support.bundles import edit, replace_file
 from tests.support.toy import instances, linear_network, toy_bundle
@@ -30,6 +30,17 @@ def test_threads_side_by_side_give_the_same_as_one(image_bundle: Bundle) -> None
     np.testing.assert_allclose(np.concatenate([one.score for one in single]), whole.score, atol=1e-6)
     assert whole.score.dtype == np.float32
     assert whole.probabilities.shape == (64, 3)
+
+
+@pytest.mark.parametrize("operator", ["Loop", "Scan", "If", "SequenceMap"])
+def test_a_graph_whose_values_decide_what_runs_is_recognised(operator: str) -> None:
+    node = onnx.helper.make_node(operator, ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "graph", [], [])
+    assert decides_by_values(onnx.helper.make_model(graph).SerializeToString())
+
+
+def test_a_plain_graph_is_steady(image_bundle: Bundle) -> None:
+    assert OnnxRuntime(image_bundle, "cpu").is_steady
 
 
 def test_read_only_rows_are_taken(image_bundle: Bundle) -> None:
