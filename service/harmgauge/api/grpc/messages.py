@@ -228,7 +228,7 @@ def _described(names: tuple[str, ...], kinds: tuple[tuple[np.dtype[Any], tuple[i
     """Outputs by names, dtypes and shapes: identical for all requests with the same number of rows."""
     found = []
     for name, (dtype, shape) in zip(names, kinds, strict=True):
-        datatype = tensors.DATATYPES[dtype.name]
+        datatype = tensors.DATATYPE_OF[dtype]
         described = _OUTPUT(name=name, datatype=datatype, shape=shape).SerializeToString()
         found.append(_Output(described, block(_OUTPUTS, described), _CONTENTS[datatype]))
     return found

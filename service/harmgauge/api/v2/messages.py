@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple
 
 import orjson
@@ -126,7 +127,7 @@ def _described(
     for (name, binary), array in zip(request.outputs, arrays, strict=True):
         tensor: dict[str, Any] = {
             "name": name,
-            "datatype": tensors.DATATYPES[array.dtype.name],
+            "datatype": tensors.DATATYPE_OF[array.dtype],
             "shape": list(array.shape),
         }
         if binary:
@@ -150,10 +151,13 @@ def _headers(head_bytes: int, chunks: list[Piece]) -> dict[str, str]:
 def most_answer_bytes(rows: int, request: InferRequest[AnyRows], classes: int) -> int:
     """Upper bound on the bytes of a response to this many instances."""
     most = FRAME_BYTES + 6 * len(request.id or "")  # a character may become \\u0000
-    for name, binary in request.outputs:
-        dtype, width = tensors.number_type(name, classes)
-        most += rows * width * dtype.itemsize if binary else most_json_bytes(rows, [(dtype.name, width)])
-    return most
+    return most + rows * sum(_most_row_bytes(name, classes, binary=binary) for name, binary in request.outputs)
+
+
+@lru_cache(maxsize=64)
+def _most_row_bytes(output: str, classes: int, *, binary: bool) -> int:
+    dtype, width = tensors.number_type(output, classes)
+    return width * dtype.itemsize if binary else most_json_bytes(1, [(dtype.name, width)])
 
 
 class _Head(NamedTuple):
