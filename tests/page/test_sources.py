@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Browser
 
+from harmgauge.bundle.picture_measures import MEASURES
 from tests.support.browser import opened
 from tests.support.process import RAW, RunningService, running_service
 from tests.support.toy import instances, toy_bundle
@@ -29,7 +30,6 @@ def test_the_broken_one_is_on_top(tmp_path: Path, browser: Browser) -> None:
         service.score(instances(3, SHAPE))
         tab.wait_for("#connection", "Live")
         assert not tab.page.locator("#sources").is_visible()
-        assert not tab.page.locator("#columns").is_visible()  # pictures have none but the predicted class
         for number in range(25):
             send(service, f"camera-<b>{number}</b>", clean, 2)
         send(service, "camera-<b>7</b>", harmful, 60)
@@ -43,3 +43,5 @@ def test_the_broken_one_is_on_top(tmp_path: Path, browser: Browser) -> None:
         assert ":" in since
         others = [row.locator("td").first.inner_text().split("\n")[-1] for row in rows[1:]]
         assert set(others) == {"Warming up"}
+        names = [row.locator("th").inner_text() for row in tab.page.locator("#columns tbody tr").all()]
+        assert set(names) == {*MEASURES, "predicted class"}
