@@ -125,6 +125,7 @@ def test_periods_are_judged_by_their_labels(options: Options) -> None:
     assert "The estimate of accuracy" in page
 
 
+@pytest.mark.usefixtures("figures_not_drawn")
 def test_weeks_begin_on_monday_and_all_sources_go_together(
     options: Options, noise: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
