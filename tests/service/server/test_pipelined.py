@@ -11,36 +11,11 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.server import ServerState
 
 from harmgauge.server.pipelined import MAX_WAITING_REQUESTS, PipelinedHttpProtocol
+from tests.support.transport import Transport, rounds
 
 pytestmark = pytest.mark.anyio
 
 GET = b"GET / HTTP/1.1\r\n\r\n"
-
-
-class Transport(asyncio.Transport):
-    """Records its calls."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._reads, self.closed, self.written = True, False, b""
-
-    def is_reading(self) -> bool:
-        return self._reads
-
-    def pause_reading(self) -> None:
-        self._reads = False
-
-    def resume_reading(self) -> None:
-        self._reads = True
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def write(self, data: Any) -> None:
-        self.written += data
 
 
 class Application:
@@ -67,11 +42,6 @@ def connected(app: Any) -> tuple[PipelinedHttpProtocol, Transport]:
     transport = Transport()
     protocol.connection_made(transport)
     return protocol, transport
-
-
-async def rounds(count: int = 20) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 async def test_a_body_sent_ahead_stays_with_the_client_until_its_request_has_begun() -> None:

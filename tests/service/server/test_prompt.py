@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 from harmgauge.api.exchange import Exchange
 from harmgauge.api.scope import EXCHANGE
 from harmgauge.server.pipelined import PipelinedHttpProtocol
-from tests.service.server.test_pipelined import Transport, rounds
+from tests.support.transport import Transport, rounds
 
 pytestmark = pytest.mark.anyio
 
