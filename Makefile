@@ -6,7 +6,8 @@ BUNDLE ?= $(or $(HARMGAUGE_BUNDLE),models/bundles/cifar10-resnet32/3)
 
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+# One more than there are cores, because tests that wait for a service or a clock leave a core idle.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(8, (os.cpu_count() or 1) + 1))')
 SBOM ?= build/harmgauge.cdx.json
 SITE ?= build/site
 UV := uv==0.13.9
