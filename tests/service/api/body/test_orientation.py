@@ -1,4 +1,4 @@
-"""Pictures are scored as people see them: turned as their EXIF block says."""
+"""Pictures are scored as people see them: turned by the orientation in their EXIF block."""
 
 from __future__ import annotations
 
