@@ -14,8 +14,9 @@ class ServerExchange(RequestResponseCycle):
     """Estimated memory of the head while the request waits for those ahead of it."""
 
     def whole_body(self) -> bytearray | None:
-        if self.more_body or self.disconnected or self.waiting_for_100_continue:
+        if self.more_body or self.disconnected:
             return None
+        self.waiting_for_100_continue = False  # the client has not waited for it
         body, self.body = self.body, bytearray()
         self.flow.resume_reading()  # otherwise nobody would notice that the client leaves
         return body

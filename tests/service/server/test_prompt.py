@@ -52,6 +52,14 @@ async def test_a_whole_request_is_answered_without_a_task() -> None:
     assert transport.written.endswith(b"\r\ncontent-length: 3\r\n\r\nabc")
 
 
+async def test_a_client_that_does_not_wait_for_permission_to_continue_gets_none() -> None:
+    protocol, transport = connected(echo)
+    protocol.data_received(POST.replace(b"HTTP/1.1\r\n", b"HTTP/1.1\r\nExpect: 100-continue\r\n"))
+    await rounds()
+    assert transport.written.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert transport.written.endswith(b"abc")
+
+
 async def test_requests_sent_together_are_answered_in_their_order() -> None:
     protocol, transport = connected(echo)
     protocol.data_received(b"".join(b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n%d" % number for number in range(9)))
