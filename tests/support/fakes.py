@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import numpy as np
 
@@ -74,3 +76,23 @@ async def run(batcher: Batcher, rows: Rows, context: RequestContext = PATIENT) -
     except asyncio.CancelledError:
         batcher.withdraw(entry)
         raise
+
+
+@asynccontextmanager
+async def batching(
+    workers: int = 2, max_batch_rows: int = 8, max_queue_rows: int = 100
+) -> AsyncIterator[tuple[Batcher, FakeRuntime, Notes]]:
+    """A batcher, its runtime and its observer, for at most 20 s."""
+    runtime, notes = FakeRuntime(), Notes()
+    batcher = Batcher(runtime, workers, max_batch_rows, max_queue_rows, notes)
+    try:
+        async with asyncio.timeout(20):
+            yield batcher, runtime, notes
+    finally:
+        runtime.gate.set()
+        batcher.close()
+
+
+async def settled() -> None:
+    """Let the event loop do everything that it can; its workers may not be done."""
+    await asyncio.sleep(0.05)

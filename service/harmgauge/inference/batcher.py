@@ -67,8 +67,9 @@ class Batcher:
         self._next_look = 0.0
         self._handed_out = 0  # batches that are running, or next in line for a worker
         self._most_handed_out = 2 * workers
-        self._lone_client: Hashable = None  # the connection of the last request, alone since then
-        self._lone_since = 0.0
+        self.workers = workers
+        self._last_connection: Hashable = None  # that of the last request, and of all since `_alone_since`
+        self._alone_since = 0.0
         self.failed = False
         """Whether the last run of the graph failed."""
         self._workers = Workers(runtime, workers, self._loop, self._finished)
@@ -94,6 +95,8 @@ class Batcher:
             context.progress.waits(count, entry.since)
         if context.deadline < math.inf:
             entry.timer = self._loop.call_at(context.deadline, self._expire, entry)
+        if context.connection is not None and context.connection != self._last_connection:
+            self._last_connection, self._alone_since = context.connection, entry.since
         self.rows += count
         is_busy = self._queue.lines or self._again or self._handed_out == self._most_handed_out
         if is_busy or count * entry.weight > self._room():
@@ -120,10 +123,6 @@ class Batcher:
         """Number of workers that have ended, or have run one batch for longer than that: neither will recover."""
         return self._workers.lost(timeout_seconds)
 
-    @property
-    def workers(self) -> int:
-        return len(self._workers)
-
     def close(self) -> None:
         """End the threads once their running batches are done; rows that are still waiting are not run."""
         self._workers.close()
@@ -149,13 +148,10 @@ class Batcher:
 
     def _runs_at_once(self, entry: Entry) -> bool:
         """Whether the event loop itself runs these rows: waking a worker costs more than a small request."""
-        connection = entry.context.connection
-        if connection is None or not self._runtime.is_steady:  # None: the service itself
+        if entry.context.connection is None or not self._runtime.is_steady:  # None: the service itself
             return False
-        if connection != self._lone_client:
-            self._lone_client, self._lone_since = connection, entry.since
-        seconds = len(entry.rows) * entry.weight * self._most_handed_out / 2 / max(self._rows_per_second, 1e-9)
-        return seconds <= AT_ONCE_SECONDS and entry.since - self._lone_since >= ALONE_SECONDS
+        seconds = len(entry.rows) * entry.weight * self.workers / max(self._rows_per_second, 1e-9)
+        return seconds <= AT_ONCE_SECONDS and entry.since - self._alone_since >= ALONE_SECONDS
 
     def _emptiest(self) -> Batch | None:
         """The batch in line with the most room, if any."""
@@ -204,7 +200,7 @@ class Batcher:
         self.failed = not isinstance(batch.result, Outputs)
         if isinstance(batch.result, Outputs):
             self._hand_out(batch.pieces, batch.result)
-            rate = rows / max(batch.seconds, 1e-6) * self._most_handed_out / 2
+            rate = rows / max(batch.seconds, 1e-6) * self.workers
             self._rows_per_second += 0.1 * (rate - self._rows_per_second)
         elif len(batch.pieces) > 1:  # one of the requests is bad: the others must not suffer
             for piece in batch.pieces:

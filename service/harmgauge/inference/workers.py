@@ -86,9 +86,6 @@ class Workers:
         for thread in self._threads:
             thread.start()
 
-    def __len__(self) -> int:
-        return len(self._threads)
-
     def lost(self, timeout_seconds: float) -> int:
         """Number of threads that have ended, or have run one batch for longer than that: neither will recover."""
         due = time.perf_counter() - timeout_seconds

@@ -7,39 +7,17 @@ import gc
 import random
 import time
 import weakref
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
-from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge
-from harmgauge.inference.batcher import ALONE_SECONDS, AT_ONCE_SECONDS, Batcher
+from harmgauge.inference.batcher import Batcher
 from harmgauge.inference.caller import RequestContext
 from harmgauge.inference.outputs import Outputs
-from tests.support.fakes import FakeRuntime, Notes, rows_of, run
+from tests.support.fakes import FakeRuntime, Notes, batching, rows_of, run, settled
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
-
-
-@asynccontextmanager
-async def batching(
-    workers: int = 2, max_batch_rows: int = 8, max_queue_rows: int = 100
-) -> AsyncIterator[tuple[Batcher, FakeRuntime, Notes]]:
-    runtime, notes = FakeRuntime(), Notes()
-    batcher = Batcher(runtime, workers, max_batch_rows, max_queue_rows, notes)
-    try:
-        async with asyncio.timeout(20):
-            yield batcher, runtime, notes
-    finally:
-        runtime.gate.set()
-        batcher.close()
-
-
-async def settled() -> None:
-    """Let the event loop do everything that it can; its workers may not be done."""
-    await asyncio.sleep(0.05)
 
 
 async def begun(runtime: FakeRuntime, runs: int) -> None:
@@ -256,62 +234,3 @@ async def test_a_request_cancelled_in_the_moment_in_which_a_batch_ends_holds_nob
     assert [isinstance(result, asyncio.CancelledError) for result in results] == [False] * 2 + [True] * 3 + [False]
     assert batcher.rows == 0
     batcher.close()
-
-
-async def test_the_event_loop_runs_the_small_requests_of_a_single_client_itself() -> None:
-    async with batching() as (batcher, _, _):
-        alone = RequestContext(connection=("127.0.0.1", 1))
-        for _ in range(10):
-            await run(batcher, rows_of(1), alone)
-        assert not batcher.submit(rows_of(2), alone).answered.done(), "it has not been alone for long enough"
-        await asyncio.sleep(ALONE_SECONDS)
-        entry = batcher.submit(rows_of(3), alone)
-        assert entry.answered.done()
-        assert (await entry.answered).score.tolist() == [3]
-
-        other = batcher.submit(rows_of(4), RequestContext(connection=("127.0.0.1", 2)))
-        assert not other.answered.done()
-        await other.answered
-        assert not batcher.submit(rows_of(5), alone).answered.done(), "another client has come"
-        await settled()
-        assert batcher.rows == 0
-
-
-async def test_the_event_loop_runs_nothing_that_takes_long() -> None:
-    async with batching() as (batcher, runtime, _):
-        alone = RequestContext(connection="a")
-        plain = runtime.run
-
-        def slow(rows: AnyRows) -> Outputs:
-            time.sleep(2 * AT_ONCE_SECONDS)
-            return plain(rows)
-
-        runtime.run = slow  # type: ignore[method-assign]
-        for _ in range(40):
-            await run(batcher, rows_of(1), alone)
-        assert not batcher.submit(rows_of(2), alone).answered.done()
-        await settled()
-
-
-async def test_the_event_loop_runs_nothing_whose_time_depends_on_the_values() -> None:
-    async with batching() as (batcher, runtime, _):
-        runtime.is_steady = False
-        alone = RequestContext(connection="a")
-        for _ in range(10):
-            await run(batcher, rows_of(1), alone)
-        await asyncio.sleep(ALONE_SECONDS)
-        assert not batcher.submit(rows_of(2), alone).answered.done()
-        await settled()
-
-
-async def test_an_error_on_the_event_loop_is_the_answer() -> None:
-    async with batching() as (batcher, _, _):
-        alone = RequestContext(connection="a")
-        for _ in range(10):
-            await run(batcher, rows_of(1), alone)
-        await asyncio.sleep(ALONE_SECONDS)
-        for value in (-1, -3):
-            with pytest.raises(InferenceFailed):
-                await run(batcher, rows_of(value), alone)
-        assert batcher.lost_workers(10) == 0
-        assert (await run(batcher, rows_of(6), alone)).score.tolist() == [6]
