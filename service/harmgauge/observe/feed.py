@@ -124,7 +124,7 @@ class Feed:
 
 
 class Taken(NamedTuple):
-    """Rowss (1, *shape) of k different requests, and the client of each, if it gave its name."""
+    """Pictures (1, *shape) of k different requests, and the client of each, if it gave its name."""
 
     pictures: list[Rows]
     clients: list[Name | None]

@@ -1,8 +1,8 @@
 """Uvicorn's HTTP protocol, with one write per response, and without upgrades to other protocols.
 
-Each class adds one feature and names the problem that it fixes; `pipelined.py` and `guarded.py` build on these and
-bound the data that a client can send or keep. `HttpCall` bounds a body, in bytes and by its deadline, and uvicorn's own
-timeout bounds an idle connection.
+Each class adds one feature and names the problem that it fixes. `prompt.py`, `pipelined.py` and `guarded.py` build on
+these; the last two bound the data that a client can send or keep. `HttpCall` bounds a body, in bytes and by its
+deadline, and uvicorn's own timeout bounds an idle connection.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import cast
 import uvicorn
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from harmgauge.errors import SettingsError
 from harmgauge.server.corked import CorkedTransport
@@ -24,6 +24,7 @@ _OVERRIDDEN = {
         *("on_headers_complete", "on_body", "on_message_complete", "on_response_complete", "send_400_response"),
         *("pause_writing", "resume_writing", "_start_asgi_task", "_unset_keepalive_if_required"),
     ),
+    RequestResponseCycle: ("run_asgi", "receive", "send"),
     FlowControl: ("resume_reading",),
     uvicorn.Server: ("startup", "shutdown", "handle_exit", "on_tick"),
 }
