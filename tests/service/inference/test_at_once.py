@@ -60,7 +60,7 @@ async def test_the_event_loop_runs_nothing_that_takes_long() -> None:
             time.sleep(2 * AT_ONCE_SECONDS)
             return plain(rows)
 
-        runtime.run = slow  # type: ignore[method-assign]
+        runtime.run = slow  # type: ignore[method-assign]  # only here it is slow
         for _ in range(40):
             await run(batcher, rows_of(1), alone)
         assert not batcher.submit(rows_of(2), alone).answered.done()
