@@ -10,13 +10,14 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from harmgauge.bundle.manifest import Manifest
 from harmgauge.errors import RequestError
 from harmgauge.observe.accuracy_metrics import ErrorCounters
+from harmgauge.observe.tallies import RequestCollector, TallyCollector
 from harmgauge.observe.totals import Totals
 from harmgauge.observe.value_metrics import ValueCounters
 from harmgauge.readiness import Readiness
@@ -67,17 +68,10 @@ class Metrics:
         ).labels(model).set_function(lambda: readiness.failure is None)
 
         self._model = model
-        self._requests = Counter(
-            "harmgauge_requests", "Requests answered.", ["model", "route", "status"], registry=registry
-        )
-        self._request_seconds = Histogram(
-            "harmgauge_request_seconds",
-            "Time to answer a request.",
-            ["model", "route"],
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self._answered: dict[tuple[str, int | str], tuple[Counter, Histogram]] = {}
+        self._requests = RequestCollector(model, SECONDS)
+        registry.register(self._requests)
+        self.answered = self._requests.answered
+        """Counts a request by its route, status and seconds; on the event loop."""
         self._rejected = Counter(
             "harmgauge_rejected", "Requests answered with an error.", ["model", "reason"], registry=registry
         )
@@ -92,23 +86,15 @@ class Metrics:
         """Sums of the bundles' P(wrong)."""
         self.values = ValueCounters(manifest, registry)
 
-        self._batch_rows = Histogram(
-            "harmgauge_batch_rows", "Rows per run of the graph.", ["model"], buckets=ROWS, registry=registry
-        ).labels(model)
-        self._queue_seconds = Histogram(
-            "harmgauge_queue_seconds",
-            "Time that a request waited until its first row ran.",
-            ["model"],
-            buckets=SECONDS,
-            registry=registry,
-        ).labels(model)
-        self._inference_seconds = Histogram(
-            "harmgauge_inference_seconds",
-            "Duration of a run of the graph.",
-            ["model"],
-            buckets=SECONDS,
-            registry=registry,
-        ).labels(model)
+        self._batch_rows = TallyCollector("harmgauge_batch_rows", "Rows per run of the graph.", model, ROWS)
+        self._queue_seconds = TallyCollector(
+            "harmgauge_queue_seconds", "Time that a request waited until its first row ran.", model, SECONDS
+        )
+        self._inference_seconds = TallyCollector(
+            "harmgauge_inference_seconds", "Duration of a run of the graph.", model, SECONDS
+        )
+        for collector in (self._batch_rows, self._queue_seconds, self._inference_seconds):
+            registry.register(collector)
 
     def scored(self, is_adversarial: npt.NDArray[np.bool_], predictions: npt.NDArray[np.int64]) -> None:
         """Count the flags (n,) and predictions (n,) of n inputs."""
@@ -119,17 +105,6 @@ class Metrics:
             counts = np.bincount(predictions, minlength=len(self._predictions))
             for index in np.flatnonzero(counts):
                 self._predictions[index].inc(int(counts[index]))
-
-    def answered(self, route: str, status: int | str, seconds: float) -> None:
-        children = self._answered.get((route, status))
-        if children is None:  # looking up a child by its labels takes longer than counting
-            children = (
-                self._requests.labels(self._model, route, str(status)),
-                self._request_seconds.labels(self._model, route),
-            )
-            self._answered[route, status] = children
-        children[0].inc()
-        children[1].observe(seconds)
 
     def rejected(self, reason: str) -> None:
         self._rejected.labels(self._model, reason).inc()
@@ -146,22 +121,15 @@ class Metrics:
 
     def totals(self, routes: AbstractSet[str], queue_rows: float) -> Totals:
         """Totals since the start; requests are those over one of `routes`."""
-        answered = [
-            (sample.labels["status"], sample.value)
-            for sample in _samples(self._requests, "_total")
-            if sample.labels["route"] in routes
-        ]
-        counts = np.zeros(len(SECONDS) + 1)
-        for number, sample in enumerate(_samples(self._request_seconds, "_bucket")):
-            if sample.labels["route"] in routes:
-                counts[number % len(counts)] += sample.value
+        answered = {key: found for key, found in self._requests.by_status().items() if key[0] in routes}
+        failed = [found for (_, status), found in answered.items() if str(status) not in _GOOD]
         return Totals(
             rows=sum(sample.value for sample in _samples(self._instances, "_total")),
-            requests=sum(value for _, value in answered),
-            failed=sum(value for status, value in answered if status not in _GOOD),
+            requests=sum(found.counts.sum() for found in answered.values()),
+            failed=sum(found.counts.sum() for found in failed),
             queue_rows=queue_rows,
             seconds_bounds=SECONDS,
-            seconds_counts=np.diff(counts, prepend=0),
+            seconds_counts=np.sum([np.zeros(len(SECONDS) + 1), *(found.counts for found in answered.values())], axis=0),
         )
 
 
