@@ -121,22 +121,15 @@ class RequestMiddleware:
         begin = time.perf_counter()
         served: ServedBundle = scope[SERVED]
         scope["request_id"] = request_id = request_id_of(scope["headers"])
-        id_header = (_REQUEST_ID, request_id.encode("ascii"))
         with served:
             entry = self._begin(scope) if self._access_log.follows_all else None
-            status, started = CLIENT_CLOSED_REQUEST, False
-            failed: Exception | None = None
-
-            async def send_with_id(message: Message) -> None:
-                nonlocal status, started
-                if message["type"] == "http.response.start":
-                    self._authorizer.check_unrouted(scope)
-                    status, started = message["status"], True
-                    message["headers"] = [*message["headers"], id_header]
-                await send(message)
-
+            sender: _Sender | None = None
+            status, failed = CLIENT_CLOSED_REQUEST, None
             try:
-                if self._hot is not None:
+                if self._hot is None:
+                    sender = _Sender(send, scope, self._authorizer)
+                    await self._look(scope, receive, sender)
+                else:
                     try:
                         self._authorizer.check_http(scope, Permission.SCORES)
                     except RequestError:  # as fast as operators' requests, and no faster
@@ -144,29 +137,30 @@ class RequestMiddleware:
                         raise
                     self._turnstiles.traffic.came_at = begin
                     response = await self._hot(Request(scope, receive))
-                    response.raw_headers.append(id_header)
-                    status, started = response.status_code, True
+                    response.raw_headers.append((_REQUEST_ID, request_id.encode("ascii")))
                     exchange: Exchange | None = scope.get(EXCHANGE)
+                    status = response.status_code
                     if (
                         exchange is None
                         or not isinstance(response, WholeResponse)
                         or not exchange.answer(status, response.raw_headers, response.body)
                     ):
                         await response(scope, receive, send)
-                else:
-                    await self._look(scope, receive, send_with_id)
             except CallerLeft:
                 pass
             except (Exception, asyncio.CancelledError) as error:
                 failed = _failure(error)
-                if started:  # the response has begun: the server can only cut it off
-                    raise
-                await self._refuse(failed, scope, receive, send_with_id)
+                if status != CLIENT_CLOSED_REQUEST or (sender is not None and sender.status is not None):
+                    raise  # the response has begun: the server can only cut it off
+                sender = _Sender(send, scope, self._authorizer)
+                await self._refuse(failed, scope, receive, sender)
             finally:
                 seconds = time.perf_counter() - begin
-                if started and self._hot is not None and failed is None and entry is None:
+                if sender is None and failed is None and entry is None and status != CLIENT_CLOSED_REQUEST:
                     self._access_log.succeeded(scope[ROUTE], status, seconds)
                 else:
+                    if sender is not None and sender.status is not None:
+                        status = sender.status
                     self._finish(scope, entry, status, seconds, failed)
                 # Its traceback references this frame: the cycle would keep the body until the garbage collector runs.
                 failed = None
@@ -218,6 +212,24 @@ class RequestMiddleware:
         scope.setdefault(PRINCIPAL, None)  # a refusal may be sent without a permission check
         told = error if isinstance(error, RequestError) else unforeseen()
         await problems.from_error(told, scope)(scope, receive, send)
+
+
+class _Sender:
+    """Adds the request's id to the response. `status` is None until it begins."""
+
+    __slots__ = ("_authorizer", "_scope", "_send", "status")
+
+    def __init__(self, send: Send, scope: Scope, authorizer: Authorizer) -> None:
+        self._send, self._scope, self._authorizer = send, scope, authorizer
+        self.status: int | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._authorizer.check_unrouted(self._scope)
+            self.status = message["status"]
+            id_header = (_REQUEST_ID, self._scope["request_id"].encode("ascii"))
+            message["headers"] = [*message["headers"], id_header]
+        await self._send(message)
 
 
 def _address(scope: Scope) -> str | None:
