@@ -34,7 +34,8 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
     never take their response.
 
     Checks every `timeout_seconds` whether anything changed since the last check: the head (each has a new list of
-    headers) or the number of unsent bytes. One timer for each connection rather than each request. Reports the memory
+    headers) or the number of unsent bytes. One timer for each connection rather than each request, also for the end of
+    an idle connection, which may come that much later than uvicorn's. Reports the memory
     that the connection holds to `everyone`, which may close it. Calls `refused` with the status of each refusal.
     """
 
@@ -80,8 +81,6 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
-        # uvicorn does this only after a clean close: each reset would keep memory for 75 s
-        self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
         self._everyone.active(self, self._address)
@@ -164,8 +163,13 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
             self.transport.abort()
         elif self._framing_bytes and not self._is_answering():
             self._refuse(408)
-        elif not self._is_answering() and self.timeout_keep_alive_task is None:
+        elif not self._is_answering() and self._is_done():
             self.transport.close()
+
+    def _is_done(self) -> bool:
+        """Whether an idle connection has never sent a request, or none for the time for which it is kept alive."""
+        idle_seconds = self.loop.time() - self.idle_since
+        return not 0 <= idle_seconds < self.timeout_keep_alive
 
     def _refuse(self, status: int) -> None:
         if not self._is_answering():  # otherwise the request is counted as abandoned by its client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import Any
 
@@ -47,6 +48,8 @@ class PipelinedHttpProtocol(PromptHttpProtocol):
         self.flow = _Flow(self.transport, self.pipeline)
         # the request being answered, or the last answered one; `cycle` is the last received
         self._worked_on: Any = None
+        self.idle_since = math.inf
+        """When the last response was complete, by the event loop's clock; infinite before the first."""
         self._held_back: Any = None  # the next one and its application, while the client takes the answer before it
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -69,9 +72,16 @@ class PipelinedHttpProtocol(PromptHttpProtocol):
             raise ValueError("too many pipelined requests")  # stops the parser, which has the rest of the data
 
     def on_response_complete(self) -> None:
+        """Replaces uvicorn's own method, which would set a timer here, for each request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
         if self.pipeline:
-            self._worked_on, _ = self.pipeline[-1]
-        super().on_response_complete()
+            self._worked_on, app = self.pipeline.pop()
+            self._start_asgi_task(self._worked_on, app)
+        else:
+            self.idle_since = self.loop.time()
 
     def resume_writing(self) -> None:
         super().resume_writing()

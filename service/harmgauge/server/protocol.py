@@ -22,7 +22,7 @@ _OVERRIDDEN = {
     HttpToolsProtocol: (
         *("connection_made", "connection_lost", "data_received", "on_message_begin", "on_header"),
         *("on_headers_complete", "on_body", "on_message_complete", "on_response_complete", "send_400_response"),
-        *("pause_writing", "resume_writing", "_start_asgi_task", "_unset_keepalive_if_required"),
+        *("pause_writing", "resume_writing", "_start_asgi_task"),
     ),
     RequestResponseCycle: ("run_asgi", "receive", "send"),
     FlowControl: ("resume_reading",),
@@ -62,7 +62,6 @@ class OfferIgnoringHttpProtocol(CorkedHttpProtocol):
     """
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
         rest = memoryview(data)
         try:
             while rest:
