@@ -24,6 +24,8 @@ PRINCIPAL = "harmgauge.principal"
 class Role(Enum):
     """The role of a key; NOBODY if the request carries no known key."""
 
+    __hash__ = object.__hash__  # members are unique; Enum's own hashes the name, in Python, for every request
+
     NOBODY = "nobody"
     API = "api"
     METRICS = "metrics"
@@ -32,6 +34,8 @@ class Role(Enum):
 
 class Permission(Enum):
     """The permission that a request requires."""
+
+    __hash__ = object.__hash__
 
     HEALTH = "health"
     """Probes, and the files of the pages: the same for everyone, without data, and always open."""

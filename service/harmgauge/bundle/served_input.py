@@ -47,6 +47,11 @@ class InputSpec(Part):
         return np.dtype(self.dtype)
 
     @cached_property
+    def wire_dtype(self) -> np.dtype[Any]:
+        """Little-endian, whatever this machine is."""
+        return self.numpy_dtype.newbyteorder("<")
+
+    @cached_property
     def row_size(self) -> int:
         """Numbers in one instance."""
         return math.prod(self.shape)

@@ -73,7 +73,7 @@ def read_raw(body: bytes | bytearray, spec: InputSpec) -> Rows:
             f"The body has {len(body)} bytes; expected a multiple of {spec.row_bytes}, the size of one instance "
             f"({spec.dtype}, shape {spec.shape})."
         )
-    return conform(np.frombuffer(body, spec.numpy_dtype.newbyteorder("<")).reshape(-1, *spec.shape), spec)
+    return conform(np.frombuffer(body, spec.wire_dtype).reshape(-1, *spec.shape), spec)
 
 
 def conform(array: Rows, spec: InputSpec) -> Rows:
