@@ -25,7 +25,7 @@ from harmgauge.inference.length_groups import row_weight
 from harmgauge.inference.outputs import Outputs, Runtime, copy_rows, empty_like
 from harmgauge.inference.workers import Workers
 
-AT_ONCE_SECONDS, ALONE_SECONDS = 0.002, 0.1
+AT_ONCE_SECONDS, ALONE_SECONDS = 0.004, 0.1
 """The event loop runs rows itself if that is expected to take at most AT_ONCE_SECONDS, because other connections wait
 meanwhile, and if no other has sent any for ALONE_SECONDS.
 """
@@ -93,8 +93,6 @@ class Batcher:
             entry.weight = row_weight(rows, self._max_batch_rows)
         if context.progress is not None:
             context.progress.waits(count, entry.since)
-        if context.deadline < math.inf:
-            entry.timer = self._loop.call_at(context.deadline, self._expire, entry)
         if context.connection is not None and context.connection != self._last_connection:
             self._last_connection, self._alone_since = context.connection, entry.since
         self.rows += count
@@ -109,8 +107,10 @@ class Batcher:
                 self._handed_out += 1
                 batch.run(self._runtime)
                 self._finished(batch)
-            else:
-                self._begin(batch)
+                return entry
+            self._begin(batch)
+        if context.deadline < math.inf:
+            entry.timer = self._loop.call_at(context.deadline, self._expire, entry)
         entry.has_waited = True
         return entry
 

@@ -77,10 +77,6 @@ def check_shapes(outputs: Outputs, rows: int, shapes: RowShapes) -> None:
             raise RuntimeError(f"{rows} rows gave {name} {given}; expected {(rows, *shape)}")
 
 
-_least, _most, _sum = np.minimum.reduce, np.maximum.reduce, np.add.reduce
-"""What the arrays' own methods call, by way of Python."""
-
-
 def complete(outputs: Outputs) -> None:
     """Add the predictions, and set the score to NaN for rows with non-finite probabilities, which have no prediction,
     and for rows with an error probability outside 0..1.
@@ -88,13 +84,21 @@ def complete(outputs: Outputs) -> None:
     Called once a batch, on the worker's thread: for a single row each of these steps takes as long as for many.
     """
     chances = outputs.error_probability
-    if chances is not None and not (_least(chances) >= 0 and _most(chances) <= 1):
+    if chances is not None and not all(0 <= chance <= 1 for chance in chances.tolist()):
         outputs.score[~((chances >= 0) & (chances <= 1))] = np.nan
     for array in (outputs.probabilities, outputs.corrected_probabilities):
-        if array is not None and not math.isfinite(_sum(array, None)):  # otherwise all of them are finite
+        if array is not None and not _are_finite(array):
             outputs.score[~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))] = np.nan
     outputs.predictions = outputs.probabilities.argmax(1)
-    outputs.all_finite = math.isfinite(_sum(outputs.score))
+    outputs.all_finite = _are_finite(outputs.score)
+
+
+def _are_finite(array: npt.NDArray[np.float32]) -> bool:
+    """Whether no number is infinite or NaN; false also if the sum of their squares is too large for float32.
+
+    For one row this takes a third of the time of `np.isfinite(array).all()`.
+    """
+    return math.isfinite(np.vdot(array, array))
 
 
 def empty_like(outputs: Outputs, rows: int) -> Outputs:
