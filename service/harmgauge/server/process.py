@@ -80,13 +80,13 @@ def _http_protocol(
     settings: Settings, service: Service, connections: Connections
 ) -> type[asyncio.Protocol] | Literal["auto"]:
     try:
-        from harmgauge.server.guarded import GuardedHttpProtocol  # noqa: PLC0415 - httptools lacks Windows
         from harmgauge.server.protocol import check_uvicorn  # noqa: PLC0415 - it imports httptools too
+        from harmgauge.server.repeated import RepeatingHttpProtocol  # noqa: PLC0415 - httptools lacks Windows
     except ImportError:
         return "auto"
     check_uvicorn()
     made = partial(
-        GuardedHttpProtocol,
+        RepeatingHttpProtocol,
         is_prompt=service.switch.is_hot,
         timeout_seconds=settings.connection_timeout_seconds,
         everyone=connections,

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import httptools
+from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from harmgauge.api.scope import EXCHANGE
@@ -60,7 +61,15 @@ class PromptHttpProtocol(OfferIgnoringHttpProtocol):
         parse = _remembered_target if len(self.url) <= _LONGEST_REMEMBERED_BYTES else _target
         scope["path"], scope["raw_path"], scope["query_string"] = parse(self.url)
         waiting = self.cycle
-        exchange = self.cycle = ServerExchange(
+        exchange = self.cycle = self._begin(scope, keep_alive=version != "1.0" and parser.should_keep_alive())
+        if waiting is None or waiting.response_complete:
+            self._due = exchange
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))
+
+    def _begin(self, scope: HTTPScope, *, keep_alive: bool) -> ServerExchange:
+        exchange = ServerExchange(
             scope=scope,
             transport=self.transport,
             flow=self.flow,
@@ -70,16 +79,12 @@ class PromptHttpProtocol(OfferIgnoringHttpProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
         # A weak reference: the exchange refers to its scope, and the collector hardly ever runs.
         scope[EXCHANGE] = weakref.proxy(exchange)  # type: ignore[literal-required]  # ours, beside ASGI's
-        if waiting is None or waiting.response_complete:
-            self._due = exchange
-        else:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((exchange, self.app))
+        return exchange
 
     def _start_now(self, exchange: RequestResponseCycle) -> None:
         answering, context = exchange.run_asgi(self.app), contextvars.copy_context()
