@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from starlette.types import Scope
 
 ROUTE = "harmgauge.route"
@@ -13,7 +15,15 @@ PROGRESS = "harmgauge.progress"
 EXCHANGE = "harmgauge.exchange"
 """The request at its server (`exchange.py`), if the server is harmgauge's own."""
 
+HEADERS = "harmgauge.headers"
+"""The headers by name, in lower case, with their values as text, if the server has prepared them. Read only."""
+
 NO_ROUTE = "other"
+
+
+def texts(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
+    """The headers as in HEADERS."""
+    return {name: str(value, "latin-1") for name, value in headers}
 
 
 def route_of(scope: Scope) -> str:

@@ -29,6 +29,7 @@ class Entry:
     finished: int = 0
     has_waited: bool = False
     timer: asyncio.TimerHandle | None = None
+    """For its deadline, if it does not share that of others."""
     weight: int = 1
 
     @property

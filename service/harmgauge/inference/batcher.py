@@ -20,6 +20,7 @@ from harmgauge.bundle.named_rows import AnyRows, NamedRows
 from harmgauge.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge, no_memory
 from harmgauge.inference.batch import Batch, Entry, Piece
 from harmgauge.inference.caller import PATIENT, RequestContext
+from harmgauge.inference.deadlines import Deadlines
 from harmgauge.inference.fair_queue import FairQueue
 from harmgauge.inference.length_groups import row_weight
 from harmgauge.inference.outputs import Outputs, Runtime, copy_rows, empty_like
@@ -72,6 +73,7 @@ class Batcher:
         self._alone_since = 0.0
         self.failed = False
         """Whether the last run of the graph failed."""
+        self._deadlines = Deadlines(self._loop, self._expire)
         self._workers = Workers(runtime, workers, self._loop, self._finished)
 
     def submit(self, rows: AnyRows, context: RequestContext = PATIENT) -> Entry:
@@ -109,8 +111,7 @@ class Batcher:
                 self._finished(batch)
                 return entry
             self._begin(batch)
-        if context.deadline < math.inf:
-            entry.timer = self._loop.call_at(context.deadline, self._expire, entry)
+        self._deadlines.add(entry)
         entry.has_waited = True
         return entry
 
@@ -125,6 +126,7 @@ class Batcher:
 
     def close(self) -> None:
         """End the threads once their running batches are done; rows that are still waiting are not run."""
+        self._deadlines.close()
         self._workers.close()
 
     def _dispatch(self) -> None:
@@ -236,8 +238,7 @@ class Batcher:
             if entry.finished == len(entry.rows) and not entry.answered.done():
                 assert entry.outputs is not None
                 entry.answered.set_result(entry.outputs)
-                if entry.timer is not None:
-                    entry.timer.cancel()
+                self._deadlines.discard(entry)
 
     def _dropped(self, entry: Entry) -> bool:
         """Whether the entry is no longer needed; it has then left the queue."""
@@ -273,9 +274,7 @@ class Batcher:
 
     def _forget(self, entry: Entry) -> None:
         """Drop the waiting rows of a request that is no longer needed."""
-        if entry.timer is not None:
-            entry.timer.cancel()
-            entry.timer = None  # after firing it would form a reference cycle with the entry
+        self._deadlines.discard(entry)
         if entry.waiting_rows and self._queue.remove(entry):
             self.rows -= entry.waiting_rows
 

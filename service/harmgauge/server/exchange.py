@@ -18,14 +18,16 @@ class ServerExchange(RequestResponseCycle):
             return None
         self.waiting_for_100_continue = False  # the client has not waited for it
         body, self.body = self.body, bytearray()
-        self.flow.resume_reading()  # otherwise nobody would notice that the client leaves
+        if self.flow.read_paused:
+            self.flow.resume_reading()  # otherwise nobody would notice that the client leaves
         return body
 
     def is_receiving(self) -> bool:
         return self.more_body
 
     def has_left(self) -> bool:
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         return self.disconnected
 
     def abort(self) -> None:

@@ -76,7 +76,8 @@ class PipelinedHttpProtocol(PromptHttpProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             self._worked_on, app = self.pipeline.pop()
             self._start_asgi_task(self._worked_on, app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harmgauge.api.scope import HEADERS, texts
 from harmgauge.server.guarded import GuardedHttpProtocol
 
 _SCOPE = (
@@ -84,4 +85,4 @@ class RepeatingHttpProtocol(GuardedHttpProtocol):
         head_bytes = len(data) - int(length)
         if head_bytes <= LONGEST_BYTES and data.find(b"\r\n\r\n") == head_bytes - 4:
             self._head, self._whole_bytes = data[:head_bytes], len(data)
-            self._remembered = {name: scope[name] for name in _SCOPE}
+            self._remembered = {name: scope[name] for name in _SCOPE} | {HEADERS: texts(self.headers)}

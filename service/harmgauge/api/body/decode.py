@@ -68,10 +68,13 @@ def named_type(content_type: str) -> str:
 
 def media_type(content_type: str, served: Served) -> str:
     """The media type named by a `Content-Type` header; raises UnknownMediaType if the bundle does not accept it."""
+    accepted = media_types(served)
+    if content_type in accepted:  # as most clients write it
+        return content_type
     named = named_type(content_type)
-    if named not in media_types(served):
+    if named not in accepted:
         raise UnknownMediaType(
-            f"Content-Type {named!r} is not supported; send one of {', '.join(media_types(served))}."
+            f"Content-Type {named!r} is not supported; send one of {', '.join(accepted)}."
             + (_no_preparation(served) if named in IMAGES else "")
         )
     return named

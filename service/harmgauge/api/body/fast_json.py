@@ -82,7 +82,7 @@ def read_numbers(
         yield
     of_type, dtype = _KINDS[kind]
     if len(pieces) == 1:
-        found = _numbers(bytes(body[begin:end]), of_type, dtype, pieces[0])
+        found = _numbers(bytes(memoryview(body)[begin:end]), of_type, dtype, pieces[0])
         return None if found is None else found.reshape(-1, *shape)
     numbers = np.empty(sum(piece.numbers for piece in pieces), dtype)
     done = 0
@@ -110,7 +110,8 @@ def _pieces(
         cut = end if end - begin <= PIECE_BYTES else body.rfind(b",", begin, begin + PIECE_BYTES)
         if cut < begin:  # longer than any number
             break
-        text, missing = body[begin:cut], None
+        # as bytes: bytearray's own `translate` takes four times as long
+        text, missing = bytes(memoryview(body)[begin:cut]), None
         if nulls and b"n" in text:
             marked = text.translate(None, _OF_NUMBERS_AND_NULLS)
             missing, skeleton = _marks(marked), marked.translate(None, b"n")

@@ -18,7 +18,7 @@ from harmgauge.api.answer import PiecewiseResponse
 from harmgauge.api.body.decode import Body
 from harmgauge.api.data_plane import Call, DataPlane
 from harmgauge.api.exchange import Exchange
-from harmgauge.api.scope import EXCHANGE, PROGRESS
+from harmgauge.api.scope import EXCHANGE, HEADERS, PROGRESS, texts
 from harmgauge.auth.names import CLIENT, SOURCE
 from harmgauge.auth.policy import PRINCIPAL, Principal
 from harmgauge.errors import CallerLeft, DeadlinePassed, InvalidParameters, Overloaded, TooLarge, UnknownMediaType
@@ -45,7 +45,7 @@ class HttpCall(Call):
         self._receive = receive = request.receive
         self._is_given_up = False
         self._exchange: Exchange | None = scope.get(EXCHANGE)
-        self.headers = headers = {name: str(value, "latin-1") for name, value in scope["headers"]}
+        self.headers = headers = scope[HEADERS] if HEADERS in scope else texts(scope["headers"])
         asked = headers.get(_DEADLINE)
         principal: Principal = scope[PRINCIPAL]
         super().__init__(
