@@ -13,9 +13,6 @@ _SCOPE = (
 )
 """What uvicorn puts into a scope, besides the headers and the state."""
 
-_UNLIKE = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
-"""Headers of requests that are left to the parser."""
-
 
 LONGEST_BYTES = 2 * 2**10
 """Longer heads are not remembered: each connection keeps one."""
@@ -78,9 +75,8 @@ class RepeatingHttpProtocol(GuardedHttpProtocol):
     def _remember(self, data: bytes) -> None:
         """Remember the head of the request that `data` consists of."""
         scope: Any = self.scope
-        headers = dict(self.headers)
-        length = headers.get(b"content-length", b"")
-        if not (self.cycle.keep_alive and length and headers.keys().isdisjoint(_UNLIKE) and self._is_prompt(scope)):
+        length = dict(self.headers).get(b"content-length")
+        if length is None or not self.cycle.keep_alive or not self._is_prompt(scope):
             return
         head_bytes = len(data) - int(length)
         if head_bytes <= LONGEST_BYTES and data.find(b"\r\n\r\n") == head_bytes - 4:

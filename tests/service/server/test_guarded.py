@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 
 from harmgauge.server.connections import Connections
-from harmgauge.server.guarded import GuardedHttpProtocol
+from harmgauge.server.repeated import RepeatingHttpProtocol
 
 CLIENTS = 1000
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -37,9 +37,9 @@ def loops() -> list[Callable[[], asyncio.AbstractEventLoop]]:
 @pytest.mark.parametrize("loop", loops(), ids=["asyncio", "uvloop"])
 def test_a_thousand_connections_that_were_reset_leave_nothing(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """Not even for the cycle collector, which hardly ever runs by itself."""
-    alive: weakref.WeakSet[GuardedHttpProtocol] = weakref.WeakSet()
+    alive: weakref.WeakSet[RepeatingHttpProtocol] = weakref.WeakSet()
 
-    class Counted(GuardedHttpProtocol):
+    class Counted(RepeatingHttpProtocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's is wider
             alive.add(self)
             super().connection_made(transport)
