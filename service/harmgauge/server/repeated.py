@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 from harmgauge.api.scope import HEADERS, texts
 from harmgauge.server.guarded import GuardedHttpProtocol
@@ -13,32 +14,50 @@ _SCOPE = (
 )
 """What uvicorn puts into a scope, besides the headers and the state."""
 
+_NAME = b"content-length"
 
 LONGEST_BYTES = 2 * 2**10
 """Longer heads are not remembered: each connection keeps one."""
 
 
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n", re.IGNORECASE)
+
+
+class _Head(NamedTuple):
+    """A head, without the digits of its body's length, and what the parser found in it."""
+
+    before: bytes
+    digits: int
+    after: bytes
+    size_bytes: int
+    scope: dict[str, Any]
+    headers: list[tuple[bytes, bytes]]
+    texts: dict[bytes, str]
+
+
 class RepeatingHttpProtocol(GuardedHttpProtocol):
     """Remembers the head of a request that arrived whole and alone, if `is_prompt` is true for its scope.
 
-    Clients that keep a connection mostly send the same head again: only the body differs. If the next data consist of
-    the same bytes and a body of the same length, the parser would find the same request in them. It takes 15 calls for
-    that, an eighth of a small request's time on the event loop.
+    Clients that keep a connection mostly send the same head again: only the body differs, and its length. If the next
+    data consist of the same bytes and a whole body, the parser would find the same request in them. It takes 15 calls
+    for that, a quarter of a small request's time on the event loop.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*arguments, **named)
         self._is_between = True  # the parser has read all of a request, and nothing of the next
         self._begun = 0  # requests that the parser has begun to read
-        self._head = b""
-        self._whole_bytes = 0  # of that head and its body; 0 if there is none to compare with
-        self._remembered: dict[str, Any] = {}
+        self._head: _Head | None = None
 
     def data_received(self, data: bytes) -> None:
-        if len(data) == self._whole_bytes and self._is_idle() and data.startswith(self._head):
-            self._repeat(data)
-            return
-        self._whole_bytes = 0
+        head = self._head
+        if head is not None and data.startswith(head.before) and self._is_idle():
+            end = len(head.before) + head.digits
+            length = data[len(head.before) : end]
+            if data.startswith(head.after, end) and length.isdigit() and int(length) == len(data) - head.size_bytes:
+                self._repeat(head, length, data)
+                return
+        self._head = None
         begun, begins = self._begun, self._is_between
         super().data_received(data)
         if begins and self._is_between and self._begun == begun + 1:
@@ -58,14 +77,17 @@ class RepeatingHttpProtocol(GuardedHttpProtocol):
             self.pipeline or self.flow.write_paused or self.transport.is_closing()
         )
 
-    def _repeat(self, data: bytes) -> None:
+    def _repeat(self, head: _Head, length: bytes, data: bytes) -> None:
         self._everyone.active(self, self._address)
-        scope: Any = self._remembered.copy()
+        scope: Any = head.scope.copy()
         # a new list of headers, because `_look` compares them
-        self.scope, self.headers = scope, self.headers.copy()
-        scope["headers"], scope["state"] = self.headers, self.app_state.copy()
+        self.scope, self.headers = scope, head.headers.copy()
+        scope["headers"], scope["state"], scope[HEADERS] = self.headers, self.app_state.copy(), head.texts
+        if head.texts[_NAME] != (text := str(length, "ascii")):
+            self.headers[self.headers.index((_NAME, head.texts[_NAME].encode()))] = _NAME, length
+            scope[HEADERS] = head.texts | {_NAME: text}
         exchange = self.cycle = self._worked_on = self._begin(scope, keep_alive=True)
-        exchange.body += memoryview(data)[len(self._head) :]
+        exchange.body += memoryview(data)[head.size_bytes :]
         exchange.more_body = False
         if self._is_prompt(scope):
             self._start_now(exchange)
@@ -75,10 +97,18 @@ class RepeatingHttpProtocol(GuardedHttpProtocol):
     def _remember(self, data: bytes) -> None:
         """Remember the head of the request that `data` consists of."""
         scope: Any = self.scope
-        length = dict(self.headers).get(b"content-length")
-        if length is None or not self.cycle.keep_alive or not self._is_prompt(scope):
+        found = _LENGTH.search(data, 0, LONGEST_BYTES)
+        if found is None or not self.cycle.keep_alive or not self._is_prompt(scope):
             return
-        head_bytes = len(data) - int(length)
+        begin, end = found.span(1)
+        head_bytes = len(data) - int(found[1])
         if head_bytes <= LONGEST_BYTES and data.find(b"\r\n\r\n") == head_bytes - 4:
-            self._head, self._whole_bytes = data[:head_bytes], len(data)
-            self._remembered = {name: scope[name] for name in _SCOPE} | {HEADERS: texts(self.headers)}
+            self._head = _Head(
+                data[:begin],
+                end - begin,
+                data[end:head_bytes],
+                head_bytes,
+                {name: scope[name] for name in _SCOPE},
+                self.headers.copy(),
+                texts(self.headers),
+            )

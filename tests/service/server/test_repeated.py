@@ -109,6 +109,12 @@ async def told(kind: type[GuardedHttpProtocol], parts: list[tuple[bytes, int]]) 
 
 
 BODIES = st.sampled_from([b"abc", LATE, b"\r\n\r", POST[:3]])
+
+
+def post(body: bytes) -> bytes:
+    return POST.replace(b"Length: 3", b"Length: %d" % len(body)) + body
+
+
 HEADS = st.sampled_from(
     [
         POST,
@@ -124,6 +130,8 @@ HEADS = st.sampled_from(
 CHUNKED = POST.replace(b"Content-Length: 3", b"Transfer-Encoding: chunked")
 MESSAGES = st.one_of(
     st.builds(lambda body: POST + body, BODIES),  # the most frequent
+    st.builds(post, st.sampled_from([b"", b"a", b"abcd", b"x" * 12, b"y" * 13])),
+    st.builds(lambda body: POST.replace(b"Length: 3", b"Length: 4") + body, BODIES),  # of which a byte is missing
     st.builds(lambda head, body: head + body, HEADS, BODIES),
     st.builds(lambda body: CHUNKED + b"3\r\n" + body + b"\r\n0\r\n\r\n", BODIES),
     st.builds(lambda body: POST.replace(b"X-Request-Id: 7", b"Connection: close") + body, BODIES),
@@ -154,12 +162,25 @@ def test_whatever_is_sent_both_read_the_same(data: Any, messages: list[bytes], w
     [
         [POST, b"abc" + POST + b"def", b"abc" + POST + b"def"],
         [POST + b"abc\r\n"] * 3,
+        [post(body) for body in (b"abc", b"abcd", b"a", b"x" * 12, b"x" * 13, b"abc")],
+        [POST + b"abc", POST.replace(b"3", b"x") + b"abc"],
+        [POST + b"abc", POST.replace(b"3", b"4") + b"abc", b"d" + POST + b"abc"],
         [b"\r\n" + POST + b"abc"] * 3,
         [POST + b"abc" + POST + b"def"] * 3,
         [POST + b"abc", POST + b"def" + POST[:9], POST[9:] + b"ghi"],
         [POST + b"abc", POST + LATE, POST + b"def", POST + LATE],
     ],
-    ids=["end of a body first", "blank line last", "blank line first", "two at once", "begin of the next", "pending"],
+    ids=[
+        "end of a body first",
+        "blank line last",
+        "other lengths",
+        "no length",
+        "a body cut short",
+        "blank line first",
+        "two at once",
+        "begin of the next",
+        "pending",
+    ],
 )
 @pytest.mark.parametrize("waits", [0, 1, 5])
 async def test_no_other_data_are_taken_for_a_request(parts: list[bytes], waits: int) -> None:
@@ -184,8 +205,9 @@ async def test_the_parser_is_not_needed_for_a_repeated_head() -> None:
     protocol.data_received(POST + b"abc")
     await rounds()
     del protocol.parser
-    for body in (b"def", b"ghi"):
-        protocol.data_received(POST + body)
+    for body in (b"def", b"12345678"):
+        protocol.data_received(post(body))
         await rounds()
-    assert [seen.body for seen in app.seen] == [b"abc", b"def", b"ghi"]
-    assert transport.written.endswith(b"content-length: 3\r\n\r\nghi")
+    assert [seen.body for seen in app.seen] == [b"abc", b"def", b"12345678"]
+    assert app.seen[2].headers[1] == (b"content-length", b"8")
+    assert transport.written.endswith(b"content-length: 8\r\n\r\n12345678")
