@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from starlette.types import Scope
 
 ROUTE = "harmgauge.route"
@@ -19,11 +17,6 @@ HEADERS = "harmgauge.headers"
 """The headers by name, in lower case, with their values as text, if the server has prepared them. Read only."""
 
 NO_ROUTE = "other"
-
-
-def texts(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
-    """The headers as in HEADERS."""
-    return {name: str(value, "latin-1") for name, value in headers}
 
 
 def route_of(scope: Scope) -> str:

@@ -238,7 +238,7 @@ class Batcher:
             if entry.finished == len(entry.rows) and not entry.answered.done():
                 assert entry.outputs is not None
                 entry.answered.set_result(entry.outputs)
-                self._deadlines.discard(entry)
+                self._stop_timer(entry)
 
     def _dropped(self, entry: Entry) -> bool:
         """Whether the entry is no longer needed; it has then left the queue."""
@@ -274,9 +274,16 @@ class Batcher:
 
     def _forget(self, entry: Entry) -> None:
         """Drop the waiting rows of a request that is no longer needed."""
-        self._deadlines.discard(entry)
+        self._stop_timer(entry)
         if entry.waiting_rows and self._queue.remove(entry):
             self.rows -= entry.waiting_rows
+
+    def _stop_timer(self, entry: Entry) -> None:
+        if entry.timer is None:
+            self._deadlines.pop(entry, None)
+        else:
+            entry.timer.cancel()
+            entry.timer = None  # after firing it would form a reference cycle with the entry
 
     def _overloaded(self) -> Overloaded:
         seconds_to_drain = max(1, min(60, math.ceil(self.rows / max(self._rows_per_second, 1.0))))

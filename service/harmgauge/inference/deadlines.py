@@ -10,20 +10,20 @@ from itertools import takewhile
 from harmgauge.inference.batch import Entry
 
 
-class Deadlines:
-    """Calls `expire` with each entry whose deadline passes before it is discarded; `expire` discards it.
+class Deadlines(dict[Entry, None]):
+    """Entries in the order of their deadlines; `expire` is called with each whose deadline passes, and removes it.
 
-    Most deadlines are the same time after the arrival, so they come in order, and one timer is enough for all of them.
-    Only an entry that comes with an earlier deadline than one before it gets a timer of its own, which takes 2 us.
+    Most deadlines are the same time after the arrival, so one timer is enough for all entries here, and an answer only
+    needs to remove its entry. A timer for each takes 2 us: only an entry with an earlier deadline than one before it
+    gets one, and is not here.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, expire: Callable[[Entry], None]) -> None:
+        super().__init__()
         self._loop = loop
         self._expire = expire
-        self._in_order: dict[Entry, None] = {}
         self._last = -math.inf
         self._timer: asyncio.TimerHandle | None = None
-        self._is_closed = False
 
     def add(self, entry: Entry) -> None:
         deadline = entry.context.deadline
@@ -31,32 +31,22 @@ class Deadlines:
             entry.timer = self._loop.call_at(deadline, self._expire, entry)
         elif deadline < math.inf:
             self._last = deadline
-            self._in_order[entry] = None
+            self[entry] = None
             if self._timer is None:
                 self._timer = self._loop.call_at(deadline, self._look)
 
-    def discard(self, entry: Entry) -> None:
-        """Forget an entry that has its answer; a second call has no effect."""
-        if entry.timer is None:
-            self._in_order.pop(entry, None)
-            if self._is_closed:
-                self.close()
-        else:
-            entry.timer.cancel()
-            entry.timer = None  # after firing it would form a reference cycle with the entry
-
     def close(self) -> None:
-        """Keep the timer, which refers to its owner, only for entries that still wait."""
-        self._is_closed = True
-        if not self._in_order and self._timer is not None:
+        """Cancel the timer, which refers to its owner; entries that still wait get their own."""
+        if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._last = math.inf
+        for entry in self:
+            self.add(entry)
+        self.clear()
 
     def _look(self) -> None:
-        self._timer = None
         now = self._loop.time()
-        for entry in list(takewhile(lambda entry: entry.context.deadline <= now, self._in_order)):
+        for entry in list(takewhile(lambda entry: entry.context.deadline <= now, self)):
             self._expire(entry)
-        first = next(iter(self._in_order), None)
-        if first is not None:
-            self._timer = self._loop.call_at(first.context.deadline, self._look)
+        first = next(iter(self), None)
+        self._timer = None if first is None else self._loop.call_at(first.context.deadline, self._look)

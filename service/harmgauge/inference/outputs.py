@@ -84,13 +84,19 @@ def complete(outputs: Outputs) -> None:
     Called once a batch, on the worker's thread: for a single row each of these steps takes as long as for many.
     """
     chances = outputs.error_probability
-    if chances is not None and not all(0 <= chance <= 1 for chance in chances.tolist()):
+    if chances is not None and not _are_chances(chances):
         outputs.score[~((chances >= 0) & (chances <= 1))] = np.nan
     for array in (outputs.probabilities, outputs.corrected_probabilities):
         if array is not None and not _are_finite(array):
             outputs.score[~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))] = np.nan
     outputs.predictions = outputs.probabilities.argmax(1)
     outputs.all_finite = _are_finite(outputs.score)
+
+
+def _are_chances(array: npt.NDArray[np.float32]) -> bool:
+    """Whether all are in 0 .. 1; n >= 1."""
+    values = array.tolist()
+    return min(values) >= 0 and max(values) <= 1 and math.isfinite(sum(values))  # with a NaN the two prove nothing
 
 
 def _are_finite(array: npt.NDArray[np.float32]) -> bool:

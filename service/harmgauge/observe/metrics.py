@@ -17,13 +17,10 @@ from prometheus_client.samples import Sample
 from harmgauge.bundle.manifest import Manifest
 from harmgauge.errors import RequestError
 from harmgauge.observe.accuracy_metrics import ErrorCounters
-from harmgauge.observe.tallies import RequestCollector, TallyCollector
+from harmgauge.observe.tallies import SECONDS, BatchTally, RequestTally
 from harmgauge.observe.totals import Totals
 from harmgauge.observe.value_metrics import ValueCounters
 from harmgauge.readiness import Readiness
-
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 MAX_CLASSES = 100
 """Predictions of a classifier with more classes are not counted by class, because every class is a time series of every
@@ -68,7 +65,7 @@ class Metrics:
         ).labels(model).set_function(lambda: readiness.failure is None)
 
         self._model = model
-        self._requests = RequestCollector(model, SECONDS)
+        self._requests = RequestTally(model)
         registry.register(self._requests)
         self.answered = self._requests.answered
         """Counts a request by its route, status and seconds; on the event loop."""
@@ -86,15 +83,10 @@ class Metrics:
         """Sums of the bundles' P(wrong)."""
         self.values = ValueCounters(manifest, registry)
 
-        self._batch_rows = TallyCollector("harmgauge_batch_rows", "Rows per run of the graph.", model, ROWS)
-        self._queue_seconds = TallyCollector(
-            "harmgauge_queue_seconds", "Time that a request waited until its first row ran.", model, SECONDS
-        )
-        self._inference_seconds = TallyCollector(
-            "harmgauge_inference_seconds", "Duration of a run of the graph.", model, SECONDS
-        )
-        for collector in (self._batch_rows, self._queue_seconds, self._inference_seconds):
-            registry.register(collector)
+        batches = BatchTally(model)
+        registry.register(batches)
+        self.batch_finished = batches.batch_finished
+        """Counts a run of the graph; on the event loop."""
 
     def scored(self, is_adversarial: npt.NDArray[np.bool_], predictions: npt.NDArray[np.int64]) -> None:
         """Count the flags (n,) and predictions (n,) of n inputs."""
@@ -113,15 +105,9 @@ class Metrics:
         """Count an acknowledgement of drift."""
         self._resets.inc()
 
-    def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None:
-        self._batch_rows.observe(rows)
-        for seconds in queue_seconds:
-            self._queue_seconds.observe(seconds)
-        self._inference_seconds.observe(inference_seconds)
-
     def totals(self, routes: AbstractSet[str], queue_rows: float) -> Totals:
         """Totals since the start; requests are those over one of `routes`."""
-        answered = {key: found for key, found in self._requests.by_status().items() if key[0] in routes}
+        answered = {key: found for key, found in self._requests.counted().items() if key[0] in routes}
         failed = [found for (_, status), found in answered.items() if str(status) not in _GOOD]
         return Totals(
             rows=sum(sample.value for sample in _samples(self._instances, "_total")),

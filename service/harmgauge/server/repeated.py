@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from harmgauge.api.scope import HEADERS, texts
+from harmgauge.api.body.intake import texts
+from harmgauge.api.scope import HEADERS
 from harmgauge.server.guarded import GuardedHttpProtocol
 
 _SCOPE = (
     *("type", "asgi", "http_version", "server", "client", "scheme", "root_path"),
     *("method", "path", "raw_path", "query_string"),
 )
-"""What uvicorn puts into a scope, besides the headers and the state."""
+"""Keys of a scope that depend on the head and the connection only."""
 
 _NAME = b"content-length"
 

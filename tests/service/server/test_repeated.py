@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from harmgauge.api.body.intake import texts
 from harmgauge.api.exchange import Exchange
-from harmgauge.api.scope import EXCHANGE, HEADERS, texts
+from harmgauge.api.scope import EXCHANGE, HEADERS
 from harmgauge.server.connections import Connections
 from harmgauge.server.guarded import GuardedHttpProtocol
 from harmgauge.server.repeated import LONGEST_BYTES, RepeatingHttpProtocol
@@ -82,23 +83,15 @@ def connected(kind: type[GuardedHttpProtocol]) -> tuple[GuardedHttpProtocol, Tra
         everyone=Connections(10),
         refused=lambda _: None,
     )
-    transport = Sink()
+    transport = Transport()
     protocol.connection_made(transport)
     return protocol, transport, app
 
 
-class Sink(Transport):
-    """A transport whose client takes everything."""
-
-    def set_write_buffer_limits(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-
 async def told(kind: type[GuardedHttpProtocol], parts: list[tuple[bytes, int]]) -> tuple[list[Seen], bytes, bool]:
-    """What the application sees and what is sent if these parts arrive, each after so many rounds of the loop."""
+    """The requests that the application sees, the bytes sent, and whether the connection ends, if these parts arrive,
+    each followed by so many rounds of the loop.
+    """
     protocol, transport, app = connected(kind)
     for part, waits in parts:
         if not transport.is_closing():

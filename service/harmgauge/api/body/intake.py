@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
@@ -18,7 +18,7 @@ from harmgauge.api.answer import PiecewiseResponse
 from harmgauge.api.body.decode import Body
 from harmgauge.api.data_plane import Call, DataPlane
 from harmgauge.api.exchange import Exchange
-from harmgauge.api.scope import EXCHANGE, HEADERS, PROGRESS, texts
+from harmgauge.api.scope import EXCHANGE, HEADERS, PROGRESS
 from harmgauge.auth.names import CLIENT, SOURCE
 from harmgauge.auth.policy import PRINCIPAL, Principal
 from harmgauge.errors import CallerLeft, DeadlinePassed, InvalidParameters, Overloaded, TooLarge, UnknownMediaType
@@ -143,6 +143,11 @@ class HttpCall(Call):
         # Part of the body may still be unread, so the connection cannot be reused.
         limit = f"{self.plane.max_body_bytes} bytes (HARMGAUGE_MAX_BODY_BYTES)"
         return TooLarge(f"The body is larger than {limit}; split the request.", closes=True)
+
+
+def texts(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
+    """The headers by name, with their values as text."""
+    return {name: str(value, "latin-1") for name, value in headers}
 
 
 def left_by(scope: Scope, receive: Receive) -> Callable[[], bool]:
