@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 from harmgauge.bundle.named_rows import AnyRows, join
 from harmgauge.inference.caller import RequestContext
@@ -52,6 +53,12 @@ class Piece:
         return whole if self.stop - self.start == len(whole) else whole[self.start : self.stop]
 
 
+class Observer(Protocol):
+    """Counts the batcher's work, on the event loop."""
+
+    def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None: ...
+
+
 class Batch:
     """A batch that stays open until a worker starts it, so that rows that arrive in the meantime need not wait for the
     next.
@@ -70,27 +77,24 @@ class Batch:
         self.result: Outputs | BaseException | None = None
         self.began = 0.0
         self.seconds = 0.0
-        self._is_open = is_open
+        self.is_open = is_open
+        """Whether rows can be added."""
         self._lock = threading.Lock()
-
-    @property
-    def is_open(self) -> bool:
-        return self._is_open
 
     def add(self, piece: Piece) -> bool:
         """Called on the event loop. False if the batch has already started."""
         with self._lock:
-            if self._is_open:
+            if self.is_open:
                 self.pieces.append(piece)
                 rows = piece.stop - piece.start
                 self.rows += rows
                 self.load += rows * piece.entry.weight
-            return self._is_open
+            return self.is_open
 
     def run(self, runtime: Runtime) -> None:
         """Run on a worker thread. An exception becomes the result: it must reach the requests, not end the thread."""
         with self._lock:
-            self._is_open = False
+            self.is_open = False
         # Entries that have been answered meanwhile (too late, or cancelled) need no inference.
         self.pieces = [piece for piece in self.pieces if not piece.entry.answered.done()]
         self.began = time.perf_counter()

@@ -14,13 +14,12 @@ import math
 import time
 from collections import deque
 from collections.abc import Hashable
-from typing import Protocol
 
 from harmgauge.bundle.named_rows import AnyRows, NamedRows
 from harmgauge.errors import CallerLeft, DeadlinePassed, InferenceFailed, Overloaded, TooLarge, no_memory
-from harmgauge.inference.batch import Batch, Entry, Piece
+from harmgauge.inference.batch import Batch, Entry, Observer, Piece
 from harmgauge.inference.caller import PATIENT, RequestContext
-from harmgauge.inference.deadlines import Deadlines
+from harmgauge.inference.deadlines import TOO_LATE, Deadlines
 from harmgauge.inference.fair_queue import FairQueue
 from harmgauge.inference.length_groups import row_weight
 from harmgauge.inference.outputs import Outputs, Runtime, copy_rows, empty_like
@@ -30,12 +29,6 @@ AT_ONCE_SECONDS, ALONE_SECONDS = 0.004, 0.1
 """The event loop runs rows itself if that is expected to take at most AT_ONCE_SECONDS, because other connections wait
 meanwhile, and if no other has sent any for ALONE_SECONDS.
 """
-
-
-class Observer(Protocol):
-    """Counts the batcher's work, on the event loop."""
-
-    def batch_finished(self, rows: int, queue_seconds: list[float], inference_seconds: float) -> None: ...
 
 
 class Batcher:
@@ -100,8 +93,9 @@ class Batcher:
         self.rows += count
         is_busy = self._queue.lines or self._again or self._handed_out == self._most_handed_out
         if is_busy or count * entry.weight > self._room():
-            self._queue.append(entry)
-            self._dispatch()
+            if count > 1 or not self._joins(entry):
+                self._queue.append(entry)
+                self._dispatch()
         else:  # the queue was empty
             entry.taken = count
             batch = Batch([Piece(entry, 0, count)])
@@ -158,8 +152,20 @@ class Batcher:
     def _emptiest(self) -> Batch | None:
         """The batch in line with the most room, if any."""
         self._in_line = [batch for batch in self._in_line if batch.is_open]
-        batch = min(self._in_line, key=lambda batch: batch.load, default=None)
-        return batch if batch is not None and batch.load < self._room() else None
+        emptiest, least = None, self._room()
+        for batch in self._in_line:
+            if batch.load < least:
+                emptiest, least = batch, batch.load
+        return emptiest
+
+    def _joins(self, entry: Entry) -> bool:
+        """Add a single row to a batch in line, where the queue would put it; false if there is a queue, or no room."""
+        if self._queue.lines or self._again or (batch := self._emptiest()) is None:
+            return False
+        entry.taken = 1
+        if not batch.add(Piece(entry, 0, 1)):  # it has started just now
+            entry.taken = 0
+        return entry.taken == 1
 
     def _room(self) -> int:
         """Rows for one batch: an equal share for each batch that runs or is in line.
@@ -265,7 +271,7 @@ class Batcher:
             self._drop(newest, self._overloaded())
 
     def _expire(self, entry: Entry) -> None:
-        self._drop(entry, _too_late())
+        self._drop(entry, DeadlinePassed(TOO_LATE))
 
     def _drop(self, entry: Entry, why: Exception) -> None:
         if not entry.answered.done():
@@ -291,10 +297,3 @@ class Batcher:
             f"{self.rows} rows are waiting; the limit is {self._max_queue_rows}: try again later.",
             retry_after_seconds=seconds_to_drain,
         )
-
-
-def _too_late() -> DeadlinePassed:
-    return DeadlinePassed(
-        "The scores were not ready by the request's deadline, so it was dropped; try again later, send fewer instances "
-        "at once, or allow more time (HARMGAUGE_DEADLINE_SECONDS and the request's own deadline)."
-    )

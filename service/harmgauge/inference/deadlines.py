@@ -9,6 +9,11 @@ from itertools import takewhile
 
 from harmgauge.inference.batch import Entry
 
+TOO_LATE = (
+    "The scores were not ready by the request's deadline, so it was dropped; try again later, send fewer instances at "
+    "once, or allow more time (HARMGAUGE_DEADLINE_SECONDS and the request's own deadline)."
+)
+
 
 class Deadlines(dict[Entry, None]):
     """Entries in the order of their deadlines; `expire` is called with each whose deadline passes, and removes it.

@@ -14,6 +14,7 @@ class CorkedTransport:
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
+        self.is_closing = transport.is_closing  # asked several times for each request
         self._loop = loop
         self._kept: list[bytes] = []
 
