@@ -93,7 +93,7 @@ class Batcher:
         self.rows += count
         is_busy = self._queue.lines or self._again or self._handed_out == self._most_handed_out
         if is_busy or count * entry.weight > self._room():
-            if count > 1 or not self._joins(entry):
+            if count > 1 or self._handed_out < self._most_handed_out or not self._joins(entry):
                 self._queue.append(entry)
                 self._dispatch()
         else:  # the queue was empty
