@@ -13,8 +13,13 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-_HALVINGS = 60
-"""Each one halves an interval that begins as at most 1 wide."""
+_MOST_STEPS = 100
+"""Ten are usually enough."""
+
+_PRECISION = 1e-14
+
+_LARGEST = 1 - 2**-53
+"""The number below 1."""
 
 _DEVIATIONS = 10
 """Terms this many standard deviations below the first one vanish beside it in float64."""
@@ -28,13 +33,16 @@ def upper_bounds(sizes: npt.NDArray[np.integer], reference_rows: int, error: flo
     `reference_rows`, and `error` is at most 0.1.
     """
     binomial = _Binomial(sizes.astype(np.float64) - 1, reference_rows)
-    # From the mean on, which a share exceeds in more than a third of all cases.
-    low, high = sizes / (reference_rows + 1), np.ones(len(sizes))
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        is_likely = binomial.at_most(middle) > error
-        low, high = np.where(is_likely, middle, low), np.where(is_likely, high, middle)
-    return high
+    # From the mean on, which a share exceeds in more than a third of all cases. The logarithm of the chance is concave,
+    # so all steps of Newton's method but the first approach the bound from above.
+    found: npt.NDArray[np.float64] = sizes / (reference_rows + 1)
+    for _ in range(_MOST_STEPS):
+        log_chance, slope = binomial.log_at_most(found)
+        following = np.minimum(found + (log_chance - math.log(error)) / slope, np.minimum((found + 1) / 2, _LARGEST))
+        if (np.abs(following - found) <= _PRECISION * following).all():
+            break
+        found = following
+    return found
 
 
 class _Binomial:
@@ -55,10 +63,10 @@ class _Binomial:
         counts = np.maximum(most[:, None] - np.arange(terms), 0)  # a count of 0 ends the sum: its ratio is 0
         self._ratios = counts / (trials - counts + 1)
 
-    def at_most(self, share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The chance for each share, (k,)."""
-        with np.errstate(divide="ignore", under="ignore"):
-            logs = self._log_coefficients + self._most * np.log(share) + (self._trials - self._most) * np.log1p(-share)
+    def log_at_most(self, share: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The logarithm of the chance for each share, (k,), and how fast it falls as the share grows."""
+        logs = self._log_coefficients + self._most * np.log(share) + (self._trials - self._most) * np.log1p(-share)
+        with np.errstate(under="ignore"):
             ratios = self._ratios * ((1 - share) / share)[:, None]
-            found: npt.NDArray[np.float64] = np.exp(logs) * (1 + np.cumprod(ratios, axis=1).sum(axis=1))
-        return found
+            terms = 1 + np.cumprod(ratios, axis=1).sum(axis=1)  # in units of the largest
+        return logs + np.log(terms), (self._trials - self._most) / (1 - share) / terms
