@@ -17,7 +17,7 @@ from harmgauge.bundle.sketches import Sketches
 from harmgauge.drift.columns.columns import Columns
 from harmgauge.drift.state import Blocks
 from harmgauge.observe.column_buffer import ColumnBuffer
-from harmgauge_models.building.sketches import sketches_of
+from harmgauge_models.calibration.sketches import sketches_of
 
 Float64 = npt.NDArray[np.float64]
 

@@ -26,11 +26,11 @@ from harmgauge_models.building.drift_settings import drift_settings
 from harmgauge_models.building.opening import Opened, open_all
 from harmgauge_models.building.probe import choose_probe
 from harmgauge_models.building.score import Score, make_score
-from harmgauge_models.building.sketches import sketches_of
 from harmgauge_models.building.threshold import threshold_of
 from harmgauge_models.building.write import TOKENIZER_FILE, Draft, Int8, reserve, write
 from harmgauge_models.calibration.known import check_accuracy
 from harmgauge_models.calibration.sentences import sentence
+from harmgauge_models.calibration.sketches import sketches_of
 from harmgauge_models.data import npz_rows, samples
 from harmgauge_models.data.served_rows import served_rows
 from harmgauge_models.errors import UserError

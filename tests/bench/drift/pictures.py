@@ -12,7 +12,7 @@ from tqdm import tqdm
 from harmgauge.bundle.image_spec import ImageSpec
 from harmgauge.bundle.row_columns import RowColumns
 from harmgauge.bundle.served_input import InputSpec
-from harmgauge_models.building.sketches import sketches_of
+from harmgauge_models.calibration.sketches import sketches_of
 from harmgauge_models.data import cifar10
 from harmgauge_models.data.corruptions import corrupt
 from tests.bench.drift.plan import STREAMS, table

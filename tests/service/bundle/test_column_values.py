@@ -17,7 +17,7 @@ from harmgauge.bundle.rows import Array
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.bundle.sketches import OTHER, Sketches, read_sketches
 from harmgauge.errors import BundleError
-from harmgauge_models.building.sketches import sketches_of
+from harmgauge_models.calibration.sketches import sketches_of
 from tests.support.column_streams import FILE
 from tests.support.toy_named import NUMBERS, STRINGS, WORDS, padded, table_inputs, table_rows, token_inputs, token_rows
 

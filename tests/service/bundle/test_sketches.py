@@ -13,7 +13,7 @@ from harmgauge.bundle.row_columns import RowColumns
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.bundle.sketches import MAX_FLAGS, OTHER, Sketches, read_sketches
 from harmgauge.errors import BundleError
-from harmgauge_models.building.sketches import sketches_of
+from harmgauge_models.calibration.sketches import sketches_of
 from tests.support.column_streams import FILE, row_columns
 
 ROW = row_columns(4, missing=True)

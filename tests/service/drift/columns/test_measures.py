@@ -12,7 +12,7 @@ from harmgauge.bundle.row_columns import RowColumns
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.drift.columns.columns import Columns
 from harmgauge.drift.state import Blocks
-from harmgauge_models.building.sketches import sketches_of
+from harmgauge_models.calibration.sketches import sketches_of
 from tests.support.column_streams import blocks, monitor
 from tests.support.textures import Pixels, as_pixels, blurred, textures
 

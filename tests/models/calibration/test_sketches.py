@@ -14,8 +14,8 @@ from harmgauge.bundle.row_columns import RowColumns
 from harmgauge.bundle.served_input import InputSpec
 from harmgauge.drift.columns import columns
 from harmgauge.settings import Settings
-from harmgauge_models.building import monitored_columns
-from harmgauge_models.building.sketches import sketches_of
+from harmgauge_models.calibration import monitored_columns
+from harmgauge_models.calibration.sketches import sketches_of
 from tests.support.textures import textures
 from tests.support.toy import toy_bundle, toy_table_bundle
 

@@ -12,7 +12,7 @@ from harmgauge.bundle.named_rows import AnyRows
 from harmgauge.bundle.order_statistics import Boundaries
 from harmgauge.bundle.row_columns import RowColumns
 from harmgauge.bundle.sketches import FLAG_LEVELS, MAX_FLAGS, MISSING, NUMBER_LEVELS, OTHER, Sketches
-from harmgauge_models.building.monitored_columns import Float64, monitored_columns
+from harmgauge_models.calibration.monitored_columns import Float64, monitored_columns
 
 MOST_VALUES = 32
 """Flags of one column: further values, and classes, share one."""
