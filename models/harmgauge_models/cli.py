@@ -71,7 +71,10 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     signed = (wanted.bundle / SIGNATURE_FILE).exists()
     unsigned = f"; it is not signed yet: harmgauge sign {folder} --key FILE" if signed else ""
     print(f"wrote the bundle {folder}; the rest of it is unchanged{unsigned}")
-    print(f"next: HARMGAUGE_BUNDLE={folder} harmgauge serve; GET /drift returns the estimate as `accuracy`")
+    shown = "/drift returns the estimate as `accuracy`"
+    if wanted.only == "columns":
+        shown = "/drift/columns lists the columns that have changed"
+    print(f"next: HARMGAUGE_BUNDLE={folder} harmgauge serve; GET {shown}")
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
@@ -212,11 +215,22 @@ def _calibrate_options(parser: argparse.ArgumentParser) -> None:
         help="rows like those of `build`, preferably with labels: at least 200 normal ones on which no network was "
         "trained; 5000 are good",
     )
+    add(
+        "--only",
+        choices=("error_probability", "columns"),
+        help="what to add or make again: the accuracy estimate, or the columns of GET /drift/columns, which need no "
+        "labels and leave the graphs as they are; by default the estimate, and columns if the bundle has none",
+    )
     add("--label", metavar="COLUMN", help="column or array of the data that holds the labels; by default y")
     add("--accuracy", type=float, help="the classifier's accuracy on such rows, such as 0.93, if they have no y")
     add("--out", type=Path, help="folder for bundles; by default the one that holds this bundle")
     add("--version", help="version of the new bundle; by default the next free number")
-    add("--seed", type=int, default=0, help="random seed for the disturbances (default: %(default)s)")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="random seed for the disturbances and for ties in columns (default: %(default)s)",
+    )
 
 
 def _add_autoencoder(add: Callable[..., Any], default: dict[str, Any]) -> None:

@@ -75,5 +75,5 @@ def test_a_bundle_without_sketches_has_no_columns(bundle: Path, tmp_path: Path) 
     with running_service(older) as service:
         answer = service.client.get("/drift/columns")
         assert answer.status_code == 404
-        assert "has no sketches of its columns: build it again" in answer.json()["detail"]
+        assert "has no sketches of its columns: harmgauge calibrate --only columns adds them" in answer.json()["detail"]
         assert "harmgauge_column_drifting" not in service.client.get("/metrics").text

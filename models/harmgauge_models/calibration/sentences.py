@@ -1,8 +1,12 @@
-"""Sentences about P(wrong), for the terminal of `build` and `calibrate`."""
+"""Sentences about P(wrong) and columns, for the terminal of `build` and `calibrate`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harmgauge.bundle.inputs import ErrorProbability
+
+SHOWN = 5
 
 
 def sentence(chance: ErrorProbability | str) -> str:
@@ -15,3 +19,10 @@ def sentence(chance: ErrorProbability | str) -> str:
         f"estimate of accuracy: {1 - chance.base:.1%} on clean rows; its typical error is {chance.kappa:.0%} of a "
         f"drop; fitted to {by} of {chance.rows} rows and {chance.copies} disturbed {copies} of each"
     )
+
+
+def columns_sentence(names: Sequence[str]) -> str:
+    """One line for the terminal: the columns that the service will compare, apart from the predicted class."""
+    more = [f"{len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    listed = [*names[:SHOWN], *more]
+    return f"columns: {', '.join(listed)}{' and ' if listed else ''}the predicted class"

@@ -78,7 +78,8 @@ def router(authorizer: Authorizer) -> APIRouter:
         look, manifest = views_of(components).looks.columns, components.bundle.manifest
         if look is None:
             raise NotOffered(
-                f"The bundle {manifest.name}/{manifest.version} has no sketches of its columns: build it again."
+                f"The bundle {manifest.name}/{manifest.version} has no sketches of its columns: "
+                "harmgauge calibrate --only columns adds them."
             )
         return Response(await look.get(), media_type=JSON)
 

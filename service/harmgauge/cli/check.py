@@ -83,7 +83,9 @@ def check(settings: Settings) -> int:
             say(f"  {detector.detectable.sentence}\n")
             if (warning := detector.detectable.warning) is not None:
                 say(f"  warning: {warning}\n")
-    if prepared.columns is not None:
+    if prepared.columns is None:
+        say("  no columns: harmgauge calibrate --only columns adds them\n")
+    else:
         found = prepared.columns.view()
         say(f"  columns: {len(found.monitored)} with the predicted class; alarm at evidence of {found.threshold:g}\n")
     say(f"  {state_folder}\n")

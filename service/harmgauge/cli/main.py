@@ -26,7 +26,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Make and judge bundles": {
         "train": (_OFFLINE, "train ResNet-32 on CIFAR-10"),
         "build": (_OFFLINE, "make a bundle from any ONNX classifier"),
-        "calibrate": (_OFFLINE, "add an accuracy estimate to a bundle, without training"),
+        "calibrate": (_OFFLINE, "add an accuracy estimate and columns to a bundle, without training"),
         "evaluate": (_OFFLINE, "judge a bundle on corrupted rows, over time, and on attacks"),
         "reference": (_SERVICE, "make a new version of a bundle from current traffic"),
     },

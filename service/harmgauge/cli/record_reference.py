@@ -108,7 +108,10 @@ def _replace(
     contents[bundle.manifest.reference_file if bundle.precision == "float32" else REFERENCE_INT8_FILE] = reference.npz()
     write_bundle(manifest, contents, folder, verify)
     if bundle.sketches is not None:
-        _say("the columns are still compared with those of the old reference: build the bundle again to renew them")
+        _say(
+            "the columns are still compared with those of the old reference: harmgauge calibrate --only columns "
+            "makes them again from rows of the new normal"
+        )
     between = settings.rows_between_false_alarms or manifest.drift.rows_between_false_alarms
     detectable = Detectable(len(reference.scores), settings.tolerance, between)
     _say(detectable.sentence)

@@ -1,5 +1,5 @@
-"""`harmgauge calibrate` writes the next version of a bundle with everything else unchanged, and checks its inputs
-first.
+"""`harmgauge calibrate` adds P(wrong) to the next version of a bundle with everything else unchanged, and checks its
+inputs first.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ import numpy as np
 import pytest
 
 from harmgauge.bundle.inputs import ErrorProbability
-from harmgauge.bundle.load import DETECTOR_FILE, DETECTOR_INT8_FILE, MANIFEST_FILE, load
+from harmgauge.bundle.load import COLUMNS_FILE, DETECTOR_FILE, DETECTOR_INT8_FILE, MANIFEST_FILE, load
 from harmgauge.bundle.rows import Array
 from harmgauge.bundle.samples import read_samples
 from harmgauge.bundle.signature import SIGNATURE_BYTES, SIGNATURE_FILE
-from harmgauge_models.calibration import bundle as module
 from harmgauge_models.calibration.bundle import Wanted, calibrate_bundle
 from harmgauge_models.calibration.calibrate import SURE
-from harmgauge_models.data import npz_rows
+from harmgauge_models.calibration.known import MIN_ROWS
+from harmgauge_models.calibration.rows import check_values, read_rows
+from harmgauge_models.data import labels, npz_rows
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.error_probability import OUTPUT
 from harmgauge_models.graphs.run import predict, predict_all
@@ -76,17 +77,19 @@ def test_it_is_the_next_version_beside_the_old_one_in_the_newest_schema(made: Pa
 
 def test_everything_else_is_carried_over_byte_for_byte(made: Path) -> None:
     old, new = load(OLD).manifest, load(made).manifest
-    assert set(old.files) == set(new.files)
+    assert set(new.files) - set(old.files) == {COLUMNS_FILE}, "which the old bundle lacks"
     changed = {DETECTOR_FILE, DETECTOR_INT8_FILE}
     for name in set(old.files) - changed:
         assert (made / name).read_bytes() == (OLD / name).read_bytes(), name
-    same = {"error_probability", "int8", "made", "files", "version"}
-    assert new.model_dump(exclude=same) == old.model_dump(exclude=same)
+    different = {"error_probability", "int8", "columns", "made", "files", "version"}
+    assert new.model_dump(exclude=different) == old.model_dump(exclude=different)
     assert new.int8 is not None
     assert old.int8 is not None
     assert new.int8.model_dump(exclude={"error_probability"}) == old.int8.model_dump(exclude={"error_probability"})
     record = new.made["error_probability"]
-    assert {**new.made, "error_probability": None} == {**old.made, "error_probability": None}
+    added = dict.fromkeys(("error_probability", "columns"))
+    assert {**new.made, **added} == {**old.made, **added}
+    assert new.made["columns"] | {"stated_accuracy": None} == record
     assert record["command"] == "this"
     assert record["calibration"]["rows"] == ROWS
     assert record["bundle_sha256"] == load(OLD).sha256
@@ -151,7 +154,9 @@ def test_without_labels_it_takes_the_accuracy(
 def test_rows_may_have_names_of_classes(tmp_path: Path, given: tuple[Array, Array]) -> None:
     names = np.array(load(OLD).manifest.class_names)
     np.savez(tmp_path / "rows.npz", x=given[0], y=names[given[1]])
-    rows = module._rows(module.Wanted(OLD, tmp_path / "rows.npz"), load(OLD), None)
+    bundle = load(OLD)
+    rows = read_rows(tmp_path / "rows.npz", bundle, None, None, MIN_ROWS)
+    rows = labels.numbered(rows, bundle.manifest.class_names, len(names))
     np.testing.assert_array_equal(rows.y, given[1])
 
 
@@ -180,15 +185,15 @@ def test_rows_that_do_not_fit_are_refused_by_name(
 def test_values_outside_the_range_and_missing_ones_are_refused(tmp_path: Path) -> None:
     spec = load(OLD).manifest.input.model_copy(update={"dtype": "float32", "minimum": 0.0, "maximum": 1.0})
     x = np.full((3, 2), 0.5, np.float32)
-    module._check_values(tmp_path, x, spec)
+    check_values(tmp_path, x, spec)
     x[1, 1] = np.nan
     with pytest.raises(UserError, match="row 1 has a missing value"):
-        module._check_values(tmp_path, x, spec)
+        check_values(tmp_path, x, spec)
     x[1, 1] = 200
     with pytest.raises(UserError, match="row 1 has values outside 0 to 1.*the units that the service receives"):
-        module._check_values(tmp_path, x, spec)
+        check_values(tmp_path, x, spec)
     x[1, 1] = np.nan
-    module._check_values(tmp_path, x, spec.model_copy(update={"missing": True}))
+    check_values(tmp_path, x, spec.model_copy(update={"missing": True}))
 
 
 def test_rows_that_trained_the_bundle_are_refused(tmp_path: Path, labelled: Path) -> None:
