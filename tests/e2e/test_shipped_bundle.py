@@ -58,6 +58,13 @@ def test_it_is_small_and_says_how_to_make_it_again(path: Path) -> None:
         if name == "build":
             assert given.name == bundle.manifest.name
             assert given.version in {None, bundle.manifest.version}
+    if path == SHIPPED_BUNDLE:
+        words = command_words(made["columns"]["command"])
+        parser = argparse.ArgumentParser()
+        COMMANDS["calibrate"].add_arguments(parser)
+        given = parser.parse_args(words[1:])
+        assert (words[0], given.only, given.version) == ("calibrate", "columns", bundle.manifest.version)
+        assert made["columns"]["calibration"] == made["calibration"]
     assert made["second_network"]["train"]["rows"] == 45_000
     assert made["calibration"]["rows"] == len(bundle.reference.scores) == 5_000
     assert made["classifier"]["training"]["test_accuracy"] >= 0.92
