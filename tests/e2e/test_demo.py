@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from harmgauge.bundle.picture_measures import MEASURES
+from harmgauge.cli.demo import columns_sentence
 from tests.support.page_traffic import GAUGED
 from tests.support.process import run_here, running_service
 from tests.support.toy import toy_bundle
@@ -43,6 +45,11 @@ def test_the_estimate_falls_with_the_truth_and_the_first_alarm_is_named() -> Non
     )
     assert max(len(line) for line in done.stdout.splitlines()) <= 120
 
+    changed = re.findall(r"^Columns that changed: (.*); GET /drift/columns shows how$", done.stdout, re.MULTILINE)
+    names = set(changed[0].split(", "))
+    assert "`predicted class`" in names, "counted on every image, and so certain; of pictures, a sample is measured"
+    assert names <= {f"`{name}`" for name in (*MEASURES, "predicted class")}
+
 
 def test_samples_without_labels_have_no_truth(tmp_path: Path) -> None:
     bundle = toy_bundle(tmp_path, error_probability=True)
@@ -51,6 +58,11 @@ def test_samples_without_labels_have_no_truth(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "accuracy (90 %)" in done.stdout
     assert "true" not in done.stdout
+
+
+def test_of_many_columns_the_first_are_named() -> None:
+    assert columns_sentence(["age"]) == "Columns that changed: `age`; GET /drift/columns shows how"
+    assert "changed: `a`, `b`, `c`, `d`, `e`, `f` and 2 more; GET" in columns_sentence("abcdefgh")
 
 
 def test_a_bundle_without_an_estimate_has_a_reason(image_bundle_path: Path) -> None:

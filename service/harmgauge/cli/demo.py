@@ -8,6 +8,7 @@ import subprocess  # nosec B404
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 
 from harmgauge.bundle.load import load
 from harmgauge.bundle.named_rows import AnyRows
@@ -16,7 +17,11 @@ from harmgauge.bundle.served_input import InputSpec
 from harmgauge.cli.client import Client
 from harmgauge.cli.demo_drift import print_line, show_contamination
 from harmgauge.errors import BundleError, SettingsError
+from harmgauge.observe.feed import INTERVAL_SECONDS
 from harmgauge.settings import PREFIX, Settings
+
+MOST_COLUMNS = 6
+"""Names of changed columns that are shown: all that pictures have."""
 
 
 def demo(settings: Settings) -> int:
@@ -45,6 +50,8 @@ def _show(settings: Settings) -> str:
         what = "image" if isinstance(served, InputSpec) and served.image else "row"
         _show_single_inputs(service, samples, info["class_names"], what)
         show_contamination(service, samples, what)
+        if bundle.sketches is not None:
+            _show_columns(service, what)
     return service.address
 
 
@@ -98,3 +105,20 @@ def _show_single_inputs(service: Client, samples: Samples[AnyRows], names: list[
             flag = "FLAG" if answer["is_adversarial"][0] else "ok"
             cells.append(f"{answer['scores'][0]:<8.4f}{flag:<6}{names[answer['predictions'][0]]:<14}")
         print_line("".join(cells))
+
+
+def _show_columns(service: Client, what: str) -> None:
+    """Print which columns have changed, if any have."""
+    if what == "image":
+        time.sleep(2 * INTERVAL_SECONDS)  # until the newest of the sampled ones are measured
+    found = service.get("/drift/columns")["columns"]
+    names = [column["column"] for column in found if column["state"] == "drifting"]
+    if names:
+        print_line(f"\n{columns_sentence(names)}")
+
+
+def columns_sentence(names: Sequence[str]) -> str:
+    """One line that names the changed columns."""
+    more = f" and {len(names) - MOST_COLUMNS} more" if len(names) > MOST_COLUMNS else ""
+    listed = ", ".join(f"`{name}`" for name in names[:MOST_COLUMNS])
+    return f"Columns that changed: {listed}{more}; GET /drift/columns shows how"
