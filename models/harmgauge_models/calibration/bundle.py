@@ -30,7 +30,7 @@ from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.run import predict
 
 Part = Literal["error_probability", "columns"]
-"""What can be added, by its key in the manifest."""
+"""The parts that can be added, by their keys in the manifest."""
 
 
 @dataclass(frozen=True)
