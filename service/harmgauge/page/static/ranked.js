@@ -16,7 +16,7 @@ export class Ranked {
       element("table", {},
         element("caption", { className: "unseen" }, caption),
         element("thead", {}, element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)))), this.body));
-    table.setAttribute("aria-label", byId(`${id}-title`).textContent);
+    table.setAttribute("aria-label", caption); // the panel around it has its title
     this.root.append(table);
   }
 
