@@ -14,7 +14,8 @@ from harmgauge.bundle.load import load
 from harmgauge.bundle.manifest import Precision
 from harmgauge.bundle.rows import Array
 from harmgauge_models.building.build import build
-from harmgauge_models.calibration.bundle import ROWS_KAPPA, Wanted, calibrate_bundle
+from harmgauge_models.calibration.bundle import Wanted, calibrate_bundle
+from harmgauge_models.calibration.estimate import ROWS_KAPPA
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.error_probability import OUTPUT
 from harmgauge_models.graphs.run import predict
