@@ -107,6 +107,8 @@ def test_prometheus_finds_the_drift_of_a_fleet_and_nothing_before_it(fleet: Flee
     expected_alerts = {"HarmgaugeFleetDriftKs", "HarmgaugeFleetDriftEvidence"}
     if fleet.bundle.error_probability is not None:
         expected_alerts |= {"HarmgaugeHarm"}
+    if fleet.bundle.sketches is not None:
+        expected_alerts |= {"HarmgaugeColumnDrift"}
 
     def firing() -> set[str]:
         found = prometheus.query('ALERTS{alertstate="firing"}')
