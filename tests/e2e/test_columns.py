@@ -77,3 +77,5 @@ def test_a_bundle_without_sketches_has_no_columns(bundle: Path, tmp_path: Path) 
         assert answer.status_code == 404
         assert "has no sketches of its columns: harmgauge calibrate --only columns adds them" in answer.json()["detail"]
         assert "harmgauge_column_drifting" not in service.client.get("/metrics").text
+    checked = run_here("check", bundle=older)
+    assert "no columns: harmgauge calibrate --only columns adds them\n" in checked.stdout
