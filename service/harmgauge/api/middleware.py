@@ -124,7 +124,8 @@ class RequestMiddleware:
         with served:
             entry = self._begin(scope) if self._access_log.follows_all else None
             sender: _Sender | None = None
-            status, failed = CLIENT_CLOSED_REQUEST, None
+            status: int | None = None  # until the response begins
+            failed: Exception | None = None
             try:
                 if self._hot is None:
                     sender = _Sender(send, scope, self._authorizer)
@@ -150,22 +151,22 @@ class RequestMiddleware:
                 pass
             except (Exception, asyncio.CancelledError) as error:
                 failed = _failure(error)
-                if status != CLIENT_CLOSED_REQUEST or (sender is not None and sender.status is not None):
+                if (status if sender is None else sender.status) is not None:
                     raise  # the response has begun: the server can only cut it off
                 sender = _Sender(send, scope, self._authorizer)
                 await self._refuse(failed, scope, receive, sender)
             finally:
                 seconds = time.perf_counter() - begin
-                if sender is None and failed is None and entry is None and status != CLIENT_CLOSED_REQUEST:
+                if sender is None and status is not None and failed is None and entry is None:
                     self._access_log.succeeded(scope[ROUTE], status, seconds)
                 else:
-                    if sender is not None and sender.status is not None:
-                        status = sender.status
-                    self._finish(scope, entry, status, seconds, failed)
+                    self._finish(scope, entry, status if sender is None else sender.status, seconds, failed)
                 # Its traceback references this frame: the cycle would keep the body until the garbage collector runs.
                 failed = None
 
-    def _finish(self, scope: Scope, entry: Entry | None, status: int, seconds: float, failed: Exception | None) -> None:
+    def _finish(
+        self, scope: Scope, entry: Entry | None, status: int | None, seconds: float, failed: Exception | None
+    ) -> None:
         route = scope[ROUTE] if ROUTE in scope else route_of(scope)
         principal: Principal | None = scope.get(PRINCIPAL)
         name = self._authorizer.name_of(scope["headers"]) if principal is None else principal.name
@@ -179,7 +180,7 @@ class RequestMiddleware:
                 protocol="http",
                 method=scope["method"],
                 route=route,
-                status=status,
+                status=CLIENT_CLOSED_REQUEST if status is None else status,
                 seconds=seconds,
                 request_id=scope["request_id"],
                 bundle=components.title,
