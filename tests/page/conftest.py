@@ -21,6 +21,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[RunningService]:
+def service(browser: Browser) -> Iterator[RunningService]:
+    """Started after the browser, without which no test here needs it."""
     with running_service(GAUGED) as running:
         yield running

@@ -18,7 +18,7 @@ LIVE = "#connection[data-state=ok]"
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[RunningService]:
+def service(browser: Browser) -> Iterator[RunningService]:
     with running_service(SHIPPED_BUNDLE, api_keys=API[1], metrics_keys=METRICS[1], client_key=METRICS[0]) as running:
         yield running
 

@@ -30,8 +30,9 @@ def executable() -> str:
 
 @contextmanager
 def running_browser() -> Iterator[Browser]:
+    path = executable()  # before Playwright starts a process of Node.js
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
 
