@@ -1,43 +1,24 @@
-"""A bundle of pictures whose score identifies the input, in two versions whose scores differ for every input."""
+"""The bundle of the soak's pictures, in two versions whose scores differ for every input.
+
+The clients' processes do not import this module: it loads everything that builds bundles, 3 s of CPU time.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from onnx import TensorProto, helper, numpy_helper
 
 from harmgauge.bundle.load import DETECTOR_FILE, REFERENCE_FILE
 from harmgauge.bundle.reference import Reference
 from tests.soak.numbers import NUMBERS
+from tests.soak.pictures import CLASSES, FLAGGED_FROM, ROW_BYTES, SHAPE, pictures
 from tests.support.bundles import edit, replace_file
 from tests.support.toy import toy_bundle
 
-SHAPE = (2, 2, 3)
-ROW_BYTES = 12
-CLASSES = 3
 REFERENCE_ROWS = 5000
 FEATURES_ROWS = 500
-FLAGGED_FROM = NUMBERS * 19 // 20
-"""Inputs with this number and larger ones are flagged."""
-
-_LIKELIEST = [b"\xff\0\0" + bytes(6), b"\0\xff\0" + bytes(6), b"\0\0\xff" + bytes(6)]
-
-
-def picture(number: int) -> bytes:
-    """The input (2, 2, 3) uint8 of a number: three bytes encode the number, the next three the class."""
-    return number.to_bytes(3, "little") + _LIKELIEST[number % CLASSES]
-
-
-def pictures(numbers: list[int]) -> npt.NDArray[np.uint8]:
-    """Inputs (n, 2, 2, 3)."""
-    return np.frombuffer(b"".join(map(picture, numbers)), np.uint8).reshape(-1, *SHAPE)
-
-
-def score(number: int, version: str) -> int:
-    """The score, exact in float32; no score of one version occurs in the other."""
-    return number if version == "1" else number - NUMBERS
 
 
 def two_versions(folder: Path) -> tuple[Path, Path]:

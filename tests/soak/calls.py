@@ -8,9 +8,9 @@ import grpc
 
 from harmgauge.api.grpc import INFER_ROUTE
 from harmgauge.api.grpc.protocol import SERVICE, methods
-from tests.soak.bundle import CLASSES, FLAGGED_FROM, SHAPE, picture, score
 from tests.soak.ledger import Ledger
 from tests.soak.numbers import NUMBERS, numbers
+from tests.soak.pictures import CLASSES, FLAGGED_FROM, SHAPE, picture, score
 
 _REFUSALS = ("rate_limited", "queue_full", "deadline_passed")
 

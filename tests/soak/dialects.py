@@ -12,8 +12,8 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from tests.soak.bundle import CLASSES, FLAGGED_FROM, SHAPE, picture, score
 from tests.soak.numbers import NUMBERS
+from tests.soak.pictures import CLASSES, FLAGGED_FROM, SHAPE, picture, score
 
 SCORE = "/score"
 INFER = "/v2/models/toy/infer"

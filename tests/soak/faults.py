@@ -14,9 +14,10 @@ from pathlib import Path
 from harmgauge.auth.keys import LOOK_SECONDS
 from tests.soak.asking import message
 from tests.soak.journal import AccessLog
+from tests.soak.limits import DRAIN_SECONDS
 from tests.soak.pace import Pace
-from tests.soak.stage import DRAIN_SECONDS, Stage
-from tests.support.process import RunningService, fresh_service, wait_until
+from tests.soak.stage import Stage
+from tests.support.process import RunningService, running_service, wait_until
 
 EXIT_SECONDS = DRAIN_SECONDS + 30
 KILL_EVERY = 7
@@ -134,7 +135,7 @@ class Restarter(threading.Thread):
 
     def _generation(self, number: int) -> None:
         settings = self._stage.settings("restarted", port=self._port)
-        with fresh_service(self._stage.bundles[number % 2], **settings) as service:
+        with running_service(self._stage.bundles[number % 2], **settings) as service:
             self.process = service.process.pid
             self._journal.note("start", number=number)
             self.serves.set()

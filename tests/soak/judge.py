@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tests.soak.ledger import Ledger, Unanswered
+from tests.soak.limits import DRAIN_SECONDS
 from tests.soak.pace import CALM_BEGINS, LIGHT_ENDS
-from tests.soak.stage import DRAIN_SECONDS
 
 WARM_UP_SHARE = 0.15
 """The share of the soak before memory is measured: by then, threads, pools and malloc's reserves exist."""

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from tests.soak.asking import ask, message
-from tests.soak.bundle import CLASSES, FLAGGED_FROM, pictures, score
 from tests.soak.dialects import INFER, ROUTES, SCORE
 from tests.soak.ledger import Ledger
 from tests.soak.numbers import NUMBERS
+from tests.soak.pictures import CLASSES, FLAGGED_FROM, pictures, score
 from tests.soak.visitor import Visitor
 
 BURST_ROWS = 4000

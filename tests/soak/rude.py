@@ -8,7 +8,7 @@ from typing import Any
 from harmgauge.auth.keys import new_key
 from tests.soak.asking import ask, leave, message
 from tests.soak.dialects import RAW, SCORE
-from tests.soak.stage import MAX_BODY_BYTES
+from tests.soak.limits import MAX_BODY_BYTES
 from tests.soak.visitor import Visitor
 
 IDLE_SECONDS = 10.0

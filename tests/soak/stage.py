@@ -10,10 +10,7 @@ from pathlib import Path
 
 from harmgauge.auth.keys import new_key
 from tests.soak.bundle import two_versions
-
-DRAIN_SECONDS = 8.0
-MAX_BODY_BYTES = 2**20
-ROWS_PER_SECOND_PER_KEY = 20_000
+from tests.soak.limits import DRAIN_SECONDS, MAX_BODY_BYTES, ROWS_PER_SECOND_PER_KEY
 
 
 class Stage:

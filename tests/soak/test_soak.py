@@ -11,12 +11,12 @@ import pytest
 
 from tests.soak import judge
 from tests.soak.__main__ import main
-from tests.soak.bundle import FLAGGED_FROM
 from tests.soak.dialects import RAW
 from tests.soak.fast import FastClient
 from tests.soak.journal import read
 from tests.soak.ledger import Ledger, Unanswered
 from tests.soak.numbers import NUMBERS, numbers, scramble
+from tests.soak.pictures import FLAGGED_FROM
 
 pytestmark = pytest.mark.anyio
 
