@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.process import RAW, RunningService, running_service, wait_until
+from tests.support.process import NO_TLS, RAW, RunningService, running_service, wait_until
 from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
@@ -173,7 +173,7 @@ def test_a_large_json_body_does_not_stop_the_loop(image_bundle_path: Path) -> No
 
         def post() -> None:
             answers.extend(
-                httpx.post(f"{service.client.base_url}/score", content=body, headers=JSON, timeout=600)
+                httpx.post(f"{service.client.base_url}/score", content=body, headers=JSON, timeout=600, verify=NO_TLS)
                 for body in bodies * 2
             )
 

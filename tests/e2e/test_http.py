@@ -16,7 +16,7 @@ from harmgauge.bundle.load import load
 from harmgauge.inference.runtime import OnnxRuntime
 from tests.e2e.conftest import MAX_BODY_BYTES
 from tests.support.bodies import NAN, npy, picture
-from tests.support.process import RAW, RunningService, as_float32, running_service
+from tests.support.process import NO_TLS, RAW, RunningService, as_float32, running_service
 from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
@@ -193,7 +193,7 @@ async def test_many_clients_at_once_each_get_their_own_answers(
         answer = (await session.post("/score", content=rows.tobytes(), headers=RAW)).json()
         np.testing.assert_allclose(answer["scores"], runtime.run(rows).score, atol=1e-5)
 
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", timeout=30) as session:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", timeout=30, verify=NO_TLS) as session:
         await asyncio.gather(*(client(session, number) for number in range(300)))
 
 

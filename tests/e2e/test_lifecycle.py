@@ -15,7 +15,7 @@ import pytest
 
 from harmgauge.auth.keys import new_key
 from tests.support.bundles import edit
-from tests.support.process import RAW, RunningService, run, run_here, running_service, saved_state, wait_until
+from tests.support.process import NO_TLS, RAW, RunningService, run, run_here, running_service, saved_state, wait_until
 from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
@@ -30,7 +30,7 @@ def test_sigterm_answers_what_it_has_refuses_new_work_and_ends(image_bundle_path
             target=lambda: answers.append(service.client.post("/score", content=rows.tobytes(), headers=RAW))
         )
         client.start()
-        with httpx.Client(base_url=service.client.base_url, timeout=30) as other:
+        with httpx.Client(base_url=service.client.base_url, timeout=30, verify=NO_TLS) as other:
             assert other.get("/livez").status_code == 200
             wait_until(lambda: service.metrics()["harmgauge_batch_rows_count"][0][1] > 0)
             begin = time.monotonic()
@@ -46,7 +46,7 @@ def test_sigterm_answers_what_it_has_refuses_new_work_and_ends(image_bundle_path
         assert answers[0].status_code == 200
         assert len(answers[0].json()["scores"]) == 60_000
         with pytest.raises(httpx.ConnectError):
-            httpx.get(f"http://127.0.0.1:{service.port}/livez")
+            httpx.get(f"http://127.0.0.1:{service.port}/livez", verify=NO_TLS)
         assert service.said("draining")
         assert not service.said("Traceback")
 
@@ -96,7 +96,9 @@ def test_a_full_queue_is_refused_with_retry_after(image_bundle_path: Path) -> No
         codes: list[int] = []
 
         def post() -> None:
-            answer = httpx.post(f"{service.client.base_url}/score", content=rows.tobytes(), headers=RAW, timeout=30)
+            answer = httpx.post(
+                f"{service.client.base_url}/score", content=rows.tobytes(), headers=RAW, timeout=30, verify=NO_TLS
+            )
             codes.append(answer.status_code)
             if answer.status_code == 429:
                 assert int(answer.headers["retry-after"]) >= 1

@@ -13,7 +13,7 @@ import pytest
 
 from harmgauge.errors import SettingsError
 from harmgauge.server.listening import listen
-from tests.support.process import RAW, RunningService, run, run_here, running_service
+from tests.support.process import NO_TLS, RAW, RunningService, run, run_here, running_service
 from tests.support.toy import instances
 
 ROWS = instances(1, (4, 4, 3)).tobytes()
@@ -23,7 +23,9 @@ HEAD = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/v2/models/
 def test_every_address_means_both_families(image_bundle_path: Path) -> None:
     with running_service(image_bundle_path, host="::", open="all", grpc_port=0) as service:
         for host in ("127.0.0.1", "[::1]"):
-            answer = httpx.post(f"http://{host}:{service.port}/score", content=ROWS, headers=RAW, timeout=60)
+            answer = httpx.post(
+                f"http://{host}:{service.port}/score", content=ROWS, headers=RAW, timeout=60, verify=NO_TLS
+            )
             assert answer.status_code == 200
         taken = run("serve", bundle=image_bundle_path, host="::", port=service.port, open="all")
         assert (taken.returncode, "HARMGAUGE_PORT" in taken.stderr) == (1, True)

@@ -17,7 +17,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from harmgauge.api.body.media import NPY
 from harmgauge.auth.keys import new_key
 from harmgauge.observe.logs import LINES_PER_MINUTE
-from tests.support.process import RAW, RunningService, grpc_port, run, running_service, wait_until
+from tests.support.process import NO_TLS, RAW, RunningService, grpc_port, run, running_service, wait_until
 from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
@@ -98,7 +98,7 @@ def test_every_refusal_has_its_id_in_answer_and_log(
 
 def test_who_has_no_key_is_logged_without_what_he_sent_for_one(service: RunningService) -> None:
     wrong = f"hg_{MARKER}"
-    refused = httpx.get(f"{service.client.base_url}/drift", headers={"Authorization": f"Bearer {wrong}"})
+    refused = httpx.get(f"{service.client.base_url}/drift", headers={"Authorization": f"Bearer {wrong}"}, verify=NO_TLS)
     assert refused.status_code == 401
     line = line_of(service, refused.headers["x-request-id"])
     assert line["code"] == "unauthorized"

@@ -15,7 +15,7 @@ import pytest
 from harmgauge.bundle.load import load
 from harmgauge.page.recorder import SAMPLE_SECONDS
 from harmgauge.page.routes import Kept
-from tests.support.process import RunningService, running_service, wait_until
+from tests.support.process import NO_TLS, RunningService, running_service, wait_until
 from tests.support.toy import instances, toy_bundle
 
 SHAPE = (4, 4, 3)
@@ -182,7 +182,7 @@ def test_looking_does_not_disturb_scoring(service: RunningService) -> None:
     stop, failures = threading.Event(), []
 
     def look() -> None:
-        with httpx.Client(base_url=service.client.base_url, timeout=30) as client:
+        with httpx.Client(base_url=service.client.base_url, timeout=30, verify=NO_TLS) as client:
             while not stop.is_set():
                 for path in ("/", "/page/state", "/page/history", "/page/embedding"):
                     if client.get(path).status_code != 200:

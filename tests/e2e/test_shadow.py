@@ -16,7 +16,7 @@ from harmgauge.auth.keys import new_key
 from harmgauge.bundle.load import load
 from tests.conftest import SHIPPED_BUNDLE
 from tests.support.other_bundles import corrupted, other_classes, other_input, other_name
-from tests.support.process import RAW, RunningService, run_here, running_service, wait_until
+from tests.support.process import NO_TLS, RAW, RunningService, run_here, running_service, wait_until
 from tests.support.shadows import PATH, load_shadow, look, promote
 from tests.support.swapping import BEARER, KEY, KEY_LINE, POOL, SHAPE, swap
 from tests.support.toy import instances
@@ -195,7 +195,11 @@ def test_sigterm_while_a_bundle_is_loaded_answers_what_it_has_and_saves(tmp_path
         def change(folder: Path) -> None:
             answers.append(
                 httpx.post(
-                    f"{service.client.base_url}/admin/{call}", json={"folder": str(folder)}, headers=BEARER, timeout=30
+                    f"{service.client.base_url}/admin/{call}",
+                    json={"folder": str(folder)},
+                    headers=BEARER,
+                    timeout=30,
+                    verify=NO_TLS,
                 )
             )
 
@@ -230,7 +234,9 @@ def test_a_swap_and_a_shadow_do_not_mix(service: RunningService, bundles: tuple[
 
     def call(method: str, path: str, body: dict[str, str] | None) -> None:
         codes.add(
-            httpx.request(method, f"{service.client.base_url}{path}", json=body, headers=BEARER, timeout=30).status_code
+            httpx.request(
+                method, f"{service.client.base_url}{path}", json=body, headers=BEARER, timeout=30, verify=NO_TLS
+            ).status_code
         )
 
     folders = [{"folder": str(folder)} for folder in bundles]

@@ -11,7 +11,7 @@ import numpy as np
 
 from harmgauge.assembly import TRAFFIC
 from tests.conftest import SHIPPED_BUNDLE
-from tests.support.process import RAW, running_service, wait_until
+from tests.support.process import NO_TLS, RAW, running_service, wait_until
 from tests.support.shadows import PATH, load_shadow, look, promote
 from tests.support.swapping import BEARER, KEY_LINE, POOL, asking
 from tests.support.toy import instances
@@ -58,7 +58,7 @@ def test_over_its_capacity_the_shadow_is_what_is_shed() -> None:
         codes: list[int] = []
 
         def client() -> None:
-            with httpx.Client(base_url=service.client.base_url, timeout=60) as own:
+            with httpx.Client(base_url=service.client.base_url, timeout=60, verify=NO_TLS) as own:
                 while not stop.is_set():
                     codes.append(own.post("/score", content=body, headers=RAW).status_code)
 

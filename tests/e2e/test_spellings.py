@@ -165,7 +165,14 @@ def raw(service: RunningService) -> Iterator[Raw]:
 
 
 def test_no_spelling_of_a_path_opens_what_a_key_does_not(raw: Raw, image_bundle_path: Path, flags_only: bool) -> None:
+    """Every spelling with every role that the path is closed to.
+
+    Half of the spellings are tried without a key and half with a wrong one, which have the same role. With flags only,
+    they are tried with the roles that this closes the path to; the service with scores refuses the others by the same
+    rule.
+    """
     allowed = Policy(frozenset(), flags_only).allowed()
+    refused_with_scores = {permission: set(Role) - roles for permission, roles in Policy(frozenset()).allowed().items()}
     tried = 0
     for method, path, permission in routes(image_bundle_path):
         for name, (kind, key) in KEYS.items():
@@ -174,12 +181,15 @@ def test_no_spelling_of_a_path_opens_what_a_key_does_not(raw: Raw, image_bundle_
                 assert status not in (401, 403), (method, path, name)
                 continue
             assert status == (401 if kind is Role.NOBODY else 403), (method, path, name)
-            for spelling in spellings(path):
+            if flags_only and kind in refused_with_scores[permission]:
+                continue
+            others = {"none": slice(0, None, 2), "wrong": slice(1, None, 2)}.get(name, slice(None))
+            for spelling in list(spellings(path))[others]:
                 status, body = raw.ask(method, spelling, key)
                 tried += 1
                 assert status >= 400, (method, spelling, name, body[:200])
                 assert not body or json.loads(body)["status"] == status
-    assert tried > 2600
+    assert tried > (1500 if flags_only else 5000)
 
 
 def test_a_path_with_a_control_character_is_refused_before_any_route_has_it(raw: Raw) -> None:

@@ -22,14 +22,7 @@ from tests.conftest import ROOT
 from tests.support import connecting
 from tests.support.certificates import certificate_for_loopback
 from tests.support.forking import PYTHON
-from tests.support.process import (
-    RunningService,
-    environment,
-    grpc_port,
-    run_here,
-    running_service,
-    wait_until,
-)
+from tests.support.process import NO_TLS, RunningService, environment, grpc_port, run_here, running_service, wait_until
 from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
@@ -77,7 +70,7 @@ def test_a_lame_duck_serves_on_and_says_that_it_goes(image_bundle_path: Path) ->
             service.terminate()
             wait_until(lambda: service.said("leaving: /readyz fails, requests are still served for 60 s"))
             for _ in range(3):  # new connections, and the old one
-                with httpx.Client(base_url=service.client.base_url) as client:
+                with httpx.Client(base_url=service.client.base_url, verify=NO_TLS) as client:
                     for path in ("/readyz", "/v2/health/ready", "/v2/models/toy/ready"):
                         answer = client.get(path)
                         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")

@@ -18,7 +18,7 @@ import pytest
 
 from harmgauge.bundle.load import load
 from tests.support.other_bundles import corrupted, other_classes, other_input, other_name
-from tests.support.process import RAW, RunningService, running_service, wait_until
+from tests.support.process import NO_TLS, RAW, RunningService, running_service, wait_until
 from tests.support.swapping import BEARER, KEY_LINE, POOL, swap
 
 
@@ -131,7 +131,11 @@ def test_one_swap_at_a_time(service: RunningService, bundles: tuple[Path, Path])
     def call() -> None:
         codes.append(
             httpx.post(
-                f"{service.client.base_url}/admin/bundle", json={"folder": str(bundles[1])}, headers=BEARER, timeout=30
+                f"{service.client.base_url}/admin/bundle",
+                json={"folder": str(bundles[1])},
+                headers=BEARER,
+                timeout=30,
+                verify=NO_TLS,
             ).status_code
         )
 

@@ -15,7 +15,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from harmgauge.auth.keys import new_key
 from tests.support.certificates import certificate_for_loopback
-from tests.support.process import grpc_port, run, run_here, running_service
+from tests.support.process import NO_TLS, grpc_port, run, run_here, running_service
 from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
@@ -34,7 +34,7 @@ def test_https_and_the_commands_that_speak_it(image_bundle_path: Path, certifica
         for count in (1, 1500):  # the second in many pieces
             assert len(service.score(instances(count, SHAPE))["scores"]) == count
         with pytest.raises(httpx.TransportError):
-            httpx.get(f"http://127.0.0.1:{service.port}/livez")
+            httpx.get(f"http://127.0.0.1:{service.port}/livez", verify=NO_TLS)
         done = run_here("demo", bundle=image_bundle_path, port=service.port, client_key=key, **tls)
         assert done.returncode == 0, done.stderr
         old = ssl.create_default_context(cafile=str(certificate[0]))

@@ -11,7 +11,7 @@ import httpx
 
 from tests.support.clients import counted
 from tests.support.own_value import row
-from tests.support.process import RAW, fresh_service, wait_until
+from tests.support.process import NO_TLS, RAW, fresh_service, wait_until
 from tests.support.steady import Held, assert_well
 
 MEBIBYTE = 2**20
@@ -33,7 +33,11 @@ def test_bodies_that_do_not_fit_are_refused(own_bundle: Path) -> None:
         def post() -> None:
             with suppress(httpx.TransportError):
                 answer = httpx.post(
-                    f"{service.client.base_url}/score", content=bytes(60 * MEBIBYTE), headers=RAW, timeout=60
+                    f"{service.client.base_url}/score",
+                    content=bytes(60 * MEBIBYTE),
+                    headers=RAW,
+                    timeout=60,
+                    verify=NO_TLS,
                 )
                 statuses.append(answer.status_code)
 

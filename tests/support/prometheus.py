@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from monitoring.__main__ import rules
-from tests.support.process import wait_until
+from tests.support.process import NO_TLS, wait_until
 
 RULES = rules()
 
@@ -116,7 +116,7 @@ def running_prometheus(
             stderr=stream,
         )
     try:
-        with httpx.Client(base_url=_address(process, log), timeout=10) as client:
+        with httpx.Client(base_url=_address(process, log), timeout=10, verify=NO_TLS) as client:
             wait_until(lambda: client.get("/-/ready").status_code == 200, timeout_seconds=30)
             yield RunningPrometheus(client)
     finally:

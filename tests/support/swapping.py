@@ -16,7 +16,7 @@ import tritonclient.grpc
 from tritonclient.grpc import InferInput, InferRequestedOutput
 
 from harmgauge.auth.keys import new_key
-from tests.support.process import RAW, RunningService, grpc_port
+from tests.support.process import NO_TLS, RAW, RunningService, grpc_port
 from tests.support.toy import instances
 
 SHAPE = (4, 4, 3)
@@ -68,7 +68,7 @@ class Client(threading.Thread):
     def run(self) -> None:
         random = np.random.default_rng(self.seed)
         with (
-            httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30) as client,
+            httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30, verify=NO_TLS) as client,
             tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{self.grpc_port}") as grpc_client,
         ):
             ask: Callable[[Any], tuple[str, Any]] = (
