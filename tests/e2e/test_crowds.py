@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.support.memory import MEBIBYTE, peak_bytes, resident_bytes
-from tests.support.process import NO_TLS, RAW, RunningService, fresh_service, wait_until
+from tests.support.process import NO_TLS, RAW, RunningService, fresh_service, running_service, wait_until
 from tests.support.toy import instances, toy_bundle
 
 SHAPE = (4, 4, 3)
@@ -57,7 +57,7 @@ def test_the_fields_of_a_head_are_counted(service: RunningService, fields: int) 
 
 
 def test_the_fields_of_trailers_are_counted_and_none_passes_for_one_of_the_head(image_bundle_path: Path) -> None:
-    with fresh_service(image_bundle_path) as service:
+    with running_service(image_bundle_path) as service:
         body = GOOD.tobytes()
         head = b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n%s\r\n"
         chunks = b"%x\r\n%s\r\n0\r\n" % (len(body), body)

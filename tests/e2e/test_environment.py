@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
 from harmgauge.settings import PREFIX, Settings
+from tests.support.forking import finished
 from tests.support.process import environment, running_service
 
 KUBERNETES = {  # variables that Services called harmgauge and harmgauge-grpc add to every pod of their namespace
@@ -25,15 +26,8 @@ KUBERNETES = {  # variables that Services called harmgauge and harmgauge-grpc ad
 
 
 def check(cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harmgauge", "check"],
-        env=environment() | variables,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    with chdir(cwd):
+        return finished("harmgauge", "check", environment=environment() | variables, timeout=120)
 
 
 def test_an_empty_variable_is_a_setting_left_out(image_bundle_path: Path, tmp_path: Path) -> None:

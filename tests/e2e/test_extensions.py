@@ -50,7 +50,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def service(bundle: Path) -> Iterator[RunningService]:
     """A service with the toy drift detector, added by its one line."""
-    with running_module("tests.support.toy_drift", bundle, {}) as running:
+    with running_module("tests.support.toy_drift", bundle, {}, fresh=False) as running:
         yield running
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from harmgauge.assembly import TRAFFIC
 from tests.conftest import SHIPPED_BUNDLE
 from tests.support.bundles import edit
-from tests.support.process import fresh_service, wait_until
+from tests.support.process import fresh_service, running_service, wait_until
 from tests.support.swapping import KEY_LINE, asking, swap
 from tests.support.toy import instances
 
@@ -17,7 +17,7 @@ from tests.support.toy import instances
 def test_a_hundred_swaps_under_load_lose_and_mix_nothing(
     bundles: tuple[Path, Path], expected: dict[str, Any], tmp_path: Path
 ) -> None:
-    with fresh_service(bundles[0], admin_keys=KEY_LINE, grpc_port=0, state_dir=tmp_path / "state") as service:
+    with running_service(bundles[0], admin_keys=KEY_LINE, grpc_port=0, state_dir=tmp_path / "state") as service:
         with asking(service, expected) as clients:
             for number in range(100):
                 answer = swap(service, bundles[(number + 1) % 2])

@@ -13,7 +13,10 @@ from tests.support.toy import instances
 
 
 def test_it_is_drawn_and_named(image_bundle_path: Path, browser: Browser) -> None:
-    with running_module("tests.support.toy_drift", image_bundle_path, {}) as service, opened(browser, service) as tab:
+    with (
+        running_module("tests.support.toy_drift", image_bundle_path, {}, fresh=False) as service,
+        opened(browser, service) as tab,
+    ):
         service.score(instances(80, (4, 4, 3)))
         tab.wait_for("#detector-mean_score .state", "OK")
         assert set(tab.figures("mean_score")) == {"Statistic", "Window"}

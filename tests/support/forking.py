@@ -19,16 +19,16 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Protocol
 
+from harmgauge.inference import isolated_probe
+
 PYTHON = os.environ.get("SERVICE_PYTHON", sys.executable)
 """The interpreter for the service: `make test-lowest` sets it to one from an environment with older packages."""
 
 _ROOT = Path(__file__).parents[2]
 _PR_SET_CHILD_SUBREAPER = 36
-_tried: set[str] = set()
-"""The sha256 of each `bundle.json` that a service of this process has tried and served."""
-
 _OWN = ("HARMGAUGE_", "FAULTS_", "PYTEST_")
-"""Variables that differ between tests, and that are read when the service starts or later, if at all."""
+"""Variables that differ between tests, in any spelling, and that are read when the service starts or later, if at all.
+"""
 
 
 class Process(Protocol):
@@ -107,7 +107,7 @@ class _Zygote:
             "words": list(words),
             "environment": environment,
             "folder": os.getcwd(),
-            "tried": sorted(_tried),
+            "tried": sorted(isolated_probe.TRIED),
         }
         with self._lock:
             socket.send_fds(self._socket, [json.dumps(request).encode()], [0, stdout, stderr])
@@ -129,10 +129,8 @@ def _zygote() -> _Zygote:
 
 
 def served(bundle: Path) -> None:
-    """Let forks load this bundle without the trial in a process of its own, half a second of CPU time that a service of
-    this process has spent on it.
-    """
-    _tried.add(hashlib.sha256((bundle / "bundle.json").read_bytes()).hexdigest())
+    """Let forks, and this process, load this bundle without a trial: a service of this process has tried it."""
+    isolated_probe.TRIED.add(hashlib.sha256((bundle / "bundle.json").read_bytes()).hexdigest())
 
 
 def start(module: str, *words: str, environment: dict[str, str], fresh: bool) -> tuple[Process, IO[str]]:
@@ -177,4 +175,4 @@ def _zygote_for(environment: dict[str, str]) -> _Zygote | None:
 
 
 def _lasting(environment: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if not name.startswith(_OWN)}
+    return {name: value for name, value in environment.items() if not name.upper().startswith(_OWN)}

@@ -1,7 +1,8 @@
 """A process that has loaded the service's modules, and forks for every service that a test starts.
 
 Loading them takes most of the start-up time. A fork runs the same `python -m harmgauge serve` from its first line on,
-as a separate process whose parent is the test: signals, exit codes and files are those of any child.
+as a separate process whose parent is the test: signals, exit codes and files are those of any child. It also forks for
+the trial of its bundle (`forked_trial.py`).
 
 It runs as `python -m tests.support.zygote SOCKET`, with a socket on that file descriptor; see `forking` for the other
 end.
@@ -21,20 +22,26 @@ from typing import Any
 
 from harmgauge.drift.sources import baseline
 from harmgauge.inference.isolated_probe import TRIED
+from tests.support.forked_trial import fork_the_first_trial
 
 LOADED = (
     "harmgauge.cli.main",
     "harmgauge.cli.commands",
+    "harmgauge.api.grpc.server",
+    "harmgauge.observe.tracing",
     "harmgauge.server.process",
     "harmgauge.server.guarded",
     "harmgauge.server.protocol",
+    "encodings.idna",
     "fastapi.staticfiles",
     "fastapi_offline",
+    "numpy.ma",
+    "numpy.random",
     "onnxruntime",
     "pydantic.v1",
     "uvloop",
 )
-"""The modules that every service loads. None of them starts a thread, because a fork has only one."""
+"""The modules that every service loads, or most. None of them starts a thread, because a fork has only one."""
 
 MOST_BYTES = 2**20
 
@@ -99,6 +106,7 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
     sys.path[0] = request["folder"]
     sys.argv[1:] = request["words"]
     TRIED.update(request["tried"])
+    fork_the_first_trial()
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
