@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from tests.soak.ledger import Ledger, Unanswered
 from tests.soak.limits import DRAIN_SECONDS
 from tests.soak.pace import CALM_BEGINS, LIGHT_ENDS
+from tests.support.exposition import Samples
 
 WARM_UP_SHARE = 0.15
 """The share of the soak before memory is measured: by then, threads, pools and malloc's reserves exist."""
@@ -92,7 +94,7 @@ def memory(
     return tuple(float(np.median(part if len(part) else sizes)) for part in (before, after))  # type: ignore[return-value]  # two of them
 
 
-def untrue_counters(ledger: Ledger, metrics: dict[str, list[tuple[dict[str, str], float]]]) -> list[str]:
+def untrue_counters(ledger: Ledger, metrics: Mapping[str, Samples]) -> list[str]:
     """The differences between the service's counters and what its clients saw; every request of every client is known.
 
     A client that left after sending the head is counted as answered or as 499; one that reset the connection may not be

@@ -1,7 +1,7 @@
 """The trial of a bundle as a fork of the service that starts, without the third of a second that loading takes.
 
-The fork runs the same `harmgauge.inference.probe_process`. Only the first trial of a service is forked: while it starts,
-no other thread holds a lock that the fork would need. A service that runs tries bundles as the product does.
+The fork runs the same `harmgauge.inference.probe_process`. Only the first trial of a service is forked: while the
+service starts, no other thread holds a lock that the fork would need. Later trials are the product's own.
 """
 
 from __future__ import annotations
