@@ -1,7 +1,7 @@
 """The trial of a bundle as a fork of the service that starts, without the third of a second that loading takes.
 
-The fork runs the same `harmgauge.inference.probe_process`. Only the first trial of a service is forked: while the
-service starts, no other thread holds a lock that the fork would need. Later trials are the product's own.
+The fork runs the same `harmgauge.inference.probe_process`. Once the service has other threads, which may hold locks
+that the fork would need, trials are the product's own.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import os
 import resource
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Self
 
 from harmgauge.inference import isolated_probe, probe_process
+
+_THREADS_OF_A_START = 2
+"""The main thread, and the one that waits for SIGTERM."""
 
 
 class ForkedTrial:
@@ -55,13 +59,12 @@ class ForkedTrial:
             self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def fork_the_first_trial() -> None:
-    """Let this process fork for its next trial, once."""
+def fork_for_trials() -> None:
+    """Let this process fork for a trial as long as it has no threads but the two of a service that starts."""
     start = isolated_probe._start
 
     def fork(request: Mapping[str, object]) -> Any:
-        isolated_probe._start = start
-        return ForkedTrial(request)
+        return ForkedTrial(request) if threading.active_count() <= _THREADS_OF_A_START else start(request)
 
     isolated_probe._start = fork
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from harmgauge.drift.sources import baseline
 from harmgauge.inference.isolated_probe import TRIED
-from tests.support.forked_trial import fork_the_first_trial
+from tests.support.forked_trial import fork_for_trials
 
 LOADED = (
     "harmgauge.cli.main",
@@ -106,7 +106,7 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
     sys.path[0] = request["folder"]
     sys.argv[1:] = request["words"]
     TRIED.update(request["tried"])
-    fork_the_first_trial()
+    fork_for_trials()
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
