@@ -141,7 +141,7 @@ def test_the_window_forgets(bundle: Bundle) -> None:
 
 
 def test_more_noise_scores_higher(service: RunningService, bundle: Bundle) -> None:
-    clean = read_samples(bundle).clean[:300]
+    clean = read_samples(bundle).clean[:100]
     means = [np.mean(service.score(clean)["scores"])]
     for severity in (1, 3, 5):
         noisy = CORRUPTIONS["gaussian_noise"](clean, severity, np.random.default_rng(0))
