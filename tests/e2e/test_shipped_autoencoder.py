@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harmgauge.bundle.load import load
+from harmgauge.bundle.rows import Array
 from harmgauge.bundle.samples import Samples, read_samples
 from tests.conftest import ROOT
 from tests.support.process import RAW, RunningService, running_service
@@ -17,7 +18,7 @@ BUNDLE = ROOT / "models" / "bundles" / "cifar10-resnet32-ae" / "1"
 
 
 @pytest.fixture(scope="module")
-def samples() -> Samples:
+def samples() -> Samples[Array]:
     return read_samples(load(BUNDLE))
 
 
@@ -28,7 +29,7 @@ def service() -> Iterator[RunningService]:
 
 
 @pytest.fixture(scope="module")
-def of_clean(service: RunningService, samples: Samples) -> dict[str, Any]:
+def of_clean(service: RunningService, samples: Samples[Array]) -> dict[str, Any]:
     """The answer for the clean samples, with corrections."""
     answer = service.client.post("/score?correct=true", content=samples.clean.tobytes(), headers=RAW)
     document: dict[str, Any] = answer.json()
@@ -43,7 +44,7 @@ def test_the_bundle_is_small_and_offers_features() -> None:
 
 
 def test_clean_images_are_left_alone_and_still_right_behind_the_autoencoder(
-    service: RunningService, samples: Samples, of_clean: dict[str, Any]
+    service: RunningService, samples: Samples[Array], of_clean: dict[str, Any]
 ) -> None:
     assert samples.y is not None
     flagged = np.array(of_clean["is_adversarial"])
@@ -58,6 +59,8 @@ def test_clean_images_are_left_alone_and_still_right_behind_the_autoencoder(
     assert "corrected" not in service.score(samples.clean[:2])
 
 
-def test_disturbed_images_score_higher(service: RunningService, samples: Samples, of_clean: dict[str, Any]) -> None:
+def test_disturbed_images_score_higher(
+    service: RunningService, samples: Samples[Array], of_clean: dict[str, Any]
+) -> None:
     corrupted = service.score(samples.corrupted)["scores"]
     assert np.median(corrupted) > 3 * np.median(of_clean["scores"])
