@@ -83,7 +83,7 @@ def test_heads_and_bodies_that_drip_are_cut_off_while_others_are_served(service:
         for thread in loris:
             thread.join()
 
-    ledger = run_clients([Client(service, numbers, stop, way=way) for way in (0, 1)], stop, wait)
+    ledger = run_clients([Client(service, numbers, stop, way=way, pause_seconds=0.01) for way in (0, 1)], stop, wait)
     assert len(ledger.scored) > 20
     assert (ledger.wrong, ledger.refused, ledger.cut, ledger.torn) == ([], {}, set(), set())
     statuses = sorted(answer[:12] for answer in answers)

@@ -140,7 +140,7 @@ def test_kill_9_and_a_restart_lose_the_last_second_and_nothing_else(
         settings = {"state_dir": folder, "feature_mmd": False, "window_rows": 50_000}
         with running_service(own_bundle, **settings) as service:
             numbers, stop = count(1), threading.Event()
-            clients = [Client(service, numbers, stop, way=index % 2) for index in range(4)]
+            clients = [Client(service, numbers, stop, way=index % 2, pause_seconds=0.01) for index in range(4)]
             old: set[int] = set()
 
             def work(

@@ -80,7 +80,8 @@ def total(ledgers: Iterable[Ledger]) -> Ledger:
 class Client(threading.Thread):
     """Sends one row after another until `stop`, over one connection, by `POST /score`, V2 or gRPC.
 
-    All clients share `numbers`: each number is sent once.
+    All clients share `numbers`: each number is sent once. `pause_seconds` is the time between a response and the next
+    request.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Client(threading.Thread):
         *,
         way: int,
         asks: float = 0,
+        pause_seconds: float = 0,
     ) -> None:
         super().__init__()
         self.ledger = Ledger()
@@ -100,6 +102,7 @@ class Client(threading.Thread):
         self._stop_sending = stop
         self._way = way
         self._asks = asks
+        self._pause_seconds = pause_seconds
 
     def run(self) -> None:
         if self._way == 2:
@@ -113,6 +116,8 @@ class Client(threading.Thread):
     def _send_until_stopped(self, send: Callable[[int], None]) -> None:
         while not self._stop_sending.is_set():
             send(next(self._numbers))
+            if self._pause_seconds:
+                self._stop_sending.wait(self._pause_seconds)
 
     def _post(self, connection: http.client.HTTPConnection, number: int) -> None:
         new = connection.sock is None
