@@ -26,9 +26,12 @@ PYTHON = os.environ.get("SERVICE_PYTHON", sys.executable)
 
 _ROOT = Path(__file__).parents[2]
 _PR_SET_CHILD_SUBREAPER = 36
-_OWN = ("HARMGAUGE_", "FAULTS_", "PYTEST_")
+_OWN = ("AWS_", "FAULTS_", "HARMGAUGE_", "OTEL_", "PYTEST_")
 """Variables that differ between tests, in any spelling, and that are read when the service starts or later, if at all.
 """
+
+_NOT_OURS = ("KMP_", "ORT_DISABLE_TELEMETRY", "TORCHINDUCTOR_")
+"""Variables that libraries set in the process of the tests once they are loaded; no service depends on them."""
 
 
 class Process(Protocol):
@@ -175,4 +178,4 @@ def _zygote_for(environment: dict[str, str]) -> _Zygote | None:
 
 
 def _lasting(environment: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if not name.upper().startswith(_OWN)}
+    return {name: value for name, value in environment.items() if not name.upper().startswith(_OWN + _NOT_OURS)}
