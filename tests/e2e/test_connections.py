@@ -185,6 +185,7 @@ def test_a_large_json_body_does_not_stop_the_loop(image_bundle_path: Path) -> No
             begin = time.monotonic()
             assert service.client.get("/livez").status_code == 200
             seconds.append(time.monotonic() - begin)
+            time.sleep(0.01)
         assert [answer.status_code for answer in answers] == [200, 422, 422] * 2
         assert len(answers[0].json()["scores"]) == 60_000
         # A body that blocks the loop would do so both times; the machine itself may stall once. Reading a good body

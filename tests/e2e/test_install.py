@@ -46,8 +46,10 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
-    subprocess.run(command, check=True)
+    command: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir"]
+    if (uv := _uv()) is not None:
+        command = [uv, "build", "--quiet", "--no-config", "--wheel", "--out-dir"]
+    subprocess.run([*command, folder, source], check=True)
     (made,) = folder.glob("*.whl")
     return made
 
@@ -77,10 +79,14 @@ def run(*command: str | Path, cwd: Path, **more: str) -> subprocess.CompletedPro
     return subprocess.run(command, env=own, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
 
 
+def _uv() -> str | None:
+    """The path of uv, if it is there: it builds and installs with a fraction of pip's CPU time."""
+    return shutil.which("uv", path=str(ROOT / ".venv-uv" / "bin"))
+
+
 def _install(python: Path) -> list[str | Path]:
-    """The command that installs into an environment: with uv if it is there, with a seventh of pip's CPU time."""
-    uv = shutil.which("uv", path=str(ROOT / ".venv-uv" / "bin"))
-    if uv is not None:
+    """The command that installs into an environment."""
+    if (uv := _uv()) is not None:
         return [uv, "pip", "install", "--no-config", "--python", python]
     return [sys.executable, "-m", "pip", "--python", python, "install", "--no-compile"]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +18,7 @@ from harmgauge.bundle.load import load
 from harmgauge.bundle.write import reserve, write_bundle
 from harmgauge.errors import BundleError
 from harmgauge.inference.runtime import verify
+from tests.support.forking import start
 from tests.support.process import RunningService, environment, run_here, running_service
 from tests.support.toy import instances, toy_bundle, two_layers
 from tests.support.toy_named import token_rows, toy_tokens
@@ -192,23 +191,17 @@ def test_refusals_come_before_the_recording(bundle_path: Path, image_bundle_path
 def test_a_service_that_is_started_again_is_waited_for(bundle_path: Path) -> None:
     with running_service(bundle_path) as service:
         port = service.port
-        recording = subprocess.Popen(
-            [sys.executable, "-m", "harmgauge", "reference", "--rows", "500"],
-            env=environment(bundle=bundle_path, port=port),
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-        )
-        assert recording.stderr is not None
-        assert "/500 scores" in recording.stderr.readline(), "it has begun"
+        wanted = environment(bundle=bundle_path, port=port)
+        recording, stderr = start("harmgauge", "reference", "--rows", "500", environment=wanted, fresh=False)
+        assert "/500 scores" in stderr.readline(), "it has begun"
         with traffic(service):
             time.sleep(2)
         service.process.kill()
         service.wait()
         time.sleep(1.5)
         with running_service(bundle_path, port=port) as again, traffic(again):
-            assert recording.wait(60) == 0, recording.stderr.read()
-        recording.stderr.close()
+            assert recording.wait(60) == 0, stderr.read()
+        stderr.close()
     assert len(load(bundle_path.parent / "2").reference.scores) == 500
 
 
