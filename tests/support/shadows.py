@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.forking import served
 from tests.support.process import RunningService
 from tests.support.swapping import BEARER
 
@@ -14,7 +15,10 @@ PATH = "/admin/shadow"
 
 
 def load_shadow(service: RunningService, folder: Path) -> httpx.Response:
-    return service.client.post(PATH, json={"folder": str(folder)}, headers=BEARER)
+    answer = service.client.post(PATH, json={"folder": str(folder)}, headers=BEARER)
+    if answer.status_code == 200:
+        served(folder)
+    return answer
 
 
 def look(service: RunningService) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import tritonclient.grpc
 from tritonclient.grpc import InferInput, InferRequestedOutput
 
 from harmgauge.auth.keys import new_key
+from tests.support.forking import served
 from tests.support.process import NO_TLS, RAW, RunningService, grpc_port
 from tests.support.toy import instances
 
@@ -29,7 +30,10 @@ PAUSE_SECONDS = 0.03
 
 def swap(service: RunningService, folder: Path | None = None) -> httpx.Response:
     body = {} if folder is None else {"folder": str(folder)}
-    return service.client.post("/admin/bundle", json=body, headers=BEARER)
+    answer = service.client.post("/admin/bundle", json=body, headers=BEARER)
+    if folder is not None and answer.status_code == 200:
+        served(folder)
+    return answer
 
 
 @contextmanager
