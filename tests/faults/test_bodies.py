@@ -109,7 +109,7 @@ def test_compressed_messages_over_grpc_are_refused_before_they_are_read(service:
     request_type, response_type = methods()["ModelInfer"]
     request = request_type(model_name="toy")
     request.inputs.add(name="input", datatype="FP32", shape=[1, *SHAPE])
-    request.raw_input_contents.append(bytes(400 * 2**20))
+    request.raw_input_contents.append(bytes(160 * 2**20))
     bomb = request.SerializeToString()
     with grpc.insecure_channel(
         f"127.0.0.1:{grpc_port(service)}", options=[("grpc.max_send_message_length", -1)]
