@@ -95,7 +95,7 @@ def test_a_new_drift_detector_is_wherever_the_others_are(service: RunningService
 
 def test_both_are_in_the_report(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harmgauge.drift.from_bundle.DETECTORS", [*DETECTORS, toy_drift.from_bundle])
-    x = instances(200, SHAPE, seed=2) // 4
+    x = instances(300, SHAPE, seed=2) // 4
     y = Scorer(load(bundle), "cpu").score(x).predictions
     y[::10] = (y[::10] + 1) % 3
     np.savez(tmp_path / "test.npz", x=x, y=y)
