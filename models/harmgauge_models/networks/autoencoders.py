@@ -17,6 +17,7 @@ from torch.nn import functional
 from harmgauge.bundle.rows import Array
 from harmgauge_models.data.pictures import image_layout
 from harmgauge_models.networks.classifiers import Standardise
+from harmgauge_models.networks.writer import Writer
 
 
 class Autoencoder(nn.Module):
@@ -30,6 +31,11 @@ class Autoencoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.standardise.undo(self.decoder(self.encoder(self.standardise(x))).float())
+
+    def write(self, graph: Writer, x: str) -> str:
+        """Write the nodes of `forward`. Raises Unwritable."""
+        code = graph.layer(self.standardise.write(graph, x), self.encoder)
+        return self.standardise.write_undone(graph, graph.layer(code, self.decoder))
 
 
 class ResidualBlock(nn.Module):
@@ -46,6 +52,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv2(functional.relu(self.conv1(functional.relu(x))))  # type: ignore[no-any-return]
+
+    def write(self, graph: Writer, x: str) -> str:
+        """Write the nodes of `forward`."""
+        y = graph("Relu", graph.convolution(graph("Relu", x), self.conv1))
+        return graph("Add", x, graph.convolution(y, self.conv2))
 
 
 def convolutional(standardise: Standardise, channels: int, width: int = 48, blocks: int = 4) -> Autoencoder:

@@ -13,6 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harmgauge_models.networks.writer import Writer
+
+LARGEST_INT64 = 2**63 - 1
+
 
 class Standardise(nn.Module):
     """Standardises raw instances to zero mean and unit spread; also converts NHWC images to NCHW planes.
@@ -34,10 +38,22 @@ class Standardise(nn.Module):
             x = torch.where(torch.isnan(x), torch.zeros_like(x), x)
         return x.permute(0, 3, 1, 2) if self.channels_last else x
 
+    def write(self, graph: Writer, x: str) -> str:
+        """Write the nodes of `forward`."""
+        x = graph("Div", graph("Sub", graph.real(x), self.get_buffer("mean")), self.get_buffer("spread"))
+        if self.missing:
+            x = graph("Where", graph("IsNaN", x), 0.0, x)
+        return graph("Transpose", x, perm=[0, 3, 1, 2]) if self.channels_last else x
+
     def undo(self, x: Tensor) -> Tensor:
         """The inverse: the output of `forward` in raw units and the raw layout; float32."""
         x = x.permute(0, 2, 3, 1) if self.channels_last else x
         return x * self.get_buffer("spread") + self.get_buffer("mean")
+
+    def write_undone(self, graph: Writer, x: str) -> str:
+        """Write the nodes of `undo`."""
+        x = graph("Transpose", x, perm=[0, 2, 3, 1]) if self.channels_last else x
+        return graph("Add", graph("Mul", x, self.get_buffer("spread")), self.get_buffer("mean"))
 
 
 class ResidualBlock(nn.Module):
@@ -59,6 +75,17 @@ class ResidualBlock(nn.Module):
             half = self.new_channels // 2
             x = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, half, self.new_channels - half))
         return functional.relu(x + y)
+
+    def write(self, graph: Writer, x: str) -> str:
+        """Write the nodes of `forward`."""
+        y = graph("Relu", graph.normalised_convolution(x, self.conv1, self.norm1))
+        y = graph.normalised_convolution(y, self.conv2, self.norm2)
+        if self.new_channels:
+            half = self.new_channels // 2
+            strides = [self.stride, self.stride]
+            x = graph("Slice", x, [0, 0], [LARGEST_INT64, LARGEST_INT64], [2, 3], strides)
+            x = graph("Pad", x, [0, half, 0, 0, 0, self.new_channels - half, 0, 0])
+        return graph("Relu", graph("Add", x, y))
 
 
 class ResNet32(nn.Module):
@@ -92,6 +119,11 @@ class ResNet32(nn.Module):
         x = functional.relu(self.norm(self.stem(self.standardise(x))))
         return self.head(self.blocks(x).mean((2, 3)))  # type: ignore[no-any-return]
 
+    def write(self, graph: Writer, x: str) -> str:
+        """Write the nodes of `forward`."""
+        x = graph("Relu", graph.normalised_convolution(self.standardise.write(graph, x), self.stem, self.norm))
+        return graph.linear(graph("ReduceMean", graph.layer(x, self.blocks), [2, 3], keepdims=0), self.head)
+
 
 class ConvolutionalStudent(nn.Module):
     """The distilled network from the literature for CIFAR-10 (Vacanti and Van Looveren 2020), for any image size.
@@ -114,6 +146,13 @@ class ConvolutionalStudent(nn.Module):
         x = functional.relu(self.conv3(x))
         return self.head(self.dense(x.flatten(1)))  # type: ignore[no-any-return]
 
+    def write(self, graph: Writer, x: str) -> str:
+        """Write the nodes of `forward`."""
+        x = graph.convolution(self.standardise.write(graph, x), self.conv1)
+        x = graph("Relu", graph.convolution(x, self.conv2))
+        x = graph("Relu", graph.convolution(x, self.conv3))
+        return graph.linear(graph.linear(graph("Flatten", x, axis=1), self.dense), self.head)
+
 
 class DenseStudent(nn.Module):
     """Two hidden layers of 64 for vectors (and inputs flattened to one)."""
@@ -128,3 +167,9 @@ class DenseStudent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.standardise(x).flatten(1)
         return self.head(functional.relu(self.hidden2(functional.relu(self.hidden1(x)))))  # type: ignore[no-any-return]
+
+    def write(self, graph: Writer, x: str) -> str:
+        """Write the nodes of `forward`."""
+        x = graph("Flatten", self.standardise.write(graph, x), axis=1)
+        x = graph("Relu", graph.linear(x, self.hidden1))
+        return graph.linear(graph("Relu", graph.linear(x, self.hidden2)), self.head)

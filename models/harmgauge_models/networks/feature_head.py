@@ -113,9 +113,7 @@ class FeatureHead(nn.Module):
         x = self.mix.write(graph, graph("Concat", *reached, maps[-1], axis=1))
         for block in self.blocks:
             assert isinstance(block, ResidualBlock)
-            y = graph("Relu", graph.normalised_convolution(x, block.conv1, block.norm1))
-            y = graph.normalised_convolution(y, block.conv2, block.norm2)
-            x = graph("Relu", graph("Add", x, y))
+            x = block.write(graph, x)
         last = graph("Mul", graph("ReduceMean", maps[-1], [2, 3], keepdims=0), self.get_buffer("scale"))
         mean, sure = graph("ReduceMean", x, [2, 3], keepdims=0), graph("Softmax", logits, axis=1)
         described = graph("Concat", mean, last, graph("Div", logits, 10.0), sure, axis=1)

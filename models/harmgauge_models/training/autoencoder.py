@@ -21,10 +21,10 @@ from harmgauge_models.data import augmentation
 from harmgauge_models.data.augmentation import Augment
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import Classifier
-from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.hidden_layers import HiddenLayer, with_outputs
 from harmgauge_models.graphs.to_torch import to_torch
 from harmgauge_models.networks.autoencoders import default_autoencoder, standardise_by
+from harmgauge_models.networks.export import to_onnx
 from harmgauge_models.training.entry_point import own_function
 from harmgauge_models.training.loop import Batch, Learner, Task, device, fit
 from harmgauge_models.training.matching_loss import Matching

@@ -162,7 +162,7 @@ def _distilled(
     network.fold()
     names = [*(f"map_{index}" for index in range(len(taps))), "said"]
     examples = {name: torch.from_numpy(tensor) for name, tensor in zip(names, tapped(x[:2]), strict=True)}
-    model = written(network.eval(), examples, classifier.classes)
+    model = written(network.eval(), examples, (classifier.classes,))
     takes_raw(model, names[:-1], [tap.dtype for tap in taps], [tap.scale for tap in taps])
     reads = tuple(zip((*(tap.name for tap in taps), first.output), names, strict=True))
     second = Network(model, first.inputs, "logits", "logits", reads)

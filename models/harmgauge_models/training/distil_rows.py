@@ -164,7 +164,7 @@ class RowDistillation:
         names = [f"read_{index}" for index in range(len(inside))]
         raw = self._reader.raw(self._example)
         examples = {name: torch.from_numpy(tensor) for name, tensor in zip(names, raw, strict=True)}
-        model = written(network, examples, self._classifier.classes)
+        model = written(network, examples, (self._classifier.classes,))
         second = Network(model, first.inputs, "logits", "logits", tuple(zip(inside, names, strict=True)))
         classifier = self._classifier
         runnable = with_reader(first, second).SerializeToString()

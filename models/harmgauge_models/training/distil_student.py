@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from harmgauge.bundle.rows import Array
 from harmgauge_models.data.pictures import image_layout
-from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.networks.classifiers import ConvolutionalStudent, DenseStudent, Standardise
+from harmgauge_models.networks.export import to_onnx
 from harmgauge_models.training.entry_point import own_function
 from harmgauge_models.training.loop import Batch, Learner, Task, fit
 

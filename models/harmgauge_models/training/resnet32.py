@@ -14,9 +14,9 @@ from torch.nn import functional
 from harmgauge_models.data import augmentation, cifar10
 from harmgauge_models.data.augmentation import Augment
 from harmgauge_models.data.corruptions import corrupt_in_turn
-from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.run import accuracy, predict
 from harmgauge_models.networks.classifiers import ResNet32
+from harmgauge_models.networks.export import to_onnx
 from harmgauge_models.training.loop import Batch, Learner, Task, fit
 
 

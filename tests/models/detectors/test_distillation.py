@@ -16,9 +16,9 @@ from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge_models.building.build import build
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import distribution, open_classifier
-from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.feature_maps import find_feature_maps, why_none
 from harmgauge_models.graphs.run import predict
+from harmgauge_models.networks.export import to_onnx
 from harmgauge_models.options import Options, Second
 from tests.support.convolutional import convolutional_network
 from tests.support.few_rows import few_copies

@@ -24,8 +24,8 @@ from harmgauge_models.building.build import build
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs import penultimate
 from harmgauge_models.graphs.classifier import open_classifier
-from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.networks.classifiers import ResNet32
+from harmgauge_models.networks.export import to_onnx
 from harmgauge_models.options import Options
 from tests.support.toy import instances, linear_network
 

@@ -11,10 +11,10 @@ import torch
 from onnx import TensorProto, helper
 
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.graphs.to_torch import to_torch
 from harmgauge_models.networks.classifiers import ResNet32
+from harmgauge_models.networks.export import to_onnx
 from tests.support.toy import instances, linear_network
 
 

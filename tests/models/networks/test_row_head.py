@@ -67,7 +67,7 @@ def tensors(network: RowHead, *, gives: Gives = "logits") -> dict[str, Tensor]:
 
 
 def given(network: RowHead, found: dict[str, Tensor]) -> npt.NDArray[Any]:
-    session = open_session(written(network, found, CLASSES).SerializeToString())
+    session = open_session(written(network, found, (CLASSES,)).SerializeToString())
     logits: npt.NDArray[Any] = session.run(None, {name: tensor.numpy() for name, tensor in found.items()})[0]
     return logits
 

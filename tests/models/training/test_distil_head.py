@@ -147,7 +147,7 @@ def test_maps_of_any_shape_and_scale_export_as_they_compute(shapes: list[tuple[i
         expected: Any = head(*tensors.values()).numpy()
         head.fold()
         np.testing.assert_allclose(head(*tensors.values()).numpy(), expected, rtol=1e-3, atol=1e-3)
-    session = open_session(written(head, tensors, 5).SerializeToString())
+    session = open_session(written(head, tensors, (5,)).SerializeToString())
     given = session.run(None, {name: tensor.numpy() for name, tensor in tensors.items()})[0]
     assert given.shape == (3, 5)
     np.testing.assert_allclose(given, expected, rtol=1e-3, atol=1e-3)

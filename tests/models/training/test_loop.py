@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from harmgauge_models.data.cifar10 import Labelled
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.export import to_onnx
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.networks.classifiers import ResNet32
+from harmgauge_models.networks.export import to_onnx
 from harmgauge_models.training.loop import Learner, Task, fit
 from harmgauge_models.training.resnet32 import augmented
 from tests.support.toy import instances

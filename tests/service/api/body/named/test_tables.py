@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import zlib
 from decimal import Decimal
 from typing import Any
@@ -140,6 +141,12 @@ def test_columns_of_one_input_come_from_a_table() -> None:
     assert not reader.takes(b'{"instances": [[1, 2]]}', JSON)
 
 
+def untouched_nulls(rows: int, width: int) -> pa.Array:
+    """Nulls of a fixed number of bytes. Arrow's own would fill `rows` * `width` bytes of memory with zeros."""
+    values = pa.py_buffer(mmap.mmap(-1, rows * width))
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), rows, [pa.py_buffer(bytes(-(-rows // 8))), values])
+
+
 def with_column(name: str, values: Any) -> pd.DataFrame:
     return frame().assign(**{name: values})
 
@@ -177,7 +184,7 @@ def with_column(name: str, values: Any) -> pd.DataFrame:
          "'age' has the type timestamp"),
         (parquet(with_column("age", [[[1.0]]] * 5)), PARQUET, Unprocessable, "'age' has the type list<"),
         (parquet(with_column("age", [{"a": 1}] * 5)), PARQUET, Unprocessable, "'age' has the type struct<"),
-        (parquet(pa.table({"age": pa.array([None] * 4000, pa.binary(2**20))})), PARQUET, Unreadable,
+        (parquet(pa.table({"age": untouched_nulls(4000, MEGA)})), PARQUET, Unreadable,
          "values of more than 32 bytes of fixed length"),
         (parquet(pa.table({"age": pa.array([None] * 4000, pa.binary(16))})), PARQUET, Unprocessable,
          "'age' has the type fixed_size_binary[16]; expected numbers, strings"),
