@@ -17,6 +17,13 @@ def _few_judged() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _build_report_not_drawn() -> Iterator[None]:
+    """The plot of each build takes as long as all the rest of a toy's build; `test_build_report.py` draws it."""
+    with not_drawn.build_report_not_drawn():
+        yield
+
+
 @pytest.fixture
 def figures_not_drawn() -> Iterator[None]:
     with not_drawn.figures_not_drawn():

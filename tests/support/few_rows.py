@@ -22,10 +22,10 @@ def few_copies(folder: Path, copies: int = 8) -> Path:
 @contextmanager
 def few_windows() -> Iterator[None]:
     """`evaluate --quick` judges other detectors on few windows: of the clean ones, one in a hundred alarms, so a
-    hundred is the least.
+    hundred is the least. The bundle's own detectors get one stream of each kind instead of two.
     """
     with pytest.MonkeyPatch.context() as patch:
-        few = dataclasses.replace(QUICK, clean_windows=100, changed_windows=10)
+        few = dataclasses.replace(QUICK, clean_windows=100, changed_windows=10, streams=1)
         patch.setattr("harmgauge_models.evaluation.evaluate.QUICK", few)
         yield
 

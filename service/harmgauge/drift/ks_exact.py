@@ -11,6 +11,7 @@ This replaces `scipy.stats`, whose import takes as long as the rest of a start. 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ _MOST_COLUMNS = 800
 Integers = npt.NDArray[np.int64]
 
 
+@lru_cache(maxsize=1024)  # a window that slides comes back to the same few statistics
 def survival(steps: int, n: int, m: int) -> float:
     """P(statistic >= steps / lcm(n, m)) for samples of n and m scores from one continuous distribution; underflows to
     0.

@@ -16,6 +16,9 @@ import numpy.typing as npt
 Matrix = npt.NDArray[np.float64]
 
 PERMUTATIONS_AT_ONCE = 200
+ROWS_AT_ONCE = 16
+"""Rows of a matrix of distances that are completed together: they fit into the processor's cache."""
+
 ENOUGH_EXCEEDED = 20
 """Number of permutations at or above the observed statistic after which sampling stops: p is then far from small."""
 
@@ -39,11 +42,12 @@ def squared_distances(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) 
     a_lengths, b_lengths = (a64 * a64).sum(1), (b64 * b64).sum(1)
     squares: Matrix = a64 @ b64.T
     squares *= -2
-    # Row by row: a matrix of 1500 rows takes 18 MB, and the matrix of sums of lengths would take as much again.
-    for i, length in enumerate(a_lengths):
-        lengths = length + b_lengths
-        squares[i] += lengths
-        squares[i, squares[i] <= _SAME * lengths] = 0
+    # In parts: a matrix of 1500 rows takes 18 MB, and the matrix of sums of lengths would take as much again.
+    for start in range(0, len(a64), ROWS_AT_ONCE):
+        part = squares[start : start + ROWS_AT_ONCE]
+        lengths = a_lengths[start : start + ROWS_AT_ONCE, None] + b_lengths
+        part += lengths
+        part[part <= _SAME * lengths] = 0
     return squares
 
 
@@ -54,11 +58,19 @@ def median_length_scale(squares: Matrix) -> float:
     of width 0 would treat every tie as a difference. Both are invariant under permutations of the rows.
     """
     pairs: Matrix = np.concatenate([squares[row, row + 1 :] for row in range(len(squares))])
-    median = float(np.median(pairs))
+    median = _median(pairs)
     if median == 0:
         apart = pairs[pairs > 0]
         return float(np.sqrt(apart).mean()) if len(apart) else 0.0
     return float(np.sqrt(median))
+
+
+def _median(values: Matrix) -> float:
+    """`np.median` of finite `values` (n,), in a third of its time, for it also looks for NaN. Reorders the values."""
+    middle = len(values) // 2
+    values.partition(middle)
+    upper = float(values[middle])
+    return upper if len(values) % 2 else (float(values[:middle].max()) + upper) / 2
 
 
 def gaussian_kernel(squares: Matrix, length_scale: float) -> Matrix:

@@ -17,7 +17,6 @@ from harmgauge_models.building.build import build
 from harmgauge_models.cli import COMMANDS
 from harmgauge_models.errors import UserError
 from harmgauge_models.options import Options
-from tests.support.not_drawn import build_report_not_drawn
 from tests.support.photographs import as_torchvision, class_folders
 from tests.support.toy import linear_network
 
@@ -52,12 +51,6 @@ def options(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
         out=here / "bundles",
         say=lambda _: None,
     )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _without_figures() -> Any:
-    with build_report_not_drawn():
-        yield
 
 
 def normalised(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

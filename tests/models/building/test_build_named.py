@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from harmgauge_models.evaluation.evaluate import evaluate
 from harmgauge_models.graphs import records
 from harmgauge_models.graphs.run import predict
 from harmgauge_models.options import Options
-from tests.support.few_rows import few_copies
+from tests.support.few_rows import few_copies, few_fitted, few_windows
 from tests.support.named_classifiers import CITIES, MEASURED, measured_rows, mixed, save, token_rows, tokens
 
 
@@ -40,10 +41,17 @@ def as_csv(path: Path, x: Array, y: Array) -> Path:
     return path
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_rows() -> Iterator[None]:
+    """P(wrong) has to be there, however little a head of a second sees."""
+    with few_fitted(1600, adjusting=1600, keep_useless=True), few_windows():
+        yield
+
+
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> Options:
     folder = tmp_path_factory.mktemp("mixed")
-    for name, rows, seed in (("train", 1500, 1), ("calibration", 800, 2)):
+    for name, rows, seed in (("train", 800, 1), ("calibration", 800, 2)):
         as_csv(folder / f"{name}.csv", *measured_rows(rows, seed))
     return Options(
         classifier=mixed(folder / "c.onnx", names=MEASURED),
@@ -52,7 +60,8 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> Options:
         label="wrong_way",
         name="mixed",
         out=folder / "bundles",
-        epochs=12,
+        work=few_copies(folder / "work"),
+        epochs=8,
         keep=True,
         int8=True,
         say=silent,

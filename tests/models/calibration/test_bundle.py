@@ -62,10 +62,29 @@ def _few_copies() -> Any:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, labelled: Path) -> Path:
+def said() -> list[str]:
+    """The lines of the calibration of `made`."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, labelled: Path, said: list[str]) -> Path:
+    """The old bundle calibrated in both precisions: the other tests calibrate float32 alone."""
     out = tmp_path_factory.mktemp("bundles")
     shutil.copytree(OLD, out / "cifar10-resnet32" / "2")
-    return calibrate_bundle(Wanted(out / "cifar10-resnet32" / "2", labelled, command="this", say=lambda _: None))
+    return calibrate_bundle(Wanted(out / "cifar10-resnet32" / "2", labelled, command="this", say=said.append))
+
+
+def without_int8(bundle: Path, folder: Path) -> Path:
+    """A copy of the bundle in `folder` without its graph in 8 bits."""
+    shutil.copytree(bundle, folder)
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
+    for name in (DETECTOR_INT8_FILE, manifest["int8"]["reference_file"]):
+        del manifest["files"][name]
+        (folder / name).unlink()
+    del manifest["int8"]
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
+    return folder
 
 
 def test_it_is_the_next_version_beside_the_old_one_in_the_newest_schema(made: Path) -> None:
