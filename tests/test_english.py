@@ -20,8 +20,8 @@ SUBJECT = (
     r"|there|these|they|this|those|you|…)"
 )
 PLACES = ("at", "case", "cases", "file", "folder", "from", "in", "is", "know", "line", "place", "places", "to")
-NOT_AFTER_A_PLACE = "".join(rf"(?<!\b{word})" for word in PLACES)
-WHERE = rf"{NOT_AFTER_A_PLACE}(?<![-*]) where {SUBJECT} |^Where {SUBJECT} [^,.?]+, "
+NOT_AFTER_A_PLACE = "".join(rf"(?<!\b{word} where )" for word in PLACES)
+WHERE = rf" where {NOT_AFTER_A_PLACE}(?<![-*] where ){SUBJECT} |^Where {SUBJECT} [^,.?]+, "
 """`where` before the subject of a clause, unless a word for a place comes just before it, and `Where ..., ` at the
 start of a sentence. It misses `where` before a name (`where MMD is off`), and counts a place of another name (`the host
 where it runs`)."""

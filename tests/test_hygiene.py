@@ -29,18 +29,23 @@ NO_ARCHIVE = {"self._propagator.extract"}
 """OpenTelemetry: reads a trace's context from headers."""
 
 
-def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
-    for node in ast.walk(ast.parse(path.read_text())):
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+def calls(tree: list[ast.AST]) -> Iterator[tuple[str, ast.Call]]:
+    for node in tree:
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func), node
 
 
 def unsafe(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = nodes(path)
+    for node in tree:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         yield from (f"imports {name}" for name in names if name.partition(".")[0] in UNPICKLERS)
-    for name, call in calls(path):
+    for name, call in calls(tree):
         if name in MUST_SAY:
             option, value = MUST_SAY[name]
             given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
@@ -78,7 +83,7 @@ def test_every_bundle_that_is_served_goes_past_the_signature() -> None:
         place = str(path.relative_to(PACKAGE))
         if place == "__init__.py":  # the public API: its callers pass their keys
             continue
-        for name, call in calls(path):
+        for name, call in calls(nodes(path)):
             if name == "load":
                 found.add(place)
                 keys = [*map(ast.unparse, call.args[2:]), *(ast.unparse(keyword.value) for keyword in call.keywords)]

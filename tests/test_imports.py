@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -49,8 +50,13 @@ THE_ONE_ARROW = "harmgauge_models.cli"
 """By name, in the command: `cli/main.py`."""
 
 
-def imports(path: Path, *, at_run_time: bool) -> Iterator[str]:
+@functools.cache
+def imports(path: Path, *, at_run_time: bool) -> tuple[str, ...]:
     """Dotted names of a file's imports; with `at_run_time`, without those that only a type checker sees."""
+    return tuple(_imports(path, at_run_time=at_run_time))
+
+
+def _imports(path: Path, *, at_run_time: bool) -> Iterator[str]:
     tree = ast.parse(path.read_text())
     hidden: set[ast.AST] = set()
     if at_run_time:

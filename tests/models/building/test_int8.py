@@ -11,12 +11,11 @@ from scipy.stats import spearmanr
 
 from harmgauge.bundle.load import load
 from harmgauge.bundle.manifest import Precision
-from harmgauge.bundle.rows import Array
 from harmgauge.bundle.samples import read_samples
 from harmgauge.errors import BundleError, SettingsError
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge_models.errors import UserError
-from harmgauge_models.graphs.run import predict
+from harmgauge_models.graphs.run import predict_all
 from tests.conftest import SHIPPED_BUNDLE
 from tests.support.process import running_service
 from tests.support.toy import instances, toy_autoencoder_bundle, toy_bundle, two_layers
@@ -32,19 +31,17 @@ def int8_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy_bundle(folder, int8=True, networks=networks)
 
 
-def both(graph: bytes, quantised: bytes, x: Array, output: str) -> tuple[Array, Array]:
-    return predict(graph, x, "float32", output), predict(quantised, x, "int8", output)
-
-
 def test_the_shipped_graph_in_8_bits_scores_alike() -> None:
     bundle = load(SHIPPED_BUNDLE)
     samples = read_samples(bundle)
     x = np.concatenate([samples.clean, samples.corrupted])
     assert samples.y is not None
     quantised = load(SHIPPED_BUNDLE, "int8").graph
-    score, score_int8 = both(bundle.graph, quantised, x, "score")
-    assert spearmanr(score, score_int8).statistic >= 0.98
-    wide, narrow = both(bundle.graph, quantised, samples.clean, "probabilities")
+    whole, in_8_bits = (
+        predict_all(graph, x, "samples", ("score", "probabilities")) for graph in (bundle.graph, quantised)
+    )
+    assert spearmanr(whole["score"], in_8_bits["score"]).statistic >= 0.98
+    wide, narrow = (found["probabilities"][: len(samples.clean)] for found in (whole, in_8_bits))
     lost = (wide.argmax(1) == samples.y).mean() - (narrow.argmax(1) == samples.y).mean()
     assert lost <= 0.01, "5 of 500; the whole test set's figure is in the benchmarks"
     assert len(quantised) < 0.5 * len(bundle.graph)

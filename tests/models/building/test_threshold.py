@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from harmgauge_models.building.threshold import check_distinct, threshold_of
 from harmgauge_models.errors import UserError
 
 
 @given(
-    st.lists(st.floats(0, 100, width=32), min_size=100, max_size=300).map(np.array),
+    arrays(np.float64, st.integers(100, 300), elements=st.floats(0, 100, width=32)),
     st.floats(1, 99.9),
 )
 def test_a_threshold_lies_below_some_score_or_is_refused(scores: np.ndarray, percentile: float) -> None:

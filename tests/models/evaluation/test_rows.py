@@ -56,10 +56,16 @@ def noise(bundle: Path, data: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def work(bundle: Path) -> Path:
+    """The folder of intermediate results: what several evaluations need is computed once."""
+    return bundle.parents[1] / "work"
+
+
 @pytest.fixture
-def options(bundle: Path, data: Path, tmp_path: Path) -> Options:
+def options(bundle: Path, data: Path, work: Path, tmp_path: Path) -> Options:
     copy = Path(shutil.copytree(bundle, tmp_path / "toy" / "1"))
-    return Options(copy, data, tmp_path / "work", quick=True, say=lambda _: None)
+    return Options(copy, data, work, quick=True, say=lambda _: None)
 
 
 def area(positive: Any, scores: Any) -> Any:
@@ -261,7 +267,7 @@ def test_unsuitable_data_are_refused_in_one_line(options: Options, tmp_path: Pat
 
 
 def test_unsuitable_requests_are_refused_before_anything_is_measured(options: Options, tmp_path: Path) -> None:
-    short = tmp_path / "short.npz"
+    unused, short = tmp_path / "work", tmp_path / "short.npz"
     np.savez(short, noise=instances(20, SHAPE, "float32"))
     wide = tmp_path / "wide.npz"
     np.savez(wide, noise=np.zeros((ROWS, 9)))
@@ -282,6 +288,5 @@ def test_unsuitable_requests_are_refused_before_anything_is_measured(options: Op
         ),
     ):
         with pytest.raises(UserError, match=text):
-            evaluate(dataclasses.replace(options, **changes))
-    assert options.work is not None
-    assert not options.work.exists()
+            evaluate(dataclasses.replace(options, work=unused, **changes))
+    assert not unused.exists()

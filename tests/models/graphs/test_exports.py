@@ -12,7 +12,7 @@ from harmgauge.bundle.load import load
 from harmgauge.inference.runtime import OnnxRuntime
 from harmgauge_models.building.build import build
 from harmgauge_models.options import Options
-from tests.support.few_rows import few_copies
+from tests.support.few_rows import few_copies, few_fitted
 from tests.support.process import running_service
 from tests.support.toy import instances, toy_bundle
 
@@ -45,21 +45,21 @@ def test_a_scikit_learn_classifier_goes_the_same_way(tmp_path: Path) -> None:
     for name, rows in (("train", train), ("calibration", calibration)):
         np.savez(tmp_path / f"{name}.npz", x=x[rows], y=y[rows])
     said: list[str] = []
-    folder = build(
-        Options(
-            classifier=tmp_path / "forest.onnx",
-            train=tmp_path / "train.npz",
-            calibration=tmp_path / "calibration.npz",
-            name="forest",
-            class_names=("malignant", "benign"),
-            out=tmp_path,
-            window_rows=100,
-            work=few_copies(tmp_path / "work", 16),
-            epochs=8,
-            keep=True,
-            say=said.append,
-        )
+    options = Options(
+        classifier=tmp_path / "forest.onnx",
+        train=tmp_path / "train.npz",
+        calibration=tmp_path / "calibration.npz",
+        name="forest",
+        class_names=("malignant", "benign"),
+        out=tmp_path,
+        window_rows=100,
+        work=few_copies(tmp_path / "work", 16),
+        epochs=8,
+        keep=True,
+        say=said.append,
     )
+    with few_fitted(1200, adjusting=1200):
+        folder = build(options)
     manifest = load(folder).manifest
     assert "outputs probabilities for 2 classes" in "".join(said)
     assert manifest.made["second_network"]["rows"]["layout"] == "table"

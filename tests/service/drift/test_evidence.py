@@ -85,17 +85,23 @@ def test_false_alarms_are_no_more_frequent_than_asked(reference_rows: int, decim
     asked, runs = 2000, []
     for seed in range(80):
         reference = np.sort(draw(np.random.default_rng(10_000 + seed), reference_rows))
-        runs.append(rows_to_evidence_alarm(reference, draw, asked, seed=seed, most_rows=5 * asked))
-    assert np.mean(runs) >= asked, "cut off at 5 times what was asked, which only lowers the mean"
+        runs.append(rows_to_evidence_alarm(reference, draw, asked, seed=seed, most_rows=2 * asked))
+    assert np.mean(runs) >= asked, "cut off at twice what was asked, which only lowers the mean"
+
+
+@pytest.fixture(scope="module")
+def references() -> list[Float64]:
+    return [np.sort(clean(np.random.default_rng(50_000 + seed), 20_000)) for seed in range(400)]
 
 
 @pytest.mark.parametrize(("share", "delay"), [(0.05, 235), (0.1, 93), (0.2, 34), (0.5, 11)])
-def test_delays_are_those_of_the_table(share: float, delay: float) -> None:
+def test_delays_are_those_of_the_table(references: list[Float64], share: float, delay: float) -> None:
     """At 1e5 scores between false alarms, no tolerance, a reference of 20,000; one of 5,000 takes 5 to 11 % longer."""
-    runs = []
-    for seed in range(400):
-        reference = np.sort(clean(np.random.default_rng(50_000 + seed), 20_000))
-        runs.append(rows_to_evidence_alarm(reference, contaminated(share), 1e5, seed=seed, most_rows=20_000))
+    draw = contaminated(share)
+    runs = [
+        rows_to_evidence_alarm(reference, draw, 1e5, seed=seed, most_rows=20_000)
+        for seed, reference in enumerate(references)
+    ]
     assert np.mean(runs) == pytest.approx(delay, rel=0.15)
 
 

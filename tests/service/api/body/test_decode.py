@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -210,7 +211,8 @@ def test_an_npy_header_that_claims_the_world_costs_nothing() -> None:
 
 def test_large_json_is_read_plainly_or_not_at_all() -> None:
     large = instances(60_000, PIXELS.shape)
-    body = as_json(large.tolist(), parameters={"probabilities": True})
+    whole = {"instances": large, "parameters": {"probabilities": True}}
+    body = orjson.dumps(whole, option=orjson.OPT_SERIALIZE_NUMPY)
     assert len(body) > 4 * 2**20
     asked = read(body, JSON, {}, PIXELS)
     np.testing.assert_array_equal(asked.instances, large)
