@@ -17,6 +17,7 @@ from harmgauge.cli.main import main
 from tests.conftest import ROOT
 from tests.support.data_folders import data_folder
 from tests.support.few_rows import few_fitted, few_judged
+from tests.support.not_drawn import build_report_not_drawn
 from tests.support.process import running_service
 from tests.support.readme import page
 
@@ -54,6 +55,7 @@ def names(tmp_path_factory: pytest.TempPathFactory, insects_path: Path) -> Itera
         ExitStack() as services,
         contextlib.chdir(folder),
         warnings.catch_warnings(),
+        build_report_not_drawn(),
         few_judged(),
         few_fitted(1000, adjusting=600),
     ):

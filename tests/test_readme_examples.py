@@ -15,6 +15,7 @@ from harmgauge.bundle.npz import read_npz
 from harmgauge.bundle.rows import Array
 from harmgauge.cli.main import main
 from tests.support.few_rows import few_fitted, few_judged
+from tests.support.not_drawn import build_report_not_drawn
 from tests.support.process import running_service
 from tests.support.readme import README, page
 
@@ -43,7 +44,11 @@ def test_a_classifier_of_ones_own_comes_into_service(example: str, epochs: str, 
     assert done.returncode == 0, done.stderr
     words = ["build", "--classifier", "classifier.onnx", "--train", "train.npz", "--calibration", "calibration.npz"]
     words = [str(tmp_path / word) if "." in word else word for word in words]
-    with few_judged(2400), few_fitted(1200, adjusting=1200):  # the tutorial's own numbers take minutes
+    with (
+        build_report_not_drawn(),
+        few_judged(2400),
+        few_fitted(1200, adjusting=1200),
+    ):  # the tutorial's own numbers take minutes
         assert main([*words, "--name", "mine", "--out", str(tmp_path / "bundles"), "--epochs", epochs]) == 0
     calibration = read_npz(tmp_path / "calibration.npz")
     with running_service(tmp_path / "bundles" / "mine" / "1") as service:

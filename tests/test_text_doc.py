@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from harmgauge.cli.main import main
 from tests.support.few_rows import few_fitted, few_judged
+from tests.support.not_drawn import build_report_not_drawn
 from tests.support.process import running_service
 from tests.support.readme import page
 
@@ -49,7 +50,7 @@ def test_the_pipelines_bundle_scores_texts(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     words = [str(tmp_path / word) if "." in word else word for word in COMMANDS[1].split()]
-    with few_judged(), few_fitted(1000, adjusting=500):
+    with build_report_not_drawn(), few_judged(), few_fitted(1000, adjusting=500):
         assert main(["build", *words, "--out", str(tmp_path / "bundles"), "--epochs", "1", "--keep"]) == 0
     with running_service(tmp_path / "bundles" / "sms-tfidf" / "1") as service:
         body = {"instances": [{"text": "free prize text win now"}, {"text": "see you at lunch"}]}

@@ -18,7 +18,7 @@ from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.classifier import distribution, open_classifier
 from harmgauge_models.graphs.feature_maps import find_feature_maps, why_none
 from harmgauge_models.graphs.run import predict
-from harmgauge_models.networks.export import to_onnx
+from harmgauge_models.networks.writer import Writer
 from harmgauge_models.options import Options, Second
 from tests.support.convolutional import convolutional_network
 from tests.support.few_rows import few_copies
@@ -111,7 +111,8 @@ def test_a_head_reads_the_input_itself_where_the_first_layer_does(options: Optio
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Flatten())
     network.append(torch.nn.Linear(4 * 9 * 9, 5))
     rows = instances(300, (3, 9, 9)).astype(np.float32)
-    to_onnx(network, torch.from_numpy(rows[:2]), tmp_path / "direct.onnx")
+    graph = Writer({"input": torch.from_numpy(rows[:2])})
+    onnx.save(graph.model(graph.layer("input", network), "logits", (5,)), tmp_path / "direct.onnx")
     for name in ("train", "calibration"):
         np.savez(tmp_path / f"{name}.npz", x=rows)
     bundle = load(build(replace(options, classifier=tmp_path / "direct.onnx")))
