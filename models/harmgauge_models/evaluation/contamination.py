@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import ks_2samp
 from tqdm import tqdm
 
+from harmgauge.drift import ks
 from harmgauge_models.evaluation.plan import BATCHES, SHARES
 from harmgauge_models.evaluation.work import Arrays, Work, sha256_of
 
@@ -46,7 +46,7 @@ def contamination_p_values(
     for batch in range(batches):
         drawn = {name: random.choice(groups[name], rows, replace=False) for name, rows in needed.items()}
         mixed = np.concatenate([drawn["clean"], drawn["contaminant"]])
-        p_values[batch] = ks_2samp(mixed, drawn["reference"]).pvalue
+        p_values[batch] = ks.two_sample(mixed, drawn["reference"]).p_value
     return p_values
 
 
