@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -50,28 +50,29 @@ THE_ONE_ARROW = "harmgauge_models.cli"
 """By name, in the command: `cli/main.py`."""
 
 
-@functools.cache
-def imports(path: Path, *, at_run_time: bool) -> tuple[str, ...]:
+def imports(path: Path, *, at_run_time: bool) -> list[str]:
     """Dotted names of a file's imports; with `at_run_time`, without those that only a type checker sees."""
-    return tuple(_imports(path, at_run_time=at_run_time))
+    return [name for name, only_typed in _imports(path) if not (at_run_time and only_typed)]
 
 
-def _imports(path: Path, *, at_run_time: bool) -> Iterator[str]:
-    tree = ast.parse(path.read_text())
+@functools.cache
+def _imports(path: Path) -> tuple[tuple[str, bool], ...]:
+    """Dotted names of a file's imports, each with whether only a type checker sees it."""
+    text = path.read_text()
+    nodes = list(ast.walk(ast.parse(text)))
     hidden: set[ast.AST] = set()
-    if at_run_time:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-                hidden |= {inner for statement in node.body for inner in ast.walk(statement)}
-    for node in ast.walk(tree):
-        if node in hidden:
-            continue
+    for node in nodes if "TYPE_CHECKING" in text else ():
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            hidden |= {inner for statement in node.body for inner in ast.walk(statement)}
+    found: list[tuple[str, bool]] = []
+    for node in nodes:
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [(alias.name, node in hidden) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
             assert node.module is not None
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [(f"{node.module}.{alias.name}", node in hidden) for alias in node.names]
+    return tuple(found)
 
 
 def upward(folder: Path, layers: list[str]) -> list[str]:
