@@ -81,7 +81,8 @@ def make_pool(x: Array, columns: Columns, *, missing: bool) -> Pool:
     return Pool(
         columns=columns,
         rows=rows,
-        quantiles=np.nanquantile(known, QUANTILES, axis=0),
+        # Halved, which is exact: the difference of two float64 numbers may exceed float64.
+        quantiles=2 * np.nanquantile(known / 2, QUANTILES, axis=0),
         spread=np.where(spread > 0, spread, 1.0),
         common=_commonest(known),
         missing=missing,
