@@ -142,7 +142,7 @@ def test_each_precision_has_a_fit_of_its_own_that_its_graph_computes(
         assert p[wrong].mean() > 2 * p[~wrong].mean()
         found.append(chance)
     assert found[0] != found[1]
-    assert [line.split(":")[0] for line in said] == ["float32", "int8"]
+    assert [line.split(":")[0] for line in said] == ["float32", "int8", "columns"]
 
 
 def test_it_tells_disturbed_pictures_from_clean_ones(made: Path) -> None:

@@ -185,7 +185,7 @@ def test_a_value_that_does_not_change_keeps_all_its_digits() -> None:
 
 @pytest.mark.parametrize("layout", ["table", "series"])
 def test_numbers_may_be_as_large_as_their_type_allows(layout: Layout) -> None:
-    """The difference of two of them is no float64 number."""
+    """The difference of two of them may exceed float64."""
     x = np.array([[1.79769313e308, -1e292], [-1.79769313e308, 1e292]] * 4)
     made, _ = disturber(x, layout=layout)(x, seeded())
     assert np.isfinite(made).all()
