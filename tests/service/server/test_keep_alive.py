@@ -46,7 +46,8 @@ async def test_after_its_last_response_it_is_kept_for_a_while() -> None:
         protocol.data_received(GET)
         await rounds()
         await asyncio.sleep(3 * LOOK_SECONDS)
-        assert not transport.is_closing()
+        is_stalled = loop.time() - protocol.idle_since >= KEEP_ALIVE_SECONDS  # on an overloaded machine
+        assert is_stalled or not transport.is_closing()
     answered = protocol.idle_since
     await until(transport.is_closing)
     assert loop.time() - answered >= KEEP_ALIVE_SECONDS
