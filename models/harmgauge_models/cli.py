@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from harmgauge.cli.command import Command
 from harmgauge_models.building.image_options import add_images
+from harmgauge_models.calibration.options import add_calibrate
 from harmgauge_models.errors import UserError
 from harmgauge_models.evaluation.command import add_evaluate, evaluate
 from harmgauge_models.options import Options, Second
@@ -205,34 +206,6 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _calibrate_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("bundle", type=Path, help="folder of the bundle, which is not changed")
-    add(
-        "--calibration",
-        type=Path,
-        required=True,
-        help="rows like those of `build`, preferably with labels: at least 200 normal ones on which no network was "
-        "trained; 5000 are good",
-    )
-    add(
-        "--only",
-        choices=("error_probability", "columns"),
-        help="what to add or make again: the accuracy estimate, or the columns of GET /drift/columns, which need no "
-        "labels and leave the graphs as they are; by default the estimate, and columns if the bundle has none",
-    )
-    add("--label", metavar="COLUMN", help="column or array of the data that holds the labels; by default y")
-    add("--accuracy", type=float, help="the classifier's accuracy on such rows, such as 0.93, if they have no y")
-    add("--out", type=Path, help="folder for bundles; by default the one that holds this bundle")
-    add("--version", help="version of the new bundle; by default the next free number")
-    add(
-        "--seed",
-        type=int,
-        default=0,
-        help="random seed for the disturbances and for ties in columns (default: %(default)s)",
-    )
-
-
 def _add_autoencoder(add: Callable[..., Any], default: dict[str, Any]) -> None:
     add(
         "--autoencoder",
@@ -309,6 +282,6 @@ def _command(
 COMMANDS = {
     "train": _command(_train_options, _train),
     "build": _command(_build_options, _build, resumes=lambda parsed: parsed.work is not None),
-    "calibrate": _command(_calibrate_options, _calibrate, resumes=lambda _: False, not_resumed="nothing was written"),
+    "calibrate": _command(add_calibrate, _calibrate, resumes=lambda _: False, not_resumed="nothing was written"),
     "evaluate": _command(add_evaluate, evaluate),
 }

@@ -30,7 +30,7 @@ from harmgauge.bundle.signature import SIGNATURE_BYTES, SIGNATURE_FILE
 from harmgauge_models.calibration.bundle import Wanted, calibrate_bundle
 from harmgauge_models.calibration.calibrate import SURE
 from harmgauge_models.calibration.known import MIN_ROWS
-from harmgauge_models.calibration.rows import check_values, read_rows
+from harmgauge_models.calibration.rows import read_rows
 from harmgauge_models.data import labels, npz_rows
 from harmgauge_models.errors import UserError
 from harmgauge_models.graphs.error_probability import OUTPUT
@@ -212,20 +212,6 @@ def test_rows_that_do_not_fit_are_refused_by_name(
     with pytest.raises(UserError, match=message):
         calibrate_bundle(Wanted(OLD, tmp_path / "rows.npz", out=tmp_path, say=lambda _: None))
     assert not (tmp_path / "cifar10-resnet32").exists()
-
-
-def test_values_outside_the_range_and_missing_ones_are_refused(tmp_path: Path) -> None:
-    spec = load(OLD).manifest.input.model_copy(update={"dtype": "float32", "minimum": 0.0, "maximum": 1.0})
-    x = np.full((3, 2), 0.5, np.float32)
-    check_values(tmp_path, x, spec)
-    x[1, 1] = np.nan
-    with pytest.raises(UserError, match="row 1 has a missing value"):
-        check_values(tmp_path, x, spec)
-    x[1, 1] = 200
-    with pytest.raises(UserError, match="row 1 has values outside 0 to 1.*the units that the service receives"):
-        check_values(tmp_path, x, spec)
-    x[1, 1] = np.nan
-    check_values(tmp_path, x, spec.model_copy(update={"missing": True}))
 
 
 def test_rows_that_trained_the_bundle_are_refused(tmp_path: Path, labelled: Path) -> None:
