@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -87,10 +88,17 @@ def test_each_expires_at_its_deadline_unless_it_was_answered_before(
     waiting = Waiting()
     due: list[tuple[float, Callable[[], object]]] = [(closed_at, waiting.deadlines.close)]
     missed = []
+
+    def arrive(entries: list[Entry], deadline: float) -> None:
+        entries.append(waiting.add(deadline))
+
+    def leave(entries: list[Entry]) -> None:
+        waiting.answer(entries[0])
+
     for arrives, waits, takes in requests:
         entries: list[Entry] = []
-        due.append((arrives, lambda entries=entries, at=arrives + waits: entries.append(waiting.add(at))))  # type: ignore[misc]
-        due.append((arrives + takes, lambda entries=entries: waiting.answer(entries[0])))  # type: ignore[misc]
+        due.append((arrives, partial(arrive, entries, arrives + waits)))
+        due.append((arrives + takes, partial(leave, entries)))
         if waits < takes:
             missed.append(arrives + waits)
     for at, act in sorted(due, key=lambda one: one[0]):
