@@ -110,7 +110,7 @@ class Metrics:
         answered = {key: found for key, found in self._requests.counted().items() if key[0] in routes}
         failed = [found for (_, status), found in answered.items() if str(status) not in _GOOD]
         return Totals(
-            rows=sum(sample.value for sample in _samples(self._instances, "_total")),
+            rows=sum(sample.value for sample in _totals(self._instances)),
             requests=sum(found.counts.sum() for found in answered.values()),
             failed=sum(found.counts.sum() for found in failed),
             queue_rows=queue_rows,
@@ -119,6 +119,6 @@ class Metrics:
         )
 
 
-def _samples(metric: Collector, suffix: str = "") -> list[Sample]:
-    """Samples of all the metric's children whose names have this ending."""
-    return [sample for family in metric.collect() for sample in family.samples if sample.name.endswith(suffix)]
+def _totals(counter: Collector) -> list[Sample]:
+    """The totals of all the counter's children."""
+    return [sample for family in counter.collect() for sample in family.samples if sample.name.endswith("_total")]

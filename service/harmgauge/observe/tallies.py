@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 
 MOST_WAITING = 256
-"""Events that wait to be counted: counting these takes 60 us."""
+"""Events that wait to be counted: counting these takes 0.1 to 0.2 ms."""
 
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

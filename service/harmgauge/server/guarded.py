@@ -35,8 +35,8 @@ class GuardedHttpProtocol(PipelinedHttpProtocol):
 
     Checks every `timeout_seconds` whether anything changed since the last check: the head (each has a new list of
     headers) or the number of unsent bytes. One timer for each connection rather than each request, also for the end of
-    an idle connection, which may come that much later than uvicorn's. Reports the memory
-    that the connection holds to `everyone`, which may close it. Calls `refused` with the status of each refusal.
+    an idle connection, which may come that much later than uvicorn's. Reports the memory that the connection holds to
+    `everyone`, which may close it. Calls `refused` with the status of each refusal.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Uvicorn's HTTP protocol, with one write per response, and without upgrades to other protocols.
 
-Each class adds one feature and names the problem that it fixes. `prompt.py`, `pipelined.py` and `guarded.py` build on
-these; the last two bound the data that a client can send or keep. `HttpCall` bounds a body, in bytes and by its
-deadline, and uvicorn's own timeout bounds an idle connection.
+Each class adds one feature and names the problem that it fixes. `prompt.py`, `pipelined.py`, `guarded.py` and
+`repeated.py` build on these, in that order. `pipelined.py` and `guarded.py` bound the data that a client can send or
+keep, and `guarded.py` the time of an idle connection. `HttpCall` bounds a body, in bytes and by its deadline.
 """
 
 from __future__ import annotations

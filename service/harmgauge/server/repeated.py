@@ -20,7 +20,6 @@ _NAME = b"content-length"
 LONGEST_BYTES = 2 * 2**10
 """Longer heads are not remembered: each connection keeps one."""
 
-
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n", re.IGNORECASE)
 
 
