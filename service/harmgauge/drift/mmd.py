@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from harmgauge.drift.quadratic_bound import QuadraticBound
+
 Matrix = npt.NDArray[np.float64]
 
 PERMUTATIONS_AT_ONCE = 200
@@ -21,6 +23,9 @@ ROWS_AT_ONCE = 16
 
 ENOUGH_EXCEEDED = 20
 """Number of permutations at or above the observed statistic after which sampling stops: p is then far from small."""
+
+MANY_PERMUTATIONS = 1000
+"""With fewer to come, making a bound takes more time than it saves."""
 
 _SAME = 1e-12
 """Squared distances below this share of the squared lengths are rounding errors of 0."""
@@ -86,15 +91,45 @@ def unbiased_mmd2(kernel: Matrix, recent: Matrix) -> Matrix:
     `kernel` (n, n) has ones on its diagonal; `recent` (n, k) has 1.0 for the rows of one sample and 0.0 for those of
     the other, with the same number in each column. Returns (k,).
     """
-    rows = len(kernel)
-    n = float(recent[:, 0].sum())
-    m = rows - n
     products = kernel @ recent
-    own = (recent * products).sum(0)
-    across = products.sum(0) - own
-    others = kernel.sum() - own - 2 * across
+    return _mmd2(kernel.sum(), products.sum(0), (recent * products).sum(0), recent[:, 0].sum(), len(kernel))
+
+
+def _mmd2(total: float, touching: Matrix, own: Matrix, n: float, rows: int) -> Matrix:
+    """MMD^2 from sums of the kernel over all pairs, over those with at least one of the `n` recent rows, counted once
+    for each (k,), and over those of two recent rows (k,).
+    """
+    m = rows - n
+    across = touching - own
+    others = total - own - 2 * across
     result: Matrix = (own - n) / (n * (n - 1)) + (others - m) / (m * (m - 1)) - 2 * across / (n * m)
     return result
+
+
+class _Splits:
+    """Counts the splits of the rows whose MMD^2 is at least `reached`."""
+
+    def __init__(self, kernel: Matrix, reached: float) -> None:
+        self._kernel = kernel
+        self._reached = reached
+        self._total = kernel.sum()
+        self._row_sums = kernel.sum(0)
+        self._bound: QuadraticBound | None = None
+
+    def bound(self) -> None:
+        """From now on, only compute MMD^2 where an upper bound does not exclude a split."""
+        if self._bound is None:
+            self._bound = QuadraticBound(self._kernel)
+
+    def count(self, recent: Matrix) -> int:
+        """`recent` as in `unbiased_mmd2`."""
+        if self._bound is not None:
+            # MMD^2 increases with the sum of the kernel over the pairs of recent rows.
+            touching, n = self._row_sums @ recent, recent[:, 0].sum()
+            recent = recent[:, _mmd2(self._total, touching, self._bound(recent), n, len(recent)) >= self._reached]
+        if not recent.size:
+            return 0
+        return int(np.count_nonzero(unbiased_mmd2(self._kernel, recent) >= self._reached))
 
 
 def permutation_test(
@@ -126,13 +161,15 @@ def permutation_test(
     del squares
     observed = float(unbiased_mmd2(kernel, _columns(np.arange(m, m + n)[None], n + m))[0])
     # A permutation that gives the same sums in a different order must count as equal.
-    reached = observed - 1e-12
+    splits = _Splits(kernel, observed - 1e-12)
     drawn = exceeded = 0
     while drawn < permutations and exceeded < enough_exceeded:
         count = min(PERMUTATIONS_AT_ONCE, permutations - drawn)
         picked = np.argpartition(random.random((count, n + m)), n - 1, axis=1)[:, :n]
-        exceeded += int(np.count_nonzero(unbiased_mmd2(kernel, _columns(picked, n + m)) >= reached))
+        exceeded += splits.count(_columns(picked, n + m))
         drawn += count
+        if not exceeded and permutations - drawn >= MANY_PERMUTATIONS:
+            splits.bound()
     return MmdResult(observed, (1 + exceeded) / (1 + drawn), drawn)
 
 

@@ -138,6 +138,32 @@ def test_p_value_is_as_rare_as_it_says() -> None:
     assert binomtest(small, 400, 0.1, alternative="two-sided").pvalue > 0.001
 
 
+@pytest.mark.parametrize("shift", [0, 0.2, 0.4, 1, 4])
+@pytest.mark.parametrize(("m", "n"), [(200, 90), (30, 20), (2, 40)])
+def test_a_bound_changes_no_result(shift: float, m: int, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Splits that a bound excludes are below the observed one, so they need not be computed."""
+    reference, recent = sample(m, width=3), sample(n, seed=1, shift=shift, width=3)
+    results = []
+    for many in (10**9, 1):
+        monkeypatch.setattr(mmd, "MANY_PERMUTATIONS", many)
+        results.append(mmd.permutation_test(reference, recent, 3000, np.random.default_rng(2), enough_exceeded=10**9))
+    assert results[0] == results[1]
+
+
+def test_a_bound_spares_nearly_all_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[int] = []
+    exact = mmd.unbiased_mmd2
+
+    def counting(kernel: mmd.Matrix, recent: mmd.Matrix) -> mmd.Matrix:
+        computed.append(recent.shape[1])
+        return exact(kernel, recent)
+
+    monkeypatch.setattr(mmd, "unbiased_mmd2", counting)
+    found = mmd.permutation_test(sample(300), sample(150, seed=1, shift=1), 9999, np.random.default_rng(0))
+    assert found.p_value == 1 / 10_000
+    assert sum(computed) == 1 + mmd.PERMUTATIONS_AT_ONCE
+
+
 def test_only_small_p_values_draw_all_permutations() -> None:
     random = np.random.default_rng(0)
     assert mmd.permutation_test(sample(60), sample(20, seed=1), 1999, random).permutations < 1999
