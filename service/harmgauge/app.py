@@ -191,7 +191,7 @@ def _build(settings: Settings, valid: Validated, state_lock: FolderLock) -> Serv
     app.include_router(drift.router(authorizer))
     app.include_router(swap.router(authorizer, plane, switch))
     app.include_router(shadow.router(authorizer, plane, switch))
-    app.include_router(docs.router(authorizer, app.openapi))
+    app.include_router(docs.router(authorizer, partial(problems.document, app)))
     app.include_router(page.documents_router(authorizer))
     app.include_router(page.router(authorizer, shown=settings.page))
     grpc = None

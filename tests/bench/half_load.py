@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -74,7 +75,10 @@ def measure(
 
 
 def bare_arrivals(baseline: Baseline, row: Rows, per_second: float, seconds: float) -> Latency:
-    """Bare runs at random moments (a Poisson stream), in the order of arrival, on one thread per core."""
+    """Bare runs at random moments, in the order of arrival, on one thread per core.
+
+    A Poisson stream, of whole milliseconds like wrk's pauses: several arrive at once more often.
+    """
     chance, lock = random.Random(0), threading.Lock()
     begin = due = time.perf_counter()
 
@@ -82,7 +86,7 @@ def bare_arrivals(baseline: Baseline, row: Rows, per_second: float, seconds: flo
         nonlocal due
         with lock:
             due += chance.expovariate(per_second)
-            return due
+            return math.ceil(due * 1e3) / 1e3
 
     def work(_: int) -> list[float]:
         latencies = []

@@ -161,7 +161,22 @@ def test_the_other_routes(service: RunningService, image_bundle_path: Path) -> N
     content = schema["paths"]["/score"]["post"]["requestBody"]["content"]
     binary = {"application/x-npy", "application/octet-stream", "image/png", "image/jpeg", "image/webp"}
     assert set(content) == {"application/json"} | binary
-    assert "Problem" in schema["components"]["schemas"]
+
+
+def test_every_error_is_described_as_a_problem(service: RunningService) -> None:
+    schema = service.client.get("/openapi.json").json()
+    reference = {"$ref": "#/components/schemas/Problem"}
+    described = 0
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            errors = {status: found for status, found in operation["responses"].items() if status[0] in "45d"}
+            assert "default" in errors, (method, path)
+            for status, found in errors.items():
+                assert found["content"] == {"application/problem+json": {"schema": reference}}, (path, status)
+                described += 1
+    assert described > 50
+    told = service.client.post("/score", json={"instances": "none"}).json()
+    assert told.keys() == set(schema["components"]["schemas"]["Problem"]["required"])
 
 
 def test_request_ids_are_taken_or_made(service: RunningService) -> None:

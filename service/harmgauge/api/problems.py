@@ -35,15 +35,23 @@ class Problem(BaseModel):
 Responses = dict[int | str, dict[str, Any]]
 """Responses of a route by status, as FastAPI expects them for the OpenAPI document."""
 
-RESPONSES: Responses = {
-    "default": {"description": "Problem details", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
-}
+_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
+"""FastAPI's own `model` would describe it as plain JSON as well."""
+
+RESPONSES: Responses = {"default": {"description": "Problem details", "content": _CONTENT}}
 """For the OpenAPI document: the form of every error response."""
 
 
 def refusals(*statuses: int) -> Responses:
     """A route's specific error responses, by status."""
-    return {status: {"model": Problem, "content": {MEDIA_TYPE: {}}} for status in statuses}
+    return {status: {"description": HTTPStatus(status).phrase, "content": _CONTENT} for status in statuses}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with the schema of problems."""
+    found = app.openapi()
+    found.setdefault("components", {}).setdefault("schemas", {})[Problem.__name__] = Problem.model_json_schema()
+    return found
 
 
 def problem(
