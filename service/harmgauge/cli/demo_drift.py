@@ -26,7 +26,7 @@ STEPS = 20
 LINE_STEPS = 5
 
 LAST_TEST_SECONDS = 60.0
-"""At the end, a detector that tests at its own pace (a few hundredths of a core) gets this long."""
+"""At the end, a detector that tests at its own pace (a hundredth of a core) gets this long."""
 
 UNSEEN = (
     "The estimate of accuracy needs no labels. It is too high for inputs far from every disturbance that it was\n"

@@ -38,7 +38,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
 }
 _MATRIX_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """Limit the threads of NumPy's matrix products. More than one would spin on the inference's cores whenever a drift test
-runs: a quarter of all CPU time was measured, for a test that may take 3 % of a core.
+runs: a quarter of all CPU time was measured, for a test that may take 1 % of a core.
 """
 
 COMMANDS = {name: found for group in GROUPS.values() for name, found in group.items()}

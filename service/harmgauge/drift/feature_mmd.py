@@ -1,7 +1,7 @@
 """`feature_mmd`: kernel MMD of the classifier's features in a window against reference features.
 
 A test takes tens of milliseconds, or a few hundred if p is small. So it runs on a worker thread, which then rests: it
-never takes more than a few hundredths of a core.
+never takes more than a hundredth of a core.
 
 A window is tested only when all its rows are untested, so tests do not overlap: with p at most `rows from test to test
 / rows between false alarms`, the mean run to a false alarm is at least the requested one, averaged over references.
@@ -47,7 +47,7 @@ Of 24 references of 1000 rows (normal, with the covariance of the shipped featur
 many small p-values as expected for windows of 500 rows, the next 1.5 to 2.5 times (simulated, 150 windows each).
 """
 
-LARGEST_SHARE_OF_A_CORE = 0.03
+LARGEST_SHARE_OF_A_CORE = 0.01
 
 MOST_STATISTIC = 4.0
 """Sums of means of a kernel that is at most 1, with a margin for rounding."""
