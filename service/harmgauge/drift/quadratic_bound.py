@@ -25,7 +25,7 @@ iteration: Halko et al., *Finding Structure with Randomness*, SIAM Review 2011).
 """
 
 _ROUNDING = 1e-12
-"""Margin for the squared norm, which is a difference of large numbers."""
+"""Margin, relative to the numbers whose differences are taken."""
 
 
 class QuadraticBound:
@@ -44,11 +44,13 @@ class QuadraticBound:
         whole = float(np.vdot(kernel, kernel))
         left = whole - 2 * float(np.vdot(self._images, self._images)) + float(np.vdot(self._inner, self._inner))
         self._norm = math.sqrt(max(0.0, left) + _ROUNDING * whole)
+        self._margin = _ROUNDING * math.sqrt(whole)
 
     def __call__(self, vectors: Matrix) -> Matrix:
         """At least x^T K x for each column x of `vectors` (n, k): (k,)."""
         within = self._basis.T @ vectors
         found = 2 * (within * (self._images.T @ vectors)).sum(0) - (within * (self._inner @ within)).sum(0)
-        outside = (vectors * vectors).sum(0) - (within * within).sum(0)
-        bounds: Matrix = found + self._norm * np.maximum(outside, 0)
+        lengths = (vectors * vectors).sum(0)
+        outside = np.maximum(lengths - (within * within).sum(0), 0)
+        bounds: Matrix = found + self._norm * outside + self._margin * lengths
         return bounds

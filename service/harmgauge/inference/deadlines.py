@@ -14,6 +14,8 @@ TOO_LATE = (
     "once, or allow more time (HARMGAUGE_DEADLINE_SECONDS and the request's own deadline)."
 )
 
+_PAUSE_SECONDS = 0.001
+
 
 class Deadlines(dict[Entry, None]):
     """Entries in the order of their deadlines; `expire` is called with each whose deadline passes, and removes it.
@@ -54,4 +56,7 @@ class Deadlines(dict[Entry, None]):
         for entry in list(takewhile(lambda entry: entry.context.deadline <= now, self)):
             self._expire(entry)
         first = next(iter(self), None)
-        self._timer = None if first is None else self._loop.call_at(first.context.deadline, self._look)
+        # uvloop rounds to whole milliseconds: without a pause, a timer that fires early would fire again at once.
+        self._timer = (
+            None if first is None else self._loop.call_at(max(first.context.deadline, now + _PAUSE_SECONDS), self._look)
+        )

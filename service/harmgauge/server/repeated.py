@@ -20,7 +20,7 @@ _NAME = b"content-length"
 LONGEST_BYTES = 2 * 2**10
 """Longer heads are not remembered: each connection keeps one."""
 
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)\r\n", re.IGNORECASE)
 
 
 class _Head(NamedTuple):
@@ -86,9 +86,15 @@ class RepeatingHttpProtocol(GuardedHttpProtocol):
         if head.texts[_NAME] != (text := str(length, "ascii")):
             self.headers[self.headers.index((_NAME, head.texts[_NAME].encode()))] = _NAME, length
             scope[HEADERS] = head.texts | {_NAME: text}
-        exchange = self.cycle = self._worked_on = self._begin(scope, keep_alive=True)
-        exchange.body += memoryview(data)[head.size_bytes :]
+        try:
+            exchange = self._begin(scope, keep_alive=True)
+            exchange.body += memoryview(data)[head.size_bytes :]
+        except MemoryError:
+            self._refuse(503)
+            return
         exchange.more_body = False
+        exchange.message_event.set()
+        self.cycle = self._worked_on = exchange
         if self._is_prompt(scope):
             self._start_now(exchange)
         else:
@@ -102,7 +108,9 @@ class RepeatingHttpProtocol(GuardedHttpProtocol):
             return
         begin, end = found.span(1)
         head_bytes = len(data) - int(found[1])
-        if head_bytes <= LONGEST_BYTES and data.find(b"\r\n\r\n") == head_bytes - 4:
+        # A body in chunks may contain such a line, too.
+        is_head = data.find(b"\r\n\r\n") == head_bytes - 4 and found.end() < head_bytes
+        if is_head and head_bytes <= LONGEST_BYTES:
             self._head = _Head(
                 data[:begin],
                 end - begin,

@@ -30,6 +30,8 @@ class Loop:
 
     def __init__(self) -> None:
         self.now, self.made = 0.0, 0
+        self.is_rounded = False
+        """Whether timers fire at whole milliseconds, at most half of one early, as uvloop's do."""
         self._timers: list[tuple[float, int, Handle]] = []
 
     def time(self) -> float:
@@ -38,7 +40,8 @@ class Loop:
     def call_at(self, when: float, call: Callable[..., None], *arguments: Any) -> Handle:
         self.made += 1
         handle = Handle(lambda: call(*arguments))
-        heapq.heappush(self._timers, (when, self.made, handle))
+        due = max(self.now, round(when, 3)) if self.is_rounded else when
+        heapq.heappush(self._timers, (due, self.made, handle))
         return handle
 
     def run_until(self, end: float) -> None:
@@ -124,6 +127,17 @@ def test_deadlines_in_order_share_one_timer() -> None:
     waiting.loop.run_until(100)
     assert [deadline for deadline, _ in waiting.expired] == [entry.context.deadline for entry in late]
     assert waiting.loop.made <= 1 + 1 + len(late)
+
+
+def test_a_timer_that_fires_early_does_not_fire_again_and_again() -> None:
+    waiting = Waiting()
+    waiting.loop.is_rounded = True
+    for number in range(100):
+        waiting.add(1 + number / 1000 + 0.0004)
+    waiting.loop.run_until(3)
+    assert len(waiting.expired) == 100
+    assert all(0 <= now - deadline <= 0.0021 for deadline, now in waiting.expired)
+    assert waiting.loop.made <= 202
 
 
 def test_after_the_end_no_timer_refers_to_the_owner() -> None:

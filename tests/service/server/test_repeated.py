@@ -36,14 +36,15 @@ class Seen(NamedTuple):
 
 
 class Application:
-    """Records what it is sent, and returns the body."""
+    """Records what it is sent, and returns the body. If it `receives`, it takes bodies in ASGI's messages only."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, receives: bool = False) -> None:
         self.seen: list[Seen] = []
+        self._receives = receives
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         exchange: Exchange = scope[EXCHANGE]
-        whole = exchange.whole_body()
+        whole = None if self._receives else exchange.whole_body()
         body = b"" if whole is None else bytes(whole)
         more = whole is None
         while more:
@@ -72,8 +73,10 @@ class Application:
             await send({"type": "http.response.body", "body": body})
 
 
-def connected(kind: type[GuardedHttpProtocol]) -> tuple[GuardedHttpProtocol, Transport, Application]:
-    app = Application()
+def connected(
+    kind: type[GuardedHttpProtocol], *, receives: bool = False
+) -> tuple[GuardedHttpProtocol, Transport, Application]:
+    app = Application(receives=receives)
     protocol = kind(
         Config(app, lifespan="off"),
         ServerState(),
@@ -88,11 +91,13 @@ def connected(kind: type[GuardedHttpProtocol]) -> tuple[GuardedHttpProtocol, Tra
     return protocol, transport, app
 
 
-async def told(kind: type[GuardedHttpProtocol], parts: list[tuple[bytes, int]]) -> tuple[list[Seen], bytes, bool]:
+async def told(
+    kind: type[GuardedHttpProtocol], parts: list[tuple[bytes, int]], *, receives: bool = False
+) -> tuple[list[Seen], bytes, bool]:
     """The requests that the application sees, the bytes sent, and whether the connection ends, if these parts arrive,
     each followed by so many rounds of the loop.
     """
-    protocol, transport, app = connected(kind)
+    protocol, transport, app = connected(kind, receives=receives)
     for part, waits in parts:
         if not transport.is_closing():
             protocol.data_received(part)
@@ -118,15 +123,20 @@ HEADS = st.sampled_from(
         POST.replace(b"X-Request-Id: 7", b"Connection: Upgrade\r\nUpgrade: h2c"),
         POST.replace(b"X-Request-Id: 7", b"Authorization: Bearer " + b"x" * LONGEST_BYTES),
         POST.replace(b"\r\n", b"\n"),
+        POST.replace(b"Length: 3", b"Length:  3 \t"),
     ]
 )
 CHUNKED = POST.replace(b"Content-Length: 3", b"Transfer-Encoding: chunked")
+LENGTH_IN_CHUNK = CHUNKED + b"16\r\n\r\ncontent-length: 33\r\n\r\n0\r\n\r\n"
+"""The chunk holds a line like the missing field, with the number of bytes after the head."""
+
 MESSAGES = st.one_of(
     st.builds(lambda body: POST + body, BODIES),  # the most frequent
     st.builds(post, st.sampled_from([b"", b"a", b"abcd", b"x" * 12, b"y" * 13])),
     st.builds(lambda body: POST.replace(b"Length: 3", b"Length: 4") + body, BODIES),  # of which a byte is missing
     st.builds(lambda head, body: head + body, HEADS, BODIES),
     st.builds(lambda body: CHUNKED + b"3\r\n" + body + b"\r\n0\r\n\r\n", BODIES),
+    st.just(LENGTH_IN_CHUNK),
     st.builds(lambda body: POST.replace(b"X-Request-Id: 7", b"Connection: close") + body, BODIES),
     st.just(b"GET / HTTP/1.1\r\n\r\n"),
     st.just(b"\r\n"),
@@ -142,12 +152,15 @@ def cut(draw: st.DrawFn, parts: list[bytes]) -> list[bytes]:
     return [sent[begin:end] for begin, end in zip([0, *places], [*places, len(sent)], strict=True) if begin < end]
 
 
-@given(st.data(), st.lists(MESSAGES, min_size=1, max_size=8), st.booleans(), st.booleans())
+@given(st.data(), st.lists(MESSAGES, min_size=1, max_size=8), st.booleans(), st.booleans(), st.booleans())
 @settings(max_examples=300, deadline=None)
-def test_whatever_is_sent_both_read_the_same(data: Any, messages: list[bytes], waits: bool, is_cut: bool) -> None:
+def test_whatever_is_sent_both_read_the_same(
+    data: Any, messages: list[bytes], waits: bool, is_cut: bool, receives: bool
+) -> None:
     parts = data.draw(cut(messages)) if is_cut else messages
     timed = [(part, 5 if waits else data.draw(st.integers(0, 3))) for part in parts]
-    assert asyncio.run(told(RepeatingHttpProtocol, timed)) == asyncio.run(told(GuardedHttpProtocol, timed))
+    repeated = asyncio.run(told(RepeatingHttpProtocol, timed, receives=receives))
+    assert repeated == asyncio.run(told(GuardedHttpProtocol, timed, receives=receives))
 
 
 @pytest.mark.parametrize(
@@ -162,6 +175,8 @@ def test_whatever_is_sent_both_read_the_same(data: Any, messages: list[bytes], w
         [POST + b"abc" + POST + b"def"] * 3,
         [POST + b"abc", POST + b"def" + POST[:9], POST[9:] + b"ghi"],
         [POST + b"abc", POST + LATE, POST + b"def", POST + LATE],
+        [LENGTH_IN_CHUNK] * 3,
+        [POST.replace(b"3", b"3 \t") + b"abc"] * 3,
     ],
     ids=[
         "end of a body first",
@@ -173,12 +188,32 @@ def test_whatever_is_sent_both_read_the_same(data: Any, messages: list[bytes], w
         "two at once",
         "begin of the next",
         "pending",
+        "a length in a chunk",
+        "blanks after the length",
     ],
 )
 @pytest.mark.parametrize("waits", [0, 1, 5])
-async def test_no_other_data_are_taken_for_a_request(parts: list[bytes], waits: int) -> None:
+@pytest.mark.parametrize("receives", [False, True])
+async def test_no_other_data_are_taken_for_a_request(parts: list[bytes], waits: int, receives: bool) -> None:
     timed = [(part, waits) for part in parts]
-    assert await told(RepeatingHttpProtocol, timed) == await told(GuardedHttpProtocol, timed)
+    expected = await told(GuardedHttpProtocol, timed, receives=receives)
+    assert await told(RepeatingHttpProtocol, timed, receives=receives) == expected
+
+
+@pytest.mark.parametrize("kind", [RepeatingHttpProtocol, GuardedHttpProtocol])
+async def test_a_request_without_memory_is_refused(
+    kind: type[GuardedHttpProtocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    protocol, transport, _ = connected(kind)
+    protocol.data_received(POST + b"abc")
+    await rounds()
+    monkeypatch.setattr(protocol, "_begin", fails)
+    protocol.data_received(POST + b"abc")
+    assert b"HTTP/1.1 503 " in transport.written
+    assert transport.is_closing()
 
 
 async def test_each_connection_keeps_a_short_head_only() -> None:
