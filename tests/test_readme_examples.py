@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from harmgauge.cli.main import main
 from tests.support.few_rows import few_fitted, few_judged
 from tests.support.not_drawn import build_report_not_drawn
 from tests.support.process import running_service
-from tests.support.readme import README, page
+from tests.support.readme import README, example_files, page, readme_example, run_example
 
 EXAMPLES = re.findall(r"```python\n(.*?)```", page("own-classifier.md"), re.DOTALL)
 JSON = {"Content-Type": "application/json"}
@@ -29,7 +28,7 @@ def as_json(rows: Array) -> str:
 
 
 def test_readmes_example_and_commands_are_the_tutorials() -> None:
-    assert re.findall(r"```python\n(.*?)```", README, re.DOTALL) == EXAMPLES[:1]
+    assert readme_example() == EXAMPLES[0]
     (commands,) = re.findall(r"```\n(harmgauge build .*?)```", README, re.DOTALL)
     assert commands in page("own-classifier.md")
 
@@ -37,11 +36,13 @@ def test_readmes_example_and_commands_are_the_tutorials() -> None:
 @pytest.mark.parametrize(
     ("example", "epochs"), list(zip(EXAMPLES, ("4", "2"), strict=True)), ids=["scikit-learn", "pytorch"]
 )
-def test_a_classifier_of_ones_own_comes_into_service(example: str, epochs: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def test_a_classifier_of_ones_own_comes_into_service(
+    example: str, epochs: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if example == readme_example():
+        shutil.copytree(example_files(tmp_path_factory), tmp_path, dirs_exist_ok=True)
+    else:
+        run_example(example, tmp_path)
     words = ["build", "--classifier", "classifier.onnx", "--train", "train.npz", "--calibration", "calibration.npz"]
     words = [str(tmp_path / word) if "." in word else word for word in words]
     with (

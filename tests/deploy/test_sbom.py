@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
-from tests.support.tools import pins
+from tests.support.tools import make, pins
 
 EXTRAS = ("cpu", "grpc", "signing", "tracing")
 
@@ -36,7 +35,7 @@ def closure(package: str, extras: tuple[str, ...]) -> set[str]:
 @pytest.mark.timeout(900)
 def test_it_lists_the_runtime_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "sbom.json"
-    done = subprocess.run(["make", "sbom", f"SBOM={file}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = make("sbom", f"SBOM={file}")
     assert done.returncode == 0, done.stderr
     assert f"made and validated {file}" in done.stdout
     text = file.read_text()

@@ -19,8 +19,8 @@ from harmgauge.page.routes import FOLDER
 from harmgauge.settings import DEFAULT_BUNDLE
 from tests.conftest import ROOT
 from tests.support.process import environment
-from tests.support.readme import README
-from tests.support.tools import linter
+from tests.support.readme import README, example_files
+from tests.support.tools import linter, uv
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -47,8 +47,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     command: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir"]
-    if (uv := _uv()) is not None:
-        command = [uv, "build", "--quiet", "--no-config", "--wheel", "--out-dir"]
+    if (fast := uv()) is not None:
+        command = [fast, "build", "--quiet", "--no-config", "--wheel", "--out-dir"]
     subprocess.run([*command, folder, source], check=True)
     (made,) = folder.glob("*.whl")
     return made
@@ -56,12 +56,7 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that README's example makes, which needs only the libraries of the classifier's author."""
-    folder = tmp_path_factory.mktemp("example")
-    (program,) = (found for found in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "skl2onnx" in found)
-    done = run(sys.executable, "-c", program, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return folder
+    return example_files(tmp_path_factory)
 
 
 @pytest.fixture
@@ -79,15 +74,10 @@ def run(*command: str | Path, cwd: Path, **more: str) -> subprocess.CompletedPro
     return subprocess.run(command, env=own, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
 
 
-def _uv() -> str | None:
-    """The path of uv, if it is there: it builds and installs with a fraction of pip's CPU time."""
-    return shutil.which("uv", path=str(ROOT / ".venv-uv" / "bin"))
-
-
 def _install(python: Path) -> list[str | Path]:
     """The command that installs into an environment."""
-    if (uv := _uv()) is not None:
-        return [uv, "pip", "install", "--no-config", "--python", python]
+    if (fast := uv()) is not None:
+        return [fast, "pip", "install", "--no-config", "--python", python]
     return [sys.executable, "-m", "pip", "--python", python, "install", "--no-compile"]
 
 
@@ -135,14 +125,14 @@ def test_the_wheel_is_small_and_holds_both_packages_and_one_bundle(wheel: Path) 
 
 
 def test_the_sdist_makes_the_same_wheel(source: Path, wheel: Path, tmp_path: Path) -> None:
-    uv = linter("uv")
-    done = run(uv, "build", "--quiet", "--sdist", "--out-dir", tmp_path, source, cwd=tmp_path)
+    pinned = linter("uv")
+    done = run(pinned, "build", "--quiet", "--sdist", "--out-dir", tmp_path, source, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (sdist,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert not {name for name in names if name.startswith(("docs/", "tests/", "k8s/"))}
-    done = run(uv, "build", "--quiet", "--wheel", "--out-dir", tmp_path, sdist, cwd=tmp_path)
+    done = run(pinned, "build", "--quiet", "--wheel", "--out-dir", tmp_path, sdist, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert set(zipfile.ZipFile(tmp_path / wheel.name).namelist()) == set(zipfile.ZipFile(wheel).namelist())
 
