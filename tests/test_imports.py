@@ -59,7 +59,7 @@ def imports(path: Path, *, at_run_time: bool) -> list[str]:
 def _imports(path: Path) -> tuple[tuple[str, bool], ...]:
     """Dotted names of a file's imports, each with whether only a type checker sees it."""
     text = path.read_text()
-    nodes = list(ast.walk(ast.parse(text)))
+    nodes = _statements(ast.parse(text))
     hidden: set[ast.AST] = set()
     for node in nodes if "TYPE_CHECKING" in text else ():
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -73,6 +73,15 @@ def _imports(path: Path) -> tuple[tuple[str, bool], ...]:
             assert node.module is not None
             found += [(f"{node.module}.{alias.name}", node in hidden) for alias in node.names]
     return tuple(found)
+
+
+def _statements(tree: ast.Module) -> list[ast.AST]:
+    """All statements, which include all imports; the expressions in them are ten times as many."""
+    found: list[ast.AST] = [tree]
+    for node in found:  # and those that are found meanwhile
+        for part in ("body", "handlers", "orelse", "finalbody", "cases"):
+            found += getattr(node, part, ())
+    return found
 
 
 def upward(folder: Path, layers: list[str]) -> list[str]:

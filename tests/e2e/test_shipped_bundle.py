@@ -91,7 +91,7 @@ def test_both_watch_the_same_classifier(bundle: Bundle) -> None:
 
 def test_accuracy_over_http_is_the_classifiers_own(service: RunningService, bundle: Bundle, cifar10_path: Path) -> None:
     """All 5,000 test images, in requests of 250."""
-    test = cifar10.load(cifar10_path).test
+    test = cifar10.load_test(cifar10_path)
     predictions: list[int] = []
     for start in range(0, len(test.x), 250):
         predictions += service.score(test.x[start : start + 250])["predictions"]
@@ -101,7 +101,7 @@ def test_accuracy_over_http_is_the_classifiers_own(service: RunningService, bund
 
 
 def test_the_samples_are_test_images_and_what_became_of_them(bundle: Bundle, cifar10_path: Path) -> None:
-    samples, test = read_samples(bundle), cifar10.load(cifar10_path).test
+    samples, test = read_samples(bundle), cifar10.load_test(cifar10_path)
     known = {hashlib.sha256(image.tobytes()).digest() for image in test.x}
     assert all(hashlib.sha256(image.tobytes()).digest() in known for image in samples.clean)
     assert samples.clean.shape == samples.corrupted.shape
