@@ -39,6 +39,7 @@ class Loop:
 
     def call_at(self, when: float, call: Callable[..., None], *arguments: Any) -> Handle:
         self.made += 1
+        assert self.made < 10_000, "a timer fires again and again"
         handle = Handle(lambda: call(*arguments))
         due = max(self.now, round(when, 3)) if self.is_rounded else when
         heapq.heappush(self._timers, (due, self.made, handle))
