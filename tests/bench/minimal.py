@@ -29,6 +29,7 @@ from tests.bench.bare import Baseline
 from tests.bench.half_load import Latency, bare_arrivals
 from tests.bench.load import paced_loop, wrk_is_missing
 from tests.bench.options import BUNDLE, SECONDS
+from tests.bench.point import LAST_ROWS_SECONDS
 from tests.bench.requests import RAW
 from tests.conftest import ROOT
 from tests.support.process import fresh_service
@@ -60,7 +61,7 @@ class _Protocol(asyncio.Protocol):
             self._data = self._data[begin + self._size_bytes :]
 
 
-async def _serve(port: int) -> None:
+async def _serve() -> None:
     bundle = load(BUNDLE)
     runtime, row = OnnxRuntime(bundle, "cpu"), read_samples(bundle).clean[:1]
     jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
@@ -74,7 +75,7 @@ async def _serve(port: int) -> None:
 
     for _ in range(usable_cores()):
         threading.Thread(target=work, daemon=True).start()
-    server = await loop.create_server(lambda: _Protocol(jobs, row.nbytes), "127.0.0.1", port)
+    server = await loop.create_server(lambda: _Protocol(jobs, row.nbytes), "127.0.0.1", 0)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()
@@ -100,7 +101,7 @@ def _running() -> Iterator[int]:
 def main() -> int:
     """Measure and print."""
     if sys.argv[1:] == ["serve"]:
-        uvloop.run(_serve(0))
+        uvloop.run(_serve())
     if wrk_is_missing():
         sys.stderr.write("the benchmark needs wrk: apt install wrk\n")
         return 1
@@ -118,13 +119,14 @@ def main() -> int:
             for name, url in urls.items():
                 answered = paced_loop(url, [row.tobytes()], RAW, rate, 2 * SECONDS)
                 found.setdefault(name, []).append(Latency(answered.p50_seconds, answered.p99_seconds))
-                time.sleep(1)
+                time.sleep(LAST_ROWS_SECONDS)
                 bar.update()
     for name, seen in found.items():
         p50, p99 = (
             statistics.median(getattr(each, field) for each in seen) for field in ("p50_seconds", "p99_seconds")
         )
-        sys.stdout.write(f"{name}: {Latency(p50, p99)}, p99/p50 {p99 / p50:.1f}\n")
+        middle = Latency(p50, p99)
+        sys.stdout.write(f"{name}: {middle}, p99/p50 {middle.spread:.1f}\n")
     sys.stdout.write(f"{rate:.0f} requests/s with random pauses, medians of {ROUNDS} rounds\n")
     return 0
 

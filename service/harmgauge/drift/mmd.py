@@ -9,6 +9,7 @@ origin, the squared distances are small differences of large numbers and cancel.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -112,8 +113,6 @@ class _Splits:
     def __init__(self, kernel: Matrix, reached: float) -> None:
         self._kernel = kernel
         self._reached = reached
-        self._total = kernel.sum()
-        self._row_sums = kernel.sum(0)
         self._bound: QuadraticBound | None = None
 
     def bound(self) -> None:
@@ -121,12 +120,17 @@ class _Splits:
         if self._bound is None:
             self._bound = QuadraticBound(self._kernel)
 
+    @cached_property
+    def _row_sums(self) -> Matrix:
+        sums: Matrix = self._kernel.sum(0)
+        return sums
+
     def count(self, recent: Matrix) -> int:
         """`recent` as in `unbiased_mmd2`."""
         if self._bound is not None:
             # MMD^2 increases with the sum of the kernel over the pairs of recent rows.
-            touching, n = self._row_sums @ recent, recent[:, 0].sum()
-            recent = recent[:, _mmd2(self._total, touching, self._bound(recent), n, len(recent)) >= self._reached]
+            total, touching, n = self._row_sums.sum(), self._row_sums @ recent, recent[:, 0].sum()
+            recent = recent[:, _mmd2(total, touching, self._bound(recent), n, len(recent)) >= self._reached]
         if not recent.size:
             return 0
         return int(np.count_nonzero(unbiased_mmd2(self._kernel, recent) >= self._reached))
