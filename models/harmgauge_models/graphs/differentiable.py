@@ -64,4 +64,5 @@ class _One(nn.Module):
         self.whole, self.index = whole, index
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.whole(x)[self.index]  # type: ignore[no-any-return]
+        found: Tensor = self.whole(x)[self.index]
+        return found

@@ -88,7 +88,8 @@ class RowHead(nn.Module):
             parts += self._described(tensors[-2], "features")
         x = functional.relu(self.hidden1(torch.cat(parts, 1)))
         x = functional.relu(self.hidden2(x))
-        return self.correction(x) + functional.softplus(self.factor(x) + 0.5) * log_p  # type: ignore[no-any-return]
+        found: Tensor = self.correction(x) + functional.softplus(self.factor(x) + 0.5) * log_p
+        return found
 
     def write(self, graph: Writer, *tensors: str) -> str:
         """Write the nodes of `forward`."""

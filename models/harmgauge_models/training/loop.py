@@ -89,7 +89,7 @@ def _epoch(learner: Learner, task: Task, epoch: int, target: torch.device, bar: 
             logits = learner.network(*inputs)
         loss = task.loss(logits.float(), targets)
         learner.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # PyTorch's own
         learner.optimizer.step()
         if learner.schedule is not None:
             learner.schedule.step()

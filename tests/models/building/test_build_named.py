@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -184,6 +185,6 @@ def test_token_ids_of_any_length(tmp_path: Path) -> None:
         ({"tokenizer": Path(__file__)}, "--tokenizer makes the inputs input_ids"),
     ],
 )
-def test_what_does_not_go_together_is_refused(options: Options, changes: dict[str, object], message: str) -> None:
+def test_what_does_not_go_together_is_refused(options: Options, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        build(replace(options, **changes))  # type: ignore[arg-type]
+        build(replace(options, **changes))

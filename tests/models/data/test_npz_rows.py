@@ -42,8 +42,8 @@ def test_csv_has_the_same_rows_as_strings(tmp_path: Path) -> None:
 
 
 def test_lists_of_a_table_are_padded(tmp_path: Path) -> None:
-    columns = {"input_ids": [[1, 5, 2], [1, 2]], "attention_mask": [[1, 1, 1], [1, 1]]}
-    rows = read(_parquet(tmp_path / "t.parquet", columns), "training", 2)  # type: ignore[arg-type]
+    columns: dict[str, object] = {"input_ids": [[1, 5, 2], [1, 2]], "attention_mask": [[1, 1, 1], [1, 1]]}
+    rows = read(_parquet(tmp_path / "t.parquet", columns), "training", 2)
     assert rows.x["input_ids"].tolist() == [[1, 5, 2], [1, 2, 0]]
     assert rows.x["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
 

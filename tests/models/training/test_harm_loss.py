@@ -72,6 +72,6 @@ def test_certain_answers_have_bounded_logits_and_finite_slopes() -> None:
     assert logit_of(outputs[:, :CLASSES], named).tolist() == [MOST_LOGIT, -MOST_LOGIT]
     wanted = torch.eye(CLASSES)[:2]
     loss = HarmLoss(CLASSES, 0.5, 0.25, 0.1)(outputs, targets(wanted, named, torch.tensor([True, False])))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()  # type: ignore[no-untyped-call]  # PyTorch's own
     assert outputs.grad is not None
     assert torch.isfinite(outputs.grad).all()

@@ -67,7 +67,7 @@ def test_the_gradient_reaches_the_reconstruction_and_not_the_targets() -> None:
     matching = Matching(Linear(softmaxed=False), "logits", 0.5, torch.ones(6), 0.0, projections, (1.0,))
     clean = torch.randn(8, 6, requires_grad=True)
     reconstruction = torch.randn(8, 6, requires_grad=True)
-    matching(reconstruction, clean).backward()  # type: ignore[no-untyped-call]
+    matching(reconstruction, clean).backward()  # type: ignore[no-untyped-call]  # PyTorch's own
     assert clean.grad is None
     assert reconstruction.grad is not None
     assert (reconstruction.grad.abs().sum(1) > 0).all()
@@ -81,7 +81,7 @@ def test_a_sure_classifier_and_a_cold_temperature_stay_finite() -> None:
     matching = Matching(Sure(), "logits", 0.05, torch.ones(3), 0.0)
     reconstruction = torch.eye(3).roll(1, 0).requires_grad_()
     loss = matching(reconstruction, torch.eye(3))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()  # type: ignore[no-untyped-call]  # PyTorch's own
     assert float(loss.detach()) == pytest.approx(1000)
     assert reconstruction.grad is not None
     assert torch.isfinite(reconstruction.grad).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -49,7 +50,7 @@ def test_padding_changes_no_score(fixed: FixedSizes, image_bundle: Bundle) -> No
         np.testing.assert_allclose(outputs.score, expected.score, atol=1e-5, err_msg="a later run wrote into it")
 
 
-class Recorded(ort.InferenceSession):  # type: ignore[misc]
+class Recorded(ort.InferenceSession):  # type: ignore[misc]  # ONNX Runtime has no types
     """A session on the CPU, opened as if on CUDA, that records the batch sizes of its runs."""
 
     def __init__(self, graph: bytes, options: object = None, providers: object = None) -> None:
@@ -59,17 +60,17 @@ class Recorded(ort.InferenceSession):  # type: ignore[misc]
     def get_providers(self) -> list[str]:
         return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
-    def run_with_iobinding(self, binding: object, run_options: object = None) -> None:
+    def run_with_iobinding(self, binding: Any, run_options: object = None) -> None:
         super().run_with_iobinding(binding, run_options)
-        self.sizes.append(next(iter(binding.get_outputs())).shape()[0])  # type: ignore[attr-defined]
+        self.sizes.append(next(iter(binding.get_outputs())).shape()[0])
 
 
 def test_on_cuda_each_size_has_its_own_session(image_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that sees another size plans its convolutions again, which takes longer than hundreds of runs."""
     opened: list[Recorded] = []
 
-    def open_session(*arguments: object, **options: object) -> Recorded:
-        opened.append(Recorded(*arguments, **options))  # type: ignore[arg-type]
+    def open_session(*arguments: Any, **options: Any) -> Recorded:
+        opened.append(Recorded(*arguments, **options))
         return opened[-1]
 
     monkeypatch.setattr(ort, "InferenceSession", open_session)

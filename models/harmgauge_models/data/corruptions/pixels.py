@@ -49,14 +49,16 @@ def sample(images: Array, rows: Array, columns: Array) -> Array:
     left, next_right = (_mirror(column + step, width) for step in (0, 1))
     upper = pixels.take(up + left, axis=0) * (1 - right) + pixels.take(up + next_right, axis=0) * right
     lower = pixels.take(low + left, axis=0) * (1 - right) + pixels.take(low + next_right, axis=0) * right
-    return upper * (1 - down) + lower * down  # type: ignore[no-any-return]
+    found: Array = upper * (1 - down) + lower * down
+    return found
 
 
 def zoom(images: Array, factor: float) -> Array:
     """Magnify the middle of `images` (n, h, w, c) by `factor`: bilinear, keeping the shape."""
     by_row, by_column = (_zoom_weights(size, factor) for size in images.shape[1:3])
     rows = np.einsum("ij,njwc->niwc", by_row, images, optimize=True)
-    return np.einsum("ij,nhjc->nhic", by_column, rows, optimize=True)  # type: ignore[no-any-return]
+    found: Array = np.einsum("ij,nhjc->nhic", by_column, rows, optimize=True)
+    return found
 
 
 def _zoom_weights(size: int, factor: float) -> Array:
@@ -73,4 +75,5 @@ def _mirror(index: Array, size: int) -> Array:
     """Fold back indices beyond 0..size-1, without repeating the border pixel."""
     period = max(1, 2 * (size - 1))
     folded = np.abs(index) % period
-    return np.minimum(folded, period - folded)  # type: ignore[no-any-return]
+    found: Array = np.minimum(folded, period - folded)
+    return found

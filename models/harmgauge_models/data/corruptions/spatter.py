@@ -80,4 +80,5 @@ def _equalised(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     below = counts.cumsum() - counts[image.min()]
     if not below[-1]:
         return image
-    return np.round(np.maximum(below, 0) * 255 / below[-1]).astype(np.uint8)[image]  # type: ignore[no-any-return]
+    found: npt.NDArray[np.uint8] = np.round(np.maximum(below, 0) * 255 / below[-1]).astype(np.uint8)[image]
+    return found

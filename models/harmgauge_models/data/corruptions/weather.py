@@ -77,7 +77,8 @@ def plasma(count: int, size: int, decay: float, random: np.random.Generator) -> 
         heights[:, half::step, ::step] = (corners + below + middle + np.roll(middle, 1, 2)) / 4 + below_noise
         step, reach = half, reach / decay
     heights -= heights.min((1, 2), keepdims=True)
-    return heights / np.maximum(heights.max((1, 2), keepdims=True), 1e-6)  # type: ignore[no-any-return]
+    found: npt.NDArray[np.float32] = heights / np.maximum(heights.max((1, 2), keepdims=True), 1e-6)
+    return found
 
 
 def _ice(shape: tuple[int, ...], random: np.random.Generator) -> Array:
@@ -93,4 +94,5 @@ def _ice(shape: tuple[int, ...], random: np.random.Generator) -> Array:
 
 
 def _standardised(waves: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return waves / np.maximum(waves.std((1, 2), keepdims=True), 1e-6)  # type: ignore[no-any-return]
+    found: npt.NDArray[np.float64] = waves / np.maximum(waves.std((1, 2), keepdims=True), 1e-6)
+    return found

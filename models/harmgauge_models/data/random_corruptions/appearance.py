@@ -58,7 +58,8 @@ def levels(pixels: Pixels, strengths: Strengths, random: np.random.Generator) ->
     factor = np.where(some(pixels, 0.7, random), 1 - 0.96 * strengths, 1 + strengths)
     shift = 0.35 * strengths * uniform(pixels, -1, 1, random)
     gamma = np.exp2(strengths * uniform(pixels, -1.2, 1.2, random))
-    return np.clip((pixels - mean) * factor + mean + shift, 0, 1) ** gamma  # type: ignore[no-any-return]
+    found: Array = np.clip((pixels - mean) * factor + mean + shift, 0, 1) ** gamma
+    return found
 
 
 def colour(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
@@ -70,7 +71,8 @@ def colour(pixels: Pixels, strengths: Strengths, random: np.random.Generator) ->
     away = np.where(random.random((len(pixels), 1, 1)) < 0.2, -1.5, 1.0) * strengths[:, 0]
     matrices = (1 - away) * np.eye(channels) + away * mixing
     tint = 1 + 0.4 * strengths * random.uniform(-1, 1, (len(pixels), 1, 1, channels))
-    return np.einsum("nhwc,ndc->nhwd", pixels, matrices.astype(np.float32), optimize=True) * tint  # type: ignore[no-any-return]
+    found: Array = np.einsum("nhwc,ndc->nhwd", pixels, matrices.astype(np.float32), optimize=True) * tint
+    return found
 
 
 def invert(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
@@ -84,7 +86,8 @@ def invert(pixels: Pixels, strengths: Strengths, random: np.random.Generator) ->
 def posterise(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
     """Reduce the number of steps from black to white."""
     step = 0.02 + 0.4 * strengths
-    return (np.floor(pixels / step + uniform(pixels, 0, 1, random)) + 0.5) * step  # type: ignore[no-any-return]
+    found: Array = (np.floor(pixels / step + uniform(pixels, 0, 1, random)) + 0.5) * step
+    return found
 
 
 def veil(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
@@ -95,7 +98,8 @@ def veil(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> A
     shade = np.where(some(pixels, 0.5, random), uniform(pixels, 0, 1, random), random.random((len(pixels), 1, 1, 1)))
     tint = 0.3 * random.uniform(-1, 1, (len(pixels), 1, 1, pixels.shape[3]))
     opacity = cover * (0.1 + 0.8 * strengths)
-    return pixels * (1 - opacity) + (shade + tint) * opacity  # type: ignore[no-any-return]
+    found: Array = pixels * (1 - opacity) + (shade + tint) * opacity
+    return found
 
 
 def unevenness(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
@@ -118,7 +122,8 @@ def coarsen(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -
     )
     source = np.where(some(pixels, 0.7, random), softened, pixels).astype(np.float32)
     down, right = (np.floor(places).astype(int) for places in (rows, columns))
-    return source[np.arange(len(pixels))[:, None, None], down[:, :, None], right[:, None, :]]  # type: ignore[no-any-return]
+    found: Array = source[np.arange(len(pixels))[:, None, None], down[:, :, None], right[:, None, :]]
+    return found
 
 
 def recode(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
@@ -145,7 +150,8 @@ def recode(pixels: Pixels, strengths: Strengths, random: np.random.Generator) ->
     step = step * coarser[:, None, None, None, None]
     coded = fft.idctn(np.rint(spectra / step) * step, axes=(2, 4), norm="ortho")
     coded = coded.reshape(padded.shape)[:, :height, :width]
-    return np.einsum("nhwc,ndc->nhwd", coded, np.linalg.inv(towards), optimize=True)  # type: ignore[no-any-return]
+    found: Array = np.einsum("nhwc,ndc->nhwd", coded, np.linalg.inv(towards), optimize=True)
+    return found
 
 
 def pattern(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
@@ -158,7 +164,8 @@ def pattern(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -
     signs = np.where(random.random(pixels.shape) < 0.5, -1.0, 1.0).astype(np.float32)
     each = np.arange(len(pixels))[:, None, None]
     covered = random.random((*pixels.shape[:3], 1), np.float32)[each, down, right] < uniform(pixels, 0.05, 1.2, random)
-    return pixels + (0.01 + 0.12 * strengths**1.5) * signs[each, down, right] * covered  # type: ignore[no-any-return]
+    found: Array = pixels + (0.01 + 0.12 * strengths**1.5) * signs[each, down, right] * covered
+    return found
 
 
 def streaks(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -> Array:
@@ -176,7 +183,8 @@ def streaks(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -
     drawn *= (0.3 + 0.9 * strengths) / np.maximum(drawn.max((1, 2), keepdims=True), 1e-3)
     paleness = 0.5 * strengths * random.random(strengths.shape, np.float32)
     grey = np.maximum(pixels, pixels.mean(3, keepdims=True) * 1.5 + 0.5)
-    return pixels * (1 - paleness) + grey * paleness + np.clip(drawn, 0, 1)  # type: ignore[no-any-return]
+    found: Array = pixels * (1 - paleness) + grey * paleness + np.clip(drawn, 0, 1)
+    return found
 
 
 _COLOUR_DIFFERENCES = np.array([[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]])

@@ -91,7 +91,8 @@ def shuffle(pixels: Pixels, strengths: Strengths, random: np.random.Generator) -
     down, right = (np.rint(random.uniform(-1, 1, pixels.shape[:3]) * reach).astype(int) * moved for _ in range(2))
     rows = np.clip(np.arange(height)[:, None] + down, 0, height - 1)
     columns = np.clip(np.arange(width) + right, 0, width - 1)
-    return pixels[np.arange(len(pixels))[:, None, None], rows, columns]  # type: ignore[no-any-return]
+    found: Array = pixels[np.arange(len(pixels))[:, None, None], rows, columns]
+    return found
 
 
 def _placed(

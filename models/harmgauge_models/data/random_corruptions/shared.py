@@ -53,4 +53,5 @@ def smooth_noise(pixels: Pixels, random: np.random.Generator) -> Array:
     radius = np.exp(uniform(pixels, np.log(0.5), np.log(6), random))[..., 0]
     clouds = filtered(grains, np.exp(-0.5 * radius**2 * (down**2 + right**2)))
     spread = clouds.std((1, 2), keepdims=True)
-    return (clouds - clouds.mean((1, 2), keepdims=True)) / np.maximum(spread, 1e-6)  # type: ignore[no-any-return]
+    found: Array = (clouds - clouds.mean((1, 2), keepdims=True)) / np.maximum(spread, 1e-6)
+    return found
